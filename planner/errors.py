@@ -1,0 +1,51 @@
+"""What can go wrong, and whose turn it is to mend it.
+
+    PlannerError                    expected: one clear line, no traceback
+    ├── InputError                  the question is wrong (command line: exit 2)
+    │   ├── UnknownModelError       no such model; carries the nearest names
+    │   ├── UnsupportedModelError   a model, format or file this planner refuses to guess about
+    │   └── LayoutError             this model cannot be split this way; carries the engine's rule
+    └── SourceError                 a source could not be reached or refused (command line: exit 4)
+        └── OfflineError            there is no network: a cache or the bundled catalog may still answer
+
+Anything else that escapes is a bug of ours (command line: exit 1, with traceback).
+"""
+
+from __future__ import annotations
+
+
+class PlannerError(Exception):
+    """Base of everything a caller is expected to handle; its text is one line."""
+
+
+class InputError(PlannerError, ValueError):
+    """The question itself is wrong; the text says what and how to mend it."""
+
+
+class UnknownModelError(InputError):
+    """No model of that name is known.
+
+    Attributes:
+        candidates: the nearest names, best first.
+    """
+
+    def __init__(self, message: str, candidates: tuple[str, ...] = ()) -> None:
+        """Keep the nearest names beside the message."""
+        super().__init__(message)
+        self.candidates = candidates
+
+
+class UnsupportedModelError(InputError):
+    """A model, number format or file that the planner refuses by name instead of guessing."""
+
+
+class LayoutError(InputError):
+    """A model cannot be laid out over ranks in the way that was asked."""
+
+
+class SourceError(PlannerError):
+    """A source (Hub, file, driver) could not be reached or refused to answer."""
+
+
+class OfflineError(SourceError):
+    """The network is off or unreachable; callers may fall back and must say so."""

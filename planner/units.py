@@ -1,0 +1,137 @@
+"""Bytes and tokens: reading what people write, printing what they read.
+
+Inside the planner bytes and tokens are `int`. GiB (2**30 bytes) exists here and at the doors only.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from planner.errors import InputError
+
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+
+_BYTE_UNITS = {
+    "b": 1,
+    "kib": KIB,
+    "mib": MIB,
+    "gib": GIB,
+    "tib": TIB,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+}
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
+
+MAX_TOKENS = 2**40
+"""No sequence or sum of sequences is longer than this; larger input is a slip of the hand."""
+
+MAX_COUNT = 10**6
+"""Sequences, GPUs, nodes: larger counts are refused."""
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """Smallest integer not below `numerator / denominator`."""
+    return -(-numerator // denominator)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Smallest multiple of `multiple` not below `value`."""
+    return ceil_div(value, multiple) * multiple
+
+
+def parse_tokens(text: str | int, *, what: str = "context") -> int:
+    """Read a number of tokens: "4096", "128k" (131,072), "1M" (1,048,576), "262,144".
+
+    Args:
+        text: what the user wrote.
+        what: the name of the quantity, for the error line.
+
+    Raises:
+        InputError: not a positive whole number of tokens, or an absurd one.
+    """
+    if isinstance(text, bool):
+        raise InputError(f"{what}: a number of tokens is wanted, such as 32768 or 128k")
+    if isinstance(text, int):
+        tokens = Fraction(text)
+    else:
+        match = _NUMBER_AND_UNIT.fullmatch(text.replace(",", "").replace("_", ""))
+        unit = match.group(2).lower() if match else "?"
+        if match is None or unit not in _TOKEN_UNITS:
+            raise InputError(f"{what}: cannot read {text!r}; write tokens such as 32768 or 128k")
+        tokens = Fraction(match.group(1)) * _TOKEN_UNITS[unit]
+    if tokens.denominator != 1:
+        raise InputError(f"{what}: {text} is not a whole number of tokens")
+    if not 1 <= tokens <= MAX_TOKENS:
+        raise InputError(f"{what}: {text} tokens is out of range (1 to {MAX_TOKENS:,})")
+    return int(tokens)
+
+
+def parse_bytes(text: str | int, *, what: str = "size") -> int:
+    """Read an amount of memory: "24GiB", "80 GB", "512MiB"; a bare number is bytes.
+
+    Raises:
+        InputError: unreadable, not positive, or an absurd amount.
+    """
+    if isinstance(text, int):
+        size = Fraction(text)
+    else:
+        match = _NUMBER_AND_UNIT.fullmatch(text)
+        unit = (match.group(2).lower() or "b") if match else "?"
+        if match is None or unit not in _BYTE_UNITS:
+            raise InputError(f"{what}: cannot read {text!r}; write a size such as 24GiB or 80GB")
+        size = Fraction(match.group(1)) * _BYTE_UNITS[unit]
+    if not 1 <= size <= 2**60:
+        raise InputError(f"{what}: {text} is out of range")
+    return int(size)
+
+
+def check_count(value: object, *, what: str, least: int = 1, most: int = MAX_COUNT) -> int:
+    """A whole number within bounds, or one line that says which bounds.
+
+    Raises:
+        InputError: not a whole number, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{what}: a whole number is wanted, not {value!r}")
+    if not least <= value <= most:
+        raise InputError(f"{what}: {value} is out of range ({least} to {most:,})")
+    return value
+
+
+def check_fraction(value: object, *, what: str) -> float:
+    """A share above 0 and up to 1.
+
+    Raises:
+        InputError: anything else, NaN and percentages such as 92 included.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InputError(f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {value!r}")
+    return float(value)
+
+
+def format_gib(size: int, digits: int | None = None) -> str:
+    """`size` bytes as GiB for people: one decimal from 1 GiB on, more below.
+
+    Example: ``format_gib(23999807488)`` is ``"22.4 GiB"``.
+    """
+    gib = size / GIB
+    if digits is None:
+        digits = 1 if abs(gib) >= 1 else 2
+    return f"{gib:,.{digits}f} GiB"
+
+
+def format_bytes(size: int) -> str:
+    """`size` bytes with the unit that suits it: B, KiB, MiB or GiB."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if abs(size) >= unit:
+            return f"{size / unit:,.2f} {name}"
+    return f"{size:,} B"
+
+
+def format_tokens(tokens: int) -> str:
+    """Tokens with separators: ``131,072``."""
+    return f"{tokens:,}"
