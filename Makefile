@@ -1,0 +1,62 @@
+# Needs Python 3.11 or newer with pip, and make. `make help` lists the commands.
+PYTHON ?= python3
+PORT ?= 8501
+PYTEST_ARGS ?=
+
+UV := .uv/bin/uv
+BIN := .venv/bin
+READY := .venv/.ready
+
+# uv does not read pip's settings: hand a configured index on, so that a mirror is set up once.
+PIP_INDEX = $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
+WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP_INDEX)'))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup app test lint format build smoke lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=... for another)
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+setup: $(READY) ## make .venv with the exact versions of requirements.lock
+
+lint: $(READY) ## format check, lint, types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(READY) ## make the wheel and the source archive in dist/
+	rm -rf dist
+	$(BIN)/hatchling build
+
+smoke: build ## install the wheel in a clean environment and ask it one question
+	.ci/smoke dist/*.whl
+
+lock: $(UV) ## renew requirements.lock (needs the network)
+	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+clean: ## remove everything that these commands made
+	rm -rf .uv .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find planner hardware_db benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv 'uv>=0.9'
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --no-project --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	$(WITH_INDEX) VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --offline -e .
+	@touch $@
