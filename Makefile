@@ -11,6 +11,9 @@ READY := .venv/.ready
 PIP_INDEX = $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
 WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP_INDEX)'))
 
+# Nor does it trust the system's certificates (a proxy's, say) unless told; pip does.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup app test lint format build smoke lock clean
 .DELETE_ON_ERROR:
