@@ -44,7 +44,7 @@ build: $(READY) ## make the wheel and the source archive in dist/
 	$(BIN)/hatchling build
 
 smoke: build ## install the wheel in a clean environment and ask it one question
-	.ci/smoke dist/*.whl
+	$(WITH_INDEX) .ci/smoke dist/*.whl
 
 lock: $(UV) ## renew requirements.lock (needs the network)
 	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \
@@ -59,7 +59,7 @@ $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv 'uv>=0.9'
 
 $(READY): requirements.lock pyproject.toml | $(UV)
-	$(UV) venv --quiet --clear --no-project --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	@test -x $(BIN)/python || $(UV) venv --quiet --clear --no-project --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
 	$(WITH_INDEX) VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --offline -e .
 	@touch $@
