@@ -1,0 +1,1 @@
+"""Hardware memory planner for the Qwen3.5 family."""
