@@ -1,0 +1,1 @@
+"""Accelerators, systems and links, each figure with its source."""
