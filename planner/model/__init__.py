@@ -1,0 +1,1 @@
+"""What there is to serve: architecture, tensors, number formats, checkpoints."""

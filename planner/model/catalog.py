@@ -1,0 +1,176 @@
+"""The bundled models, so that everything works without a network."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from planner.errors import InputError, UnknownModelError
+from planner.model.checkpoint import Checkpoint
+from planner.model.hf_config import read_config
+from planner.model.quantization import get_scheme
+from planner.model.spec import ModelSpec
+
+COLLECTED = "2026-11-21"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogEntry:
+    """One bundled model.
+
+    Attributes:
+        id: repository id of the 16-bit checkpoint.
+        model: its architecture.
+        released: ISO date, if known.
+        verified: how its counts were checked.
+        sources: where the facts were read.
+        checkpoints: official quantized checkpoints: repository id -> scheme name.
+        aliases: other repository ids of the same shapes (Base variants and the like).
+        config: the `config.json` facts as bundled.
+    """
+
+    id: str
+    model: ModelSpec
+    released: str | None
+    verified: str
+    sources: tuple[str, ...]
+    checkpoints: Mapping[str, str]
+    aliases: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    def checkpoint_id(self, scheme: str) -> str | None:
+        """The official checkpoint stored in `scheme`, or None."""
+        if scheme == "bf16":
+            return self.id
+        return next((id_ for id_, name in self.checkpoints.items() if name == scheme), None)
+
+
+@cache
+def catalog() -> tuple[CatalogEntry, ...]:
+    """All bundled models, smallest generation first, as authored in data/models.toml."""
+    text = (files("planner.model") / "data" / "models.toml").read_text("utf-8")
+    entries: dict[str, CatalogEntry] = {}
+    for row in tomllib.loads(text)["model"]:
+        config = entries[row["like"]].config if "like" in row else row["config"]
+        entries[row["id"]] = CatalogEntry(
+            id=row["id"],
+            model=read_config(
+                config,
+                name=row["id"],
+                mtp_shipped=row.get("mtp_shipped"),
+                float32_components=tuple(row.get("float32_components", ())),
+            ),
+            released=str(row["released"]) if "released" in row else None,
+            verified=row["verified"],
+            sources=tuple(row["sources"]),
+            checkpoints={c["id"]: c["scheme"] for c in row.get("checkpoints", ())},
+            aliases=tuple(row.get("aliases", ())),
+            config=config,
+        )
+    return tuple(entries.values())
+
+
+@cache
+def _index() -> dict[str, tuple[CatalogEntry, str]]:
+    """Every known id, with and without its organisation -> (entry, scheme name)."""
+    index: dict[str, tuple[CatalogEntry, str]] = {}
+    for entry in catalog():
+        named = {entry.id: "bf16", **dict.fromkeys(entry.aliases, "bf16"), **entry.checkpoints}
+        for id_, scheme in named.items():
+            index[id_.lower()] = (entry, scheme)
+            index.setdefault(id_.rpartition("/")[2].lower(), (entry, scheme))
+    return index
+
+
+def find(name: str) -> tuple[CatalogEntry, str] | None:
+    """The bundled entry that `name` means and the scheme it is stored in, or None.
+
+    `name` is a repository id, with or without the organisation; case does not matter.
+    """
+    return _index().get(name.strip().lower())
+
+
+def known_ids() -> tuple[str, ...]:
+    """Repository ids of everything bundled, 16-bit and quantized."""
+    ids: list[str] = []
+    for entry in catalog():
+        ids += [entry.id, *entry.checkpoints]
+    return tuple(ids)
+
+
+def near_names(name: str) -> tuple[str, ...]:
+    """Bundled ids that look like `name`, best first."""
+    short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
+    wanted = name.strip().lower().rpartition("/")[2]
+    hits = get_close_matches(wanted, short, n=3, cutoff=0.5)
+    hits += [key for key in short if wanted and wanted in key and key not in hits]
+    return tuple(short[hit] for hit in hits[:4])
+
+
+def refuse_hosted(name: str) -> None:
+    """Say so if `name` exists as a hosted service only.
+
+    Raises:
+        UnknownModelError: it does; the line names the nearest open model.
+    """
+    text = (files("planner.model") / "data" / "hosted.toml").read_text("utf-8")
+    short = name.strip().lower().rpartition("/")[2]
+    for row in tomllib.loads(text)["hosted"]:
+        if fnmatchcase(short, row["pattern"]):
+            raise UnknownModelError(
+                f"{name} is a hosted service without published weights;"
+                f" the nearest open model is {row['nearest']}",
+                (row["nearest"],),
+            )
+
+
+def unknown(name: str) -> UnknownModelError:
+    """The error for a name nobody knows, with the nearest bundled ids."""
+    near = near_names(name)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `qwenplan models`"
+    return UnknownModelError(f"unknown model {name!r}; {hint}", near)
+
+
+def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint:
+    """A checkpoint from the catalog alone.
+
+    Args:
+        name: repository id, with or without the organisation.
+        precision: scheme name; None takes what the named checkpoint stores.
+
+    Raises:
+        UnknownModelError: not bundled.
+        InputError: `precision` is not known, or the named checkpoint is already quantized
+            differently.
+    """
+    refuse_hosted(name)
+    found = find(name)
+    if found is None:
+        raise unknown(name)
+    entry, stored_as = found
+    if precision is not None:
+        wanted = get_scheme(precision).name
+        if stored_as not in ("bf16", wanted):
+            raise InputError(
+                f"{name} is stored as {stored_as}; for {wanted} name its 16-bit model {entry.id}"
+            )
+        stored_as = wanted
+    scheme = get_scheme(stored_as)
+    official = entry.checkpoint_id(scheme.name)
+    return Checkpoint(
+        id=official or entry.id,
+        model=entry.model,
+        scheme=scheme,
+        source=f"bundled catalog, {COLLECTED}",
+        hypothetical=official is None,
+        notes=()
+        if official
+        else (f"no official {scheme.name} checkpoint of {entry.id} is known: sizes follow the"
+              f" scheme ({scheme.title})",),
+    )

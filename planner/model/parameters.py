@@ -1,0 +1,85 @@
+"""Parameters counted by component, in all and active per token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+
+from planner.model.spec import ModelSpec
+from planner.model.tensors import Part, Tensor, tensor_table
+
+_EMBED, _HEAD, _EXPERTS = "embed_tokens", "lm_head", "moe.routed_experts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCounts:
+    """How many parameters a model has, and how many one token uses.
+
+    Attributes:
+        components: ``part.component`` -> parameters, such as ``text.gdn.in_proj_qkv``.
+        text, vision, mtp: totals of the parts (zero where a part is absent).
+        active_body: trunk layers and final norm, routed experts scaled by
+            num_experts_per_tok / num_experts; no embedding, no lm_head.
+        active_decode: `active_body` plus the output head: what decoding streams per token.
+        active_named: `active_decode` plus the whole embedding table; the convention behind names
+            such as "A3B" (tied tables count once).
+        active_mtp: what one draft step of the MTP module streams, without the shared head.
+    """
+
+    components: Mapping[str, int]
+    text: int
+    vision: int
+    mtp: int
+    active_body: int
+    active_decode: int
+    active_named: int
+    active_mtp: int
+
+    @property
+    def total(self) -> int:
+        """All parameters that a checkpoint holds."""
+        return self.text + self.vision + self.mtp
+
+
+def count_parameters(model: ModelSpec) -> ParameterCounts:
+    """Count `model`'s parameters from its table of tensors.
+
+    Active parameters follow three stated definitions; see `ParameterCounts`.
+    """
+    table = tensor_table(model)
+    components: dict[str, int] = {}
+    for tensor in table:
+        key = f"{tensor.part}.{tensor.component}"
+        components[key] = components.get(key, 0) + tensor.parameters
+    embed = components["text.embed_tokens"]
+    head = components.get("text.lm_head", embed)
+    body = _active(model, table, "text")
+    tied = model.tie_word_embeddings
+    return ParameterCounts(
+        components=MappingProxyType(components),
+        text=_total(table, "text"),
+        vision=_total(table, "vision"),
+        mtp=_total(table, "mtp"),
+        active_body=body,
+        active_decode=body + head,
+        active_named=body + head + (0 if tied else embed),
+        active_mtp=_active(model, table, "mtp"),
+    )
+
+
+def _total(table: tuple[Tensor, ...], part: Part) -> int:
+    return sum(tensor.parameters for tensor in table if tensor.part == part)
+
+
+def _active(model: ModelSpec, table: tuple[Tensor, ...], part: Part) -> int:
+    share = Fraction(1)
+    if model.moe is not None:
+        share = Fraction(model.moe.num_experts_per_tok, model.moe.num_experts)
+    active = Fraction(0)
+    for tensor in table:
+        if tensor.part != part or tensor.component in (_EMBED, _HEAD):
+            continue
+        active += tensor.parameters * (share if tensor.component == _EXPERTS else 1)
+    return int(active)
