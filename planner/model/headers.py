@@ -129,7 +129,7 @@ def join(
         weight_map: the index file's tensor -> file, if there is one.
 
     Raises:
-        InputError: a tensor is stored twice, or there are absurdly many.
+        InputError: a tensor is stored twice, there are none, or absurdly many.
     """
     where: dict[str, str] = {}
     for header in files:
@@ -142,12 +142,14 @@ def join(
                 )
         if len(where) > MAX_TENSORS:
             raise InputError(f"{header.file}: more than {MAX_TENSORS:,} tensors in one checkpoint")
+    if not where:
+        raise InputError(f"{files[0].file if files else label}: there are no tensors in it")
     return StoredCheckpoint(
         kind=kind,
         label=label,
         tensors=tuple(tensor for header in files for tensor in header.tensors),
         files=tuple(files),
-        metadata=files[0].metadata if files else {},
+        metadata=files[0].metadata,
         notes=_disagreements(where, weight_map) if weight_map is not None else (),
     )
 

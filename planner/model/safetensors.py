@@ -119,16 +119,18 @@ def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[Stor
                 f"{file}: tensor {clip(name)} has dtype {clip(repr(dtype))}, which safetensors "
                 "does not define"
             )
-        if type(begin) is not int or type(end) is not int or not _is_shape(shape):
+        if not (_is_count(begin) and _is_count(end) and _is_shape(shape)):
             raise damaged(
-                file, f"tensor {clip(name)} has a shape or offsets that are not whole numbers >= 0"
+                file,
+                f"tensor {clip(name)} has a shape or offsets that are not whole numbers from 0 to "
+                "2^63",
             )
         nbytes, rest = divmod(prod(shape) * bits, 8)
         if rest or nbytes != end - begin:
             raise damaged(
                 file,
-                f"tensor {clip(name)} spans {clip(str(end - begin), 24)} bytes, but {dtype} "
-                f"{clip(str(shape))} takes {clip(str(nbytes), 24)}",
+                f"tensor {clip(name)} spans {end - begin} bytes, but {dtype} {clip(str(shape))} "
+                f"takes {clip(str(nbytes), 24)}",
             )
         if len(name) > MAX_NAME:
             raise damaged(file, f"a tensor's name has {len(name):,} characters")
@@ -141,12 +143,12 @@ def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[Stor
     return tuple(tensors[name] for _, _, name in spans)
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
 def _is_shape(shape: Any) -> bool:
-    return (
-        isinstance(shape, list)
-        and len(shape) <= MAX_DIMENSIONS
-        and all(type(size) is int and size >= 0 for size in shape)
-    )
+    return isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS and all(map(_is_count, shape))
 
 
 def _check_cover(spans: list[tuple[int, int, str]], data_bytes: int, file: str) -> None:
@@ -154,13 +156,11 @@ def _check_cover(spans: list[tuple[int, int, str]], data_bytes: int, file: str) 
     for begin, end, name in spans:
         if begin != position:
             fault = "overlaps the one before it" if begin < position else "leaves a hole before it"
-            if begin < 0:
-                fault = "begins before the data"
-            raise damaged(file, f"tensor {clip(name)} {fault} (offset {clip(str(begin), 24)})")
+            raise damaged(file, f"tensor {clip(name)} {fault} (offset {begin})")
         position = end
     if position != data_bytes:
         raise damaged(
             file,
-            f"its tensors take {clip(str(position), 24)} bytes, but the file has {data_bytes} for "
-            "them (an unfinished download?)",
+            f"its tensors take {position} bytes, but the file has {data_bytes} for them (an "
+            "unfinished download?)",
         )

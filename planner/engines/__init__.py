@@ -1,0 +1,1 @@
+"""Engines by name: who allocates memory, each by its own rules."""

@@ -1,0 +1,1 @@
+"""Engine-neutral memory arithmetic for one rank."""

@@ -1,0 +1,85 @@
+"""Terms of memory: what takes how many bytes on one accelerator, and how we know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from planner.provenance import Band, Confidence, Source
+
+
+class Kind(Enum):
+    """What a term is, in stacking order; the value is the word that users read."""
+
+    WEIGHTS = "weights"
+    KV_CACHE = "KV cache"
+    RECURRENT_STATE = "recurrent state"
+    ACTIVATIONS = "activations"
+    CUDA_GRAPHS = "CUDA graphs"
+    RUNTIME = "runtime overhead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One contribution to the memory of one rank.
+
+    Attributes:
+        name: what it is, in words.
+        kind: the class it belongs to (its colour in pictures).
+        nbytes: bytes on this rank.
+        confidence: how sure.
+        formula: the rule in symbols.
+        values: the numbers put into the rule, by symbol.
+        source: where the rule was read.
+        band: how far the truth may lie off; None where the rule is exact.
+    """
+
+    name: str
+    kind: Kind
+    nbytes: int
+    confidence: Confidence
+    formula: str
+    source: Source
+    values: Mapping[str, int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    band: Band | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """One accelerator (or the host) and what lies on it.
+
+    Attributes:
+        name: which one: ``GPU 0``, ``stage 2 of 2``, ``host``.
+        count: how many accelerators hold exactly the same.
+        total: bytes that the driver lets programs allocate.
+        usable: bytes that the engine plans to use (its own cap).
+        terms: what takes memory, the workload's cache included.
+    """
+
+    name: str
+    count: int
+    total: int
+    usable: int
+    terms: tuple[Term, ...]
+
+    @property
+    def used(self) -> int:
+        """Bytes of all terms."""
+        return sum(term.nbytes for term in self.terms)
+
+    @property
+    def headroom(self) -> int:
+        """Bytes left below the usable line; negative when over."""
+        return self.usable - self.used
+
+    @property
+    def band(self) -> Band:
+        """Sum of the terms' bands: they may all err the same way."""
+        bands = [term.band for term in self.terms if term.band]
+        return Band(below=sum(b.below for b in bands), above=sum(b.above for b in bands))
+
+    def of_kind(self, *kinds: Kind) -> int:
+        """Bytes of the terms of these kinds."""
+        return sum(term.nbytes for term in self.terms if term.kind in kinds)
