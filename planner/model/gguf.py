@@ -15,6 +15,7 @@ from math import prod
 from types import MappingProxyType
 
 from planner.errors import InputError, UnsupportedModelError
+from planner.model.ggml_types import GGML_TYPES
 from planner.model.headers import (
     MAX_TENSORS,
     FileHeader,
@@ -42,47 +43,6 @@ _KEPT_TEXT = 2**16
 # dimensions, type, offset) take: from these the certain length of a header follows.
 _SMALLEST_PAIR = 8 + 4 + 1
 _SMALLEST_INFO = 8 + 4 + 4 + 8
-
-GGML_TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
-    {
-        0: ("F32", 1, 4),
-        1: ("F16", 1, 2),
-        2: ("Q4_0", 32, 18),
-        3: ("Q4_1", 32, 20),
-        6: ("Q5_0", 32, 22),
-        7: ("Q5_1", 32, 24),
-        8: ("Q8_0", 32, 34),
-        9: ("Q8_1", 32, 36),
-        10: ("Q2_K", 256, 84),
-        11: ("Q3_K", 256, 110),
-        12: ("Q4_K", 256, 144),
-        13: ("Q5_K", 256, 176),
-        14: ("Q6_K", 256, 210),
-        15: ("Q8_K", 256, 292),
-        16: ("IQ2_XXS", 256, 66),
-        17: ("IQ2_XS", 256, 74),
-        18: ("IQ3_XXS", 256, 98),
-        19: ("IQ1_S", 256, 50),
-        20: ("IQ4_NL", 32, 18),
-        21: ("IQ3_S", 256, 110),
-        22: ("IQ2_S", 256, 82),
-        23: ("IQ4_XS", 256, 136),
-        24: ("I8", 1, 1),
-        25: ("I16", 1, 2),
-        26: ("I32", 1, 4),
-        27: ("I64", 1, 8),
-        28: ("F64", 1, 8),
-        29: ("IQ1_M", 256, 56),
-        30: ("BF16", 1, 2),
-        34: ("TQ1_0", 256, 54),
-        35: ("TQ2_0", 256, 66),
-        39: ("MXFP4", 32, 17),
-        40: ("NVFP4", 64, 36),
-        41: ("Q1_0", 128, 18),
-        42: ("Q2_0", 64, 18),
-    }
-)
-"""ggml type -> name, elements of a block, bytes of a block (ggml.h, ggml-common.h, 0c1e570)."""
 
 _SCALARS: Mapping[int, tuple[str, struct.Struct]] = MappingProxyType(
     {
@@ -132,7 +92,9 @@ def read_header(read: ReadRange, size: int, file: str) -> FileHeader:
     _check_version(cursor)
     tensor_count, pair_count = cursor.number(_U64), cursor.number(_U64)
     if tensor_count > MAX_TENSORS or pair_count > _MAX_PAIRS:
-        raise damaged(file, f"it claims {tensor_count:,} tensors and {pair_count:,} key-value pairs")
+        raise damaged(
+            file, f"it claims {tensor_count:,} tensors and {pair_count:,} key-value pairs"
+        )
     infos_nbytes = tensor_count * _SMALLEST_INFO
     metadata: dict[str, object] = {}
     for left in range(pair_count - 1, -1, -1):
@@ -170,7 +132,9 @@ def architecture_facts(metadata: Mapping[str, object]) -> dict[str, object]:
         if f"general.{name}" in metadata:
             facts[name] = metadata[f"general.{name}"]
     prefix = f"{facts.get('architecture')}."
-    facts |= {key[len(prefix) :]: value for key, value in metadata.items() if key.startswith(prefix)}
+    facts |= {
+        key[len(prefix) :]: value for key, value in metadata.items() if key.startswith(prefix)
+    }
     tokens = metadata.get("tokenizer.ggml.tokens")
     if isinstance(tokens, LongArray | tuple):
         length = tokens.length if isinstance(tokens, LongArray) else len(tokens)
@@ -186,10 +150,10 @@ def check_splits(headers: Sequence[FileHeader]) -> None:
     """
     total = sum(len(header.tensors) for header in headers)
     for index, header in enumerate(headers):
-        count = header.metadata.get("split.count", 1)
+        # A file that was never split says nothing, or 0.
+        count = header.metadata.get("split.count", 0) or 1
         number = header.metadata.get("split.no", 0)
-        # llama.cpp writes 0 for a file that was never split.
-        if count not in (len(headers), 0 if len(headers) == 1 else len(headers)):
+        if count != len(headers):
             raise InputError(
                 f"{header.file}: it is one of {count} shards, but {len(headers)} were given; "
                 "all shards of a split GGUF belong together"
@@ -239,6 +203,11 @@ class _Cursor:
     def number(self, struct_: struct.Struct) -> int:
         """The next unsigned integer."""
         return int(self.take(struct_)[0])
+
+    def peek(self) -> int:
+        """The next unsigned 64-bit integer, without moving on."""
+        self._fill(8)
+        return int(_U64.unpack_from(self._buffer, self.position - self._buffer_start)[0])
 
     def text(self, longest: int, what: str) -> str:
         """The next string."""
@@ -302,7 +271,7 @@ def _check_version(cursor: _Cursor) -> None:
 
 def _value(cursor: _Cursor, kind: int, key: str, rest: int) -> object:
     if kind == _STRING:
-        length = int.from_bytes(cursor.peek(8), "little")
+        length = cursor.peek()
         if length > _KEPT_TEXT:
             cursor.skip(8)
             cursor.skip(length)
