@@ -51,7 +51,7 @@ class Environment(Protocol):
     @property
     def nvml_timeout_s(self) -> float: ...  # noqa: D102
 
-    def nvml(self) -> Any:  # noqa: ANN401 - the binding ships no types
+    def nvml(self) -> Any:
         """The `pynvml` module; raises ImportError where it is not installed."""
         ...
 
@@ -163,7 +163,7 @@ class RealEnvironment:
 class _MemoryStatusEx(ctypes.Structure):
     """MEMORYSTATUSEX of the Windows API, field for field."""
 
-    _fields_ = [  # noqa: RUF012 - the form ctypes reads
+    _fields_ = [
         ("dwLength", ctypes.c_uint32),
         ("dwMemoryLoad", ctypes.c_uint32),
         ("ullTotalPhys", ctypes.c_uint64),

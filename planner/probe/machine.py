@@ -180,6 +180,9 @@ class Topology:
         return paths[0] if set(paths) in ({"nvlink"}, {"xgmi"}) else None
 
 
+NO_LINKS = Topology()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """One machine as it is now.
@@ -214,7 +217,7 @@ class Machine:
     host_memory_limit_bytes: int | None = None
     driver_version: str | None = None
     cuda_version: str | None = None
-    topology: Topology = Topology()
+    topology: Topology = NO_LINKS
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import hardware_db
-from planner.units import MIB
+from hardware_db.names import driver_key
+from planner.units import GIB, MIB
 
 MEMORY_TOLERANCE = 0.07
 """Driver versions and firmware move a card's total by less; its next size is further away."""
@@ -20,10 +21,28 @@ def by_driver_name(name: str, memory_bytes: int | None) -> hardware_db.Accelerat
     return hardware_db.match_driver_name(name, memory_mib)
 
 
-def unified_by_name(name: str) -> hardware_db.Accelerator | None:
-    """The entry with this driver name if it shares the system's memory."""
-    found = by_driver_name(name, None)
-    return found if found is not None and found.is_unified else None
+def named(name: str) -> tuple[hardware_db.Accelerator, ...]:
+    """Every entry with exactly this driver name, whatever its memory."""
+    wanted = driver_key(name)
+    return tuple(
+        entry
+        for entry in hardware_db.accelerators()
+        if wanted in {driver_key(known) for known in entry.nvml_names}
+    )
+
+
+def unified_by_name(name: str, memory_bytes: int | None) -> hardware_db.Accelerator | None:
+    """The entry with this driver name, if its chip shares the system's memory.
+
+    `memory_bytes` is the system's memory; it chooses between sizes of one chip. Where it fits
+    none, the nearest entry still tells of the chip: `same_memory` says whether it is the machine.
+    """
+    found = named(name)
+    if not found or not all(entry.is_unified for entry in found):
+        return None
+    if memory_bytes is None:
+        return found[0]
+    return min(found, key=lambda entry: abs(entry.total_bytes - memory_bytes))
 
 
 def same_memory(accelerator: hardware_db.Accelerator, memory_bytes: int) -> bool:
@@ -48,28 +67,65 @@ def by_pci_id(vendor: str, device_id: str) -> tuple[hardware_db.Accelerator, ...
 
 
 def by_gfx(
-    gfx: str | None, pci_device_id: str | None, memory_bytes: int | None
+    gfx: str | None, pci_device_id: str | None, memory_bytes: int, system_bytes: int | None
 ) -> hardware_db.Accelerator | None:
     """The AMD entry with this instruction set and memory; the PCI id decides between several.
 
-    Unified entries are matched without memory, because the carve-out is the owner's choice.
+    Where the GPU shares the system's memory, the size of that (what the kernel has plus what
+    firmware set aside) decides, because the part set aside is the owner's choice.
     """
     found = [entry for entry in hardware_db.accelerators() if gfx and entry.gfx == gfx]
-    fitting = [
-        entry
-        for entry in found
-        if entry.is_unified or memory_bytes is None or same_memory(entry, memory_bytes)
-    ]
+    shared = [entry for entry in found if entry.is_unified]
+    if shared:
+        fitting = shared
+        if len(shared) > 1 and system_bytes is not None:
+            whole = memory_bytes + system_bytes
+            fitting = [min(shared, key=lambda entry: abs(_label_bytes(entry) - whole))]
+    else:
+        fitting = [entry for entry in found if same_memory(entry, memory_bytes)]
     if len(fitting) > 1 and pci_device_id is not None:
         listed = {entry.id for entry in by_pci_id("amd", pci_device_id)}
         fitting = [entry for entry in fitting if entry.id in listed]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def by_chip(brand: str) -> hardware_db.Accelerator | None:
-    """The Apple entry of exactly this chip name ("Apple M4 Max")."""
-    try:
-        found = hardware_db.get(brand)
-    except hardware_db.HardwareError:
-        return None
-    return found if isinstance(found, hardware_db.Accelerator) else None
+def by_chip(brand: str, memory_bytes: int | None) -> hardware_db.Accelerator | None:
+    """The Apple entry of exactly this chip name ("Apple M4 Max") in the machine's size, else any."""
+    sized = [] if memory_bytes is None else [f"{brand} {round(memory_bytes / GIB)}GB"]
+    for name in (*sized, brand):
+        try:
+            found = hardware_db.get(name)
+        except hardware_db.UnknownHardware:
+            continue
+        if isinstance(found, hardware_db.Accelerator) and found.vendor == "apple":
+            return found
+    return None
+
+
+def metal_share(
+    entry: hardware_db.Accelerator | None, memory_bytes: int
+) -> hardware_db.Figure | None:
+    """The share of this much memory that Metal lends the GPU by default.
+
+    The entry's own, if it is of this size; else that of the Apple entry nearest in size, because
+    the share goes by the size and not by the chip.
+    """
+    known = [
+        (abs(_label_bytes(other) - memory_bytes), other.unified.default_gpu_share)
+        for other in hardware_db.accelerators()
+        if other.vendor == "apple" and other.unified and other.unified.default_gpu_share
+    ]
+    if entry is not None and entry.unified is not None and is_size(entry, memory_bytes):
+        return entry.unified.default_gpu_share
+    return min(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def is_size(entry: hardware_db.Accelerator, memory_bytes: int) -> bool:
+    """Whether a chip with shared memory is sold under this entry in this size."""
+    return abs(_label_bytes(entry) - memory_bytes) <= MEMORY_TOLERANCE * memory_bytes
+
+
+def _label_bytes(entry: hardware_db.Accelerator) -> int:
+    """The marketed size of memory that CPU and GPU share; these labels count in GiB."""
+    label = entry.memory_marketed_gb
+    return int(label.value * GIB) if label is not None else entry.total_bytes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import hardware_db
+from hardware_db.accelerator import reserved_mib
 from planner.probe import mapping
 from planner.probe.nvml import Nvml
 from planner.probe.system import Host
@@ -44,23 +45,23 @@ class _Reading:
     error: str | None
 
 
-def read_memory(nvml: Nvml, handle: Any, name: str, host: Host, *, wddm: bool) -> Memory:  # noqa: ANN401
+def read_memory(nvml: Nvml, handle: Any, name: str, host: Host, *, wddm: bool) -> Memory:
     """A whole card's memory. `wddm`: the driver runs under Windows' memory manager."""
     reading = _read(nvml, handle)
     if reading.error == "GpuIsLost":
         return Memory(lost=True)
     if reading.error == "NoPermission":
         return Memory(hidden=True, obtained=(("memory_driver_bytes", "NVML: no permission"),))
-    shared = mapping.unified_by_name(name)
-    known = mapping.by_driver_name(name, None)
-    if shared is not None or (known is None and _looks_unified(reading, host)):
+    shared = mapping.unified_by_name(name, host.memory_physical_bytes)
+    known = mapping.named(name)
+    if shared is not None or (not known and _looks_unified(reading, host)):
         return _unified(reading, host, shared)
     if reading.total:
         return _discrete(reading, wddm=wddm)
-    return _silent(reading, known)
+    return _silent(reading, known[0] if len(known) == 1 else None)
 
 
-def read_instance_memory(nvml: Nvml, handle: Any, attributes: Any) -> Memory:  # noqa: ANN401
+def read_instance_memory(nvml: Nvml, handle: Any, attributes: Any) -> Memory:
     """A MIG instance's memory; the parent keeps the driver's own part."""
     reading = _read(nvml, handle)
     total, how = reading.total, "NVML, the instance's own total"
@@ -80,7 +81,7 @@ def read_instance_memory(nvml: Nvml, handle: Any, attributes: Any) -> Memory:  #
     )
 
 
-def _read(nvml: Nvml, handle: Any) -> _Reading:  # noqa: ANN401
+def _read(nvml: Nvml, handle: Any) -> _Reading:
     plain = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
     version = nvml.constant("nvmlMemory_v2", MEMORY_V2)
     split = nvml.get("nvmlDeviceGetMemoryInfo", handle, version=version)
@@ -117,7 +118,7 @@ def _discrete(reading: _Reading, *, wddm: bool) -> Memory:
     elif reading.reserved:
         usable, how = total - reading.reserved, "NVML total - reserved (nvmlMemory_v2)"
     else:
-        reserve = hardware_db.reserved_mib(total // MIB) * MIB
+        reserve = reserved_mib(total // MIB) * MIB
         usable = total - reserve
         how = f"assumed: NVML total - {reserve // MIB} MiB, this driver does not tell its reserve"
     return Memory(
@@ -133,9 +134,7 @@ def _discrete(reading: _Reading, *, wddm: bool) -> Memory:
     )
 
 
-def _unified(
-    reading: _Reading, host: Host, shared: hardware_db.Accelerator | None
-) -> Memory:
+def _unified(reading: _Reading, host: Host, shared: hardware_db.Accelerator | None) -> Memory:
     if host.platform in ("windows", "wsl2"):
         return _carved_out(reading, host, shared)
     total, free = host.memory_physical_bytes, host.memory_available_bytes
@@ -161,9 +160,7 @@ def _unified(
     )
 
 
-def _carved_out(
-    reading: _Reading, host: Host, shared: hardware_db.Accelerator | None
-) -> Memory:
+def _carved_out(reading: _Reading, host: Host, shared: hardware_db.Accelerator | None) -> Memory:
     """Unified memory under Windows: NVML sees the part that firmware set aside and no more.
 
     The GPU can have more than that, how much only CUDA knows. The database's figure stands in, as

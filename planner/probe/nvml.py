@@ -28,31 +28,31 @@ class Reply:
 class Nvml:
     """The binding, with guarded calls; start-up and shutdown are the session's business."""
 
-    def __init__(self, module: Any) -> None:  # noqa: ANN401 - the binding ships no types
+    def __init__(self, module: Any) -> None:
         self._module = module
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         extra = (mismatch,) if isinstance(mismatch, type) else ()
         self._expected: tuple[type[BaseException], ...] = (module.NVMLError, *extra, *_MISFITS)
 
-    def ask(self, function: str, *arguments: Any, **options: Any) -> Reply:  # noqa: ANN401
+    def ask(self, function: str, *arguments: Any, **options: Any) -> Reply:
         """Call one function of the binding."""
         try:
             return Reply(value=getattr(self._module, function)(*arguments, **options))
         except self._expected as error:
             return Reply(error=_word(error))
 
-    def get(self, function: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    def get(self, function: str, *arguments: Any, **options: Any) -> Any:
         """Call one function; None whatever goes wrong."""
         return self.ask(function, *arguments, **options).value
 
-    def text(self, function: str, *arguments: Any) -> str | None:  # noqa: ANN401
+    def text(self, function: str, *arguments: Any) -> str | None:
         """Call one function that returns a name; old bindings return bytes."""
         value = self.get(function, *arguments)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
         return value.strip() or None if isinstance(value, str) else None
 
-    def whole(self, function: str, *arguments: Any) -> int | None:  # noqa: ANN401
+    def whole(self, function: str, *arguments: Any) -> int | None:
         """Call one function that returns a whole number."""
         value = self.get(function, *arguments)
         return value if isinstance(value, int) else None
@@ -62,7 +62,7 @@ class Nvml:
         value = getattr(self._module, name, None)
         return value if isinstance(value, int) else otherwise
 
-    def structure(self, name: str) -> Any:  # noqa: ANN401
+    def structure(self, name: str) -> Any:
         """A fresh structure of the binding for calls that fill one, or None."""
         kind = getattr(self._module, name, None)
         return None if kind is None else kind()
