@@ -1,0 +1,74 @@
+"""KV-cache number formats as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+
+from planner.errors import InputError
+from planner.units import ceil_div
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFormat:
+    """A KV-cache number format: `head_dim` elements of one head of K (or V).
+
+    Attributes:
+        name: the engines' own name of it.
+        bits: bits of one element.
+        group: elements that share one scale; 0: one per head.
+        scale_bytes: bytes of that scale; 0 if scales live outside the cache.
+        source: where the rule was read.
+    """
+
+    name: str
+    bits: Fraction
+    group: int = 0
+    scale_bytes: int = 0
+    source: str = ""
+    aliases: tuple[str, ...] = field(default=())
+
+    def head_bytes(self, head_dim: int) -> int:
+        """Bytes of one head's K (or V) of one token."""
+        scales = self.scale_bytes * (ceil_div(head_dim, self.group) if self.group else 1)
+        return ceil_div(head_dim * self.bits.numerator, 8 * self.bits.denominator) + scales
+
+
+_VLLM = "vLLM 0.33.0 v1/kv_cache_interface.py"
+_CACHE_FORMATS = (
+    CacheFormat(name="bfloat16", bits=Fraction(16), aliases=("bf16",)),
+    CacheFormat(name="float16", bits=Fraction(16), aliases=("fp16", "f16")),
+    CacheFormat(name="float32", bits=Fraction(32), aliases=("fp32", "f32")),
+    CacheFormat(name="fp8", bits=Fraction(8), aliases=("fp8_e4m3",)),
+    CacheFormat(name="fp8_e5m2", bits=Fraction(8)),
+    CacheFormat(name="int8_per_token_head", bits=Fraction(8), scale_bytes=4, source=_VLLM),
+    CacheFormat(name="fp8_per_token_head", bits=Fraction(8), scale_bytes=4, source=_VLLM),
+    CacheFormat(name="int4_per_token_head", bits=Fraction(4), scale_bytes=4, source=_VLLM),
+    CacheFormat(name="nvfp4", bits=Fraction(4), group=16, scale_bytes=1, source=_VLLM),
+    CacheFormat(
+        name="turboquant_4bit_nc",
+        bits=Fraction(4),
+        scale_bytes=3,
+        source="vLLM 0.33.0: 262 bytes of K and V per head of 256 (seen for that width only)",
+    ),
+)
+
+CACHE_FORMATS: Mapping[str, CacheFormat] = MappingProxyType(
+    {name: f for f in _CACHE_FORMATS for name in (f.name, *f.aliases)}
+)
+"""KV-cache formats by name and alias."""
+
+
+def get_cache_format(name: str) -> CacheFormat:
+    """The KV-cache format called `name`.
+
+    Raises:
+        InputError: the format is not known; the line lists those that are.
+    """
+    try:
+        return CACHE_FORMATS[name.lower()]
+    except KeyError:
+        known = ", ".join(sorted(CACHE_FORMATS))
+        raise InputError(f"unknown KV cache dtype {name!r}; known: auto, {known}") from None
