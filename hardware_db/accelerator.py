@@ -1,0 +1,163 @@
+"""One accelerator: what it holds, how fast it is, what its formats and links are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hardware_db.figures import Figure, FrozenMap, Price
+
+__all__ = ["Accelerator", "NvlinkKind", "Platform", "UnifiedMemory", "reserved_mib"]
+
+MIB = 1 << 20
+Platform = Literal["linux", "wddm"]
+NvlinkKind = Literal["switch", "mesh", "bridge"]
+
+
+def reserved_mib(driver_mib: int) -> int:
+    """MiB of the driver's total that CUDA does not see on Linux, where nobody has measured it.
+
+    1 % of the total, at least 450 and at most 1100 MiB. Derived from pairs of NVML and
+    cudaMemGetInfo totals of 15 cards between T4 and GB300 (350 to 1072 MiB); the driver version
+    moves it by about a quarter of a GiB.
+    """
+    return min(max(round(driver_mib * 0.01), 450), 1100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnifiedMemory:
+    """How CPU and GPU share one memory. Absent on accelerators with memory of their own.
+
+    `usable_mib`: what the GPU can really get, as the machine comes (MiB). `os_reserve_mib`: what
+    the system itself needs of it (MiB). `default_gpu_share`: the share (0..1) of the memory that
+    the system lends to the GPU unless told otherwise: Metal's default on Apple, the default GTT on
+    Strix Halo. `safe_utilization`: the highest share of the total that an engine should be told
+    to take (0..1). `notes`: how to change the default, and what goes wrong.
+    """
+
+    usable_mib: Figure | None = None
+    os_reserve_mib: Figure | None = None
+    default_gpu_share: Figure | None = None
+    safe_utilization: Figure | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One accelerator as an engine sees it (one CUDA, HIP, Metal or XPU device).
+
+    Memory: `memory_marketed_gb` is the label; `memory_driver_mib` what NVML, sysfs or the vendor's
+    tool says; `memory_cuda_mib` what cudaMemGetInfo / hipMemGetInfo calls the total on Linux, on
+    which engines budget; `memory_cuda_wddm_mib` the same under Windows (WDDM) and WSL2.
+    `bandwidth_gb_s` is nominal, `bandwidth_measured_gb_s` what kernels reach; decimal GB/s.
+    `tflops` are dense rates with fp32 accumulate (int8: TOPS), `tflops_measured` what GEMMs reach.
+    `formats` tells per number format "native" or what happens instead. `nvlink_gb_s` is GB/s per
+    accelerator and direction over all its links (NVLink, or xGMI and Gaudi's RoCE where
+    `link_name` says so); `nvlink_domain` how many accelerators these links join; `nvlink_kind`
+    whether through a switch, a direct mesh, or a bridge that is bought apart. `pcie_gb_s` is per
+    direction. `sources` tells the origin of what is not a number (formats, names, capability).
+    """
+
+    id: str
+    name: str
+    vendor: str
+    architecture: str
+    aliases: tuple[str, ...] = ()
+    nvml_names: tuple[str, ...] = ()
+    pci_device_ids: tuple[str, ...] = ()
+    form_factor: str | None = None
+    compute_capability: str | None = None
+    gfx: str | None = None
+    metal_family: str | None = None
+    memory_marketed_gb: Figure | None = None
+    memory_driver_mib: Figure | None = None
+    memory_cuda_mib: Figure | None = None
+    memory_cuda_wddm_mib: Figure | None = None
+    memory_type: str | None = None
+    bandwidth_gb_s: Figure | None = None
+    bandwidth_measured_gb_s: tuple[Figure, ...] = ()
+    tflops: Mapping[str, Figure] = field(default_factory=FrozenMap[Figure])
+    tflops_measured: Mapping[str, tuple[Figure, ...]] = field(
+        default_factory=FrozenMap[tuple[Figure, ...]]
+    )
+    formats: Mapping[str, str] = field(default_factory=FrozenMap[str])
+    link_name: str | None = None
+    nvlink_gb_s: Figure | None = None
+    nvlink_domain: int | None = None
+    nvlink_kind: NvlinkKind | None = None
+    pcie: str | None = None
+    pcie_gb_s: Figure | None = None
+    tdp_w: Figure | None = None
+    max_per_node: int | None = None
+    unified: UnifiedMemory | None = None
+    prices: tuple[Price, ...] = ()
+    release: str | None = None
+    sources: Mapping[str, str] = field(default_factory=FrozenMap[str])
+    notes: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def is_unified(self) -> bool:
+        """True where CPU and GPU share one memory (not for GH200/GB200: these have own HBM)."""
+        return self.unified is not None
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes on which an engine budgets under Linux (macOS for Apple)."""
+        return self.total_bytes_on("linux")
+
+    @property
+    def total_bytes_source(self) -> Figure:
+        """The figure behind `total_bytes`, in MiB; derived ones are grade C or D and say how."""
+        return self.total_mib_on("linux")
+
+    def total_bytes_on(self, platform: Platform) -> int:
+        """Bytes on which an engine budgets under `platform` ("wddm": Windows and WSL2)."""
+        return int(self.total_mib_on(platform).value * MIB)
+
+    def total_mib_on(self, platform: Platform) -> Figure:
+        """MiB on which an engine budgets, with its source.
+
+        First of: the CUDA/HIP total; for unified memory, what the GPU can get; the driver's total
+        less what CUDA does not see (Linux: `reserved_mib`; WDDM and WSL2: 1 MiB); the marketed
+        size read as 10^9 bytes per GB, which is never too much.
+        """
+        if self.unified is None and platform == "wddm":
+            if self.memory_cuda_wddm_mib is not None:
+                return self.memory_cuda_wddm_mib
+        elif self.memory_cuda_mib is not None:
+            return self.memory_cuda_mib
+        if self.unified is not None and self.unified.usable_mib is not None:
+            return self.unified.usable_mib
+        if self.memory_driver_mib is not None:
+            return _from_driver(self.memory_driver_mib, platform)
+        if self.memory_marketed_gb is not None:
+            return _from_label(self.memory_marketed_gb, platform)
+        raise ValueError(f"{self.id} has no memory figure")  # the loader refuses such an entry
+
+
+def _from_driver(driver: Figure, platform: Platform) -> Figure:
+    total = int(driver.value)
+    reserve = 1 if platform == "wddm" else reserved_mib(total)
+    return Figure(
+        value=total - reserve,
+        source=f"derived: driver total {total} MiB less {reserve} MiB; {driver.source}",
+        grade="D" if driver.grade == "D" else "C",
+        date=driver.date,
+        note="CUDA's own total was not found",
+    )
+
+
+def _from_label(label: Figure, platform: Platform) -> Figure:
+    total = int(label.value * 1_000_000_000) // MIB
+    reserve = 1 if platform == "wddm" else reserved_mib(total)
+    return Figure(
+        value=total - reserve,
+        source=f"derived: {label.value:g} GB of 10^9 bytes less {reserve} MiB; {label.source}",
+        grade="D",
+        date=label.date,
+        note="neither the driver's nor CUDA's total was found",
+    )

@@ -1,0 +1,263 @@
+"""Loads the bundled data and the user's own file, once, and indexes every name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hardware_db.accelerator import Accelerator
+from hardware_db.entries import hourly_prices, read_accelerator, read_system
+from hardware_db.errors import HardwareError
+from hardware_db.names import driver_key, key, without_brand
+from hardware_db.reader import Cited, read_cited
+from hardware_db.sizes import in_family, in_sizes
+from hardware_db.system import System
+
+__all__ = ["Database", "database", "load_file", "user_file"]
+
+Entry = Accelerator | System
+_LARGEST_FILE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """All entries, in the order of the files, and what each name means."""
+
+    accelerators: tuple[Accelerator, ...]
+    systems: tuple[System, ...]
+    by_name: Mapping[str, Entry]
+    by_driver_name: Mapping[str, tuple[Accelerator, ...]]
+    families: Mapping[str, Any]
+    cited: Cited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entries:
+    accelerators: tuple[Accelerator, ...]
+    systems: tuple[System, ...]
+    new_systems: tuple[System, ...]
+    families: Mapping[str, Any]
+    cited: Cited
+
+
+def user_file() -> Path | None:
+    """The user's own hardware file: $QWENPLAN_HARDWARE, else hardware.toml in the config folder.
+
+    The folder is $XDG_CONFIG_HOME/qwenplan; without that variable ~/.config/qwenplan, on macOS
+    ~/Library/Application Support/qwenplan, on Windows the same under %APPDATA%. None if there is no
+    such file. Errors: HardwareError if QWENPLAN_HARDWARE names a file that is not there.
+    """
+    named = os.environ.get("QWENPLAN_HARDWARE", "").strip()
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise HardwareError(f"QWENPLAN_HARDWARE names no file: {named}")
+        return path
+    path = _config_folder() / "qwenplan" / "hardware.toml"
+    try:
+        return path if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _config_folder() -> Path:
+    xdg = os.environ.get("XDG_CONFIG_HOME", "")
+    if xdg and Path(xdg).is_absolute():
+        return Path(xdg)
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path.home() / ".config"
+
+
+def database() -> Database:
+    """The database with the user's file, read anew only when that file changes."""
+    path = user_file()
+    if path is None:
+        return _bundled()
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as problem:
+        raise HardwareError(f"{path}: {problem.strerror}") from None
+    return _with_user_file(path, changed)
+
+
+@cache
+def _bundled() -> Database:
+    files = sorted(
+        (entry for entry in resources.files("hardware_db").joinpath("data").iterdir()),
+        key=lambda entry: entry.name,
+    )
+    documents = {
+        entry.name: _parsed(entry.read_bytes(), entry.name)
+        for entry in files
+        if entry.name.endswith(".toml")
+    }
+    shared = read_cited(documents.pop("sources.toml"), "sources.toml")
+    return _built(_with_entries(None, documents, shared))
+
+
+@cache
+def _with_user_file(path: Path, changed: int) -> Database:
+    del changed  # only part of the cache's key
+    return load_file(path)
+
+
+def load_file(path: Path) -> Database:
+    """The bundled database and the entries of one more file, for which the same rules hold.
+
+    Errors: HardwareError with file, entry and field, on one line.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise HardwareError(f"{path}: is larger than {_LARGEST_FILE >> 20} MiB")
+        content = path.read_bytes()
+    except OSError as problem:
+        raise HardwareError(f"{path}: {problem.strerror}") from None
+    document = {str(path): _parsed(content, str(path))}
+    base = _bundled()
+    nothing_read = Cited(cites=base.cited.cites, accessed=None)
+    return _built(_with_entries(base, document, nothing_read))
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        detail = " ".join(str(problem).split()) or "nested too deep"
+        raise HardwareError(f"{where}: is not valid TOML: {detail}") from None
+
+
+def _with_entries(
+    base: Database | None, documents: Mapping[str, dict[str, Any]], shared: Cited
+) -> _Entries:
+    """The entries of `base` and of the documents; accelerators of all files before any system."""
+    known = {entry.id: entry for entry in base.accelerators} if base else {}
+    families = dict(base.families) if base else {}
+    parts = [_Part.of(document, where, shared) for where, document in documents.items()]
+    for part in parts:
+        for name, family in part.families.items():
+            if name in families:
+                raise HardwareError(f"{part.where}: family {name!r} is taken already")
+            families[name] = family
+    for part in parts:
+        place = f"{part.where}: accelerator"
+        for number, table in enumerate(part.accelerators, 1):
+            if not isinstance(table, dict):
+                raise HardwareError(f"{place} {number} must be a table")
+            for sized in in_sizes(in_family(table, families, f"{place} {number}"), place):
+                entry = read_accelerator(sized, place, part.cited)
+                if entry.id in known:
+                    raise HardwareError(f"{place} {entry.id!r}: this id is taken already")
+                known[entry.id] = entry
+    systems = tuple(
+        read_system(table, f"{part.where}: system", part.cited, known)
+        for part in parts
+        for table in part.systems
+    )
+    return _Entries(
+        accelerators=tuple(known.values()),
+        systems=base.systems if base else (),
+        new_systems=systems,
+        families=families,
+        cited=shared,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The tables of one file."""
+
+    where: str
+    families: Mapping[str, Any]
+    accelerators: list[Any]
+    systems: list[Any]
+    cited: Cited
+
+    @classmethod
+    def of(cls, document: dict[str, Any], where: str, shared: Cited) -> _Part:
+        left = dict(document)
+        cited = read_cited(left, where, shared)
+        found = {name: left.pop(name, []) for name in ("accelerator", "system")}
+        families = left.pop("family", {})
+        if left:
+            raise HardwareError(
+                f"{where}: {sorted(left)[0]!r} is not one of accelerator, system, family, "
+                "sources, accessed"
+            )
+        for name, tables in found.items():
+            if not isinstance(tables, list):
+                raise HardwareError(f"{where}: write [[{name}]], one per entry")
+        if not isinstance(families, dict):
+            raise HardwareError(f"{where}: write [family.name], one per family")
+        return cls(
+            where=where,
+            families=families,
+            accelerators=found["accelerator"],
+            systems=found["system"],
+            cited=cited,
+        )
+
+
+def _built(entries: _Entries) -> Database:
+    """Adds hourly prices that follow from instances, and the indexes of names."""
+    hourly = hourly_prices(entries.new_systems)
+    priced = {
+        entry.id: dataclasses.replace(entry, prices=(*entry.prices, *hourly[entry.id]))
+        if entry.id in hourly
+        else entry
+        for entry in entries.accelerators
+    }
+    systems = tuple(
+        dataclasses.replace(system, accelerator=priced[system.accelerator.id])
+        for system in (*entries.systems, *entries.new_systems)
+    )
+    accelerators = tuple(priced.values())
+    return Database(
+        accelerators=accelerators,
+        systems=systems,
+        by_name=_index(accelerators, systems),
+        by_driver_name=_driver_index(accelerators),
+        families=entries.families,
+        cited=entries.cited,
+    )
+
+
+def _index(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -> dict[str, Entry]:
+    """Every name in the form in which names are compared. A name that means two entries: error.
+
+    Driver names and names without the maker's are added where they are free: a driver name that
+    several entries share (a card with its memory exchanged) means the first of them.
+    """
+    index: dict[str, Entry] = {}
+    entries: tuple[Entry, ...] = (*accelerators, *systems)
+    for entry in entries:
+        for name in (entry.id, *entry.aliases, entry.name):
+            other = index.setdefault(key(name), entry)
+            if other is not entry:
+                raise HardwareError(f"{entry.id!r}: the name {name!r} is taken by {other.id!r}")
+    for entry in entries:
+        drivers = entry.nvml_names if isinstance(entry, Accelerator) else ()
+        for name in (*drivers, entry.name):
+            index.setdefault(key(name), entry)
+            index.setdefault(key(without_brand(name)), entry)
+    return index
+
+
+def _driver_index(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Accelerator, ...]]:
+    index: dict[str, tuple[Accelerator, ...]] = {}
+    for entry in accelerators:
+        for name in entry.nvml_names:
+            found = index.get(driver_key(name), ())
+            if entry not in found:
+                index[driver_key(name)] = (*found, entry)
+    return index

@@ -1,0 +1,192 @@
+"""Turns the tables of a hardware file into accelerators and systems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hardware_db.accelerator import Accelerator, NvlinkKind, UnifiedMemory
+from hardware_db.errors import HardwareError
+from hardware_db.figures import Figure, FrozenMap, Price
+from hardware_db.reader import Cited, Reader
+from hardware_db.system import System
+
+__all__ = ["hourly_prices", "intra_node", "read_accelerator", "read_system"]
+
+_ID = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
+_CAPABILITY = re.compile(r"[1-9]\d?\.\d")
+_GFX = re.compile(r"gfx[0-9a-f]{3,4}")
+_PCIE = re.compile(r"[1-7]\.0 x(?:1|2|4|8|16)")
+_KINDS: tuple[NvlinkKind, ...] = ("switch", "mesh", "bridge")
+
+
+def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Accelerator:
+    """One `[[accelerator]]` table. Errors: HardwareError with file, entry and field."""
+    reader = Reader(dict(table), where, cited)
+    identity = _identity(reader)
+    reader.where = f"{where} {identity!r}"
+    kind = reader.one_of("nvlink_kind", _KINDS) if reader.has("nvlink_kind") else None
+    measured = reader.table("tflops_measured")
+    accelerator = Accelerator(
+        id=identity,
+        name=reader.text("name"),
+        vendor=reader.text("vendor").lower(),
+        architecture=reader.text("architecture"),
+        aliases=reader.texts("aliases"),
+        nvml_names=reader.texts("nvml_names"),
+        pci_device_ids=reader.texts("pci_device_ids"),
+        form_factor=reader.optional_text("form_factor"),
+        compute_capability=_shaped(reader, "compute_capability", _CAPABILITY, "9.0"),
+        gfx=_shaped(reader, "gfx", _GFX, "gfx942"),
+        metal_family=reader.optional_text("metal_family"),
+        memory_marketed_gb=reader.figure("memory_marketed_gb"),
+        memory_driver_mib=reader.figure("memory_driver_mib"),
+        memory_cuda_mib=reader.figure("memory_cuda_mib"),
+        memory_cuda_wddm_mib=reader.figure("memory_cuda_wddm_mib"),
+        memory_type=reader.optional_text("memory_type"),
+        bandwidth_gb_s=reader.figure("bandwidth_gb_s"),
+        bandwidth_measured_gb_s=reader.figures("bandwidth_measured_gb_s"),
+        tflops=reader.figure_map("tflops"),
+        tflops_measured=_figure_lists(measured, f"{reader.where}: tflops_measured", cited),
+        formats=reader.text_map("formats"),
+        link_name=reader.optional_text("link_name"),
+        nvlink_gb_s=reader.figure("nvlink_gb_s"),
+        nvlink_domain=reader.optional_whole("nvlink_domain"),
+        nvlink_kind=next((known for known in _KINDS if known == kind), None),
+        pcie=_shaped(reader, "pcie", _PCIE, "5.0 x16"),
+        pcie_gb_s=reader.figure("pcie_gb_s"),
+        tdp_w=reader.figure("tdp_w"),
+        max_per_node=reader.optional_whole("max_per_node"),
+        unified=_unified(reader),
+        prices=reader.prices("prices"),
+        release=reader.date("release") if reader.has("release") else None,
+        sources=reader.source_map("sources"),
+        notes=reader.texts("notes"),
+    )
+    reader.done()
+    _check_memory(accelerator, reader)
+    return accelerator
+
+
+def read_system(
+    table: Mapping[str, Any], where: str, cited: Cited, accelerators: Mapping[str, Accelerator]
+) -> System:
+    """One `[[system]]` table; links inside a node follow from the accelerator unless given."""
+    reader = Reader(dict(table), where, cited)
+    identity = _identity(reader)
+    reader.where = f"{where} {identity!r}"
+    wanted = reader.text("accelerator")
+    if wanted not in accelerators:
+        raise reader.error("accelerator", f"names no known accelerator: {wanted!r}")
+    accelerator = accelerators[wanted]
+    per_node = reader.whole("accelerators_per_node")
+    figure, link = intra_node(accelerator, per_node)
+    system = System(
+        id=identity,
+        name=reader.text("name"),
+        accelerator=accelerator,
+        accelerators_per_node=per_node,
+        nodes=reader.optional_whole("nodes") or 1,
+        aliases=reader.texts("aliases"),
+        host_memory_gib=reader.figure("host_memory_gib"),
+        cpu=reader.optional_text("cpu"),
+        intra_node_gb_s=reader.figure("intra_node_gb_s") or figure,
+        intra_node_link=reader.optional_text("intra_node_link") or link,
+        inter_node_gb_s=reader.figure("inter_node_gb_s"),
+        inter_node_link=reader.optional_text("inter_node_link"),
+        link_domain=reader.optional_whole("link_domain"),
+        bus_bandwidth_gb_s=reader.figures("bus_bandwidth_gb_s"),
+        prices=reader.prices("prices"),
+        power_w=reader.figure("power_w"),
+        provider=reader.optional_text("provider"),
+        notes=reader.texts("notes"),
+    )
+    reader.done()
+    return system
+
+
+def intra_node(accelerator: Accelerator, per_node: int) -> tuple[Figure | None, str | None]:
+    """The link between the accelerators of one node: GB/s per direction, and its name.
+
+    A bridge is bought apart and joins pairs, so nobody may count on it: PCIe then.
+    """
+    if accelerator.is_unified:
+        return None, "unified"
+    if per_node == 1:
+        return None, None
+    joined = accelerator.nvlink_kind in ("switch", "mesh")
+    if joined and per_node <= (accelerator.nvlink_domain or 0):
+        return accelerator.nvlink_gb_s, accelerator.link_name
+    if accelerator.pcie is None:
+        return accelerator.pcie_gb_s, None
+    return accelerator.pcie_gb_s, f"PCIe {accelerator.pcie}"
+
+
+def _identity(reader: Reader) -> str:
+    identity = reader.text("id")
+    if not _ID.fullmatch(identity) or len(identity) > 64:
+        raise reader.error("id", f"must be lower-case words joined by dashes, not {identity!r}")
+    return identity
+
+
+def _shaped(reader: Reader, field: str, shape: re.Pattern[str], example: str) -> str | None:
+    value = reader.optional_text(field)
+    if value is not None and not shape.fullmatch(value):
+        raise reader.error(field, f'must look like "{example}", not {value!r}')
+    return value
+
+
+def _figure_lists(
+    table: dict[str, Any], where: str, cited: Cited
+) -> Mapping[str, tuple[Figure, ...]]:
+    reader = Reader(table, where, cited)
+    return FrozenMap({name: reader.figures(name) for name in list(reader.left)})
+
+
+def _unified(reader: Reader) -> UnifiedMemory | None:
+    if not reader.has("unified"):
+        return None
+    inner = Reader(reader.table("unified"), f"{reader.where}: unified", reader.cited)
+    unified = UnifiedMemory(
+        usable_mib=inner.figure("usable_mib"),
+        os_reserve_mib=inner.figure("os_reserve_mib"),
+        default_gpu_share=inner.figure("default_gpu_share", share=True),
+        safe_utilization=inner.figure("safe_utilization", share=True),
+        notes=inner.texts("notes"),
+    )
+    inner.done()
+    return unified
+
+
+def _check_memory(accelerator: Accelerator, reader: Reader) -> None:
+    try:
+        total = accelerator.total_mib_on("linux").value
+    except ValueError:
+        raise HardwareError(
+            f"{reader.where}: give one of memory_cuda_mib, memory_driver_mib, memory_marketed_gb"
+        ) from None
+    if not 256 <= total <= 64 * 1024 * 1024:
+        raise HardwareError(f"{reader.where}: {total:g} MiB of memory is outside 256 MiB to 64 TiB")
+
+
+def hourly_prices(systems: tuple[System, ...]) -> dict[str, tuple[Price, ...]]:
+    """Per accelerator id: what one of them costs per hour in each instance that holds it."""
+    found: dict[str, tuple[Price, ...]] = {}
+    for system in systems:
+        for price in system.prices:
+            if price.kind != "hourly":
+                continue
+            share = Price(
+                value=round(price.value / system.count, 6),
+                currency=price.currency,
+                kind="hourly",
+                source=price.source,
+                date=price.date,
+                provider=system.provider,
+                region=price.region,
+                note=f"{system.name}: {price.value:g} {price.currency} / {system.count}",
+            )
+            known = found.get(system.accelerator.id, ())
+            found[system.accelerator.id] = (*known, share)
+    return found

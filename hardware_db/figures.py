@@ -1,0 +1,90 @@
+"""Numbers that know where they come from, and the read-only mapping that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+__all__ = ["Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
+
+Grade = Literal["A", "B", "C", "D"]
+PriceKind = Literal["msrp", "street", "hourly"]
+
+V = TypeVar("V")
+
+
+class FrozenMap(Mapping[str, V]):
+    """A read-only, hashable, picklable mapping with string keys, in the order given."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
+        pairs = dict(items)
+        object.__setattr__(self, "_items", tuple(pairs.items()))
+
+    _items: tuple[tuple[str, V], ...]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("FrozenMap is read-only")
+
+    def __getitem__(self, key: str) -> V:
+        for name, value in self._items:
+            if name == key:
+                return value
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items))
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({dict(self._items)!r})"
+
+    def __reduce__(self) -> tuple[type[FrozenMap[V]], tuple[tuple[tuple[str, V], ...]]]:
+        return type(self), (self._items,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number, its origin, and the other readings of it.
+
+    `grade`: A machine output, or a file in the vendor's own repository; B public database, or two
+    third parties that agree; C derived by a stated rule, or a single third party; D unverified.
+    `date` is the date that the source bears, or else the day on which it was read (ISO 8601, or
+    only its year or month). `note` says under which condition the number holds, and, where there
+    are `alternatives`, why this one was chosen. The unit is in the name of the field that holds
+    the figure; counts of MiB stay `int`.
+    """
+
+    value: float
+    source: str
+    grade: Grade
+    date: str | None = None
+    note: str | None = None
+    alternatives: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one unit costs, when and where. Prices move: `volatile` is true for all of them.
+
+    On an accelerator, `msrp` and `street` are per card (for a system on a chip, per machine) and
+    `hourly` is per accelerator and hour, derived from the instances that hold it. On a system,
+    every price is for the whole system. `value` is in `currency`.
+    """
+
+    value: float
+    currency: str
+    kind: PriceKind
+    source: str
+    date: str | None = None
+    volatile: bool = True
+    provider: str | None = None
+    region: str | None = None
+    note: str | None = None

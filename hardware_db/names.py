@@ -1,0 +1,58 @@
+"""Comparing names: exact after normalisation, never by substring."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+__all__ = ["driver_key", "key", "nearest", "without_brand"]
+
+_BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
+_WORDS = re.compile(r"[a-z]+|[0-9]+")
+
+
+def key(name: str) -> str:
+    """The form in which two names are compared: letters, digits and '+', without case.
+
+    "RTX 4090", "rtx-4090" and "rtx4090" are one name; "A10" and "A100" are not.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(char for char in folded if char.isalnum() or char == "+")
+
+
+def driver_key(name: str) -> str:
+    """The form in which driver names are compared; older drivers leave out "NVIDIA "."""
+    return key(re.sub(r"^\s*nvidia\s+", "", name, flags=re.IGNORECASE))
+
+
+def without_brand(name: str) -> str:
+    """`name` without the maker's words at its start: "NVIDIA GeForce RTX 4090" → "RTX 4090"."""
+    words = name.split()
+    while len(words) > 1 and key(words[0]) in _BRANDS:
+        words = words[1:]
+    return " ".join(words)
+
+
+def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tuple[str, ...]:
+    """Ids whose names look like `name`, best first; `known` are (key, id) pairs.
+
+    Shared words and numbers weigh more than shared letters, so that "h100 pci" finds h100-pcie
+    before h800, and a wrong digit is not a better match than a missing word.
+    """
+    wanted = key(name[:100])
+    if not wanted:
+        return ()
+    parts = set(_WORDS.findall(wanted))
+    scores: dict[str, float] = {}
+    for candidate, identity in known:
+        theirs = set(_WORDS.findall(candidate))
+        shared = len(parts & theirs) / len(parts | theirs)
+        ratio = difflib.SequenceMatcher(None, wanted, candidate, autojunk=False).ratio()
+        score = ratio + shared
+        if candidate.startswith(wanted) or wanted.startswith(candidate):
+            score += 0.5
+        scores[identity] = max(score, scores.get(identity, 0.0))
+    ranked = sorted(scores, key=lambda identity: (-scores[identity], identity))
+    return tuple(identity for identity in ranked if scores[identity] >= 0.75)[:limit]

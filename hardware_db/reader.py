@@ -1,0 +1,246 @@
+"""Reads one TOML table field by field, and says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db.errors import HardwareError
+from hardware_db.figures import Figure, FrozenMap, Grade, Price, PriceKind
+
+__all__ = ["Cited", "Reader", "read_cited"]
+
+_GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
+_PRICE_KINDS: tuple[PriceKind, ...] = ("msrp", "street", "hourly")
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+_CITED = re.compile(r"\{([a-z0-9-]+)\}")
+_LARGEST = 1e9  # no figure of this field is larger: MiB of a rack, TFLOPS, GB/s, USD
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cited:
+    """Sources that a file refers to by a short name, and the day on which it was read."""
+
+    cites: Mapping[str, tuple[str, str | None]]
+    accessed: str | None
+
+    def resolve(self, text: str, where: str) -> tuple[str, str | None]:
+        """`text` with each {name} written out, and the date that the figure bears."""
+        dates: list[str] = []
+
+        def written_out(match: re.Match[str]) -> str:
+            if match[1] not in self.cites:
+                raise HardwareError(f"{where}: [sources] has no {match[1]!r}")
+            cite, date = self.cites[match[1]]
+            if date:
+                dates.append(date)
+            return cite
+
+        full = _CITED.sub(written_out, text)
+        return full, dates[0] if dates else self.accessed
+
+
+def read_cited(document: dict[str, Any], where: str, shared: Cited | None = None) -> Cited:
+    """The `[sources]` table and `accessed` date of a file, on top of those shared by all."""
+    cites = dict(shared.cites) if shared else {}
+    accessed = shared.accessed if shared else None
+    top = Reader({k: document.pop(k) for k in ("sources", "accessed") if k in document}, where)
+    if top.has("accessed"):
+        accessed = top.date("accessed")
+    for name, value in top.table("sources").items():
+        entry = Reader(value, f"{where}: source {name!r}")
+        cites[name] = (entry.text("cite"), entry.date("date") if entry.has("date") else None)
+        entry.done()
+    top.done()
+    return Cited(cites=cites, accessed=accessed)
+
+
+class Reader:
+    """A table of a hardware file. Every method takes the field out; `done` refuses the rest."""
+
+    def __init__(self, table: object, where: str, cited: Cited | None = None) -> None:
+        self.where = where
+        self.cited = cited or Cited(cites={}, accessed=None)
+        if not isinstance(table, dict):
+            raise HardwareError(f"{where}: must be a table, not {_shown(table)}")
+        self.left: dict[str, Any] = dict(table)
+
+    def error(self, field: str, what: str) -> HardwareError:
+        """The error for `field`: file, entry, field and what it must be."""
+        return HardwareError(f"{self.where}: {field} {what}")
+
+    def has(self, field: str) -> bool:
+        """Whether the field is given and not yet read."""
+        return field in self.left
+
+    def done(self) -> None:
+        """Refuse what nobody asked for: a field that is spelled wrong must not be lost."""
+        if self.left:
+            field = sorted(self.left)[0]
+            raise self.error(field, "is not a field of the schema (docs/hardware.md lists them)")
+
+    def _take(self, field: str) -> Any:
+        if field not in self.left:
+            raise self.error(field, "is missing")
+        return self.left.pop(field)
+
+    def text(self, field: str) -> str:
+        """A text that is not empty, on one line."""
+        value = self._take(field)
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(field, f"must be a text, not {_shown(value)}")
+        if len(value) > _LONGEST or not value.isprintable():
+            raise self.error(field, f"must be one line of at most {_LONGEST} characters")
+        return value.strip()
+
+    def optional_text(self, field: str) -> str | None:
+        """The same, or None where the field is not given."""
+        return self.text(field) if self.has(field) else None
+
+    def one_of(self, field: str, allowed: tuple[str, ...]) -> str:
+        """One of some words."""
+        value = self._take(field)
+        if value not in allowed:
+            raise self.error(field, f"must be one of {', '.join(allowed)}, not {_shown(value)}")
+        return str(value)
+
+    def date(self, field: str) -> str:
+        """A date: "2026", "2026-07" or "2026-07-20"."""
+        value = self._take(field)
+        if not isinstance(value, str) or not _DATE.fullmatch(value):
+            raise self.error(
+                field, f'must be a text like "2026-07-20" or "2026", not {_shown(value)}'
+            )
+        return value
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A list of texts; empty where the field is not given."""
+        value = self.left.pop(field, [])
+        if not isinstance(value, list):
+            raise self.error(field, f"must be a list of texts, not {_shown(value)}")
+        return tuple(
+            Reader({"text": item}, f"{self.where}: {field}[{i}]").text("text")
+            for i, item in enumerate(value)
+        )
+
+    def whole(self, field: str, largest: int = 100_000) -> int:
+        """A whole number from 1 to `largest`."""
+        value = self._take(field)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+            raise self.error(
+                field, f"must be a whole number from 1 to {largest}, not {_shown(value)}"
+            )
+        return value
+
+    def optional_whole(self, field: str) -> int | None:
+        """The same, or None where the field is not given."""
+        return self.whole(field) if self.has(field) else None
+
+    def table(self, field: str) -> dict[str, Any]:
+        """A sub-table; empty where the field is not given."""
+        value = self.left.pop(field, {})
+        if not isinstance(value, dict):
+            raise self.error(field, f"must be a table, not {_shown(value)}")
+        return value
+
+    def tables(self, field: str) -> tuple[Reader, ...]:
+        """A list of tables, each with a reader of its own; empty where the field is not given."""
+        value = self.left.pop(field, [])
+        if not isinstance(value, list):
+            raise self.error(field, f"must be a list of tables, not {_shown(value)}")
+        return tuple(
+            Reader(item, f"{self.where}: {field}[{i}]", self.cited) for i, item in enumerate(value)
+        )
+
+    def source(self, field: str) -> tuple[str, str | None]:
+        """A source, its {names} written out, with the date that it bears."""
+        return self.cited.resolve(self.text(field), f"{self.where}: {field}")
+
+    def source_map(self, field: str) -> FrozenMap[str]:
+        """A table of sources: which field of the entry, and where it comes from."""
+        inner = Reader(self.table(field), f"{self.where}: {field}", self.cited)
+        return FrozenMap({name: inner.source(name)[0] for name in list(inner.left)})
+
+    def text_map(self, field: str) -> FrozenMap[str]:
+        """A table of texts."""
+        inner = Reader(self.table(field), f"{self.where}: {field}")
+        return FrozenMap({name: inner.text(name) for name in list(inner.left)})
+
+    def figure(self, field: str, *, share: bool = False) -> Figure | None:
+        """A figure, or None where the field is not given. A share lies between 0 and 1."""
+        if not self.has(field):
+            return None
+        inner = Reader(self._take(field), f"{self.where}: {field}", self.cited)
+        return inner.as_figure(whole=field.endswith("_mib"), share=share)
+
+    def figures(self, field: str) -> tuple[Figure, ...]:
+        """A list of figures; empty where the field is not given."""
+        return tuple(inner.as_figure() for inner in self.tables(field))
+
+    def figure_map(self, field: str) -> FrozenMap[Figure]:
+        """A table of figures."""
+        inner = Reader(self.table(field), f"{self.where}: {field}", self.cited)
+        found = {name: inner.figure(name) for name in list(inner.left)}
+        return FrozenMap({name: figure for name, figure in found.items() if figure is not None})
+
+    def as_figure(
+        self, *, whole: bool = False, share: bool = False, grade: Grade | None = None
+    ) -> Figure:
+        """This table as a figure. An alternative may leave out its grade: it is D then."""
+        value = self.number("value", whole=whole, most=1.0 if share else _LARGEST)
+        source, dated = self.source("source")
+        found = grade
+        if self.has("grade") or grade is None:
+            word = self.one_of("grade", _GRADES)
+            found = next(letter for letter in _GRADES if letter == word)
+        date = self.date("date") if self.has("date") else dated
+        note = self.optional_text("note")
+        others = tuple(
+            other.as_figure(whole=whole, share=share) for other in self.tables("alternatives")
+        )
+        self.done()
+        return Figure(
+            value=value, source=source, grade=found or "D", date=date, note=note,
+            alternatives=others,
+        )  # fmt: skip
+
+    def number(self, field: str, *, whole: bool = False, most: float = _LARGEST) -> float:
+        """A finite number above 0 and at most `most`; `int` where only whole ones make sense."""
+        value = self._take(field)
+        kind = "whole number" if whole else "number"
+        good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not good or not math.isfinite(value) or not 0 < value <= most:
+            raise self.error(
+                field, f"must be a {kind} above 0 and at most {most:g}, not {_shown(value)}"
+            )
+        number: float = value
+        return number
+
+    def prices(self, field: str) -> tuple[Price, ...]:
+        """A list of prices; empty where the field is not given."""
+        found = []
+        for inner in self.tables(field):
+            word = inner.one_of("kind", _PRICE_KINDS)
+            source, dated = inner.source("source")
+            price = Price(
+                value=inner.number("value"),
+                currency=inner.optional_text("currency") or "USD",
+                kind=next(kind for kind in _PRICE_KINDS if kind == word),
+                source=source,
+                date=inner.date("date") if inner.has("date") else dated,
+                provider=inner.optional_text("provider"),
+                region=inner.optional_text("region"),
+                note=inner.optional_text("note"),
+            )
+            inner.done()
+            found.append(price)
+        return tuple(found)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,93 @@
+"""What several entries of a hardware file share: families, and chips sold in several sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardware_db.errors import HardwareError
+from hardware_db.reader import Reader
+
+__all__ = ["in_family", "in_sizes"]
+
+_MERGED = ("formats", "sources", "unified")
+
+
+def in_family(table: dict[str, Any], families: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`table` with what its `family` says, where it does not say otherwise itself."""
+    if "family" not in table:
+        return table
+    name = table["family"]
+    if not isinstance(name, str) or name not in families:
+        raise HardwareError(f"{where}: family names no [family.*] table: {name!r}")
+    family = families[name]
+    if not isinstance(family, dict):
+        raise HardwareError(f"{where}: [family.{name}] must be a table")
+    merged = {**family, **table}
+    for field in _MERGED:
+        own, shared = table.get(field), family.get(field)
+        if isinstance(own, dict) and isinstance(shared, dict):
+            merged[field] = {**shared, **own}
+    del merged["family"]
+    return merged
+
+
+def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    """One table per memory size in which a chip is sold; just the table where it is one size.
+
+    The largest size keeps the id and the aliases; every size answers to id and alias with the size
+    behind it ("apple-m4-max-64", "m4-max-64gb"). `gpu_share` is the share that the system lends to
+    the GPU by memory size, as steps; a size takes the first step that reaches it.
+    """
+    table = dict(table)
+    if "memory_sizes_gb" not in table:
+        yield table
+        return
+    where = f"{where} {table.get('id')!r}"
+    label = table.pop("memory_sizes_gb")
+    steps = table.pop("gpu_share", [])
+    by_size = Reader({"by_size": table.pop("by_size", {})}, where).table("by_size")
+    sizes = label.get("value") if isinstance(label, dict) else None
+    if not isinstance(sizes, list) or not sizes or not all(_is_size(size) for size in sizes):
+        raise HardwareError(f"{where}: memory_sizes_gb.value must be a list of whole GB")
+    for size in sorted(sizes, reverse=True):
+        one = {**table, **by_size.pop(str(size), {})}
+        one["memory_marketed_gb"] = {**label, "value": size}
+        if steps:
+            one["unified"] = {**_lent(steps, size, where), **one.get("unified", {})}
+        yield _named(one, size, largest=size == max(sizes))
+    if by_size:
+        raise HardwareError(f"{where}: by_size.{next(iter(by_size))} is not one of the sizes")
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 65_536
+
+
+def _lent(steps: object, size: int, where: str) -> dict[str, Any]:
+    for step in Reader({"gpu_share": steps}, where).tables("gpu_share"):
+        limit = step.whole("up_to_gb")
+        share = step.number("value", most=1.0)
+        if size <= limit:
+            figure = {**step.left, "value": share}
+            usable = {**step.left, "value": math.floor(share * size * 1024)}
+            usable.pop("alternatives", None)
+            usable["note"] = f"{share:g} of {size} GiB"
+            return {"default_gpu_share": figure, "usable_mib": usable}
+    raise HardwareError(f"{where}: gpu_share has no step that reaches {size} GB")
+
+
+def _named(table: dict[str, Any], size: int, *, largest: bool) -> dict[str, Any]:
+    aliases = table.get("aliases", [])
+    identity = table.get("id")
+    if not isinstance(aliases, list) or not isinstance(identity, str):
+        return table  # read_accelerator says what is wrong
+    names = [identity, *(alias for alias in aliases if isinstance(alias, str))]
+    sized = [f"{name}-{size}{unit}" for name in names for unit in ("", "gb")]
+    table["name"] = f"{table.get('name')} {size}GB"
+    if largest:
+        table["aliases"] = [*aliases, *sized]
+    else:
+        table["id"], table["aliases"] = sized[0], sized[1:]
+    return table
