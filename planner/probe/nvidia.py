@@ -108,8 +108,9 @@ def _read(nvml: Nvml, environment: Environment, host: Host) -> Nvidia:
     if counted.error is not None:
         return Nvidia(reason=_reason(counted), driver_version=driver, cuda_version=cuda)
     if not counted.value:
-        reason = f"NVIDIA driver {driver or ''} is loaded, but it finds no device"
-        return Nvidia(reason=reason.replace("  ", " "), driver_version=driver, cuda_version=cuda)
+        named = f"NVIDIA driver {driver}" if driver else "the NVIDIA driver"
+        empty = f"{named} is loaded, but it finds no device"
+        return Nvidia(reason=empty, driver_version=driver, cuda_version=cuda)
     devices, handles = [], {}
     notes: list[str] = []
     warnings: list[str] = []
@@ -118,13 +119,13 @@ def _read(nvml: Nvml, environment: Environment, host: Host) -> Nvidia:
         reply = nvml.ask("nvmlDeviceGetHandleByIndex", index)
         found = None if reply.error else _device(nvml, reply.value, index, host, notes, warnings)
         if found is None:
-            word = reply.error or "GpuIsLost"
-            refused.append(word)
-            warnings.append(f"GPU {index} is left out: {_reason(Reply(error=word))}.")
+            why = _reason(reply if reply.error else Reply(error="GpuIsLost"))
+            refused.append(why)
+            warnings.append(f"GPU {index} is left out: {why}.")
             continue
         devices.append(found)
         handles[index] = reply.value
-    reason = None if devices else _reason(Reply(error=refused[0]))
+    reason = None if devices else refused[0]
     whole = {device.index: handles[device.index] for device in devices if not device.mig_enabled}
     return Nvidia(
         devices=tuple(devices),

@@ -99,8 +99,8 @@ def apply_cuda(
     ranks: dict[tuple[int, int | None], int] = {}
     for position in chosen.order:
         card, part = parts[position]
-        split = devices[card].mig_instances
-        keys = [(card, inner) for inner in range(len(split))] if part is None and split else []
+        inner = len(devices[card].mig_instances) if part is None else 0
+        keys: list[tuple[int, int | None]] = [(card, number) for number in range(inner)]
         for key in keys or [(card, part)]:
             ranks.setdefault(key, len(ranks))
     marked = tuple(
