@@ -69,8 +69,13 @@ class WeightSet:
         return sum(sizes) if len(sizes) == len(self.files) else None
 
 
-def refuse_other_kinds(listing: Iterable[str], where: str) -> None:
+def refuse_other_kinds(listing: Iterable[str], where: str, base_models: Sequence[str] = ()) -> None:
     """Refuse what has weights but is no language model of its own.
+
+    Args:
+        listing: the files there are.
+        where: the folder or repository, for the error line.
+        base_models: what an adapter's card names as its base.
 
     Raises:
         UnsupportedModelError: an adapter or a pipeline, by name.
@@ -84,8 +89,8 @@ def refuse_other_kinds(listing: Iterable[str], where: str) -> None:
         )
     if "adapter_config.json" in names and only_adapter:
         raise UnsupportedModelError(
-            f"{where} is an adapter (it has adapter_config.json), not a whole model; plan the base "
-            "model that its card names"
+            f"{where} is an adapter (it has adapter_config.json), not a whole model; plan its base "
+            f"model{': ' + clip(', '.join(base_models), 200) if base_models else ''}"
         )
 
 
@@ -113,8 +118,7 @@ def choose(
     """
     refuse_other_kinds(listing, where)
     sets = gguf_sets(listing)
-    wants_gguf = pattern is not None and bool(_matching(sets, pattern))
-    if part == "model" and not wants_gguf:
+    if part == "model" and not names_gguf(listing, pattern):
         found = _safetensors(listing, where, index)
         if found is not None:
             if pattern is not None and "safetensors" not in pattern.lower():
@@ -129,6 +133,11 @@ def choose(
             )
         raise InputError(f"{where}: there are no weights (no .safetensors and no .gguf file)")
     return _checked(_choose_gguf(sets, where, pattern, part), where)
+
+
+def names_gguf(listing: Listing, pattern: str | None) -> bool:
+    """Whether `pattern` is about GGUF files of the listing, safetensors beside them or not."""
+    return pattern is not None and bool(_matching(gguf_sets(listing), pattern))
 
 
 def set_of(listing: Listing, name: str, where: str) -> WeightSet:
