@@ -1,0 +1,89 @@
+"""Suite `gguf`: tensor and file bytes of GGUF files, by model, type, MTP and importance matrix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suites.models import model_named
+from benchmarks.suites.result import CaseResult
+from planner.model.gguf_file import mmproj_file, model_file
+from planner.model.gguf_mix import GgufScheme, get_mix
+from planner.model.spec import ModelSpec
+
+FILES = ("gguf_sizes.json",)
+
+
+def run(folder: Path) -> Iterator[CaseResult]:
+    """One result per file of gguf_sizes.json, vision towers included."""
+    document = json.loads((folder / FILES[0]).read_text("utf-8"))
+    for name, variants in document["models"].items():
+        for variant, case in variants.items():
+            for mix, sizes in case["ftypes"].items():
+                for matrix in ("noimatrix", "imatrix"):
+                    if matrix in sizes:
+                        yield _file(name, variant, mix, matrix, case, sizes[matrix], folder)
+    for label, sizes in document.get("mmproj", {}).items():
+        yield _mmproj(label, sizes, folder)
+
+
+def _file(
+    name: str,
+    variant: str,
+    mix: str,
+    matrix: str,
+    case: dict[str, Any],
+    expected: dict[str, Any],
+    folder: Path,
+) -> CaseResult:
+    title = f"{name} {variant} {mix} {matrix}"
+    fields = ("tensor_bytes", "data_bytes", "file_bytes", "needs_imatrix")
+    wanted = {field: expected[field] for field in fields if field in expected}
+    wanted |= {"types": sorted(expected["types"].items()), "n_tensors": case["n_tensors"]}
+    if "arch" not in case:
+        return CaseResult(name=title, failure="the case names no architecture")
+    try:
+        model = model_named(name, folder)
+        scheme = GgufScheme(mix=mix, imatrix=matrix == "imatrix", mtp=variant == "mtp")
+        answered = _answer(model, scheme)
+    except (LookupError, ValueError) as error:
+        return CaseResult(name=title, failure=str(error))
+    return CaseResult(name=title, expected=wanted, answered=answered)
+
+
+def _answer(model: ModelSpec, scheme: GgufScheme) -> dict[str, Any]:
+    size = model_file(model, scheme)
+    types: dict[str, int] = {}
+    rows = scheme.tensors(model)
+    for row in rows:
+        types[row.ggml_type] = types.get(row.ggml_type, 0) + row.stored.nbytes
+    return {
+        "tensor_bytes": size.tensor_bytes,
+        "data_bytes": size.data_bytes,
+        "file_bytes": size.file_bytes,
+        "needs_imatrix": get_mix(scheme.mix).needs_imatrix and not scheme.imatrix,
+        "types": sorted(types.items()),
+        "n_tensors": sum(len(row.held.names) for row in rows),
+    }
+
+
+def _mmproj(label: str, expected: dict[str, Any], folder: Path) -> CaseResult:
+    name, _, kind = label.rpartition("-")
+    try:
+        model = model_named(f"Qwen3.5-{name}", folder)
+        scheme = GgufScheme(mix="Q8_0", mmproj=kind)
+        size = mmproj_file(model, scheme)
+        tensors = sum(len(row.held.names) for row in scheme.vision_tensors(model))
+    except (LookupError, ValueError) as error:
+        return CaseResult(name=f"mmproj {label}", failure=str(error))
+    return CaseResult(
+        name=f"mmproj {label}",
+        expected={key: expected[key] for key in ("tensor_bytes", "file_bytes", "n_tensors")},
+        answered={
+            "tensor_bytes": size.tensor_bytes,
+            "file_bytes": size.file_bytes,
+            "n_tensors": tensors,
+        },
+    )

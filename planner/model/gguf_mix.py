@@ -1,0 +1,333 @@
+"""llama.cpp's quantization mixes: which tensor of a GGUF file gets which ggml type.
+
+The rules are data (data/gguf_mixes.toml); this module evaluates them tensor by tensor, block by
+block, as llama-quantize does (llama.cpp 0c1e570 src/llama-quant.cpp). Files that others mix to
+their own taste (Unsloth's "UD" files and the like) follow no such rule: read their header instead.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from planner.errors import InputError
+from planner.formats import get_format, ggml_format_name
+from planner.model.gguf_tensors import GgufTensor, block_count, gguf_tensors, mmproj_tensors
+from planner.model.quantization import Stored
+from planner.model.spec import ModelSpec
+
+SOURCE = "llama.cpp 0c1e570 src/llama-quant.cpp"
+
+_ROLES = {
+    "output": "output",
+    "token_embd": "token_embd",
+    "attn_qkv": "attn_v",
+    "attn_v": "attn_v",
+    "attn_q": "attn_q",
+    "attn_k": "attn_k",
+    "attn_output": "attn_output",
+}
+# Matrices that llama-quantize leaves as the converter wrote them, in F32.
+_KEPT = frozenset({"ffn_gate_inp", "ffn_gate_inp_shexp", "ssm_conv1d"})
+_SHORTER_BLOCKS = {
+    "IQ1_S": "IQ4_NL",
+    "IQ1_M": "IQ4_NL",
+    "IQ2_XXS": "IQ4_NL",
+    "IQ2_XS": "IQ4_NL",
+    "IQ2_S": "IQ4_NL",
+    "IQ3_XXS": "IQ4_NL",
+    "IQ3_S": "IQ4_NL",
+    "IQ4_XS": "IQ4_NL",
+    "Q2_0": "Q4_0",
+    "Q2_K": "Q4_0",
+    "Q3_K": "Q4_0",
+    "TQ1_0": "Q4_0",
+    "TQ2_0": "Q4_0",
+    "Q4_K": "Q5_0",
+    "Q5_K": "Q5_1",
+    "Q6_K": "Q8_0",
+}
+MMPROJ_TYPES = ("F32", "F16", "BF16", "Q8_0")
+"""Types that the converter writes a vision tower in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """One of llama-quantize's file types.
+
+    Attributes:
+        name: as llama-quantize spells it: ``Q4_K_M``.
+        default: ggml type of what no rule names.
+        rules: role -> (condition, type) in order of trial.
+        needs_imatrix: llama-quantize refuses to write it without an importance matrix.
+    """
+
+    name: str
+    default: str
+    rules: Mapping[str, tuple[tuple[str, str], ...]]
+    needs_imatrix: bool
+
+    @property
+    def heeds_imatrix(self) -> bool:
+        """Types depend on whether there is an importance matrix."""
+        return any("imatrix" in when for rules in self.rules.values() for when, _ in rules)
+
+
+@cache
+def mixes() -> Mapping[str, Mix]:
+    """Every mix by name, as authored."""
+    text = (files("planner.model") / "data" / "gguf_mixes.toml").read_text("utf-8")
+    found = {}
+    for name, row in tomllib.loads(text).items():
+        rules = {
+            role: tuple((when, type_) for when, type_ in entries)
+            for role, entries in row.items()
+            if isinstance(entries, list)
+        }
+        found[name] = Mix(
+            name=name,
+            default=row["default"],
+            rules=MappingProxyType(rules),
+            needs_imatrix=row.get("imatrix", False),
+        )
+    return MappingProxyType(found)
+
+
+def get_mix(name: str) -> Mix:
+    """The mix called `name`, whatever its case.
+
+    Raises:
+        InputError: llama-quantize has no such file type; the line lists those that it has.
+    """
+    try:
+        return mixes()[name.upper()]
+    except KeyError:
+        raise InputError(f"unknown GGUF type {name!r}; known: {', '.join(mixes())}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedTensor:
+    """Tensors of a GGUF file that share name pattern and ggml type."""
+
+    held: GgufTensor
+    ggml_type: str
+
+    @property
+    def stored(self) -> Stored:
+        """The same as a row of the table of tensors."""
+        return Stored(tensor=self.held.tensor, format=get_format(ggml_format_name(self.ggml_type)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufScheme:
+    """A GGUF file of one of llama-quantize's types, with its vision tower beside it.
+
+    Attributes:
+        mix: name of the type: ``Q4_K_M``.
+        imatrix: quantized with an importance matrix (a few types are mixed differently then).
+        mtp: the file holds the MTP blocks, as llama.cpp's converter writes it today; without, as
+            older files are.
+        mmproj: type of the separate file of the vision tower.
+    """
+
+    mix: str
+    imatrix: bool = False
+    mtp: bool = True
+    mmproj: str = "F16"
+
+    @property
+    def name(self) -> str:
+        """What users type: ``q4_k_m``; 16- and 32-bit files with ``gguf-`` before."""
+        base = self.mix.lower() if self.mix not in ("F32", "F16", "BF16") else _plain(self.mix)
+        suffix = "-imatrix" if self.imatrix and not get_mix(self.mix).needs_imatrix else ""
+        return base + suffix + ("" if self.mtp else "-nomtp")
+
+    @property
+    def title(self) -> str:
+        """What users read."""
+        mix = get_mix(self.mix)
+        notes = ["with an importance matrix"] if self.imatrix and mix.heeds_imatrix else []
+        notes += [] if self.mtp else ["without MTP"]
+        return f"GGUF {self.mix}" + (f" ({', '.join(notes)})" if notes else "")
+
+    @property
+    def source(self) -> str:
+        """Where the rule was read."""
+        return SOURCE
+
+    def store(self, model: ModelSpec) -> tuple[Stored, ...]:
+        """Every tensor of `model` with its format; names are those of the GGUF files."""
+        typed = (*self.tensors(model), *self.vision_tensors(model))
+        return tuple(row.stored for row in typed)
+
+    def tensors(self, model: ModelSpec) -> tuple[TypedTensor, ...]:
+        """What the language model's own file holds."""
+        return _typed(self, model)
+
+    def vision_tensors(self, model: ModelSpec) -> tuple[TypedTensor, ...]:
+        """What the mmproj file holds; nothing for text-only models.
+
+        Rule: vectors and the position table are F32; the patch convolution is F16 in F16 files and
+        F32 in all others (conversion/base.py). Rows that blocks do not divide are F16.
+        """
+        return tuple(
+            TypedTensor(held=held, ggml_type=self._vision_type(held))
+            for held in mmproj_tensors(model)
+        )
+
+    def _vision_type(self, held: GgufTensor) -> str:
+        if held.dimensions < 2 or held.key == "v.position_embd.weight":
+            return "F32"
+        if held.key == "v.patch_embd":
+            return "F16" if self.mmproj == "F16" else "F32"
+        blocks = 32 if self.mmproj == "Q8_0" else 1
+        return "F16" if held.tensor.shape[-1] % blocks else self.mmproj
+
+
+def _plain(mix: str) -> str:
+    return f"gguf-{mix.lower()}"
+
+
+@cache
+def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
+    held = gguf_tensors(model, mtp=scheme.mtp)
+    mix, blocks = get_mix(scheme.mix), block_count(model, mtp=scheme.mtp)
+    counted = _counts(held)
+    rows: list[TypedTensor] = []
+    for tensor in held:
+        groups: dict[str, list[int]] = {}
+        for block in tensor.blocks or (0,):
+            case = _Case(
+                model=model,
+                tensor=tensor,
+                block=block,
+                blocks=blocks,
+                imatrix=scheme.imatrix,
+                counted=counted.get((tensor.key, block), 0),
+            )
+            groups.setdefault(_type(mix, case), []).append(block)
+        for type_, kept in groups.items():
+            part = _only(tensor, tuple(kept)) if tensor.blocks else tensor
+            rows.append(TypedTensor(held=part, ggml_type=type_))
+    return tuple(rows)
+
+
+def _only(held: GgufTensor, blocks: tuple[int, ...]) -> GgufTensor:
+    pairs = zip(held.blocks, held.tensor.layers, strict=True)
+    layers = tuple(layer for block, layer in pairs if block in blocks)
+    return replace(held, blocks=blocks, tensor=replace(held.tensor, layers=layers))
+
+
+def _counts(held: tuple[GgufTensor, ...]) -> dict[tuple[str, int], int]:
+    """(key, block) -> how many ffn_down tensors precede it in the file.
+
+    llama.cpp orders tensors by block, then by name.
+    """
+    order = sorted(
+        (block, tensor.key)
+        for tensor in held
+        if tensor.key.startswith("ffn_down")
+        for block in tensor.blocks
+    )
+    return {(key, block): index for index, (block, key) in enumerate(order)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One tensor of one block, as the rules see it."""
+
+    model: ModelSpec
+    tensor: GgufTensor
+    block: int
+    blocks: int
+    imatrix: bool
+    counted: int
+
+    @property
+    def role(self) -> str | None:
+        key = self.tensor.key
+        if key == "token_embd" and self.model.tie_word_embeddings:
+            return "output"
+        for prefix in ("ffn_down", "ffn_gate", "ffn_up"):
+            if key.startswith(prefix):
+                return prefix
+        return _ROLES.get(key)
+
+    def holds(self, condition: str) -> bool:
+        return all(self._holds(part) for part in condition.split("+"))
+
+    def _holds(self, condition: str) -> bool:
+        i, n = self.block, self.blocks
+        attention, moe = self.model.attention, self.model.moe
+        gqa = attention.num_attention_heads // attention.num_key_value_heads >= 4
+        match condition:
+            case "always":
+                return True
+            case "more":
+                return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
+            case "first-eighth":
+                return i < n // 8
+            case "first-sixteenth":
+                return i < n // 16
+            case "middle":
+                return n // 8 <= i < 7 * n // 8
+            case "first-2" | "first-4":
+                return i < int(condition[-1])
+            case "counted-eighth":
+                return self.counted < n // 8
+            case "gqa-4":
+                return gqa
+            case "gqa-4-or-moe":
+                return gqa or (moe is not None and moe.num_experts >= 4)
+            case "imatrix":
+                return self.imatrix
+            case "no-imatrix":
+                return not self.imatrix
+            case "stacked":
+                return self.tensor.tensor.experts > 1
+        raise ValueError(f"data/gguf_mixes.toml: unknown condition {condition!r}")
+
+
+def _type(mix: Mix, case: _Case) -> str:
+    tensor = case.tensor
+    if (
+        tensor.dimensions < 2
+        or tensor.key in _KEPT
+        or tensor.key.endswith("_norm")
+        or not tensor.tensor.name.endswith("weight")
+    ):
+        return "F32"
+    rules = mix.rules.get(case.role or "", ())
+    chosen = next((type_ for when, type_ in rules if case.holds(when)), mix.default)
+    return _fitting(chosen, tensor.tensor.shape[-1])
+
+
+def _fitting(ggml_type: str, columns: int) -> str:
+    """`ggml_type`, or what llama-quantize falls back to where its block does not divide a row."""
+    if columns % _block(ggml_type) == 0:
+        return ggml_type
+    shorter = _SHORTER_BLOCKS.get(ggml_type, ggml_type)
+    return shorter if columns % _block(shorter) == 0 else "F16"
+
+
+def _block(ggml_type: str) -> int:
+    block = get_format(ggml_format_name(ggml_type)).block
+    return block[1] if block else 1
+
+
+def _schemes() -> Iterator[GgufScheme]:
+    for mix in mixes().values():
+        for mtp in (True, False):
+            yield GgufScheme(mix=mix.name, imatrix=mix.needs_imatrix, mtp=mtp)
+            if mix.heeds_imatrix and not mix.needs_imatrix:
+                yield GgufScheme(mix=mix.name, imatrix=True, mtp=mtp)
+
+
+@cache
+def gguf_schemes() -> Mapping[str, GgufScheme]:
+    """Every GGUF scheme by the name that users type."""
+    return MappingProxyType({scheme.name: scheme for scheme in _schemes()})

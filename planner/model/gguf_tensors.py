@@ -1,0 +1,204 @@
+"""The table of tensors as a GGUF file holds it: llama.cpp's names, merges and splits.
+
+Source: llama.cpp 0c1e570 conversion/qwen.py, conversion/qwen3vl.py, conversion/base.py and
+gguf-py/gguf/tensor_mapping.py. The converter stacks a layer's experts into one tensor, appends the
+MTP module as one more block, drops the unit dimension of the convolution and of the shared
+expert's gate, and splits the fused in_proj_qkvz of older checkpoints in two. The vision tower goes
+into a file of its own (mmproj).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+from planner.model.spec import LinearAttention, ModelSpec
+from planner.model.tensors import Tensor, tensor_table
+
+_ONCE = {
+    "embed_tokens.weight": "token_embd.weight",
+    "norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+    "mtp.fc.weight": "nextn.eh_proj.weight",
+    "mtp.pre_fc_norm_embedding.weight": "nextn.enorm.weight",
+    "mtp.pre_fc_norm_hidden.weight": "nextn.hnorm.weight",
+    "mtp.norm.weight": "nextn.shared_head_norm.weight",
+}
+_IN_LAYER = {
+    "input_layernorm.weight": "attn_norm.weight",
+    "post_attention_layernorm.weight": "post_attention_norm.weight",
+    "self_attn.q_proj.weight": "attn_q.weight",
+    "self_attn.k_proj.weight": "attn_k.weight",
+    "self_attn.v_proj.weight": "attn_v.weight",
+    "self_attn.o_proj.weight": "attn_output.weight",
+    "self_attn.q_proj.bias": "attn_q.bias",
+    "self_attn.k_proj.bias": "attn_k.bias",
+    "self_attn.v_proj.bias": "attn_v.bias",
+    "self_attn.o_proj.bias": "attn_output.bias",
+    "self_attn.q_norm.weight": "attn_q_norm.weight",
+    "self_attn.k_norm.weight": "attn_k_norm.weight",
+    "linear_attn.in_proj_qkv.weight": "attn_qkv.weight",
+    "linear_attn.in_proj_z.weight": "attn_gate.weight",
+    "linear_attn.in_proj_b.weight": "ssm_beta.weight",
+    "linear_attn.in_proj_a.weight": "ssm_alpha.weight",
+    "linear_attn.in_proj_ba.weight": "ssm_ba.weight",
+    "linear_attn.conv1d.weight": "ssm_conv1d.weight",
+    "linear_attn.A_log": "ssm_a",
+    "linear_attn.dt_bias": "ssm_dt.bias",
+    "linear_attn.norm.weight": "ssm_norm.weight",
+    "linear_attn.out_proj.weight": "ssm_out.weight",
+    "mlp.gate_proj.weight": "ffn_gate.weight",
+    "mlp.up_proj.weight": "ffn_up.weight",
+    "mlp.down_proj.weight": "ffn_down.weight",
+    "mlp.gate.weight": "ffn_gate_inp.weight",
+    "mlp.experts.{expert}.gate_proj.weight": "ffn_gate_exps.weight",
+    "mlp.experts.{expert}.up_proj.weight": "ffn_up_exps.weight",
+    "mlp.experts.{expert}.down_proj.weight": "ffn_down_exps.weight",
+    "mlp.shared_expert.gate_proj.weight": "ffn_gate_shexp.weight",
+    "mlp.shared_expert.up_proj.weight": "ffn_up_shexp.weight",
+    "mlp.shared_expert.down_proj.weight": "ffn_down_shexp.weight",
+    "mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
+}
+_VISION_ONCE = {
+    "patch_embed.proj.bias": "v.patch_embd.bias",
+    "pos_embed.weight": "v.position_embd.weight",
+    "merger.norm.weight": "v.post_ln.weight",
+    "merger.norm.bias": "v.post_ln.bias",
+    "merger.linear_fc1.weight": "mm.0.weight",
+    "merger.linear_fc1.bias": "mm.0.bias",
+    "merger.linear_fc2.weight": "mm.2.weight",
+    "merger.linear_fc2.bias": "mm.2.bias",
+}
+_VISION_IN_LAYER = {
+    "norm1": "ln1",
+    "norm2": "ln2",
+    "attn.qkv": "attn_qkv",
+    "attn.proj": "attn_out",
+    "mlp.linear_fc1": "ffn_up",
+    "mlp.linear_fc2": "ffn_down",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufTensor:
+    """One kind of tensor of a GGUF file.
+
+    Attributes:
+        tensor: the row of the table of tensors that it holds, its name the GGUF one; ``{layer}``
+            stands for the block's index. Stacked experts count as `Tensor.experts` here.
+        blocks: indices of the blocks it occurs in, as the file numbers them (the MTP module's
+            layers follow the trunk's); empty outside the blocks.
+        key: the name without block and ``.weight``: ``attn_qkv``, ``ffn_down_exps``.
+    """
+
+    tensor: Tensor
+    blocks: tuple[int, ...]
+    key: str
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions as ggml counts them: trailing ones of size 1 do not count."""
+        shape = self.tensor.shape
+        if self.tensor.experts > 1:
+            shape = (self.tensor.experts, *shape)
+        while len(shape) > 1 and shape[0] == 1:
+            shape = shape[1:]
+        return len(shape)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The full names, one per block."""
+        if not self.blocks:
+            return (self.tensor.name,)
+        return tuple(self.tensor.name.replace("{layer}", str(block)) for block in self.blocks)
+
+
+@cache
+def gguf_tensors(model: ModelSpec, *, mtp: bool = True) -> tuple[GgufTensor, ...]:
+    """The tensors of the language model's file: trunk and, if shipped and wanted, MTP blocks."""
+    base = model.num_hidden_layers
+    found: list[GgufTensor] = []
+    for tensor in tensor_table(model):
+        if tensor.part == "text" or (tensor.part == "mtp" and mtp):
+            found.extend(_language(tensor, base, model.linear))
+    return tuple(found)
+
+
+@cache
+def mmproj_tensors(model: ModelSpec) -> tuple[GgufTensor, ...]:
+    """The tensors of the vision tower's own file; empty for text-only models."""
+    return tuple(
+        found
+        for tensor in tensor_table(model)
+        if tensor.part == "vision"
+        for found in _vision(tensor)
+    )
+
+
+def block_count(model: ModelSpec, *, mtp: bool = True) -> int:
+    """Blocks of the file (``block_count``), those of the MTP module included."""
+    module = model.mtp if mtp else None
+    extra = module.num_layers if module is not None and module.shipped else 0
+    return model.num_hidden_layers + extra
+
+
+def _language(tensor: Tensor, base: int, linear: LinearAttention | None) -> Iterator[GgufTensor]:
+    _, in_layer, inner = tensor.name.partition("layers.{layer}.")
+    if not in_layer:
+        name = tensor.name if tensor.part == "mtp" else _outer_name(tensor.name)
+        key = _ONCE[name]
+        if tensor.part == "mtp":
+            yield _row(replace(tensor, name="blk.{layer}." + key, layers=(0,)), (base,))
+        else:
+            yield _row(replace(tensor, name=key), ())
+        return
+    blocks = (
+        tuple(layer + base for layer in tensor.layers) if tensor.part == "mtp" else tensor.layers
+    )
+    if inner == "linear_attn.in_proj_qkvz.weight" and linear is not None:
+        columns = tensor.shape[1:]
+        for key, component, rows in (
+            ("attn_qkv", "gdn.in_proj_qkv", linear.conv_dim),
+            ("attn_gate", "gdn.in_proj_z", linear.value_dim),
+        ):
+            name = f"blk.{{layer}}.{key}.weight"
+            half = replace(tensor, name=name, component=component, shape=(rows, *columns))
+            yield _row(half, blocks)
+        return
+    shape = tensor.shape
+    if inner == "linear_attn.conv1d.weight":
+        shape = (shape[0], shape[2])
+    elif inner == "mlp.shared_expert_gate.weight":
+        shape = shape[1:]
+    name = "blk.{layer}." + _IN_LAYER[inner]
+    yield _row(replace(tensor, name=name, shape=shape), blocks)
+
+
+def _outer_name(name: str) -> str:
+    return name.removeprefix("model.").removeprefix("language_model.")
+
+
+def _row(tensor: Tensor, blocks: tuple[int, ...]) -> GgufTensor:
+    key = tensor.name.removeprefix("blk.{layer}.").removesuffix(".weight")
+    return GgufTensor(tensor=tensor, blocks=blocks, key=key)
+
+
+def _vision(tensor: Tensor) -> Iterator[GgufTensor]:
+    _, in_layer, inner = tensor.name.partition("blocks.{layer}.")
+    if in_layer:
+        stem, _, kind = inner.rpartition(".")
+        name = f"v.blk.{{layer}}.{_VISION_IN_LAYER[stem]}.{kind}"
+        yield GgufTensor(tensor=replace(tensor, name=name), blocks=tensor.layers, key=name)
+        return
+    inner = tensor.name.rpartition("visual.")[2]
+    if inner == "patch_embed.proj.weight":
+        # The 3-D convolution becomes one 2-D convolution per time step.
+        width, channels, steps, *patch = tensor.shape
+        for step in range(steps):
+            name = "v.patch_embd.weight" + (f".{step}" if step else "")
+            part = replace(tensor, name=name, shape=(width, channels, *patch))
+            yield GgufTensor(tensor=part, blocks=(), key="v.patch_embd")
+        return
+    name = _VISION_ONCE[inner]
+    yield GgufTensor(tensor=replace(tensor, name=name), blocks=(), key=name)
