@@ -235,8 +235,9 @@ def _built(entries: _Entries) -> Database:
 def _index(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -> dict[str, Entry]:
     """Every name in the form in which names are compared. A name that means two entries: error.
 
-    Driver names and names without the maker's are added where they are free: a driver name that
-    several entries share (a card with its memory exchanged) means the first of them.
+    Driver names and names without the maker's are added where they are free. A driver name that
+    several entries share means the one that has it as id or alias (the RTX 4090 of 24 GB, not the
+    one whose memory was exchanged), and none where no entry has (RTX 4060 Ti, of 8 or 16 GB).
     """
     index: dict[str, Entry] = {}
     entries: tuple[Entry, ...] = (*accelerators, *systems)
@@ -246,11 +247,22 @@ def _index(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -
             if other is not entry:
                 raise HardwareError(f"{entry.id!r}: the name {name!r} is taken by {other.id!r}")
     for entry in entries:
-        drivers = entry.nvml_names if isinstance(entry, Accelerator) else ()
-        for name in (*drivers, entry.name):
-            index.setdefault(key(name), entry)
-            index.setdefault(key(without_brand(name)), entry)
+        index.setdefault(key(without_brand(entry.name)), entry)
+    for name, sharing in _driver_names(accelerators).items():
+        plain = index.get(key(without_brand(name)))
+        if len(sharing) == 1 or plain in sharing:
+            meant = sharing[0] if len(sharing) == 1 else plain
+            for spelled in (key(name), key(without_brand(name))):
+                index.setdefault(spelled, meant or sharing[0])
     return index
+
+
+def _driver_names(accelerators: tuple[Accelerator, ...]) -> dict[str, list[Accelerator]]:
+    names: dict[str, list[Accelerator]] = {}
+    for entry in accelerators:
+        for name in entry.nvml_names:
+            names.setdefault(name, []).append(entry)
+    return names
 
 
 def _driver_index(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Accelerator, ...]]:

@@ -62,7 +62,7 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         prices=reader.prices("prices"),
         release=reader.date("release") if reader.has("release") else None,
         sources=reader.source_map("sources"),
-        notes=reader.texts("notes"),
+        notes=reader.notes(),
     )
     reader.done()
     _check_memory(accelerator, reader)
@@ -100,7 +100,7 @@ def read_system(
         prices=reader.prices("prices"),
         power_w=reader.figure("power_w"),
         provider=reader.optional_text("provider"),
-        notes=reader.texts("notes"),
+        notes=reader.notes(),
     )
     reader.done()
     return system
@@ -153,7 +153,7 @@ def _unified(reader: Reader) -> UnifiedMemory | None:
         os_reserve_mib=inner.figure("os_reserve_mib"),
         default_gpu_share=inner.figure("default_gpu_share", share=True),
         safe_utilization=inner.figure("safe_utilization", share=True),
-        notes=inner.texts("notes"),
+        notes=inner.notes(),
     )
     inner.done()
     return unified

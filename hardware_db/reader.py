@@ -127,6 +127,11 @@ class Reader:
             for i, item in enumerate(value)
         )
 
+    def notes(self, field: str = "notes") -> tuple[str, ...]:
+        """A list of texts in which sources may be cited by their short names."""
+        where = f"{self.where}: {field}"
+        return tuple(self.cited.resolve(text, where)[0] for text in self.texts(field))
+
     def whole(self, field: str, largest: int = 100_000) -> int:
         """A whole number from 1 to `largest`."""
         value = self._take(field)

@@ -15,21 +15,24 @@ _MERGED = ("formats", "sources", "unified")
 
 
 def in_family(table: dict[str, Any], families: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`table` with what its `family` says, where it does not say otherwise itself."""
-    if "family" not in table:
-        return table
-    name = table["family"]
-    if not isinstance(name, str) or name not in families:
-        raise HardwareError(f"{where}: family names no [family.*] table: {name!r}")
-    family = families[name]
-    if not isinstance(family, dict):
-        raise HardwareError(f"{where}: [family.{name}] must be a table")
-    merged = {**family, **table}
-    for field in _MERGED:
-        own, shared = table.get(field), family.get(field)
-        if isinstance(own, dict) and isinstance(shared, dict):
-            merged[field] = {**shared, **own}
-    del merged["family"]
+    """`table` with what its `family` says, where it does not say otherwise itself.
+
+    A family may belong to a family in turn. Formats, sources and unified memory are merged field by
+    field; everything else is taken from the nearest that has it.
+    """
+    merged, passed = dict(table), []
+    while "family" in merged:
+        name = merged.pop("family")
+        family = families.get(name) if isinstance(name, str) else None
+        if not isinstance(family, dict) or name in passed:
+            raise HardwareError(f"{where}: family must name a [family.*] table, not {name!r}")
+        passed.append(name)
+        shared = {
+            field: {**family[field], **merged[field]}
+            for field in _MERGED
+            if isinstance(family.get(field), dict) and isinstance(merged.get(field), dict)
+        }
+        merged = {**family, **merged, **shared}
     return merged
 
 
