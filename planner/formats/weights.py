@@ -81,9 +81,7 @@ def _packed(bits: int, group: int, *, asymmetric: bool = False) -> NumberFormat:
 
 def _channel(name: str, kernel: str, scale: int, source: str) -> NumberFormat:
     """Eight bits with one scale of `scale` bytes per output channel."""
-    return NumberFormat(
-        name=name, bits=Fraction(8), row_bytes=scale, kernel=kernel, source=source
-    )
+    return NumberFormat(name=name, bits=Fraction(8), row_bytes=scale, kernel=kernel, source=source)
 
 
 _FORMATS = (

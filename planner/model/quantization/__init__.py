@@ -1,0 +1,58 @@
+"""How checkpoints store weights: schemes as data, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from planner.errors import InputError
+from planner.model.quantization.scheme import (
+    Evidence,
+    ModelScheme,
+    RoleScheme,
+    Scheme,
+    Stored,
+    Variant,
+    bits_per_weight,
+    kernels,
+    recipe,
+    restrict,
+    scheme_notes,
+)
+from planner.model.quantization.schemes import ALIASES, ALL_SCHEMES
+
+__all__ = [
+    "ALIASES",
+    "SCHEMES",
+    "Evidence",
+    "ModelScheme",
+    "RoleScheme",
+    "Scheme",
+    "Stored",
+    "Variant",
+    "bits_per_weight",
+    "get_scheme",
+    "kernels",
+    "recipe",
+    "restrict",
+    "scheme_notes",
+]
+
+SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in ALL_SCHEMES})
+"""Named schemes, by the name that users type."""
+
+
+def get_scheme(name: str) -> Scheme:
+    """The scheme called `name`; aliases ("int4", "nf4") and underscores are understood.
+
+    Raises:
+        InputError: no such scheme; the line lists the nearest, or all that exist.
+    """
+    wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
+    wanted = ALIASES.get(wanted, wanted)
+    if wanted in SCHEMES:
+        return SCHEMES[wanted]
+    near = get_close_matches(wanted, [*SCHEMES, *ALIASES], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(SCHEMES))}"
+    raise InputError(f"unknown precision {name!r}; {hint}")
