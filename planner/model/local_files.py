@@ -73,15 +73,14 @@ def list_folder(folder: Path) -> dict[str, int | None]:
     """
     listing: dict[str, int | None] = {}
     for entry in _scan(folder):
-        if entry.is_dir():
-            below = _scan(Path(entry.path)) if _readable(entry.path) else []
-            listing |= {
-                f"{entry.name}/{inner.name}": inner.stat().st_size
-                for inner in below
-                if inner.name.lower().endswith(".gguf") and inner.is_file()
-            }
-        elif entry.is_file():
-            listing[entry.name] = entry.stat().st_size
+        status = _status_or_none(entry)
+        if status is not None and stat.S_ISREG(status.st_mode):
+            listing[entry.name] = status.st_size
+        elif status is not None and stat.S_ISDIR(status.st_mode) and os.access(entry, os.R_OK):
+            for inner in _scan(Path(entry.path)):
+                below = _status_or_none(inner) if inner.name.lower().endswith(".gguf") else None
+                if below is not None and stat.S_ISREG(below.st_mode):
+                    listing[f"{entry.name}/{inner.name}"] = below.st_size
     return listing
 
 
@@ -156,8 +155,11 @@ def _status(path: Path) -> os.stat_result:
         raise _unreadable(path, error) from None
 
 
-def _readable(path: str) -> bool:
-    return os.access(path, os.R_OK | os.X_OK)
+def _status_or_none(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -193,14 +193,14 @@ def gguf_sets(listing: Listing) -> tuple[WeightSet, ...]:
 def closest_companion(sets: Sequence[WeightSet], part: Part, model: WeightSet) -> WeightSet | None:
     """The mmproj or MTP file that llama.cpp would take for `model` when told none.
 
-    Rule: the deepest folder shared with the model, then the nearest number of bits
-    (llama.cpp common/download.cpp, find_best_sibling).
+    Rule: the deepest folder shared with the model, then the nearest number of bits, then the first
+    by name, as the Hub lists them (llama.cpp common/download.cpp, find_best_sibling).
     """
     folder = model.files[0][0].split("/")[:-1]
 
-    def rank(found: WeightSet) -> tuple[int, int]:
-        theirs = found.files[0][0].split("/")[:-1]
-        return -len(theirs), abs(_bits(found.label) - _bits(model.label))
+    def rank(found: WeightSet) -> tuple[int, int, str]:
+        path = found.files[0][0]
+        return -path.count("/"), abs(_bits(found.label) - _bits(model.label)), path
 
     fitting = [
         found
@@ -217,7 +217,8 @@ def _bits(label: str) -> int:
 
 
 def _part(stem: str) -> Part:
-    name = stem.rpartition("/")[2].lower()
+    # Case counts: "mtp-X-Q8_0.gguf" is a head, "X-MTP-Q8_0.gguf" a whole model with one in it.
+    name = stem.rpartition("/")[2]
     return next((part for mark, part in _COMPANIONS if mark in name), "model")
 
 
