@@ -126,6 +126,8 @@ def apply_hip(
     devices: tuple[Device, ...], environ: Mapping[str, str]
 ) -> tuple[tuple[Device, ...], tuple[str, ...]]:
     """Mark AMD devices: ROCr's list first, then HIP's (or CUDA's) within what is left."""
+    if not devices:
+        return (), ()
     order = tuple(range(len(devices)))
     warnings: list[str] = []
     second = HIP if HIP in environ else CUDA

@@ -57,13 +57,13 @@ def card(name, mem, **answers):
 
 @dataclass
 class Nvml:
-    """The stand-in. `link(a, b)` is "nvlink" or a topology level; `init` an error at start-up."""
+    """The stand-in. `link(a, b)` is "nvlink" or a topology level (30: host bridge); `init` an error at start-up."""
 
     cards: list = field(default_factory=list)
     init: Refused | None = None
     driver: Any = "580.95.05"
     cuda: Any = 13000
-    link: Any = staticmethod(lambda a, b: 30)
+    link: Any = None
     missing: frozenset = frozenset()
     started: int = 0
     stopped: int = 0
@@ -90,7 +90,7 @@ class Nvml:
         if name == "nvmlShutdown":
             self.stopped += 1
             return None
-        own = getattr(self, "_" + name, None)
+        own = getattr(self, "_" + name.removeprefix("nvml").lower(), None)
         if own is not None:
             return own(*bound.args, **bound.kwargs)
         found = bound.args[0].get(name.removeprefix("nvmlDevice"), NOT_SUPPORTED)
@@ -102,24 +102,24 @@ class Nvml:
             raise found.error()
         return found
 
-    def _nvmlSystemGetDriverVersion(self):
+    def _systemgetdriverversion(self):
         return self._answer(self.driver)
 
-    def _nvmlSystemGetCudaDriverVersion_v2(self):
+    def _systemgetcudadriverversion_v2(self):
         return self._answer(self.cuda)
 
-    _nvmlSystemGetCudaDriverVersion = _nvmlSystemGetCudaDriverVersion_v2
+    _systemgetcudadriverversion = _systemgetcudadriverversion_v2
 
-    def _nvmlSystemGetProcessName(self, pid):
+    def _systemgetprocessname(self, pid):
         return f"process-{pid}"
 
-    def _nvmlDeviceGetCount(self):
+    def _devicegetcount(self):
         return len(self.cards)
 
-    def _nvmlDeviceGetHandleByIndex(self, index):
+    def _devicegethandlebyindex(self, index):
         return self._answer(self.cards[index])
 
-    def _nvmlDeviceGetMemoryInfo(self, handle, version=None):
+    def _devicegetmemoryinfo(self, handle, version=None):
         total, reserved, used = self._answer(handle["GetMemoryInfo"])
         free = total - reserved - used
         if version is None:
@@ -131,11 +131,11 @@ class Nvml:
             version=version, total=total, reserved=reserved, free=free, used=used
         )
 
-    def _nvmlDeviceGetPciInfo(self, handle):
+    def _devicegetpciinfo(self, handle):
         bus, ids = self._answer(handle["GetPciInfo"])
         return pynvml.nvmlPciInfo_t(busId=bus.encode(), pciDeviceId=ids)
 
-    def _nvmlDeviceGetMaxClockInfo(self, handle, kind):
+    def _devicegetmaxclockinfo(self, handle, kind):
         assert kind == pynvml.NVML_CLOCK_MEM
         return self._answer(handle["GetMaxClockInfo"])
 
@@ -145,56 +145,56 @@ class Nvml:
             pynvml.nvmlFriendlyObject({"pid": pid, "usedGpuMemory": used}) for pid, used in listed
         ]
 
-    def _nvmlDeviceGetComputeRunningProcesses_v3(self, handle):
+    def _devicegetcomputerunningprocesses_v3(self, handle):
         return self._processes(handle, "GetComputeRunningProcesses_v3")
 
-    def _nvmlDeviceGetGraphicsRunningProcesses_v3(self, handle):
+    def _devicegetgraphicsrunningprocesses_v3(self, handle):
         return self._processes(handle, "GetGraphicsRunningProcesses_v3")
 
     def _pair(self, a, b):
         first, second = (next(i for i, c in enumerate(self.cards) if c is x) for x in (a, b))
-        return self._answer(self.link(first, second))
+        return self._answer(self.link(first, second) if self.link else 30)
 
-    def _nvmlDeviceGetP2PStatus(self, a, b, index):
+    def _devicegetp2pstatus(self, a, b, index):
         assert isinstance(index, int), "the binding passes a tuple on to C, which refuses it"
         return 0 if self._pair(a, b) == "nvlink" else 1
 
-    def _nvmlDeviceGetTopologyCommonAncestor(self, a, b):
+    def _devicegettopologycommonancestor(self, a, b):
         level = self._pair(a, b)
         return 50 if level == "nvlink" else level
 
-    def _nvmlDeviceGetNvLinkState(self, handle, link):
+    def _devicegetnvlinkstate(self, handle, link):
         links = self._answer(handle["GetNvLinkState"])
         if link >= links:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return 1
 
-    def _nvmlDeviceGetNvLinkVersion(self, handle, link):
+    def _devicegetnvlinkversion(self, handle, link):
         return handle["GetNvLinkVersion"]
 
-    def _nvmlDeviceGetNvLinkRemoteDeviceType(self, handle, link):
+    def _devicegetnvlinkremotedevicetype(self, handle, link):
         return handle["GetNvLinkRemoteDeviceType"]
 
-    def _nvmlDeviceGetFieldValues(self, handle, fields):
+    def _devicegetfieldvalues(self, handle, fields):
         values = (pynvml.c_nvmlFieldValue_t * len(fields))()
         speed = handle.get("link speed")
         values[0].nvmlReturn = 0 if speed else pynvml.NVML_ERROR_NOT_SUPPORTED
         values[0].value.uiVal = speed or 0
         return values
 
-    def _nvmlDeviceGetGpuFabricInfoV(self, handle, info):
+    def _devicegetgpufabricinfov(self, handle, info):
         cluster = self._answer(handle.get("GetGpuFabricInfoV", NOT_SUPPORTED))
         info._obj.clusterUuid[:] = [cluster] * 16
         info._obj.cliqueId, info._obj.state, info._obj.status = 7, 3, 0
         return 0
 
-    def _nvmlDeviceGetMigDeviceHandleByIndex(self, handle, index):
+    def _devicegetmigdevicehandlebyindex(self, handle, index):
         instances = handle.get("instances", {})
         if index not in instances:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return self._answer(instances[index])
 
-    def _nvmlDeviceGetAttributes_v2(self, handle):
+    def _devicegetattributes_v2(self, handle):
         return pynvml.c_nvmlDeviceAttributes(**self._answer(handle["GetAttributes_v2"]))
 
 

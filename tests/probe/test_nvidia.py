@@ -246,7 +246,7 @@ def test_a_known_card_that_hides_its_memory_is_not_unified():
 
 
 def test_a_lost_gpu_is_left_out():
-    cards = [h for h in map(machines.h100, range(3))]
+    cards = [machines.h100(number) for number in range(3)]
     cards[1] = Refused("GpuIsLost")
     cards[2]["GetMemoryInfo"] = Refused("GpuIsLost")
     machine = probe(environment=Recorded(Nvml(cards), linux(64000)))

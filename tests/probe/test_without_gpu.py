@@ -76,7 +76,7 @@ def test_a_driver_that_never_answers_does_not_hang_the_probe():
 
 def test_our_own_bug_in_the_nvml_thread_is_not_swallowed():
     class Broken(Nvml):
-        def _nvmlDeviceGetCount(self):
+        def _devicegetcount(self):
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
