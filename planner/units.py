@@ -109,7 +109,9 @@ def check_fraction(value: object, *, what: str) -> float:
         InputError: anything else, NaN and percentages such as 92 included.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError(f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {value!r}")
+        raise InputError(
+            f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {value!r}"
+        )
     return float(value)
 
 

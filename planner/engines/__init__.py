@@ -1,1 +1,25 @@
 """Engines by name: who allocates memory, each by its own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from planner.engines.base import Engine
+from planner.engines.vllm import VLLM
+from planner.errors import InputError
+
+ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (VLLM,)})
+"""Every engine, by the name that users type."""
+
+
+def get_engine(name: str) -> Engine:
+    """The engine called `name`.
+
+    Raises:
+        InputError: no such engine; the line lists those that exist.
+    """
+    try:
+        return ENGINES[name.lower()]
+    except KeyError:
+        raise InputError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}") from None

@@ -30,6 +30,7 @@ class Deployment:
         concurrency: sequences resident at full context.
         kv_cache_dtype: "auto" or the name of a cache format.
         options: the engine's own options object.
+        yarn: the context may go beyond `max_position_embeddings` by scaling RoPE.
     """
 
     checkpoint: Checkpoint
@@ -39,6 +40,7 @@ class Deployment:
     concurrency: int
     kv_cache_dtype: str
     options: Any
+    yarn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Allocation:
         starts: the engine starts and can serve one sequence of the asked context.
         shortfall: bytes missing on the tightest rank to start and serve one sequence (zero if it
             starts).
+        refusal: what the engine raises at start, where it does not start.
         resolved: every option as the engine resolves it, defaults included, by flag name.
         details: the engine's own figures (block sizes, groups, pools), JSON-ready.
         warnings: what a user should know, one sentence each.
@@ -103,6 +106,7 @@ class Allocation:
     starts: bool
     shortfall: int
     kv_cache_dtype: str
+    refusal: str | None = None
     resolved: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()

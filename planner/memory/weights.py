@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-
 from types import MappingProxyType
 
 from planner.formats import NumberFormat, get_format
@@ -113,7 +112,9 @@ def weight_bytes(
     last = stage == layout.pipeline_parallel - 1
     sizes: dict[str, int] = {}
     for row in checkpoint.rows(*parts):
-        held = _on_stage(row, layers, stage=stage, last=last, rules=rules, model_tied=model.tie_word_embeddings)
+        held = _on_stage(
+            row, layers, stage=stage, last=last, rules=rules, model_tied=model.tie_word_embeddings
+        )
         if held is None:
             continue
         key = f"{row.tensor.part}.{row.tensor.component}"
@@ -138,5 +139,3 @@ def _on_stage(
         here = stage == 0 or rules.embed_on_every_stage or (last and model_tied)
         return row if here else None
     return row if last else None
-
-

@@ -171,6 +171,8 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
         hypothetical=official is None,
         notes=()
         if official
-        else (f"no official {scheme.name} checkpoint of {entry.id} is known: sizes follow the"
-              f" scheme ({scheme.title})",),
+        else (
+            f"no official {scheme.name} checkpoint of {entry.id} is known: sizes follow the"
+            f" scheme ({scheme.title})",
+        ),
     )

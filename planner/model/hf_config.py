@@ -182,6 +182,8 @@ def _attention(text: _Fields, *, gate: bool) -> FullAttention:
         factor = 1.0
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1:
         raise text.refuse("partial_rotary_factor", f"is {factor!r}, not a share up to 1")
+    theta = rope.get("rope_theta") if rope is not None else None
+    section = (rope.get("mrope_section") if rope is not None else None) or ()
     return FullAttention(
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
@@ -189,6 +191,9 @@ def _attention(text: _Fields, *, gate: bool) -> FullAttention:
         attn_output_gate=text.flag("attn_output_gate", gate),
         attention_bias=text.flag("attention_bias", False),
         rotary_dim=int(head_dim * factor),
+        rope_theta=theta or text.get("rope_theta") or 0,
+        mrope_section=tuple(section) if isinstance(section, list | tuple) else (),
+        mrope_interleaved=bool(rope is not None and rope.get("mrope_interleaved")),
     )
 
 

@@ -24,6 +24,9 @@ class FullAttention:
         head_dim: elements of a head (not hidden_size / heads in this family).
         attn_output_gate: q_proj has twice the rows, the second half gates the output.
         qk_norm: an RMSNorm of `head_dim` on q and on k.
+        rotary_dim: dimensions of a head that RoPE turns.
+        rope_theta: RoPE's base.
+        mrope_section: dimensions of time, height and width in multimodal RoPE; empty without.
     """
 
     num_attention_heads: int
@@ -33,6 +36,9 @@ class FullAttention:
     qk_norm: bool = True
     attention_bias: bool = False
     rotary_dim: int = 0
+    rope_theta: float = 0
+    mrope_section: tuple[int, ...] = ()
+    mrope_interleaved: bool = False
 
     @property
     def q_proj_rows(self) -> int:

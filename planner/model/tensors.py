@@ -268,7 +268,9 @@ def _vision(model: ModelSpec) -> Iterator[Tensor]:
     patch = (width, vision.in_channels, vision.temporal_patch_size) + (vision.patch_size,) * 2
 
     def once(name: str, component: str, shape: tuple[int, ...], split: Split) -> Tensor:
-        return Tensor(name=base + name, part="vision", component=component, shape=shape, split=split)
+        return Tensor(
+            name=base + name, part="vision", component=component, shape=shape, split=split
+        )
 
     yield once("patch_embed.proj.weight", "patch_embed", patch, Split.REPLICATED)
     yield once("patch_embed.proj.bias", "patch_embed", (width,), Split.REPLICATED)
@@ -313,7 +315,13 @@ def _mtp(model: ModelSpec) -> Iterator[Tensor]:
     if model.mtp is None or not model.mtp.shipped:
         return
     hidden, layers = model.hidden_size, tuple(range(model.mtp.num_layers))
-    yield Tensor(name="mtp.fc.weight", part="mtp", component="fc", shape=(hidden, 2 * hidden))
+    yield Tensor(
+        name="mtp.fc.weight",
+        part="mtp",
+        component="fc",
+        shape=(hidden, 2 * hidden),
+        split=Split.COLUMN,
+    )
     for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm"):
         yield Tensor(name=f"mtp.{name}.weight", part="mtp", component="norms", shape=(hidden,))
     prefix = "mtp.layers.{layer}."

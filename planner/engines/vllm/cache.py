@@ -1,0 +1,186 @@
+"""vLLM's cache pool for hybrids: equal pages, block alignment, layer groups, blocks.
+
+Every layer, attention or DeltaNet, gets pages of the same size. A block id belongs to one group of
+layers at a time, so a block costs one page for each layer of the widest group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from planner.units import ceil_div, round_up
+
+KERNEL_BLOCK = 16
+"""Smallest block of the attention kernels (FLASH_ATTN, FLASHINFER, TRITON_ATTN)."""
+
+CHECKPOINT_BLOCK = 64
+"""Block multiple of DeltaNet prefill checkpoints (vLLM 0.33.0)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The common page of one layer on one rank.
+
+    Attributes:
+        block_size: tokens of attention per block.
+        nbytes: bytes of the page, the same for every layer.
+        attention_bytes_per_token: bytes that a token takes in it.
+        state_bytes: bytes of one DeltaNet state; the rest of its page is padding.
+    """
+
+    block_size: int
+    nbytes: int
+    attention_bytes_per_token: int
+    state_bytes: int
+
+
+def align_page(
+    *,
+    attention_bytes_per_token: int,
+    state_bytes: int,
+    block_size: int | None,
+    prefill_checkpoints: bool,
+    kernel_block: int = KERNEL_BLOCK,
+) -> Page:
+    """Tokens per block such that an attention page holds a DeltaNet state.
+
+        g     = max(kernel block, --block-size);  lcm(g, 64) with prefill checkpoints
+        block = 16 * ceil(max(--block-size, g * ceil(state / (g * A))) / 16)
+        page  = block * A
+
+    Source: vLLM 0.33.0 platforms/interface.py (_align_hybrid_block_size).
+    """
+    least = block_size or KERNEL_BLOCK
+    unit = max(kernel_block, least)
+    if prefill_checkpoints:
+        unit = lcm(unit, CHECKPOINT_BLOCK)
+    needed = unit * ceil_div(state_bytes, unit * attention_bytes_per_token) if state_bytes else 0
+    block = round_up(max(least, needed), KERNEL_BLOCK)
+    return Page(
+        block_size=block,
+        nbytes=block * attention_bytes_per_token,
+        attention_bytes_per_token=attention_bytes_per_token,
+        state_bytes=state_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Layers that share block ids.
+
+    Attributes:
+        kind: "attention" or "state".
+        layers: trunk indices; the MTP layer counts on from the last.
+    """
+
+    kind: str
+    layers: tuple[int, ...]
+
+
+def group_layers(
+    *, attention: Sequence[int], state: Sequence[int], factor: Fraction
+) -> tuple[Group, ...]:
+    """Split the layers of each kind into groups of about equal size.
+
+        size   = larger kind if it is < factor * smaller kind, else the smaller kind
+        groups = ceil(layers of a kind / size);  group i of a kind = its layers [i::groups]
+
+    Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size).
+    """
+    kinds = [(name, tuple(layers)) for name, layers in (("state", state), ("attention", attention))]
+    counts = [len(layers) for _, layers in kinds if layers]
+    small, large = min(counts), max(counts)
+    size = large if large < factor * small else small
+    return tuple(
+        Group(kind=name, layers=layers[i :: ceil_div(len(layers), size)])
+        for name, layers in kinds
+        if layers
+        for i in range(ceil_div(len(layers), size))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The cache pool of a deployment: what a block costs and how many there are.
+
+    Attributes:
+        page: the common page.
+        groups: groups of layers.
+        layers_per_group: pipeline stage -> layers of each group on it.
+        bytes_per_block: pipeline stage -> bytes of one block id.
+        available: pipeline stage -> bytes for the pool on its tightest rank.
+        state_blocks: blocks that a request holds in each state group.
+        null_block: one block is set aside before a request is admitted.
+    """
+
+    page: Page
+    groups: tuple[Group, ...]
+    layers_per_group: tuple[tuple[int, ...], ...]
+    bytes_per_block: tuple[int, ...]
+    available: tuple[int, ...]
+    state_blocks: int
+    null_block: bool
+
+    @property
+    def attention_groups(self) -> int:
+        """Groups that hold KV."""
+        return sum(group.kind == "attention" for group in self.groups)
+
+    @property
+    def state_groups(self) -> int:
+        """Groups that hold recurrent state."""
+        return sum(group.kind == "state" for group in self.groups)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the pool: the tightest stage decides for all."""
+        pairs = zip(self.available, self.bytes_per_block, strict=True)
+        return max(0, min(available // size for available, size in pairs))
+
+    @property
+    def state_blocks_per_request(self) -> int:
+        """Blocks that a request holds whatever its length."""
+        return self.state_groups * self.state_blocks
+
+    def attention_blocks(self, tokens: int) -> int:
+        """Blocks that `tokens` of context take in the attention groups."""
+        return self.attention_groups * ceil_div(tokens, self.page.block_size)
+
+    def blocks_per_request(self, tokens: int) -> int:
+        """Blocks that one request of `tokens` holds."""
+        return self.attention_blocks(tokens) + self.state_blocks_per_request
+
+    def shortfall(self, tokens: int) -> int:
+        """Bytes missing to serve one request of `tokens`; zero if it can be served.
+
+        Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (check_enough_kv_cache_memory).
+        """
+        need = self.blocks_per_request(tokens) + int(self.null_block)
+        pairs = zip(self.available, self.bytes_per_block, strict=True)
+        return max(0, *(need * size - available for available, size in pairs))
+
+    def max_concurrency(self, tokens: int) -> float:
+        """Requests of `tokens` that the pool holds, as the log prints it."""
+        return self.num_blocks / self.blocks_per_request(tokens)
+
+    def sequences(self, tokens: int) -> int:
+        """Whole requests of `tokens` that are resident at once (the null block is never theirs)."""
+        return max(0, self.num_blocks - 1) // self.blocks_per_request(tokens)
+
+    def longest_context(self, sequences: int = 1) -> int:
+        """Tokens of the longest request of which `sequences` fit.
+
+            block * ((blocks - null block) / sequences - state blocks) / attention groups
+
+        Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (estimate_max_model_len).
+        """
+        pairs = zip(self.available, self.bytes_per_block, strict=True)
+        reserved = int(self.null_block) if sequences == 1 else 1
+        usable = min(available // size - reserved for available, size in pairs)
+        blocks = usable // sequences - self.state_blocks_per_request
+        if not self.attention_groups:
+            return 0
+        return max(0, self.page.block_size * (blocks // self.attention_groups))

@@ -1,0 +1,182 @@
+"""What vLLM refuses, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.base import Deployment, Refusal
+from planner.engines.vllm.defaults import capability
+from planner.engines.vllm.options import VllmOptions
+from planner.engines.vllm.rules import source
+from planner.memory.weights import LoadRules, rank_shape
+from planner.model.spec import ModelSpec
+from planner.model.tensors import Split
+
+_FP8_BLOCK = 128
+
+
+def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
+    """The vision tower is loaded: there is one, and no option turns it off."""
+    return (
+        model.vision is not None and not options.language_model_only and options.limit_images != 0
+    )
+
+
+def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
+    """Every reason why vLLM cannot run `deployment`, in the order in which it would raise them."""
+    yield from _hardware(deployment)
+    yield from _heads(deployment)
+    yield from _experts(deployment)
+    yield from _block_fp8(deployment, rules)
+    yield from _speculation(deployment)
+
+
+def _hardware(deployment: Deployment) -> Iterator[Refusal]:
+    accelerator = deployment.system.accelerator
+    if accelerator.vendor not in ("nvidia", "amd", "intel", "custom"):
+        yield Refusal(
+            reason=f"vLLM has no backend for {accelerator.name}",
+            source=source("platforms/"),
+            remedy="llama.cpp or MLX run there",
+        )
+    least = capability(accelerator)
+    if least is not None and least < (7, 0):
+        yield Refusal(
+            reason=f"vLLM needs compute capability 7.0, {accelerator.name} has {least[0]}.{least[1]}",
+            source=source("platforms/cuda.py"),
+        )
+
+
+def _heads(deployment: Deployment) -> Iterator[Refusal]:
+    model, layout, options = deployment.checkpoint.model, deployment.layout, deployment.options
+    tp, attention = layout.tensor_parallel, model.attention
+    if layout.pipeline_parallel > model.num_hidden_layers:
+        yield Refusal(
+            reason=f"{layout.pipeline_parallel} pipeline stages for"
+            f" {model.num_hidden_layers} layers leave stages empty",
+            source=source("distributed/utils.py (get_pp_indices)"),
+        )
+    if attention.num_attention_heads % tp:
+        yield Refusal(
+            reason=f"{attention.num_attention_heads} attention heads do not divide by TP {tp}",
+            engine_message=f"Total number of attention heads ({attention.num_attention_heads})"
+            f" must be divisible by tensor parallel size ({tp}).",
+            source=source("config/model.py"),
+        )
+        return
+    linear = model.linear
+    if linear is not None:
+        for what, heads in (
+            ("DeltaNet key heads", linear.linear_num_key_heads),
+            ("DeltaNet value heads", linear.linear_num_value_heads),
+        ):
+            if heads % tp:
+                yield Refusal(
+                    reason=f"{heads} {what} do not divide by TP {tp}",
+                    engine_message=f"{heads} is not divisible by {tp}",
+                    source=source("distributed/utils.py (divide)"),
+                )
+                return
+    kv = attention.num_key_value_heads
+    if (kv % tp if kv >= tp else tp % kv) != 0:
+        yield Refusal(
+            reason=f"{kv} KV heads can neither be divided over nor replicated on {tp} ranks",
+            source=source("model_executor/models/qwen3_next.py"),
+        )
+    if loads_vision(model, options) and options.mm_encoder_tp_mode == "weights":
+        assert model.vision is not None
+        if model.vision.num_heads % tp:
+            yield Refusal(
+                reason=f"the vision tower's {model.vision.num_heads} heads do not divide by TP {tp}",
+                engine_message=f"{model.vision.num_heads} is not divisible by {tp}",
+                source=source("distributed/utils.py (divide)"),
+                remedy="--language-model-only, or --mm-encoder-tp-mode data",
+            )
+
+
+def _experts(deployment: Deployment) -> Iterator[Refusal]:
+    moe, layout = deployment.checkpoint.model.moe, deployment.layout
+    if moe is None:
+        if layout.expert_parallel:
+            yield Refusal(
+                reason="expert parallelism needs a model with experts, this one is dense",
+                engine_message="Number of experts in the model must be greater than 0 when expert"
+                " parallelism is enabled.",
+                source=source("config/model.py"),
+            )
+        return
+    if layout.tensor_parallel > moe.num_experts:
+        yield Refusal(
+            reason=f"TP {layout.tensor_parallel} is more than the {moe.num_experts} experts",
+            engine_message=f"Tensor parallel size {layout.tensor_parallel} is greater than the"
+            f" number of experts {moe.num_experts}.",
+            source=source("model_executor/layers/fused_moe/layer.py"),
+        )
+
+
+def _block_fp8(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
+    """Blocks of 128x128 must not be cut: the first tensor that would be is named.
+
+    The shared expert is checked before the routed ones, and is cut even under expert parallelism.
+    """
+    checkpoint, layout = deployment.checkpoint, deployment.layout
+    found: list[tuple[int, Refusal]] = []
+    for row in checkpoint.rows("text"):
+        tensor, tp = row.tensor, layout.tensor_parallel
+        if row.format.block != (_FP8_BLOCK, _FP8_BLOCK):
+            continue
+        routed = tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
+        if routed and layout.expert_parallel:
+            continue
+        if tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
+            continue
+        shape = rank_shape(
+            tensor, attention=checkpoint.model.attention, tensor_parallel=tp, rules=rules
+        )
+        by_rows = tensor.split in (Split.ROW, Split.EXPERT_ROW)
+        width = shape[1] if by_rows else shape[0]
+        if width % _FP8_BLOCK == 0:
+            continue
+        if routed:
+            side = (
+                "input_size of down's weight"
+                if by_rows
+                else "output_size of gate's and up's weight"
+            )
+            block = "block_k" if by_rows else "block_n"
+            message = f"The {side} = {width} is not divisible by weight quantization {block} = 128."
+        elif by_rows:
+            message = (
+                f"Weight input_size_per_partition = {width} is not divisible by weight"
+                " quantization block_k = 128."
+            )
+        else:
+            message = (
+                f"Weight output_partition_size = {width} is not divisible by weight"
+                " quantization block_n = 128."
+            )
+        found.append(
+            (
+                (0 if by_rows else 1) + (2 if routed else 0),
+                Refusal(
+                    reason=f"TP {tp} cuts {tensor.component} into {width}"
+                    f" {'columns' if by_rows else 'rows'}, and FP8 blocks are 128 wide",
+                    engine_message=message,
+                    source=source("layers/quantization/fp8.py"),
+                ),
+            )
+        )
+    if found:
+        yield min(found, key=lambda pair: pair[0])[1]
+
+
+def _speculation(deployment: Deployment) -> Iterator[Refusal]:
+    model, options = deployment.checkpoint.model, deployment.options
+    if not options.num_speculative_tokens:
+        return
+    if model.mtp is None or not model.mtp.shipped:
+        yield Refusal(
+            reason=f"{deployment.checkpoint.id} ships no MTP module to speculate with",
+            source=source("model_executor/models/qwen3_5_mtp.py"),
+            remedy="leave num_speculative_tokens at 0",
+        )

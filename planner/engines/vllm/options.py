@@ -1,0 +1,75 @@
+"""vLLM's options that change memory, named as its flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.errors import InputError
+from planner.units import check_count, check_fraction
+
+CACHE_DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VllmOptions:
+    """Options of `vllm serve`; None means the engine's default.
+
+    Attributes:
+        version: release whose rules apply.
+        gpu_memory_utilization: share of the GPU's memory that the engine may use.
+        max_num_seqs: sequences scheduled at once.
+        max_num_batched_tokens: tokens of one step (the prefill chunk).
+        enable_prefix_caching: keep blocks of finished requests for reuse.
+        num_speculative_tokens: tokens drafted per step by the MTP module; 0 is off.
+        block_size: least tokens per block; alignment may raise it.
+        mamba_cache_dtype: dtype of the convolution state.
+        mamba_ssm_cache_dtype: dtype of the SSM state.
+        language_model_only: do not load the vision tower.
+        limit_images: largest number of images per prompt; 0 does not load the tower either.
+        mm_encoder_tp_mode: "weights" cuts the tower over ranks, "data" replicates it.
+        enforce_eager: no CUDA graphs.
+        kv_cache_memory_bytes: fixed size of the pool per rank; utilization is then ignored.
+        cpu_offload_gb: GiB of weights per rank that stay in host memory.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    version: str = "0.33.0"
+    gpu_memory_utilization: float | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    enable_prefix_caching: bool | None = None
+    num_speculative_tokens: int = 0
+    block_size: int | None = None
+    mamba_cache_dtype: str = "auto"
+    mamba_ssm_cache_dtype: str = "auto"
+    language_model_only: bool = False
+    limit_images: int | None = None
+    mm_encoder_tp_mode: str = "weights"
+    enforce_eager: bool = False
+    kv_cache_memory_bytes: int | None = None
+    cpu_offload_gb: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every range; the error names the flag."""
+        if self.gpu_memory_utilization is not None:
+            check_fraction(self.gpu_memory_utilization, what="gpu_memory_utilization")
+        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
+            value = getattr(self, name)
+            if value is not None:
+                check_count(value, what=name)
+        check_count(self.num_speculative_tokens, what="num_speculative_tokens", least=0, most=64)
+        if self.limit_images is not None:
+            check_count(self.limit_images, what="limit_images", least=0)
+        if self.kv_cache_memory_bytes is not None:
+            check_count(self.kv_cache_memory_bytes, what="kv_cache_memory_bytes", most=2**50)
+        if not 0 <= self.cpu_offload_gb <= 2**20:
+            raise InputError(f"cpu_offload_gb: {self.cpu_offload_gb} is out of range")
+        for name in ("mamba_cache_dtype", "mamba_ssm_cache_dtype"):
+            if getattr(self, name) not in CACHE_DTYPES:
+                raise InputError(
+                    f"{name}: {getattr(self, name)!r}; known: {', '.join(CACHE_DTYPES)}"
+                )
+        if self.mm_encoder_tp_mode not in ("weights", "data"):
+            raise InputError("mm_encoder_tp_mode: known are weights and data")

@@ -1,0 +1,238 @@
+"""The cache pool of a deployment, its terms and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from planner.engines.base import Deployment
+from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers
+from planner.engines.vllm.defaults import capability, conv_dtype, gdn_prefill_backend, ssm_dtype
+from planner.engines.vllm.options import VllmOptions
+from planner.engines.vllm.rules import Rules, source
+from planner.engines.vllm.stages import stage_layers
+from planner.formats import CacheFormat, get_cache_format
+from planner.memory.breakdown import Kind, Term
+from planner.memory.kv_cache import kv_bytes_per_token_per_layer, kv_heads_per_rank
+from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
+from planner.model.spec import ModelSpec
+from planner.provenance import Confidence
+
+
+def cache_format(deployment: Deployment) -> CacheFormat:
+    """The KV cache's format; "auto" is the model's dtype."""
+    name = deployment.kv_cache_dtype
+    return get_cache_format(deployment.checkpoint.model.dtype if name == "auto" else name)
+
+
+def prefix_caching(options: VllmOptions, rules: Rules) -> bool:
+    """Prefix caching is on: asked for, or the release's default."""
+    if options.enable_prefix_caching is None:
+        return rules.prefix_caching
+    return options.enable_prefix_caching
+
+
+def exports_checkpoints(deployment: Deployment, rules: Rules) -> bool:
+    """DeltaNet prefill exports state checkpoints (0.33.0, prefix caching, FlashInfer kernels)."""
+    return (
+        rules.prefill_checkpoints
+        and deployment.checkpoint.model.linear is not None
+        and prefix_caching(deployment.options, rules)
+        and gdn_prefill_backend(deployment.system.accelerator) == "flashinfer"
+    )
+
+
+def state_bytes(deployment: Deployment) -> int:
+    """Bytes of one sequence's state of one DeltaNet layer on one rank.
+
+        (conv kernel - 1 + n) x conv channels / tp x bytes + value heads / tp x d_v x d_k x bytes
+
+    Source: vLLM 0.33.0 layers/mamba/mamba_utils.py; one more convolution row per drafted token.
+    """
+    model, options = deployment.checkpoint.model, deployment.options
+    linear, tp = model.linear, deployment.layout.tensor_parallel
+    if linear is None:
+        return 0
+    rows = linear.linear_conv_kernel_dim - 1 + options.num_speculative_tokens
+    conv = get_cache_format(conv_dtype(model, options)).bits // 8
+    ssm = get_cache_format(ssm_dtype(model, options)).bits // 8
+    return conv_state_bytes(
+        linear, dtype_bytes=int(conv), tensor_parallel=tp, rows=rows
+    ) + ssm_state_bytes(linear, dtype_bytes=int(ssm), tensor_parallel=tp)
+
+
+def state_blocks(deployment: Deployment, rules: Rules) -> int:
+    """Blocks that a request holds in each state group.
+
+        1 + n without prefix caching;  2 + n with it;  one more with prefill checkpoints
+
+    Source: vLLM 0.33.0 v1/kv_cache_interface.py (MambaSpec.max_memory_usage_bytes).
+    """
+    blocks = 1 + int(deployment.options.num_speculative_tokens)
+    if prefix_caching(deployment.options, rules):
+        blocks += 1
+    return blocks + int(exports_checkpoints(deployment, rules))
+
+
+def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -> Pool:
+    """The pool that `available` bytes per stage make."""
+    checkpoint, layout = deployment.checkpoint, deployment.layout
+    model, options = checkpoint.model, deployment.options
+    sm10 = (capability(deployment.system.accelerator) or (0, 0))[0] == 10
+    page = align_page(
+        attention_bytes_per_token=kv_bytes_per_token_per_layer(
+            model.attention,
+            cache_format=cache_format(deployment),
+            tensor_parallel=layout.tensor_parallel,
+        ),
+        state_bytes=state_bytes(deployment),
+        block_size=options.block_size,
+        prefill_checkpoints=exports_checkpoints(deployment, rules),
+        kernel_block=2 * KERNEL_BLOCK if rules.wide_alignment and sm10 else KERNEL_BLOCK,
+    )
+    drafting = model.mtp.num_layers if options.num_speculative_tokens and model.mtp else 0
+    first_draft = model.num_hidden_layers
+    groups = group_layers(
+        attention=(*model.full_attention_layers, *range(first_draft, first_draft + drafting)),
+        state=model.linear_attention_layers,
+        factor=rules.grouping_factor,
+    )
+    stages = stage_layers(model.num_hidden_layers, layout.pipeline_parallel)
+    held = [set(layers) for layers in stages]
+    held[-1] |= set(range(first_draft, first_draft + drafting))
+    per_group = tuple(
+        tuple(sum(layer in here for layer in group.layers) for group in groups) for here in held
+    )
+    return Pool(
+        page=page,
+        groups=groups,
+        layers_per_group=per_group,
+        bytes_per_block=tuple(page.nbytes * max(counts) for counts in per_group),
+        available=tuple(available),
+        state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
+        null_block=rules.start_check == "all groups and null block",
+    )
+
+
+def cache_terms(
+    deployment: Deployment, pool: Pool, bytes_per_block: int, sequences: int
+) -> Iterator[Term]:
+    """KV cache and recurrent state of the asked workload on one rank, in whole blocks."""
+    where = source("v1/core/kv_cache_utils.py, v1/kv_cache_interface.py")
+    blocks = pool.attention_blocks(deployment.context)
+    yield Term(
+        name="KV cache (workload)",
+        kind=Kind.KV_CACHE,
+        nbytes=sequences * blocks * bytes_per_block,
+        confidence=Confidence.ENGINE_RULE,
+        formula="sequences x ceil(context / block) x bytes per block",
+        values={
+            "sequences": sequences,
+            "context": deployment.context,
+            "block": pool.page.block_size,
+            "bytes per block": bytes_per_block,
+        },
+        source=where,
+    )
+    if pool.state_groups:
+        yield Term(
+            name="recurrent state (workload)",
+            kind=Kind.RECURRENT_STATE,
+            nbytes=sequences * pool.state_blocks_per_request * bytes_per_block,
+            confidence=Confidence.ENGINE_RULE,
+            formula="sequences x state groups x blocks per group x bytes per block",
+            values={
+                "sequences": sequences,
+                "state groups": pool.state_groups,
+                "blocks per group": pool.state_blocks,
+                "bytes per block": bytes_per_block,
+            },
+            source=where,
+        )
+    yield Term(
+        name="null block",
+        kind=Kind.KV_CACHE,
+        nbytes=bytes_per_block,
+        confidence=Confidence.ENGINE_RULE,
+        formula="bytes per block",
+        values={"bytes per block": bytes_per_block},
+        source=where,
+    )
+
+
+def tokens_line(pool: Pool, rules: Rules, *, context: int, align: bool) -> int:
+    """N of the log line "GPU KV cache size: N tokens", as the release counts it.
+
+    Until 0.20.0 it counts blocks per group: about a quarter of the capacity of this family.
+
+    Source: vLLM v1/core/kv_cache_utils.py of 0.17.1 to 0.33.0.
+    """
+    if rules.tokens_line == "concurrency x length":
+        return int(pool.max_concurrency(context) * context)
+    least = (
+        pool.page.block_size
+        if align or not pool.state_groups
+        else min(pool.page.block_size, context)
+    )
+    return pool.num_blocks // len(pool.groups) * least
+
+
+def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, Any]:
+    """The pool's figures under the names that the engine uses."""
+    model, options = deployment.checkpoint.model, deployment.options
+    align = prefix_caching(options, rules)
+    per_request = pool.blocks_per_request(deployment.context)
+    state_block_size = pool.page.block_size if align else deployment.context
+    return {
+        "block_size": pool.page.block_size,
+        "mamba_block_size": state_block_size,
+        "mamba_cache_mode": "align" if align else "none",
+        "attn_page_bytes": pool.page.nbytes,
+        "attn_bytes_per_token_per_layer": pool.page.attention_bytes_per_token,
+        "attn_kv_heads_per_rank": kv_heads_per_rank(
+            model.attention, tensor_parallel=deployment.layout.tensor_parallel
+        ),
+        "mamba_page_bytes_unpadded": pool.page.state_bytes,
+        "mamba_page_bytes": pool.page.nbytes,
+        "mamba_shapes": _state_shapes(model, deployment),
+        "mamba_dtypes": [conv_dtype(model, options), ssm_dtype(model, options)],
+        "num_speculative_blocks": options.num_speculative_tokens,
+        "num_prefill_checkpoint_blocks": int(exports_checkpoints(deployment, rules)),
+        "groups": [
+            {
+                "kind": group.kind,
+                "layers": len(group.layers),
+                "block_size": pool.page.block_size
+                if group.kind == "attention"
+                else state_block_size,
+                "page_bytes": pool.page.nbytes,
+                "blocks_per_req": pool.attention_blocks(deployment.context) // pool.attention_groups
+                if group.kind == "attention"
+                else pool.state_blocks,
+            }
+            for group in pool.groups
+        ],
+        "layers_per_group_by_pp": [list(counts) for counts in pool.layers_per_group],
+        "bytes_per_block": list(pool.bytes_per_block),
+        "blocks_per_request": per_request,
+        "needed_bytes_for_one_request": [per_request * size for size in pool.bytes_per_block],
+        "num_blocks": pool.num_blocks,
+        "max_model_len_that_fits": min(deployment.context, pool.longest_context()),
+        "max_concurrency": pool.max_concurrency(deployment.context),
+        "kv_cache_size_tokens": tokens_line(pool, rules, context=deployment.context, align=align),
+    }
+
+
+def _state_shapes(model: ModelSpec, deployment: Deployment) -> list[list[int]]:
+    linear, tp = model.linear, deployment.layout.tensor_parallel
+    if linear is None:
+        return []
+    rows = linear.linear_conv_kernel_dim - 1 + deployment.options.num_speculative_tokens
+    return [
+        [rows, linear.conv_dim // tp],
+        [
+            linear.linear_num_value_heads // tp,
+            linear.linear_value_head_dim,
+            linear.linear_key_head_dim,
+        ],
+    ]

@@ -1,0 +1,32 @@
+"""Context beyond the native length: YaRN's RoPE parameters, shared by the engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.model.spec import ModelSpec
+from planner.units import ceil_div
+
+LONGEST = 1_010_000
+"""Tokens up to which the model cards of the family describe YaRN."""
+
+
+def yarn_parameters(model: ModelSpec, context: int) -> dict[str, Any]:
+    """`rope_parameters` that stretch the native context to `context` (static YaRN, whole factor).
+
+    Source: the model cards of the Qwen3.5 family, section on ultra-long texts.
+    """
+    attention, native = model.attention, model.max_position_embeddings
+    rope: dict[str, Any] = {
+        "rope_type": "yarn",
+        "factor": float(ceil_div(context, native)),
+        "original_max_position_embeddings": native,
+    }
+    if attention.rope_theta:
+        rope["rope_theta"] = attention.rope_theta
+    if attention.rotary_dim != attention.head_dim:
+        rope["partial_rotary_factor"] = attention.rotary_dim / attention.head_dim
+    if attention.mrope_section:
+        rope["mrope_section"] = list(attention.mrope_section)
+        rope["mrope_interleaved"] = attention.mrope_interleaved
+    return rope
