@@ -44,15 +44,22 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme
 
 
 def get_scheme(name: str) -> Scheme:
-    """The scheme called `name`; aliases ("int4", "nf4") and underscores are understood.
+    """The scheme called `name`; aliases ("int4", "nf4"), GGUF types and underscores are understood.
 
     Raises:
         InputError: no such scheme; the line lists the nearest, or all that exist.
     """
-    wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
-    wanted = ALIASES.get(wanted, wanted)
-    if wanted in SCHEMES:
-        return SCHEMES[wanted]
-    near = get_close_matches(wanted, [*SCHEMES, *ALIASES], n=3)
+    # The mixes of GGUF files build on this package.
+    from planner.model.gguf_mix import gguf_schemes
+
+    plain = name.strip().lower().replace(" ", "-")
+    for wanted in (plain, plain.replace("_", "-"), plain.replace("-", "_")):
+        for found in (wanted, wanted.removeprefix("gguf-"), wanted.removeprefix("gguf_")):
+            real = ALIASES.get(found, found)
+            if real in SCHEMES:
+                return SCHEMES[real]
+            if real in gguf_schemes():
+                return gguf_schemes()[real]
+    near = get_close_matches(plain, [*SCHEMES, *ALIASES, *gguf_schemes()], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(SCHEMES))}"
     raise InputError(f"unknown precision {name!r}; {hint}")

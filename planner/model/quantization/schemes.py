@@ -201,6 +201,14 @@ _AUTOROUND = RoleScheme(
     notes=("published AutoRound files differ in what they quantize beside the layers",),
 )
 
+_AUTOROUND_MTP = RoleScheme(
+    name="autoround-int4-mtp",
+    title="AutoRound INT4 (groups of 128): attention, GDN, MLP, experts, MTP",
+    source="Frozenlock/Qwen3.8-27B-int4-AutoRound (its size agrees)",
+    rules=_rules(_LAYER, "autoround-int4-g128", "*"),
+    weight_bits=4,
+)
+
 # ---------------------------------------------------------------- OCP microscaling
 
 _MXFP4_EXPERTS = RoleScheme(
@@ -314,6 +322,7 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _AWQ_G32,
     _AWQ_EXPERTS,
     _AUTOROUND,
+    _AUTOROUND_MTP,
     _NVFP4,
     _NVFP4_EXPERTS,
     _NVFP4_EXPERTS_MTP,
@@ -354,6 +363,11 @@ ALIASES = {
     "gptq-4bit": "gptq-int4",
     "autoround": "autoround-int4",
     "fp4": "nvfp4",
+    "q4": "q4_k_m",
+    "q5": "q5_k_m",
+    "q6": "q6_k",
+    "q8": "q8_0",
+    "gguf": "q4_k_m",
     "bnb-4bit": "bnb-nf4",
     "nf4": "bnb-nf4",
     "nf4-double": "bnb-nf4-double",
