@@ -1,1 +1,44 @@
-"""Hardware memory planner for the Qwen3.5 family."""
+"""qwenplan: memory and capacity of the Qwen3.5 family on real hardware, by the engines' own rules.
+
+    >>> import planner
+    >>> plan = planner.plan("Qwen/Qwen3.5-35B-A3B", on="h100", precision="fp8", context="128k")
+    >>> plan.fits
+    True
+"""
+
+from planner.api import (
+    hardware,
+    load_checkpoint,
+    models,
+    parameters,
+    plan,
+)
+from planner.errors import (
+    InputError,
+    LayoutError,
+    OfflineError,
+    PlannerError,
+    SourceError,
+    UnknownModelError,
+    UnsupportedModelError,
+)
+from planner.layout import Layout
+from planner.plan import Outcome, Plan
+
+__all__ = [
+    "InputError",
+    "Layout",
+    "LayoutError",
+    "OfflineError",
+    "Outcome",
+    "Plan",
+    "PlannerError",
+    "SourceError",
+    "UnknownModelError",
+    "UnsupportedModelError",
+    "hardware",
+    "load_checkpoint",
+    "models",
+    "parameters",
+    "plan",
+]

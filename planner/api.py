@@ -1,0 +1,176 @@
+"""The Python door: names in, plans out.
+
+Everything a string can mean is resolved here (bundled ids, repositories, folders, hardware
+expressions, "local"), so that the rooms below work on resolved values only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hardware_db
+from hardware_db import Accelerator, HardwareError, System
+from planner.engines import get_engine
+from planner.errors import InputError, UnsupportedModelError
+from planner.layout import Layout
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.model.hf_config import read_config
+from planner.model.parameters import ParameterCounts, count_parameters
+from planner.model.quantization import get_scheme
+from planner.model.spec import ModelSpec
+from planner.plan import Plan, plan_deployment
+from planner.units import parse_tokens
+
+LARGEST_CONFIG = 8 * 2**20
+"""Bytes of a config.json; larger files are not configs."""
+
+
+def load_checkpoint(name: str | Checkpoint, *, precision: str | None = None) -> Checkpoint:
+    """The checkpoint that `name` means.
+
+    Args:
+        name: a bundled id (with or without organisation), a folder or `config.json` on this
+            machine, or a `Checkpoint`, which is returned as it is.
+        precision: name of a scheme; None takes what the checkpoint stores.
+
+    Raises:
+        UnknownModelError: nobody knows it; carries the nearest names.
+        UnsupportedModelError: it is there, but cannot be planned for.
+        InputError: `precision` is unknown or contradicts the checkpoint.
+    """
+    if isinstance(name, Checkpoint):
+        return name
+    if not isinstance(name, str) or not name.strip():
+        raise InputError("model: name a bundled model, a repository, a folder or a config.json")
+    path = Path(name)
+    if name.endswith((".json", "/")) or path.is_dir():
+        return _local(path, precision)
+    return catalog.bundled_checkpoint(name, precision=precision)
+
+
+def _local(path: Path, precision: str | None) -> Checkpoint:
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        if not file.is_file():
+            raise InputError(f"{path}: no such config.json")
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise UnsupportedModelError(f"{file}: too large for a config.json")
+        config = json.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
+    model = read_config(config, name=str(path))
+    scheme = get_scheme(precision or "bf16")
+    return Checkpoint(id=str(path), model=model, scheme=scheme, source=f"local file {file}")
+
+
+def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
+    """The system that `on` means.
+
+    Args:
+        on: "2x rtx-5090", "dgx-spark", "custom:48GiB", "local" (what `probe` finds), or an object
+            of the hardware database.
+        free: with "local": plan with the memory that is free now.
+
+    Raises:
+        InputError: unknown or unreadable; the line lists the nearest names.
+    """
+    if isinstance(on, System):
+        return on
+    try:
+        if isinstance(on, Accelerator):
+            return hardware_db.resolve(on.id)
+        if isinstance(on, str) and on.strip().lower() == "local":
+            return _this_machine(free=free)
+        return hardware_db.resolve(on)
+    except HardwareError as error:
+        raise InputError(str(error)) from None
+
+
+def _this_machine(*, free: bool) -> System:
+    from planner.probe import probe
+
+    return probe().to_system(free=free)
+
+
+def make_options(engine: str, options: Mapping[str, Any] | Any | None) -> Any:
+    """The engine's options object from a mapping of its fields (None: its defaults).
+
+    Raises:
+        InputError: a name that the engine has no option for, or a value out of range.
+    """
+    kind = get_engine(engine).options_type
+    if options is None:
+        return kind()
+    if not isinstance(options, Mapping):
+        return options
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in options:
+        if name not in known:
+            raise InputError(f"{engine} has no option {name}; known: {', '.join(sorted(known))}")
+    return kind(**options)
+
+
+def plan(
+    model: str | Checkpoint,
+    *,
+    on: str | System,
+    engine: str = "vllm",
+    precision: str | None = None,
+    kv_cache_dtype: str = "auto",
+    context: int | str = 32_768,
+    concurrency: int = 1,
+    layout: Layout | None = None,
+    options: Mapping[str, Any] | Any | None = None,
+    yarn: bool = False,
+    free: bool = False,
+) -> Plan:
+    """Does this model run there, and what does it take?
+
+    Args:
+        model: see `load_checkpoint`.
+        on: see `resolve_hardware`.
+        engine: who serves; see `planner.engines`.
+        precision: how weights are stored; None takes what the checkpoint stores.
+        kv_cache_dtype: number format of the KV cache.
+        context: tokens per sequence, prompt and output together ("128k" is 131,072).
+        concurrency: sequences resident at full context.
+        layout: degrees of parallelism; None takes the best legal layout over the whole system.
+        options: the engine's options, as its options object or a mapping of its fields.
+        yarn: allow a context beyond the native length.
+        free: with ``on="local"``: plan with the memory that is free now.
+
+    Raises:
+        PlannerError: one line that says what is wrong and how to mend it.
+    """
+    return plan_deployment(
+        load_checkpoint(model, precision=precision),
+        resolve_hardware(on, free=free),
+        get_engine(engine),
+        context=parse_tokens(context),
+        concurrency=concurrency,
+        kv_cache_dtype=kv_cache_dtype,
+        layout=layout,
+        options=make_options(engine, options),
+        yarn=yarn,
+    )
+
+
+def parameters(model: str | Checkpoint | ModelSpec) -> ParameterCounts:
+    """Parameters of `model` by component, in all and active per token."""
+    spec = model if isinstance(model, ModelSpec) else load_checkpoint(model).model
+    return count_parameters(spec)
+
+
+def models() -> tuple[catalog.CatalogEntry, ...]:
+    """The bundled models."""
+    return catalog.catalog()
+
+
+def hardware() -> tuple[Accelerator | System, ...]:
+    """Every entry of the hardware database, accelerators first."""
+    return (*hardware_db.accelerators(), *hardware_db.systems())
