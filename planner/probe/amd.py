@@ -12,7 +12,7 @@ from itertools import combinations
 
 from planner.probe import mapping
 from planner.probe.environment import Environment
-from planner.probe.machine import NO_LINKS, Device, Pair, Topology
+from planner.probe.machine import NO_LINKS, Device, Pair, Topology, topology_of
 from planner.probe.system import Host
 from planner.probe.visible import apply_hip
 from planner.units import MIB, format_gib
@@ -226,9 +226,8 @@ def _topology(devices: tuple[Device, ...], nodes: dict[int, _Node]) -> Topology:
             path = "unknown"
         else:
             path = "xgmi" if second in nodes[first].xgmi_to else "pcie"
-        pairs.append(Pair(a=a.index, b=b.index, path=path))
-    joined = bool(pairs) and all(pair.path == "xgmi" for pair in pairs)
-    return Topology(pairs=tuple(pairs), fully_connected=joined)
+        pairs.append(Pair(vendor="amd", a=a.index, b=b.index, path=path))
+    return topology_of(pairs)
 
 
 def _properties(environment: Environment, path: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.probe.amd import Amd, read_amd
 from planner.probe.apple import read_apple
 from planner.probe.environment import REAL, Environment
-from planner.probe.machine import Device, Machine
+from planner.probe.machine import Device, Machine, Topology, topology_of
 from planner.probe.nvidia import Nvidia, read_nvidia
 from planner.probe.system import Host, cpu_attached_memory, read_host
 from planner.probe.tegra import read_tegra
@@ -38,23 +38,25 @@ def probe(*, environment: Environment = REAL) -> Machine:
         devices, doubts = apply_cuda(nvidia.devices, environment.environ)
     else:
         devices, doubts = read_tegra(environment, host), ()
-    first = len(devices)
+    unmet = _unmet(environment, host, nvidia) if amd.devices and not devices else ()
+    total = _host_total(environment, host, devices)
+    everything = (*devices, *amd.devices)
     return Machine(
-        devices=(*devices, *amd.devices),
-        reason=_reason(environment, host, nvidia, (*devices, *amd.devices)),
+        devices=everything,
+        reason=_reason(environment, host, nvidia, everything),
         platform=host.platform,
         container=host.container,
         product=host.product,
         cpu=host.cpu,
         cpu_count=host.cpu_count,
-        host_memory_total_bytes=_host_total(environment, host, devices),
-        host_memory_available_bytes=host.memory_available_bytes,
+        host_memory_total_bytes=total,
+        host_memory_available_bytes=_least(host.memory_available_bytes, total),
         host_memory_limit_bytes=host.memory_limit_bytes,
-        driver_version=nvidia.driver_version or (amd.driver_version if not first else None),
+        driver_version=nvidia.driver_version or amd.driver_version,
         cuda_version=nvidia.cuda_version,
-        topology=nvidia.topology if first else amd.topology,
+        topology=_links(nvidia, amd),
         notes=_notes(nvidia, amd, host),
-        warnings=(*nvidia.warnings, *doubts, *amd.warnings),
+        warnings=(*nvidia.warnings, *doubts, *amd.warnings, *unmet),
     )
 
 
@@ -88,6 +90,24 @@ def _reason(
     reason = nvidia.reason or "no accelerator found"
     hint = _hint(environment, host)
     return f"{reason}; {hint}" if hint else reason
+
+
+def _unmet(environment: Environment, host: Host, nvidia: Nvidia) -> tuple[str, ...]:
+    """Another maker's devices work, but an NVIDIA card that is here does not."""
+    hint = _hint(environment, host)
+    if nvidia.installed or hint:
+        return (f"NVIDIA: {nvidia.reason}{'; ' + hint if hint else ''}.",)
+    return ()
+
+
+def _links(nvidia: Nvidia, amd: Amd) -> Topology:
+    if nvidia.devices and amd.devices:
+        return topology_of((*nvidia.topology.pairs, *amd.topology.pairs))
+    return nvidia.topology if nvidia.devices else amd.topology
+
+
+def _least(a: int | None, b: int | None) -> int | None:
+    return a if b is None else b if a is None else min(a, b)
 
 
 def _hint(environment: Environment, host: Host) -> str | None:

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
+from planner.probe.cuda_driver import CudaDevice, cuda_devices
+
 COMMAND_TIMEOUT_S = 2.0
 """A command that has not answered by then is treated as absent."""
 
@@ -53,6 +55,10 @@ class Environment(Protocol):
 
     def nvml(self) -> Any:
         """The `pynvml` module; raises ImportError where it is not installed."""
+        ...
+
+    def cuda(self) -> tuple[CudaDevice, ...]:
+        """What the CUDA driver tells about its devices; empty without one."""
         ...
 
     def read_text(self, path: str) -> str | None:
@@ -117,6 +123,10 @@ class RealEnvironment:
                 break
 
         return pynvml  # type: ignore[no-any-return]
+
+    def cuda(self) -> tuple[CudaDevice, ...]:
+        """Ask the driver's library, where there is one."""
+        return cuda_devices()
 
     def read_text(self, path: str) -> str | None:
         """A file's text, undecodable bytes replaced."""

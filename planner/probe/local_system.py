@@ -12,6 +12,7 @@ import hardware_db
 from hardware_db import Accelerator, Figure, Grade, System, UnifiedMemory
 from hardware_db.figures import FrozenMap
 from planner.errors import InputError
+from planner.probe import mapping
 from planner.probe.machine import Device, Machine
 from planner.units import GIB, MIB, format_gib
 
@@ -117,7 +118,7 @@ def _accelerator(group: Group, memory: int, free: bool) -> Accelerator:
         memory_driver_mib=None
         if driver is None
         else Figure(value=_mib(driver), source="probe of this machine", grade="A"),
-        unified=_shared(entry.unified, device, measured),
+        unified=_shared(entry, device, measured),
         pcie=pcie or entry.pcie,
         pcie_gb_s=pcie_gb_s or entry.pcie_gb_s,
     )
@@ -132,16 +133,17 @@ def _grade(how: str) -> Grade:
     return "D" if how.startswith("assumed") else "A"
 
 
-def _shared(known: UnifiedMemory | None, device: Device, measured: Figure) -> UnifiedMemory | None:
-    """The entry's rules for shared memory, none above what this machine has."""
+def _shared(entry: Accelerator, device: Device, measured: Figure) -> UnifiedMemory | None:
+    """The entry's rules for shared memory; its amounts only if they are this machine's too."""
     if not device.unified:
         return None
-    if known is None:
+    if entry.unified is None:
         return UnifiedMemory()
-    usable = known.usable_mib
-    if usable is not None and (device.accelerator_id is None or usable.value > measured.value):
+    usable = entry.unified.usable_mib
+    like = mapping.same_memory(entry, device.memory_total_bytes or 0)
+    if usable is not None and (not like or usable.value > measured.value):
         usable = None
-    return replace(known, usable_mib=usable)
+    return replace(entry.unified, usable_mib=usable)
 
 
 def _unknown(device: Device) -> Accelerator:
@@ -241,7 +243,7 @@ def _link(
     if len(group) == 1:
         return None, "unified" if group[0].unified else None, []
     indices = tuple(device.index for device in group)
-    direct = machine.topology.joins(indices)
+    direct = machine.topology.joins(group[0].vendor, indices)
     slowest = min((device.nvlink.gb_s or 0 if device.nvlink else 0) for device in group)
     if direct == "nvlink" and slowest and group[0].nvlink is not None:
         source = f"probe of this machine: {group[0].nvlink.links} active links"
@@ -255,7 +257,9 @@ def _link(
             f"{accelerator.link_name or 'NVLink'} does not join all these devices here; "
             "PCIe is assumed between them."
         )
-    elif any(pair.path == "nvlink" for pair in machine.topology.pairs):
+    elif any(
+        pair.path == "nvlink" and pair.vendor == group[0].vendor for pair in machine.topology.pairs
+    ):
         remarks.append("NVLink joins some pairs of devices but not all; PCIe is assumed.")
     name = f"PCIe {accelerator.pcie}" if accelerator.pcie else "PCIe"
     return accelerator.pcie_gb_s, name, remarks

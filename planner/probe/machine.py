@@ -6,6 +6,7 @@ be read is None; `Device.obtained` says how each figure that matters was read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -143,6 +144,7 @@ class Pair:
     """How two devices reach each other.
 
     Attributes:
+        vendor: whose devices these are; indices are counted per vendor.
         a: index of one device.
         b: index of the other, larger than `a`.
         path: "nvlink", "xgmi", or the nearest common point as nvidia-smi names it: "internal",
@@ -150,6 +152,7 @@ class Pair:
             the platform hides it.
     """
 
+    vendor: Vendor
     a: int
     b: int
     path: str
@@ -157,30 +160,42 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """How the devices of one vendor are joined.
+    """How devices are joined.
 
     Attributes:
-        pairs: every pair of devices.
-        fully_connected: every pair has a direct link (NVLink or XGMI); False for one device.
+        pairs: every pair of whole devices of one vendor.
+        fully_connected: every pair of devices has a direct link (NVLink or XGMI); False for one
+            device, and for devices of two vendors.
     """
 
     pairs: tuple[Pair, ...] = ()
     fully_connected: bool = False
 
-    def joins(self, indices: tuple[int, ...]) -> str | None:
+    def joins(self, vendor: Vendor, indices: tuple[int, ...]) -> str | None:
         """The direct link that joins every pair of these devices, if one does.
 
         Returns:
             "nvlink", "xgmi" or None.
         """
         wanted = set(indices)
-        paths = [pair.path for pair in self.pairs if pair.a in wanted and pair.b in wanted]
+        paths = [
+            pair.path
+            for pair in self.pairs
+            if pair.vendor == vendor and pair.a in wanted and pair.b in wanted
+        ]
         if not paths or len(paths) != len(wanted) * (len(wanted) - 1) // 2:
             return None
         return paths[0] if set(paths) in ({"nvlink"}, {"xgmi"}) else None
 
 
 NO_LINKS = Topology()
+
+
+def topology_of(pairs: Sequence[Pair]) -> Topology:
+    """Put pairs together and judge whether direct links join them all."""
+    vendors = {pair.vendor for pair in pairs}
+    direct = {pair.path for pair in pairs} in ({"nvlink"}, {"xgmi"})
+    return Topology(pairs=tuple(pairs), fully_connected=direct and len(vendors) == 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

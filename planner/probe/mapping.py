@@ -34,15 +34,13 @@ def named(name: str) -> tuple[hardware_db.Accelerator, ...]:
 def unified_by_name(name: str, memory_bytes: int | None) -> hardware_db.Accelerator | None:
     """The entry with this driver name, if its chip shares the system's memory.
 
-    `memory_bytes` is the system's memory; it chooses between sizes of one chip. Where it fits
-    none, the nearest entry still tells of the chip: `same_memory` says whether it is the machine.
+    `memory_bytes` is the system's memory; it chooses between sizes of one chip. A chip that has
+    one entry is that entry whatever the memory, which is the machine's own figure anyway.
     """
     found = named(name)
     if not found or not all(entry.is_unified for entry in found):
         return None
-    if memory_bytes is None:
-        return found[0]
-    return min(found, key=lambda entry: abs(entry.total_bytes - memory_bytes))
+    return by_driver_name(name, memory_bytes) or found[0]
 
 
 def same_memory(accelerator: hardware_db.Accelerator, memory_bytes: int) -> bool:

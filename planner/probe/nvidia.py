@@ -41,6 +41,7 @@ class Nvidia:
     Attributes:
         devices: every device, in NVML's (PCI) order.
         reason: why there is none.
+        installed: whether the driver's library is here, working or not.
         driver_version: the driver.
         cuda_version: newest CUDA it supports.
         topology: links between the devices.
@@ -50,6 +51,7 @@ class Nvidia:
 
     devices: tuple[Device, ...] = ()
     reason: str | None = None
+    installed: bool = True
     driver_version: str | None = None
     cuda_version: str | None = None
     topology: Topology = NO_LINKS
@@ -66,7 +68,9 @@ def read_nvidia(environment: Environment, host: Host) -> Nvidia:
     try:
         module = environment.nvml()
     except ImportError:
-        return Nvidia(reason="the NVML binding is not installed (pip install nvidia-ml-py)")
+        return Nvidia(
+            reason="the NVML binding is not installed (pip install nvidia-ml-py)", installed=False
+        )
     answer: list[Nvidia] = []
     failure: list[BaseException] = []
 
@@ -90,7 +94,7 @@ def read_nvidia(environment: Environment, host: Host) -> Nvidia:
 def _session(nvml: Nvml, environment: Environment, host: Host) -> Nvidia:
     started = nvml.ask("nvmlInit")
     if started.error is not None:
-        return Nvidia(reason=_reason(started))
+        return Nvidia(reason=_reason(started), installed=started.error != "LibraryNotFound")
     try:
         return _read(nvml, environment, host)
     finally:
@@ -117,7 +121,11 @@ def _read(nvml: Nvml, environment: Environment, host: Host) -> Nvidia:
     refused: list[str] = []
     for index in range(counted.value):
         reply = nvml.ask("nvmlDeviceGetHandleByIndex", index)
-        found = None if reply.error else _device(nvml, reply.value, index, host, notes, warnings)
+        found = (
+            None
+            if reply.error
+            else _device(nvml, environment, reply.value, index, host, notes, warnings)
+        )
         if found is None:
             why = _reason(reply if reply.error else Reply(error="GpuIsLost"))
             refused.append(why)
@@ -147,6 +155,7 @@ def _cuda_version(nvml: Nvml) -> str | None:
 
 def _device(
     nvml: Nvml,
+    environment: Environment,
     handle: Any,
     index: int,
     host: Host,
@@ -157,7 +166,9 @@ def _device(
     if nvml.ask("nvmlDeviceGetName", handle).error == "GpuIsLost":
         return None
     name = nvml.text("nvmlDeviceGetName", handle) or "NVIDIA GPU"
-    memory = read_memory(nvml, handle, name, host, wddm=_wddm(nvml, handle, host))
+    memory = read_memory(
+        nvml, handle, name, host, wddm=_wddm(nvml, handle, host), cuda=environment.cuda
+    )
     if memory.lost:
         return None
     capability = nvml.get("nvmlDeviceGetCudaComputeCapability", handle)
@@ -174,7 +185,8 @@ def _device(
             parent_accelerator_id=accelerator or parent,
         )  # fmt: skip
         split = bool(split or instances)
-    _remark(name, index, memory, virtualization, split, instances, notes, warnings)
+    addressing = _ADDRESSING.get(_or_minus_one(nvml.whole("nvmlDeviceGetAddressingMode", handle)))
+    _remark(name, index, memory, virtualization, addressing, split, instances, notes, warnings)
     pci = nvml.get("nvmlDeviceGetPciInfo", handle)
     ecc = nvml.get("nvmlDeviceGetEccMode", handle)
     power = nvml.whole("nvmlDeviceGetPowerManagementLimit", handle)
@@ -203,9 +215,7 @@ def _device(
         mig_enabled=split,
         mig_instances=instances,
         virtualization=virtualization,
-        addressing_mode=_ADDRESSING.get(
-            _or_minus_one(nvml.whole("nvmlDeviceGetAddressingMode", handle))
-        ),
+        addressing_mode=addressing,
         power_limit_w=None if power is None else power / 1000,
         nvlink=None if memory.unified else read_nvlink(nvml, handle),
         fabric=_fabric(nvml, handle),
@@ -221,11 +231,9 @@ def _entry(
 ) -> tuple[str | None, str | None]:
     """(this device's database entry, else the entry of the card or chip that it is a part of)."""
     if memory.unified:
+        exact = mapping.by_driver_name(name, host.memory_physical_bytes)
         shared = mapping.unified_by_name(name, host.memory_physical_bytes)
-        if shared is None:
-            return None, None
-        fits = memory.total is not None and mapping.same_memory(shared, memory.total)
-        return (shared.id, None) if fits else (None, shared.id)
+        return (exact.id, None) if exact else (None, shared.id if shared else None)
     if virtualization == "vgpu":
         card = mapping.card_of_vgpu(name) or mapping.by_driver_name(name, memory.driver)
         return None, card.id if card else None
@@ -238,6 +246,7 @@ def _remark(
     index: int,
     memory: Memory,
     virtualization: str | None,
+    addressing: str | None,
     split: bool | None,
     instances: tuple[Device, ...],
     notes: list[str],
@@ -254,6 +263,11 @@ def _remark(
             warnings.append(f"GPU {index} has MIG on and no instance: nothing can run on it.")
     elif memory.hidden:
         warnings.append(f"GPU {index}: the driver refuses to tell its memory (no permission).")
+    if addressing == "ats" and not memory.unified:
+        notes.append(
+            "GPU memory is coherent with the processor's: page cache can sit in it and make "
+            "less of it look free than there is."
+        )
     if virtualization == "vgpu":
         notes.append(
             f"GPU {index} ({name}) is a virtual GPU: its memory is the profile's, its speed "

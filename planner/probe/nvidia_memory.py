@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import hardware_db
 from hardware_db.accelerator import reserved_mib
 from planner.probe import mapping
+from planner.probe.cuda_driver import CudaDevice
 from planner.probe.nvml import Nvml
 from planner.probe.system import Host
 from planner.units import MIB, format_gib
@@ -45,8 +47,25 @@ class _Reading:
     error: str | None
 
 
-def read_memory(nvml: Nvml, handle: Any, name: str, host: Host, *, wddm: bool) -> Memory:
-    """A whole card's memory. `wddm`: the driver runs under Windows' memory manager."""
+def read_memory(
+    nvml: Nvml,
+    handle: Any,
+    name: str,
+    host: Host,
+    *,
+    wddm: bool,
+    cuda: Callable[[], tuple[CudaDevice, ...]],
+) -> Memory:
+    """A whole card's memory.
+
+    Args:
+        nvml: the session.
+        handle: the card.
+        name: what the driver calls it.
+        host: the system around it.
+        wddm: the driver runs under Windows' memory manager.
+        cuda: asks the CUDA driver; called only where nothing else knows.
+    """
     reading = _read(nvml, handle)
     if reading.error == "GpuIsLost":
         return Memory(lost=True)
@@ -55,7 +74,7 @@ def read_memory(nvml: Nvml, handle: Any, name: str, host: Host, *, wddm: bool) -
     shared = mapping.unified_by_name(name, host.memory_physical_bytes)
     known = mapping.named(name)
     if shared is not None or (not known and _looks_unified(reading, host)):
-        return _unified(reading, host, shared)
+        return _unified(reading, host, shared, cuda)
     if reading.total:
         return _discrete(reading, wddm=wddm)
     return _silent(reading, known[0] if len(known) == 1 else None)
@@ -134,9 +153,15 @@ def _discrete(reading: _Reading, *, wddm: bool) -> Memory:
     )
 
 
-def _unified(reading: _Reading, host: Host, shared: hardware_db.Accelerator | None) -> Memory:
+def _unified(
+    reading: _Reading,
+    host: Host,
+    shared: hardware_db.Accelerator | None,
+    cuda: Callable[[], tuple[CudaDevice, ...]],
+) -> Memory:
     if host.platform in ("windows", "wsl2"):
-        return _carved_out(reading, host, shared)
+        integrated = [device.total_bytes for device in cuda() if device.integrated]
+        return _carved_out(reading, host, shared, integrated[0] if integrated else None)
     total, free = host.memory_physical_bytes, host.memory_available_bytes
     notes = ["CPU and GPU share one memory: its total is the system's MemTotal."]
     warnings = []
@@ -160,15 +185,23 @@ def _unified(reading: _Reading, host: Host, shared: hardware_db.Accelerator | No
     )
 
 
-def _carved_out(reading: _Reading, host: Host, shared: hardware_db.Accelerator | None) -> Memory:
+def _carved_out(
+    reading: _Reading, host: Host, shared: hardware_db.Accelerator | None, told: int | None
+) -> Memory:
     """Unified memory under Windows: NVML sees the part that firmware set aside and no more.
 
-    The GPU can have more than that, how much only CUDA knows. The database's figure stands in, as
-    an assumption, kept between the part set aside and that part plus what Windows has.
+    The GPU can have more than that, and CUDA tells how much. Where it does not answer, the
+    database's figure stands in, as an assumption, kept between the part set aside and that part
+    plus what Windows has.
     """
     carved, system = reading.total or 0, host.memory_physical_bytes or 0
     typical = shared.total_bytes_on("wddm") if shared is not None else 0
-    total = max(carved, min(typical, carved + system))
+    total = told or max(carved, min(typical, carved + system))
+    doubt = (
+        f"NVML reports {format_gib(carved)}, the part of the shared memory that firmware set "
+        f"aside; {format_gib(total)} is assumed. What CUDA can have is printed by any CUDA "
+        "program (torch: total_memory); plan with it as --on custom:<GiB>GiB."
+    )
     free = None
     if reading.free is not None and host.memory_available_bytes is not None:
         free = min(total, reading.free + host.memory_available_bytes)
@@ -179,13 +212,12 @@ def _carved_out(reading: _Reading, host: Host, shared: hardware_db.Accelerator |
         unified=True,
         obtained=(
             ("memory_driver_bytes", "NVML: only the part that firmware set aside"),
-            ("memory_total_bytes", "assumed: the database's CUDA total for this chip"),
+            (
+                "memory_total_bytes",
+                "cuDeviceTotalMem" if told else "assumed: the database's CUDA total for this chip",
+            ),
         ),
-        warnings=(
-            f"NVML reports {format_gib(carved)}, the part of the shared memory that firmware set "
-            f"aside; {format_gib(total)} is assumed. What CUDA can have is printed by any CUDA "
-            "program (torch: total_memory); plan with it as --on custom:<GiB>GiB.",
-        ),
+        warnings=() if told else (doubt,),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hardware_db
 from planner.probe.machine import Device, Machine
 from planner.units import format_gib
 
@@ -17,8 +18,8 @@ _PLATFORMS = {
 def report_lines(machine: Machine) -> list[str]:
     """The whole report, one line each, no colour; memory in GiB."""
     lines = [*_machine_lines(machine), ""]
-    for device in machine.devices:
-        lines += _device_lines(device)
+    for devices in _alike(machine.devices):
+        lines += _device_lines(devices)
     lines += _topology_lines(machine)
     if machine.reason is not None:
         lines.append(f"Nothing to plan for here: {machine.reason}.")
@@ -52,17 +53,40 @@ def _of(free: int | None, total: int) -> str:
     return f"{format_gib(total)}" + (f", {format_gib(free)} available" if free is not None else "")
 
 
-def _device_lines(device: Device) -> list[str]:
+def _alike(devices: tuple[Device, ...]) -> list[list[Device]]:
+    """Neighbours of which all that the report says is the same; it says it once."""
+    groups: list[list[Device]] = []
+    for device in devices:
+        if groups and _details(groups[-1][0]) == _details(device):
+            groups[-1].append(device)
+        else:
+            groups.append([device])
+    return groups
+
+
+def _device_lines(devices: list[Device]) -> list[str]:
+    first, last = devices[0], devices[-1]
+    if first is last:
+        return [f"GPU {first.index}: {_details(first)[0]}", *_details(first)[1:]]
+    header = f"GPU {first.index} to {last.index}: {len(devices)} x {_details(first)[0]}, each"
+    return [header, *_details(first)[1:]]
+
+
+def _details(device: Device) -> list[str]:
+    """What is said of a device: its name, then indented lines."""
     hidden = "" if device.visible else " [hidden from engines]"
-    lines = [f"GPU {device.index}: {device.name}{hidden}"]
+    lines = [f"{device.name}{hidden}"]
     if device.memory_total_bytes is not None:
         free = device.memory_free_bytes
-        share = "shared with the system, " if device.unified else ""
+        whose = "shared with the system, " if device.unified else ""
         now = f", {format_gib(free)} free" if free is not None else ""
         lines.append(
             f"  memory: {format_gib(device.memory_total_bytes, 2)} for engines{now} "
-            f"({share}{dict(device.obtained).get('memory_total_bytes', 'read')})"
+            f"({whose}{dict(device.obtained).get('memory_total_bytes', 'read')})"
         )
+        share = _safe_share(device)
+        if share is not None:
+            lines.append(f"  an engine should be given at most {share:g} of it")
     if device.memory_driver_bytes is not None and not device.unified:
         lines.append(f"  driver's total: {format_gib(device.memory_driver_bytes, 2)}")
     traits = _traits(device)
@@ -84,6 +108,15 @@ def _device_lines(device: Device) -> list[str]:
         used = format_gib(process.used_bytes) if process.used_bytes is not None else "unknown"
         lines.append(f"  process {process.pid} ({process.name or process.kind}): {used}")
     return lines
+
+
+def _safe_share(device: Device) -> float | None:
+    """The database's advice for memory that is shared with the system."""
+    if not device.unified or device.accelerator_id is None:
+        return None
+    entry = hardware_db.get(device.accelerator_id)
+    unified = entry.unified if isinstance(entry, hardware_db.Accelerator) else None
+    return unified.safe_utilization.value if unified and unified.safe_utilization else None
 
 
 def _traits(device: Device) -> list[str]:

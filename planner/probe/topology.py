@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from planner.probe.machine import NvLink, Pair, Topology
+from planner.probe.machine import NvLink, Pair, Topology, topology_of
 from planner.probe.nvml import Nvml
 
 # NVML_TOPOLOGY_*, named as `nvidia-smi topo -m` names them.
@@ -46,9 +46,8 @@ def read_topology(nvml: Nvml, handles: Mapping[int, Any]) -> Topology:
         else:
             level = nvml.whole("nvmlDeviceGetTopologyCommonAncestor", handles[a], handles[b])
             path = _PATHS.get(-1 if level is None else level, "unknown")
-        pairs.append(Pair(a=a, b=b, path=path))
-    joined = bool(pairs) and all(pair.path == "nvlink" for pair in pairs)
-    return Topology(pairs=tuple(pairs), fully_connected=joined)
+        pairs.append(Pair(vendor="nvidia", a=a, b=b, path=path))
+    return topology_of(pairs)
 
 
 def read_nvlink(nvml: Nvml, handle: Any) -> NvLink | None:

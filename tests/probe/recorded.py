@@ -212,11 +212,15 @@ class Recorded:
     cpu_count: int | None = 16
     nvml_timeout_s: float = 10.0
     windows_memory: tuple | None = None
+    cuda_devices: tuple = ()
 
     def nvml(self):
         if self.nvml_module is None:
             raise ImportError("No module named 'pynvml'")
         return self.nvml_module
+
+    def cuda(self):
+        return self.cuda_devices
 
     def read_text(self, path):
         return self.files.get(path)

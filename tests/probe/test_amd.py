@@ -32,7 +32,7 @@ def test_mi300x_pair_over_xgmi():
     assert device.pci_bus_id == "0000:c1:00.0"
     assert (device.pcie_generation, device.pcie_width) == (4, 16)
     assert machine.topology.fully_connected
-    assert machine.topology.joins((0, 1)) == "xgmi"
+    assert machine.topology.joins("amd", (0, 1)) == "xgmi"
     assert machine.reason is None
 
 

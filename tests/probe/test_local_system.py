@@ -8,7 +8,7 @@ from planner.probe import probe
 from planner.probe.local_system import pcie_gb_s
 from planner.probe.report import report_lines
 from tests.probe import machines
-from tests.probe.recorded import MIB, Nvml, Recorded, card, linux, memory
+from tests.probe.recorded import MIB, Nvml, Recorded, Refused, card, linux, memory
 
 MACHINES = {
     "8x h100": machines.h100_x8,
@@ -134,6 +134,43 @@ def test_instances_are_never_joined():
         whole.tflops["bf16"].value * 3 / 7
     )
     assert system.accelerator.max_per_node == 1
+
+
+def test_a_display_card_beside_the_large_one_is_left_alone():
+    large = card(
+        "NVIDIA GB300",
+        memory(284208, 1072),
+        GetCudaComputeCapability=(10, 3),
+        GetAddressingMode=2,
+    )
+    small = card("NVIDIA RTX PRO 2000 Blackwell", memory(16311, 400))
+    environment = machines.arm(linux(500_000), Nvml([small, large]))
+    system = probe(environment=environment).to_system()
+    assert system.count == 1
+    assert system.accelerator.total_bytes == (284208 - 1072) * MIB
+
+
+def test_devices_of_two_makers_do_not_lend_each_other_their_links():
+    environment = machines.mi300x(2)
+    environment.nvml_module = Nvml(
+        [machines.rtx_4090(0), machines.rtx_4090(1)], link=lambda a, b: "nvlink"
+    )
+    machine = probe(environment=environment)
+    assert not machine.topology.fully_connected
+    assert machine.to_system().accelerator.id == "mi300x"
+    assert len(machine.topology.pairs) == 2
+    for path in [path for path in environment.files if "io_links" in path]:
+        del environment.files[path]
+    assert probe(environment=environment).to_system().intra_node_link.startswith("PCIe")
+
+
+def test_a_dead_nvidia_driver_beside_another_makers_chip_is_told():
+    environment = machines.rx_7900_xtx()
+    assert probe(environment=environment).warnings == ()
+    environment.nvml_module = Nvml(init=Refused("LibRmVersionMismatch"))
+    machine = probe(environment=environment)
+    assert any("version mismatch" in warning for warning in machine.warnings)
+    assert machine.reason is None
 
 
 def test_an_unknown_card_has_what_was_measured_and_what_its_kin_share():

@@ -1,6 +1,7 @@
 import pytest
 
 from planner.probe import probe
+from planner.probe.cuda_driver import CudaDevice
 from tests.probe import machines
 from tests.probe.recorded import MIB, NOT_SUPPORTED, Nvml, Recorded, Refused, card, linux, memory
 
@@ -40,8 +41,8 @@ def test_one_broken_link_is_not_fully_connected():
     topology = probe(environment=environment).topology
     assert not topology.fully_connected
     assert {pair.path for pair in topology.pairs} == {"nvlink", "unknown"}
-    assert topology.joins((0, 1, 2, 3)) == "nvlink"
-    assert topology.joins((2, 3, 4, 5)) is None
+    assert topology.joins("nvidia", (0, 1, 2, 3)) == "nvlink"
+    assert topology.joins("nvidia", (2, 3, 4, 5)) is None
 
 
 def test_mixed_cards_keep_the_bus_order_and_say_that_cuda_may_not():
@@ -171,6 +172,7 @@ def test_gh200_has_its_own_memory(host_mib):
     assert device.addressing_mode == "ats"
     assert device.memory_total_bytes == (97871 - 600) * MIB
     assert machine.host_memory_total_bytes == (host_mib - 97871) * MIB, "HBM is a NUMA node"
+    assert machine.host_memory_available_bytes <= machine.host_memory_total_bytes
 
 
 def test_gb200_has_its_own_memory_and_a_fabric():
@@ -192,6 +194,18 @@ def test_n1x_reports_its_carve_out_only(carve_out, least):
     assert dict(device.obtained)["memory_total_bytes"].startswith("assumed")
     assert any("firmware set aside" in warning for warning in machine.warnings)
     assert machine.platform == "windows"
+
+
+def test_cuda_knows_what_n1x_can_have():
+    environment = machines.n1x(40896)
+    environment.cuda_devices = (
+        CudaDevice(total_bytes=32 * 2**30, integrated=False),
+        CudaDevice(total_bytes=51480 * MIB, integrated=True),
+    )
+    machine, device = only(environment)
+    assert device.memory_total_bytes == 51480 * MIB
+    assert dict(device.obtained)["memory_total_bytes"] == "cuDeviceTotalMem"
+    assert machine.warnings == ()
 
 
 def test_vgpu_is_no_database_card():
