@@ -121,14 +121,17 @@ class Accelerator:
     def total_mib_on(self, platform: Platform) -> Figure:
         """MiB on which an engine budgets, with its source.
 
-        First of: the CUDA/HIP total; for unified memory, what the GPU can get; the driver's total
-        less what CUDA does not see (Linux: `reserved_mib`; WDDM and WSL2: 1 MiB); the marketed
-        size read as 10^9 bytes per GB, which is never too much.
+        Linux: the CUDA/HIP total; for unified memory without one, what the GPU can get; the
+        driver's total less what CUDA does not see (`reserved_mib`); the marketed size read as 10^9
+        bytes per GB, which is never too much. WDDM and WSL2 differ for cards with memory of their
+        own: CUDA's total there, else the driver's total less 1 MiB.
         """
         if self.unified is None and platform == "wddm":
             if self.memory_cuda_wddm_mib is not None:
                 return self.memory_cuda_wddm_mib
-        elif self.memory_cuda_mib is not None:
+            if self.memory_driver_mib is not None:
+                return _from_driver(self.memory_driver_mib, platform)
+        if self.memory_cuda_mib is not None:
             return self.memory_cuda_mib
         if self.unified is not None and self.unified.usable_mib is not None:
             return self.unified.usable_mib

@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from hardware_db.reader import Cited, read_cited
 from hardware_db.sizes import in_family, in_sizes
 from hardware_db.system import System
 
-__all__ = ["Database", "database", "load_file", "user_file"]
+__all__ = ["Database", "bundled", "database", "load_file", "user_file"]
 
 Entry = Accelerator | System
 _LARGEST_FILE = 4 << 20
@@ -83,7 +82,7 @@ def database() -> Database:
     """The database with the user's file, read anew only when that file changes."""
     path = user_file()
     if path is None:
-        return _bundled()
+        return bundled()
     try:
         changed = path.stat().st_mtime_ns
     except OSError as problem:
@@ -92,15 +91,11 @@ def database() -> Database:
 
 
 @cache
-def _bundled() -> Database:
-    files = sorted(
-        (entry for entry in resources.files("hardware_db").joinpath("data").iterdir()),
-        key=lambda entry: entry.name,
-    )
+def bundled() -> Database:
+    """The data that come with the package, without the user's file."""
     documents = {
-        entry.name: _parsed(entry.read_bytes(), entry.name)
-        for entry in files
-        if entry.name.endswith(".toml")
+        file.name: _parsed(file.read_bytes(), file.name)
+        for file in sorted(Path(__file__).with_name("data").glob("*.toml"))
     }
     shared = read_cited(documents.pop("sources.toml"), "sources.toml")
     return _built(_with_entries(None, documents, shared))
@@ -124,7 +119,7 @@ def load_file(path: Path) -> Database:
     except OSError as problem:
         raise HardwareError(f"{path}: {problem.strerror}") from None
     document = {str(path): _parsed(content, str(path))}
-    base = _bundled()
+    base = bundled()
     nothing_read = Cited(cites=base.cited.cites, accessed=None)
     return _built(_with_entries(base, document, nothing_read))
 

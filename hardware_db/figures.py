@@ -54,8 +54,9 @@ class FrozenMap(Mapping[str, V]):
 class Figure:
     """One number, its origin, and the other readings of it.
 
-    `grade`: A machine output, or a file in the vendor's own repository; B public database, or two
-    third parties that agree; C derived by a stated rule, or a single third party; D unverified.
+    `grade`: A machine output, or a file in the vendor's own repository; B public database, two
+    third parties that agree, or derived and confirmed by another source; C derived by a stated
+    rule, or a single third party; D unverified.
     `date` is the date that the source bears, or else the day on which it was read (ISO 8601, or
     only its year or month). `note` says under which condition the number holds, and, where there
     are `alternatives`, why this one was chosen. The unit is in the name of the field that holds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -41,6 +40,8 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     Shared words and numbers weigh more than shared letters, so that "h100 pci" finds h100-pcie
     before h800, and a wrong digit is not a better match than a missing word.
     """
+    import difflib  # only needed once a name is not known
+
     wanted = key(name[:100])
     if not wanted:
         return ()

@@ -40,7 +40,7 @@ def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """One table per memory size in which a chip is sold; just the table where it is one size.
 
     The largest size keeps the id and the aliases; every size answers to id and alias with the size
-    behind it ("apple-m4-max-64", "m4-max-64gb"). `gpu_share` is the share that the system lends to
+    behind it ("apple-m4-max-64", "m4-max-64gb"); an id may end in the largest size itself. `gpu_share` is the share that the system lends to
     the GPU by memory size, as steps; a size takes the first step that reaches it.
     """
     table = dict(table)
@@ -59,7 +59,7 @@ def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
         one["memory_marketed_gb"] = {**label, "value": size}
         if steps:
             one["unified"] = {**_lent(steps, size, where), **one.get("unified", {})}
-        yield _named(one, size, largest=size == max(sizes))
+        yield _named(one, size, max(sizes))
     if by_size:
         raise HardwareError(f"{where}: by_size.{next(iter(by_size))} is not one of the sizes")
 
@@ -81,16 +81,18 @@ def _lent(steps: object, size: int, where: str) -> dict[str, Any]:
     raise HardwareError(f"{where}: gpu_share has no step that reaches {size} GB")
 
 
-def _named(table: dict[str, Any], size: int, *, largest: bool) -> dict[str, Any]:
+def _named(table: dict[str, Any], size: int, largest: int) -> dict[str, Any]:
     aliases = table.get("aliases", [])
     identity = table.get("id")
     if not isinstance(aliases, list) or not isinstance(identity, str):
         return table  # read_accelerator says what is wrong
-    names = [identity, *(alias for alias in aliases if isinstance(alias, str))]
+    stem = identity.removesuffix(f"-{largest}")
+    names = [stem, *(alias for alias in aliases if isinstance(alias, str))]
     sized = [f"{name}-{size}{unit}" for name in names for unit in ("", "gb")]
     table["name"] = f"{table.get('name')} {size}GB"
-    if largest:
-        table["aliases"] = [*aliases, *sized]
+    if size == largest:
+        bare = [stem] if stem != identity else []
+        table["aliases"] = [*bare, *aliases, *(name for name in sized if name != identity)]
     else:
         table["id"], table["aliases"] = sized[0], sized[1:]
     return table
