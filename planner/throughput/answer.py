@@ -1,0 +1,148 @@
+"""The answer: rates with their bands, what they are made of, and how to say them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from planner.throughput.constants import Calibration
+from planner.throughput.step import StepTerm
+from planner.throughput.workload import Speculation, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banded:
+    """An estimate and the band that the truth is claimed to lie in."""
+
+    value: float
+    low: float
+    high: float
+
+    def holds(self, truth: float) -> bool:
+        """Whether the band holds `truth`."""
+        return self.low <= truth <= self.high
+
+    def inverse(self) -> Banded:
+        """Seconds from a rate, or a rate from seconds."""
+        return Banded(value=1 / self.value, low=1 / self.high, high=1 / self.low)
+
+    def scaled(self, factor: float) -> Banded:
+        """All three times `factor`."""
+        return Banded(value=self.value * factor, low=self.low * factor, high=self.high * factor)
+
+    def words(self, unit: str) -> str:
+        """``about 85 tok/s (66-110)``: two significant digits, never a bare number."""
+        low, high = two_digits(self.low), two_digits(self.high)
+        return f"about {two_digits(self.value)} {unit} ({low}-{high})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefillEstimate:
+    """One prompt, alone on the machine.
+
+    Attributes:
+        tokens: tokens of the prompt.
+        seconds: how long it takes. Not the time to first token under load: that adds waiting.
+        tokens_per_second: the same as a rate.
+        terms: what the time is made of.
+    """
+
+    tokens: int
+    seconds: Banded
+    tokens_per_second: Banded
+    terms: tuple[StepTerm, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedEstimate:
+    """How fast a deployment is, to first order.
+
+    Attributes:
+        workload: what was asked.
+        speculation: what is drafted, if anything.
+        accepted: tokens that one step yields per sequence (1 without speculation).
+        per_user: tokens per second that one user sees while decoding.
+        total: tokens per second of all users together, their own prefill counted.
+        time_per_output_token: seconds between a user's tokens.
+        terms: what that time is made of, per output token; hidden ones add nothing.
+        binding: name of the longest term.
+        prefill: one prompt alone; None for a workload without a prompt.
+        calibration: the constants, their basis and the band.
+        rough: why the figure is rough; empty if it is not.
+        assumptions: what was assumed, one sentence each.
+    """
+
+    workload: Workload
+    speculation: Speculation | None
+    accepted: float
+    per_user: Banded
+    total: Banded
+    time_per_output_token: Banded
+    terms: tuple[StepTerm, ...]
+    binding: str
+    prefill: PrefillEstimate | None
+    calibration: Calibration
+    rough: tuple[str, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """The rates in one sentence, with band, binding term and basis."""
+        rate = self.per_user.words("tok/s per user")
+        if self.workload.concurrency > 1:
+            rate += f", {self.total.words('tok/s')} in all"
+        share = round(100 * self._share(self.binding), -1)
+        text = f"{rate}; {self.binding} takes most of the time (about {share:.0f} %)"
+        text += f"; {_BASIS[self.calibration.basis]}"
+        return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text
+
+    @property
+    def prefill_words(self) -> str:
+        """The prompt's time in one sentence."""
+        if self.prefill is None:
+            return "no prompt"
+        time = self.prefill.seconds.words("s")
+        return (
+            f"{time} of prefill for {self.prefill.tokens:,} tokens alone on the machine;"
+            " under load a first token also waits for other users' prompts"
+        )
+
+    def _share(self, name: str) -> float:
+        shown = [term for term in self.terms if not term.hidden]
+        whole = sum(term.seconds for term in shown)
+        return sum(term.seconds for term in shown if term.name == name) / whole
+
+
+_BASIS = {
+    "kernel tables": "kernel times alone, the optimistic bound",
+    "fitted": "measured on this class of machine and engine",
+    "sibling": "measured on this class of machine, under another engine or precision",
+    "unmeasured": "nobody's measurement of such a machine is at hand",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoEstimate:
+    """Why there is no estimate.
+
+    Attributes:
+        reason: one sentence.
+    """
+
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """The reason as a person reads it."""
+        return f"no estimate: {self.reason}"
+
+
+def two_digits(value: float) -> str:
+    """`value` with at most two significant digits: 84.6 -> "85", 1234 -> "1,200", 0.0456 -> "0.046"."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    decimals = max(0, digits if abs(rounded) < 10 else 0)
+    text = f"{rounded:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

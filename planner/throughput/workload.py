@@ -1,0 +1,106 @@
+"""What is asked of a server: how long prompts and answers are, how many at once, what is drafted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from planner.errors import InputError
+from planner.units import MAX_TOKENS, check_count
+
+MAX_DRAFTED = 16
+"""More drafted tokens per step than this is a slip of the hand."""
+
+MAX_HOST_GB_S = 10_000
+"""Host memory of no machine streams more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Sequences that a server decodes together.
+
+    Attributes:
+        prompt_tokens: tokens of a prompt.
+        output_tokens: tokens of an answer; None for a steady window in which no prompt arrives.
+            Where prompts arrive, each user waits for the prefill of the others, the more the
+            shorter the answers are: a rate at a concurrency means nothing without it.
+        concurrency: sequences in flight over the whole deployment.
+        depth: mean tokens of context while decoding; None: prompt and half of the answer.
+
+    Raises:
+        InputError: a count out of its range.
+    """
+
+    prompt_tokens: int
+    output_tokens: int | None = None
+    concurrency: int = 1
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_count(self.prompt_tokens, what="prompt tokens", least=0, most=MAX_TOKENS)
+        check_count(self.concurrency, what="concurrency")
+        if self.output_tokens is not None:
+            check_count(self.output_tokens, what="output tokens", most=MAX_TOKENS)
+        if self.depth is not None:
+            check_count(self.depth, what="depth", least=0, most=MAX_TOKENS)
+
+    @property
+    def mean_depth(self) -> float:
+        """Mean tokens of context per sequence while it decodes."""
+        if self.depth is not None:
+            return float(self.depth)
+        return self.prompt_tokens + (self.output_tokens or 0) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speculation:
+    """Drafting by the model's own MTP module.
+
+    Attributes:
+        tokens: tokens drafted per step.
+        accepted: tokens that one verification yields on average, the certain one included
+            (1 to tokens + 1); None takes the reference acceptance and says so.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+
+    tokens: int
+    accepted: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_count(self.tokens, what="drafted tokens", most=MAX_DRAFTED)
+        if self.accepted is None:
+            return
+        if not math.isfinite(self.accepted) or not 1 <= self.accepted <= self.tokens + 1:
+            raise InputError(
+                f"accepted tokens per step: {self.accepted} is out of range"
+                f" (1 to {self.tokens + 1} when {self.tokens} are drafted)"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostExperts:
+    """Routed experts that lie in host memory and are computed by the CPU.
+
+    Attributes:
+        layers: in how many layers.
+        bandwidth_gb_s: what the host memory streams, in decimal GB/s. The database does not know
+            it: it depends on the modules that are fitted.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+
+    layers: int
+    bandwidth_gb_s: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_count(self.layers, what="layers with experts on the host")
+        if not 0 < self.bandwidth_gb_s <= MAX_HOST_GB_S:
+            raise InputError(
+                f"host bandwidth: {self.bandwidth_gb_s} GB/s is out of range (up to {MAX_HOST_GB_S:,})"
+            )
