@@ -81,7 +81,9 @@ def _reason(
 ) -> str | None:
     """Why there is nothing to plan for, with what the machine itself hints at."""
     if devices:
-        parts = [part for device in devices for part in (device.mig_instances or (device,))]
+        parts = [part for device in devices for part in device.parts]
+        if not parts:
+            return "MIG is on and no instance has been made (nvidia-smi mig -cgi)"
         if not any(part.visible for part in parts):
             return "every device is hidden by CUDA_VISIBLE_DEVICES (or its HIP and ROCr kin)"
         if all(part.memory_total_bytes is None for part in parts if part.visible):

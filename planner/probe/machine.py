@@ -132,6 +132,11 @@ class Device:
     obtained: tuple[tuple[str, str], ...] = ()
 
     @property
+    def parts(self) -> tuple[Device, ...]:
+        """What a process can run on: the device, or the instances that it is split into."""
+        return self.mig_instances if self.mig_enabled else (self,)
+
+    @property
     def memory_held_bytes(self) -> int | None:
         """Memory of all listed processes; None if any of them is not told."""
         held = [process.used_bytes for process in self.processes]
@@ -239,7 +244,7 @@ class Machine:
     @property
     def visible_devices(self) -> tuple[Device, ...]:
         """What an engine started now would see, in its order; a split card gives its instances."""
-        flat = [part for device in self.devices for part in (device.mig_instances or (device,))]
+        flat = [part for device in self.devices for part in device.parts]
         seen = [device for device in flat if device.visible]
         return tuple(
             sorted(seen, key=lambda d: (d.engine_index is None, d.engine_index or 0, d.index))

@@ -162,6 +162,8 @@ def _order_doubt(devices: tuple[Device, ...], environ: Mapping[str, str]) -> lis
     if not mixed or environ.get(CUDA_ORDER) == "PCI_BUS_ID":
         return []
     by_index = re.search(r"(?:^|,)\s*\d", environ.get(CUDA, ""))
+    if CUDA in environ and not by_index:
+        return []  # named by UUID, or none visible
     where = f"the indices in {CUDA} may name other devices" if by_index else "CUDA may number them"
     how = "than shown here" if by_index else "in another order than shown here"
     return [f"Different cards without {CUDA_ORDER}=PCI_BUS_ID: {where} {how}."]

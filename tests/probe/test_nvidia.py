@@ -98,6 +98,8 @@ def test_split_card_without_instances_says_so():
     cards[0]["instances"] = {}
     machine, _ = only(Recorded(Nvml(cards), linux(64000)))
     assert any("no instance" in warning for warning in machine.warnings)
+    assert machine.visible_devices == ()
+    assert "no instance" in machine.reason
 
 
 def test_gb10_has_the_systems_memory():

@@ -73,6 +73,7 @@ def test_indices_on_mixed_cards_are_doubtful_unless_ordered_by_the_bus():
     )
     assert sure.warnings == ()
     assert [device.name[-4:] for device in sure.visible_devices] == ["4090", "4090"]
+    assert probe(environment=machines.mixed(CUDA_VISIBLE_DEVICES="GPU-3060")).warnings == ()
 
 
 def test_amd_lists_apply_one_within_the_other():
