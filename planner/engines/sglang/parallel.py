@@ -1,0 +1,88 @@
+"""How a layout reads in SGLang's words: tp, pp, attention dp, ep, replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from planner.engines.sglang.options import SGLangOptions
+from planner.errors import LayoutError
+from planner.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """Degrees of parallelism as SGLang names them.
+
+    Attributes:
+        tp_size: ranks of one pipeline stage.
+        pp_size: pipeline stages.
+        attn_dp_size: groups of ranks with their own requests, pools and attention.
+        ep_size: groups over which experts are shared out.
+        replicas: independent copies of all that (``--dp-size``).
+    """
+
+    tp_size: int = 1
+    pp_size: int = 1
+    attn_dp_size: int = 1
+    ep_size: int = 1
+    replicas: int = 1
+
+    @property
+    def attn_tp_size(self) -> int:
+        """Ranks that share one copy of attention, state and KV heads."""
+        return max(1, self.tp_size // self.attn_dp_size)
+
+    @property
+    def moe_tp_size(self) -> int:
+        """Ranks that cut one expert."""
+        return max(1, self.tp_size // self.ep_size)
+
+    @property
+    def pools(self) -> int:
+        """Independent pools: every one serves its own requests."""
+        return self.attn_dp_size * self.replicas
+
+    def stages(self, layers: int) -> tuple[range, ...]:
+        """Layers of each pipeline stage; a remainder goes to the last stages.
+
+        Source: SGLang distributed/utils.py get_pp_indices, the same from 0.5.9 to 0.5.23.
+        """
+        base, remainder = divmod(layers, self.pp_size)
+        ends = [0]
+        for stage in range(self.pp_size):
+            ends.append(ends[-1] + base + (stage >= self.pp_size - remainder))
+        return tuple(range(a, b) for a, b in pairwise(ends))
+
+
+def parallel_of(layout: Layout, options: SGLangOptions) -> Parallel:
+    """`layout` and the options in SGLang's words.
+
+    Data parallel ranks that share experts are attention data parallelism inside one group of
+    tensor x data parallel ranks; without shared experts they are replicas.
+
+    Raises:
+        LayoutError: the layout and the options say different things.
+    """
+    inside = layout.expert_parallel and layout.data_parallel > 1
+    tp_size = layout.tensor_parallel * (layout.data_parallel if inside else 1)
+    attn_dp = layout.data_parallel if inside else 1
+    if options.attn_dp_size > 1:
+        if attn_dp not in (1, options.attn_dp_size):
+            raise LayoutError(
+                f"attn_dp_size {options.attn_dp_size} contradicts the layout {layout};"
+                " leave one of them out"
+            )
+        if layout.data_parallel > 1 and not inside:
+            raise LayoutError(
+                "SGLang does not combine replicas (--dp-size) with attn_dp_size; use one of them"
+            )
+        attn_dp = options.attn_dp_size
+    ep_size = tp_size if layout.expert_parallel or options.moe_a2a_backend != "none" else 1
+    return Parallel(
+        tp_size=tp_size,
+        pp_size=layout.pipeline_parallel,
+        attn_dp_size=attn_dp,
+        ep_size=ep_size if options.ep_size is None else options.ep_size,
+        replicas=1 if inside else layout.data_parallel,
+    )

@@ -1,0 +1,140 @@
+"""One server of SGLang: what is asked of its rules, without any planning around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from planner.engines.sglang.defaults import Resolved, resolve
+from planner.engines.sglang.device import Gpu
+from planner.engines.sglang.legality import block_errors, layout_errors
+from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.parallel import Parallel
+from planner.engines.sglang.pool import Geometry, Pool, geometry_of, size_pool
+from planner.engines.sglang.versions import Rules, rules_for
+from planner.errors import InputError
+from planner.formats.cache import CacheFormat, get_cache_format
+from planner.model.checkpoint import Checkpoint
+
+CACHE_DTYPES = {
+    "auto": "auto",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "fp8": "fp8_e4m3",
+    "fp8_e4m3": "fp8_e4m3",
+    "fp8_e5m2": "fp8_e5m2",
+}
+"""What users type -> the value of ``--kv-cache-dtype``."""
+REPLICATED_SHARED_EXPERT = ("deepep", "mori", "flashinfer", "megamoe")
+"""All-to-all backends under which every rank holds the whole shared expert (qwen2_moe.py)."""
+
+
+def cache_flag(name: str) -> str:
+    """The value of ``--kv-cache-dtype`` that `name` means.
+
+    Raises:
+        InputError: not a KV cache dtype that is covered.
+    """
+    try:
+        return CACHE_DTYPES[name.lower()]
+    except KeyError:
+        raise InputError(
+            f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3 and fp8_e5m2 are covered"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A checkpoint, a layout, a device and options.
+
+    Attributes:
+        checkpoint: what is loaded.
+        parallel: degrees of parallelism.
+        gpu: the device.
+        options: what the user set.
+        kv_cache_dtype: "auto" or a flag value.
+        context: longest sequence unless the options say; None for the model's own.
+    """
+
+    checkpoint: Checkpoint
+    parallel: Parallel
+    gpu: Gpu
+    options: SGLangOptions
+    kv_cache_dtype: str = "auto"
+    context: int | None = None
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of the options' release."""
+        return rules_for(self.options.version)
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence that the server accepts."""
+        asked = self.options.context_length or self.context
+        return asked or self.checkpoint.model.max_position_embeddings
+
+    @cached_property
+    def cache_format(self) -> CacheFormat:
+        """Number format of the KV cache; auto is the model's 16-bit dtype."""
+        flag = cache_flag(self.kv_cache_dtype)
+        return get_cache_format("bfloat16" if flag == "auto" else flag)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """Every default that memory depends on."""
+        return resolve(
+            self.checkpoint.model,
+            parallel=self.parallel,
+            gpu=self.gpu,
+            options=self.options,
+            rules=self.rules,
+            kv_cache_dtype=cache_flag(self.kv_cache_dtype),
+            context_length=self.context_length,
+        )
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Sizes of slots and cells.
+
+        Raises:
+            LayoutError: state channels or heads do not divide.
+        """
+        return geometry_of(
+            self.checkpoint.model,
+            parallel=self.parallel,
+            resolved=self.resolved,
+            options=self.options,
+            rules=self.rules,
+            cache_format=self.cache_format,
+        )
+
+    def pool(self, *, free_before_load: float, free_after_load: float) -> Pool:
+        """The pools made of so many free bytes on the tightest rank, before and after loading."""
+        return size_pool(
+            self.geometry,
+            resolved=self.resolved,
+            parallel=self.parallel,
+            options=self.options,
+            rules=self.rules,
+            multimodal=self.checkpoint.model.vision is not None,
+            free_before_load=free_before_load,
+            free_after_load=free_after_load,
+        )
+
+    @property
+    def shared_expert_replicated(self) -> bool:
+        """Every rank holds the whole shared expert."""
+        return self.options.moe_a2a_backend in REPLICATED_SHARED_EXPERT
+
+    def load_errors(self) -> dict[str, str]:
+        """Why the model would not load: rule -> the engine's message; empty if it would.
+
+        Blocks are looked at only where the layout itself is legal, as the engine does.
+        """
+        errors = layout_errors(self.checkpoint.model, self.parallel)
+        return errors or block_errors(
+            self.checkpoint,
+            self.parallel,
+            shared_expert_replicated=self.shared_expert_replicated,
+        )

@@ -1,0 +1,102 @@
+"""The recurrent state of one request slot on one rank, as SGLang shapes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from planner.errors import LayoutError, UnsupportedModelError
+from planner.model.spec import ModelSpec
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+CONV_DTYPE = "bfloat16"
+"""SGLANG_MAMBA_CONV_DTYPE's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSlot:
+    """Conv and SSM state of one slot in one linear-attention layer on one rank.
+
+    Attributes:
+        conv_shape: (channels, kernel - 1).
+        temporal_shape: (value heads, d_v, d_k).
+        ssm_dtype: dtype of the SSM state.
+        layers: linear-attention layers of the model.
+    """
+
+    conv_shape: tuple[int, int]
+    temporal_shape: tuple[int, int, int]
+    ssm_dtype: str
+    layers: int
+    conv_dtype: str = CONV_DTYPE
+
+    @property
+    def conv_bytes(self) -> int:
+        """Bytes of the conv state, all layers."""
+        return self.layers * prod(self.conv_shape) * DTYPE_BYTES[self.conv_dtype]
+
+    @property
+    def ssm_bytes(self) -> int:
+        """Bytes of the SSM state, all layers."""
+        return self.layers * prod(self.temporal_shape) * DTYPE_BYTES[self.ssm_dtype]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one slot, all layers (``mamba_cache_per_req``)."""
+        return self.conv_bytes + self.ssm_bytes
+
+    def verification_bytes(self, draft_tokens: int, *, chain: bool) -> int:
+        """Bytes of one request's states while `draft_tokens` are verified.
+
+            D x SSM + conv x (D + K - 2) / (K - 1)     (chain: neighbouring windows overlap)
+            D x (SSM + conv)                           (tree)
+
+        Source: SGLang 0.5.23 mem_cache/memory_pool.py (MambaPool, deduplicated conv windows).
+        """
+        if not chain:
+            return draft_tokens * self.nbytes
+        window = self.conv_shape[1]
+        conv = self.conv_bytes // window * (draft_tokens + window - 1)
+        return draft_tokens * self.ssm_bytes + conv
+
+
+def state_slot(model: ModelSpec, *, attn_tp_size: int, ssm_dtype: str | None) -> StateSlot:
+    """The state of `model` on one of `attn_tp_size` ranks.
+
+    Key heads that do not divide are extended to one per rank; the pool's arithmetic accepts that,
+    the model does not load (see `legality`).
+
+    Args:
+        model: the architecture.
+        attn_tp_size: ranks that share one copy of the state.
+        ssm_dtype: the flag; None takes the config's dtype, float32 where it has none.
+
+    Raises:
+        LayoutError: channels or value heads do not divide; the text is the engine's.
+        UnsupportedModelError: the model has no linear attention.
+
+    Source: SGLang 0.5.23 configs/mamba_utils.py (Mamba2StateShape.create, mamba2_state_dtype).
+    """
+    linear = model.linear
+    if linear is None:
+        raise UnsupportedModelError(
+            f"{model.name} has no linear attention: SGLang's rules are planned for hybrids only"
+        )
+    groups = linear.linear_num_key_heads
+    if groups % attn_tp_size:
+        groups += attn_tp_size - groups
+    channels = linear.value_dim + 2 * groups * linear.linear_key_head_dim
+    for size in (channels, linear.linear_num_value_heads):
+        if size % attn_tp_size:
+            raise LayoutError(f"{size} is not divisible by {attn_tp_size}")
+    declared = ssm_dtype or linear.mamba_ssm_dtype
+    return StateSlot(
+        conv_shape=(channels // attn_tp_size, linear.linear_conv_kernel_dim - 1),
+        temporal_shape=(
+            linear.linear_num_value_heads // attn_tp_size,
+            linear.linear_value_head_dim,
+            linear.linear_key_head_dim,
+        ),
+        ssm_dtype=declared if declared in DTYPE_BYTES else "float32",
+        layers=len(model.linear_attention_layers),
+    )
