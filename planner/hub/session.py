@@ -52,7 +52,17 @@ class RefusedError(SourceError):
 
 
 class _FaultError(Exception):
-    """An attempt failed in a way that another may not."""
+    """An attempt failed in a way that another may not.
+
+    Attributes:
+        failure: what is raised when no attempt is left.
+        attempts: how many such attempts are worth while.
+    """
+
+    def __init__(self, failure: SourceError, attempts: int = 99) -> None:
+        """Keep the failure for later."""
+        super().__init__(str(failure))
+        self.failure, self.attempts = failure, attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +141,9 @@ class HubSession:
 
     def _ask(self, url: str, headers: dict[str, str], want: int, offset: int) -> Answer:
         start = self.clock()
-        faults = _transport_errors()
         attempt = 0
         while True:
-            attempt += 1
+            attempt, most = attempt + 1, self.attempts
             pause = min(0.5 * 2 ** (attempt - 1), 8.0)
             try:
                 answer = self._attempt(url, headers, want, offset, start)
@@ -150,13 +159,8 @@ class HubSession:
                         + ("" if self.token else ", or set HF_TOKEN for a higher limit")
                     )
             except _FaultError as fault:
-                failure = SourceError(f"{_place(url)}: {fault}")
-            except faults as error:
-                failure = _unreachable(url, error)
-                # Nobody there: one more try, not the patience that a busy server deserves.
-                if "Connect" in type(error).__name__ and attempt >= 2:
-                    raise failure from None
-            if attempt >= self.attempts or self.clock() - start + pause > self.deadline:
+                failure, most = fault.failure, min(fault.attempts, self.attempts)
+            if attempt >= most or self.clock() - start + pause > self.deadline:
                 tried = f" (tried {attempt} times)" if attempt > 1 else ""
                 failure.args = (f"{failure}{tried}",)
                 raise failure
@@ -167,20 +171,23 @@ class HubSession:
     ) -> Answer:
         from huggingface_hub import get_session
 
-        client = get_session()
+        client, faults = get_session(), _transport_errors()
         for _ in range(MAX_REDIRECTS + 1):
             # Compressed answers have other lengths than were asked for, and may be bombs.
             sent = {**self._identity(url), **headers, "Accept-Encoding": "identity"}
-            with client.stream(
-                "GET", url, headers=sent, follow_redirects=False, timeout=self.timeout
-            ) as response:
-                found = {name.lower(): value for name, value in response.headers.items()}
-                if response.status_code in _REDIRECTS and "location" in found:
-                    url = _redirected(url, found["location"])
-                    continue
-                status = response.status_code
-                body = self._body(response, status, found, want, offset, start)
-                return Answer(status=status, headers=found, body=body, url=url)
+            try:
+                with client.stream(
+                    "GET", url, headers=sent, follow_redirects=False, timeout=self.timeout
+                ) as response:
+                    found = {name.lower(): value for name, value in response.headers.items()}
+                    if response.status_code in _REDIRECTS and "location" in found:
+                        url = _redirected(url, found["location"])
+                        continue
+                    status = response.status_code
+                    body = self._body(response, url, found, want, offset, start)
+                    return Answer(status=status, headers=found, body=body, url=url)
+            except faults as error:
+                raise _fault(url, error) from None
         raise SourceError(f"{_place(url)}: more than {MAX_REDIRECTS} redirects")
 
     def _identity(self, url: str) -> dict[str, str]:
@@ -192,37 +199,37 @@ class HubSession:
     def _body(
         self,
         response: Any,
-        status: int,
+        url: str,
         headers: Mapping[str, str],
         want: int,
         offset: int,
         start: float,
     ) -> bytes:
         """The bytes wanted; the rest of an answer that is longer stays with the server."""
-        skip = 0
+        skip, status = 0, response.status_code
         if status >= 400:
             want = 4096
         elif status == 206:
             span = re.fullmatch(r"bytes (\d+)-(\d+)/(?:\d+|\*)", headers.get("content-range", ""))
             if span is None or int(span[1]) != offset:
-                raise _FaultError("the server answers with another range than was asked for")
+                raise _FaultError(
+                    SourceError(f"{_place(url)}: another range came than was asked for")
+                )
         elif offset:
             skip = offset
             if offset + want > _MAX_UNRANGED:
-                raise SourceError(f"{_place(str(response.url))}: the server serves no ranges")
+                raise SourceError(f"{_place(url)}: the server serves no ranges")
         parts, have = [], -skip
         for chunk in response.iter_bytes():
             parts.append(chunk)
             have += len(chunk)
             if self.clock() - start > self.deadline:
-                raise SourceError(
-                    f"{_place(str(response.url))}: too slow, given up after {self.deadline:.0f} s"
-                )
+                raise SourceError(f"{_place(url)}: too slow, given up after {self.deadline:.0f} s")
             if have >= want:
                 break
         body = b"".join(parts)[skip : skip + want]
         if len(body) < want and (status == 206 or skip):
-            raise _FaultError(f"{len(body):,} of {want:,} bytes came")
+            raise _FaultError(SourceError(f"{_place(url)}: {len(body):,} of {want:,} bytes came"))
         return body
 
 
@@ -271,14 +278,15 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return (base, client.InvalidURL, OSError)
 
 
-def _unreachable(url: str, error: Exception) -> SourceError:
-    name = type(error).__name__
-    host = urlsplit(url).netloc
+def _fault(url: str, error: Exception) -> _FaultError:
+    name, words = type(error).__name__, clip(str(error), 120)
+    host = clip(urlsplit(url).netloc)
     if "Timeout" in name:
-        return OfflineError(f"{host} does not answer (time-out)")
+        return _FaultError(OfflineError(f"{host} does not answer (time-out)"))
     if "Connect" in name or "Proxy" in name or isinstance(error, OSError):
-        return OfflineError(f"{host} cannot be reached: {clip(str(error), 120) or name}")
-    return SourceError(f"{_place(url)}: the connection broke ({clip(str(error), 120) or name})")
+        # Nobody there: one more try, not the patience that a busy server deserves.
+        return _FaultError(OfflineError(f"{host} cannot be reached: {words or name}"), attempts=2)
+    return _FaultError(SourceError(f"{_place(url)}: the connection broke ({words or name})"))
 
 
 def _status_error(answer: Answer) -> StatusError:
@@ -317,7 +325,10 @@ def _whole_size(answer: Answer) -> int | None:
 
 
 def _redirected(url: str, location: str) -> str:
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
     scheme, host, _ = _origin(target)
     if scheme not in ("http", "https") or not host:
         raise SourceError(f"{_place(url)}: redirected to {clip(repr(location))}")
