@@ -126,7 +126,9 @@ class Accelerator:
         bytes per GB, which is never too much. WDDM and WSL2 differ for cards with memory of their
         own: CUDA's total there, else the driver's total less 1 MiB.
         """
-        if self.unified is None and platform == "wddm":
+        if self.unified is not None:
+            platform = "linux"  # there the system lends the memory, whatever the driver model
+        if platform == "wddm":
             if self.memory_cuda_wddm_mib is not None:
                 return self.memory_cuda_wddm_mib
             if self.memory_driver_mib is not None:

@@ -15,7 +15,7 @@ from typing import Any
 from hardware_db.accelerator import Accelerator
 from hardware_db.entries import hourly_prices, read_accelerator, read_system
 from hardware_db.errors import HardwareError
-from hardware_db.names import driver_key, key, without_brand
+from hardware_db.names import driver_key, key, shorter
 from hardware_db.reader import Cited, read_cited
 from hardware_db.sizes import in_family, in_sizes
 from hardware_db.system import System
@@ -60,10 +60,10 @@ def user_file() -> Path | None:
         if not path.is_file():
             raise HardwareError(f"QWENPLAN_HARDWARE names no file: {named}")
         return path
-    path = _config_folder() / "qwenplan" / "hardware.toml"
     try:
+        path = _config_folder() / "qwenplan" / "hardware.toml"
         return path if path.is_file() else None
-    except OSError:
+    except (OSError, RuntimeError):  # a folder that may not be read, or no home at all
         return None
 
 
@@ -98,7 +98,7 @@ def bundled() -> Database:
         for file in sorted(Path(__file__).with_name("data").glob("*.toml"))
     }
     shared = read_cited(documents.pop("sources.toml"), "sources.toml")
-    return _built(_with_entries(None, documents, shared))
+    return _built(_with_entries(None, documents, shared), "hardware_db/data")
 
 
 @cache
@@ -121,7 +121,7 @@ def load_file(path: Path) -> Database:
     document = {str(path): _parsed(content, str(path))}
     base = bundled()
     nothing_read = Cited(cites=base.cited.cites, accessed=None)
-    return _built(_with_entries(base, document, nothing_read))
+    return _built(_with_entries(base, document, nothing_read), str(path))
 
 
 def _parsed(content: bytes, where: str) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class _Part:
         )
 
 
-def _built(entries: _Entries) -> Database:
+def _built(entries: _Entries, where: str) -> Database:
     """Adds hourly prices that follow from instances, and the indexes of names."""
     hourly = hourly_prices(entries.new_systems)
     priced = {
@@ -220,14 +220,16 @@ def _built(entries: _Entries) -> Database:
     return Database(
         accelerators=accelerators,
         systems=systems,
-        by_name=_index(accelerators, systems),
+        by_name=_index(accelerators, systems, where),
         by_driver_name=_driver_index(accelerators),
         families=entries.families,
         cited=entries.cited,
     )
 
 
-def _index(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -> dict[str, Entry]:
+def _index(
+    accelerators: tuple[Accelerator, ...], systems: tuple[System, ...], where: str
+) -> dict[str, Entry]:
     """Every name in the form in which names are compared. A name that means two entries: error.
 
     Driver names and names without the maker's are added where they are free. A driver name that
@@ -240,15 +242,18 @@ def _index(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -
         for name in (entry.id, *entry.aliases, entry.name):
             other = index.setdefault(key(name), entry)
             if other is not entry:
-                raise HardwareError(f"{entry.id!r}: the name {name!r} is taken by {other.id!r}")
+                raise HardwareError(
+                    f"{where}: {entry.id!r}: the name {name!r} is taken by {other.id!r}"
+                )
     for entry in entries:
-        index.setdefault(key(without_brand(entry.name)), entry)
+        for spelled in shorter(entry.name):
+            index.setdefault(key(spelled), entry)
     for name, sharing in _driver_names(accelerators).items():
-        plain = index.get(key(without_brand(name)))
-        if len(sharing) == 1 or plain in sharing:
-            meant = sharing[0] if len(sharing) == 1 else plain
-            for spelled in (key(name), key(without_brand(name))):
-                index.setdefault(spelled, meant or sharing[0])
+        plain = index.get(key(shorter(name)[-1]))
+        named = [entry for entry in sharing if entry is plain] or sharing
+        if len(named) == 1:
+            for spelled in shorter(name):
+                index.setdefault(key(spelled), named[0])
     return index
 
 

@@ -6,19 +6,19 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["driver_key", "key", "nearest", "without_brand"]
+__all__ = ["driver_key", "key", "nearest", "shorter"]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
+_JOINTS = re.compile(r"[\s\-_./,()\[\]]+")
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
 
 
 def key(name: str) -> str:
-    """The form in which two names are compared: letters, digits and '+', without case.
+    """The form in which two names are compared: without case, spaces, dashes and brackets.
 
     "RTX 4090", "rtx-4090" and "rtx4090" are one name; "A10" and "A100" are not.
     """
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(char for char in folded if char.isalnum() or char == "+")
+    return _JOINTS.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
 def driver_key(name: str) -> str:
@@ -26,12 +26,17 @@ def driver_key(name: str) -> str:
     return key(re.sub(r"^\s*nvidia\s+", "", name, flags=re.IGNORECASE))
 
 
-def without_brand(name: str) -> str:
-    """`name` without the maker's words at its start: "NVIDIA GeForce RTX 4090" → "RTX 4090"."""
+def shorter(name: str) -> tuple[str, ...]:
+    """`name`, and `name` without the maker's words at its start, one after the other.
+
+    "NVIDIA GeForce RTX 4090" → itself, "GeForce RTX 4090", "RTX 4090".
+    """
     words = name.split()
+    found = [name]
     while len(words) > 1 and key(words[0]) in _BRANDS:
         words = words[1:]
-    return " ".join(words)
+        found.append(" ".join(words))
+    return tuple(found)
 
 
 def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tuple[str, ...]:

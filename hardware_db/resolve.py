@@ -126,11 +126,13 @@ def _checked(text: object) -> str:
         raise HardwareError(
             f"hardware must be a text like '2x rtx-4090', not {type(text).__name__}"
         )
-    stripped = text.strip()
+    stripped = " ".join(text.split())
     if not stripped:
         raise HardwareError("no hardware given; write a name like 'h100' or '2x rtx-4090'")
     if len(stripped) > _LONGEST:
         raise HardwareError(f"a hardware name has at most {_LONGEST} characters")
+    if not stripped.isprintable():
+        raise HardwareError(f"a hardware name has no control characters: {stripped!r}")
     return stripped
 
 
