@@ -180,11 +180,11 @@ class HubSession:
                     "GET", url, headers=sent, follow_redirects=False, timeout=self.timeout
                 ) as response:
                     found = {name.lower(): value for name, value in response.headers.items()}
-                    if response.status_code in _REDIRECTS and "location" in found:
-                        url = _redirected(url, found["location"])
-                        continue
                     status = response.status_code
                     body = self._body(response, url, found, want, offset, start)
+                    if status in _REDIRECTS and "location" in found:
+                        url = _redirected(url, found["location"])
+                        continue
                     return Answer(status=status, headers=found, body=body, url=url)
             except faults as error:
                 raise _fault(url, error) from None
@@ -207,7 +207,7 @@ class HubSession:
     ) -> bytes:
         """The bytes wanted; the rest of an answer that is longer stays with the server."""
         skip, status = 0, response.status_code
-        if status >= 400:
+        if status >= 300:
             want = 4096
         elif status == 206:
             span = re.fullmatch(r"bytes (\d+)-(\d+)/(?:\d+|\*)", headers.get("content-range", ""))
@@ -219,13 +219,16 @@ class HubSession:
             skip = offset
             if offset + want > _MAX_UNRANGED:
                 raise SourceError(f"{_place(url)}: the server serves no ranges")
+        # A body that ends where it should is read to its end: then the connection is kept.
+        declared = headers.get("content-length", "")
+        ends = re.fullmatch(r"\d{1,18}", declared) and int(declared) <= skip + want
         parts, have = [], -skip
         for chunk in response.iter_bytes():
             parts.append(chunk)
             have += len(chunk)
             if self.clock() - start > self.deadline:
                 raise SourceError(f"{_place(url)}: too slow, given up after {self.deadline:.0f} s")
-            if have >= want:
+            if have >= want and not ends:
                 break
         body = b"".join(parts)[skip : skip + want]
         if len(body) < want and (status == 206 or skip):

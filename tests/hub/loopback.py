@@ -87,8 +87,7 @@ class LoopbackHub:
 
     def _serve(self, kind: type[_Handler]) -> ThreadingHTTPServer:
         handler = type(kind.__name__, (kind,), {"hub": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return server
 
@@ -177,6 +176,11 @@ def other_size(handler: _Handler) -> None:
 
 
 # ---------------------------------------------------------------- servers
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the usual 5, many connections at once wait a second each
 
 
 class _Handler(BaseHTTPRequestHandler):
