@@ -45,7 +45,7 @@ def load_checkpoint(name: str | Checkpoint, *, precision: str | None = None) -> 
     """
     if isinstance(name, Checkpoint):
         return name
-    if not isinstance(name, str) or not name.strip():
+    if not name.strip():
         raise InputError("model: name a bundled model, a repository, a folder or a config.json")
     path = Path(name)
     if name.endswith((".json", "/")) or path.is_dir():
@@ -84,7 +84,7 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
     try:
         if isinstance(on, Accelerator):
             return hardware_db.resolve(on.id)
-        if isinstance(on, str) and on.strip().lower() == "local":
+        if on.strip().lower() == "local":
             return _this_machine(free=free)
         return hardware_db.resolve(on)
     except HardwareError as error:

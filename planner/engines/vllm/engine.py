@@ -124,7 +124,7 @@ class Vllm:
         system, layout = deployment.system, deployment.layout
         accelerator = system.accelerator
         utilization, notes = _utilization(deployment, rules)
-        total = accelerator.total_bytes
+        total = accelerator.total_bytes_on("wddm" if options.wsl2 else "linux")
         usable = int(-(-total * utilization // 1))
         stages = self._stages(deployment, rules, step)
         fixed = options.kv_cache_memory_bytes

@@ -30,6 +30,7 @@ class VllmOptions:
         enforce_eager: no CUDA graphs.
         kv_cache_memory_bytes: fixed size of the pool per rank; utilization is then ignored.
         cpu_offload_gb: GiB of weights per rank that stay in host memory.
+        wsl2: the server runs under the Windows Subsystem for Linux (no flag of vLLM's).
 
     Raises:
         InputError: a value out of range.
@@ -50,6 +51,7 @@ class VllmOptions:
     enforce_eager: bool = False
     kv_cache_memory_bytes: int | None = None
     cpu_offload_gb: float = 0.0
+    wsl2: bool = False
 
     def __post_init__(self) -> None:
         """Check every range; the error names the flag."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardware_db import Accelerator
-from planner.engines.vllm.defaults import BatchDefaults, capture_sizes
+from planner.engines.vllm.defaults import BatchDefaults, capability, capture_sizes
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import Rules
@@ -40,6 +40,9 @@ RUNTIME_SWITCHED = _gib(0.7)
 
 HOST_PROCESS = _gib(2.6)
 """On unified memory "free" is the system's available RAM: the engine's own host memory counts."""
+
+WSL2 = _gib(1.0)
+"""Under WSL2 the same start-ups leave about this much less (four logs of one machine)."""
 
 GRAPH_BYTES_PER_LAYER = int(0.20 * MIB)
 """One captured graph of one layer."""
@@ -190,7 +193,7 @@ def overhead_terms(
         first_stage: the vision tower runs here.
         last_stage: logits are computed here.
     """
-    yield _runtime(checkpoint, layout, accelerator, rules, step)
+    yield _runtime(checkpoint, layout, accelerator, rules, step, wsl2=options.wsl2)
     yield _peak(checkpoint, layout, options, accelerator, step, first_stage, last_stage)
     graphs = graph_count(accelerator, options, step)
     if graphs and rules.subtracts_cuda_graphs:
@@ -211,11 +214,18 @@ def overhead_terms(
 
 
 def _runtime(
-    checkpoint: Checkpoint, layout: Layout, accelerator: Accelerator, rules: Rules, step: Step
+    checkpoint: Checkpoint,
+    layout: Layout,
+    accelerator: Accelerator,
+    rules: Rules,
+    step: Step,
+    *,
+    wsl2: bool,
 ) -> Term:
     parallel = RUNTIME_TENSOR_PARALLEL if layout.tensor_parallel > 1 else 0
     switched = layout.tensor_parallel > 1 and (accelerator.nvlink_domain or 0) > 2
-    host = HOST_PROCESS if accelerator.is_unified else 0
+    # NVIDIA only: on AMD's unified memory the driver counts what the GPU holds.
+    host = HOST_PROCESS if accelerator.is_unified and capability(accelerator) else 0
     buffers = sampler_buffers(checkpoint.model, step, rules)
     values: dict[str, int | float | str] = {"process": RUNTIME, "sampler buffers": buffers}
     if parallel:
@@ -224,13 +234,15 @@ def _runtime(
         values["NVLink channels"] = RUNTIME_SWITCHED
     if host:
         values["host process"] = host
+    if wsl2:
+        values["WSL2"] = WSL2
     band = Band(below=_gib(0.2), above=_gib(0.5))
-    if accelerator.is_unified:
+    if accelerator.is_unified or wsl2:
         band = Band(below=_gib(1.5), above=_gib(1.0))
     return Term(
         name="runtime (CUDA context, libraries, buffers)",
         kind=Kind.RUNTIME,
-        nbytes=RUNTIME + parallel + (RUNTIME_SWITCHED if switched else 0) + host + buffers,
+        nbytes=sum(int(value) for value in values.values()),
         confidence=Confidence.CALIBRATED,
         formula=" + ".join(values),
         values=values,

@@ -1,0 +1,5 @@
+"""The command line: `qwenplan`."""
+
+from planner.cli.main import main
+
+__all__ = ["main"]

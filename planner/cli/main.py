@@ -1,0 +1,79 @@
+"""The `qwenplan` command: its sub-commands and its exit statuses.
+
+0 fits; 3 does not fit; 2 the input is wrong; 4 a source could not be reached or refused; 1 a bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from planner.cli import hardware, model, plan, probe, web
+from planner.errors import PlannerError, SourceError
+
+WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
+
+app = typer.Typer(
+    name="qwenplan",
+    help="Does this Qwen model run on that hardware, under which engine, and how far can it go?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from planner.report.document import package_version
+
+        typer.echo(f"qwenplan {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Memory planner for the Qwen3.5 family."""
+
+
+for _module in (plan, model, hardware, probe, web):
+    _module.register(app)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line; expected errors become one line on stderr and a status."""
+    try:
+        status = app(args=list(argv), standalone_mode=False)
+        sys.stdout.flush()
+    except SourceError as error:
+        return _say(error, NO_SOURCE)
+    except PlannerError as error:
+        return _say(error, WRONG_INPUT)
+    except typer.exceptions.TyperException as error:
+        return _say(error.format_message(), WRONG_INPUT)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say("stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def _say(error: object, status: int) -> int:
+    line = " ".join(str(error).split())
+    typer.echo(f"qwenplan: {line}", err=True)
+    return status

@@ -1,0 +1,154 @@
+"""`qwenplan models`: the bundled family, and one model's parameters and bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from planner import api
+from planner.model.catalog import CatalogEntry
+from planner.model.checkpoint import Checkpoint
+from planner.model.parameters import ParameterCounts, count_parameters
+from planner.model.tensors import Part
+from planner.units import format_gib
+
+PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("models")(models)
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="One model; none lists all.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """The bundled family; or one model's parameters and bytes by component."""
+    if model is None:
+        entries = api.models()
+        if as_json:
+            typer.echo(json.dumps([_entry(entry) for entry in entries], indent=2))
+        else:
+            typer.echo("\n".join(_table(entries)))
+        return
+    checkpoint = api.load_checkpoint(model, precision=precision)
+    if as_json:
+        typer.echo(json.dumps(_document(checkpoint), indent=2))
+    else:
+        typer.echo("\n".join(_lines(checkpoint)))
+
+
+def _entry(entry: CatalogEntry) -> dict[str, object]:
+    counts = count_parameters(entry.model)
+    return {
+        "id": entry.id,
+        "parameters": counts.total,
+        "active": counts.active_named,
+        "layers": entry.model.num_hidden_layers,
+        "full_attention_layers": len(entry.model.full_attention_layers),
+        "checkpoints": dict(entry.checkpoints),
+        "released": entry.released,
+        "verified": entry.verified,
+        "sources": list(entry.sources),
+    }
+
+
+def _table(entries: tuple[CatalogEntry, ...]) -> list[str]:
+    lines = [
+        f"{'model':36} {'parameters':>12} {'active':>8} {'layers':>7} {'with KV':>8} {'BF16':>12}"
+    ]
+    for entry in entries:
+        counts = count_parameters(entry.model)
+        checkpoint = api.load_checkpoint(entry.id)
+        lines.append(
+            f"{entry.id:36} {_billions(counts.total):>12} {_billions(counts.active_named):>8}"
+            f" {entry.model.num_hidden_layers:>7} {len(entry.model.full_attention_layers):>8}"
+            f" {format_gib(checkpoint.nbytes()):>12}"
+        )
+    lines.append("")
+    lines.append(
+        "active: per token, with output head and embedding table (as in the models' names)"
+    )
+    return lines
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:,.2f} B"
+
+
+def _lines(checkpoint: Checkpoint) -> list[str]:
+    counts = count_parameters(checkpoint.model)
+    kind = "as if stored as" if checkpoint.hypothetical else "stored as"
+    lines = [
+        f"{checkpoint.id} ({kind} {checkpoint.scheme.title})",
+        f"facts: {checkpoint.source}",
+        f"{counts.total:,} parameters: text {counts.text:,}, vision {counts.vision:,},"
+        f" MTP {counts.mtp:,}",
+        f"active per token: {counts.active_decode:,} with the output head"
+        f" ({counts.active_named:,} with the embedding table)",
+        "",
+        f"{'part':8} {'component':24} {'stored as':24} {'parameters':>16} {'bytes':>18} {'GiB':>9}",
+    ]
+    for (part, component, stored), size in checkpoint.bytes_by_component.items():
+        parameters = _parameters(counts, checkpoint, part, component, stored)
+        lines.append(
+            f"{part:8} {component:24} {stored:24} {parameters:>16} {size:>18,} {size / 2**30:>9.3f}"
+        )
+    lines.append("")
+    for kind in PARTS:
+        if size := checkpoint.nbytes(kind):
+            lines.append(f"{kind:8} {size:>18,} bytes  {format_gib(size, 2):>12}")
+    size = checkpoint.nbytes()
+    lines.append(f"{'all':8} {size:>18,} bytes  {format_gib(size, 2):>12}  ({size / 1e9:,.2f} GB)")
+    lines += [f"! {note}" for note in checkpoint.notes]
+    return lines
+
+
+def _parameters(
+    counts: ParameterCounts, checkpoint: Checkpoint, part: str, component: str, stored: str
+) -> str:
+    total = sum(
+        row.tensor.parameters
+        for row in checkpoint.stored
+        if (row.tensor.part, row.tensor.component, row.format.name) == (part, component, stored)
+    )
+    return f"{total:,}"
+
+
+def _document(checkpoint: Checkpoint) -> dict[str, object]:
+    counts = count_parameters(checkpoint.model)
+    return {
+        "id": checkpoint.id,
+        "precision": checkpoint.scheme.name,
+        "precision_title": checkpoint.scheme.title,
+        "hypothetical": checkpoint.hypothetical,
+        "source": checkpoint.source,
+        "parameters": {
+            "total": counts.total,
+            "text": counts.text,
+            "vision": counts.vision,
+            "mtp": counts.mtp,
+            "active_body": counts.active_body,
+            "active_decode": counts.active_decode,
+            "active_named": counts.active_named,
+            "active_mtp": counts.active_mtp,
+            "components": dict(counts.components),
+        },
+        "bytes": {
+            "total": checkpoint.nbytes(),
+            "text": checkpoint.nbytes("text"),
+            "vision": checkpoint.nbytes("vision"),
+            "mtp": checkpoint.nbytes("mtp"),
+            "components": [
+                {"part": part, "component": component, "format": stored, "bytes": size}
+                for (part, component, stored), size in checkpoint.bytes_by_component.items()
+            ],
+        },
+        "notes": list(checkpoint.notes),
+    }

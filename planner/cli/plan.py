@@ -1,0 +1,151 @@
+"""`qwenplan plan`: one deployment, one answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from planner import api
+from planner.cli import terminal
+from planner.cli.extra import engine_options, options_help
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.plan import Outcome, Plan
+
+Model = Annotated[str, typer.Argument(help="Bundled id, repository, folder or file.")]
+On = Annotated[
+    str,
+    typer.Option("--on", help='Hardware: "2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'),
+]
+EngineName = Annotated[str, typer.Option("--engine", help="Who serves.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")
+]
+CacheDtype = Annotated[str, typer.Option("--kv-cache-dtype", "--kv-cache", help="KV cache format.")]
+Context = Annotated[
+    str, typer.Option("--context", help="Tokens per sequence, such as 32768, 128k.")
+]
+Concurrency = Annotated[
+    str, typer.Option("--concurrency", help="Sequences resident at full context.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command(
+        "plan", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+    )(plan)
+
+
+def whole(text: str, what: str) -> int:
+    """A whole number that a user wrote.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return int(text.replace(",", ""))
+    except ValueError:
+        raise InputError(f"{what}: a whole number is wanted, not {text!r}") from None
+
+
+def layout_of(tp: str | None, pp: str | None, dp: str | None, *, ep: bool) -> Layout | None:
+    """The layout that the flags ask for; None if they ask for none."""
+    if tp is None and pp is None and dp is None and not ep:
+        return None
+    return Layout(
+        tensor_parallel=whole(tp or "1", "--tp"),
+        pipeline_parallel=whole(pp or "1", "--pp"),
+        data_parallel=whole(dp or "1", "--dp"),
+        expert_parallel=ep,
+    )
+
+
+def plan(
+    context: typer.Context,
+    model: Model,
+    on: On,
+    engine: EngineName = "vllm",
+    precision: Precision = None,
+    kv_cache_dtype: CacheDtype = "auto",
+    tokens: Context = "32k",
+    concurrency: Concurrency = "1",
+    tp: Annotated[str | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
+    pp: Annotated[str | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
+    dp: Annotated[str | None, typer.Option("--dp", help="Data parallel size.")] = None,
+    ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
+    yarn: Annotated[
+        bool, typer.Option("--yarn", help="Allow more than the native context.")
+    ] = False,
+    free: Annotated[
+        bool, typer.Option("--free", help="With --on local: plan with the memory free now.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Formula, numbers, source and confidence per term.")
+    ] = False,
+    expect_log: Annotated[
+        bool, typer.Option("--expect-log", help="Only the lines that the engine would print.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown document.")] = False,
+    help_engine: Annotated[
+        str | None,
+        typer.Option(
+            "--help-engine",
+            metavar="ENGINE",
+            is_eager=True,
+            callback=lambda name: _show_options(name),
+            help="List an engine's own options.",
+        ),
+    ] = None,
+) -> int:
+    """Does MODEL run on this hardware, and what does it take?
+
+    Further flags are the engine's own options, spelled as the engine spells them, such as
+    --gpu-memory-utilization 0.9 or --max-num-seqs 64.
+    """
+    answer = api.plan(
+        model,
+        on=on,
+        engine=engine,
+        precision=precision,
+        kv_cache_dtype=kv_cache_dtype,
+        context=tokens,
+        concurrency=whole(concurrency, "--concurrency"),
+        layout=layout_of(tp, pp, dp, ep=ep),
+        options=engine_options(engine, context.args),
+        yarn=yarn,
+        free=free,
+    )
+    if as_json:
+        typer.echo(json.dumps(answer.to_dict(), indent=2, default=str))
+    elif as_markdown:
+        from planner.report.markdown import plan_markdown
+
+        typer.echo(plan_markdown(answer), nl=False)
+    elif expect_log:
+        typer.echo("\n".join(answer.expected_log))
+    elif answer.outcome is not Outcome.CANNOT_RUN:
+        from planner.report.text import plan_text
+
+        terminal.show(plan_text(answer, explain=explain))
+    return status(answer)
+
+
+def status(answer: Plan) -> int:
+    """Exit status of a plan; a layout or format that cannot run is a wrong question.
+
+    Raises:
+        InputError: it cannot run.
+    """
+    if answer.outcome is Outcome.CANNOT_RUN:
+        raise InputError(answer.verdict)
+    return 0 if answer.fits else 3
+
+
+def _show_options(name: str | None) -> None:
+    if name is not None:
+        typer.echo(options_help(name))
+        raise typer.Exit

@@ -1,0 +1,1 @@
+"""How a plan looks as text, Markdown and JSON."""

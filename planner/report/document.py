@@ -1,0 +1,285 @@
+"""A plan as plain data: the versioned JSON document and its schema."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from planner.memory.breakdown import Rank, Term
+from planner.plan import SCHEMA_VERSION, Plan
+from planner.report.explain import substituted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandDocument:
+    """How far the truth may lie off, in bytes."""
+
+    below: int
+    above: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermDocument:
+    """One contribution to memory, in bytes."""
+
+    name: str
+    kind: str
+    bytes: int
+    confidence: str
+    band: BandDocument | None
+    formula: str
+    values: dict[str, int | float | str]
+    substituted: str
+    source: str
+    source_date: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankDocument:
+    """One accelerator, or the host; bytes."""
+
+    name: str
+    count: int
+    total: int
+    usable: int
+    used: int
+    headroom: int
+    band: BandDocument
+    terms: list[TermDocument]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDocument:
+    """What is served."""
+
+    id: str
+    revision: str | None
+    model_type: str
+    precision: str
+    precision_title: str
+    hypothetical: bool
+    source: str
+    checkpoint_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareDocument:
+    """Where it is served; bytes per accelerator."""
+
+    id: str
+    name: str
+    accelerator: str
+    accelerators: int
+    nodes: int
+    total_bytes: int
+    total_bytes_source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadDocument:
+    """What is asked of it; tokens."""
+
+    context: int
+    concurrency: int
+    kv_cache_dtype: str
+    yarn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutDocument:
+    """Degrees of parallelism."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    data_parallel: int
+    expert_parallel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityDocument:
+    """How far the memory goes; tokens."""
+
+    sequences: int
+    tokens: int
+    longest_context: int
+    limited_by: str
+    blocks: int | None
+    block_size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalDocument:
+    """Why it cannot run."""
+
+    reason: str
+    engine_message: str | None
+    remedy: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchDocument:
+    """What to type."""
+
+    command: str
+    argv: list[str]
+    environment: dict[str, str]
+    further_nodes: list[list[str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDocument:
+    """The whole answer. `schema_version` grows when a field changes its meaning."""
+
+    schema_version: int
+    qwenplan_version: str
+    outcome: str
+    fits: bool
+    verdict: str
+    model: ModelDocument
+    hardware: HardwareDocument
+    engine: str
+    engine_version: str
+    layout: LayoutDocument
+    workload: WorkloadDocument
+    ranks: list[RankDocument]
+    capacity: CapacityDocument | None
+    refusals: list[RefusalDocument]
+    launch: LaunchDocument | None
+    expected_log: list[str]
+    warnings: list[str]
+    first_boot_bytes: list[int] | None
+    resolved: dict[str, Any]
+    details: dict[str, Any]
+
+
+def package_version() -> str:
+    """The installed version of qwenplan; "unknown" in a tree that was never installed."""
+    try:
+        return version("qwenplan")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """`plan` as JSON-ready data; its shape is `schema()`."""
+    return asdict(_document(plan))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `plan_document`."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(PlanDocument).json_schema()
+
+
+def _document(plan: Plan) -> PlanDocument:
+    deployment, allocation = plan.deployment, plan.allocation
+    checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
+    return PlanDocument(
+        schema_version=SCHEMA_VERSION,
+        qwenplan_version=package_version(),
+        outcome=plan.outcome.value,
+        fits=plan.fits,
+        verdict=plan.verdict,
+        model=ModelDocument(
+            id=checkpoint.id,
+            revision=checkpoint.revision,
+            model_type=checkpoint.model.model_type,
+            precision=checkpoint.scheme.name,
+            precision_title=checkpoint.scheme.title,
+            hypothetical=checkpoint.hypothetical,
+            source=checkpoint.source,
+            checkpoint_bytes=checkpoint.nbytes(),
+        ),
+        hardware=HardwareDocument(
+            id=system.id,
+            name=system.name,
+            accelerator=system.accelerator.id,
+            accelerators=system.count,
+            nodes=system.nodes,
+            total_bytes=system.accelerator.total_bytes,
+            total_bytes_source=system.accelerator.total_bytes_source.source,
+        ),
+        engine=plan.engine,
+        engine_version=plan.engine_version,
+        layout=LayoutDocument(
+            tensor_parallel=layout.tensor_parallel,
+            pipeline_parallel=layout.pipeline_parallel,
+            data_parallel=layout.data_parallel,
+            expert_parallel=layout.expert_parallel,
+        ),
+        workload=WorkloadDocument(
+            context=deployment.context,
+            concurrency=deployment.concurrency,
+            kv_cache_dtype=allocation.kv_cache_dtype if allocation else deployment.kv_cache_dtype,
+            yarn=deployment.yarn,
+        ),
+        ranks=[_rank(rank) for rank in plan.ranks],
+        capacity=CapacityDocument(
+            sequences=plan.capacity.sequences,
+            tokens=plan.capacity.tokens,
+            longest_context=plan.capacity.longest_context,
+            limited_by=plan.capacity.limited_by,
+            blocks=plan.capacity.blocks,
+            block_size=plan.capacity.block_size,
+        )
+        if plan.capacity
+        else None,
+        refusals=[
+            RefusalDocument(
+                reason=refusal.reason,
+                engine_message=refusal.engine_message,
+                remedy=refusal.remedy,
+                source=refusal.source.where,
+            )
+            for refusal in plan.refusals
+        ],
+        launch=LaunchDocument(
+            command=plan.launch.command,
+            argv=list(plan.launch.argv),
+            environment=dict(plan.launch.environment),
+            further_nodes=[list(argv) for argv in plan.launch.per_node],
+            notes=list(plan.launch.notes),
+        )
+        if plan.launch
+        else None,
+        expected_log=list(plan.expected_log),
+        warnings=list(plan.warnings),
+        first_boot_bytes=list(allocation.first_boot)
+        if allocation and allocation.first_boot
+        else None,
+        resolved=dict(allocation.resolved) if allocation else {},
+        details=dict(allocation.details) if allocation else {},
+    )
+
+
+def _rank(rank: Rank) -> RankDocument:
+    return RankDocument(
+        name=rank.name,
+        count=rank.count,
+        total=rank.total,
+        usable=rank.usable,
+        used=rank.used,
+        headroom=rank.headroom,
+        band=BandDocument(below=rank.band.below, above=rank.band.above),
+        terms=[_term(term) for term in rank.terms],
+    )
+
+
+def _term(term: Term) -> TermDocument:
+    band = BandDocument(below=term.band.below, above=term.band.above) if term.band else None
+    return TermDocument(
+        name=term.name,
+        kind=term.kind.value,
+        bytes=term.nbytes,
+        confidence=term.confidence.value,
+        band=band,
+        formula=term.formula,
+        values=dict(term.values),
+        substituted=substituted(term),
+        source=term.source.where,
+        source_date=term.source.when,
+    )

@@ -1,0 +1,58 @@
+"""A plan as Markdown, to paste into an issue or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.memory.breakdown import Rank
+from planner.plan import Plan
+from planner.report.explain import band_text, substituted
+from planner.units import format_gib, format_tokens
+
+
+def plan_markdown(plan: Plan) -> str:
+    """The plan as a Markdown document; tables per accelerator, the command in a code block."""
+    deployment = plan.deployment
+    lines = [
+        f"## {deployment.checkpoint.id} on {deployment.system.name}",
+        "",
+        f"**{plan.verdict}**",
+        "",
+        f"- Weights: {deployment.checkpoint.scheme.title}"
+        + (" (hypothesis)" if deployment.checkpoint.hypothetical else ""),
+        f"- Layout: {deployment.layout}",
+        f"- Engine: {plan.engine_title} {plan.engine_version}",
+        f"- Workload: {deployment.concurrency:,} x {format_tokens(deployment.context)} tokens",
+    ]
+    for refusal in plan.refusals:
+        lines += ["", f"{refusal.reason} ({refusal.source.where})"]
+    for rank in plan.ranks:
+        lines += ["", *_table(rank)]
+    if plan.capacity is not None:
+        capacity = plan.capacity
+        lines += [
+            "",
+            f"Room for {capacity.sequences:,} sequences of this length (limited by"
+            f" {capacity.limited_by}); longest single sequence"
+            f" {format_tokens(capacity.longest_context)} tokens.",
+        ]
+    lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []
+    if plan.launch is not None:
+        lines += ["", "```sh", plan.launch.command, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rank: Rank) -> Iterator[str]:
+    yield (
+        f"**{rank.name}**: {format_gib(rank.used)} of {format_gib(rank.usable)} usable,"
+        f" {format_gib(rank.total)} in all"
+    )
+    yield ""
+    yield "| term | GiB | how sure | formula |"
+    yield "|---|---:|---|---|"
+    for term in rank.terms:
+        sure = " ".join(filter(None, (term.confidence.value, band_text(term))))
+        amount = format_gib(term.nbytes, 2).removesuffix(" GiB")
+        yield f"| {term.name} | {amount} | {sure} | {substituted(term)} |"
+    free = format_gib(rank.headroom, 2).removesuffix(" GiB")
+    yield f"| {'free' if rank.headroom >= 0 else 'over'} | {free} | | |"

@@ -1,0 +1,111 @@
+"""A plan as text for a terminal: one screen, widest line 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.memory.breakdown import Kind, Rank
+from planner.plan import Outcome, Plan
+from planner.report.explain import band_text, explanation
+from planner.units import format_gib, format_tokens
+
+BAR = 30
+MARKS = {
+    Kind.WEIGHTS: "█",
+    Kind.KV_CACHE: "▓",
+    Kind.RECURRENT_STATE: "▒",
+    Kind.ACTIVATIONS: "░",
+    Kind.CUDA_GRAPHS: "░",
+    Kind.RUNTIME: "·",
+}
+SIGNS = {
+    Outcome.FITS: "✔",
+    Outcome.TIGHT: "≈",
+    Outcome.HOLDS_FEWER: "◐",
+    Outcome.DOES_NOT_FIT: "✘",
+    Outcome.CANNOT_RUN: "✘",
+}
+
+
+def plan_text(plan: Plan, *, explain: bool = False) -> str:
+    """The plan for people; with `explain`, every term's formula, numbers, source and confidence."""
+    lines = [f"{SIGNS[plan.outcome]} {plan.verdict}", "", *_question(plan)]
+    for refusal in plan.refusals:
+        lines += ["", f"Why: {refusal.reason}."]
+        if refusal.engine_message:
+            lines.append(f"  {plan.engine_title} says: {refusal.engine_message}")
+        lines.append(f"  Source: {refusal.source.where}")
+    for rank in _shown(plan, explain=explain):
+        lines += ["", *_rank(plan, rank)]
+        if explain:
+            lines.append("")
+            for term in rank.terms:
+                lines += explanation(term)
+    if plan.capacity is not None:
+        lines += ["", *_limits(plan)]
+    if plan.warnings:
+        lines += ["", *(f"! {warning}" for warning in plan.warnings)]
+    if plan.launch is not None:
+        lines += ["", plan.launch.command]
+        lines += list(plan.launch.notes)
+        if plan.launch.per_node:
+            lines += [" ".join(argv) for argv in plan.launch.per_node]
+    return "\n".join(lines)
+
+
+def _shown(plan: Plan, *, explain: bool) -> tuple[Rank, ...]:
+    """The tightest accelerator, and all that differ from it where the details are asked for."""
+    if explain or len(plan.ranks) <= 2:
+        return plan.ranks
+    return plan.ranks[:1]
+
+
+def _question(plan: Plan) -> Iterator[str]:
+    deployment = plan.deployment
+    checkpoint, system = deployment.checkpoint, deployment.system
+    kind = "as if stored as" if checkpoint.hypothetical else "stored as"
+    yield f"Model     {checkpoint.id} ({kind} {checkpoint.scheme.title})"
+    yield f"          facts: {checkpoint.source}"
+    yield f"Hardware  {system.name}, {deployment.layout}"
+    cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
+    yield f"Engine    {plan.engine_title} {plan.engine_version}, KV cache {cache}"
+    yield (
+        f"Workload  {deployment.concurrency:,} x {format_tokens(deployment.context)} tokens"
+        " (prompt and output together)"
+    )
+
+
+def _rank(plan: Plan, rank: Rank) -> Iterator[str]:
+    each = f" ({rank.count} alike)" if rank.count > 1 else ""
+    yield (
+        f"{rank.name}{each}: {format_gib(rank.used)} of {format_gib(rank.usable)} usable"
+        f" ({format_gib(rank.total)} in all)"
+    )
+    scale = max(rank.usable, rank.used, 1)
+    for term in rank.terms:
+        bar = MARKS[term.kind] * max(1, round(BAR * term.nbytes / scale))
+        sure = band_text(term) or term.confidence.value
+        yield f"  {term.name:44} {format_gib(term.nbytes, 2):>11}  {bar:{BAR}} {sure}".rstrip()
+    word = "free" if rank.headroom >= 0 else "over"
+    yield f"  {word:44} {format_gib(abs(rank.headroom), 2):>11}"
+
+
+def _limits(plan: Plan) -> Iterator[str]:
+    capacity = plan.capacity
+    assert capacity is not None
+    context = format_tokens(plan.deployment.context)
+    yield (
+        f"Room for  {capacity.sequences:,} sequences of {context} tokens"
+        f" (limited by {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in all"
+    )
+    yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one sequence alone"
+    if capacity.blocks is not None:
+        yield f"Blocks    {capacity.blocks:,} of {capacity.block_size:,} tokens"
+    if plan.ranks and plan.allocation is not None:
+        band = plan.ranks[0].band
+        text = f"Band      estimates may be {format_gib(band.below)} too high"
+        text += f" or {format_gib(band.above)} too low"
+        if plan.allocation.first_boot:
+            low, high = plan.allocation.first_boot
+            text += f"; a first boot may take {format_gib(low)} to {format_gib(high)} more"
+        yield text
