@@ -64,13 +64,14 @@ class Nvml:
     driver: Any = "580.95.05"
     cuda: Any = 13000
     link: Any = None
-    missing: frozenset = frozenset()
+    missing: frozenset = frozenset()  # from the driver's library
+    unbound: frozenset = frozenset()  # from the binding
     started: int = 0
     stopped: int = 0
 
     def __getattr__(self, name):
         real = getattr(pynvml, name)  # AttributeError where the binding has no such name
-        if name in self.missing and not callable(real):
+        if name in self.unbound:
             raise AttributeError(name)
         return partial(self._call, name) if name.startswith("nvml") and callable(real) else real
 

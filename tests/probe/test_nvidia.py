@@ -93,6 +93,12 @@ def test_split_card_from_inside_a_container():
     assert machine.reason is None
 
 
+def test_instances_of_two_cards_have_no_links():
+    cards = [machines.split_h200(memory(143771, 700)) for _ in range(2)]
+    nvml = Nvml(cards, link=lambda a, b: "nvlink")
+    assert probe(environment=Recorded(nvml, linux(64000))).topology.pairs == ()
+
+
 def test_split_card_without_instances_says_so():
     cards = [machines.split_h200(memory(143771, 700))]
     cards[0]["instances"] = {}
@@ -139,6 +145,13 @@ def test_an_unknown_integrated_gpu_is_unified():
         assert device.unified
         assert device.accelerator_id is None
         assert device.memory_total_bytes == 60000 * MIB
+
+
+def test_a_card_about_as_large_as_the_systems_memory_keeps_its_own():
+    device = card("NVIDIA RTX 9999", memory(62000, 600), GetCudaComputeCapability=(13, 0))
+    _, found = only(Recorded(Nvml([device]), linux(64000)))
+    assert not found.unified
+    assert found.memory_total_bytes == 61400 * MIB
 
 
 def test_thor():
@@ -198,6 +211,13 @@ def test_n1x_reports_its_carve_out_only(carve_out, least):
     assert machine.platform == "windows"
 
 
+def test_n1x_has_at_least_its_carve_out_and_at_most_all_there_is():
+    _, device = only(machines.n1x(60_000, 4_000))
+    assert device.memory_total_bytes == 60_000 * MIB
+    _, device = only(machines.n1x(8_000, 16_000))
+    assert device.memory_total_bytes == 24_000 * MIB
+
+
 def test_cuda_knows_what_n1x_can_have():
     environment = machines.n1x(40896)
     environment.cuda_devices = (
@@ -244,6 +264,36 @@ def test_an_old_driver_lacks_functions():
     assert (device.mig_enabled, device.addressing_mode) == (None, None)
     assert (device.nvlink.gb_s, device.nvlink.to_switch) == (150, None)
     assert (machine.driver_version, machine.cuda_version) == ("418.226.00", "10.1")
+
+
+def test_an_old_binding_lacks_functions_too():
+    device = machines.rtx_4090()
+    unbound = frozenset(
+        {
+            "NVMLLibraryMismatchError",
+            "NVML_NVLINK_MAX_LINKS",
+            "c_nvmlGpuFabricInfo_v2_t",
+            "nvmlDeviceGetAddressingMode",
+            "nvmlDeviceGetComputeRunningProcesses_v3",
+            "nvmlMemory_v2",
+            "nvmlSystemGetCudaDriverVersion_v2",
+        }
+    )
+    machine, found = only(Recorded(Nvml([device], unbound=unbound), linux(64000)))
+    assert found.memory_total_bytes == (24564 - 380) * MIB
+    assert found.addressing_mode is None
+    assert machine.cuda_version == "13.0"
+
+
+def test_a_name_that_is_not_text_is_no_crash():
+    class Garbled(Nvml):
+        def _systemgetprocessname(self, pid):
+            return b"\xff".decode()
+
+    device = machines.rtx_4090()
+    device["GetComputeRunningProcesses_v3"] = [(7, 2_000 * MIB)]
+    _, found = only(Recorded(Garbled([device]), linux(64000)))
+    assert found.processes[0].name is None
 
 
 def test_slower_links_count_with_their_own_rate():
