@@ -154,15 +154,18 @@ def _with_entries(
                 if entry.id in known:
                     raise HardwareError(f"{place} {entry.id!r}: this id is taken already")
                 known[entry.id] = entry
-    systems = tuple(
-        read_system(table, f"{part.where}: system", part.cited, known)
-        for part in parts
-        for table in part.systems
-    )
+    systems = []
+    for part in parts:
+        place = f"{part.where}: system"
+        for number, table in enumerate(part.systems, 1):
+            if not isinstance(table, dict):
+                raise HardwareError(f"{place} {number} must be a table")
+            whole = in_family(table, families, f"{place} {number}")
+            systems.append(read_system(whole, place, part.cited, known))
     return _Entries(
         accelerators=tuple(known.values()),
         systems=base.systems if base else (),
-        new_systems=systems,
+        new_systems=tuple(systems),
         families=families,
         cited=shared,
     )

@@ -40,7 +40,8 @@ def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """One table per memory size in which a chip is sold; just the table where it is one size.
 
     The largest size keeps the id and the aliases; every size answers to id and alias with the size
-    behind it ("apple-m4-max-64", "m4-max-64gb"); an id may end in the largest size itself. `gpu_share` is the share that the system lends to
+    behind it ("apple-m4-max-64", "m4-max-64gb"); an id may end in the largest size itself. Prices
+    are those of the largest size, unless `by_size` has others. `gpu_share` is the share that the system lends to
     the GPU by memory size, as steps; a size takes the first step that reaches it.
     """
     table = dict(table)
@@ -55,7 +56,8 @@ def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     if not isinstance(sizes, list) or not sizes or not all(_is_size(size) for size in sizes):
         raise HardwareError(f"{where}: memory_sizes_gb.value must be a list of whole GB")
     for size in sorted(sizes, reverse=True):
-        one = {**table, **by_size.pop(str(size), {})}
+        shared = table if size == max(sizes) else {**table, "prices": []}
+        one = {**shared, **by_size.pop(str(size), {})}
         one["memory_marketed_gb"] = {**label, "value": size}
         if steps:
             one["unified"] = {**_lent(steps, size, where), **one.get("unified", {})}
