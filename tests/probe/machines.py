@@ -64,7 +64,7 @@ UNIFIED = {
 
 def instance(number, total_mib, slices, multiprocessors):
     return card(
-        "NVIDIA H200 MIG 1g.35gb",
+        f"NVIDIA H200 MIG {slices}g.{total_mib * MIB // 10**9}gb",
         memory(total_mib, 0, 12),
         GetUUID=f"MIG-{number:08d}-5555-6666-7777-888888888888",
         GetAttributes_v2={
@@ -150,6 +150,7 @@ def gh200(total_mib=97871, host_mib=580_000):
         memory(total_mib, 600, 1000),
         GetCudaComputeCapability=(9, 0),
         GetAddressingMode=2,
+        GetMaxPcieLinkGeneration=5,
         GetMigMode=[0, 0],
         GetMemoryBusWidth=6144,
         GetMaxClockInfo=2619,
@@ -170,6 +171,7 @@ def gb200():
             GetUUID=f"GPU-0000b20{number}-aaaa-bbbb-cccc-dddddddddddd",
             GetCudaComputeCapability=(10, 0),
             GetAddressingMode=2,
+            GetMaxPcieLinkGeneration=5,
             GetNvLinkState=18,
             GetNvLinkVersion=7,
             GetNvLinkRemoteDeviceType=2,
