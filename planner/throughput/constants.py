@@ -191,8 +191,7 @@ def link_bandwidth(system: System, *, ranks: int) -> float | None:
 
 def _crosses_nodes(system: System, ranks: int) -> bool:
     """Whether `ranks` neighbouring ranks reach beyond a node and beyond its fast link."""
-    domain = max(system.link_domain or 0, system.accelerator.nvlink_domain or 0)
-    return ranks > system.accelerators_per_node and ranks > domain
+    return ranks > max(system.accelerators_per_node, system.link_domain or 0)
 
 
 def compute_dtypes(kernel: str) -> tuple[str, ...]:
