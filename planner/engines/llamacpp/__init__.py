@@ -1,0 +1,1 @@
+"""llama.cpp: what it allocates, from its own graph, scheduler and allocator."""

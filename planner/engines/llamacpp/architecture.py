@@ -1,0 +1,45 @@
+"""Which of llama.cpp's architectures a model is, and what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from planner.model.spec import ModelSpec
+
+SOURCE = "llama.cpp 0c1e570 src/llama-arch.cpp, src/llama-model.cpp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One architecture of llama.cpp.
+
+    Attributes:
+        name: ``general.architecture`` in GGUF files.
+        positions: position components per token (4: multimodal RoPE).
+        rollback: the recurrent state can keep rollback copies, as speculative decoding wants
+            (llm_arch_supports_rs_rollback).
+        fused_beta_alpha: beta and alpha of the linear attention come from one projection.
+    """
+
+    name: str
+    positions: int = 1
+    rollback: bool = False
+    fused_beta_alpha: bool = False
+
+
+_BY_MODEL_TYPE: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "qwen3_5": Architecture(name="qwen35", positions=4, rollback=True),
+        "qwen3_5_text": Architecture(name="qwen35", positions=4, rollback=True),
+        "qwen3_5_moe": Architecture(name="qwen35moe", positions=4, rollback=True),
+        "qwen3_5_moe_text": Architecture(name="qwen35moe", positions=4, rollback=True),
+        "qwen3_next": Architecture(name="qwen3next", fused_beta_alpha=True),
+    }
+)
+
+
+def architecture(model: ModelSpec) -> Architecture | None:
+    """llama.cpp's architecture of `model`; None if its graph is not modelled here."""
+    return _BY_MODEL_TYPE.get(model.model_type)

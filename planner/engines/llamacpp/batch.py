@@ -1,0 +1,37 @@
+"""The batch that llama.cpp reserves its compute buffers for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The worst case: a full micro-batch of all sequences over a full cache.
+
+    Attributes:
+        n_tokens: tokens of the micro-batch, a multiple of `n_seqs`.
+        n_seqs: sequences in it.
+        n_outputs: tokens whose logits are computed.
+        n_kv: cells of one stream of the KV cache.
+        n_stream: KV streams (1 when unified).
+        n_rs_seq: rollback states per sequence.
+        flash_attn: fused attention.
+        type_k: ggml type of the K cache, as the flag spells it.
+        type_v: ggml type of the V cache.
+    """
+
+    n_tokens: int
+    n_seqs: int
+    n_outputs: int
+    n_kv: int
+    n_stream: int
+    n_rs_seq: int
+    flash_attn: bool
+    type_k: str
+    type_v: str
+
+    @property
+    def n_seq_tokens(self) -> int:
+        """Tokens of each sequence."""
+        return self.n_tokens // self.n_seqs

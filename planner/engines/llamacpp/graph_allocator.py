@@ -1,0 +1,221 @@
+"""ggml's graph allocator: the size of a compute buffer is what this algorithm comes to.
+
+Tensors get the best fitting free block when they are made and give it back after their last use;
+an operation that may work in place takes over its operand's block. The peak therefore depends on
+the order of tensors and on fragmentation, not on their sum: no closed formula gives it.
+
+Source: llama.cpp 0c1e570 ggml/src/ggml-alloc.c (algorithm), ggml-cuda/ggml-cuda.cu and
+fattn.cu (what CUDA adds to a tensor's size). Checked against the allocator itself: suite `llamacpp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from planner.engines.llamacpp.ggml_tensor import IN_PLACE_OPS, GgmlTensor, block_type, row_bytes
+from planner.units import round_up
+
+CUDA_ALIGNMENT = 128
+HOST_ALIGNMENT = 32
+_CUDA_ROW_PADDING = 512
+_ENDLESS = 2**62
+
+
+def alloc_bytes(tensor: GgmlTensor, *, on_gpu: bool) -> int:
+    """Bytes that a backend reserves for a tensor.
+
+    CUDA pads the last row of quantized tensors to 512 elements, and flash attention appends F16
+    copies of K and V where the cache is stored otherwise.
+    """
+    size = tensor.nbytes
+    if not on_gpu:
+        return size
+    if tensor.op == "flash_attn":
+        for cache in tensor.src[1:3]:
+            if cache.type != "f16":
+                size = round_up(size, CUDA_ALIGNMENT) + 2 * cache.elements
+    rest = tensor.ne[0] % _CUDA_ROW_PADDING
+    if rest and block_type(tensor.type).elements > 1:
+        size += row_bytes(tensor.type, _CUDA_ROW_PADDING - rest)
+    return size
+
+
+@dataclass(slots=True)
+class _Arena:
+    """One buffer while its size is found out."""
+
+    alignment: int
+    peak: int = 0
+    free: list[list[int]] = field(default_factory=lambda: [[0, _ENDLESS]])
+
+    def take(self, size: int) -> int:
+        """Offset of the best fitting block; the endless last one only if none fits."""
+        size = round_up(size, self.alignment)
+        best, best_size = len(self.free) - 1, _ENDLESS
+        for index in range(len(self.free) - 1):
+            if size <= self.free[index][1] <= best_size:
+                best, best_size = index, self.free[index][1]
+        block = self.free[best]
+        offset = block[0]
+        block[0] += size
+        block[1] -= size
+        if block[1] == 0:
+            del self.free[best]
+        self.peak = max(self.peak, offset + size)
+        return offset
+
+    def give_back(self, offset: int, size: int) -> None:
+        """Return a block, joined with free neighbours."""
+        size, free = round_up(size, self.alignment), self.free
+        for index, block in enumerate(free):
+            if block[0] + block[1] == offset:
+                block[1] += size
+                if index + 1 < len(free) and block[0] + block[1] == free[index + 1][0]:
+                    block[1] += free[index + 1][1]
+                    del free[index + 1]
+                return
+            if offset + size == block[0]:
+                block[0], block[1] = offset, block[1] + size
+                if index and free[index - 1][0] + free[index - 1][1] == offset:
+                    free[index - 1][1] += block[1]
+                    del free[index]
+                return
+        at = 0
+        while at < len(free) and free[at][0] < offset:
+            at += 1
+        free.insert(at, [offset, size])
+
+
+class _State:
+    """What the allocator knows of a tensor."""
+
+    __slots__ = ("arena", "children", "offset", "own", "views")
+
+    def __init__(self) -> None:
+        self.children = self.views = 0
+        self.own = False
+        self.arena = self.offset = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A tensor of the scheduled graph and the backend it belongs to.
+
+    `op` is that of the graph; a dependency that only keeps operands alive has op "none" and `src`.
+    """
+
+    tensor: GgmlTensor
+    backend: int
+
+
+def buffer_sizes(
+    leafs: Sequence[Placed], nodes: Sequence[Placed], *, backends: int, host: int
+) -> tuple[int, ...]:
+    """Bytes of each backend's compute buffer for one graph.
+
+    Args:
+        leafs: inputs, weights and caches, in the graph's order.
+        nodes: tensors in the order of computation, copies and dependencies included.
+        backends: how many there are.
+        host: index of the host's.
+    """
+    allocator = _Allocator(backends, host)
+    allocator.run(leafs, nodes)
+    return tuple(arena.peak for arena in allocator.arenas)
+
+
+class _Allocator:
+    def __init__(self, backends: int, host: int) -> None:
+        self.host = host
+        self.arenas = [
+            _Arena(HOST_ALIGNMENT if index == host else CUDA_ALIGNMENT) for index in range(backends)
+        ]
+        self.states: dict[int, _State] = {}
+
+    def state(self, tensor: GgmlTensor) -> _State:
+        found = self.states.get(id(tensor))
+        if found is None:
+            found = self.states[id(tensor)] = _State()
+        return found
+
+    def run(self, leafs: Sequence[Placed], nodes: Sequence[Placed]) -> None:
+        for leaf in leafs:
+            self.place(leaf.tensor, leaf.backend)
+        for node in nodes:
+            tensor = node.tensor
+            if tensor.view_src is not None and tensor.op != "none":
+                self.state(tensor.view_src).views += 1
+            if tensor.is_input:
+                self.place(tensor, node.backend)
+            for operand in tensor.src:
+                self.state(operand).children += 1
+                if operand.is_input:
+                    self.place(operand, node.backend)
+        for node in nodes:
+            for operand in node.tensor.src:
+                self.place(operand, node.backend)
+            self.place(node.tensor, node.backend)
+            for operand in node.tensor.src:
+                self.release(operand)
+
+    def size(self, tensor: GgmlTensor, backend: int) -> int:
+        return alloc_bytes(tensor, on_gpu=backend != self.host)
+
+    def place(self, tensor: GgmlTensor, backend: int) -> None:
+        state = self.state(tensor)
+        if state.own or tensor.home is not None or tensor.view_src is not None:
+            return
+        state.own = True
+        if tensor.op in IN_PLACE_OPS and self.take_over(tensor, state):
+            return
+        state.arena = backend
+        state.offset = self.arenas[backend].take(self.size(tensor, backend))
+
+    def take_over(self, tensor: GgmlTensor, state: _State) -> bool:
+        """Use an operand's memory, if this is its last use and the layouts agree.
+
+        Views hold no memory of their own, so they are never taken over.
+        """
+        for operand in tensor.src:
+            theirs = self.state(operand)
+            if (
+                theirs.own
+                and not operand.is_output
+                and theirs.children == 1
+                and not theirs.views
+                and tensor.same_layout(operand)
+            ):
+                self.inherit(tensor, state, operand, theirs)
+                return True
+        return False
+
+    def inherit(
+        self, tensor: GgmlTensor, state: _State, holder: GgmlTensor, theirs: _State
+    ) -> None:
+        state.arena, state.offset = theirs.arena, theirs.offset
+        theirs.own = False
+        arena = self.arenas[state.arena]
+        have = round_up(self.size(holder, state.arena), arena.alignment)
+        need = round_up(self.size(tensor, state.arena), arena.alignment)
+        if have > need:
+            arena.give_back(state.offset + need, have - need)
+
+    def release(self, operand: GgmlTensor) -> None:
+        state = self.state(operand)
+        state.children -= 1
+        if state.children or state.views:
+            return
+        if operand.view_src is not None:
+            base = self.state(operand.view_src)
+            base.views -= 1
+            if not base.views and not base.children and base.own:
+                self.free(operand.view_src, base)
+        elif state.own:
+            self.free(operand, state)
+
+    def free(self, tensor: GgmlTensor, state: _State) -> None:
+        if tensor.is_output:
+            return
+        self.arenas[state.arena].give_back(state.offset, self.size(tensor, state.arena))
+        state.own = False

@@ -1,0 +1,177 @@
+"""What a graph is fed: weights, caches, and the inputs written before each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from planner.engines.llamacpp.architecture import Architecture
+from planner.engines.llamacpp.batch import Batch
+from planner.engines.llamacpp.ggml_tensor import GgmlTensor, block_type, view
+from planner.model.spec import LinearAttention, ModelSpec
+
+_ROTATION = 64
+
+
+def cache_is_rotated(type_: str) -> bool:
+    """Quantized caches are rotated by a Hadamard matrix before they are stored."""
+    return block_type(type_).elements > 1
+
+
+class Weights:
+    """The weights of a model as tensors with a home.
+
+    Args:
+        types: (key, block) -> ggml type and shape, innermost dimension first.
+        home: (key, block) -> backend whose buffer holds it.
+    """
+
+    def __init__(
+        self,
+        types: Callable[[str, int], tuple[str, tuple[int, ...]]],
+        home: Callable[[str, int], int],
+    ) -> None:
+        self._types, self._home = types, home
+        self._made: dict[tuple[str, int], GgmlTensor] = {}
+
+    def get(self, key: str, block: int = -1) -> GgmlTensor:
+        """The weight `key` of a block (-1: outside the blocks), one object per weight."""
+        found = self._made.get((key, block))
+        if found is None:
+            type_, ne = self._types(key, block)
+            found = GgmlTensor("none", type_, ne, name=f"{key}.{block}")
+            found.home, found.is_weight = self._home(key, block), True
+            self._made[key, block] = found
+        return found
+
+
+class Inputs:
+    """Inputs and caches of one graph; a tensor counts only once something uses it.
+
+    Source: llama.cpp 0c1e570 src/llama-graph.cpp, llama-kv-cache.cpp, llama-memory-recurrent.cpp.
+    """
+
+    def __init__(
+        self,
+        model: ModelSpec,
+        arch: Architecture,
+        batch: Batch,
+        cache_home: Callable[[int], int],
+    ) -> None:
+        self.model, self.arch, self.batch = model, arch, batch
+        self._cache_home = cache_home
+        self._caches: dict[tuple[str, int], GgmlTensor] = {}
+
+    def _input(self, name: str, type_: str, *ne: int) -> GgmlTensor:
+        tensor = GgmlTensor("none", type_, ne, name=name)
+        tensor.is_input = True
+        return tensor
+
+    @cached_property
+    def tokens(self) -> GgmlTensor:
+        """Token ids."""
+        return self._input("tokens", "i32", self.batch.n_tokens)
+
+    @cached_property
+    def embeddings(self) -> GgmlTensor:
+        """Embeddings given instead of tokens; reserved whether used or not."""
+        return self._input("embd", "f32", self.model.hidden_size, self.batch.n_tokens)
+
+    @cached_property
+    def hidden(self) -> GgmlTensor:
+        """Hidden states of the trunk, input of the MTP block."""
+        return self._input("h", "f32", self.model.hidden_size, self.batch.n_tokens)
+
+    @cached_property
+    def positions(self) -> GgmlTensor:
+        """Positions, several components per token under multimodal RoPE."""
+        return self._input("pos", "i32", self.batch.n_tokens * self.arch.positions)
+
+    @cached_property
+    def out_ids(self) -> GgmlTensor:
+        """Indices of the tokens whose logits are wanted."""
+        return self._input("out_ids", "i32", self.batch.n_outputs)
+
+    @cached_property
+    def k_idxs(self) -> GgmlTensor:
+        """Cells that K goes to."""
+        return self._input("k_idxs", "i64", self.batch.n_tokens)
+
+    @cached_property
+    def v_idxs(self) -> GgmlTensor:
+        """Cells that V goes to; elements instead of rows where V is kept transposed."""
+        attention = self.model.attention
+        width = attention.num_key_value_heads * attention.head_dim
+        rows = 1 if self.batch.flash_attn else width
+        return self._input("v_idxs", "i64", self.batch.n_tokens * rows)
+
+    @cached_property
+    def mask(self) -> GgmlTensor:
+        """Attention mask: cells x tokens, F16 for flash attention and else F32."""
+        batch = self.batch
+        type_ = "f16" if batch.flash_attn else "f32"
+        rows = batch.n_tokens // batch.n_stream
+        return self._input("kq_mask", type_, batch.n_kv, rows, 1, batch.n_stream)
+
+    @cached_property
+    def k_rotation(self) -> GgmlTensor | None:
+        """The rotation of K: the largest power of two that divides a head."""
+        if not cache_is_rotated(self.batch.type_k):
+            return None
+        size = _ROTATION
+        while self.model.attention.head_dim % (2 * size) == 0:
+            size *= 2
+        return self._input("k_rot", "f32", size, size)
+
+    @cached_property
+    def v_rotation(self) -> GgmlTensor | None:
+        """The rotation of V."""
+        if not cache_is_rotated(self.batch.type_v):
+            return None
+        return self._input("v_rot", "f32", _ROTATION, _ROTATION)
+
+    @cached_property
+    def states(self) -> GgmlTensor:
+        """Which recurrent state each sequence starts from."""
+        return self._input("s_copy", "i32", self.batch.n_seqs)
+
+    @cached_property
+    def states_main(self) -> GgmlTensor:
+        """Those of the sequences in the batch."""
+        return view(self.states, (self.batch.n_seqs,))
+
+    @cached_property
+    def states_extra(self) -> GgmlTensor:
+        """Those of other sequences: none in the worst case."""
+        return view(self.states, (0,))
+
+    def cache(self, kind: str, block: int) -> GgmlTensor:
+        """The K, V, conv ("r") or SSM ("s") cache of a block."""
+        found = self._caches.get((kind, block))
+        if found is None:
+            found = self._caches[kind, block] = self._new_cache(kind, block)
+            found.home = self._cache_home(block)
+        return found
+
+    def _new_cache(self, kind: str, block: int) -> GgmlTensor:
+        batch, attention = self.batch, self.model.attention
+        name = f"cache_{kind}.{block}"
+        if kind in "kv":
+            width = attention.num_key_value_heads * attention.head_dim
+            type_ = batch.type_k if kind == "k" else batch.type_v
+            return GgmlTensor("none", type_, (width, batch.n_kv, batch.n_stream), name=name)
+        linear = self.linear
+        rows = batch.n_seqs * (1 + batch.n_rs_seq)
+        width = (
+            (linear.linear_conv_kernel_dim - 1) * linear.conv_dim
+            if kind == "r"
+            else linear.ssm_elements
+        )
+        return GgmlTensor("none", "f32", (width, rows), name=name)
+
+    @property
+    def linear(self) -> LinearAttention:
+        """The linear attention of a hybrid model."""
+        if self.model.linear is None:
+            raise ValueError("the model has no linear attention")
+        return self.model.linear

@@ -1,0 +1,235 @@
+"""ggml's scheduler: which backend computes what, and which tensors are copied to it.
+
+Backends are numbered as llama.cpp lists them: the GPUs in order, the CPU last. Every operation is
+taken to be supported everywhere, which holds for this family on CUDA.
+
+Source: llama.cpp 0c1e570 ggml/src/ggml-backend.cpp (ggml_backend_sched_split_graph) and
+ggml-cuda/ggml-cuda.cu (offload_op, graph_optimize).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from planner.engines.llamacpp.fusion import kept_alive
+from planner.engines.llamacpp.ggml_tensor import VIEW_OPS, GgmlTensor, Graph
+from planner.engines.llamacpp.graph_allocator import Placed
+
+OFFLOAD_MIN_BATCH = 32
+"""From this batch on CUDA computes with weights that lie on the host (GGML_OP_OFFLOAD_MIN_BATCH)."""
+
+MAX_COPIES = 4
+"""Copies of every input under pipeline parallelism (GGML_SCHED_MAX_COPIES)."""
+
+
+@dataclass(slots=True)
+class Split:
+    """Consecutive nodes of one backend, and what is copied to it before them."""
+
+    backend: int
+    start: int
+    end: int = 0
+    inputs: list[GgmlTensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A graph ready for allocation."""
+
+    leafs: tuple[Placed, ...]
+    nodes: tuple[Placed, ...]
+    splits: int
+
+
+def schedule(graph: Graph, *, backends: int, op_offload: bool, pipeline: bool) -> Schedule:
+    """Assign, split and add copies, as the scheduler does before it allocates.
+
+    Args:
+        graph: the graph; operands that are copied are replaced in it.
+        backends: how many backends, the CPU included.
+        op_offload: large batches compute on a GPU even where their weights are on the host.
+        pipeline: pipeline parallelism: every input is kept `MAX_COPIES` times.
+    """
+    return _Scheduler(graph, backends, op_offload, MAX_COPIES if pipeline else 1).run()
+
+
+def _batch_of(node: GgmlTensor) -> int:
+    match node.op:
+        case "get_rows":
+            return 0
+        case "mul_mat":
+            return node.ne[1]
+        case "mul_mat_id" | "rope":
+            return node.ne[2]
+    return node.rows
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, backends: int, op_offload: bool, copies: int) -> None:
+        self.graph, self.cpu, self.copies = graph, backends - 1, copies
+        self.op_offload = op_offload and self.cpu > 0
+        self.backend: dict[int, int] = {}
+        self.copied: dict[tuple[int, int], list[GgmlTensor]] = {}
+
+    def run(self) -> Schedule:
+        graph = self.graph
+        for tensor in (*graph.leafs, *graph.nodes):
+            found = self.from_place(tensor)
+            if found is not None:
+                self.backend[id(tensor)] = found
+        computed = [node for node in graph.nodes if node.op not in VIEW_OPS]
+        self.spread(computed, gpu_only=True)
+        self.spread(computed[::-1], gpu_only=True)
+        self.spread(computed, gpu_only=False)
+        self.spread(computed[::-1], gpu_only=False)
+        self.assign_rest()
+        splits = self.split()
+        pipelined = self.pipeline_inputs() if self.copies > 1 else []
+        return Schedule(
+            leafs=tuple(self.place_leafs(splits, pipelined)),
+            nodes=tuple(self.place_nodes(splits)),
+            splits=len(splits),
+        )
+
+    def from_place(self, tensor: GgmlTensor) -> int | None:
+        """Backend that follows from where the tensor, or its weights, lie."""
+        if tensor.pinned is not None:
+            return tensor.pinned
+        holder = tensor.view_src or tensor
+        if holder.home is not None:
+            return holder.home
+        if tensor.is_input:
+            return self.cpu
+        if tensor.op in ("rope", "flash_attn"):
+            return None
+        for operand in tensor.src:
+            if operand.is_weight:
+                if (
+                    self.op_offload
+                    and operand.home == self.cpu
+                    and _batch_of(tensor) >= OFFLOAD_MIN_BATCH
+                ):
+                    return 0
+                return operand.home
+        return None
+
+    def spread(self, nodes: list[GgmlTensor], *, gpu_only: bool) -> None:
+        """Give unassigned nodes the backend of their neighbour."""
+        current: int | None = None
+        for node in nodes:
+            known = self.backend.get(id(node))
+            if known is not None:
+                current = None if gpu_only and known == self.cpu else known
+            elif current is not None:
+                self.backend[id(node)] = current
+
+    def assign_rest(self) -> None:
+        """Views follow what they show, other operands the node that needs them."""
+        for node in self.graph.nodes:
+            if id(node) not in self.backend:
+                if node.view_src is not None and id(node.view_src) in self.backend:
+                    self.backend[id(node)] = self.backend[id(node.view_src)]
+                else:
+                    self.backend[id(node)] = 0
+            own = self.backend[id(node)]
+            for operand in node.src:
+                if id(operand) not in self.backend:
+                    base = operand.view_src
+                    self.backend[id(operand)] = self.backend[id(base)] if base is not None else own
+
+    def split(self) -> list[Split]:
+        """Cut where the backend changes, or where further host weights would pile up."""
+        nodes = self.graph.nodes
+        first = next(node for node in nodes if node.op not in VIEW_OPS)
+        current = Split(backend=self.backend[id(first)], start=0)
+        splits = [current]
+        started = False
+        for index, node in enumerate(nodes):
+            started = started or node is first
+            if not started or node.op in VIEW_OPS:
+                continue
+            backend = self.backend[id(node)]
+            fresh = backend == current.backend and bool(current.inputs) and self.needs_weight(node)
+            if backend != current.backend or fresh:
+                current.end = index
+                current = Split(backend=backend, start=index)
+                splits.append(current)
+            for position, operand in enumerate(node.src):
+                if self.backend[id(operand)] != backend:
+                    node.src[position] = self.copy(operand, current)
+        current.end = len(nodes)
+        return splits
+
+    def needs_weight(self, node: GgmlTensor) -> bool:
+        own = self.backend[id(node)]
+        return any(operand.is_weight and operand.home != own for operand in node.src)
+
+    def copy(self, operand: GgmlTensor, split: Split) -> GgmlTensor:
+        key = (id(operand), split.backend)
+        copies = self.copied.get(key)
+        if copies is None:
+            copies = [
+                GgmlTensor("none", operand.type, operand.ne, nb=operand.nb, name=operand.name)
+                for _ in range(self.copies)
+            ]
+            for copy in copies:
+                copy.is_input = copy.is_output = self.copies > 1
+                self.backend[id(copy)] = split.backend
+            self.copied[key] = copies
+            split.inputs.append(operand)
+        return copies[0]
+
+    def pipeline_inputs(self) -> list[GgmlTensor]:
+        """Every copy of every graph input, the original as the first."""
+        found: list[GgmlTensor] = []
+        for leaf in self.graph.leafs:
+            if leaf.is_input:
+                others = [
+                    GgmlTensor("none", leaf.type, leaf.ne, nb=leaf.nb, name=leaf.name)
+                    for _ in range(self.copies - 1)
+                ]
+                for tensor in (leaf, *others):
+                    tensor.is_input = tensor.is_output = True
+                    self.backend[id(tensor)] = self.backend[id(leaf)]
+                    found.append(tensor)
+        return found
+
+    def place_leafs(self, splits: list[Split], pipelined: list[GgmlTensor]) -> list[Placed]:
+        leafs = list(pipelined)
+        if self.copies > 1:
+            for split in splits:
+                for operand in split.inputs:
+                    leafs += self.copied[id(operand), split.backend]
+        leafs += self.graph.leafs
+        return [Placed(tensor=leaf, backend=self.backend[id(leaf)]) for leaf in leafs]
+
+    def place_nodes(self, splits: list[Split]) -> list[Placed]:
+        nodes, placed = self.graph.nodes, []
+        kept: dict[int, list[GgmlTensor]] = {}
+        for split in splits:
+            if split.backend != self.cpu:
+                kept_alive(nodes, split.start, split.end, kept)
+        for split in splits:
+            for operand in split.inputs:
+                alive = _dependency(operand, [operand])
+                placed.append(Placed(tensor=alive, backend=self.backend[id(operand)]))
+                copy = self.copied[id(operand), split.backend][0]
+                placed.append(Placed(tensor=copy, backend=split.backend))
+            for node in nodes[split.start : split.end]:
+                placed.append(Placed(tensor=node, backend=self.backend[id(node)]))
+                alive_here = kept.get(id(node), [])
+                for start in range(0, len(alive_here), _MAX_OPERANDS):
+                    group = alive_here[start : start + _MAX_OPERANDS]
+                    dependency = _dependency(group[0], group)
+                    placed.append(Placed(tensor=dependency, backend=split.backend))
+        return placed
+
+
+_MAX_OPERANDS = 10
+
+
+def _dependency(of: GgmlTensor, operands: list[GgmlTensor]) -> GgmlTensor:
+    """A view that computes nothing and keeps its operands alive until here."""
+    return GgmlTensor(
+        "none", of.type, of.ne, nb=of.nb, src=tuple(operands), view_src=of, name="keep"
+    )
