@@ -166,6 +166,16 @@ def test_links_between_nodes():
     assert any("not known" in note for note in frames.notes)
 
 
+def test_a_rack_joins_its_nodes_by_the_fast_link():
+    rack = resolve("16x gb200")
+    assert (rack.nodes, rack.accelerators_per_node, rack.link_domain) == (4, 4, 72)
+    assert rack.inter_node_gb_s.value == 4 * 900
+    assert rack.inter_node_link == "NVLink 5"
+    assert resolve("gb200-nvl72").link_domain == 72
+    assert resolve("144x gb200").inter_node_gb_s is None
+    assert resolve("16x h100").link_domain is None
+
+
 def test_several_of_a_system_cost_and_draw_as_much():
     one, three = resolve("p5.48xlarge"), resolve("3x p5.48xlarge")
     assert three.prices[0].value == pytest.approx(3 * one.prices[0].value)

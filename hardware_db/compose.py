@@ -1,0 +1,166 @@
+"""Systems that nobody listed: several accelerators, several systems, memory given by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from hardware_db.accelerator import Accelerator
+from hardware_db.entries import intra_node
+from hardware_db.errors import HardwareError
+from hardware_db.figures import Figure
+from hardware_db.system import System
+
+__all__ = ["MAX_COUNT", "custom", "repeated", "several"]
+
+MIB = 1 << 20
+MAX_COUNT = 100_000
+_SIZE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(GiB|MiB|GB|MB)\s*", re.IGNORECASE)
+_UNITS = {"gib": 1 << 30, "mib": 1 << 20, "gb": 10**9, "mb": 10**6}
+_SMALLEST, _GREATEST = 256 << 20, 64 << 40
+
+
+def custom(size: str) -> Accelerator:
+    """An accelerator of which only the memory is known: "48GiB". Errors: HardwareError."""
+    match = _SIZE.fullmatch(size)
+    if not match:
+        raise HardwareError(
+            f"custom:{size.strip()} is no size; write number and unit (GiB, GB, MiB, MB), "
+            "like custom:48GiB"
+        )
+    number, unit = float(match[1]), match[2].lower()
+    total = int(number * _UNITS[unit])
+    if not _SMALLEST <= total <= _GREATEST:
+        raise HardwareError(f"custom:{size.strip()} must lie between 256 MiB and 64 TiB")
+    written = f"{number:g}"
+    spelled = {"gib": "GiB", "mib": "MiB", "gb": "GB", "mb": "MB"}[unit]
+    return Accelerator(
+        id=f"custom-{written}{unit}",
+        name=f"custom {written} {spelled}",
+        vendor="custom",
+        architecture="unknown",
+        memory_cuda_mib=Figure(
+            value=total // MIB,
+            source=f"given by the user: custom:{written}{spelled}",
+            grade="A",
+            note="taken as what the engine sees; bandwidth, formats and links are not known",
+        ),
+    )
+
+
+def several(accelerator: Accelerator, count: int, known: tuple[System, ...]) -> System:
+    """`count` accelerators: one node, or as few equal nodes as can hold them.
+
+    The network between nodes is that of a system in `known` with the same accelerator, and a note
+    says so.
+    """
+    per_node, nodes = count, 1
+    most = accelerator.max_per_node
+    if most is not None and count > most:
+        nodes = -(-count // most)
+        while count % nodes:
+            nodes += 1
+        per_node = count // nodes
+    gb_s, link = intra_node(accelerator, per_node)
+    between, between_link, notes = _between(accelerator, per_node, nodes, known)
+    domain = accelerator.nvlink_domain
+    prefix = "" if count == 1 else f"{count}x-"
+    return System(
+        id=f"{prefix}{accelerator.id}",
+        name=accelerator.name if count == 1 else f"{count} x {accelerator.name}",
+        accelerator=accelerator,
+        accelerators_per_node=per_node,
+        nodes=nodes,
+        intra_node_gb_s=gb_s,
+        intra_node_link=link,
+        inter_node_gb_s=between,
+        inter_node_link=between_link,
+        link_domain=domain if _spans_nodes(accelerator) else None,
+        notes=(*notes, f"{nodes} nodes of {per_node}") if nodes > 1 else (),
+    )
+
+
+def _spans_nodes(accelerator: Accelerator) -> bool:
+    """Whether the fast link joins more accelerators than a node holds (a rack of trays)."""
+    most, domain = accelerator.max_per_node, accelerator.nvlink_domain
+    return most is not None and domain is not None and domain > most
+
+
+def _between(
+    accelerator: Accelerator, per_node: int, nodes: int, known: tuple[System, ...]
+) -> tuple[Figure | None, str | None, tuple[str, ...]]:
+    """What joins the nodes: nothing, the rack's fast link, or a network."""
+    if nodes == 1:
+        return None, None, ()
+    rate = accelerator.nvlink_gb_s
+    if rate is None or not _spans_nodes(accelerator):
+        return _network(accelerator, nodes, known)
+    if per_node * nodes > (accelerator.nvlink_domain or 0):
+        return None, None, ("the network between the racks is not known",)
+    figure = Figure(
+        value=rate.value * per_node,
+        source=f"derived: {per_node} x {rate.value:g} GB/s of {accelerator.link_name}",
+        grade="C",
+        date=rate.date,
+    )
+    return figure, accelerator.link_name, ("one rack: the fast link spans its nodes",)
+
+
+def _network(
+    accelerator: Accelerator, nodes: int, known: tuple[System, ...]
+) -> tuple[Figure | None, str | None, tuple[str, ...]]:
+    """The network between nodes, taken from a known system of this accelerator, if there is one."""
+    alike = [
+        system
+        for system in known
+        if system.accelerator.id == accelerator.id
+        and system.inter_node_gb_s is not None
+        and system.link_domain is None
+        and system.provider is None
+    ]
+    if not alike:
+        return None, None, ("the network between the nodes is not known",)
+    model = min(alike, key=lambda system: abs(system.nodes - nodes))
+    return (
+        model.inter_node_gb_s,
+        model.inter_node_link,
+        (f"network between the nodes assumed as in {model.id}",),
+    )
+
+
+def repeated(system: System, count: int, known: tuple[System, ...]) -> System:
+    """`count` times a whole system; HardwareError where that is more than MAX_COUNT in all."""
+    if count == 1:
+        return system
+    if system.count * count > MAX_COUNT:
+        raise HardwareError(
+            f"{count} x {system.id} is {system.count * count} accelerators, more than {MAX_COUNT}"
+        )
+    notes = system.notes
+    gb_s, link = system.inter_node_gb_s, system.inter_node_link
+    if gb_s is None:
+        gb_s, link, more = _network(system.accelerator, system.nodes * count, known)
+        notes = (*notes, *more)
+    return dataclasses.replace(
+        system,
+        id=f"{count}x-{system.id}",
+        name=f"{count} x {system.name}",
+        aliases=(),
+        nodes=system.nodes * count,
+        inter_node_gb_s=gb_s,
+        inter_node_link=link,
+        power_w=_times(system.power_w, count),
+        prices=tuple(
+            dataclasses.replace(price, value=price.value * count, note=f"{count} x {price.value:g}")
+            for price in system.prices
+        ),
+        notes=notes,
+    )
+
+
+def _times(figure: Figure | None, count: int) -> Figure | None:
+    if figure is None:
+        return None
+    return dataclasses.replace(
+        figure, value=figure.value * count, note=f"{count} x {figure.value:g}", alternatives=()
+    )
