@@ -83,7 +83,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data; see `planner.schema()`."""
-        from planner.report.document import plan_document
+        from planner.document import plan_document
 
         return plan_document(self)
 

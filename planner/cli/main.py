@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from planner.report.document import package_version
+        from planner.document import package_version
 
         typer.echo(f"qwenplan {package_version()}")
         raise typer.Exit

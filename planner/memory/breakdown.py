@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,6 +45,26 @@ class Term:
     source: Source
     values: Mapping[str, int | float | str] = field(default_factory=lambda: MappingProxyType({}))
     band: Band | None = None
+
+    @property
+    def substituted(self) -> str:
+        """The formula with its symbols replaced by their values, longest symbol first.
+
+        Example: ``4 x ceil(131,072 / 832) x 26,624,000``.
+        """
+        if not self.values:
+            return self.formula
+        symbols = sorted(self.values, key=len, reverse=True)
+        pattern = re.compile("|".join(rf"(?<!\w){re.escape(s)}(?!\w)" for s in symbols))
+        return pattern.sub(lambda match: _written(self.values[match.group()]), self.formula)
+
+
+def _written(value: int | float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:g}"
+    return f"{int(value):,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ def read_config(
         raise UnsupportedModelError(f"{name}: config.json is not a JSON object")
     top = _Fields(config, f"{name}: config.json")
     model_type = config.get("model_type")
-    if model_type not in MODEL_TYPES:
+    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
         raise UnsupportedModelError(
             f"{name}: architecture {model_type or config.get('architectures')!r} is not supported;"
             f" known: {', '.join(sorted(MODEL_TYPES))}"
@@ -116,7 +116,9 @@ def read_config(
     text = top.section("text_config") or top
     hybrid = model_type in HYBRID_TYPES
     layer_types = _layer_types(text, hybrid=hybrid)
-    architectures = config.get("architectures") or [""]
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        architectures = [""]
     tied = config.get("tie_word_embeddings")
     return ModelSpec(
         name=name,
@@ -180,7 +182,7 @@ def _attention(text: _Fields, *, gate: bool) -> FullAttention:
         factor = rope.get("partial_rotary_factor")
     if factor is None:
         factor = 1.0
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1:
+    if not 0 < _number(factor) <= 1:
         raise text.refuse("partial_rotary_factor", f"is {factor!r}, not a share up to 1")
     theta = rope.get("rope_theta") if rope is not None else None
     section = (rope.get("mrope_section") if rope is not None else None) or ()
@@ -191,15 +193,28 @@ def _attention(text: _Fields, *, gate: bool) -> FullAttention:
         attn_output_gate=text.flag("attn_output_gate", gate),
         attention_bias=text.flag("attention_bias", False),
         rotary_dim=int(head_dim * factor),
-        rope_theta=theta or text.get("rope_theta") or 0,
-        mrope_section=tuple(section) if isinstance(section, list | tuple) else (),
+        rope_theta=_number(theta) or _number(text.get("rope_theta")),
+        mrope_section=_whole_numbers(section),
         mrope_interleaved=bool(rope is not None and rope.get("mrope_interleaved")),
     )
 
 
+def _number(value: Any) -> float:
+    """A finite number as it stands; 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e12 < value < 1e12:
+        return 0
+    return value
+
+
+def _whole_numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        return ()
+    return tuple(item for item in value if isinstance(item, int))
+
+
 def _linear(text: _Fields, *, fused: bool) -> LinearAttention:
     ssm_dtype = text.get("mamba_ssm_dtype")
-    if ssm_dtype is not None and ssm_dtype not in _DTYPES:
+    if ssm_dtype is not None and (not isinstance(ssm_dtype, str) or ssm_dtype not in _DTYPES):
         raise text.refuse("mamba_ssm_dtype", f"is {ssm_dtype!r}")
     return LinearAttention(
         linear_num_key_heads=text.whole("linear_num_key_heads"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planner.memory.breakdown import Rank
 from planner.plan import Plan
-from planner.report.explain import band_text, substituted
+from planner.report.explain import band_text
 from planner.units import format_gib, format_tokens
 
 
@@ -53,6 +53,6 @@ def _table(rank: Rank) -> Iterator[str]:
     for term in rank.terms:
         sure = " ".join(filter(None, (term.confidence.value, band_text(term))))
         amount = format_gib(term.nbytes, 2).removesuffix(" GiB")
-        yield f"| {term.name} | {amount} | {sure} | {substituted(term)} |"
+        yield f"| {term.name} | {amount} | {sure} | {term.substituted} |"
     free = format_gib(rank.headroom, 2).removesuffix(" GiB")
     yield f"| {'free' if rank.headroom >= 0 else 'over'} | {free} | | |"

@@ -8,7 +8,6 @@ from typing import Any
 
 from planner.memory.breakdown import Rank, Term
 from planner.plan import SCHEMA_VERSION, Plan
-from planner.report.explain import substituted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +278,7 @@ def _term(term: Term) -> TermDocument:
         band=band,
         formula=term.formula,
         values=dict(term.values),
-        substituted=substituted(term),
+        substituted=term.substituted,
         source=term.source.where,
         source_date=term.source.when,
     )
