@@ -165,7 +165,7 @@ def _format_table(accelerators: Iterable[Accelerator]) -> str:
 
 
 def _conflict_table(entries: Iterable[Accelerator | System]) -> str:
-    rows = []
+    shared: dict[tuple[str, ...], list[str]] = {}
     for entry in entries:
         for field, figure in figures(entry):
             if not figure.alternatives:
@@ -174,9 +174,11 @@ def _conflict_table(entries: Iterable[Accelerator | System]) -> str:
                 f"{other.value:g} ({other.source}{', ' + other.note if other.note else ''})"
                 for other in figure.alternatives
             )
-            row = (f"`{entry.id}`", field, f"{figure.value:g} {figure.grade}", figure.note or "")
-            rows.append((*row, figure.source, others))
-    return _table(("entry", "figure", "kept", "because", "source", "others"), rows)
+            kept = f"{figure.value:g} {figure.grade}"
+            row = (field, kept, figure.note or "", figure.source, others)
+            shared.setdefault(row, []).append(f"`{entry.id}`")
+    rows = [(", ".join(ids), *row) for row, ids in shared.items()]
+    return _table(("entries", "figure", "kept", "because", "source", "others"), rows)
 
 
 if __name__ == "__main__":
