@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
 from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.legality import layout_errors, option_errors
+from planner.engines.sglang.legality import layout_violations, messages
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.parallel import Parallel
 from planner.engines.sglang.pool import Pool
@@ -81,16 +81,15 @@ def server_of(case: dict[str, Any], folder: Path) -> Server:
 
 def _answer(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     server = server_of(case, folder)
-    errors = server.load_errors()
-    whole = layout_errors(
-        server.checkpoint.model, replace(server.parallel, ep_size=server.parallel.tp_size)
-    )
-    if "moe_intermediate" in errors:  # the case's own question: would expert parallelism do?
-        errors |= {key: text for key, text in whole.items() if key == "ep_num_experts"}
+    errors = messages(iter(server.load_violations()))
+    shared_out = replace(server.parallel, ep_size=server.parallel.tp_size)
+    if "moe_intermediate" in errors:  # such cases also ask whether sharing experts out would do
+        experts = messages(layout_violations(server.checkpoint.model, shared_out))
+        errors |= {rule: text for rule, text in experts.items() if rule == "ep_num_experts"}
     answered: dict[str, Any] = {"model_load_errors": errors}
-    refused = option_errors(server.checkpoint.model, server.options)
-    if refused:
-        return answered | {"error": next(iter(refused.values()))}
+    options = server.option_violations()
+    if options:
+        return answered | {"error": options[0].engine_message}
     answered |= {f"resolved.{key}": value for key, value in _resolved(server).items()}
     try:
         pool = server.pool(

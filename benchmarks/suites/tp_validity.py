@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
 from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.legality import layout_errors
+from planner.engines.sglang.legality import layout_violations, messages
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.parallel import Parallel
 from planner.engines.sglang.server import Server
@@ -38,8 +38,9 @@ def _answer(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     parallel = Parallel(tp_size=case["tp"])
     plain, blocks = (_errors(case["model"], parallel, folder, scheme) for scheme in ("bf16", "fp8"))
     model = checkpoint_named(FAMILY + case["model"], folder).model
-    shared_out = layout_errors(model, replace(parallel, ep_size=parallel.tp_size))
-    experts = {rule: text for rule, text in shared_out.items() if rule == "ep_num_experts"}
+    shared_out = replace(parallel, ep_size=parallel.tp_size)
+    shared = messages(layout_violations(model, shared_out))
+    experts = {rule: text for rule, text in shared.items() if rule == "ep_num_experts"}
     return {
         "errors": plain | experts,
         "fp8_block128_errors": blocks,
@@ -55,4 +56,4 @@ def _errors(model: str, parallel: Parallel, folder: Path, scheme: str) -> dict[s
         gpu=Gpu(memory_mib=81559, capability=(9, 0)),
         options=SGLangOptions(),
     )
-    return server.load_errors()
+    return messages(iter(server.load_violations()))

@@ -134,7 +134,7 @@ def resolve(
         chunked_prefill_size=chunk,
         decode_cuda_graph_max_bs=decode_batch,
         decode_graph_backend=(
-            "disabled" if options.disable_cuda_graph or attention.without_graphs else "full"
+            "full" if options.decode_graphs and not attention.without_graphs else "disabled"
         ),
         prefill_graph_backend="disabled" if attention.without_graphs else prefill,
         prefill_graph_buckets=buckets,
@@ -172,8 +172,7 @@ def reserve_mib(
     tokens = chunk if chunk > 0 else options.max_prefill_tokens
     reserve = 512 + max(tokens, 2048) * 1.5
     reserve += parallel.tp_size * parallel.pp_size / 8 * 1024
-    decode_graphs = not options.disable_cuda_graph
-    if decode_graphs or rules.reserve_decode_graph_always:
+    if options.decode_graphs or rules.reserve_decode_graph_always:
         reserve += decode_batch * 2
     if parallel.attn_dp_size > 1:
         reserve += decode_batch * parallel.attn_dp_size * 3
@@ -185,7 +184,7 @@ def reserve_mib(
         reserve += rules.deepep_prefill_reserve_mib
     if gpu.memory_mib > 60 * GIB_IN_MIB:
         reserve = max(reserve, LEAST_RESERVE_MIB)
-    if deepep and decode_graphs:
+    if deepep and options.decode_graphs:
         reserve += rules.deepep_reserve_mib
     if options.speculative_algorithm is not None:
         reserve += rules.mtp_reserve_mib
@@ -247,7 +246,7 @@ def _prefill_graphs(
 ) -> str:
     """The prefill graph backend: "breakable" or "disabled"."""
     off = (
-        options.disable_cuda_graph
+        not options.prefill_graphs
         or not gpu.is_cuda
         or rules.prefill_graphs == "off"
         or (rules.prefill_graphs == "text-only" and model.vision is not None)

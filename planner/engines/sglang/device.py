@@ -37,8 +37,8 @@ class Gpu:
 
     @property
     def is_cuda(self) -> bool:
-        """An NVIDIA device."""
-        return self.capability is not None
+        """Not a ROCm device; of a made-up one only the memory is known."""
+        return not self.hip
 
 
 def gpu_of(accelerator: Accelerator) -> Gpu:

@@ -1,118 +1,153 @@
-"""Which layouts SGLang loads, and what it raises for the others.
+"""Which layouts and options SGLang takes, and what it raises for the others.
 
 Source: SGLang 0.5.23 models/qwen3_5.py, models/qwen2_moe.py, distributed/utils.py (divide),
-layers/quantization/fp8.py, arg_groups/parallel_hook.py and validation_hook.py.
+layers/quantization/fp8.py, arg_groups/mamba_hook.py, parallel_hook.py and validation_hook.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.parallel import Parallel
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import DenseMLP, ModelSpec
 
 BLOCK_KERNEL = "fp8-block"
-COLUMN_BLOCK = (
-    "ValueError: Weight output_partition_size = {size} is not divisible by weight quantization"
-    " block_n = {block}."
-)
-ROW_BLOCK = (
-    "ValueError: Weight input_size_per_partition = {size} is not divisible by weight quantization"
-    " block_k = {block}."
-)
+COLUMN_BLOCK = "Weight output_partition_size = {size} is not divisible by weight quantization block_n = {block}."
+ROW_BLOCK = "Weight input_size_per_partition = {size} is not divisible by weight quantization block_k = {block}."
 EXPERT_BLOCK = (
-    "ValueError: The output_size of gate's and up's weight = {size} is not divisible by weight"
+    "The output_size of gate's and up's weight = {size} is not divisible by weight"
     " quantization block_n = {block}."
 )
-LANGUAGE_MODEL_ONLY_ARCHITECTURES = (
-    "DeepseekV4ForCausalLM",
-    "MuseGlimmerForConditionalGeneration",
-    "Cosmos3ForConditionalGeneration",
-    "Cosmos3EdgeForConditionalGeneration",
-)
-"""Architectures that can be served without their tower; none of this family."""
+LAYERS_PY = "layers/quantization/fp8.py"
 
 
-def layout_errors(model: ModelSpec, parallel: Parallel) -> dict[str, str]:
-    """What refuses `model` in this layout, whatever its weights: name of the rule -> message."""
-    return dict(_layout_errors(model, parallel))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One rule that a layout or an option breaks.
+
+    Attributes:
+        rule: short name of the rule.
+        reason: plain words.
+        engine_message: what the engine raises, kind of error first.
+        file: where the rule stands, relative to ``sglang/srt``.
+    """
+
+    rule: str
+    reason: str
+    engine_message: str
+    file: str
 
 
-def _layout_errors(model: ModelSpec, parallel: Parallel) -> Iterator[tuple[str, str]]:
-    tp, attention = parallel.attn_tp_size, model.attention
+def messages(violations: Iterator[Violation]) -> dict[str, str]:
+    """Rule -> the engine's message."""
+    return {found.rule: found.engine_message for found in violations}
+
+
+def layout_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
+    """What refuses `model` in this layout, whatever its weights."""
+    tp = parallel.attn_tp_size
     if parallel.tp_size % parallel.attn_dp_size:
-        yield (
-            "attn_dp",
-            "AssertionError: assert cfg.tp_size % cfg.attn_dp_size == 0"
+        yield Violation(
+            rule="attn_dp",
+            reason=f"{parallel.tp_size} ranks do not form {parallel.attn_dp_size} attention groups",
+            engine_message="AssertionError: assert cfg.tp_size % cfg.attn_dp_size == 0"
             f" ({parallel.tp_size} % {parallel.attn_dp_size})",
+            file="arg_groups/parallel_hook.py",
         )
         return
-    heads, kv_heads = attention.num_attention_heads, attention.num_key_value_heads
-    if heads % tp:
-        yield (
-            "attention_heads",
-            f"AssertionError: assert self.total_num_heads % self.attn_tp_size == 0 ({heads} % {tp})",
-        )
-    if kv_heads >= tp and kv_heads % tp:
-        yield (
-            "kv_heads",
-            "AssertionError: assert self.total_num_kv_heads % self.kv_tp_size == 0"
-            f" ({kv_heads} % {tp})",
-        )
-    elif kv_heads < tp and tp % kv_heads:
-        yield (
-            "kv_heads",
-            "AssertionError: assert self.kv_tp_size % self.total_num_kv_heads == 0"
-            f" ({tp} % {kv_heads})",
-        )
+    yield from _attention_violations(model, tp)
     if model.linear is not None:
-        yield from _divides("gdn_k_heads", model.linear.linear_num_key_heads, tp)
-        yield from _divides("gdn_v_heads", model.linear.linear_num_value_heads, tp)
+        for rule, what, heads in (
+            ("gdn_k_heads", "DeltaNet key heads", model.linear.linear_num_key_heads),
+            ("gdn_v_heads", "DeltaNet value heads", model.linear.linear_num_value_heads),
+        ):
+            yield from _divides(rule, heads, tp, what=what)
     if isinstance(model.mlp, DenseMLP):
-        yield from _divides("mlp_intermediate", model.mlp.intermediate_size, parallel.tp_size)
+        width = model.mlp.intermediate_size
+        yield from _divides("mlp_intermediate", width, parallel.tp_size, what="MLP columns")
         if parallel.ep_size > 1:
-            yield "ep_dense", "a dense model has no experts to share out"
+            yield Violation(
+                rule="ep_dense",
+                reason="expert parallelism needs a model with experts, this one is dense",
+                engine_message="",
+                file="layers/moe",
+            )
         return
     moe = model.mlp
     if parallel.tp_size > moe.num_experts:
-        yield (
-            "num_experts",
-            f"ValueError: Tensor parallel size {parallel.tp_size} is greater than the number of"
-            f" experts {moe.num_experts}.",
+        yield Violation(
+            rule="num_experts",
+            reason=f"TP {parallel.tp_size} is more than the {moe.num_experts} experts",
+            engine_message=f"ValueError: Tensor parallel size {parallel.tp_size} is greater than"
+            f" the number of experts {moe.num_experts}.",
+            file="models/qwen2_moe.py",
         )
     if parallel.ep_size > 1:
-        yield from _divides("ep_num_experts", moe.num_experts, parallel.ep_size)
+        yield from _divides("ep_num_experts", moe.num_experts, parallel.ep_size, what="experts")
         if parallel.tp_size % parallel.ep_size:
-            yield (
-                "ep_size",
-                f"tp_size {parallel.tp_size} is no multiple of ep_size {parallel.ep_size}",
+            yield Violation(
+                rule="ep_size",
+                reason=f"ep_size {parallel.ep_size} does not divide the {parallel.tp_size} ranks",
+                engine_message="",
+                file="arg_groups/parallel_hook.py",
             )
             return
-    yield from _divides("moe_intermediate", moe.moe_intermediate_size, parallel.moe_tp_size)
+    width = moe.moe_intermediate_size
+    yield from _divides("moe_intermediate", width, parallel.moe_tp_size, what="expert columns")
 
 
-def _divides(rule: str, size: int, ranks: int) -> Iterator[tuple[str, str]]:
+def _attention_violations(model: ModelSpec, tp: int) -> Iterator[Violation]:
+    heads, kv_heads = model.attention.num_attention_heads, model.attention.num_key_value_heads
+    asserted = ""
+    if heads % tp:
+        yield Violation(
+            rule="attention_heads",
+            reason=f"{heads} attention heads do not divide by {tp} ranks",
+            engine_message="AssertionError: assert self.total_num_heads % self.attn_tp_size == 0"
+            f" ({heads} % {tp})",
+            file="models/qwen3_5.py",
+        )
+    if kv_heads >= tp and kv_heads % tp:
+        asserted = f"self.total_num_kv_heads % self.kv_tp_size == 0 ({kv_heads} % {tp})"
+    elif kv_heads < tp and tp % kv_heads:
+        asserted = f"self.kv_tp_size % self.total_num_kv_heads == 0 ({tp} % {kv_heads})"
+    if asserted:
+        yield Violation(
+            rule="kv_heads",
+            reason=f"{kv_heads} KV heads can neither be divided over nor replicated on {tp} ranks",
+            engine_message=f"AssertionError: assert {asserted}",
+            file="models/qwen3_5.py",
+        )
+
+
+def _divides(rule: str, size: int, ranks: int, *, what: str) -> Iterator[Violation]:
     if size % ranks:
-        yield rule, f"AssertionError: {size} is not divisible by {ranks}"
+        yield Violation(
+            rule=rule,
+            reason=f"{size} {what} do not divide by {ranks} ranks",
+            engine_message=f"AssertionError: {size} is not divisible by {ranks}",
+            file="distributed/utils.py",
+        )
 
 
-def block_errors(
+def vision_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
+    """What refuses the vision tower, which every rank of an attention group cuts."""
+    if model.vision is not None:
+        heads = model.vision.num_heads
+        yield from _divides("vision_heads", heads, parallel.attn_tp_size, what="vision heads")
+
+
+def block_violations(
     checkpoint: Checkpoint, parallel: Parallel, *, shared_expert_replicated: bool = False
-) -> dict[str, str]:
-    """What refuses block-quantized FP8 weights in this layout: rule -> message.
+) -> Iterator[Violation]:
+    """What refuses block-quantized FP8 weights in this layout.
 
     Every matrix that is cut must be cut at a block boundary. Expert parallelism cures the routed
     experts; the shared expert and dense layers stay cut by tensor parallelism.
     """
-    return dict(_block_errors(checkpoint, parallel, shared_expert_replicated))
-
-
-def _block_errors(
-    checkpoint: Checkpoint, parallel: Parallel, replicated: bool
-) -> Iterator[tuple[str, str]]:
-    model = checkpoint.model
+    model, tp = checkpoint.model, parallel.attn_tp_size
     blocks = {
         row.tensor.component: row.format.block
         for row in checkpoint.rows("text")
@@ -121,46 +156,44 @@ def _block_errors(
     if isinstance(model.mlp, DenseMLP):
         if "dense_mlp" in blocks:
             size = model.mlp.intermediate_size // parallel.tp_size
-            yield from _cut("mlp_gate_up", "mlp_down", size, blocks["dense_mlp"])
+            yield from _cut("mlp_gate_up", "mlp_down", size, blocks["dense_mlp"], what="the MLP")
     else:
-        if "moe.shared_expert" in blocks and not replicated:
+        if "moe.shared_expert" in blocks and not shared_expert_replicated:
             size = model.mlp.shared_expert_intermediate_size // parallel.tp_size
-            yield from _cut("shared_gate_up", "shared_down", size, blocks["moe.shared_expert"])
+            block = blocks["moe.shared_expert"]
+            yield from _cut("shared_gate_up", "shared_down", size, block, what="the shared expert")
         if "moe.routed_experts" in blocks:
             size = model.mlp.moe_intermediate_size // parallel.moe_tp_size
-            block = blocks["moe.routed_experts"][0]
-            if size % block:
-                yield "experts_moe_tp", EXPERT_BLOCK.format(size=size, block=block)
-    tp = parallel.attn_tp_size
+            side = blocks["moe.routed_experts"][0]
+            if size % side:
+                yield Violation(
+                    rule="experts_moe_tp",
+                    reason=f"the experts are cut into {size} columns, and FP8 blocks are {side} wide",
+                    engine_message=f"ValueError: {EXPERT_BLOCK.format(size=size, block=side)}",
+                    file=LAYERS_PY,
+                )
     attention, linear = model.attention, model.linear
     if "full_attn.o_proj" in blocks:
+        block = blocks["full_attn.o_proj"]
         width = attention.num_attention_heads * attention.head_dim // tp
-        yield from _cut(None, "attention_o", width, blocks["full_attn.o_proj"])
+        yield from _cut(None, "attention_o", width, block, what="attention's output")
         rows = attention.q_proj_rows // tp
-        yield from _cut("attention_q", None, rows, blocks["full_attn.o_proj"])
+        yield from _cut("attention_q", None, rows, block, what="attention's queries")
     if linear is not None and "gdn.out_proj" in blocks:
-        yield from _cut(None, "gdn_out", linear.value_dim // tp, blocks["gdn.out_proj"])
-        for name, rows in (("gdn_qk", linear.key_dim), ("gdn_vz", linear.value_dim)):
-            yield from _cut(name, None, rows // tp, blocks["gdn.out_proj"])
+        block, value, key = blocks["gdn.out_proj"], linear.value_dim // tp, linear.key_dim // tp
+        yield from _cut("gdn_qk", None, key, block, what="DeltaNet's keys")
+        yield from _cut("gdn_vz", "gdn_out", value, block, what="DeltaNet's values")
 
 
 def _cut(
-    column: str | None, row: str | None, size: int, block: tuple[int, int]
-) -> Iterator[tuple[str, str]]:
-    """Messages for `size` rows (column parallel) and `size` columns (row parallel) per rank."""
-    if column is not None and size % block[0]:
-        yield column, COLUMN_BLOCK.format(size=size, block=block[0])
-    if row is not None and size % block[1]:
-        yield row, ROW_BLOCK.format(size=size, block=block[1])
-
-
-def option_errors(model: ModelSpec, options: SGLangOptions) -> dict[str, str]:
-    """Options that the argument pipeline refuses for `model`: flag -> message."""
-    errors = {}
-    if options.language_model_only:
-        supported = [*LANGUAGE_MODEL_ONLY_ARCHITECTURES]
-        errors["language_model_only"] = (
-            f"ValueError: --language-model-only does not support ['{model.architecture}']."
-            f" Supported: {supported}."
-        )
-    return errors
+    column: str | None, row: str | None, size: int, block: tuple[int, int], *, what: str
+) -> Iterator[Violation]:
+    """Violations of `size` output rows and of `size` input columns per rank."""
+    for rule, side, message in ((column, block[0], COLUMN_BLOCK), (row, block[1], ROW_BLOCK)):
+        if rule is not None and size % side:
+            yield Violation(
+                rule=rule,
+                reason=f"{what} is cut into {size} columns, and FP8 blocks are {side} wide",
+                engine_message=f"ValueError: {message.format(size=size, block=side)}",
+                file=LAYERS_PY,
+            )

@@ -43,6 +43,8 @@ class SGLangOptions:
         attention_backend: kernels of full attention; they decide the page size.
         cuda_graph_max_bs: largest batch captured for decoding.
         disable_cuda_graph: no CUDA graphs at all.
+        disable_decode_cuda_graph: none for decoding.
+        disable_prefill_cuda_graph: none for prefill.
         disable_radix_cache: no prefix cache: one state slot per request.
         disable_overlap_schedule: the scheduler does not run ahead of the GPU.
         mamba_radix_cache_strategy: how states are kept for the prefix cache.
@@ -76,6 +78,8 @@ class SGLangOptions:
     attention_backend: str | None = None
     cuda_graph_max_bs: int | None = None
     disable_cuda_graph: bool = False
+    disable_decode_cuda_graph: bool = False
+    disable_prefill_cuda_graph: bool = False
     disable_radix_cache: bool = False
     disable_overlap_schedule: bool = False
     mamba_radix_cache_strategy: str = "auto"
@@ -141,6 +145,16 @@ class SGLangOptions:
         if self.attention_backend is not None:
             _one_of("attention_backend", self.attention_backend, ATTENTION_BACKENDS)
         self._check_speculation()
+
+    @property
+    def decode_graphs(self) -> bool:
+        """Decoding is captured in CUDA graphs."""
+        return not (self.disable_cuda_graph or self.disable_decode_cuda_graph)
+
+    @property
+    def prefill_graphs(self) -> bool:
+        """Prefill may be captured in CUDA graphs."""
+        return not (self.disable_cuda_graph or self.disable_prefill_cuda_graph)
 
     def _check_speculation(self) -> None:
         details = (

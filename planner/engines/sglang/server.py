@@ -7,10 +7,16 @@ from functools import cached_property
 
 from planner.engines.sglang.defaults import Resolved, resolve
 from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.legality import block_errors, layout_errors
+from planner.engines.sglang.legality import (
+    Violation,
+    block_violations,
+    layout_violations,
+    vision_violations,
+)
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.parallel import Parallel
 from planner.engines.sglang.pool import Geometry, Pool, geometry_of, size_pool
+from planner.engines.sglang.restrictions import option_violations
 from planner.engines.sglang.versions import Rules, rules_for
 from planner.errors import InputError
 from planner.formats.cache import CacheFormat, get_cache_format
@@ -127,14 +133,34 @@ class Server:
         """Every rank holds the whole shared expert."""
         return self.options.moe_a2a_backend in REPLICATED_SHARED_EXPERT
 
-    def load_errors(self) -> dict[str, str]:
-        """Why the model would not load: rule -> the engine's message; empty if it would.
+    def load_violations(self) -> tuple[Violation, ...]:
+        """Why the language model would not load, in this layout and these formats.
 
         Blocks are looked at only where the layout itself is legal, as the engine does.
         """
-        errors = layout_errors(self.checkpoint.model, self.parallel)
-        return errors or block_errors(
-            self.checkpoint,
-            self.parallel,
-            shared_expert_replicated=self.shared_expert_replicated,
+        found = tuple(layout_violations(self.checkpoint.model, self.parallel))
+        return found or tuple(
+            block_violations(
+                self.checkpoint,
+                self.parallel,
+                shared_expert_replicated=self.shared_expert_replicated,
+            )
         )
+
+    def option_violations(self) -> tuple[Violation, ...]:
+        """Options that the argument pipeline refuses."""
+        return tuple(
+            option_violations(
+                self.checkpoint.model,
+                parallel=self.parallel,
+                gpu=self.gpu,
+                options=self.options,
+                resolved=self.resolved,
+                rules=self.rules,
+            )
+        )
+
+    def violations(self) -> tuple[Violation, ...]:
+        """Everything that SGLang refuses about this server."""
+        vision = vision_violations(self.checkpoint.model, self.parallel)
+        return (*self.option_violations(), *self.load_violations(), *vision)

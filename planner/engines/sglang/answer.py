@@ -1,0 +1,198 @@
+"""From pools to the planner's answer: capacity, what is missing, what to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from planner.engines.base import Capacity, Deployment
+from planner.engines.sglang.budget import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.server import Server, cache_flag
+from planner.engines.sglang.versions import RULES, version_key
+from planner.units import GIB, MIB, ceil_div, format_gib, format_tokens, round_up
+
+MOST = 2**46
+"""Bytes beyond which no memory would help."""
+
+
+def capacity_of(server: Server, pool: Pool, *, context: int) -> Capacity:
+    """How far the pools go, all attention groups and replicas together."""
+    tokens, running = pool.max_total_num_tokens or 0, pool.max_running_requests or 0
+    by_tokens = tokens // round_up(context, server.resolved.page_size)
+    limited_by = "KV cache" if by_tokens < running else pool.limited_by
+    return Capacity(
+        sequences=min(by_tokens, running) * server.parallel.pools,
+        tokens=tokens * server.parallel.pools,
+        longest_context=min(tokens, server.resolved.context_length) if running else 0,
+        limited_by=limited_by,
+        blocks=tokens // server.resolved.page_size,
+        block_size=server.resolved.page_size,
+    )
+
+
+def missing_bytes(serves: Callable[[int], bool]) -> int:
+    """Least bytes, in whole MiB, that more free memory would need; 0 if none would help.
+
+    Args:
+        serves: whether the server starts and holds one sequence with so many bytes more.
+    """
+    if serves(0) or not serves(MOST):
+        return 0
+    low, high = 0, MOST // MIB
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if serves(middle * MIB) else (middle, high)
+    return high * MIB
+
+
+def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
+    """Why it does not start or cannot hold one sequence, in the engine's words where it has any."""
+    if pool.failure is not None:
+        return pool.failure.engine_message or pool.failure.reason
+    tokens = pool.max_total_num_tokens or 0
+    if tokens < context:
+        return (
+            f"the KV pool holds {format_tokens(tokens)} tokens; SGLang would start, but refuse"
+            f" requests of {format_tokens(context)}"
+        )
+    return None
+
+
+def resolved_options(server: Server) -> Mapping[str, Any]:
+    """Every option that memory depends on, as resolved, by flag name."""
+    resolved, options, speculation = server.resolved, server.options, server.resolved.speculation
+    return MappingProxyType(
+        {
+            "version": server.rules.version,
+            "tp_size": server.parallel.tp_size,
+            "pp_size": server.parallel.pp_size,
+            "dp_size": server.parallel.replicas,
+            "attn_dp_size": server.parallel.attn_dp_size,
+            "ep_size": server.parallel.ep_size,
+            "mem_fraction_static": resolved.mem_fraction_static,
+            "chunked_prefill_size": resolved.chunked_prefill_size,
+            "max_prefill_tokens": options.max_prefill_tokens,
+            "max_running_requests": resolved.max_running_requests,
+            "max_total_tokens": options.max_total_tokens,
+            "context_length": resolved.context_length,
+            "page_size": resolved.page_size,
+            "attention_backend": resolved.attention_backend,
+            "decode_cuda_graph_max_bs": resolved.decode_cuda_graph_max_bs,
+            "decode_graph_backend": resolved.decode_graph_backend,
+            "prefill_graph_backend": resolved.prefill_graph_backend,
+            "prefill_graph_buckets": resolved.prefill_graph_buckets,
+            "disable_radix_cache": resolved.disable_radix_cache,
+            "disable_overlap_schedule": resolved.disable_overlap_schedule,
+            "mamba_radix_cache_strategy": resolved.mamba_radix_cache_strategy,
+            "mamba_full_memory_ratio": options.mamba_full_memory_ratio,
+            "mamba_ssm_dtype": server.geometry.slot.ssm_dtype,
+            "kv_cache_dtype": cache_flag(server.kv_cache_dtype),
+            "speculative_algorithm": options.speculative_algorithm,
+            "speculative_num_steps": speculation.num_steps if speculation else None,
+            "speculative_eagle_topk": speculation.eagle_topk if speculation else None,
+            "speculative_num_draft_tokens": speculation.num_draft_tokens if speculation else None,
+        }
+    )
+
+
+def pool_details(server: Server, budget: Budget, pool: Pool) -> Mapping[str, Any]:
+    """The engine's own figures, JSON-ready."""
+    geometry, speculation = pool.geometry, server.resolved.speculation
+    allocated = 0
+    if speculation is not None and pool.max_running_requests is not None:
+        per_request = geometry.slot.verification_bytes(
+            speculation.num_draft_tokens, chain=speculation.eagle_topk == 1
+        )
+        allocated = (pool.max_running_requests + server.rules.padding_slot) * per_request
+    return MappingProxyType(
+        {
+            "max_total_num_tokens": pool.max_total_num_tokens,
+            "max_running_requests": pool.max_running_requests,
+            "max_mamba_cache_size": pool.max_mamba_cache_size,
+            "mamba_ratio": geometry.mamba_ratio,
+            "mamba_cache_per_req": geometry.slot.nbytes,
+            "conv_state_bytes": geometry.slot.conv_bytes,
+            "ssm_state_bytes": geometry.slot.ssm_bytes,
+            "cell_bytes_per_token": list(geometry.cells),
+            "stage_tokens": list(pool.stage_tokens),
+            "static_budget_bytes": pool.budget,
+            "intermediate_reserved_bytes": pool.intermediate_bytes,
+            "intermediate_allocated_bytes": allocated,
+            "free_before_load_bytes": budget.free_before_load,
+            "free_after_load_bytes": budget.free_after_load,
+            "weights": [
+                {"rank_pp": stage.index, "target": stage.target, "draft": stage.draft}
+                for stage in budget.stages
+            ],
+        }
+    )
+
+
+def warnings_of(
+    server: Server, deployment: Deployment, budget: Budget, pool: Pool, outside: int
+) -> tuple[str, ...]:
+    """What a user should know, one sentence each."""
+    resolved, options = server.resolved, server.options
+    notes = [*_version_notes(server)]
+    wanted = ceil_div(deployment.concurrency, server.parallel.pools)
+    running = pool.max_running_requests or 0
+    if pool.failure is None and running < wanted:
+        notes.append(_running_note(server, pool, wanted))
+    left = budget.free_before_load * (1 - resolved.mem_fraction_static) - outside
+    if options.mem_fraction_static is not None and left < resolved.reserve_mib * MIB:
+        notes.append(
+            f"mem_fraction_static {resolved.mem_fraction_static:g} leaves {format_gib(int(left))}"
+            f" for activations and CUDA graphs; SGLang's own rule keeps"
+            f" {resolved.reserve_mib / 1024:.1f} GiB"
+        )
+    elif left < 0:
+        notes.append(
+            f"what SGLang allocates after sizing its pools exceeds the reserve by"
+            f" {format_gib(int(-left))}"
+        )
+    if server.gpu.integrated and resolved.mem_fraction_static > SAFE_UNIFIED_FRACTION:
+        notes.append(
+            f"on unified memory mem_fraction_static above {SAFE_UNIFIED_FRACTION:g} was seen to run"
+            f" out ({UNIFIED_SOURCE}); this plan has {resolved.mem_fraction_static:.3f}"
+        )
+    native = deployment.checkpoint.model.max_position_embeddings
+    if resolved.context_length > native:
+        notes.append(
+            f"beyond {format_tokens(native)} tokens SGLang needs the YaRN override and"
+            " SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1; its scaling is static and may cost"
+            " quality on short texts"
+        )
+    if server.gpu.hip:
+        notes.append("the rules were checked on NVIDIA devices; ROCm follows the same files")
+    return tuple(notes)
+
+
+def _version_notes(server: Server) -> list[str]:
+    asked, read = server.options.version, server.rules.version
+    if version_key(asked) == version_key(read) or asked.strip() == read:
+        return []
+    newest = version_key(asked) > version_key(RULES[-1].version)
+    what = "newer than the newest release read" if newest else "between two releases read"
+    return [f"SGLang {asked} is {what}: the rules of {read} are assumed"]
+
+
+def _running_note(server: Server, pool: Pool, wanted: int) -> str:
+    """Why fewer requests run than are wanted, and which flag would raise it."""
+    running, ratio = pool.max_running_requests or 0, pool.geometry.mamba_ratio
+    if pool.limited_by != "state pool":
+        given = server.options.max_running_requests is not None
+        cause = "as given" if given else "SGLang's default, with speculation 48"
+        return (
+            f"SGLang runs {running:,} requests at once ({cause});"
+            f" --max-running-requests {wanted} asks for more"
+        )
+    slots = wanted * ratio
+    needed = (slots + server.rules.padding_slot) * pool.geometry.stage_slot_bytes
+    return (
+        f"the state pool of {pool.max_mamba_cache_size:,} slots runs {running:,} requests at"
+        f" {ratio} slots each; {wanted:,} need {slots:,} slots ({needed / GIB:.1f} GiB): raise"
+        " --mamba-full-memory-ratio or --max-mamba-cache-size, halve the state with"
+        " --mamba-ssm-dtype bfloat16, or drop the prefix cache with --disable-radix-cache"
+    )

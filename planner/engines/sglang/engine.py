@@ -1,0 +1,165 @@
+"""SGLang as an engine: refusals, allocation, command, log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db import System
+from planner.engines.base import Allocation, Deployment, Launch, Refusal
+from planner.engines.sglang.answer import (
+    capacity_of,
+    missing_bytes,
+    pool_details,
+    resolved_options,
+    start_error,
+    warnings_of,
+)
+from planner.engines.sglang.budget import Budget, budget_of
+from planner.engines.sglang.device import gpu_of
+from planner.engines.sglang.launch import launch_of, log_lines
+from planner.engines.sglang.legality import layout_violations
+from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.parallel import parallel_of
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.refusing import refusals_of
+from planner.engines.sglang.server import Server
+from planner.engines.sglang.terms import rank_terms
+from planner.layout import Layout
+from planner.memory.breakdown import Rank
+from planner.model.checkpoint import Checkpoint
+from planner.units import ceil_div
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SGLang:
+    """The policy of SGLang; the release is an option."""
+
+    name: str = "sglang"
+    title: str = "SGLang"
+
+    @property
+    def options_type(self) -> type[Any]:
+        """`SGLangOptions`."""
+        return SGLangOptions
+
+    def version(self, options: SGLangOptions) -> str:
+        """The release whose rules are asked for."""
+        return options.version
+
+    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
+        """Tensor parallelism as wide as loads first, the rest as stages or replicas.
+
+        Layouts that the model does not load come last.
+        """
+        count, options = system.count, SGLangOptions()
+        widths = [width for width in range(count, 0, -1) if count % width == 0]
+        candidates = [Layout(tensor_parallel=width) for width in widths if width == count]
+        for width in (width for width in widths if width < count):
+            rest = count // width
+            candidates.append(Layout(tensor_parallel=width, pipeline_parallel=rest))
+            if system.nodes == 1:
+                candidates.append(Layout(tensor_parallel=width, data_parallel=rest))
+        if checkpoint.model.moe is not None and count > 1:
+            candidates.append(Layout(tensor_parallel=count, expert_parallel=True))
+
+        def loads(layout: Layout) -> bool:
+            parallel = parallel_of(layout, options)
+            if any(layout_violations(checkpoint.model, parallel)):
+                return False
+            gpu = gpu_of(system.accelerator)
+            server = Server(checkpoint=checkpoint, parallel=parallel, gpu=gpu, options=options)
+            return not server.load_violations()
+
+        return tuple(sorted(candidates, key=lambda layout: not loads(layout)))
+
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Why SGLang cannot run it; see `refusing`."""
+        return tuple(refusals_of(deployment, server_of(deployment)))
+
+    def allocate(self, deployment: Deployment) -> Allocation:
+        """Budget, pools and capacity.
+
+            static budget = free after loading - free before x (1 - mem_fraction_static)
+            state slots   = budget x q / (1 + q) / bytes per slot
+            tokens        = what is left / bytes per token
+            requests      = min(max_running_requests, tokens / 2, slots / slots per request)
+
+        Source: SGLang 0.5.23 mem_cache/kv_cache_configurator.py.
+        """
+        server = server_of(deployment)
+        budget = budget_of(server, deployment.system.accelerator)
+        pool = _pool(server, budget, 0)
+        context = deployment.context
+
+        def serves(extra: int) -> bool:
+            tried = _pool(server, budget, extra)
+            return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
+
+        starts = serves(0)
+        sequences = ceil_div(deployment.concurrency, server.parallel.pools)
+        ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
+        outside = sum(
+            term.nbytes
+            for term in ranks[0].terms
+            if term.name.startswith(("drafter's", "request table"))
+        )
+        capacity = capacity_of(server, pool, context=context)
+        return Allocation(
+            ranks=ranks,
+            capacity=capacity,
+            starts=starts,
+            shortfall=missing_bytes(serves),
+            refusal=start_error(server, pool, context=context),
+            kv_cache_dtype=server.cache_format.name,
+            resolved=resolved_options(server),
+            details=pool_details(server, budget, pool),
+            warnings=warnings_of(server, deployment, budget, pool, outside),
+        )
+
+    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+        """The command with exactly the flags that the plan assumed."""
+        return launch_of(deployment, server_of(deployment))
+
+    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+        """The lines on memory that it would print."""
+        return log_lines(server_of(deployment), allocation)
+
+
+SGLANG = SGLang()
+
+
+def server_of(deployment: Deployment) -> Server:
+    """The server that `deployment` describes."""
+    return Server(
+        checkpoint=deployment.checkpoint,
+        parallel=parallel_of(deployment.layout, deployment.options),
+        gpu=gpu_of(deployment.system.accelerator),
+        options=deployment.options,
+        kv_cache_dtype=deployment.kv_cache_dtype,
+        context=deployment.context,
+    )
+
+
+def _pool(server: Server, budget: Budget, extra: int) -> Pool:
+    """The pools if `extra` bytes more were free after loading."""
+    return server.pool(
+        free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
+    )
+
+
+def _ranks(
+    server: Server, budget: Budget, pool: Pool, *, sequences: int, context: int
+) -> tuple[Rank, ...]:
+    stages, parallel = budget.stages, server.parallel
+    count = parallel.tp_size * parallel.replicas
+    ranks = []
+    for stage in stages:
+        name = "each GPU" if count > 1 else "GPU 0"
+        if len(stages) > 1:
+            name = f"stage {stage.index + 1} of {len(stages)}"
+        terms = rank_terms(server, budget, stage, pool, sequences=sequences, context=context)
+        ranks.append(
+            Rank(name=name, count=count, total=budget.total, usable=budget.total, terms=terms)
+        )
+    return tuple(sorted(ranks, key=lambda rank: rank.headroom))

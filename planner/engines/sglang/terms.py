@@ -1,0 +1,249 @@
+"""The terms of one rank: what lies inside SGLang's static budget, and what outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.sglang.budget import LEFTOVERS, LEFTOVERS_BAND, LOGS, Budget, Stage
+from planner.engines.sglang.defaults import Resolved
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.server import Server
+from planner.memory.breakdown import Kind, Term
+from planner.provenance import Band, Confidence, Source
+from planner.units import MIB, round_up
+
+REPACK_BAND = 0.05
+"""INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
+
+
+def rule(version: str, file: str) -> Source:
+    """An engine file of a release."""
+    return Source(where=f"SGLang {version} {file}")
+
+
+def rank_terms(
+    server: Server, budget: Budget, stage: Stage, pool: Pool, *, sequences: int, context: int
+) -> tuple[Term, ...]:
+    """Everything on one rank of `stage` when `sequences` of `context` tokens run on its group."""
+    inside = (
+        *_weights(server, stage),
+        *_caches(server, stage, pool, sequences=sequences, context=context),
+    )
+    outside = (*_outside(server, pool),)
+    return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
+
+
+def _weights(server: Server, stage: Stage) -> Iterator[Term]:
+    version = server.rules.version
+    repacked = any(
+        row.format.bits_per_weight < 8 and row.tensor.is_matrix
+        for row in server.checkpoint.rows("text")
+    )
+    for name, size, formula, file in (
+        ("weights (text)", stage.text_bytes, "bytes of the rank's tensors", "models/qwen3_5.py"),
+        (
+            "vision tower",
+            stage.vision_bytes,
+            "bytes of the rank's vision tensors",
+            "models/qwen3_vl.py",
+        ),
+        (
+            "MTP draft worker",
+            stage.draft_bytes,
+            "MTP module + its own embedding and output head",
+            "models/qwen3_5_mtp.py",
+        ),
+    ):
+        if size:
+            uncertain = repacked and name == "weights (text)"
+            yield Term(
+                name=name,
+                kind=Kind.WEIGHTS,
+                nbytes=size,
+                confidence=Confidence.CALIBRATED if uncertain else Confidence.ENGINE_RULE,
+                formula=formula,
+                values=_draft_values(stage) if name == "MTP draft worker" else {formula: size},
+                source=rule(version, file),
+                band=Band(below=0, above=int(size * REPACK_BAND)) if uncertain else None,
+            )
+    yield Term(
+        name="left over from loading",
+        kind=Kind.RUNTIME,
+        nbytes=LEFTOVERS,
+        confidence=Confidence.CALIBRATED,
+        formula="constant",
+        source=LOGS,
+        band=LEFTOVERS_BAND,
+    )
+
+
+def _draft_values(stage: Stage) -> dict[str, int]:
+    own = sum(size for name, size in stage.draft.items() if name.startswith("text."))
+    return {"MTP module": stage.draft_bytes - own, "its own embedding and output head": own}
+
+
+def _caches(
+    server: Server, stage: Stage, pool: Pool, *, sequences: int, context: int
+) -> Iterator[Term]:
+    resolved, geometry = server.resolved, pool.geometry
+    source = rule(server.rules.version, server.rules.source)
+    cell, tokens = geometry.cells[stage.index], sequences * round_up(context, resolved.page_size)
+    yield Term(
+        name="KV cache",
+        kind=Kind.KV_CACHE,
+        nbytes=tokens * cell,
+        confidence=Confidence.ENGINE_RULE,
+        formula="sequences x tokens (whole pages) x bytes per token",
+        values={
+            "sequences": sequences,
+            "tokens (whole pages)": tokens // sequences,
+            "bytes per token": cell,
+        },
+        source=source,
+    )
+    size, pad = geometry.stage_slot_bytes, int(server.rules.padding_slot)
+    slots = sequences * geometry.mamba_ratio
+    yield Term(
+        name="recurrent state pool",
+        kind=Kind.RECURRENT_STATE,
+        nbytes=(slots + pad) * size,
+        confidence=Confidence.ENGINE_RULE,
+        formula="(sequences x slots per request + padding slot) x bytes per slot",
+        values={
+            "sequences": sequences,
+            "slots per request": geometry.mamba_ratio,
+            "padding slot": pad,
+            "bytes per slot": size,
+        },
+        source=source,
+    )
+    if resolved.speculation is not None:
+        drafted = resolved.speculation.num_draft_tokens
+        yield Term(
+            name="states under verification",
+            kind=Kind.RECURRENT_STATE,
+            nbytes=(sequences + pad) * drafted * size,
+            confidence=Confidence.ENGINE_RULE,
+            formula="(sequences + padding slot) x draft tokens x bytes per slot",
+            values={
+                "sequences": sequences,
+                "padding slot": pad,
+                "draft tokens": drafted,
+                "bytes per slot": size,
+            },
+            source=source,
+        )
+    reserved = multimodal_reserve(server)
+    if reserved:
+        yield Term(
+            name="cache of image embeddings",
+            kind=Kind.ACTIVATIONS,
+            nbytes=reserved,
+            confidence=Confidence.ENGINE_RULE,
+            formula="SGLANG_VLM_CACHE_SIZE_MB",
+            values={"SGLANG_VLM_CACHE_SIZE_MB": reserved},
+            source=source,
+        )
+
+
+def multimodal_reserve(server: Server) -> int:
+    """Bytes kept inside the budget for images."""
+    if server.checkpoint.model.vision is None or not server.rules.multimodal_reserve_mib:
+        return 0
+    pooled = 1024 if server.options.mm_feature_transport != "cpu" else 0
+    return (server.rules.multimodal_reserve_mib + pooled) * MIB
+
+
+def _outside(server: Server, pool: Pool) -> Iterator[Term]:
+    """What is allocated after sizing and was not counted in it."""
+    tokens, running = pool.max_total_num_tokens or 0, pool.max_running_requests or 0
+    resolved, version = server.resolved, server.rules.version
+    drafted = resolved.speculation.num_draft_tokens if resolved.speculation else 0
+    cells = pool.geometry.cells
+    if pool.geometry.draft_kv_bytes and tokens:
+        yield Term(
+            name="drafter's KV pool (outside the budget)",
+            kind=Kind.KV_CACHE,
+            nbytes=(tokens + resolved.page_size) * pool.geometry.draft_kv_bytes,
+            confidence=Confidence.ENGINE_RULE,
+            formula="(pool tokens + page) x bytes per token",
+            values={
+                "pool tokens": tokens,
+                "page": resolved.page_size,
+                "bytes per token": pool.geometry.draft_kv_bytes,
+            },
+            source=rule(version, "mem_cache/kv_cache_configurator.py"),
+        )
+    if running:
+        row = resolved.context_length + 4 + drafted
+        yield Term(
+            name="request table and padding page",
+            kind=Kind.RUNTIME,
+            nbytes=(running + 1) * row * 4 + resolved.page_size * max(cells),
+            confidence=Confidence.ENGINE_RULE,
+            formula="(requests + 1) x row x 4 + page x bytes per token",
+            values={
+                "requests": running,
+                "row": row,
+                "page": resolved.page_size,
+                "bytes per token": max(cells),
+            },
+            source=rule(version, "mem_cache/memory_pool.py"),
+        )
+
+
+def graph_reserve(resolved: Resolved) -> int:
+    """Bytes that SGLang's rule for the reserve counts for CUDA graphs."""
+    mib = 0
+    if resolved.decode_graph_backend != "disabled":
+        mib += 2 * resolved.decode_cuda_graph_max_bs
+    if resolved.prefill_graph_backend != "disabled":
+        mib += 8 * resolved.prefill_graph_buckets
+    return mib * MIB
+
+
+def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
+    """What the engine leaves free for computing, and what is gone before it starts."""
+    resolved, version = server.resolved, server.rules.version
+    share = 1 - resolved.mem_fraction_static
+    left = max(0, int(budget.free_before_load * share) - outside)
+    graphs = min(left, graph_reserve(resolved))
+    source = rule(version, "arg_groups/memory_hook.py")
+    if graphs:
+        yield Term(
+            name="CUDA graphs (as SGLang reckons them)",
+            kind=Kind.CUDA_GRAPHS,
+            nbytes=graphs,
+            confidence=Confidence.ENGINE_RULE,
+            formula="2 MiB x largest decode batch + 8 MiB x prefill sizes, within the reserve",
+            values={
+                "largest decode batch": resolved.decode_cuda_graph_max_bs,
+                "prefill sizes": resolved.prefill_graph_buckets,
+            },
+            source=source,
+        )
+    yield Term(
+        name="left for activations",
+        kind=Kind.ACTIVATIONS,
+        nbytes=left - graphs,
+        confidence=Confidence.ENGINE_RULE,
+        formula="free before loading x (1 - mem_fraction_static) - graphs - outside the budget",
+        values={
+            "free before loading": budget.free_before_load,
+            "mem_fraction_static": round(resolved.mem_fraction_static, 6),
+            "graphs": graphs,
+            "outside the budget": outside,
+        },
+        source=source,
+    )
+    unified = server.gpu.integrated
+    yield Term(
+        name="system and engine (shared memory)" if unified else "CUDA context and collectives",
+        kind=Kind.RUNTIME,
+        nbytes=budget.runtime,
+        confidence=Confidence.CALIBRATED,
+        formula="total - free before loading",
+        values={"total": budget.total, "free before loading": budget.free_before_load},
+        source=LOGS,
+        band=budget.runtime_band,
+    )
