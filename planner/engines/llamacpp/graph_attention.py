@@ -164,7 +164,9 @@ def _attend(inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor) -> Ggml
     if not transposed:
         v = cont(transpose(v))
     merged = permute(mul_mat(v, scores), 0, 2, 1, 3)
-    return cont(merged, merged.ne[0] * merged.ne[1], merged.ne[2] * merged.ne[3])
+    out = cont(merged, merged.ne[0] * merged.ne[1], merged.ne[2] * merged.ne[3])
+    out.pinned = inputs.attention_pin
+    return out
 
 
 def gated_delta_net(

@@ -57,8 +57,12 @@ class Inputs:
         arch: Architecture,
         batch: Batch,
         cache_home: Callable[[int], int],
+        *,
+        host: int | None = None,
     ) -> None:
         self.model, self.arch, self.batch = model, arch, batch
+        # Backend that attention is tied to, where the caches are kept on the host.
+        self.attention_pin = host
         self._cache_home = cache_home
         self._caches: dict[tuple[str, int], GgmlTensor] = {}
 
