@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
-from planner.model.quantization import Scheme, Stored
+from planner.model.quantization import (
+    Scheme,
+    Stored,
+    bits_per_weight,
+    kernels,
+    recipe,
+    scheme_notes,
+)
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Part
 
@@ -23,6 +31,9 @@ class Checkpoint:
         revision: resolved commit, where there is one.
         hypothetical: no official checkpoint of this precision is known; sizes follow the scheme.
         notes: what a user should know about it.
+        other: bytes of stored tensors that no role was found for (headers only).
+        differences: what the headers say otherwise than config or scheme, one sentence each.
+        files: weight files and their bytes, where they were seen.
     """
 
     id: str
@@ -32,6 +43,9 @@ class Checkpoint:
     revision: str | None = None
     hypothetical: bool = False
     notes: tuple[str, ...] = field(default=())
+    other: int = 0
+    differences: tuple[str, ...] = field(default=())
+    files: tuple[tuple[str, int], ...] = field(default=())
 
     @cached_property
     def stored(self) -> tuple[Stored, ...]:
@@ -43,8 +57,10 @@ class Checkpoint:
         return (row for row in self.stored if row.tensor.part in parts)
 
     def nbytes(self, *parts: Part) -> int:
-        """Bytes of the given parts; of the whole checkpoint if none is named."""
-        return sum(row.nbytes for row in (self.rows(*parts) if parts else self.stored))
+        """Bytes of the given parts; of the whole checkpoint, `other` included, if none is named."""
+        if parts:
+            return sum(row.nbytes for row in self.rows(*parts))
+        return sum(row.nbytes for row in self.stored) + self.other
 
     @cached_property
     def bytes_by_component(self) -> dict[tuple[str, str, str], int]:
@@ -54,3 +70,39 @@ class Checkpoint:
             key = (row.tensor.part, row.tensor.component, row.format.name)
             sizes[key] = sizes.get(key, 0) + row.nbytes
         return sizes
+
+    @cached_property
+    def bytes_by_part(self) -> dict[str, int]:
+        """Part -> bytes, absent parts left out; "other" last where there is any."""
+        sizes: dict[str, int] = {}
+        for (part, _, _), size in self.bytes_by_component.items():
+            sizes[part] = sizes.get(part, 0) + size
+        return sizes | ({"other": self.other} if self.other else {})
+
+    @cached_property
+    def bytes_by_format(self) -> dict[str, int]:
+        """Number format -> bytes, largest first."""
+        sizes: dict[str, int] = {}
+        for (_, _, name), size in self.bytes_by_component.items():
+            sizes[name] = sizes.get(name, 0) + size
+        return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    @property
+    def recipe(self) -> Scheme:
+        """The concrete scheme: what a name such as "nvfp4" means for this model."""
+        return recipe(self.scheme, self.model)
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Families of kernels that an engine needs for these weights ("fp8-block", "nvfp4", ...)."""
+        return kernels(self.stored)
+
+    @property
+    def bits_per_weight(self) -> Fraction:
+        """Bits per parameter, everything included; exact."""
+        return bits_per_weight(self.stored)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """All that a user should know: notes, those of the scheme, differences."""
+        return (*self.notes, *scheme_notes(self.scheme, self.model), *self.differences)
