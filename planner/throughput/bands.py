@@ -49,6 +49,7 @@ def _facts(
         "more_stages_than": layout.pipeline_parallel,
         "more_ranks_than_a_node": layout.accelerators > system.accelerators_per_node,
         "expert_parallel": layout.expert_parallel and layout.expert_ranks > 1,
+        "quantized_cache": question.cache_format.bits < 16,
         "experts_on_host": question.host is not None,
     }
 

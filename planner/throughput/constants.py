@@ -35,6 +35,8 @@ class Constants:
         collective: multiple of a link's latency that an all-reduce takes.
         prefill_dense: share of peak in the matrix products of a prompt, dense model.
         prefill_moe: the same for a mixture of experts.
+        prefill_narrow: what of these shares is left where weights and activations have fewer
+            than 16 bits and the peak is higher.
         prefill_attention: share of the 16-bit peak in the attention of a prompt.
         prefill_delta: share of the 16-bit peak in the DeltaNet recurrence of a prompt.
         prefill_layer_us: microseconds per layer and chunk of a prompt.
@@ -52,6 +54,7 @@ class Constants:
     collective: float
     prefill_dense: float
     prefill_moe: float
+    prefill_narrow: float
     prefill_attention: float
     prefill_delta: float
     prefill_layer_us: float
@@ -140,12 +143,13 @@ def calibration(system: System, engine: str, *, preset: Preset, precision: str =
         )
     table = _table("serving")
     rows = [row for row in table["fit"] if row["device"] == found]
-    own = [row for row in rows if row["engine"] == engine]
-    fitting = [row for row in own if _holds_for(row, system, precision)]
-    if fitting:
-        return _calibration(table, fitting[0], found, "fitted")
-    if own or rows:
-        return _calibration(table, (own or rows)[0], found, "sibling")
+    held = [row for row in rows if row["engine"] == engine and _holds_for(row, precision)]
+    if held:
+        return _calibration(table, held[0], found, "fitted")
+    if rows:
+        # Of the same class: rather for this precision, rather of this engine.
+        nearest = max(rows, key=lambda row: (_holds_for(row, precision), row["engine"] == engine))
+        return _calibration(table, nearest, found, "sibling")
     low, high = table["bands"]["unmeasured"]
     return Calibration(
         preset=preset,
@@ -241,7 +245,7 @@ def _has(accelerator: Accelerator, facts: Mapping[str, Any]) -> bool:
     return True
 
 
-def _holds_for(row: Mapping[str, Any], system: System, precision: str) -> bool:
+def _holds_for(row: Mapping[str, Any], precision: str) -> bool:
     schemes = row.get("schemes")
     return schemes is None or any(fnmatchcase(precision, pattern) for pattern in schemes)
 

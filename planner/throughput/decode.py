@@ -39,6 +39,7 @@ class Question:
         constants: of the preset, the device class and the engine.
         sequences: sequences in one step of one replica.
         depth: mean tokens of context per sequence.
+        shared_prefix: tokens of it that are read once for all sequences.
         drafted: tokens drafted per step (zero without speculation).
         cache_format: number format of the KV cache.
         ssm_bytes: bytes per element of the SSM state.
@@ -52,6 +53,7 @@ class Question:
     constants: Constants
     sequences: int
     depth: float
+    shared_prefix: float
     drafted: int
     cache_format: CacheFormat
     ssm_bytes: int
@@ -66,6 +68,7 @@ class Question:
             weights=self.weights,
             sequences=self.sequences,
             depth=self.depth,
+            shared_prefix=self.shared_prefix,
             cache_format=self.cache_format,
             ssm_bytes=self.ssm_bytes,
             tokens_per_sequence=1 + self.drafted,

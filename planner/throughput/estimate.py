@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hardware_db import System
 from planner.errors import InputError
-from planner.formats import get_cache_format
+from planner.formats import CACHE_FORMATS, FORMATS, CacheFormat, get_cache_format
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
@@ -80,8 +80,9 @@ def estimate_speed(
         # Pipeline stages work on one share of the sequences each.
         sequences=-(-replica // layout.pipeline_parallel),
         depth=workload.mean_depth,
+        shared_prefix=workload.shared_prefix,
         drafted=speculation.tokens if speculation else 0,
-        cache_format=get_cache_format(cache),
+        cache_format=_cache_format(cache),
         ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
         host=host,
     )
@@ -207,6 +208,16 @@ def _prefill(
         tokens_per_second=banded,
         terms=terms,
     )
+
+
+def _cache_format(name: str) -> CacheFormat:
+    """A cache format, or a block format of weights in which an engine keeps its cache as well."""
+    if name.lower() in CACHE_FORMATS:
+        return CACHE_FORMATS[name.lower()]
+    for known in (name, name.lower(), name.upper()):
+        if known in FORMATS:
+            return CacheFormat(name=known, bits=FORMATS[known].bits_per_weight)
+    return get_cache_format(name)
 
 
 def _ssm_bytes(checkpoint: Checkpoint, dtype: str) -> int:

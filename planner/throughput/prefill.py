@@ -6,17 +6,19 @@ It is not the time to first token under load: waiting for other users is not in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from hardware_db import System
+from hardware_db import Accelerator, System
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import Constants, link_bandwidth
 from planner.throughput.step import (
+    SIXTEEN_BITS,
     StepTerm,
     UnknownFigureError,
     bandwidth,
-    compute_seconds,
+    dtype,
     peak,
 )
 from planner.throughput.traffic import (
@@ -63,9 +65,8 @@ def prefill_terms(
     accelerator = system.accelerator
     share = constants.prefill_dense if model.moe is None else constants.prefill_moe
     every = prompts * tokens
-    linear = compute_seconds(
-        accelerator, linear_flops(weights, model, layout, tokens=every), efficiency=share
-    )
+    wide, narrow = _by_width(accelerator, linear_flops(weights, model, layout, tokens=every))
+    linear = (wide + narrow / constants.prefill_narrow) / share
     chunks = -(-every // chunk)
     streamed = chunks * _streamed(weights, model, tokens=min(every, chunk))
     stream = streamed / (bandwidth(accelerator) * constants.bandwidth)
@@ -115,6 +116,14 @@ def prefill_terms(
             )
         )
     return tuple(term for term in terms if term.seconds)
+
+
+def _by_width(accelerator: Accelerator, flops: Mapping[str, float]) -> tuple[float, float]:
+    """Seconds at full peak of products in 16 bits, and of those in fewer."""
+    seconds = [0.0, 0.0]
+    for kernel, count in flops.items():
+        seconds[dtype(accelerator, kernel) not in SIXTEEN_BITS] += count / peak(accelerator, kernel)
+    return seconds[0], seconds[1]
 
 
 def _streamed(weights: RankWeights, model: ModelSpec, *, tokens: int) -> float:

@@ -26,6 +26,9 @@ from planner.throughput.traffic import Traffic
 CEILING = 0.9
 """Share of nominal bandwidth that no estimate passes; no measured point of 981 passes 0.89."""
 
+SIXTEEN_BITS = ("bf16", "fp16")
+"""Dtypes that every other one is measured against."""
+
 _ACTIVATION_BYTES = 2
 
 
@@ -68,17 +71,26 @@ def bandwidth(accelerator: Accelerator) -> float:
     return accelerator.bandwidth_gb_s.value * 1e9
 
 
-def peak(accelerator: Accelerator, kernel: str) -> float:
-    """Dense FLOP/s at which weights of this kernel family are multiplied.
+def dtype(accelerator: Accelerator, kernel: str) -> str:
+    """The dtype in which weights of this kernel family are multiplied there.
 
     Raises:
         UnknownFigureError: the database has no rate for any dtype that would do.
     """
     dtypes = compute_dtypes(kernel)
-    for dtype in dtypes:
-        if dtype in accelerator.tflops:
-            return accelerator.tflops[dtype].value * 1e12
+    for name in dtypes:
+        if name in accelerator.tflops:
+            return name
     raise UnknownFigureError(f"the {' or '.join(dtypes)} rate of {accelerator.name} is not known")
+
+
+def peak(accelerator: Accelerator, kernel: str) -> float:
+    """Dense FLOP/s at which weights of this kernel family are multiplied.
+
+    Raises:
+        UnknownFigureError: the database has no such rate.
+    """
+    return accelerator.tflops[dtype(accelerator, kernel)].value * 1e12
 
 
 def compute_seconds(

@@ -133,6 +133,7 @@ def decode_traffic(
     cache_format: CacheFormat,
     ssm_bytes: int,
     tokens_per_sequence: int = 1,
+    shared_prefix: float = 0,
 ) -> Traffic:
     """One decode step of `sequences` sequences on one replica.
 
@@ -150,6 +151,7 @@ def decode_traffic(
         cache_format: number format of the KV cache.
         ssm_bytes: bytes per element of the SSM state.
         tokens_per_sequence: tokens verified per sequence (1 without speculation).
+        shared_prefix: tokens of the context that are read once for all sequences.
     """
     tokens = sequences * tokens_per_sequence
     routed = _routed(model, layout, tokens=tokens)
@@ -167,7 +169,7 @@ def decode_traffic(
         dense=weights.dense.nbytes,
         lm_head=weights.lm_head.nbytes,
         experts=weights.experts.nbytes * routed.share,
-        kv=sequences * depth * per_token,
+        kv=(shared_prefix + sequences * (depth - shared_prefix)) * per_token,
         state=sequences * (1 + tokens_per_sequence) * state,
         flops=MappingProxyType(flops),
     )

@@ -26,6 +26,7 @@ class Workload:
             shorter the answers are: a rate at a concurrency means nothing without it.
         concurrency: sequences in flight over the whole deployment.
         depth: mean tokens of context while decoding; None: prompt and half of the answer.
+        shared_prefix: tokens that all sequences begin with and whose KV cache a step reads once.
 
     Raises:
         InputError: a count out of its range.
@@ -35,6 +36,7 @@ class Workload:
     output_tokens: int | None = None
     concurrency: int = 1
     depth: int | None = None
+    shared_prefix: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -44,6 +46,12 @@ class Workload:
             check_count(self.output_tokens, what="output tokens", most=MAX_TOKENS)
         if self.depth is not None:
             check_count(self.depth, what="depth", least=0, most=MAX_TOKENS)
+        check_count(self.shared_prefix, what="shared prefix", least=0, most=MAX_TOKENS)
+        if self.shared_prefix > self.mean_depth:
+            raise InputError(
+                f"shared prefix: {self.shared_prefix} tokens are more than the mean context"
+                f" of {self.mean_depth:.0f}"
+            )
 
     @property
     def mean_depth(self) -> float:
