@@ -1,9 +1,9 @@
 """qwenplan: memory and capacity of the Qwen3.5 family on real hardware, by the engines' own rules.
 
-    >>> import planner
-    >>> plan = planner.plan("Qwen/Qwen3.5-35B-A3B", on="h100", precision="fp8", context="128k")
-    >>> plan.fits
-    True
+>>> import planner
+>>> plan = planner.plan("Qwen/Qwen3.5-35B-A3B", on="h100", precision="fp8", context="128k")
+>>> plan.fits
+True
 """
 
 from planner.api import (
@@ -13,6 +13,7 @@ from planner.api import (
     parameters,
     plan,
 )
+from planner.document import schema
 from planner.errors import (
     InputError,
     LayoutError,
@@ -24,6 +25,7 @@ from planner.errors import (
 )
 from planner.layout import Layout
 from planner.plan import Outcome, Plan
+from planner.probe import probe
 
 __all__ = [
     "InputError",
@@ -41,4 +43,6 @@ __all__ = [
     "models",
     "parameters",
     "plan",
+    "probe",
+    "schema",
 ]

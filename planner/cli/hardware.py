@@ -72,7 +72,7 @@ def _row(entry: Accelerator | System) -> dict[str, object]:
 
 
 def _show(entry: Accelerator | System, *, as_json: bool) -> None:
-    from hardware_db.reference_text import entry_document, entry_lines
+    from planner.report.hardware import entry_document, entry_lines
 
     if as_json:
         typer.echo(json.dumps(entry_document(entry), indent=2, default=str))

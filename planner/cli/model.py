@@ -101,9 +101,11 @@ def _lines(checkpoint: Checkpoint) -> list[str]:
             f"{part:8} {component:24} {stored:24} {parameters:>16} {size:>18,} {size / 2**30:>9.3f}"
         )
     lines.append("")
-    for kind in PARTS:
-        if size := checkpoint.nbytes(kind):
-            lines.append(f"{kind:8} {size:>18,} bytes  {format_gib(size, 2):>12}")
+    lines += [
+        f"{kind:8} {size:>18,} bytes  {format_gib(size, 2):>12}"
+        for kind in PARTS
+        if (size := checkpoint.nbytes(kind))
+    ]
     size = checkpoint.nbytes()
     lines.append(f"{'all':8} {size:>18,} bytes  {format_gib(size, 2):>12}  ({size / 1e9:,.2f} GB)")
     lines += [f"! {note}" for note in checkpoint.notes]

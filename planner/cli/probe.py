@@ -28,4 +28,4 @@ def probe(
         typer.echo(json.dumps(machine.to_dict(), indent=2, default=str))
     else:
         typer.echo("\n".join(report_lines(machine)))
-    return 3 if strict and not machine.devices else 0
+    return 3 if strict and machine.reason is not None else 0

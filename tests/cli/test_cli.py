@@ -1,0 +1,131 @@
+"""The command line: what it prints, and its exit statuses."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from planner.cli.main import run
+
+MAIN = [
+    "plan",
+    "Qwen/Qwen3.5-27B",
+    "--on",
+    "2x rtx-4090",
+    "--precision",
+    "fp8",
+    "--context",
+    "128k",
+    "--concurrency",
+    "4",
+]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*words: str) -> tuple[int, str, str]:
+        status = run(words)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+def test_the_main_question_fits_one_screen(ask: Ask, snapshot: SnapshotAssertion) -> None:
+    status, out, err = ask(*MAIN)
+    assert status == 3
+    assert err == ""
+    assert len(out.splitlines()) <= 40
+    assert out == snapshot
+
+
+def test_every_number_can_be_asked_for(ask: Ask, snapshot: SnapshotAssertion) -> None:
+    status, out, _ = ask(*MAIN, "--explain")
+    assert status == 3
+    assert out == snapshot
+
+
+def test_json_is_one_document(ask: Ask) -> None:
+    status, out, err = ask(*MAIN, "--json")
+    document = json.loads(out)
+    assert (status, err) == (3, "")
+    assert document["verdict"].startswith("Starts on")
+    assert document["ranks"][0]["terms"][0]["bytes"] > 0
+
+
+def test_markdown(ask: Ask, snapshot: SnapshotAssertion) -> None:
+    assert ask(*MAIN, "--markdown")[1] == snapshot
+
+
+def test_expected_log(ask: Ask) -> None:
+    _, out, _ = ask(*MAIN, "--expect-log")
+    assert "GPU KV cache size" in out
+
+
+def test_engine_options_are_flags(ask: Ask) -> None:
+    status, out, _ = ask(*MAIN[:-1], "1", "--max-num-seqs", "8", "--no-enable-prefix-caching")
+    assert status in (0, 3)
+    assert "--max-num-seqs 8 --no-enable-prefix-caching" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["plan", "Qwen3.5-27C", "--on", "h100"], "did you mean"),
+        (["plan", "Qwen3.5-27B", "--on", "rtx-4091"], "rtx-4090"),
+        (["plan", "Qwen3.5-27B"], "--on"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "262145"], "--yarn"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "abc"], "abc"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "-1"], "-1"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--concurrency", "0"], "concurrency"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--concurrency", "1e18"], "1e18"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--concurrency", str(10**18)], "concurrency"),
+        (["plan", "Qwen3.5-27B", "--on", "8x h100", "--tp", "3"], "16 DeltaNet key heads"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--tp", "two"], "two"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--max-num-sequences", "8"], "--max-num-seqs"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--max-num-seqs"], "needs a value"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "--max-num-seqs", "x"], "whole number"),
+        (["plan", "Qwen3.5-27B", "--on", "h100", "extra"], "extra"),
+        (["plan", "Qwen3.5-Plus", "--on", "h100"], "hosted"),
+        (["hardware", "no-such-thing"], "no-such-thing"),
+        (["models", "no-such-thing"], "no-such-thing"),
+        (["nonsense"], "nonsense"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line_and_exit_2(ask: Ask, words: list[str], says: str) -> None:
+    status, out, err = ask(*words)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_a_plan_that_fits_exits_0(ask: Ask) -> None:
+    assert ask("plan", "Qwen3.5-4B", "--on", "h100")[0] == 0
+
+
+def test_models_lists_the_family_and_one_model(ask: Ask, snapshot: SnapshotAssertion) -> None:
+    assert ask("models")[1] == snapshot
+    assert ask("models", "Qwen3.5-35B-A3B-FP8")[1] == snapshot
+    document = json.loads(ask("models", "Qwen3.5-27B", "--json")[1])
+    assert document["bytes"]["total"] == 55_562_872_800
+
+
+def test_hardware_lists_and_searches(ask: Ask) -> None:
+    status, out, _ = ask("hardware", "spark")
+    assert status == 0
+    assert "dgx-spark" in out
+    assert len(json.loads(ask("hardware", "--json")[1])) > 90
+
+
+def test_output_that_is_cut_off_is_no_traceback() -> None:
+    code = "from planner.cli.main import run; import sys; sys.exit(run(['hardware']))"
+    command = f'{sys.executable} -c "{code}" | head -1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,192 @@
+"""vLLM: properties that hold whatever the numbers, beside the reference cases."""
+
+import dataclasses
+from math import lcm
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import planner
+from planner.engines.vllm.cache import align_page, group_layers
+from planner.engines.vllm.options import VllmOptions
+from planner.engines.vllm.rules import rules_of
+from planner.engines.vllm.stages import stage_layers
+from planner.errors import InputError
+from planner.plan import Outcome, Plan
+
+MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
+
+
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
+    return planner.plan(model, on=on, **{"context": 8192, **question})  # type: ignore[arg-type]
+
+
+@given(
+    token=st.integers(1, 8192),
+    state=st.integers(0, 2**24),
+    user=st.none() | st.integers(1, 4096),
+    checkpoints=st.booleans(),
+)
+def test_a_page_holds_a_state_and_no_smaller_block_does(
+    token: int, state: int, user: int | None, checkpoints: bool
+) -> None:
+    page = align_page(
+        attention_bytes_per_token=token,
+        state_bytes=state,
+        block_size=user,
+        prefill_checkpoints=checkpoints,
+    )
+    assert page.nbytes >= state
+    assert page.block_size % 16 == 0
+    assert page.block_size >= (user or 16)
+    unit = max(16, user or 16)
+    unit = lcm(unit, 64) if checkpoints else unit
+    if page.block_size > max(unit, user or 16) + 15:
+        assert (page.block_size - unit) * token < state + 15 * token
+
+
+@given(attention=st.integers(1, 60), state=st.integers(0, 120))
+def test_groups_hold_every_layer_once(attention: int, state: int) -> None:
+    groups = group_layers(
+        attention=range(attention),
+        state=range(1000, 1000 + state),
+        factor=rules_of("0.33.0").grouping_factor,
+    )
+    held = sorted(layer for group in groups for layer in group.layers)
+    assert held == [*range(attention), *range(1000, 1000 + state)]
+    sizes = [len(group.layers) for group in groups]
+    assert max(sizes) <= max(attention, state)
+
+
+@given(layers=st.integers(1, 100), stages=st.integers(1, 100))
+def test_stages_share_the_layers_out(layers: int, stages: int) -> None:
+    shares = stage_layers(layers, min(stages, layers))
+    assert [layer for share in shares for layer in share] == list(range(layers))
+    sizes = {len(share) for share in shares}
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    context=st.integers(1, 262_143),
+    more=st.integers(1, 100_000),
+    concurrency=st.integers(1, 64),
+)
+def test_more_work_never_leaves_more_memory(
+    model: str, context: int, more: int, concurrency: int
+) -> None:
+    longer = min(context + more, 262_144)
+    fixed = {"options": VllmOptions(max_num_seqs=64), "layout": planner.Layout(tensor_parallel=2)}
+    small = ask(model, "2x h200", context=context, concurrency=concurrency, **fixed)
+    long = ask(model, "2x h200", context=longer, concurrency=concurrency, **fixed)
+    many = ask(model, "2x h200", context=context, concurrency=concurrency + 1, **fixed)
+    assert small.headroom is not None
+    assert long.headroom is not None
+    assert many.headroom is not None
+    assert long.headroom <= small.headroom
+    assert many.headroom < small.headroom
+    assert small.capacity is not None
+    assert long.capacity is not None
+    assert long.capacity.sequences <= small.capacity.sequences
+
+
+@given(context=st.integers(1, 262_144), available=st.integers(2**24, 2**35))
+def test_the_longest_context_is_exact(context: int, available: int) -> None:
+    """One block more than the longest context that fits does not start; the longest does."""
+    options = VllmOptions(kv_cache_memory_bytes=available, max_num_seqs=1)
+    plan = ask(on="h200", context=context, options=options)
+    assert plan.capacity is not None
+    assert plan.allocation is not None
+    longest = plan.capacity.longest_context
+    assert plan.allocation.starts == (context <= longest)
+    if 0 < longest < 262_144:
+        assert ask(on="h200", context=longest, options=options).allocation.starts  # type: ignore[union-attr]
+        assert not ask(on="h200", context=longest + 1, options=options).allocation.starts  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("tp", [1, 2, 4, 8])
+def test_ranks_cover_the_whole_model(tp: int) -> None:
+    plan = ask("Qwen3.5-397B-A17B", f"{tp}x b200", layout=planner.Layout(tensor_parallel=tp))
+    (stage,) = plan.details["params"]
+    whole = planner.load_checkpoint("Qwen3.5-397B-A17B")
+    served = whole.nbytes("text", "vision")
+    assert served <= tp * stage["param_bytes"] + tp * 2**20
+    assert tp * stage["param_bytes"] < served * 1.01
+
+
+def test_kv_heads_are_replicated_beyond_their_number() -> None:
+    heads = [
+        ask("Qwen3.5-35B-A3B", f"{tp}x h200").details["attn_kv_heads_per_rank"]
+        for tp in (1, 2, 4, 8)
+    ]
+    assert heads == [2, 1, 1, 1]
+
+
+def test_default_max_num_seqs_that_would_not_start_is_replaced_in_the_command() -> None:
+    plan = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8")
+    assert plan.launch is not None
+    assert plan.allocation is not None
+    assert plan.allocation.resolved["default_max_num_seqs"] == 256
+    chosen = plan.allocation.resolved["max_num_seqs"]
+    assert chosen < plan.details["num_blocks"]
+    assert f"--max-num-seqs {chosen}" in plan.launch.command
+    assert "refuse to start" in plan.warnings[0]
+    insisted = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8", options={"max_num_seqs": 256})
+    assert insisted.outcome is Outcome.DOES_NOT_FIT
+    assert "exceeds available Mamba cache blocks" in insisted.verdict
+
+
+def test_turning_things_off_saves_what_they_take() -> None:
+    full = ask(options={"num_speculative_tokens": 2})
+    without_mtp = ask()
+    text_only = ask(options={"language_model_only": True})
+    assert full.details["params"][0]["draft_param_bytes"] == 849_398_784
+    assert without_mtp.details["params"][0]["draft_param_bytes"] == 0
+    assert text_only.details["params"][0]["param_bytes"] == 53_792_001_536
+    assert text_only.headroom > without_mtp.headroom > full.headroom  # type: ignore[operator]
+
+
+def test_yarn_is_in_the_command_and_the_cache() -> None:
+    plan = ask("Qwen3.5-4B", "h200", context=1_000_000, yarn=True)
+    assert plan.launch is not None
+    assert '"factor": 4.0' in plan.launch.command
+    assert "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1" in plan.launch.command
+    assert plan.details["params"][0]["buffer_bytes"] == 1_000_000 * 64 * 2
+
+
+@pytest.mark.parametrize("version", ["0.16.0", "abc", "", "1.x"])
+def test_releases_that_cannot_be_planned_are_refused(version: str) -> None:
+    with pytest.raises(InputError, match="vLLM"):
+        ask(options={"version": version})
+
+
+def test_a_newer_release_is_planned_with_a_warning() -> None:
+    assert any("newer than" in warning for warning in ask(options={"version": "0.40.0"}).warnings)
+
+
+def test_apple_cannot_run_it() -> None:
+    plan = ask(on="apple-m4-max")
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert "no backend" in plan.verdict
+
+
+def test_mtp_needs_its_module() -> None:
+    plan = ask("Qwen3-Coder-Next", "2x h200", options={"num_speculative_tokens": 1})
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert "no MTP module" in plan.verdict
+
+
+def test_several_nodes_get_a_command_each() -> None:
+    plan = ask("Qwen3.5-122B-A10B", "2x dgx-spark", precision="fp8")
+    assert plan.launch is not None
+    assert len(plan.launch.per_node) == 1
+    assert plan.allocation is not None
+    assert plan.allocation.resolved["gpu_memory_utilization"] == 0.85
+
+
+def test_the_options_are_checked_one_by_one() -> None:
+    for field in dataclasses.fields(VllmOptions):
+        if field.type == "int | None":
+            with pytest.raises(InputError, match=field.name):
+                VllmOptions(**{field.name: -1})
