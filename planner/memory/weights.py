@@ -65,7 +65,8 @@ def memory_format(row: Stored, rules: LoadRules) -> NumberFormat:
     """The format that `row` has once loaded."""
     if row.tensor.component in rules.float32:
         return get_format("float32")
-    return get_format(rules.formats.get(row.format.name, row.format.name))
+    changed = rules.formats.get(row.format.name)
+    return get_format(changed) if changed is not None else row.format
 
 
 def rank_bytes(row: Stored, *, attention: FullAttention, layout: Layout, rules: LoadRules) -> int:
