@@ -38,10 +38,10 @@ class Banded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefillEstimate:
-    """One prompt, alone on the machine.
+    """One prompt (or those that are computed together), alone on the machine.
 
     Attributes:
-        tokens: tokens of the prompt.
+        tokens: tokens of the prompt, or of all of them.
         seconds: how long it takes. Not the time to first token under load: that adds waiting.
         tokens_per_second: the same as a rate.
         terms: what the time is made of.

@@ -109,7 +109,7 @@ def _estimate(
 ) -> SpeedEstimate:
     accepted, assumptions = _accepted(speculation)
     prompt = _prompt(question, workload, chunk)
-    alone = total(prompt)
+    alone = total(prompt) / workload.prompts_together
     terms = [*cycle_terms(question, accepted=accepted), *_interference(workload, question, alone)]
     if workload.output_tokens is None and workload.concurrency > 1:
         assumptions.append("no prompts arrive while the sequences decode")
@@ -157,6 +157,7 @@ def _prompt(question: Question, workload: Workload, chunk: int) -> tuple[StepTer
         tokens=workload.prompt_tokens,
         constants=question.constants,
         chunk=chunk,
+        prompts=workload.prompts_together,
     )
 
 
@@ -200,11 +201,12 @@ def _prefill(
     if not terms:
         return None
     seconds = total(terms)
-    rate = workload.prompt_tokens / seconds
+    tokens = workload.prompt_tokens * workload.prompts_together
+    rate = tokens / seconds
     banded = Banded(value=rate, low=rate * low, high=rate * high)
     return PrefillEstimate(
-        tokens=workload.prompt_tokens,
-        seconds=banded.inverse().scaled(workload.prompt_tokens),
+        tokens=tokens,
+        seconds=banded.inverse().scaled(tokens),
         tokens_per_second=banded,
         terms=terms,
     )

@@ -26,6 +26,7 @@ class Workload:
             shorter the answers are: a rate at a concurrency means nothing without it.
         concurrency: sequences in flight over the whole deployment.
         depth: mean tokens of context while decoding; None: prompt and half of the answer.
+        prompts_together: prompts that one prefill computes at once.
         shared_prefix: tokens that all sequences begin with and whose KV cache a step reads once.
 
     Raises:
@@ -37,11 +38,13 @@ class Workload:
     concurrency: int = 1
     depth: int | None = None
     shared_prefix: int = 0
+    prompts_together: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         check_count(self.prompt_tokens, what="prompt tokens", least=0, most=MAX_TOKENS)
         check_count(self.concurrency, what="concurrency")
+        check_count(self.prompts_together, what="prompts together")
         if self.output_tokens is not None:
             check_count(self.output_tokens, what="output tokens", most=MAX_TOKENS)
         if self.depth is not None:
