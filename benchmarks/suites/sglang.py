@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.suites import sglang_logs
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
 from planner.engines.sglang.device import Gpu
@@ -23,20 +24,25 @@ FILES = ("sglang.json",)
 DEGREES = ("tp_size", "pp_size", "attn_dp_size", "ep_size")
 SCHEMES = {"int4": "gptq-int4"}
 """Precisions of the cases that the planner calls otherwise."""
+SPELLED = {"cuda_graph_max_bs_decode": "cuda_graph_max_bs", "dp_size": "attn_dp_size"}
+"""Flags of newer or older releases that mean the same option (dp_size: with DP attention)."""
+IMPLIED = ("enable_dp_attention",)
 SAME = "SAME_AS_MODEL"
 ADVICE = " Try:"
 """An engine's message is compared up to its advice."""
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per case of sglang.json."""
+    """One result per case of sglang.json, then the anchors from logs where they are at hand."""
     for case in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
         try:
             yield CaseResult(
                 name=case["id"], expected=_expected(case), answered=_answer(case, folder)
             )
-        except (LookupError, PlannerError) as error:
+        except (LookupError, PlannerError, TypeError) as error:
             yield CaseResult(name=case["id"], failure=f"{type(error).__name__}: {error}")
+    if (folder / sglang_logs.FILE).is_file():
+        yield from sglang_logs.run(folder)
 
 
 def _expected(case: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +67,8 @@ def _message(text: str) -> str:
 def server_of(case: dict[str, Any], folder: Path) -> Server:
     """The server that a case describes."""
     asked = case["input"]
-    flags = dict(asked["flags"])
+    flags = {SPELLED.get(name, name): value for name, value in asked["flags"].items()}
+    flags = {name: value for name, value in flags.items() if name not in IMPLIED}
     degrees = {name: flags.pop(name) for name in DEGREES if name in flags}
     kv_cache_dtype = flags.pop("kv_cache_dtype", "auto")
     if flags.get("speculative_draft_model_path") == SAME:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
 from planner.engines.base import Capacity, Deployment
+from planner.engines.sglang.advice import holding_notes, starting_notes
+from planner.engines.sglang.allocated import allocated_of
 from planner.engines.sglang.budget import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, cache_flag
 from planner.engines.sglang.versions import RULES, version_key
-from planner.units import GIB, MIB, ceil_div, format_gib, format_tokens, round_up
+from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
 """Bytes beyond which no memory would help."""
@@ -99,13 +102,7 @@ def resolved_options(server: Server) -> Mapping[str, Any]:
 
 def pool_details(server: Server, budget: Budget, pool: Pool) -> Mapping[str, Any]:
     """The engine's own figures, JSON-ready."""
-    geometry, speculation = pool.geometry, server.resolved.speculation
-    allocated = 0
-    if speculation is not None and pool.max_running_requests is not None:
-        per_request = geometry.slot.verification_bytes(
-            speculation.num_draft_tokens, chain=speculation.eagle_topk == 1
-        )
-        allocated = (pool.max_running_requests + server.rules.padding_slot) * per_request
+    geometry, taken = pool.geometry, allocated_of(server, pool)
     return MappingProxyType(
         {
             "max_total_num_tokens": pool.max_total_num_tokens,
@@ -119,7 +116,7 @@ def pool_details(server: Server, budget: Budget, pool: Pool) -> Mapping[str, Any
             "stage_tokens": list(pool.stage_tokens),
             "static_budget_bytes": pool.budget,
             "intermediate_reserved_bytes": pool.intermediate_bytes,
-            "intermediate_allocated_bytes": allocated,
+            "allocated_bytes": {field.name: getattr(taken, field.name) for field in fields(taken)},
             "free_before_load_bytes": budget.free_before_load,
             "free_after_load_bytes": budget.free_after_load,
             "weights": [
@@ -136,10 +133,14 @@ def warnings_of(
     """What a user should know, one sentence each."""
     resolved, options = server.resolved, server.options
     notes = [*_version_notes(server)]
-    wanted = ceil_div(deployment.concurrency, server.parallel.pools)
-    running = pool.max_running_requests or 0
-    if pool.failure is None and running < wanted:
-        notes.append(_running_note(server, pool, wanted))
+    notes += starting_notes(server, budget, pool, context=deployment.context)
+    notes += holding_notes(
+        server,
+        budget,
+        pool,
+        sequences=ceil_div(deployment.concurrency, server.parallel.pools),
+        context=deployment.context,
+    )
     left = budget.free_before_load * (1 - resolved.mem_fraction_static) - outside
     if options.mem_fraction_static is not None and left < resolved.reserve_mib * MIB:
         notes.append(
@@ -176,23 +177,3 @@ def _version_notes(server: Server) -> list[str]:
     newest = version_key(asked) > version_key(RULES[-1].version)
     what = "newer than the newest release read" if newest else "between two releases read"
     return [f"SGLang {asked} is {what}: the rules of {read} are assumed"]
-
-
-def _running_note(server: Server, pool: Pool, wanted: int) -> str:
-    """Why fewer requests run than are wanted, and which flag would raise it."""
-    running, ratio = pool.max_running_requests or 0, pool.geometry.mamba_ratio
-    if pool.limited_by != "state pool":
-        given = server.options.max_running_requests is not None
-        cause = "as given" if given else "SGLang's default, with speculation 48"
-        return (
-            f"SGLang runs {running:,} requests at once ({cause});"
-            f" --max-running-requests {wanted} asks for more"
-        )
-    slots = wanted * ratio
-    needed = (slots + server.rules.padding_slot) * pool.geometry.stage_slot_bytes
-    return (
-        f"the state pool of {pool.max_mamba_cache_size:,} slots runs {running:,} requests at"
-        f" {ratio} slots each; {wanted:,} need {slots:,} slots ({needed / GIB:.1f} GiB): raise"
-        " --mamba-full-memory-ratio or --max-mamba-cache-size, halve the state with"
-        " --mamba-ssm-dtype bfloat16, or drop the prefix cache with --disable-radix-cache"
-    )

@@ -24,7 +24,7 @@ from planner.engines.sglang.parallel import parallel_of
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusing import refusals_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.terms import rank_terms
+from planner.engines.sglang.terms import OUTSIDE, rank_terms
 from planner.layout import Layout
 from planner.memory.breakdown import Rank
 from planner.model.checkpoint import Checkpoint
@@ -99,11 +99,7 @@ class SGLang:
         starts = serves(0)
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
-        outside = sum(
-            term.nbytes
-            for term in ranks[0].terms
-            if term.name.startswith(("drafter's", "request table"))
-        )
+        outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
         capacity = capacity_of(server, pool, context=context)
         return Allocation(
             ranks=ranks,

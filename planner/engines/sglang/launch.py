@@ -116,7 +116,7 @@ def log_lines(server: Server, allocation: Allocation) -> tuple[str, ...]:
     Source: SGLang 0.5.23 model_executor/model_runner.py, mem_cache/memory_pool.py,
     managers/scheduler.py.
     """
-    details, resolved, slot = allocation.details, server.resolved, server.geometry.slot
+    details, resolved = allocation.details, server.resolved
     before, after = details["free_before_load_bytes"], details["free_after_load_bytes"]
     lines = [
         f"Load weight begin. avail mem={before / GIB:.2f} GB (estimate)",
@@ -124,32 +124,25 @@ def log_lines(server: Server, allocation: Allocation) -> tuple[str, ...]:
     ]
     if not allocation.starts and allocation.refusal and details["max_running_requests"] is None:
         return (*lines, allocation.refusal)
-    share = server.geometry.stage_slot_bytes / slot.nbytes
-    slots = (details["max_mamba_cache_size"] + server.rules.padding_slot) * share
+    taken = details["allocated_bytes"]
+    size = {name: f"{nbytes / GIB:.2f}" for name, nbytes in taken.items()}
     state = (
         f"Mamba Cache is allocated. max_mamba_cache_size: {details['max_mamba_cache_size']},"
-        f" conv_state size: {slots * slot.conv_bytes / GIB:.2f}GB,"
-        f" ssm_state size: {slots * slot.ssm_bytes / GIB:.2f}GB"
+        f" conv_state size: {size['conv_state']}GB, ssm_state size: {size['ssm_state']}GB"
     )
-    speculation = resolved.speculation
-    if speculation is not None:
-        requests = details["max_running_requests"] + server.rules.padding_slot
-        drafted = speculation.num_draft_tokens
-        ssm = requests * drafted * slot.ssm_bytes
-        conv = details["intermediate_allocated_bytes"] - ssm
+    if resolved.speculation is not None:
         state += (
-            f" intermediate_ssm_state_cache size: {ssm / GIB:.2f}GB"
-            f" intermediate_conv_window_cache size: {conv / GIB:.2f}GB"
+            f" intermediate_ssm_state_cache size: {size['intermediate_ssm']}GB"
+            f" intermediate_conv_window_cache size: {size['intermediate_conv']}GB"
         )
     tokens = details["max_total_num_tokens"]
-    half = (tokens + resolved.page_size) * max(server.geometry.cells) / 2 / GIB
     dtype = {"auto": "bfloat16", "fp8_e4m3": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}
     flag = cache_flag(server.kv_cache_dtype)
     return (
         *lines,
         state,
         f"KV Cache is allocated. dtype: torch.{dtype.get(flag, flag)}, #tokens: {tokens},"
-        f" K size: {half:.2f} GB, V size: {half:.2f} GB",
+        f" K size: {size['k_cache']} GB, V size: {size['v_cache']} GB",
         f"max_total_num_tokens={tokens}, chunked_prefill_size={resolved.chunked_prefill_size},"
         f" max_prefill_tokens={server.options.max_prefill_tokens},"
         f" max_running_requests={details['max_running_requests']},"

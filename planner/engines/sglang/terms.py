@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.sglang.allocated import allocated_of
 from planner.engines.sglang.budget import LEFTOVERS, LEFTOVERS_BAND, LOGS, Budget, Stage
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
@@ -14,6 +15,10 @@ from planner.units import MIB, round_up
 
 REPACK_BAND = 0.05
 """INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
+DRAFT_POOL = "drafter's KV pool (outside the budget)"
+REQUEST_TABLE = "request table and padding page (outside the budget)"
+OUTSIDE = (DRAFT_POOL, REQUEST_TABLE)
+"""Names of the terms that SGLang allocates without having counted them."""
 
 
 def rule(version: str, file: str) -> Source:
@@ -156,37 +161,35 @@ def multimodal_reserve(server: Server) -> int:
 
 def _outside(server: Server, pool: Pool) -> Iterator[Term]:
     """What is allocated after sizing and was not counted in it."""
-    tokens, running = pool.max_total_num_tokens or 0, pool.max_running_requests or 0
-    resolved, version = server.resolved, server.rules.version
-    drafted = resolved.speculation.num_draft_tokens if resolved.speculation else 0
-    cells = pool.geometry.cells
-    if pool.geometry.draft_kv_bytes and tokens:
+    taken, resolved = allocated_of(server, pool), server.resolved
+    version = server.rules.version
+    if taken.draft_kv:
         yield Term(
-            name="drafter's KV pool (outside the budget)",
+            name=DRAFT_POOL,
             kind=Kind.KV_CACHE,
-            nbytes=(tokens + resolved.page_size) * pool.geometry.draft_kv_bytes,
+            nbytes=taken.draft_kv,
             confidence=Confidence.ENGINE_RULE,
             formula="(pool tokens + page) x bytes per token",
             values={
-                "pool tokens": tokens,
+                "pool tokens": pool.max_total_num_tokens or 0,
                 "page": resolved.page_size,
                 "bytes per token": pool.geometry.draft_kv_bytes,
             },
             source=rule(version, "mem_cache/kv_cache_configurator.py"),
         )
-    if running:
-        row = resolved.context_length + 4 + drafted
+    if taken.request_table:
+        running = pool.max_running_requests or 0
         yield Term(
-            name="request table and padding page",
+            name=REQUEST_TABLE,
             kind=Kind.RUNTIME,
-            nbytes=(running + 1) * row * 4 + resolved.page_size * max(cells),
+            nbytes=taken.request_table + taken.padding_page,
             confidence=Confidence.ENGINE_RULE,
             formula="(requests + 1) x row x 4 + page x bytes per token",
             values={
                 "requests": running,
-                "row": row,
+                "row": taken.request_table // (4 * (running + 1)),
                 "page": resolved.page_size,
-                "bytes per token": max(cells),
+                "bytes per token": max(pool.geometry.cells),
             },
             source=rule(version, "mem_cache/memory_pool.py"),
         )
