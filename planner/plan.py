@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -218,10 +218,22 @@ def _plan(deployment: Deployment, engine: Engine) -> Plan:
         ranks=allocation.ranks,
         capacity=allocation.capacity,
         allocation=allocation,
-        launch=engine.launch(deployment, allocation),
+        launch=_launch(deployment, engine, allocation),
         expected_log=engine.expected_log(deployment, allocation),
         warnings=(*notes, *allocation.warnings),
     )
+
+
+def _launch(deployment: Deployment, engine: Engine, allocation: Allocation) -> Launch:
+    """The engine's command, with a word where no checkpoint of this precision is known."""
+    launch = engine.launch(deployment, allocation)
+    if not deployment.checkpoint.hypothetical:
+        return launch
+    note = (
+        f"put a checkpoint stored as {deployment.checkpoint.scheme.name} in place of"
+        f" {deployment.checkpoint.id}"
+    )
+    return replace(launch, notes=(*launch.notes, note))
 
 
 def _outcome(deployment: Deployment, allocation: Allocation) -> Outcome:

@@ -190,3 +190,47 @@ def test_the_options_are_checked_one_by_one() -> None:
         if field.type == "int | None":
             with pytest.raises(InputError, match=field.name):
                 VllmOptions(**{field.name: -1})
+
+
+@pytest.mark.parametrize(
+    ("model", "context", "tokens", "pool_gib", "version", "printed", "concurrency"),
+    [
+        ("Qwen3.6-35B-A3B", 262_144, 15, 62.81, "0.20.0", 587_504, 4.74),
+        ("Qwen3.5-122B-A10B", 165_000, 6, 27.92, "0.23.0", 458_423, 2.78),
+    ],
+)
+def test_a_separate_drafter_regroups_the_layers_as_logged(
+    model: str,
+    context: int,
+    tokens: int,
+    pool_gib: float,
+    version: str,
+    printed: int,
+    concurrency: float,
+) -> None:
+    """Start-up logs of DFlash on GB10: jethac/dgx-spark-hijinks, styles01/sparkrun-recipes."""
+    plan = ask(
+        model,
+        "gb10",
+        context=context,
+        precision="w4a16",
+        options={
+            "version": version,
+            "num_speculative_tokens": tokens,
+            "speculative_method": "dflash",
+            "enable_prefix_caching": True,
+            "kv_cache_memory_bytes": int(pool_gib * 2**30),
+        },
+    )
+    assert plan.details["kv_cache_size_tokens"] == printed
+    assert round(plan.details["max_concurrency"], 2) == concurrency
+    assert plan.capacity is not None
+    longest = plan.capacity.longest_context
+    assert context <= longest <= 262_144
+
+
+def test_a_drafter_of_unknown_shape_is_refused_until_it_is_given() -> None:
+    options = {"num_speculative_tokens": 4, "speculative_method": "dflash"}
+    assert ask(options=options).outcome is Outcome.CANNOT_RUN
+    shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 8, "draft_head_dim": 128}
+    assert ask(options=options | shape).outcome is not Outcome.CANNOT_RUN

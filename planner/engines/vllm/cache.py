@@ -29,12 +29,14 @@ class Page:
         nbytes: bytes of the page, the same for every layer.
         attention_bytes_per_token: bytes that a token takes in it.
         state_bytes: bytes of one DeltaNet state; the rest of its page is padding.
+        draft_block_size: tokens per block of a separate drafter's layers; zero without one.
     """
 
     block_size: int
     nbytes: int
     attention_bytes_per_token: int
     state_bytes: int
+    draft_block_size: int = 0
 
 
 def align_page(
@@ -67,13 +69,33 @@ def align_page(
     )
 
 
+def widen_page(page: Page, *, draft_bytes_per_token: int) -> Page:
+    """The page when a drafter's layers share the pool: pages of all layers become the largest.
+
+    A layer whose own page is smaller gets as many more tokens per block; a DeltaNet state just
+    leaves the rest of its page empty.
+
+    Source: vLLM 0.20 to 0.33.0 v1/core/kv_cache_utils.py (unify_kv_cache_spec_page_size); start-up
+    logs with DFlash drafters agree to the token.
+    """
+    draft_page = page.block_size * draft_bytes_per_token
+    nbytes = max(page.nbytes, draft_page)
+    return Page(
+        block_size=page.block_size * (nbytes // page.nbytes),
+        nbytes=nbytes,
+        attention_bytes_per_token=page.attention_bytes_per_token,
+        state_bytes=page.state_bytes,
+        draft_block_size=page.block_size * (nbytes // draft_page),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Layers that share block ids.
 
     Attributes:
-        kind: "attention" or "state".
-        layers: trunk indices; the MTP layer counts on from the last.
+        kind: "state", "attention" or "draft" (attention layers of a separate drafter).
+        layers: trunk indices; MTP and drafter layers count on from the last.
     """
 
     kind: str
@@ -81,23 +103,27 @@ class Group:
 
 
 def group_layers(
-    *, attention: Sequence[int], state: Sequence[int], factor: Fraction
+    *,
+    attention: Sequence[int],
+    state: Sequence[int],
+    draft: Sequence[int] = (),
+    factor: Fraction,
 ) -> tuple[Group, ...]:
     """Split the layers of each kind into groups of about equal size.
 
-        size   = larger kind if it is < factor * smaller kind, else the smaller kind
+        size   = largest kind if it is < factor * smallest kind, else the smallest kind
         groups = ceil(layers of a kind / size);  group i of a kind = its layers [i::groups]
 
     Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size).
     """
-    kinds = [(name, tuple(layers)) for name, layers in (("state", state), ("attention", attention))]
-    counts = [len(layers) for _, layers in kinds if layers]
+    named = (("state", state), ("attention", attention), ("draft", draft))
+    kinds = [(name, tuple(layers)) for name, layers in named if layers]
+    counts = [len(layers) for _, layers in kinds]
     small, large = min(counts), max(counts)
     size = large if large < factor * small else small
     return tuple(
         Group(kind=name, layers=layers[i :: ceil_div(len(layers), size)])
         for name, layers in kinds
-        if layers
         for i in range(ceil_div(len(layers), size))
     )
 
@@ -124,15 +150,23 @@ class Pool:
     state_blocks: int
     null_block: bool
 
+    def _groups_of(self, kind: str) -> int:
+        return sum(group.kind == kind for group in self.groups)
+
     @property
     def attention_groups(self) -> int:
-        """Groups that hold KV."""
-        return sum(group.kind == "attention" for group in self.groups)
+        """Groups that hold the served model's KV (MTP layer included)."""
+        return self._groups_of("attention")
+
+    @property
+    def draft_groups(self) -> int:
+        """Groups that hold a separate drafter's KV."""
+        return self._groups_of("draft")
 
     @property
     def state_groups(self) -> int:
         """Groups that hold recurrent state."""
-        return sum(group.kind == "state" for group in self.groups)
+        return self._groups_of("state")
 
     @property
     def num_blocks(self) -> int:
@@ -146,8 +180,11 @@ class Pool:
         return self.state_groups * self.state_blocks
 
     def attention_blocks(self, tokens: int) -> int:
-        """Blocks that `tokens` of context take in the attention groups."""
-        return self.attention_groups * ceil_div(tokens, self.page.block_size)
+        """Blocks that `tokens` of context take in the attention groups, a drafter's included."""
+        blocks = self.attention_groups * ceil_div(tokens, self.page.block_size)
+        if self.draft_groups:
+            blocks += self.draft_groups * ceil_div(tokens, self.page.draft_block_size)
+        return blocks
 
     def blocks_per_request(self, tokens: int) -> int:
         """Blocks that one request of `tokens` holds."""
@@ -181,6 +218,17 @@ class Pool:
         reserved = int(self.null_block) if sequences == 1 else 1
         usable = min(available // size - reserved for available, size in pairs)
         blocks = usable // sequences - self.state_blocks_per_request
-        if not self.attention_groups:
+        if blocks <= 0 or not self.attention_groups:
             return 0
-        return max(0, self.page.block_size * (blocks // self.attention_groups))
+        if not self.draft_groups:
+            return self.page.block_size * (blocks // self.attention_groups)
+        # Two block sizes: count in the smaller one, which the other is a multiple of.
+        unit = min(self.page.block_size, self.page.draft_block_size)
+        least, most = 0, blocks + 1
+        while most - least > 1:
+            middle = (least + most) // 2
+            if self.attention_blocks(middle * unit) <= blocks:
+                least = middle
+            else:
+                most = middle
+        return least * unit

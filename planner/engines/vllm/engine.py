@@ -7,6 +7,8 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.economies import Economy, Knob
+from planner.engines.vllm import economies as saving
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.defaults import batch_defaults
 from planner.engines.vllm.legality import refusals
@@ -238,6 +240,14 @@ class Vllm:
     def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
         """The lines on memory that it would print."""
         return launching.expected_log(deployment, allocation)
+
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Changes that save memory."""
+        return tuple(saving.economies(deployment))
+
+    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
+        """Settings that can be solved for."""
+        return tuple(saving.knobs(deployment))
 
 
 VLLM = Vllm()

@@ -14,6 +14,7 @@ from planner.engines.vllm.defaults import (
     gdn_prefill_backend,
     ssm_dtype,
 )
+from planner.engines.vllm.drafters import Drafter, drafter_of
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
@@ -130,7 +131,7 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
         argv += ["--max-num-batched-tokens", str(options.max_num_batched_tokens)]
     if deployment.kv_cache_dtype != "auto":
         argv += ["--kv-cache-dtype", deployment.kv_cache_dtype]
-    argv += _switches(options)
+    argv += _switches(options, drafter_of(deployment))
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:
         argv += ["--hf-overrides", yarn_override(deployment)]
     environment = {}
@@ -139,16 +140,17 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
     return _over_nodes(deployment, argv, environment)
 
 
-def _switches(options: VllmOptions) -> list[str]:
+def _switches(options: VllmOptions, drafter: Drafter | None) -> list[str]:
     words: list[str] = []
     if options.enable_prefix_caching is not None:
         on = options.enable_prefix_caching
         words.append("--enable-prefix-caching" if on else "--no-enable-prefix-caching")
     if options.num_speculative_tokens:
-        words += [
-            "--speculative-config",
-            json.dumps({"method": "mtp", "num_speculative_tokens": options.num_speculative_tokens}),
-        ]
+        speculative: dict[str, Any] = {"method": options.speculative_method}
+        if drafter is not None and drafter.model:
+            speculative["model"] = drafter.model
+        speculative["num_speculative_tokens"] = options.num_speculative_tokens
+        words += ["--speculative-config", json.dumps(speculative)]
     if options.block_size is not None:
         words += ["--block-size", str(options.block_size)]
     for name in ("mamba_cache_dtype", "mamba_ssm_cache_dtype"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from planner.engines.base import Deployment, Refusal
 from planner.engines.vllm.defaults import capability
+from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import source
 from planner.memory.weights import LoadRules, rank_shape
@@ -173,6 +174,14 @@ def _block_fp8(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
 def _speculation(deployment: Deployment) -> Iterator[Refusal]:
     model, options = deployment.checkpoint.model, deployment.options
     if not options.num_speculative_tokens:
+        return
+    if options.speculative_method == "dflash":
+        if drafter_of(deployment) is None:
+            yield Refusal(
+                reason=f"the shape of a drafter for {model.name} is not known",
+                source=source("v1/core/kv_cache_utils.py"),
+                remedy="give draft_num_layers, draft_num_key_value_heads and draft_head_dim",
+            )
         return
     if model.mtp is None or not model.mtp.shipped:
         yield Refusal(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from planner.engines.base import Deployment
+from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import source
@@ -55,7 +56,7 @@ class Loaded:
     Attributes:
         text: trunk (KV scales included).
         vision: the vision tower.
-        draft: the MTP module.
+        draft: the MTP module, or a separate drafter.
         buffers: rotary cache.
         components: ``part.component`` -> bytes.
     """
@@ -77,7 +78,8 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
     checkpoint, layout = deployment.checkpoint, deployment.layout
     options: VllmOptions = deployment.options
     model, rules = checkpoint.model, load_rules(checkpoint, layout)
-    parts: tuple[Part, ...] = ("text", "mtp") if options.num_speculative_tokens else ("text",)
+    mtp = options.num_speculative_tokens and options.speculative_method == "mtp"
+    parts: tuple[Part, ...] = ("text", "mtp") if mtp else ("text",)
     sizes = weight_bytes(
         checkpoint, layout=layout, rules=rules, parts=parts, stage=stage, stage_layers=layers
     )
@@ -92,6 +94,9 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
     by_part = dict.fromkeys(("text", "vision", "mtp"), 0)
     for name, size in sizes.items():
         by_part[name.partition(".")[0]] += size
+    drafter = drafter_of(deployment)
+    if drafter is not None and stage == layout.pipeline_parallel - 1:
+        by_part["mtp"] += drafter.nbytes
     positions = max(deployment.context, model.max_position_embeddings)
     return Loaded(
         text=by_part["text"],
@@ -125,7 +130,7 @@ def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
     )
     for name, size, formula in (
         ("vision tower", loaded.vision, "bytes of the rank's vision tensors"),
-        ("MTP module", loaded.draft, "bytes of the rank's MTP tensors"),
+        ("drafter", loaded.draft, "bytes of the rank's drafter tensors"),
         ("rotary cache", loaded.buffers, "positions x rotary dimensions x 2"),
     ):
         if size:

@@ -20,7 +20,13 @@ class VllmOptions:
         max_num_seqs: sequences scheduled at once.
         max_num_batched_tokens: tokens of one step (the prefill chunk).
         enable_prefix_caching: keep blocks of finished requests for reuse.
-        num_speculative_tokens: tokens drafted per step by the MTP module; 0 is off.
+        num_speculative_tokens: tokens drafted per step; 0 is off.
+        speculative_method: "mtp" drafts with the model's own module, "dflash" with a drafter.
+        draft_model: repository id of the drafter ("dflash" only).
+        draft_num_layers: its attention layers.
+        draft_num_key_value_heads: KV heads of one of them.
+        draft_head_dim: elements of one of its heads.
+        draft_gib: GiB of its weights.
         block_size: least tokens per block; alignment may raise it.
         mamba_cache_dtype: dtype of the convolution state.
         mamba_ssm_cache_dtype: dtype of the SSM state.
@@ -42,6 +48,12 @@ class VllmOptions:
     max_num_batched_tokens: int | None = None
     enable_prefix_caching: bool | None = None
     num_speculative_tokens: int = 0
+    speculative_method: str = "mtp"
+    draft_model: str | None = None
+    draft_num_layers: int | None = None
+    draft_num_key_value_heads: int | None = None
+    draft_head_dim: int | None = None
+    draft_gib: float | None = None
     block_size: int | None = None
     mamba_cache_dtype: str = "auto"
     mamba_ssm_cache_dtype: str = "auto"
@@ -73,5 +85,12 @@ class VllmOptions:
                 raise InputError(
                     f"{name}: {getattr(self, name)!r}; known: {', '.join(CACHE_DTYPES)}"
                 )
+        if self.speculative_method not in ("mtp", "dflash"):
+            raise InputError("speculative_method: known are mtp and dflash")
+        for name in ("draft_num_layers", "draft_num_key_value_heads", "draft_head_dim"):
+            if getattr(self, name) is not None:
+                check_count(getattr(self, name), what=name, most=4096)
+        if self.draft_gib is not None and not 0 < self.draft_gib <= 2**20:
+            raise InputError(f"draft_gib: {self.draft_gib} is out of range")
         if self.mm_encoder_tp_mode not in ("weights", "data"):
             raise InputError("mm_encoder_tp_mode: known are weights and data")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from planner.engines.base import Deployment
-from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers
+from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers, widen_page
 from planner.engines.vllm.defaults import capability, conv_dtype, gdn_prefill_backend, ssm_dtype
+from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import Rules, source
 from planner.engines.vllm.stages import stage_layers
@@ -17,6 +18,7 @@ from planner.memory.kv_cache import kv_bytes_per_token_per_layer, kv_heads_per_r
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
 from planner.model.spec import ModelSpec
 from planner.provenance import Confidence
+from planner.units import ceil_div
 
 
 def cache_format(deployment: Deployment) -> CacheFormat:
@@ -90,16 +92,24 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         prefill_checkpoints=exports_checkpoints(deployment, rules),
         kernel_block=2 * KERNEL_BLOCK if rules.wide_alignment and sm10 else KERNEL_BLOCK,
     )
-    drafting = model.mtp.num_layers if options.num_speculative_tokens and model.mtp else 0
+    mtp = options.num_speculative_tokens and options.speculative_method == "mtp"
+    drafting = model.mtp.num_layers if mtp and model.mtp else 0
+    drafter = drafter_of(deployment)
+    if drafter is not None:
+        kept = get_cache_format("bfloat16").bits // cache_format(deployment).bits
+        page = widen_page(page, draft_bytes_per_token=drafter.kv_bytes_per_token // int(kept))
     first_draft = model.num_hidden_layers
+    first_apart = first_draft + drafting
+    apart = range(first_apart, first_apart + (drafter.num_layers if drafter else 0))
     groups = group_layers(
-        attention=(*model.full_attention_layers, *range(first_draft, first_draft + drafting)),
+        attention=(*model.full_attention_layers, *range(first_draft, first_apart)),
         state=model.linear_attention_layers,
+        draft=apart,
         factor=rules.grouping_factor,
     )
     stages = stage_layers(model.num_hidden_layers, layout.pipeline_parallel)
     held = [set(layers) for layers in stages]
-    held[-1] |= set(range(first_draft, first_draft + drafting))
+    held[-1] |= {*range(first_draft, first_apart), *apart}
     per_group = tuple(
         tuple(sum(layer in here for layer in group.layers) for group in groups) for here in held
     )
@@ -183,6 +193,11 @@ def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, 
     align = prefix_caching(options, rules)
     per_request = pool.blocks_per_request(deployment.context)
     state_block_size = pool.page.block_size if align else deployment.context
+    blocks = {
+        "attention": pool.page.block_size,
+        "state": state_block_size,
+        "draft": pool.page.draft_block_size,
+    }
     return {
         "block_size": pool.page.block_size,
         "mamba_block_size": state_block_size,
@@ -202,13 +217,11 @@ def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, 
             {
                 "kind": group.kind,
                 "layers": len(group.layers),
-                "block_size": pool.page.block_size
-                if group.kind == "attention"
-                else state_block_size,
+                "block_size": blocks[group.kind],
                 "page_bytes": pool.page.nbytes,
-                "blocks_per_req": pool.attention_blocks(deployment.context) // pool.attention_groups
-                if group.kind == "attention"
-                else pool.state_blocks,
+                "blocks_per_req": pool.state_blocks
+                if group.kind == "state"
+                else ceil_div(deployment.context, blocks[group.kind]),
             }
             for group in pool.groups
         ],

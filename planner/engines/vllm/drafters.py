@@ -1,0 +1,74 @@
+"""A separate drafter (DFlash): its layers join the pool and regroup everything."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from planner.engines.base import Deployment
+from planner.engines.vllm.options import VllmOptions
+from planner.formats import get_cache_format
+from planner.units import GIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafter:
+    """What a drafter adds to one rank.
+
+    Attributes:
+        model: its repository id, if known.
+        num_layers: attention layers that keep KV.
+        kv_bytes_per_token: bytes that a token takes in one of them on one rank, in 16 bits.
+        nbytes: bytes of its weights.
+        source: where that was read.
+    """
+
+    model: str | None
+    num_layers: int
+    kv_bytes_per_token: int
+    nbytes: int
+    source: str
+
+
+@cache
+def _known() -> dict[str, Drafter]:
+    text = (files("planner.engines.vllm") / "data" / "drafters.toml").read_text("utf-8")
+    return {
+        row["target"]: Drafter(
+            model=row["model"],
+            num_layers=row["num_layers"],
+            kv_bytes_per_token=row["kv_bytes_per_token"],
+            nbytes=int(row.get("gib", 0) * GIB),
+            source=row["source"],
+        )
+        for row in tomllib.loads(text)["drafter"]
+    }
+
+
+def drafter_of(deployment: Deployment) -> Drafter | None:
+    """The separate drafter of a deployment; None without one, or where its shape is not known.
+
+    The user's figures come first, then those bundled for the target model.
+    """
+    options: VllmOptions = deployment.options
+    if not options.num_speculative_tokens or options.speculative_method != "dflash":
+        return None
+    known = _known().get(deployment.checkpoint.model.name)
+    heads, width = options.draft_num_key_value_heads, options.draft_head_dim
+    layers = options.draft_num_layers or (known.num_layers if known else None)
+    per_token = known.kv_bytes_per_token if known else None
+    if heads is not None and width is not None:
+        per_token = 2 * heads * get_cache_format("bfloat16").head_bytes(width)
+    if layers is None or per_token is None:
+        return None
+    tp = deployment.layout.tensor_parallel
+    whole = int(options.draft_gib * GIB) if options.draft_gib else (known.nbytes if known else 0)
+    return Drafter(
+        model=options.draft_model or (known.model if known else None),
+        num_layers=layers,
+        kv_bytes_per_token=max(1, per_token // tp),
+        nbytes=whole // tp,
+        source=known.source if known and options.draft_num_layers is None else "the user's figures",
+    )
