@@ -79,6 +79,7 @@ def compute_buffers(
     *,
     op_offload: bool = True,
     dry_run: bool = False,
+    generation: bool = False,
 ) -> ComputeBuffers:
     """Compute buffers of one context: the graph of the worst batch, scheduled and allocated.
 
@@ -87,7 +88,8 @@ def compute_buffers(
     further GPU and so asks for 16 x hidden size x tokens bytes more there.
 
     Not a formula: the graph is built, split and put through ggml's allocator as llama.cpp does
-    it. Agrees to the byte with llama.cpp 0c1e570 (suite `llamacpp`).
+    it. Agrees to the byte with llama.cpp 0c1e570 (suite `llamacpp`). `generation` asks for the
+    graph of one token per sequence instead, which needs less.
 
     Raises:
         UnsupportedModelError: the architecture's graph is not modelled.
@@ -95,7 +97,7 @@ def compute_buffers(
     arch = architecture(model)
     if arch is None:
         raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
-    batch = context.batch(model)
+    batch = context.batch(model, generation=generation)
     tensors = file_tensors(model, scheme)
 
     def look_up(key: str, block: int) -> FileTensor:
@@ -113,12 +115,12 @@ def compute_buffers(
         return placement.home(look_up(key, block))
 
     def pin(block: int) -> int | None:
-        if not dry_run and (placement.full or batch.n_tokens < _SMALL_BATCH):
+        if (generation or not dry_run) and (placement.full or batch.n_tokens < _SMALL_BATCH):
             return placement.device_of(block)
         return None
 
     build = mtp_graph if context.kind == "mtp" else trunk_graph
-    tied = None if placement.kv_offload or dry_run else placement.host
+    tied = None if placement.kv_offload or (dry_run and not generation) else placement.host
     inputs = Inputs(model, arch, batch, placement.cache_home, host=tied)
     graph = build(inputs, Weights(types, home), pin)
     nodes = len(graph.nodes)
@@ -128,9 +130,7 @@ def compute_buffers(
         op_offload=op_offload,
         pipeline=placement.pipeline,
     )
-    sizes = buffer_sizes(
-        plan.leafs, plan.nodes, backends=placement.backends, host=placement.host
-    )
+    sizes = buffer_sizes(plan.leafs, plan.nodes, backends=placement.backends, host=placement.host)
     return ComputeBuffers(nbytes=sizes, graph_nodes=nodes, graph_splits=plan.splits)
 
 

@@ -81,10 +81,12 @@ class Context:
         arch = architecture(model)
         return self.n_rs_seq if arch is not None and arch.rollback else 0
 
-    def batch(self, model: ModelSpec) -> Batch:
-        """The batch that compute buffers are reserved for."""
+    def batch(self, model: ModelSpec, *, generation: bool = False) -> Batch:
+        """The batch that compute buffers are reserved for, or one token per sequence."""
         tokens = min(self.cells, self.batch_size, self.n_ubatch)
         outputs = self.n_outputs_max or self.batch_size
+        if generation:
+            tokens = outputs = self.n_seq_max
         return Batch(
             n_tokens=ceil_div(tokens, self.n_seq_max) * self.n_seq_max,
             n_seqs=self.n_seq_max,
@@ -107,7 +109,7 @@ class Context:
 def kv_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
     """Bytes of one block's K and V.
 
-        cells x row(type, KV heads x head_dim)
+    cells x row(type, KV heads x head_dim)
     """
     attention = model.attention
     width = attention.num_key_value_heads * attention.head_dim
@@ -120,7 +122,7 @@ def kv_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
 def state_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
     """Bytes of one linear-attention block's conv (R) and SSM (S) states, always F32.
 
-        4 x (kernel - 1) x conv_dim x n_seq_max x (1 + n_rs_seq);  4 x ssm_elements x the same
+    4 x (kernel - 1) x conv_dim x n_seq_max x (1 + n_rs_seq);  4 x ssm_elements x the same
     """
     if model.linear is None or context.kind == "mtp":
         return (0, 0)

@@ -38,9 +38,7 @@ class FileTensor:
 
 
 @cache
-def file_tensors(
-    model: ModelSpec, scheme: GgufScheme
-) -> Mapping[tuple[str, int], FileTensor]:
+def file_tensors(model: ModelSpec, scheme: GgufScheme) -> Mapping[tuple[str, int], FileTensor]:
     """(key, block) -> tensor, in the order of the table of tensors."""
     found: dict[tuple[str, int], FileTensor] = {}
     for row in scheme.tensors(model):
