@@ -108,28 +108,39 @@ class Inventory:
 def take_inventory(stored: StoredCheckpoint, model: ModelSpec) -> Inventory:
     """Sort what `stored` holds into the table of tensors of `model`."""
     table = _gguf_names(model) if stored.kind == "gguf" else _names(model)
-    # A checkpoint has tens of thousands of tensors and some hundred kinds of them: count first.
+    # A checkpoint has tens of thousands of tensors and some hundred kinds of them: count first,
+    # and look a kind up once per layer.
     counts: dict[tuple[_Row | None, int | None, str], list[int]] = {}
-    known: dict[str, tuple[_Row, ...]] = {}
+    kinds_found: dict[str, tuple[_Row, ...]] = {}
+    places: dict[tuple[str, str], tuple[_Row | None, int | None, int]] = {}
     other: list[str] = []
     for tensor in stored.tensors:
         pieces = _INDEX.split(tensor.name)
         template = "#".join(pieces[::2])
-        rows = known.get(template)
-        if rows is None:
-            rows = known[template] = _find(template, table)
-        row, layer = _place(pieces[1::2], rows)
+        first = pieces[1] if len(pieces) > 1 else ""
+        place = places.get((template, first))
+        if place is None:
+            if template not in kinds_found:
+                kinds_found[template] = _find(template, table)
+            place = places[template, first] = _place(first, kinds_found[template])
+        row, layer, expert_at = place
+        if len(pieces) > expert_at and row and int(pieces[expert_at]) >= row.tensors[0].experts:
+            row, layer = None, None
         if row is None:
             other.append(tensor.name)
-        counted = counts.setdefault((row, layer, tensor.dtype), [0, 0])
-        counted[0] += 1
-        counted[1] += tensor.nbytes
+        key = (row, layer, tensor.dtype)
+        if key in counts:
+            counted = counts[key]
+            counted[0] += 1
+            counted[1] += tensor.nbytes
+        else:
+            counts[key] = [1, tensor.nbytes]
     held: dict[Place, Held] = {}
     sums: dict[tuple[str, str, str], list[int]] = {}
     for (row, layer, dtype), (tensors, nbytes) in counts.items():
         kinds = row.tensors if row is not None else ()
-        place = (kinds[0].part, kinds[0].component) if kinds else ("other", "other")
-        summed = sums.setdefault((*place, dtype), [0, 0])
+        role = (kinds[0].part, kinds[0].component) if kinds else ("other", "other")
+        summed = sums.setdefault((*role, dtype), [0, 0])
         summed[0] += tensors
         summed[1] += nbytes
         for index, kind in enumerate(kinds):
@@ -162,19 +173,18 @@ def _find(template: str, table: Mapping[str, tuple[_Row, ...]]) -> tuple[_Row, .
     return rows or ()
 
 
-def _place(indices: list[str], rows: tuple[_Row, ...]) -> tuple[_Row | None, int | None]:
-    """The row and layer that a stored tensor belongs to; no row if the model has no such place."""
+def _place(first: str, rows: tuple[_Row, ...]) -> tuple[_Row | None, int | None, int]:
+    """The row and layer that a name's first number means, and where its expert's number stands.
+
+    No row if the model has no such place.
+    """
     for row in rows:
-        layer: int | None = None
-        experts = indices
-        if row.layers:
-            number = int(indices[0]) if indices else -1
-            if number not in row.layers:
-                continue
-            layer, experts = row.layers[number], indices[1:]
-        if not experts or int(experts[0]) < row.tensors[0].experts:
-            return row, layer
-    return None, None
+        if not row.layers:
+            return row, None, 1
+        number = int(first) if first else -1
+        if number in row.layers:
+            return row, row.layers[number], 3
+    return None, None, 1
 
 
 @cache

@@ -7,11 +7,11 @@ data without holes or overlaps, and offsets agree with shape and dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
-from planner.errors import UnsupportedModelError
+from planner.errors import InputError, UnsupportedModelError
 from planner.model.headers import (
     MAX_JSON_BYTES,
     FileHeader,
@@ -30,6 +30,8 @@ MAX_DIMENSIONS = 16
 
 MAX_NAME = 4096
 """Longest tensor name that is believed."""
+
+_LIMIT = 2**63
 
 ELEMENT_BITS: Mapping[str, int] = MappingProxyType(
     {
@@ -104,8 +106,8 @@ def _metadata(value: Any, file: str) -> Mapping[str, object]:
 
 
 def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[StoredTensor, ...]:
-    spans: list[tuple[int, int, str]] = []
-    tensors: dict[str, StoredTensor] = {}
+    """The entries of a header, checked, in the order of their data."""
+    found: list[tuple[int, int, StoredTensor]] = []
     for name, entry in document.items():
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -113,50 +115,51 @@ def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[Stor
             raise damaged(
                 file, f"tensor {clip(name)} lacks dtype, shape or two data_offsets"
             ) from None
-        bits = ELEMENT_BITS.get(dtype) if isinstance(dtype, str) else None
+        bits = ELEMENT_BITS.get(dtype) if type(dtype) is str else None
         if bits is None:
             raise UnsupportedModelError(
                 f"{file}: tensor {clip(name)} has dtype {clip(repr(dtype))}, which safetensors "
                 "does not define"
             )
-        if not (_is_count(begin) and _is_count(end) and _is_shape(shape)):
-            raise damaged(
-                file,
-                f"tensor {clip(name)} has a shape or offsets that are not whole numbers from 0 to "
-                "2^63",
-            )
-        nbytes, rest = divmod(prod(shape) * bits, 8)
-        if rest or nbytes != end - begin:
+        if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
+            raise _not_whole(name, file)
+        elements = 1
+        for size in shape:
+            if type(size) is not int or not 0 <= size < _LIMIT:
+                raise _not_whole(name, file)
+            elements *= size
+        # Sixty thousand times: the checks are written out, a call each would double the time.
+        if type(begin) is not int or type(end) is not int or not 0 <= begin < _LIMIT > end >= 0:
+            raise _not_whole(name, file)
+        nbytes = elements * bits >> 3
+        if nbytes != end - begin or elements * bits & 7:
             raise damaged(
                 file,
                 f"tensor {clip(name)} spans {end - begin} bytes, but {dtype} {clip(str(shape))} "
-                f"takes {clip(str(nbytes), 24)}",
+                f"takes {clip(str(elements * bits / 8 if elements < _LIMIT else elements), 24)}",
             )
         if len(name) > MAX_NAME:
             raise damaged(file, f"a tensor's name has {len(name):,} characters")
-        spans.append((begin, end, name))
-        tensors[name] = StoredTensor(
-            name=name, dtype=dtype, shape=tuple(shape), nbytes=nbytes, file=file
-        )
-    spans.sort()
-    _check_cover(spans, data_bytes, file)
-    return tuple(tensors[name] for _, _, name in spans)
+        tensor = StoredTensor(name=name, dtype=dtype, shape=tuple(shape), nbytes=nbytes, file=file)
+        found.append((begin, end, tensor))
+    found.sort(key=itemgetter(0, 1))
+    _check_cover(found, data_bytes, file)
+    return tuple(tensor for _, _, tensor in found)
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
+def _not_whole(name: str, file: str) -> InputError:
+    return damaged(
+        file,
+        f"tensor {clip(name)} has a shape or offsets that are not whole numbers from 0 to 2^63",
+    )
 
 
-def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS and all(map(_is_count, shape))
-
-
-def _check_cover(spans: list[tuple[int, int, str]], data_bytes: int, file: str) -> None:
+def _check_cover(found: list[tuple[int, int, StoredTensor]], data_bytes: int, file: str) -> None:
     position = 0
-    for begin, end, name in spans:
+    for begin, end, tensor in found:
         if begin != position:
             fault = "overlaps the one before it" if begin < position else "leaves a hole before it"
-            raise damaged(file, f"tensor {clip(name)} {fault} (offset {begin})")
+            raise damaged(file, f"tensor {clip(tensor.name)} {fault} (offset {begin})")
         position = end
     if position != data_bytes:
         raise damaged(

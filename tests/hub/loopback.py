@@ -298,6 +298,11 @@ class _Hub(_Handler):
         if parts.path == "/api/models":
             wanted = parse_qs(parts.query).get("search", [""])[0].lower()
             return self.json([{"id": id} for id in self.hub.repos if wanted in id.lower()])
+        if match := re.fullmatch(r"/api/models/(?P<id>[^/]+/[^/]+)/tree/(?P<rev>.+)", parts.path):
+            repo = self.allowed(unquote(match["id"]))
+            entries = repo.files.items() if repo is not None else ()
+            listing = [{"type": "file", "path": n, "size": stub.size} for n, stub in entries]
+            return self.json(listing) if repo is not None else None
         if match := re.fullmatch(
             r"/api/models/(?P<id>[^/]+(?:/[^/]+)?)(?:/revision/(?P<rev>[^/]+))?", parts.path
         ):
