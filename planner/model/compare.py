@@ -11,6 +11,7 @@ from planner.model.catalog import CatalogEntry, find
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import (
     Evidence,
+    RoleScheme,
     Scheme,
     Stored,
     get_scheme,
@@ -57,8 +58,8 @@ class PrecisionRow:
         name: the scheme, as users type it.
         title: what it does to this model.
         id: the best known checkpoint of it; None: there is none.
-        evidence: official, published (by others), or a hypothesis: sizes as if the model were
-            quantized like the checkpoints that `source` names.
+        evidence: official, published (by others), the rule of a tool that anyone may run, or a
+            hypothesis: sizes as if the model were quantized like what `source` names.
         source: where the recipe was read.
         nbytes: all tensors.
         bytes_by_part: part -> bytes (vision and MTP are loaded only when wanted).
@@ -108,6 +109,8 @@ def _row(model: ModelSpec, scheme: Scheme, entry: CatalogEntry | None) -> Precis
     id_, evidence = _known(scheme.name, entry)
     checkpoint = Checkpoint(id=id_ or model.name, model=model, scheme=scheme, source="scheme")
     chosen = checkpoint.recipe
+    if id_ is None and (not isinstance(chosen, RoleScheme) or chosen.evidence == "tool rule"):
+        evidence = "tool rule"
     return PrecisionRow(
         name=scheme.name,
         title=chosen.title,

@@ -18,9 +18,9 @@ from planner.formats import NumberFormat, get_format
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Part, Tensor, tensor_table
 
-Evidence = Literal["official", "published", "hypothesis"]
-"""How a recipe is known: by the model's maker, by checkpoints that others published, or not at all
-for this family ("as if it were quantized like ...")."""
+Evidence = Literal["official", "published", "tool rule", "hypothesis"]
+"""How a recipe is known: by the model's maker, by checkpoints that others published, by what a tool
+does to every model, or not at all for this family ("as if it were quantized like ...")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -276,6 +276,7 @@ def _bitsandbytes(name: str, title: str, number_format: str, bits: int) -> RoleS
         ),
         weight_bits=bits,
         drops=("mtp",),
+        evidence="tool rule",
         moe_notes=(_BNB_MOE,),
     )
 
@@ -290,6 +291,7 @@ def _mlx(bits: int) -> RoleScheme:
         rules=(*gates, ("text.*", f"mlx-{bits}bit-g64")),
         weight_bits=bits,
         drops=("mtp",),
+        evidence="tool rule",
         notes=("the vision tower stays 16-bit",),
         moe_notes=("router and shared-expert gate are 8-bit",),
     )
