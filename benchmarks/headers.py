@@ -4,7 +4,7 @@
 
 A loopback Hub in a process of its own serves Qwen3.5-35B-A3B-FP8 as 40 shards (headers are real,
 data is made up and never asked for). Each round times, in turn: this planner (repository, headers,
-inventory), hf-mem (its sum of weights), and parsing the same headers with `json.loads` alone, which
+roles), hf-mem (its sum of weights), and parsing the same headers with `json.loads` alone, which
 is what no reader can do without. hf-mem's address of the Hub is fixed in its code and is replaced
 for the run. Requests and bytes are the server's count.
 """
@@ -108,13 +108,14 @@ def ours() -> int:
     from huggingface_hub import close_session
 
     from planner import hub
-    from planner.model.inventory import take_inventory
+    from planner.model.stored_headers import classify
 
     close_session()  # as in a fresh process: no connection is open yet
     stored = hub.fetch_headers(hub.fetch_repository(REPOSITORY, anonymous=True))
-    inventory = take_inventory(stored, catalog.bundled_checkpoint(REPOSITORY).model)
-    assert not inventory.other
-    return inventory.nbytes()
+    table = classify(catalog.bundled_checkpoint(REPOSITORY).model, stored)
+    if table.other or table.missing or table.absent:
+        raise SystemExit(f"not sorted: {len(table.other)} other, missing {table.missing}")
+    return table.nbytes
 
 
 def hf_mem(endpoint: str) -> int | None:

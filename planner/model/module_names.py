@@ -134,11 +134,10 @@ def spellings(tensor_name: str, layer: int | None, expert: int) -> tuple[str, ..
         stem, _, projection = name.partition(".{expert}.")
         fused = "down_proj" if projection == "down_proj" else "gate_up_proj"
         names += [stacked, f"{stem}.{fused}"]
-    return tuple(dict.fromkeys(spelling for one in names for spelling in prefixed(one)))
+    return tuple(dict.fromkeys(spelling for one in names for spelling in _prefixed(one)))
 
 
-def prefixed(name: str) -> Iterator[str]:
-    """A module's name with every prefix that tools write before it."""
+def _prefixed(name: str) -> Iterator[str]:
     if name.startswith("mtp."):
         yield from (name, f"model.{name}", f"language_model.{name}")
     elif name == "lm_head":
