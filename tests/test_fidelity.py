@@ -32,6 +32,8 @@ DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "vllm_extra": exact,
     "vllm_versions": exact,
     "overheads": overheads,
+    "sglang": exact,
+    "tp_validity": exact,
 }
 
 

@@ -33,16 +33,16 @@ ADVICE = " Try:"
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per case of sglang.json, then the anchors from logs where they are at hand."""
-    for case in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
+    """One result per case of sglang.json, then the anchors from logs in it or beside it."""
+    document = json.loads((folder / FILES[0]).read_text("utf-8"))
+    for case in document["cases"]:
         try:
             yield CaseResult(
                 name=case["id"], expected=_expected(case), answered=_answer(case, folder)
             )
         except (LookupError, PlannerError, TypeError) as error:
             yield CaseResult(name=case["id"], failure=f"{type(error).__name__}: {error}")
-    if (folder / sglang_logs.FILE).is_file():
-        yield from sglang_logs.run(folder)
+    yield from sglang_logs.run(document.get("logs") or sglang_logs.rows_beside(folder), folder)
 
 
 def _expected(case: dict[str, Any]) -> dict[str, Any]:

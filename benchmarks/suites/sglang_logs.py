@@ -34,9 +34,15 @@ PLENTY = 2.0**40
 """Bytes: so much that only the row's own flags limit the pools."""
 
 
-def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per row of sglang_logs.json."""
-    for row in json.loads((folder / FILE).read_text("utf-8")):
+def rows_beside(folder: Path) -> list[dict[str, Any]]:
+    """The rows of sglang_logs.json in `folder`; none if there is no such file."""
+    path = folder / FILE
+    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else []
+
+
+def run(rows: list[dict[str, Any]], folder: Path) -> Iterator[CaseResult]:
+    """One result per row; `folder` is where models are looked up."""
+    for row in rows:
         name = row["what"]
         try:
             answered = _answer(row, folder)

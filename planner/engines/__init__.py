@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from planner.engines.base import Engine
+from planner.engines.sglang import SGLANG
 from planner.engines.vllm import VLLM
 from planner.errors import InputError
 
-ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (VLLM,)})
+ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (VLLM, SGLANG)})
 """Every engine, by the name that users type."""
 
 
