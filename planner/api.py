@@ -7,65 +7,60 @@ expressions, "local"), so that the rooms below work on resolved values only.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
+from planner import sources
 from planner.engines import get_engine
-from planner.errors import InputError, UnsupportedModelError
+from planner.errors import InputError
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.hf_config import read_config
+from planner.model.headers import Progress
 from planner.model.parameters import ParameterCounts, count_parameters
-from planner.model.quantization import get_scheme
 from planner.model.spec import ModelSpec
 from planner.plan import Plan, plan_deployment
 from planner.units import parse_tokens
 
-LARGEST_CONFIG = 8 * 2**20
-"""Bytes of a config.json; larger files are not configs."""
 
-
-def load_checkpoint(name: str | Checkpoint, *, precision: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    name: str | Checkpoint,
+    *,
+    precision: str | None = None,
+    revision: str | None = None,
+    progress: Progress | None = None,
+    anonymous: bool = False,
+    local: bool = True,
+) -> Checkpoint:
     """The checkpoint that `name` means.
 
     Args:
-        name: a bundled id (with or without organisation), a folder or `config.json` on this
-            machine, or a `Checkpoint`, which is returned as it is.
-        precision: name of a scheme; None takes what the checkpoint stores.
+        name: a bundled id (with or without organisation), a Hub repository or URL, a folder or
+            file on this machine, or a `Checkpoint`, which is returned as it is.
+        precision: name of a scheme, or which GGUF of several; None takes what is stored.
+        revision: branch, tag or commit on the Hub.
+        progress: told (done, total, file) after each file whose header was read.
+        anonymous: ask the Hub as anybody: no token, no cache of this machine.
+        local: paths on this machine may be read.
 
     Raises:
         UnknownModelError: nobody knows it; carries the nearest names.
         UnsupportedModelError: it is there, but cannot be planned for.
         InputError: `precision` is unknown or contradicts the checkpoint.
+        SourceError: the Hub could not be reached or refused.
     """
     if isinstance(name, Checkpoint):
         return name
-    if not name.strip():
-        raise InputError("model: name a bundled model, a repository, a folder or a config.json")
-    path = Path(name)
-    if name.endswith((".json", "/")) or path.is_dir():
-        return _local(path, precision)
-    return catalog.bundled_checkpoint(name, precision=precision)
-
-
-def _local(path: Path, precision: str | None) -> Checkpoint:
-    file = path / "config.json" if path.is_dir() else path
-    try:
-        if not file.is_file():
-            raise InputError(f"{path}: no such config.json")
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise UnsupportedModelError(f"{file}: too large for a config.json")
-        config = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
-    model = read_config(config, name=str(path))
-    scheme = get_scheme(precision or "bf16")
-    return Checkpoint(id=str(path), model=model, scheme=scheme, source=f"local file {file}")
+    return sources.load(
+        name,
+        precision=precision,
+        revision=revision,
+        progress=progress,
+        anonymous=anonymous,
+        local=local,
+    )
 
 
 def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
@@ -121,6 +116,7 @@ def plan(
     on: str | System,
     engine: str = "vllm",
     precision: str | None = None,
+    revision: str | None = None,
     kv_cache_dtype: str = "auto",
     context: int | str = 32_768,
     concurrency: int = 1,
@@ -136,6 +132,7 @@ def plan(
         on: see `resolve_hardware`.
         engine: who serves; see `planner.engines`.
         precision: how weights are stored; None takes what the checkpoint stores.
+        revision: branch, tag or commit on the Hub.
         kv_cache_dtype: number format of the KV cache.
         context: tokens per sequence, prompt and output together ("128k" is 131,072).
         concurrency: sequences resident at full context.
@@ -148,7 +145,7 @@ def plan(
         PlannerError: one line that says what is wrong and how to mend it.
     """
     return plan_deployment(
-        load_checkpoint(model, precision=precision),
+        load_checkpoint(model, precision=precision, revision=revision),
         resolve_hardware(on, free=free),
         get_engine(engine),
         context=parse_tokens(context),

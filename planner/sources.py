@@ -1,0 +1,257 @@
+"""Where a model's facts come from: the bundled catalog, this machine's files, or the Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import InputError, OfflineError, UnsupportedModelError
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.model.headers import Progress, StoredCheckpoint
+from planner.model.hf_config import read_config
+from planner.model.quantization import SCHEMES, Scheme, get_scheme
+from planner.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from planner.hub import HubRepository
+
+LARGEST_CONFIG = 8 * 2**20
+"""Bytes of a config.json; larger files are not configs."""
+
+WEIGHT_FILES = (".safetensors", ".gguf")
+_REMOTE = ("http://", "https://", "hf://", "hf.co/", "huggingface.co/")
+
+
+def load(
+    name: str,
+    *,
+    precision: str | None = None,
+    revision: str | None = None,
+    progress: Progress | None = None,
+    anonymous: bool = False,
+    local: bool = True,
+) -> Checkpoint:
+    """The checkpoint that `name` means.
+
+    Looked for in this order: a path on this machine, a bundled model (unless a revision is asked
+    for), the Hub. Of files and repositories the headers count, never a rule of thumb.
+
+    Args:
+        name: path, bundled id, repository id or URL.
+        precision: a scheme, or which GGUF of a repository or folder that holds several.
+        revision: branch, tag or commit on the Hub.
+        progress: told after each file whose header was read.
+        anonymous: ask the Hub as anybody (no token, no cache of this machine).
+        local: paths on this machine may be read.
+
+    Raises:
+        PlannerError: one line that says what is wrong and how to mend it.
+    """
+    name = name.strip()
+    if not name:
+        raise InputError("model: name a bundled model, a repository, a folder or a file")
+    if local and _looks_local(name):
+        return _from_path(Path(name), precision, progress)
+    catalog.refuse_hosted(name)
+    if revision is None and catalog.find(name) is not None:
+        return catalog.bundled_checkpoint(name, precision=precision)
+    if "/" not in name:
+        raise catalog.unknown(name)
+    return _from_hub(name, precision, revision, progress, anonymous=anonymous)
+
+
+def _looks_local(name: str) -> bool:
+    if name.startswith(_REMOTE):
+        return False
+    path = Path(name).expanduser()
+    written_as_path = name.startswith((".", "/", "~")) or name.endswith((".json", *WEIGHT_FILES))
+    try:
+        return written_as_path or path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _from_path(path: Path, precision: str | None, progress: Progress | None) -> Checkpoint:
+    from planner.model.local_files import read_checkpoint
+
+    path = path.expanduser()
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError):
+        is_folder = exists = False
+    if not exists:
+        raise InputError(f"{path}: there is no such file or folder")
+    folder = path if is_folder else path.parent
+    config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else None
+    if path.suffix == ".json" and not path.name.endswith(".index.json"):
+        config = _read_json(path)
+    has_weights = is_folder and any(
+        child.suffix in WEIGHT_FILES for child in folder.iterdir() if child.name[0] != "."
+    )
+    if path.suffix in WEIGHT_FILES or path.name.endswith(".index.json") or has_weights:
+        pattern, scheme = _pattern_or_scheme(precision)
+        stored = read_checkpoint(path, pattern=pattern, progress=progress)
+        sidecar = folder / "hf_quant_config.json"
+        word = _read_json(sidecar) if sidecar.is_file() else None
+        return _checkpoint(str(path), config, word, (stored,), scheme, source=f"headers in {path}")
+    if config is None:
+        raise InputError(f"{path}: there is neither a config.json nor a weight file")
+    return _from_config(str(path), config, None, precision, source=f"config of {path}")
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UnsupportedModelError(f"{path}: too large for a config.json")
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(document, Mapping):
+        raise UnsupportedModelError(f"{path}: is not a JSON object")
+    return document
+
+
+def _pattern_or_scheme(precision: str | None) -> tuple[str | None, Scheme | None]:
+    """`precision` names a scheme to apply, or else which GGUF to take."""
+    if precision is None:
+        return None, None
+    known = SCHEMES.get(precision.lower())
+    return (precision, None) if known is None else (precision, known)
+
+
+def _from_hub(
+    name: str,
+    precision: str | None,
+    revision: str | None,
+    progress: Progress | None,
+    *,
+    anonymous: bool,
+) -> Checkpoint:
+    from planner.hub import fetch_headers, fetch_repository
+
+    try:
+        repository = fetch_repository(
+            name, revision, known=catalog.known_ids(), anonymous=anonymous
+        )
+        stored = fetch_headers(
+            repository, pattern=_gguf_choice(repository, precision), progress=progress
+        )
+    except OfflineError as error:
+        near = catalog.near_names(name)
+        hint = f"; bundled and alike: {', '.join(near)}" if near else ""
+        raise OfflineError(f"{error}{hint}") from None
+    where = f"{'Hub' if repository.source == 'hub' else 'cache'}, commit {repository.commit[:12]}"
+    scheme = None
+    if precision is not None and stored.kind == "safetensors":
+        scheme = get_scheme(precision)
+    return _checkpoint(
+        repository.repo,
+        repository.config,
+        repository.quantization,
+        (stored, *_vision_file(repository, stored)),
+        scheme,
+        source=where,
+        revision=repository.commit,
+        notes=repository.notes,
+    )
+
+
+def _gguf_choice(repository: HubRepository, precision: str | None) -> str | None:
+    """The GGUF that `precision` names, where the repository holds GGUF files only."""
+    names = [name for name, _ in repository.files]
+    only_gguf = any(name.endswith(".gguf") for name in names) and not any(
+        name.endswith(".safetensors") for name in names
+    )
+    return precision if only_gguf else None
+
+
+def _vision_file(
+    repository: HubRepository, stored: StoredCheckpoint
+) -> tuple[StoredCheckpoint, ...]:
+    """The mmproj file beside a GGUF, if there is exactly what llama.cpp would take."""
+    from planner.hub import fetch_headers
+
+    if stored.kind != "gguf" or not any("mmproj" in name.lower() for name, _ in repository.files):
+        return ()
+    try:
+        return (fetch_headers(repository, pattern=None, part="mmproj"),)
+    except InputError:
+        return ()
+
+
+def _checkpoint(
+    name: str,
+    config: Mapping[str, Any] | None,
+    sidecar: Mapping[str, Any] | None,
+    sets: tuple[StoredCheckpoint, ...],
+    scheme: Scheme | None,
+    *,
+    source: str,
+    revision: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Checkpoint:
+    from planner.model.gguf_config import read_gguf, with_vision
+    from planner.model.quantization_config import read_quantization
+    from planner.model.stored_headers import checkpoint_from_headers
+
+    said: Scheme | None = None
+    if sets[0].kind == "gguf":
+        model: ModelSpec = read_gguf(sets[0], name=name)
+        if len(sets) > 1:
+            model = with_vision(model)
+    elif config is None:
+        raise InputError(f"{name}: there is no config.json beside the weights")
+    else:
+        model = read_config(config, name=name)
+        said = read_quantization(config, name=name, hf_quant_config=sidecar)
+    found = checkpoint_from_headers(
+        model, *sets, id=name, source=source, scheme=said, revision=revision, notes=notes
+    )
+    if scheme is None or scheme.name == found.scheme.name:
+        return found
+    if said is not None or sets[0].kind == "gguf":
+        raise InputError(
+            f"{name} is stored as {found.scheme.name}; for {scheme.name} name its 16-bit model"
+        )
+    return _hypothesis(name, found.model, scheme, source, revision)
+
+
+def _from_config(
+    name: str,
+    config: Mapping[str, Any],
+    sidecar: Mapping[str, Any] | None,
+    precision: str | None,
+    *,
+    source: str,
+) -> Checkpoint:
+    """A checkpoint of which only the config is known: sizes follow what it says of itself."""
+    from planner.model.quantization_config import read_quantization
+
+    model = read_config(config, name=name)
+    said = read_quantization(config, name=name, hf_quant_config=sidecar)
+    if precision is None:
+        scheme: Scheme = said if said is not None else get_scheme("bf16")
+        return Checkpoint(id=name, model=model, scheme=scheme, source=source)
+    if said is not None and said.name != precision:
+        raise InputError(f"{name} is stored as {said.name}; for {precision} name its 16-bit model")
+    return _hypothesis(name, model, get_scheme(precision), source, None)
+
+
+def _hypothesis(
+    name: str, model: ModelSpec, scheme: Scheme, source: str, revision: str | None
+) -> Checkpoint:
+    plain = scheme.name == "bf16"
+    return Checkpoint(
+        id=name,
+        model=model,
+        scheme=scheme,
+        source=source,
+        revision=revision if plain else None,
+        hypothetical=not plain,
+        notes=()
+        if plain
+        else (f"{name} is not stored as {scheme.name}: sizes follow the scheme ({scheme.title})",),
+    )
