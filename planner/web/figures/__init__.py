@@ -1,0 +1,1 @@
+"""Figures as plotly documents: data in, dictionary out; nothing here touches the page."""

@@ -1,0 +1,183 @@
+"""Where the memory goes: one horizontal bar per accelerator against its usable line and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planner.memory.breakdown import Rank
+from planner.units import GIB, format_gib
+from planner.web.palette import NEUTRAL, OVER, PARTS
+
+ROW, TOP, BOTTOM = 64, 44, 92
+"""Pixels per accelerator, for the names of the lines, and for axis and legend (three rows of it
+on a phone)."""
+
+
+def memory_bar(ranks: Sequence[Rank], *, text: str) -> dict[str, Any]:
+    """The figure. What exceeds the usable memory stays visible, hatched, beyond the line.
+
+    Args:
+        ranks: as in a plan.
+        text: colour of text beside the bars.
+    """
+    rows = [_label(rank) for rank in ranks]
+    data: list[dict[str, Any]] = []
+    for part in PARTS:
+        sizes = [rank.of_kind(*part.kinds) for rank in ranks]
+        if not any(sizes):
+            continue
+        data.append(
+            _bar(
+                rows,
+                [size / GIB for size in sizes],
+                name=part.label,
+                marker={"color": part.fill, "line": {"width": 1, "color": "rgba(0,0,0,0)"}},
+                text=[f"{part.label} {format_gib(size)}" for size in sizes],
+                textfont={"color": part.ink, "size": 13},
+                customdata=[f"{size / 1e9:,.2f} GB" for size in sizes],
+                hovertemplate=f"<b>{part.label}</b><br>%{{x:,.2f}} GiB (%{{customdata}})<extra></extra>",
+            )
+        )
+    data.append(_free(ranks, rows, text))
+    if any(rank.headroom < 0 for rank in ranks):
+        data.append(_over(ranks, rows))
+    shapes, notes = _lines(ranks, text)
+    most = max(max(rank.total, rank.used) for rank in ranks) / GIB
+    return {
+        "data": data,
+        "layout": {
+            "barmode": "stack",
+            "bargap": 0.35,
+            "height": TOP + BOTTOM + ROW * len(ranks),
+            "margin": {"l": 8, "r": 8, "t": TOP, "b": BOTTOM},
+            "font": {"color": text},
+            "uniformtext": {"minsize": 11, "mode": "hide"},
+            "xaxis": {
+                "range": [0, most * 1.04],
+                "ticksuffix": " GiB",
+                "nticks": 7,
+                "zeroline": False,
+                "fixedrange": True,
+                "tickfont": {"color": text},
+            },
+            "yaxis": {
+                "range": [len(ranks) - 0.5, -0.5],
+                "fixedrange": True,
+                "automargin": True,
+                "tickfont": {"color": text},
+            },
+            "yaxis2": {
+                "range": [len(ranks) - 0.5, -0.5],
+                "overlaying": "y",
+                "visible": False,
+                "fixedrange": True,
+            },
+            "legend": {
+                "orientation": "h",
+                "yref": "container",
+                "y": 0,
+                "yanchor": "bottom",
+                "x": 0,
+                "traceorder": "normal",
+                "itemclick": False,
+                "itemdoubleclick": False,
+                "font": {"color": text},
+            },
+            "shapes": shapes,
+            "annotations": notes,
+        },
+    }
+
+
+def _label(rank: Rank) -> str:
+    return f"{rank.name} (×{rank.count})" if rank.count > 1 else rank.name
+
+
+def _bar(rows: list[str], x: list[float], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": rows,
+        "x": x,
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        **more,
+    }
+
+
+def _free(ranks: Sequence[Rank], rows: list[str], text: str) -> dict[str, Any]:
+    sizes = [max(rank.headroom, 0) for rank in ranks]
+    return _bar(
+        rows,
+        [size / GIB for size in sizes],
+        name="free",
+        marker={"color": "rgba(127,136,148,0.10)", "line": {"width": 1, "color": NEUTRAL}},
+        text=[f"free {format_gib(size)}" if size else "" for size in sizes],
+        textfont={"color": text, "size": 13},
+        hovertemplate="<b>free</b><br>%{x:,.2f} GiB<extra></extra>",
+    )
+
+
+def _over(ranks: Sequence[Rank], rows: list[str]) -> dict[str, Any]:
+    """A hatched layer over what lies beyond the usable line."""
+    sizes = [max(-rank.headroom, 0) for rank in ranks]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": rows,
+        "x": [size / GIB for size in sizes],
+        "base": [rank.usable / GIB for rank in ranks],
+        "yaxis": "y2",
+        "name": "over the usable memory",
+        "marker": {
+            "color": "rgba(0,0,0,0)",
+            "pattern": {
+                "shape": "/",
+                "fgcolor": OVER,
+                "size": 8,
+                "solidity": 0.35,
+                "fillmode": "overlay",
+            },
+            "line": {"width": 2, "color": OVER},
+        },
+        "hovertemplate": "<b>over the usable memory</b><br>%{x:,.2f} GiB<extra></extra>",
+    }
+
+
+def _lines(ranks: Sequence[Rank], text: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Usable line and physical end of every accelerator; named on the first."""
+    shapes, notes = [], []
+    for row, rank in enumerate(ranks):
+        for size, dash in ((rank.usable, "solid"), (rank.total, "dot")):
+            shapes.append(
+                {
+                    "type": "line",
+                    "x0": size / GIB,
+                    "x1": size / GIB,
+                    "y0": row - 0.45,
+                    "y1": row + 0.45,
+                    "yref": "y",
+                    "line": {"color": NEUTRAL, "width": 2, "dash": dash},
+                }
+            )
+    first = ranks[0]
+    for size, words, level in (
+        (first.usable, "usable", 0),
+        (first.total, "all memory", 1),
+    ):
+        notes.append(
+            {
+                "x": size / GIB,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "xanchor": "right",
+                "yshift": 18 * level,
+                "showarrow": False,
+                "font": {"color": text},
+                "text": f"{words} {format_gib(size)}",
+            }
+        )
+    return shapes, notes

@@ -1,0 +1,202 @@
+"""The form that asks for a deployment. Its values live in the page's address, so links restore it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from planner.errors import InputError
+from planner.model import catalog
+from planner.units import format_gib, format_tokens, parse_tokens
+from planner.web import choices
+from planner.web.engine_options import ask_options
+from planner.web.question import OptionValue, Question, checkpoint, system
+
+_CONTEXT, _SLIDER = "context", "context-slider"
+_YARN = "yarn"
+
+
+def ask(*, wide: bool) -> Question:
+    """Show the form and return what it says.
+
+    Args:
+        wide: fields side by side over the page's width, instead of one below the other.
+    """
+    areas = st.columns(4, gap="medium") if wide else [st.container()] * 4
+    with areas[0]:
+        model, precision = _ask_model()
+    with areas[1]:
+        on, count, memory = _ask_hardware()
+    with areas[2]:
+        engine = _select("Engine", choices.engines(), "engine", help="Who serves the model.")
+        cache = _select(
+            "KV cache dtype",
+            choices.cache_formats(),
+            "kv_cache_dtype",
+            help="Number format of the KV cache. auto: what the engine takes by itself.",
+        )
+    with areas[3]:
+        context = _ask_context(model)
+        concurrency = st.number_input(
+            "Sequences at once",
+            min_value=1,
+            max_value=1_000_000,
+            value=choices.defaults()["concurrency"],
+            step=1,
+            key="concurrency",
+            help="How many sequences are held at the full context at the same time.",
+            bind="query-params",
+        )
+    with st.expander("More options", icon=":material/tune:"):
+        degrees, experts, yarn, options = _ask_more(engine)
+    return Question(
+        model=model,
+        precision=precision,
+        on=on,
+        count=count,
+        memory_gib=memory,
+        engine=engine,
+        context=context,
+        concurrency=int(concurrency),
+        kv_cache_dtype=cache,
+        degrees=degrees,
+        experts=experts,
+        yarn=yarn,
+        options=options,
+    )
+
+
+def _select(label: str, options: tuple[str, ...], name: str, help: str | None = None) -> str:
+    start = choices.defaults()[name]
+    value = st.selectbox(
+        label, options, index=options.index(start), key=name, help=help, bind="query-params"
+    )
+    return str(value)
+
+
+def _ask_model() -> tuple[str, str]:
+    model = _select("Model", choices.models(), "model", help="The bundled family; type to search.")
+    if model == choices.OTHER:
+        model = st.text_input(
+            "Repository",
+            key="repository",
+            max_chars=200,
+            placeholder="Qwen/Qwen3.5-27B-FP8",
+            help="Any name of a bundled checkpoint, quantized ones included.",
+            bind="query-params",
+        )
+    precision = _select(
+        "Precision", choices.precisions(), "precision", help="How the weights are stored."
+    )
+    try:
+        found = checkpoint(model, precision)
+        words = f"**{format_gib(found.nbytes())}** of weights: {found.scheme.title}"
+        if found.hypothetical:
+            words += "; no official checkpoint is known"
+        st.markdown(f":small[{words}]")
+    except InputError:
+        pass  # the verdict says what is wrong
+    return model, precision
+
+
+def _ask_hardware() -> tuple[str, int, float | None]:
+    with st.container(horizontal=True, vertical_alignment="top"):
+        on = _select(
+            "Hardware", choices.hardware(), "on", help="Type to search: 4090, h200, spark…"
+        )
+        count = st.number_input(
+            "How many",
+            min_value=1,
+            max_value=4096,
+            value=choices.defaults()["count"],
+            step=1,
+            key="count",
+            width=110,
+            bind="query-params",
+        )
+    memory = None
+    if on == choices.CUSTOM:
+        memory = st.number_input(
+            "Memory of each (GiB)",
+            min_value=1.0,
+            max_value=4096.0,
+            value=48.0,
+            step=1.0,
+            key="memory_gib",
+            help="What the driver lets programs allocate.",
+            bind="query-params",
+        )
+    try:
+        found = system(on, int(count), memory)
+        each = found.accelerator
+        words = f"{found.name}: **{format_gib(each.total_bytes)}** each"
+        if each.is_unified:
+            words += ", shared with the system"
+        st.markdown(f":small[{words}]")
+    except InputError:
+        pass  # the verdict says what is wrong
+    return on, int(count), memory
+
+
+def _ask_context(model: str) -> str:
+    """The exact entry is what counts and what the address holds; the slider writes into it."""
+    slider = st.container()
+    text = st.text_input(
+        "Context, exactly (tokens)",
+        value=choices.defaults()["context"],
+        key=_CONTEXT,
+        max_chars=20,
+        help="Tokens per sequence, prompt and output together: 32768, 128k, 1M.",
+        bind="query-params",
+    )
+    found = catalog.find(model)
+    native = found[0].model.max_position_embeddings if found else 262_144
+    longest = choices.longest_context(native, yarn=bool(st.session_state.get(_YARN)))
+    try:
+        tokens: int | None = parse_tokens(text)
+    except InputError:
+        tokens = None
+    stops = choices.contexts(longest)
+    if tokens is not None:
+        stops = tuple(sorted({*stops, tokens}))
+    labels = tuple(choices.tokens_label(stop) for stop in stops)
+    current = choices.tokens_label(tokens) if tokens is not None else labels[0]
+    st.session_state[_SLIDER] = current
+    with slider:
+        st.select_slider(
+            f"Context per sequence: {format_tokens(tokens) if tokens else '?'} tokens",
+            options=labels,
+            key=_SLIDER,
+            on_change=_slid,
+        )
+    return str(text)
+
+
+def _slid() -> None:
+    st.session_state[_CONTEXT] = st.session_state[_SLIDER]
+
+
+def _ask_more(
+    engine: str,
+) -> tuple[tuple[int, int, int], bool, bool, tuple[tuple[str, OptionValue], ...]]:
+    st.markdown("**Layout** (0 takes the best one)")
+    with st.grid(3, gap="small"):
+        tensor = _degree("Tensor parallel", "tp")
+        pipeline = _degree("Pipeline parallel", "pp")
+        data = _degree("Data parallel", "dp")
+    experts = st.toggle("Expert parallel", key="ep", bind="query-params")
+    yarn = st.toggle(
+        "YaRN beyond the native context",
+        key=_YARN,
+        help="Allow contexts that the model was not trained for, by scaling RoPE.",
+        bind="query-params",
+    )
+    st.markdown(f"**Options of {engine}**")
+    return (tensor, pipeline, data), experts, yarn, ask_options(engine)
+
+
+def _degree(label: str, key: str) -> int:
+    return int(
+        st.number_input(
+            label, min_value=0, max_value=4096, value=0, step=1, key=key, bind="query-params"
+        )
+    )

@@ -1,0 +1,77 @@
+"""One meaning, one colour: the parts of memory and the verdicts, in pictures and words.
+
+Fills keep 3:1 against both backgrounds of the theme and stay apart under the usual kinds of colour
+blindness; `ink` is the text colour that keeps 4.5:1 on the fill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.memory.breakdown import Kind
+from planner.plan import Outcome
+
+DARK, LIGHT = "#0d1420", "#ffffff"
+LIGHT_THEME_TEXT, DARK_THEME_TEXT = "#0d1420", "#e8edf4"
+"""Text in figures; as in `config.toml`."""
+
+NEUTRAL = "#7f8894"
+"""Lines in figures that must be seen on both backgrounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a segment of a bar means.
+
+    Attributes:
+        label: what users read.
+        kinds: the terms it adds up.
+        fill: colour of the area.
+        ink: colour of text on it.
+    """
+
+    label: str
+    kinds: tuple[Kind, ...]
+    fill: str
+    ink: str
+
+
+PARTS = (
+    Part(label="weights", kinds=(Kind.WEIGHTS,), fill="#668fff", ink=DARK),
+    Part(label="KV cache", kinds=(Kind.KV_CACHE,), fill="#cc850a", ink=DARK),
+    Part(label="recurrent state", kinds=(Kind.RECURRENT_STATE,), fill="#067352", ink=LIGHT),
+    Part(label="activations", kinds=(Kind.ACTIVATIONS,), fill="#973eb2", ink=LIGHT),
+    Part(label="overhead", kinds=(Kind.CUDA_GRAPHS, Kind.RUNTIME), fill="#8a9199", ink=DARK),
+)
+"""In stacking order."""
+
+OVER = "#c62f3b"
+"""What lies beyond the usable memory; always hatched and named as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a verdict appears: never by colour alone."""
+
+    word: str
+    icon: str
+    alert: Literal["success", "warning", "error"]
+
+
+LOOKS = {
+    Outcome.FITS: Look(word="Fits", icon=":material/check_circle:", alert="success"),
+    Outcome.TIGHT: Look(word="Tight", icon=":material/warning:", alert="warning"),
+    Outcome.HOLDS_FEWER: Look(
+        word="Starts, but does not hold the workload",
+        icon=":material/hourglass_bottom:",
+        alert="warning",
+    ),
+    Outcome.DOES_NOT_FIT: Look(word="Does not fit", icon=":material/cancel:", alert="error"),
+    Outcome.CANNOT_RUN: Look(word="Cannot run", icon=":material/block:", alert="error"),
+}
+
+
+def part_of(kind: Kind) -> Part:
+    """The part of memory that a kind of term belongs to."""
+    return next(part for part in PARTS if kind in part.kinds)

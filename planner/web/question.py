@@ -1,0 +1,132 @@
+"""What is asked: one deployment as the visitor put it, resolved and answered.
+
+Names only: nothing here reads a path, whatever a visitor types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import hardware_db
+from hardware_db import HardwareError, System
+from planner.api import make_options
+from planner.engines import get_engine
+from planner.errors import InputError, PlannerError
+from planner.layout import Layout
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.plan import Plan, plan_deployment
+from planner.units import parse_tokens
+from planner.web.choices import CUSTOM
+
+OptionValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One deployment in the visitor's words.
+
+    Attributes:
+        model: bundled id, with or without the organisation.
+        precision: name of a scheme.
+        on: id of an accelerator or system.
+        count: how many of it.
+        memory_gib: memory of each accelerator where `on` is "custom".
+        context: tokens as typed ("128k").
+        degrees: tensor, pipeline and data parallel sizes; zeros leave the layout to the planner.
+        experts: expert parallelism.
+        options: the engine's options that are not at their defaults, as (name, value) pairs.
+    """
+
+    model: str
+    precision: str
+    on: str
+    count: int
+    engine: str
+    context: str
+    concurrency: int
+    kv_cache_dtype: str = "auto"
+    memory_gib: float | None = None
+    degrees: tuple[int, int, int] = (0, 0, 0)
+    experts: bool = False
+    yarn: bool = False
+    options: tuple[tuple[str, OptionValue], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """The context in tokens.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return parse_tokens(self.context)
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout asked for; None where nothing of it is.
+
+        Raises:
+            InputError: a degree out of range.
+        """
+        if not any(self.degrees) and not self.experts:
+            return None
+        tensor, pipeline, data = (degree or 1 for degree in self.degrees)
+        return Layout(
+            tensor_parallel=tensor,
+            pipeline_parallel=pipeline,
+            data_parallel=data,
+            expert_parallel=self.experts,
+        )
+
+
+@lru_cache(maxsize=256)
+def checkpoint(model: str, precision: str) -> Checkpoint:
+    """The bundled checkpoint of `model` stored in `precision`.
+
+    Raises:
+        PlannerError: unknown name, hosted-only model, or a precision that contradicts it.
+    """
+    return catalog.bundled_checkpoint(model, precision=precision)
+
+
+@lru_cache(maxsize=256)
+def system(on: str, count: int, memory_gib: float | None = None) -> System:
+    """`count` times the hardware called `on`.
+
+    Raises:
+        InputError: unknown, or not a sensible number of them.
+    """
+    name = f"custom:{memory_gib:g}GiB" if on == CUSTOM and memory_gib else on
+    try:
+        return hardware_db.resolve(f"{count} x {name}")
+    except HardwareError as error:
+        raise InputError(str(error)) from None
+
+
+@lru_cache(maxsize=512)
+def plan(question: Question) -> Plan:
+    """The plan for `question`.
+
+    Raises:
+        PlannerError: one line that says what is wrong.
+    """
+    return plan_deployment(
+        checkpoint(question.model, question.precision),
+        system(question.on, question.count, question.memory_gib),
+        get_engine(question.engine),
+        context=question.tokens,
+        concurrency=question.concurrency,
+        kv_cache_dtype=question.kv_cache_dtype,
+        layout=question.layout,
+        options=make_options(question.engine, dict(question.options)),
+        yarn=question.yarn,
+    )
+
+
+def answer(question: Question) -> Plan | PlannerError:
+    """The plan, or the reason why there is none."""
+    try:
+        return plan(question)
+    except PlannerError as error:
+        return error
