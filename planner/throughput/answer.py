@@ -91,9 +91,11 @@ class SpeedEstimate:
         rate = self.per_user.words("tok/s per user")
         if self.workload.concurrency > 1:
             rate += f", {self.total.words('tok/s')} in all"
-        share = round(100 * self._share(self.binding), -1)
-        text = f"{rate}; {self.binding} takes most of the time (about {share:.0f} %)"
+        share = float(two_digits(100 * self._share(self.binding)))
+        text = f"{rate}; longest part: {self.binding} ({share:.0f} %)"
         text += f"; {_BASIS[self.calibration.basis]}"
+        if self.speculation is not None:
+            text += f"; {two_digits(self.accepted)} tokens accepted per step"
         return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text
 
     @property
@@ -115,9 +117,9 @@ class SpeedEstimate:
 
 _BASIS = {
     "kernel tables": "kernel times alone, the optimistic bound",
-    "fitted": "measured on this class of machine and engine",
-    "sibling": "measured on this class of machine, under another engine or precision",
-    "unmeasured": "nobody's measurement of such a machine is at hand",
+    "fitted": "constants measured on such machines under this engine",
+    "sibling": "constants measured on such machines under another engine or precision",
+    "unmeasured": "no measurement of such a machine: median of others",
 }
 
 

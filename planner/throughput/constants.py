@@ -33,6 +33,7 @@ class Constants:
         layer_us: microseconds per layer and step: launches, norms, small kernels, scheduler.
         sequence_us: microseconds per layer, step and sequence.
         collective: multiple of a link's latency that an all-reduce takes.
+        verification: multiple of its parts' sum that a cycle of drafts and verification takes.
         prefill_dense: share of peak in the matrix products of a prompt, dense model.
         prefill_moe: the same for a mixture of experts.
         prefill_narrow: what of these shares is left where weights and activations have fewer
@@ -52,6 +53,7 @@ class Constants:
     layer_us: float
     sequence_us: float
     collective: float
+    verification: float
     prefill_dense: float
     prefill_moe: float
     prefill_narrow: float
@@ -74,6 +76,7 @@ class Calibration:
         basis: fitted on this class and engine, on a sibling, or on nothing like it.
         low: truth/estimate of the speed at the band's lower end.
         high: the same at the upper end.
+        claim: share of measured points that the band is meant to hold.
         source: where the constants come from.
     """
 
@@ -84,6 +87,7 @@ class Calibration:
     basis: Basis
     low: float
     high: float
+    claim: float
     source: str
 
 
@@ -139,6 +143,7 @@ def calibration(system: System, engine: str, *, preset: Preset, precision: str =
             basis="kernel tables" if known else "unmeasured",
             low=low,
             high=high,
+            claim=_table("serving")["bands"]["claim"],
             source=table["source"],
         )
     table = _table("serving")
@@ -159,6 +164,7 @@ def calibration(system: System, engine: str, *, preset: Preset, precision: str =
         basis="unmeasured",
         low=low,
         high=high,
+        claim=table["bands"]["claim"],
         source=table["source"],
     )
 
@@ -264,6 +270,7 @@ def _calibration(
         basis=basis,
         low=low,
         high=high,
+        claim=table["bands"]["claim"],
         source=row.get("source", table["source"]),
     )
 

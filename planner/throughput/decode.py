@@ -84,11 +84,22 @@ def streamed_bytes(question: Question) -> float:
 def cycle_terms(question: Question, *, accepted: float) -> tuple[StepTerm, ...]:
     """The terms of one step, per token that it yields.
 
-    (verification of T = B (1 + n) tokens + n drafts) / accepted tokens
+        (verification of T = B (1 + n) tokens + n drafts) x v / accepted tokens
+
+    v is what sampling, bookkeeping of the states and a second schedule add in practice.
     """
     terms = [*_step(question)]
     if question.drafted:
         terms.append(_drafts(question))
+        whole, multiple = total(terms), question.constants.verification
+        terms.append(
+            StepTerm(
+                name="bookkeeping of drafts",
+                seconds=(multiple - 1) * whole,
+                formula="(v - 1) x cycle",
+                values=MappingProxyType({"v": multiple, "cycle": whole}),
+            )
+        )
     return tuple(replace(term, seconds=term.seconds / accepted) for term in terms)
 
 

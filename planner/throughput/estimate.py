@@ -187,7 +187,9 @@ def _interference(workload: Workload, question: Question, prompt: float) -> tupl
 def _total_rate(workload: Workload, time: float, prompt: float) -> float:
     """Output tokens per second of all users, each of whom prefills, decodes and comes again.
 
-    concurrency x output / (prefill + output x time per output token)
+        concurrency x output / (prefill + output x time per output token)
+
+    Without an output length: concurrency / time per output token.
     """
     if workload.output_tokens is None:
         return workload.concurrency / time

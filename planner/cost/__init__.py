@@ -1,0 +1,29 @@
+"""What a deployment costs: per hour, per million tokens, against a hosted service, over its life.
+
+Pure functions over stated assumptions. Money keeps the currency that it came in; nothing is
+converted.
+"""
+
+from planner.cost.expense import Expense, Purchase, Rental, expense
+from planner.cost.hosted import BreakEven, HostedPrice, break_even
+from planner.cost.power import Power, power_of
+from planner.cost.prices import PriceOption, price_options
+from planner.cost.tokens import TokenCost, Traffic, token_cost, traffic_of
+
+__all__ = [
+    "BreakEven",
+    "Expense",
+    "HostedPrice",
+    "Power",
+    "PriceOption",
+    "Purchase",
+    "Rental",
+    "TokenCost",
+    "Traffic",
+    "break_even",
+    "expense",
+    "power_of",
+    "price_options",
+    "token_cost",
+    "traffic_of",
+]
