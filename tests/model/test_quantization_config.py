@@ -284,8 +284,20 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    "bits group_size dynamic ignore config_groups quant_algo extra_config exclude load_in_4bit"
-    " modules_to_not_convert weight_block_size global_quant_config".split()
+    [
+        "bits",
+        "group_size",
+        "dynamic",
+        "ignore",
+        "config_groups",
+        "quant_algo",
+        "extra_config",
+        "exclude",
+        "load_in_4bit",
+        "modules_to_not_convert",
+        "weight_block_size",
+        "global_quant_config",
+    ]
 )
 METHODS = [
     "gptq",
