@@ -7,7 +7,6 @@ data without holes or overlaps, and offsets agree with shape and dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -107,7 +106,9 @@ def _metadata(value: Any, file: str) -> Mapping[str, object]:
 
 def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[StoredTensor, ...]:
     """The entries of a header, checked, in the order of their data."""
-    found: list[tuple[int, int, StoredTensor]] = []
+    begins: list[int] = []
+    tensors: list[StoredTensor] = []
+    position, in_order = 0, True
     for name, entry in document.items():
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -140,11 +141,34 @@ def _tensors(document: dict[str, Any], data_bytes: int, file: str) -> tuple[Stor
             )
         if len(name) > MAX_NAME:
             raise damaged(file, f"a tensor's name has {len(name):,} characters")
-        tensor = StoredTensor(name=name, dtype=dtype, shape=tuple(shape), nbytes=nbytes, file=file)
-        found.append((begin, end, tensor))
-    found.sort(key=itemgetter(0, 1))
-    _check_cover(found, data_bytes, file)
-    return tuple(tensor for _, _, tensor in found)
+        begins.append(begin)
+        tensors.append(
+            StoredTensor(name=name, dtype=dtype, shape=tuple(shape), nbytes=nbytes, file=file)
+        )
+        in_order = in_order and begin == position
+        position = end
+    if not in_order:
+        order = sorted(range(len(begins)), key=lambda index: (begins[index], tensors[index].nbytes))
+        tensors, begins = [tensors[index] for index in order], [begins[index] for index in order]
+        position = _check_cover(tensors, begins, file)
+    if position != data_bytes:
+        raise damaged(
+            file,
+            f"its tensors take {position} bytes, but the file has {data_bytes} for them (an "
+            "unfinished download?)",
+        )
+    return tuple(tensors)
+
+
+def _check_cover(tensors: list[StoredTensor], begins: list[int], file: str) -> int:
+    """Where the last one ends, if they lie one behind the other."""
+    position = 0
+    for begin, tensor in zip(begins, tensors, strict=True):
+        if begin != position:
+            fault = "overlaps the one before it" if begin < position else "leaves a hole before it"
+            raise damaged(file, f"tensor {clip(tensor.name)} {fault} (offset {begin})")
+        position += tensor.nbytes
+    return position
 
 
 def _not_whole(name: str, file: str) -> InputError:
@@ -152,18 +176,3 @@ def _not_whole(name: str, file: str) -> InputError:
         file,
         f"tensor {clip(name)} has a shape or offsets that are not whole numbers from 0 to 2^63",
     )
-
-
-def _check_cover(found: list[tuple[int, int, StoredTensor]], data_bytes: int, file: str) -> None:
-    position = 0
-    for begin, end, tensor in found:
-        if begin != position:
-            fault = "overlaps the one before it" if begin < position else "leaves a hole before it"
-            raise damaged(file, f"tensor {clip(tensor.name)} {fault} (offset {begin})")
-        position = end
-    if position != data_bytes:
-        raise damaged(
-            file,
-            f"its tensors take {position} bytes, but the file has {data_bytes} for them (an "
-            "unfinished download?)",
-        )
