@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from planner import api
+from planner.cli import terminal
+from planner.errors import InputError
 from planner.model.catalog import CatalogEntry
 from planner.model.checkpoint import Checkpoint
+from planner.model.compare import PrecisionRow, compare_precisions
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.tensors import Part
 from planner.units import format_gib
 
+WIDEST = 48
 PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
 
 
@@ -23,25 +27,80 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    model: Annotated[str | None, typer.Argument(help="One model; none lists all.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Bundled id, repository, folder or file; none lists all.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="The precisions side by side.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """The bundled family; or one model's parameters and bytes by component."""
     if model is None:
+        if compare:
+            raise InputError("--compare: name the model whose precisions are to be compared")
         entries = api.models()
         if as_json:
             typer.echo(json.dumps([_entry(entry) for entry in entries], indent=2))
         else:
             typer.echo("\n".join(_table(entries)))
         return
-    checkpoint = api.load_checkpoint(model, precision=precision)
-    if as_json:
+    with terminal.progress() as progress:
+        checkpoint = api.load_checkpoint(
+            model, precision=precision, revision=revision, progress=progress
+        )
+    if compare:
+        rows = compare_precisions(checkpoint.model)
+        if as_json:
+            typer.echo(json.dumps([_compared(row) for row in rows], indent=2))
+        else:
+            typer.echo("\n".join(_comparison(checkpoint, rows)))
+    elif as_json:
         typer.echo(json.dumps(_document(checkpoint), indent=2))
     else:
         typer.echo("\n".join(_lines(checkpoint)))
+
+
+def _compared(row: PrecisionRow) -> dict[str, object]:
+    return {
+        "precision": row.name,
+        "title": row.title,
+        "id": row.id,
+        "evidence": row.evidence,
+        "source": row.source,
+        "bytes": row.nbytes,
+        "bytes_by_part": dict(row.bytes_by_part),
+        "bits_per_weight": float(row.bits_per_weight),
+        "unquantized": dict(row.unquantized),
+        "kernels": list(row.kernels),
+        "notes": list(row.notes),
+    }
+
+
+def _comparison(checkpoint: Checkpoint, rows: tuple[PrecisionRow, ...]) -> list[str]:
+    lines = [
+        f"{checkpoint.model.name}: the same model, stored differently",
+        "",
+        f"{'precision':18} {'all':>11} {'text':>11} {'bits':>6}  {'known as':34} stays 16-bit or wider",
+    ]
+    for row in rows:
+        known = row.id or row.evidence
+        wide = ", ".join(name.removeprefix("text.") for name in row.unquantized) or "nothing"
+        short = wide if len(wide) <= WIDEST else wide[: WIDEST - 1] + "…"
+        lines.append(
+            f"{row.name:18} {format_gib(row.nbytes):>11}"
+            f" {format_gib(row.bytes_by_part.get('text', 0)):>11}"
+            f" {float(row.bits_per_weight):>6.2f}  {known:34} {short}"
+        )
+    lines.append("")
+    lines.append("all: text, vision tower and MTP module; engines load the last two only when used")
+    return lines
 
 
 def _entry(entry: CatalogEntry) -> dict[str, object]:
@@ -108,7 +167,9 @@ def _lines(checkpoint: Checkpoint) -> list[str]:
     ]
     size = checkpoint.nbytes()
     lines.append(f"{'all':8} {size:>18,} bytes  {format_gib(size, 2):>12}  ({size / 1e9:,.2f} GB)")
-    lines += [f"! {note}" for note in checkpoint.notes]
+    if checkpoint.other:
+        lines.append(f"{'other':8} {checkpoint.other:>18,} bytes that no role was found for")
+    lines += [f"! {note}" for note in (*checkpoint.differences, *checkpoint.notes)]
     return lines
 
 
@@ -152,5 +213,8 @@ def _document(checkpoint: Checkpoint) -> dict[str, object]:
                 for (part, component, stored), size in checkpoint.bytes_by_component.items()
             ],
         },
+        "other_bytes": checkpoint.other,
+        "revision": checkpoint.revision,
+        "differences": list(checkpoint.differences),
         "notes": list(checkpoint.notes),
     }

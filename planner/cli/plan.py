@@ -69,6 +69,9 @@ def plan(
     on: On,
     engine: EngineName = "vllm",
     precision: Precision = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.")
+    ] = None,
     kv_cache_dtype: CacheDtype = "auto",
     tokens: Context = "32k",
     concurrency: Concurrency = "1",
@@ -106,11 +109,14 @@ def plan(
     Further flags are the engine's own options, spelled as the engine spells them, such as
     --gpu-memory-utilization 0.9 or --max-num-seqs 64.
     """
+    with terminal.progress() as progress:
+        checkpoint = api.load_checkpoint(
+            model, precision=precision, revision=revision, progress=progress
+        )
     answer = api.plan(
-        model,
+        checkpoint,
         on=on,
         engine=engine,
-        precision=precision,
         kv_cache_dtype=kv_cache_dtype,
         context=tokens,
         concurrency=whole(concurrency, "--concurrency"),

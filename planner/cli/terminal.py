@@ -1,9 +1,12 @@
-"""What only a terminal gets: the first line in bold."""
+"""What only a terminal gets: the first line in bold, and a line of progress."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -21,3 +24,30 @@ def show(text: str) -> None:
         first, _, rest = text.partition("\n")
         text = typer.style(first, bold=True) + ("\n" + rest if rest else "")
     typer.echo(text)
+
+
+PATIENCE = 1.0
+"""Seconds without an answer after which progress is shown."""
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A callback that shows (done, total, what) on one line of stderr, once it takes a while."""
+    start, shown = time.monotonic(), False
+    width = 0
+
+    def show_step(done: int, total: int, what: str) -> None:
+        nonlocal shown, width
+        if not sys.stderr.isatty() or time.monotonic() - start < PATIENCE:
+            return
+        line = f"reading headers: {done} of {total} ({what})"[:78]
+        sys.stderr.write("\r" + line.ljust(width))
+        sys.stderr.flush()
+        shown, width = True, len(line)
+
+    try:
+        yield show_step
+    finally:
+        if shown:
+            sys.stderr.write("\r" + " " * width + "\r")
+            sys.stderr.flush()
