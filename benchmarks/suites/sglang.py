@@ -14,14 +14,14 @@ from benchmarks.suites.result import CaseResult
 from planner.engines.sglang.device import Gpu
 from planner.engines.sglang.legality import layout_violations, messages
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import Parallel
+from planner.engines.sglang.parallel import parallel_of
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
 from planner.errors import LayoutError, PlannerError
+from planner.layout import Layout
 from planner.units import GIB
 
 FILES = ("sglang.json",)
-DEGREES = ("tp_size", "pp_size", "attn_dp_size", "ep_size")
 SCHEMES = {"int4": "gptq-int4"}
 """Precisions of the cases that the planner calls otherwise."""
 SPELLED = {"cuda_graph_max_bs_decode": "cuda_graph_max_bs", "dp_size": "attn_dp_size"}
@@ -69,19 +69,22 @@ def server_of(case: dict[str, Any], folder: Path) -> Server:
     asked = case["input"]
     flags = {SPELLED.get(name, name): value for name, value in asked["flags"].items()}
     flags = {name: value for name, value in flags.items() if name not in IMPLIED}
-    degrees = {name: flags.pop(name) for name in DEGREES if name in flags}
+    layout = Layout(
+        tensor_parallel=flags.pop("tp_size", 1), pipeline_parallel=flags.pop("pp_size", 1)
+    )
     kv_cache_dtype = flags.pop("kv_cache_dtype", "auto")
     if flags.get("speculative_draft_model_path") == SAME:
         flags["speculative_draft_model_path"] = asked["model"]
     capability = asked["compute_capability"]
     precision = asked["weights_precision"]
+    options = SGLangOptions(version=case["version"], **flags)
     return Server(
         checkpoint=checkpoint_named(
             asked["model"], folder, scheme=SCHEMES.get(precision, precision)
         ),
-        parallel=Parallel(**degrees),
+        parallel=parallel_of(layout, options),
         gpu=Gpu(memory_mib=asked["gpu_mem_mib"], capability=(capability[0], capability[1])),
-        options=SGLangOptions(version=case["version"], **flags),
+        options=options,
         kv_cache_dtype=kv_cache_dtype,
     )
 

@@ -429,6 +429,26 @@ def test_an_unknown_cache_dtype_is_refused_by_name() -> None:
         ask(kv_cache_dtype="int4_per_token_head")
 
 
+def test_mxfp8_cache_carries_a_scale_per_32_elements_and_needs_blackwell() -> None:
+    halved, scaled = (
+        server(gpu=Gpu(memory_mib=183359, capability=(10, 0)), kv_cache_dtype=name)
+        for name in ("fp8", "mxfp8")
+    )
+    assert scaled.geometry.cells[0] * 32 == halved.geometry.cells[0] * 33
+    assert "Blackwell" in ask(kv_cache_dtype="mxfp8", precision="fp8").verdict
+
+
+def test_all_to_all_shares_experts_out_and_reserves_for_its_buffers() -> None:
+    layout = Layout(tensor_parallel=8)
+    options = SGLangOptions(moe_a2a_backend="deepep")
+    parallel = parallel_of(layout, options)
+    assert parallel.ep_size == 8
+    plain = server(parallel=parallel)
+    exchanging = server(parallel=parallel, moe_a2a_backend="deepep")
+    assert exchanging.resolved.prefill_graph_buckets == 38
+    assert exchanging.resolved.mem_fraction_static < plain.resolved.mem_fraction_static
+
+
 def test_layouts_that_load_come_first() -> None:
     checkpoint = bundled_checkpoint("Qwen3.5-35B-A3B", precision="fp8")
     layouts = SGLANG.layouts(checkpoint, hardware_db.resolve("8x h100"))

@@ -19,6 +19,8 @@ GIB_IN_MIB = 1024
 TIERS = ((20, 2048, 8, 8), (35, None, None, None), (60, 4096, 32, 160), (160, 8192, 256, 512))
 """Below so many GiB: prefill chunk, decode graph batch under TP 4, and from TP 4 on."""
 LARGEST_TIER = (16384, 512, 512)
+DEEPEP_CAPTURED, DEEPEP_BUCKETS = 2048, 38
+"""With DeepEP prefill is captured up to 2048 tokens, in multiples of 8 only."""
 LEAST_RESERVE_MIB = 10 * GIB_IN_MIB
 MTP_RUNNING_REQUESTS = 48
 MTP_DEFAULTS = (3, 1, 4)
@@ -93,6 +95,8 @@ def resolve(
     prefill = _prefill_graphs(model, parallel=parallel, gpu=gpu, options=options, rules=rules)
     captured = chunk if options.max_total_tokens is None else min(chunk, options.max_total_tokens)
     buckets = prefill_buckets(captured)
+    if prefill != "disabled" and options.moe_a2a_backend == "deepep":
+        captured, buckets = DEEPEP_CAPTURED, DEEPEP_BUCKETS
     reserve = reserve_mib(
         chunk=chunk,
         decode_batch=decode_batch,

@@ -78,11 +78,15 @@ def parallel_of(layout: Layout, options: SGLangOptions) -> Parallel:
                 "SGLang does not combine replicas (--dp-size) with attn_dp_size; use one of them"
             )
         attn_dp = options.attn_dp_size
-    ep_size = tp_size if layout.expert_parallel or options.moe_a2a_backend != "none" else 1
+    ep_size = tp_size if layout.expert_parallel else 1
+    if options.ep_size is not None:
+        ep_size = options.ep_size
+    if options.moe_a2a_backend != "none":
+        ep_size = tp_size  # every all-to-all backend shares experts out over all ranks
     return Parallel(
         tp_size=tp_size,
         pp_size=layout.pipeline_parallel,
         attn_dp_size=attn_dp,
-        ep_size=ep_size if options.ep_size is None else options.ep_size,
+        ep_size=ep_size,
         replicas=1 if inside else layout.data_parallel,
     )

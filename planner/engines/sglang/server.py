@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from planner.engines.sglang.defaults import Resolved, resolve
@@ -29,8 +30,16 @@ CACHE_DTYPES = {
     "fp8": "fp8_e4m3",
     "fp8_e4m3": "fp8_e4m3",
     "fp8_e5m2": "fp8_e5m2",
+    "mxfp8": "mxfp8",
 }
 """What users type -> the value of ``--kv-cache-dtype``."""
+MXFP8 = CacheFormat(
+    name="mxfp8",
+    bits=Fraction(8),
+    group=32,
+    scale_bytes=1,
+    source="SGLang 0.5.23 model_executor/pool_configurator.py",
+)
 REPLICATED_SHARED_EXPERT = ("deepep", "mori", "flashinfer", "megamoe")
 """All-to-all backends under which every rank holds the whole shared expert (qwen2_moe.py)."""
 
@@ -45,7 +54,8 @@ def cache_flag(name: str) -> str:
         return CACHE_DTYPES[name.lower()]
     except KeyError:
         raise InputError(
-            f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3 and fp8_e5m2 are covered"
+            f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3, fp8_e5m2 and mxfp8 are"
+            " covered"
         ) from None
 
 
@@ -84,6 +94,8 @@ class Server:
     def cache_format(self) -> CacheFormat:
         """Number format of the KV cache; auto is the model's 16-bit dtype."""
         flag = cache_flag(self.kv_cache_dtype)
+        if flag == MXFP8.name:
+            return MXFP8
         return get_cache_format("bfloat16" if flag == "auto" else flag)
 
     @cached_property
