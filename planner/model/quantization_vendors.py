@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.model.module_names import How, NamePattern
 from planner.model.module_scheme import ModuleRule, ModuleScheme
+from planner.model.quantization import precision_name
 from planner.model.quantization_document import HEAD, LINEAR, Document
 
 _EXPERTS = NamePattern(how="regex", text=r".*mlp\.experts\..*")
@@ -45,7 +46,7 @@ def compressed_tensors(document: Document) -> ModuleScheme:
                 rules.append(ModuleRule(pattern=pattern(target), format=stored, forces=True))
     kinds = tuple(dict.fromkeys(formats))
     return ModuleScheme(
-        name="compressed-tensors" if len(kinds) > 1 else f"compressed-tensors {kinds[0]}",
+        name="compressed-tensors" if len(kinds) > 1 else precision_name(kinds[0]),
         title=f"compressed-tensors: {' and '.join(kinds)}",
         source=document.where,
         default=default,
@@ -141,13 +142,18 @@ def modelopt(document: Document) -> ModuleScheme:
     default = None if mixed or layers else _algorithm(inner, algorithm)
     kinds = sorted({rule.format for rule in rules if rule.format} | ({default} - {None}))
     return ModuleScheme(
-        name="nvfp4" if any(str(kind).startswith("nvfp4") for kind in kinds) else "modelopt",
+        name=_modelopt_name([str(kind) for kind in kinds]),
         title=f"modelopt: {' and '.join(str(kind) for kind in kinds)}",
         source=document.where,
         default=default,
         roles=(*(role for role in LINEAR if not role.startswith("vision")), HEAD),
         rules=tuple(rules),
     )
+
+
+def _modelopt_name(kinds: list[str]) -> str:
+    names = {precision_name(kind) for kind in kinds}
+    return "nvfp4" if "nvfp4" in names else names.pop() if len(names) == 1 else "modelopt"
 
 
 def _wild(name: str, plain: How) -> NamePattern:
@@ -196,7 +202,7 @@ def quark(document: Document) -> ModuleScheme:
             "neither global_quant_config nor layer_quant_config quantizes weights"
         )
     return ModuleScheme(
-        name=f"quark {default}" if default else "quark",
+        name=precision_name(default) if default else "quark",
         title=f"AMD Quark: {default or 'layer by layer'}",
         source=document.where,
         default=default,

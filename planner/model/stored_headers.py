@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import StoredCheckpoint, StoredTensor
-from planner.model.quantization import Scheme, Stored
+from planner.model.quantization import Scheme, Stored, precision_name
 from planner.model.spec import ModelSpec, MTPModule
 from planner.model.stored_formats import Pieces, infer_format
 from planner.model.tensor_names import NameIndex, Place
@@ -230,17 +230,28 @@ def differences(table: StoredTable, scheme: Scheme | None) -> tuple[str, ...]:
 def _against(table: StoredTable, scheme: Scheme) -> list[str]:
     said = _by_role(scheme.store(table.model))
     found = _by_role(table.rows)
-    notes = []
+    notes, vectors = [], 0
+    matrices = {f"{row.tensor.part}.{row.tensor.component}" for row in table.rows if _large(row)}
     for role, (size, formats) in found.items():
         expected, planned = said.get(role, (0, ()))
-        if size != expected and set(formats) != set(planned):
-            notes.append(
-                f"{role}: the files hold {format_bytes(size)} in {' and '.join(formats)}, not"
-                f" {format_bytes(expected)}" + (f" in {' and '.join(planned)}" if planned else "")
-            )
+        if size == expected:
+            continue
+        if role not in matrices:
+            vectors += size - expected
+            continue
+        notes.append(
+            f"{role}: the files hold {format_bytes(size)} in {' and '.join(formats)}, not"
+            f" {format_bytes(expected)}" + (f" in {' and '.join(planned)}" if planned else "")
+        )
+    if vectors:
+        notes.append(f"vectors: {format_bytes(abs(vectors))} {'more' if vectors > 0 else 'less'}")
     if len(notes) > _LISTED:
         notes = [*notes[:_LISTED], f"and {len(notes) - _LISTED} more roles differ"]
     return notes
+
+
+def _large(row: Stored) -> bool:
+    return len(row.tensor.shape) > 1
 
 
 def _by_role(rows: Iterable[Stored]) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -314,4 +325,4 @@ def _name(table: StoredTable, label: str) -> str:
     for row in table.rows:
         sizes[row.format.name] = sizes.get(row.format.name, 0) + row.nbytes
     widest = max(sizes, key=lambda name: sizes[name], default="")
-    return {"bfloat16": "bf16", "float16": "fp16"}.get(widest, widest)
+    return precision_name(widest)

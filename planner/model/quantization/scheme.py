@@ -7,6 +7,7 @@ pattern names keeps the model's own dtype.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -198,6 +199,28 @@ def bits_per_weight(rows: Iterable[Stored]) -> Fraction:
         size += row.nbytes
         parameters += row.tensor.parameters
     return Fraction(8 * size, max(1, parameters))
+
+
+# Families of formats -> the precision that users know them by; the first that fits.
+_PRECISIONS = (
+    ("bfloat16", "bf16"),
+    ("float16", "fp16"),
+    ("fp8-channel", "fp8-dynamic"),
+    ("fp8", "fp8"),
+    ("int8-channel", "w8a8-int8"),
+    ("ct-int4", "w4a16"),
+    ("ct-int8", "w8a16"),
+    ("nvfp4", "nvfp4"),
+)
+_GROUP = re.compile(r"-g\d+(-asym)?$")
+
+
+def precision_name(format_name: str) -> str:
+    """What users call weights in a format: ``w4a16`` for ``ct-int4-g128``."""
+    for family, name in _PRECISIONS:
+        if format_name.startswith(family):
+            return name
+    return _GROUP.sub("", format_name).lower()
 
 
 def restrict(stored: Stored, layers: tuple[int, ...]) -> Stored:
