@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, OfflineError, UnsupportedModelError
+from planner.errors import InputError, OfflineError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress, StoredCheckpoint
@@ -17,9 +16,6 @@ from planner.model.spec import ModelSpec
 
 if TYPE_CHECKING:
     from planner.hub import HubRepository
-
-LARGEST_CONFIG = 8 * 2**20
-"""Bytes of a config.json; larger files are not configs."""
 
 WEIGHT_FILES = (".safetensors", ".gguf")
 _REMOTE = ("http://", "https://", "hf://", "hf.co/", "huggingface.co/")
@@ -75,7 +71,7 @@ def _looks_local(name: str) -> bool:
 
 
 def _from_path(path: Path, precision: str | None, progress: Progress | None) -> Checkpoint:
-    from planner.model.local_files import read_checkpoint
+    from planner.model.local_files import read_checkpoint, read_json
 
     path = path.expanduser()
     try:
@@ -85,9 +81,9 @@ def _from_path(path: Path, precision: str | None, progress: Progress | None) -> 
     if not exists:
         raise InputError(f"{path}: there is no such file or folder")
     folder = path if is_folder else path.parent
-    config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else None
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
-        config = _read_json(path)
+        config = read_json(path)
     has_weights = is_folder and any(
         child.suffix in WEIGHT_FILES for child in folder.iterdir() if child.name[0] != "."
     )
@@ -95,23 +91,11 @@ def _from_path(path: Path, precision: str | None, progress: Progress | None) -> 
         pattern, scheme = _pattern_or_scheme(precision)
         stored = read_checkpoint(path, pattern=pattern, progress=progress)
         sidecar = folder / "hf_quant_config.json"
-        word = _read_json(sidecar) if sidecar.is_file() else None
+        word = read_json(sidecar) if sidecar.is_file() else None
         return _checkpoint(str(path), config, word, (stored,), scheme, source=f"headers in {path}")
     if config is None:
         raise InputError(f"{path}: there is neither a config.json nor a weight file")
     return _from_config(str(path), config, None, precision, source=f"config of {path}")
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UnsupportedModelError(f"{path}: too large for a config.json")
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(document, Mapping):
-        raise UnsupportedModelError(f"{path}: is not a JSON object")
-    return document
 
 
 def _pattern_or_scheme(precision: str | None) -> tuple[str | None, Scheme | None]:
@@ -171,13 +155,13 @@ def _gguf_choice(repository: HubRepository, precision: str | None) -> str | None
 def _vision_file(
     repository: HubRepository, stored: StoredCheckpoint
 ) -> tuple[StoredCheckpoint, ...]:
-    """The mmproj file beside a GGUF, if there is exactly what llama.cpp would take."""
+    """The mmproj file that llama.cpp would take beside a GGUF, if there is one."""
     from planner.hub import fetch_headers
 
     if stored.kind != "gguf" or not any("mmproj" in name.lower() for name, _ in repository.files):
         return ()
     try:
-        return (fetch_headers(repository, pattern=None, part="mmproj"),)
+        return (fetch_headers(repository, part="mmproj", beside=stored.files[0].file),)
     except InputError:
         return ()
 

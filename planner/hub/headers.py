@@ -36,6 +36,7 @@ def fetch_headers(
     *,
     pattern: str | None = None,
     part: Part = "model",
+    beside: str | None = None,
     progress: Progress | None = None,
 ) -> StoredCheckpoint:
     """Read the headers of a repository's weights.
@@ -44,9 +45,10 @@ def fetch_headers(
 
     Args:
         repository: from `fetch_repository`.
-        pattern: which GGUF, where there are several (see `weight_files.choose`); goes before one
-            that the address named.
+        pattern: which GGUF, where there are several (see `weight_files.choose`); for the model it
+            goes before one that the address named.
         part: the model itself, or its mmproj, MTP or draft file.
+        beside: a file of the model that a companion is wanted for (see `weight_files.choose`).
         progress: told after each file, in this thread.
 
     Raises:
@@ -57,10 +59,13 @@ def fetch_headers(
         SourceError: gated or otherwise refused, or the Hub does not answer properly.
     """
     listing = repository.listing
-    pattern = pattern or repository.pattern
+    if part == "model":
+        pattern = pattern or repository.pattern
     file = repository.file if pattern is None and part == "model" else None
     if repository.folder is not None:
-        return _from_cache(repository, pattern, part, file, progress)
+        _refuse_config_alone(repository)
+        chosen = repository.folder if file is None else repository.folder / file
+        return read_checkpoint(chosen, pattern=pattern, part=part, beside=beside, progress=progress)
     index = None
     if file is not None and file.lower().endswith((".gguf", ".safetensors")):
         found = set_of(listing, file, repository.repo)
@@ -68,27 +73,19 @@ def fetch_headers(
         if INDEX_FILE in listing and part == "model" and not names_gguf(listing, pattern):
             document = fetch_document(repository, INDEX_FILE, MAX_INDEX_BYTES)
             index = weight_map(document, f"{repository.repo}/{INDEX_FILE}")
-        found = choose(listing, repository.repo, pattern=pattern, part=part, index=index)
+        found = choose(
+            listing, repository.repo, pattern=pattern, part=part, beside=beside, index=index
+        )
     headers = _read_all(repository, found, progress)
     return put_together(found, headers, index)
 
 
-def _from_cache(
-    repository: HubRepository,
-    pattern: str | None,
-    part: Part,
-    file: str | None,
-    progress: Progress | None,
-) -> StoredCheckpoint:
-    folder = repository.folder
-    weights = [name for name in repository.listing if name.endswith((".safetensors", ".gguf"))]
-    if folder is None or not weights:
+def _refuse_config_alone(repository: HubRepository) -> None:
+    if not any(name.endswith((".safetensors", ".gguf")) for name, _ in repository.files):
         raise OfflineError(
             f"{repository.repo}: the cache of huggingface_hub holds its config but no weights, and "
             "the Hub is not to be reached for their headers"
         )
-    chosen = folder / file if file is not None else folder
-    return read_checkpoint(chosen, pattern=pattern, part=part, progress=progress)
 
 
 def _read_all(

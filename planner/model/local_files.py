@@ -29,6 +29,7 @@ def read_checkpoint(
     *,
     pattern: str | None = None,
     part: Part = "model",
+    beside: str | None = None,
     progress: Progress | None = None,
 ) -> StoredCheckpoint:
     """Read the headers of the checkpoint at `path`; no tensor data is read.
@@ -38,6 +39,7 @@ def read_checkpoint(
             set), or the index file of a sharded checkpoint.
         pattern: which GGUF, where a folder holds several (see `weight_files.choose`).
         part: which part of a GGUF folder.
+        beside: a file of the model that a companion is wanted for (see `weight_files.choose`).
         progress: told after each file.
 
     Raises:
@@ -59,7 +61,7 @@ def read_checkpoint(
     if INDEX_FILE in listing:
         file = folder / INDEX_FILE
         index = weight_map(read_json(file, MAX_INDEX_BYTES), str(file))
-    found = choose(listing, str(folder), pattern=pattern, part=part, index=index)
+    found = choose(listing, str(folder), pattern=pattern, part=part, beside=beside, index=index)
     return _read_set(folder, found, progress, index)
 
 

@@ -100,6 +100,7 @@ def choose(
     *,
     pattern: str | None = None,
     part: Part = "model",
+    beside: str | None = None,
     index: Mapping[str, str] | None = None,
 ) -> WeightSet:
     """The set of weight files to read.
@@ -110,6 +111,8 @@ def choose(
         pattern: which set, where there are several: a quantization ("Q4_K_M"), a file name, part
             of one, or a glob.
         part: which part of a GGUF repository.
+        beside: a file of the model that a companion (mmproj, MTP) is wanted for: of several, and
+            without a pattern, the one that llama.cpp would take.
         index: tensor -> file, from `INDEX_FILE`, if there is one.
 
     Raises:
@@ -132,6 +135,10 @@ def choose(
                 f"{clip(others[0])}" + (f" and {len(others) - 1} more" if len(others) > 1 else "")
             )
         raise InputError(f"{where}: there are no weights (no .safetensors and no .gguf file)")
+    if beside is not None and pattern is None:
+        nearest = closest_companion(sets, part, set_of(listing, beside, where))
+        if nearest is not None:
+            return _checked(nearest, where)
     return _checked(_choose_gguf(sets, where, pattern, part), where)
 
 

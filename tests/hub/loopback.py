@@ -72,6 +72,7 @@ class LoopbackHub:
     requests: list[Request] = field(default_factory=list)
     _faults: list[_Fault] = field(default_factory=list)
     _links: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> LoopbackHub:
         self._servers = [self._serve(kind) for kind in (_Hub, _Store)]
@@ -106,10 +107,11 @@ class LoopbackHub:
         self._faults.append(_Fault(re.compile(path), reply, times))
 
     def take_fault(self, path: str) -> Reply | None:
-        for fault in self._faults:
-            if fault.left and fault.path.search(path):
-                fault.left -= 1
-                return fault.reply
+        with self._lock:
+            for fault in self._faults:
+                if fault.left and fault.path.search(path):
+                    fault.left -= 1
+                    return fault.reply
         return None
 
     def expire_links(self) -> None:

@@ -109,9 +109,11 @@ def test_links_that_run_out_are_renewed(hub, repo):
 
 
 def test_connections_that_are_cut_now_and_then_change_nothing(hub, repo):
-    hub.fault("-0000[2-7]-of.*sig=", loopback.cut(3), times=6)
-    hub.fault("-0000[1-9]-of", loopback.status(429, {"Retry-After": "1"}), times=6)
+    for number in range(2, 8):
+        hub.fault(f"-0000{number}-of.*sig=", loopback.cut(3), times=2)
+        hub.fault(f"resolve.*-0000{number}-of", loopback.status(429, {"Retry-After": "1"}))
     assert len(read().tensors) == 72
+    assert len([r for r in hub.requests if r.status == 429]) == 6
 
 
 def test_one_shard_that_cannot_be_read_ends_it_with_one_line(hub, repo):
@@ -199,6 +201,7 @@ def test_a_gguf_repository_lists_its_choices(hub, gguf_repo):
             {},
             {"blk.0.x", "blk.1.x"},
         ),
+        (f"{G}:Q4_K_M", {"part": "mmproj", "beside": "x-Q4_K_M.gguf"}, {"v.x"}),
         (f"{G}:Q4_K_M", {"pattern": "F16", "part": "mmproj"}, {"v.x"}),
         (f"{G}/x-UD-Q4_K_XL.gguf", {"part": "mmproj"}, {"v.x"}),
     ],

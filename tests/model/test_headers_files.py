@@ -123,6 +123,18 @@ def test_the_nearest_companion_is_llamacpps(model, companion):
     assert found.files[0][0] == companion
 
 
+def test_a_companion_is_chosen_for_the_model_it_lies_beside():
+    def chosen(**how):
+        return choose(REPOSITORY, "org/x", part="mmproj", **how).files[0][0]
+
+    assert chosen(beside="Qwen3.5-27B-Q8_0.gguf") == "mmproj-Q8_0.gguf"
+    assert chosen(beside="Qwen3.5-27B-Q8_0.gguf", pattern="F16") == "mmproj-F16.gguf"
+    with pytest.raises(InputError, match="holds 3 GGUF sets"):
+        chosen()
+    with pytest.raises(InputError, match="no GGUF file holds the draft"):
+        choose(REPOSITORY, "org/x", part="draft", beside="Qwen3.5-27B-Q8_0.gguf")
+
+
 def test_the_only_gguf_needs_no_name():
     assert choose({"model.gguf": 5, "mmproj-F16.gguf": 6}, "org/x").label == "model"
 
