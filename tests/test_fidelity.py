@@ -27,6 +27,7 @@ def overheads(summary: dict[str, Any]) -> bool:
 
 
 DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "checkpoints": exact,
     "params": exact,
     "vllm": exact,
     "vllm_extra": exact,

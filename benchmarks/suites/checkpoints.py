@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suites.models import model_named
-from benchmarks.suites.result import EXACT, CaseResult
+from benchmarks.suites.result import CaseResult
 from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_file import model_file
@@ -186,7 +186,7 @@ def _group(case: dict[str, Any], *, private: bool) -> str:
 def _tolerance(case: dict[str, Any]) -> float:
     published = _published(case)
     if case["unit"] == "B":
-        return EXACT if case["scope"].startswith("tensor bytes") else _TO_THE_BYTE
+        return 0.0 if case["scope"].startswith("tensor bytes") else _TO_THE_BYTE
     decimals = len(case["published_size"].partition(".")[2])
     last_digit = _UNITS[case["unit"]] / 10**decimals
     slack = last_digit if "approx" in case["scope"] else last_digit / 2

@@ -1,0 +1,107 @@
+"""The suite of published sizes: what it makes of a row's words, and that it can fail."""
+
+import json
+
+import pytest
+
+from benchmarks.suites import checkpoints
+
+
+def case(**changes):
+    return {
+        "model": "Qwen3.6-27B",
+        "repo": "somebody/Qwen3.6-27B-own",
+        "format": "FP8 128x128 block",
+        "published_size": "30.9",
+        "unit": "GB",
+        "scope": "rounded",
+        "source": "a test",
+    } | changes
+
+
+def result(tmp_path, **changes):
+    (tmp_path / "checkpoints.json").write_text(json.dumps({"cases": [case(**changes)]}), "utf-8")
+    (found,) = checkpoints.run(tmp_path)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "scheme"),
+    [
+        ("BF16", "bf16"),
+        ("FP8 per-channel (compressed-tensors), GDN BF16", "fp8-dynamic"),
+        ("GPTQ int4 g128, MLP only", "gptq-int4"),
+        ("GPTQ int4 g32", "gptq-int4-g32-all"),
+        ("AWQ (compressed-tensors) int4 g32 asym", "awq-int4-g32"),
+        ("AutoRound int4 g128, MTP quantized too", "autoround-int4-mtp"),
+        ("NVFP4 routed experts incl. MTP", "nvfp4-experts-mtp"),
+        ("NVFP4 routed experts only", "nvfp4-experts"),
+        ("modelopt mixed: NVFP4 MLP+lm_head, FP8 attn/GDN", "nvfp4-mixed"),
+        ("NVFP4 (llm-compressor)", "nvfp4-ct"),
+        ("NVFP4 MLP + attn + GDN out_proj", "nvfp4-out-proj"),
+        ("MXFP4 routed+shared experts", "mxfp4-experts"),
+        ("MLX affine 6bit g64", "mlx-6bit"),
+        ("MLX 8-bit", "mlx-8bit"),
+        ("GGUF Q6_K", "q6_k-nomtp"),
+        ("GGUF Q4_K_M with MTP", "q4_k_m"),
+        ("INT8 W8A8", "w8a8-int8"),
+        ("W4A16", "w4a16"),
+        ("bnb NF4", "bnb-nf4"),
+    ],
+)
+def test_words_tell_the_recipe(tmp_path, words, scheme):
+    found = result(tmp_path, format=words)
+    assert found.name.endswith(f"as {scheme}")
+    assert found.group == "rounded"
+
+
+@pytest.mark.parametrize(
+    ("repo", "words"),
+    [
+        ("somebody/x", "NVFP4"),
+        ("somebody/x", "int4 experts + FP8"),
+        ("somebody/x", "AutoRound int4"),
+        ("unsloth/x-GGUF", "GGUF UD-Q4_K_XL"),
+        ("bartowski/x-GGUF", "GGUF Q4_K_M"),
+        ("somebody/x-GGUF", "GGUF Q5_K_L"),
+    ],
+)
+def test_private_mixes_are_told_apart(tmp_path, repo, words):
+    assert result(tmp_path, repo=repo, format=words).group == "private mix"
+
+
+def test_a_known_repository_needs_no_words(tmp_path):
+    found = result(tmp_path, repo="nvidia/Qwen3.6-27B-NVFP4", format="NVFP4", published_size="21.9")
+    assert found.exact
+    assert found.group == "rounded"
+
+
+def test_rounding_is_the_tolerance(tmp_path):
+    assert result(tmp_path).exact
+    assert not result(tmp_path, published_size="30.6").exact
+    assert not result(tmp_path, published_size="30.70").exact
+    assert result(tmp_path, published_size="29", unit="GiB").exact
+
+
+def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path):
+    tensors = {"unit": "B", "scope": "tensor bytes (safetensors index total_size)"}
+    assert result(tmp_path, published_size="30866663264", **tensors).exact
+    assert not result(tmp_path, published_size="30866663265", **tensors).exact
+    file = {"unit": "B", "scope": "repo total"}
+    assert result(tmp_path, published_size="30890000000", **file).exact
+    assert not result(tmp_path, published_size="30990000000", **file).exact
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "Qwen9-1B"},
+        {"format": "a secret of mine"},
+        {"format": "GGUF Q9_X_Y"},
+        {"repo": "x", "format": "GGUF"},
+    ],
+)
+def test_what_cannot_be_asked_fails(tmp_path, changes):
+    found = result(tmp_path, **changes)
+    assert found.failure
+    assert not found.exact
