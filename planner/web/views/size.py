@@ -96,7 +96,7 @@ def _show_command(plan: Plan) -> None:
     if launch is None:
         return
     st.subheader(f"What to type for {plan.engine_title} {plan.engine_version}")
-    st.code(shell_text(launch), language="bash", wrap_lines=True)
+    st.code(shell_text(launch), language=None, wrap_lines=True)
     for note in launch.notes:
         st.markdown(f":material/info: {note}")
 

@@ -1,0 +1,180 @@
+"""What only a browser shows: keys, links, clipboard, files, widths, themes, names for screen readers."""
+
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.web.browser import FLAGS, PATIENCE, chromium, served
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium here"),
+]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", None)
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens a path in a fresh browser context and waits until the page is complete."""
+    contexts = []
+
+    def open_path(path="/", *, width=1280, height=860, scheme="light", permissions=()):
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            permissions=list(permissions),
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.outside = []
+        page.faults = []
+        page.on(
+            "request",
+            lambda request: (
+                page.outside.append(request.url)
+                if urlsplit(request.url).scheme not in ("data", "blob")
+                and urlsplit(request.url).hostname not in LOOPBACK
+                else None
+            ),
+        )
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.goto(address + path)
+        page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        return page
+
+    yield open_path
+    for context in contexts:
+        context.close()
+
+
+def verdict(page):
+    return page.get_by_test_id("stAlert").first
+
+
+def chart(page):
+    return page.locator(".js-plotly-plot .main-svg").first
+
+
+def test_first_load_shows_the_verdict_and_asks_nobody_else(visit):
+    page = visit()
+    verdict(page).wait_for()
+    chart(page).wait_for()
+    assert re.search(r"\d", verdict(page).inner_text())
+    assert page.outside == []
+    assert page.faults == []
+
+
+def test_a_key_on_the_slider_changes_the_answer_and_the_address(visit):
+    page = visit("/?context=64k")
+    page.get_by_text("65,536 tokens").first.wait_for()
+    handle = page.get_by_role("slider").first
+    handle.focus()
+    handle.press("ArrowRight")
+    page.get_by_text("Context per sequence: 98,304 tokens").wait_for()
+    page.wait_for_function("new URLSearchParams(location.search).get('context') === '96k'")
+
+
+def test_from_fits_to_does_not_fit_and_back(visit):
+    page = visit("/?model=Qwen3.5-9B&precision=bf16&on=rtx-4090&count=1&context=4k&concurrency=1")
+    page.get_by_text("to spare").first.wait_for()
+    entry = page.get_by_role("textbox", name="Context, exactly")
+    entry.fill("256k")
+    entry.press("Enter")
+    page.get_by_text("short of the cache").first.wait_for()
+    assert "Does not fit" in verdict(page).inner_text()
+    entry.fill("4k")
+    entry.press("Enter")
+    page.get_by_text("to spare").first.wait_for()
+
+
+def test_a_link_restores_the_page_in_a_fresh_browser(visit):
+    first = visit("/?model=Qwen3.5-9B&on=rtx-4090&count=1")
+    more = first.get_by_role("textbox", name="Context, exactly")
+    more.fill("20000")
+    more.press("Enter")
+    first.get_by_text("of 20,000 tokens").first.wait_for()
+    first.wait_for_function("location.search.includes('20000')")
+    link = urlsplit(first.url)
+    assert parse_qs(link.query)["model"] == ["Qwen3.5-9B"]
+    second = visit(f"{link.path}?{link.query}")
+    second.get_by_text("of 20,000 tokens").first.wait_for()
+    assert verdict(second).inner_text() == verdict(first).inner_text()
+
+
+def test_the_command_is_copied(visit):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    code = page.get_by_test_id("stCode").first
+    code.hover()
+    code.get_by_role("button", name=re.compile("copy", re.IGNORECASE)).click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 0)")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("vllm serve ")
+
+
+def test_the_plan_is_downloaded_as_json(visit):
+    page = visit()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="JSON").click()
+    with open(waiting.value.path(), encoding="utf-8") as file:
+        assert json.load(file)["verdict"]
+
+
+def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(visit):
+    page = visit(width=390, height=844)
+    chart(page).wait_for()
+    box = verdict(page).bounding_box()
+    assert box["y"] + box["height"] < 844
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_text_in_the_chart_reads_on_the_theme(visit, scheme, dark):
+    page = visit(scheme=scheme)
+    chart(page).wait_for()
+    background = page.evaluate(
+        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    )
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) is dark
+    inks = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot .xtick text, .legendtext')]"
+        ".map(text => getComputedStyle(text).fill)"
+    )
+    assert inks
+    assert all((sum(map(int, re.findall(r"\d+", ink)[:3])) > 500) is dark for ink in inks)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("query", ["/", "/?on=rtx-4090&count=1&precision=bf16"])
+def test_nothing_serious_for_assistive_technology(visit, scheme, query):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(query, scheme=scheme)
+    chart(page).wait_for()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (entry["id"], [node["html"][:120] for node in entry["nodes"]])
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
