@@ -270,20 +270,17 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.answer(416, {"Content-Range": f"bytes */{size}"}, b"")
             code = 206
             headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
-        self.send_response(code)
+        stop = end if cut is None else min(end, begin + cut)
+        # Counted first: the client may have its answer, and a test its turn, before this goes on.
+        self.note(code, stop - begin if self.command != "HEAD" else 0)
+        self.send_response_only(code)
         for key, value in {**headers, "Content-Length": str(end - begin)}.items():
             self.send_header(key, value)
         self.end_headers()
-        stop = end if cut is None else min(end, begin + cut)
-        sent = 0
-        try:
-            while self.command != "HEAD" and begin + sent < stop:
-                block = stub.slice(begin + sent, min(begin + sent + _BLOCK, stop))
-                block = block.ljust(min(_BLOCK, stop - begin - sent), b"\0")
-                self.wfile.write(block)
-                sent += len(block)
-        finally:
-            self.note(code, sent)
+        while self.command != "HEAD" and begin < stop:
+            block = stub.slice(begin, min(begin + _BLOCK, stop))
+            self.wfile.write(block.ljust(min(_BLOCK, stop - begin), b"\0"))
+            begin += _BLOCK
         if wait:
             self.wfile.flush()
             self.wait_for_client()
