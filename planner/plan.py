@@ -193,7 +193,7 @@ def _rank(plan: Plan) -> tuple[int, int, int]:
 
 def _plan(deployment: Deployment, engine: Engine) -> Plan:
     version = engine.version(deployment.options)
-    notes = deployment.checkpoint.notes
+    notes = deployment.checkpoint.remarks
     refused = engine.refusals(deployment)
     if refused:
         return Plan(

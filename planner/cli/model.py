@@ -14,6 +14,7 @@ from planner.model.catalog import CatalogEntry
 from planner.model.checkpoint import Checkpoint
 from planner.model.compare import PrecisionRow, compare_precisions
 from planner.model.parameters import ParameterCounts, count_parameters
+from planner.model.quantization import scheme_notes
 from planner.model.tensors import Part
 from planner.units import format_gib
 
@@ -169,7 +170,7 @@ def _lines(checkpoint: Checkpoint) -> list[str]:
     lines.append(f"{'all':8} {size:>18,} bytes  {format_gib(size, 2):>12}  ({size / 1e9:,.2f} GB)")
     if checkpoint.other:
         lines.append(f"{'other':8} {checkpoint.other:>18,} bytes that no role was found for")
-    lines += [f"! {note}" for note in (*checkpoint.differences, *checkpoint.notes)]
+    lines += [f"! {note}" for note in checkpoint.remarks]
     return lines
 
 
@@ -216,5 +217,5 @@ def _document(checkpoint: Checkpoint) -> dict[str, object]:
         "other_bytes": checkpoint.other,
         "revision": checkpoint.revision,
         "differences": list(checkpoint.differences),
-        "notes": list(checkpoint.notes),
+        "notes": [*checkpoint.notes, *scheme_notes(checkpoint.scheme, checkpoint.model)],
     }

@@ -110,7 +110,7 @@ class Document:
             raise self.refuse(f"{key} has {len(outer.values):,} entries")
         found = {}
         for name, value in outer.values.items():
-            if not isinstance(name, str) or not isinstance(value, Mapping):
+            if not isinstance(value, Mapping):
                 raise self.refuse(f"{key}: {_shown(name)} is not an object")
             found[name] = Document(value, f"{self.where} {key} {name[:60]}")
         return found

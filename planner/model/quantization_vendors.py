@@ -140,10 +140,11 @@ def modelopt(document: Document) -> ModuleScheme:
     if mixed and not layers:
         raise inner.refuse("MIXED_PRECISION without quantized_layers")
     default = None if mixed or layers else _algorithm(inner, algorithm)
-    kinds = sorted({rule.format for rule in rules if rule.format} | ({default} - {None}))
+    given = (default, *(rule.format for rule in rules))
+    kinds = sorted({kind for kind in given if kind is not None})
     return ModuleScheme(
-        name=_modelopt_name([str(kind) for kind in kinds]),
-        title=f"modelopt: {' and '.join(str(kind) for kind in kinds)}",
+        name=_modelopt_name(kinds),
+        title=f"modelopt: {' and '.join(kinds)}",
         source=document.where,
         default=default,
         roles=(*(role for role in LINEAR if not role.startswith("vision")), HEAD),

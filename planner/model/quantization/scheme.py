@@ -176,7 +176,7 @@ def scheme_notes(scheme: Scheme, model: ModelSpec) -> tuple[str, ...]:
     """What a user should know about `model` stored so."""
     found = recipe(scheme, model)
     if not isinstance(found, RoleScheme):
-        return ()
+        return tuple(getattr(found, "notes", ()))
     notes = found.notes + (found.moe_notes if model.moe else ())
     dropped = tuple(part for part in found.drops if getattr(model, part, None) is not None)
     if dropped:
