@@ -93,6 +93,10 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown document.")] = False,
+    emit_as: Annotated[
+        str | None,
+        typer.Option("--emit", help="Only what to type: shell, compose, kubernetes, ray."),
+    ] = None,
     help_engine: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +135,10 @@ def plan(
         from planner.report.markdown import plan_markdown
 
         typer.echo(plan_markdown(answer), nl=False)
+    elif emit_as is not None:
+        from planner.emit import emit
+
+        typer.echo(emit(answer, emit_as), nl=False)
     elif expect_log:
         typer.echo("\n".join(answer.expected_log))
     elif answer.outcome is not Outcome.CANNOT_RUN:

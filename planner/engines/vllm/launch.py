@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from planner.engines.base import Allocation, Deployment, Launch
+from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.defaults import (
     attention_backend,
@@ -23,8 +24,6 @@ from planner.engines.vllm.rules import Rules, rules_of
 from planner.engines.yarn import yarn_parameters
 from planner.memory.breakdown import Kind
 from planner.units import GIB
-
-HEAD = "HEAD_ADDRESS"
 
 
 def kv_dtype(deployment: Deployment) -> str:
@@ -190,7 +189,7 @@ def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, 
     nodes = -(-deployment.layout.accelerators // per_node)
     if nodes == 1:
         return Launch(argv=tuple(argv), environment=environment)
-    shared = ["--nnodes", str(nodes), "--master-addr", HEAD]
+    shared = ["--nnodes", str(nodes), "--master-addr", HEAD_ADDRESS]
     first = (*argv, *shared, "--node-rank", "0")
     rest = tuple(
         (*argv, *shared, "--node-rank", str(rank), "--headless") for rank in range(1, nodes)

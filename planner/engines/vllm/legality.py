@@ -8,12 +8,17 @@ from planner.engines.base import Deployment, Refusal
 from planner.engines.vllm.defaults import capability
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import source
+from planner.engines.vllm.rules import READ, source
 from planner.memory.weights import LoadRules, rank_shape
+from planner.model.quantization import kernels
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Split
+from planner.provenance import Source
 
 _FP8_BLOCK = 128
+
+FOREIGN_KERNELS = ("ggml", "mlx")
+"""Families of kernels of other engines: vLLM's list of formats no longer names GGUF, and never MLX."""
 
 
 def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
@@ -26,6 +31,7 @@ def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
 def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
     """Every reason why vLLM cannot run `deployment`, in the order in which it would raise them."""
     yield from _hardware(deployment)
+    yield from _kernels(deployment)
     yield from _heads(deployment)
     yield from _experts(deployment)
     yield from _block_fp8(deployment, rules)
@@ -46,6 +52,18 @@ def _hardware(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"vLLM needs compute capability 7.0, {accelerator.name} has {least[0]}.{least[1]}",
             source=source("platforms/cuda.py"),
         )
+
+
+def _kernels(deployment: Deployment) -> Iterator[Refusal]:
+    """Number formats that vLLM does not compute with."""
+    checkpoint = deployment.checkpoint
+    for kernel in kernels(checkpoint.rows("text")):
+        if kernel.startswith(FOREIGN_KERNELS):
+            yield Refusal(
+                reason=f"vLLM has no kernels for {checkpoint.scheme.title} weights",
+                source=Source(where="docs.vllm.ai/en/latest, features/quantization", when=READ),
+                remedy="FP8, NVFP4, MXFP4, INT8, GPTQ, AWQ and bitsandbytes weights are served",
+            )
 
 
 def _heads(deployment: Deployment) -> Iterator[Refusal]:
@@ -106,6 +124,12 @@ def _experts(deployment: Deployment) -> Iterator[Refusal]:
                 source=source("config/model.py"),
             )
         return
+    cuts = layout.tensor_parallel * (1 if layout.expert_parallel else layout.data_parallel)
+    if moe.moe_intermediate_size % cuts and not layout.expert_parallel:
+        yield Refusal(
+            reason=f"{layout} cuts experts of {moe.moe_intermediate_size} columns into {cuts} parts",
+            source=source("model_executor/layers/fused_moe/config.py"),
+        )
     if layout.tensor_parallel > moe.num_experts:
         yield Refusal(
             reason=f"TP {layout.tensor_parallel} is more than the {moe.num_experts} experts",
@@ -131,6 +155,8 @@ def _block_fp8(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
             continue
         if tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
             continue
+        if routed:
+            tp = rules.expert_cuts(layout)
         shape = rank_shape(
             tensor, attention=checkpoint.model.attention, tensor_parallel=tp, rules=rules
         )
@@ -160,7 +186,7 @@ def _block_fp8(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
             (
                 (0 if by_rows else 1) + (2 if routed else 0),
                 Refusal(
-                    reason=f"TP {tp} cuts {tensor.component} into {width}"
+                    reason=f"{layout} cuts {tensor.component} into {width}"
                     f" {'columns' if by_rows else 'rows'}, and FP8 blocks are 128 wide",
                     engine_message=message,
                     source=source("layers/quantization/fp8.py"),

@@ -30,7 +30,9 @@ def load_rules(checkpoint: Checkpoint, layout: Layout) -> LoadRules:
 
     Block scales become float32, A_log stays float32 and other float32 vectors become the model's
     dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut them). With experts
-    parallel over data-parallel attention the shared expert is replicated.
+    parallel over data-parallel attention the shared expert is replicated; without expert
+    parallelism the experts are cut over the ranks of all replicas (fused_moe/config.py,
+    flatten_tp_across_dp_and_pcp).
 
     Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
     """
@@ -46,6 +48,7 @@ def load_rules(checkpoint: Checkpoint, layout: Layout) -> LoadRules:
         vocab_padding=64,
         embed_on_every_stage=True,
         shared_expert_replicated=sequence_parallel,
+        experts_over_replicas=True,
     )
 
 

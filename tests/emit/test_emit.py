@@ -1,0 +1,135 @@
+"""What to type, held against the schemas of the tools that read it."""
+
+import shutil
+import subprocess
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from syrupy.assertion import SnapshotAssertion
+
+import planner
+from planner.emit import emit, kinds
+from planner.emit.container import service_name
+from planner.emit.shell import folded
+from planner.engines import ENGINES
+from planner.engines.containers import CONTAINERS
+from planner.plan import Plan
+
+KUBERNETES = "1.31"
+
+
+def one_node(**question: Any) -> Plan:
+    return planner.plan(
+        "Qwen3.5-27B", **{"on": "2x rtx-4090", "precision": "fp8", "context": 32_768, **question}
+    )
+
+
+def two_nodes(engine: str = "vllm") -> Plan:
+    return planner.plan(
+        "Qwen3.5-397B-A17B", on="2x dgx-h100", precision="fp8", context="128k", engine=engine
+    )
+
+
+def served() -> list[str]:
+    return [name for name in CONTAINERS if name in ENGINES]
+
+
+@pytest.mark.parametrize("engine", served())
+def test_compose_files_follow_the_specification(engine: str) -> None:
+    plan = planner.plan("Qwen3.5-4B", on="h100", engine=engine, context=8192)
+    document = yaml.safe_load(emit(plan, "compose"))
+    jsonschema.validate(document, get_builtin_schema("vendor.compose-spec"))
+    (service,) = document["services"].values()
+    assert plan.launch is not None
+    words = [*service["entrypoint"], *service["command"]]
+    assert words[: len(plan.launch.argv)] == list(plan.launch.argv)
+
+
+def test_compose_for_amd_passes_the_devices_on() -> None:
+    plan = planner.plan("Qwen3.5-4B", on="mi300x", context=8192)
+    document = yaml.safe_load(emit(plan, "compose"))
+    jsonschema.validate(document, get_builtin_schema("vendor.compose-spec"))
+    (service,) = document["services"].values()
+    assert "/dev/kfd:/dev/kfd" in service["devices"]
+
+
+@pytest.mark.parametrize("engine", served())
+def test_deployments_follow_the_schemas(engine: str) -> None:
+    plan = planner.plan("Qwen3.5-4B", on="h100", engine=engine, context=8192)
+    documents = list(yaml.safe_load_all(emit(plan, "kubernetes")))
+    assert [document["kind"] for document in documents] == [
+        "PersistentVolumeClaim",
+        "Deployment",
+        "Service",
+    ]
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("engine", [name for name in ("vllm", "sglang") if name in ENGINES])
+def test_several_nodes_are_a_leader_and_its_workers(engine: str) -> None:
+    text = emit(two_nodes(engine), "kubernetes")
+    claim, group, service = yaml.safe_load_all(text)
+    for document in (claim, service):
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    template = group["spec"]["leaderWorkerTemplate"]
+    assert template["size"] == 2
+    for name in ("leaderTemplate", "workerTemplate"):
+        pod = {"apiVersion": "v1", "kind": "Pod", **template[name]}
+        pod["metadata"] = {**pod["metadata"], "name": "x"}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        (container,) = template[name]["spec"]["containers"]
+        assert container["resources"]["limits"] == {"nvidia.com/gpu": 8}
+        assert any("$(LWS_LEADER_ADDRESS)" in word for word in container["args"])
+    assert "$(LWS_WORKER_INDEX)" in template["workerTemplate"]["spec"]["containers"][0]["args"]
+    assert "HEAD_ADDRESS" not in text.replace("LWS_LEADER_ADDRESS", "").partition("apiVersion")[2]
+
+
+def test_shell_scripts_are_shell(snapshot: SnapshotAssertion) -> None:
+    plans = (one_node(), two_nodes(), one_node(yarn=True, context=300_000, on="2x h200"))
+    texts = [emit(plan, "shell") for plan in plans] + [emit(two_nodes(), "ray")]
+    for text in texts:
+        shell = shutil.which("sh")
+        assert shell is not None
+        done = subprocess.run(
+            [shell, "-n"], input=text, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "\n".join(texts) == snapshot
+
+
+def test_what_does_not_apply_says_why() -> None:
+    with pytest.raises(planner.InputError, match="one node needs no Ray"):
+        emit(one_node(), "ray")
+    with pytest.raises(planner.InputError, match="Compose runs on one node"):
+        emit(two_nodes(), "compose")
+    with pytest.raises(planner.InputError, match="known: shell, compose"):
+        emit(one_node(), "helm")
+    illegal = planner.plan("Qwen3.5-27B", on="3x h100", layout=planner.Layout(tensor_parallel=3))
+    with pytest.raises(planner.InputError, match="nothing to type"):
+        emit(illegal, "shell")
+    assert kinds(one_node())[:3] == ("shell", "compose", "kubernetes")
+    assert "ray" in kinds(two_nodes())
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("Qwen/Qwen3.5-27B-FP8", "qwen3-5-27b-fp8"),
+        ("/models/x_Y.gguf/", "x-y-gguf"),
+        ("7B", "model-7b"),
+    ],
+)
+def test_names_are_dns_labels(checkpoint: str, name: str) -> None:
+    assert service_name(checkpoint) == name
+
+
+def test_long_commands_are_folded_by_flag() -> None:
+    argv = ["serve", "m", *(word for i in range(9) for word in (f"--flag-{i}", "a b"))]
+    lines = folded(argv)
+    assert lines[0] == "serve m \\"
+    assert lines[-1] == "  --flag-8 'a b'"
