@@ -81,5 +81,8 @@ def heading(plan: Plan, comment: str = "#") -> list[str]:
     """Comment lines that say what the text was made for."""
     lines = [f"{comment} {plan.verdict}"]
     assert plan.launch is not None
-    lines += [f"{comment} {note}" for note in (*plan.launch.notes, *plan.warnings)]
+    notes = (*plan.launch.notes, *plan.warnings)
+    if plan.launch.per_node:
+        notes += plan.deployment.system.notes
+    lines += [f"{comment} {note}" for note in notes]
     return lines
