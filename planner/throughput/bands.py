@@ -24,6 +24,12 @@ def band(found: Calibration, *, rough: bool, drafted: int) -> tuple[float, float
     return low, high
 
 
+def prefill_band(found: Calibration) -> tuple[float, float]:
+    """The same for the speed of a prompt alone: wider, as prompts were timed less often."""
+    low, high = serving_rules()["bands"]["prefill"]
+    return min(found.low, low), max(found.high, high)
+
+
 def rough_reasons(
     question: Question, found: Calibration, *, engine: str, precision: str
 ) -> tuple[str, ...]:

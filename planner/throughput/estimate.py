@@ -14,7 +14,7 @@ from planner.formats import CACHE_FORMATS, FORMATS, CacheFormat, get_cache_forma
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
-from planner.throughput.bands import band, rough_reasons
+from planner.throughput.bands import band, prefill_band, rough_reasons
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     Calibration,
@@ -65,8 +65,10 @@ def estimate_speed(
         InputError: an unknown dtype, or drafting without an MTP module.
     """
     model = checkpoint.model
-    if speculation is not None and model.mtp is None:
-        raise InputError(f"{checkpoint.id} has no MTP module to draft with")
+    if speculation is not None and not any(checkpoint.rows("mtp")):
+        raise InputError(
+            f"{checkpoint.id} as {checkpoint.scheme.title} has no MTP module to draft with"
+        )
     if host is not None and (model.moe is None or host.layers > model.num_hidden_layers):
         raise InputError(f"{checkpoint.id} has no routed experts in {host.layers} layers")
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
@@ -129,7 +131,7 @@ def _estimate(
         time_per_output_token=rate.inverse(),
         terms=tuple(terms),
         binding=max(shown, key=lambda term: term.seconds).name,
-        prefill=_prefill(workload, prompt, low, high),
+        prefill=_prefill(workload, prompt, *prefill_band(found)),
         calibration=found,
         rough=rough,
         assumptions=tuple(assumptions),

@@ -1,0 +1,48 @@
+"""Kept reference points: errors and bands as small as the suites demand, and failures are failures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fidelity import summarise
+from benchmarks.suites import speed, throughput
+
+REFERENCE = Path(__file__).parent.parent / "reference" / "speed"
+
+
+def test_kernel_and_serving_presets_agree_with_their_references():
+    groups = summarise(speed.run(REFERENCE))["groups"]
+    assert groups["kernel decode"]["median_error"] < 0.08
+    assert groups["kernel decode"]["p90_error"] < 0.20
+    assert groups["kernel prefill"]["median_error"] < 0.20
+    assert groups["serving"]["median_error"] < 0.20
+    assert all(group["within_band"] >= 0.8 for group in groups.values())
+
+
+def test_real_machines_agree_within_the_band_as_often_as_claimed():
+    summary = summarise(throughput.run(REFERENCE))
+    assert summary["median_error"] < 0.15
+    assert summary["p90_error"] < 0.40
+    assert summary["within_band"] >= 0.8
+
+
+def test_a_machine_that_the_source_does_not_name_is_a_failed_case():
+    failed = [case for case in throughput.run(REFERENCE) if case.failure]
+    assert [case.name for case in failed] == ["llamacpp-mac-122b-q4km#2"]
+
+
+def test_measured_points_that_lack_are_said(tmp_path):
+    (tmp_path / "speed_reference.json").write_text((REFERENCE / "speed_reference.json").read_text())
+    assert [case.name for case in speed.run(tmp_path) if case.failure] == ["serving_397b.json"]
+
+
+def test_a_wrong_measurement_falls_out_of_the_band(tmp_path):
+    document = json.loads((REFERENCE / "throughput.json").read_text())
+    for row in document["cases"]:
+        row["tpot_ms"] *= 10
+    (tmp_path / "throughput.json").write_text(json.dumps(document))
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": []}))
+    summary = summarise(throughput.run(tmp_path))
+    assert summary["within_band"] == 0
+    assert summary["median_error"] == pytest.approx(0.9, abs=0.1)
