@@ -27,6 +27,8 @@ class LoadRules:
         vocab_padding: the vocabulary is padded to a multiple of this before it is divided.
         embed_on_every_stage: the embedding table is loaded on every pipeline stage.
         shared_expert_replicated: the shared expert is not divided.
+        experts_over_replicas: without expert parallelism, routed experts are cut over tensor x
+            data parallel ranks, so that replicas share one set of them.
     """
 
     formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -35,6 +37,14 @@ class LoadRules:
     vocab_padding: int = 1
     embed_on_every_stage: bool = False
     shared_expert_replicated: bool = False
+    experts_over_replicas: bool = False
+
+    def expert_cuts(self, layout: Layout) -> int:
+        """Into how many parts each routed expert is cut (1 under expert parallelism)."""
+        if layout.expert_parallel:
+            return 1
+        replicas = layout.data_parallel if self.experts_over_replicas else 1
+        return layout.tensor_parallel * replicas
 
 
 def rank_shape(
@@ -76,8 +86,8 @@ def rank_bytes(row: Stored, *, attention: FullAttention, layout: Layout, rules: 
     remainder goes to the first ranks: this is the largest share).
     """
     tensor, tp, experts = row.tensor, layout.tensor_parallel, row.tensor.experts
-    if tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW) and layout.expert_parallel:
-        tp, experts = 1, ceil_div(experts, layout.expert_ranks)
+    if tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW):
+        tp, experts = rules.expert_cuts(layout), ceil_div(experts, layout.expert_ranks)
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1
     shape = rank_shape(tensor, attention=attention, tensor_parallel=tp, rules=rules)

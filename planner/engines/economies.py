@@ -1,0 +1,77 @@
+"""What of a deployment can be changed to take less memory, as the engines themselves say.
+
+An engine that knows names its `economies` (changes that save memory, and what they cost the user)
+and its `knobs` (settings with an order, along which a deployment starts to fit). Both are optional:
+`economies_of` and `knobs_of` answer with nothing for an engine that names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+from planner.engines.base import Deployment, Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Economy:
+    """One change that saves memory.
+
+    Attributes:
+        title: the change in words, in the imperative: "leave the vision tower out".
+        loses: what the user gives up: "no images or videos".
+        cost: how much that is, for sorting: 1 nothing that the workload uses, 2 some speed,
+            3 some accuracy or much speed, 4 a feature that the workload may use.
+        options: new values of the engine's options.
+        kv_cache_dtype: new format of the KV cache; None leaves it.
+        group: changes with the same group exclude each other.
+    """
+
+    title: str
+    loses: str
+    cost: int
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    kv_cache_dtype: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """A setting whose values have an order: from some value on, the deployment fits.
+
+    Attributes:
+        question: what is asked, in words: "smallest utilization".
+        option: name of the engine's option.
+        values: what to try, the value that a user would like best first.
+        unit: what the values count, in words; empty for a share.
+    """
+
+    question: str
+    option: str
+    values: Sequence[Any]
+    unit: str = ""
+
+
+@runtime_checkable
+class Economical(Protocol):
+    """An engine that says what can be changed."""
+
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Changes to `deployment` that save memory, those that are already made left out."""
+
+    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
+        """Settings that have a best value at which `deployment` fits."""
+
+
+def economies_of(engine: Engine, deployment: Deployment) -> tuple[Economy, ...]:
+    """What `engine` says could be changed, cheapest for the user first; empty if it says nothing."""
+    if not isinstance(engine, Economical):
+        return ()
+    return tuple(sorted(engine.economies(deployment), key=lambda economy: economy.cost))
+
+
+def knobs_of(engine: Engine, deployment: Deployment) -> tuple[Knob, ...]:
+    """The settings of `engine` that can be solved for; empty if it names none."""
+    return engine.knobs(deployment) if isinstance(engine, Economical) else ()

@@ -1,0 +1,30 @@
+"""Answers to inverse questions, by the forward function alone.
+
+Which layout, which hardware, which precision, how far, and what to change: each answer is found by
+planning candidates with `plan_deployment`; there is no second formula.
+"""
+
+from planner.search.advice import Advice, advise
+from planner.search.fits import Fit, fits_table, smallest_systems
+from planner.search.layouts import Suggestion, every_layout, suggest_layouts
+from planner.search.objective import OBJECTIVES, Objective
+from planner.search.precision import best_precisions, checkpoints_of
+from planner.search.solve import Limits, Solution, solve_limits
+
+__all__ = [
+    "OBJECTIVES",
+    "Advice",
+    "Fit",
+    "Limits",
+    "Objective",
+    "Solution",
+    "Suggestion",
+    "advise",
+    "best_precisions",
+    "checkpoints_of",
+    "every_layout",
+    "fits_table",
+    "smallest_systems",
+    "solve_limits",
+    "suggest_layouts",
+]

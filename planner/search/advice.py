@@ -1,0 +1,217 @@
+"""What to change when a deployment does not hold its workload.
+
+Every piece of advice was planned before it is given. Order: what costs the user least comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from planner.engines import ENGINES
+from planner.engines.economies import economies_of
+from planner.errors import PlannerError
+from planner.model.checkpoint import Checkpoint
+from planner.plan import Outcome, Plan
+from planner.search.combining import applied, fewest
+from planner.search.hardware import larger_counts, larger_memories
+from planner.search.precision import best_precisions
+from planner.search.question import Question, question_of
+from planner.search.solve import longest_context, most_sequences
+from planner.units import format_gib, format_tokens
+
+OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 2, 4, 5, 6, 7, 8
+"""What a change costs the user; an engine's own economies cost 1 to 4."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One change, or several together.
+
+    Attributes:
+        title: what to do, in the imperative.
+        loses: what the user gives up; empty if nothing.
+        cost: how much that is, for sorting (1 least).
+        steps: how many changes are taken together.
+        plan: the plan with the change made.
+        gained: bytes more to spare on the tightest accelerator; None where the deployment could
+            not run before, so that there is nothing to compare with.
+    """
+
+    title: str
+    loses: str
+    cost: int
+    steps: int
+    plan: Plan
+    gained: int | None
+
+    @property
+    def enough(self) -> bool:
+        """With it the workload is held."""
+        return self.plan.fits
+
+    @property
+    def words(self) -> str:
+        """The advice in one line, with what it gains and what it costs."""
+        sign = "+" if (self.gained or 0) >= 0 else "-"
+        parts = [f"{sign}{format_gib(abs(self.gained))}"] if self.gained else []
+        parts += [self.loses] if self.loses else []
+        note = f" ({'; '.join(parts)})" if parts else ""
+        return f"{self.title[0].upper()}{self.title[1:]}{note}"
+
+
+def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
+    """Changes under which the workload of `plan` is held, the cheapest for the user first.
+
+    Empty if it is held already. Where no change is enough, those that help come anyway, the one
+    that gains most first (`enough` is then false).
+
+    Args:
+        plan: a plan that does not hold its workload.
+        most: stop once so many are found; None looks everywhere.
+    """
+    if plan.fits:
+        return ()
+    question = question_of(plan)
+    found: list[Advice] = []
+    enough: list[Advice] = []
+    for look in (_economies, _layout, _together, _precision, _less, _engines, _hardware):
+        found += look(plan, question)
+        enough = [advice for advice in found if advice.enough]
+        if most is not None and len(enough) >= most:
+            break
+    if enough:
+        ordered = sorted(enough, key=lambda advice: (advice.cost, advice.steps))
+    else:
+        helping = [advice for advice in found if (advice.gained or 0) > 0]
+        ordered = sorted(helping, key=lambda advice: -(advice.gained or 0))
+    return tuple(ordered[:most])
+
+
+def _economies(plan: Plan, question: Question) -> Iterator[Advice]:
+    """What the engine says can be changed, one by one."""
+    for economy in economies_of(question.engine, plan.deployment):
+        changed = _try(applied(question, economy))
+        if changed is not None and (changed.fits or _gain(plan, changed)):
+            yield _advice(plan, changed, economy.title, economy.loses, economy.cost)
+
+
+def _layout(plan: Plan, question: Question) -> Iterator[Advice]:
+    changed = _try(replace(question, layout=None))
+    if changed is not None and changed.fits:
+        yield _advice(plan, changed, f"spread it as {changed.deployment.layout}", "", OTHER_LAYOUT)
+
+
+def _together(plan: Plan, question: Question) -> Iterator[Advice]:
+    """Economies that are enough together."""
+    yield from _with_economies(plan, question, title="")
+
+
+def _precision(plan: Plan, question: Question) -> Iterator[Advice]:
+    """The best precision that is enough alone, and a better one that is with economies."""
+    free, combined = replace(question, layout=None), False
+    for lower in best_precisions(free, below=question.checkpoint):
+        checkpoint = lower.deployment.checkpoint
+        title = f"weights in {checkpoint.scheme.name}"
+        if lower.fits:
+            yield _advice(plan, lower, title, _accuracy(checkpoint), PRECISION)
+            return
+        if not combined:
+            changed = replace(free, checkpoint=checkpoint)
+            for advice in _with_economies(plan, changed, title=title):
+                combined = True
+                yield advice
+
+
+def _accuracy(checkpoint: Checkpoint) -> str:
+    known = "; no such checkpoint is known" if checkpoint.hypothetical else ""
+    return f"some accuracy{known}"
+
+
+def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[Advice]:
+    """Economies beside the changes that `question` has already (`title` names them)."""
+    economies = economies_of(question.engine, plan.deployment)
+    taken = fewest(question, economies)
+    if len(taken) + bool(title) < 2:
+        return  # a single change is advice of its own
+    changed = question
+    for economy in taken:
+        changed = applied(changed, economy)
+    better = _try(changed)
+    if better is None:
+        return
+    titles = [title, *(economy.title for economy in taken)]
+    loses = [_accuracy(question.checkpoint) if title else ""]
+    loses += [economy.loses for economy in taken]
+    yield _advice(
+        plan,
+        better,
+        "; ".join(filter(None, titles)),
+        "; ".join(filter(None, loses)),
+        max([economy.cost for economy in taken] + ([PRECISION] if title else [])),
+        steps=len(taken) + bool(title),
+    )
+
+
+def _less(plan: Plan, question: Question) -> Iterator[Advice]:
+    """A shorter context, or fewer sequences."""
+    if plan.outcome is Outcome.CANNOT_RUN:
+        return
+    shorter = longest_context(question)
+    if isinstance(shorter.value, int):
+        title = f"contexts of up to {format_tokens(shorter.value)} tokens"
+        yield _advice(plan, shorter.plan, title, "longer requests are refused", LESS)
+    if question.concurrency > 1:
+        fewer = most_sequences(question)
+        if fewer.value is not None:
+            title = f"{fewer.value:,} at once instead of {question.concurrency:,}"
+            yield _advice(plan, fewer.plan, title, "the others wait", LESS)
+
+
+def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
+    for name, engine in ENGINES.items():
+        if name == question.engine.name:
+            continue
+        changed = _try(replace(question, engine=engine, options=None, layout=None))
+        if changed is not None and changed.fits:
+            title = f"serve it with {engine.title}"
+            yield _advice(plan, changed, title, "another server", OTHER_ENGINE)
+
+
+def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
+    """The first larger number, and the first larger memory, that is enough."""
+    for systems, loses, cost in (
+        (larger_counts(question.system), "more hardware", MORE),
+        (larger_memories(question.system), "other hardware", BIGGER),
+    ):
+        for system in systems:
+            changed = _try(replace(question, system=system, layout=None))
+            if changed is not None and changed.fits:
+                yield _advice(plan, changed, f"take {system.name}", loses, cost)
+                break
+
+
+def _try(question: Question) -> Plan | None:
+    """The plan, or None where the change makes no sense for the rest of the question."""
+    try:
+        plan = question.plan()
+    except PlannerError:
+        return None
+    return plan if plan.ranks else None
+
+
+def _gain(before: Plan, after: Plan) -> int | None:
+    if before.headroom is None or after.headroom is None:
+        return None
+    return after.headroom - before.headroom
+
+
+def _advice(before: Plan, after: Plan, title: str, loses: str, cost: int, steps: int = 1) -> Advice:
+    return Advice(
+        title=title,
+        loses=loses,
+        cost=cost,
+        steps=steps,
+        plan=after,
+        gained=_gain(before, after),
+    )

@@ -1,0 +1,114 @@
+"""Which hardware holds a workload, in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import hardware_db
+from hardware_db import Accelerator, System
+from planner.model.checkpoint import Checkpoint
+from planner.plan import Plan
+from planner.search.hardware import candidates
+from planner.search.layouts import Suggestion, layout_notes
+from planner.search.objective import Objective, ranked, rate, speed_of
+from planner.search.price import Basis, best_offer
+from planner.search.question import Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """The smallest number of one accelerator that holds a workload in one precision.
+
+    Attributes:
+        accelerator: which.
+        checkpoint: the weights in their precision.
+        plan: the plan on the smallest system that holds it; where none does, on the largest tried.
+    """
+
+    accelerator: Accelerator
+    checkpoint: Checkpoint
+    plan: Plan
+
+    @property
+    def count(self) -> int | None:
+        """Accelerators needed; None if no number tried is enough."""
+        return self.plan.deployment.system.count if self.plan.fits else None
+
+
+def fits_table(
+    question: Question,
+    checkpoints: Iterable[Checkpoint],
+    accelerators: Iterable[Accelerator] | None = None,
+    *,
+    executor: Executor | None = None,
+) -> tuple[Fit, ...]:
+    """For every accelerator and precision, the smallest system that holds the workload.
+
+    Args:
+        question: the workload; its system and layout are not used.
+        checkpoints: the precisions.
+        accelerators: which to try; None for the whole database.
+        executor: where to plan; None plans here, one after the other.
+    """
+    chosen = tuple(accelerators) if accelerators is not None else hardware_db.accelerators()
+    pairs = [(accelerator, checkpoint) for accelerator in chosen for checkpoint in checkpoints]
+    run: Callable[..., Iterator[Fit]] = map if executor is None else executor.map
+    return tuple(run(partial(_smallest, replace(question, layout=None)), pairs))
+
+
+def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
+    """The smallest of the accelerator's systems that holds it; the largest is asked first."""
+    accelerator, checkpoint = pair
+    systems = candidates(accelerator)
+    largest = question.plan(system=systems[-1], checkpoint=checkpoint)
+    if largest.fits:
+        for system in systems[:-1]:
+            plan = question.plan(system=system, checkpoint=checkpoint)
+            if plan.fits:
+                return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=plan)
+    return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=largest)
+
+
+def smallest_systems(
+    question: Question,
+    checkpoints: Iterable[Checkpoint],
+    *,
+    objective: Objective,
+    accelerators: Iterable[Accelerator] | None = None,
+    basis: Basis = "purchase",
+    executor: Executor | None = None,
+) -> tuple[Suggestion, ...]:
+    """The systems that hold the workload, the best for the objective first.
+
+    For "cost" those with the lowest price come first (systems without a known price last), for
+    "memory" the fewest accelerators, then the least memory; else the fastest.
+    """
+    found = []
+    for fit in fits_table(question, checkpoints, accelerators, executor=executor):
+        if not fit.plan.fits:
+            continue
+        system, speed = fit.plan.deployment.system, speed_of(fit.plan)
+        offer = best_offer(system, basis)
+        found.append(
+            Suggestion(plan=fit.plan, speed=speed, notes=tuple(layout_notes(fit.plan)), offer=offer)
+        )
+    if objective in ("latency", "throughput"):
+        return ranked((rate(entry.plan, entry.speed, objective), entry) for entry in found)
+    return tuple(sorted(found, key=_cheapest if objective == "cost" else _smallest_first))
+
+
+def _cheapest(entry: Suggestion) -> tuple[bool, float, int]:
+    system, offer = entry.plan.deployment.system, entry.offer
+    return offer is None, offer.value if offer is not None else 0.0, _memory(system)
+
+
+def _smallest_first(entry: Suggestion) -> tuple[int, int]:
+    system = entry.plan.deployment.system
+    return system.count, _memory(system)
+
+
+def _memory(system: System) -> int:
+    return system.count * system.accelerator.total_bytes

@@ -1,0 +1,64 @@
+"""Which hardware to try: more of the same, the next larger, or everything in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import hardware_db
+from hardware_db import Accelerator, System
+from hardware_db.compose import several
+from planner.search.price import best_offer
+
+COUNTS = (1, 2, 4, 8)
+"""Accelerators in one node that are tried: heads of this family divide by powers of two."""
+
+MOST_MORE = 8
+"""As a change to a deployment, up to this many times the hardware is tried."""
+
+
+@cache
+def candidates(accelerator: Accelerator) -> tuple[System, ...]:
+    """Systems of `accelerator` to try, smallest first.
+
+    1, 2, 4 and 8 of it in one node, as far as a node takes them, and the database's own systems of
+    several nodes with it.
+    """
+    most = accelerator.max_per_node or COUNTS[-1]
+    known = hardware_db.systems()
+    nodes = [several(accelerator, count, known) for count in COUNTS if count <= most]
+    racks = [
+        system
+        for system in known
+        if system.accelerator.id == accelerator.id and system.nodes > 1 and system.provider is None
+    ]
+    return tuple(sorted([*nodes, *racks], key=lambda system: system.count))
+
+
+def larger_counts(system: System) -> Iterator[System]:
+    """More accelerators of the same kind, one more first, then by doubling."""
+    known, count = hardware_db.systems(), system.count
+    most = system.accelerator.max_per_node
+    sizes = {1 << power for power in range(1, 16)}
+    if most is None or count < most:
+        sizes.add(count + 1)  # in the same machine
+    for size in sorted(size for size in sizes if count < size <= MOST_MORE * count):
+        yield several(system.accelerator, size, known)
+
+
+def larger_memories(system: System) -> Iterator[System]:
+    """As many accelerators with more memory, of the same vendor and kind, the cheapest first.
+
+    Kind is whether they have memory of their own. Only those with a known price to buy at are
+    offered, so that they are to be had.
+    """
+    known, own = hardware_db.systems(), system.accelerator
+    offers = []
+    for entry in hardware_db.accelerators():
+        if entry.vendor != own.vendor or entry.is_unified is not own.is_unified:
+            continue
+        larger = several(entry, system.count, known)
+        offer = best_offer(larger, "purchase")
+        if entry.total_bytes > own.total_bytes and offer is not None:
+            offers.append((offer.value, entry.total_bytes, entry.id, larger))
+    yield from (larger for *_, larger in sorted(offers, key=lambda offer: offer[:3]))

@@ -1,0 +1,222 @@
+"""How far a deployment goes: the last value that fits, by planning alone.
+
+Every answer is a boundary: the plan at the value fits, and the plan one step beyond does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from planner.engines.base import Deployment
+from planner.engines.economies import Knob, knobs_of
+from planner.engines.yarn import LONGEST
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.plan import Plan
+from planner.search.precision import best_precisions
+from planner.search.question import Question
+from planner.units import MAX_COUNT, format_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """One answer.
+
+    Attributes:
+        asked: what was looked for, in words: "longest context".
+        value: the last value that fits; None if none does.
+        plan: the plan at that value; where none fits, the plan that comes nearest.
+        beyond: the plan one step further, which does not fit; None where the range ends.
+        words: the answer in one sentence.
+    """
+
+    asked: str
+    value: int | float | str | None
+    plan: Plan
+    beyond: Plan | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a deployment goes in each direction, the others held.
+
+    Attributes:
+        context: the longest context at the asked concurrency.
+        sequences: the most sequences at the asked context.
+        precision: the best precision that fits.
+        knobs: the engine's own settings, such as the smallest utilization.
+    """
+
+    context: Solution
+    sequences: Solution
+    precision: Solution
+    knobs: tuple[Solution, ...]
+
+    @property
+    def solutions(self) -> tuple[Solution, ...]:
+        """All of them."""
+        return (self.context, self.sequences, self.precision, *self.knobs)
+
+
+def solve_limits(question: Question) -> Limits:
+    """How far the question goes in each direction.
+
+    Raises:
+        InputError: the question itself makes no sense.
+    """
+    return Limits(
+        context=longest_context(question),
+        sequences=most_sequences(question),
+        precision=best_precision(question),
+        knobs=tuple(turn(question, knob) for knob in _knobs(question)),
+    )
+
+
+def last_that_fits(plan_at: Callable[[int], Plan], low: int, high: int) -> tuple[Plan, Plan | None]:
+    """By bisection, the plan at the last value from `low` to `high` that fits, and the next one.
+
+    What fits at a value is taken to fit at every smaller one; the boundary that is found is one in
+    any case. If nothing fits at `low`, both are the plan at `low`.
+    """
+    first = plan_at(low)
+    if not first.fits:
+        return first, first
+    last = plan_at(high)
+    if last.fits:
+        return last, None
+    good, bad = (low, first), (high, last)
+    while bad[0] - good[0] > 1:
+        middle = (good[0] + bad[0]) // 2
+        plan = plan_at(middle)
+        if plan.fits:
+            good = (middle, plan)
+        else:
+            bad = (middle, plan)
+    return good[1], bad[1]
+
+
+def longest_context(question: Question) -> Solution:
+    """Tokens per sequence up to which the asked number of sequences is held."""
+    native = question.checkpoint.model.max_position_embeddings
+    most = max(native, LONGEST) if question.yarn else native
+    found, beyond = last_that_fits(lambda tokens: question.plan(context=tokens), 1, most)
+    value = found.deployment.context if found.fits else None
+    many = _sequences(question.concurrency)
+    if value is None:
+        words = f"No context fits for {many}. {found.verdict}"
+    elif beyond is None:
+        words = f"{format_tokens(value)} tokens for {many}, the longest that the model takes."
+    else:
+        words = f"{format_tokens(value)} tokens for {many}; one more does not fit."
+    return Solution(asked="longest context", value=value, plan=found, beyond=beyond, words=words)
+
+
+def most_sequences(question: Question) -> Solution:
+    """Sequences of the asked context that are held at once."""
+    found, beyond = last_that_fits(lambda many: question.plan(concurrency=many), 1, MAX_COUNT)
+    value = found.deployment.concurrency if found.fits else None
+    tokens = format_tokens(question.context)
+    if value is None:
+        words = f"Not one sequence of {tokens} tokens is held. {found.verdict}"
+    else:
+        words = f"{_sequences(value)} of {tokens} tokens at once"
+        capacity = beyond.capacity if beyond is not None else None
+        words += f"; {capacity.limited_by} is what ends it." if capacity is not None else "."
+    return Solution(asked="most sequences", value=value, plan=found, beyond=beyond, words=words)
+
+
+def best_precision(question: Question) -> Solution:
+    """The precision with the most bits per weight that holds the workload."""
+    better: Plan | None = None
+    plan: Plan | None = None
+    for plan in best_precisions(question):
+        if plan.fits:
+            checkpoint = plan.deployment.checkpoint
+            name = checkpoint.scheme.name
+            words = f"{name} ({checkpoint.scheme.title})"
+            words += "; no such checkpoint is known." if checkpoint.hypothetical else "."
+            return Solution(
+                asked="best precision", value=name, plan=plan, beyond=better, words=words
+            )
+        better = plan
+    plan = plan or question.plan()
+    words = f"No precision fits. {plan.verdict}"
+    return Solution(asked="best precision", value=None, plan=plan, beyond=better, words=words)
+
+
+def turn(question: Question, knob: Knob) -> Solution:
+    """The first of the knob's values at which the question fits."""
+    values = knob.values
+
+    def plan_at(index: int) -> Plan:
+        try:
+            return question.with_options(**{knob.option: values[index]}).plan()
+        except InputError as error:
+            raise InputError(f"{knob.option}: {error}") from None
+
+    index, found, before = _first_that_fits(plan_at, values)
+    if index is None:
+        words = f"No value of {knob.option} is enough. {found.verdict}"
+        return Solution(asked=knob.question, value=None, plan=found, beyond=None, words=words)
+    unit = f" {knob.unit}" if knob.unit else ""
+    words = f"{knob.option} {values[index]:g}{unit}"
+    words += "; the value before does not do." if before is not None else "."
+    return Solution(
+        asked=knob.question, value=values[index], plan=found, beyond=before, words=words
+    )
+
+
+def _first_that_fits(
+    plan_at: Callable[[int], Plan], values: Sequence[Any]
+) -> tuple[int | None, Plan, Plan | None]:
+    """Index of the first value that fits, its plan, and the plan of the value before it.
+
+    Bisection where the last value fits; else one by one: what helps one memory may overfill
+    another (the host's), so that the values that fit may lie between some that do not.
+    """
+    first = plan_at(0)
+    if first.fits:
+        return 0, first, None
+    last = plan_at(len(values) - 1)
+    if not last.fits:
+        before = first
+        for index in range(1, len(values) - 1):
+            plan = plan_at(index)
+            if plan.fits:
+                return index, plan, before
+            before = plan
+        return None, last, None
+    bad, good, found, before = 0, len(values) - 1, last, first
+    while good - bad > 1:
+        middle = (bad + good) // 2
+        plan = plan_at(middle)
+        if plan.fits:
+            good, found = middle, plan
+        else:
+            bad, before = middle, plan
+    return good, found, before
+
+
+def _knobs(question: Question) -> tuple[Knob, ...]:
+    layout = question.layout or Layout()
+    options = question.options if question.options is not None else question.engine.options_type()
+    return knobs_of(
+        question.engine,
+        Deployment(
+            checkpoint=question.checkpoint,
+            system=question.system,
+            layout=layout,
+            context=question.context,
+            concurrency=question.concurrency,
+            kv_cache_dtype=question.kv_cache_dtype,
+            options=options,
+            yarn=question.yarn,
+        ),
+    )
+
+
+def _sequences(count: int) -> str:
+    return f"{count:,} sequence{'s' if count != 1 else ''}"
