@@ -56,7 +56,8 @@ def test_band_and_basis_follow_what_was_measured():
     assert fitted.calibration.basis == "fitted"
     assert sibling.calibration.basis == "sibling"
     assert unmeasured.calibration.basis == "unmeasured"
-    widths = [found.per_user.high / found.per_user.low for found in (fitted, sibling, unmeasured)]
+    bands = [found.calibration for found in (fitted, sibling, unmeasured)]
+    widths = [band.high / band.low for band in bands]
     assert widths == sorted(widths)
     assert all(found.calibration.source for found in (fitted, sibling, unmeasured))
 
