@@ -28,6 +28,7 @@ def overheads(summary: dict[str, Any]) -> bool:
 
 DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "checkpoints": exact,
+    "gguf": exact,
     "params": exact,
     "vllm": exact,
     "vllm_extra": exact,

@@ -67,7 +67,10 @@ def _difference(expected: Any, answered: Any) -> float:
     if isinstance(expected, bool) or isinstance(answered, bool):
         return 1.0
     if isinstance(expected, numbers) and isinstance(answered, numbers):
-        return abs(answered - expected) / max(abs(expected), 1e-300)
+        relative = abs(answered - expected) / max(abs(expected), 1e-300)
+        whole = isinstance(expected, int) and isinstance(answered, int)
+        # Integers are equal or they are not: never within the tolerance for floats.
+        return max(relative, 2 * EXACT) if whole else relative
     if isinstance(expected, list | tuple) and isinstance(answered, list | tuple):
         if len(expected) != len(answered):
             return 1.0

@@ -19,7 +19,7 @@ CUDA_ORDER = "CUDA_DEVICE_ORDER"
 ROCR = "ROCR_VISIBLE_DEVICES"
 HIP = "HIP_VISIBLE_DEVICES"
 
-_INDEX = re.compile(r"\s*[+-]?\d+")
+_INDEX = re.compile(r"[ \t]*[+-]?[0-9]{1,9}")
 
 Find = Callable[[str], int | None]
 

@@ -234,3 +234,29 @@ def test_a_drafter_of_unknown_shape_is_refused_until_it_is_given() -> None:
     assert ask(options=options).outcome is Outcome.CANNOT_RUN
     shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 8, "draft_head_dim": 128}
     assert ask(options=options | shape).outcome is not Outcome.CANNOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("precision", "on", "says"),
+    [
+        ("q4_k_m", "h100", "does not load q4_k_m"),
+        ("mlx-4bit", "h100", "does not load mlx-4bit"),
+        ("fp8", "v100-sxm2-32", "need compute capability 7.5"),
+        ("nvfp4", "t4", "need compute capability 8.0"),
+        ("bnb-nf4", "mi300x", "no bnb kernels"),
+    ],
+)
+def test_formats_without_kernels_cannot_run(precision: str, on: str, says: str) -> None:
+    plan = ask("Qwen3.5-4B", on, precision=precision)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert says in plan.verdict
+
+
+def test_formats_that_are_unpacked_are_named() -> None:
+    """Ampere serves FP8 weight-only (vLLM docs); MXFP6 has no kernel, but people ask for its size."""
+    assert any("no native fp8-block" in w for w in ask(on="2x rtx-3090", precision="fp8").warnings)
+    spark = ask("Qwen3.5-122B-A10B", "dgx-spark", precision="mxfp6")
+    assert any("is assumed" in warning for warning in spark.warnings)
+    old = ask("Qwen3.5-4B", "t4", precision="fp8")
+    assert old.launch is not None
+    assert "--dtype half" in old.launch.command

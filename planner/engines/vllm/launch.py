@@ -11,11 +11,13 @@ from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.defaults import (
     attention_backend,
     batch_defaults,
+    capability,
     capture_sizes,
     gdn_prefill_backend,
     ssm_dtype,
 )
 from planner.engines.vllm.drafters import Drafter, drafter_of
+from planner.engines.vllm.kernels import BFLOAT16
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
@@ -130,6 +132,9 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
         argv += ["--max-num-batched-tokens", str(options.max_num_batched_tokens)]
     if deployment.kv_cache_dtype != "auto":
         argv += ["--kv-cache-dtype", deployment.kv_cache_dtype]
+    have = capability(deployment.system.accelerator)
+    if have is not None and have < BFLOAT16:
+        argv += ["--dtype", "half"]
     argv += _switches(options, drafter_of(deployment))
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:
         argv += ["--hf-overrides", yarn_override(deployment)]

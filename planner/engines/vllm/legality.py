@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from planner.engines.base import Deployment, Refusal
 from planner.engines.vllm.defaults import capability
 from planner.engines.vllm.drafters import drafter_of
+from planner.engines.vllm.kernels import kernel_refusals
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import READ, source
 from planner.memory.weights import LoadRules, rank_shape
@@ -31,6 +32,7 @@ def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
 def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
     """Every reason why vLLM cannot run `deployment`, in the order in which it would raise them."""
     yield from _hardware(deployment)
+    yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from _kernels(deployment)
     yield from _heads(deployment)
     yield from _experts(deployment)

@@ -1,0 +1,105 @@
+"""Which hardware vLLM has kernels for, by the formats that a checkpoint stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hardware_db import Accelerator
+from planner.engines.base import Refusal
+from planner.engines.vllm.defaults import capability
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Source
+
+_DOCS = Source(where="vLLM 0.32.0 docs, features/quantization", when="2026-11-21")
+_TABLE = Source(
+    where="vLLM 0.14.0 docs, features/quantization (supported hardware)", when="2026-11"
+)
+_ASSUMED = Source(where="assumed: no kernel was found in vLLM's documentation", when="2026-11-21")
+
+BFLOAT16 = (8, 0)
+"""Below this compute capability 16-bit weights are served as float16 (--dtype half)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What a family of kernels needs.
+
+    Attributes:
+        least: compute capability from which NVIDIA devices run it; None: not at all.
+        native: capability from which it computes in the format; below, weights are unpacked.
+        others: vendors beside NVIDIA that have it.
+        source: where that was read.
+    """
+
+    least: tuple[int, int] | None
+    native: tuple[int, int] | None = None
+    others: tuple[str, ...] = ()
+    source: Source = _TABLE
+
+
+KERNELS: Mapping[str, Support] = MappingProxyType(
+    {
+        "fp8": Support(least=(7, 5), native=(8, 9), others=("amd", "intel"), source=_DOCS),
+        "fp8-block": Support(least=(7, 5), native=(8, 9), others=("amd", "intel"), source=_DOCS),
+        "marlin-int4": Support(least=(7, 5), others=("amd", "intel")),
+        "marlin-int8": Support(least=(7, 5), others=("amd", "intel")),
+        "int8": Support(least=(7, 5), others=("amd",)),
+        "nvfp4": Support(least=(8, 0), native=(10, 0), source=_DOCS),
+        "nvfp4-marlin": Support(least=(8, 0), source=_DOCS),
+        "mxfp4": Support(least=(8, 0), native=(10, 0), others=("amd",), source=_DOCS),
+        "bnb": Support(least=(7, 0)),
+        "ggml": Support(least=None, source=_ASSUMED),
+        "mlx-affine": Support(least=None, source=_ASSUMED),
+        "mlx-mxfp4": Support(least=None, source=_ASSUMED),
+        "mlx-nvfp4": Support(least=None, source=_ASSUMED),
+    }
+)
+"""Kernel families of `planner.formats`; families that are not listed are planned with a warning."""
+
+
+def kernel_refusals(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterator[Refusal]:
+    """Formats that this device cannot run under vLLM."""
+    for family in checkpoint.kernels:
+        support = KERNELS.get(family)
+        if support is None:
+            continue
+        have = capability(accelerator)
+        if support.least is None:
+            yield Refusal(
+                reason=f"vLLM does not load {checkpoint.scheme.name} weights of this family",
+                source=support.source,
+                remedy="llama.cpp (GGUF) or MLX read them",
+            )
+        elif accelerator.vendor == "nvidia" and have is not None and have < support.least:
+            yield Refusal(
+                reason=f"{family} kernels need compute capability"
+                f" {support.least[0]}.{support.least[1]}, {accelerator.name} has"
+                f" {have[0]}.{have[1]}",
+                source=support.source,
+            )
+        elif accelerator.vendor not in ("nvidia", "custom", *support.others):
+            yield Refusal(
+                reason=f"vLLM has no {family} kernels for {accelerator.name}",
+                source=support.source,
+            )
+
+
+def kernel_warnings(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterator[str]:
+    """What runs otherwise than its name says, and what nobody is known to run."""
+    have = capability(accelerator)
+    for family in checkpoint.kernels:
+        support = KERNELS.get(family)
+        if support is None:
+            yield (
+                f"no kernel of vLLM's is known that runs {checkpoint.scheme.name} here:"
+                " the sizes hold, that it runs is assumed"
+            )
+        elif have is not None and support.native is not None and have < support.native:
+            yield (
+                f"{accelerator.name} has no native {family} arithmetic: weights stay packed in"
+                " memory and are computed in 16 bits"
+            )
+    if have is not None and have < BFLOAT16:
+        yield f"{accelerator.name} has no bfloat16: the command carries --dtype half"
