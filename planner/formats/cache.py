@@ -53,6 +53,23 @@ _CACHE_FORMATS = (
         scale_bytes=3,
         source="vLLM 0.33.0: 262 bytes of K and V per head of 256 (seen for that width only)",
     ),
+    *(
+        CacheFormat(
+            name=name,
+            bits=Fraction(bits),
+            group=32,
+            scale_bytes=scale,
+            source="llama.cpp 0c1e570 ggml/src/ggml-common.h",
+        )
+        for name, bits, scale in (
+            ("q8_0", 8, 2),
+            ("q5_1", 5, 4),
+            ("q5_0", 5, 2),
+            ("q4_1", 4, 4),
+            ("q4_0", 4, 2),
+            ("iq4_nl", 4, 2),
+        )
+    ),
 )
 
 CACHE_FORMATS: Mapping[str, CacheFormat] = MappingProxyType(

@@ -136,6 +136,21 @@ def mmproj_tensors(model: ModelSpec) -> tuple[GgufTensor, ...]:
     )
 
 
+def gguf_key(tensor: Tensor) -> str | None:
+    """The GGUF name of a text or MTP tensor without block and ``.weight``; None if it has none.
+
+    Understands the names of GGUF files and those of checkpoints.
+    """
+    name = tensor.name.removeprefix("blk.{layer}.")
+    if name == tensor.name and name not in _ONCE.values():
+        _, in_layer, inner = name.partition("layers.{layer}.")
+        found = _IN_LAYER.get(inner) if in_layer else _ONCE.get(_outer_name(name))
+        if found is None:
+            return None
+        name = found
+    return name.removesuffix(".weight")
+
+
 def block_count(model: ModelSpec, *, mtp: bool = True) -> int:
     """Blocks of the file (``block_count``), those of the MTP module included."""
     module = model.mtp if mtp else None

@@ -18,9 +18,8 @@ from planner.engines.llamacpp.graph_inputs import Inputs, Weights
 from planner.engines.llamacpp.model_graph import mtp_graph, trunk_graph
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.scheduler import schedule
-from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor, file_tensors
+from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, FileTensor, file_tensors
 from planner.errors import UnsupportedModelError
-from planner.model.gguf_mix import GgufScheme
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -44,7 +43,7 @@ class ComputeBuffers:
 
 @lru_cache(maxsize=512)
 def model_bytes(
-    model: ModelSpec, scheme: GgufScheme, placement: Placement, *, mtp: bool
+    model: ModelSpec, scheme: FileScheme, placement: Placement, *, mtp: bool
 ) -> tuple[int, ...]:
     """Bytes of the weights per backend, the host last.
 
@@ -73,7 +72,7 @@ def model_bytes(
 @lru_cache(maxsize=512)
 def compute_buffers(
     model: ModelSpec,
-    scheme: GgufScheme,
+    scheme: FileScheme,
     placement: Placement,
     context: Context,
     *,

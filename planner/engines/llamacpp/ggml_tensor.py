@@ -175,14 +175,15 @@ def reshape(a: GgmlTensor, *ne: int) -> GgmlTensor:
 
 
 def view(a: GgmlTensor, ne: tuple[int, ...], *strides: int) -> GgmlTensor:
-    """Part of a tensor: `strides` are those of dimensions 1 and up."""
-    nb0 = block_type(a.type).nbytes
-    full = contiguous_strides(a.type, (*ne, 1, 1, 1)[:4])
-    given = [nb0, *strides]
-    for i in range(len(given), 4):
-        given.append(given[i - 1] * (ne[i - 1] if i - 1 < len(ne) else 1) if strides else full[i])
-    nb = (given[0], given[1], given[2], given[3])
-    return GgmlTensor("view", a.type, ne, nb=nb, src=(a,), view_src=a)
+    """Part of a tensor: `strides` are those of dimensions 1 and up, the rest follow."""
+    if strides:
+        shape = (*ne, 1, 1, 1)[:4]
+        given = [block_type(a.type).nbytes, *strides]
+        while len(given) < 4:
+            given.append(given[-1] * shape[len(given) - 1])
+        nb = (given[0], given[1], given[2], given[3])
+        return GgmlTensor("view", a.type, ne, nb=nb, src=(a,), view_src=a)
+    return GgmlTensor("view", a.type, ne, src=(a,), view_src=a)
 
 
 def permute(a: GgmlTensor, *axes: int, op: str = "permute") -> GgmlTensor:

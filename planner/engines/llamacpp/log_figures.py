@@ -14,8 +14,7 @@ from planner.engines.llamacpp.contexts import (
     state_bytes_per_block,
 )
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
-from planner.model.gguf_mix import GgufScheme
+from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
 from planner.model.spec import ModelSpec
 
 _REPACKED = frozenset({"q4_0", "q4_k", "iq4_nl", "mxfp4"})
@@ -57,7 +56,7 @@ class LogFigures:
     pipeline: bool
 
 
-def repacked_bytes(model: ModelSpec, scheme: GgufScheme, placement: Placement, *, mtp: bool) -> int:
+def repacked_bytes(model: ModelSpec, scheme: FileScheme, placement: Placement, *, mtp: bool) -> int:
     """Bytes of weights that the CPU backend rearranges for its kernels (CPU_REPACK).
 
     Without a GPU only: beside one, weights on the host keep their layout. Rule of x86-64 with
@@ -81,7 +80,7 @@ def repacked_bytes(model: ModelSpec, scheme: GgufScheme, placement: Placement, *
 
 def log_figures(
     model: ModelSpec,
-    scheme: GgufScheme,
+    scheme: FileScheme,
     placement: Placement,
     context: Context,
     *,

@@ -105,9 +105,10 @@ class Placement:
 
 def experts_on_host(blocks: int, *, host: int) -> tuple[Override, ...]:
     """What --n-cpu-moe `blocks` stands for: the experts of the first blocks on the host."""
-    return tuple(
-        Override(pattern=rf"blk\.{block}{EXPERTS}", backend=host) for block in range(blocks)
-    )
+    if not blocks:
+        return ()
+    indices = "|".join(str(block) for block in range(blocks))
+    return (Override(pattern=rf"blk\.(?:{indices}){EXPERTS}", backend=host),)
 
 
 def _float32(value: float) -> float:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
+from typing import Protocol, cast
 
+from planner.errors import UnsupportedModelError
+from planner.formats import GGML_FORMATS, NumberFormat
+from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
+from planner.model.gguf_tensors import block_count, gguf_key
+from planner.model.quantization import Scheme
 from planner.model.spec import ModelSpec
 
 OUTSIDE = -1
 """Block index of tensors outside the blocks."""
+
+_PLAIN = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+_GGML = {row.name: row.name.lower().removeprefix("ggml-") for row in GGML_FORMATS}
+_CONVERTED = {"bf16": "BF16"}
+"""Schemes of safetensors that llama.cpp's converter carries over as they are."""
+
+
+class FileScheme(Scheme, Hashable, Protocol):
+    """A scheme that answers can be remembered by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +52,73 @@ class FileTensor:
     mtp: bool
 
 
-@cache
-def file_tensors(model: ModelSpec, scheme: GgufScheme) -> Mapping[tuple[str, int], FileTensor]:
-    """(key, block) -> tensor, in the order of the table of tensors."""
-    found: dict[tuple[str, int], FileTensor] = {}
-    for row in scheme.tensors(model):
-        tensor, stored = row.held.tensor, row.stored
+def gguf_scheme(checkpoint: Checkpoint) -> FileScheme | None:
+    """How the checkpoint's GGUF file is stored; None if it is no GGUF and cannot become one.
+
+    16-bit checkpoints are taken as converted to BF16 without loss.
+    """
+    scheme = checkpoint.scheme
+    if isinstance(scheme, GgufScheme):
+        return scheme
+    blocks = any(row.format.name in _GGML for row in checkpoint.rows("text"))
+    names = any(row.tensor.name == "token_embd.weight" for row in checkpoint.rows("text"))
+    if blocks or names:
+        return cast("FileScheme", scheme)
+    mix = _CONVERTED.get(scheme.name)
+    return GgufScheme(mix=mix) if mix is not None else None
+
+
+def has_mtp(model: ModelSpec, scheme: FileScheme) -> bool:
+    """The file holds the MTP blocks."""
+    return any(tensor.mtp for tensor in file_tensors(model, scheme).values())
+
+
+def file_blocks(model: ModelSpec, scheme: FileScheme) -> int:
+    """Blocks of the file, those of the MTP module included (``block_count``)."""
+    return block_count(model, mtp=has_mtp(model, scheme))
+
+
+@lru_cache(maxsize=64)
+def file_tensors(model: ModelSpec, scheme: FileScheme) -> Mapping[tuple[str, int], FileTensor]:
+    """(key, block) -> tensor, in the order of the table of tensors.
+
+    Raises:
+        UnsupportedModelError: a tensor that GGUF files have no place or type for.
+    """
+    return MappingProxyType(
+        {(tensor.key, tensor.block): tensor for tensor in _tensors(model, scheme)}
+    )
+
+
+def _tensors(model: ModelSpec, scheme: FileScheme) -> Iterator[FileTensor]:
+    base = model.num_hidden_layers
+    for stored in scheme.store(model):
+        tensor = stored.tensor
+        if tensor.part == "vision":
+            continue
+        key = gguf_key(tensor)
+        if key is None:
+            raise UnsupportedModelError(f"{tensor.name}: GGUF files have no place for this tensor")
         stacked = (tensor.experts,) if tensor.experts > 1 else ()
-        nbytes = tensor.experts * stored.format.nbytes(tensor.shape)
-        for name, block in zip(row.held.names, row.held.blocks or (OUTSIDE,), strict=True):
-            found[row.held.key, block] = FileTensor(
-                name=name,
-                key=row.held.key,
+        shape = tensor.shape
+        mtp = tensor.part == "mtp"
+        outside = not tensor.layers and not mtp
+        for layer in (OUTSIDE,) if outside else tensor.layers or (0,):
+            block = layer + base if mtp else layer
+            suffix = "" if key in ("ssm_a", "ssm_dt.bias") or key.endswith(".bias") else ".weight"
+            yield FileTensor(
+                name=(key if outside else f"blk.{block}.{key}") + suffix,
+                key=key,
                 block=block,
-                type=row.ggml_type.lower(),
-                ne=(*reversed(tensor.shape), *stacked),
-                nbytes=nbytes,
-                mtp=tensor.part == "mtp",
+                type=_type(stored.format, tensor.name),
+                ne=(*reversed(shape), *stacked),
+                nbytes=tensor.experts * stored.format.nbytes(shape),
+                mtp=mtp,
             )
-    return MappingProxyType(found)
+
+
+def _type(number_format: NumberFormat, name: str) -> str:
+    known = _PLAIN.get(number_format.name) or _GGML.get(number_format.name)
+    if known is None:
+        raise UnsupportedModelError(f"{name}: llama.cpp has no type for {number_format.name}")
+    return known

@@ -1,0 +1,92 @@
+"""What a system offers: room on its GPUs and on its host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hardware_db import System
+from planner.engines.llamacpp.fit import Room
+from planner.engines.llamacpp.options import LlamacppOptions
+from planner.units import GIB, MIB
+
+BACKENDS: Mapping[str, str] = MappingProxyType(
+    {
+        "nvidia": "CUDA",
+        "amd": "ROCm",
+        "apple": "MTL",
+        "intel": "SYCL",
+        "custom": "CUDA",
+    }
+)
+"""Vendor -> ggml backend, as device names begin in the log."""
+
+CONTEXT_BYTES = GIB // 2
+"""What a GPU's context takes before llama.cpp asks for the free memory (the lower end of 0.5 to
+0.75 GiB unaccounted for in start-up logs)."""
+
+RUNTIME_BYTES = 3 * GIB // 4
+"""Context and the pools of cuBLAS and the matrix kernels together: 705 to 753 MiB per GPU in six of
+six readings on one card, 749 MiB in llama.cpp issue 27953."""
+
+RUNTIME_BAND = GIB // 4
+
+HOST_PROGRAM_BYTES = GIB // 2
+"""llama-server itself, its vocabulary and libraries; an assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine as llama.cpp sees it.
+
+    Attributes:
+        backend: ggml backend of its GPUs.
+        gpu_total: bytes of each GPU.
+        gpus: how many.
+        host_total: bytes of host memory; None if unknown.
+        unified: GPU and host are one memory.
+        runtime: bytes that every GPU loses to its context and to pools.
+    """
+
+    backend: str
+    gpu_total: int
+    gpus: int
+    host_total: int | None
+    unified: bool
+    runtime: int
+
+    def room(self, options: LlamacppOptions) -> Room:
+        """What --fit would use: free memory less its margin; all of it without --fit."""
+        margin = options.fit_target_mib * MIB if options.fit else 0
+        context = min(CONTEXT_BYTES, self.runtime)
+        host = None if self.host_total is None else self.host_total - HOST_PROGRAM_BYTES
+        return Room(
+            gpus=(self.gpu_total - context - margin,) * self.gpus,
+            host=host,
+            shared=self.unified,
+        )
+
+    def usable(self, options: LlamacppOptions) -> int:
+        """Bytes of a GPU up to the margin, of which the pools take their part after start."""
+        margin = options.fit_target_mib * MIB if options.fit else 0
+        pools = self.runtime - min(CONTEXT_BYTES, self.runtime)
+        return self.gpu_total - max(margin - pools, 0)
+
+
+def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machine:
+    """The machine that `system` is; host memory as the options say, else as the database does."""
+    accelerator = system.accelerator
+    backend = BACKENDS.get(accelerator.vendor, "GPU")
+    host = system.host_memory_gib
+    told = options.host_memory_gib
+    if told is None and host is not None:
+        told = float(host.value)
+    return Machine(
+        backend=backend,
+        gpu_total=accelerator.total_bytes,
+        gpus=gpus,
+        host_total=None if told is None else int(told * GIB),
+        unified=accelerator.is_unified,
+        runtime=0 if backend == "MTL" else RUNTIME_BYTES,
+    )

@@ -1,0 +1,113 @@
+"""Why llama.cpp cannot run a deployment at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.base import Deployment, Refusal
+from planner.engines.llamacpp.architecture import architecture
+from planner.engines.llamacpp.contexts import MAX_SEQUENCES
+from planner.engines.llamacpp.ggml_tensor import block_type
+from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type, server_of
+from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
+from planner.engines.llamacpp.terms import source
+from planner.errors import PlannerError
+
+
+def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
+    """Every reason, the file first."""
+    yield from _layout(deployment)
+    checkpoint = deployment.checkpoint
+    if architecture(checkpoint.model) is None:
+        yield Refusal(
+            reason=f"the graph of {checkpoint.model.model_type} models is not planned for under"
+            " llama.cpp",
+            source=source("src/llama-arch.cpp"),
+        )
+        return
+    if gguf_scheme(checkpoint) is None:
+        yield Refusal(
+            reason=f"llama.cpp reads GGUF files; {checkpoint.scheme.title} is none",
+            source=source("src/llama-model-loader.cpp"),
+            remedy="name a GGUF precision such as q4_k_m",
+        )
+        return
+    if cache_type(deployment.kv_cache_dtype) is None:
+        yield Refusal(
+            reason=f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}",
+            source=source("common/arg.cpp (kv_cache_types)"),
+            remedy="f16, bf16, q8_0 or q4_0 are among those it has",
+        )
+        return
+    try:
+        server = server_of(deployment)
+        yield from _server(server)
+        server.expert_blocks  # noqa: B018  a file with tensors that have no place is refused here
+    except PlannerError as error:
+        yield Refusal(reason=str(error), source=source("src/llama-model-loader.cpp"))
+
+
+def _layout(deployment: Deployment) -> Iterator[Refusal]:
+    layout, system = deployment.layout, deployment.system
+    if layout.tensor_parallel > 1 or layout.expert_parallel:
+        yield Refusal(
+            reason="its split by tensors (--split-mode tensor) is experimental and not planned for",
+            source=source("common/fit.cpp (not implemented for SPLIT_MODE_TENSOR)"),
+            remedy="split by layers: pipeline parallelism",
+        )
+    if layout.data_parallel > 1:
+        yield Refusal(
+            reason="llama.cpp runs one copy of a model per server",
+            source=source("tools/server/server.cpp"),
+            remedy="run one server per copy and plan each on its own",
+        )
+    if layout.accelerators > system.accelerators_per_node:
+        yield Refusal(
+            reason=f"{layout.accelerators} GPUs are on more than one machine; llama.cpp's RPC"
+            " backend is not planned for",
+            source=source("ggml/src/ggml-rpc"),
+            remedy="plan for the GPUs of one machine",
+        )
+    if layout.accelerators > MAX_DEVICES:
+        yield Refusal(
+            reason=f"{layout.accelerators} GPUs are more than the scheduler takes beside the CPU"
+            f" ({MAX_DEVICES})",
+            source=source("ggml/src/ggml-backend.cpp (GGML_SCHED_MAX_BACKENDS)"),
+        )
+
+
+def _server(server: Server) -> Iterator[Refusal]:
+    options: LlamacppOptions = server.options
+    if server.slots > MAX_SEQUENCES:
+        yield Refusal(
+            reason=f"{server.slots:,} slots are more than {MAX_SEQUENCES}",
+            engine_message=f"n_seq_max must be <= {MAX_SEQUENCES}",
+            source=source("src/llama-context.cpp (LLAMA_MAX_SEQ)"),
+            remedy=f"ask for up to {MAX_SEQUENCES} sequences per server",
+        )
+    if not server.flash_attn and block_type(server.type_v).elements > 1:
+        yield Refusal(
+            reason=f"a V cache of {server.type_v} needs flash attention",
+            engine_message="quantized V cache was requested, but this requires Flash Attention",
+            source=source("src/llama-context.cpp"),
+            remedy="--flash-attn on, or a V cache of f16",
+        )
+    if options.draft_tokens and not has_mtp(server.model, server.scheme):
+        yield Refusal(
+            reason="the file holds no MTP blocks to draft with",
+            source=source("src/models/qwen35.cpp (graph_mtp)"),
+            remedy="a file converted with MTP, or no speculation",
+        )
+    if options.mmproj and server.model.vision is None:
+        yield Refusal(
+            reason="the model has no vision tower",
+            source=source("tools/mtmd/clip.cpp"),
+            remedy="leave --mmproj out",
+        )
+    if options.tensor_split is not None and len(options.tensor_split) > max(server.devices, 1):
+        yield Refusal(
+            reason=f"{len(options.tensor_split)} proportions for {server.devices} GPUs",
+            source=source("common/arg.cpp (--tensor-split)"),
+            remedy="one proportion per GPU",
+        )

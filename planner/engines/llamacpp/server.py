@@ -1,0 +1,295 @@
+"""One `llama-server` resolved: which contexts it makes, and what they take under a placement."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from planner.engines.base import Deployment
+from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
+from planner.engines.llamacpp.contexts import (
+    CELLS_PADDING,
+    Context,
+    cache_bytes,
+    kv_bytes_per_block,
+    output_bytes,
+    state_bytes_per_block,
+)
+from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
+from planner.engines.llamacpp.placement import EXPERTS, Override, Placement, experts_on_host
+from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, file_tensors, gguf_scheme
+from planner.engines.llamacpp.vision import VisionMemory, vision_memory
+from planner.errors import InputError, UnsupportedModelError
+from planner.model.spec import ModelSpec
+from planner.units import round_up
+
+_ALIASES = {"auto": "f16", "float16": "f16", "fp16": "f16", "bfloat16": "bf16", "float32": "f32"}
+
+MAX_DEVICES = 15
+"""GPUs beside the CPU that the scheduler takes (GGML_SCHED_MAX_BACKENDS)."""
+
+
+def cache_type(name: str) -> str | None:
+    """The ggml type that a KV cache dtype means; None if llama.cpp has none."""
+    plain = name.lower()
+    found = _ALIASES.get(plain, plain)
+    return found if found in CACHE_TYPES else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Bytes per backend, the host last.
+
+    Attributes:
+        weights: trunk, embeddings, head.
+        mtp_weights: the MTP blocks, if they are loaded.
+        kv: KV cache of the trunk.
+        states: recurrent state of the trunk.
+        compute: compute buffers of the trunk's context.
+        draft_kv: KV cache of the MTP context.
+        draft_compute: compute buffers of the MTP context.
+        outputs: output buffers (host only).
+        vision_weights: the vision tower.
+        vision_compute: what encoding one image takes.
+    """
+
+    weights: tuple[int, ...]
+    mtp_weights: tuple[int, ...]
+    kv: tuple[int, ...]
+    states: tuple[int, ...]
+    compute: tuple[int, ...]
+    draft_kv: tuple[int, ...]
+    draft_compute: tuple[int, ...]
+    outputs: int
+    vision_weights: tuple[int, ...]
+    vision_compute: tuple[int, ...]
+
+    def total(self, backend: int) -> int:
+        """All bytes on one backend; outputs count on the host."""
+        parts = (
+            self.weights,
+            self.mtp_weights,
+            self.kv,
+            self.states,
+            self.compute,
+            self.draft_kv,
+            self.draft_compute,
+            self.vision_weights,
+            self.vision_compute,
+        )
+        host = self.outputs if backend == len(self.weights) - 1 else 0
+        return sum(part[backend] for part in parts) + host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A model, its file and the settings of the server.
+
+    Attributes:
+        model: the architecture.
+        scheme: how the file is stored.
+        options: the server's options.
+        devices: GPUs that it may use.
+        type_k: ggml type of the K cache.
+        type_v: ggml type of the V cache.
+        context: tokens per sequence.
+        slots: sequences at once.
+    """
+
+    model: ModelSpec
+    scheme: FileScheme
+    options: LlamacppOptions
+    devices: int
+    type_k: str
+    type_v: str
+    context: int
+    slots: int
+
+    @property
+    def flash_attn(self) -> bool:
+        """Fused attention; "auto" turns it on, as every backend here supports it."""
+        return self.options.flash_attn != "off"
+
+    @property
+    def kv_unified(self) -> bool:
+        """One cache for all slots; a single slot needs none of it."""
+        return bool(self.options.kv_unified)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the file."""
+        return file_blocks(self.model, self.scheme)
+
+    @property
+    def n_ctx(self) -> int:
+        """-c: cells for all slots, each slot's share padded so that none is rounded up later."""
+        if self.slots == 1:
+            return self.context
+        return self.slots * round_up(self.context, CELLS_PADDING)
+
+    @property
+    def trunk(self) -> Context:
+        """The model's own context."""
+        options = self.options
+        return Context(
+            n_ctx=self.n_ctx,
+            n_seq_max=self.slots,
+            kv_unified=self.kv_unified,
+            n_batch=options.batch_size,
+            n_ubatch=options.ubatch_size,
+            n_outputs_max=min(options.batch_size, self.slots * (1 + options.draft_tokens)),
+            n_rs_seq=options.draft_tokens,
+            flash_attn=self.flash_attn,
+            type_k=self.type_k,
+            type_v=self.type_v,
+        )
+
+    @property
+    def draft(self) -> Context | None:
+        """The MTP blocks' context: the same cells in F16, one output per slot."""
+        if not self.options.draft_tokens:
+            return None
+        options = self.options
+        return Context(
+            kind="mtp",
+            n_ctx=self.n_ctx,
+            n_seq_max=self.slots,
+            kv_unified=self.kv_unified,
+            n_batch=options.batch_size,
+            n_ubatch=options.ubatch_size,
+            n_outputs_max=self.slots,
+            flash_attn=self.flash_attn,
+        )
+
+    @property
+    def vision(self) -> VisionMemory | None:
+        """The vision tower, if it is loaded."""
+        if not self.options.mmproj:
+            return None
+        return vision_memory(self.model, self.scheme, flash_attn=self.flash_attn)
+
+    def usage(self, placement: Placement, *, dry_run: bool = False) -> Usage:
+        """What the server takes under a placement."""
+        speculative = bool(self.options.draft_tokens)
+        weights = model_bytes(self.model, self.scheme, placement, mtp=False)
+        loaded = model_bytes(self.model, self.scheme, placement, mtp=speculative)
+        nothing = (0,) * placement.backends
+        kv, states = cache_bytes(self.model, self.trunk, placement)
+        draft_kv, draft_compute = nothing, nothing
+        outputs = output_bytes(self.model, self.trunk)
+        if self.draft is not None:
+            draft_kv, _ = cache_bytes(self.model, self.draft, placement)
+            draft_compute = self._compute(placement, self.draft, dry_run=dry_run)
+            rows = self.trunk.n_outputs_max - self.slots
+            outputs += 4 * self.model.vocab_size * rows
+            outputs += 4 * self.model.hidden_size * self.trunk.batch_size
+            outputs += output_bytes(self.model, self.draft, hidden_rows=self.slots)
+        seen_weights, seen_compute = self._vision(placement)
+        return Usage(
+            weights=weights,
+            mtp_weights=tuple(b - a for a, b in zip(weights, loaded, strict=True)),
+            kv=kv,
+            states=states,
+            compute=self._compute(placement, self.trunk, dry_run=dry_run),
+            draft_kv=draft_kv,
+            draft_compute=draft_compute,
+            outputs=outputs,
+            vision_weights=seen_weights,
+            vision_compute=seen_compute,
+        )
+
+    def _compute(self, placement: Placement, context: Context, *, dry_run: bool) -> tuple[int, ...]:
+        found = compute_buffers(
+            self.model,
+            self.scheme,
+            placement,
+            context,
+            op_offload=self.options.op_offload,
+            dry_run=dry_run,
+        )
+        return found.nbytes
+
+    def _vision(self, placement: Placement) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        weights, compute = [0] * placement.backends, [0] * placement.backends
+        if self.vision is not None:
+            on_gpu = placement.devices > 0 and self.options.mmproj_offload
+            home = 0 if on_gpu else placement.host
+            weights[home] += self.vision.weights
+            compute[home] += self.vision.compute
+            if on_gpu:
+                compute[placement.host] += self.vision.host
+        return tuple(weights), tuple(compute)
+
+    def placement(
+        self,
+        *,
+        n_gpu_layers: int | None = None,
+        n_cpu_moe: int = 0,
+        shares: tuple[float, ...] | None = None,
+        overrides: tuple[Override, ...] = (),
+    ) -> Placement:
+        """A placement on this server's devices; by default everything on equal GPUs."""
+        layers = self.blocks + 1 if n_gpu_layers is None else n_gpu_layers
+        experts = experts_on_host(min(n_cpu_moe, self.blocks), host=self.devices)
+        return Placement(
+            devices=self.devices,
+            blocks=self.blocks,
+            n_gpu_layers=layers if self.devices else 0,
+            shares=shares or (1.0,) * self.devices,
+            overrides=(*overrides, *experts),
+            kv_offload=self.options.kv_offload,
+        )
+
+    def cache_of_blocks(self) -> dict[int, int]:
+        """Bytes of cache and recurrent state per block, draft context included."""
+        sizes: dict[int, int] = {}
+        for context in (self.trunk, self.draft):
+            if context is None:
+                continue
+            for block in context.attention_blocks(self.model):
+                sizes[block] = sizes.get(block, 0) + sum(kv_bytes_per_block(self.model, context))
+        for block in self.model.linear_attention_layers:
+            sizes[block] = sum(state_bytes_per_block(self.model, self.trunk))
+        return sizes
+
+    @property
+    def expert_blocks(self) -> int:
+        """Blocks with routed experts that can be kept on the host; zero for dense models."""
+        return len(
+            {
+                tensor.block
+                for tensor in file_tensors(self.model, self.scheme).values()
+                if re.search(EXPERTS, tensor.name) and (self.options.draft_tokens or not tensor.mtp)
+            }
+        )
+
+
+def server_of(
+    deployment: Deployment, *, slots: int | None = None, context: int | None = None
+) -> Server:
+    """The server that a deployment means, or the same for other slots or lengths.
+
+    Raises:
+        UnsupportedModelError: the checkpoint is no GGUF and cannot become one.
+        InputError: llama.cpp has no such cache type.
+    """
+    options: LlamacppOptions = deployment.options
+    scheme = gguf_scheme(deployment.checkpoint)
+    if scheme is None:
+        raise UnsupportedModelError(
+            f"llama.cpp reads GGUF files, not {deployment.checkpoint.scheme.title}"
+        )
+    type_k = cache_type(deployment.kv_cache_dtype)
+    if type_k is None:
+        raise InputError(f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}")
+    gpus = deployment.layout.accelerators
+    return Server(
+        model=deployment.checkpoint.model,
+        scheme=scheme,
+        options=options,
+        devices=1 if options.split_mode == "none" else gpus,
+        type_k=type_k,
+        type_v=options.cache_type_v or type_k,
+        context=context if context is not None else deployment.context,
+        slots=slots if slots is not None else options.parallel or deployment.concurrency,
+    )

@@ -1,0 +1,278 @@
+"""The terms of each GPU and of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.llamacpp.device import (
+    HOST_PROGRAM_BYTES,
+    RUNTIME_BAND,
+    Machine,
+)
+from planner.engines.llamacpp.fit import Fitted
+from planner.engines.llamacpp.server import Server, Usage
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.provenance import Band, Confidence, Source
+from planner.units import ceil_div
+
+COMMIT = "0c1e570"
+SOURCE = f"llama.cpp {COMMIT}"
+CHECKPOINT_STEP = 8192
+"""Tokens between checkpoints of the recurrent state (checkpoint_min_step)."""
+
+
+def source(file: str) -> Source:
+    """A file of the commit whose rules are used."""
+    return Source(where=f"{SOURCE} {file}", when="2026-10-01")
+
+
+def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
+    """GPUs, then the host where its memory is known; one rank where they share their memory."""
+    usage = server.usage(fitted.placement)
+    usable = machine.usable(server.options)
+    host = tuple(_host_terms(server, machine, usage))
+    if machine.unified:
+        terms = (*_gpu_terms(server, machine, usage, 0), *host)
+        return (
+            Rank(
+                name="unified memory",
+                count=1,
+                total=machine.gpu_total,
+                usable=usable,
+                terms=terms,
+            ),
+        )
+    found = [
+        Rank(
+            name=f"GPU {gpu}",
+            count=1,
+            total=machine.gpu_total,
+            usable=usable,
+            terms=tuple(_gpu_terms(server, machine, usage, gpu)),
+        )
+        for gpu in range(server.devices)
+    ]
+    if machine.host_total is not None:
+        found.append(
+            Rank(
+                name="host",
+                count=1,
+                total=machine.host_total,
+                usable=machine.host_total,
+                terms=host,
+            )
+        )
+    return tuple(sorted(found, key=lambda rank: rank.headroom))
+
+
+def host_bytes(server: Server, machine: Machine, fitted: Fitted) -> int:
+    """Bytes of host memory that the server takes."""
+    return sum(term.nbytes for term in _host_terms(server, machine, server.usage(fitted.placement)))
+
+
+def _term(
+    name: str,
+    kind: Kind,
+    nbytes: int,
+    formula: str,
+    file: str,
+    values: dict[str, int | float | str],
+    *,
+    confidence: Confidence = Confidence.ENGINE_RULE,
+    band: Band | None = None,
+) -> Iterator[Term]:
+    if nbytes or band:
+        yield Term(
+            name=name,
+            kind=kind,
+            nbytes=nbytes,
+            confidence=confidence,
+            formula=formula,
+            source=source(file),
+            values=values,
+            band=band,
+        )
+
+
+def _gpu_terms(server: Server, machine: Machine, usage: Usage, gpu: int) -> Iterator[Term]:
+    checked = machine.backend == "CUDA" and not machine.unified
+    yield from _shared_terms(server, usage, gpu, "", checked=checked)
+    vision = server.vision
+    if vision is not None and usage.vision_weights[gpu]:
+        yield from _term(
+            "vision: one image",
+            Kind.ACTIVATIONS,
+            usage.vision_compute[gpu],
+            "memory reserved for a warm-up image of 1472 x 1472 pixels",
+            "tools/mtmd/clip.cpp",
+            {},
+            confidence=Confidence.CALIBRATED,
+            band=Band(below=0, above=vision.compute_growth),
+        )
+    if machine.runtime:
+        yield Term(
+            name="GPU context and kernel pools",
+            kind=Kind.RUNTIME,
+            nbytes=machine.runtime,
+            confidence=Confidence.CALIBRATED,
+            formula="context + pools of cuBLAS and matrix kernels",
+            source=Source(where="llama.cpp issue 27953; memory tables of start-ups"),
+            band=Band(below=RUNTIME_BAND, above=RUNTIME_BAND),
+        )
+
+
+def _shared_terms(
+    server: Server, usage: Usage, backend: int, where: str, *, checked: bool
+) -> Iterator[Term]:
+    """Terms that GPUs and host have alike; `where` is appended to their names."""
+    trunk = server.trunk
+    compute = Confidence.ENGINE_RULE if checked else Confidence.CALIBRATED
+    cells: dict[str, int | float | str] = {
+        "cells": trunk.cells,
+        "K type": server.type_k,
+        "V type": server.type_v,
+    }
+    yield from _term(
+        "weights (text)" + where,
+        Kind.WEIGHTS,
+        usage.weights[backend],
+        "tensors placed here, each padded to the buffer's alignment",
+        "src/llama-model.cpp",
+        {},
+    )
+    yield from _term(
+        "weights (MTP)" + where,
+        Kind.WEIGHTS,
+        usage.mtp_weights[backend],
+        "the MTP blocks' tensors, loaded with --spec-type draft-mtp",
+        "src/models/qwen35.cpp",
+        {},
+    )
+    yield from _term(
+        "vision tower" + where,
+        Kind.WEIGHTS,
+        usage.vision_weights[backend],
+        "tensors of the mmproj file",
+        "tools/mtmd/clip.cpp",
+        {},
+    )
+    yield from _term(
+        "KV cache" + where,
+        Kind.KV_CACHE,
+        usage.kv[backend],
+        "attention blocks here x cells x (row(K type) + row(V type))",
+        "src/llama-kv-cache.cpp",
+        cells,
+    )
+    yield from _term(
+        "KV cache (MTP)" + where,
+        Kind.KV_CACHE,
+        usage.draft_kv[backend],
+        "MTP blocks here x cells x 2 x row(f16)",
+        "src/llama-kv-cache.cpp",
+        {"cells": trunk.cells},
+    )
+    yield from _term(
+        "recurrent state" + where,
+        Kind.RECURRENT_STATE,
+        usage.states[backend],
+        "linear blocks here x 4 x (conv + SSM elements) x slots x (1 + draft tokens)",
+        "src/llama-memory-recurrent.cpp",
+        {"slots": server.slots, "draft tokens": trunk.rollback(server.model)},
+    )
+    band = Band(below=0, above=usage.compute[backend] // 10) if not checked else None
+    yield from _term(
+        "compute buffer" + where,
+        Kind.ACTIVATIONS,
+        usage.compute[backend],
+        "ggml's allocator run over the graph of one micro-batch",
+        "ggml/src/ggml-alloc.c, ggml-backend.cpp",
+        {"micro-batch": trunk.batch(server.model).n_tokens, "cells per slot": trunk.n_ctx_seq},
+        confidence=compute,
+        band=band if usage.compute[backend] else None,
+    )
+    yield from _term(
+        "compute buffer (MTP)" + where,
+        Kind.ACTIVATIONS,
+        usage.draft_compute[backend],
+        "ggml's allocator run over the MTP block's graph",
+        "ggml/src/ggml-alloc.c, ggml-backend.cpp",
+        {},
+        confidence=compute,
+    )
+
+
+def _host_terms(server: Server, machine: Machine, usage: Usage) -> Iterator[Term]:
+    host = len(usage.weights) - 1
+    yield from _shared_terms(server, usage, host, " on the host", checked=True)
+    if usage.vision_compute[host]:
+        yield from _term(
+            "vision input on the host",
+            Kind.ACTIVATIONS,
+            usage.vision_compute[host],
+            "4 x patches x (3 x patch^2 + 4)",
+            "tools/mtmd/clip.cpp",
+            {},
+        )
+    yield from _term(
+        "output buffers",
+        Kind.ACTIVATIONS,
+        usage.outputs,
+        "4 x vocabulary x outputs per batch",
+        "src/llama-context.cpp (output_reserve)",
+        {"vocabulary": server.model.vocab_size, "outputs per batch": server.trunk.n_outputs_max},
+    )
+    yield from _checkpoints(server)
+    yield Term(
+        name="llama-server itself",
+        kind=Kind.RUNTIME,
+        nbytes=HOST_PROGRAM_BYTES,
+        confidence=Confidence.ASSUMED,
+        formula="program, libraries, vocabulary",
+        source=Source(where="assumed; no measurement was found"),
+    )
+
+
+def checkpoint_bytes(server: Server) -> int:
+    """Bytes of one checkpoint: a sequence's recurrent state, and the draft's cache with MTP."""
+    one = Server(
+        model=server.model,
+        scheme=server.scheme,
+        options=server.options,
+        devices=server.devices,
+        type_k=server.type_k,
+        type_v=server.type_v,
+        context=server.context,
+        slots=1,
+    )
+    states = sum(one.cache_of_blocks().get(b, 0) for b in server.model.linear_attention_layers)
+    states //= 1 + one.trunk.rollback(server.model)
+    if one.draft is None:
+        return states
+    drafts = one.draft.attention_blocks(server.model)
+    caches = one.cache_of_blocks()
+    return states + sum(caches[block] for block in drafts)
+
+
+def _checkpoints(server: Server) -> Iterator[Term]:
+    """Copies of the recurrent state that let a slot go back in its prompt."""
+    most = server.options.ctx_checkpoints
+    if not most or server.model.linear is None:
+        return
+    each = checkpoint_bytes(server)
+    likely = min(most, ceil_div(server.context, CHECKPOINT_STEP))
+    yield Term(
+        name="context checkpoints",
+        kind=Kind.RECURRENT_STATE,
+        nbytes=each * likely * server.slots,
+        confidence=Confidence.ASSUMED,
+        formula="slots x min(ctx-checkpoints, context / 8192) x state of one sequence",
+        source=source("tools/server/server-context.cpp (create_checkpoint)"),
+        values={
+            "slots": server.slots,
+            "ctx-checkpoints": most,
+            "context": server.context,
+            "state of one sequence": each,
+        },
+        band=Band(below=each * likely * server.slots, above=each * (most - likely) * server.slots),
+    )
