@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress, StoredCheckpoint
 from planner.model.hf_config import read_config
-from planner.model.quantization import SCHEMES, Scheme, get_scheme
+from planner.model.quantization import Scheme, get_scheme
 from planner.model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -84,26 +85,25 @@ def _from_path(path: Path, precision: str | None, progress: Progress | None) -> 
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
         config = read_json(path)
-    has_weights = is_folder and any(
-        child.suffix in WEIGHT_FILES for child in folder.iterdir() if child.name[0] != "."
-    )
-    if path.suffix in WEIGHT_FILES or path.name.endswith(".index.json") or has_weights:
-        pattern, scheme = _pattern_or_scheme(precision)
-        stored = read_checkpoint(path, pattern=pattern, progress=progress)
+    names = [child.name for child in folder.iterdir()] if is_folder else [path.name]
+    if path.name.endswith(".index.json") or any(name.endswith(WEIGHT_FILES) for name in names):
+        only_gguf = _only_gguf(names)
+        stored = read_checkpoint(
+            path, pattern=precision if only_gguf and is_folder else None, progress=progress
+        )
         sidecar = folder / "hf_quant_config.json"
         word = read_json(sidecar) if sidecar.is_file() else None
-        return _checkpoint(str(path), config, word, (stored,), scheme, source=f"headers in {path}")
+        wanted = get_scheme(precision) if precision is not None and not only_gguf else None
+        return _checkpoint(str(path), config, word, (stored,), wanted, source=f"headers in {path}")
     if config is None:
         raise InputError(f"{path}: there is neither a config.json nor a weight file")
     return _from_config(str(path), config, None, precision, source=f"config of {path}")
 
 
-def _pattern_or_scheme(precision: str | None) -> tuple[str | None, Scheme | None]:
-    """`precision` names a scheme to apply, or else which GGUF to take."""
-    if precision is None:
-        return None, None
-    known = SCHEMES.get(precision.lower())
-    return (precision, None) if known is None else (precision, known)
+def _only_gguf(names: Iterable[str]) -> bool:
+    """GGUF files and no safetensors: a precision then names one of them."""
+    endings = {name.rpartition(".")[2].lower() for name in names}
+    return "gguf" in endings and "safetensors" not in endings
 
 
 def _from_hub(
@@ -120,8 +120,9 @@ def _from_hub(
         repository = fetch_repository(
             name, revision, known=catalog.known_ids(), anonymous=anonymous
         )
+        only_gguf = _only_gguf(repository.listing)
         stored = fetch_headers(
-            repository, pattern=_gguf_choice(repository, precision), progress=progress
+            repository, pattern=precision if only_gguf else None, progress=progress
         )
     except OfflineError as error:
         near = catalog.near_names(name)
@@ -129,7 +130,7 @@ def _from_hub(
         raise OfflineError(f"{error}{hint}") from None
     where = f"{'Hub' if repository.source == 'hub' else 'cache'}, commit {repository.commit[:12]}"
     scheme = None
-    if precision is not None and stored.kind == "safetensors":
+    if precision is not None and not only_gguf:
         scheme = get_scheme(precision)
     return _checkpoint(
         repository.repo,
@@ -141,15 +142,6 @@ def _from_hub(
         revision=repository.commit,
         notes=repository.notes,
     )
-
-
-def _gguf_choice(repository: HubRepository, precision: str | None) -> str | None:
-    """The GGUF that `precision` names, where the repository holds GGUF files only."""
-    names = [name for name, _ in repository.files]
-    only_gguf = any(name.endswith(".gguf") for name in names) and not any(
-        name.endswith(".safetensors") for name in names
-    )
-    return precision if only_gguf else None
 
 
 def _vision_file(
@@ -200,7 +192,9 @@ def _checkpoint(
         raise InputError(
             f"{name} is stored as {found.scheme.name}; for {scheme.name} name its 16-bit model"
         )
-    return _hypothesis(name, found.model, scheme, source, revision)
+    wide = {row.tensor.component for row in found.stored if row.format.name == "float32"}
+    model = replace(found.model, float32_components=tuple(sorted(wide)))
+    return _hypothesis(name, model, scheme, source, revision)
 
 
 def _from_config(
