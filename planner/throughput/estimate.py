@@ -18,6 +18,7 @@ from planner.throughput.bands import band, prefill_band, rough_reasons
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     Calibration,
+    Constants,
     Preset,
     acceptance,
     calibration,
@@ -64,6 +65,41 @@ def estimate_speed(
     Raises:
         InputError: an unknown dtype, or drafting without an MTP module.
     """
+    found = calibration(system, engine, preset=preset, precision=checkpoint.scheme.name)
+    question = resolve_question(
+        checkpoint,
+        system,
+        layout,
+        workload=workload,
+        constants=found.constants,
+        kv_cache_dtype=kv_cache_dtype,
+        ssm_dtype=ssm_dtype,
+        speculation=speculation,
+        host=host,
+    )
+    try:
+        return _estimate(question, checkpoint, found, engine, workload, speculation, chunk)
+    except UnknownFigureError as unknown:
+        return NoEstimate(reason=str(unknown))
+
+
+def resolve_question(
+    checkpoint: Checkpoint,
+    system: System,
+    layout: Layout,
+    *,
+    workload: Workload,
+    constants: Constants,
+    kv_cache_dtype: str = "auto",
+    ssm_dtype: str = "auto",
+    speculation: Speculation | None = None,
+    host: HostExperts | None = None,
+) -> Question:
+    """The question with every "auto" resolved, for given constants; arguments as `estimate_speed`.
+
+    Raises:
+        InputError: an unknown dtype, drafting without an MTP module, experts that are not there.
+    """
     model = checkpoint.model
     if speculation is not None and not any(checkpoint.rows("mtp")):
         raise InputError(
@@ -73,12 +109,12 @@ def estimate_speed(
         raise InputError(f"{checkpoint.id} has no routed experts in {host.layers} layers")
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
     replica = -(-workload.concurrency // layout.data_parallel)
-    question = Question(
+    return Question(
         model=model,
         system=system,
         layout=layout,
         weights=rank_weights(checkpoint, layout),
-        constants=(found := _calibration(checkpoint, system, engine, preset)).constants,
+        constants=constants,
         # Pipeline stages work on one share of the sequences each.
         sequences=-(-replica // layout.pipeline_parallel),
         depth=workload.mean_depth,
@@ -88,16 +124,22 @@ def estimate_speed(
         ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
         host=host,
     )
-    try:
-        return _estimate(question, checkpoint, found, engine, workload, speculation, chunk)
-    except UnknownFigureError as unknown:
-        return NoEstimate(reason=str(unknown))
 
 
-def _calibration(
-    checkpoint: Checkpoint, system: System, engine: str, preset: Preset
-) -> Calibration:
-    return calibration(system, engine, preset=preset, precision=checkpoint.scheme.name)
+def output_token_terms(
+    question: Question, workload: Workload, *, prompt: float, accepted: float = 1.0
+) -> tuple[StepTerm, ...]:
+    """What the time between a user's tokens is made of; `prompt`: seconds of one prompt alone."""
+    waiting = _interference(workload, question, prompt)
+    return (*cycle_terms(question, accepted=accepted), *waiting)
+
+
+def request_seconds(workload: Workload, time: float, prompt: float) -> float:
+    """Seconds per output token of one user over whole requests, the own prompt included.
+
+    time per output token + prompt / output tokens
+    """
+    return time + (prompt / workload.output_tokens if workload.output_tokens else 0.0)
 
 
 def _estimate(
@@ -110,9 +152,9 @@ def _estimate(
     chunk: int,
 ) -> SpeedEstimate:
     accepted, assumptions = _accepted(speculation)
-    prompt = _prompt(question, workload, chunk)
+    prompt = prompt_terms(question, workload, chunk)
     alone = total(prompt) / workload.prompts_together
-    terms = [*cycle_terms(question, accepted=accepted), *_interference(workload, question, alone)]
+    terms = output_token_terms(question, workload, prompt=alone, accepted=accepted)
     if workload.output_tokens is None and workload.concurrency > 1:
         assumptions.append("no prompts arrive while the sequences decode")
     rough = rough_reasons(question, found, engine=engine, precision=checkpoint.scheme.name)
@@ -129,7 +171,7 @@ def _estimate(
         per_user=rate,
         total=rate.scaled(_total_rate(workload, time, alone) * time),
         time_per_output_token=rate.inverse(),
-        terms=tuple(terms),
+        terms=terms,
         binding=max(shown, key=lambda term: term.seconds).name,
         prefill=_prefill(workload, prompt, *prefill_band(found)),
         calibration=found,
@@ -148,7 +190,10 @@ def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:
     return reference, [f"{reference:g} tokens accepted per step, as in {ACCEPTANCE_SOURCE}"]
 
 
-def _prompt(question: Question, workload: Workload, chunk: int) -> tuple[StepTerm, ...]:
+def prompt_terms(
+    question: Question, workload: Workload, chunk: int = CHUNK
+) -> tuple[StepTerm, ...]:
+    """What the prefill of the workload's prompt is made of; nothing without a prompt."""
     if not workload.prompt_tokens:
         return ()
     return prefill_terms(
@@ -189,14 +234,9 @@ def _interference(workload: Workload, question: Question, prompt: float) -> tupl
 def _total_rate(workload: Workload, time: float, prompt: float) -> float:
     """Output tokens per second of all users, each of whom prefills, decodes and comes again.
 
-        concurrency x output / (prefill + output x time per output token)
-
-    Without an output length: concurrency / time per output token.
+    concurrency / (time per output token + prefill / output tokens)
     """
-    if workload.output_tokens is None:
-        return workload.concurrency / time
-    answer = workload.output_tokens * time
-    return workload.concurrency * workload.output_tokens / (prompt + answer)
+    return workload.concurrency / request_seconds(workload, time, prompt)
 
 
 def _prefill(
