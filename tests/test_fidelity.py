@@ -29,6 +29,7 @@ def overheads(summary: dict[str, Any]) -> bool:
 DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "checkpoints": exact,
     "gguf": exact,
+    "llamacpp": exact,
     "params": exact,
     "vllm": exact,
     "vllm_extra": exact,
@@ -36,6 +37,7 @@ DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "overheads": overheads,
     "sglang": exact,
     "tp_validity": exact,
+    "transformers": exact,
 }
 
 

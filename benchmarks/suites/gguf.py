@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.suites.models import model_named
 from benchmarks.suites.result import CaseResult
+from planner.engines.llamacpp.vision import vision_memory
 from planner.model.gguf_file import mmproj_file, model_file
 from planner.model.gguf_mix import GgufScheme, get_mix
 from planner.model.spec import ModelSpec
@@ -27,6 +28,8 @@ def run(folder: Path) -> Iterator[CaseResult]:
                         yield _file(name, variant, mix, matrix, case, sizes[matrix], folder)
     for label, sizes in document.get("mmproj", {}).items():
         yield _mmproj(label, sizes, folder)
+    for row in document.get("mmproj_memory_emulated_cuda", []):
+        yield _mmproj_memory(row, folder)
 
 
 def _file(
@@ -86,4 +89,21 @@ def _mmproj(label: str, expected: dict[str, Any], folder: Path) -> CaseResult:
             "file_bytes": size.file_bytes,
             "n_tensors": tensors,
         },
+    )
+
+
+def _mmproj_memory(row: dict[str, Any], folder: Path) -> CaseResult:
+    label = Path(row["mmproj"]).stem.removeprefix("mmproj-")
+    name, _, kind = label.rpartition("-")
+    try:
+        model = model_named(f"Qwen3.5-{name}", folder)
+        memory = vision_memory(model, GgufScheme(mix="Q8_0", mmproj=kind), flash_attn=True)
+    except (LookupError, ValueError) as error:
+        return CaseResult(name=f"mmproj memory {label}", failure=str(error))
+    if memory is None:
+        return CaseResult(name=f"mmproj memory {label}", failure="the model has no vision tower")
+    return CaseResult(
+        name=f"mmproj memory {label}",
+        expected={"CUDA0": row["CUDA0"], "CPU": row["CPU"]},
+        answered={"CUDA0": memory.device, "CPU": memory.host},
     )

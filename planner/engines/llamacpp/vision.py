@@ -38,6 +38,11 @@ class VisionMemory:
     compute_growth: int
     host: int
 
+    @property
+    def device(self) -> int:
+        """Bytes on the device that encodes, when it starts."""
+        return self.weights + self.compute
+
 
 def vision_memory(model: ModelSpec, scheme: FileScheme, *, flash_attn: bool) -> VisionMemory | None:
     """What `--mmproj` adds; None for text-only models.

@@ -1,0 +1,231 @@
+"""llama.cpp as an engine: placements that fit, refusals, command and log."""
+
+import re
+
+import pytest
+
+import hardware_db
+from planner.api import load_checkpoint
+from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.memory.breakdown import Kind
+from planner.plan import Outcome, Plan, plan_deployment
+from planner.units import GIB
+
+SMALL = "Qwen/Qwen3.5-4B"
+MOE = "Qwen/Qwen3.5-35B-A3B"
+
+
+def ask(
+    model: str = SMALL,
+    on: str = "rtx-4090",
+    precision: str = "q4_k_m",
+    context: int = 8192,
+    concurrency: int = 1,
+    kv: str = "auto",
+    layout: Layout | None = None,
+    yarn: bool = False,
+    **options: object,
+) -> Plan:
+    return plan_deployment(
+        load_checkpoint(model, precision=precision),
+        hardware_db.resolve(on),
+        LLAMACPP,
+        context=context,
+        concurrency=concurrency,
+        kv_cache_dtype=kv,
+        layout=layout,
+        yarn=yarn,
+        options=LlamacppOptions(**options),
+    )
+
+
+def test_what_fits_wholly_is_left_alone():
+    plan = ask()
+    assert plan.outcome is Outcome.FITS
+    assert plan.launch is not None
+    assert plan.launch.command == "llama-server -m Qwen3.5-4B-Q4_K_M.gguf -c 8192 -np 1"
+    assert plan.details["layers_per_device"] == {"CUDA0": 34, "host": 0}
+
+
+def test_experts_go_to_the_host_as_few_as_possible():
+    plan = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64)
+    assert plan.fits
+    assert plan.launch is not None
+    moved = plan.allocation.resolved["n_cpu_moe"]
+    assert 0 < moved < 40
+    assert f"--n-cpu-moe {moved}" in plan.launch.command
+    host = next(rank for rank in plan.ranks if rank.name == "host")
+    assert host.of_kind(Kind.WEIGHTS) > 5 * GIB
+    one_less = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64, n_cpu_moe=moved - 1)
+    assert not one_less.fits
+
+
+def test_a_dense_model_leaves_whole_blocks_on_the_host():
+    plan = ask(SMALL, "custom:4GiB", precision="q8_0", host_memory_gib=32)
+    assert plan.fits
+    layers = plan.allocation.resolved["n_gpu_layers"]
+    assert 0 < layers < 34
+    assert f"-ngl {layers}" in plan.launch.command
+
+
+def test_an_unknown_host_is_not_counted_on():
+    plan = ask(MOE, "custom:16GiB", context=16384)
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    assert any("host memory it would run (--n-cpu-moe" in text for text in plan.warnings)
+
+
+def test_a_small_host_is_too_small():
+    assert not ask(MOE, "custom:8GiB", context=16384, host_memory_gib=8).fits
+
+
+def test_several_gpus_share_the_blocks():
+    plan = ask(MOE, "2x rtx-4090", context=32768)
+    assert plan.fits
+    assert {rank.name for rank in plan.ranks} == {"GPU 0", "GPU 1"}
+    assert plan.details["pipeline_parallel"]
+    layers = plan.details["layers_per_device"]
+    assert layers["CUDA0"] + layers["CUDA1"] == 42
+
+
+def test_unequal_rooms_are_balanced_by_a_split():
+    plan = ask(MOE, "2x custom:16GiB", context=16384, host_memory_gib=64)
+    assert plan.fits
+
+
+def test_slots_share_the_context_or_have_one_each():
+    split = ask(context=8000, concurrency=3)
+    assert split.launch.command.endswith("-c 24576 -np 3")
+    unified = ask(context=8192, concurrency=3, kv_unified=True)
+    assert "-kvu" in unified.launch.command
+    kv = [rank.of_kind(Kind.KV_CACHE) for plan in (split, unified) for rank in plan.ranks[:1]]
+    assert kv[0] == kv[1]
+
+
+def test_more_sequences_than_fit():
+    plan = ask(SMALL, "custom:8GiB", context=65536, concurrency=64)
+    assert plan.outcome is Outcome.HOLDS_FEWER
+    assert 1 <= plan.capacity.sequences < 64
+    again = ask(SMALL, "custom:8GiB", context=65536, concurrency=plan.capacity.sequences)
+    assert again.fits
+    assert not ask(
+        SMALL, "custom:8GiB", context=65536, concurrency=plan.capacity.sequences + 1
+    ).fits
+
+
+def test_the_longest_context_is_the_longest():
+    plan = ask(SMALL, "custom:6GiB", context=4096)
+    longest = plan.capacity.longest_context
+    assert 4096 < longest < 262_144
+    assert ask(SMALL, "custom:6GiB", context=longest).fits
+    assert not ask(SMALL, "custom:6GiB", context=longest + 256).fits
+
+
+def test_drafting_with_mtp_takes_weights_states_and_a_second_context():
+    plain, drafting = ask(), ask(spec_type="draft-mtp")
+    names = {term.name: term.nbytes for term in drafting.ranks[0].terms}
+    assert {"weights (MTP)", "KV cache (MTP)", "compute buffer (MTP)"} <= set(names)
+    states = [plan.ranks[0].of_kind(Kind.RECURRENT_STATE) for plan in (plain, drafting)]
+    assert states[1] == 4 * states[0]
+    assert "--spec-type draft-mtp" in drafting.launch.command
+
+
+def test_the_vision_tower_counts_only_where_it_is_loaded():
+    names = {term.name for term in ask(mmproj=True).ranks[0].terms}
+    assert {"vision tower", "vision: one image"} <= names
+    assert not {term.name for term in ask().ranks[0].terms} & {"vision tower"}
+
+
+def test_a_quantized_cache_is_half_as_large():
+    full, half = ask(context=65536), ask(context=65536, kv="q8_0")
+    kv = [plan.ranks[0].of_kind(Kind.KV_CACHE) for plan in (full, half)]
+    assert kv[1] * 32 == kv[0] * 17
+    assert "-ctk q8_0 -ctv q8_0" in half.launch.command
+
+
+def test_unified_memory_is_one_rank():
+    plan = ask(MOE, "dgx-spark")
+    assert [rank.name for rank in plan.ranks] == ["unified memory"]
+    assert any(term.name.endswith("on the host") for term in plan.ranks[0].terms)
+
+
+def test_yarn_is_in_the_command():
+    plan = ask(context=400_000, yarn=True)
+    assert "--rope-scaling yarn --rope-scale 2 --yarn-orig-ctx 262144" in plan.launch.command
+
+
+def test_16_bit_checkpoints_are_taken_as_converted():
+    plan = ask(precision="bf16")
+    assert plan.fits
+    assert any("converted to GGUF BF16" in text for text in plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ({"precision": "fp8"}, "reads GGUF files"),
+        ({"kv": "fp8"}, "no KV cache type fp8"),
+        ({"kv": "q8_0", "flash_attn": "off"}, "needs flash attention"),
+        ({"concurrency": 300}, "more than 256"),
+        ({"precision": "q4_k_m-nomtp", "spec_type": "draft-mtp"}, "no MTP blocks"),
+        ({"on": "2x h100", "layout": Layout(tensor_parallel=2)}, "split by tensors"),
+        ({"on": "2x h100", "layout": Layout(data_parallel=2)}, "one copy of a model"),
+        ({"model": "Qwen/Qwen3.8-2.4T-A95B", "mmproj": True}, "no vision tower"),
+        ({"tensor_split": (1.0, 1.0)}, "2 proportions for 1 GPUs"),
+    ],
+)
+def test_refusals(question, reason):
+    plan = ask(**question)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert reason in plan.verdict
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_gpu_layers": -1},
+        {"n_cpu_moe": 10**18},
+        {"ubatch_size": 0},
+        {"flash_attn": "abc"},
+        {"override_tensor": ("no buffer",)},
+        {"override_tensor": ("([=CPU",)},
+        {"tensor_split": (0.0,)},
+        {"tensor_split": (float("nan"),)},
+        {"host_memory_gib": float("nan")},
+        {"cache_type_v": "q9"},
+        {"split_mode": "row"},
+    ],
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(InputError):
+        LlamacppOptions(**options)
+
+
+def test_an_override_moves_what_it_names():
+    plain, moved = ask(MOE, n_gpu_layers=42), ask(MOE, override_tensor=(r"ffn_down_exps=CPU",))
+    buffers = [plan.details["buffers"] for plan in (plain, moved)]
+    shift = buffers[1]["host"]["model"] - buffers[0]["host"]["model"]
+    assert shift == buffers[0]["CUDA0"]["model"] - buffers[1]["CUDA0"]["model"] > 0
+
+
+def test_the_log_agrees_with_the_plan():
+    plan = ask(MOE, "2x rtx-4090", context=32768, concurrency=2)
+    printed = sum(
+        float(match.group(1))
+        for line in plan.expected_log
+        if (match := re.search(r"CUDA\d .*buffer size = +([\d.]+) MiB", line))
+    )
+    gpus = [rank for rank in plan.ranks if rank.name.startswith("GPU")]
+    planned = sum(
+        term.nbytes for rank in gpus for term in rank.terms if term.kind is not Kind.RUNTIME
+    )
+    assert printed == pytest.approx(planned / 2**20, abs=0.2)
+    assert any("2/2 seqs" in line for line in plan.expected_log)
+
+
+def test_every_term_says_where_it_comes_from():
+    for plan in (ask(), ask(MOE, "2x rtx-4090", spec_type="draft-mtp", mmproj=True)):
+        for rank in plan.ranks:
+            assert all(term.source.where and term.formula for term in rank.terms)
+            assert all(term.nbytes >= 0 for term in rank.terms)
