@@ -1,0 +1,273 @@
+"""transformers as an engine: refusals, allocation, command, log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db import System
+from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.transformers import launch as launching
+from planner.engines.transformers.activations import peak_causes
+from planner.engines.transformers.answer import details_of, resolved_of, start_error, warnings_of
+from planner.engines.transformers.budget import budgets_of, runtime_term
+from planner.engines.transformers.cache import cache_bytes, growth_bytes, kv_token_bytes
+from planner.engines.transformers.legality import refusals
+from planner.engines.transformers.loading import modules
+from planner.engines.transformers.options import TransformersOptions
+from planner.engines.transformers.placement import (
+    DISK,
+    HOST,
+    Placement,
+    on_one_gpu,
+    place,
+)
+from planner.engines.transformers.release import accelerate_source, source
+from planner.engines.transformers.search import largest_holding
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Band, Confidence
+from planner.units import MAX_COUNT, MIB
+
+PEAK_BAND = 0.1
+"""What the allocator adds to the live tensors by rounding and fragments, as a share (assumed)."""
+
+PEAK_BAND_LEAST = 256 * MIB
+FLA_BAND = 0.3
+"""The same where the peak is a first-order reading that nobody measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transformers:
+    """The policy of transformers with accelerate; the release is an option."""
+
+    name: str = "transformers"
+    title: str = "transformers"
+
+    @property
+    def options_type(self) -> type[Any]:
+        """`TransformersOptions`."""
+        return TransformersOptions
+
+    def version(self, options: TransformersOptions) -> str:
+        """The release that is asked for."""
+        return options.version
+
+    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
+        """Layers over all GPUs of one node: a process does not span several."""
+        return (Layout(pipeline_parallel=system.accelerators_per_node),)
+
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Why transformers cannot run it; see `legality`."""
+        return tuple(refusals(deployment))
+
+    def allocate(self, deployment: Deployment) -> Allocation:
+        """Placement of the weights, then cache and peak of one call of `generate`.
+
+            GPU = weights on it + copy of an offloaded module + cache of the layers that run on it
+                  + activation peak + CUDA context
+
+        Source: transformers 5.23.0 integrations/accelerate.py, cache_utils.py.
+        """
+        placement = self._placement(deployment)
+        host = deployment.system.host_memory_gib
+        quantized = "bnb" in deployment.checkpoint.kernels
+        placed = not placement.on(DISK) and not (quantized and placement.on(HOST))
+
+        def ranks(context: int, batch: int) -> tuple[Rank, ...]:
+            found = [
+                self._gpu(deployment, placement, index, context=context, batch=batch)
+                for index in range(deployment.layout.accelerators)
+            ]
+            if placement.on(HOST):
+                found.append(self._host(deployment, placement))
+            return tuple(sorted(found, key=lambda rank: rank.headroom))
+
+        def holds(context: int, batch: int) -> bool:
+            return placed and all(rank.headroom >= 0 for rank in ranks(context, batch))
+
+        context = deployment.context
+        model = deployment.checkpoint.model
+        asked = ranks(context, deployment.concurrency)
+        alone = ranks(context, 1)
+        starts = holds(context, 1)
+        longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
+        sequences = largest_holding(lambda batch: holds(context, batch), MAX_COUNT)
+        shortfall = max(0, *(-rank.headroom for rank in alone)) if placed else 0
+        return Allocation(
+            ranks=asked,
+            capacity=Capacity(
+                sequences=sequences,
+                tokens=sequences * context,
+                longest_context=largest_holding(lambda tokens: holds(tokens, 1), longest),
+                limited_by="GPU memory",
+            ),
+            starts=starts,
+            shortfall=shortfall,
+            refusal=None if starts else start_error(deployment, placement, placed=placed),
+            kv_cache_dtype=model.dtype,
+            resolved=resolved_of(deployment),
+            details=details_of(deployment, placement),
+            warnings=warnings_of(deployment, placement, host_known=host is not None),
+        )
+
+    def _placement(self, deployment: Deployment) -> Placement:
+        options: TransformersOptions = deployment.options
+        found = modules(deployment.checkpoint, options, deployment.system.accelerator)
+        if options.device_map == "cuda":
+            return on_one_gpu(found)
+        return place(found, budgets_of(deployment))
+
+    def _gpu(
+        self, deployment: Deployment, placement: Placement, index: int, *, context: int, batch: int
+    ) -> Rank:
+        accelerator = deployment.system.accelerator
+        many = deployment.layout.accelerators > 1
+        terms = self._terms(deployment, placement, index, context=context, batch=batch)
+        return Rank(
+            name=f"GPU {index}" if many else "GPU 0",
+            count=1,
+            total=accelerator.total_bytes,
+            usable=accelerator.total_bytes,
+            terms=tuple(terms),
+        )
+
+    def _terms(
+        self, deployment: Deployment, placement: Placement, index: int, *, context: int, batch: int
+    ) -> Iterator[Term]:
+        model, options = deployment.checkpoint.model, deployment.options
+        kept = sum(module.nbytes for module in placement.on(index))
+        yield Term(
+            name="weights",
+            kind=Kind.WEIGHTS,
+            nbytes=kept,
+            confidence=Confidence.ENGINE_RULE,
+            formula="bytes of the modules on this GPU",
+            values={"bytes of the modules on this GPU": kept},
+            source=accelerate_source("integrations/accelerate.py (infer_auto_device_map)"),
+        )
+        if placement.offloaded and index == placement.main:
+            largest = max(module.largest_part for module in placement.offloaded)
+            yield Term(
+                name="copy of an offloaded module",
+                kind=Kind.WEIGHTS,
+                nbytes=largest,
+                confidence=Confidence.ENGINE_RULE,
+                formula="largest offloaded module",
+                values={"largest offloaded module": largest},
+                source=accelerate_source("hooks.py (AlignDevicesHook)"),
+            )
+        running = placement.runs_on(index)
+        yield from self._cache(deployment, running, context=context, batch=batch)
+        layers = [module.layer for module in running if module.layer is not None]
+        static = options.cache_implementation == "static"
+        causes = peak_causes(
+            model,
+            options,
+            batch=batch,
+            prompt=context,
+            layers=[model.layer_types[layer] for layer in layers],
+            head=any(
+                module.kind == ("embed" if model.tie_word_embeddings else "head")
+                for module in running
+            ),
+            growth=0 if static else growth_bytes(model, batch=batch, tokens=context),
+        )
+        if causes:
+            yield _peak(causes, fla=options.flash_linear_attention and model.linear is not None)
+        yield runtime_term()
+
+    def _cache(
+        self, deployment: Deployment, running: tuple[Any, ...], *, context: int, batch: int
+    ) -> Iterator[Term]:
+        model = deployment.checkpoint.model
+        where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
+        full = linear = kv = state = per_sequence = 0
+        for module in running:
+            if module.layer is None:
+                continue
+            here = range(module.layer, module.layer + 1)
+            cache = cache_bytes(model, batch=batch, tokens=context, layers=here)
+            kv, state = kv + cache.kv, state + cache.state
+            full, linear = full + bool(cache.kv), linear + bool(cache.state)
+            per_sequence = max(per_sequence, cache.state // batch)
+        if kv:
+            yield Term(
+                name="KV cache (workload)",
+                kind=Kind.KV_CACHE,
+                nbytes=kv,
+                confidence=Confidence.EXACT,
+                formula="sequences x context x attention layers x bytes per token",
+                values={
+                    "sequences": batch,
+                    "context": context,
+                    "attention layers": full,
+                    "bytes per token": kv_token_bytes(model),
+                },
+                source=where,
+            )
+        if state:
+            yield Term(
+                name="recurrent state (workload)",
+                kind=Kind.RECURRENT_STATE,
+                nbytes=state,
+                confidence=Confidence.EXACT,
+                formula="sequences x DeltaNet layers x bytes per state",
+                values={
+                    "sequences": batch,
+                    "DeltaNet layers": linear,
+                    "bytes per state": per_sequence,
+                },
+                source=where,
+            )
+
+    def _host(self, deployment: Deployment, placement: Placement) -> Rank:
+        kept = sum(module.nbytes for module in placement.on(HOST))
+        limit = budgets_of(deployment).host
+        return Rank(
+            name="host",
+            count=1,
+            total=limit,
+            usable=limit,
+            terms=(
+                Term(
+                    name="weights in host memory",
+                    kind=Kind.WEIGHTS,
+                    nbytes=kept,
+                    confidence=Confidence.ENGINE_RULE,
+                    formula="bytes of the offloaded modules",
+                    values={"bytes of the offloaded modules": kept},
+                    source=accelerate_source("integrations/accelerate.py (infer_auto_device_map)"),
+                ),
+            ),
+        )
+
+    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+        """A few lines of Python with exactly the parameters that the plan assumed."""
+        return launching.launch(deployment, allocation)
+
+    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+        """The lines on kernels that are missing."""
+        return launching.expected_log(deployment)
+
+
+TRANSFORMERS = Transformers()
+
+
+def _peak(causes: dict[str, int], *, fla: bool) -> Term:
+    largest = max(causes, key=lambda name: causes[name])
+    size = causes[largest]
+    assumed = fla and largest == "DeltaNet"
+    share = FLA_BAND if assumed else PEAK_BAND
+    return Term(
+        name=f"activation peak ({largest})",
+        kind=Kind.ACTIVATIONS,
+        nbytes=size,
+        confidence=Confidence.ASSUMED if assumed else Confidence.CALIBRATED,
+        formula=f"max({', '.join(causes)})",
+        values=dict(causes),
+        source=source("modeling code, live tensors counted on the meta device"),
+        band=Band(below=int(size * share), above=int(size * share) + PEAK_BAND_LEAST),
+    )

@@ -1,0 +1,112 @@
+"""Where accelerate puts each module: GPU by GPU, then host memory, then disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.engines.transformers.loading import Module
+
+HOST, DISK = -1, -2
+"""Devices beside the GPUs, which count from 0."""
+
+SINGLE_GPU_SHARE = 0.9
+"""Share of a single GPU's free memory that weights may take, unless `max_memory` is given."""
+
+HOST_SHARE = 0.9
+"""Share of the host's memory that weights may take, unless `max_memory` is given."""
+
+QUANTIZER_SHARE = 0.9
+"""bitsandbytes leaves a tenth of every budget for the buffers of quantization."""
+
+SLACK = 1.25
+"""A balanced GPU gets its share plus this many times the largest module."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """Bytes of weights that each device may take.
+
+    Attributes:
+        gpus: per GPU.
+        host: host memory; 0 where nothing may go there.
+        balanced: GPUs before the last are capped to an equal share ("auto").
+    """
+
+    gpus: tuple[int, ...]
+    host: int
+    balanced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where every module went.
+
+    Attributes:
+        modules: in the order of the model.
+        devices: device of each, as a GPU's index, `HOST` or `DISK`.
+    """
+
+    modules: tuple[Module, ...]
+    devices: tuple[int, ...]
+
+    def on(self, device: int) -> tuple[Module, ...]:
+        """Modules whose weights are kept on `device`."""
+        pairs = zip(self.modules, self.devices, strict=True)
+        return tuple(module for module, where in pairs if where == device)
+
+    @property
+    def main(self) -> int:
+        """The device that computes what is offloaded: the first GPU that holds anything."""
+        return min((device for device in self.devices if device >= 0), default=HOST)
+
+    def runs_on(self, device: int) -> tuple[Module, ...]:
+        """Modules that are computed on `device`: its own, and on the main one the offloaded."""
+        mine = self.on(device)
+        return mine + self.offloaded if device == self.main and device >= 0 else mine
+
+    @property
+    def offloaded(self) -> tuple[Module, ...]:
+        """Modules in host memory or on disk."""
+        return self.on(HOST) + self.on(DISK)
+
+
+def place(modules: Sequence[Module], budgets: Budgets) -> Placement:
+    """The device map of `infer_auto_device_map` for modules that are not split.
+
+        GPU i < last: min(budget, weights / GPUs + 1.25 x largest module) where balanced
+        a module goes to the current device if used + its size <= budget - reserve, else on to the
+        next; reserve = largest module still to come, on the first GPU and on the host
+
+    Args:
+        modules: in the order of the model.
+        budgets: what each device may take.
+
+    Source: transformers 5.23.0 integrations/accelerate.py (get_balanced_memory,
+    infer_auto_device_map); its own answers on the meta device agree (tests).
+    """
+    limits = list(budgets.gpus)
+    if budgets.balanced and limits:
+        whole = sum(module.counted for module in modules)
+        largest = max(module.counted for module in modules)
+        share = whole // len(limits) + int(SLACK * largest)
+        limits[:-1] = [min(limit, share) for limit in limits[:-1]]
+    devices = [*range(len(limits)), HOST]
+    limits.append(budgets.host)
+    reserving = {0, HOST} if len(devices) > 1 else {HOST}
+    current, used, chosen = 0, 0, []
+    for index, module in enumerate(modules):
+        later = max((other.counted for other in modules[index + 1 :]), default=0)
+        while current < len(devices):
+            reserve = later if devices[current] in reserving else 0
+            if used + module.counted <= limits[current] - reserve:
+                break
+            current, used = current + 1, 0
+        used += module.counted
+        chosen.append(devices[current] if current < len(devices) else DISK)
+    return Placement(modules=tuple(modules), devices=tuple(chosen))
+
+
+def on_one_gpu(modules: Sequence[Module]) -> Placement:
+    """Everything on the first GPU, whether it fits or not (`device_map="cuda"`)."""
+    return Placement(modules=tuple(modules), devices=(0,) * len(modules))
