@@ -23,21 +23,28 @@ from planner.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
+from planner.inverse import solve, suggest, sweep
 from planner.layout import Layout
 from planner.plan import Outcome, Plan
 from planner.probe import probe
+from planner.search import Advice, Limits, Solution, Suggestion, advise
 
 __all__ = [
+    "Advice",
     "InputError",
     "Layout",
     "LayoutError",
+    "Limits",
     "OfflineError",
     "Outcome",
     "Plan",
     "PlannerError",
+    "Solution",
     "SourceError",
+    "Suggestion",
     "UnknownModelError",
     "UnsupportedModelError",
+    "advise",
     "hardware",
     "load_checkpoint",
     "models",
@@ -45,4 +52,7 @@ __all__ = [
     "plan",
     "probe",
     "schema",
+    "solve",
+    "suggest",
+    "sweep",
 ]

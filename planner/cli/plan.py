@@ -10,9 +10,13 @@ import typer
 from planner import api
 from planner.cli import terminal
 from planner.cli.extra import engine_options, options_help
+from planner.document import plan_document
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.plan import Outcome, Plan
+from planner.search import advise
+from planner.speed import speed_of
+from planner.units import parse_tokens
 
 Model = Annotated[str, typer.Argument(help="Bundled id, repository, folder or file.")]
 On = Annotated[
@@ -85,6 +89,10 @@ def plan(
     free: Annotated[
         bool, typer.Option("--free", help="With --on local: plan with the memory free now.")
     ] = False,
+    output_tokens: Annotated[
+        str | None,
+        typer.Option("--output-tokens", help="Answer length: a rate under load depends on it."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Formula, numbers, source and confidence per term.")
     ] = False,
@@ -129,8 +137,10 @@ def plan(
         yarn=yarn,
         free=free,
     )
+    tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
+    speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:
-        typer.echo(json.dumps(answer.to_dict(), indent=2, default=str))
+        typer.echo(json.dumps(plan_document(answer, speed), indent=2, default=str))
     elif as_markdown:
         from planner.report.markdown import plan_markdown
 
@@ -144,7 +154,9 @@ def plan(
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
 
-        terminal.show(plan_text(answer, explain=explain))
+        terminal.show(
+            plan_text(answer, explain=explain, advice=advise(answer, most=3), speed=speed)
+        )
     return status(answer)
 
 
@@ -155,7 +167,8 @@ def status(answer: Plan) -> int:
         InputError: it cannot run.
     """
     if answer.outcome is Outcome.CANNOT_RUN:
-        raise InputError(answer.verdict)
+        instead = () if answer.refusals[0].remedy else advise(answer, most=1)
+        raise InputError(" ".join([answer.verdict, *(f"{entry.words}." for entry in instead)]))
     return 0 if answer.fits else 3
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from planner.memory.breakdown import Kind, Rank
 from planner.plan import Outcome, Plan
+from planner.report.advice import advice_lines
 from planner.report.explain import band_text, explanation
+from planner.search import Advice
+from planner.speed import speed_words
+from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib, format_tokens
 
 BAR = 30
@@ -27,8 +31,21 @@ SIGNS = {
 }
 
 
-def plan_text(plan: Plan, *, explain: bool = False) -> str:
-    """The plan for people; with `explain`, every term's formula, numbers, source and confidence."""
+def plan_text(
+    plan: Plan,
+    *,
+    explain: bool = False,
+    advice: Iterable[Advice] = (),
+    speed: SpeedEstimate | NoEstimate | None = None,
+) -> str:
+    """The plan for people.
+
+    Args:
+        plan: what to tell.
+        explain: every term's formula, numbers, source and confidence as well.
+        advice: what to change, the best first; three pieces are shown.
+        speed: how fast it is, if that was asked.
+    """
     lines = [f"{SIGNS[plan.outcome]} {plan.verdict}", "", *_question(plan)]
     for refusal in plan.refusals:
         lines += ["", f"Why: {refusal.reason}."]
@@ -43,6 +60,9 @@ def plan_text(plan: Plan, *, explain: bool = False) -> str:
                 lines += explanation(term)
     if plan.capacity is not None:
         lines += ["", *_limits(plan)]
+    lines += [f"Speed     {words}" for words in speed_words(speed)]
+    if changes := list(advice_lines(advice)):
+        lines += ["", *changes]
     if plan.warnings:
         lines += ["", *(f"! {warning}" for warning in plan.warnings)]
     if plan.launch is not None:

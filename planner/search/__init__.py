@@ -8,7 +8,7 @@ from planner.search.advice import Advice, advise
 from planner.search.fits import Fit, fits_table, smallest_systems
 from planner.search.layouts import Suggestion, every_layout, suggest_layouts
 from planner.search.objective import OBJECTIVES, Objective
-from planner.search.precision import best_precisions, checkpoints_of
+from planner.search.precision import best_precisions, checkpoints_of, headline_precisions
 from planner.search.solve import Limits, Solution, solve_limits
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "checkpoints_of",
     "every_layout",
     "fits_table",
+    "headline_precisions",
     "smallest_systems",
     "solve_limits",
     "suggest_layouts",

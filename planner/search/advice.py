@@ -14,7 +14,7 @@ from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Outcome, Plan
 from planner.search.combining import applied, fewest
-from planner.search.hardware import larger_counts, larger_memories
+from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
 from planner.search.precision import best_precisions
 from planner.search.question import Question, question_of
 from planner.search.solve import longest_context, most_sequences
@@ -22,6 +22,9 @@ from planner.units import format_gib, format_tokens
 
 OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 2, 4, 5, 6, 7, 8
 """What a change costs the user; an engine's own economies cost 1 to 4."""
+
+FREE_STEPS = 2
+"""Every change beyond this number, taken together with others, counts as much as a higher cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,8 @@ def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[A
     better = _try(changed)
     if better is None:
         return
+    steps = len(taken) + bool(title)
+    cost = max([economy.cost for economy in taken] + ([PRECISION] if title else []))
     titles = [title, *(economy.title for economy in taken)]
     loses = [_accuracy(question.checkpoint) if title else ""]
     loses += [economy.loses for economy in taken]
@@ -148,8 +153,8 @@ def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[A
         better,
         "; ".join(filter(None, titles)),
         "; ".join(filter(None, loses)),
-        max([economy.cost for economy in taken] + ([PRECISION] if title else [])),
-        steps=len(taken) + bool(title),
+        cost + max(0, steps - FREE_STEPS),
+        steps=steps,
     )
 
 
@@ -179,7 +184,11 @@ def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
 
 
 def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
-    """The first larger number, and the first larger memory, that is enough."""
+    """The first larger number, and the first larger memory, that is enough.
+
+    Where neither is, the cheapest system of the database that is.
+    """
+    found = False
     for systems, loses, cost in (
         (larger_counts(question.system), "more hardware", MORE),
         (larger_memories(question.system), "other hardware", BIGGER),
@@ -188,7 +197,15 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
             changed = _try(replace(question, system=system, layout=None))
             if changed is not None and changed.fits:
                 yield _advice(plan, changed, f"take {system.name}", loses, cost)
+                found = True
                 break
+    if found or plan.outcome is Outcome.CANNOT_RUN:
+        return
+    for system in cheapest_systems(least_bytes=question.checkpoint.nbytes("text")):
+        changed = _try(replace(question, system=system, layout=None))
+        if changed is not None and changed.fits:
+            yield _advice(plan, changed, f"take {system.name}", "other hardware", BIGGER)
+            break
 
 
 def _try(question: Question) -> Plan | None:

@@ -9,12 +9,12 @@ from functools import partial
 
 import hardware_db
 from hardware_db import Accelerator, System
+from planner.cost.prices import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Plan
-from planner.search.hardware import candidates
+from planner.search.hardware import candidates, cheapest
 from planner.search.layouts import Suggestion, layout_notes
 from planner.search.objective import Objective, ranked, rate, speed_of
-from planner.search.price import Basis, best_offer
 from planner.search.question import Question
 
 
@@ -78,26 +78,38 @@ def smallest_systems(
     *,
     objective: Objective,
     accelerators: Iterable[Accelerator] | None = None,
-    basis: Basis = "purchase",
+    basis: Kind = "purchase",
     executor: Executor | None = None,
 ) -> tuple[Suggestion, ...]:
-    """The systems that hold the workload, the best for the objective first.
+    """For every accelerator that can hold the workload, the smallest system of it that does.
+
+    Of equally small ones the first of the precisions is taken. The best for the objective is first.
 
     For "cost" those with the lowest price come first (systems without a known price last), for
     "memory" the fewest accelerators, then the least memory; else the fastest.
     """
     found = []
-    for fit in fits_table(question, checkpoints, accelerators, executor=executor):
-        if not fit.plan.fits:
-            continue
+    for fit in _one_per_accelerator(
+        fits_table(question, checkpoints, accelerators, executor=executor)
+    ):
         system, speed = fit.plan.deployment.system, speed_of(fit.plan)
-        offer = best_offer(system, basis)
+        offer = cheapest(system, basis)
         found.append(
             Suggestion(plan=fit.plan, speed=speed, notes=tuple(layout_notes(fit.plan)), offer=offer)
         )
     if objective in ("latency", "throughput"):
         return ranked((rate(entry.plan, entry.speed, objective), entry) for entry in found)
     return tuple(sorted(found, key=_cheapest if objective == "cost" else _smallest_first))
+
+
+def _one_per_accelerator(fits: Iterable[Fit]) -> tuple[Fit, ...]:
+    """Of each accelerator the fit with the fewest; of equals the first precision asked for."""
+    best: dict[str, Fit] = {}
+    for fit in fits:
+        known = best.get(fit.accelerator.id)
+        if fit.count is not None and (known is None or fit.count < (known.count or 0)):
+            best[fit.accelerator.id] = fit
+    return tuple(best.values())
 
 
 def _cheapest(entry: Suggestion) -> tuple[bool, float, int]:

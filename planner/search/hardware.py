@@ -8,13 +8,20 @@ from functools import cache
 import hardware_db
 from hardware_db import Accelerator, System
 from hardware_db.compose import several
-from planner.search.price import best_offer
+from planner.cost import PriceOption, price_options
+from planner.cost.prices import Kind
 
 COUNTS = (1, 2, 4, 8)
 """Accelerators in one node that are tried: heads of this family divide by powers of two."""
 
 MOST_MORE = 8
 """As a change to a deployment, up to this many times the hardware is tried."""
+
+
+def cheapest(system: System, kind: Kind) -> PriceOption | None:
+    """The lowest price of `system` in US dollars: its own, else the sum of its accelerators'."""
+    options = price_options(system)
+    return next((o for o in options if o.kind == kind and o.currency == "USD"), None)
 
 
 @cache
@@ -33,6 +40,17 @@ def candidates(accelerator: Accelerator) -> tuple[System, ...]:
         if system.accelerator.id == accelerator.id and system.nodes > 1 and system.provider is None
     ]
     return tuple(sorted([*nodes, *racks], key=lambda system: system.count))
+
+
+@cache
+def one_of_each_vendor() -> tuple[System, ...]:
+    """The accelerator with the most memory of each vendor, alone."""
+    largest: dict[str, Accelerator] = {}
+    for entry in hardware_db.accelerators():
+        known = largest.get(entry.vendor)
+        if known is None or entry.total_bytes > known.total_bytes:
+            largest[entry.vendor] = entry
+    return tuple(several(entry, 1, hardware_db.systems()) for entry in largest.values())
 
 
 def larger_counts(system: System) -> Iterator[System]:
@@ -58,7 +76,18 @@ def larger_memories(system: System) -> Iterator[System]:
         if entry.vendor != own.vendor or entry.is_unified is not own.is_unified:
             continue
         larger = several(entry, system.count, known)
-        offer = best_offer(larger, "purchase")
+        offer = cheapest(larger, "purchase")
         if entry.total_bytes > own.total_bytes and offer is not None:
             offers.append((offer.value, entry.total_bytes, entry.id, larger))
     yield from (larger for *_, larger in sorted(offers, key=lambda offer: offer[:3]))
+
+
+def cheapest_systems(*, least_bytes: int) -> Iterator[System]:
+    """Every system to try with at least so much memory in all, the cheapest to buy first."""
+    offers = []
+    for entry in hardware_db.accelerators():
+        for system in candidates(entry):
+            offer = cheapest(system, "purchase")
+            if offer is not None and system.count * entry.total_bytes >= least_bytes:
+                offers.append((offer.value, system.count, system.id, system))
+    yield from (system for *_, system in sorted(offers, key=lambda offer: offer[:3]))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardware_db import System
+from planner.cost import PriceOption
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Outcome, Plan
-from planner.search.objective import Objective, ranked, rate, speed_of
-from planner.search.price import Offer
+from planner.search.objective import Objective, Rating, ranked, rate, speed_of
+from planner.search.precision import best_precisions
 from planner.search.question import Question
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib
@@ -31,7 +32,7 @@ class Suggestion:
     plan: Plan
     speed: SpeedEstimate | NoEstimate | None
     notes: tuple[str, ...] = ()
-    offer: Offer | None = None
+    offer: PriceOption | None = None
 
     @property
     def layout(self) -> Layout:
@@ -88,19 +89,35 @@ def _divisors(number: int) -> tuple[int, ...]:
     return tuple(part for part in range(number, 0, -1) if number % part == 0)
 
 
-def suggest_layouts(question: Question, *, objective: Objective) -> tuple[Suggestion, ...]:
+def suggest_layouts(
+    question: Question, *, objective: Objective, any_precision: bool = False
+) -> tuple[Suggestion, ...]:
     """Every layout of the question, the best first, those that cannot run last.
+
+    Args:
+        question: what is asked; its layout is not used.
+        objective: what ranks the layouts that hold the workload.
+        any_precision: where none holds it, layouts in the best precision that does come as well.
 
     Raises:
         InputError: the question itself makes no sense.
     """
-    found = []
+    found = list(_rated(question, objective))
+    if any_precision and not any(suggestion.plan.fits for _, suggestion in found):
+        free = replace(question, layout=None)
+        for lower in best_precisions(free, below=question.checkpoint):
+            if lower.fits:
+                found += _rated(replace(free, checkpoint=lower.deployment.checkpoint), objective)
+                break
+    return ranked(found)
+
+
+def _rated(question: Question, objective: Objective) -> Iterator[tuple[Rating, Suggestion]]:
     for layout in every_layout(question.checkpoint, question.system):
         plan = question.plan(layout=layout)
         speed = speed_of(plan)
         suggestion = Suggestion(plan=plan, speed=speed, notes=tuple(layout_notes(plan)))
-        found.append((rate(plan, speed, objective), suggestion))
-    return ranked(found)
+        yield rate(plan, speed, objective), suggestion
 
 
 def layout_notes(plan: Plan) -> Iterator[str]:

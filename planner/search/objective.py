@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from planner.cost import PriceOption
 from planner.plan import Outcome, Plan
-from planner.search.price import Offer
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 
 T = TypeVar("T")
@@ -21,7 +21,6 @@ _ORDER = (
     Outcome.DOES_NOT_FIT,
     Outcome.CANNOT_RUN,
 )
-
 
 TIE = 0.85
 """Speeds from this share of the best on count as equal: estimates are not better than that (median
@@ -79,7 +78,8 @@ def speed_of(plan: Plan) -> SpeedEstimate | NoEstimate | None:
     if plan.outcome is Outcome.CANNOT_RUN:
         return None
     asked = plan.deployment
-    drafted = getattr(asked.options, "num_speculative_tokens", 0)
+    drafts = asked.checkpoint.model.mtp is not None
+    drafted = getattr(asked.options, "num_speculative_tokens", 0) if drafts else 0
     return estimate_speed(
         asked.checkpoint,
         asked.system,
@@ -101,7 +101,7 @@ def rate(
     speed: SpeedEstimate | NoEstimate | None,
     objective: Objective,
     *,
-    offer: Offer | None = None,
+    offer: PriceOption | None = None,
 ) -> Rating:
     """How good `plan` is for `objective`.
 
@@ -133,7 +133,7 @@ def _score(
     plan: Plan,
     speed: SpeedEstimate | NoEstimate | None,
     objective: Objective,
-    offer: Offer | None,
+    offer: PriceOption | None,
 ) -> float:
     if objective == "memory":
         return float(plan.capacity.sequences if plan.capacity else 0)

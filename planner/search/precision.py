@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.errors import PlannerError, UnsupportedModelError
+from planner.errors import InputError, PlannerError, UnsupportedModelError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import gguf_schemes
 from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weight, recipe
 from planner.model.spec import ModelSpec
 from planner.plan import Plan
+from planner.search.hardware import one_of_each_vendor
 from planner.search.question import Question
 
 _EVIDENCE: tuple[Evidence, ...] = ("official", "published", "tool rule")
@@ -96,6 +97,43 @@ def best_precisions(question: Question, *, below: Checkpoint | None = None) -> I
             continue  # a cut that this format's blocks do not allow
         if plan.ranks:
             yield plan
+
+
+HEADLINES = (11, 7.5, 4)
+"""Least bits per weight of the classes that people compare: 16-bit, 8-bit, 4-bit."""
+
+
+def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
+    """The best precision of each class that the question's engine serves on any hardware.
+
+    A checkpoint that is stored in less than 16 bits stands for itself.
+
+    Raises:
+        InputError: the engine serves none, or the question itself makes no sense.
+    """
+    asked = question.checkpoint
+    if float(bits_per_weight(asked.rows("text"))) < HEADLINES[0]:
+        return (asked,)
+    found: dict[float, Checkpoint] = {}
+    for candidate in checkpoints_of(asked):
+        bits = float(bits_per_weight(candidate.rows("text")))
+        least = next((least for least in _CLASSES if bits >= least), 0.0)
+        if least in HEADLINES and least not in found and _served(question, candidate):
+            found[least] = _same_source(candidate, asked)
+    if not found:
+        raise InputError(f"{question.engine.title} serves no precision of {asked.id}")
+    return tuple(found.values())
+
+
+def _served(question: Question, candidate: Checkpoint) -> bool:
+    """The engine runs `candidate` on an accelerator of some vendor, memory aside."""
+    for system in one_of_each_vendor():
+        try:
+            if question.plan(checkpoint=candidate, system=system, layout=None).ranks:
+                return True
+        except UnsupportedModelError:
+            continue
+    return False
 
 
 def _same_source(candidate: Checkpoint, asked: Checkpoint) -> Checkpoint:

@@ -1,0 +1,148 @@
+"""Answers to inverse questions as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from planner.plan import Outcome
+from planner.report.text import SIGNS
+from planner.search import Fit, Limits, Suggestion
+from planner.throughput import SpeedEstimate
+from planner.units import format_gib, format_tokens
+
+
+def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> str:
+    """Ranked layouts of one system; with `every`, the notes of all and those that cannot run.
+
+    The list names speeds as "low to high": an estimate without its band says too much.
+    """
+    best = suggestions[0]
+    asked = best.plan.deployment
+    lines = [
+        best.plan.verdict,
+        "",
+        f"{asked.checkpoint.id} on {asked.system.name}, {best.plan.engine_title}"
+        f" {best.plan.engine_version}: {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        "",
+    ]
+    several = len({entry.plan.deployment.checkpoint.scheme.name for entry in suggestions}) > 1
+    rows: list[tuple[str, ...]] = [
+        ("", "layout", "free per GPU", "sequences", "tok/s per user", "tok/s in all")
+    ]
+    rows += [_layout_row(entry, precision=several) for entry in suggestions if entry.legal]
+    lines += columns(rows)
+    shown = suggestions if every else suggestions[:1]
+    for entry in (entry for entry in shown if entry.legal and entry.notes):
+        lines += ["", f"{entry.layout}:", *(f"  {note}" for note in entry.notes)]
+    refused = [entry for entry in suggestions if not entry.legal]
+    if refused:
+        lines += ["", f"{len(refused)} layouts cannot run:"]
+        lines += _reasons(refused, every=every)
+    speeds = "Speeds: decoding, every sequence half way to its full context, no prompts meanwhile"
+    lines += ["", f"{speeds}; from the low to the high end of the band."]
+    return "\n".join(lines)
+
+
+def _layout_row(entry: Suggestion, *, precision: bool) -> tuple[str, ...]:
+    plan = entry.plan
+    name = str(entry.layout)
+    if precision:
+        name += f", {plan.deployment.checkpoint.scheme.name}"
+    headroom = format_gib(plan.headroom) if plan.headroom is not None else ""
+    sequences = f"{plan.capacity.sequences:,}" if plan.capacity is not None else ""
+    each = in_all = "not known"
+    if isinstance(entry.speed, SpeedEstimate):
+        each, in_all = _range(entry.speed, per_user=True), _range(entry.speed, per_user=False)
+    return SIGNS[plan.outcome], name, headroom, sequences, each, in_all
+
+
+def _range(speed: SpeedEstimate, *, per_user: bool) -> str:
+    from planner.throughput.answer import two_digits
+
+    rate = speed.per_user if per_user else speed.total
+    return f"{two_digits(rate.low)} to {two_digits(rate.high)}"
+
+
+def _reasons(refused: Iterable[Suggestion], *, every: bool) -> Iterator[str]:
+    """Each rule once, with the layouts that it forbids."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in refused:
+        by_reason.setdefault(entry.plan.refusals[0].reason, []).append(str(entry.layout))
+    for reason, layouts in by_reason.items():
+        named = (
+            layouts if every or len(layouts) <= 4 else [*layouts[:3], f"{len(layouts) - 3} more"]
+        )
+        yield f"  {reason}: {', '.join(named)}"
+
+
+def limits_text(limits: Limits) -> str:
+    """How far a deployment goes, one line each."""
+    asked = limits.context.plan.deployment
+    lines = [
+        f"{asked.checkpoint.id} on {asked.system.name}, {limits.context.plan.engine_title}",
+        "",
+    ]
+    lines += columns(
+        [(_capital(solution.asked), solution.words) for solution in limits.solutions], right=()
+    )
+    return "\n".join(lines)
+
+
+def fits_text(fits: Sequence[Fit]) -> str:
+    """Accelerators by precisions: how many are needed; those that no number helps come last."""
+    precisions = list(dict.fromkeys(fit.checkpoint.scheme.name for fit in fits))
+    by_device: dict[str, dict[str, Fit]] = {}
+    for fit in fits:
+        by_device.setdefault(fit.accelerator.id, {})[fit.checkpoint.scheme.name] = fit
+    asked = fits[0].plan.deployment
+    lines = [
+        f"{asked.checkpoint.model.name} under {fits[0].plan.engine_title}:"
+        f" {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        "Smallest number of each accelerator that holds this, with the free memory per GPU.",
+        "",
+    ]
+    rows = [("accelerator", "memory", *precisions)]
+    enough = [row for row in by_device.values() if any(fit.plan.fits for fit in row.values())]
+    for row in sorted(enough, key=_order):
+        device = next(iter(row.values())).accelerator
+        cells = [_cell(row.get(name)) for name in precisions]
+        rows.append((device.id, format_gib(device.total_bytes), *cells))
+    lines += columns(rows, right=(1,)) if enough else ["No hardware in the database holds it."]
+    rest = len(by_device) - len(enough)
+    if rest:
+        lines += ["", f"{rest} further accelerators do not hold it in any number tried (up to 8)"]
+        lines[-1] += " or are not served."
+    return "\n".join(lines)
+
+
+def _order(row: dict[str, Fit]) -> tuple[int, int]:
+    """Fewest first, then the least memory."""
+    fit = min((fit for fit in row.values() if fit.count), key=lambda fit: fit.count or 0)
+    return fit.count or 0, fit.accelerator.total_bytes
+
+
+def _cell(fit: Fit | None) -> str:
+    if fit is None or fit.plan.outcome is Outcome.CANNOT_RUN:
+        return "cannot run"
+    if fit.count is None:
+        return "-"
+    free = format_gib(fit.plan.headroom or 0)
+    tight = ", tight" if fit.plan.outcome is Outcome.TIGHT else ""
+    return f"{fit.count} x ({free} free{tight})"
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (2, 3, 4, 5)) -> list[str]:
+    """Rows with their cells in line; the columns in `right` are right-aligned."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
