@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from planner.memory.breakdown import Rank, Term
 from planner.plan import SCHEMA_VERSION, Plan
+from planner.speed import speed_of, speed_words
+from planner.throughput import NoEstimate, SpeedEstimate
+from planner.throughput.answer import Banded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,32 @@ class LaunchDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateDocument:
+    """An estimate with the band that the truth is claimed to lie in."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedDocument:
+    """How fast it is, to first order; tokens per second and seconds.
+
+    `estimate` is false where nothing is known; `words` then says why.
+    """
+
+    estimate: bool
+    words: list[str]
+    decode_per_user: RateDocument | None = None
+    decode_total: RateDocument | None = None
+    prefill_seconds: RateDocument | None = None
+    binding: str | None = None
+    rough: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDocument:
     """The whole answer. `schema_version` grows when a field changes its meaning."""
 
@@ -145,6 +174,7 @@ class PlanDocument:
     workload: WorkloadDocument
     ranks: list[RankDocument]
     capacity: CapacityDocument | None
+    speed: SpeedDocument | None
     refusals: list[RefusalDocument]
     launch: LaunchDocument | None
     expected_log: list[str]
@@ -162,9 +192,14 @@ def package_version() -> str:
         return "unknown"
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """`plan` as JSON-ready data; its shape is `schema()`."""
-    return asdict(_document(plan))
+def plan_document(plan: Plan, speed: SpeedEstimate | NoEstimate | None = None) -> dict[str, Any]:
+    """`plan` as JSON-ready data; its shape is `schema()`.
+
+    Args:
+        plan: the answer.
+        speed: how fast it is; estimated here if not given.
+    """
+    return asdict(_document(plan, speed if speed is not None else speed_of(plan)))
 
 
 def schema() -> dict[str, Any]:
@@ -174,7 +209,7 @@ def schema() -> dict[str, Any]:
     return TypeAdapter(PlanDocument).json_schema()
 
 
-def _document(plan: Plan) -> PlanDocument:
+def _document(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> PlanDocument:
     deployment, allocation = plan.deployment, plan.allocation
     checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
     return PlanDocument(
@@ -227,6 +262,7 @@ def _document(plan: Plan) -> PlanDocument:
         )
         if plan.capacity
         else None,
+        speed=_speed(speed),
         refusals=[
             RefusalDocument(
                 reason=refusal.reason,
@@ -253,6 +289,28 @@ def _document(plan: Plan) -> PlanDocument:
         resolved=dict(allocation.resolved) if allocation else {},
         details=dict(allocation.details) if allocation else {},
     )
+
+
+def _speed(speed: SpeedEstimate | NoEstimate | None) -> SpeedDocument | None:
+    if speed is None:
+        return None
+    words = list(speed_words(speed))
+    if isinstance(speed, NoEstimate):
+        return SpeedDocument(estimate=False, words=words)
+    return SpeedDocument(
+        estimate=True,
+        words=words,
+        decode_per_user=_rate(speed.per_user),
+        decode_total=_rate(speed.total),
+        prefill_seconds=_rate(speed.prefill.seconds) if speed.prefill else None,
+        binding=speed.binding,
+        rough=list(speed.rough),
+        assumptions=list(speed.assumptions),
+    )
+
+
+def _rate(rate: Banded) -> RateDocument:
+    return RateDocument(value=rate.value, low=rate.low, high=rate.high)
 
 
 def _rank(rank: Rank) -> RankDocument:

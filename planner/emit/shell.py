@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 
 from planner.emit.container import heading
-from planner.engines.containers import CONTAINERS, HEAD_ADDRESS
+from planner.engines.containers import CONTAINERS
 from planner.errors import InputError
 from planner.plan import Plan
 

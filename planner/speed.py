@@ -1,0 +1,62 @@
+"""The speed of a plan: the deployment's own question, put to the estimate of throughput."""
+
+from __future__ import annotations
+
+from planner.plan import Outcome, Plan
+from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
+
+
+def speed_of(
+    plan: Plan, *, output_tokens: int | None = None, acceptance: float | None = None
+) -> SpeedEstimate | NoEstimate | None:
+    """Decode and prefill speed of `plan`; None if it cannot run or does not fit.
+
+    Args:
+        plan: what is served.
+        output_tokens: tokens of an answer out of the context; None plans a steady window in which
+            no prompt arrives, every sequence half way to its full context.
+        acceptance: tokens that one step yields per sequence under speculative decoding; None takes
+            the reference acceptance.
+
+    Raises:
+        InputError: a value out of range.
+    """
+    if plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT):
+        return None
+    asked = plan.deployment
+    drafts = asked.checkpoint.model.mtp is not None
+    drafted = getattr(asked.options, "num_speculative_tokens", 0) if drafts else 0
+    if output_tokens is None:
+        workload = Workload(
+            prompt_tokens=asked.context,
+            concurrency=asked.concurrency,
+            depth=asked.context // 2,
+        )
+    else:
+        workload = Workload(
+            prompt_tokens=max(0, asked.context - output_tokens),
+            output_tokens=output_tokens,
+            concurrency=asked.concurrency,
+        )
+    speculation = Speculation(tokens=drafted, accepted=acceptance) if drafted else None
+    return estimate_speed(
+        asked.checkpoint,
+        asked.system,
+        asked.layout,
+        engine=plan.engine,
+        workload=workload,
+        kv_cache_dtype=asked.kv_cache_dtype,
+        speculation=speculation,
+    )
+
+
+def speed_words(speed: SpeedEstimate | NoEstimate | None) -> tuple[str, ...]:
+    """What a user reads: rates with band and basis, prefill apart, or why there is no estimate."""
+    if speed is None:
+        return ()
+    if isinstance(speed, NoEstimate):
+        return (speed.words,)
+    lines = [speed.words]
+    if speed.prefill is not None:
+        lines.append(speed.prefill_words)
+    return tuple(lines)
