@@ -4,7 +4,7 @@ import dataclasses
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hardware_db
@@ -138,6 +138,7 @@ def test_peak_is_what_was_alive(name: str, deltanet: int, mlp: int) -> None:
     assert ours <= mlp <= ours * 1.02 + cache
 
 
+@settings(max_examples=30)
 @given(
     name=st.sampled_from(("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B")),
     context=st.integers(1, 200_000),

@@ -5,12 +5,14 @@ Full-attention layers hold K and V of every token; DeltaNet layers hold a fixed 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.formats import get_cache_format
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
-from planner.model.spec import FULL, ModelSpec
+from planner.model.spec import FULL, LINEAR, ModelSpec
 
 STATE_BYTES = 4
 """The recurrent state is float32 whatever the model's dtype; `mamba_ssm_dtype` is not read."""
@@ -66,7 +68,7 @@ def sequence_state_bytes(model: ModelSpec) -> tuple[int, int]:
 
 
 def cache_bytes(
-    model: ModelSpec, *, batch: int, tokens: int, layers: range | None = None
+    model: ModelSpec, *, batch: int, tokens: int, layers: Iterable[int] | None = None
 ) -> CacheBytes:
     """Bytes of the cache after `tokens` tokens of each of `batch` sequences.
 
@@ -83,8 +85,8 @@ def cache_bytes(
     classes run on a CPU agree to the byte (suite `transformers`).
     """
     held = range(model.num_hidden_layers) if layers is None else layers
-    full = sum(layer in held for layer in model.full_attention_layers)
-    linear = sum(layer in held for layer in model.linear_attention_layers)
+    kinds = Counter(model.layer_types[layer] for layer in held)
+    full, linear = kinds[FULL], kinds[LINEAR]
     conv, recurrent = sequence_state_bytes(model)
     return CacheBytes(
         kv=batch * tokens * full * kv_token_bytes(model),

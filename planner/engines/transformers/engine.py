@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from planner.engines.transformers import launch as launching
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import details_of, resolved_of, start_error, warnings_of
 from planner.engines.transformers.budget import budgets_of, runtime_term
-from planner.engines.transformers.cache import cache_bytes, growth_bytes, kv_token_bytes
+from planner.engines.transformers.cache import growth_bytes, kv_token_bytes, sequence_state_bytes
 from planner.engines.transformers.legality import refusals
 from planner.engines.transformers.loading import modules
 from planner.engines.transformers.options import TransformersOptions
@@ -28,6 +28,7 @@ from planner.engines.transformers.search import largest_holding
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.checkpoint import Checkpoint
+from planner.model.spec import FULL, LINEAR, LayerType, ModelSpec
 from planner.provenance import Band, Confidence
 from planner.units import MAX_COUNT, MIB
 
@@ -160,15 +161,16 @@ class Transformers:
                 source=accelerate_source("hooks.py (AlignDevicesHook)"),
             )
         running = placement.runs_on(index)
-        yield from self._cache(deployment, running, context=context, batch=batch)
         layers = [module.layer for module in running if module.layer is not None]
+        kinds = [model.layer_types[layer] for layer in layers]
+        yield from _cache_terms(model, kinds, context=context, batch=batch)
         static = options.cache_implementation == "static"
         causes = peak_causes(
             model,
             options,
             batch=batch,
             prompt=context,
-            layers=[model.layer_types[layer] for layer in layers],
+            layers=kinds,
             head=any(
                 module.kind == ("embed" if model.tie_word_embeddings else "head")
                 for module in running
@@ -178,50 +180,6 @@ class Transformers:
         if causes:
             yield _peak(causes, fla=options.flash_linear_attention and model.linear is not None)
         yield runtime_term()
-
-    def _cache(
-        self, deployment: Deployment, running: tuple[Any, ...], *, context: int, batch: int
-    ) -> Iterator[Term]:
-        model = deployment.checkpoint.model
-        where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
-        full = linear = kv = state = per_sequence = 0
-        for module in running:
-            if module.layer is None:
-                continue
-            here = range(module.layer, module.layer + 1)
-            cache = cache_bytes(model, batch=batch, tokens=context, layers=here)
-            kv, state = kv + cache.kv, state + cache.state
-            full, linear = full + bool(cache.kv), linear + bool(cache.state)
-            per_sequence = max(per_sequence, cache.state // batch)
-        if kv:
-            yield Term(
-                name="KV cache (workload)",
-                kind=Kind.KV_CACHE,
-                nbytes=kv,
-                confidence=Confidence.EXACT,
-                formula="sequences x context x attention layers x bytes per token",
-                values={
-                    "sequences": batch,
-                    "context": context,
-                    "attention layers": full,
-                    "bytes per token": kv_token_bytes(model),
-                },
-                source=where,
-            )
-        if state:
-            yield Term(
-                name="recurrent state (workload)",
-                kind=Kind.RECURRENT_STATE,
-                nbytes=state,
-                confidence=Confidence.EXACT,
-                formula="sequences x DeltaNet layers x bytes per state",
-                values={
-                    "sequences": batch,
-                    "DeltaNet layers": linear,
-                    "bytes per state": per_sequence,
-                },
-                source=where,
-            )
 
     def _host(self, deployment: Deployment, placement: Placement) -> Rank:
         kept = sum(module.nbytes for module in placement.on(HOST))
@@ -271,3 +229,41 @@ def _peak(causes: dict[str, int], *, fla: bool) -> Term:
         source=source("modeling code, live tensors counted on the meta device"),
         band=Band(below=int(size * share), above=int(size * share) + PEAK_BAND_LEAST),
     )
+
+
+def _cache_terms(
+    model: ModelSpec, kinds: Sequence[LayerType], *, context: int, batch: int
+) -> Iterator[Term]:
+    """KV and state of the layers of these kinds."""
+    where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
+    full, linear = kinds.count(FULL), kinds.count(LINEAR)
+    if full:
+        yield Term(
+            name="KV cache (workload)",
+            kind=Kind.KV_CACHE,
+            nbytes=batch * context * full * kv_token_bytes(model),
+            confidence=Confidence.EXACT,
+            formula="sequences x context x attention layers x bytes per token",
+            values={
+                "sequences": batch,
+                "context": context,
+                "attention layers": full,
+                "bytes per token": kv_token_bytes(model),
+            },
+            source=where,
+        )
+    if linear:
+        per_layer = sum(sequence_state_bytes(model))
+        yield Term(
+            name="recurrent state (workload)",
+            kind=Kind.RECURRENT_STATE,
+            nbytes=batch * linear * per_layer,
+            confidence=Confidence.EXACT,
+            formula="sequences x DeltaNet layers x bytes per state",
+            values={
+                "sequences": batch,
+                "DeltaNet layers": linear,
+                "bytes per state": per_layer,
+            },
+            source=where,
+        )

@@ -92,13 +92,15 @@ def modules(
     found: dict[tuple[str, ModuleKind, int | None], list[tuple[str, int, int]]] = {}
     if loads_vision(checkpoint.model, options):
         for row in checkpoint.rows("vision"):
+            sized = _sized(row, rules)
             for layer in row.tensor.layers or (None,):
                 where = row.tensor.component if layer is None else f"blocks.{layer}"
                 key: tuple[str, ModuleKind, int | None] = (f"visual.{where}", "vision", None)
-                found.setdefault(key, []).append(_sized(row, rules))
+                found.setdefault(key, []).append(sized)
     for row in checkpoint.rows("text"):
+        sized = _sized(row, rules)
         for layer in row.tensor.layers or (None,):
-            found.setdefault(_key(row, layer), []).append(_sized(row, rules))
+            found.setdefault(_key(row, layer), []).append(sized)
     return tuple(sorted(_modules(found), key=_order))
 
 
