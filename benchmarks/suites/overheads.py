@@ -74,7 +74,8 @@ def _compare(row: dict[str, Any], folder: Path) -> CaseResult:
     truth = row["ovh"] * GIB
     discrete = not plan.deployment.system.accelerator.is_unified
     nvidia = plan.deployment.system.accelerator.vendor == "nvidia"
-    cold = above + (plan.allocation.first_boot[1] if plan.allocation and _cold(row) else 0)
+    boot = plan.allocation.first_boot if plan.allocation else None
+    cold = above + (boot[1] if boot and _cold(row) else 0)
     return CaseResult(
         name=name,
         expected={"overhead_gib": row["ovh"]},

@@ -97,6 +97,8 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         mamba_ssm_cache_dtype=question.get("mamba_ssm_cache_dtype", "auto"),
         language_model_only=question.get("language_model_only", True),
         limit_images=images,
+        decode_context_parallel_size=question.get("decode_context_parallel_size", 1),
+        enforce_eager=question.get("enforce_eager", False),
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
         kv_cache_memory_bytes=question.get("available"),
     )

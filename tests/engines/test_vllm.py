@@ -260,3 +260,26 @@ def test_formats_that_are_unpacked_are_named() -> None:
     old = ask("Qwen3.5-4B", "t4", precision="fp8")
     assert old.launch is not None
     assert "--dtype half" in old.launch.command
+
+
+def test_tokens_are_shared_over_copies_of_a_kv_head_only() -> None:
+    eight = planner.Layout(tensor_parallel=8)
+    alone = ask("Qwen3.5-35B-A3B", "8x h100", context=262_144, layout=eight)
+    shared = ask(
+        "Qwen3.5-35B-A3B",
+        "8x h100",
+        context=262_144,
+        layout=eight,
+        options={"decode_context_parallel_size": 4},
+    )
+    assert shared.details["blocks_per_request"] < alone.details["blocks_per_request"]
+    assert shared.launch is not None
+    assert "--decode-context-parallel-size 4" in shared.launch.command
+    for size, tp in ((8, 8), (2, 2), (3, 8)):
+        refused = ask(
+            "Qwen3.5-35B-A3B",
+            f"{tp}x h100",
+            layout=planner.Layout(tensor_parallel=tp),
+            options={"decode_context_parallel_size": size},
+        )
+        assert refused.outcome is Outcome.CANNOT_RUN

@@ -140,6 +140,7 @@ class Pool:
         available: pipeline stage -> bytes for the pool on its tightest rank.
         state_blocks: blocks that a request holds in each state group.
         null_block: one block is set aside before a request is admitted.
+        context_parallel: ranks that share a request's tokens (state is not shared).
     """
 
     page: Page
@@ -149,6 +150,7 @@ class Pool:
     available: tuple[int, ...]
     state_blocks: int
     null_block: bool
+    context_parallel: int = 1
 
     def _groups_of(self, kind: str) -> int:
         return sum(group.kind == kind for group in self.groups)
@@ -181,6 +183,7 @@ class Pool:
 
     def attention_blocks(self, tokens: int) -> int:
         """Blocks that `tokens` of context take in the attention groups, a drafter's included."""
+        tokens = ceil_div(tokens, self.context_parallel)
         blocks = self.attention_groups * ceil_div(tokens, self.page.block_size)
         if self.draft_groups:
             blocks += self.draft_groups * ceil_div(tokens, self.page.draft_block_size)
@@ -221,9 +224,10 @@ class Pool:
         if blocks <= 0 or not self.attention_groups:
             return 0
         if not self.draft_groups:
-            return self.page.block_size * (blocks // self.attention_groups)
+            held = self.page.block_size * (blocks // self.attention_groups)
+            return held * self.context_parallel
         # Two block sizes: count in the smaller one, which the other is a multiple of.
-        unit = min(self.page.block_size, self.page.draft_block_size)
+        unit = min(self.page.block_size, self.page.draft_block_size) * self.context_parallel
         least, most = 0, blocks + 1
         while most - least > 1:
             middle = (least + most) // 2

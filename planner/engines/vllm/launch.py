@@ -169,6 +169,9 @@ def _switches(options: VllmOptions, drafter: Drafter | None) -> list[str]:
         words += ["--limit-mm-per-prompt", json.dumps(limit)]
     if options.mm_encoder_tp_mode != "weights":
         words += ["--mm-encoder-tp-mode", options.mm_encoder_tp_mode]
+    if options.decode_context_parallel_size > 1:
+        size = options.decode_context_parallel_size
+        words += ["--decode-context-parallel-size", str(size)]
     if options.enforce_eager:
         words.append("--enforce-eager")
     if options.cpu_offload_gb:

@@ -35,6 +35,7 @@ def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from _kernels(deployment)
     yield from _heads(deployment)
+    yield from _context_parallel(deployment)
     yield from _experts(deployment)
     yield from _block_fp8(deployment, rules)
     yield from _speculation(deployment)
@@ -113,6 +114,28 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
                 source=source("distributed/utils.py (divide)"),
                 remedy="--language-model-only, or --mm-encoder-tp-mode data",
             )
+
+
+def _context_parallel(deployment: Deployment) -> Iterator[Refusal]:
+    """Tokens are shared over the ranks that hold copies of the same KV head, and no others."""
+    attention, tp = deployment.checkpoint.model.attention, deployment.layout.tensor_parallel
+    size, kv = deployment.options.decode_context_parallel_size, attention.num_key_value_heads
+    if size == 1:
+        return
+    reason = None
+    if tp <= kv:
+        reason = f"TP {tp} leaves no copies of the {kv} KV heads to share tokens over"
+    elif size > tp // kv:
+        reason = f"TP {tp} makes {tp // kv} copies of each KV head, fewer than {size}"
+    elif (attention.num_attention_heads // kv) % size:
+        reason = (
+            f"{attention.num_attention_heads // kv} query heads per KV head do not divide by {size}"
+        )
+    if reason is not None:
+        yield Refusal(
+            reason=f"decode context parallel size {size}: {reason}",
+            source=source("config/model.py"),
+        )
 
 
 def _experts(deployment: Deployment) -> Iterator[Refusal]:

@@ -35,6 +35,7 @@ class VllmOptions:
         mm_encoder_tp_mode: "weights" cuts the tower over ranks, "data" replicates it.
         enforce_eager: no CUDA graphs.
         kv_cache_memory_bytes: fixed size of the pool per rank; utilization is then ignored.
+        decode_context_parallel_size: ranks that share the tokens of one KV head's copies.
         cpu_offload_gb: GiB of weights per rank that stay in host memory.
         wsl2: the server runs under the Windows Subsystem for Linux (no flag of vLLM's).
 
@@ -62,6 +63,7 @@ class VllmOptions:
     mm_encoder_tp_mode: str = "weights"
     enforce_eager: bool = False
     kv_cache_memory_bytes: int | None = None
+    decode_context_parallel_size: int = 1
     cpu_offload_gb: float = 0.0
     wsl2: bool = False
 
@@ -74,6 +76,7 @@ class VllmOptions:
             if value is not None:
                 check_count(value, what=name)
         check_count(self.num_speculative_tokens, what="num_speculative_tokens", least=0, most=64)
+        check_count(self.decode_context_parallel_size, what="decode_context_parallel_size")
         if self.limit_images is not None:
             check_count(self.limit_images, what="limit_images", least=0)
         if self.kv_cache_memory_bytes is not None:

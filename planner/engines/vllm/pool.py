@@ -121,6 +121,7 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         available=tuple(available),
         state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
         null_block=rules.start_check == "all groups and null block",
+        context_parallel=options.decode_context_parallel_size,
     )
 
 
@@ -135,11 +136,10 @@ def cache_terms(
         kind=Kind.KV_CACHE,
         nbytes=sequences * blocks * bytes_per_block,
         confidence=Confidence.ENGINE_RULE,
-        formula="sequences x ceil(context / block) x bytes per block",
+        formula="sequences x blocks per sequence x bytes per block",
         values={
             "sequences": sequences,
-            "context": deployment.context,
-            "block": pool.page.block_size,
+            "blocks per sequence": blocks,
             "bytes per block": bytes_per_block,
         },
         source=where,
@@ -193,6 +193,7 @@ def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, 
     align = prefix_caching(options, rules)
     per_request = pool.blocks_per_request(deployment.context)
     state_block_size = pool.page.block_size if align else deployment.context
+    tokens = ceil_div(deployment.context, pool.context_parallel)
     blocks = {
         "attention": pool.page.block_size,
         "state": state_block_size,
@@ -221,7 +222,7 @@ def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, 
                 "page_bytes": pool.page.nbytes,
                 "blocks_per_req": pool.state_blocks
                 if group.kind == "state"
-                else ceil_div(deployment.context, blocks[group.kind]),
+                else ceil_div(tokens, blocks[group.kind]),
             }
             for group in pool.groups
         ],
