@@ -38,6 +38,12 @@ class OptionField:
     choices: tuple[str, ...]
     help: str | None
 
+    def shown(self, value: OptionValue | None) -> OptionValue | None:
+        """What the field shows for `value` of the option."""
+        if self.kind is bool:
+            return {None: "default", True: "on", False: "off"}[typing.cast("bool | None", value)]
+        return "default" if self.choices and value is None else value
+
 
 @cache
 def option_fields(engine: str) -> tuple[OptionField, ...]:
@@ -113,9 +119,7 @@ def ask_options(engine: str) -> tuple[tuple[str, OptionValue], ...]:
 def _ask(engine: str, field: OptionField) -> OptionValue | None:
     label, key = field.name.replace("_", " "), f"{engine}-{field.name}"
     if field.kind is bool:
-        start = {None: "default", True: "on", False: "off"}[
-            typing.cast("bool | None", field.default)
-        ]
+        start = str(field.shown(field.default))
         switch = _SWITCH if field.optional else _SWITCH[1:]
         word = st.selectbox(
             label, switch, index=switch.index(start), key=key, help=field.help, bind="query-params"

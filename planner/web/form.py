@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from planner.errors import InputError
+from hardware_db import System
+from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.units import format_gib, format_tokens, parse_tokens
-from planner.web import choices
+from planner.web import choices, devices
+from planner.web.access import hub_allowed, is_own_user
 from planner.web.engine_options import ask_options
 from planner.web.question import OptionValue, Question, checkpoint, system
 
@@ -23,9 +25,11 @@ def ask(*, wide: bool) -> Question:
     """
     areas = st.columns(4, gap="medium") if wide else [st.container()] * 4
     with areas[0]:
-        model, precision = _ask_model()
+        model = _ask_model()
+        hub = hub_allowed()
+        precision = _ask_precision(model, hub=hub)
     with areas[1]:
-        on, count, memory = _ask_hardware()
+        on, count, memory, machine = _ask_hardware()
     with areas[2]:
         engine = _select("Engine", choices.engines(), "engine", help="Who serves the model.")
         cache = _select(
@@ -54,6 +58,7 @@ def ask(*, wide: bool) -> Question:
         on=on,
         count=count,
         memory_gib=memory,
+        machine=machine,
         engine=engine,
         context=context,
         concurrency=int(concurrency),
@@ -62,6 +67,7 @@ def ask(*, wide: bool) -> Question:
         experts=experts,
         yarn=yarn,
         options=options,
+        hub=hub,
     )
 
 
@@ -73,47 +79,66 @@ def _select(label: str, options: tuple[str, ...], name: str, help: str | None = 
     return str(value)
 
 
-def _ask_model() -> tuple[str, str]:
+def _ask_model() -> str:
     model = _select("Model", choices.models(), "model", help="The bundled family; type to search.")
-    if model == choices.OTHER:
-        model = st.text_input(
-            "Repository",
-            key="repository",
-            max_chars=200,
-            placeholder="Qwen/Qwen3.5-27B-FP8",
-            help="Any name of a bundled checkpoint, quantized ones included.",
-            bind="query-params",
-        )
-    precision = _select(
-        "Precision", choices.precisions(), "precision", help="How the weights are stored."
+    if model != choices.OTHER:
+        return model
+    named = st.text_input(
+        "Repository",
+        key="repository",
+        max_chars=200,
+        placeholder="Qwen/Qwen3.5-27B-FP8",
+        help=(
+            "A bundled checkpoint, or any public repository of the Hugging Face Hub where the"
+            " operator of this page allows it. Only headers are read."
+        ),
+        bind="query-params",
     )
+    return str(named).strip()
+
+
+def _ask_precision(model: str, *, hub: bool) -> str | None:
+    """The precision; of a repository that the visitor names, what it stores."""
+    chosen = None
+    if st.session_state.get("model") != choices.OTHER:
+        chosen = _select(
+            "Precision", choices.precisions(), "precision", help="How the weights are stored."
+        )
     try:
-        found = checkpoint(model, precision)
+        with st.spinner("Reading the headers of its files", show_time=True):
+            found = checkpoint(model, chosen, hub=hub)
         words = f"**{format_gib(found.nbytes())}** of weights: {found.scheme.title}"
         if found.hypothetical:
             words += "; no official checkpoint is known"
         st.markdown(f":small[{words}]")
-    except InputError:
+    except PlannerError:
         pass  # the verdict says what is wrong
-    return model, precision
+    return chosen
 
 
-def _ask_hardware() -> tuple[str, int, float | None]:
+def _ask_hardware() -> tuple[str, int, float | None, System | None]:
+    own = devices.own_devices()
+    local = (choices.LOCAL,) if is_own_user() else ()
     with st.container(horizontal=True, vertical_alignment="top"):
         on = _select(
-            "Hardware", choices.hardware(), "on", help="Type to search: 4090, h200, spark…"
+            "Hardware",
+            (*local, *own, *choices.hardware()),
+            "on",
+            help="Type to search: 4090, h200, spark…",
         )
-        count = st.number_input(
-            "How many",
-            min_value=1,
-            max_value=4096,
-            value=choices.defaults()["count"],
-            step=1,
-            key="count",
-            width=110,
-            bind="query-params",
-        )
-    memory = None
+        count = 1
+        if on != choices.LOCAL:
+            count = st.number_input(
+                "How many",
+                min_value=1,
+                max_value=4096,
+                value=choices.defaults()["count"],
+                step=1,
+                key="count",
+                width=110,
+                bind="query-params",
+            )
+    memory, machine = None, None
     if on == choices.CUSTOM:
         memory = st.number_input(
             "Memory of each (GiB)",
@@ -126,15 +151,21 @@ def _ask_hardware() -> tuple[str, int, float | None]:
             bind="query-params",
         )
     try:
-        found = system(on, int(count), memory)
+        if on == choices.LOCAL:
+            machine = devices.this_machine()
+        elif on in own:
+            machine = devices.several(own[on], int(count))
+        found = machine or system(on, int(count), memory)
         each = found.accelerator
         words = f"{found.name}: **{format_gib(each.total_bytes)}** each"
         if each.is_unified:
             words += ", shared with the system"
         st.markdown(f":small[{words}]")
-    except InputError:
-        pass  # the verdict says what is wrong
-    return on, int(count), memory
+    except InputError as error:
+        if on == choices.LOCAL:
+            st.markdown(f":small[{error}]")
+        # else the verdict says what is wrong
+    return on, int(count), memory, machine
 
 
 def _ask_context(model: str) -> str:

@@ -75,3 +75,15 @@ LOOKS = {
 def part_of(kind: Kind) -> Part:
     """The part of memory that a kind of term belongs to."""
     return next(part for part in PARTS if kind in part.kinds)
+
+
+_FITS = ((1, "#fee838", DARK), (2, "#bcaf6f", DARK), (4, "#968f76", DARK), (8, "#414d6b", LIGHT))
+_NO_FIT = ("#00224e", LIGHT)
+
+
+def fit_colours(count: int | None) -> tuple[str, str]:
+    """Fill (cividis) and ink of a cell that says how many accelerators are needed; None: no number."""
+    for most, fill, ink in _FITS:
+        if count is not None and count <= most:
+            return fill, ink
+    return (_FITS[-1][1], LIGHT) if count is not None else _NO_FIT

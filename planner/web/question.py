@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import hardware_db
 from hardware_db import HardwareError, System
-from planner.api import make_options
+from planner.api import load_checkpoint, make_options
 from planner.engines import get_engine
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
@@ -18,7 +18,7 @@ from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Plan, plan_deployment
 from planner.units import parse_tokens
-from planner.web.choices import CUSTOM
+from planner.web.choices import CUSTOM, LOCAL
 
 OptionValue = bool | int | float | str
 
@@ -28,19 +28,21 @@ class Question:
     """One deployment in the visitor's words.
 
     Attributes:
-        model: bundled id, with or without the organisation.
-        precision: name of a scheme.
+        model: bundled id, with or without the organisation, or a repository.
+        precision: name of a scheme; None takes what the checkpoint stores.
         on: id of an accelerator or system.
         count: how many of it.
         memory_gib: memory of each accelerator where `on` is "custom".
+        machine: the system itself where it is not in the database (this machine, own devices).
         context: tokens as typed ("128k").
         degrees: tensor, pipeline and data parallel sizes; zeros leave the layout to the planner.
         experts: expert parallelism.
         options: the engine's options that are not at their defaults, as (name, value) pairs.
+        hub: the Hub may be asked for a model that is not bundled.
     """
 
     model: str
-    precision: str
+    precision: str | None
     on: str
     count: int
     engine: str
@@ -48,10 +50,12 @@ class Question:
     concurrency: int
     kv_cache_dtype: str = "auto"
     memory_gib: float | None = None
+    machine: System | None = None
     degrees: tuple[int, int, int] = (0, 0, 0)
     experts: bool = False
     yarn: bool = False
     options: tuple[tuple[str, OptionValue], ...] = ()
+    hub: bool = False
 
     @property
     def tokens(self) -> int:
@@ -79,14 +83,42 @@ class Question:
             expert_parallel=self.experts,
         )
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The weights.
+
+        Raises:
+            PlannerError: unknown, not to be had, or stored otherwise than asked.
+        """
+        return checkpoint(self.model, self.precision, hub=self.hub)
+
+    @property
+    def system(self) -> System:
+        """The hardware.
+
+        Raises:
+            InputError: unknown, or not a sensible number of them.
+        """
+        if self.machine is None and self.on == LOCAL:
+            raise InputError("hardware: nothing on this machine can be planned for; name another")
+        return self.machine or system(self.on, self.count, self.memory_gib)
+
 
 @lru_cache(maxsize=256)
-def checkpoint(model: str, precision: str) -> Checkpoint:
-    """The bundled checkpoint of `model` stored in `precision`.
+def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Checkpoint:
+    """The checkpoint of `model` stored in `precision`.
+
+    Args:
+        model: bundled id or repository.
+        precision: name of a scheme, or None.
+        hub: ask the Hub, as anybody could, where the model is not bundled.
 
     Raises:
-        PlannerError: unknown name, hosted-only model, or a precision that contradicts it.
+        PlannerError: unknown name, hosted-only model, a precision that contradicts it, or the Hub
+            cannot be reached.
     """
+    if hub and "/" in model and catalog.find(model) is None:
+        return load_checkpoint(model, precision=precision, anonymous=True, local=False)
     return catalog.bundled_checkpoint(model, precision=precision)
 
 
@@ -112,8 +144,8 @@ def plan(question: Question) -> Plan:
         PlannerError: one line that says what is wrong.
     """
     return plan_deployment(
-        checkpoint(question.model, question.precision),
-        system(question.on, question.count, question.memory_gib),
+        question.checkpoint,
+        question.system,
         get_engine(question.engine),
         context=question.tokens,
         concurrency=question.concurrency,

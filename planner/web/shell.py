@@ -13,7 +13,7 @@ from planner.web.address import clean_address
 from planner.web.form import ask
 from planner.web.palette import LOOKS
 from planner.web.question import Question, answer
-from planner.web.views import size
+from planner.web.views import context, fits, hardware, layouts, model, size, why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,42 @@ VIEWS = (
         title="Size a deployment",
         help="Does this model run there, where does the memory go, and what to type.",
         show=size.show,
+    ),
+    View(
+        name="fits",
+        title="What fits",
+        help="Which hardware holds this workload, in which precision, and how many of it.",
+        show=fits.show,
+    ),
+    View(
+        name="context",
+        title="Context and concurrency",
+        help="What a longer context costs, and how many sequences several systems hold.",
+        show=context.show,
+    ),
+    View(
+        name="layouts",
+        title="Layouts",
+        help="Every way to spread the model over the accelerators, ranked, and who holds what.",
+        show=layouts.show,
+    ),
+    View(
+        name="model",
+        title="Model",
+        help="Layers, parameters, checkpoint sizes, and what is stored in which format.",
+        show=model.show,
+    ),
+    View(
+        name="hardware",
+        title="Hardware",
+        help="The database with a source per figure, and devices of your own.",
+        show=hardware.show,
+    ),
+    View(
+        name="why",
+        title="Why trust it",
+        help="Every term with its rule, the numbers put in, and where the rule was read.",
+        show=why.show,
     ),
 )
 

@@ -1,0 +1,100 @@
+"""From a plan back to the form: one click puts a piece of advice, a layout or a row into it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import streamlit as st
+
+import hardware_db
+from hardware_db import System
+from planner.engines import get_engine
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.plan import Plan, plan_deployment
+from planner.web import choices
+from planner.web.engine_options import option_fields
+from planner.web.question import system
+
+
+def form_values(plan: Plan) -> dict[str, Any]:
+    """Values of the form's fields, by key, that ask the question which `plan` answers."""
+    asked = plan.deployment
+    values: dict[str, Any] = {
+        "engine": plan.engine,
+        "context": choices.tokens_label(asked.context),
+        "concurrency": asked.concurrency,
+        "kv_cache_dtype": asked.kv_cache_dtype,
+        "yarn": asked.yarn,
+        **layout_values(None if _is_best(plan) else asked.layout),
+        **_model_values(plan),
+        **_hardware_values(asked.system),
+    }
+    for field in option_fields(plan.engine):
+        value = getattr(asked.options, field.name)
+        values[f"{plan.engine}-{field.name}"] = field.shown(value)
+    return values
+
+
+def _is_best(plan: Plan) -> bool:
+    """The planner takes this layout by itself."""
+    asked = plan.deployment
+    best = plan_deployment(
+        asked.checkpoint,
+        asked.system,
+        get_engine(plan.engine),
+        context=asked.context,
+        concurrency=asked.concurrency,
+        kv_cache_dtype=asked.kv_cache_dtype,
+        options=asked.options,
+        yarn=asked.yarn,
+    )
+    return best.deployment.layout == asked.layout
+
+
+def layout_values(layout: Layout | None) -> dict[str, Any]:
+    """Values of the layout's fields; None leaves it to the planner."""
+    if layout is None:
+        return {"tp": 0, "pp": 0, "dp": 0, "ep": False}
+    return {
+        "tp": layout.tensor_parallel,
+        "pp": layout.pipeline_parallel,
+        "dp": layout.data_parallel,
+        "ep": layout.expert_parallel,
+    }
+
+
+def _model_values(plan: Plan) -> dict[str, Any]:
+    checkpoint = plan.deployment.checkpoint
+    name = checkpoint.model.name.rpartition("/")[2]
+    if name in choices.models():
+        return {"model": name, "precision": checkpoint.scheme.name}
+    return {}
+
+
+def _hardware_values(wanted: System) -> dict[str, Any]:
+    """Hardware and count that resolve to `wanted`; nothing where none do (this machine)."""
+    known = {entry.id for entry in hardware_db.systems()}
+    candidates = [(wanted.accelerator.id, wanted.count)]
+    if wanted.id in known:
+        candidates.insert(0, (wanted.id, 1))
+    head, _, tail = wanted.id.partition("x-")
+    if head.isdigit() and tail:
+        candidates.append((tail, int(head)))
+    for on, count in candidates:
+        try:
+            found = system(on, count)
+        except InputError:
+            continue
+        if on in choices.hardware() and dataclasses.replace(found, aliases=()) == (
+            dataclasses.replace(wanted, aliases=())
+        ):
+            return {"on": on, "count": count}
+    return {}
+
+
+def apply(values: dict[str, Any]) -> None:
+    """Put `values` into the form; for callbacks, which run before the form is drawn."""
+    for key, value in values.items():
+        st.session_state[key] = value

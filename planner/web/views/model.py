@@ -1,0 +1,126 @@
+"""Model: its layers, its parameters, the sizes of its checkpoints, and what stays 16-bit."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from planner.errors import PlannerError
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.model.parameters import ParameterCounts, count_parameters
+from planner.plan import Plan
+from planner.search import checkpoints_of
+from planner.units import format_gib, format_tokens
+from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
+from planner.web.question import Question
+from planner.web.tables import escape, markdown_table
+from planner.web.theme import text_colour
+
+_PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
+
+
+def show(question: Question, found: Plan | PlannerError) -> None:
+    """Draw the page; it needs the model alone."""
+    try:
+        checkpoint = question.checkpoint
+    except PlannerError:
+        return  # the verdict says what is wrong
+    model = checkpoint.model
+    counts = count_parameters(model)
+    st.subheader(escape(model.name))
+    _show_facts(checkpoint, counts)
+    st.subheader("Layers")
+    st.plotly_chart(
+        layer_strip(model, text=text_colour()),
+        key="layers",
+        config={"displayModeBar": False},
+        alt=describe_layers(model),
+    )
+    st.markdown(describe_layers(model))
+    st.subheader("Checkpoint sizes by precision")
+    _show_sizes(checkpoint)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Parameters by component")
+        _show_parameters(counts)
+    with right:
+        st.subheader(f"What is stored how: {checkpoint.scheme.name}")
+        _show_formats(checkpoint)
+
+
+def _show_facts(checkpoint: Checkpoint, counts: ParameterCounts) -> None:
+    model, attention = checkpoint.model, checkpoint.model.attention
+    with st.grid(4, min_column_width=150, gap="small"):
+        st.metric("Parameters", _billions(counts.total), border=True)
+        st.metric(
+            "Active per token",
+            _billions(counts.active_named),
+            help="Body, output head and embedding; what names such as A3B mean.",
+            border=True,
+        )
+        st.metric("Native context", format_tokens(model.max_position_embeddings), border=True)
+        st.metric(
+            "KV heads × width",
+            f"{attention.num_key_value_heads} × {attention.head_dim}",
+            border=True,
+        )
+    found = catalog.find(model.name)
+    words = [f"Source: {escape(checkpoint.source)}."]
+    if found is not None:
+        entry = found[0]
+        released = f"Released {entry.released}. " if entry.released else ""
+        words.append(f"{released}Counts: {escape(entry.verified)}.")
+    st.markdown(" ".join(words))
+
+
+def _billions(parameters: int) -> str:
+    return f"{parameters / 1e9:,.2f} B" if parameters >= 1e8 else f"{parameters / 1e6:,.1f} M"
+
+
+def _show_sizes(checkpoint: Checkpoint) -> None:
+    every = checkpoints_of(checkpoint)
+    only = st.toggle(
+        "Official checkpoints and the chosen precision only",
+        value=True,
+        key="official",
+        bind="query-params",
+    )
+    chosen = [
+        c
+        for c in every
+        if not only or not c.hypothetical or c.scheme.name == checkpoint.scheme.name
+    ]
+    sizes = ", ".join(f"{c.scheme.name} {format_gib(c.nbytes())}" for c in chosen)
+    st.plotly_chart(
+        checkpoint_sizes(chosen, text=text_colour()),
+        key="sizes",
+        config={"displayModeBar": False},
+        alt=f"Checkpoint sizes: {sizes}",
+    )
+
+
+def _show_parameters(counts: ParameterCounts) -> None:
+    rows = []
+    for part, title in _PARTS.items():
+        total = getattr(counts, part)
+        if not total:
+            continue
+        rows.append((f"**{title}**", f"**{total:,}**"))
+        rows += [
+            (escape(name.removeprefix(f"{part}.")), f"{parameters:,}")
+            for name, parameters in counts.components.items()
+            if name.startswith(f"{part}.")
+        ]
+    rows.append(("**in all**", f"**{counts.total:,}**"))
+    rows.append(("active per token while decoding", f"{counts.active_decode:,}"))
+    st.markdown(markdown_table(("component", "parameters"), rows, numbers=(1,)))
+
+
+def _show_formats(checkpoint: Checkpoint) -> None:
+    sizes = checkpoint.bytes_by_component
+    rows = [
+        (_PARTS[part], escape(component), escape(form), format_gib(size, 2))
+        for (part, component, form), size in sorted(sizes.items(), key=lambda item: -item[1])
+    ]
+    st.markdown(markdown_table(("part", "component", "stored as", "size"), rows, numbers=(3,)))
+    st.markdown(f"Rule: {escape(checkpoint.scheme.source)}")
