@@ -8,6 +8,8 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines.base import Allocation, Deployment, Launch, Refusal
+from planner.engines.economies import Economy, Knob
+from planner.engines.llamacpp import economies as saving
 from planner.engines.llamacpp.capacity import capacity_of
 from planner.engines.llamacpp.device import Machine, machine_of
 from planner.engines.llamacpp.fit import Fitted, Room, fit
@@ -84,6 +86,14 @@ class Llamacpp:
         """The lines on memory that it would print."""
         return tuple(log_lines(*_settled(deployment)))
 
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Changes that save memory."""
+        return tuple(saving.economies(deployment))
+
+    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
+        """Settings that can be solved for."""
+        return tuple(saving.knobs(deployment))
+
 
 LLAMACPP = Llamacpp()
 
@@ -144,7 +154,7 @@ def _details(server: Server, machine: Machine, fitted: Fitted) -> dict[str, Any]
             for index, name in enumerate(names)
         },
         "output_bytes": usage.outputs,
-        "host_bytes": host_bytes(server, machine, fitted),
+        "host_bytes": host_bytes(server, fitted),
     }
 
 
@@ -175,7 +185,7 @@ def _warnings(
         )
     if machine.host_total is None and not machine.unified:
         yield (
-            f"llama-server needs {format_gib(host_bytes(server, machine, fitted))} of host memory;"
+            f"llama-server needs {format_gib(host_bytes(server, fitted))} of host memory;"
             " this system's is not known (option host_memory_gib)"
         )
         if not fitted.fits and not options.places_by_hand:

@@ -50,6 +50,24 @@ def row_bytes(type_: str, elements: int) -> int:
     return elements // block.elements * block.nbytes
 
 
+class Hold:
+    """A tensor's memory while the allocator runs.
+
+    Attributes:
+        children: uses still to come.
+        views: views of it still in use.
+        own: it holds memory now.
+        arena: index of the buffer.
+        offset: place in it.
+    """
+
+    __slots__ = ("arena", "children", "offset", "own", "views")
+
+    def __init__(self) -> None:
+        self.children = self.views = self.arena = self.offset = 0
+        self.own = False
+
+
 class GgmlTensor:
     """One tensor of a graph.
 
@@ -65,9 +83,13 @@ class GgmlTensor:
         is_input: written before the graph runs.
         is_output: kept to the end.
         pinned: backend that the model's code demands for it.
+        backend: backend that the scheduler gave it.
+        hold: what the allocator keeps about it.
     """
 
     __slots__ = (
+        "backend",
+        "hold",
         "home",
         "is_input",
         "is_output",
@@ -103,6 +125,8 @@ class GgmlTensor:
             self.view_src = view_src.view_src or view_src
         self.home: int | None = None
         self.pinned: int | None = None
+        self.backend: int | None = None
+        self.hold: Hold | None = None
         self.is_weight = self.is_input = self.is_output = False
 
     @property

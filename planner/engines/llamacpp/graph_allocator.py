@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from planner.engines.llamacpp.ggml_tensor import IN_PLACE_OPS, GgmlTensor, block_type, row_bytes
+from planner.engines.llamacpp.ggml_tensor import (
+    IN_PLACE_OPS,
+    GgmlTensor,
+    Hold,
+    block_type,
+    row_bytes,
+)
 from planner.units import round_up
 
 CUDA_ALIGNMENT = 128
@@ -87,17 +93,6 @@ class _Arena:
         free.insert(at, [offset, size])
 
 
-class _State:
-    """What the allocator knows of a tensor."""
-
-    __slots__ = ("arena", "children", "offset", "own", "views")
-
-    def __init__(self) -> None:
-        self.children = self.views = 0
-        self.own = False
-        self.arena = self.offset = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """A tensor of the scheduled graph and the backend it belongs to.
@@ -131,12 +126,12 @@ class _Allocator:
         self.arenas = [
             _Arena(HOST_ALIGNMENT if index == host else CUDA_ALIGNMENT) for index in range(backends)
         ]
-        self.states: dict[int, _State] = {}
 
-    def state(self, tensor: GgmlTensor) -> _State:
-        found = self.states.get(id(tensor))
+    @staticmethod
+    def state(tensor: GgmlTensor) -> Hold:
+        found = tensor.hold
         if found is None:
-            found = self.states[id(tensor)] = _State()
+            found = tensor.hold = Hold()
         return found
 
     def run(self, leafs: Sequence[Placed], nodes: Sequence[Placed]) -> None:
@@ -163,8 +158,10 @@ class _Allocator:
         return alloc_bytes(tensor, on_gpu=backend != self.host)
 
     def place(self, tensor: GgmlTensor, backend: int) -> None:
+        if tensor.home is not None or tensor.view_src is not None:
+            return
         state = self.state(tensor)
-        if state.own or tensor.home is not None or tensor.view_src is not None:
+        if state.own:
             return
         state.own = True
         if tensor.op in IN_PLACE_OPS and self.take_over(tensor, state):
@@ -172,7 +169,7 @@ class _Allocator:
         state.arena = backend
         state.offset = self.arenas[backend].take(self.size(tensor, backend))
 
-    def take_over(self, tensor: GgmlTensor, state: _State) -> bool:
+    def take_over(self, tensor: GgmlTensor, state: Hold) -> bool:
         """Use an operand's memory, if this is its last use and the layouts agree.
 
         Views hold no memory of their own, so they are never taken over.
@@ -190,9 +187,7 @@ class _Allocator:
                 return True
         return False
 
-    def inherit(
-        self, tensor: GgmlTensor, state: _State, holder: GgmlTensor, theirs: _State
-    ) -> None:
+    def inherit(self, tensor: GgmlTensor, state: Hold, holder: GgmlTensor, theirs: Hold) -> None:
         state.arena, state.offset = theirs.arena, theirs.offset
         theirs.own = False
         arena = self.arenas[state.arena]
@@ -214,7 +209,7 @@ class _Allocator:
         elif state.own:
             self.free(operand, state)
 
-    def free(self, tensor: GgmlTensor, state: _State) -> None:
+    def free(self, tensor: GgmlTensor, state: Hold) -> None:
         if tensor.is_output:
             return
         self.arenas[state.arena].give_back(state.offset, self.size(tensor, state.arena))

@@ -10,6 +10,7 @@ import re
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
 
@@ -80,14 +81,7 @@ class Placement:
         start = max(self.blocks + 1 - self.n_gpu_layers, 0)
         if block < start or block - start >= offloaded:
             return self.host
-        return bisect_right(self._ends(), _float32((block - start) / offloaded))
-
-    def _ends(self) -> list[float]:
-        total, ends = 0.0, []
-        for share in self.shares:
-            total = _float32(total + _float32(share))
-            ends.append(total)
-        return [_float32(end / total) for end in ends]
+        return bisect_right(_ends(self.shares), _float32((block - start) / offloaded))
 
     def home(self, tensor: FileTensor) -> int:
         """Backend of a weight. The embedding table always stays on the host."""
@@ -109,6 +103,16 @@ def experts_on_host(blocks: int, *, host: int) -> tuple[Override, ...]:
         return ()
     indices = "|".join(str(block) for block in range(blocks))
     return (Override(pattern=rf"blk\.(?:{indices}){EXPERTS}", backend=host),)
+
+
+@lru_cache(maxsize=256)
+def _ends(shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Cumulated shares, normalized."""
+    total, ends = 0.0, []
+    for share in shares:
+        total = _float32(total + _float32(share))
+        ends.append(total)
+    return tuple(_float32(end / total) for end in ends)
 
 
 def _float32(value: float) -> float:

@@ -53,6 +53,13 @@ def schedule(graph: Graph, *, backends: int, op_offload: bool, pipeline: bool) -
     return _Scheduler(graph, backends, op_offload, MAX_COPIES if pipeline else 1).run()
 
 
+def _on(tensor: GgmlTensor) -> int:
+    """The backend that a tensor was given."""
+    if tensor.backend is None:
+        raise ValueError(f"{tensor.op} {tensor.name} has no backend")
+    return tensor.backend
+
+
 def _batch_of(node: GgmlTensor) -> int:
     match node.op:
         case "get_rows":
@@ -68,15 +75,12 @@ class _Scheduler:
     def __init__(self, graph: Graph, backends: int, op_offload: bool, copies: int) -> None:
         self.graph, self.cpu, self.copies = graph, backends - 1, copies
         self.op_offload = op_offload and self.cpu > 0
-        self.backend: dict[int, int] = {}
         self.copied: dict[tuple[int, int], list[GgmlTensor]] = {}
 
     def run(self) -> Schedule:
         graph = self.graph
         for tensor in (*graph.leafs, *graph.nodes):
-            found = self.from_place(tensor)
-            if found is not None:
-                self.backend[id(tensor)] = found
+            tensor.backend = self.from_place(tensor)
         computed = [node for node in graph.nodes if node.op not in VIEW_OPS]
         self.spread(computed, gpu_only=True)
         self.spread(computed[::-1], gpu_only=True)
@@ -117,51 +121,48 @@ class _Scheduler:
         """Give unassigned nodes the backend of their neighbour."""
         current: int | None = None
         for node in nodes:
-            known = self.backend.get(id(node))
+            known = node.backend
             if known is not None:
                 current = None if gpu_only and known == self.cpu else known
             elif current is not None:
-                self.backend[id(node)] = current
+                node.backend = current
 
     def assign_rest(self) -> None:
         """Views follow what they show, other operands the node that needs them."""
         for node in self.graph.nodes:
-            if id(node) not in self.backend:
-                if node.view_src is not None and id(node.view_src) in self.backend:
-                    self.backend[id(node)] = self.backend[id(node.view_src)]
-                else:
-                    self.backend[id(node)] = 0
-            own = self.backend[id(node)]
+            if node.backend is None:
+                base = node.view_src
+                node.backend = 0 if base is None else base.backend or 0
             for operand in node.src:
-                if id(operand) not in self.backend:
+                if operand.backend is None:
                     base = operand.view_src
-                    self.backend[id(operand)] = self.backend[id(base)] if base is not None else own
+                    operand.backend = node.backend if base is None else base.backend
 
     def split(self) -> list[Split]:
         """Cut where the backend changes, or where further host weights would pile up."""
         nodes = self.graph.nodes
         first = next(node for node in nodes if node.op not in VIEW_OPS)
-        current = Split(backend=self.backend[id(first)], start=0)
+        current = Split(backend=_on(first), start=0)
         splits = [current]
         started = False
         for index, node in enumerate(nodes):
             started = started or node is first
             if not started or node.op in VIEW_OPS:
                 continue
-            backend = self.backend[id(node)]
+            backend = _on(node)
             fresh = backend == current.backend and bool(current.inputs) and self.needs_weight(node)
             if backend != current.backend or fresh:
                 current.end = index
                 current = Split(backend=backend, start=index)
                 splits.append(current)
             for position, operand in enumerate(node.src):
-                if self.backend[id(operand)] != backend:
+                if _on(operand) != backend:
                     node.src[position] = self.copy(operand, current)
         current.end = len(nodes)
         return splits
 
     def needs_weight(self, node: GgmlTensor) -> bool:
-        own = self.backend[id(node)]
+        own = _on(node)
         return any(operand.is_weight and operand.home != own for operand in node.src)
 
     def copy(self, operand: GgmlTensor, split: Split) -> GgmlTensor:
@@ -174,7 +175,7 @@ class _Scheduler:
             ]
             for copy in copies:
                 copy.is_input = copy.is_output = self.copies > 1
-                self.backend[id(copy)] = split.backend
+                copy.backend = split.backend
             self.copied[key] = copies
             split.inputs.append(operand)
         return copies[0]
@@ -190,7 +191,7 @@ class _Scheduler:
                 ]
                 for tensor in (leaf, *others):
                     tensor.is_input = tensor.is_output = True
-                    self.backend[id(tensor)] = self.backend[id(leaf)]
+                    tensor.backend = leaf.backend
                     found.append(tensor)
         return found
 
@@ -201,7 +202,7 @@ class _Scheduler:
                 for operand in split.inputs:
                     leafs += self.copied[id(operand), split.backend]
         leafs += self.graph.leafs
-        return [Placed(tensor=leaf, backend=self.backend[id(leaf)]) for leaf in leafs]
+        return [Placed(tensor=leaf, backend=_on(leaf)) for leaf in leafs]
 
     def place_nodes(self, splits: list[Split]) -> list[Placed]:
         nodes, placed = self.graph.nodes, []
@@ -212,11 +213,11 @@ class _Scheduler:
         for split in splits:
             for operand in split.inputs:
                 alive = _dependency(operand, [operand])
-                placed.append(Placed(tensor=alive, backend=self.backend[id(operand)]))
+                placed.append(Placed(tensor=alive, backend=_on(operand)))
                 copy = self.copied[id(operand), split.backend][0]
                 placed.append(Placed(tensor=copy, backend=split.backend))
             for node in nodes[split.start : split.end]:
-                placed.append(Placed(tensor=node, backend=self.backend[id(node)]))
+                placed.append(Placed(tensor=node, backend=_on(node)))
                 alive_here = kept.get(id(node), [])
                 for start in range(0, len(alive_here), _MAX_OPERANDS):
                     group = alive_here[start : start + _MAX_OPERANDS]

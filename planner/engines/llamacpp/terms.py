@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
 from planner.engines.llamacpp.device import (
     HOST_PROGRAM_BYTES,
     RUNTIME_BAND,
@@ -30,9 +31,9 @@ def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
     """GPUs, then the host where its memory is known; one rank where they share their memory."""
     usage = server.usage(fitted.placement)
     usable = machine.usable(server.options)
-    host = tuple(_host_terms(server, machine, usage))
+    host = tuple(_host_terms(server, fitted, usage))
     if machine.unified:
-        terms = (*_gpu_terms(server, machine, usage, 0), *host)
+        terms = (*_gpu_terms(server, machine, fitted, usage, 0), *host)
         return (
             Rank(
                 name="unified memory",
@@ -48,7 +49,7 @@ def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
             count=1,
             total=machine.gpu_total,
             usable=usable,
-            terms=tuple(_gpu_terms(server, machine, usage, gpu)),
+            terms=tuple(_gpu_terms(server, machine, fitted, usage, gpu)),
         )
         for gpu in range(server.devices)
     ]
@@ -65,9 +66,9 @@ def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
     return tuple(sorted(found, key=lambda rank: rank.headroom))
 
 
-def host_bytes(server: Server, machine: Machine, fitted: Fitted) -> int:
+def host_bytes(server: Server, fitted: Fitted) -> int:
     """Bytes of host memory that the server takes."""
-    return sum(term.nbytes for term in _host_terms(server, machine, server.usage(fitted.placement)))
+    return sum(term.nbytes for term in _host_terms(server, fitted, server.usage(fitted.placement)))
 
 
 def _term(
@@ -94,9 +95,11 @@ def _term(
         )
 
 
-def _gpu_terms(server: Server, machine: Machine, usage: Usage, gpu: int) -> Iterator[Term]:
+def _gpu_terms(
+    server: Server, machine: Machine, fitted: Fitted, usage: Usage, gpu: int
+) -> Iterator[Term]:
     checked = machine.backend == "CUDA" and not machine.unified
-    yield from _shared_terms(server, usage, gpu, "", checked=checked)
+    yield from _shared_terms(server, fitted, usage, gpu, checked=checked)
     vision = server.vision
     if vision is not None and usage.vision_weights[gpu]:
         yield from _term(
@@ -122,16 +125,19 @@ def _gpu_terms(server: Server, machine: Machine, usage: Usage, gpu: int) -> Iter
 
 
 def _shared_terms(
-    server: Server, usage: Usage, backend: int, where: str, *, checked: bool
+    server: Server, fitted: Fitted, usage: Usage, backend: int, *, checked: bool
 ) -> Iterator[Term]:
-    """Terms that GPUs and host have alike; `where` is appended to their names."""
-    trunk = server.trunk
+    """Terms that GPUs and host have alike."""
+    placement, trunk, model = fitted.placement, server.trunk, server.model
+    where = " on the host" if backend == placement.host else ""
+
+    def here(blocks: tuple[int, ...]) -> int:
+        return sum(placement.cache_home(block) == backend for block in blocks)
+
     compute = Confidence.ENGINE_RULE if checked else Confidence.CALIBRATED
-    cells: dict[str, int | float | str] = {
-        "cells": trunk.cells,
-        "K type": server.type_k,
-        "V type": server.type_v,
-    }
+    k, v = (size // trunk.cells for size in kv_bytes_per_block(model, trunk))
+    r, s = state_bytes_per_block(model, trunk)
+    copies = server.slots * (1 + trunk.rollback(model))
     yield from _term(
         "weights (text)" + where,
         Kind.WEIGHTS,
@@ -160,34 +166,49 @@ def _shared_terms(
         "KV cache" + where,
         Kind.KV_CACHE,
         usage.kv[backend],
-        "attention blocks here x cells x (row(K type) + row(V type))",
+        "attention blocks here x cells x (K row + V row)",
         "src/llama-kv-cache.cpp",
-        cells,
+        {
+            "attention blocks here": here(trunk.attention_blocks(model)),
+            "cells": trunk.cells,
+            "K row": k,
+            "V row": v,
+        },
     )
     yield from _term(
         "KV cache (MTP)" + where,
         Kind.KV_CACHE,
         usage.draft_kv[backend],
-        "MTP blocks here x cells x 2 x row(f16)",
+        "MTP blocks here x cells x 2 x 2 x KV elements",
         "src/llama-kv-cache.cpp",
-        {"cells": trunk.cells},
+        {
+            "MTP blocks here": here((model.num_hidden_layers,)),
+            "cells": trunk.cells,
+            "KV elements": model.attention.kv_elements_per_token // 2,
+        },
     )
     yield from _term(
         "recurrent state" + where,
         Kind.RECURRENT_STATE,
         usage.states[backend],
-        "linear blocks here x 4 x (conv + SSM elements) x slots x (1 + draft tokens)",
+        "linear blocks here x (conv state + SSM state) x slots x (1 + draft tokens)",
         "src/llama-memory-recurrent.cpp",
-        {"slots": server.slots, "draft tokens": trunk.rollback(server.model)},
+        {
+            "linear blocks here": here(model.linear_attention_layers),
+            "conv state": r // copies,
+            "SSM state": s // copies,
+            "slots": server.slots,
+            "draft tokens": trunk.rollback(model),
+        },
     )
     band = Band(below=0, above=usage.compute[backend] // 10) if not checked else None
     yield from _term(
         "compute buffer" + where,
         Kind.ACTIVATIONS,
         usage.compute[backend],
-        "ggml's allocator run over the graph of one micro-batch",
+        "peak of ggml's allocator over the graph of T tokens and C cells",
         "ggml/src/ggml-alloc.c, ggml-backend.cpp",
-        {"micro-batch": trunk.batch(server.model).n_tokens, "cells per slot": trunk.n_ctx_seq},
+        {"T": trunk.batch(model).n_tokens, "C": trunk.n_ctx_seq},
         confidence=compute,
         band=band if usage.compute[backend] else None,
     )
@@ -195,16 +216,16 @@ def _shared_terms(
         "compute buffer (MTP)" + where,
         Kind.ACTIVATIONS,
         usage.draft_compute[backend],
-        "ggml's allocator run over the MTP block's graph",
+        "peak of ggml's allocator over the MTP block's graph",
         "ggml/src/ggml-alloc.c, ggml-backend.cpp",
         {},
         confidence=compute,
     )
 
 
-def _host_terms(server: Server, machine: Machine, usage: Usage) -> Iterator[Term]:
+def _host_terms(server: Server, fitted: Fitted, usage: Usage) -> Iterator[Term]:
     host = len(usage.weights) - 1
-    yield from _shared_terms(server, usage, host, " on the host", checked=True)
+    yield from _shared_terms(server, fitted, usage, host, checked=True)
     if usage.vision_compute[host]:
         yield from _term(
             "vision input on the host",

@@ -1,0 +1,87 @@
+"""What of a llama.cpp deployment can be changed to take less memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.base import Deployment
+from planner.engines.economies import Economy, Knob
+from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.server import server_of
+
+SMALL_UBATCH = 128
+SMALL_MARGIN_MIB = 512
+
+
+def economies(deployment: Deployment) -> Iterator[Economy]:
+    """Changes that save memory, those that are already made left out."""
+    options: LlamacppOptions = deployment.options
+    server = server_of(deployment)
+    if options.mmproj:
+        yield Economy(
+            title="leave the vision tower out (no --mmproj)",
+            loses="no images",
+            cost=1,
+            options={"mmproj": False},
+        )
+    if options.draft_tokens:
+        yield Economy(
+            title="do not draft with the MTP blocks",
+            loses="slower decoding",
+            cost=2,
+            options={"spec_type": "none"},
+        )
+    if options.ubatch_size > SMALL_UBATCH:
+        yield Economy(
+            title=f"smaller micro-batches (-ub {SMALL_UBATCH})",
+            loses="prompts are computed more slowly",
+            cost=2,
+            options={"ubatch_size": SMALL_UBATCH},
+        )
+    if options.fit and options.fit_target_mib > SMALL_MARGIN_MIB:
+        yield Economy(
+            title=f"leave only {SMALL_MARGIN_MIB} MiB of each GPU free (-fitt {SMALL_MARGIN_MIB})",
+            loses="less room for other programs and for kernel pools",
+            cost=2,
+            options={"fit_target_mib": SMALL_MARGIN_MIB},
+        )
+    if server.flash_attn and server.type_k in ("f32", "f16", "bf16"):
+        for type_, loses, cost in (
+            ("q8_0", "a little accuracy on long contexts", 3),
+            ("q4_0", "accuracy on long contexts", 4),
+        ):
+            yield Economy(
+                title=f"KV cache in {type_} (-ctk {type_} -ctv {type_})",
+                loses=loses,
+                cost=cost,
+                kv_cache_dtype=type_,
+                group="KV cache",
+            )
+    if options.kv_offload and not deployment.system.accelerator.is_unified:
+        yield Economy(
+            title="caches in host memory (--no-kv-offload)",
+            loses="much slower decoding",
+            cost=3,
+            options={"kv_offload": False},
+        )
+
+
+def knobs(deployment: Deployment) -> Iterator[Knob]:
+    """What can be solved for: experts, or whole layers, on the host."""
+    if deployment.system.accelerator.is_unified:
+        return
+    server = server_of(deployment)
+    if server.expert_blocks:
+        yield Knob(
+            question="fewest blocks with experts on the host",
+            option="n_cpu_moe",
+            values=tuple(range(server.expert_blocks + 1)),
+            unit="blocks",
+        )
+    else:
+        yield Knob(
+            question="most layers on the GPUs",
+            option="n_gpu_layers",
+            values=tuple(range(server.blocks + 1, -1, -1)),
+            unit="layers",
+        )
