@@ -10,6 +10,7 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.flags import (
     Sorted,
+    degree,
     json_object,
     names_yarn,
     number,
@@ -21,12 +22,12 @@ from planner.engines.vllm.options import VllmOptions
 from planner.errors import InputError
 from planner.layout import Layout
 
-_HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
+_HUMAN = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kKmMgGtT])")
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _HUMAN_FLAGS = ("max-num-batched-tokens", "kv-cache-memory-bytes")
 _NUMBERS = ("gpu-memory-utilization", "cpu-offload-gb")
-_COUNTS = ("max-num-seqs", "block-size")
+_COUNTS = ("max-num-seqs", "block-size", "decode-context-parallel-size")
 _LONGEST = ("-1", "auto")
 _SIXTEEN_BITS = ("auto", "bfloat16", "float16", "half")
 _TRUE = ("1", "true")
@@ -58,9 +59,8 @@ def read_command(
     if model is None:
         raise InputError("command: vllm serve names no model")
     unplanned = [*found.unplanned, *_environment_notes(environment)]
-    for name in ("decode-context-parallel-size", "prefill-context-parallel-size"):
-        if (whole(f"--{name}", found.last(name)) or 1) > 1:
-            raise InputError(f"--{name}: context parallelism is not planned")
+    if degree(found, "prefill-context-parallel-size") > 1:
+        raise InputError("--prefill-context-parallel-size: it is not planned")
     if found.last("dtype") not in (None, *_SIXTEEN_BITS):
         raise InputError(f"--dtype: {found.last('dtype')} is not planned; the model's own dtype is")
     overrides = _document(found, "hf-overrides")
@@ -75,9 +75,9 @@ def read_command(
         revision=found.last("revision"),
         context=None if context is None else human_integer("--max-model-len", context),
         layout=Layout(
-            tensor_parallel=whole("-tp", found.last("tensor-parallel-size")) or 1,
-            pipeline_parallel=whole("-pp", found.last("pipeline-parallel-size")) or 1,
-            data_parallel=whole("-dp", found.last("data-parallel-size")) or 1,
+            tensor_parallel=degree(found, "tensor-parallel-size"),
+            pipeline_parallel=degree(found, "pipeline-parallel-size"),
+            data_parallel=degree(found, "data-parallel-size"),
             expert_parallel=found.switched.get("enable-expert-parallel", False),
         ),
         kv_cache_dtype=found.last("kv-cache-dtype") or "auto",

@@ -17,6 +17,7 @@ OPTIONS = (
     "mm-encoder-tp-mode",
     "cpu-offload-gb",
     "kv-cache-memory-bytes",
+    "decode-context-parallel-size",
 )
 """Flags spelled like their option."""
 
@@ -30,7 +31,6 @@ _VALUES = {
     "-pp": "pipeline-parallel-size",
     "--data-parallel-size": "data-parallel-size",
     "-dp": "data-parallel-size",
-    "--decode-context-parallel-size": "decode-context-parallel-size",
     "-dcp": "decode-context-parallel-size",
     "--prefill-context-parallel-size": "prefill-context-parallel-size",
     "-pcp": "prefill-context-parallel-size",

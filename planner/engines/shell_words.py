@@ -1,0 +1,63 @@
+"""Text that somebody typed into a shell, as words: continuations, comments, separators."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from planner.errors import InputError
+
+LONGEST = 100_000
+"""Characters of the longest text that is taken for a command."""
+
+SEPARATOR = ";"
+"""Stands between two commands of one text, whatever separated them."""
+
+_SPECIAL = ";<>|&\n"
+_COMMENT = re.compile(r"^\s*(#|REM\b).*$", re.MULTILINE)
+_CONTINUED = re.compile(r"[ \t]*[\\^`][ \t]*\r?\n[ \t]*")
+_LOOSE_BACKSLASH = re.compile(r"(?<=\s)\\(?=\s)")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+def shell_words(text: str) -> list[str]:
+    """Words of `text`; commands are separated by `SEPARATOR`, redirections dropped.
+
+    Lines may be continued with a backslash (also one that was joined onto the line), a caret or a
+    backtick. Comment lines are left out.
+
+    Raises:
+        InputError: empty, too long, or a quotation that does not end.
+    """
+    if len(text) > LONGEST:
+        raise InputError(f"command: longer than {LONGEST:,} characters")
+    text = _CONTINUED.sub(" ", _COMMENT.sub("", text))
+    text = _LOOSE_BACKSLASH.sub(" ", text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=_SPECIAL)
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    try:
+        raw = list(lexer)
+    except ValueError:
+        raise InputError("command: a quotation mark is opened and never closed") from None
+    words: list[str] = []
+    skipped = 0
+    for word in raw:
+        if word and all(letter in _SPECIAL for letter in word):
+            # what follows > or < names a file, not an argument
+            skipped = 1 if word[0] in "<>" else 0
+            if not skipped and words and words[-1] != SEPARATOR:
+                words.append(SEPARATOR)
+            if skipped and words and words[-1] in ("1", "2"):
+                words.pop()
+        elif skipped:
+            skipped -= 1
+        else:
+            words.append(word)
+    if not any(word != SEPARATOR for word in words):
+        raise InputError("command: empty; paste what is typed to start the server")
+    return words
+
+
+def is_assignment(word: str) -> bool:
+    """The word sets a variable: ``NAME=value``."""
+    return _ASSIGNMENT.match(word) is not None
