@@ -13,10 +13,12 @@ from planner.engines.llamacpp.graph_allocator import Placed, alloc_bytes, buffer
 from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.scheduler import schedule
 from planner.engines.llamacpp.seek import largest
-from planner.engines.llamacpp.tensor_file import file_blocks, file_tensors
+from planner.engines.llamacpp.tensor_file import file_blocks, file_tensors, gguf_scheme
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
+from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.spec import ModelSpec
+from planner.model.stored_headers import checkpoint_from_headers
 
 Q4 = GgufScheme(mix="Q4_K_M")
 
@@ -195,3 +197,33 @@ def test_the_largest_number_is_found(limit, high, step):
     else:
         expected = high if limit >= high else limit // step * step
         assert found == expected
+
+
+@pytest.mark.parametrize("spec", [MOE, NEXT], ids=["moe", "next"])
+def test_a_file_read_from_its_header_is_placed_like_the_mix_it_holds(spec):
+    stored = StoredCheckpoint(
+        kind="gguf",
+        label="Q4_K_M",
+        tensors=tuple(
+            StoredTensor(
+                name=tensor.name,
+                dtype=tensor.type.upper(),
+                shape=tuple(reversed(tensor.ne)),
+                nbytes=tensor.nbytes,
+                file="f",
+            )
+            for tensor in file_tensors(spec, Q4).values()
+        ),
+        files=(),
+        metadata={},
+    )
+    read = checkpoint_from_headers(spec, stored, id="x.gguf", source="test")
+    scheme = gguf_scheme(read)
+    assert scheme is read.scheme
+    placement, context = on_gpus(spec), Context(n_ctx=4096)
+    assert model_bytes(read.model, scheme, placement, mtp=True) == model_bytes(
+        spec, Q4, placement, mtp=True
+    )
+    assert compute_buffers(read.model, scheme, placement, context) == compute_buffers(
+        spec, Q4, placement, context
+    )
