@@ -41,7 +41,7 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
     {
         "vllm": Container(
             images=MappingProxyType(
-                {"nvidia": "vllm/vllm-openai:v{version}", "amd": "rocm/vllm:latest"}
+                {"nvidia": "vllm/vllm-openai:v{version}", "amd": "vllm/vllm-openai-rocm:latest"}
             ),
             port=8000,
             node_flags=MappingProxyType(
