@@ -7,13 +7,14 @@ from types import MappingProxyType
 
 from planner.engines.base import Engine
 from planner.engines.llamacpp import LLAMACPP
+from planner.engines.mlx import MLX
 from planner.engines.sglang import SGLANG
 from planner.engines.transformers import TRANSFORMERS
 from planner.engines.vllm import VLLM
 from planner.errors import InputError
 
 ENGINES: Mapping[str, Engine] = MappingProxyType(
-    {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP, TRANSFORMERS)}
+    {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP, TRANSFORMERS, MLX)}
 )
 """Every engine, by the name that users type."""
 

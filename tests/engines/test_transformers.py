@@ -14,7 +14,7 @@ from planner.engines.transformers.cache import cache_bytes
 from planner.engines.transformers.loading import modules
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.transformers.placement import DISK, HOST, Budgets, place
-from planner.engines.transformers.search import largest_holding
+from planner.engines.largest import largest_holding
 from planner.errors import InputError
 from planner.model.catalog import find
 from planner.model.spec import ModelSpec

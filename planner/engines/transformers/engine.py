@@ -8,6 +8,7 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.largest import largest_holding
 from planner.engines.transformers import launch as launching
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import details_of, resolved_of, start_error, warnings_of
@@ -24,7 +25,6 @@ from planner.engines.transformers.placement import (
     place,
 )
 from planner.engines.transformers.release import accelerate_source, source
-from planner.engines.transformers.search import largest_holding
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.checkpoint import Checkpoint

@@ -1,0 +1,346 @@
+"""MLX (mlx-lm) as an engine: Apple's unified memory, one process, one machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db import System
+from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.largest import largest_holding
+from planner.engines.mlx.activations import layer_bytes, scores_bytes
+from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
+from planner.engines.mlx.options import NEWEST, MlxOptions, source
+from planner.engines.yarn import yarn_parameters
+from planner.errors import InputError
+from planner.formats import get_cache_format
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Band, Confidence, Source
+from planner.units import MIB, format_gib
+
+KEPT_CACHES = 10
+"""Finished caches that the server keeps by default (`--prompt-cache-size`)."""
+
+CLOSE_TO_LIMIT = 0.9
+"""mlx-lm warns that generation can be slow from this share of the limit on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mlx:
+    """The policy of mlx-lm; the release is an option."""
+
+    name: str = "mlx"
+    title: str = "MLX"
+
+    @property
+    def options_type(self) -> type[Any]:
+        """`MlxOptions`."""
+        return MlxOptions
+
+    def version(self, options: MlxOptions) -> str:
+        """The release of mlx-lm that is asked for."""
+        return options.version
+
+    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
+        """One machine."""
+        return (Layout(),)
+
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Why MLX cannot run it."""
+        return tuple(_refusals(deployment))
+
+    def allocate(self, deployment: Deployment) -> Allocation:
+        """Weights, cache and one prefill step within the memory that macOS lends the GPU.
+
+            usable = recommendedMaxWorkingSetSize, or iogpu.wired_limit_mb where it is set
+
+        Source: mlx-lm 0.32.2 server.py (maybe_set_recommended_wired_limit).
+        """
+        options: MlxOptions = deployment.options
+        accelerator = deployment.system.accelerator
+        model, context = deployment.checkpoint.model, deployment.context
+        usable = _usable(deployment)
+        kept = options.prompt_cache_size or 0
+
+        def rank(tokens: int, sequences: int) -> Rank:
+            return Rank(
+                name="GPU 0",
+                count=1,
+                total=max(usable, accelerator.total_bytes),
+                usable=usable,
+                terms=tuple(_terms(deployment, tokens, sequences, kept)),
+            )
+
+        def holds(tokens: int, sequences: int) -> bool:
+            return rank(tokens, sequences).headroom >= 0
+
+        at_once = 1 if options.kv_bits is not None else options.decode_concurrency
+        asked, alone = rank(context, deployment.concurrency), rank(context, 1)
+        starts = alone.headroom >= 0
+        sequences = largest_holding(lambda batch: holds(context, batch), at_once)
+        longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
+        one = _cache(deployment, context)
+        spare = max(0, asked.headroom) // one.total
+        keeping = min(KEPT_CACHES, spare) if options.prompt_cache_size is None else kept
+        limit = "one request at a time" if options.kv_bits is not None else "decode_concurrency"
+        return Allocation(
+            ranks=(asked,),
+            capacity=Capacity(
+                sequences=sequences,
+                tokens=sequences * context,
+                longest_context=largest_holding(lambda tokens: holds(tokens, 1), longest),
+                limited_by=limit if sequences == at_once else "memory lent to the GPU",
+            ),
+            starts=starts,
+            shortfall=max(0, -alone.headroom),
+            refusal=None
+            if starts
+            else "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+            kv_cache_dtype=model.dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
+            resolved=_resolved(options, keeping),
+            details={
+                "weight_bytes": _weights(deployment.checkpoint),
+                "kv_bytes_per_sequence": one.kv,
+                "conv_bytes_per_sequence": one.conv,
+                "recurrent_bytes_per_sequence": one.recurrent,
+                "kv_bytes_per_token_per_layer": _token_bytes(deployment),
+                "max_recommended_working_set_size": usable,
+            },
+            warnings=tuple(_warnings(deployment, asked, keeping)),
+        )
+
+    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+        """`mlx_lm.server` with exactly the flags that the plan assumed."""
+        return _launch(deployment, allocation)
+
+    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+        """The warning that it prints where weights come close to the limit."""
+        weights, limit = allocation.details["weight_bytes"], _usable(deployment)
+        if weights <= CLOSE_TO_LIMIT * limit:
+            return ()
+        return (
+            f"[WARNING] Generating with a model that requires {weights // MIB} MB which is close to"
+            f" the maximum recommended size of {limit // MIB} MB. This can be slow.",
+        )
+
+
+MLX = Mlx()
+
+
+def _refusals(deployment: Deployment) -> Iterator[Refusal]:
+    accelerator, checkpoint = deployment.system.accelerator, deployment.checkpoint
+    if accelerator.vendor != "apple":
+        yield Refusal(
+            reason=f"MLX is planned for Apple's GPUs only, not for {accelerator.name}",
+            source=Source(where="mlx 0.32.4 (Metal); its CUDA build was not looked at"),
+            remedy="vLLM or llama.cpp run there",
+        )
+    if deployment.layout.accelerators > 1:
+        yield Refusal(
+            reason="several machines (mx.distributed) are not covered",
+            source=source("server.py (--pipeline)"),
+            remedy="plan for one machine",
+        )
+    foreign = [name for name in checkpoint.kernels if not name.startswith("mlx-")]
+    if foreign:
+        yield Refusal(
+            reason=f"loading {checkpoint.recipe.name} weights in MLX was not verified",
+            source=source("utils.py (load_model)"),
+            remedy="use BF16, or an MLX precision such as mlx-4bit",
+        )
+    name, dtype = deployment.kv_cache_dtype, checkpoint.model.dtype
+    if name != "auto" and not _same(name, dtype):
+        yield Refusal(
+            reason=f"the cache is kept in {dtype} or quantized by --kv-bits, not in {name}",
+            source=source("models/cache.py"),
+            remedy="leave the KV cache dtype at auto and set kv_bits to 8 or 4",
+        )
+    if deployment.options.kv_bits is not None and (
+        checkpoint.model.attention.head_dim % deployment.options.kv_group_size
+    ):
+        yield Refusal(
+            reason=f"heads of {checkpoint.model.attention.head_dim} are not whole groups of"
+            f" {deployment.options.kv_group_size}",
+            source=source("models/cache.py (QuantizedKVCache)"),
+        )
+
+
+def _same(name: str, dtype: str) -> bool:
+    try:
+        return get_cache_format(name).name == dtype
+    except InputError:
+        return False
+
+
+def _usable(deployment: Deployment) -> int:
+    limit = deployment.options.iogpu_wired_limit_mb
+    return deployment.system.accelerator.total_bytes if limit is None else int(limit) * MIB
+
+
+def _weights(checkpoint: Checkpoint) -> int:
+    """Bytes of the text model: mlx-lm drops the vision tower and the MTP module."""
+    return checkpoint.nbytes("text")
+
+
+def _cache(deployment: Deployment, tokens: int) -> SequenceCache:
+    options: MlxOptions = deployment.options
+    return sequence_cache(
+        deployment.checkpoint.model,
+        tokens=tokens,
+        kv_bits=options.kv_bits,
+        group=options.kv_group_size,
+        quantized_kv_start=options.quantized_kv_start,
+    )
+
+
+def _token_bytes(deployment: Deployment) -> int:
+    options: MlxOptions = deployment.options
+    return token_bytes(
+        deployment.checkpoint.model, kv_bits=options.kv_bits, group=options.kv_group_size
+    )
+
+
+def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> Iterator[Term]:
+    model, options = deployment.checkpoint.model, deployment.options
+    weights, cache = _weights(deployment.checkpoint), _cache(deployment, tokens)
+    yield Term(
+        name="weights (text)",
+        kind=Kind.WEIGHTS,
+        nbytes=weights,
+        confidence=Confidence.ENGINE_RULE,
+        formula="bytes of the text tensors",
+        values={"bytes of the text tensors": weights},
+        source=source("models/qwen3_5.py (sanitize)"),
+    )
+    per_token = len(model.full_attention_layers) * _token_bytes(deployment)
+    yield Term(
+        name="KV cache (workload)",
+        kind=Kind.KV_CACHE,
+        nbytes=sequences * cache.kv,
+        confidence=Confidence.ENGINE_RULE,
+        formula=f"sequences x {STEP} x ceil(tokens / {STEP}) x bytes per token",
+        values={
+            "sequences": sequences,
+            "tokens": tokens,
+            "bytes per token": cache.kv // max(1, -(-tokens // STEP) * STEP),
+        },
+        source=source("models/cache.py (KVCache, QuantizedKVCache)"),
+        band=Band(below=0, above=sequences * (STEP - 1) * per_token),
+    )
+    if cache.state:
+        yield Term(
+            name="recurrent state (workload)",
+            kind=Kind.RECURRENT_STATE,
+            nbytes=sequences * cache.state,
+            confidence=Confidence.ENGINE_RULE,
+            formula="sequences x (convolution + recurrent)",
+            values={
+                "sequences": sequences,
+                "convolution": cache.conv,
+                "recurrent": cache.recurrent,
+            },
+            source=source("models/qwen3_5.py (ArraysCache)"),
+        )
+    if kept:
+        yield Term(
+            name="kept caches of finished requests",
+            kind=Kind.KV_CACHE,
+            nbytes=kept * cache.total,
+            confidence=Confidence.ENGINE_RULE,
+            formula="caches x bytes of a sequence",
+            values={"caches": kept, "bytes of a sequence": cache.total},
+            source=source("server.py, models/cache.py (LRUPromptCache)"),
+        )
+    batch = 1 if options.kv_bits is not None else min(sequences, options.prompt_concurrency)
+    step = min(options.prefill_step_size, tokens)
+    layer = layer_bytes(model, tokens=batch * step)
+    scores = scores_bytes(model, batch=batch, step=step, context=tokens)
+    yield Term(
+        name="activation peak (prefill step)",
+        kind=Kind.ACTIVATIONS,
+        nbytes=layer + scores,
+        confidence=Confidence.ASSUMED,
+        formula="widest layer + scores",
+        values={"widest layer": layer, "scores": scores},
+        source=source("models/qwen3_5.py, first-order reading"),
+        band=Band(below=scores + layer // 2, above=scores + layer // 2),
+    )
+
+
+def _resolved(options: MlxOptions, keeping: int) -> dict[str, Any]:
+    return {
+        "version": options.version,
+        "kv_bits": options.kv_bits,
+        "kv_group_size": options.kv_group_size,
+        "quantized_kv_start": options.quantized_kv_start,
+        "prefill_step_size": options.prefill_step_size,
+        "decode_concurrency": 1 if options.kv_bits is not None else options.decode_concurrency,
+        "prompt_concurrency": 1 if options.kv_bits is not None else options.prompt_concurrency,
+        "prompt_cache_size": keeping,
+    }
+
+
+def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]:
+    options: MlxOptions = deployment.options
+    model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    if options.version != NEWEST:
+        yield f"rules were read from mlx-lm {NEWEST}: those of {options.version} are assumed alike"
+    if options.iogpu_wired_limit_mb is None:
+        unified = accelerator.unified
+        share = unified.default_gpu_share if unified is not None else None
+        if share is not None:
+            yield (
+                f"macOS lends the GPU about {share.value:.0%} of the memory by default"
+                " (iogpu.wired_limit_mb raises it); older releases lend less"
+            )
+    elif rank.usable > accelerator.total_bytes:
+        yield "iogpu.wired_limit_mb is above macOS's default: leave the system several GiB"
+    if options.kv_bits is not None:
+        yield "with --kv-bits the server answers one request at a time"
+    if model.vision is not None:
+        yield "mlx-lm serves the text model only: the vision tower is not loaded"
+    if options.prompt_cache_size is None and keeping < KEPT_CACHES:
+        yield (
+            f"by default the server keeps the caches of {KEPT_CACHES} finished requests; only"
+            f" {keeping} of this length fit beside the workload: the command says so"
+        )
+    if deployment.yarn and deployment.context > model.max_position_embeddings:
+        yield "mlx_lm.server has no flag for YaRN: config.json must be edited (see the notes)"
+    yield "the process itself (Python, Metal buffers kept for reuse) is not planned for"
+
+
+def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
+    options: MlxOptions = deployment.options
+    defaults = MlxOptions()
+    argv = ["mlx_lm.server", "--model", deployment.checkpoint.id]
+    for name in (
+        "kv_bits",
+        "kv_group_size",
+        "quantized_kv_start",
+        "prefill_step_size",
+        "decode_concurrency",
+        "prompt_concurrency",
+    ):
+        value = getattr(options, name)
+        if value != getattr(defaults, name):
+            argv += [f"--{name.replace('_', '-')}", str(value)]
+    keeping = allocation.resolved["prompt_cache_size"]
+    if keeping != KEPT_CACHES:
+        argv += ["--prompt-cache-size", str(keeping)]
+    notes = [f"needs the package mlx-lm=={options.version}"]
+    if options.iogpu_wired_limit_mb is not None:
+        notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")
+    model = deployment.checkpoint.model
+    if deployment.yarn and deployment.context > model.max_position_embeddings:
+        rope = json.dumps(yarn_parameters(model, deployment.context))
+        where = "text_config of config.json" if model.vision is not None else "config.json"
+        notes.append(f'in {where}, set "rope_parameters" to {rope}')
+    notes.append(
+        f"the server does not bound a request: keep prompts and max_tokens within"
+        f" {deployment.context:,} tokens ({format_gib(allocation.ranks[0].usable)} usable)"
+    )
+    return Launch(argv=tuple(argv), notes=tuple(notes))

@@ -1,0 +1,144 @@
+"""MLX: measured sizes of its cache, Apple's share of the memory, and what it refuses."""
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import planner
+from planner.engines.mlx.cache import quantized_format, sequence_cache
+from planner.engines.mlx.options import MlxOptions
+from planner.errors import InputError
+from planner.model.catalog import find
+from planner.model.spec import ModelSpec
+from planner.plan import Outcome, Plan
+from planner.units import GIB, MIB
+
+
+def model(name: str) -> ModelSpec:
+    found = find(name)
+    assert found is not None
+    return found[0].model
+
+
+def ask(name: str = "Qwen3.5-35B-A3B", on: str = "apple-m4-max", **question: object) -> Plan:
+    asked = {"context": 32_768, "precision": "mlx-4bit", **question}
+    return planner.plan(name, on=on, engine="mlx", **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bits", "per_element"), [(8, 8.5), (4, 4.5)])
+def test_quantized_bits_with_scale_and_bias(bits: int, per_element: float) -> None:
+    """Measured on mlx-lm 0.32.2: 8.5 and 4.5 bits per element in groups of 64."""
+    assert quantized_format(bits, 64).head_bytes(256) == 256 * per_element / 8
+
+
+@given(name=st.sampled_from(("Qwen3.5-4B", "Qwen3.5-35B-A3B")), tokens=st.integers(1, 262_144))
+def test_the_cache_grows_in_steps_and_its_state_does_not(name: str, tokens: int) -> None:
+    spec = model(name)
+    cache, next_step = (sequence_cache(spec, tokens=n) for n in (tokens, tokens + 256))
+    per_token = len(spec.full_attention_layers) * spec.attention.kv_elements_per_token * 2
+    assert next_step.kv - cache.kv == 256 * per_token
+    assert tokens * per_token <= cache.kv < (tokens + 256) * per_token
+    assert next_step.state == cache.state == sequence_cache(spec, tokens=1).state
+
+
+def test_state_keeps_three_columns_and_float32() -> None:
+    """35B-A3B: 30 layers of 8192 channels in BF16, and 32 heads of 128 x 128 in FP32."""
+    cache = sequence_cache(model("Qwen3.5-35B-A3B"), tokens=1)
+    assert cache.conv == 30 * 3 * 8192 * 2
+    assert cache.recurrent == 30 * 32 * 128 * 128 * 4
+
+
+def test_the_cache_is_quantized_from_a_length_on() -> None:
+    spec = model("Qwen3.5-35B-A3B")
+    sizes = [
+        sequence_cache(spec, tokens=n, kv_bits=8, quantized_kv_start=5000).kv for n in (4608, 5120)
+    ]
+    assert sizes[0] > sizes[1]
+
+
+def test_macos_lends_a_share() -> None:
+    plan = ask()
+    assert plan.fits
+    assert plan.ranks[0].usable == 110_100 * MIB
+    assert any("84%" in warning for warning in plan.warnings)
+    raised = ask(options={"iogpu_wired_limit_mb": 122_880})
+    assert raised.ranks[0].usable == 120 * GIB
+    assert raised.launch is not None
+    assert any("iogpu.wired_limit_mb=122880" in note for note in raised.launch.notes)
+
+
+def test_vision_and_mtp_are_left_out() -> None:
+    plan = ask(precision="bf16")
+    assert plan.details["weight_bytes"] == planner.load_checkpoint("Qwen3.5-35B-A3B").nbytes("text")
+
+
+def test_quantized_cache_answers_one_request_at_a_time() -> None:
+    plan = ask(concurrency=2, options={"kv_bits": 8})
+    assert plan.outcome is Outcome.HOLDS_FEWER
+    assert plan.capacity is not None
+    assert plan.capacity.sequences == 1
+    assert ask(concurrency=2).fits
+
+
+def test_no_more_than_the_server_decodes_at_once() -> None:
+    plan = ask(context=256, concurrency=33)
+    assert plan.outcome is Outcome.HOLDS_FEWER
+    assert plan.capacity is not None
+    assert plan.capacity.sequences == 32
+
+
+def test_kept_caches_are_bounded_to_what_fits() -> None:
+    roomy, tight = ask(), ask(context=200_000, on="apple-m4-pro-48")
+    assert roomy.launch is not None
+    assert "--prompt-cache-size" not in roomy.launch.command
+    assert tight.launch is not None
+    words = shlex.split(tight.launch.command)
+    kept = int(words[words.index("--prompt-cache-size") + 1])
+    assert 0 <= kept < 10
+    assert any("finished requests" in warning for warning in tight.warnings)
+
+
+def test_long_context_needs_an_edited_config() -> None:
+    plan = ask(context=400_000, yarn=True, options={"prefill_step_size": 512})
+    assert plan.launch is not None
+    assert "--prefill-step-size 512" in plan.launch.command
+    assert any('"factor": 2.0' in note for note in plan.launch.notes)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"on": "h200"}, "Apple's GPUs only"),
+        ({"on": "strix-halo-128"}, "Apple's GPUs only"),
+        ({"precision": "q4_k_m"}, "not verified"),
+        ({"precision": "nvfp4"}, "not verified"),
+        ({"kv_cache_dtype": "fp8"}, "--kv-bits"),
+        ({"kv_cache_dtype": "what"}, "--kv-bits"),
+        ({"on": "2x mac-studio-m4-max-128", "layout": planner.Layout(tensor_parallel=2)}, "machin"),
+    ],
+)
+def test_what_it_cannot_run(question: dict, words: str) -> None:
+    plan = ask(**question)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert words in plan.verdict
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kv_bits": 3},
+        {"kv_group_size": 48},
+        {"prefill_step_size": 0},
+        {"decode_concurrency": -1},
+        {"prompt_cache_size": 10**18},
+        {"iogpu_wired_limit_mb": 0},
+        {"version": "new"},
+    ],
+)
+def test_options_out_of_range(options: dict) -> None:
+    with pytest.raises(
+        InputError, match=next(iter(options)) if "version" not in options else "mlx"
+    ):
+        MlxOptions(**options)
