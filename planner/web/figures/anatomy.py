@@ -32,6 +32,7 @@ def layer_strip(model: ModelSpec, *, text: str) -> dict[str, Any]:
             "name": f"{len(layers)} × {name}",
             "x": list(layers),
             "y": [1.0 if part is _FULL_PART else 0.6] * len(layers),
+            "width": 0.82,
             "marker": {"color": part.fill},
             "hovertemplate": f"layer %{{x}}: {name}<extra></extra>",
         }

@@ -10,7 +10,7 @@ from planner.web.choices import tokens_label
 from planner.web.curves import Point
 from planner.web.palette import NEUTRAL, OVER, PARTS
 
-_TICKS = tuple(2**power for power in range(12, 21))
+_TICKS = (*(2**power for power in range(12, 20)), 10**6)
 _LINES = ("#668fff", "#cc850a", "#067352", "#973eb2", "#8a9199", "#c62f3b")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
@@ -155,7 +155,7 @@ def _layout(text: str, height: int) -> dict[str, Any]:
             "type": "log",
             "title": {"text": "context per sequence (tokens)", "font": {"color": text}},
             "tickvals": list(_TICKS),
-            "ticktext": [tokens_label(t) if t < 2**20 else "1M" for t in _TICKS],
+            "ticktext": [tokens_label(tick) if tick < 10**6 else "1M" for tick in _TICKS],
             "fixedrange": True,
             "tickfont": {"color": text},
         },

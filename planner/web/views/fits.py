@@ -44,7 +44,7 @@ def show(question: Question, found: Plan | PlannerError) -> None:
         f" {format_tokens(asked.context)} tokens** of {asked.checkpoint.model.name} under"
         f" {asked.engine.title}. Choose a cell to open it on the first page."
     )
-    chosen = _filtered()
+    chosen, most = _filtered()
     if not chosen:
         st.markdown(":material/info: No accelerator is left by these filters.")
         return
@@ -52,11 +52,11 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     plain = catalog.bundled_checkpoint(entry[0].id, precision="bf16") if entry else None
     columns = columns_of(asked, plain)
     rows = _planned(asked, columns, chosen)
-    rows = _priced(rows)
+    rows = _priced(rows, most)
     _show_table(rows, columns)
 
 
-def _filtered() -> list[Accelerator]:
+def _filtered() -> tuple[list[Accelerator], int]:
     every = hardware_db.accelerators()
     vendors = tuple(dict.fromkeys(entry.vendor for entry in every))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -87,13 +87,25 @@ def _filtered() -> list[Accelerator]:
             help="Unified: CPU and GPU share one memory.",
             bind="query-params",
         )
-    return [
+        most = st.number_input(
+            "At most (US dollars, to buy)",
+            min_value=0,
+            max_value=10_000_000,
+            value=0,
+            step=500,
+            key="fits-price",
+            width=230,
+            help="The accelerators alone, at the lowest price known. 0 shows all, priced or not.",
+            bind="query-params",
+        )
+    chosen = [
         entry
         for entry in every
         if (not wanted or entry.vendor in wanted)
         and entry.total_bytes >= least * GIB
         and (kinds == "any" or entry.is_unified is (kinds == "unified"))
     ]
+    return chosen, int(most)
 
 
 def _planned(
@@ -111,18 +123,7 @@ def _planned(
     return sorted(rows, key=lambda row: (-row.accelerator.total_bytes, row.accelerator.id))
 
 
-def _priced(rows: list[Row]) -> list[Row]:
-    most = st.number_input(
-        "At most (US dollars, to buy)",
-        min_value=0,
-        max_value=10_000_000,
-        value=0,
-        step=500,
-        key="fits-price",
-        width=230,
-        help="The accelerators alone, at the lowest price known. 0 shows all, priced or not.",
-        bind="query-params",
-    )
+def _priced(rows: list[Row], most: int) -> list[Row]:
     if not most:
         return rows
     return [

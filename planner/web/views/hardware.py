@@ -110,7 +110,7 @@ def _show_entry(entry: Accelerator | System) -> None:
                     escape(name),
                     f"{figure.value:,g}",
                     figure.grade,
-                    figure.date or "",
+                    _date(figure.date),
                     _where(figure),
                 )
                 for name, figure in figures
@@ -125,7 +125,7 @@ def _show_entry(entry: Accelerator | System) -> None:
             markdown_table(
                 ("kind", "price", "date", "source"),
                 [
-                    (price.kind, _price(price), price.date or "", escape(price.source))
+                    (price.kind, _price(price), _date(price.date), escape(price.source))
                     for price in prices
                 ],
                 numbers=(1,),
@@ -165,6 +165,11 @@ def _figures(entry: Accelerator | System) -> list[tuple[str, Figure]]:
                 if isinstance(getattr(value, part.name), Figure)
             ]
     return found
+
+
+def _date(date: str | None) -> str:
+    """The date with hyphens at which no line breaks."""
+    return (date or "").replace("-", "\u2011")
 
 
 def _where(figure: Figure) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import streamlit as st
 
 from planner.errors import PlannerError
@@ -10,7 +12,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.plan import Plan
 from planner.search import checkpoints_of
-from planner.units import format_gib, format_tokens
+from planner.units import format_bytes, format_gib, format_tokens
 from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
 from planner.web.question import Question
 from planner.web.tables import escape, markdown_table
@@ -117,10 +119,25 @@ def _show_parameters(counts: ParameterCounts) -> None:
 
 
 def _show_formats(checkpoint: Checkpoint) -> None:
-    sizes = checkpoint.bytes_by_component
-    rows = [
-        (_PARTS[part], escape(component), escape(form), format_gib(size, 2))
-        for (part, component, form), size in sorted(sizes.items(), key=lambda item: -item[1])
-    ]
-    st.markdown(markdown_table(("part", "component", "stored as", "size"), rows, numbers=(3,)))
+    """One row per number format: how much of the checkpoint, and what."""
+    whole = checkpoint.nbytes()
+    rows = []
+    for form, rows_of in groupby(
+        sorted(checkpoint.stored, key=lambda row: row.format.name), key=lambda row: row.format.name
+    ):
+        stored = list(rows_of)
+        size = sum(row.nbytes for row in stored)
+        what = dict.fromkeys(
+            row.tensor.component if row.tensor.part == "text" else _PARTS[row.tensor.part]
+            for row in stored
+        )
+        rows.append((size, escape(form), ", ".join(map(escape, what))))
+    rows.sort(reverse=True)
+    st.markdown(
+        markdown_table(
+            ("stored as", "size", "share", "what"),
+            [(form, format_bytes(size), f"{size / whole:.1%}", what) for size, form, what in rows],
+            numbers=(1, 2),
+        )
+    )
     st.markdown(f"Rule: {escape(checkpoint.scheme.source)}")

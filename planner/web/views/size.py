@@ -1,21 +1,42 @@
-"""Size a deployment: where the memory goes, how far it reaches, what to type."""
+"""Size a deployment: where the memory goes, how far it reaches, what to change, what to type."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Callable
+from functools import lru_cache
+from shlex import join
 
 import streamlit as st
 
+from planner.emit import emit, kinds
 from planner.engines.base import Launch
 from planner.errors import PlannerError
 from planner.memory.breakdown import Rank
 from planner.plan import Plan
 from planner.report.markdown import plan_markdown
+from planner.search import Advice, advise
+from planner.search.objective import speed_of
+from planner.search.question import Question as Asked
+from planner.search.question import question_of
+from planner.throughput import NoEstimate, SpeedEstimate
+from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
+from planner.web.apply import apply, form_values
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
 from planner.web.question import Question
 from planner.web.theme import text_colour
+
+MOST_ADVICE = 6
+_FILES = {
+    "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
+    "compose": ("Compose", "compose.yaml", "text/yaml"),
+    "kubernetes": ("Kubernetes", "qwenplan-kubernetes.yaml", "text/yaml"),
+    "ray": ("Ray", "qwenplan-ray.sh", "text/x-shellscript"),
+}
 
 
 def show(question: Question, found: Plan | PlannerError) -> None:
@@ -23,21 +44,25 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     if isinstance(found, PlannerError):
         return
     for refusal in found.refusals:
-        st.markdown(f"- {refusal.reason} ({refusal.source.where})")
-    if not found.ranks:
-        return
-    _show_numbers(found)
-    st.subheader("Where the memory goes")
-    st.plotly_chart(
-        memory_bar(found.ranks, text=text_colour()),
-        key="memory",
-        config={"displayModeBar": False},
-        alt=describe(found),
-    )
-    _show_command(found)
+        st.markdown(f":material/rule: {refusal.reason} (source: {refusal.source.where})")
+    if found.ranks:
+        _show_numbers(found)
+    advice = st.container()
+    if found.ranks:
+        st.subheader("Where the memory goes")
+        st.plotly_chart(
+            memory_bar(found.ranks, text=text_colour()),
+            key="memory",
+            config={"displayModeBar": False},
+            alt=describe(found),
+        )
+        _show_command(found)
     for warning in found.warnings:
         st.markdown(f":material/info: {warning}")
     _show_downloads(found)
+    if not found.fits:
+        with advice:
+            _show_advice(found)
 
 
 def describe(plan: Plan) -> str:
@@ -54,8 +79,10 @@ def describe(plan: Plan) -> str:
 
 def _show_numbers(plan: Plan) -> None:
     capacity, rank = plan.capacity, plan.ranks[0]
-    assert capacity is not None
-    with st.grid(4, min_column_width=150, gap="small"):
+    if capacity is None:
+        return
+    speed = speed_of(plan)
+    with st.grid(5, min_column_width=140, gap="small"):
         _headroom(rank)
         st.metric(
             "Sequences held",
@@ -70,18 +97,22 @@ def _show_numbers(plan: Plan) -> None:
             border=True,
         )
         st.metric(
-            "Cache capacity",
+            "Cache, tokens",
             format_tokens(capacity.tokens),
             help="Tokens of context that fit in all, as the engine counts them.",
             border=True,
         )
+        _speed(speed)
+    if isinstance(speed, SpeedEstimate):
+        st.markdown(f":small[:material/speed: Estimated speed: {speed.words}.]")
+    elif isinstance(speed, NoEstimate):
+        st.markdown(f":small[:material/speed: {speed.words}.]")
 
 
 def _headroom(rank: Rank) -> None:
-    label = "Headroom per GPU" if rank.count > 1 else "Headroom"
     band = rank.band
     st.metric(
-        label,
+        "Headroom per GPU" if rank.count > 1 else "Headroom",
         format_gib(rank.headroom),
         help=(
             f"Left below the usable line of the fullest one. Estimates in it may be off by"
@@ -89,6 +120,49 @@ def _headroom(rank: Rank) -> None:
         ),
         border=True,
     )
+
+
+def _speed(speed: SpeedEstimate | NoEstimate | None) -> None:
+    known = isinstance(speed, SpeedEstimate)
+    st.metric(
+        "Speed per user",
+        f"~{two_digits(speed.per_user.value)} tok/s" if isinstance(speed, SpeedEstimate) else None,
+        help=(
+            "Decoding, with every sequence half way to its full context; a first-order estimate."
+            if known
+            else "No estimate is made here."
+        ),
+        border=True,
+    )
+
+
+@lru_cache(maxsize=128)
+def _advice(asked: Asked) -> tuple[Advice, ...]:
+    return advise(asked.plan(), most=MOST_ADVICE)
+
+
+def _show_advice(plan: Plan) -> None:
+    with st.skeleton(height=60):
+        found = _advice(question_of(plan))
+    if not found:
+        return
+    enough = any(entry.enough for entry in found)
+    st.subheader("What to change" if enough else "What would help, but is not enough")
+    for number, entry in enumerate(found[:MOST_ADVICE]):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Apply",
+                key=f"advice-{number}",
+                icon=":material/check:",
+                help=entry.plan.verdict,
+                on_click=_use,
+                args=(entry.plan,),
+            )
+            st.markdown(f"{entry.words}")
+
+
+def _use(plan: Plan) -> None:
+    apply(form_values(plan))
 
 
 def _show_command(plan: Plan) -> None:
@@ -103,26 +177,70 @@ def _show_command(plan: Plan) -> None:
 
 def shell_text(launch: Launch) -> str:
     """The command, and those of further nodes below it."""
-    from shlex import join
-
     return "\n".join([launch.command, *(join(words) for words in launch.per_node)])
 
 
 def _show_downloads(plan: Plan) -> None:
     with st.container(horizontal=True):
-        st.download_button(
-            "JSON",
-            data=lambda: json.dumps(plan.to_dict(), indent=2),
-            file_name="qwenplan.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Markdown",
-            data=lambda: plan_markdown(plan),
-            file_name="qwenplan.md",
-            mime="text/markdown",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        _download("JSON", "qwenplan.json", "application/json", lambda: _json(plan))
+        _download("CSV", "qwenplan.csv", "text/csv", lambda: terms_csv(plan))
+        _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(plan))
+        if plan.launch is not None:
+            for kind in kinds(plan):
+                if kind in _FILES:
+                    title, name, mime = _FILES[kind]
+                    _download(title, name, mime, _emitted(plan, kind))
+        with st.popover("Link", icon=":material/share:"):
+            st.markdown("This address holds the whole question:")
+            st.code(link(), language=None, wrap_lines=True)
+
+
+def _emitted(plan: Plan, kind: str) -> Callable[[], str]:
+    return lambda: emit(plan, kind)
+
+
+def _download(title: str, name: str, mime: str, make: Callable[[], str]) -> None:
+    st.download_button(
+        title,
+        data=make,
+        file_name=name,
+        mime=mime,
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"download-{name}",
+    )
+
+
+def _json(plan: Plan) -> str:
+    return json.dumps(plan.to_dict(), indent=2)
+
+
+def terms_csv(plan: Plan) -> str:
+    """Every term of every accelerator, one line each; bytes."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("rank", "alike", "term", "kind", "bytes", "confidence", "formula", "source"))
+    for rank in plan.ranks:
+        for term in rank.terms:
+            writer.writerow(
+                (
+                    rank.name,
+                    rank.count,
+                    term.name,
+                    term.kind.value,
+                    term.nbytes,
+                    term.confidence.value,
+                    term.substituted,
+                    term.source.where,
+                )
+            )
+    return out.getvalue()
+
+
+def link() -> str:
+    """The page's address with everything that the form holds."""
+    from urllib.parse import urlencode
+
+    base = (st.context.url or "").partition("?")[0]
+    query = urlencode(st.query_params.to_dict())
+    return f"{base}?{query}" if query else base

@@ -54,7 +54,7 @@ def show(question: Question, found: Plan | PlannerError) -> None:
 
 def _show_rank(rank: Rank) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
-    st.subheader(f"{rank.name.capitalize()}{many}")
+    st.subheader(f"{rank.name[:1].upper()}{rank.name[1:]}{many}")
     st.markdown(
         f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable;"
         f" {format_gib(rank.total)} is what the driver lets programs allocate."
