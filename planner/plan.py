@@ -227,7 +227,8 @@ def _plan(deployment: Deployment, engine: Engine) -> Plan:
 def _launch(deployment: Deployment, engine: Engine, allocation: Allocation) -> Launch:
     """The engine's command, with a word where no checkpoint of this precision is known."""
     launch = engine.launch(deployment, allocation)
-    if not deployment.checkpoint.hypothetical:
+    named = any(deployment.checkpoint.id in note for note in launch.notes)
+    if not deployment.checkpoint.hypothetical or named:
         return launch
     note = (
         f"put a checkpoint stored as {deployment.checkpoint.scheme.name} in place of"
@@ -265,7 +266,8 @@ def _sequences(count: int, tokens: int) -> str:
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
     where, rank = _where(deployment), allocation.ranks[0]
     asked = _sequences(deployment.concurrency, deployment.context)
-    each = " on each GPU" if deployment.layout.accelerators > 1 else ""
+    alone = len(allocation.ranks) == 1 and rank.count == 1
+    each = "" if alone else f" on {rank.name}"
     if outcome is Outcome.DOES_NOT_FIT:
         return _does_not_fit(where, engine, allocation)
     if outcome is Outcome.HOLDS_FEWER:

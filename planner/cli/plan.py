@@ -103,7 +103,7 @@ def plan(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown document.")] = False,
     emit_as: Annotated[
         str | None,
-        typer.Option("--emit", help="Only what to type: shell, compose, kubernetes, ray."),
+        typer.Option("--emit", help="Only what to type: shell, compose, kubernetes, ray, ollama."),
     ] = None,
     help_engine: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from planner.emit import compose, kubernetes, shell
+from planner.emit import compose, kubernetes, ollama, shell
 from planner.errors import InputError
 from planner.plan import Plan
 
@@ -15,6 +15,7 @@ KINDS: Mapping[str, Callable[[Plan], str]] = MappingProxyType(
         "compose": compose.document,
         "kubernetes": kubernetes.manifests,
         "ray": shell.ray_script,
+        "ollama": ollama.modelfile,
     }
 )
 """Forms by the name that users type."""

@@ -138,6 +138,21 @@ class Launch:
         return variables + join(self.argv)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modelfile:
+    """An Ollama Modelfile's contents.
+
+    Attributes:
+        source: what FROM names.
+        parameters: PARAMETER name -> value.
+        environment: what Ollama's server takes from its environment.
+    """
+
+    source: str
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
 class Engine(Protocol):
     """A server whose memory is planned."""
 

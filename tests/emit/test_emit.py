@@ -133,3 +133,22 @@ def test_long_commands_are_folded_by_flag() -> None:
     lines = folded(argv)
     assert lines[0] == "serve m \\"
     assert lines[-1] == "  --flag-8 'a b'"
+
+
+def test_modelfiles_say_what_the_plan_assumes() -> None:
+    plan = planner.plan(
+        "Qwen3.5-9B",
+        on="rtx-3090",
+        engine="llamacpp",
+        precision="q4_k_m",
+        kv_cache_dtype="q8_0",
+        context=32_768,
+        concurrency=2,
+    )
+    text = emit(plan, "ollama")
+    assert "FROM ./Qwen3.5-9B-Q4_K_M.gguf" in text
+    assert "PARAMETER num_ctx 32768" in text
+    assert "OLLAMA_NUM_PARALLEL=2" in text
+    assert "OLLAMA_KV_CACHE_TYPE=q8_0" in text
+    with pytest.raises(planner.InputError, match="Ollama runs GGUF"):
+        emit(one_node(), "ollama")

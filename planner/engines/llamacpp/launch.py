@@ -12,6 +12,7 @@ from planner.engines.llamacpp.fit import Fitted
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import Server
 from planner.engines.yarn import yarn_parameters
+from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
 from planner.units import MIB
 
@@ -28,11 +29,21 @@ def model_file(deployment: Deployment, server: Server) -> str:
     return f"{id_.rstrip('/').rpartition('/')[2]}-{label}.gguf"
 
 
+def hub_file(checkpoint: Checkpoint) -> str | None:
+    """``repository:quantization`` of a GGUF on the Hub, as llama.cpp and Ollama name it."""
+    on_hub = checkpoint.revision is not None and not checkpoint.hypothetical
+    if not on_hub or not any(name.endswith(".gguf") for name, _ in checkpoint.files):
+        return None
+    return f"{checkpoint.id}:{checkpoint.scheme.name.upper()}"
+
+
 def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:
     """`llama-server` with exactly the flags that the plan assumed."""
     options = server.options
     file = model_file(deployment, server)
-    argv = ["llama-server", "-m", file, "-c", str(server.n_ctx), "-np", str(server.slots)]
+    remote = hub_file(deployment.checkpoint)
+    argv = ["llama-server", *(("-hf", remote) if remote else ("-m", file))]
+    argv += ["-c", str(server.n_ctx), "-np", str(server.slots)]
     if server.kv_unified:
         argv.append("-kvu")
     argv += _placing(server, fitted)
@@ -53,7 +64,9 @@ def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:
             argv += [flag, str(value)]
     argv += _switches(options)
     notes = []
-    if options.mmproj:
+    if remote and not options.mmproj:
+        argv.append("--no-mmproj")  # -hf would load the vision file that lies beside the model
+    elif options.mmproj and not remote:
         mmproj = f"mmproj-{file.rpartition('/')[2]}"
         argv += ["--mmproj", mmproj]
         notes.append(f"{mmproj} stands for the model's vision file")
@@ -62,7 +75,7 @@ def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:
         scale = yarn_parameters(server.model, deployment.context)["factor"]
         argv += ["--rope-scaling", "yarn", "--rope-scale", f"{scale:g}"]
         argv += ["--yarn-orig-ctx", str(native)]
-    if not deployment.checkpoint.id.endswith(".gguf"):
+    if not deployment.checkpoint.id.endswith(".gguf") and not remote:
         notes.append(f"{file} stands for a GGUF file of {deployment.checkpoint.id}")
     return Launch(argv=tuple(argv), notes=tuple(notes))
 
