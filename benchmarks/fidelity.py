@@ -27,6 +27,7 @@ SUITES = (
     "sglang",
     "llamacpp",
     "transformers",
+    "transformers_gpu",
     "gguf",
     "checkpoints",
     "recipes",
