@@ -17,6 +17,10 @@ from planner.web import choices
 from planner.web.engine_options import option_fields
 from planner.web.question import system
 
+FIRST_PAGE = "first-page"
+"""Where the session keeps the first page, for links to it. (Going there from code would drop the
+address's parameters, which Streamlit 1.67 refuses while fields hold them.)"""
+
 
 def form_values(plan: Plan) -> dict[str, Any]:
     """Values of the form's fields, by key, that ask the question which `plan` answers."""

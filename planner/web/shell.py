@@ -10,10 +10,11 @@ import streamlit as st
 from planner.errors import PlannerError
 from planner.plan import Plan
 from planner.web.address import clean_address
+from planner.web.apply import FIRST_PAGE
 from planner.web.form import ask
 from planner.web.palette import LOOKS
 from planner.web.question import Question, answer
-from planner.web.views import context, fits, hardware, layouts, model, size, why
+from planner.web.views import compare, context, fits, hardware, layouts, model, size, why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,12 @@ VIEWS = (
         show=hardware.show,
     ),
     View(
+        name="compare",
+        title="Compare",
+        help="Up to four deployments side by side, with cost and break-even.",
+        show=compare.show,
+    ),
+    View(
         name="why",
         title="Why trust it",
         help="Every term with its rule, the numbers put in, and where the rule was read.",
@@ -85,6 +92,7 @@ def show() -> None:
     clean_address()
     pages = [_page(view) for view in VIEWS]
     view = VIEWS[pages.index(st.navigation(pages, position="top"))]
+    st.session_state[FIRST_PAGE] = pages[0]
     st.title(view.title)
     head = st.container()
     if view.name:

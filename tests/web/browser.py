@@ -31,19 +31,28 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def served(script: Path = ROOT / "app.py", **environment: str) -> Iterator[str]:
-    """The app's address; the server ends with the block."""
+def served(
+    script: Path = ROOT / "app.py", *, log: Path | None = None, **environment: str
+) -> Iterator[str]:
+    """The app's address; the server ends with the block.
+
+    Args:
+        script: what Streamlit runs.
+        log: file for what the server prints.
+        environment: variables on top of this process's.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--server.fileWatcherType", "none", "--server.headless", "true"],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(log or os.devnull, "wb") as out:
+        server = subprocess.Popen(
+            [*command, "--server.fileWatcherType", "none", "--server.headless", "true"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}", server)
         yield f"http://127.0.0.1:{port}"

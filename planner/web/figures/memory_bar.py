@@ -21,7 +21,16 @@ def memory_bar(ranks: Sequence[Rank], *, text: str) -> dict[str, Any]:
         ranks: as in a plan.
         text: colour of text beside the bars.
     """
-    rows = [_label(rank) for rank in ranks]
+    return _bars([(_label(rank), rank) for rank in ranks], text=text)
+
+
+def compared_bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
+    """The same for accelerators of several deployments, named by the caller."""
+    return _bars(named, text=text)
+
+
+def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
+    rows, ranks = [name for name, _ in named], [rank for _, rank in named]
     data: list[dict[str, Any]] = []
     for part in PARTS:
         sizes = [rank.of_kind(*part.kinds) for rank in ranks]
@@ -147,8 +156,8 @@ def _over(ranks: Sequence[Rank], rows: list[str]) -> dict[str, Any]:
 
 
 def _lines(ranks: Sequence[Rank], text: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Usable line and physical end of every accelerator; named on the first."""
-    shapes, notes = [], []
+    """Usable line and physical end of every accelerator; named once where all are alike."""
+    shapes = []
     for row, rank in enumerate(ranks):
         for size, dash in ((rank.usable, "solid"), (rank.total, "dot")):
             shapes.append(
@@ -162,22 +171,30 @@ def _lines(ranks: Sequence[Rank], text: str) -> tuple[list[dict[str, Any]], list
                     "line": {"color": NEUTRAL, "width": 2, "dash": dash},
                 }
             )
-    first = ranks[0]
-    for size, words, level in (
-        (first.usable, "usable", 0),
-        (first.total, "all memory", 1),
-    ):
-        notes.append(
-            {
-                "x": size / GIB,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "xanchor": "right",
-                "yshift": 18 * level,
-                "showarrow": False,
-                "font": {"color": text},
-                "text": f"{words} {format_gib(size)}",
-            }
-        )
+    alike = len({(rank.usable, rank.total) for rank in ranks}) == 1
+    if alike:
+        first = ranks[0]
+        notes = [
+            _name(first.usable, f"usable {format_gib(first.usable)}", text),
+            _name(first.total, f"all memory {format_gib(first.total)}", text) | {"yshift": 18},
+        ]
+    else:
+        notes = [
+            _name(rank.usable, f"usable {format_gib(rank.usable)}", text)
+            | {"y": row - 0.4, "yref": "y", "font": {"color": text, "size": 11}}
+            for row, rank in enumerate(ranks)
+        ]
     return shapes, notes
+
+
+def _name(size: int, words: str, text: str) -> dict[str, Any]:
+    return {
+        "x": size / GIB,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "xanchor": "right",
+        "showarrow": False,
+        "font": {"color": text},
+        "text": words,
+    }

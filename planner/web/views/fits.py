@@ -17,12 +17,13 @@ from planner.plan import Plan
 from planner.search.question import Question as Asked
 from planner.search.question import question_of
 from planner.units import GIB, format_gib, format_tokens
-from planner.web.apply import apply
+from planner.web.apply import FIRST_PAGE, apply
 from planner.web.fitting import Cell, cell, columns_of, workload_of
 from planner.web.palette import fit_colours
 from planner.web.question import Question
 
 _TABLE = "fits-table"
+_OPENED = "fits-opened"
 _FREE_COLUMNS = 2
 
 
@@ -42,8 +43,18 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     st.markdown(
         f"The smallest number of each accelerator that holds **{asked.concurrency:,} ×"
         f" {format_tokens(asked.context)} tokens** of {asked.checkpoint.model.name} under"
-        f" {asked.engine.title}. Choose a cell to open it on the first page."
+        f" {asked.engine.title}. Choose a cell to take it as the deployment."
     )
+    if st.session_state.get(_OPENED):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":material/check: Taken: **{asked.system.name}**, {asked.checkpoint.scheme.name}."
+            )
+            st.page_link(
+                st.session_state[FIRST_PAGE],
+                label="See where its memory goes",
+                icon=":material/arrow_forward:",
+            )
     chosen, most = _filtered()
     if not chosen:
         st.markdown(":material/info: No accelerator is left by these filters.")
@@ -200,7 +211,7 @@ def _spoken(row: Row, columns: Sequence[Checkpoint]) -> str:
 
 
 def _open_cell() -> None:
-    """Put the chosen cell into the form and go to the first page."""
+    """Put the chosen cell into the form."""
     cells = st.session_state[_TABLE].selection.cells
     if not cells:
         return
@@ -210,9 +221,4 @@ def _open_cell() -> None:
     place = titles.index(name) if name in titles else 0
     values = grid[number][place] if number < len(grid) else None
     if values:
-        apply(values)
-        st.switch_page(st.Page(_nothing, url_path="", title="Size a deployment", default=True))
-
-
-def _nothing() -> None:
-    """The page is found by its address; this body is never drawn."""
+        apply({**values, _OPENED: f"{name}"})

@@ -241,6 +241,6 @@ def link() -> str:
     """The page's address with everything that the form holds."""
     from urllib.parse import urlencode
 
-    base = (st.context.url or "").partition("?")[0]
+    base = (st.context.url or "").partition("?")[0].rstrip("/") + "/"
     query = urlencode(st.query_params.to_dict())
     return f"{base}?{query}" if query else base
