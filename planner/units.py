@@ -115,6 +115,12 @@ def check_fraction(value: object, *, what: str) -> float:
     return float(value)
 
 
+def plain_number(value: float) -> str:
+    """`value` as short as it can be written without being another number: ``2``, ``0.92``."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def format_gib(size: int, digits: int | None = None) -> str:
     """`size` bytes as GiB for people: one decimal from 1 GiB on, more below.
 

@@ -9,6 +9,7 @@ import typer
 
 from planner import api
 from planner.cli import terminal
+from planner.cli.command import plan_of_command
 from planner.cli.extra import engine_options, options_help
 from planner.document import plan_document
 from planner.errors import InputError
@@ -19,6 +20,9 @@ from planner.speed import speed_of
 from planner.units import parse_tokens
 
 Model = Annotated[str, typer.Argument(help="Bundled id, repository, folder or file.")]
+ModelOrNone = Annotated[
+    str | None, typer.Argument(help="Bundled id, repository, folder or file; or give --command.")
+]
 On = Annotated[
     str,
     typer.Option("--on", help='Hardware: "2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'),
@@ -69,8 +73,12 @@ def layout_of(tp: str | None, pp: str | None, dp: str | None, *, ep: bool) -> La
 
 def plan(
     context: typer.Context,
-    model: Model,
     on: On,
+    model: ModelOrNone = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--command", help='A launch command to plan: "vllm serve ...".'),
+    ] = None,
     engine: EngineName = "vllm",
     precision: Precision = None,
     revision: Annotated[
@@ -121,22 +129,39 @@ def plan(
     Further flags are the engine's own options, spelled as the engine spells them, such as
     --gpu-memory-utilization 0.9 or --max-num-seqs 64.
     """
-    with terminal.progress() as progress:
-        checkpoint = api.load_checkpoint(
-            model, precision=precision, revision=revision, progress=progress
+    sequences = whole(concurrency, "--concurrency")
+    if command is not None:
+        answer = plan_of_command(
+            context,
+            command,
+            [model, *context.args] if model else [],
+            on=on,
+            precision=precision,
+            tokens=tokens,
+            concurrency=sequences,
+            free=free,
         )
-    answer = api.plan(
-        checkpoint,
-        on=on,
-        engine=engine,
-        kv_cache_dtype=kv_cache_dtype,
-        context=tokens,
-        concurrency=whole(concurrency, "--concurrency"),
-        layout=layout_of(tp, pp, dp, ep=ep),
-        options=engine_options(engine, context.args),
-        yarn=yarn,
-        free=free,
-    )
+    elif model is not None and not model.startswith("--"):
+        with terminal.progress() as progress:
+            checkpoint = api.load_checkpoint(
+                model, precision=precision, revision=revision, progress=progress
+            )
+        answer = api.plan(
+            checkpoint,
+            on=on,
+            engine=engine,
+            kv_cache_dtype=kv_cache_dtype,
+            context=tokens,
+            concurrency=sequences,
+            layout=layout_of(tp, pp, dp, ep=ep),
+            options=engine_options(engine, context.args),
+            yarn=yarn,
+            free=free,
+        )
+    elif model is not None:
+        raise InputError(f"write MODEL first, then {model} and other options of the engine")
+    else:
+        raise InputError("name a MODEL, or a launch command with --command")
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:

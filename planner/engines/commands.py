@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.containers import CONTAINERS
+from planner.engines.llamacpp import command as llamacpp_command
 from planner.engines.sglang import command as sglang_command
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.engines.vllm import command as vllm_command
@@ -45,6 +46,11 @@ COMMAND_READERS: Mapping[str, CommandReader] = MappingProxyType(
             program="sglang serve",
             starts=sglang_command.starts,
             read=sglang_command.read_command,
+        ),
+        "llamacpp": CommandReader(
+            program="llama-server",
+            starts=llamacpp_command.starts,
+            read=llamacpp_command.read_command,
         ),
     }
 )

@@ -13,7 +13,7 @@ from planner.errors import InputError
 
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
-NEAR = 0.86
+NEAR = 0.8
 """How alike an unknown flag and a known one are when the former is taken for a slip."""
 
 

@@ -129,3 +129,34 @@ def test_output_that_is_cut_off_is_no_traceback() -> None:
     command = f'{sys.executable} -c "{code}" | head -1'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_a_launch_command_in_place_of_the_model(ask: Ask) -> None:
+    command = "vllm serve Qwen/Qwen3.5-27B-FP8 -tp 2 --max-model-len 32K --max-num-seqs 8"
+    words = ("plan", "--command", command, "--on", "2x rtx-4090", "--concurrency", "2")
+    status, out, err = ask(*words)
+    assert (status, err) == (0, "")
+    assert "--max-model-len 32768 --tensor-parallel-size 2 --max-num-seqs 8" in out
+    assert "under vLLM 0.24.0" in ask(*words, "--version", "0.24.0")[1]
+    assert "8,192 tokens" in ask(*words, "--context", "8k")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["plan", "--on", "h100"], "name a MODEL"),
+        (["plan", "Qwen3.5-9B", "--command", "vllm serve x", "--on", "h100"], "one of them"),
+        (["plan", "--command", "vllm serve x", "--on", "h100", "--tp", "2"], "--tp"),
+        (["plan", "--command", "echo x", "--on", "h100"], "starts no server"),
+        (["plan", "--command", "vllm serve x", "--on", "h100", "--speed", "2"], "--speed"),
+        (["plan", "--max-num-seqs", "8", "Qwen3.5-9B", "--on", "h100"], "MODEL first"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_command_that_cannot_be_planned_is_one_line(
+    ask: Ask, words: list[str], says: str
+) -> None:
+    status, out, err = ask(*words)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert says in err

@@ -14,7 +14,7 @@ from planner.engines.llamacpp.server import Server
 from planner.engines.yarn import yarn_parameters
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
-from planner.units import MIB
+from planner.units import MIB, plain_number
 
 _DEFAULTS = LlamacppOptions()
 
@@ -89,7 +89,7 @@ def _placing(server: Server, fitted: Fitted) -> Iterator[str]:
     for rule in options.override_tensor:
         yield from ("-ot", rule)
     if fitted.tensor_split is not None:
-        yield from ("-ts", ",".join(f"{share:g}" for share in fitted.tensor_split))
+        yield from ("-ts", ",".join(plain_number(share) for share in fitted.tensor_split))
     if options.split_mode != "layer":
         yield from ("-sm", options.split_mode)
 

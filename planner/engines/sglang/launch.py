@@ -9,7 +9,7 @@ from planner.engines.base import Allocation, Deployment, Launch
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.server import Server, cache_flag
 from planner.engines.yarn import yarn_parameters
-from planner.units import GIB, ceil_div
+from planner.units import GIB, ceil_div, plain_number
 
 HEAD = "HEAD_ADDRESS"
 PORT = 50000
@@ -77,11 +77,11 @@ def _option_words(options: SGLangOptions) -> Iterator[str]:
     for name in FLAGS:
         value = getattr(options, name)
         if value is not None:
-            yield from (_flag(name), f"{value:g}" if isinstance(value, float) else str(value))
+            yield from (_flag(name), plain_number(value) if isinstance(value, float) else str(value))
     for name in ("max_prefill_tokens", "mamba_full_memory_ratio", "moe_a2a_backend"):
         value = getattr(options, name)
         if value != getattr(defaults, name):
-            yield from (_flag(name), f"{value:g}" if isinstance(value, float) else str(value))
+            yield from (_flag(name), plain_number(value) if isinstance(value, float) else str(value))
     if options.mm_feature_transport != defaults.mm_feature_transport:
         yield from (_flag("mm_feature_transport"), options.mm_feature_transport)
     for name in SWITCHES:

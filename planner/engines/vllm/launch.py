@@ -25,7 +25,7 @@ from planner.engines.vllm.pool import prefix_caching
 from planner.engines.vllm.rules import Rules, rules_of
 from planner.engines.yarn import yarn_parameters
 from planner.memory.breakdown import Kind
-from planner.units import GIB
+from planner.units import GIB, plain_number
 
 
 def kv_dtype(deployment: Deployment) -> str:
@@ -123,7 +123,7 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
         options.gpu_memory_utilization is not None
         or resolved["gpu_memory_utilization"] != rules.gpu_memory_utilization
     ):
-        argv += ["--gpu-memory-utilization", f"{resolved['gpu_memory_utilization']:g}"]
+        argv += ["--gpu-memory-utilization", plain_number(resolved["gpu_memory_utilization"])]
     if options.max_num_seqs is not None or (
         resolved["max_num_seqs"] != resolved["default_max_num_seqs"]
     ):
@@ -175,7 +175,7 @@ def _switches(options: VllmOptions, drafter: Drafter | None) -> list[str]:
     if options.enforce_eager:
         words.append("--enforce-eager")
     if options.cpu_offload_gb:
-        words += ["--cpu-offload-gb", f"{options.cpu_offload_gb:g}"]
+        words += ["--cpu-offload-gb", plain_number(options.cpu_offload_gb)]
     return words
 
 
