@@ -231,9 +231,10 @@ def test_a_separate_drafter_regroups_the_layers_as_logged(
 
 def test_a_drafter_of_unknown_shape_is_refused_until_it_is_given() -> None:
     options = {"num_speculative_tokens": 4, "speculative_method": "dflash"}
-    assert ask(options=options).outcome is Outcome.CANNOT_RUN
+    assert ask("Qwen3.5-9B", options=options).outcome is Outcome.CANNOT_RUN
     shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 8, "draft_head_dim": 128}
-    assert ask(options=options | shape).outcome is not Outcome.CANNOT_RUN
+    assert ask("Qwen3.5-9B", options=options | shape).outcome is not Outcome.CANNOT_RUN
+    assert any("is assumed" in warning for warning in ask(options=options).warnings)
 
 
 @pytest.mark.parametrize(

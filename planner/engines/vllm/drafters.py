@@ -23,6 +23,7 @@ class Drafter:
         kv_bytes_per_token: bytes that a token takes in one of them on one rank, in 16 bits.
         nbytes: bytes of its weights.
         source: where that was read.
+        assumed: what is assumed about it, in words; empty if nothing is.
     """
 
     model: str | None
@@ -30,20 +31,23 @@ class Drafter:
     kv_bytes_per_token: int
     nbytes: int
     source: str
+    assumed: str = ""
 
 
 @cache
 def _known() -> dict[str, Drafter]:
     text = (files("planner.engines.vllm") / "data" / "drafters.toml").read_text("utf-8")
     return {
-        row["target"]: Drafter(
-            model=row["model"],
+        target: Drafter(
+            model=row.get("model"),
             num_layers=row["num_layers"],
             kv_bytes_per_token=row["kv_bytes_per_token"],
             nbytes=int(row.get("gib", 0) * GIB),
             source=row["source"],
+            assumed=row.get("assumed", ""),
         )
         for row in tomllib.loads(text)["drafter"]
+        for target in row["targets"]
     }
 
 
@@ -59,6 +63,7 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
     heads, width = options.draft_num_key_value_heads, options.draft_head_dim
     layers = options.draft_num_layers or (known.num_layers if known else None)
     per_token = known.kv_bytes_per_token if known else None
+    given = heads is not None and width is not None
     if heads is not None and width is not None:
         per_token = 2 * heads * get_cache_format("bfloat16").head_bytes(width)
     if layers is None or per_token is None:
@@ -70,5 +75,6 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
         num_layers=layers,
         kv_bytes_per_token=max(1, per_token // tp),
         nbytes=whole // tp,
-        source=known.source if known and options.draft_num_layers is None else "the user's figures",
+        source=known.source if known and not given else "the user's figures",
+        assumed=known.assumed if known and not given else "",
     )

@@ -11,6 +11,7 @@ from planner.engines.economies import Economy, Knob
 from planner.engines.vllm import economies as saving
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.defaults import batch_defaults
+from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.kernels import kernel_warnings
 from planner.engines.vllm.legality import refusals
 from planner.engines.vllm.loading import Loaded, load, load_rules, weight_terms
@@ -282,7 +283,9 @@ def _position_limit(deployment: Deployment) -> int:
 
 
 def _warnings(deployment: Deployment, rules: Rules, total: int, usable: int) -> tuple[str, ...]:
-    notes = [*kernel_warnings(deployment.checkpoint, deployment.system.accelerator)]
+    drafter = drafter_of(deployment)
+    notes = [f"drafter: {drafter.assumed}"] if drafter is not None and drafter.assumed else []
+    notes += [*kernel_warnings(deployment.checkpoint, deployment.system.accelerator)]
     if is_newer_than_read(rules.version):
         notes.append(
             f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
