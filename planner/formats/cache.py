@@ -37,6 +37,9 @@ class CacheFormat:
 
 
 _VLLM = "vLLM 0.33.0 v1/kv_cache_interface.py"
+# Keys: b bits an element and 2 bytes of norm (none for 8-bit keys); values: b bits and 4 bytes of
+# scale and zero. A head's slot holds both, so each half is the mean of the two.
+_TURBOQUANT = "vLLM 0.33.0 layers/quantization/turboquant/config.py"
 _CACHE_FORMATS = (
     CacheFormat(name="bfloat16", bits=Fraction(16), aliases=("bf16",)),
     CacheFormat(name="float16", bits=Fraction(16), aliases=("fp16", "f16")),
@@ -46,12 +49,22 @@ _CACHE_FORMATS = (
     CacheFormat(name="int8_per_token_head", bits=Fraction(8), scale_bytes=4, source=_VLLM),
     CacheFormat(name="fp8_per_token_head", bits=Fraction(8), scale_bytes=4, source=_VLLM),
     CacheFormat(name="int4_per_token_head", bits=Fraction(4), scale_bytes=4, source=_VLLM),
-    CacheFormat(name="nvfp4", bits=Fraction(4), group=16, scale_bytes=1, source=_VLLM),
     CacheFormat(
-        name="turboquant_4bit_nc",
+        name="nvfp4",
         bits=Fraction(4),
-        scale_bytes=3,
-        source="vLLM 0.33.0: 262 bytes of K and V per head of 256 (seen for that width only)",
+        group=16,
+        scale_bytes=1,
+        source=_VLLM,
+        aliases=("nvfp4_4over6",),
+    ),
+    *(
+        CacheFormat(name=name, bits=bits, scale_bytes=extra, source=_TURBOQUANT)
+        for name, bits, extra in (
+            ("turboquant_k8v4", Fraction(8 + 4, 2), 2),
+            ("turboquant_4bit_nc", Fraction(4), 3),
+            ("turboquant_k3v4_nc", Fraction(3 + 4, 2), 3),
+            ("turboquant_3bit_nc", Fraction(3), 3),
+        )
     ),
     *(
         CacheFormat(
