@@ -26,6 +26,24 @@ def overheads(summary: dict[str, Any]) -> bool:
     )
 
 
+def recipes(summary: dict[str, Any]) -> bool:
+    """All but a drafter of unknown shape and one published claim that the arithmetic contradicts."""
+    return bool(summary["failed"] == 0 and summary["exact"] >= summary["cases"] - 2)
+
+
+def field(summary: dict[str, Any]) -> bool:
+    groups = summary["groups"]
+    return bool(
+        summary["failed"] == 0
+        and groups["tokens from KV memory"]["exact"] == groups["tokens from KV memory"]["cases"]
+        and groups["concurrency from KV memory"]["p90_error"] < 0.05
+        and groups["KV memory from utilization"]["median_error"] < 0.05
+        and groups["KV needed"]["exact"] == groups["KV needed"]["cases"]
+        and groups["llama.cpp KV and state"]["exact"] == groups["llama.cpp KV and state"]["cases"]
+        and groups["verdicts"]["median_error"] == 0
+    )
+
+
 DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "checkpoints": exact,
     "gguf": exact,
@@ -35,6 +53,8 @@ DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "vllm_extra": exact,
     "vllm_versions": exact,
     "overheads": overheads,
+    "recipes": recipes,
+    "field": field,
     "sglang": exact,
     "tp_validity": exact,
     "transformers": exact,

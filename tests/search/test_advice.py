@@ -1,0 +1,112 @@
+"""Advice was planned before it is given, and comes in the order of what it costs the user."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.engines.economies import economies_of
+from planner.layout import Layout
+from planner.plan import Outcome
+from planner.report.text import plan_text
+from planner.search import advise
+from planner.search.combining import applied, fewest
+
+
+def test_nothing_is_advised_where_it_fits(ask):
+    assert advise(ask("Qwen3.5-9B", "h100").plan()) == ()
+
+
+@settings(max_examples=6)
+@given(
+    st.sampled_from(["Qwen3.5-9B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-27B-FP8"]),
+    st.sampled_from(["rtx-4090", "rtx-3090", "2x rtx-4090", "gb10", "custom:24GiB"]),
+    st.sampled_from([8192, 65_536, 262_144]),
+    st.integers(1, 64),
+)
+def test_every_piece_of_advice_is_enough_or_none_is(ask, model, machine, context, concurrency):
+    plan = ask(model, machine, context=context, concurrency=concurrency).plan()
+    found = advise(plan)
+    assert plan.fits == (not found)
+    if any(entry.enough for entry in found):
+        assert all(entry.enough and entry.plan.fits for entry in found)
+        assert [entry.cost for entry in found] == sorted(entry.cost for entry in found)
+    gains = [entry.gained for entry in found if entry.gained is not None]
+    for entry, gain in zip(found, gains, strict=False):
+        assert gain == entry.plan.headroom - plan.headroom
+
+
+def test_the_first_is_the_cheapest_that_is_enough(ask):
+    """A little too much for the card: leaving out what is not used comes before everything else."""
+    question = ask("Qwen3.5-9B", "custom:24GiB", context=32_768, concurrency=1)
+    left = question.plan().headroom
+    assert left > 0
+    question = ask("Qwen3.5-9B", f"custom:{24 - left / 2**30 - 0.3:.2f}GiB")
+    first = advise(question.plan())[0]
+    assert first.title.startswith("leave the vision tower out")
+    assert first.gained > 0
+    assert first.plan.deployment.options.language_model_only
+
+
+def test_economies_are_combined_where_one_is_not_enough(ask):
+    question = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8)
+    plan = question.plan()
+    together = next(entry for entry in advise(plan) if entry.steps > 1)
+    assert together.enough
+    for economy in economies_of(question.engine, plan.deployment):
+        assert not applied(question, economy).plan().fits
+
+
+def test_a_combination_has_no_needless_part(ask):
+    question = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8)
+    taken = fewest(question, economies_of(question.engine, question.plan().deployment))
+    assert len(taken) > 1
+    for left_out in taken:
+        rest = question
+        for economy in taken:
+            if economy is not left_out:
+                rest = applied(rest, economy)
+        assert not rest.plan().fits
+
+
+def test_another_layout_is_advised_where_one_is_refused(ask):
+    plan = ask(
+        "Qwen3.5-35B-A3B", "8x h100", precision="fp8", layout=Layout(tensor_parallel=8)
+    ).plan()
+    assert plan.outcome is Outcome.CANNOT_RUN
+    first = advise(plan, most=1)[0]
+    assert first.title.startswith("spread it as TP 4")
+    assert first.gained is None
+
+
+def test_the_hopeless_case_names_hardware_that_holds_it(ask):
+    found = advise(ask("Qwen3.5-397B-A17B", "rtx-4060-ti-8").plan())
+    assert found
+    assert found[-1].enough
+    assert found[-1].title.startswith("take ")
+
+
+def test_no_more_than_asked(ask):
+    plan = ask("Qwen3.5-27B", "rtx-4090", precision="fp8").plan()
+    assert len(advise(plan, most=2)) == 2
+
+
+def test_the_report_shows_three(ask):
+    plan = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8).plan()
+    text = plan_text(plan, advice=advise(plan))
+    assert "It fits with:" in text
+    assert text.count("\n  - ") == 3
+    assert "It fits with" not in plan_text(plan)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "llamacpp"])
+def test_an_engines_economies_change_its_own_options(ask, engine):
+    question = ask(
+        "Qwen3.5-27B", "h100", engine=engine, precision="q4_k_m" if engine == "llamacpp" else "fp8"
+    )
+    known = set(type(question.options).__dataclass_fields__)
+    for economy in economies_of(question.engine, question.plan().deployment):
+        assert set(economy.options) <= known
+        assert economy.title
+        assert economy.loses
+        assert 1 <= economy.cost <= 4
+        assert applied(question, economy) != question

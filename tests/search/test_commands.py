@@ -1,0 +1,83 @@
+"""The commands fits, solve and layouts: tables, JSON, exit statuses, bad input."""
+
+import json
+
+import pytest
+
+from planner.cli.main import run
+
+
+def test_layouts_lists_and_ranks(capsys):
+    assert run(["layouts", "Qwen3.5-35B-A3B", "--on", "8x h100", "--precision", "fp8"]) == 0
+    text = capsys.readouterr().out
+    assert "TP 4 x PP 2" in text
+    assert "layouts cannot run:" in text
+    assert "FP8 blocks are 128 wide" in text
+    assert max(len(line) for line in text.splitlines()[3:]) <= 130
+
+
+def test_layouts_as_json(capsys):
+    status = run(["layouts", "Qwen3.5-27B", "--on", "2x rtx-3090", "--precision", "fp8", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert status == 0
+    first = document["layouts"][0]
+    assert first["layout"] == "TP 2"
+    assert first["tokens_per_second"]["per_user"]["low"] > 0
+    assert first["command"].startswith("vllm serve")
+
+
+def test_solve_tells_every_limit(capsys):
+    assert run(["solve", "Qwen3.5-27B", "--on", "h100", "--precision", "fp8"]) == 0
+    text = capsys.readouterr().out
+    for word in ("Longest context", "Most sequences", "Best precision", "Smallest utilization"):
+        assert word in text
+
+
+def test_solve_as_json_has_both_sides_of_the_boundary(capsys):
+    run(["solve", "Qwen3.5-9B", "--on", "rtx-4090", "--json", "--max-num-seqs", "64"])
+    solutions = {s["asked"]: s for s in json.loads(capsys.readouterr().out)["solutions"]}
+    found = solutions["most sequences"]
+    assert found["plan"]["fits"]
+    assert not found["beyond"]["fits"]
+    assert found["value"] <= 64
+
+
+def test_fits_is_a_table_of_hardware_and_precisions(capsys):
+    assert run(["fits", "Qwen3.5-35B-A3B", "--on", "rtx-5090,h100,rtx-3090,l4"]) == 0
+    text = capsys.readouterr().out
+    assert "gptq-int4" in text
+    assert "1 x (" in text
+    run(["fits", "Qwen3.5-9B", "--on", "h100", "--precision", "bf16,fp8", "--json"])
+    rows = json.loads(capsys.readouterr().out)["fits"]
+    assert [row["precision"] for row in rows] == ["bf16", "fp8"]
+    assert all(row["count"] == 1 for row in rows)
+
+
+def test_what_does_not_fit_has_status_3(capsys):
+    assert run(["layouts", "Qwen3.5-397B-A17B", "--on", "l4", "--precision", "bf16"]) == 3
+    assert run(["solve", "Qwen3.5-397B-A17B", "--on", "l4"]) == 3
+    assert run(["fits", "Qwen3.5-397B-A17B", "--on", "rtx-4060-ti-8"]) == 3
+    assert "No hardware" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["layouts", "Qwen3.5-27B", "--on", "h100", "--objective", "best"],
+        ["layouts", "Qwen3.5-27C", "--on", "h100"],
+        ["layouts", "Qwen3.5-27B", "--on", "0x h100"],
+        ["solve", "Qwen3.5-27B", "--on", "h100", "--context", "abc"],
+        ["solve", "Qwen3.5-27B", "--on", "h100", "--concurrency", "-1"],
+        ["solve", "Qwen3.5-27B", "--on", "h100", "--tp", "two"],
+        ["fits", "Qwen3.5-27B", "--on", ","],
+        ["fits", "Qwen3.5-27B", "--on", "rtx-9999"],
+        ["fits", "Qwen3.5-27B", "--precision", "fp3"],
+        ["fits", "Qwen3.5-27B", "--context", "10000000000000000000000"],
+        ["fits", "Qwen3.5-27B", "--no-such-flag", "1"],
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(words, capsys):
+    assert run(words) == 2
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert len(caught.err.splitlines()) == 1
