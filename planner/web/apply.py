@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import streamlit as st
@@ -91,11 +90,18 @@ def _hardware_values(wanted: System) -> dict[str, Any]:
             found = system(on, count)
         except InputError:
             continue
-        if on in choices.hardware() and dataclasses.replace(found, aliases=()) == (
-            dataclasses.replace(wanted, aliases=())
-        ):
+        if on in choices.hardware() and _alike(found, wanted):
             return {"on": on, "count": count}
     return {}
+
+
+def _alike(one: System, other: System) -> bool:
+    """The same accelerators in the same nodes; what the whole is called does not matter."""
+    return (one.accelerator, one.accelerators_per_node, one.nodes) == (
+        other.accelerator,
+        other.accelerators_per_node,
+        other.nodes,
+    )
 
 
 def apply(values: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.plan import Plan
-from planner.web.address import clean_address
+from planner.web.address import NOTICE, clean_address
 from planner.web.apply import FIRST_PAGE
 from planner.web.form import ask
 from planner.web.palette import LOOKS
@@ -94,6 +94,8 @@ def show() -> None:
     view = VIEWS[pages.index(st.navigation(pages, position="top"))]
     st.session_state[FIRST_PAGE] = pages[0]
     st.title(view.title)
+    if notice := st.session_state.get(NOTICE):
+        st.markdown(f":material/info: {notice}")
     head = st.container()
     if view.name:
         with st.expander("Model, hardware and workload", icon=":material/edit:"):

@@ -2,18 +2,20 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
 @pytest.fixture
 def open_app():
-    """Opens the app as a visitor does who follows a link with these query parameters."""
+    """Opens a page as a visitor does who follows a link with these query parameters."""
 
-    def open_with(**query: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=30)
+    def open_with(page: str = "", /, **query: str | list[str]) -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        app._page_hash = calc_hash(page)  # AppTest finds pages by file only; these are functions
         for name, value in query.items():
-            app.query_params[name] = value
+            app.query_params[name.replace("__", "-")] = value
         return app.run()
 
     return open_with

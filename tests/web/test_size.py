@@ -163,3 +163,12 @@ def test_a_typed_name_is_a_name_and_never_a_path(open_app, name, words):
     app = open_app(model="other", repository=name)
     assert not app.exception
     assert words in app.error[0].value
+
+
+def test_a_link_written_by_hand_is_understood(open_app):
+    app = open_app(on="8x H100", model="Qwen/Qwen3.5-27B-FP8", engine="vLLM")
+    assert not app.exception
+    assert app.selectbox(key="on").value == "h100-sxm"
+    assert app.number_input(key="count").value == 8
+    assert app.selectbox(key="model").value == "Qwen3.5-27B"
+    assert app.selectbox(key="precision").value == "fp8"

@@ -142,8 +142,12 @@ def _advice(asked: Asked) -> tuple[Advice, ...]:
 
 
 def _show_advice(plan: Plan) -> None:
-    with st.skeleton(height=60):
-        found = _advice(question_of(plan))
+    try:
+        with st.skeleton(height=60):
+            found = _advice(question_of(plan))
+    except PlannerError as error:
+        st.markdown(f":material/info: {error}")
+        return
     if not found:
         return
     enough = any(entry.enough for entry in found)
