@@ -30,6 +30,16 @@ FREE_AT_START = int(0.4 * GIB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """The weights of one pipeline stage: the same however many sequences are scheduled."""
+
+    index: int
+    layers: range
+    loaded: Loaded
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
     """One pipeline stage, before the cache."""
 
@@ -89,24 +99,27 @@ class Vllm:
         options: VllmOptions = deployment.options
         rules = rules_of(options.version)
         defaults = batch_defaults(deployment.system.accelerator, rules)
+        held, step = _held(deployment), Step.of(options, defaults)
         if options.max_num_seqs is not None or rules.seqs_check != "refuses":
-            return self._allocate(deployment, rules, Step.of(options, defaults))
-        return self._start_by_itself(deployment, rules, Step.of(options, defaults))
+            return self._allocate(deployment, rules, step, held)
+        return self._start_by_itself(deployment, rules, step, held)
 
-    def _start_by_itself(self, deployment: Deployment, rules: Rules, step: Step) -> Allocation:
+    def _start_by_itself(
+        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
+    ) -> Allocation:
         """The default max_num_seqs if the engine starts with it, else the largest that does.
 
         The pool is estimated, so the value must hold at the far end of the band, too.
         """
         default = step.sequences
-        first = self._allocate(deployment, rules, step)
+        first = self._allocate(deployment, rules, step, held)
         if deployment.options.enforce_eager or self._holds(first, default):
             return first
         asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
         smaller = [2**power for power in range(10, -1, -1) if 2**power < default]
         chosen = first
         for sequences in sorted({*smaller, min(asked, default)}, reverse=True):
-            chosen = self._allocate(deployment, rules, replace(step, sequences=sequences))
+            chosen = self._allocate(deployment, rules, replace(step, sequences=sequences), held)
             if self._holds(chosen, sequences):
                 break
         else:
@@ -123,14 +136,16 @@ class Vllm:
     def _holds(allocation: Allocation, sequences: int) -> bool:
         return bool(sequences <= allocation.details["num_blocks_at_worst"])
 
-    def _allocate(self, deployment: Deployment, rules: Rules, step: Step) -> Allocation:
+    def _allocate(
+        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
+    ) -> Allocation:
         options: VllmOptions = deployment.options
         system, layout = deployment.system, deployment.layout
         accelerator = system.accelerator
         utilization, notes = _utilization(deployment, rules)
         total = accelerator.total_bytes_on("wddm" if options.wsl2 else "linux")
         usable = int(-(-total * utilization // 1))
-        stages = self._stages(deployment, rules, step)
+        stages = self._stages(deployment, rules, step, held)
         fixed = options.kv_cache_memory_bytes
         available = tuple(fixed if fixed is not None else usable - stage.fixed for stage in stages)
         pool = build_pool(deployment, rules, available)
@@ -211,28 +226,32 @@ class Vllm:
             first_boot=FIRST_BOOT,
         )
 
-    def _stages(self, deployment: Deployment, rules: Rules, step: Step) -> list[_Stage]:
-        layout, model = deployment.layout, deployment.checkpoint.model
-        last = layout.pipeline_parallel - 1
+    def _stages(
+        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
+    ) -> list[_Stage]:
+        last = deployment.layout.pipeline_parallel - 1
         stages = []
-        for index, layers in enumerate(
-            stage_layers(model.num_hidden_layers, layout.pipeline_parallel)
-        ):
-            loaded = load(deployment, stage=index, layers=layers)
-            drafting = bool(deployment.options.num_speculative_tokens) and index == last
+        for part in held:
+            drafting = bool(deployment.options.num_speculative_tokens) and part.index == last
             overheads = overhead_terms(
                 deployment.checkpoint,
-                layout=layout,
+                layout=deployment.layout,
                 accelerator=deployment.system.accelerator,
                 options=deployment.options,
                 rules=rules,
                 step=step,
-                layers=len(layers) + int(drafting),
-                first_stage=index == 0,
-                last_stage=index == last,
+                layers=len(part.layers) + int(drafting),
+                first_stage=part.index == 0,
+                last_stage=part.index == last,
             )
-            terms = (*weight_terms(deployment, loaded), *overheads)
-            stages.append(_Stage(index=index, layers=layers, loaded=loaded, terms=terms))
+            stages.append(
+                _Stage(
+                    index=part.index,
+                    layers=part.layers,
+                    loaded=part.loaded,
+                    terms=(*part.terms, *overheads),
+                )
+            )
         return stages
 
     def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
@@ -253,6 +272,19 @@ class Vllm:
 
 
 VLLM = Vllm()
+
+
+def _held(deployment: Deployment) -> tuple[_Held, ...]:
+    """The weights of every pipeline stage."""
+    layers_of = stage_layers(
+        deployment.checkpoint.model.num_hidden_layers, deployment.layout.pipeline_parallel
+    )
+    parts = []
+    for index, layers in enumerate(layers_of):
+        loaded = load(deployment, stage=index, layers=layers)
+        terms = tuple(weight_terms(deployment, loaded))
+        parts.append(_Held(index=index, layers=layers, loaded=loaded, terms=terms))
+    return tuple(parts)
 
 
 def _stage_name(index: int, layout: Layout) -> str:
