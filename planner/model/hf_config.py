@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from planner.errors import UnsupportedModelError
+from planner.model.headers import clip
 from planner.model.spec import (
     FULL,
     LINEAR,
@@ -38,7 +39,9 @@ _DTYPES = {
     "half": "float16",
     "float": "float32",
 }
-_LARGEST = 2**31
+_LARGEST = 2**31 - 1
+_MOST_LAYERS = 10_000
+"""Layers are counted one by one: a slip of the hand must not fill the memory."""
 
 
 class _Fields:
@@ -53,16 +56,18 @@ class _Fields:
     def get(self, key: str) -> Any:
         return self._values.get(key)
 
-    def whole(self, key: str, default: int | None = None, *, least: int = 1) -> int:
+    def whole(
+        self, key: str, default: int | None = None, *, least: int = 1, most: int = _LARGEST
+    ) -> int:
         value = self._values.get(key)
         if value is None:
             value = default
         if value is None:
             raise self._refuse(key, "is missing")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._refuse(key, f"is {value!r}, not a whole number")
-        if not least <= value < _LARGEST:
-            raise self._refuse(key, f"is {value}, out of range")
+            raise self._refuse(key, f"is {clip(repr(value))}, not a whole number")
+        if not least <= value <= most:
+            raise self._refuse(key, f"is {clip(repr(value))}, out of range ({least} to {most:,})")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -70,7 +75,7 @@ class _Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self._refuse(key, f"is {value!r}, not true or false")
+            raise self._refuse(key, f"is {clip(repr(value))}, not true or false")
         return value
 
     def section(self, key: str) -> _Fields | None:
@@ -119,7 +124,6 @@ def read_config(
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures:
         architectures = [""]
-    tied = config.get("tie_word_embeddings")
     return ModelSpec(
         name=name,
         model_type=str(model_type),
@@ -127,7 +131,9 @@ def read_config(
         dtype=_dtype(top, text),
         hidden_size=text.whole("hidden_size"),
         vocab_size=text.whole("vocab_size"),
-        tie_word_embeddings=text.flag("tie_word_embeddings", bool(tied)),
+        tie_word_embeddings=text.flag(
+            "tie_word_embeddings", top.flag("tie_word_embeddings", default=False)
+        ),
         max_position_embeddings=text.whole("max_position_embeddings"),
         layer_types=layer_types,
         attention=_attention(text, gate=hybrid),
@@ -153,9 +159,7 @@ def _dtype(top: _Fields, text: _Fields) -> str:
 
 
 def _layer_types(text: _Fields, *, hybrid: bool) -> tuple[LayerType, ...]:
-    layers = text.whole("num_hidden_layers")
-    if layers > 10_000:
-        raise text.refuse("num_hidden_layers", f"is {layers}, out of range")
+    layers = text.whole("num_hidden_layers", most=_MOST_LAYERS)
     if not hybrid:
         return (FULL,) * layers
     listed = text.get("layer_types")
@@ -249,7 +253,7 @@ def _vision(top: _Fields) -> VisionTower | None:
     if vision is None:
         return None
     return VisionTower(
-        depth=vision.whole("depth"),
+        depth=vision.whole("depth", most=_MOST_LAYERS),
         hidden_size=vision.whole("hidden_size"),
         intermediate_size=vision.whole("intermediate_size"),
         num_heads=vision.whole("num_heads"),
@@ -263,8 +267,13 @@ def _vision(top: _Fields) -> VisionTower | None:
 
 
 def _mtp(top: _Fields, text: _Fields, shipped: bool | None) -> MTPModule | None:
-    declared = text.whole("mtp_num_hidden_layers", 0, least=0) or top.whole(
-        "mtp_num_hidden_layers", 0, least=0
+    declared = next(
+        (
+            count
+            for level in (text, top)
+            if (count := level.whole("mtp_num_hidden_layers", 0, least=0, most=_MOST_LAYERS))
+        ),
+        0,
     )
     if shipped is None:
         shipped = declared > 0
