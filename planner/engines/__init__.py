@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from planner.engines.base import Engine
+from planner.engines.ktransformers import KTRANSFORMERS
 from planner.engines.llamacpp import LLAMACPP
 from planner.engines.mlx import MLX
 from planner.engines.sglang import SGLANG
+from planner.engines.tensorrt_llm import TENSORRT_LLM
 from planner.engines.transformers import TRANSFORMERS
 from planner.engines.vllm import VLLM
 from planner.errors import InputError
 
 ENGINES: Mapping[str, Engine] = MappingProxyType(
-    {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP, TRANSFORMERS, MLX)}
+    {
+        engine.name: engine
+        for engine in (VLLM, SGLANG, LLAMACPP, TRANSFORMERS, MLX, TENSORRT_LLM, KTRANSFORMERS)
+    }
 )
 """Every engine, by the name that users type."""
 

@@ -1,0 +1,146 @@
+"""Which engine suits which hardware: a default that can be argued with, as data with its reason.
+
+The rules look at facts of the hardware (vendor, shared memory, compute capability, kind of memory)
+and of the weights (formats, size), never at names. The first rule that fits decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hardware_db import Accelerator, System
+from planner.model.checkpoint import Checkpoint
+
+DATACENTRE_MEMORY = "HBM"
+"""What accelerators of datacentres have, by the kind of their memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One default; None and empty mean "whatever".
+
+    Attributes:
+        engine: name of the engine.
+        reason: why, one sentence.
+        vendors: vendors that it is for.
+        unified: CPU and GPU share one memory.
+        capability: least compute capability.
+        hbm: the accelerator has datacentre memory.
+        kernels: beginnings of kernel families; one of the weights' must have it.
+        overflows: the weights are larger than all accelerators together.
+    """
+
+    engine: str
+    reason: str
+    vendors: tuple[str, ...] = ()
+    unified: bool | None = None
+    capability: tuple[int, int] | None = None
+    hbm: bool | None = None
+    kernels: tuple[str, ...] = ()
+    overflows: bool | None = None
+
+    def fits(self, system: System, checkpoint: Checkpoint) -> bool:
+        """Whether the rule is about this hardware and these weights."""
+        accelerator = system.accelerator
+        return (
+            (not self.vendors or accelerator.vendor in self.vendors)
+            and self.unified in (None, accelerator.is_unified)
+            and (self.capability is None or _capability(accelerator) >= self.capability)
+            and self.hbm in (None, _has_hbm(accelerator))
+            and (not self.kernels or any(k.startswith(self.kernels) for k in checkpoint.kernels))
+            and self.overflows in (None, _overflows(system, checkpoint))
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        engine="llamacpp",
+        reason="GGUF weights are llama.cpp's own format",
+        kernels=("ggml",),
+    ),
+    Rule(
+        engine="mlx",
+        reason="MLX is made for Apple's unified memory; llama.cpp (GGUF) is the alternative, and"
+        " loads the vision tower, too",
+        vendors=("apple",),
+    ),
+    Rule(
+        engine="llamacpp",
+        reason="the weights are larger than the accelerators' memory: llama.cpp computes layers or"
+        " experts from host memory (as GGUF); KTransformers does for experts on server CPUs",
+        overflows=True,
+    ),
+    Rule(
+        engine="vllm",
+        reason="datacentre and recent NVIDIA GPUs: vLLM batches many requests, reads every official"
+        " format, and its rules are the most thoroughly checked here; SGLang is the other choice",
+        vendors=("nvidia",),
+        unified=False,
+        capability=(8, 0),
+    ),
+    Rule(
+        engine="vllm",
+        reason="memory shared with the CPU, but kernels for FP8 and NVFP4: vLLM serves several"
+        " users; for one user llama.cpp takes less memory beside the model",
+        vendors=("nvidia",),
+        unified=True,
+        capability=(10, 0),
+    ),
+    Rule(
+        engine="llamacpp",
+        reason="older or embedded NVIDIA GPUs: llama.cpp needs neither BF16 kernels nor a driver"
+        " that tells its memory",
+        vendors=("nvidia",),
+    ),
+    Rule(
+        engine="vllm",
+        reason="accelerators with HBM: vLLM has a backend for them and batches many requests",
+        vendors=("amd", "intel"),
+        hbm=True,
+    ),
+    Rule(
+        engine="llamacpp",
+        reason="memory shared with the CPU: llama.cpp (Vulkan or ROCm) uses what the system lends",
+        vendors=("amd", "intel"),
+        unified=True,
+    ),
+    Rule(
+        engine="llamacpp",
+        reason="cards without CUDA: llama.cpp (Vulkan, ROCm or SYCL) runs on all of them",
+        vendors=("amd", "intel"),
+    ),
+    Rule(
+        engine="vllm",
+        reason="only the memory is known: planned as for an NVIDIA GPU under vLLM",
+        vendors=("custom",),
+    ),
+    Rule(
+        engine="llamacpp",
+        reason="no GPU that another engine is planned for: llama.cpp runs on CPUs and most devices",
+    ),
+)
+"""Tried in order."""
+
+
+def default_engine(system: System, checkpoint: Checkpoint) -> tuple[str, str]:
+    """(name of an engine, why) for `checkpoint` on `system`.
+
+    The name is one of `planner.engines.ENGINES`. It is a starting point: other engines may run it,
+    too, and the engine's own refusals still hold.
+    """
+    rule = next(rule for rule in RULES if rule.fits(system, checkpoint))
+    return rule.engine, rule.reason
+
+
+def _capability(accelerator: Accelerator) -> tuple[int, int]:
+    """(major, minor); (0, 0) where it is not known."""
+    major, _, minor = (accelerator.compute_capability or "0.0").partition(".")
+    return int(major), int(minor or 0)
+
+
+def _has_hbm(accelerator: Accelerator) -> bool:
+    return (accelerator.memory_type or "").upper().startswith(DATACENTRE_MEMORY)
+
+
+def _overflows(system: System, checkpoint: Checkpoint) -> bool:
+    return checkpoint.nbytes("text") > system.count * system.accelerator.total_bytes

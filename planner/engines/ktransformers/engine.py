@@ -1,0 +1,248 @@
+"""KTransformers as an engine: SGLang on the GPUs, experts in host memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hardware_db import System
+from planner.engines.base import Allocation, Deployment, Launch, Refusal
+from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
+from planner.engines.ktransformers.legality import as_sglang, refusals
+from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
+from planner.engines.sglang import SGLANG
+from planner.engines.sglang.answer import (
+    capacity_of,
+    missing_bytes,
+    pool_details,
+    resolved_options,
+    start_error,
+)
+from planner.engines.sglang.budget import Budget, budget_of
+from planner.engines.sglang.engine import server_of
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.server import Server
+from planner.engines.sglang.terms import rank_terms
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Band, Confidence
+from planner.units import GIB, format_gib
+
+EXPERTS_KEY = f"text.{ROUTED}"
+CONVERTED_BAND = 0.15
+"""Scales of converted experts were not looked at: up to this share more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KTransformers:
+    """The policy of kt-kernel with its SGLang."""
+
+    name: str = "ktransformers"
+    title: str = "KTransformers"
+
+    @property
+    def options_type(self) -> type[Any]:
+        """`KTransformersOptions`."""
+        return KTransformersOptions
+
+    def version(self, options: KTransformersOptions) -> str:
+        """The state of the documentation that was read."""
+        return READ_VERSION
+
+    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
+        """Tensor parallelism over the GPUs of one machine, then narrower."""
+        count = system.accelerators_per_node
+        widths = [width for width in range(count, 0, -1) if count % width == 0]
+        return tuple(Layout(tensor_parallel=width) for width in widths)
+
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Why KTransformers cannot run it; see `legality`."""
+        return tuple(refusals(deployment))
+
+    def allocate(self, deployment: Deployment) -> Allocation:
+        """SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
+
+            GPU  = (weights - routed experts) / TP + kt_num_gpu_experts x layers x expert / TP
+            host = all routed experts
+
+        Source: kvcache-ai/ktransformers doc/en/Qwen3.5.md; pools as in SGLang 0.5.23.
+        """
+        experts = experts_of(deployment.checkpoint)
+        assert experts is not None  # a dense model was refused
+        server = server_of(as_sglang(deployment))
+        budget = self._budget(deployment, server, experts)
+        pool = _pool(server, budget, 0)
+        context = deployment.context
+        host = self._host(deployment, experts)
+        holds_experts = host is None or host.headroom >= 0
+
+        def serves(extra: int) -> bool:
+            tried = _pool(server, budget, extra)
+            return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
+
+        starts = serves(0) and holds_experts
+        gpu = self._gpu(deployment, server, budget, pool)
+        ranks = [gpu] if host is None else sorted((gpu, host), key=lambda rank: rank.headroom)
+        capacity = capacity_of(server, pool, context=context)
+        refusal = start_error(server, pool, context=context)
+        if host is not None and not holds_experts:
+            refusal = (
+                f"the experts need {format_gib(host.used)} of host memory,"
+                f" {format_gib(host.total)} are there"
+            )
+        method = experts.method(deployment.options.kt_method)
+        return Allocation(
+            ranks=tuple(ranks),
+            capacity=capacity if holds_experts else replace(capacity, sequences=0),
+            starts=starts,
+            shortfall=missing_bytes(serves) if holds_experts else 0,
+            refusal=refusal,
+            kv_cache_dtype=server.cache_format.name,
+            resolved=dict(resolved_options(server))
+            | {
+                "kt_method": method,
+                "kt_num_gpu_experts": deployment.options.kt_num_gpu_experts,
+                "kt_gpu_prefill_token_threshold": (
+                    deployment.options.kt_gpu_prefill_token_threshold
+                ),
+            },
+            details=dict(pool_details(server, budget, pool))
+            | {
+                "routed_expert_bytes": experts.stored,
+                "host_expert_bytes": experts.on_host(method or "BF16"),
+                "gpu_weight_bytes": budget.stages[0].text_bytes + budget.stages[0].vision_bytes,
+            },
+            warnings=_warnings(deployment, experts, host),
+        )
+
+    def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
+        """SGLang's budget with the experts that stay on the GPUs only."""
+        options: KTransformersOptions = deployment.options
+        budget = budget_of(server, deployment.system.accelerator)
+        stages = []
+        for stage in budget.stages:
+            target = dict(stage.target)
+            kept = target.get(EXPERTS_KEY, 0) * options.kt_num_gpu_experts // experts.per_layer
+            stages.append(replace(stage, target=target | {EXPERTS_KEY: kept}))
+        return replace(budget, stages=tuple(stages))
+
+    def _gpu(self, deployment: Deployment, server: Server, budget: Budget, pool: Pool) -> Rank:
+        layout, (stage,) = deployment.layout, budget.stages
+        terms = rank_terms(
+            server,
+            budget,
+            stage,
+            pool,
+            sequences=deployment.concurrency,
+            context=deployment.context,
+        )
+        return Rank(
+            name="each GPU" if layout.tensor_parallel > 1 else "GPU 0",
+            count=layout.tensor_parallel,
+            total=budget.total,
+            usable=budget.total,
+            terms=terms,
+        )
+
+    def _host(self, deployment: Deployment, experts: Experts) -> Rank | None:
+        """The host's memory; None where it is not known."""
+        options: KTransformersOptions = deployment.options
+        known = deployment.system.host_memory_gib
+        size = options.host_memory_gib or (known.value if known is not None else None)
+        if size is None:
+            return None
+        method = experts.method(options.kt_method) or "BF16"
+        held = experts.on_host(method)
+        converted = method.startswith("AMX")
+        total = int(size * GIB)
+        return Rank(
+            name="host",
+            count=1,
+            total=total,
+            usable=total,
+            terms=(
+                Term(
+                    name=f"routed experts ({method})",
+                    kind=Kind.WEIGHTS,
+                    nbytes=held,
+                    confidence=Confidence.ASSUMED,
+                    formula="bytes of all routed experts",
+                    values={"bytes of all routed experts": held},
+                    source=source("doc/en/Qwen3.5.md, doc/en/kt-kernel/"),
+                    band=Band(below=0, above=int(held * CONVERTED_BAND) if converted else 0),
+                ),
+            ),
+        )
+
+    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+        """`sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
+        return _launch(deployment, allocation)
+
+    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+        """Nothing: its log lines were not looked at."""
+        return ()
+
+
+KTRANSFORMERS = KTransformers()
+
+
+def _pool(server: Server, budget: Budget, extra: int) -> Pool:
+    return server.pool(
+        free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
+    )
+
+
+def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tuple[str, ...]:
+    options: KTransformersOptions = deployment.options
+    method = experts.method(options.kt_method) or "BF16"
+    notes = [
+        "KTransformers was read, not run: memory follows SGLang's rules with the experts in host"
+        " memory; its own documentation asks to test each model, method and CPU before use",
+        "every token's experts are read from host memory: its bandwidth and the CPU (AVX512, AMX for"
+        " AMX methods) set the speed, not the GPU",
+    ]
+    if host is None:
+        notes.append(
+            f"the host's memory is not known; the experts alone need"
+            f" {format_gib(experts.on_host(method))} of it (option host_memory_gib)"
+        )
+    if options.kt_gpu_prefill_token_threshold is not None:
+        each = experts.layer_bytes // deployment.layout.tensor_parallel
+        notes.append(
+            f"long prompts bring a layer's experts to the GPU, about {format_gib(each)} each, which"
+            " the plan does not reserve: leave room by mem_fraction_static"
+        )
+    if method.startswith("AMX"):
+        notes.append(f"{method} needs experts converted by kt-kernel's convert_weights.py")
+    return tuple(notes)
+
+
+def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
+    options: KTransformersOptions = deployment.options
+    served = SGLANG.launch(as_sglang(deployment), allocation)
+    weights = options.kt_weight_path or deployment.checkpoint.id
+    argv = [
+        *served.argv,
+        "--kt-weight-path",
+        weights,
+        "--kt-method",
+        str(allocation.resolved["kt_method"]),
+        "--kt-cpuinfer",
+        str(options.kt_cpuinfer),
+        "--kt-threadpool-count",
+        str(options.kt_threadpool_count),
+        "--kt-num-gpu-experts",
+        str(options.kt_num_gpu_experts),
+    ]
+    if options.kt_gpu_prefill_token_threshold is not None:
+        threshold = str(options.kt_gpu_prefill_token_threshold)
+        argv += ["--kt-gpu-prefill-token-threshold", threshold]
+    argv.append("--disable-shared-experts-fusion")
+    notes = [
+        "needs the packages kt-kernel and sglang-kt",
+        "set --kt-cpuinfer to the physical cores and --kt-threadpool-count to the NUMA nodes",
+    ]
+    if options.kt_weight_path is None:
+        notes.append("--kt-weight-path is a folder: download the checkpoint and name it there")
+    return replace(served, argv=tuple(argv), notes=(*served.notes, *notes))

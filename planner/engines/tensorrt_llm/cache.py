@@ -1,0 +1,134 @@
+"""TensorRT-LLM's cache as a straight line: bytes = slope x tokens + intercept.
+
+Every schedulable request holds a recurrent state from the start; what is left holds KV blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.engines.base import Deployment
+from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
+from planner.formats import CacheFormat, get_cache_format
+from planner.memory.kv_cache import kv_bytes_per_token
+from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
+from planner.units import ceil_div, round_up
+
+PADDING_DUMMIES = 1
+"""A state for the request that pads CUDA graphs (one per draft length; drafting is not covered)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The caches of one rank.
+
+    Attributes:
+        slope: bytes that a token of context takes.
+        intercept: bytes that are taken whatever runs.
+        state_bytes: one request's state, all DeltaNet layers of the rank.
+        slots: states that are held.
+        budget: bytes for everything.
+        tokens_per_block: tokens of a KV block.
+        max_batch_size: requests scheduled at once on this rank.
+    """
+
+    slope: int
+    intercept: int
+    state_bytes: int
+    slots: int
+    budget: int
+    tokens_per_block: int
+    max_batch_size: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that fit, in whole blocks: (budget - intercept) // slope."""
+        fitting = max(0, self.budget - self.intercept) // self.slope
+        return fitting // self.tokens_per_block * self.tokens_per_block
+
+    def sequence_tokens(self, context: int) -> int:
+        """Tokens that one sequence of `context` takes: whole blocks."""
+        return round_up(context, self.tokens_per_block)
+
+    def sequences(self, context: int) -> int:
+        """Sequences of `context` that are resident at once on this rank."""
+        return min(self.max_batch_size, self.tokens // self.sequence_tokens(context))
+
+    def need(self, context: int, sequences: int) -> int:
+        """Bytes that `sequences` of `context` need."""
+        return self.intercept + sequences * self.sequence_tokens(context) * self.slope
+
+
+def attention_ranks(deployment: Deployment) -> int:
+    """Ranks over which attention and state are cut: 1 with attention data parallelism."""
+    return 1 if deployment.options.enable_attention_dp else deployment.layout.tensor_parallel
+
+
+def request_groups(deployment: Deployment) -> int:
+    """Groups of ranks with their own requests."""
+    return deployment.layout.tensor_parallel // attention_ranks(deployment)
+
+
+def batch_size(deployment: Deployment) -> int:
+    """`max_batch_size`: as given, else the asked concurrency, shared over the groups."""
+    given = deployment.options.max_batch_size
+    return given or ceil_div(deployment.concurrency, request_groups(deployment))
+
+
+def cache_format(deployment: Deployment) -> CacheFormat:
+    """Format of the KV cache; auto is the model's dtype."""
+    name = deployment.kv_cache_dtype
+    return get_cache_format(deployment.checkpoint.model.dtype if name == "auto" else name)
+
+
+def state_bytes(deployment: Deployment) -> int:
+    """One request's state on one rank.
+
+        layers x (conv channels / tp x (kernel - 1) x b + value heads / tp x d_v x d_k x s)
+
+    b: bytes of the model's dtype; s: of `mamba_ssm_cache_dtype`. auto is the model's dtype: the
+    config's `mamba_ssm_dtype` is not read (it was, for a while, and the state was float32).
+
+    Source: TensorRT-LLM kv_cache/mamba_cache_manager/mamba_cache_manager_v2.py@28295084,
+    model_loader.py (validate_and_set_mamba_ssm_cache_dtype, resolve_ssm_cache_dtype).
+    """
+    model, options = deployment.checkpoint.model, deployment.options
+    linear, tp = model.linear, attention_ranks(deployment)
+    if linear is None:
+        return 0
+    asked = options.mamba_ssm_cache_dtype
+    ssm = model.dtype if asked == "auto" else asked
+    conv_width, ssm_width = (int(get_cache_format(name).bits) // 8 for name in (model.dtype, ssm))
+    per_layer = conv_state_bytes(
+        linear, dtype_bytes=conv_width, tensor_parallel=tp
+    ) + ssm_state_bytes(linear, dtype_bytes=ssm_width, tensor_parallel=tp)
+    return len(model.linear_attention_layers) * per_layer
+
+
+def build_pool(deployment: Deployment, budget: int) -> Pool:
+    """The caches that `budget` bytes of one rank make.
+
+        slope     = KV bytes per token (+ state / snapshot interval with block reuse)
+        intercept = (max_batch_size + padding dummies + 1 with attention DP) x state
+
+    Source: TensorRT-LLM _util.py@00043967, kv_cache/mamba_cache_manager/common.py@28295084.
+    """
+    options: TensorRtLlmOptions = deployment.options
+    state, batch = state_bytes(deployment), batch_size(deployment)
+    slope = kv_bytes_per_token(
+        deployment.checkpoint.model,
+        cache_format=cache_format(deployment),
+        tensor_parallel=attention_ranks(deployment),
+    )
+    if options.enable_block_reuse and options.periodic_snapshot_interval:
+        slope += ceil_div(state, options.periodic_snapshot_interval)
+    slots = batch + PADDING_DUMMIES + int(options.enable_attention_dp) if state else 0
+    return Pool(
+        slope=slope,
+        intercept=slots * state,
+        state_bytes=state,
+        slots=slots,
+        budget=budget,
+        tokens_per_block=options.tokens_per_block,
+        max_batch_size=batch,
+    )

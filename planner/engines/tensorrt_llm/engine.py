@@ -1,0 +1,251 @@
+"""TensorRT-LLM as an engine: refusals, allocation, command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db import System
+from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.tensorrt_llm.cache import (
+    Pool,
+    batch_size,
+    build_pool,
+    cache_format,
+    request_groups,
+)
+from planner.engines.tensorrt_llm.legality import refusals, unverified
+from planner.engines.tensorrt_llm.options import (
+    DEFAULT_MAX_BATCH_SIZE,
+    READ_VERSION,
+    TensorRtLlmOptions,
+    source,
+)
+from planner.engines.tensorrt_llm.overheads import fixed_terms, weights
+from planner.engines.yarn import yarn_parameters
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Confidence
+from planner.units import ceil_div
+
+CONFIG_FILE = "trtllm.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRtLlm:
+    """The policy of TensorRT-LLM's PyTorch backend."""
+
+    name: str = "tensorrt-llm"
+    title: str = "TensorRT-LLM"
+
+    @property
+    def options_type(self) -> type[Any]:
+        """`TensorRtLlmOptions`."""
+        return TensorRtLlmOptions
+
+    def version(self, options: TensorRtLlmOptions) -> str:
+        """The state of the main branch that was read."""
+        return READ_VERSION
+
+    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
+        """Tensor parallelism over all GPUs, experts cut or shared out; then narrower."""
+        widths = [width for width in range(system.count, 0, -1) if system.count % width == 0]
+        candidates = [Layout(tensor_parallel=width) for width in widths]
+        if checkpoint.model.moe is not None and system.count > 1:
+            candidates.insert(1, Layout(tensor_parallel=system.count, expert_parallel=True))
+        return tuple(candidates)
+
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Why TensorRT-LLM cannot run it; see `legality`."""
+        return tuple(refusals(deployment))
+
+    def allocate(self, deployment: Deployment) -> Allocation:
+        """Budget, states, blocks and capacity of one rank (all are alike).
+
+            budget = free_gpu_memory_fraction x (total - weights - runtime - activation peak)
+            tokens = (budget - states) // bytes per token
+
+        Source: TensorRT-LLM _util.py@00043967 (memory free after load and profiling).
+        """
+        options: TensorRtLlmOptions = deployment.options
+        total, context = deployment.system.accelerator.total_bytes, deployment.context
+        fixed = tuple(fixed_terms(deployment))
+        taken = sum(term.nbytes for term in fixed)
+        budget = int(options.free_gpu_memory_fraction * max(0, total - taken))
+        pool, groups = build_pool(deployment, budget), request_groups(deployment)
+        asked = ceil_div(deployment.concurrency, groups)
+        rank = Rank(
+            name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
+            count=deployment.layout.tensor_parallel,
+            total=total,
+            usable=taken + budget if taken < total else total,
+            terms=(*fixed, *_cache_terms(pool, context, asked)),
+        )
+        missing = max(0, taken - total) or max(0, pool.need(context, 1) - budget)
+        native = deployment.checkpoint.model.max_position_embeddings
+        most = max(native, context) if deployment.yarn else native
+        sequences = pool.sequences(context) if not missing else 0
+        return Allocation(
+            ranks=(rank,),
+            capacity=Capacity(
+                sequences=sequences * groups,
+                tokens=pool.tokens * groups,
+                longest_context=min(pool.tokens, most),
+                limited_by="max_batch_size" if sequences == pool.max_batch_size else "KV blocks",
+                blocks=pool.tokens // pool.tokens_per_block,
+                block_size=pool.tokens_per_block,
+            ),
+            starts=not missing,
+            shortfall=missing,
+            refusal=_start_error(pool) if missing else None,
+            kv_cache_dtype=cache_format(deployment).name,
+            resolved=_resolved(deployment, pool),
+            details={
+                "slope_bytes_per_token": pool.slope,
+                "intercept_bytes": pool.intercept,
+                "state_bytes_per_request": pool.state_bytes,
+                "state_slots": pool.slots,
+                "budget_bytes": pool.budget,
+                "max_tokens": pool.tokens,
+                "weight_components": weights(deployment),
+            },
+            warnings=_warnings(deployment, pool),
+        )
+
+    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+        """`trtllm-serve` with exactly the options that the plan assumed."""
+        return _launch(deployment)
+
+    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+        """Nothing: its log lines were not looked at."""
+        return ()
+
+
+TENSORRT_LLM = TensorRtLlm()
+
+
+def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:
+    tokens = pool.sequence_tokens(context)
+    terms = [
+        Term(
+            name="KV cache (workload)",
+            kind=Kind.KV_CACHE,
+            nbytes=sequences * tokens * pool.slope,
+            confidence=Confidence.ENGINE_RULE,
+            formula="sequences x tokens (whole blocks) x bytes per token",
+            values={
+                "sequences": sequences,
+                "tokens (whole blocks)": tokens,
+                "bytes per token": pool.slope,
+            },
+            source=source("pyexecutor/_util.py"),
+        )
+    ]
+    if pool.slots:
+        terms.append(
+            Term(
+                name="recurrent states (all slots)",
+                kind=Kind.RECURRENT_STATE,
+                nbytes=pool.intercept,
+                confidence=Confidence.ENGINE_RULE,
+                formula="slots x bytes of a state",
+                values={"slots": pool.slots, "bytes of a state": pool.state_bytes},
+                source=source("kv_cache/mamba_cache_manager/"),
+            )
+        )
+    return tuple(terms)
+
+
+def _start_error(pool: Pool) -> str:
+    if pool.budget < pool.intercept:
+        slots = pool.budget // pool.state_bytes
+        return (
+            f"The V2 Mamba state pool has only {slots} slots but needs at least {pool.slots}"
+            " live/dummy slots. Increase the KV cache budget or allocate a larger Mamba pool_ratio."
+        )
+    return f"the KV cache holds {pool.tokens:,} tokens, fewer than one sequence needs"
+
+
+def _resolved(deployment: Deployment, pool: Pool) -> dict[str, Any]:
+    options, layout = deployment.options, deployment.layout
+    return {
+        "version": READ_VERSION,
+        "tp_size": layout.tensor_parallel,
+        "ep_size": layout.expert_ranks if layout.expert_parallel else 1,
+        "enable_attention_dp": options.enable_attention_dp,
+        "max_batch_size": pool.max_batch_size,
+        "max_num_tokens": options.max_num_tokens,
+        "max_seq_len": deployment.context,
+        "free_gpu_memory_fraction": options.free_gpu_memory_fraction,
+        "tokens_per_block": options.tokens_per_block,
+        "enable_block_reuse": options.enable_block_reuse,
+        "periodic_snapshot_interval": options.periodic_snapshot_interval,
+        "mamba_ssm_cache_dtype": options.mamba_ssm_cache_dtype,
+        "kv_cache_dtype": deployment.kv_cache_dtype,
+    }
+
+
+def _warnings(deployment: Deployment, pool: Pool) -> tuple[str, ...]:
+    notes = list(unverified(deployment))
+    if deployment.options.max_batch_size is None and pool.slots:
+        notes.append(
+            f"every request of max_batch_size holds a state from the start: the command says"
+            f" {pool.max_batch_size} instead of the default {DEFAULT_MAX_BATCH_SIZE}"
+        )
+    if deployment.checkpoint.model.vision is not None:
+        notes.append("the vision tower is assumed to lie whole on every rank")
+    return tuple(notes)
+
+
+def _launch(deployment: Deployment) -> Launch:
+    options: TensorRtLlmOptions = deployment.options
+    layout, checkpoint = deployment.layout, deployment.checkpoint
+    argv = ["trtllm-serve", checkpoint.id]
+    if layout.tensor_parallel > 1:
+        argv += ["--tp_size", str(layout.tensor_parallel)]
+    if layout.expert_parallel:
+        argv += ["--ep_size", str(layout.expert_ranks)]
+    argv += ["--max_batch_size", str(batch_size(deployment))]
+    argv += ["--max_num_tokens", str(options.max_num_tokens)]
+    argv += ["--max_seq_len", str(deployment.context)]
+    fraction = f"{options.free_gpu_memory_fraction:g}"
+    argv += ["--kv_cache_free_gpu_memory_fraction", fraction]
+    lines = _config_lines(deployment)
+    notes = []
+    if lines:
+        argv += ["--config", CONFIG_FILE]
+        notes.append(f"{CONFIG_FILE}: {{{', '.join(lines)}}}")
+    model = checkpoint.model
+    if deployment.yarn and deployment.context > model.max_position_embeddings:
+        rope = json.dumps(yarn_parameters(model, deployment.context))
+        notes.append(f"in config.json, set rope_parameters to {rope} (not verified)")
+    nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
+    if nodes > 1:
+        notes.append(f"start it on {nodes} nodes with trtllm-llmapi-launch under MPI or Slurm")
+    return Launch(argv=tuple(argv), notes=tuple(notes))
+
+
+def _config_lines(deployment: Deployment) -> list[str]:
+    """What has no flag, as YAML in flow style."""
+    options: TensorRtLlmOptions = deployment.options
+    cache: dict[str, Any] = {}
+    if deployment.kv_cache_dtype != "auto":
+        cache["dtype"] = cache_format(deployment).name
+    if options.mamba_ssm_cache_dtype != "auto":
+        cache["mamba_ssm_cache_dtype"] = options.mamba_ssm_cache_dtype
+    if not options.enable_block_reuse:
+        cache["enable_block_reuse"] = False
+    if options.periodic_snapshot_interval:
+        interval = options.periodic_snapshot_interval
+        cache["mamba_state_config"] = {"periodic_snapshot_interval": interval}
+    if options.tokens_per_block != TensorRtLlmOptions().tokens_per_block:
+        cache["tokens_per_block"] = options.tokens_per_block
+    lines = []
+    if options.enable_attention_dp:
+        lines.append('"enable_attention_dp": true')
+    if cache:
+        cache["free_gpu_memory_fraction"] = options.free_gpu_memory_fraction
+        lines.append(f'"kv_cache_config": {json.dumps(cache)}')
+    return lines
