@@ -24,9 +24,38 @@ from planner.units import GIB
 FILES = ("sglang.json",)
 SCHEMES = {"int4": "gptq-int4"}
 """Precisions of the cases that the planner calls otherwise."""
-SPELLED = {"cuda_graph_max_bs_decode": "cuda_graph_max_bs", "dp_size": "attn_dp_size"}
-"""Flags of newer or older releases that mean the same option (dp_size: with DP attention)."""
-IMPLIED = ("enable_dp_attention",)
+SPELLED = {
+    "cuda_graph_max_bs_decode": "cuda_graph_max_bs",
+    "mamba_scheduler_strategy": "mamba_radix_cache_strategy",
+    "disable_piecewise_cuda_graph": "disable_prefill_cuda_graph",
+}
+"""Flags of newer or older releases that mean the same option."""
+GRAPHS_OFF = {
+    "cuda_graph_backend_decode": "disable_decode_cuda_graph",
+    "cuda_graph_backend_prefill": "disable_prefill_cuda_graph",
+}
+"""Flags whose value "disabled" is an option of its own."""
+WITHOUT_MEMORY = (
+    "dtype",
+    "quantization",
+    "trust_remote_code",
+    "load_format",
+    "mamba_track_interval",
+    "moe_runner_backend",
+    "linear_attn_backend",
+    "mm_attention_backend",
+    "enable_mixed_chunk",
+    "schedule_policy",
+    "schedule_conservativeness",
+    "num_continuous_decode_steps",
+    "disable_custom_all_reduce",
+    "enable_flashinfer_allreduce_fusion",
+    "reasoning_parser",
+    "tool_call_parser",
+    "nnodes",
+    "dist_init_addr",
+)
+"""Flags that change no pool; the precision of the weights is a field of the case's own."""
 SAME = "SAME_AS_MODEL"
 ADVICE = " Try:"
 """An engine's message is compared up to its advice."""
@@ -64,13 +93,25 @@ def _message(text: str) -> str:
     return text.partition(ADVICE)[0]
 
 
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags that concern memory, by the names of the planner's options."""
+    flags = {SPELLED.get(name, name): value for name, value in given.items()}
+    for name, option in GRAPHS_OFF.items():
+        if flags.pop(name, None) == "disabled":
+            flags[option] = True
+    if flags.pop("enable_dp_attention", False):
+        flags["attn_dp_size"] = flags.pop("dp_size", 1)
+    return {name: value for name, value in flags.items() if name not in WITHOUT_MEMORY}
+
+
 def server_of(case: dict[str, Any], folder: Path) -> Server:
     """The server that a case describes."""
     asked = case["input"]
-    flags = {SPELLED.get(name, name): value for name, value in asked["flags"].items()}
-    flags = {name: value for name, value in flags.items() if name not in IMPLIED}
+    flags = _flags(asked["flags"])
     layout = Layout(
-        tensor_parallel=flags.pop("tp_size", 1), pipeline_parallel=flags.pop("pp_size", 1)
+        tensor_parallel=flags.pop("tp_size", 1),
+        pipeline_parallel=flags.pop("pp_size", 1),
+        data_parallel=flags.pop("dp_size", 1),
     )
     kv_cache_dtype = flags.pop("kv_cache_dtype", "auto")
     if flags.get("speculative_draft_model_path") == SAME:
