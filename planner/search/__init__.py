@@ -8,7 +8,7 @@ from planner.search.advice import Advice, advise
 from planner.search.fits import Fit, fits_table, smallest_systems
 from planner.search.layouts import Suggestion, every_layout, suggest_layouts
 from planner.search.objective import OBJECTIVES, Objective
-from planner.search.precision import best_precisions, checkpoints_of, headline_precisions
+from planner.search.precision import checkpoints_of, headline_precisions
 from planner.search.solve import Limits, Solution, solve_limits
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Solution",
     "Suggestion",
     "advise",
-    "best_precisions",
     "checkpoints_of",
     "every_layout",
     "fits_table",

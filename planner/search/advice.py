@@ -15,7 +15,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.plan import Outcome, Plan
 from planner.search.combining import applied, fewest
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
-from planner.search.precision import best_precisions
+from planner.search.precision import best_that_fits, first_of_classes, runnable
 from planner.search.question import Question, question_of
 from planner.search.solve import longest_context, most_sequences
 from planner.units import format_gib, format_tokens
@@ -112,18 +112,23 @@ def _together(plan: Plan, question: Question) -> Iterator[Advice]:
 
 def _precision(plan: Plan, question: Question) -> Iterator[Advice]:
     """The best precision that is enough alone, and a better one that is with economies."""
-    free, combined = replace(question, layout=None), False
-    for lower in best_precisions(free, below=question.checkpoint):
-        checkpoint = lower.deployment.checkpoint
+    free = replace(question, layout=None)
+    candidates = runnable(free, below=question.checkpoint)
+    alone, _ = best_that_fits(free, candidates)
+    for checkpoint in first_of_classes(candidates):
+        if alone is not None and checkpoint.nbytes("text") <= alone.deployment.checkpoint.nbytes(
+            "text"
+        ):
+            break
         title = f"weights in {checkpoint.scheme.name}"
-        if lower.fits:
-            yield _advice(plan, lower, title, _accuracy(checkpoint), PRECISION)
-            return
-        if not combined:
-            changed = replace(free, checkpoint=checkpoint)
-            for advice in _with_economies(plan, changed, title=title):
-                combined = True
-                yield advice
+        found = list(_with_economies(plan, replace(free, checkpoint=checkpoint), title=title))
+        yield from found
+        if found:
+            break
+    if alone is not None:
+        checkpoint = alone.deployment.checkpoint
+        title = f"weights in {checkpoint.scheme.name}"
+        yield _advice(plan, alone, title, _accuracy(checkpoint), PRECISION)
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:

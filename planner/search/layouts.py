@@ -12,7 +12,7 @@ from planner.memory.breakdown import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Outcome, Plan
 from planner.search.objective import Objective, Rating, ranked, rate, speed_of
-from planner.search.precision import best_precisions
+from planner.search.precision import best_that_fits, runnable
 from planner.search.question import Question
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib
@@ -105,10 +105,9 @@ def suggest_layouts(
     found = list(_rated(question, objective))
     if any_precision and not any(suggestion.plan.fits for _, suggestion in found):
         free = replace(question, layout=None)
-        for lower in best_precisions(free, below=question.checkpoint):
-            if lower.fits:
-                found += _rated(replace(free, checkpoint=lower.deployment.checkpoint), objective)
-                break
+        lower, _ = best_that_fits(free, runnable(free, below=question.checkpoint))
+        if lower is not None:
+            found += _rated(replace(free, checkpoint=lower.deployment.checkpoint), objective)
     return ranked(found)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.errors import InputError, PlannerError, UnsupportedModelError
+from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import gguf_schemes
@@ -73,30 +73,70 @@ def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
     )
 
 
+def first_of_classes(candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """The first of each class of bits per weight."""
+    found: dict[int, Checkpoint] = {}
+    for candidate in candidates:
+        found.setdefault(_class(float(bits_per_weight(candidate.rows("text")))), candidate)
+    return tuple(found.values())
+
+
+def _class(bits: float) -> int:
+    return next(place for place, least in enumerate(_CLASSES) if bits >= least)
+
+
 def _place(candidate: Checkpoint, bits: float) -> tuple[int, int, float]:
     concrete = recipe(candidate.scheme, candidate.model)
     evidence = _EVIDENCE.index(getattr(concrete, "evidence", _EVIDENCE[1]))
-    size = next(place for place, least in enumerate(_CLASSES) if bits >= least)
-    return size, evidence + 1 if candidate.hypothetical else 0, -bits
+    return _class(bits), evidence + 1 if candidate.hypothetical else 0, -bits
 
 
-def best_precisions(question: Question, *, below: Checkpoint | None = None) -> Iterator[Plan]:
-    """Plans of the question in every precision that the engine runs there, the best first.
+def runnable(question: Question, *, below: Checkpoint | None = None) -> tuple[Checkpoint, ...]:
+    """Every precision that the engine runs there, memory aside, the best first.
 
     Args:
         question: what is asked; its own checkpoint's precision does not matter.
         below: only precisions that take fewer bytes than this checkpoint.
     """
     limit = below.nbytes("text") if below is not None else None
-    for candidate in checkpoints_of(question.checkpoint):
-        if limit is not None and candidate.nbytes("text") >= limit:
-            continue
-        try:
-            plan = question.plan(checkpoint=_same_source(candidate, question.checkpoint))
-        except UnsupportedModelError:
-            continue  # a cut that this format's blocks do not allow
-        if plan.ranks:
-            yield plan
+    return tuple(
+        _same_source(candidate, question.checkpoint)
+        for candidate in checkpoints_of(question.checkpoint)
+        if (limit is None or candidate.nbytes("text") < limit) and question.can_run(candidate)
+    )
+
+
+def best_that_fits(
+    question: Question, candidates: Sequence[Checkpoint]
+) -> tuple[Plan | None, Plan | None]:
+    """The plan in the first of `candidates` that fits, and that of the one before it.
+
+    What takes more bytes than something that does not fit is taken not to fit either, so that few
+    are planned. None where there is none.
+    """
+    plans: dict[int, Plan] = {}
+
+    def plan_of(place: int) -> Plan:
+        if place not in plans:
+            plans[place] = question.plan(checkpoint=candidates[place])
+        return plans[place]
+
+    sizes = [candidate.nbytes("text") for candidate in candidates]
+    by_size = sorted(range(len(candidates)), key=lambda place: sizes[place])
+    small, large = -1, len(by_size)  # places in by_size: fits up to small, not from large on
+    while large - small > 1:
+        middle = (small + large) // 2
+        if plan_of(by_size[middle]).fits:
+            small = middle
+        else:
+            large = middle
+    if small < 0:
+        return None, plan_of(0) if candidates else None
+    most = sizes[by_size[small]]
+    for place in range(len(candidates)):
+        if sizes[place] <= most and plan_of(place).fits:
+            return plan_of(place), plan_of(place - 1) if place else None
+    return None, None
 
 
 HEADLINES = (11, 7.5, 4)
@@ -117,23 +157,16 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
     found: dict[float, Checkpoint] = {}
     for candidate in checkpoints_of(asked):
         bits = float(bits_per_weight(candidate.rows("text")))
-        least = next((least for least in _CLASSES if bits >= least), 0.0)
-        if least in HEADLINES and least not in found and _served(question, candidate):
+        least = _CLASSES[_class(bits)]
+        if (
+            least in HEADLINES
+            and least not in found
+            and any(question.can_run(candidate, system) for system in one_of_each_vendor())
+        ):
             found[least] = _same_source(candidate, asked)
     if not found:
         raise InputError(f"{question.engine.title} serves no precision of {asked.id}")
     return tuple(found.values())
-
-
-def _served(question: Question, candidate: Checkpoint) -> bool:
-    """The engine runs `candidate` on an accelerator of some vendor, memory aside."""
-    for system in one_of_each_vendor():
-        try:
-            if question.plan(checkpoint=candidate, system=system, layout=None).ranks:
-                return True
-        except UnsupportedModelError:
-            continue
-    return False
 
 
 def _same_source(candidate: Checkpoint, asked: Checkpoint) -> Checkpoint:

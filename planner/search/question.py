@@ -7,7 +7,8 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines import get_engine
-from planner.engines.base import Engine
+from planner.engines.base import Deployment, Engine
+from planner.errors import UnsupportedModelError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Plan, plan_deployment
@@ -56,6 +57,34 @@ class Question:
             layout=asked.layout,
             options=asked.options,
             yarn=asked.yarn,
+        )
+
+    def can_run(self, checkpoint: Checkpoint, system: System | None = None) -> bool:
+        """The engine refuses `checkpoint` in no layout that comes into question, memory aside."""
+        there = system or self.system
+        layouts = (self.layout,) if self.layout is not None else None
+        try:
+            for layout in layouts or self.engine.layouts(checkpoint, there):
+                if not self.engine.refusals(self.deployment(checkpoint, there, layout)):
+                    return True
+        except UnsupportedModelError:
+            return False  # a cut that this format's blocks do not allow
+        return False
+
+    def deployment(
+        self, checkpoint: Checkpoint, system: System, layout: Layout | None
+    ) -> Deployment:
+        """The question as an engine is asked it; without a layout on one accelerator."""
+        options = self.options if self.options is not None else self.engine.options_type()
+        return Deployment(
+            checkpoint=checkpoint,
+            system=system,
+            layout=layout or Layout(),
+            context=self.context,
+            concurrency=self.concurrency,
+            kv_cache_dtype=self.kv_cache_dtype,
+            options=options,
+            yarn=self.yarn,
         )
 
     def with_options(self, **values: Any) -> Question:

@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planner.engines.base import Deployment
 from planner.engines.economies import Knob, knobs_of
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
-from planner.layout import Layout
 from planner.plan import Plan
-from planner.search.precision import best_precisions
+from planner.search.precision import best_that_fits, runnable
 from planner.search.question import Question
 from planner.units import MAX_COUNT, format_tokens
 
@@ -75,19 +73,36 @@ def solve_limits(question: Question) -> Limits:
     )
 
 
-def last_that_fits(plan_at: Callable[[int], Plan], low: int, high: int) -> tuple[Plan, Plan | None]:
-    """By bisection, the plan at the last value from `low` to `high` that fits, and the next one.
+def last_that_fits(
+    plan_at: Callable[[int], Plan], low: int, high: int, *, guess: int | None = None
+) -> tuple[Plan, Plan | None]:
+    """The plan at the last value from `low` to `high` that fits, and the plan at the next value.
 
-    What fits at a value is taken to fit at every smaller one; the boundary that is found is one in
-    any case. If nothing fits at `low`, both are the plan at `low`.
+    Steps that double, from `guess` (else from `low`) up or down to the other side of the boundary,
+    then bisection. What fits at a value is taken to fit at every smaller one; the boundary that is
+    found is one in any case. If nothing fits at `low`, both are the plan at `low`.
     """
-    first = plan_at(low)
-    if not first.fits:
-        return first, first
-    last = plan_at(high)
-    if last.fits:
-        return last, None
-    good, bad = (low, first), (high, last)
+    start = min(max(guess if guess is not None else low, low), high)
+    plan = plan_at(start)
+    good = (start, plan) if plan.fits else None
+    bad = None if plan.fits else (start, plan)
+    step = 1
+    while good is None or bad is None:
+        if good is not None:
+            if good[0] == high:
+                return good[1], None
+            place = min(good[0] + step, high)
+        else:
+            assert bad is not None
+            if bad[0] == low:
+                return bad[1], bad[1]
+            place = max(bad[0] - step, low)
+        plan = plan_at(place)
+        if plan.fits:
+            good = (place, plan)
+        else:
+            bad = (place, plan)
+        step *= 2
     while bad[0] - good[0] > 1:
         middle = (good[0] + bad[0]) // 2
         plan = plan_at(middle)
@@ -102,7 +117,13 @@ def longest_context(question: Question) -> Solution:
     """Tokens per sequence up to which the asked number of sequences is held."""
     native = question.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if question.yarn else native
-    found, beyond = last_that_fits(lambda tokens: question.plan(context=tokens), 1, most)
+    capacity = question.plan().capacity if question.concurrency == 1 else None
+    found, beyond = last_that_fits(
+        lambda tokens: question.plan(context=tokens),
+        1,
+        most,
+        guess=capacity.longest_context if capacity is not None else min(question.context, most),
+    )
     value = found.deployment.context if found.fits else None
     many = _sequences(question.concurrency)
     if value is None:
@@ -116,7 +137,13 @@ def longest_context(question: Question) -> Solution:
 
 def most_sequences(question: Question) -> Solution:
     """Sequences of the asked context that are held at once."""
-    found, beyond = last_that_fits(lambda many: question.plan(concurrency=many), 1, MAX_COUNT)
+    capacity = question.plan(concurrency=1).capacity
+    found, beyond = last_that_fits(
+        lambda many: question.plan(concurrency=many),
+        1,
+        MAX_COUNT,
+        guess=capacity.sequences if capacity is not None else None,
+    )
     value = found.deployment.concurrency if found.fits else None
     tokens = format_tokens(question.context)
     if value is None:
@@ -129,22 +156,19 @@ def most_sequences(question: Question) -> Solution:
 
 
 def best_precision(question: Question) -> Solution:
-    """The precision with the most bits per weight that holds the workload."""
-    better: Plan | None = None
-    plan: Plan | None = None
-    for plan in best_precisions(question):
-        if plan.fits:
-            checkpoint = plan.deployment.checkpoint
-            name = checkpoint.scheme.name
-            words = f"{name} ({checkpoint.scheme.title})"
-            words += "; no such checkpoint is known." if checkpoint.hypothetical else "."
-            return Solution(
-                asked="best precision", value=name, plan=plan, beyond=better, words=words
-            )
-        better = plan
-    plan = plan or question.plan()
-    words = f"No precision fits. {plan.verdict}"
-    return Solution(asked="best precision", value=None, plan=plan, beyond=better, words=words)
+    """The best precision that holds the workload; see `planner.search.precision` for the order."""
+    asked = "best precision"
+    plan, better = best_that_fits(question, runnable(question))
+    if plan is None:
+        nearest = better or question.plan()
+        words = f"No precision fits. {nearest.verdict}"
+        return Solution(asked=asked, value=None, plan=nearest, beyond=better, words=words)
+    checkpoint = plan.deployment.checkpoint
+    words = f"{checkpoint.scheme.name} ({checkpoint.scheme.title})"
+    words += "; no such checkpoint is known." if checkpoint.hypothetical else "."
+    return Solution(
+        asked=asked, value=checkpoint.scheme.name, plan=plan, beyond=better, words=words
+    )
 
 
 def turn(question: Question, knob: Knob) -> Solution:
@@ -201,21 +225,8 @@ def _first_that_fits(
 
 
 def _knobs(question: Question) -> tuple[Knob, ...]:
-    layout = question.layout or Layout()
-    options = question.options if question.options is not None else question.engine.options_type()
-    return knobs_of(
-        question.engine,
-        Deployment(
-            checkpoint=question.checkpoint,
-            system=question.system,
-            layout=layout,
-            context=question.context,
-            concurrency=question.concurrency,
-            kv_cache_dtype=question.kv_cache_dtype,
-            options=options,
-            yarn=question.yarn,
-        ),
-    )
+    deployment = question.deployment(question.checkpoint, question.system, question.layout)
+    return knobs_of(question.engine, deployment)
 
 
 def _sequences(count: int) -> str:

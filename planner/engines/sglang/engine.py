@@ -7,6 +7,8 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines.base import Allocation, Deployment, Launch, Refusal
+from planner.engines.economies import Economy, Knob
+from planner.engines.sglang import economies as saving
 from planner.engines.sglang.answer import (
     capacity_of,
     missing_bytes,
@@ -120,6 +122,14 @@ class SGLang:
     def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
         """The lines on memory that it would print."""
         return log_lines(server_of(deployment), allocation)
+
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Changes that free memory for the pools."""
+        return tuple(saving.economies(deployment, server_of(deployment)))
+
+    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
+        """Settings that can be solved for."""
+        return tuple(saving.knobs(deployment))
 
 
 SGLANG = SGLang()
