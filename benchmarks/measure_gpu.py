@@ -36,6 +36,9 @@ from planner.units import GIB
 
 LENGTHS = (1024, 4096, 16_384, 32_768)
 BATCHES = (1, 4)
+TIMED_TOKENS = 8192
+"""Decoding is timed for cases up to so many tokens in all."""
+TIMED_STEPS = 16
 LEAVE = 2 * GIB
 """A case is left out if the plan comes closer than this to the memory that is free."""
 
@@ -142,26 +145,40 @@ def size_of(tensors: Sequence[Any]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def generate_case(
-    torch: ModuleType, model: Any, meter: Meter, *, batch: int, tokens: int, vocab: int
-) -> dict[str, Any]:
-    """One call of `generate` that ends with `tokens` tokens of each sequence in its cache."""
-    prompt = torch.randint(1, vocab, (batch, tokens - 1), device=model.device)
-    meter.settle()
-    before = meter.allocated()
-    meter.reset()
+def answer(torch: ModuleType, model: Any, prompt: Any, new_tokens: int) -> tuple[Any, float]:
+    """(the cache, seconds) of one call of `generate`."""
     started = time.monotonic()
     with torch.no_grad():
         output = model.generate(
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt),
-            min_new_tokens=2,
-            max_new_tokens=2,
+            min_new_tokens=new_tokens,
+            max_new_tokens=new_tokens,
             do_sample=False,
             return_dict_in_generate=True,
         )
+    return output.past_key_values, time.monotonic() - started
+
+
+def generate_case(
+    torch: ModuleType, model: Any, meter: Meter, *, batch: int, tokens: int, vocab: int
+) -> dict[str, Any]:
+    """One call of `generate` that ends with `tokens` tokens of each sequence in its cache.
+
+    Short prompts are answered twice more, to time the steps between.
+    """
+    prompt = torch.randint(1, vocab, (batch, tokens - 1), device=model.device)
+    meter.settle()
+    before = meter.allocated()
+    meter.reset()
+    cache, seconds = answer(torch, model, prompt, 2)
     peak, reserved = meter.peak()
-    kv, state = held_bytes(torch, output.past_key_values)
+    kv, state = held_bytes(torch, cache)
+    del cache
+    step = None
+    if batch * tokens <= TIMED_TOKENS:
+        short, long = (answer(torch, model, prompt, 2 + steps)[1] for steps in (0, TIMED_STEPS))
+        step = round((long - short) / TIMED_STEPS, 5)
     return {
         "batch": batch,
         "tokens": tokens,
@@ -169,7 +186,8 @@ def generate_case(
         "state_bytes": state,
         "peak_bytes": peak - before if peak else None,
         "reserved_bytes": reserved or None,
-        "seconds": round(time.monotonic() - started, 2),
+        "seconds": round(seconds, 2),
+        "seconds_per_step": step,
     }
 
 
@@ -263,6 +281,7 @@ def _cases(
                     "peak_bytes": None,
                     "reserved_bytes": None,
                     "seconds": None,
+                    "seconds_per_step": None,
                 }
             )
             del kv, states

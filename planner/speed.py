@@ -23,6 +23,10 @@ def speed_of(
     """
     if plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT):
         return None
+    if plan.details.get("offloaded_weight_bytes"):
+        return NoEstimate(
+            reason="weights are read from host memory for every token, and its bandwidth is not known"
+        )
     asked = plan.deployment
     drafts = asked.checkpoint.model.mtp is not None
     drafted = getattr(asked.options, "num_speculative_tokens", 0) if drafts else 0

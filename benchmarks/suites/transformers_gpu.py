@@ -165,6 +165,8 @@ def summary_lines(run: Mapping[str, Any]) -> Iterator[str]:
         if case["peak_bytes"] is not None:
             rows.append(("peak with cache", case["peak_bytes"], answer.peak))
         yield name
+        if case.get("seconds_per_step"):
+            yield f"  {'decoding':26}{1000 * case['seconds_per_step']:12.1f} ms per step"
         for what, truth, plan in rows:
             yield f"  {what:26}{truth / GIB:12.4f}{plan / GIB:12.4f}  {plan / truth - 1:+.2%}"
     for reason in run["left_out"]:

@@ -8,6 +8,7 @@ import planner
 from planner.engines.ktransformers.options import KTransformersOptions
 from planner.errors import InputError
 from planner.plan import Outcome, Plan
+from planner.speed import speed_of, speed_words
 from planner.units import GIB
 
 
@@ -53,8 +54,14 @@ def test_the_documented_machine_holds_the_largest() -> None:
 def test_converted_experts_take_less() -> None:
     stored = ask(options={"host_memory_gib": 256})
     converted = ask(options={"host_memory_gib": 256, "kt_method": "AMXINT4"})
-    assert converted.details["host_expert_bytes"] * 4 == stored.details["host_expert_bytes"]
+    assert (
+        converted.details["offloaded_weight_bytes"] * 4 == stored.details["offloaded_weight_bytes"]
+    )
     assert any("convert_weights.py" in warning for warning in converted.warnings)
+
+
+def test_no_speed_is_claimed_for_weights_in_host_memory() -> None:
+    assert "host memory" in speed_words(speed_of(ask()))[0]
 
 
 def test_an_unknown_host_is_said_and_a_known_one_used() -> None:

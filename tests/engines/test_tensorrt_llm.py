@@ -80,6 +80,15 @@ def test_attention_data_parallelism_replicates_all_but_the_experts() -> None:
     assert whole["state_bytes_per_request"] == 4 * cut["state_bytes_per_request"]
 
 
+def test_room_is_what_a_wider_server_would_hold() -> None:
+    """The room that is answered holds when it is asked for, and no more does."""
+    room = ask(concurrency=1).capacity
+    assert room is not None
+    assert room.sequences > 100
+    assert ask(concurrency=room.sequences).fits
+    assert not ask(concurrency=room.sequences + 1).fits
+
+
 def test_too_many_slots_do_not_start() -> None:
     plan = ask("Qwen3.5-27B", on="h100", options={"max_batch_size": 2048})
     assert plan.outcome is Outcome.DOES_NOT_FIT

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import hardware_db
 import planner
+from planner.engines.largest import largest_holding
 from planner.engines.transformers.activations import deltanet_bytes_per_token, mlp_bytes_per_token
 from planner.engines.transformers.cache import cache_bytes
 from planner.engines.transformers.loading import modules
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.transformers.placement import DISK, HOST, Budgets, place
-from planner.engines.largest import largest_holding
 from planner.errors import InputError
 from planner.model.catalog import find
 from planner.model.spec import ModelSpec

@@ -110,7 +110,7 @@ class KTransformers:
             details=dict(pool_details(server, budget, pool))
             | {
                 "routed_expert_bytes": experts.stored,
-                "host_expert_bytes": experts.on_host(method or "BF16"),
+                "offloaded_weight_bytes": experts.on_host(method or "BF16"),
                 "gpu_weight_bytes": budget.stages[0].text_bytes + budget.stages[0].vision_bytes,
             },
             warnings=_warnings(deployment, experts, host),

@@ -105,8 +105,8 @@ def state_bytes(deployment: Deployment) -> int:
     return len(model.linear_attention_layers) * per_layer
 
 
-def build_pool(deployment: Deployment, budget: int) -> Pool:
-    """The caches that `budget` bytes of one rank make.
+def build_pool(deployment: Deployment, budget: int, *, batch: int) -> Pool:
+    """The caches that `budget` bytes of one rank make with `max_batch_size` of `batch`.
 
         slope     = KV bytes per token (+ state / snapshot interval with block reuse)
         intercept = (max_batch_size + padding dummies + 1 with attention DP) x state
@@ -114,7 +114,7 @@ def build_pool(deployment: Deployment, budget: int) -> Pool:
     Source: TensorRT-LLM _util.py@00043967, kv_cache/mamba_cache_manager/common.py@28295084.
     """
     options: TensorRtLlmOptions = deployment.options
-    state, batch = state_bytes(deployment), batch_size(deployment)
+    state = state_bytes(deployment)
     slope = kv_bytes_per_token(
         deployment.checkpoint.model,
         cache_format=cache_format(deployment),

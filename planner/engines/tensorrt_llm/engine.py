@@ -8,6 +8,7 @@ from typing import Any
 
 from hardware_db import System
 from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.largest import largest_holding
 from planner.engines.tensorrt_llm.cache import (
     Pool,
     batch_size,
@@ -74,7 +75,8 @@ class TensorRtLlm:
         fixed = tuple(fixed_terms(deployment))
         taken = sum(term.nbytes for term in fixed)
         budget = int(options.free_gpu_memory_fraction * max(0, total - taken))
-        pool, groups = build_pool(deployment, budget), request_groups(deployment)
+        batch, groups = batch_size(deployment), request_groups(deployment)
+        pool = build_pool(deployment, budget, batch=batch)
         asked = ceil_div(deployment.concurrency, groups)
         rank = Rank(
             name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
@@ -86,14 +88,17 @@ class TensorRtLlm:
         missing = max(0, taken - total) or max(0, pool.need(context, 1) - budget)
         native = deployment.checkpoint.model.max_position_embeddings
         most = max(native, context) if deployment.yarn else native
-        sequences = pool.sequences(context) if not missing else 0
+        sequences, widest = 0, batch
+        if not missing:
+            widest = _widest(deployment, budget)
+            sequences = build_pool(deployment, budget, batch=widest).sequences(context)
         return Allocation(
             ranks=(rank,),
             capacity=Capacity(
                 sequences=sequences * groups,
                 tokens=pool.tokens * groups,
                 longest_context=min(pool.tokens, most),
-                limited_by="max_batch_size" if sequences == pool.max_batch_size else "KV blocks",
+                limited_by=_limit(deployment, sequences, widest),
                 blocks=pool.tokens // pool.tokens_per_block,
                 block_size=pool.tokens_per_block,
             ),
@@ -124,6 +129,24 @@ class TensorRtLlm:
 
 
 TENSORRT_LLM = TensorRtLlm()
+
+
+def _widest(deployment: Deployment, budget: int) -> int:
+    """`max_batch_size` under which the most sequences fit: the user's, or found by asking."""
+    given = deployment.options.max_batch_size
+    if given is not None:
+        return int(given)
+
+    def holds(batch: int) -> bool:
+        return build_pool(deployment, budget, batch=batch).sequences(deployment.context) >= batch
+
+    return max(1, largest_holding(holds, DEFAULT_MAX_BATCH_SIZE))
+
+
+def _limit(deployment: Deployment, sequences: int, widest: int) -> str:
+    if deployment.options.max_batch_size is None:
+        return "max_batch_size" if sequences == DEFAULT_MAX_BATCH_SIZE else "states and KV blocks"
+    return "max_batch_size" if sequences == widest else "KV blocks"
 
 
 def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:

@@ -56,7 +56,7 @@ def details_of(deployment: Deployment, placement: Placement) -> dict[str, Any]:
         "max_memory": {**dict(enumerate(budgets.gpus)), "cpu": budgets.host},
         "gpus_used": len(used),
         "weight_bytes": sum(module.nbytes for module in placement.modules),
-        "host_weight_bytes": sum(module.nbytes for module in placement.on(HOST)),
+        "offloaded_weight_bytes": sum(module.nbytes for module in placement.offloaded),
         "kv_bytes_per_sequence": one.kv,
         "state_bytes_per_sequence": one.state,
         "conv_shape": list(conv),
