@@ -34,7 +34,9 @@ _SIDE_FILES = 27 * 10**6
 _RECIPES: tuple[tuple[str, str, bool], ...] = (
     (r"hybrid|int4 experts \+ fp8", "autoround-int4", True),
     (r"extra bf16", "awq-int4-g32", True),
-    (r"^(f16/)?bf16", "bf16", False),
+    (r"^(mlx )?(f16/)?bf16", "bf16", False),
+    (r"w8a8.*fp8", "fp8-dynamic", False),
+    (r"mlx.*(mxfp4|nvfp4)", "mlx-4bit", True),
     (r"fp8.*(per.channel|dynamic|compressed.tensors)", "fp8-dynamic", False),
     (r"fp8.*(expert)", "fp8-experts", False),
     (r"(modelopt.*mixed|mixed.*nvfp4|nvfp4.*\bmixed)", "nvfp4-mixed", False),
@@ -54,7 +56,7 @@ _RECIPES: tuple[tuple[str, str, bool], ...] = (
     (r"nvfp4.*(routed )?experts( only)?", "nvfp4-experts", False),
     (r"nvfp4.*(llm-compressor|compressed-tensors)", "nvfp4-ct", False),
     (r"nvfp4.*out_proj", "nvfp4-out-proj", False),
-    (r"nvfp4", "nvfp4", True),
+    (r"nvfp4|^fp4", "nvfp4", True),
     (r"mxfp4.*expert", "mxfp4-experts", False),
     (r"mxfp4", "mxfp4", True),
     (r"mxfp6", "mxfp6", True),
@@ -66,10 +68,13 @@ _RECIPES: tuple[tuple[str, str, bool], ...] = (
     (r"(bnb|bitsandbytes).*(int8|8.?bit)", "bnb-int8", False),
     (r"(bnb|bitsandbytes|nf4)", "bnb-nf4", False),
     (r"int4|4.?bit", "awq-int4", True),
+    (r"8.?bit", "w8a16", True),
 )
 _MLX = re.compile(r"mlx.*?(\d)[ -]?bit(?!.*gates)")
 _MLX_GATES = re.compile(r"mlx.*?(\d)[ -]?bit")
-_GGUF = re.compile(r"gguf (ud-)?([a-z0-9]+(?:_[a-z0-9]+)*)")
+_GGUF = re.compile(
+    r"(?:gguf )?(ud-)?(?:smol-)?([a-z]{1,2}\d[a-z0-9]*(?:_[a-z0-9]+)*|mxfp4_moe|bf16)"
+)
 # They choose types by their own measurements also where a file bears llama-quantize's name; their
 # files of one single type are what they say.
 _OWN_MIXERS = ("unsloth", "bartowski")
@@ -128,7 +133,7 @@ def _answer(case: dict[str, Any], checkpoint: Checkpoint) -> int:
 def _recipe(case: dict[str, Any]) -> _Recipe:
     known = find(re.sub(r" \(loaded\)$", "", case["repo"]))
     words = case["format"].lower()
-    if words.startswith("gguf"):
+    if "gguf" in words or "gguf" in case["repo"].lower():
         return _gguf(words, case["repo"].lower())
     if known is not None and known[1] != "bf16":
         return _Recipe(scheme=get_scheme(known[1]), private=False)
@@ -163,7 +168,8 @@ def _gguf(words: str, repo: str) -> _Recipe:
 def _mix(name: str) -> GgufScheme:
     """The GGUF type of that name, or the nearest that llama-quantize has (Q4_K_XL -> Q4_K_M)."""
     stem = name.rpartition("_")[0]
-    for wanted in (name, f"{name}_m", f"{stem}_m", stem, f"{name.partition('_')[0]}_0"):
+    bits = name.partition("_")[0]
+    for wanted in (name, f"{name}_m", f"{stem}_m", stem, f"{bits}_0", f"{bits}_xs", f"{bits}_s"):
         try:
             found = get_scheme(f"gguf-{wanted}")
         except ValueError:
