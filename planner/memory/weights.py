@@ -145,6 +145,8 @@ def _on_stage(
         return row if last else None
     if tensor.layers:
         kept = tuple(layer for layer in tensor.layers if layer in layers)
+        if len(kept) == len(tensor.layers):
+            return row
         return replace(row, tensor=replace(tensor, layers=kept)) if kept else None
     if tensor.component == "embed_tokens":
         here = stage == 0 or rules.embed_on_every_stage or (last and model_tied)

@@ -23,8 +23,8 @@ def applied(question: Question, economy: Economy) -> Question:
 def fewest(question: Question, economies: Sequence[Economy]) -> tuple[Economy, ...]:
     """The cheapest economies with which the question fits, none of them needless.
 
-    They are added in the order given (the cheapest first) until they are enough; then each is left
-    out again, the dearest first, where the rest is enough without it. Empty if all are not enough.
+    So many are taken in the order given (the cheapest first) as are enough; then each is left out
+    again, the dearest first, where the rest is enough without it. Empty if all are not enough.
     """
     possible: list[Economy] = []
     for economy in economies:
@@ -32,11 +32,14 @@ def fewest(question: Question, economies: Sequence[Economy]) -> tuple[Economy, .
             possible.append(economy)
     if not _enough(question, possible):
         return ()
-    taken: list[Economy] = []
-    for economy in possible:
-        taken.append(economy)
-        if _enough(question, taken):
-            break
+    short, enough = 0, len(possible)
+    while enough - short > 1:
+        middle = (short + enough) // 2
+        if _enough(question, possible[:middle]):
+            enough = middle
+        else:
+            short = middle
+    taken = possible[:enough]
     for economy in sorted(taken, key=lambda economy: -economy.cost):
         fewer = [other for other in taken if other is not economy]
         if _enough(question, fewer):
