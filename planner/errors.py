@@ -13,9 +13,20 @@ Anything else that escapes is a bug of ours (command line: exit 1, with tracebac
 
 from __future__ import annotations
 
+import re
+
+LONGEST_WORD = 200
+"""Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
+
+_LONG = re.compile(rf"(\S{{{LONGEST_WORD}}})\S+")
+
 
 class PlannerError(Exception):
-    """Base of everything a caller is expected to handle; its text is one line."""
+    """Base of everything a caller is expected to handle; its text is one line of bounded words."""
+
+    def __init__(self, message: str = "") -> None:
+        """Keep the message on one line, however long or broken the input that it quotes."""
+        super().__init__(_LONG.sub(r"\1…", " ".join(str(message).splitlines())))
 
 
 class InputError(PlannerError, ValueError):

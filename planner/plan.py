@@ -14,7 +14,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Rank, Term
 from planner.model.checkpoint import Checkpoint
-from planner.units import check_count, format_gib, format_tokens
+from planner.units import check_count, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
 
@@ -172,6 +172,9 @@ def _check(
             f"context: {format_tokens(context)} tokens is beyond {format_tokens(LONGEST)},"
             " the longest that YaRN is described for"
         )
+    asked: object = layout
+    if asked is not None and not isinstance(asked, Layout):
+        raise InputError(f"layout: a planner.Layout is wanted, not {shown(asked)}")
     if layout is not None and layout.accelerators > system.count:
         raise InputError(
             f"layout {layout} takes {layout.accelerators} accelerators,"

@@ -14,6 +14,7 @@ from planner.model.headers import Progress, StoredCheckpoint
 from planner.model.hf_config import read_config
 from planner.model.quantization import Scheme, get_scheme
 from planner.model.spec import ModelSpec
+from planner.units import check_text
 
 if TYPE_CHECKING:
     from planner.hub import HubRepository
@@ -47,7 +48,7 @@ def load(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    name = name.strip()
+    name = check_text(name, what="model")
     if not name:
         raise InputError("model: name a bundled model, a repository, a folder or a file")
     if local and _looks_local(name):
@@ -63,29 +64,31 @@ def load(
 def _looks_local(name: str) -> bool:
     if name.startswith(_REMOTE):
         return False
-    path = Path(name).expanduser()
-    written_as_path = name.startswith((".", "/", "~")) or name.endswith((".json", *WEIGHT_FILES))
+    if name.startswith((".", "/", "~")) or name.endswith((".json", *WEIGHT_FILES)):
+        return True
     try:
-        return written_as_path or path.exists()
+        return Path(name).exists()
     except (OSError, ValueError):
         return False
 
 
 def _from_path(path: Path, precision: str | None, progress: Progress | None) -> Checkpoint:
-    from planner.model.local_files import read_checkpoint, read_json
+    from planner.model.local_files import list_folder, read_checkpoint, read_json
 
-    path = path.expanduser()
     try:
+        path = path.expanduser()
         is_folder, exists = path.is_dir(), path.exists()
-    except (OSError, ValueError):
+    except PermissionError:
+        raise InputError(f"{path}: permission denied") from None
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: the home of nobody
         is_folder = exists = False
     if not exists:
         raise InputError(f"{path}: there is no such file or folder")
     folder = path if is_folder else path.parent
+    names = list(list_folder(path)) if is_folder else [path.name]
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
         config = read_json(path)
-    names = [child.name for child in folder.iterdir()] if is_folder else [path.name]
     if path.name.endswith(".index.json") or any(name.endswith(WEIGHT_FILES) for name in names):
         only_gguf = _only_gguf(names)
         stored = read_checkpoint(

@@ -23,7 +23,7 @@ _BYTE_UNITS = {
     "gb": 10**9,
     "tb": 10**12,
 }
-_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
 MAX_TOKENS = 2**40
@@ -43,6 +43,17 @@ def round_up(value: int, multiple: int) -> int:
     return ceil_div(value, multiple) * multiple
 
 
+def shown(value: object, length: int = 60) -> str:
+    """`value` as an error line quotes it: one line, cut at `length`, whatever it is.
+
+    Example: ``shown("abc")`` is ``"'abc'"``; a number of thousands of digits is only counted.
+    """
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a number of about {value.bit_length() * 301 // 1000} digits"
+    text = repr(value[: length + 1] if isinstance(value, str) else value)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def parse_tokens(text: str | int, *, what: str = "context") -> int:
     """Read a number of tokens: "4096", "128k" (131,072), "1M" (1,048,576), "262,144".
 
@@ -53,20 +64,22 @@ def parse_tokens(text: str | int, *, what: str = "context") -> int:
     Raises:
         InputError: not a positive whole number of tokens, or an absurd one.
     """
-    if isinstance(text, bool):
-        raise InputError(f"{what}: a number of tokens is wanted, such as 32768 or 128k")
-    if isinstance(text, int):
-        tokens = Fraction(text)
+    written: object = text
+    if isinstance(written, int) and not isinstance(written, bool):
+        tokens = Fraction(written)
     else:
-        match = _NUMBER_AND_UNIT.fullmatch(text.replace(",", "").replace("_", ""))
+        plain = written.replace(",", "").replace("_", "") if isinstance(written, str) else "?"
+        match = _NUMBER_AND_UNIT.fullmatch(plain)
         unit = match.group(2).lower() if match else "?"
         if match is None or unit not in _TOKEN_UNITS:
-            raise InputError(f"{what}: cannot read {text!r}; write tokens such as 32768 or 128k")
+            raise InputError(
+                f"{what}: cannot read {shown(text)}; write tokens such as 32768 or 128k"
+            )
         tokens = Fraction(match.group(1)) * _TOKEN_UNITS[unit]
     if tokens.denominator != 1:
         raise InputError(f"{what}: {text} is not a whole number of tokens")
     if not 1 <= tokens <= MAX_TOKENS:
-        raise InputError(f"{what}: {text} tokens is out of range (1 to {MAX_TOKENS:,})")
+        raise InputError(f"{what}: {shown(text)} is out of range (1 to {MAX_TOKENS:,} tokens)")
     return int(tokens)
 
 
@@ -76,16 +89,19 @@ def parse_bytes(text: str | int, *, what: str = "size") -> int:
     Raises:
         InputError: unreadable, not positive, or an absurd amount.
     """
-    if isinstance(text, int):
-        size = Fraction(text)
+    written: object = text
+    if isinstance(written, int) and not isinstance(written, bool):
+        size = Fraction(written)
     else:
-        match = _NUMBER_AND_UNIT.fullmatch(text)
+        match = _NUMBER_AND_UNIT.fullmatch(written if isinstance(written, str) else "?")
         unit = (match.group(2).lower() or "b") if match else "?"
         if match is None or unit not in _BYTE_UNITS:
-            raise InputError(f"{what}: cannot read {text!r}; write a size such as 24GiB or 80GB")
+            raise InputError(
+                f"{what}: cannot read {shown(text)}; write a size such as 24GiB or 80GB"
+            )
         size = Fraction(match.group(1)) * _BYTE_UNITS[unit]
     if not 1 <= size <= 2**60:
-        raise InputError(f"{what}: {text} is out of range")
+        raise InputError(f"{what}: {shown(text)} is out of range")
     return int(size)
 
 
@@ -96,10 +112,21 @@ def check_count(value: object, *, what: str, least: int = 1, most: int = MAX_COU
         InputError: not a whole number, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{what}: a whole number is wanted, not {value!r}")
+        raise InputError(f"{what}: a whole number is wanted, not {shown(value)}")
     if not least <= value <= most:
-        raise InputError(f"{what}: {value} is out of range ({least} to {most:,})")
+        raise InputError(f"{what}: {shown(value)} is out of range ({least} to {most:,})")
     return value
+
+
+def check_text(value: object, *, what: str) -> str:
+    """A piece of text, such as a name, without the white space around it.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{what}: text is wanted, not {shown(value)}")
+    return value.strip()
 
 
 def check_fraction(value: object, *, what: str) -> float:
@@ -110,7 +137,7 @@ def check_fraction(value: object, *, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise InputError(
-            f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {value!r}"
+            f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {shown(value)}"
         )
     return float(value)
 

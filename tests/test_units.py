@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from planner.units import (
     parse_bytes,
     parse_tokens,
     round_up,
+    shown,
 )
 
 
@@ -86,3 +88,29 @@ def test_counts_are_checked(value: object) -> None:
 def test_shares_are_checked(value: object) -> None:
     with pytest.raises(InputError, match="utilization"):
         check_fraction(value, what="utilization")
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        ("abc", "'abc'"),
+        (None, "None"),
+        (2.5, "2.5"),
+        ("two\nlines", "'two\\nlines'"),
+        ("x" * 500, "'" + "x" * 58 + "…"),
+        (-(10**5000), "a number of about 4999 digits"),
+    ],
+)
+def test_errors_quote_what_was_given_in_short(value: object, quoted: str) -> None:
+    assert shown(value) == quoted
+
+
+def test_a_message_is_one_line_of_bounded_words() -> None:
+    assert str(InputError(f"model {'x' * 5000}:\nno")) == f"model {'x' * 200}… no"
+
+
+@pytest.mark.parametrize("value", [None, 1.5, b"1k", [], True])
+def test_only_numbers_and_text_are_sizes(value: Any) -> None:
+    for read in (parse_tokens, parse_bytes):
+        with pytest.raises(InputError, match="cannot read"):
+            read(value)

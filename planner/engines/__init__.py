@@ -14,6 +14,7 @@ from planner.engines.tensorrt_llm import TENSORRT_LLM
 from planner.engines.transformers import TRANSFORMERS
 from planner.engines.vllm import VLLM
 from planner.errors import InputError
+from planner.units import check_text, shown
 
 ENGINES: Mapping[str, Engine] = MappingProxyType(
     {
@@ -30,7 +31,7 @@ def get_engine(name: str) -> Engine:
     Raises:
         InputError: no such engine; the line lists those that exist.
     """
-    try:
-        return ENGINES[name.lower()]
-    except KeyError:
-        raise InputError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}") from None
+    found = ENGINES.get(check_text(name, what="engine").lower())
+    if found is None:
+        raise InputError(f"unknown engine {shown(name)}; known: {', '.join(ENGINES)}")
+    return found

@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from planner.errors import InputError
-from planner.units import ceil_div
+from planner.units import ceil_div, check_text, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,8 @@ def get_cache_format(name: str) -> CacheFormat:
     Raises:
         InputError: the format is not known; the line lists those that are.
     """
-    try:
-        return CACHE_FORMATS[name.lower()]
-    except KeyError:
+    found = CACHE_FORMATS.get(check_text(name, what="KV cache dtype").lower())
+    if found is None:
         known = ", ".join(sorted(CACHE_FORMATS))
-        raise InputError(f"unknown KV cache dtype {name!r}; known: auto, {known}") from None
+        raise InputError(f"unknown KV cache dtype {shown(name)}; known: auto, {known}")
+    return found

@@ -22,6 +22,7 @@ from planner.model.quantization.scheme import (
     scheme_notes,
 )
 from planner.model.quantization.schemes import ALIASES, ALL_SCHEMES
+from planner.units import check_text, shown
 
 __all__ = [
     "ALIASES",
@@ -54,7 +55,7 @@ def get_scheme(name: str) -> Scheme:
     # The mixes of GGUF files build on this package.
     from planner.model.gguf_mix import gguf_schemes
 
-    plain = name.strip().lower().replace(" ", "-")
+    plain = check_text(name, what="precision").lower().replace(" ", "-")
     for wanted in (plain, plain.replace("_", "-"), plain.replace("-", "_")):
         for found in (wanted, wanted.removeprefix("gguf-"), wanted.removeprefix("gguf_")):
             real = ALIASES.get(found, found)
@@ -64,4 +65,4 @@ def get_scheme(name: str) -> Scheme:
                 return gguf_schemes()[real]
     near = get_close_matches(plain, [*SCHEMES, *ALIASES, *gguf_schemes()], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(SCHEMES))}"
-    raise InputError(f"unknown precision {name!r}; {hint}")
+    raise InputError(f"unknown precision {shown(name)}; {hint}")
