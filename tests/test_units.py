@@ -100,6 +100,7 @@ def test_shares_are_checked(value: object) -> None:
         ("x" * 500, "'" + "x" * 58 + "…"),
         (-(10**5000), "a number of about 4999 digits"),
     ],
+    ids=range(6),
 )
 def test_errors_quote_what_was_given_in_short(value: object, quoted: str) -> None:
     assert shown(value) == quoted
