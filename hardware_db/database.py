@@ -251,7 +251,10 @@ def _index(
     for entry in entries:
         for spelled in shorter(entry.name):
             index.setdefault(key(spelled), entry)
-    for name, sharing in _driver_names(accelerators).items():
+    by_driver_name = _driver_names(accelerators)
+    for name, sharing in by_driver_name.items():
+        if len(sharing) == 1 and any(len(by_driver_name[n]) > 1 for n in sharing[0].nvml_names):
+            continue  # told apart by its memory: an RTX 4090 D is not always the one of 48 GB
         plain = index.get(key(shorter(name)[-1]))
         named = [entry for entry in sharing if entry is plain] or sharing
         if len(named) == 1:

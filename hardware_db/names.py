@@ -6,9 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["driver_key", "key", "nearest", "shorter"]
+__all__ = ["driver_key", "key", "nearest", "shorter", "without_machine"]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
+_MACHINES = re.compile(
+    r"(?:apple\s+)?(?:mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)|imac)\s+(?=m\d)"
+)
 _JOINTS = re.compile(r"[\s\-_./,()\[\]]+")
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
 
@@ -37,6 +40,11 @@ def shorter(name: str) -> tuple[str, ...]:
         words = words[1:]
         found.append(" ".join(words))
     return tuple(found)
+
+
+def without_machine(name: str) -> str:
+    """`name` without the words of the machine before its chip: "MacBook Pro M4 Max" → "m4 max"."""
+    return _MACHINES.sub("", " ".join(re.split(r"[\s\-_]+", name.strip().casefold())), count=1)
 
 
 def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tuple[str, ...]:

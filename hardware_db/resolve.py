@@ -9,7 +9,7 @@ from hardware_db.accelerator import Accelerator
 from hardware_db.compose import MAX_COUNT, custom, repeated, several
 from hardware_db.database import Database, database
 from hardware_db.errors import HardwareError, UnknownHardware
-from hardware_db.names import driver_key, key, nearest
+from hardware_db.names import driver_key, key, nearest, without_machine
 from hardware_db.system import System
 
 __all__ = ["accelerators", "get", "match_driver_name", "resolve", "systems"]
@@ -22,6 +22,9 @@ _LONGEST = 200
 _LIKELY_COUNT = 1000
 _LEADING = re.compile(r"([+-]?[0-9][0-9.,_]*)\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
 _TRAILING = re.compile(r"(.+?)\s+[x×*]\s*([+-]?[0-9][0-9.,_]*)", re.IGNORECASE | re.DOTALL)
+_JOINED = re.compile(r"(.+?)[x×*]([1-9][0-9]?)", re.IGNORECASE | re.DOTALL)
+_WORDED = re.compile(r"(dual|triple|quad)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_COUNTS = {"dual": 2, "triple": 3, "quad": 4}
 _CUSTOM = re.compile(r"custom\s*:(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -47,10 +50,11 @@ def get(name: str) -> Accelerator | System:
     if size:
         return custom(size[1])
     known = database()
-    found = known.by_name.get(key(text))
-    if found is None:
-        raise UnknownHardware(text, nearest(text, _keys(known)))
-    return found
+    for spelled in (text, without_machine(text)):
+        found = known.by_name.get(key(spelled))
+        if found is not None:
+            return found
+    raise UnknownHardware(text, nearest(text, _keys(known)))
 
 
 def resolve(expression: str) -> System:
@@ -59,28 +63,49 @@ def resolve(expression: str) -> System:
     A name is looked up as a whole first; then "N x name", or "name xN", is N accelerators in one
     node, in several equal nodes where one node takes no more, or N times a whole system.
     Errors: UnknownHardware with the nearest ids; HardwareError for a count outside 1..100000, for a
-    size that is none, or for anything that is no text.
+    size that is none, for several kinds at once, or for anything that is no text.
     """
     text = _checked(expression)
     known = database()
     entry = known.by_name.get(key(text))
     if entry is not None:
         return entry if isinstance(entry, System) else several(entry, 1, known.systems)
-    split = _split(text)
-    if split is None:
+    splits = _splits(text)
+    if not splits:
+        _refuse_several_kinds(text)
         found = get(text)
         return found if isinstance(found, System) else several(found, 1, known.systems)
-    count, name = split
+    candidates: tuple[str, ...] = ()
+    for count, name in splits:
+        try:
+            found = get(name)
+        except UnknownHardware as unknown:
+            candidates = candidates or unknown.candidates
+            if not candidates or count > _LIKELY_COUNT:  # "7900 xt" has the form of a count, too
+                candidates = nearest(text, _keys(known)) or candidates
+            continue
+        if isinstance(found, System):
+            return repeated(found, count, known.systems)
+        return several(found, count, known.systems)
+    _refuse_several_kinds(text)
+    raise UnknownHardware(text, candidates)
+
+
+def _refuse_several_kinds(text: str) -> None:
+    """Say what to do with "4090 + 3060", if every part of it is known."""
+    parts = [part.strip() for part in text.split("+")]
+    if len(parts) < 2 or not all(parts):
+        return
     try:
-        found = get(name)
-    except UnknownHardware as unknown:
-        candidates = unknown.candidates
-        if not candidates or count > _LIKELY_COUNT:  # "7900 xt" has the form of a count, too
-            candidates = nearest(text, _keys(known)) or candidates
-        raise UnknownHardware(text, candidates) from None
-    if isinstance(found, System):
-        return repeated(found, count, known.systems)
-    return several(found, count, known.systems)
+        kinds = {part: resolve(part) for part in parts}
+    except HardwareError:
+        return
+    least = min((system.accelerator for system in kinds.values()), key=lambda a: a.total_bytes)
+    count = sum(system.count for system in kinds.values())
+    raise HardwareError(
+        f"{text!r} names several kinds of hardware; plans are for equal accelerators, and engines"
+        f" that cut a model evenly are bound by the smallest: try '{count}x {least.id}'"
+    )
 
 
 def match_driver_name(name: str, memory_mib: int | None) -> Accelerator | None:
@@ -135,20 +160,24 @@ def _keys(known: Database) -> list[tuple[str, str]]:
     return [(name, entry.id) for name, entry in known.by_name.items()]
 
 
-def _split(text: str) -> tuple[int, str] | None:
-    """Count and name of "N x name" or "name xN"; None where the text has no such form."""
-    leading = _LEADING.fullmatch(text)
-    if leading:
-        number, name = leading[1], leading[2]
-    else:
-        trailing = _TRAILING.fullmatch(text)
-        if not trailing:
-            return None
-        number, name = trailing[2], trailing[1]
-    if not name.strip():
-        raise HardwareError(f"{text!r} names no hardware behind the count")
-    if not re.fullmatch(r"\+?[0-9]{1,9}", number) or not 1 <= int(number) <= MAX_COUNT:
+def _splits(text: str) -> list[tuple[int, str]]:
+    """Counts and names that "N x name", "name xN" or "dual name" may mean, likelier ones first."""
+    worded = _WORDED.fullmatch(text)
+    if worded:
+        return [(_COUNTS[worded[1].lower()], worded[2].strip())]
+    found: list[tuple[str, str]] = []
+    if leading := _LEADING.fullmatch(text):
+        found.append((leading[1], leading[2]))
+    if trailing := _TRAILING.fullmatch(text) or _JOINED.fullmatch(text):
+        found.append((trailing[2], trailing[1]))
+    splits = []
+    for number, name in found:
+        if not name.strip():
+            raise HardwareError(f"{text!r} names no hardware behind the count")
+        if re.fullmatch(r"\+?[0-9]{1,9}", number) and 1 <= int(number) <= MAX_COUNT:
+            splits.append((int(number), name.strip()))
+    if found and not splits:
         raise HardwareError(
-            f"the count in {text!r} must be a whole number from 1 to {MAX_COUNT}, not {number}"
+            f"the count in {text!r} must be a whole number from 1 to {MAX_COUNT}, not {found[0][0]}"
         )
-    return int(number), name.strip()
+    return splits

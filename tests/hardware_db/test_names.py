@@ -53,6 +53,11 @@ TYPED = {
     "DGX Spark": "dgx-spark",
     "dgx-spark-x2": "2x-dgx-spark",
     "p5.48xlarge": "aws-p5-48xlarge",
+    "MacBook Pro M4 Max 128GB": "apple-m4-max",
+    "Mac mini M4 Pro 24GB": "apple-m4-pro-24",
+    "AI Max+ 395": "strix-halo-128",
+    "Framework Desktop 64GB": "strix-halo-64",
+    "B200 192GB": "b200",
 }
 
 
@@ -347,3 +352,33 @@ def test_nearest_prefers_numbers_to_letters():
     assert nearest("rtx 5090 ti", known)[0] == "rtx-5090"
     assert nearest("", known) == ()
     assert len(nearest("rtx", known, limit=3)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "count", "identity"),
+    [
+        ("3090 x2", 2, "rtx-3090"),
+        ("3090x2", 2, "rtx-3090"),
+        ("dual 3090", 2, "rtx-3090"),
+        ("quad RTX 4090", 4, "rtx-4090"),
+        ("mi300x x8", 8, "mi300x"),
+        ("8xmi300x", 8, "mi300x"),
+        ("spark x2", 2, "gb10"),
+    ],
+)
+def test_counts_behind_and_in_words(typed, count, identity):
+    system = resolve(typed)
+    assert (system.count, system.accelerator.id) == (count, identity)
+
+
+def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged():
+    with pytest.raises(UnknownHardware) as caught:
+        resolve("RTX 4090 D")
+    assert caught.value.candidates[:2] == ("rtx-4090", "rtx-4090-48")
+    assert match("NVIDIA GeForce RTX 4090 D", 49140).id == "rtx-4090-48"
+
+
+@pytest.mark.parametrize("typed", ["4090+3060", "2x 4090 + 1x 3060"])
+def test_several_kinds_name_the_smallest(typed):
+    with pytest.raises(HardwareError, match=r"several kinds .* try '\dx rtx-3060-12'"):
+        resolve(typed)
