@@ -178,7 +178,8 @@ def generate_case(
     step = None
     if batch * tokens <= TIMED_TOKENS:
         short, long = (answer(torch, model, prompt, 2 + steps)[1] for steps in (0, TIMED_STEPS))
-        step = round((long - short) / TIMED_STEPS, 5)
+        # A busy machine may turn the difference round: then nothing was measured.
+        step = round((long - short) / TIMED_STEPS, 5) if long > short else None
     return {
         "batch": batch,
         "tokens": tokens,
