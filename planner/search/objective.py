@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 
 from planner.cost import PriceOption
 from planner.plan import Outcome, Plan
-from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
+from planner.speed import speed_of as speed_of
+from planner.throughput import NoEstimate, SpeedEstimate
 
 T = TypeVar("T")
 Objective = Literal["latency", "throughput", "cost", "memory"]
@@ -67,33 +68,6 @@ def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
         best[rating.outcome] = max(rating.score, best.get(rating.outcome, 0.0))
     pairs.sort(key=lambda pair: pair[0].key(best[pair[0].outcome]))
     return tuple(thing for _, thing in pairs)
-
-
-def speed_of(plan: Plan) -> SpeedEstimate | NoEstimate | None:
-    """Decode speed of `plan` with every sequence half way to its full context.
-
-    No prompts arrive meanwhile: a rate at a concurrency with arriving prompts depends on how long
-    the answers are, which a plan of memory does not ask. None if the plan cannot run.
-    """
-    if plan.outcome is Outcome.CANNOT_RUN:
-        return None
-    asked = plan.deployment
-    drafts = asked.checkpoint.model.mtp is not None
-    drafted = getattr(asked.options, "num_speculative_tokens", 0) if drafts else 0
-    return estimate_speed(
-        asked.checkpoint,
-        asked.system,
-        asked.layout,
-        engine=plan.engine,
-        workload=Workload(
-            prompt_tokens=asked.context,
-            output_tokens=None,
-            concurrency=asked.concurrency,
-            depth=asked.context // 2,
-        ),
-        kv_cache_dtype=asked.kv_cache_dtype,
-        speculation=Speculation(tokens=drafted) if drafted else None,
-    )
 
 
 def rate(

@@ -86,6 +86,10 @@ def last_that_fits(
     plan = plan_at(start)
     good = (start, plan) if plan.fits else None
     bad = None if plan.fits else (start, plan)
+    if good is None and start > low:
+        least = plan_at(low)  # where not even this fits, nothing does
+        if not least.fits:
+            return least, least
     step = 1
     while good is None or bad is None:
         if good is not None:
