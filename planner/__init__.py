@@ -25,6 +25,7 @@ from planner.errors import (
 )
 from planner.inverse import solve, suggest, sweep
 from planner.layout import Layout
+from planner.observed import check_log
 from planner.plan import Outcome, Plan
 from planner.probe import probe
 from planner.search import Advice, Limits, Solution, Suggestion, advise
@@ -45,6 +46,7 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedModelError",
     "advise",
+    "check_log",
     "hardware",
     "load_checkpoint",
     "models",

@@ -6,15 +6,13 @@ expressions, "local"), so that the rooms below work on resolved values only.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from planner import sources
-from planner.engines import commands, get_engine
+from planner.engines import commands, get_engine, option_values
 from planner.engines.command import Command
 from planner.errors import InputError
 from planner.layout import Layout
@@ -22,10 +20,9 @@ from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.model.parameters import ParameterCounts, count_parameters
-from planner.model.path_names import named_by_path
 from planner.model.spec import ModelSpec
 from planner.plan import Plan, plan_deployment
-from planner.units import parse_tokens
+from planner.units import check_text, parse_tokens
 
 
 def load_checkpoint(
@@ -82,7 +79,7 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
     try:
         if isinstance(on, Accelerator):
             return hardware_db.resolve(on.id)
-        if on.strip().lower() == "local":
+        if check_text(on, what="hardware").lower() == "local":
             return _this_machine(free=free)
         return hardware_db.resolve(on)
     except HardwareError as error:
@@ -99,18 +96,10 @@ def make_options(engine: str, options: Mapping[str, Any] | Any | None) -> Any:
     """The engine's options object from a mapping of its fields (None: its defaults).
 
     Raises:
-        InputError: a name that the engine has no option for, or a value out of range.
+        InputError: a name that the engine has no option for, or a value of the wrong type or out
+            of range.
     """
-    kind = get_engine(engine).options_type
-    if options is None:
-        return kind()
-    if not isinstance(options, Mapping):
-        return options
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in options:
-        if name not in known:
-            raise InputError(f"{engine} has no option {name}; known: {', '.join(sorted(known))}")
-    return kind(**options)
+    return option_values.build(engine, get_engine(engine).options_type, options)
 
 
 def plan(
@@ -171,95 +160,6 @@ def read_command(text: str) -> tuple[str, Command]:
         InputError: it starts no server that is known, or a flag or value cannot be read.
     """
     return commands.read_command(text)
-
-
-def plan_command(
-    command: str | tuple[str, Command],
-    *,
-    on: str | System,
-    model: str | Checkpoint | None = None,
-    precision: str | None = None,
-    context: int | str | None = None,
-    concurrency: int = 1,
-    options: Mapping[str, Any] | None = None,
-    free: bool = False,
-    progress: Progress | None = None,
-) -> Plan:
-    """The plan of what a launch command starts.
-
-    Args:
-        command: what is typed, or what `read_command` made of it.
-        on: see `resolve_hardware`.
-        model: in place of the model that the command names.
-        precision: how weights are stored, where the model's name does not tell.
-        context: tokens per sequence of the workload; None takes the longest that the command
-            allows.
-        concurrency: sequences resident at full context.
-        options: the engine's options that the command does not say, such as its release.
-        free: with ``on="local"``: plan with the memory that is free now.
-        progress: see `load_checkpoint`.
-
-    Raises:
-        PlannerError: one line that says what is wrong and how to mend it.
-    """
-    engine, read = commands.read_command(command) if isinstance(command, str) else command
-    checkpoint = _commanded_model(read, model, precision, progress)
-    if read.quantization is not None and checkpoint.scheme.name == "bf16":
-        raise InputError(
-            f"--quantization {read.quantization}: quantizing a 16-bit checkpoint while loading is"
-            " not planned; name a quantized checkpoint or a precision"
-        )
-    longest = read.context or checkpoint.model.max_position_embeddings // read.slots
-    told = make_options(engine, options) if options else read.options
-    if options:
-        told = dataclasses.replace(read.options, **{name: getattr(told, name) for name in options})
-    answer = plan_deployment(
-        checkpoint,
-        resolve_hardware(on, free=free),
-        get_engine(engine),
-        context=longest if context is None else parse_tokens(context),
-        concurrency=concurrency,
-        kv_cache_dtype=read.kv_cache_dtype,
-        layout=read.layout,
-        options=told,
-        yarn=read.yarn,
-    )
-    return dataclasses.replace(answer, warnings=(*answer.warnings, *read.unplanned))
-
-
-def _commanded_model(
-    command: Command,
-    model: str | Checkpoint | None,
-    precision: str | None,
-    progress: Progress | None,
-) -> Checkpoint:
-    """The checkpoint that a command names; a path of another machine by what its name tells."""
-    name = command.model if model is None else model
-    precision = precision or (command.precision if model is None else None)
-    written_as_path = isinstance(name, str) and (
-        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
-    )
-    if written_as_path and not _exists(str(name)):
-        told = named_by_path(str(name))
-        if told is None:
-            raise InputError(
-                f"{name}: there is no such file or folder here, and its name tells no model; name"
-                " the model"
-            )
-        name, precision = told[0], precision or told[1]
-    return load_checkpoint(
-        name,
-        precision=precision,
-        revision=command.revision if model is None else None,
-        progress=progress,
-    )
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
 
 
 def parameters(model: str | Checkpoint | ModelSpec) -> ParameterCounts:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import fits, hardware, layouts, model, plan, probe, solve, web
+from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, web
 from planner.errors import PlannerError, SourceError
 
 WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
@@ -45,7 +45,7 @@ def _root(
     """Memory planner for the Qwen3.5 family."""
 
 
-for _module in (plan, fits, solve, layouts, model, hardware, probe, web):
+for _module in (plan, fits, solve, layouts, check, model, hardware, probe, web):
     _module.register(app)
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import api
+from planner import observed
 from planner.engines.commands import COMMAND_READERS, read_command
 from planner.errors import InputError
 from planner.layout import Layout
@@ -126,7 +126,7 @@ def again(plan: Plan, **question: Any) -> Plan:
     launch = plan.launch
     assert launch is not None
     options = plan.deployment.options
-    return api.plan_command(
+    return observed.plan_command(
         launch.command,
         options={name: getattr(options, name) for name in UNTOLD[engine]},
         **question,
@@ -391,7 +391,7 @@ def test_words_that_change_nothing_are_told_from_those_that_are_not_planned() ->
 
 
 def test_a_command_is_planned_as_it_stands() -> None:
-    plan = api.plan_command(
+    plan = observed.plan_command(
         "vllm serve Qwen/Qwen3.5-27B-FP8 -tp 2 --max-model-len 32K --max-num-seqs 16 --enable-lora",
         on="2x rtx-4090",
         concurrency=2,
@@ -416,13 +416,13 @@ def test_a_command_is_planned_as_it_stands() -> None:
     ],
 )
 def test_paths_of_another_machine_tell_their_model(model: str, id_: str, precision: str) -> None:
-    plan = api.plan_command(f"vllm serve {model}", on="h200")
+    plan = observed.plan_command(f"vllm serve {model}", on="h200")
     assert plan.deployment.checkpoint.id == id_
     assert plan.deployment.checkpoint.scheme.name == precision
 
 
 def test_files_of_another_machine_tell_their_precision() -> None:
-    plan = api.plan_command(
+    plan = observed.plan_command(
         "llama-server -m /x/Qwen3.5-9B-Q4_K_M-00001-of-00002.gguf -c 8192 -np 1", on="rtx-4090"
     )
     assert plan.deployment.checkpoint.scheme.name == "q4_k_m"
@@ -439,4 +439,4 @@ def test_files_of_another_machine_tell_their_precision() -> None:
 )
 def test_commands_that_cannot_be_planned_are_one_line(text: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        api.plan_command(text, on="h100")
+        observed.plan_command(text, on="h100")

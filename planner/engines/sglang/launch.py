@@ -77,11 +77,17 @@ def _option_words(options: SGLangOptions) -> Iterator[str]:
     for name in FLAGS:
         value = getattr(options, name)
         if value is not None:
-            yield from (_flag(name), plain_number(value) if isinstance(value, float) else str(value))
+            yield from (
+                _flag(name),
+                plain_number(value) if isinstance(value, float) else str(value),
+            )
     for name in ("max_prefill_tokens", "mamba_full_memory_ratio", "moe_a2a_backend"):
         value = getattr(options, name)
         if value != getattr(defaults, name):
-            yield from (_flag(name), plain_number(value) if isinstance(value, float) else str(value))
+            yield from (
+                _flag(name),
+                plain_number(value) if isinstance(value, float) else str(value),
+            )
     if options.mm_feature_transport != defaults.mm_feature_transport:
         yield from (_flag("mm_feature_transport"), options.mm_feature_transport)
     for name in SWITCHES:
@@ -120,7 +126,8 @@ def log_lines(server: Server, allocation: Allocation) -> tuple[str, ...]:
     before, after = details["free_before_load_bytes"], details["free_after_load_bytes"]
     lines = [
         f"Load weight begin. avail mem={before / GIB:.2f} GB (estimate)",
-        f"Load weight end. ... mem usage={(before - after) / GIB:.2f} GB. (estimate)",
+        f"Load weight end. avail mem={after / GIB:.2f} GB,"
+        f" mem usage={(before - after) / GIB:.2f} GB. (estimate)",
     ]
     if not allocation.starts and allocation.refusal and details["max_running_requests"] is None:
         return (*lines, allocation.refusal)

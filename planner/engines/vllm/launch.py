@@ -228,9 +228,26 @@ def expected_log(deployment: Deployment, allocation: Allocation) -> tuple[str, .
         ]
     lines += [
         f"Model loading took {weights:.2f} GiB memory (estimate)",
+        *_padding_layers(details["groups"]),
         f"Available KV cache memory: {available:.2f} GiB (estimate)",
         f"GPU KV cache size: {details['kv_cache_size_tokens']:,} tokens",
         f"Maximum concurrency for {deployment.context:,} tokens per request:"
         f" {details['max_concurrency']:.2f}x",
+        "vllm cache_config_info with initialization after num_gpu_blocks is:"
+        f" {details['num_blocks']}",
     ]
     return tuple(lines)
+
+
+def _padding_layers(groups: list[dict[str, Any]]) -> list[str]:
+    """The warnings about groups that are filled up to the widest (v1/core/kv_cache_utils.py)."""
+    size = max(group["layers"] for group in groups)
+    counts: dict[str, int] = {}
+    for group in groups:
+        counts[group["kind"]] = counts.get(group["kind"], 0) + group["layers"]
+    return [
+        f"Add {-count % size} padding layers, may waste at most {100 * (-count % size) / count:.2f}%"
+        " KV cache memory"
+        for count in counts.values()
+        if count % size
+    ]

@@ -1,0 +1,173 @@
+"""llama-server's start-up log: its buffers, and what the server was told.
+
+Of lines that the model's context and the drafter's both print, the first is the model's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from planner.engines.base import Allocation, Deployment
+from planner.engines.command import Command
+from planner.engines.llamacpp.command import ALL, read_command
+from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
+
+_MIB = r"(?P<value>[\d.]+) MiB"
+_PART = r"(?P<part>[\w()]+)"
+_GPU = re.compile(r"(?:CUDA|ROCm|Vulkan|SYCL|MTL|Metal|OpenCL|HIP|MUSA|CANN)(\d*)")
+
+
+def device(name: str) -> str:
+    """A buffer's device whatever the backend calls it: ``CUDA0`` and ``Vulkan0`` are ``GPU 0``."""
+    match = _GPU.match(name)
+    if match is None or name.endswith("_Host"):
+        return "repacked" if name == "CPU_REPACK" else "host"
+    return f"GPU {match[1] or 0}"
+
+
+def _per_device(
+    name: str, line: str, what: str, *, basis: Basis, merge: Merge = Merge.FIRST
+) -> LogFigure:
+    return LogFigure(
+        name=name,
+        cue=what,
+        patterns=(rf"(?:{line}):\s+{_PART}\s+{what}\s*=\s+{_MIB}",),
+        unit="MiB",
+        basis=basis,
+        step=0.01,
+        merge=merge,
+        parts=device,
+    )
+
+
+def _total(name: str, cue: str, pattern: str, *, unit: str = "MiB") -> LogFigure:
+    return LogFigure(
+        name=name,
+        cue=cue,
+        patterns=(pattern,),
+        unit=unit,
+        basis=Basis.RULE,
+        step=0.01 if unit == "MiB" else 1.0,
+        merge=Merge.FIRST,
+    )
+
+
+_KV, _RS = "llama_kv_cache", "llama_memory_recurrent"
+
+FIGURES = (
+    _per_device("weights", "load_tensors", "model buffer size", basis=Basis.RULE, merge=Merge.SUM),
+    _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
+    _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE),
+    _total("KV cache", _KV, rf"{_KV}(?:_\w+)?: size =\s+{_MIB}"),
+    _total("cells", _KV, rf"{_KV}(?:_\w+)?: size =.*?\(\s*(?P<value>\d+) cells", unit="cells"),
+    _total(
+        "layers with KV", _KV, rf"{_KV}(?:_\w+)?: size =.*?(?P<value>\d+) layers", unit="layers"
+    ),
+    _total("keys", _KV, rf"{_KV}(?:_\w+)?: size =.*?\bK \(\w+\):\s+{_MIB}"),
+    _total("values", _KV, rf"{_KV}(?:_\w+)?: size =.*?\bV \(\w+\):\s+{_MIB}"),
+    _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE),
+    _total("recurrent state", _RS, rf"{_RS}: size =\s+{_MIB}"),
+    _total("conv state", _RS, rf"{_RS}: size =.*?\bR \(\w+\):\s+{_MIB}"),
+    _total("SSM state", _RS, rf"{_RS}: size =.*?\bS \(\w+\):\s+{_MIB}"),
+    _per_device(
+        "compute buffer",
+        "sched_reserve|llama_context|graph_reserve",
+        "compute buffer size",
+        basis=Basis.ESTIMATE,
+    ),
+)
+
+_HEADER = (
+    ("-c", r"llama_context: n_ctx\s+= (?P<value>\d+)"),
+    ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
+    ("-b", r"llama_context: n_batch\s+= (?P<value>\d+)"),
+    ("-ub", r"llama_context: n_ubatch\s+= (?P<value>\d+)"),
+    ("-ctk", r"llama_kv_cache(?:_\w+)?: size =.*?\bK \((?P<value>\w+)\)"),
+    ("-ctv", r"llama_kv_cache(?:_\w+)?: size =.*?\bV \((?P<value>\w+)\)"),
+)
+_FILE = re.compile(r"loaded meta data with .* from (?P<value>.+?\.gguf)")
+_OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
+_ROLLBACK = re.compile(r"(\d+) seqs\s+(?P<value>\d+) rs_seq")
+_FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
+_UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
+
+
+def logged_command(lines: Sequence[str]) -> Command | None:
+    """What the server was told, from what it says of its first context."""
+    file = _first(_FILE, lines)
+    if file is None:
+        return None
+    words = ["-m", file]
+    for flag, pattern in _HEADER:
+        value = _first(re.compile(pattern), lines)
+        if value is not None:
+            words += [flag, value]
+    if "-np" not in words:
+        words += ["-np", "1"]
+    if _first(_UNIFIED, lines) == "true":
+        words.append("-kvu")
+    flash = _first(_FLASH, lines)
+    if flash in ("0", "disabled", "off"):
+        words += ["-fa", "off"]
+    offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
+    if slash:
+        words += ["-ngl", str(ALL) if offloaded == layers else offloaded]
+    rollback = _first(_ROLLBACK, lines)
+    if rollback not in (None, "0"):
+        words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
+    return read_command(words)
+
+
+def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
+    for line in lines:
+        match = pattern.search(line)
+        if match is not None:
+            return match["value"]
+    return None
+
+
+def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
+    """Nothing: a start prints every figure."""
+    return iter(())
+
+
+def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bounds | None:
+    """Nothing: no buffer's size follows from what is free, only where it lies."""
+    return None
+
+
+def soft(deployment: Deployment) -> frozenset[str]:
+    """What lies where is --fit's choice by free memory; a file that was not read is a model of one."""
+    names = {"weights, repacked"}
+    gpus = deployment.layout.accelerators
+    if gpus > 1 or not deployment.options.places_by_hand:
+        names |= {f"{what}, GPU {gpu}" for what in _PLACED for gpu in range(gpus)}
+        names |= {f"{what}, host" for what in _PLACED}
+    if deployment.checkpoint.hypothetical:
+        names |= {"weights, host", *(f"weights, GPU {gpu}" for gpu in range(gpus))}
+    return frozenset(names)
+
+
+_PLACED = ("weights", "KV cache", "recurrent state")
+
+LOG_READER = LogReader(
+    marks=(
+        "llama_kv_cache",
+        "llama_memory_recurrent:",
+        "load_tensors:",
+        "llama_context:",
+        "llama_model_loader:",
+        "print_info:",
+        "sched_reserve:",
+        "llama_model_load",
+        ", compute capability ",
+    ),
+    device=r"Device \d+: (?P<name>[^,]+), compute capability",
+    version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
+    figures=FIGURES,
+    command=logged_command,
+    also=also,
+    given_memory=given_memory,
+    soft=soft,
+)

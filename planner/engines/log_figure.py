@@ -1,0 +1,186 @@
+"""Figures of an engine's start-up log: how each is printed, and what decides it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from planner.engines.base import Allocation, Deployment
+from planner.engines.command import Command
+
+
+class Basis(Enum):
+    """What a figure follows from; the value is the word that users read."""
+
+    RULE = "engine rule"
+    MEMORY = "given the logged memory"
+    ESTIMATE = "estimate"
+
+
+class Merge(Enum):
+    """Which of several lines counts."""
+
+    FIRST = "first"
+    LAST = "last"
+    LEAST = "least"
+    MOST = "most"
+    SUM = "sum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFigure:
+    """One figure.
+
+    Attributes:
+        name: what it is, in words.
+        cue: characters that a line must hold; spares most lines the pattern.
+        patterns: regular expressions with a group "value" and perhaps a group "part" (a device),
+            one per wording that releases have used.
+        unit: of the value, as printed.
+        basis: what it follows from.
+        step: the value's last printed digit; finer where more digits are printed.
+        merge: which of several lines counts.
+        parts: makes a device's name as logged comparable; the identity by default.
+    """
+
+    name: str
+    cue: str
+    patterns: tuple[str, ...]
+    unit: str
+    basis: Basis
+    step: float = 1.0
+    merge: Merge = Merge.LAST
+    parts: Callable[[str], str] = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A figure as one log prints it.
+
+    Attributes:
+        figure: which one.
+        part: of which device, if it is printed per device.
+        value: the number.
+        step: its last printed digit.
+    """
+
+    figure: LogFigure
+    value: float
+    step: float
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The figure's name, with its device."""
+        return f"{self.figure.name}, {self.part}" if self.part else self.figure.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What an engine would print if memory were at either end of what a log's digits allow.
+
+    Attributes:
+        low: lines for the least memory.
+        high: lines for the most.
+        taken: figures that were taken from the log itself, so that they prove nothing.
+    """
+
+    low: tuple[str, ...]
+    high: tuple[str, ...]
+    taken: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogReader:
+    """How one engine's start-up log is read.
+
+    Attributes:
+        marks: characters that only this engine prints.
+        starts: characters of a line that begins a new start; empty where none is known.
+        device: a pattern with a group "name" that matches once per accelerator in use.
+        version: patterns with a group "version".
+        figures: what is read.
+        command: what the engine was told, from the arguments that it prints; None if it prints
+            none.
+        also: further lines that tell a plan's figures, beyond those that a start prints.
+        given_memory: the lines for the memory that the log states, for figures that follow from
+            it; None where the log states none.
+        soft: names of figures that are estimates for this deployment, whatever their basis.
+    """
+
+    marks: tuple[str, ...]
+    version: tuple[str, ...]
+    figures: tuple[LogFigure, ...]
+    starts: str = ""
+    device: str = r"(?P<name>)(?!)"
+    command: Callable[[Sequence[str]], Command | None]
+    also: Callable[[Deployment, Allocation], Iterable[str]]
+    given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
+    soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
+
+    @property
+    def cues(self) -> frozenset[str]:
+        """Characters of lines worth keeping."""
+        words = {*self.marks, *(figure.cue for figure in self.figures)}
+        return frozenset(words | ({self.starts} if self.starts else set()))
+
+
+_DECIMALS = re.compile(r"\.(\d+)")
+
+
+def read_figures(lines: Iterable[str], figures: Sequence[LogFigure]) -> dict[str, Reading]:
+    """Every figure that `lines` print, by name."""
+    compiled = [
+        (figure, [re.compile(pattern) for pattern in figure.patterns]) for figure in figures
+    ]
+    found: dict[str, Reading] = {}
+    seen: set[tuple[str, str]] = set()
+    for line in lines:
+        for figure, patterns in compiled:
+            if figure.cue not in line:
+                continue
+            for pattern in patterns:
+                for match in pattern.finditer(line):
+                    reading = _reading(figure, match)
+                    if figure.merge is Merge.SUM:
+                        # several processes print the same line
+                        key = (reading.name, match.group())
+                        if key in seen:
+                            continue
+                        seen.add(key)
+                    before = found.get(reading.name)
+                    found[reading.name] = reading if before is None else _merged(before, reading)
+    return found
+
+
+def _reading(figure: LogFigure, match: re.Match[str]) -> Reading:
+    groups = match.groupdict()
+    text = groups["value"].replace(",", "")
+    decimals = _DECIMALS.search(text)
+    printed = 10.0 ** -len(decimals[1]) if decimals else 1.0
+    return Reading(
+        figure=figure,
+        value=float(text),
+        step=min(figure.step, printed) if decimals else figure.step,
+        part=figure.parts(groups.get("part") or "") if groups.get("part") else "",
+    )
+
+
+def _merged(before: Reading, now: Reading) -> Reading:
+    merge = now.figure.merge
+    if merge is Merge.FIRST:
+        return before
+    if merge is Merge.LEAST:
+        return min(before, now, key=lambda reading: reading.value)
+    if merge is Merge.MOST:
+        return max(before, now, key=lambda reading: reading.value)
+    if merge is Merge.SUM:
+        return Reading(
+            figure=now.figure,
+            value=before.value + now.value,
+            step=before.step + now.step,
+            part=now.part,
+        )
+    return now

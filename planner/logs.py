@@ -1,0 +1,369 @@
+"""An engine's start-up log against a plan, figure by figure.
+
+Plan and log are read by the same patterns: what the engine would print, and what it printed.
+Figures that follow from the engine's rules must agree to the last printed digit; those that follow
+from memory are worked out again from the memory that the log states; the rest are estimates, whose
+difference is told and decides nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from planner.engines.command import Command
+from planner.engines.log_figure import Basis, LogReader, Reading, read_figures
+from planner.engines.log_readers import LOG_READERS, engine_of, version_of
+from planner.errors import InputError
+from planner.plan import Plan
+
+MOST = 64 * 2**20
+"""Characters of a log that are read; start-up is at its beginning."""
+
+LONGEST_LINE = 2**20
+MOST_LINES = 100_000
+"""Lines with a figure or a mark that are kept."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_SNIFFED = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One figure.
+
+    Attributes:
+        figure: what it is.
+        unit: of the numbers.
+        planned: the least and the most that the plan allows it to be; None: it has no word on it.
+        logged: what the log says.
+        basis: what the figure follows from.
+        agrees: whether they agree to the last printed digit; None for estimates and where the plan
+            has no word on it.
+        note: why there is no verdict, or what to know.
+    """
+
+    figure: str
+    unit: str
+    planned: tuple[float, float] | None
+    logged: float
+    basis: Basis
+    agrees: bool | None
+    note: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Logged less planned; zero within the planned range; None where nothing was planned."""
+        if self.planned is None:
+            return None
+        least, most = self.planned
+        return self.logged - min(max(self.logged, least), most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogCheck:
+    """A log against a plan.
+
+    Attributes:
+        engine: name of the engine.
+        version: release that the log names, if any.
+        plan: what it was compared with.
+        rows: figures that the plan has a word on.
+        unplanned: figures of the log that it has none on.
+        notes: what to know, one sentence each.
+    """
+
+    engine: str
+    version: str | None
+    plan: Plan
+    rows: tuple[LogRow, ...]
+    unplanned: tuple[LogRow, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """No figure that is not an estimate contradicts the plan."""
+        return all(row.agrees is not False for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as plain data."""
+        return {
+            "engine": self.engine,
+            "version": self.version,
+            "planned_version": self.plan.engine_version,
+            "agrees": self.agrees,
+            "rows": [_document(row) for row in self.rows],
+            "unplanned": [_document(row) for row in self.unplanned],
+            "notes": list(self.notes),
+        }
+
+
+def _document(row: LogRow) -> dict[str, Any]:
+    return {
+        "figure": row.figure,
+        "unit": row.unit,
+        "planned": list(row.planned) if row.planned is not None else None,
+        "logged": row.logged,
+        "difference": row.difference,
+        "basis": row.basis.value,
+        "agrees": row.agrees,
+        "note": row.note,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What of a log matters: the last start of one engine.
+
+    Attributes:
+        engine: name of the engine that printed it.
+        version: release that it names, if any.
+        lines: lines with figures or arguments.
+        cut: it was longer than is read.
+        restarts: starts before the one that is looked at.
+    """
+
+    engine: str
+    version: str | None
+    lines: tuple[str, ...]
+    cut: bool = False
+    restarts: int = 0
+
+    @property
+    def reader(self) -> LogReader:
+        """How this engine's logs are read."""
+        return LOG_READERS[self.engine]
+
+    @property
+    def hardware(self) -> str | None:
+        """The accelerators that the log names: ``2x NVIDIA GeForce RTX 3090``; None if it does not."""
+        names = [
+            match["name"].strip()
+            for line in self.lines
+            for match in re.finditer(self.reader.device, line)
+        ]
+        return f"{len(names)}x {names[0]}" if names and len(set(names)) == 1 else None
+
+    @property
+    def command(self) -> Command | None:
+        """What the engine was told, as far as the log says.
+
+        Raises:
+            InputError: it was told something that is not planned.
+        """
+        return self.reader.command(self.lines)
+
+
+def open_log(path: str) -> Log:
+    """The log in a file; ``-`` is standard input.
+
+    Raises:
+        InputError: no such file, not text, or no engine's log.
+    """
+    import sys
+
+    if path == "-":
+        return read_log(_text_lines(sys.stdin.buffer, "standard input"))
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return read_log(_text_lines(file, path))
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+def _text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Lines of a text file in UTF-8, or in UTF-16 with its mark."""
+    start = file.read(_SNIFFED)
+    encoding = "utf-8-sig"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif b"\x00" in start or start[:2] == b"\x1f\x8b":
+        raise InputError(f"{name}: not a text file; give the log that the server printed")
+    rest = _Chained(start, file)
+    text = io.TextIOWrapper(io.BufferedReader(rest), encoding=encoding, errors="replace")
+    try:
+        while line := text.readline(LONGEST_LINE):
+            yield line
+    finally:
+        text.detach()
+
+
+class _Chained(io.RawIOBase):
+    """Bytes already read, then the rest of a file."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start, self._file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._start[: len(buffer)] or self._file.read(len(buffer))
+        self._start = self._start[len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def read_log(text: str | Iterable[str]) -> Log:
+    """What matters of a log, read line by line and up to a bound.
+
+    Args:
+        text: the whole log, or its lines.
+
+    Raises:
+        InputError: no engine is recognised in it.
+    """
+    cues = frozenset(cue for reader in LOG_READERS.values() for cue in reader.cues)
+    lines = io.StringIO(text) if isinstance(text, str) else text
+    kept: list[str] = []
+    length, cut = 0, False
+    for line in lines:
+        length += len(line)
+        if length > MOST or len(kept) >= MOST_LINES:
+            cut = True
+            break
+        if any(cue in line for cue in cues):
+            kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
+    engine = engine_of(kept)
+    if engine is None:
+        raise InputError(
+            f"log: no engine is recognised; start-up logs of {', '.join(LOG_READERS)} are read"
+        )
+    reader = LOG_READERS[engine]
+    chosen, restarts = _last_start(kept, reader)
+    return Log(
+        engine=engine,
+        version=version_of(chosen, reader) or version_of(kept, reader),
+        lines=tuple(chosen),
+        cut=cut,
+        restarts=restarts,
+    )
+
+
+def _last_start(lines: list[str], reader: LogReader) -> tuple[list[str], int]:
+    """Lines of the last start that printed figures, and how many came before it."""
+    if not reader.starts:
+        return lines, 0
+    places = [index for index, line in enumerate(lines) if reader.starts in line]
+    for number in range(len(places) - 1, 0, -1):
+        end = places[number + 1] if number + 1 < len(places) else len(lines)
+        part = lines[places[number] : end]
+        if read_figures(part, reader.figures):
+            return part, number
+    return (lines[: places[1]] if len(places) > 1 else lines), 0
+
+
+def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
+    """The log of an engine's start against the plan of it.
+
+    Args:
+        plan: what was started, as planned.
+        log: the log's text, its lines, or what `read_log` made of it.
+
+    Raises:
+        InputError: no engine or another engine is recognised, the log prints no figure, or the plan
+            cannot run.
+    """
+    found = log if isinstance(log, Log) else read_log(log)
+    if found.engine != plan.engine:
+        raise InputError(f"the log is {found.engine}'s, the plan is for {plan.engine}")
+    if plan.allocation is None:
+        raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
+    reader, deployment = found.reader, plan.deployment
+    logged = read_figures(found.lines, reader.figures)
+    if not logged:
+        raise InputError("log: it prints no figure on memory; give the log of a whole start-up")
+    refusal = (plan.allocation.refusal,) if plan.allocation.refusal else ()
+    also = reader.also(deployment, plan.allocation)
+    planned = read_figures((*plan.expected_log, *refusal, *also), reader.figures)
+    bounds = reader.given_memory(deployment, logged)
+    ends: tuple[Mapping[str, Reading], Mapping[str, Reading]] | None = None
+    if bounds is not None:
+        ends = read_figures(bounds.low, reader.figures), read_figures(bounds.high, reader.figures)
+    soft = reader.soft(deployment) | (bounds.taken if bounds is not None else frozenset())
+    order = {figure.name: place for place, figure in enumerate(reader.figures)}
+    names = sorted(
+        {*planned, *logged},
+        key=lambda name: (order[(logged.get(name) or planned[name]).figure.name], name),
+    )
+    rows = [
+        _row(name, planned, logged, ends, soft=name in soft) for name in names if name in logged
+    ]
+    printed = read_figures(plan.expected_log, reader.figures)
+    missing = [name for name in names if name in printed and name not in logged]
+    return LogCheck(
+        engine=found.engine,
+        version=found.version,
+        plan=plan,
+        rows=tuple(row for row in rows if row.planned is not None or row.agrees is False),
+        unplanned=tuple(row for row in rows if row.planned is None and row.agrees is not False),
+        notes=tuple(_notes(found, plan, rows, missing)),
+    )
+
+
+def _row(
+    name: str,
+    planned: Mapping[str, Reading],
+    logged: Mapping[str, Reading],
+    ends: tuple[Mapping[str, Reading], Mapping[str, Reading]] | None,
+    *,
+    soft: bool,
+) -> LogRow:
+    value, range_ = logged[name], _range(planned.get(name))
+    figure = value.figure
+    basis = Basis.ESTIMATE if soft else figure.basis
+    agrees: bool | None = None
+    note = ""
+    if basis is Basis.MEMORY and ends is not None:
+        low, high = ends[0].get(name), ends[1].get(name)
+        if low is not None and high is not None:
+            range_ = min(low.value, high.value), max(low.value, high.value)
+        else:
+            range_, agrees = None, False
+            note = "with the logged memory the plan has no room for it"
+    elif basis is Basis.MEMORY:
+        basis = Basis.ESTIMATE
+        note = "the log does not state the memory that it follows from"
+    if range_ is not None and basis is not Basis.ESTIMATE:
+        agrees = _within(value, range_)
+    return LogRow(
+        figure=name,
+        unit=figure.unit,
+        planned=range_,
+        logged=value.value,
+        basis=basis,
+        agrees=agrees,
+        note=note,
+    )
+
+
+def _range(reading: Reading | None) -> tuple[float, float] | None:
+    return None if reading is None else (reading.value, reading.value)
+
+
+def _within(value: Reading, range_: tuple[float, float]) -> bool:
+    """Within the range; of decimals the last one may be rounded the other way."""
+    slack = value.step * 1.001 if value.figure.step < 1 else 0.0
+    return range_[0] - slack <= value.value <= range_[1] + slack
+
+
+def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:
+    if log.restarts:
+        yield f"the log holds {log.restarts + 1} starts; the last one with figures is compared"
+    if log.cut:
+        yield f"the log is longer than {MOST // 2**20} MiB; what comes after is not read"
+    if log.version is None and hasattr(plan.deployment.options, "version"):
+        yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
+    elif log.version is not None and not log.version.startswith(plan.engine_version):
+        yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
+    if missing:
+        yield f"not in the log: {', '.join(missing)}"
+    if all(row.agrees is None for row in rows):
+        yield "no figure of this log follows from rules alone: nothing could be contradicted"

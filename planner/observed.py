@@ -1,0 +1,205 @@
+"""The Python door to what runs already: the plan of a launch command, a start-up log against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hardware_db import System
+from planner import logs
+from planner.api import load_checkpoint, make_options, read_command, resolve_hardware
+from planner.engines import get_engine
+from planner.engines.command import Command
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.logs import Log, LogCheck
+from planner.model.checkpoint import Checkpoint
+from planner.model.headers import Progress
+from planner.model.path_names import named_by_path
+from planner.plan import Plan, plan_deployment
+from planner.units import parse_tokens
+
+_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
+
+DEFAULT_CONTEXT = 32_768
+"""Tokens per sequence where neither the log nor the user says."""
+
+
+def plan_command(
+    command: str | tuple[str, Command],
+    *,
+    on: str | System,
+    model: str | Checkpoint | None = None,
+    precision: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    options: Mapping[str, Any] | None = None,
+    free: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """The plan of what a launch command starts.
+
+    Args:
+        command: what is typed, or what `read_command` made of it.
+        on: see `resolve_hardware`.
+        model: in place of the model that the command names.
+        precision: how weights are stored, where the model's name does not tell.
+        context: tokens per sequence of the workload; None takes the longest that the command
+            allows.
+        concurrency: sequences resident at full context.
+        options: the engine's options that the command does not say, such as its release.
+        free: with ``on="local"``: plan with the memory that is free now.
+        progress: see `load_checkpoint`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and how to mend it.
+    """
+    engine, read = read_command(command) if isinstance(command, str) else command
+    checkpoint = _commanded_model(read, model, precision, progress)
+    if read.quantization is not None and checkpoint.scheme.name == "bf16":
+        raise InputError(
+            f"--quantization {read.quantization}: quantizing a 16-bit checkpoint while loading is"
+            " not planned; name a quantized checkpoint or a precision"
+        )
+    longest = read.context or checkpoint.model.max_position_embeddings // read.slots
+    told = make_options(engine, options) if options else read.options
+    if options:
+        told = dataclasses.replace(read.options, **{name: getattr(told, name) for name in options})
+    answer = plan_deployment(
+        checkpoint,
+        resolve_hardware(on, free=free),
+        get_engine(engine),
+        context=longest if context is None else parse_tokens(context),
+        concurrency=concurrency,
+        kv_cache_dtype=read.kv_cache_dtype,
+        layout=read.layout,
+        options=told,
+        yarn=read.yarn,
+    )
+    return dataclasses.replace(answer, warnings=(*answer.warnings, *read.unplanned))
+
+
+def check_log(
+    plan: Plan | None,
+    log: str | Iterable[str] | Log,
+    *,
+    on: str | System | None = None,
+    model: str | Checkpoint | None = None,
+    precision: str | None = None,
+    context: int | str | None = None,
+    kv_cache_dtype: str | None = None,
+    layout: Layout | None = None,
+    options: Mapping[str, Any] | None = None,
+    yarn: bool = False,
+    free: bool = False,
+    progress: Progress | None = None,
+) -> LogCheck:
+    """An engine's start-up log against the plan of that start, figure by figure.
+
+    Without a plan, the question is taken from the arguments that the log prints; what is given
+    here comes before them. A log of a build between two releases is compared with the rules of
+    either.
+
+    Args:
+        plan: what was started, as planned; None makes the plan from the log.
+        log: its text or lines, or what `planner.logs.read_log` made of it.
+        on: the hardware, where the log does not name it; see `resolve_hardware`.
+        model: see `load_checkpoint`.
+        precision: how weights are stored.
+        context: tokens of the longest sequence.
+        kv_cache_dtype: number format of the KV cache.
+        layout: degrees of parallelism.
+        options: the engine's options, as a mapping of its fields.
+        yarn: allow a context beyond the native length.
+        free: with ``on="local"``: plan with the memory that is free now.
+        progress: see `load_checkpoint`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and how to mend it.
+    """
+    found = log if isinstance(log, logs.Log) else logs.read_log(log)
+    if plan is not None:
+        return logs.check_log(plan, found)
+    told = found.command
+    if told is None and model is None:
+        raise InputError("log: it does not say what the server was told; name the model and flags")
+    told = told or Command(
+        model="", options=make_options(found.engine, None), context=DEFAULT_CONTEXT
+    )
+    told = dataclasses.replace(
+        told,
+        kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
+        layout=layout or told.layout,
+        yarn=yarn or told.yarn,
+    )
+    where = on or found.hardware
+    if where is None:
+        raise InputError("log: it does not name the hardware; name it with --on")
+    if isinstance(model, str) or model is None:
+        model = _commanded_model(told, model, precision, progress)
+    checks = []
+    for release in _releases(found, options or {}):
+        planned = plan_command(
+            (found.engine, told),
+            on=where,
+            model=model,
+            context=context,
+            options={**release, **(options or {})},
+            free=free,
+        )
+        checks.append(logs.check_log(planned, found))
+        if checks[-1].agrees:
+            return checks[-1]
+    return checks[0]
+
+
+def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Options that plan for the log's release; of a build between two, for the later one first."""
+    kind = get_engine(log.engine).options_type
+    match = _RELEASE.fullmatch(log.version or "")
+    told = "version" in options
+    if told or match is None or all(field.name != "version" for field in dataclasses.fields(kind)):
+        yield {}
+        return
+    major, minor, patch, post, rest = match.groups()
+    yield {"version": f"{major}.{minor}.{patch}{post}"}
+    if rest and int(patch) > 0:
+        yield {"version": f"{major}.{minor}.{int(patch) - 1}"}
+
+
+def _commanded_model(
+    command: Command,
+    model: str | Checkpoint | None,
+    precision: str | None,
+    progress: Progress | None,
+) -> Checkpoint:
+    """The checkpoint that a command names; a path of another machine by what its name tells."""
+    name = command.model if model is None else model
+    precision = precision or (command.precision if model is None else None)
+    written_as_path = isinstance(name, str) and (
+        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
+    )
+    if written_as_path and not _exists(str(name)):
+        told = named_by_path(str(name))
+        if told is None:
+            raise InputError(
+                f"{name}: there is no such file or folder here, and its name tells no model; name"
+                " the model"
+            )
+        name, precision = told[0], precision or told[1]
+    return load_checkpoint(
+        name,
+        precision=precision,
+        revision=command.revision if model is None else None,
+        progress=progress,
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
