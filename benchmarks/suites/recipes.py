@@ -81,7 +81,7 @@ def ask(row: dict[str, Any], folder: Path) -> Plan:
         LookupError: the model, the precision or the hardware cannot be told.
         PlannerError: the planner does not know the engine, or refuses the question.
     """
-    engine = get_engine(engine_name(row["engine"]))
+    engine = get_engine(_engine(row["engine"]))
     checkpoint = checkpoint_of(row["model"], row["precision"], folder)
     flags = given_options(row)
     context = row["ctx"] if row["ctx"] and _promised(engine.name, row["flags"]) else SHORT
@@ -104,6 +104,14 @@ def ask(row: dict[str, Any], folder: Path) -> Plan:
         options=options_from(engine, flags),
         yarn=context > checkpoint.model.max_position_embeddings,
     )
+
+
+def _engine(name: str) -> str:
+    """The planner's name of an engine: the known ones, else the source's without its notes."""
+    try:
+        return engine_name(name)
+    except LookupError:
+        return name.partition("(")[0].strip()
 
 
 def _promised(engine: str, flags: str) -> bool:

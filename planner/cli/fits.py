@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,8 +11,10 @@ import typer
 from planner import inverse
 from planner.cli import terminal
 from planner.cli.extra import engine_options
+from planner.cli.layouts import as_objective
 from planner.cli.plan import CacheDtype, Concurrency, Context, EngineName, Model, whole
 from planner.errors import InputError
+from planner.search import Suggestion
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +38,12 @@ def fits(
     kv_cache_dtype: CacheDtype = "auto",
     tokens: Context = "32k",
     concurrency: Concurrency = "1",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", help="Rank whole systems: cost (to buy), memory, latency or throughput."
+        ),
+    ] = None,
     yarn: Annotated[
         bool, typer.Option("--yarn", help="Allow more than the native context.")
     ] = False,
@@ -44,6 +53,22 @@ def fits(
 
     Further flags are the engine's own options.
     """
+    options = engine_options(engine, context.args)
+    if by is not None:
+        if on is not None:
+            raise InputError("--by looks through the whole database: leave --on out")
+        systems = inverse.suggest(
+            model,
+            objective=as_objective(by),
+            engine=engine,
+            precision=precision,
+            kv_cache_dtype=kv_cache_dtype,
+            context=tokens,
+            concurrency=whole(concurrency, "--concurrency"),
+            options=options,
+            yarn=yarn,
+        )
+        return _ranked(systems, as_json=as_json)
     found = inverse.fits(
         model,
         on=_names(on),
@@ -52,7 +77,7 @@ def fits(
         kv_cache_dtype=kv_cache_dtype,
         context=tokens,
         concurrency=whole(concurrency, "--concurrency"),
-        options=engine_options(engine, context.args),
+        options=options,
         yarn=yarn,
     )
     if as_json:
@@ -65,6 +90,20 @@ def fits(
 
         terminal.show(fits_text(found))
     return 0 if any(fit.plan.fits for fit in found) else 3
+
+
+def _ranked(systems: Sequence[Suggestion], *, as_json: bool) -> int:
+    """Print ranked systems; the exit status says whether there is one."""
+    if as_json:
+        from planner.report.answers import suggestion_document
+
+        document = {"systems": [suggestion_document(entry) for entry in systems]}
+        typer.echo(json.dumps(document, indent=2, default=str))
+    else:
+        from planner.report.tables import systems_text
+
+        terminal.show(systems_text(systems))
+    return 0 if systems else 3
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -131,6 +131,42 @@ def _cell(fit: Fit | None) -> str:
     return f"{fit.count} x ({free} free{tight})"
 
 
+def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
+    """Hardware that holds a workload, ranked, the first `most` of it."""
+    if not suggestions:
+        return "No hardware in the database holds it."
+    asked = suggestions[0].plan.deployment
+    rows = [("hardware", "layout", "precision", "free per GPU", "tok/s per user", "price")]
+    rows += [_system_row(entry) for entry in suggestions[:most]]
+    lines = [
+        f"{asked.checkpoint.model.name} under {suggestions[0].plan.engine_title}:"
+        f" {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        "",
+        *columns(rows, right=(3, 4)),
+    ]
+    if len(suggestions) > most:
+        lines += ["", f"{len(suggestions) - most} more hold it, too."]
+    lines += ["", "Prices: the lowest known to buy; for cards, the cards alone without a machine."]
+    return "\n".join(lines)
+
+
+def _system_row(entry: Suggestion) -> tuple[str, str, str, str, str, str]:
+    plan, offer, speed = entry.plan, entry.offer, "not known"
+    if isinstance(entry.speed, SpeedEstimate):
+        speed = _range(entry.speed, per_user=True)
+    price = "not known"
+    if offer is not None:
+        price = f"{offer.value:,.0f} {offer.currency} ({offer.date or 'no date'})"
+    return (
+        plan.deployment.system.name,
+        str(entry.layout),
+        plan.deployment.checkpoint.scheme.name,
+        format_gib(plan.headroom or 0),
+        speed,
+        price,
+    )
+
+
 def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (2, 3, 4, 5)) -> list[str]:
     """Rows with their cells in line; the columns in `right` are right-aligned."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]

@@ -53,6 +53,17 @@ def test_fits_is_a_table_of_hardware_and_precisions(capsys):
     assert all(row["count"] == 1 for row in rows)
 
 
+def test_systems_are_ranked_by_price(capsys):
+    assert run(["fits", "Qwen3.5-9B", "--by", "cost", "--precision", "bf16"]) == 0
+    text = capsys.readouterr().out
+    assert "price" in text
+    assert "more hold it, too" in text
+    run(["fits", "Qwen3.5-9B", "--by", "memory", "--precision", "bf16", "--json"])
+    systems = json.loads(capsys.readouterr().out)["systems"]
+    assert all(system["fits"] for system in systems)
+    assert systems[0]["hardware"]
+
+
 def test_what_does_not_fit_has_status_3(capsys):
     assert run(["layouts", "Qwen3.5-397B-A17B", "--on", "l4", "--precision", "bf16"]) == 3
     assert run(["solve", "Qwen3.5-397B-A17B", "--on", "l4"]) == 3
@@ -74,6 +85,8 @@ def test_what_does_not_fit_has_status_3(capsys):
         ["fits", "Qwen3.5-27B", "--precision", "fp3"],
         ["fits", "Qwen3.5-27B", "--context", "10000000000000000000000"],
         ["fits", "Qwen3.5-27B", "--no-such-flag", "1"],
+        ["fits", "Qwen3.5-27B", "--by", "beauty"],
+        ["fits", "Qwen3.5-27B", "--by", "cost", "--on", "h100"],
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(words, capsys):
