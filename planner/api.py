@@ -7,12 +7,14 @@ expressions, "local"), so that the rooms below work on resolved values only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from planner import sources
 from planner.engines import commands, get_engine, option_values
+from planner.engines.choice import default_engine
 from planner.engines.command import Command
 from planner.errors import InputError
 from planner.layout import Layout
@@ -23,6 +25,9 @@ from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.spec import ModelSpec
 from planner.plan import Plan, plan_deployment
 from planner.units import check_text, parse_tokens
+
+DEFAULT_ENGINE = "vllm"
+"""Taken where nobody names an engine and nothing speaks against it."""
 
 
 def load_checkpoint(
@@ -106,7 +111,7 @@ def plan(
     model: str | Checkpoint,
     *,
     on: str | System,
-    engine: str = "vllm",
+    engine: str | None = None,
     precision: str | None = None,
     revision: str | None = None,
     kv_cache_dtype: str = "auto",
@@ -122,7 +127,7 @@ def plan(
     Args:
         model: see `load_checkpoint`.
         on: see `resolve_hardware`.
-        engine: who serves; see `planner.engines`.
+        engine: who serves; None takes vLLM, or what suits the hardware better and says why.
         precision: how weights are stored; None takes what the checkpoint stores.
         revision: branch, tag or commit on the Hub.
         kv_cache_dtype: number format of the KV cache.
@@ -136,17 +141,36 @@ def plan(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    return plan_deployment(
-        load_checkpoint(model, precision=precision, revision=revision),
-        resolve_hardware(on, free=free),
-        get_engine(engine),
+    checkpoint = load_checkpoint(model, precision=precision, revision=revision)
+    system = resolve_hardware(on, free=free)
+    name, note = choose_engine(engine, checkpoint, system)
+    answer = plan_deployment(
+        checkpoint,
+        system,
+        get_engine(name),
         context=parse_tokens(context),
         concurrency=concurrency,
         kv_cache_dtype=kv_cache_dtype,
         layout=layout,
-        options=make_options(engine, options),
+        options=make_options(name, options),
         yarn=yarn,
     )
+    return answer if note is None else replace(answer, warnings=(note, *answer.warnings))
+
+
+def choose_engine(
+    engine: str | None, checkpoint: Checkpoint, system: System
+) -> tuple[str, str | None]:
+    """(name of the engine, what to tell about the choice).
+
+    vLLM where it suits the hardware and the weights, else what suits them, with the reason.
+    """
+    if engine is not None:
+        return engine, None
+    name, reason = default_engine(system, checkpoint, offload=False)
+    if name == DEFAULT_ENGINE:
+        return name, None
+    return name, f"engine not named, {name} taken: {reason}"
 
 
 def read_command(text: str) -> tuple[str, Command]:

@@ -72,7 +72,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"options": {1: 2}}, "no option 1"),
     ({"options": object()}, "options: vllm takes VllmOptions"),
     ({"on": None}, "hardware: text is wanted"),
-    ({"engine": None}, "engine: text is wanted"),
+    ({"engine": 7}, "engine: text is wanted"),
     ({"precision": 8}, "precision: text is wanted"),
     ({"kv_cache_dtype": 8}, "KV cache dtype: text is wanted"),
     ({"model": None}, "model: text is wanted"),
@@ -122,3 +122,13 @@ def test_a_broken_local_config_gets_one_line(tmp_path: Path, content: str) -> No
     with pytest.raises(planner.PlannerError) as error:
         planner.load_checkpoint(str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_the_engine_that_suits_the_hardware_is_taken_and_said() -> None:
+    apple = planner.plan("Qwen3.5-9B", on="apple-m4-max-128", precision="mlx-4bit")
+    assert apple.engine == "mlx"
+    assert apple.warnings[0].startswith("engine not named, mlx taken: ")
+    assert planner.plan("Qwen3.5-9B", on="rtx-4090", precision="q4_k_m").engine == "llamacpp"
+    nvidia = planner.plan("Qwen3.5-35B-A3B", on="rtx-5090")
+    assert nvidia.engine == "vllm"
+    assert not any("engine not named" in warning for warning in nvidia.warnings)

@@ -79,7 +79,10 @@ def plan(
         str | None,
         typer.Option("--command", help='A launch command to plan: "vllm serve ...".'),
     ] = None,
-    engine: EngineName = "vllm",
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="Who serves; default: vLLM, or what suits the hardware."),
+    ] = None,
     precision: Precision = None,
     revision: Annotated[
         str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.")
@@ -146,17 +149,18 @@ def plan(
             checkpoint = api.load_checkpoint(
                 model, precision=precision, revision=revision, progress=progress
             )
+        system = api.resolve_hardware(on, free=free)
+        name, _ = api.choose_engine(engine, checkpoint, system)
         answer = api.plan(
             checkpoint,
-            on=on,
+            on=system,
             engine=engine,
             kv_cache_dtype=kv_cache_dtype,
             context=tokens,
             concurrency=sequences,
             layout=layout_of(tp, pp, dp, ep=ep),
-            options=engine_options(engine, context.args),
+            options=engine_options(name, context.args),
             yarn=yarn,
-            free=free,
         )
     elif model is not None:
         raise InputError(f"write MODEL first, then {model} and other options of the engine")

@@ -122,13 +122,21 @@ RULES: tuple[Rule, ...] = (
 """Tried in order."""
 
 
-def default_engine(system: System, checkpoint: Checkpoint) -> tuple[str, str]:
+def default_engine(
+    system: System, checkpoint: Checkpoint, *, offload: bool = True
+) -> tuple[str, str]:
     """(name of an engine, why) for `checkpoint` on `system`.
+
+    Args:
+        system: where it is served.
+        checkpoint: what is served.
+        offload: weights larger than the accelerators may be computed from host memory.
 
     The name is one of `planner.engines.ENGINES`. It is a starting point: other engines may run it,
     too, and the engine's own refusals still hold.
     """
-    rule = next(rule for rule in RULES if rule.fits(system, checkpoint))
+    rules = (rule for rule in RULES if offload or not rule.overflows)
+    rule = next(rule for rule in rules if rule.fits(system, checkpoint))
     return rule.engine, rule.reason
 
 

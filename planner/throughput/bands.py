@@ -30,6 +30,14 @@ def prefill_band(found: Calibration) -> tuple[float, float]:
     return min(found.low, low), max(found.high, high)
 
 
+def unknown_engine(engine: str) -> str | None:
+    """Why nothing is said of an engine's speed; None where something is known."""
+    for rule in serving_rules()["unknown"]:
+        if any(fnmatchcase(engine, pattern) for pattern in rule["engine"]):
+            return str(rule["reason"])
+    return None
+
+
 def rough_reasons(
     question: Question, found: Calibration, *, engine: str, precision: str
 ) -> tuple[str, ...]:

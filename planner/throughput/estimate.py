@@ -14,7 +14,7 @@ from planner.formats import CACHE_FORMATS, FORMATS, CacheFormat, get_cache_forma
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
-from planner.throughput.bands import band, prefill_band, rough_reasons
+from planner.throughput.bands import band, prefill_band, rough_reasons, unknown_engine
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     Calibration,
@@ -65,6 +65,8 @@ def estimate_speed(
     Raises:
         InputError: an unknown dtype, or drafting without an MTP module.
     """
+    if reason := unknown_engine(engine):
+        return NoEstimate(reason=reason)
     found = calibration(system, engine, preset=preset, precision=checkpoint.scheme.name)
     question = resolve_question(
         checkpoint,
