@@ -9,9 +9,12 @@ from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.containers import CONTAINERS
+from planner.engines.ktransformers import command as ktransformers_command
 from planner.engines.llamacpp import command as llamacpp_command
+from planner.engines.mlx import command as mlx_command
 from planner.engines.sglang import command as sglang_command
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
+from planner.engines.tensorrt_llm import command as tensorrt_llm_command
 from planner.engines.vllm import command as vllm_command
 from planner.errors import InputError
 
@@ -42,6 +45,12 @@ COMMAND_READERS: Mapping[str, CommandReader] = MappingProxyType(
         "vllm": CommandReader(
             program="vllm serve", starts=vllm_command.starts, read=vllm_command.read_command
         ),
+        # before SGLang, whose program it starts with flags of its own
+        "ktransformers": CommandReader(
+            program="sglang serve --kt-method ...",
+            starts=ktransformers_command.starts,
+            read=ktransformers_command.read_command,
+        ),
         "sglang": CommandReader(
             program="sglang serve",
             starts=sglang_command.starts,
@@ -51,6 +60,14 @@ COMMAND_READERS: Mapping[str, CommandReader] = MappingProxyType(
             program="llama-server",
             starts=llamacpp_command.starts,
             read=llamacpp_command.read_command,
+        ),
+        "mlx": CommandReader(
+            program="mlx_lm.server", starts=mlx_command.starts, read=mlx_command.read_command
+        ),
+        "tensorrt-llm": CommandReader(
+            program="trtllm-serve",
+            starts=tensorrt_llm_command.starts,
+            read=tensorrt_llm_command.read_command,
         ),
     }
 )

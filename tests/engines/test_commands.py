@@ -24,6 +24,9 @@ UNTOLD = {
     ),
     "sglang": ("version",),
     "llamacpp": ("host_memory_gib",),
+    "mlx": ("version", "iogpu_wired_limit_mb"),
+    "tensorrt-llm": (),
+    "ktransformers": ("host_memory_gib",),
 }
 """Options that have no flag: the command cannot tell them."""
 
@@ -198,6 +201,70 @@ def test_llamacpp_commands_round_trip(**question: Any) -> None:
     same(plan, again(plan, **told))
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "mlx": {
+        "on": "m3-ultra-512",
+        "precision": "mlx-4bit",
+        "options": some(
+            {},
+            kv_bits=st.sampled_from([2, 4, 8]),
+            kv_group_size=st.sampled_from([32, 64]),
+            quantized_kv_start=st.integers(0, 9000),
+            prefill_step_size=st.sampled_from([512, 2048]),
+            decode_concurrency=st.integers(1, 64),
+            prompt_cache_size=st.integers(0, 12),
+        ),
+    },
+    "tensorrt-llm": {
+        "on": "4x b200",
+        "precision": "nvfp4",
+        "options": some(
+            {"max_batch_size": 16},
+            max_num_tokens=st.sampled_from([2048, 8192]),
+            free_gpu_memory_fraction=shares,
+        ),
+    },
+    "ktransformers": {
+        "on": "4x rtx-4090",
+        "precision": None,
+        "options": some(
+            {"host_memory_gib": 1000.0},
+            mem_fraction_static=shares,
+            kt_num_gpu_experts=st.integers(0, 4),
+            kt_cpuinfer=st.integers(1, 128),
+            kt_threadpool_count=st.integers(1, 4),
+            kt_gpu_prefill_token_threshold=st.integers(1, 9000),
+            chunked_prefill_size=st.sampled_from([2048, 4096]),
+            max_running_requests=st.integers(1, 32),
+            max_total_tokens=st.integers(1000, 40_000),
+        ),
+    },
+}
+
+
+def test_every_engine_with_a_reader_is_tried() -> None:
+    assert set(COMMAND_READERS) == set(UNTOLD)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@settings(quick, max_examples=10)
+@given(
+    model=st.sampled_from(["Qwen3.5-35B-A3B", "Qwen3.5-397B-A17B"]),
+    context=st.integers(1000, 100_000),
+    concurrency=st.integers(1, 4),
+    data=st.data(),
+)
+def test_commands_of_other_engines_round_trip(
+    engine: str, data: st.DataObject, **question: Any
+) -> None:
+    place = OTHERS[engine]
+    told = {"on": place["on"], "precision": place["precision"]}
+    options = data.draw(place["options"])
+    plan = planned(**question, **told, engine=engine, options=options)
+    del question["model"]
+    same(plan, again(plan, **question, **told))
+
+
 def test_commands_of_several_nodes_and_beyond_the_native_length_round_trip() -> None:
     questions: list[dict[str, Any]] = [
         {"model": "Qwen3.5-397B-A17B", "on": "16x h200", "layout": Layout(tensor_parallel=16)},
@@ -300,6 +367,17 @@ READ: list[tuple[str, dict[str, Any]]] = [
     ("llama-server -m x.gguf -ctk q8_0", {"cache_type_v": "f16", "slots": 4, "kv_unified": True}),
     ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": None, "load_mode": "none"}),
     (
+        "python3 -m sglang.launch_server --model-path a/b --kt-method AMXINT4 --kt-weight-path /w"
+        " --kt-num-gpu-experts 2 --mem-fraction-static 0.98 --trust-remote-code",
+        {"kt_method": "AMXINT4", "kt_weight_path": "/w", "mem_fraction_static": 0.98},
+    ),
+    ("mlx_lm.server --model a/b --kv-bits 4", {"kv_bits": 4, "layout": Layout()}),
+    ("python -m mlx_lm server --model a/b --port 1", {"model": "a/b"}),
+    (
+        "trtllm-serve a/b --tp_size 4 --ep_size 4 --max_seq_len 8192 --backend pytorch",
+        {"layout": Layout(tensor_parallel=4, expert_parallel=True), "context": 8192},
+    ),
+    (
         "llama-server -m x.gguf -ot 'blk.[0-9].ffn_.*_exps=CPU' --tensor-split 3,1",
         {"override_tensor": ("blk.[0-9].ffn_.*_exps=CPU",), "tensor_split": (3.0, 1.0)},
     ),
@@ -349,6 +427,11 @@ BAD = [
     ("llama-server -m x.gguf --spec-type ngram-mod", "ngram-mod"),
     ("llama-server -m x.gguf -c -5", "out of range"),
     ("llama-server -m x.gguf -np 0", "parallel"),
+    ("mlx_lm.server --kv-bits 4", "--model"),
+    ("mlx_lm.server --model a/b --kv-bits 5", "kv_bits"),
+    ("trtllm-serve --tp_size 4", "names no model"),
+    ("trtllm-serve a/b --tp_size 4 --ep_size 2", "ep_size"),
+    ("sglang serve --model a/b --kt-method INT3", "kt_method"),
 ]
 
 

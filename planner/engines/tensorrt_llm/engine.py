@@ -29,7 +29,7 @@ from planner.layout import Layout
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Confidence
-from planner.units import ceil_div
+from planner.units import ceil_div, plain_number
 
 CONFIG_FILE = "trtllm.yaml"
 
@@ -233,7 +233,7 @@ def _launch(deployment: Deployment) -> Launch:
     argv += ["--max_batch_size", str(batch_size(deployment))]
     argv += ["--max_num_tokens", str(options.max_num_tokens)]
     argv += ["--max_seq_len", str(deployment.context)]
-    fraction = f"{options.free_gpu_memory_fraction:g}"
+    fraction = plain_number(options.free_gpu_memory_fraction)
     argv += ["--kv_cache_free_gpu_memory_fraction", fraction]
     lines = _config_lines(deployment)
     notes = []
