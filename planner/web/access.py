@@ -33,12 +33,16 @@ def is_own_user() -> bool:
     return host is not None and is_loopback(urlsplit(f"//{host}").hostname)
 
 
-def hub_allowed() -> bool:
-    """This visitor may have the Hub asked, as anybody could: without a token."""
+def hub_allowed(*, own_user: bool | None = None) -> bool:
+    """This visitor may have the Hub asked, as anybody could: without a token.
+
+    Args:
+        own_user: `is_own_user()`, where the caller knows it already.
+    """
     switch = os.environ.get(HUB_SWITCH, "").strip().lower()
     if switch:
         return switch in ("1", "true", "yes", "on")
-    return is_own_user()
+    return is_own_user() if own_user is None else own_user
 
 
 def is_loopback(host: str | None) -> bool:

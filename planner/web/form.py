@@ -10,7 +10,7 @@ from planner.model import catalog
 from planner.units import format_gib, format_tokens, parse_tokens
 from planner.web import choices, devices
 from planner.web.access import hub_allowed, is_own_user
-from planner.web.engine_options import ask_options
+from planner.web.engine_options import ask_options, option_fields
 from planner.web.question import OptionValue, Question, checkpoint, system
 
 _CONTEXT, _SLIDER = "context", "context-slider"
@@ -26,10 +26,11 @@ def ask(*, wide: bool) -> Question:
     areas = st.columns(4, gap="medium") if wide else [st.container()] * 4
     with areas[0]:
         model = _ask_model()
-        hub = hub_allowed()
+        own_user = is_own_user()
+        hub = hub_allowed(own_user=own_user)
         precision = _ask_precision(model, hub=hub)
     with areas[1]:
-        on, count, memory, machine = _ask_hardware()
+        on, count, memory, machine = _ask_hardware(own_user=own_user)
     with areas[2]:
         engine = _select("Engine", choices.engines(), "engine", help="Who serves the model.")
         cache = _select(
@@ -50,8 +51,7 @@ def ask(*, wide: bool) -> Question:
             help="How many sequences are held at the full context at the same time.",
             bind="query-params",
         )
-    with st.expander("More options", icon=":material/tune:"):
-        degrees, experts, yarn, options = _ask_more(engine)
+    degrees, experts, yarn, options = _folded(engine)
     return Question(
         model=model,
         precision=precision,
@@ -116,9 +116,9 @@ def _ask_precision(model: str, *, hub: bool) -> str | None:
     return chosen
 
 
-def _ask_hardware() -> tuple[str, int, float | None, System | None]:
+def _ask_hardware(*, own_user: bool) -> tuple[str, int, float | None, System | None]:
     own = devices.own_devices()
-    local = (choices.LOCAL,) if is_own_user() else ()
+    local = (choices.LOCAL,) if own_user else ()
     with st.container(horizontal=True, vertical_alignment="top"):
         on = _select(
             "Hardware",
@@ -204,6 +204,32 @@ def _ask_context(model: str) -> str:
 
 def _slid() -> None:
     st.session_state[_CONTEXT] = st.session_state[_SLIDER]
+
+
+def _folded(
+    engine: str,
+) -> tuple[tuple[int, int, int], bool, bool, tuple[tuple[str, OptionValue], ...]]:
+    """The further options; drawn only while they are open or one of them is set.
+
+    Two dozen fields would cost more time per key press than everything else on the page.
+    """
+    more = st.expander("More options", icon=":material/tune:", key="more", on_change="rerun")
+    if more.open or _is_set(engine):
+        with more:
+            return _ask_more(engine)
+    return (0, 0, 0), False, False, ()
+
+
+def _is_set(engine: str) -> bool:
+    """One of the folded fields holds something, from the address or from this session."""
+    fields = {
+        f"{engine}-{field.name}": field.shown(field.default) for field in option_fields(engine)
+    }
+    fields |= {"tp": 0, "pp": 0, "dp": 0, "ep": False, _YARN: False}
+    state, query = st.session_state, st.query_params
+    return any(
+        name in query or (name in state and state[name] != start) for name, start in fields.items()
+    )
 
 
 def _ask_more(

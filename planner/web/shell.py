@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import streamlit as st
 
 from planner.errors import PlannerError
 from planner.plan import Plan
 from planner.web.address import NOTICE, clean_address
-from planner.web.apply import FIRST_PAGE
+from planner.web.apply import FIRST_PAGE, apply
 from planner.web.form import ask
 from planner.web.palette import LOOKS
 from planner.web.question import Question, answer
-from planner.web.views import compare, context, fits, hardware, layouts, model, size, why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +24,18 @@ class View:
         name: in the address; empty for the first page.
         title: in the menu and on top of the page.
         help: what one finds there.
-        show: draws it, given the question and its answer.
+        module: of `planner.web.views`; imported when the page is first opened, because tables and
+            figures bring libraries that take a while to load.
     """
 
     name: str
     title: str
     help: str
-    show: Callable[[Question, Plan | PlannerError], None]
+    module: str
+
+    def show(self, question: Question, found: Plan | PlannerError) -> None:
+        """Draw the page below the verdict."""
+        import_module(f"planner.web.views.{self.module}").show(question, found)
 
 
 VIEWS = (
@@ -39,49 +43,49 @@ VIEWS = (
         name="",
         title="Size a deployment",
         help="Does this model run there, where does the memory go, and what to type.",
-        show=size.show,
+        module="size",
     ),
     View(
         name="fits",
         title="What fits",
         help="Which hardware holds this workload, in which precision, and how many of it.",
-        show=fits.show,
+        module="fits",
     ),
     View(
         name="context",
         title="Context and concurrency",
         help="What a longer context costs, and how many sequences several systems hold.",
-        show=context.show,
+        module="context",
     ),
     View(
         name="layouts",
         title="Layouts",
         help="Every way to spread the model over the accelerators, ranked, and who holds what.",
-        show=layouts.show,
+        module="layouts",
     ),
     View(
         name="model",
         title="Model",
         help="Layers, parameters, checkpoint sizes, and what is stored in which format.",
-        show=model.show,
+        module="model",
     ),
     View(
         name="hardware",
         title="Hardware",
         help="The database with a source per figure, and devices of your own.",
-        show=hardware.show,
+        module="hardware",
     ),
     View(
         name="compare",
         title="Compare",
         help="Up to four deployments side by side, with cost and break-even.",
-        show=compare.show,
+        module="compare",
     ),
     View(
         name="why",
         title="Why trust it",
         help="Every term with its rule, the numbers put in, and where the rule was read.",
-        show=why.show,
+        module="why",
     ),
 )
 
@@ -89,10 +93,10 @@ VIEWS = (
 def show() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="qwenplan", page_icon="📐", layout="wide")
-    clean_address()
     pages = [_page(view) for view in VIEWS]
     view = VIEWS[pages.index(st.navigation(pages, position="top"))]
     st.session_state[FIRST_PAGE] = pages[0]
+    clean_address()
     st.title(view.title)
     if notice := st.session_state.get(NOTICE):
         st.markdown(f":material/info: {notice}")
@@ -108,6 +112,8 @@ def show() -> None:
     found = answer(question)
     with head:
         show_verdict(found)
+        if isinstance(found, PlannerError) and "YaRN" in str(found) and not question.yarn:
+            st.button("Extend with YaRN", on_click=apply, args=({"yarn": True},))
     with body:
         view.show(question, found)
 

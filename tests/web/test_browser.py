@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.web.browser import FLAGS, PATIENCE, chromium, served
+from benchmarks.web_server import FLAGS, PATIENCE, chromium, served
 
 pytestmark = [
     pytest.mark.browser,
@@ -134,6 +134,7 @@ def test_the_command_is_copied(visit):
 
 def test_the_plan_is_downloaded_as_json(visit):
     page = visit()
+    page.get_by_role("button", name="Download").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="JSON").click()
     with open(waiting.value.path(), encoding="utf-8") as file:

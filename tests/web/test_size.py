@@ -99,7 +99,8 @@ def test_the_slider_writes_the_exact_entry(open_app):
 def test_beyond_the_native_context_needs_yarn(open_app):
     app = open_app(context="512k")
     assert "YaRN" in app.error[0].value
-    app.toggle(key="yarn").set_value(True).run()
+    next(button for button in app.button if "YaRN" in button.label).click().run()
+    assert app.toggle(key="yarn").value is True
     assert not app.exception
     assert not [text for text in alerts(app) if "YaRN" in text and "ask" in text]
 
@@ -134,8 +135,15 @@ def test_an_impossible_layout_says_why(open_app):
 
 def test_engine_options_reach_the_plan(open_app):
     app = open_app()
-    app.number_input(key="vllm-gpu_memory_utilization").set_value(0.5).run()
-    assert not app.exception
+    assert "vllm-gpu_memory_utilization" not in [box.key for box in app.number_input]
+    app.session_state["more"] = True
+    app.run()
+    before = metrics(app)["Headroom per GPU"]
+    app.number_input(key="vllm-gpu_memory_utilization").set_value(0.8).run()
+    assert metrics(app)["Headroom per GPU"] != before
+    app.session_state["more"] = False
+    app.run()
+    assert metrics(app)["Headroom per GPU"] != before, "closing the options must not unset them"
     app.number_input(key="vllm-gpu_memory_utilization").set_value(7.0).run()
     assert "gpu_memory_utilization" in app.error[0].value
 
@@ -172,3 +180,14 @@ def test_a_link_written_by_hand_is_understood(open_app):
     assert app.number_input(key="count").value == 8
     assert app.selectbox(key="model").value == "Qwen3.5-27B"
     assert app.selectbox(key="precision").value == "fp8"
+
+
+def test_files_of_a_plan(open_app):
+    app = open_app()
+    assert not app.get("download_button")
+    app.session_state["files"] = True
+    app.run()
+    assert not app.exception
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels[:3] == ["JSON", "CSV", "Markdown"]
+    assert {"Compose", "Kubernetes"} <= set(labels)

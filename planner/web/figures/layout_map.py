@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planner.web.holdings import Holding, words
-from planner.web.palette import PARTS, Part
+from planner.web.palette import NEUTRAL, PARTS, Part
 
 _WEIGHTS, _KV, _STATE, _OTHER, _PLAIN = PARTS
 MOST = 16
@@ -83,7 +83,12 @@ def _row(
         "marker": {
             "color": part.fill,
             "line": {"width": 2, "color": "rgba(0,0,0,0)"},
-            "pattern": {"shape": "/" if hatched else "", "solidity": 0.15, "fgcolor": part.ink},
+            "pattern": {
+                "shape": "/" if hatched else "",
+                "solidity": 0.15,
+                "bgcolor": part.fill,
+                "fgcolor": NEUTRAL,
+            },
         },
         "hovertemplate": f"%{{x}}: {title} %{{text}}<extra></extra>",
     }

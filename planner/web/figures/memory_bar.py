@@ -122,6 +122,7 @@ def _free(ranks: Sequence[Rank], rows: list[str], text: str) -> dict[str, Any]:
         rows,
         [size / GIB for size in sizes],
         name="free",
+        showlegend=any(sizes),
         marker={"color": "rgba(127,136,148,0.10)", "line": {"width": 1, "color": NEUTRAL}},
         text=[f"free {format_gib(size)}" if size else "" for size in sizes],
         textfont={"color": text, "size": 13},

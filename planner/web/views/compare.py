@@ -11,6 +11,7 @@ from planner.web import choices
 from planner.web.access import hub_allowed
 from planner.web.comparing import Assumptions, Money, facts, money
 from planner.web.devices import PREFIX
+from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
 from planner.web.notation import line_of, question_of_line
 from planner.web.question import Question, answer
@@ -96,10 +97,9 @@ def _show_bars(plans: list[tuple[str, Plan]]) -> None:
         f"{name}: {format_gib(rank.used)} used of {format_gib(rank.usable)} usable"
         for name, rank in ranks
     )
-    st.plotly_chart(
+    draw(
         compared_bars(ranks, text=text_colour()),
         key="compare-bars",
-        config={"displayModeBar": False},
         alt=words,
     )
 

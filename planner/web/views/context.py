@@ -14,6 +14,7 @@ from planner.search.question import question_of
 from planner.units import format_gib, format_tokens
 from planner.web import choices
 from planner.web.curves import Point, frontiers, memory_curve
+from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
 from planner.web.question import Question, system
 from planner.web.theme import text_colour
@@ -32,10 +33,9 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     st.subheader("What context costs")
     words = _words(points, found)
     st.markdown(words)
-    st.plotly_chart(
+    draw(
         memory_over_context(points, asked=asked.context, text=text_colour()),
         key="context-memory",
-        config={"displayModeBar": False},
         alt=f"Memory of the fullest accelerator against the context. {words}",
     )
     st.subheader("How far it reaches")
@@ -80,14 +80,13 @@ def _show_reach(asked: Asked) -> None:
         compared += _more_of_it(asked)
     lines = frontiers(compared)
     empty = [name for name, points in lines.items() if not points]
-    st.plotly_chart(
+    draw(
         reach(
             {name: points for name, points in lines.items() if points},
             asked=(asked.context, asked.concurrency),
             text=text_colour(),
         ),
         key="reach-lines",
-        config={"displayModeBar": False},
         alt="Sequences held at once against the context. " + _reach_words(lines),
     )
     if empty:

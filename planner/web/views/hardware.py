@@ -104,17 +104,8 @@ def _show_entry(entry: Accelerator | System) -> None:
     figures = list(_figures(entry))
     st.markdown(
         markdown_table(
-            ("figure", "value", "grade", "date", "source"),
-            [
-                (
-                    escape(name),
-                    f"{figure.value:,g}",
-                    figure.grade,
-                    _date(figure.date),
-                    _where(figure),
-                )
-                for name, figure in figures
-            ],
+            ("figure", "value", "source (grade, date)"),
+            [(escape(name), _value(name, figure), _where(figure)) for name, figure in figures],
             numbers=(1,),
         )
     )
@@ -172,8 +163,18 @@ def _date(date: str | None) -> str:
     return (date or "").replace("-", "\u2011")
 
 
+_UNITS = {"gb s": "GB/s", "gb": "GB", "mib": "MiB", "gib": "GiB", "w": "W"}
+
+
+def _value(name: str, figure: Figure) -> str:
+    """The number with the unit that its field's name ends in."""
+    unit = next((u for end, u in _UNITS.items() if name.endswith(f" {end}")), "")
+    return f"{figure.value:,g}\u00a0{unit}".rstrip()
+
+
 def _where(figure: Figure) -> str:
-    words = escape(figure.source)
+    dated = ", ".join(filter(None, (figure.grade, _date(figure.date))))
+    words = f"{escape(figure.source)} ({dated})"
     if figure.note:
         words += f"; {escape(figure.note)}"
     if figure.alternatives:

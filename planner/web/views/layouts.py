@@ -15,6 +15,7 @@ from planner.search.question import question_of
 from planner.throughput import SpeedEstimate
 from planner.units import GIB
 from planner.web.apply import apply, layout_values
+from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.holdings import holdings
 from planner.web.palette import LOOKS
@@ -109,9 +110,8 @@ def _show_map(plan: Plan, layout: Layout, *, legal: bool) -> None:
     st.subheader(f"Who holds what under {layout}")
     if len(held) > MOST:
         st.markdown(f"The first {MOST} of {len(held)}; the others repeat the pattern.")
-    st.plotly_chart(
+    draw(
         layout_map(held[:MOST], text=text_colour()),
         key="layout-map",
-        config={"displayModeBar": False},
         alt=describe_layout(held[:MOST]),
     )

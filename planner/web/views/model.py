@@ -13,6 +13,7 @@ from planner.model.parameters import ParameterCounts, count_parameters
 from planner.plan import Plan
 from planner.search import checkpoints_of
 from planner.units import format_bytes, format_gib, format_tokens
+from planner.web.draw import draw
 from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
 from planner.web.question import Question
 from planner.web.tables import escape, markdown_table
@@ -32,10 +33,9 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     st.subheader(escape(model.name))
     _show_facts(checkpoint, counts)
     st.subheader("Layers")
-    st.plotly_chart(
+    draw(
         layer_strip(model, text=text_colour()),
         key="layers",
-        config={"displayModeBar": False},
         alt=describe_layers(model),
     )
     st.markdown(describe_layers(model))
@@ -93,10 +93,9 @@ def _show_sizes(checkpoint: Checkpoint) -> None:
         if not only or not c.hypothetical or c.scheme.name == checkpoint.scheme.name
     ]
     sizes = ", ".join(f"{c.scheme.name} {format_gib(c.nbytes())}" for c in chosen)
-    st.plotly_chart(
+    draw(
         checkpoint_sizes(chosen, text=text_colour()),
         key="sizes",
-        config={"displayModeBar": False},
         alt=f"Checkpoint sizes: {sizes}",
     )
 

@@ -15,7 +15,7 @@ from planner.emit import emit, kinds
 from planner.engines.base import Launch
 from planner.errors import PlannerError
 from planner.memory.breakdown import Rank
-from planner.plan import Plan
+from planner.plan import Outcome, Plan
 from planner.report.markdown import plan_markdown
 from planner.search import Advice, advise
 from planner.search.objective import speed_of
@@ -25,6 +25,7 @@ from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 from planner.web.apply import apply, form_values
+from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
 from planner.web.question import Question
@@ -50,10 +51,9 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     advice = st.container()
     if found.ranks:
         st.subheader("Where the memory goes")
-        st.plotly_chart(
+        draw(
             memory_bar(found.ranks, text=text_colour()),
             key="memory",
-            config={"displayModeBar": False},
             alt=describe(found),
         )
         _show_command(found)
@@ -81,25 +81,22 @@ def _show_numbers(plan: Plan) -> None:
     capacity, rank = plan.capacity, plan.ranks[0]
     if capacity is None:
         return
-    speed = speed_of(plan)
-    with st.grid(5, min_column_width=140, gap="small"):
+    speed = speed_of(plan) if plan.outcome is not Outcome.DOES_NOT_FIT else None
+    with st.grid(4, min_column_width=140, gap="small"):
         _headroom(rank)
         st.metric(
             "Sequences held",
             f"{capacity.sequences:,}",
-            help=f"At once, at this context; limited by {capacity.limited_by}.",
+            help=(
+                f"At once, at this context; limited by {capacity.limited_by}."
+                f" {format_tokens(capacity.tokens)} tokens fit in all, as the engine counts them."
+            ),
             border=True,
         )
         st.metric(
             "Longest context",
             format_tokens(capacity.longest_context),
             help="Tokens of the longest single sequence that fits.",
-            border=True,
-        )
-        st.metric(
-            "Cache, tokens",
-            format_tokens(capacity.tokens),
-            help="Tokens of context that fit in all, as the engine counts them.",
             border=True,
         )
         _speed(speed)
@@ -153,7 +150,8 @@ def _show_advice(plan: Plan) -> None:
     enough = any(entry.enough for entry in found)
     st.subheader("What to change" if enough else "What would help, but is not enough")
     for number, entry in enumerate(found[:MOST_ADVICE]):
-        with st.container(horizontal=True, vertical_alignment="center"):
+        left, right = st.columns([1, 6], vertical_alignment="center")
+        with left:
             st.button(
                 "Apply",
                 key=f"advice-{number}",
@@ -162,7 +160,8 @@ def _show_advice(plan: Plan) -> None:
                 on_click=_use,
                 args=(entry.plan,),
             )
-            st.markdown(f"{entry.words}")
+        with right:
+            st.markdown(entry.words)
 
 
 def _use(plan: Plan) -> None:
@@ -173,7 +172,13 @@ def _show_command(plan: Plan) -> None:
     launch = plan.launch
     if launch is None:
         return
-    st.subheader(f"What to type for {plan.engine_title} {plan.engine_version}")
+    engine = f"{plan.engine_title} {plan.engine_version}"
+    if plan.allocation is not None and plan.allocation.refusal:
+        st.subheader(f"What {engine} would say")
+        st.code(plan.allocation.refusal, language=None, wrap_lines=True)
+        st.subheader("The command that it would refuse")
+    else:
+        st.subheader(f"What to type for {engine}")
     st.code(shell_text(launch), language=None, wrap_lines=True)
     for note in launch.notes:
         st.markdown(f":material/info: {note}")
@@ -185,18 +190,23 @@ def shell_text(launch: Launch) -> str:
 
 
 def _show_downloads(plan: Plan) -> None:
+    """Files and link; what they hold is made when they are opened."""
     with st.container(horizontal=True):
-        _download("JSON", "qwenplan.json", "application/json", lambda: _json(plan))
-        _download("CSV", "qwenplan.csv", "text/csv", lambda: terms_csv(plan))
-        _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(plan))
-        if plan.launch is not None:
-            for kind in kinds(plan):
-                if kind in _FILES:
-                    title, name, mime = _FILES[kind]
-                    _download(title, name, mime, _emitted(plan, kind))
-        with st.popover("Link", icon=":material/share:"):
-            st.markdown("This address holds the whole question:")
-            st.code(link(), language=None, wrap_lines=True)
+        files = st.popover("Download", icon=":material/download:", key="files", on_change="rerun")
+        if files.open:
+            with files:
+                _download("JSON", "qwenplan.json", "application/json", lambda: _json(plan))
+                _download("CSV", "qwenplan.csv", "text/csv", lambda: terms_csv(plan))
+                _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(plan))
+                for kind in kinds(plan) if plan.launch is not None else ():
+                    if kind in _FILES:
+                        title, name, mime = _FILES[kind]
+                        _download(title, name, mime, _emitted(plan, kind))
+        share = st.popover("Link", icon=":material/share:", key="share", on_change="rerun")
+        if share.open:
+            with share:
+                st.markdown("This address holds the whole question:")
+                st.code(link(), language=None, wrap_lines=True)
 
 
 def _emitted(plan: Plan, kind: str) -> Callable[[], str]:
@@ -212,6 +222,7 @@ def _download(title: str, name: str, mime: str, make: Callable[[], str]) -> None
         icon=":material/download:",
         on_click="ignore",
         key=f"download-{name}",
+        width="stretch",
     )
 
 

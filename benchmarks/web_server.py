@@ -1,4 +1,4 @@
-"""A server of this app and a Chromium that looks at it."""
+"""A Streamlit server on a free port of this machine, and the Chromium that looks at it."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,6 +27,7 @@ PATIENCE = 30_000
 
 
 def chromium() -> str | None:
+    """Path of the browser, or None where there is none."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -62,6 +63,11 @@ def served(
 
 
 def wait_until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers.
+
+    Raises:
+        RuntimeError: it ended, or half a minute passed.
+    """
     end = time.monotonic() + 30
     while True:
         try:
