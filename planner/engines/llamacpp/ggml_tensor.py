@@ -59,12 +59,13 @@ class Hold:
         own: it holds memory now.
         arena: index of the buffer.
         offset: place in it.
+        size: bytes there, before rounding.
     """
 
-    __slots__ = ("arena", "children", "offset", "own", "views")
+    __slots__ = ("arena", "children", "offset", "own", "size", "views")
 
     def __init__(self) -> None:
-        self.children = self.views = self.arena = self.offset = 0
+        self.children = self.views = self.arena = self.offset = self.size = 0
         self.own = False
 
 
@@ -126,7 +127,7 @@ class GgmlTensor:
         self.home: int | None = None
         self.pinned: int | None = None
         self.backend: int | None = None
-        self.hold: Hold | None = None
+        self.hold = Hold()
         self.is_weight = self.is_input = self.is_output = False
 
     @property
@@ -135,9 +136,11 @@ class GgmlTensor:
         if min(self.ne) <= 0:
             return 0
         block = block_type(self.type)
-        first = block.nbytes if block.elements == 1 else self.ne[0] * self.nb[0] // block.elements
-        start = 0 if block.elements == 1 else 1
-        return first + sum((self.ne[i] - 1) * self.nb[i] for i in range(start, 4))
+        (n0, n1, n2, n3), (b0, b1, b2, b3) = self.ne, self.nb
+        row = n0 * b0 // block.elements
+        if block.elements == 1:
+            row += block.nbytes - b0
+        return row + (n1 - 1) * b1 + (n2 - 1) * b2 + (n3 - 1) * b3
 
     @property
     def elements(self) -> int:

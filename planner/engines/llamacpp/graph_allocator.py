@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from planner.engines.llamacpp.ggml_tensor import (
     IN_PLACE_OPS,
@@ -93,8 +94,7 @@ class _Arena:
         free.insert(at, [offset, size])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(NamedTuple):
     """A tensor of the scheduled graph and the backend it belongs to.
 
     `op` is that of the graph; a dependency that only keeps operands alive has op "none" and `src`.
@@ -127,47 +127,35 @@ class _Allocator:
             _Arena(HOST_ALIGNMENT if index == host else CUDA_ALIGNMENT) for index in range(backends)
         ]
 
-    @staticmethod
-    def state(tensor: GgmlTensor) -> Hold:
-        found = tensor.hold
-        if found is None:
-            found = tensor.hold = Hold()
-        return found
-
     def run(self, leafs: Sequence[Placed], nodes: Sequence[Placed]) -> None:
-        for leaf in leafs:
-            self.place(leaf.tensor, leaf.backend)
-        for node in nodes:
-            tensor = node.tensor
+        for leaf, backend in leafs:
+            self.place(leaf, backend)
+        for tensor, backend in nodes:
             if tensor.view_src is not None and tensor.op != "none":
-                self.state(tensor.view_src).views += 1
+                tensor.view_src.hold.views += 1
             if tensor.is_input:
-                self.place(tensor, node.backend)
+                self.place(tensor, backend)
             for operand in tensor.src:
-                self.state(operand).children += 1
+                operand.hold.children += 1
                 if operand.is_input:
-                    self.place(operand, node.backend)
-        for node in nodes:
-            for operand in node.tensor.src:
-                self.place(operand, node.backend)
-            self.place(node.tensor, node.backend)
-            for operand in node.tensor.src:
+                    self.place(operand, backend)
+        for tensor, backend in nodes:
+            for operand in tensor.src:
+                self.place(operand, backend)
+            self.place(tensor, backend)
+            for operand in tensor.src:
                 self.release(operand)
 
-    def size(self, tensor: GgmlTensor, backend: int) -> int:
-        return alloc_bytes(tensor, on_gpu=backend != self.host)
-
     def place(self, tensor: GgmlTensor, backend: int) -> None:
-        if tensor.home is not None or tensor.view_src is not None:
-            return
-        state = self.state(tensor)
-        if state.own:
+        state = tensor.hold
+        if state.own or tensor.home is not None or tensor.view_src is not None:
             return
         state.own = True
         if tensor.op in IN_PLACE_OPS and self.take_over(tensor, state):
             return
         state.arena = backend
-        state.offset = self.arenas[backend].take(self.size(tensor, backend))
+        state.size = alloc_bytes(tensor, on_gpu=backend != self.host)
+        state.offset = self.arenas[backend].take(state.size)
 
     def take_over(self, tensor: GgmlTensor, state: Hold) -> bool:
         """Use an operand's memory, if this is its last use and the layouts agree.
@@ -175,7 +163,7 @@ class _Allocator:
         Views hold no memory of their own, so they are never taken over.
         """
         for operand in tensor.src:
-            theirs = self.state(operand)
+            theirs = operand.hold
             if (
                 theirs.own
                 and not operand.is_output
@@ -183,34 +171,36 @@ class _Allocator:
                 and not theirs.views
                 and tensor.same_layout(operand)
             ):
-                self.inherit(tensor, state, operand, theirs)
+                self.inherit(tensor, state, theirs)
                 return True
         return False
 
-    def inherit(self, tensor: GgmlTensor, state: Hold, holder: GgmlTensor, theirs: Hold) -> None:
+    def inherit(self, tensor: GgmlTensor, state: Hold, theirs: Hold) -> None:
         state.arena, state.offset = theirs.arena, theirs.offset
         theirs.own = False
         arena = self.arenas[state.arena]
-        have = round_up(self.size(holder, state.arena), arena.alignment)
-        need = round_up(self.size(tensor, state.arena), arena.alignment)
+        state.size = alloc_bytes(tensor, on_gpu=state.arena != self.host)
+        have = round_up(theirs.size, arena.alignment)
+        need = round_up(state.size, arena.alignment)
         if have > need:
             arena.give_back(state.offset + need, have - need)
 
     def release(self, operand: GgmlTensor) -> None:
-        state = self.state(operand)
+        state = operand.hold
         state.children -= 1
         if state.children or state.views:
             return
-        if operand.view_src is not None:
-            base = self.state(operand.view_src)
+        source = operand.view_src
+        if source is not None:
+            base = source.hold
             base.views -= 1
             if not base.views and not base.children and base.own:
-                self.free(operand.view_src, base)
+                self.free(source, base)
         elif state.own:
             self.free(operand, state)
 
     def free(self, tensor: GgmlTensor, state: Hold) -> None:
         if tensor.is_output:
             return
-        self.arenas[state.arena].give_back(state.offset, self.size(tensor, state.arena))
+        self.arenas[state.arena].give_back(state.offset, state.size)
         state.own = False

@@ -202,7 +202,7 @@ class _Scheduler:
                 for operand in split.inputs:
                     leafs += self.copied[id(operand), split.backend]
         leafs += self.graph.leafs
-        return [Placed(tensor=leaf, backend=_on(leaf)) for leaf in leafs]
+        return [Placed(leaf, _on(leaf)) for leaf in leafs]
 
     def place_nodes(self, splits: list[Split]) -> list[Placed]:
         nodes, placed = self.graph.nodes, []
@@ -213,16 +213,16 @@ class _Scheduler:
         for split in splits:
             for operand in split.inputs:
                 alive = _dependency(operand, [operand])
-                placed.append(Placed(tensor=alive, backend=_on(operand)))
+                placed.append(Placed(alive, _on(operand)))
                 copy = self.copied[id(operand), split.backend][0]
-                placed.append(Placed(tensor=copy, backend=split.backend))
+                placed.append(Placed(copy, split.backend))
             for node in nodes[split.start : split.end]:
-                placed.append(Placed(tensor=node, backend=_on(node)))
+                placed.append(Placed(node, _on(node)))
                 alive_here = kept.get(id(node), [])
                 for start in range(0, len(alive_here), _MAX_OPERANDS):
                     group = alive_here[start : start + _MAX_OPERANDS]
                     dependency = _dependency(group[0], group)
-                    placed.append(Placed(tensor=dependency, backend=split.backend))
+                    placed.append(Placed(dependency, split.backend))
         return placed
 
 
