@@ -24,7 +24,9 @@ from planner.plan import Plan
 MOST = 64 * 2**20
 """Characters of a log that are read; start-up is at its beginning."""
 
-LONGEST_LINE = 2**20
+LONGEST_LINE = 2**18
+"""Characters of a line that are kept; arguments may be long."""
+
 MOST_LINES = 100_000
 """Lines with a figure or a mark that are kept."""
 

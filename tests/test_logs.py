@@ -5,6 +5,7 @@ the engines' own formats.
 """
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from planner import logs, observed
 from planner.engines.log_figure import Basis, read_figures
 from planner.engines.log_readers import LOG_READERS
 from planner.engines.logged_arguments import as_words, logged_values
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.logs import LogCheck, LogRow
 
@@ -376,6 +377,46 @@ def test_what_is_not_text_is_one_line(tmp_path: Any, content: bytes) -> None:
 def test_any_arguments_are_read_without_complaint(text: str, start: str) -> None:
     values = logged_values(start.partition("=" if "(" in start else ": ")[2] + text)
     assert isinstance(as_words(values, {"--model"}), list)
+
+
+NUMBERS = st.one_of(
+    st.from_regex(r"[0-9.,]{1,12}", fullmatch=True),
+    st.sampled_from(["-0.12", "9" * 400, "1.2.3", ".", "1e9", "0", "nan"]),
+)
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(sorted(CASES)), st.data())
+def test_whatever_the_numbers_are_there_is_an_answer_or_one_line(
+    case: str, data: st.DataObject
+) -> None:
+    text, question, _ = CASES[case]
+    question = {"model": "Qwen3.5-9B"} | question
+    parts = re.split(r"(\d[\d.,]*)", text)
+    for place in data.draw(st.lists(st.integers(0, len(parts) // 2 - 1), max_size=6)):
+        parts[2 * place + 1] = data.draw(NUMBERS)
+    said = ""
+    try:
+        found = check("".join(parts), **question)
+        assert found.agrees in (True, False)
+        assert found.to_dict()
+    except PlannerError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+def test_lines_made_to_be_slow_are_not() -> None:
+    lines = [
+        "Available KV cache memory: " + "1" * 9000,
+        "max_total_num_tokens=" * 9000,
+        "Load weight end. " * 9000,
+        "llama_kv_cache: size = K (" * 9000,
+        "non-default args: " + "{'model': " * 9000,
+        "server_args=" + "(" * 9000,
+    ]
+    for line in lines:
+        with pytest.raises(InputError):
+            check("\n".join([line] * 20), on="h100")
 
 
 def test_arguments_in_python_notation() -> None:

@@ -129,6 +129,12 @@ class LogReader:
 
 _DECIMALS = re.compile(r"\.(\d+)")
 
+LONGEST_LINE = 8192
+"""Characters of a line in which figures are looked for."""
+
+LARGEST = 10.0**13
+"""No figure of a real log is larger: what is, was no number of this kind."""
+
 
 def read_figures(lines: Iterable[str], figures: Sequence[LogFigure]) -> dict[str, Reading]:
     """Every figure that `lines` print, by name."""
@@ -137,13 +143,16 @@ def read_figures(lines: Iterable[str], figures: Sequence[LogFigure]) -> dict[str
     ]
     found: dict[str, Reading] = {}
     seen: set[tuple[str, str]] = set()
-    for line in lines:
+    for whole in lines:
+        line = whole[:LONGEST_LINE]
         for figure, patterns in compiled:
             if figure.cue not in line:
                 continue
             for pattern in patterns:
                 for match in pattern.finditer(line):
                     reading = _reading(figure, match)
+                    if reading is None:
+                        continue
                     if figure.merge is Merge.SUM:
                         # several processes print the same line
                         key = (reading.name, match.group())
@@ -155,14 +164,21 @@ def read_figures(lines: Iterable[str], figures: Sequence[LogFigure]) -> dict[str
     return found
 
 
-def _reading(figure: LogFigure, match: re.Match[str]) -> Reading:
+def _reading(figure: LogFigure, match: re.Match[str]) -> Reading | None:
+    """The number that was matched; None if it is none."""
     groups = match.groupdict()
     text = groups["value"].replace(",", "")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not abs(value) < LARGEST:
+        return None
     decimals = _DECIMALS.search(text)
     printed = 10.0 ** -len(decimals[1]) if decimals else 1.0
     return Reading(
         figure=figure,
-        value=float(text),
+        value=value,
         step=min(figure.step, printed) if decimals else figure.step,
         part=figure.parts(groups.get("part") or "") if groups.get("part") else "",
     )

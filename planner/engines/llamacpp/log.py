@@ -60,16 +60,14 @@ FIGURES = (
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE),
     _total("KV cache", _KV, rf"{_KV}(?:_\w+)?: size =\s+{_MIB}"),
-    _total("cells", _KV, rf"{_KV}(?:_\w+)?: size =.*?\(\s*(?P<value>\d+) cells", unit="cells"),
-    _total(
-        "layers with KV", _KV, rf"{_KV}(?:_\w+)?: size =.*?(?P<value>\d+) layers", unit="layers"
-    ),
-    _total("keys", _KV, rf"{_KV}(?:_\w+)?: size =.*?\bK \(\w+\):\s+{_MIB}"),
-    _total("values", _KV, rf"{_KV}(?:_\w+)?: size =.*?\bV \(\w+\):\s+{_MIB}"),
+    _total("cells", _KV, r"\(\s*(?P<value>\d+) cells", unit="cells"),
+    _total("layers with KV", _KV, r"(?P<value>\d+) layers,", unit="layers"),
+    _total("keys", _KV, rf"\bK \(\w+\):\s+{_MIB}"),
+    _total("values", _KV, rf"\bV \(\w+\):\s+{_MIB}"),
     _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE),
     _total("recurrent state", _RS, rf"{_RS}: size =\s+{_MIB}"),
-    _total("conv state", _RS, rf"{_RS}: size =.*?\bR \(\w+\):\s+{_MIB}"),
-    _total("SSM state", _RS, rf"{_RS}: size =.*?\bS \(\w+\):\s+{_MIB}"),
+    _total("conv state", _RS, rf"\bR \(\w+\):\s+{_MIB}"),
+    _total("SSM state", _RS, rf"\bS \(\w+\):\s+{_MIB}"),
     _per_device(
         "compute buffer",
         "sched_reserve|llama_context|graph_reserve",
@@ -83,10 +81,12 @@ _HEADER = (
     ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
     ("-b", r"llama_context: n_batch\s+= (?P<value>\d+)"),
     ("-ub", r"llama_context: n_ubatch\s+= (?P<value>\d+)"),
-    ("-ctk", r"llama_kv_cache(?:_\w+)?: size =.*?\bK \((?P<value>\w+)\)"),
-    ("-ctv", r"llama_kv_cache(?:_\w+)?: size =.*?\bV \((?P<value>\w+)\)"),
+    ("-ctk", r"\bK \((?P<value>\w+)\):"),
+    ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
-_FILE = re.compile(r"loaded meta data with .* from (?P<value>.+?\.gguf)")
+_FILE = re.compile(
+    r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
+)
 _OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
 _ROLLBACK = re.compile(r"(\d+) seqs\s+(?P<value>\d+) rs_seq")
 _FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")

@@ -56,7 +56,7 @@ FIGURES = (
     LogFigure(
         name="weights",
         cue="Load weight end",
-        patterns=(rf"Load weight end\..*?mem usage={_GB}",),
+        patterns=(rf"mem usage={_GB}",),
         unit="GiB",
         basis=Basis.ESTIMATE,
         step=0.01,
@@ -65,7 +65,7 @@ FIGURES = (
     LogFigure(
         name=AFTER,
         cue="Load weight end",
-        patterns=(rf"Load weight end\..*?avail mem={_GB}",),
+        patterns=(rf"avail mem={_GB}",),
         unit="GiB",
         basis=Basis.ESTIMATE,
         step=0.01,
@@ -86,28 +86,28 @@ FIGURES = (
     _pool_figure("values", rf"V size: {_GB}", cue="KV Cache is allocated"),
     _pool_figure(
         "requests at once",
-        r"max_total_num_tokens=.*max_running_requests=(?P<value>\d+)",
+        r"max_running_requests=(?P<value>\d+)",
         cue="max_total_num_tokens=",
         unit="requests",
     ),
     LogFigure(
         name="prefill chunk",
         cue="max_total_num_tokens=",
-        patterns=(r"max_total_num_tokens=.*chunked_prefill_size=(?P<value>-?\d+)",),
+        patterns=(r"chunked_prefill_size=(?P<value>-?\d+)",),
         unit="tokens",
         basis=Basis.RULE,
     ),
     LogFigure(
         name="longest request",
         cue="max_total_num_tokens=",
-        patterns=(r"max_total_num_tokens=.*context_len=(?P<value>\d+)",),
+        patterns=(r"context_len=(?P<value>\d+)",),
         unit="tokens",
         basis=Basis.RULE,
     ),
     LogFigure(
         name="CUDA graphs",
         cue="graph end",
-        patterns=(rf"Capture .*graph end\..*?mem usage={_GB}",),
+        patterns=(rf"mem usage={_GB}",),
         unit="GiB",
         basis=Basis.ESTIMATE,
         step=0.01,
@@ -120,10 +120,10 @@ def logged_command(lines: Sequence[str]) -> Command | None:
     """What SGLang was told: the arguments that it prints, with the defaults it resolved."""
     for line in reversed(lines):
         _, mark, text = line.partition("server_args=")
-        if not mark:
-            continue
-        values = logged_values(text)
-        if values.get("model_path"):
+        if mark:
+            values = logged_values(text)
+            if not values.get("model_path"):
+                return None
             return read_command(as_words(values, {*TABLE.values, *TABLE.switches}))
     return None
 

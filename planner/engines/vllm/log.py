@@ -5,7 +5,6 @@ Wordings were seen in start-up logs of 0.13 to 0.33.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from planner.units import GIB
 
 _GIB = r"(?P<value>-?[\d.]+) ?GiB"
 KV_MEMORY = "KV cache memory"
+MOST_GIB = 2**20
 BLOCK_SIZE, PADDING = "block size", "padding of state pages"
 
 FIGURES = (
@@ -80,7 +80,7 @@ FIGURES = (
         cue="GiB",
         patterns=(
             rf"CUDA graph pool memory: {_GIB} \(actual\)",
-            rf"Graph capturing finished in .* took {_GIB}",
+            rf"Graph capturing finished[^,]{{0,40}}, took {_GIB}",
         ),
         unit="GiB",
         basis=Basis.ESTIMATE,
@@ -188,7 +188,7 @@ def logged_command(lines: Sequence[str]) -> Command | None:
     for line in reversed(lines):
         _, mark, text = line.partition("with config: ")
         if mark and "LLM engine" in line:
-            values = logged_values(re.sub(r"\w+_config=\{.*", "", text))
+            values = logged_values(text.partition("_config={")[0])
             return _command(
                 {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
             )
@@ -229,7 +229,7 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
         lines = _lines(deployment, options.kv_cache_memory_bytes)
         return Bounds(low=lines, high=lines)
     reading = logged.get(KV_MEMORY)
-    if reading is None or reading.value <= reading.step:
+    if reading is None or not reading.step < reading.value < MOST_GIB:
         return None
     half = reading.step / 2
     return Bounds(
