@@ -21,6 +21,7 @@ from planner.units import MIB
 FILES = ("llamacpp.json",)
 FULL_NAMES = {
     "next80": "Qwen3-Next-80B-A3B-Instruct",
+    "coder-next": "Qwen3-Coder-Next",
     "q38-2.4T": "Qwen3.8-2.4T-A95B",
 }
 SERIES = {"q36-": "Qwen3.6-", "q38-": "Qwen3.8-"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from benchmarks.suites.result import CaseResult
 from hardware_db import resolve
 from planner.engines import get_engine
 from planner.engines.vllm import VllmOptions
+from planner.engines.vllm.pool import build_pool, pool_details
+from planner.engines.vllm.rules import rules_of
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.plan import Outcome, Plan, plan_deployment
@@ -26,6 +28,15 @@ GPUS = {
     "rtx5090": "rtx-5090",
     "rtxpro6000": "rtx-pro-6000",
     "gb10": "gb10",
+}
+SPELLED = {
+    "tensor_parallel_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "enable_expert_parallel": "ep",
+    "dp": "data_parallel_size",
+    "dcp": "decode_context_parallel_size",
+    "mtp": "num_speculative_tokens",
+    "available_bytes": "available",
 }
 KINDS = {"MambaSpec": "state", "FullAttentionSpec": "attention"}
 PLAIN = (
@@ -67,9 +78,22 @@ def cases(path: Path) -> list[dict[str, Any]]:
     return loaded
 
 
+def question_of(case: dict[str, Any]) -> dict[str, Any]:
+    """A case's question by the names that are asked for below."""
+    return {SPELLED.get(key, key): value for key, value in case["case"].items()}
+
+
+def available_of(question: dict[str, Any]) -> tuple[int, ...]:
+    """Bytes for the cache: one figure for all ranks, or one per pipeline stage."""
+    available = question.get("available")
+    if available is None:
+        return ()
+    return tuple(available) if isinstance(available, list) else (available,)
+
+
 def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
     """The plan for a case's question."""
-    question = case["case"]
+    question = question_of(case)
     name = str(question["model"])
     fp8 = name.endswith("-FP8")
     checkpoint = checkpoint_named(
@@ -88,6 +112,7 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
     images = question.get("limit_mm_per_prompt", {}).get("image")
     options = VllmOptions(
         version=version,
+        gpu_memory_utilization=question.get("gpu_memory_utilization"),
         max_num_seqs=question.get("max_num_seqs"),
         max_num_batched_tokens=question.get("max_num_batched_tokens"),
         enable_prefix_caching=question.get("enable_prefix_caching"),
@@ -100,7 +125,7 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         decode_context_parallel_size=question.get("decode_context_parallel_size", 1),
         enforce_eager=question.get("enforce_eager", False),
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
-        kv_cache_memory_bytes=question.get("available"),
+        kv_cache_memory_bytes=min(available_of(question), default=None),
     )
     return plan_deployment(
         checkpoint,
@@ -113,6 +138,16 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         options=options,
         yarn=longest is not None,
     )
+
+
+def details_of(case: dict[str, Any], plan: Plan) -> Mapping[str, Any]:
+    """The plan's figures; where stages have unequal memory, those of the pool that they make."""
+    available = available_of(question_of(case))
+    if len(available) < 2 or not plan.details:
+        return plan.details
+    rules = rules_of(plan.deployment.options.version)
+    pool = build_pool(plan.deployment, rules, available)
+    return {**plan.details, **pool_details(plan.deployment, pool, rules)}
 
 
 def name_of(case: dict[str, Any]) -> str:
@@ -146,7 +181,7 @@ def compare(case: dict[str, Any], folder: Path) -> CaseResult:
     answered: dict[str, Any] = {}
     if "error" in case:
         expected["error"], answered["error"] = errors(case["error"], answered_error(plan))
-    details = plan.details
+    details = details_of(case, plan)
     if "block_size" in case and not details:
         return CaseResult(name=name, failure=plan.verdict)
     for field in PLAIN:
