@@ -1,4 +1,7 @@
-"""Suite `gguf`: tensor and file bytes of GGUF files, by model, type, MTP and importance matrix."""
+"""Suite `gguf`: tensor and file bytes of GGUF files, by model, type, MTP and importance matrix.
+
+The types of every tensor (gguf_quant_mix.json beside the sizes) are compared as well.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from planner.model.gguf_mix import GgufScheme, get_mix
 from planner.model.spec import ModelSpec
 
 FILES = ("gguf_sizes.json",)
+TYPES_FILE = "gguf_quant_mix.json"
+WITH_MATRIX = "+imatrix"
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
@@ -30,6 +35,33 @@ def run(folder: Path) -> Iterator[CaseResult]:
         yield _mmproj(label, sizes, folder)
     for row in document.get("mmproj_memory_emulated_cuda", []):
         yield _mmproj_memory(row, folder)
+    types = folder / TYPES_FILE
+    if types.is_file():
+        for name, mixes in json.loads(types.read_text("utf-8")).items():
+            for mix, expected in mixes.items():
+                yield _tensor_types(name, mix, expected, folder)
+
+
+def _tensor_types(
+    name: str, label: str, expected: dict[str, dict[str, int]], folder: Path
+) -> CaseResult:
+    title = f"{name} {label} tensor types"
+    mix, matrix = label.removesuffix(WITH_MATRIX), label.endswith(WITH_MATRIX)
+    try:
+        model = model_named(f"Qwen3.5-{name}", folder)
+        rows = GgufScheme(mix=mix, imatrix=matrix, mtp=model.mtp is not None).tensors(model)
+    except (LookupError, ValueError) as error:
+        return CaseResult(name=title, failure=str(error), group="tensor types")
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        types = counts.setdefault(row.held.key, {})
+        types[row.ggml_type] = types.get(row.ggml_type, 0) + len(row.held.names)
+    return CaseResult(
+        name=title,
+        expected={tensor: sorted(types.items()) for tensor, types in expected.items()},
+        answered={tensor: sorted(types.items()) for tensor, types in counts.items()},
+        group="tensor types",
+    )
 
 
 def _file(
