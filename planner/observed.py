@@ -11,7 +11,7 @@ from typing import Any
 from hardware_db import System
 from planner import logs
 from planner.api import load_checkpoint, make_options, read_command, resolve_hardware
-from planner.engines import get_engine
+from planner.engines import commands, get_engine
 from planner.engines.command import Command
 from planner.errors import InputError
 from planner.layout import Layout
@@ -79,7 +79,20 @@ def plan_command(
         options=told,
         yarn=read.yarn,
     )
-    return dataclasses.replace(answer, warnings=(*answer.warnings, *read.unplanned))
+    notes = (*read.unplanned, *_assumed(answer, told))
+    return dataclasses.replace(answer, warnings=(*answer.warnings, *notes))
+
+
+def _assumed(plan: Plan, told: Any) -> Iterator[str]:
+    """Flags that the planned command has and the given one leaves out, one line each."""
+    if plan.launch is None:
+        return
+    _, written = commands.read_command(plan.launch.argv)
+    for field in dataclasses.fields(told):
+        given, planned = getattr(told, field.name), getattr(written.options, field.name)
+        if given == field.default and planned not in (given, plan.deployment.context):
+            flag = field.name.replace("_", "-")
+            yield f"--{flag}: the command leaves it to the engine; the plan assumes {planned}"
 
 
 def check_log(

@@ -1,5 +1,6 @@
 """Launch commands read back: what is planned is what the command says, flag by flag."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -285,7 +286,11 @@ def same(plan: Plan, read: Plan) -> None:
     assert read.launch.per_node == plan.launch.per_node
     assert read.launch.environment == plan.launch.environment
     assert read.ranks == plan.ranks
-    assert read.capacity == plan.capacity
+    assert plan.capacity is not None
+    # SGLang's command bounds every sequence by the context that was planned for
+    bound = getattr(read.deployment.options, "context_length", None)
+    longest = min(plan.capacity.longest_context, bound or plan.capacity.longest_context)
+    assert read.capacity == dataclasses.replace(plan.capacity, longest_context=longest)
     assert read.outcome == plan.outcome
 
 
@@ -485,6 +490,16 @@ def test_a_command_is_planned_as_it_stands() -> None:
     assert plan.allocation is not None
     assert plan.allocation.resolved["max_num_seqs"] == 16
     assert any("--enable-lora" in warning for warning in plan.warnings)
+
+
+def test_what_the_plan_adds_to_a_command_is_told() -> None:
+    """vLLM's default max_num_seqs of 256 needs more blocks than this leaves: it would refuse."""
+    bare = "vllm serve Qwen/Qwen3.5-27B-FP8 -tp 2 --max-model-len 32K"
+    plan = observed.plan_command(bare, on="2x rtx-4090")
+    assert any(line.startswith("--max-num-seqs: the command leaves") for line in plan.warnings)
+    assert plan.launch is not None
+    whole = observed.plan_command(plan.launch.command, on="2x rtx-4090")
+    assert not any("the command leaves" in line for line in whole.warnings)
 
 
 @pytest.mark.parametrize(

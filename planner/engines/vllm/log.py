@@ -210,7 +210,7 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
     needed = max(details["needed_bytes_for_one_request"])
     yield f"Free memory on device (0.0/{rank.total / GIB:.2f} GiB)"
     yield f"{round(needed / GIB, 2)} GiB KV cache is needed"
-    longest = allocation.capacity.longest_context
+    longest = details["max_model_len_that_fits"]
     yield f"the estimated maximum model length is {longest}"
     graphs = rank.of_kind(Kind.CUDA_GRAPHS)
     peak = rank.of_kind(Kind.ACTIVATIONS)
