@@ -8,6 +8,7 @@ from typing import Any
 from planner.engines.base import Allocation, Deployment, Launch
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.vllm.cache import Pool
+from planner.engines.vllm.cache_dtypes import cache_flag
 from planner.engines.vllm.defaults import (
     attention_backend,
     batch_defaults,
@@ -56,7 +57,10 @@ def resolve(deployment: Deployment, rules: Rules, step: Step, utilization: float
         "mamba_cache_mode": "align" if prefix_caching(options, rules) else "none",
         "mamba_ssm_cache_dtype": ssm_dtype(model, options) if model.linear else None,
         "cache_dtype": deployment.kv_cache_dtype,
-        "attn_backends": [*backends, attention_backend(accelerator, deployment.kv_cache_dtype)],
+        "attn_backends": [
+            *backends,
+            attention_backend(accelerator, cache_flag(deployment.kv_cache_dtype)),
+        ],
         "gdn_prefill_backend": gdn_prefill_backend(accelerator),
         "use_v2_model_runner": rules.model_runner == "V2",
         "cudagraph_mode": "NONE" if options.enforce_eager else "FULL_AND_PIECEWISE",
@@ -131,7 +135,7 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
     if options.max_num_batched_tokens is not None:
         argv += ["--max-num-batched-tokens", str(options.max_num_batched_tokens)]
     if deployment.kv_cache_dtype != "auto":
-        argv += ["--kv-cache-dtype", deployment.kv_cache_dtype]
+        argv += ["--kv-cache-dtype", cache_flag(deployment.kv_cache_dtype)]
     have = capability(deployment.system.accelerator)
     if have is not None and have < BFLOAT16:
         argv += ["--dtype", "half"]

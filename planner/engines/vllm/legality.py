@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.engines.base import Deployment, Refusal
+from planner.engines.vllm.cache_dtypes import cache_refusals
 from planner.engines.vllm.defaults import capability
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.kernels import kernel_refusals
@@ -34,6 +35,7 @@ def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
     yield from _hardware(deployment)
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from _kernels(deployment)
+    yield from cache_refusals(deployment)
     yield from _heads(deployment)
     yield from _context_parallel(deployment)
     yield from _experts(deployment)

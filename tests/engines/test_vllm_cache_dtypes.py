@@ -1,0 +1,45 @@
+"""KV-cache dtypes under vLLM: what it takes, where, and how the command spells it."""
+
+import pytest
+
+import planner
+from planner.engines.vllm.cache_dtypes import TAKEN
+from planner.plan import Outcome
+
+
+def plan(dtype, on="h100"):
+    return planner.plan(
+        "Qwen3.5-4B", on=on, engine="vllm", kv_cache_dtype=dtype, context=8192, precision="bf16"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["q8_0", "q4_0", "float32"])
+def test_caches_of_other_engines_are_refused_with_those_that_are_taken(dtype):
+    found = plan(dtype)
+    assert found.outcome is Outcome.CANNOT_RUN
+    assert dtype in found.refusals[0].reason
+    assert "fp8" in found.refusals[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("on", "runs"),
+    [("b200", True), ("gb300", True), ("h100", False), ("rtx-5090", False), ("gb10", False)],
+)
+def test_nvfp4_caches_need_kernels(on, runs):
+    assert (plan("nvfp4", on).outcome is not Outcome.CANNOT_RUN) is runs
+
+
+@pytest.mark.parametrize("dtype", [name for name in TAKEN if name != "nvfp4"])
+def test_every_other_dtype_runs_on_hopper(dtype):
+    found = plan(dtype)
+    assert found.fits
+    assert found.launch.argv[found.launch.argv.index("--kv-cache-dtype") + 1] == dtype
+
+
+@pytest.mark.parametrize(
+    ("typed", "flag"),
+    [("bf16", "bfloat16"), ("FP8", "fp8"), ("fp16", "float16"), ("fp8_e4m3", "fp8_e4m3")],
+)
+def test_the_command_spells_the_dtype_as_the_engine_does(typed, flag):
+    words = plan(typed).launch.argv
+    assert words[words.index("--kv-cache-dtype") + 1] == flag
