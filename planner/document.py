@@ -144,11 +144,13 @@ class RateDocument:
 class SpeedDocument:
     """How fast it is, to first order; tokens per second and seconds.
 
-    `estimate` is false where nothing is known; `words` then says why.
+    `estimate` is false where nothing is known; `words` then says why. `concurrency` is how many
+    sequences the rates are for: those asked for that are resident at once.
     """
 
     estimate: bool
     words: list[str]
+    concurrency: int | None = None
     decode_per_user: RateDocument | None = None
     decode_total: RateDocument | None = None
     prefill_seconds: RateDocument | None = None
@@ -300,6 +302,7 @@ def _speed(speed: SpeedEstimate | NoEstimate | None) -> SpeedDocument | None:
     return SpeedDocument(
         estimate=True,
         words=words,
+        concurrency=speed.workload.concurrency,
         decode_per_user=_rate(speed.per_user),
         decode_total=_rate(speed.total),
         prefill_seconds=_rate(speed.prefill.seconds) if speed.prefill else None,

@@ -12,9 +12,9 @@ from planner.engines.base import Allocation, Capacity, Deployment, Engine, Launc
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.memory.breakdown import Rank, Term
+from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.checkpoint import Checkpoint
-from planner.units import check_count, format_gib, format_tokens, shown
+from planner.units import check_count, counted, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
 
@@ -191,7 +191,8 @@ def _rank(plan: Plan) -> tuple[int, int, int]:
     """How good a plan is that does not fit: outcome, sequences, headroom."""
     order = (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT, Outcome.HOLDS_FEWER)
     sequences = plan.capacity.sequences if plan.capacity else 0
-    return order.index(plan.outcome), sequences, plan.headroom or -(2**62)
+    headroom = plan.headroom if plan.headroom is not None else -(2**62)
+    return order.index(plan.outcome), sequences, headroom
 
 
 def _plan(deployment: Deployment, engine: Engine) -> Plan:
@@ -245,14 +246,16 @@ def _outcome(deployment: Deployment, allocation: Allocation) -> Outcome:
         return Outcome.DOES_NOT_FIT
     if allocation.capacity.sequences < deployment.concurrency:
         return Outcome.HOLDS_FEWER
-    if any(rank.headroom < rank.band.above for rank in allocation.ranks):
+    if allocation.at_worst or any(_at_worst(rank) < 0 for rank in allocation.ranks):
         return Outcome.TIGHT
     return Outcome.FITS
 
 
 def _cannot_run(refusal: Refusal) -> str:
-    remedy = f" {refusal.remedy[0].upper()}{refusal.remedy[1:]}." if refusal.remedy else ""
-    return f"Cannot run: {refusal.reason}.{remedy}"
+    remedy = refusal.remedy or ""
+    if remedy.partition(" ")[0].isalpha() and remedy.partition(" ")[0].islower():
+        remedy = remedy[0].upper() + remedy[1:]  # never a flag, nor the name of an engine
+    return f"Cannot run: {refusal.reason}.{f' {remedy}.' if remedy else ''}"
 
 
 def _where(deployment: Deployment) -> str:
@@ -263,49 +266,71 @@ def _where(deployment: Deployment) -> str:
 
 
 def _sequences(count: int, tokens: int) -> str:
-    return f"{count:,} sequence{'s' if count != 1 else ''} of {format_tokens(tokens)} tokens"
+    return f"{counted(count, 'sequence')} of {format_tokens(tokens)} tokens"
+
+
+def _on_which(rank: Rank, allocation: Allocation) -> str:
+    """Where the spare bytes are, in words; empty for a single accelerator."""
+    alone = len(allocation.ranks) == 1 and rank.count == 1
+    return "" if alone else f" on {rank.name}"
 
 
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
-    where, rank = _where(deployment), allocation.ranks[0]
+    where = f"{_where(deployment)} under {engine}"
     asked = _sequences(deployment.concurrency, deployment.context)
-    alone = len(allocation.ranks) == 1 and rank.count == 1
-    each = "" if alone else f" on {rank.name}"
     if outcome is Outcome.DOES_NOT_FIT:
-        return _does_not_fit(where, engine, allocation)
+        return f"Does not fit on {where}: {_what_is_missing(deployment, allocation)}"
     if outcome is Outcome.HOLDS_FEWER:
-        held = allocation.capacity.sequences
-        return (
-            f"Starts on {where} under {engine}, but holds {held:,} of the"
-            f" {deployment.concurrency:,} sequences of {format_tokens(deployment.context)} tokens at"
-            f" once; the others wait (limited by {allocation.capacity.limited_by})."
-        )
-    spare = format_gib(rank.headroom)
+        return f"Starts on {where}, but {_fewer(deployment, allocation.capacity)}"
     if outcome is Outcome.TIGHT:
-        return (
-            f"Tight: {asked} on {where} under {engine}, {spare} to spare{each},"
-            f" within the estimate's band of {format_gib(rank.band.above)}."
-        )
-    return f"Fits: {asked} on {where} under {engine}, {spare} to spare{each}."
+        rank = min(allocation.ranks, key=_at_worst)
+        spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
+        if _at_worst(rank) >= 0:
+            return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
+        band = format_gib(rank.band.above)
+        return f"Tight: {asked} on {where}, {spare}, within the estimate's band of {band}."
+    rank = min(allocation.ranks, key=lambda rank: rank.headroom)
+    spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
+    return f"Fits: {asked} on {where}, {spare}."
 
 
-def _does_not_fit(where: str, engine: str, allocation: Allocation) -> str:
-    rank = allocation.ranks[0]
-    if not allocation.shortfall and allocation.refusal:
-        return f"Does not start on {where} under {engine}: {allocation.refusal}"
-    before_cache = rank.used - sum(
-        term.nbytes for term in rank.terms if term.kind.value in ("KV cache", "recurrent state")
-    )
-    largest = max(rank.terms, key=lambda term: term.nbytes)
-    over = format_gib(max(allocation.shortfall, 0))
-    if before_cache > rank.usable:
-        cause = f"{format_gib(before_cache - rank.usable)} over before any cache"
+def _at_worst(rank: Rank) -> int:
+    """Bytes to spare at the far end of the band."""
+    return rank.headroom - rank.band.above
+
+
+def _fewer(deployment: Deployment, capacity: Capacity) -> str:
+    if not capacity.sequences:
         return (
-            f"Does not fit on {where} under {engine}: {cause}; the largest term is"
-            f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
+            f"not one sequence of {format_tokens(deployment.context)} tokens fits; the longest that"
+            f" does has {format_tokens(capacity.longest_context)} tokens."
         )
     return (
-        f"Does not fit on {where} under {engine}: {over} short of the cache for one sequence of"
-        f" this length; the longest that fits is"
-        f" {format_tokens(allocation.capacity.longest_context)} tokens."
+        f"holds {capacity.sequences:,} of the {_sequences(deployment.concurrency, deployment.context)}"
+        f" at once; the others wait (limited by {capacity.limited_by})."
+    )
+
+
+def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
+    """Why the engine does not start or does not serve one sequence, with the number if there is one."""
+
+    def before_cache(rank: Rank) -> int:
+        return rank.used - rank.of_kind(Kind.KV_CACHE, Kind.RECURRENT_STATE) - rank.usable
+
+    longest, said = allocation.capacity.longest_context, allocation.refusal
+    rank = max(allocation.ranks, key=before_cache)
+    if before_cache(rank) > 0:
+        largest = max(rank.terms, key=lambda term: term.nbytes)
+        place = f" on {rank.name}" if len(allocation.ranks) > 1 else ""
+        return (
+            f"{format_gib(before_cache(rank))} over{place} before any cache; the largest term is"
+            f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
+        )
+    short = format_gib(allocation.shortfall)
+    if said and (not allocation.shortfall or not 0 < longest < deployment.context):
+        missing = f" ({short} missing)" if allocation.shortfall else ""
+        return f"{said.rstrip('.')}{missing}."
+    return (
+        f"{short} short of the cache for one sequence of this length; the longest that fits is"
+        f" {format_tokens(longest)} tokens."
     )

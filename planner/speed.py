@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from planner.errors import InputError
 from planner.plan import Outcome, Plan
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
+from planner.throughput.workload import MAX_DRAFTED
 
 
 def speed_of(
     plan: Plan, *, output_tokens: int | None = None, acceptance: float | None = None
 ) -> SpeedEstimate | NoEstimate | None:
     """Decode and prefill speed of `plan`; None if it cannot run or does not fit.
+
+    Where fewer sequences are resident than asked for, those that are count: the others wait.
 
     Args:
         plan: what is served.
@@ -21,26 +25,34 @@ def speed_of(
     Raises:
         InputError: a value out of range.
     """
-    if plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT):
+    asked = plan.deployment
+    if output_tokens is not None and output_tokens >= asked.context:
+        raise InputError(
+            f"answer: {output_tokens:,} tokens leave no prompt in a context of {asked.context:,}"
+        )
+    if plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT) or plan.capacity is None:
+        return None
+    resident = min(asked.concurrency, plan.capacity.sequences)
+    if not resident:
         return None
     if plan.details.get("offloaded_weight_bytes"):
         return NoEstimate(
             reason="weights are read from host memory for every token, and its bandwidth is not known"
         )
-    asked = plan.deployment
-    drafts = asked.checkpoint.model.mtp is not None
-    drafted = getattr(asked.options, "num_speculative_tokens", 0) if drafts else 0
+    drafted = getattr(asked.options, "draft_tokens", 0)
+    if drafted is None:
+        return NoEstimate(reason="how much a separate drafter speeds decoding up is not known")
+    if drafted > MAX_DRAFTED:
+        return NoEstimate(reason=f"more than {MAX_DRAFTED} drafted tokens per step were never seen")
     if output_tokens is None:
         workload = Workload(
-            prompt_tokens=asked.context,
-            concurrency=asked.concurrency,
-            depth=asked.context // 2,
+            prompt_tokens=asked.context, concurrency=resident, depth=asked.context // 2
         )
     else:
         workload = Workload(
-            prompt_tokens=max(0, asked.context - output_tokens),
+            prompt_tokens=asked.context - output_tokens,
             output_tokens=output_tokens,
-            concurrency=asked.concurrency,
+            concurrency=resident,
         )
     speculation = Speculation(tokens=drafted, accepted=acceptance) if drafted else None
     return estimate_speed(

@@ -167,6 +167,11 @@ def format_bytes(size: int) -> str:
     return f"{size:,} B"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 sequence``, ``1,024 sequences``."""
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
+
+
 def format_tokens(tokens: int) -> str:
     """Tokens with separators: ``131,072``."""
     return f"{tokens:,}"

@@ -99,6 +99,8 @@ class Allocation:
         warnings: what a user should know, one sentence each.
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         kv_cache_dtype: what "auto" became.
+        at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
+            headroom does not tell, as a clause; empty if nothing does.
     """
 
     ranks: tuple[Rank, ...]
@@ -111,6 +113,7 @@ class Allocation:
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
     first_boot: tuple[int, int] | None = None
+    at_worst: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +169,11 @@ class Engine(Protocol):
 
     @property
     def options_type(self) -> type[Any]:
-        """The dataclass of its options; every field has a default."""
+        """The dataclass of its options; every field has a default.
+
+        Options of an engine that drafts have a property ``draft_tokens``: tokens that the model's
+        own MTP module drafts per step; None where a separate drafter does.
+        """
 
     def version(self, options: Any) -> str:
         """The version whose rules are used."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.memory.breakdown import Rank
 from planner.plan import Plan
 from planner.report.explain import band_text
-from planner.units import format_gib, format_tokens
+from planner.units import counted, format_gib, format_tokens
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -32,7 +32,7 @@ def plan_markdown(plan: Plan) -> str:
         capacity = plan.capacity
         lines += [
             "",
-            f"Room for {capacity.sequences:,} sequences of this length (limited by"
+            f"Room for {counted(capacity.sequences, 'sequence')} of this length (limited by"
             f" {capacity.limited_by}); longest single sequence"
             f" {format_tokens(capacity.longest_context)} tokens.",
         ]

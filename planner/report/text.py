@@ -11,7 +11,7 @@ from planner.report.explain import band_text, explanation
 from planner.search import Advice
 from planner.speed import speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
-from planner.units import format_gib, format_tokens
+from planner.units import counted, format_gib, format_tokens
 
 BAR = 30
 MARKS = {
@@ -60,7 +60,7 @@ def plan_text(
                 lines += explanation(term)
     if plan.capacity is not None:
         lines += ["", *_limits(plan)]
-    lines += [f"Speed     {words}" for words in speed_words(speed)]
+    lines += _speed(plan, speed)
     if changes := list(advice_lines(advice)):
         lines += ["", *changes]
     if plan.warnings:
@@ -71,6 +71,15 @@ def plan_text(
         if plan.launch.per_node:
             lines += [" ".join(argv) for argv in plan.launch.per_node]
     return "\n".join(lines)
+
+
+def _speed(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> Iterator[str]:
+    """Rates of the sequences that are resident, and the prompt's time."""
+    resident = speed.workload.concurrency if isinstance(speed, SpeedEstimate) else None
+    fewer = resident is not None and resident < plan.deployment.concurrency
+    for label, words in zip(("Speed", "Prompt"), speed_words(speed), strict=False):
+        some = f"with {resident:,} at once: " if fewer and label == "Speed" else ""
+        yield f"{label:10}{some}{words}"
 
 
 def _shown(plan: Plan, *, explain: bool) -> tuple[Rank, ...]:
@@ -115,8 +124,8 @@ def _limits(plan: Plan) -> Iterator[str]:
     assert capacity is not None
     context = format_tokens(plan.deployment.context)
     yield (
-        f"Room for  {capacity.sequences:,} sequences of {context} tokens"
-        f" (limited by {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in all"
+        f"Room for  {counted(capacity.sequences, 'sequence')} of {context} tokens"
+        f" (limited by {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in such a mix"
     )
     yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one sequence alone"
     if capacity.blocks is not None:

@@ -20,15 +20,23 @@ MOST = 2**46
 """Bytes beyond which no memory would help."""
 
 
-def capacity_of(server: Server, pool: Pool, *, context: int) -> Capacity:
-    """How far the pools go, all attention groups and replicas together."""
+def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = None) -> Capacity:
+    """How far the pools go, all attention groups and replicas together.
+
+    Args:
+        server: the server.
+        pool: its pools.
+        context: tokens per sequence.
+        most: tokens of the longest sequence that the model takes; None: that the server accepts.
+    """
     tokens, running = pool.max_total_num_tokens or 0, pool.max_running_requests or 0
     by_tokens = tokens // round_up(context, server.resolved.page_size)
+    longest = server.options.context_length or most or server.resolved.context_length
     limited_by = "KV cache" if by_tokens < running else pool.limited_by
     return Capacity(
         sequences=min(by_tokens, running) * server.parallel.pools,
         tokens=tokens * server.parallel.pools,
-        longest_context=min(tokens, server.resolved.context_length) if running else 0,
+        longest_context=min(tokens, longest) if running else 0,
         limited_by=limited_by,
         blocks=tokens // server.resolved.page_size,
         block_size=server.resolved.page_size,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from planner.engines.sglang.attention import attention_of
 from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.options import MTP_STEPS, SGLangOptions
 from planner.engines.sglang.parallel import Parallel
 from planner.engines.sglang.versions import Rules
 from planner.model.spec import ModelSpec
@@ -23,7 +23,7 @@ DEEPEP_CAPTURED, DEEPEP_BUCKETS = 2048, 38
 """With DeepEP prefill is captured up to 2048 tokens, in multiples of 8 only."""
 LEAST_RESERVE_MIB = 10 * GIB_IN_MIB
 MTP_RUNNING_REQUESTS = 48
-MTP_DEFAULTS = (3, 1, 4)
+MTP_DEFAULTS = (MTP_STEPS, 1, 4)
 """Steps, topk and draft tokens that speculation gets unless told otherwise."""
 
 

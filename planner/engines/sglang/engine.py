@@ -102,7 +102,8 @@ class SGLang:
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
         outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
-        capacity = capacity_of(server, pool, context=context)
+        native = deployment.checkpoint.model.max_position_embeddings
+        capacity = capacity_of(server, pool, context=context, most=max(native, context))
         return Allocation(
             ranks=ranks,
             capacity=capacity,
@@ -113,6 +114,9 @@ class SGLang:
             resolved=resolved_options(server),
             details=pool_details(server, budget, pool),
             warnings=warnings_of(server, deployment, budget, pool, outside),
+            at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
+            if starts and capacity.sequences >= deployment.concurrency
+            else "",
         )
 
     def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
@@ -152,6 +156,26 @@ def _pool(server: Server, budget: Budget, extra: int) -> Pool:
     return server.pool(
         free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
     )
+
+
+def _at_worst(
+    server: Server, budget: Budget, ranks: tuple[Rank, ...], *, asked: int, context: int
+) -> str:
+    """What the pools hold if everything loaded takes as much as its band allows, if that is less.
+
+    The two pools split what is left: spare bytes of one are of no use to the other, so that the
+    ranks' headroom does not tell.
+    """
+    runtime = budget.runtime_band.above
+    pool = server.pool(
+        free_before_load=max(1, budget.free_before_load - runtime),
+        free_after_load=budget.free_after_load - max(rank.band.above for rank in ranks),
+    )
+    held = capacity_of(server, pool, context=context).sequences
+    if pool.failure is None and held >= asked:
+        return ""
+    what = f"the pools hold {held:,} of them" if held else "not even one of them runs"
+    return f"at the far end of the estimates' band {what}"
 
 
 def _ranks(

@@ -24,6 +24,8 @@ ATTENTION_BACKENDS = (
 )
 A2A_BACKENDS = ("none", "deepep", "mooncake", "mori", "flashinfer", "megamoe", "pplx")
 MTP_ALGORITHMS = ("NEXTN", "EAGLE")
+MTP_STEPS = 3
+"""Draft steps that speculation gets unless told otherwise (arg_groups/speculative_hook.py)."""
 OTHER_ALGORITHMS = ("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP", "UNO")
 
 
@@ -155,6 +157,13 @@ class SGLangOptions:
     def prefill_graphs(self) -> bool:
         """Prefill may be captured in CUDA graphs."""
         return not (self.disable_cuda_graph or self.disable_prefill_cuda_graph)
+
+    @property
+    def draft_tokens(self) -> int:
+        """Tokens that the model's own MTP module drafts per step; zero without speculation."""
+        if self.speculative_algorithm is None:
+            return 0
+        return self.speculative_num_steps or MTP_STEPS
 
     def _check_speculation(self) -> None:
         details = (

@@ -210,15 +210,20 @@ class Pool:
         """Whole requests of `tokens` that are resident at once (the null block is never theirs)."""
         return max(0, self.num_blocks - 1) // self.blocks_per_request(tokens)
 
-    def longest_context(self, sequences: int = 1) -> int:
+    def longest_context(self, sequences: int = 1, *, served: bool = False) -> int:
         """Tokens of the longest request of which `sequences` fit.
 
             block * ((blocks - null block) / sequences - state blocks) / attention groups
 
+        Args:
+            sequences: so many at once.
+            served: really served; releases that forget the null block start with one block more
+                than a request can get.
+
         Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (estimate_max_model_len).
         """
         pairs = zip(self.available, self.bytes_per_block, strict=True)
-        reserved = int(self.null_block) if sequences == 1 else 1
+        reserved = int(self.null_block or served or sequences > 1)
         usable = min(available // size - reserved for available, size in pairs)
         blocks = usable // sequences - self.state_blocks_per_request
         if blocks <= 0 or not self.attention_groups:

@@ -10,6 +10,7 @@ from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refus
 from planner.engines.economies import Economy, Knob
 from planner.engines.vllm import economies as saving
 from planner.engines.vllm import launch as launching
+from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.defaults import batch_defaults
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.kernels import kernel_warnings
@@ -27,6 +28,12 @@ from planner.units import GIB, ceil_div, format_gib
 
 FREE_AT_START = int(0.4 * GIB)
 """CUDA context and driver take about this much before vLLM measures free memory (start-up logs)."""
+
+WHOLE_GPU = (
+    "Free memory on device is less than desired GPU memory utilization (the CUDA context is there"
+    " before vLLM measures)"
+)
+"""What vLLM raises at gpu_memory_utilization 1 (v1/worker/gpu_worker.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,29 +167,28 @@ class Vllm:
         asked = ceil_div(deployment.concurrency, replicas)
         ranks = []
         for stage, size in zip(stages, pool.bytes_per_block, strict=True):
-            cap = usable if fixed is None else min(total, stage.fixed + fixed)
             ranks.append(
                 Rank(
                     name=_stage_name(stage.index, layout),
                     count=layout.tensor_parallel * replicas,
                     total=total,
-                    usable=cap,
+                    usable=usable if fixed is None else total,
                     terms=(*stage.terms, *cache_terms(deployment, pool, size, asked)),
                 )
             )
         shortfall = pool.shortfall(deployment.context)
-        if fixed is not None:
-            over = max(stage.fixed + fixed - total for stage in stages)
-            shortfall = max(shortfall, over)
         if rules.start_check == "first group":
             shortfall = 0 if pool.num_blocks > 0 else max(shortfall, 1)
+        over = -total if fixed is None else max(stage.fixed + fixed - total for stage in stages)
+        shortfall = max(shortfall, over)
         seqs_refused = (
             rules.seqs_check == "refuses"
             and not options.enforce_eager
             and pool.state_groups > 0
             and step.sequences > pool.num_blocks
         )
-        starts = shortfall == 0 and not seqs_refused
+        whole = fixed is None and usable >= total
+        starts = shortfall == 0 and not seqs_refused and not whole
         fitting = min(pool.sequences(deployment.context), step.sequences) * replicas
         limited = (
             "max_num_seqs"
@@ -209,21 +215,26 @@ class Vllm:
             capacity=Capacity(
                 sequences=fitting if starts else 0,
                 tokens=int(concurrency * deployment.context) * replicas,
-                longest_context=min(pool.longest_context(), _position_limit(deployment)),
+                longest_context=0
+                if over > 0 or seqs_refused or whole
+                else min(pool.longest_context(served=True), _position_limit(deployment)),
                 limited_by=limited,
                 blocks=pool.num_blocks,
                 block_size=pool.page.block_size,
             ),
             starts=starts,
             shortfall=shortfall,
-            refusal=launching.start_error(deployment, pool, step, seqs_refused)
-            if not starts
-            else None,
+            refusal=None
+            if starts
+            else WHOLE_GPU
+            if whole
+            else launching.start_error(deployment, pool, step, seqs_refused),
             kv_cache_dtype=launching.kv_dtype(deployment),
             resolved=launching.resolve(deployment, rules, step, utilization),
             details=details,
             warnings=(*notes, *_warnings(deployment, rules, total, usable)),
             first_boot=FIRST_BOOT,
+            at_worst=_at_worst(deployment, rules, step, worst, total=total, usable=usable),
         )
 
     def _stages(
@@ -309,6 +320,25 @@ def _utilization(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str
     return rules.gpu_memory_utilization, ()
 
 
+def _at_worst(
+    deployment: Deployment, rules: Rules, step: Step, worst: Pool, *, total: int, usable: int
+) -> str:
+    """What goes wrong at the far end of the bands beside the ranks' headroom, as a clause."""
+    options: VllmOptions = deployment.options
+    if options.kv_cache_memory_bytes is None and usable > total - FREE_AT_START:
+        return (
+            f"only {format_gib(total - usable)} stay outside the budget, and the CUDA context takes"
+            f" about {format_gib(FREE_AT_START)}: vLLM may refuse to start"
+        )
+    refuses = rules.seqs_check == "refuses" and not options.enforce_eager and worst.state_groups
+    if refuses and step.sequences > worst.num_blocks:
+        return (
+            f"at the far end of the estimates' band there are {worst.num_blocks:,} cache blocks,"
+            f" and vLLM refuses to start with --max-num-seqs {step.sequences}"
+        )
+    return ""
+
+
 def _position_limit(deployment: Deployment) -> int:
     native = deployment.checkpoint.model.max_position_embeddings
     return max(native, deployment.context) if deployment.yarn else native
@@ -321,11 +351,6 @@ def _warnings(deployment: Deployment, rules: Rules, total: int, usable: int) -> 
     if is_newer_than_read(rules.version):
         notes.append(
             f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
-        )
-    if deployment.options.kv_cache_memory_bytes is None and usable > total - FREE_AT_START:
-        notes.append(
-            f"only {format_gib(total - usable)} stay outside the budget, and the CUDA context takes"
-            f" about {format_gib(FREE_AT_START)}: vLLM may refuse to start"
         )
     if not rules.subtracts_cuda_graphs and not deployment.options.enforce_eager:
         notes.append(

@@ -36,6 +36,8 @@ class VllmOptions:
         enforce_eager: no CUDA graphs.
         kv_cache_memory_bytes: fixed size of the pool per rank; utilization is then ignored.
         decode_context_parallel_size: ranks that share the tokens of one KV head's copies.
+        model_memory_gib: GiB of weights on each rank where a log tells them ("Model loading took"),
+            in place of the computed ones (no flag of vLLM's).
         cpu_offload_gb: GiB of weights per rank that stay in host memory.
         wsl2: the server runs under the Windows Subsystem for Linux (no flag of vLLM's).
 
@@ -64,6 +66,7 @@ class VllmOptions:
     enforce_eager: bool = False
     kv_cache_memory_bytes: int | None = None
     decode_context_parallel_size: int = 1
+    model_memory_gib: float | None = None
     cpu_offload_gb: float = 0.0
     wsl2: bool = False
 
@@ -93,7 +96,15 @@ class VllmOptions:
         for name in ("draft_num_layers", "draft_num_key_value_heads", "draft_head_dim"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), what=name, most=4096)
+        if self.model_memory_gib is not None and not 0 < self.model_memory_gib <= 2**20:
+            raise InputError(f"model_memory_gib: {self.model_memory_gib} is out of range")
         if self.draft_gib is not None and not 0 < self.draft_gib <= 2**20:
             raise InputError(f"draft_gib: {self.draft_gib} is out of range")
         if self.mm_encoder_tp_mode not in ("weights", "data"):
             raise InputError("mm_encoder_tp_mode: known are weights and data")
+
+    @property
+    def draft_tokens(self) -> int | None:
+        """Tokens that the model's own MTP module drafts per step; None: a separate drafter does."""
+        mtp = self.speculative_method == "mtp"
+        return self.num_speculative_tokens if mtp or not self.num_speculative_tokens else None

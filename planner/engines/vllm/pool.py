@@ -128,9 +128,13 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
 def cache_terms(
     deployment: Deployment, pool: Pool, bytes_per_block: int, sequences: int
 ) -> Iterator[Term]:
-    """KV cache and recurrent state of the asked workload on one rank, in whole blocks."""
+    """KV cache and recurrent state of the asked workload on one rank, in whole blocks.
+
+    A pool of fixed size is taken whole, whatever the workload needs of it.
+    """
     where = source("v1/core/kv_cache_utils.py, v1/kv_cache_interface.py")
     blocks = pool.attention_blocks(deployment.context)
+    workload = sequences * pool.blocks_per_request(deployment.context) + 1
     yield Term(
         name="KV cache (workload)",
         kind=Kind.KV_CACHE,
@@ -168,6 +172,21 @@ def cache_terms(
         values={"bytes per block": bytes_per_block},
         source=where,
     )
+    fixed = deployment.options.kv_cache_memory_bytes
+    if fixed is not None and fixed > workload * bytes_per_block:
+        yield Term(
+            name="rest of the fixed KV cache",
+            kind=Kind.KV_CACHE,
+            nbytes=fixed - workload * bytes_per_block,
+            confidence=Confidence.ENGINE_RULE,
+            formula="kv_cache_memory_bytes - blocks of the workload x bytes per block",
+            values={
+                "kv_cache_memory_bytes": fixed,
+                "blocks of the workload": workload,
+                "bytes per block": bytes_per_block,
+            },
+            source=where,
+        )
 
 
 def tokens_line(pool: Pool, rules: Rules, *, context: int, align: bool) -> int:

@@ -1,0 +1,225 @@
+"""Verdicts: the sentence, the ranks and the capacity say the same."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import planner
+from planner.plan import Outcome, Plan
+from planner.report.text import plan_text
+from planner.speed import speed_of
+
+GIB = 2**30
+HARDWARE = ("h100", "2x rtx-4090", "dgx-spark", "4x rtx-3090", "mi300x", "custom:48GiB", "l4")
+MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B")
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "vllm": [
+        {},
+        {"gpu_memory_utilization": 0.6},
+        {"max_num_seqs": 16},
+        {"enable_prefix_caching": False},
+        {"num_speculative_tokens": 2},
+        {"version": "0.19.0", "enable_prefix_caching": False},
+        {"kv_cache_memory_bytes": 4 * GIB},
+    ],
+    "sglang": [
+        {},
+        {"mem_fraction_static": 0.7},
+        {"disable_radix_cache": True},
+        {"speculative_algorithm": "NEXTN"},
+        {"max_running_requests": 8},
+        {"version": "0.5.12"},
+    ],
+}
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    engine = draw(st.sampled_from(sorted(OPTIONS)))
+    return draw(st.sampled_from(MODELS)), {
+        "on": draw(st.sampled_from(HARDWARE)),
+        "engine": engine,
+        "precision": draw(st.sampled_from(["fp8", "gptq-int4"])),
+        "context": draw(st.sampled_from([1, 8192, 100_000, 262_144])),
+        "concurrency": draw(st.sampled_from([1, 3, 40])),
+        "kv_cache_dtype": draw(st.sampled_from(["auto", "fp8"])),
+        "options": draw(st.sampled_from(OPTIONS[engine])),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(questions())
+def test_capacity_is_what_the_same_deployment_then_holds(
+    question: tuple[str, dict[str, Any]],
+) -> None:
+    model, asked = question
+    plan = planner.plan(model, **asked)
+    assume(plan.capacity is not None)
+    assert plan.capacity is not None
+
+    def again(**changes: int) -> Plan:
+        return planner.plan(model, **asked | {"layout": plan.deployment.layout} | changes)
+
+    held, longest = plan.capacity.sequences, plan.capacity.longest_context
+    assert plan.fits == (held >= asked["concurrency"])
+    assert (held > 0) == (longest >= asked["context"])
+    if plan.fits:
+        assert all(rank.headroom >= 0 for rank in plan.ranks)
+    if held:
+        assert again(concurrency=held).fits
+        assert not again(concurrency=held + 1).fits
+    if longest:
+        assert again(context=longest, concurrency=1).fits
+    one_more = longest + (plan.capacity.block_size or 1)
+    if longest and one_more <= 262_144:
+        assert not again(context=one_more, concurrency=1).fits
+
+
+def test_names_of_engines_keep_their_spelling_at_the_start_of_a_sentence() -> None:
+    refused = planner.plan("Qwen3.5-4B", on="m4-max-128", engine="vllm")
+    assert refused.outcome is Outcome.CANNOT_RUN
+    assert refused.verdict.endswith(". llama.cpp or MLX run there.")
+
+
+def test_the_spare_bytes_name_the_stage_that_has_the_fewest() -> None:
+    plan = planner.plan(
+        "Qwen3.5-27B", on="2x h100", layout=planner.Layout(pipeline_parallel=2), context="32k"
+    )
+    tightest = min(plan.ranks, key=lambda rank: rank.headroom)
+    assert f"GiB to spare on {tightest.name}." in plan.verdict
+
+
+def test_what_is_over_is_the_stage_that_is_over_before_any_cache() -> None:
+    plan = planner.plan("Qwen3.5-27B", on="2x rtx-4090", layout=planner.Layout(pipeline_parallel=2))
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    assert "over on stage" in plan.verdict
+
+
+def test_a_fixed_cache_that_is_too_large_is_named_and_not_the_context() -> None:
+    plan = planner.plan(
+        "Qwen3.5-4B", on="l4", context=4096, options={"kv_cache_memory_bytes": 100 * GIB}
+    )
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    assert "the fixed KV cache memory and the weights exceed the GPU's memory" in plan.verdict
+    assert "longest" not in plan.verdict
+    old = planner.plan(
+        "Qwen3.5-4B",
+        on="l4",
+        context=4096,
+        options={"kv_cache_memory_bytes": 100 * GIB, "version": "0.17.0"},
+    )
+    assert old.outcome is Outcome.DOES_NOT_FIT
+
+
+def test_a_fixed_cache_is_taken_whole() -> None:
+    def free(gib: int) -> Plan:
+        options = {"kv_cache_memory_bytes": gib * GIB, "max_num_seqs": 16}
+        return planner.plan("Qwen3.5-4B", on="l4", context=4096, options=options)
+
+    small, large = free(2), free(6)
+    assert small.headroom is not None
+    assert large.headroom is not None
+    assert small.headroom - large.headroom == 4 * GIB
+    outcomes = {gib: free(gib).outcome for gib in range(8, 16)}
+    assert set(outcomes.values()) == {Outcome.FITS, Outcome.TIGHT, Outcome.DOES_NOT_FIT}
+
+
+def test_all_of_the_memory_is_refused_by_vllm() -> None:
+    asked: dict[str, Any] = {"on": "rtx-pro-6000", "context": 4096}
+    whole = planner.plan("Qwen3.5-4B", **asked, options={"gpu_memory_utilization": 1.0})
+    assert whole.outcome is Outcome.DOES_NOT_FIT
+    assert "less than desired GPU memory utilization" in whole.verdict
+    almost = planner.plan("Qwen3.5-4B", **asked, options={"gpu_memory_utilization": 0.999})
+    assert almost.outcome is Outcome.TIGHT
+    assert "vLLM may refuse to start" in almost.verdict
+
+
+def test_a_number_of_sequences_near_the_number_of_blocks_is_tight() -> None:
+    plan = planner.plan(
+        "Qwen3.5-27B", on="2x rtx-4090", precision="fp8", options={"max_num_seqs": 190}
+    )
+    assert plan.outcome is Outcome.TIGHT
+    assert "refuses to start with --max-num-seqs 190" in plan.verdict
+
+
+def test_sglangs_split_pools_are_tight_where_the_bands_end_short_of_the_workload() -> None:
+    plan = planner.plan(
+        "Qwen3.5-35B-A3B", on="h100", engine="sglang", precision="fp8", concurrency=22
+    )
+    assert plan.outcome is Outcome.TIGHT
+    assert "the pools hold 21 of them" in plan.verdict
+    assert plan.headroom is not None
+    assert plan.headroom > plan.ranks[0].band.above
+
+
+def test_sglangs_longest_context_is_the_pools_not_the_questions() -> None:
+    short = planner.plan("Qwen3.5-4B", on="h100", engine="sglang", context=4096)
+    assert short.capacity is not None
+    assert short.capacity.longest_context == 262_144
+    bound = planner.plan(
+        "Qwen3.5-4B", on="h100", engine="sglang", context=4096, options={"context_length": 5000}
+    )
+    assert bound.capacity is not None
+    assert bound.capacity.longest_context == 5000
+
+
+def test_old_releases_that_start_but_serve_nothing_say_so() -> None:
+    plan = planner.plan(
+        "Qwen3.5-27B",
+        on="2x rtx-3090",
+        precision="fp8",
+        context="256k",
+        options={"version": "0.17.0"},
+    )
+    assert plan.outcome is Outcome.HOLDS_FEWER
+    assert "but not one sequence of 262,144 tokens fits" in plan.verdict
+    assert speed_of(plan) is None
+
+
+def test_a_rate_is_for_the_sequences_that_are_resident() -> None:
+    plan = planner.plan(
+        "Qwen3.5-27B", on="2x rtx-4090", precision="fp8", context="128k", concurrency=4
+    )
+    alone = planner.plan("Qwen3.5-27B", on="2x rtx-4090", precision="fp8", context="128k")
+    assert plan.capacity is not None
+    assert plan.capacity.sequences == 1
+    speed = speed_of(plan)
+    assert speed == speed_of(alone)
+    text = plan_text(plan, speed=speed)
+    assert "Speed     with 1 at once: about" in text
+    assert "Room for  1 sequence of 131,072 tokens" in text
+
+
+def test_drafting_counts_under_every_engine_that_drafts_with_the_mtp_module() -> None:
+    for engine, options in (
+        ("vllm", {"num_speculative_tokens": 3}),
+        ("sglang", {"speculative_algorithm": "NEXTN"}),
+    ):
+        plan = planner.plan("Qwen3.5-27B", on="h200", engine=engine, options=options)
+        speed = speed_of(plan)
+        assert speed is not None
+        assert "tokens accepted per step" in speed.words
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"num_speculative_tokens": 20}, "more than 16 drafted tokens"),
+        ({"num_speculative_tokens": 2, "speculative_method": "dflash"}, "a separate drafter"),
+    ],
+)
+def test_what_was_never_seen_is_no_estimate_and_no_error(
+    options: dict[str, Any], reason: str
+) -> None:
+    plan = planner.plan("Qwen3.5-27B", on="h200", precision="fp8", options=options)
+    speed = speed_of(plan)
+    assert speed is not None
+    assert reason in speed.words
+
+
+def test_an_answer_leaves_room_for_a_prompt() -> None:
+    plan = planner.plan("Qwen3.5-4B", on="h100", context=4096)
+    with pytest.raises(planner.InputError, match="answer: 4,096 tokens leave no prompt"):
+        speed_of(plan, output_tokens=4096)
