@@ -19,7 +19,7 @@ MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-In
 
 
 def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, **question})  # type: ignore[arg-type]
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
 
 
 @given(
