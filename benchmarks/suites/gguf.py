@@ -35,11 +35,17 @@ def run(folder: Path) -> Iterator[CaseResult]:
         yield _mmproj(label, sizes, folder)
     for row in document.get("mmproj_memory_emulated_cuda", []):
         yield _mmproj_memory(row, folder)
-    types = folder / TYPES_FILE
-    if types.is_file():
-        for name, mixes in json.loads(types.read_text("utf-8")).items():
-            for mix, expected in mixes.items():
-                yield _tensor_types(name, mix, expected, folder)
+    for name, mixes in _types(document, folder).items():
+        for mix, expected in mixes.items():
+            yield _tensor_types(name, mix, expected, folder)
+
+
+def _types(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Model -> type -> counts by tensor: in the file itself, or in the one beside it."""
+    path = folder / TYPES_FILE
+    if "tensor_types" in document or not path.is_file():
+        return dict(document.get("tensor_types", {}))
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def _tensor_types(
