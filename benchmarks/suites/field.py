@@ -4,7 +4,7 @@ A case gives as many results as it has kinds of figures; each kind is a group:
 
 - tokens, concurrency: of the pool, given the KV memory that was printed; within one block
 - weights loaded: per accelerator; within the rounding of the print
-- KV memory: from the utilization alone
+- KV memory: from the utilization, and the weights loaded where the log tells them
 - KV needed: for one request
 - verdicts: ran, or did not
 - SGLang's pools, llama.cpp's buffers
@@ -126,7 +126,10 @@ def _untold(case: dict[str, Any]) -> str:
 
 
 def _kv_memory(case: dict[str, Any], folder: Path) -> CaseResult:
-    plan = ask(case, folder)
+    """What is left of the utilization for the cache, given the weights where the log tells them."""
+    loaded = case["measured"].get("model_loading_gib")
+    told = {} if loaded is None else {"model_memory_gib": loaded}
+    plan = ask(case, folder, any_weights=loaded is not None, **told)
     if plan.allocation is None:
         raise LookupError(plan.verdict)
     available, band = min(plan.details["available_bytes"]), plan.ranks[0].band

@@ -15,7 +15,7 @@ from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.checkpoint import Checkpoint
 from planner.model.tensors import Part
-from planner.provenance import Band, Confidence
+from planner.provenance import Band, Confidence, Source
 from planner.units import GIB
 
 KV_SCALE_BYTES = 8
@@ -113,6 +113,17 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
 def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
     """The weights of one rank as terms."""
     checkpoint, options = deployment.checkpoint, deployment.options
+    if options.model_memory_gib is not None:
+        yield Term(
+            name="weights (as logged)",
+            kind=Kind.WEIGHTS,
+            nbytes=int(options.model_memory_gib * GIB),
+            confidence=Confidence.EXACT,
+            formula="model_memory_gib x 2^30",
+            values={"model_memory_gib": options.model_memory_gib},
+            source=Source(where='the user, from a log\'s "Model loading took"'),
+        )
+        return
     where = source("model_executor (run on the meta device)")
     offloaded = min(int(options.cpu_offload_gb * GIB), loaded.text)
     repacked = any(
