@@ -63,7 +63,7 @@ def _written(value: int | float | str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:g}"
+        return str(value)  # all digits: the formula must give the term's bytes
     return f"{int(value):,}"
 
 

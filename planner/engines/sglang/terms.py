@@ -76,7 +76,8 @@ def _weights(server: Server, stage: Stage) -> Iterator[Term]:
         kind=Kind.RUNTIME,
         nbytes=LEFTOVERS,
         confidence=Confidence.CALIBRATED,
-        formula="constant",
+        formula="what the logs leave over",
+        values={"what the logs leave over": LEFTOVERS},
         source=LOGS,
         band=LEFTOVERS_BAND,
     )
@@ -195,14 +196,14 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
         )
 
 
-def graph_reserve(resolved: Resolved) -> int:
-    """Bytes that SGLang's rule for the reserve counts for CUDA graphs."""
-    mib = 0
-    if resolved.decode_graph_backend != "disabled":
-        mib += 2 * resolved.decode_cuda_graph_max_bs
-    if resolved.prefill_graph_backend != "disabled":
-        mib += 8 * resolved.prefill_graph_buckets
-    return mib * MIB
+def captured(resolved: Resolved) -> tuple[int, int]:
+    """(largest decode batch, number of prefill sizes) that CUDA graphs are captured of."""
+    decode = resolved.decode_cuda_graph_max_bs
+    prefill = resolved.prefill_graph_buckets
+    return (
+        decode if resolved.decode_graph_backend != "disabled" else 0,
+        prefill if resolved.prefill_graph_backend != "disabled" else 0,
+    )
 
 
 def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
@@ -210,7 +211,8 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
     resolved, version = server.resolved, server.rules.version
     share = 1 - resolved.mem_fraction_static
     left = max(0, int(budget.free_before_load * share) - outside)
-    graphs = min(left, graph_reserve(resolved))
+    decode, prefill = captured(resolved)
+    graphs = min(left, (2 * decode + 8 * prefill) * MIB)
     source = rule(version, "arg_groups/memory_hook.py")
     if graphs:
         yield Term(
@@ -218,10 +220,11 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
             kind=Kind.CUDA_GRAPHS,
             nbytes=graphs,
             confidence=Confidence.ENGINE_RULE,
-            formula="2 MiB x largest decode batch + 8 MiB x prefill sizes, within the reserve",
+            formula="min(2 MiB x largest decode batch + 8 MiB x prefill sizes, reserve)",
             values={
-                "largest decode batch": resolved.decode_cuda_graph_max_bs,
-                "prefill sizes": resolved.prefill_graph_buckets,
+                "reserve": left,
+                "largest decode batch": decode,
+                "prefill sizes": prefill,
             },
             source=source,
         )
@@ -230,10 +233,11 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
         kind=Kind.ACTIVATIONS,
         nbytes=left - graphs,
         confidence=Confidence.ENGINE_RULE,
-        formula="free before loading x (1 - mem_fraction_static) - graphs - outside the budget",
+        formula="max(free before loading x (1 - mem_fraction_static) - outside the budget, 0)"
+        " - graphs",
         values={
             "free before loading": budget.free_before_load,
-            "mem_fraction_static": round(resolved.mem_fraction_static, 6),
+            "mem_fraction_static": resolved.mem_fraction_static,
             "graphs": graphs,
             "outside the budget": outside,
         },
