@@ -11,6 +11,7 @@ from planner.errors import PlannerError
 from planner.plan import Plan
 from planner.web.address import NOTICE, clean_address
 from planner.web.apply import FIRST_PAGE, apply
+from planner.web.early import expected, remember
 from planner.web.form import ask
 from planner.web.palette import LOOKS
 from planner.web.question import Question, answer
@@ -100,7 +101,11 @@ def show() -> None:
     st.title(view.title)
     if notice := st.session_state.get(NOTICE):
         st.markdown(f":material/info: {notice}")
-    head = st.container()
+    head, below = st.empty(), st.container()
+    guess = expected()
+    if guess is not None:
+        with head.container():
+            show_verdict(answer(guess))
     if view.name:
         with st.expander("Model, hardware and workload", icon=":material/edit:"):
             question = ask(wide=True)
@@ -109,9 +114,12 @@ def show() -> None:
         left, body = st.columns([5, 11], gap="large")
         with left:
             question = ask(wide=False)
+    remember(question)
     found = answer(question)
-    with head:
-        show_verdict(found)
+    if question != guess:
+        with head.container():
+            show_verdict(found)
+    with below:
         if isinstance(found, PlannerError) and "YaRN" in str(found) and not question.yarn:
             st.button("Extend with YaRN", on_click=apply, args=({"yarn": True},))
     with body:

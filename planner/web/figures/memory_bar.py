@@ -13,6 +13,13 @@ ROW, TOP, BOTTOM = 64, 44, 92
 """Pixels per accelerator, for the names of the lines, and for axis and legend (three rows of it
 on a phone)."""
 
+LETTER = 7
+"""Pixels per letter of a row's name. Plotly could find the margin by itself, at the price of
+drawing everything twice."""
+
+ROOM = 0.011
+"""Share of the axis that one letter of a label takes; labels that do not fit are left out."""
+
 
 def memory_bar(ranks: Sequence[Rank], *, text: str) -> dict[str, Any]:
     """The figure. What exceeds the usable memory stays visible, hatched, beyond the line.
@@ -31,6 +38,7 @@ def compared_bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, 
 
 def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     rows, ranks = [name for name, _ in named], [rank for _, rank in named]
+    most = max(max(rank.total, rank.used) for rank in ranks) / GIB
     data: list[dict[str, Any]] = []
     for part in PARTS:
         sizes = [rank.of_kind(*part.kinds) for rank in ranks]
@@ -42,26 +50,30 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
                 [size / GIB for size in sizes],
                 name=part.label,
                 marker={"color": part.fill, "line": {"width": 1, "color": "rgba(0,0,0,0)"}},
-                text=[f"{part.label} {format_gib(size)}" for size in sizes],
+                text=[_fitting(f"{part.label} {format_gib(size)}", size, most) for size in sizes],
                 textfont={"color": part.ink, "size": 13},
                 customdata=[f"{size / 1e9:,.2f} GB" for size in sizes],
                 hovertemplate=f"<b>{part.label}</b><br>%{{x:,.2f}} GiB (%{{customdata}})<extra></extra>",
             )
         )
-    data.append(_free(ranks, rows, text))
+    data.append(_free(ranks, rows, text, most))
     if any(rank.headroom < 0 for rank in ranks):
         data.append(_over(ranks, rows))
     shapes, notes = _lines(ranks, text)
-    most = max(max(rank.total, rank.used) for rank in ranks) / GIB
+    axis = {
+        "range": [len(ranks) - 0.5, -0.5],
+        "fixedrange": True,
+        "tickfont": {"color": text},
+    }
+    over = {"overlaying": "y", "visible": False} if len(data) and data[-1].get("yaxis") else None
     return {
         "data": data,
         "layout": {
             "barmode": "stack",
             "bargap": 0.35,
             "height": TOP + BOTTOM + ROW * len(ranks),
-            "margin": {"l": 8, "r": 8, "t": TOP, "b": BOTTOM},
+            "margin": {"l": 12 + LETTER * max(map(len, rows)), "r": 8, "t": TOP, "b": BOTTOM},
             "font": {"color": text},
-            "uniformtext": {"minsize": 11, "mode": "hide"},
             "xaxis": {
                 "range": [0, most * 1.04],
                 "ticksuffix": " GiB",
@@ -70,18 +82,8 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
                 "fixedrange": True,
                 "tickfont": {"color": text},
             },
-            "yaxis": {
-                "range": [len(ranks) - 0.5, -0.5],
-                "fixedrange": True,
-                "automargin": True,
-                "tickfont": {"color": text},
-            },
-            "yaxis2": {
-                "range": [len(ranks) - 0.5, -0.5],
-                "overlaying": "y",
-                "visible": False,
-                "fixedrange": True,
-            },
+            "yaxis": axis,
+            **({"yaxis2": axis | over} if over else {}),
             "legend": {
                 "orientation": "h",
                 "yref": "container",
@@ -97,6 +99,11 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
             "annotations": notes,
         },
     }
+
+
+def _fitting(label: str, size: int, most: float) -> str:
+    """`label`, or nothing where the segment of `size` bytes is too narrow for it."""
+    return label if size / GIB >= most * ROOM * len(label) else ""
 
 
 def _label(rank: Rank) -> str:
@@ -116,7 +123,7 @@ def _bar(rows: list[str], x: list[float], **more: Any) -> dict[str, Any]:
     }
 
 
-def _free(ranks: Sequence[Rank], rows: list[str], text: str) -> dict[str, Any]:
+def _free(ranks: Sequence[Rank], rows: list[str], text: str, most: float) -> dict[str, Any]:
     sizes = [max(rank.headroom, 0) for rank in ranks]
     return _bar(
         rows,
@@ -124,7 +131,7 @@ def _free(ranks: Sequence[Rank], rows: list[str], text: str) -> dict[str, Any]:
         name="free",
         showlegend=any(sizes),
         marker={"color": "rgba(127,136,148,0.10)", "line": {"width": 1, "color": NEUTRAL}},
-        text=[f"free {format_gib(size)}" if size else "" for size in sizes],
+        text=[_fitting(f"free {format_gib(size)}", size, most) for size in sizes],
         textfont={"color": text, "size": 13},
         hovertemplate="<b>free</b><br>%{x:,.2f} GiB<extra></extra>",
     )

@@ -48,18 +48,15 @@ def show(question: Question, found: Plan | PlannerError) -> None:
         st.markdown(f":material/rule: {refusal.reason} (source: {refusal.source.where})")
     if found.ranks:
         _show_numbers(found)
-    advice = st.container()
-    if found.ranks:
-        st.subheader("Where the memory goes")
-        draw(
-            memory_bar(found.ranks, text=text_colour()),
-            key="memory",
-            alt=describe(found),
-        )
-        _show_command(found)
+    advice, chart = st.container(), st.container()
+    _show_command(found)
     for warning in found.warnings:
         st.markdown(f":material/info: {warning}")
     _show_downloads(found)
+    if found.ranks:
+        with chart:  # last, so that the numbers do not wait for it
+            st.subheader("Where the memory goes")
+            draw(memory_bar(found.ranks, text=text_colour()), key="memory", alt=describe(found))
     if not found.fits:
         with advice:
             _show_advice(found)
@@ -122,8 +119,8 @@ def _headroom(rank: Rank) -> None:
 def _speed(speed: SpeedEstimate | NoEstimate | None) -> None:
     known = isinstance(speed, SpeedEstimate)
     st.metric(
-        "Speed per user",
-        f"~{two_digits(speed.per_user.value)} tok/s" if isinstance(speed, SpeedEstimate) else None,
+        "Tokens/s per user",
+        f"~{two_digits(speed.per_user.value)}" if isinstance(speed, SpeedEstimate) else None,
         help=(
             "Decoding, with every sequence half way to its full context; a first-order estimate."
             if known

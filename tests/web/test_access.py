@@ -1,0 +1,125 @@
+"""What a visitor may not set off: no path is read, no token is used, no device is shown to strangers."""
+
+import builtins
+import io
+import pathlib
+
+import pytest
+import streamlit as st
+
+import hardware_db
+from planner.errors import UnknownModelError
+from planner.web import access, question
+from planner.web.question import Question
+
+
+def asked(model, hub):
+    return Question(
+        model=model,
+        precision=None,
+        on="h100-sxm",
+        count=1,
+        engine="vllm",
+        context="8k",
+        concurrency=1,
+        hub=hub,
+    )
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Calls of the loader, which is not to reach the network here."""
+    calls = []
+
+    def load(name, **how):
+        calls.append((name, how))
+        raise UnknownModelError(f"{name} is not there")
+
+    monkeypatch.setattr(question, "load_checkpoint", load)
+    question.checkpoint.cache_clear()
+    return calls
+
+
+def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded):
+    question.answer(asked("someone/private-model", hub=True))
+    assert loaded == [
+        ("someone/private-model", {"precision": None, "anonymous": True, "local": False})
+    ]
+
+
+@pytest.mark.parametrize("name", ["someone/private-model", "/etc/passwd", "../x", "a/b/c"])
+def test_without_leave_nothing_is_loaded(loaded, name):
+    assert isinstance(question.answer(asked(name, hub=False)), UnknownModelError)
+    assert loaded == []
+
+
+@pytest.mark.parametrize("hub", [False, True])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
+)
+def test_no_typed_path_is_opened(monkeypatch, name, hub):
+    question.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    opened = []
+    for place, attribute in ((builtins, "open"), (io, "open"), (pathlib.Path, "open")):
+        real = getattr(place, attribute)
+
+        def spy(path, *more, _real=real, **how):
+            opened.append(str(path))
+            return _real(path, *more, **how)
+
+        monkeypatch.setattr(place, attribute, spy)
+    question.checkpoint.cache_clear()
+    assert isinstance(question.answer(asked(name, hub=hub)), Exception)
+    assert [path for path in opened if name.strip("~./\\") in path] == []
+
+
+class Headers(dict):
+    def get(self, name, default=None):
+        return super().get(name.lower(), default)
+
+
+@pytest.mark.parametrize(
+    ("listens", "headers", "own"),
+    [
+        ("127.0.0.1", {"host": "127.0.0.1:8501"}, True),
+        ("localhost", {"host": "localhost:8501"}, True),
+        ("127.0.0.1", {"host": "[::1]:8501"}, True),
+        ("0.0.0.0", {"host": "127.0.0.1:8501"}, False),
+        (None, {"host": "127.0.0.1:8501"}, False),
+        ("127.0.0.1", {"host": "planner.example.org"}, False),
+        ("127.0.0.1", {"host": "localhost.example.org"}, False),
+        ("127.0.0.1", {}, False),
+        ("127.0.0.1", {"host": "localhost", "x-forwarded-for": "10.0.0.1"}, False),
+    ],
+)
+def test_who_counts_as_the_machines_own_user(monkeypatch, listens, headers, own):
+    monkeypatch.delenv(access.HUB_SWITCH, raising=False)
+    monkeypatch.setattr(access.st, "get_option", lambda name: listens)
+    monkeypatch.setattr(
+        type(st.context), "headers", property(lambda self: Headers(headers)), raising=True
+    )
+    assert access.is_own_user() is own
+    assert access.hub_allowed() is own
+
+
+@pytest.mark.parametrize(
+    ("switch", "allowed"), [("1", True), ("0", False), ("true", True), ("off", False)]
+)
+def test_the_operator_decides_about_the_hub(monkeypatch, switch, allowed):
+    monkeypatch.setenv(access.HUB_SWITCH, switch)
+    assert access.hub_allowed(own_user=not allowed) is allowed
+
+
+def test_a_stranger_is_not_offered_this_machine(open_app):
+    app = open_app("hardware", on="local")
+    assert not app.exception
+    assert "local" not in app.selectbox(key="on").options
+    assert "This machine" not in [element.value for element in app.subheader]
+
+
+def test_a_link_to_somebodys_own_device_says_so(open_app):
+    app = open_app(on="my-modded-4090")
+    assert not app.exception
+    assert app.selectbox(key="on").value in {entry.id for entry in hardware_db.accelerators()}
+    assert any("session of their own" in element.value for element in app.markdown)
