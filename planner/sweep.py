@@ -20,7 +20,7 @@ from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Plan, plan_deployment
-from planner.search.objective import speed_of
+from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 
 if TYPE_CHECKING:

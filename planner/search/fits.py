@@ -14,8 +14,9 @@ from planner.model.checkpoint import Checkpoint
 from planner.plan import Plan
 from planner.search.hardware import candidates, cheapest
 from planner.search.layouts import Suggestion, layout_notes
-from planner.search.objective import Objective, ranked, rate, speed_of
+from planner.search.objective import Objective, ranked, rate
 from planner.search.question import Question
+from planner.speed import speed_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

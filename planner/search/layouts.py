@@ -11,9 +11,10 @@ from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.plan import Outcome, Plan
-from planner.search.objective import Objective, Rating, ranked, rate, speed_of
+from planner.search.objective import Objective, Rating, ranked, rate
 from planner.search.precision import best_that_fits, runnable
 from planner.search.question import Question
+from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib
 
