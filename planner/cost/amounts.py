@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from planner.errors import InputError
+from planner.units import shown
 
 MOST = 1e12
 """No price, power or rate of a deployment is larger; larger input is a slip of the hand."""
@@ -20,10 +20,10 @@ def check_amount(value: object, *, what: str, most: float = MOST, positive: bool
         InputError: not a number, NaN, negative, or absurdly large.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{what}: a number is wanted, not {value!r}")
-    if not math.isfinite(value) or not 0 <= value <= most or (positive and value == 0):
+        raise InputError(f"{what}: a number is wanted, not {shown(value)}")
+    if not 0 <= value <= most or (positive and value == 0):  # NaN fails every comparison
         bounds = f"above 0 and up to {most:,.0f}" if positive else f"0 to {most:,.0f}"
-        raise InputError(f"{what}: {value} is out of range ({bounds})")
+        raise InputError(f"{what}: {shown(value)} is out of range ({bounds})")
     return float(value)
 
 
@@ -34,7 +34,9 @@ def check_currency(code: object) -> str:
         InputError: anything else.
     """
     if not isinstance(code, str) or not _CURRENCY.fullmatch(code):
-        raise InputError(f"currency: three capital letters such as USD are wanted, not {code!r}")
+        raise InputError(
+            f"currency: three capital letters such as USD are wanted, not {shown(code)}"
+        )
     return code
 
 

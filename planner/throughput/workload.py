@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from planner.errors import InputError
@@ -85,7 +84,7 @@ class Speculation:
         check_count(self.tokens, what="drafted tokens", most=MAX_DRAFTED)
         if self.accepted is None:
             return
-        if not math.isfinite(self.accepted) or not 1 <= self.accepted <= self.tokens + 1:
+        if not _is_number(self.accepted) or not 1 <= self.accepted <= self.tokens + 1:
             raise InputError(
                 f"accepted tokens per step: {self.accepted} is out of range"
                 f" (1 to {self.tokens + 1} when {self.tokens} are drafted)"
@@ -111,7 +110,12 @@ class HostExperts:
     def __post_init__(self) -> None:
         """Check the ranges."""
         check_count(self.layers, what="layers with experts on the host")
-        if not 0 < self.bandwidth_gb_s <= MAX_HOST_GB_S:
+        if not _is_number(self.bandwidth_gb_s) or not 0 < self.bandwidth_gb_s <= MAX_HOST_GB_S:
             raise InputError(
                 f"host bandwidth: {self.bandwidth_gb_s} GB/s is out of range (up to {MAX_HOST_GB_S:,})"
             )
+
+
+def _is_number(value: object) -> bool:
+    """A number that can be compared: NaN fails every comparison by itself."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

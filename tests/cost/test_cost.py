@@ -116,6 +116,7 @@ def test_currencies_are_not_mixed():
         lambda: Purchase(price=1, years=0),
         lambda: Purchase(price=1, residual=1),
         lambda: Purchase(price=10**18),
+        lambda: Purchase(price=10**400),
         lambda: Purchase(price=1, currency="usd"),
         lambda: Rental(hourly=float("inf")),
         lambda: Power(busy_w=True, price_per_kwh=1),

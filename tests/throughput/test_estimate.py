@@ -267,13 +267,13 @@ def test_workloads_out_of_range(wrong):
         Workload(**wrong)
 
 
-@pytest.mark.parametrize("accepted", [0.5, 4.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("accepted", [0.5, 4.1, float("nan"), float("inf"), "abc", True])
 def test_acceptance_out_of_range(accepted):
     with pytest.raises(InputError, match="out of range"):
         Speculation(tokens=3, accepted=accepted)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9, "abc"])
 def test_host_bandwidth_out_of_range(rate):
     with pytest.raises(InputError, match="out of range"):
         HostExperts(layers=1, bandwidth_gb_s=rate)
