@@ -81,6 +81,8 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
     """
     if isinstance(on, System):
         return on
+    if free and (not isinstance(on, str) or on.strip().lower() != "local"):
+        raise InputError("free: what is free now is known of this machine only (hardware: local)")
     try:
         if isinstance(on, Accelerator):
             return hardware_db.resolve(on.id)

@@ -52,6 +52,8 @@ def load(
     if not name:
         raise InputError("model: name a bundled model, a repository, a folder or a file")
     if local and _looks_local(name):
+        if revision is not None:
+            raise InputError(f"revision: {name} is a path on this machine and has none")
         return _from_path(Path(name), precision, progress)
     catalog.refuse_hosted(name)
     if revision is None and catalog.find(name) is not None:

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, web
+from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, terminal, web
 from planner.errors import PlannerError, SourceError
 
 WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
+NOBODY_READS = 128 + 13
+"""As shells report a writer whose reader went away: never 0, which would say that it fits."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
+"""What a full or missing place for the answer raises."""
 
 app = typer.Typer(
     name="qwenplan",
@@ -51,6 +56,7 @@ for _module in (plan, fits, solve, layouts, check, model, hardware, probe, web):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    terminal.prepare_streams()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -67,13 +73,19 @@ def run(argv: Sequence[str]) -> int:
         return _say(error.format_message(), WRONG_INPUT)
     except (typer.Abort, KeyboardInterrupt):
         return _say("stopped", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former
+        terminal.silence_stdout()
+        return NOBODY_READS
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        terminal.silence_stdout()
+        return _say(f"cannot write the answer: {error.strerror}", WRONG_INPUT)
     return status if isinstance(status, int) else 0
 
 
 def _say(error: object, status: int) -> int:
     line = " ".join(str(error).split())
-    typer.echo(f"qwenplan: {line}", err=True)
+    with suppress(OSError):
+        typer.echo(f"qwenplan: {line}", err=True)
     return status

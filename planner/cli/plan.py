@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -64,9 +65,9 @@ def layout_of(tp: str | None, pp: str | None, dp: str | None, *, ep: bool) -> La
     if tp is None and pp is None and dp is None and not ep:
         return None
     return Layout(
-        tensor_parallel=whole(tp or "1", "--tp"),
-        pipeline_parallel=whole(pp or "1", "--pp"),
-        data_parallel=whole(dp or "1", "--dp"),
+        tensor_parallel=whole("1" if tp is None else tp, "--tp"),
+        pipeline_parallel=whole("1" if pp is None else pp, "--pp"),
+        data_parallel=whole("1" if dp is None else dp, "--dp"),
         expert_parallel=ep,
     )
 
@@ -133,6 +134,14 @@ def plan(
     --gpu-memory-utilization 0.9 or --max-num-seqs 64.
     """
     sequences = whole(concurrency, "--concurrency")
+    _one_form(
+        {
+            "--json": as_json,
+            "--markdown": as_markdown,
+            "--emit": emit_as is not None,
+            "--expect-log": expect_log,
+        }
+    )
     if command is not None:
         answer = plan_of_command(
             context,
@@ -179,7 +188,8 @@ def plan(
 
         typer.echo(emit(answer, emit_as), nl=False)
     elif expect_log:
-        typer.echo("\n".join(answer.expected_log))
+        if answer.expected_log:
+            typer.echo("\n".join(answer.expected_log))
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
 
@@ -187,6 +197,17 @@ def plan(
             plan_text(answer, explain=explain, advice=advise(answer, most=3), speed=speed)
         )
     return status(answer)
+
+
+def _one_form(asked: Mapping[str, bool]) -> None:
+    """Refuse two forms of one answer.
+
+    Raises:
+        InputError: more than one is asked for.
+    """
+    names = [name for name, given in asked.items() if given]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)}: an answer has one form; leave all but one out")
 
 
 def status(answer: Plan) -> int:

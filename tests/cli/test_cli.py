@@ -1,14 +1,18 @@
 """The command line: what it prints, and its exit statuses."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from planner.cli.main import run
+from planner.cli.terminal import prepare_streams
 
 MAIN = [
     "plan",
@@ -49,6 +53,55 @@ def test_every_number_can_be_asked_for(ask: Ask, snapshot: SnapshotAssertion) ->
     status, out, _ = ask(*MAIN, "--explain")
     assert status == 3
     assert out == snapshot
+
+
+def outside(*words: str, stdout: int | None = None, env: dict[str, str] | None = None) -> Any:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "planner", *words],
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        env=os.environ | (env or {}),
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", ["--explain", "--json"])
+def test_a_full_disk_is_one_line(form: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = outside(*MAIN, form, stdout=full.fileno())
+    assert done.returncode == 2
+    assert done.stderr.decode() == "qwenplan: cannot write the answer: No space left on device\n"
+
+
+def test_nobody_who_reads_is_no_success() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = outside("plan", "Qwen3.5-4B", "--on", "h100", stdout=write)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_missing_stdout_still_has_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    prepare_streams()
+    assert run(["plan", "Qwen3.5-4B", "--on", "h100"]) == 0
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_encoding_takes_the_answer(encoding: str) -> None:
+    for words in (
+        MAIN,
+        ["models", "Qwen3.5-4B", "--compare"],
+        ["plan", "\N{COLLISION SYMBOL}", *MAIN[2:]],
+    ):
+        done = outside(*words, env={"PYTHONIOENCODING": encoding})
+        assert done.returncode in (0, 2, 3)
+        assert b"Traceback" not in done.stderr
 
 
 def test_json_is_one_document(ask: Ask) -> None:
@@ -96,6 +149,14 @@ def test_engine_options_are_flags(ask: Ask) -> None:
         (["hardware", "no-such-thing"], "no-such-thing"),
         (["models", "no-such-thing"], "no-such-thing"),
         (["nonsense"], "nonsense"),
+        (["plan", *MAIN[1:4], "--tp", ""], "--tp: a whole number is wanted"),
+        (["plan", *MAIN[1:4], "--json", "--emit", "shell"], "--json and --emit: an answer has one"),
+        (["plan", *MAIN[1:4], "--free"], "free: what is free now"),
+        (["plan", *MAIN[1:4], "--output-tokens", "32k"], "leave no prompt"),
+        (["plan", *MAIN[1:4], "--draft-gib", "3"], "draft_gib: only a separate drafter has it"),
+        (["plan", *MAIN[1:4], "--speculative-method", "dflash"], "how many tokens dflash"),
+        (["plan", *MAIN[1:4], "--context", "9" * 5000], "context: cannot read '999"),
+        (["plan", "./config.json", *MAIN[2:4], "--revision", "x"], "has none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -100,8 +100,26 @@ class VllmOptions:
             raise InputError(f"model_memory_gib: {self.model_memory_gib} is out of range")
         if self.draft_gib is not None and not 0 < self.draft_gib <= 2**20:
             raise InputError(f"draft_gib: {self.draft_gib} is out of range")
+        if self.speculative_method == "dflash" and not self.num_speculative_tokens:
+            raise InputError("num_speculative_tokens: say how many tokens dflash drafts per step")
+        if self.speculative_method != "dflash":
+            self._refuse_drafter()
         if self.mm_encoder_tp_mode not in ("weights", "data"):
             raise InputError("mm_encoder_tp_mode: known are weights and data")
+
+    def _refuse_drafter(self) -> None:
+        """The figures of a separate drafter mean nothing to the model's own module."""
+        for name in (
+            "draft_model",
+            "draft_num_layers",
+            "draft_num_key_value_heads",
+            "draft_head_dim",
+            "draft_gib",
+        ):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"{name}: only a separate drafter has it (speculative_method dflash)"
+                )
 
     @property
     def draft_tokens(self) -> int | None:
