@@ -15,6 +15,7 @@ from planner.web.early import expected, remember
 from planner.web.form import ask
 from planner.web.palette import LOOKS
 from planner.web.question import Question, answer
+from planner.web.theme import follow_theme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,7 @@ def show() -> None:
             st.button("Extend with YaRN", on_click=apply, args=({"yarn": True},))
     with body:
         view.show(question, found)
+    follow_theme()
 
 
 def _page(view: View) -> st.Page:

@@ -10,3 +10,18 @@ from planner.web.palette import DARK_THEME_TEXT, LIGHT_THEME_TEXT
 def text_colour() -> str:
     """Colour of text in figures; Streamlit's own grey is too faint on white."""
     return DARK_THEME_TEXT if st.context.theme.type == "dark" else LIGHT_THEME_TEXT
+
+
+_FOLLOW = """<style>
+.stPlotlyChart :is(.xtick, .ytick, .legend, .annotation, .g-xtitle, .g-ytitle) text,
+:is(.st-key-memory, .st-key-compare-bars) .xy .barlayer .trace:last-child text,
+.st-key-sizes .barlayer text { fill: currentColor !important; }
+</style>"""
+
+
+def follow_theme() -> None:
+    """Let text in figures take the page's text colour at once when the visitor changes the theme.
+
+    Streamlit does not run the page again then, so the colour drawn into a figure would stay.
+    """
+    st.html(_FOLLOW)
