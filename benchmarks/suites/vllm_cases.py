@@ -124,6 +124,7 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         limit_images=images,
         decode_context_parallel_size=question.get("decode_context_parallel_size", 1),
         enforce_eager=question.get("enforce_eager", False),
+        gdn_prefill_backend=question.get("gdn_prefill_backend", "auto"),
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
         kv_cache_memory_bytes=min(available_of(question), default=None),
     )

@@ -51,6 +51,7 @@ VLLM_OPTIONS = some(
     language_model_only=st.booleans(),
     limit_images=st.integers(0, 4),
     mm_encoder_tp_mode=st.sampled_from(["weights", "data"]),
+    gdn_prefill_backend=st.sampled_from(["auto", "flashinfer", "triton", "cutedsl"]),
     enforce_eager=st.booleans(),
     kv_cache_memory_bytes=st.integers(2**30, 2**34),
     cpu_offload_gb=st.floats(0, 20),

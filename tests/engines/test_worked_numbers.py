@@ -142,6 +142,17 @@ def test_bytes_of_a_kv_head_of_256(dtype, nbytes):
     assert size == nbytes
 
 
+def test_triton_prefill_keeps_no_checkpoints():
+    """As vLLM 0.33 on a device without FlashInfer's kernels: narrow blocks, one state block less."""
+    found = vllm_plan("Qwen3.5-35B-A3B", gdn_prefill_backend="triton")
+    there = vllm_plan("Qwen3.5-35B-A3B", gpu="a100-sxm-80")
+    for field in ("block_size", "blocks_per_request", "num_blocks"):
+        assert found.details[field] == there.details[field]
+    assert found.details["num_prefill_checkpoint_blocks"] == 0
+    assert vllm_plan("Qwen3.5-35B-A3B").details["num_prefill_checkpoint_blocks"] == 1
+    assert "--gdn-prefill-backend" in found.launch.argv
+
+
 def test_unequal_stages_take_the_fewest_blocks():
     case = {
         "case": {

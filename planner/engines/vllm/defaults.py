@@ -56,15 +56,18 @@ def capability(accelerator: Accelerator) -> tuple[int, int] | None:
     return int(major), int(minor or 0)
 
 
-def gdn_prefill_backend(accelerator: Accelerator) -> str:
+def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
     """Kernels of DeltaNet prefill: FlashInfer on SM 9.0, 10.x and 12.x, else Triton.
 
-    SM 10.x and 12.x need a CUDA 13 runtime, which the 0.33.0 wheel brings.
+    SM 10.x and 12.x need a CUDA 13 runtime, which the 0.33.0 wheel brings. CuteDSL runs on SM 10.x,
+    if asked for; what the device cannot run becomes Triton.
 
     Source: vLLM 0.33.0 (_resolve_gdn_prefill_backend).
     """
     major = (capability(accelerator) or (0, 0))[0]
-    return "flashinfer" if major in (9, 10, 12) else "triton"
+    if asked == "cutedsl" and major == 10:
+        return asked
+    return "flashinfer" if asked in ("auto", "flashinfer") and major in (9, 10, 12) else "triton"
 
 
 def attention_backend(accelerator: Accelerator, kv_cache_dtype: str) -> str:

@@ -61,7 +61,7 @@ def resolve(deployment: Deployment, rules: Rules, step: Step, utilization: float
             *backends,
             attention_backend(accelerator, cache_flag(deployment.kv_cache_dtype)),
         ],
-        "gdn_prefill_backend": gdn_prefill_backend(accelerator),
+        "gdn_prefill_backend": gdn_prefill_backend(accelerator, options.gdn_prefill_backend),
         "use_v2_model_runner": rules.model_runner == "V2",
         "cudagraph_mode": "NONE" if options.enforce_eager else "FULL_AND_PIECEWISE",
         "cudagraph_capture_max": 0 if options.enforce_eager else max(sizes),
@@ -171,6 +171,8 @@ def _switches(options: VllmOptions, drafter: Drafter | None) -> list[str]:
         if options.limit_images == 0:
             limit["video"] = 0
         words += ["--limit-mm-per-prompt", json.dumps(limit)]
+    if options.gdn_prefill_backend != "auto":
+        words += ["--gdn-prefill-backend", options.gdn_prefill_backend]
     if options.mm_encoder_tp_mode != "weights":
         words += ["--mm-encoder-tp-mode", options.mm_encoder_tp_mode]
     if options.decode_context_parallel_size > 1:

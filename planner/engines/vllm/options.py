@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.units import check_count, check_fraction
 
+GDN_PREFILL_BACKENDS = ("auto", "flashinfer", "triton", "cutedsl")
 CACHE_DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -30,6 +31,8 @@ class VllmOptions:
         block_size: least tokens per block; alignment may raise it.
         mamba_cache_dtype: dtype of the convolution state.
         mamba_ssm_cache_dtype: dtype of the SSM state.
+        gdn_prefill_backend: kernels of DeltaNet prefill; those of FlashInfer keep one more state
+            block per group with prefix caching (0.33.0).
         language_model_only: do not load the vision tower.
         limit_images: largest number of images per prompt; 0 does not load the tower either.
         mm_encoder_tp_mode: "weights" cuts the tower over ranks, "data" replicates it.
@@ -60,6 +63,7 @@ class VllmOptions:
     block_size: int | None = None
     mamba_cache_dtype: str = "auto"
     mamba_ssm_cache_dtype: str = "auto"
+    gdn_prefill_backend: str = "auto"
     language_model_only: bool = False
     limit_images: int | None = None
     mm_encoder_tp_mode: str = "weights"
@@ -104,6 +108,8 @@ class VllmOptions:
             raise InputError("num_speculative_tokens: say how many tokens dflash drafts per step")
         if self.speculative_method != "dflash":
             self._refuse_drafter()
+        if self.gdn_prefill_backend not in GDN_PREFILL_BACKENDS:
+            raise InputError(f"gdn_prefill_backend: known are {', '.join(GDN_PREFILL_BACKENDS)}")
         if self.mm_encoder_tp_mode not in ("weights", "data"):
             raise InputError("mm_encoder_tp_mode: known are weights and data")
 

@@ -36,11 +36,12 @@ def prefix_caching(options: VllmOptions, rules: Rules) -> bool:
 
 def exports_checkpoints(deployment: Deployment, rules: Rules) -> bool:
     """DeltaNet prefill exports state checkpoints (0.33.0, prefix caching, FlashInfer kernels)."""
+    asked = deployment.options.gdn_prefill_backend
     return (
         rules.prefill_checkpoints
         and deployment.checkpoint.model.linear is not None
         and prefix_caching(deployment.options, rules)
-        and gdn_prefill_backend(deployment.system.accelerator) == "flashinfer"
+        and gdn_prefill_backend(deployment.system.accelerator, asked) == "flashinfer"
     )
 
 
