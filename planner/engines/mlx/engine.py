@@ -329,7 +329,7 @@ def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
         if value != getattr(defaults, name):
             argv += [f"--{name.replace('_', '-')}", str(value)]
     keeping = allocation.resolved["prompt_cache_size"]
-    if keeping != KEPT_CACHES:
+    if options.prompt_cache_size is not None or keeping != KEPT_CACHES:
         argv += ["--prompt-cache-size", str(keeping)]
     notes = [f"needs the package mlx-lm=={options.version}"]
     if options.iogpu_wired_limit_mb is not None:
