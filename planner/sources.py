@@ -54,7 +54,8 @@ def load(
     if local and _looks_local(name):
         if revision is not None:
             raise InputError(f"revision: {name} is a path on this machine and has none")
-        return _from_path(Path(name), precision, progress)
+        path = _existing(Path(name))
+        return replace(_from_path(path, precision, progress), path=str(path.absolute()))
     catalog.refuse_hosted(name)
     if revision is None and catalog.find(name) is not None:
         return catalog.bundled_checkpoint(name, precision=precision)
@@ -74,18 +75,28 @@ def _looks_local(name: str) -> bool:
         return False
 
 
-def _from_path(path: Path, precision: str | None, progress: Progress | None) -> Checkpoint:
-    from planner.model.local_files import list_folder, read_checkpoint, read_json
+def _existing(path: Path) -> Path:
+    """`path` with its "~" resolved.
 
+    Raises:
+        InputError: there is nothing, or it cannot be looked at.
+    """
     try:
         path = path.expanduser()
-        is_folder, exists = path.is_dir(), path.exists()
+        exists = path.exists()
     except PermissionError:
         raise InputError(f"{path}: permission denied") from None
     except (OSError, ValueError, RuntimeError):  # RuntimeError: the home of nobody
-        is_folder = exists = False
+        exists = False
     if not exists:
         raise InputError(f"{path}: there is no such file or folder")
+    return path
+
+
+def _from_path(path: Path, precision: str | None, progress: Progress | None) -> Checkpoint:
+    from planner.model.local_files import list_folder, read_checkpoint, read_json
+
+    is_folder = path.is_dir()
     folder = path if is_folder else path.parent
     names = list(list_folder(path)) if is_folder else [path.name]
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
@@ -217,7 +228,8 @@ def _from_config(
     said = read_quantization(config, name=name, hf_quant_config=sidecar)
     if precision is None:
         scheme: Scheme = said if said is not None else get_scheme("bf16")
-        return Checkpoint(id=name, model=model, scheme=scheme, source=source)
+        notes = (f"{name}: no weight files were read; sizes follow what the config describes",)
+        return Checkpoint(id=name, model=model, scheme=scheme, source=source, notes=notes)
     if said is not None and said.name != precision:
         raise InputError(f"{name} is stored as {said.name}; for {precision} name its 16-bit model")
     return _hypothesis(name, model, get_scheme(precision), source, None)

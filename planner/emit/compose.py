@@ -29,6 +29,14 @@ def document(plan: Plan) -> str:
     return "\n".join(heading(plan)) + "\n" + yaml_text(content)
 
 
+def _mount(folder: str | None) -> list[dict[str, Any]]:
+    """The checkpoint's folder of this machine, at the same place in the container."""
+    if folder is None:
+        return []
+    folder = folder.replace("$", "$$")
+    return [{"type": "bind", "source": folder, "target": folder, "read_only": True}]
+
+
 def _service(service: Service) -> dict[str, Any]:
     argv = service.argv()
     port = service.container.port
@@ -40,7 +48,7 @@ def _service(service: Service) -> dict[str, Any]:
         "command": [word.replace("$", "$$") for word in argv[1:]],
         "environment": environment,
         "ports": [f"{port}:{port}"],
-        "volumes": [f"huggingface:{CACHE}"],
+        "volumes": [f"huggingface:{CACHE}", *_mount(service.folder)],
         "ipc": "host",
         "restart": "unless-stopped",
         "healthcheck": {

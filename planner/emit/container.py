@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from planner.engines.base import Launch
 from planner.engines.containers import CONTAINERS, Container
@@ -29,6 +31,8 @@ class Service:
         accelerators: per node.
         nodes: how many.
         launch: the command.
+        checkpoint: its name in the command.
+        path: where it is on this machine; None: it comes from the Hub.
     """
 
     name: str
@@ -38,10 +42,25 @@ class Service:
     accelerators: int
     nodes: int
     launch: Launch
+    checkpoint: str
+    path: str | None
 
     def argv(self) -> list[str]:
         """The first node's command, listening beyond its container."""
-        return [*self.launch.argv, *self.container.listen]
+        return [*self.words(self.launch.argv), *self.container.listen]
+
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """A command as it reads in a container: a checkpoint of this machine by its whole path."""
+        path = self.path or self.checkpoint
+        return [path if word == self.checkpoint else word for word in argv]
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of this machine to hand in: the checkpoint's own, or that of its file."""
+        if self.path is None:
+            return None
+        file = self.path.endswith((".gguf", ".safetensors", ".json"))
+        return str(PurePath(self.path).parent) if file else self.path
 
 
 def service_of(plan: Plan) -> Service:
@@ -67,6 +86,8 @@ def service_of(plan: Plan) -> Service:
         accelerators=-(-count // nodes),
         nodes=nodes,
         launch=plan.launch,
+        checkpoint=plan.deployment.checkpoint.id,
+        path=plan.deployment.checkpoint.path,
     )
 
 
@@ -85,4 +106,4 @@ def heading(plan: Plan, comment: str = "#") -> list[str]:
     if plan.launch.per_node:
         notes += plan.deployment.system.notes
     lines += [f"{comment} {note}" for note in notes]
-    return lines
+    return [" ".join(line.splitlines()) for line in lines]  # names may hold anything

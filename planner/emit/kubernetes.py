@@ -26,7 +26,10 @@ def manifests(plan: Plan) -> str:
     service = service_of(plan)
     server = _deployment(service) if service.nodes == 1 else _leader_worker_set(service)
     documents = (_claim(plan, service), server, _service(service))
-    return "\n".join(heading(plan)) + "\n" + yaml_text(*documents)
+    lines = heading(plan)
+    if service.folder is not None:
+        lines.append(f"# {service.folder} is mounted from the node: it must be there")
+    return "\n".join(lines) + "\n" + yaml_text(*documents)
 
 
 def _labels(service: Service) -> dict[str, str]:
@@ -83,7 +86,7 @@ def _leader_worker_set(service: Service) -> dict[str, Any]:
     """One leader and its workers (LeaderWorkerSet v1); each node's rank is its index."""
     leader = [word.replace(HEAD_ADDRESS, LEADER) for word in service.argv()]
     worker = _with_rank(
-        [word.replace(HEAD_ADDRESS, LEADER) for word in service.launch.per_node[0]],
+        [word.replace(HEAD_ADDRESS, LEADER) for word in service.words(service.launch.per_node[0])],
         service.container.rank_flag,
     )
     return {
@@ -140,6 +143,20 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
             {"name": "shm", "mountPath": "/dev/shm"},
         ],
     }
+    volumes: list[dict[str, Any]] = [
+        {
+            "name": "models",
+            "persistentVolumeClaim": {"claimName": f"{service.name}-models"},
+        },
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+    ]
+    if service.folder is not None:
+        container["volumeMounts"] += [
+            {"name": "checkpoint", "mountPath": service.folder, "readOnly": True}
+        ]
+        volumes += [
+            {"name": "checkpoint", "hostPath": {"path": service.folder, "type": "Directory"}}
+        ]
     if serves:
         container["ports"] = [{"containerPort": service.container.port, "name": "http"}]
         container["startupProbe"] = {
@@ -148,16 +165,7 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
             "failureThreshold": LOADING_SECONDS // 10,
         }
         container["readinessProbe"] = {**_check(service), "periodSeconds": 10}
-    return {
-        "containers": [container],
-        "volumes": [
-            {
-                "name": "models",
-                "persistentVolumeClaim": {"claimName": f"{service.name}-models"},
-            },
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-        ],
-    }
+    return {"containers": [container], "volumes": volumes}
 
 
 def _check(service: Service) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Checkpoint:
         other: bytes of stored tensors that no role was found for (headers only).
         differences: what the headers say otherwise than config or scheme, one sentence each.
         files: weight files and their bytes, where they were seen.
+        path: absolute path on this machine that it was read from; None for everything else.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Checkpoint:
     other: int = 0
     differences: tuple[str, ...] = field(default=())
     files: tuple[tuple[str, int], ...] = field(default=())
+    path: str | None = None
 
     @cached_property
     def stored(self) -> tuple[Stored, ...]:

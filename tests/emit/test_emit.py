@@ -1,7 +1,9 @@
 """What to type, held against the schemas of the tools that read it."""
 
+import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -17,6 +19,7 @@ from planner.emit.container import service_name
 from planner.emit.shell import folded
 from planner.engines import ENGINES
 from planner.engines.containers import CONTAINERS
+from planner.model.catalog import find
 from planner.plan import Plan
 
 KUBERNETES = "1.31"
@@ -152,3 +155,39 @@ def test_modelfiles_say_what_the_plan_assumes() -> None:
     assert "OLLAMA_KV_CACHE_TYPE=q8_0" in text
     with pytest.raises(planner.InputError, match="Ollama runs GGUF"):
         emit(one_node(), "ollama")
+
+
+def test_a_checkpoint_of_this_machine_is_handed_into_the_container(tmp_path: Path) -> None:
+    folder = tmp_path / "my model"
+    folder.mkdir()
+    entry = find("Qwen/Qwen3.5-4B")
+    assert entry is not None
+    (folder / "config.json").write_text(json.dumps(dict(entry[0].config)))
+    plan = planner.plan(str(folder), on="h100", engine="vllm", context=8192)
+    (service,) = yaml.safe_load(emit(plan, "compose"))["services"].values()
+    assert {
+        "type": "bind",
+        "source": str(folder),
+        "target": str(folder),
+        "read_only": True,
+    } in service["volumes"]
+    assert str(folder) in service["command"]
+    text = emit(plan, "kubernetes")
+    assert f"# {folder} is mounted from the node" in text
+    pod = list(yaml.safe_load_all(text))[1]["spec"]["template"]["spec"]
+    assert pod["volumes"][-1]["hostPath"] == {"path": str(folder), "type": "Directory"}
+    assert pod["containers"][0]["volumeMounts"][-1]["mountPath"] == str(folder)
+    assert any("no weight files were read" in warning for warning in plan.warnings)
+
+
+def test_no_name_breaks_out_of_a_comment(tmp_path: Path) -> None:
+    folder = tmp_path / "a\nrm -rf b"
+    folder.mkdir()
+    entry = find("Qwen/Qwen3.5-4B")
+    assert entry is not None
+    (folder / "config.json").write_text(json.dumps(dict(entry[0].config)))
+    plan = planner.plan(str(folder), on="h100", engine="vllm", context=8192, precision="fp8")
+    lines = emit(plan, "shell").splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("vllm serve"))
+    assert all(line.startswith("#") for line in lines[:start])
+    assert "rm -rf b" in " ".join(lines[:start])
