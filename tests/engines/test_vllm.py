@@ -165,6 +165,18 @@ def test_a_newer_release_is_planned_with_a_warning() -> None:
     assert any("newer than" in warning for warning in ask(options={"version": "0.40.0"}).warnings)
 
 
+def test_a_drafter_without_a_name_is_asked_for() -> None:
+    drafts = {"speculative_method": "dflash", "num_speculative_tokens": 4}
+    shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 4, "draft_head_dim": 128}
+    unnamed = ask("Qwen3.5-4B", options={**drafts, **shape})
+    named = ask("Qwen3.5-4B", options={**drafts, **shape, "draft_model": "someone/drafter"})
+    assert unnamed.launch is not None
+    assert named.launch is not None
+    assert any("name the drafter" in note for note in unnamed.launch.notes)
+    assert named.launch.notes == ()
+    assert '"model": "someone/drafter"' in named.launch.command
+
+
 def test_apple_cannot_run_it() -> None:
     plan = ask(on="apple-m4-max")
     assert plan.outcome is Outcome.CANNOT_RUN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from planner.engines.base import Allocation, Deployment, Launch
@@ -145,7 +146,12 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
     environment = {}
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:
         environment["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
-    return _over_nodes(deployment, argv, environment)
+    found = _over_nodes(deployment, argv, environment)
+    drafter = drafter_of(deployment)
+    if drafter is None or drafter.model:
+        return found
+    note = 'name the drafter: its repository goes into --speculative-config as "model"'
+    return replace(found, notes=(*found.notes, note))
 
 
 def _switches(options: VllmOptions, drafter: Drafter | None) -> list[str]:
