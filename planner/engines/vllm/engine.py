@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,58 +11,26 @@ from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refus
 from planner.engines.economies import Economy, Knob
 from planner.engines.vllm import economies as saving
 from planner.engines.vllm import launch as launching
-from planner.engines.vllm.cache import Pool
+from planner.engines.vllm.budget import (
+    Budget,
+    StageWeights,
+    budget_of,
+    stage_weights,
+    utilization_of,
+)
 from planner.engines.vllm.defaults import batch_defaults
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.kernels import kernel_warnings
 from planner.engines.vllm.legality import refusals
-from planner.engines.vllm.loading import Loaded, load, load_rules, weight_terms
+from planner.engines.vllm.loading import load_rules
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.overheads import FIRST_BOOT, Step, overhead_terms
-from planner.engines.vllm.pool import build_pool, cache_terms, pool_details
+from planner.engines.vllm.overheads import FIRST_BOOT, Step
+from planner.engines.vllm.pool import cache_terms, pool_details
 from planner.engines.vllm.rules import Rules, is_newer_than_read, rules_of
-from planner.engines.vllm.stages import stage_layers
 from planner.layout import Layout
-from planner.memory.breakdown import Rank, Term
+from planner.memory.breakdown import Rank
 from planner.model.checkpoint import Checkpoint
-from planner.units import GIB, ceil_div, format_gib
-
-FREE_AT_START = int(0.4 * GIB)
-"""CUDA context and driver take about this much before vLLM measures free memory (start-up logs)."""
-
-WHOLE_GPU = (
-    "Free memory on device is less than desired GPU memory utilization (the CUDA context is there"
-    " before vLLM measures)"
-)
-"""What vLLM raises at gpu_memory_utilization 1 (v1/worker/gpu_worker.py)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """The weights of one pipeline stage: the same however many sequences are scheduled."""
-
-    index: int
-    layers: range
-    loaded: Loaded
-    terms: tuple[Term, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """One pipeline stage, before the cache."""
-
-    index: int
-    layers: range
-    loaded: Loaded
-    terms: tuple[Term, ...]
-
-    @property
-    def fixed(self) -> int:
-        return sum(term.nbytes for term in self.terms)
-
-    @property
-    def above(self) -> int:
-        return sum(term.band.above for term in self.terms if term.band)
+from planner.units import ceil_div
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,165 +74,12 @@ class Vllm:
         """
         options: VllmOptions = deployment.options
         rules = rules_of(options.version)
-        defaults = batch_defaults(deployment.system.accelerator, rules)
-        held, step = _held(deployment), Step.of(options, defaults)
+        step = Step.of(options, batch_defaults(deployment.system.accelerator, rules))
+        weights = stage_weights(deployment)
+        budget = budget_of(deployment, rules, step, weights)
         if options.max_num_seqs is not None or rules.seqs_check != "refuses":
-            return self._allocate(deployment, rules, step, held)
-        return self._start_by_itself(deployment, rules, step, held)
-
-    def _start_by_itself(
-        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
-    ) -> Allocation:
-        """The default max_num_seqs if the engine starts with it, else the largest that does.
-
-        The pool is estimated, so the value must hold at the far end of the band, too.
-        """
-        default = step.sequences
-        first = self._allocate(deployment, rules, step, held)
-        if deployment.options.enforce_eager or self._holds(first, default):
-            return first
-        asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
-        smaller = [2**power for power in range(10, -1, -1) if 2**power < default]
-        chosen = first
-        for sequences in sorted({*smaller, min(asked, default)}, reverse=True):
-            chosen = self._allocate(deployment, rules, replace(step, sequences=sequences), held)
-            if self._holds(chosen, sequences):
-                break
-        else:
-            return first  # no number of sequences helps: the memory itself is short
-        sequences = chosen.resolved["max_num_seqs"]
-        blocks = first.details["num_blocks"]
-        note = (
-            f"at its default max_num_seqs of {default} vLLM would refuse to start (about"
-            f" {blocks:,} cache blocks): the command carries --max-num-seqs {sequences}"
-        )
-        return replace(chosen, warnings=(note, *chosen.warnings))
-
-    @staticmethod
-    def _holds(allocation: Allocation, sequences: int) -> bool:
-        return bool(sequences <= allocation.details["num_blocks_at_worst"])
-
-    def _allocate(
-        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
-    ) -> Allocation:
-        options: VllmOptions = deployment.options
-        system, layout = deployment.system, deployment.layout
-        accelerator = system.accelerator
-        utilization, notes = _utilization(deployment, rules)
-        total = accelerator.total_bytes_on("wddm" if options.wsl2 else "linux")
-        usable = int(-(-total * utilization // 1))
-        stages = self._stages(deployment, rules, step, held)
-        fixed = options.kv_cache_memory_bytes
-        available = tuple(fixed if fixed is not None else usable - stage.fixed for stage in stages)
-        pool = build_pool(deployment, rules, available)
-        worst = build_pool(
-            deployment,
-            rules,
-            tuple(size - stage.above for size, stage in zip(available, stages, strict=True))
-            if fixed is None
-            else available,
-        )
-        replicas = layout.data_parallel
-        asked = ceil_div(deployment.concurrency, replicas)
-        ranks = []
-        for stage, size in zip(stages, pool.bytes_per_block, strict=True):
-            ranks.append(
-                Rank(
-                    name=_stage_name(stage.index, layout),
-                    count=layout.tensor_parallel * replicas,
-                    total=total,
-                    usable=usable if fixed is None else total,
-                    terms=(*stage.terms, *cache_terms(deployment, pool, size, asked)),
-                )
-            )
-        shortfall = pool.shortfall(deployment.context)
-        if rules.start_check == "first group":
-            shortfall = 0 if pool.num_blocks > 0 else max(shortfall, 1)
-        over = -total if fixed is None else max(stage.fixed + fixed - total for stage in stages)
-        shortfall = max(shortfall, over)
-        seqs_refused = (
-            rules.seqs_check == "refuses"
-            and not options.enforce_eager
-            and pool.state_groups > 0
-            and step.sequences > pool.num_blocks
-        )
-        whole = fixed is None and usable >= total
-        starts = shortfall == 0 and not seqs_refused and not whole
-        fitting = min(pool.sequences(deployment.context), step.sequences) * replicas
-        limited = (
-            "max_num_seqs"
-            if pool.sequences(deployment.context) > step.sequences
-            else "cache blocks"
-        )
-        concurrency = pool.max_concurrency(deployment.context)
-        details = pool_details(deployment, pool, rules) | {
-            "num_blocks_at_worst": worst.num_blocks,
-            "params": [
-                {
-                    "rank_pp": stage.index,
-                    "param_bytes": stage.loaded.parameters,
-                    "draft_param_bytes": stage.loaded.draft,
-                    "buffer_bytes": stage.loaded.buffers,
-                    "components": dict(stage.loaded.components),
-                }
-                for stage in stages
-            ],
-            "available_bytes": list(available),
-        }
-        return Allocation(
-            ranks=tuple(sorted(ranks, key=lambda rank: rank.headroom)),
-            capacity=Capacity(
-                sequences=fitting if starts else 0,
-                tokens=int(concurrency * deployment.context) * replicas,
-                longest_context=0
-                if over > 0 or seqs_refused or whole
-                else min(pool.longest_context(served=True), _position_limit(deployment)),
-                limited_by=limited,
-                blocks=pool.num_blocks,
-                block_size=pool.page.block_size,
-            ),
-            starts=starts,
-            shortfall=shortfall,
-            refusal=None
-            if starts
-            else WHOLE_GPU
-            if whole
-            else launching.start_error(deployment, pool, step, seqs_refused),
-            kv_cache_dtype=launching.kv_dtype(deployment),
-            resolved=launching.resolve(deployment, rules, step, utilization),
-            details=details,
-            warnings=(*notes, *_warnings(deployment, rules, total, usable)),
-            first_boot=FIRST_BOOT,
-            at_worst=_at_worst(deployment, rules, step, worst, total=total, usable=usable),
-        )
-
-    def _stages(
-        self, deployment: Deployment, rules: Rules, step: Step, held: tuple[_Held, ...]
-    ) -> list[_Stage]:
-        last = deployment.layout.pipeline_parallel - 1
-        stages = []
-        for part in held:
-            drafting = bool(deployment.options.num_speculative_tokens) and part.index == last
-            overheads = overhead_terms(
-                deployment.checkpoint,
-                layout=deployment.layout,
-                accelerator=deployment.system.accelerator,
-                options=deployment.options,
-                rules=rules,
-                step=step,
-                layers=len(part.layers) + int(drafting),
-                first_stage=part.index == 0,
-                last_stage=part.index == last,
-            )
-            stages.append(
-                _Stage(
-                    index=part.index,
-                    layers=part.layers,
-                    loaded=part.loaded,
-                    terms=(*part.terms, *overheads),
-                )
-            )
-        return stages
+            return _answer(budget, weights)
+        return _start_by_itself(budget, weights)
 
     def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
         """`vllm serve` with exactly the flags that the plan assumed."""
@@ -285,17 +101,88 @@ class Vllm:
 VLLM = Vllm()
 
 
-def _held(deployment: Deployment) -> tuple[_Held, ...]:
-    """The weights of every pipeline stage."""
-    layers_of = stage_layers(
-        deployment.checkpoint.model.num_hidden_layers, deployment.layout.pipeline_parallel
+def _start_by_itself(default: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
+    """The default max_num_seqs if the engine starts with it, else the largest that does.
+
+    The pool is estimated, so the value must hold at the far end of the band, too.
+    """
+    deployment, most = default.deployment, default.step.sequences
+    if deployment.options.enforce_eager or most <= default.worst.num_blocks:
+        return _answer(default, weights)
+    asked = min(ceil_div(deployment.concurrency, deployment.layout.data_parallel), most)
+    powers = {2**power for power in range(10, -1, -1) if 2**power < most}
+    for sequences in sorted(powers | {asked}, reverse=True):
+        step = replace(default.step, sequences=sequences)
+        budget = budget_of(deployment, default.rules, step, weights)
+        if sequences <= budget.worst.num_blocks:
+            note = (
+                f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
+                f" {default.pool.num_blocks:,} cache blocks): the command carries"
+                f" --max-num-seqs {sequences}"
+            )
+            answer = _answer(budget, weights)
+            return replace(answer, warnings=(note, *answer.warnings))
+    return _answer(default, weights)  # no number of sequences helps: the memory itself is short
+
+
+def _answer(budget: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
+    """The allocation that a budget comes to."""
+    deployment, rules, pool = budget.deployment, budget.rules, budget.pool
+    layout, context = deployment.layout, deployment.context
+    utilization, notes = utilization_of(deployment, rules)
+    resident = pool.sequences(context)
+    return Allocation(
+        ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
+        capacity=Capacity(
+            sequences=min(resident, budget.step.sequences) * layout.data_parallel
+            if budget.starts
+            else 0,
+            tokens=int(pool.max_concurrency(context) * context) * layout.data_parallel,
+            longest_context=budget.longest_context,
+            limited_by="max_num_seqs" if resident > budget.step.sequences else "cache blocks",
+            blocks=pool.num_blocks,
+            block_size=pool.page.block_size,
+        ),
+        starts=budget.starts,
+        shortfall=budget.shortfall,
+        refusal=budget.refusal,
+        kv_cache_dtype=launching.kv_dtype(deployment),
+        resolved=launching.resolve(deployment, rules, budget.step, utilization),
+        details=pool_details(deployment, pool, rules)
+        | {
+            "num_blocks_at_worst": budget.worst.num_blocks,
+            "params": [_parameters(stage) for stage in weights],
+            "available_bytes": list(budget.available),
+        },
+        warnings=(*notes, *_warnings(deployment, rules)),
+        first_boot=FIRST_BOOT,
+        at_worst=budget.at_worst,
     )
-    parts = []
-    for index, layers in enumerate(layers_of):
-        loaded = load(deployment, stage=index, layers=layers)
-        terms = tuple(weight_terms(deployment, loaded))
-        parts.append(_Held(index=index, layers=layers, loaded=loaded, terms=terms))
-    return tuple(parts)
+
+
+def _ranks(budget: Budget) -> Iterator[Rank]:
+    """One rank per stage, with the cache that the asked workload needs."""
+    deployment, layout = budget.deployment, budget.deployment.layout
+    asked = ceil_div(deployment.concurrency, layout.data_parallel)
+    pairs = zip(budget.terms, budget.pool.bytes_per_block, strict=True)
+    for index, (terms, size) in enumerate(pairs):
+        yield Rank(
+            name=_stage_name(index, layout),
+            count=layout.tensor_parallel * layout.data_parallel,
+            total=budget.total,
+            usable=budget.cap,
+            terms=(*terms, *cache_terms(deployment, budget.pool, size, asked)),
+        )
+
+
+def _parameters(stage: StageWeights) -> dict[str, Any]:
+    return {
+        "rank_pp": stage.index,
+        "param_bytes": stage.loaded.parameters,
+        "draft_param_bytes": stage.loaded.draft,
+        "buffer_bytes": stage.loaded.buffers,
+        "components": dict(stage.loaded.components),
+    }
 
 
 def _stage_name(index: int, layout: Layout) -> str:
@@ -304,47 +191,7 @@ def _stage_name(index: int, layout: Layout) -> str:
     return "each GPU" if layout.accelerators > 1 else "GPU 0"
 
 
-def _utilization(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str, ...]]:
-    """The share to use, and a word where it is not the engine's default."""
-    given = deployment.options.gpu_memory_utilization
-    if given is not None:
-        return float(given), ()
-    unified = deployment.system.accelerator.unified
-    safe = unified.safe_utilization if unified is not None else None
-    if safe is not None and safe.value < rules.gpu_memory_utilization:
-        note = (
-            f"memory is shared with the system: the plan uses --gpu-memory-utilization"
-            f" {safe.value:g} instead of vLLM's default {rules.gpu_memory_utilization:g}"
-        )
-        return float(safe.value), (note,)
-    return rules.gpu_memory_utilization, ()
-
-
-def _at_worst(
-    deployment: Deployment, rules: Rules, step: Step, worst: Pool, *, total: int, usable: int
-) -> str:
-    """What goes wrong at the far end of the bands beside the ranks' headroom, as a clause."""
-    options: VllmOptions = deployment.options
-    if options.kv_cache_memory_bytes is None and usable > total - FREE_AT_START:
-        return (
-            f"only {format_gib(total - usable)} stay outside the budget, and the CUDA context takes"
-            f" about {format_gib(FREE_AT_START)}: vLLM may refuse to start"
-        )
-    refuses = rules.seqs_check == "refuses" and not options.enforce_eager and worst.state_groups
-    if refuses and step.sequences > worst.num_blocks:
-        return (
-            f"at the far end of the estimates' band there are {worst.num_blocks:,} cache blocks,"
-            f" and vLLM refuses to start with --max-num-seqs {step.sequences}"
-        )
-    return ""
-
-
-def _position_limit(deployment: Deployment) -> int:
-    native = deployment.checkpoint.model.max_position_embeddings
-    return max(native, deployment.context) if deployment.yarn else native
-
-
-def _warnings(deployment: Deployment, rules: Rules, total: int, usable: int) -> tuple[str, ...]:
+def _warnings(deployment: Deployment, rules: Rules) -> tuple[str, ...]:
     drafter = drafter_of(deployment)
     notes = [f"drafter: {drafter.assumed}"] if drafter is not None and drafter.assumed else []
     notes += [*kernel_warnings(deployment.checkpoint, deployment.system.accelerator)]

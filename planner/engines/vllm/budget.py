@@ -1,0 +1,228 @@
+"""vLLM's budget on one question: what weights and overheads leave, and whether it starts on that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from planner.engines.base import Deployment
+from planner.engines.vllm.cache import Pool
+from planner.engines.vllm.launch import start_error
+from planner.engines.vllm.loading import Loaded, load, weight_terms
+from planner.engines.vllm.options import VllmOptions
+from planner.engines.vllm.overheads import Step, overhead_terms
+from planner.engines.vllm.pool import build_pool
+from planner.engines.vllm.rules import Rules
+from planner.engines.vllm.stages import stage_layers
+from planner.memory.breakdown import Term
+from planner.units import GIB, format_gib
+
+FREE_AT_START = int(0.4 * GIB)
+"""CUDA context and driver take about this much before vLLM measures free memory (start-up logs)."""
+
+WHOLE_GPU = (
+    "Free memory on device is less than desired GPU memory utilization (the CUDA context is there"
+    " before vLLM measures)"
+)
+"""What vLLM raises at gpu_memory_utilization 1 (v1/worker/gpu_worker.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageWeights:
+    """The weights of one pipeline stage: the same however many sequences are scheduled."""
+
+    index: int
+    layers: range
+    loaded: Loaded
+    terms: tuple[Term, ...]
+
+
+def stage_weights(deployment: Deployment) -> tuple[StageWeights, ...]:
+    """The weights of every pipeline stage."""
+    layers_of = stage_layers(
+        deployment.checkpoint.model.num_hidden_layers, deployment.layout.pipeline_parallel
+    )
+    stages = []
+    for index, layers in enumerate(layers_of):
+        loaded = load(deployment, stage=index, layers=layers)
+        terms = tuple(weight_terms(deployment, loaded))
+        stages.append(StageWeights(index=index, layers=layers, loaded=loaded, terms=terms))
+    return tuple(stages)
+
+
+def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str, ...]]:
+    """The share of the GPU to use, and a word where it is not the engine's default."""
+    given = deployment.options.gpu_memory_utilization
+    if given is not None:
+        return float(given), ()
+    unified = deployment.system.accelerator.unified
+    safe = unified.safe_utilization if unified is not None else None
+    if safe is not None and safe.value < rules.gpu_memory_utilization:
+        note = (
+            f"memory is shared with the system: the plan uses --gpu-memory-utilization"
+            f" {safe.value:g} instead of vLLM's default {rules.gpu_memory_utilization:g}"
+        )
+        return float(safe.value), (note,)
+    return rules.gpu_memory_utilization, ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """One rank's memory per stage, and the pool that is left.
+
+    Attributes:
+        deployment: the question.
+        rules: the release's rules.
+        step: tokens and sequences of one step.
+        total: bytes that CUDA reports.
+        usable: bytes that the utilization allows.
+        terms: stage -> weights and overheads.
+    """
+
+    deployment: Deployment
+    rules: Rules
+    step: Step
+    total: int
+    usable: int
+    terms: tuple[tuple[Term, ...], ...]
+
+    @property
+    def _options(self) -> VllmOptions:
+        options: VllmOptions = self.deployment.options
+        return options
+
+    @property
+    def cap(self) -> int:
+        """The line that the engine plans against: all, where the pool's size is fixed."""
+        return self.usable if self._options.kv_cache_memory_bytes is None else self.total
+
+    @cached_property
+    def taken(self) -> tuple[int, ...]:
+        """Stage -> bytes of weights and overheads."""
+        return tuple(sum(term.nbytes for term in terms) for terms in self.terms)
+
+    @cached_property
+    def available(self) -> tuple[int, ...]:
+        """Stage -> bytes for the pool."""
+        fixed = self._options.kv_cache_memory_bytes
+        return tuple(self.usable - taken if fixed is None else fixed for taken in self.taken)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool that the estimates leave."""
+        return build_pool(self.deployment, self.rules, self.available)
+
+    @cached_property
+    def worst(self) -> Pool:
+        """The pool at the far end of the estimates' bands."""
+        if self._options.kv_cache_memory_bytes is not None:
+            return self.pool
+        above = (sum(term.band.above for term in terms if term.band) for terms in self.terms)
+        pairs = zip(self.available, above, strict=True)
+        return build_pool(self.deployment, self.rules, tuple(size - more for size, more in pairs))
+
+    @property
+    def over(self) -> int:
+        """Bytes by which weights, overheads and a fixed pool exceed the GPU; zero if they do not."""
+        fixed = self._options.kv_cache_memory_bytes
+        return 0 if fixed is None else max(0, max(self.taken) + fixed - self.total)
+
+    @property
+    def whole_gpu(self) -> bool:
+        """More is asked for than the CUDA context leaves free."""
+        return self._options.kv_cache_memory_bytes is None and self.usable >= self.total
+
+    def refuses_sequences(self, pool: Pool) -> bool:
+        """max_num_seqs exceeds the blocks of `pool`, which vLLM refuses with full CUDA graphs."""
+        return (
+            self.rules.seqs_check == "refuses"
+            and not self._options.enforce_eager
+            and pool.state_groups > 0
+            and self.step.sequences > pool.num_blocks
+        )
+
+    @property
+    def shortfall(self) -> int:
+        """Bytes missing to start and serve one request of the asked length."""
+        missing = self.pool.shortfall(self.deployment.context)
+        if self.rules.start_check == "first group":
+            missing = 0 if self.pool.num_blocks > 0 else max(missing, 1)
+        return max(missing, self.over)
+
+    @property
+    def starts(self) -> bool:
+        """The engine starts and can serve one request of the asked length."""
+        return not (self.shortfall or self.whole_gpu or self.refuses_sequences(self.pool))
+
+    @property
+    def refusal(self) -> str | None:
+        """What the engine raises where it does not start."""
+        if self.starts:
+            return None
+        if self.whole_gpu:
+            return WHOLE_GPU
+        return start_error(self.deployment, self.pool, self.step, self.refuses_sequences(self.pool))
+
+    @property
+    def longest_context(self) -> int:
+        """Tokens of the longest single request; zero if the engine would not start at any length."""
+        if self.over or self.whole_gpu or self.refuses_sequences(self.pool):
+            return 0
+        native = self.deployment.checkpoint.model.max_position_embeddings
+        limit = max(native, self.deployment.context) if self.deployment.yarn else native
+        return min(self.pool.longest_context(served=True), limit)
+
+    @property
+    def at_worst(self) -> str:
+        """What goes wrong at the far end of the bands beside the ranks' headroom, as a clause."""
+        fixed = self._options.kv_cache_memory_bytes
+        if fixed is None and self.usable > self.total - FREE_AT_START:
+            return (
+                f"only {format_gib(self.total - self.usable)} stay outside the budget, and the"
+                f" CUDA context takes about {format_gib(FREE_AT_START)}: vLLM may refuse to start"
+            )
+        if self.refuses_sequences(self.worst):
+            return (
+                f"at the far end of the estimates' band there are {self.worst.num_blocks:,} cache"
+                f" blocks, and vLLM refuses to start with --max-num-seqs {self.step.sequences}"
+            )
+        return ""
+
+
+def budget_of(
+    deployment: Deployment, rules: Rules, step: Step, weights: tuple[StageWeights, ...]
+) -> Budget:
+    """The budget of `deployment` for one setting of the step."""
+    accelerator = deployment.system.accelerator
+    utilization, _ = utilization_of(deployment, rules)
+    total = accelerator.total_bytes_on("wddm" if deployment.options.wsl2 else "linux")
+    return Budget(
+        deployment=deployment,
+        rules=rules,
+        step=step,
+        total=total,
+        usable=int(-(-total * utilization // 1)),
+        terms=tuple(
+            (*stage.terms, *_overheads(deployment, rules, step, stage)) for stage in weights
+        ),
+    )
+
+
+def _overheads(
+    deployment: Deployment, rules: Rules, step: Step, stage: StageWeights
+) -> tuple[Term, ...]:
+    last = stage.index == deployment.layout.pipeline_parallel - 1
+    drafting = bool(deployment.options.num_speculative_tokens) and last
+    return tuple(
+        overhead_terms(
+            deployment.checkpoint,
+            layout=deployment.layout,
+            accelerator=deployment.system.accelerator,
+            options=deployment.options,
+            rules=rules,
+            step=step,
+            layers=len(stage.layers) + int(drafting),
+            first_stage=stage.index == 0,
+            last_stage=last,
+        )
+    )
