@@ -438,6 +438,22 @@ def test_mxfp8_cache_carries_a_scale_per_32_elements_and_needs_blackwell() -> No
     assert "Blackwell" in ask(kv_cache_dtype="mxfp8", precision="fp8").verdict
 
 
+def test_no_buffer_does_not_go_with_trtllm_mha_nor_with_pages() -> None:
+    blackwell = Gpu(memory_mib=183359, capability=(10, 0))
+    for options, rule in (
+        ({"attention_backend": "trtllm_mha"}, "no_buffer_trtllm"),
+        ({"page_size": 16}, "no_buffer_page"),
+    ):
+        asked = server(
+            gpu=blackwell,
+            mamba_radix_cache_strategy="no_buffer",
+            disable_overlap_schedule=True,
+            **options,  # type: ignore[arg-type]
+        )
+        found = asked.option_violations()
+        assert [violation.rule for violation in found] == [rule]
+
+
 def test_all_to_all_shares_experts_out_and_reserves_for_its_buffers() -> None:
     layout = Layout(tensor_parallel=8)
     options = SGLangOptions(moe_a2a_backend="deepep")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from planner.engines.base import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
-from planner.engines.sglang.server import MXFP8, Server
+from planner.engines.sglang.server import Server
 from planner.errors import LayoutError
 from planner.provenance import Source
 
@@ -35,7 +35,6 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     version = server.rules.version
     yield from _device(deployment, server)
     yield from _formats(deployment, server)
-    yield from _cache(deployment, server)
     yield from _model(deployment, server)
     try:
         violations = server.violations()
@@ -109,17 +108,6 @@ def _formats(deployment: Deployment, server: Server) -> Iterator[Refusal]:
                 reason=f"{accelerator.name} has no kernels for {kernel} weights",
                 source=Source(where=f"hardware database, formats of {accelerator.id}"),
             )
-
-
-def _cache(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    gpu = server.gpu
-    if server.cache_format is MXFP8 and (gpu.capability is None or gpu.capability[0] < 10):
-        yield Refusal(
-            reason=f"an MXFP8 KV cache needs Blackwell, not {deployment.system.accelerator.name}",
-            source=Source(where="SGLang 0.5.23 arg_groups/kv_cache_hook.py"),
-            engine_message="ValueError: --kv-cache-dtype mxfp8 requires an SM100+ (Blackwell) GPU",
-            remedy="fp8_e4m3 takes as much without scales",
-        )
 
 
 def _model(deployment: Deployment, server: Server) -> Iterator[Refusal]:

@@ -35,6 +35,7 @@ def option_violations(
     options: SGLangOptions,
     resolved: Resolved,
     rules: Rules,
+    mxfp8_cache: bool = False,
 ) -> Iterator[Violation]:
     """What the argument pipeline refuses, in its order."""
     if options.language_model_only:
@@ -65,6 +66,14 @@ def option_violations(
                 " speculative decoding.",
                 file="arg_groups/speculative_hook.py",
             )
+    if mxfp8_cache and (gpu.capability is None or gpu.capability[0] < 10):
+        yield Violation(
+            rule="mxfp8_cache",
+            reason="an MXFP8 KV cache needs Blackwell; fp8_e4m3 takes as much without scales",
+            engine_message="ValueError: --kv-cache-dtype mxfp8 requires an SM100+ (Blackwell) GPU"
+            " for the block-scaled operands used by the FA4 MXFP8 attention path.",
+            file="arg_groups/kv_cache_hook.py",
+        )
     if parallel.pp_size > 1 and resolved.speculation is not None:
         yield Violation(
             rule="pipeline_speculation",
@@ -88,7 +97,7 @@ def _radix_violations(
 ) -> Iterator[Violation]:
     strategy, file = resolved.mamba_radix_cache_strategy, "arg_groups/mamba_hook.py"
     if strategy == "no_buffer":
-        if resolved.page_size > 1:
+        if options.page_size not in (None, 1):
             yield Violation(
                 rule="no_buffer_page",
                 reason="no_buffer works with pages of one token only",
@@ -101,6 +110,14 @@ def _radix_violations(
                 reason="no_buffer needs the overlap schedule off (disable_overlap_schedule)",
                 engine_message="AssertionError: no_buffer do not support overlap schedule. Try to"
                 " set disable_overlap_schedule=True.",
+                file=file,
+            )
+        if resolved.attention_backend == "trtllm_mha":
+            yield Violation(
+                rule="no_buffer_trtllm",
+                reason="no_buffer does not work with trtllm_mha, whose pages hold several tokens",
+                engine_message="AssertionError: no_buffer do not support trtllm_mha attention"
+                " backend.",
                 file=file,
             )
         if resolved.speculation is not None and rules.mtp_without_buffer == "refused":

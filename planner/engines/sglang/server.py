@@ -169,6 +169,7 @@ class Server:
                 options=self.options,
                 resolved=self.resolved,
                 rules=self.rules,
+                mxfp8_cache=self.cache_format is MXFP8,
             )
         )
 
