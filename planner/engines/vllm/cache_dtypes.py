@@ -56,6 +56,9 @@ def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"an NVFP4 KV cache needs compute capability {NVFP4_MAJOR}.x,"
             f" which {accelerator.name} has not",
+            engine_message="No valid attention backend found for cuda"
+            if accelerator.vendor == "nvidia"
+            else None,
             source=source("v1/attention/backends/flashinfer.py (supports_kv_cache_dtype)"),
             remedy="choose fp8, or int4_per_token_head of nearly the same size",
         )
