@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.suites.gguf_names import nearest_type
 from benchmarks.suites.models import model_named
 from benchmarks.suites.result import CaseResult
 from planner.model.catalog import find
@@ -149,12 +150,12 @@ def _recipe(case: dict[str, Any]) -> _Recipe:
 
 def _gguf(words: str, repo: str) -> _Recipe:
     match = _GGUF.match(words)
-    if match is None:
+    scheme = nearest_type(match[0]) if match else None
+    if match is None or scheme is None:
         raise LookupError(f"format {words!r} names no GGUF type")
     dynamic, mix = match.groups()
     own = dynamic is not None or "-class" in words
     own |= any(name in repo for name in _OWN_MIXERS) and mix not in _SINGLE_TYPES
-    scheme = _mix(mix)
     return _Recipe(
         scheme=GgufScheme(
             mix=scheme.mix,
@@ -163,20 +164,6 @@ def _gguf(words: str, repo: str) -> _Recipe:
         ),
         private=own or scheme.mix.lower() != mix,
     )
-
-
-def _mix(name: str) -> GgufScheme:
-    """The GGUF type of that name, or the nearest that llama-quantize has (Q4_K_XL -> Q4_K_M)."""
-    stem = name.rpartition("_")[0]
-    bits = name.partition("_")[0]
-    for wanted in (name, f"{name}_m", f"{stem}_m", stem, f"{bits}_0", f"{bits}_xs", f"{bits}_s"):
-        try:
-            found = get_scheme(f"gguf-{wanted}")
-        except ValueError:
-            continue
-        if isinstance(found, GgufScheme):
-            return found
-    raise LookupError(f"{name} is no GGUF type")
 
 
 def _group(case: dict[str, Any], *, private: bool) -> str:

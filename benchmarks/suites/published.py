@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
+from benchmarks.suites.gguf_names import nearest_type
+from benchmarks.suites.hardware_names import system_named
+from planner.model.quantization import get_scheme
+
 # (pattern on the source's word for a precision, scheme); the first match wins. Files that were
 # mixed to somebody's own taste ("UD", "_XL") are asked for as the nearest type of llama-quantize.
 _SCHEMES = (
@@ -60,7 +64,19 @@ _ENGINES = (
     ("llama*", "llamacpp"),
     ("*mlx*", "mlx"),
     ("qwisp", "mlx"),
+    ("*vllm*", "vllm"),
+    ("*ktransformers*", "ktransformers"),
+    ("*sglang-kt*", "ktransformers"),
+    ("*sglang*", "sglang"),
+    ("*llama*", "llamacpp"),
+    ("koboldcpp*", "llamacpp"),
+    ("transformers*", "transformers"),
 )
+
+_SIXTEEN_BITS = ("bf16", "f16", "f32")
+"""GGUF types whose bare names mean other files."""
+_MLX = re.compile(r"mlx\W*(\d)")
+_COUNT = re.compile(r"^\d+\s*[x×]\s*")
 
 _MACHINES = (
     ("dgx spark*", "gb10"),
@@ -92,7 +108,29 @@ def scheme_name(precision: str | None) -> str:
     Raises:
         LookupError: it cannot be told.
     """
-    return _first(_SCHEMES, precision, what="precision")
+    try:
+        return _first(_SCHEMES, precision, what="precision")
+    except LookupError:
+        found = _told(precision or "")
+        if found is None:
+            raise
+        return found
+
+
+def _told(precision: str) -> str | None:
+    """The scheme that a precision names by itself: a GGUF type, an MLX width, or our own name."""
+    text = precision.strip().lower()
+    if (gguf := nearest_type(text)) is not None:
+        return gguf.mix.lower() if gguf.mix.lower() not in _SIXTEEN_BITS else f"gguf-{gguf.mix}"
+    if match := _MLX.match(text):
+        return f"mlx-{match[1]}bit"
+    words = re.split(r"[\s_/,]+", text)
+    for name in (text, "-".join(words), "-".join(reversed(words)), *words):
+        try:
+            return get_scheme(name).name
+        except ValueError:
+            continue
+    return None
 
 
 def engine_name(engine: str | None) -> str:
@@ -110,7 +148,16 @@ def machine_name(hardware: str | None) -> str:
     Raises:
         LookupError: it cannot be told.
     """
-    return _first(_MACHINES, hardware, what="hardware")
+    try:
+        return _first(_MACHINES, hardware, what="hardware")
+    except LookupError:
+        name = _COUNT.sub("", (hardware or "").strip())
+        if not name or "+" in name:
+            raise
+        accelerator = system_named(name, 1).accelerator
+        if accelerator.vendor == "custom":
+            raise  # only a size is told, and no speed follows from that
+        return accelerator.id
 
 
 def cache_name(dtype: str | None) -> str:

@@ -13,6 +13,25 @@ from importlib.resources import files
 IN_GIB = ("overheads",)
 """Suites whose error is in GiB; the others' is relative."""
 
+ABOUT = {
+    "params": "parameters of every component, counted on the model's own code",
+    "vllm": "what vLLM's own code computes: blocks, pages, tokens, weights per rank",
+    "vllm_extra": "the same for rarer options",
+    "vllm_versions": "the same for releases 0.17 to 0.32",
+    "overheads": "KV memory left in start-ups that print it",
+    "sglang": "what SGLang's own code computes: pools, slots, defaults",
+    "llamacpp": "every buffer that llama.cpp allocates",
+    "transformers": "cache bytes measured in PyTorch",
+    "gguf": "tensor and file bytes of GGUF types",
+    "checkpoints": "published sizes of checkpoints, within their rounding",
+    "recipes": "published deployments: the verdict",
+    "field": "what engines printed on other people's machines",
+    "throughput": "measured time per output token",
+    "speed": "computed step times of kernels on datacentre systems, and measured serving",
+    "tp_validity": "which tensor-parallel sizes SGLang accepts",
+}
+"""What each suite holds the planner against."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
@@ -21,16 +40,20 @@ class Suite:
     Attributes:
         name: of the suite.
         cases: how many there are.
-        exact: how many agree in every field.
+        about: what it holds the planner against.
+        exact: how many agree in every field, in words; a dash where an estimate is judged.
         median: median error in words.
+        most: error that nine in ten stay below, in words.
         largest: largest error in words.
         band: share of cases that the stated band held, in words; empty where no band is stated.
     """
 
     name: str
+    about: str
     cases: int
-    exact: int
+    exact: str
     median: str
+    most: str
     largest: str
     band: str
 
@@ -59,8 +82,10 @@ def shipped() -> Shipped | None:
             Suite(
                 name=name,
                 cases=row["cases"],
-                exact=row["exact"],
+                about=ABOUT.get(name, ""),
+                exact="—" if "within_band" in row else f"{row['exact']:,}",
                 median=_error(name, row["median_error"]),
+                most=_error(name, row["p90_error"]),
                 largest=_error(name, row["max_error"]),
                 band=f"{row['within_band']:.0%}" if "within_band" in row else "",
             )

@@ -8,7 +8,7 @@ import hardware_db
 import planner
 from planner.engines import ENGINES
 from planner.plan import Outcome
-from planner.web import choices
+from planner.web import choices, fidelity
 from planner.web.shell import VIEWS
 from planner.web.views.why import _MEANING
 
@@ -193,6 +193,15 @@ def test_every_term_is_explained(open_app):
         assert any(f"= {term.nbytes:,} bytes" in code.value for code in app.code)
     assert len(_MEANING) == 4
     assert plan.expected_log[0] in app.code[-1].value
+
+
+def test_the_shipped_fidelity_run_is_shown(open_app):
+    shipped = fidelity.shipped()
+    assert shipped is not None
+    assert set(fidelity.ABOUT) >= {suite.name for suite in shipped.suites}
+    text = text_of(open_app("why"))
+    for suite in shipped.suites:
+        assert f"| {suite.cases:,} | {suite.exact} |" in text
 
 
 def test_two_deployments_are_compared_and_their_differences_marked(open_app):

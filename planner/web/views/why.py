@@ -96,16 +96,24 @@ def _show_fidelity() -> None:
     )
     rows = [
         (
-            escape(suite.name),
+            f"**{escape(suite.name)}**: {suite.about}",
             f"{suite.cases:,}",
-            f"{suite.exact:,}",
+            suite.exact,
             suite.median,
+            suite.most,
             suite.largest,
+            suite.band,
         )
         for suite in shipped.suites
     ]
     st.markdown(
         markdown_table(
-            ("suite", "cases", "exact", "median error", "largest error"), rows, numbers=(1, 2, 3, 4)
+            ("suite", "cases", "exact", "median error", "9 in 10", "largest", "in its band"),
+            rows,
+            numbers=range(1, 7),
         )
+    )
+    st.markdown(
+        "Exact: every compared field is equal. Where the planner estimates, it states a band, and"
+        " the last column says how often the truth lay in it. Errors are relative, or in GiB."
     )
