@@ -9,7 +9,7 @@ from hardware_db.accelerator import Accelerator
 from hardware_db.compose import MAX_COUNT, custom, repeated, several
 from hardware_db.database import Database, database
 from hardware_db.errors import HardwareError, UnknownHardware
-from hardware_db.names import driver_key, key, nearest, without_machine
+from hardware_db.names import driver_key, key, nearest, shorter, without_machine
 from hardware_db.system import System
 
 __all__ = ["accelerators", "get", "match_driver_name", "resolve", "systems"]
@@ -50,7 +50,7 @@ def get(name: str) -> Accelerator | System:
     if size:
         return custom(size[1])
     known = database()
-    for spelled in (text, without_machine(text)):
+    for spelled in (*shorter(text), without_machine(text)):
         found = known.by_name.get(key(spelled))
         if found is not None:
             return found

@@ -25,6 +25,7 @@ _SCHEMES = (
     ("gptq8", "gptq-int8-all"),
     ("awq4-experts", "awq-int4-experts"),
     ("awq-int4", "awq-int4"),
+    ("awq4", "awq-int4"),
     ("int4 autoround", "autoround-int4"),
     ("autoround-int4", "autoround-int4"),
     ("int4+fp8 hybrid*", "autoround-int4"),
@@ -68,7 +69,7 @@ _ENGINES = (
     ("*ktransformers*", "ktransformers"),
     ("*sglang-kt*", "ktransformers"),
     ("*sglang*", "sglang"),
-    ("*llama*", "llamacpp"),
+    ("*llama.cpp*", "llamacpp"),
     ("koboldcpp*", "llamacpp"),
     ("transformers*", "transformers"),
 )

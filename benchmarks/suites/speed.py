@@ -13,6 +13,7 @@ from typing import Any
 
 import hardware_db
 from benchmarks.suites.models import checkpoint_named
+from benchmarks.suites.published import scheme_name
 from benchmarks.suites.result import CaseResult
 from planner.layout import Layout
 from planner.throughput import Banded, NoEstimate, SpeedEstimate, Workload, estimate_speed
@@ -75,6 +76,17 @@ def _asked(
     )
 
 
+def _system(row: dict[str, Any]) -> str:
+    """The accelerator by the database's name of it."""
+    name = str(row["system"])
+    return _SYSTEMS.get(name, name.replace("_", "-"))
+
+
+def _scheme(row: dict[str, Any]) -> str:
+    precision = str(row["prec"])
+    return _SCHEMES.get(precision) or scheme_name(precision)
+
+
 def _decode(row: dict[str, Any], folder: Path) -> tuple[float, Banded]:
     workload = Workload(
         prompt_tokens=row["ctx"], depth=row["ctx"], concurrency=row["b"] * row["dp"]
@@ -98,8 +110,8 @@ def _kernel(
         tensor_parallel=row["tp"], data_parallel=row["dp"], expert_parallel=row["ep"] > 1
     )
     found = estimate_speed(
-        checkpoint_named(f"Qwen3.5-{row['model']}", folder, scheme=_SCHEMES[row["prec"]]),
-        hardware_db.resolve(f"{layout.accelerators}x {_SYSTEMS[row['system']]}"),
+        checkpoint_named(f"Qwen3.5-{row['model']}", folder, scheme=_scheme(row)),
+        hardware_db.resolve(f"{layout.accelerators}x {_system(row)}"),
         layout,
         engine=row["backend"],
         workload=workload,
@@ -114,8 +126,8 @@ def _serving(row: dict[str, Any], folder: Path) -> tuple[float, Banded]:
     # Experts over some of the ranks, cut over the rest, weigh on a rank as over all of them.
     layout = Layout(tensor_parallel=row["tp"], expert_parallel=row["ep"] > 1)
     found = estimate_speed(
-        checkpoint_named("Qwen3.5-397B-A17B", folder, scheme=_SCHEMES[row["prec"]]),
-        hardware_db.resolve(f"{row['tp']}x {_SYSTEMS[row['system']]}"),
+        checkpoint_named("Qwen3.5-397B-A17B", folder, scheme=_scheme(row)),
+        hardware_db.resolve(f"{row['tp']}x {_system(row)}"),
         layout,
         engine="sglang",
         workload=Workload(

@@ -58,6 +58,10 @@ TYPED = {
     "AI Max+ 395": "strix-halo-128",
     "Framework Desktop 64GB": "strix-halo-64",
     "B200 192GB": "b200",
+    "Tesla V100": "v100-sxm2-32",
+    "NVIDIA RTX 4090": "rtx-4090",
+    "Nvidia H200": "h200-sxm",
+    "AMD MI300X": "mi300x",
 }
 
 

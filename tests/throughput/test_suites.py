@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fidelity import summarise
-from benchmarks.suites import speed, throughput
+from benchmarks.suites import published, speed, throughput
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "speed"
 
@@ -46,3 +46,51 @@ def test_a_wrong_measurement_falls_out_of_the_band(tmp_path):
     summary = summarise(throughput.run(tmp_path))
     assert summary["within_band"] == 0
     assert summary["median_error"] == pytest.approx(0.9, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "scheme"),
+    [
+        ("gguf-q8_0", "q8_0"),
+        ("gguf-UD-Q3_K_XL", "q3_k_m"),
+        ("IQ4_KSS", "iq4_xs"),
+        ("gguf-mxfp4_moe", "mxfp4_moe"),
+        ("mlx6", "mlx-6bit"),
+        ("GPTQ Int4", "gptq-int4"),
+        ("mxfp8", "mxfp8"),
+    ],
+)
+def test_precisions_that_no_table_lists(precision, scheme):
+    assert published.scheme_name(precision) == scheme
+
+
+@pytest.mark.parametrize("precision", [None, "gguf-?", "exl3-4bpw"])
+def test_precisions_that_cannot_be_told(precision):
+    with pytest.raises(LookupError):
+        published.scheme_name(precision)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "accelerator"),
+    [
+        ("2x A100 80GB", "a100-sxm-80"),
+        ("Mac Studio M4 Max 128GB", "apple-m4-max"),
+        ("RTX 4060 Ti 16GB", "rtx-4060-ti-16"),
+    ],
+)
+def test_machines_that_no_table_lists(hardware, accelerator):
+    assert published.machine_name(hardware) == accelerator
+
+
+@pytest.mark.parametrize("hardware", [None, "24 GB-class GPU", "RTX 5070 Ti + 5060 Ti (2x16GB)"])
+def test_machines_that_cannot_be_told(hardware):
+    with pytest.raises(LookupError):
+        published.machine_name(hardware)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [("vLLM-nightly", "vllm"), ("ik_llama.cpp", "llamacpp"), ("vllm-mlx", "mlx")],
+)
+def test_engines_that_no_table_lists(engine, name):
+    assert published.engine_name(engine) == name
