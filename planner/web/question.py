@@ -5,6 +5,7 @@ Names only: nothing here reads a path, whatever a visitor types.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -104,6 +105,18 @@ class Question:
         return self.machine or system(self.on, self.count, self.memory_gib)
 
 
+HUB_PATIENCE = 60
+"""Seconds for which the Hub's refusal of a name holds: a page asks anew at every key press."""
+
+
+@lru_cache(maxsize=64)
+def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | PlannerError:
+    try:
+        return load_checkpoint(model, precision=precision, anonymous=True, local=False)
+    except PlannerError as error:
+        return error
+
+
 @lru_cache(maxsize=256)
 def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Checkpoint:
     """The checkpoint of `model` stored in `precision`.
@@ -118,7 +131,10 @@ def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Check
             cannot be reached.
     """
     if hub and "/" in model and catalog.find(model) is None:
-        return load_checkpoint(model, precision=precision, anonymous=True, local=False)
+        found = _from_hub(model, precision, int(time.monotonic() // HUB_PATIENCE))
+        if isinstance(found, PlannerError):
+            raise found
+        return found
     return catalog.bundled_checkpoint(model, precision=precision)
 
 
