@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
-from hardware_db import Figure, System, resolve
+from hardware_db import Figure, HardwareError, System, resolve
 from planner.engines import get_engine
 from planner.engines.vllm import VllmOptions
 from planner.errors import PlannerError
@@ -30,7 +30,6 @@ HARDWARE = {
     "3090": "rtx-3090",
     "4090": "rtx-4090",
     "5090": "rtx-5090",
-    "5090-wsl": "rtx-5090",
     "a6000": "rtx-a6000",
     "pro 6000": "rtx-pro-6000",
     "h100": "h100-sxm",
@@ -126,8 +125,12 @@ def _precision(row: dict[str, Any]) -> str:
 
 def _system(row: dict[str, Any]) -> System:
     """The database's card with the memory that the log's machine had."""
-    gpu = row["gpu"].lower().rstrip("?")
-    system = resolve(f"{row['tp'] * row['pp']}x {HARDWARE.get(gpu, gpu)}")
+    gpu = row["gpu"].lower().rstrip("?").removesuffix("-wsl")
+    count = row["tp"] * row["pp"]
+    try:
+        system = resolve(f"{count}x {HARDWARE.get(gpu, gpu)}")
+    except HardwareError:  # no card of ours: its memory is known all the same
+        system = resolve(f"{count}x custom:{row['total']}GiB")
     measured = Figure(value=row["total"] * 1024, source="the start-up log", grade="A")
     accelerator = dataclasses.replace(
         system.accelerator, memory_cuda_mib=measured, memory_cuda_wddm_mib=measured
