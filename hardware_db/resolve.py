@@ -18,6 +18,7 @@ MEMORY_TOLERANCE = 0.07
 """Share by which a driver's total may differ from the entry's: ECC takes 1/16 of inline-ECC cards,
 driver versions move the rest. 24 and 48 GB of the same name stay far apart."""
 
+_NO_ACCELERATOR = ("cpu", "cpuonly", "none", "nogpu")
 _LONGEST = 200
 _LIKELY_COUNT = 1000
 _LEADING = re.compile(r"([+-]?[0-9][0-9.,_]*)\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
@@ -67,6 +68,11 @@ def resolve(expression: str) -> System:
     """
     text = _checked(expression)
     known = database()
+    if key(text) in _NO_ACCELERATOR:
+        raise HardwareError(
+            f"{text!r}: plans are for accelerators, a processor alone is not planned; name a GPU,"
+            " or 'local' for what is built in"
+        )
     entry = known.by_name.get(key(text))
     if entry is not None:
         return entry if isinstance(entry, System) else several(entry, 1, known.systems)

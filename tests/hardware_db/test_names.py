@@ -382,6 +382,12 @@ def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged():
     assert match("NVIDIA GeForce RTX 4090 D", 49140).id == "rtx-4090-48"
 
 
+@pytest.mark.parametrize("typed", ["cpu", "CPU-only", "none"])
+def test_a_processor_alone_is_refused_in_words(typed):
+    with pytest.raises(HardwareError, match="plans are for accelerators"):
+        resolve(typed)
+
+
 @pytest.mark.parametrize("typed", ["4090+3060", "2x 4090 + 1x 3060"])
 def test_several_kinds_name_the_smallest(typed):
     with pytest.raises(HardwareError, match=r"several kinds .* try '\dx rtx-3060-12'"):

@@ -1,0 +1,34 @@
+"""Every accelerator and system of the database can be asked about, whatever the engine says to it."""
+
+import pytest
+
+import hardware_db
+import planner
+from planner.engines import ENGINES
+from planner.plan import Outcome
+
+ENTRIES = sorted({entry.id for entry in (*hardware_db.accelerators(), *hardware_db.systems())})
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "mlx"])
+def test_every_entry_has_an_answer(engine):
+    for entry in ENTRIES:
+        plan = planner.plan("Qwen3.5-0.8B", on=entry, engine=engine, precision="bf16", context=4096)
+        assert plan.verdict
+        if plan.outcome is Outcome.CANNOT_RUN:
+            assert plan.refusals[0].reason
+            continue
+        for rank in plan.ranks:
+            assert 0 < rank.usable <= rank.total
+        assert plan.fits == (plan.capacity.sequences >= 1)
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize(
+    "on", ["t4", "strix-halo", "m1-8gb", "gb10", "mi300x", "arc-b60", "custom:6GiB"]
+)
+def test_unlike_devices_under_every_engine(engine, on):
+    model = "Qwen3.5-35B-A3B" if engine == "ktransformers" else "Qwen3.5-2B"
+    plan = planner.plan(model, on=on, engine=engine, context=4096)
+    assert plan.verdict
+    assert (plan.launch is None) == (plan.outcome is Outcome.CANNOT_RUN)
