@@ -91,9 +91,11 @@ def _index() -> dict[str, tuple[CatalogEntry, str]]:
 def find(name: str) -> tuple[CatalogEntry, str] | None:
     """The bundled entry that `name` means and the scheme it is stored in, or None.
 
-    `name` is a repository id, with or without the organisation; case does not matter.
+    `name` is a repository id, with or without the organisation, or a tag such as "qwen3.5:27b";
+    case does not matter.
     """
-    return _index().get(name.strip().lower())
+    wanted = name.strip().lower()
+    return _index().get(wanted) or _index().get(wanted.replace(":", "-"))
 
 
 def known_ids() -> tuple[str, ...]:
