@@ -179,11 +179,14 @@ def _less(plan: Plan, question: Question) -> Iterator[Advice]:
 
 
 def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
+    """Another server, where nothing that it needs is left open (host memory, say)."""
     for name, engine in ENGINES.items():
         if name == question.engine.name:
             continue
         changed = _try(replace(question, engine=engine, options=None, layout=None))
-        if changed is not None and changed.fits:
+        if changed is None or changed.allocation is None or changed.allocation.at_worst:
+            continue
+        if changed.fits:
             title = f"serve it with {engine.title}"
             yield _advice(plan, changed, title, "another server", OTHER_ENGINE)
 

@@ -114,6 +114,10 @@ class KTransformers:
                 "gpu_weight_bytes": budget.stages[0].text_bytes + budget.stages[0].vision_bytes,
             },
             warnings=_warnings(deployment, experts, host),
+            at_worst=""
+            if host is not None
+            else f"the host must have {format_gib(experts.on_host(method or 'BF16'))} for the"
+            " experts, and its memory is not known",
         )
 
     def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
