@@ -6,6 +6,9 @@
 True
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from planner.api import (
     hardware,
     load_checkpoint,
@@ -13,7 +16,6 @@ from planner.api import (
     parameters,
     plan,
 )
-from planner.document import schema
 from planner.errors import (
     InputError,
     LayoutError,
@@ -25,10 +27,13 @@ from planner.errors import (
 )
 from planner.inverse import solve, suggest, sweep
 from planner.layout import Layout
-from planner.observed import check_log
 from planner.plan import Outcome, Plan
 from planner.probe import probe
-from planner.search import Advice, Limits, Solution, Suggestion, advise
+
+if TYPE_CHECKING:
+    from planner.document import schema
+    from planner.observed import check_log
+    from planner.search import Advice, Limits, Solution, Suggestion, advise
 
 __all__ = [
     "Advice",
@@ -58,3 +63,22 @@ __all__ = [
     "suggest",
     "sweep",
 ]
+
+_LATER = {
+    "schema": "planner.document",
+    "check_log": "planner.observed",
+    **dict.fromkeys(("Advice", "Limits", "Solution", "Suggestion", "advise"), "planner.search"),
+}
+"""Names that most programs do not ask for, by where they come from: loaded when they do.
+
+None of them may be called like a module of this package: importing it would take the name.
+"""
+
+
+if not TYPE_CHECKING:  # a type checker must still see names that do not exist
+
+    def __getattr__(name: str) -> object:
+        """The rest of the public names."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_LATER[name]), name)

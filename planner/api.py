@@ -13,7 +13,7 @@ from typing import Any
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from planner import sources
-from planner.engines import commands, get_engine, option_values
+from planner.engines import get_engine, option_values
 from planner.engines.choice import default_engine
 from planner.engines.command import Command
 from planner.errors import InputError
@@ -185,6 +185,8 @@ def read_command(text: str) -> tuple[str, Command]:
     Raises:
         InputError: it starts no server that is known, or a flag or value cannot be read.
     """
+    from planner.engines import commands
+
     return commands.read_command(text)
 
 

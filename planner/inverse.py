@@ -12,24 +12,13 @@ from planner.engines import get_engine
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
-from planner.search import (
-    OBJECTIVES,
-    Fit,
-    Limits,
-    Objective,
-    Suggestion,
-    fits_table,
-    headline_precisions,
-    smallest_systems,
-    solve_limits,
-    suggest_layouts,
-)
-from planner.search.question import Question
 from planner.sweep import Task, sweep_tasks
 from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from planner.search import Fit, Limits, Objective, Suggestion
 
 ANYWHERE = "custom:1GiB"
 """Stands for the hardware in a question that looks for it; nothing is planned on it."""
@@ -76,6 +65,14 @@ def suggest(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
+    from planner.search import (
+        OBJECTIVES,
+        headline_precisions,
+        smallest_systems,
+        suggest_layouts,
+    )
+    from planner.search.question import Question
+
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {objective!r}; known: {', '.join(OBJECTIVES)}")
     question = Question(
@@ -125,6 +122,9 @@ def fits(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
+    from planner.search import fits_table, headline_precisions
+    from planner.search.question import Question
+
     question = Question(
         checkpoint=load_checkpoint(model),
         system=resolve_hardware(ANYWHERE),
@@ -167,6 +167,9 @@ def solve(
     Each is looked for while the rest of the question is held, by planning alone; one step beyond
     each answer does not fit. Arguments and errors are those of `plan`.
     """
+    from planner.search import solve_limits
+    from planner.search.question import Question
+
     return solve_limits(
         Question(
             checkpoint=load_checkpoint(model, precision=precision, revision=revision),

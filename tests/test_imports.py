@@ -1,5 +1,6 @@
 """A command must not pay for libraries that it does not use."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import pytest
 HEAVY = ["pandas", "plotly", "streamlit", "numpy", "huggingface_hub", "pydantic"]
 
 
-def loaded_by(statement: str) -> list[str]:
-    """The heavy libraries that a fresh interpreter has loaded after the statement."""
-    program = f"{statement}\nimport json, sys\nprint(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+def loaded_by(statement: str, modules: list[str] = HEAVY) -> list[str]:
+    """Those of `modules` that a fresh interpreter has loaded after the statement."""
+    program = f"{statement}\nimport json, sys\nprint(json.dumps([m for m in {modules!r} if m in sys.modules]))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
@@ -26,3 +27,50 @@ def test_import_loads_nothing_heavy(module):
 
 def test_the_probe_sees_what_is_loaded():
     assert "pydantic" in loaded_by("import pydantic")
+
+
+PLAN = """
+import contextlib, io
+from planner.cli.main import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["plan", "Qwen3.5-4B", "--on", "h100", "--engine", "vllm", {form!r}])
+"""
+
+
+@pytest.mark.parametrize("form", ["--json", "--explain"])
+def test_a_plan_on_the_command_line_loads_nothing_heavy(form):
+    assert loaded_by(PLAN.format(form=form)) == []
+
+
+def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other():
+    others = [f"planner.engines.{name}" for name in ("sglang", "llamacpp", "mlx", "transformers")]
+    beside = ["planner.search", "planner.logs", "planner.probe.detect"]
+    plan = "import planner; planner.plan('Qwen3.5-4B', on='h100', engine='vllm')"
+    assert loaded_by(plan, ["planner.engines.vllm.engine"]) == ["planner.engines.vllm.engine"]
+    assert loaded_by(plan, others + beside) == []
+
+
+def test_public_names_stay_what_they_are_whatever_is_imported_later():
+    modules = "plan, sweep, probe, search, inverse, observed, document, engines"
+    check = "all(callable(getattr(planner, name)) for name in planner.__all__)"
+    names = (
+        f"import planner; from planner import *; import planner.sweep, planner.plan; assert {check}"
+    )
+    for statement in (
+        names,
+        f"import planner\nimport importlib\nfor name in {modules.split(', ')!r}:\n"
+        f"    importlib.import_module('planner.' + name)\nassert {check}",
+    ):
+        loaded_by(statement)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    for name in ("planner", "planner.probe"):
+        module = importlib.import_module(name)
+        with pytest.raises(AttributeError, match="no attribute"):
+            _ = module.nonsense
+
+
+def test_what_the_probe_offers_is_there():
+    probing = importlib.import_module("planner.probe")
+    assert all(getattr(probing, name) is not None for name in probing.__all__)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner import logs, observed
 from planner.cli import terminal
 from planner.cli.extra import engine_options
 from planner.cli.plan import ModelOrNone, layout_of
-from planner.logs import LogCheck, LogRow
+
+if TYPE_CHECKING:
+    from planner.logs import LogCheck, LogRow
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}
@@ -58,6 +59,8 @@ def check(
     What the server was told is read from the log where it prints it; MODEL and flags, spelled as
     for `plan`, come before that. Exit status 3: a figure contradicts the plan.
     """
+    from planner import logs, observed
+
     found = logs.open_log(log)
     words = list(context.args)
     if model is not None and model.startswith("--"):

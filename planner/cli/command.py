@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typer.core import TyperOption
 
-from planner import api, observed
+from planner import api
 from planner.cli import terminal
 from planner.cli.extra import engine_options
 from planner.errors import InputError
@@ -54,6 +54,8 @@ def plan_of_command(
             raise InputError(f"{flag}: --command says it already; change it in the command")
     engine, read = api.read_command(command)
     with terminal.progress() as progress:
+        from planner import observed
+
         return observed.plan_command(
             (engine, read),
             on=on,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,9 @@ from planner.cli.extra import engine_options
 from planner.cli.layouts import as_objective
 from planner.cli.plan import CacheDtype, Concurrency, Context, EngineName, Model, whole
 from planner.errors import InputError
-from planner.search import Suggestion
+
+if TYPE_CHECKING:
+    from planner.search import Suggestion
 
 
 def register(app: typer.Typer) -> None:

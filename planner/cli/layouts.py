@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from planner.cli import terminal
 from planner.cli.extra import engine_options
 from planner.cli.plan import CacheDtype, Concurrency, Context, EngineName, Model, On, Precision
 from planner.cli.plan import whole as whole_number
-from planner.search import Objective
+
+if TYPE_CHECKING:
+    from planner.search import Objective
 
 ObjectiveName = Annotated[
     str,

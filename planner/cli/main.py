@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, terminal, web
+from planner.cli.parameters import PlainGroup
 from planner.errors import PlannerError, SourceError
 
 WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
@@ -24,6 +25,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="qwenplan",
+    cls=PlainGroup,
     help="Does this Qwen model run on that hardware, under which engine, and how far can it go?",
     no_args_is_help=True,
     add_completion=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,13 @@ from planner.cli import terminal
 from planner.errors import InputError
 from planner.model.catalog import CatalogEntry
 from planner.model.checkpoint import Checkpoint
-from planner.model.compare import PrecisionRow, compare_precisions
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.quantization import scheme_notes
 from planner.model.tensors import Part
 from planner.units import format_gib
+
+if TYPE_CHECKING:
+    from planner.model.compare import PrecisionRow
 
 WIDEST = 48
 PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
@@ -57,6 +59,8 @@ def models(
             model, precision=precision, revision=revision, progress=progress
         )
     if compare:
+        from planner.model.compare import compare_precisions
+
         rows = compare_precisions(checkpoint.model)
         if as_json:
             typer.echo(json.dumps([_compared(row) for row in rows], indent=2))

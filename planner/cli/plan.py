@@ -12,12 +12,9 @@ from planner import api
 from planner.cli import terminal
 from planner.cli.command import plan_of_command
 from planner.cli.extra import engine_options, options_help
-from planner.document import plan_document
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.plan import Outcome, Plan
-from planner.search import advise
-from planner.speed import speed_of
 from planner.units import parse_tokens
 
 Model = Annotated[str, typer.Argument(help="Bundled id, repository, folder or file.")]
@@ -175,9 +172,13 @@ def plan(
         raise InputError(f"write MODEL first, then {model} and other options of the engine")
     else:
         raise InputError("name a MODEL, or a launch command with --command")
+    from planner.speed import speed_of
+
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:
+        from planner.document import plan_document
+
         typer.echo(json.dumps(plan_document(answer, speed), indent=2, default=str))
     elif as_markdown:
         from planner.report.markdown import plan_markdown
@@ -192,6 +193,7 @@ def plan(
             typer.echo("\n".join(answer.expected_log))
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
+        from planner.search import advise
 
         terminal.show(
             plan_text(answer, explain=explain, advice=advise(answer, most=3), speed=speed)
@@ -217,6 +219,8 @@ def status(answer: Plan) -> int:
         InputError: it cannot run.
     """
     if answer.outcome is Outcome.CANNOT_RUN:
+        from planner.search import advise
+
         instead = () if answer.refusals[0].remedy else advise(answer, most=1)
         raise InputError(" ".join([answer.verdict, *(f"{entry.words}." for entry in instead)]))
     return 0 if answer.fits else 3

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
 from planner.engines.base import Engine
-from planner.engines.ktransformers import KTRANSFORMERS
-from planner.engines.llamacpp import LLAMACPP
-from planner.engines.mlx import MLX
-from planner.engines.sglang import SGLANG
-from planner.engines.tensorrt_llm import TENSORRT_LLM
-from planner.engines.transformers import TRANSFORMERS
-from planner.engines.vllm import VLLM
 from planner.errors import InputError
 from planner.units import check_text, shown
 
-ENGINES: Mapping[str, Engine] = MappingProxyType(
+
+class _Engines(Mapping[str, Engine]):
+    """Engines by name, each loaded when it is first asked for: a plan needs one of them."""
+
+    def __init__(self, places: Mapping[str, tuple[str, str]]) -> None:
+        self._places = dict(places)
+
+    def __getitem__(self, name: str) -> Engine:
+        package, policy = self._places[name]
+        engine: Engine = getattr(import_module(f"{__name__}.{package}"), policy)
+        return engine
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+ENGINES: Mapping[str, Engine] = _Engines(
     {
-        engine.name: engine
-        for engine in (VLLM, SGLANG, LLAMACPP, TRANSFORMERS, MLX, TENSORRT_LLM, KTRANSFORMERS)
+        "vllm": ("vllm", "VLLM"),
+        "sglang": ("sglang", "SGLANG"),
+        "llamacpp": ("llamacpp", "LLAMACPP"),
+        "transformers": ("transformers", "TRANSFORMERS"),
+        "mlx": ("mlx", "MLX"),
+        "tensorrt-llm": ("tensorrt_llm", "TENSORRT_LLM"),
+        "ktransformers": ("ktransformers", "KTRANSFORMERS"),
     }
 )
 """Every engine, by the name that users type."""

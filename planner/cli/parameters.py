@@ -1,0 +1,46 @@
+"""Parameters of the command line without the cost of checking that text is text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperGroup
+
+
+class _AsTyped:
+    """Takes a value as it was typed."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """`value` itself."""
+        return value
+
+
+class PlainGroup(TyperGroup):
+    """Sub-commands whose text parameters and switches are taken as they are typed.
+
+    typer checks every value with pydantic, which takes longer to load than most plans take to
+    make; our text parameters are read by the planner itself. A typer without this inner part
+    keeps its own way.
+    """
+
+    def get_params(self, ctx: Any) -> Any:
+        """The group's own parameters, ``--help`` included."""
+        return _as_typed(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The sub-command called `cmd_name`, if there is one."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _as_typed(command.get_params(ctx))
+        return command
+
+
+def _as_typed(parameters: Iterable[Any]) -> list[Any]:
+    found = list(parameters)
+    for parameter in found:
+        kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+        plain = kind is str or (kind is bool and getattr(parameter, "is_flag", False))
+        if plain and getattr(parameter, "_runtime_param", found) is None:
+            parameter._runtime_param = _AsTyped()
+    return found
