@@ -5,6 +5,7 @@ import re
 import pytest
 
 import hardware_db
+import planner
 from planner.api import load_checkpoint
 from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
 from planner.errors import InputError
@@ -229,3 +230,9 @@ def test_every_term_says_where_it_comes_from():
         for rank in plan.ranks:
             assert all(term.source.where and term.formula for term in rank.terms)
             assert all(term.nbytes >= 0 for term in rank.terms)
+
+
+def test_a_refused_format_is_advised_on_without_a_fault() -> None:
+    plan = planner.plan("Qwen3.5-27B", on="rtx-4090", engine="llamacpp", precision="fp8")
+    assert plan.outcome is planner.Outcome.CANNOT_RUN
+    assert all(advice.words for advice in planner.advise(plan, most=2))

@@ -87,12 +87,12 @@ class Llamacpp:
         return tuple(log_lines(*_settled(deployment)))
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
-        """Changes that save memory."""
-        return tuple(saving.economies(deployment))
+        """Changes that save memory; none of them cures a refusal."""
+        return () if self.refusals(deployment) else tuple(saving.economies(deployment))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Settings that can be solved for."""
-        return tuple(saving.knobs(deployment))
+        return () if self.refusals(deployment) else tuple(saving.knobs(deployment))
 
 
 LLAMACPP = Llamacpp()
