@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from planner.formats import NumberFormat, get_format
@@ -79,8 +80,17 @@ def memory_format(row: Stored, rules: LoadRules) -> NumberFormat:
     return get_format(changed) if changed is not None else row.format
 
 
-def rank_bytes(row: Stored, *, attention: FullAttention, layout: Layout, rules: LoadRules) -> int:
-    """Bytes of one row of the table of tensors on one rank, all its layers together.
+def rank_bytes(
+    row: Stored,
+    *,
+    attention: FullAttention,
+    layout: Layout,
+    rules: LoadRules,
+    layers: int | None = None,
+) -> int:
+    """Bytes of one row of the table of tensors on one rank.
+
+    `layers` is how many of its layers the rank holds; None for all of them.
 
     Routed experts are cut by tensor parallelism, or shared out whole under expert parallelism (a
     remainder goes to the first ranks: this is the largest share).
@@ -91,7 +101,8 @@ def rank_bytes(row: Stored, *, attention: FullAttention, layout: Layout, rules: 
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1
     shape = rank_shape(tensor, attention=attention, tensor_parallel=tp, rules=rules)
-    layers = max(1, len(tensor.layers))
+    if layers is None:
+        layers = max(1, len(tensor.layers))
     return layers * experts * memory_format(row, rules).nbytes(shape)
 
 
@@ -123,32 +134,28 @@ def weight_bytes(
     last = stage == layout.pipeline_parallel - 1
     sizes: dict[str, int] = {}
     for row in checkpoint.rows(*parts):
-        held = _on_stage(
-            row, layers, stage=stage, last=last, rules=rules, model_tied=model.tie_word_embeddings
+        held = _layers_held(
+            row.tensor, layers, stage=stage, last=last, rules=rules, tied=model.tie_word_embeddings
         )
-        if held is None:
+        if not held:
             continue
         key = f"{row.tensor.part}.{row.tensor.component}"
-        size = rank_bytes(held, attention=model.attention, layout=layout, rules=rules)
+        size = rank_bytes(row, attention=model.attention, layout=layout, rules=rules, layers=held)
         sizes[key] = sizes.get(key, 0) + size
     return sizes
 
 
-def _on_stage(
-    row: Stored, layers: range, *, stage: int, last: bool, rules: LoadRules, model_tied: bool
-) -> Stored | None:
-    """The share of `row` that a pipeline stage holds, or None."""
-    tensor = row.tensor
+def _layers_held(
+    tensor: Tensor, layers: range, *, stage: int, last: bool, rules: LoadRules, tied: bool
+) -> int:
+    """How many layers of `tensor` a pipeline stage holds; 1 or 0 for what is no layer's."""
     if tensor.part == "vision":
-        return row if stage == 0 else None
+        return max(1, len(tensor.layers)) if stage == 0 else 0
     if tensor.part == "mtp":
-        return row if last else None
+        return max(1, len(tensor.layers)) if last else 0
     if tensor.layers:
-        kept = tuple(layer for layer in tensor.layers if layer in layers)
-        if len(kept) == len(tensor.layers):
-            return row
-        return replace(row, tensor=replace(tensor, layers=kept)) if kept else None
+        # Both count upwards: the stage's layers are one run of the tensor's.
+        return bisect_left(tensor.layers, layers.stop) - bisect_left(tensor.layers, layers.start)
     if tensor.component == "embed_tokens":
-        here = stage == 0 or rules.embed_on_every_stage or (last and model_tied)
-        return row if here else None
-    return row if last else None
+        return int(stage == 0 or rules.embed_on_every_stage or (last and tied))
+    return int(last)

@@ -39,7 +39,7 @@ class Tensor:
         part: text, vision or mtp.
         component: what it belongs to, such as ``gdn.in_proj_qkv`` or ``moe.routed_experts``.
         shape: [output rows, input columns], or as stored.
-        layers: indices of the layers it occurs in; empty for tensors outside the layers.
+        layers: indices of the layers it occurs in, upwards; empty for tensors outside the layers.
         experts: how many of it one layer holds (routed experts), else 1.
         split: what tensor parallelism divides.
     """

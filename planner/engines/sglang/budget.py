@@ -71,18 +71,15 @@ class Budget:
         total: bytes that the driver lets programs allocate.
         free_before_load: bytes free before weights (``pre``).
         stages: the pipeline stages.
+        free_after_load: bytes free on the fullest rank once everything is loaded.
         runtime_band: how far `total - free_before_load` may lie off.
     """
 
     total: int
     free_before_load: int
+    free_after_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
-
-    @property
-    def free_after_load(self) -> int:
-        """Bytes free on the fullest rank once everything is loaded."""
-        return self.free_before_load - max(stage.loaded for stage in self.stages)
 
     @property
     def runtime(self) -> int:
@@ -122,9 +119,11 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
         )
         for index, held in enumerate(layers)
     )
+    before = max(MIB, total - runtime)
     return Budget(
         total=total,
-        free_before_load=max(MIB, total - runtime),
+        free_before_load=before,
+        free_after_load=before - max(stage.loaded for stage in stages),
         stages=stages,
         runtime_band=band,
     )
