@@ -165,6 +165,15 @@ def test_a_newer_release_is_planned_with_a_warning() -> None:
     assert any("newer than" in warning for warning in ask(options={"version": "0.40.0"}).warnings)
 
 
+def test_beyond_the_native_length_the_plan_warns_and_the_command_scales() -> None:
+    far = ask("Qwen3.5-4B", context="500k", yarn=True)
+    assert any("YaRN" in warning and "static" in warning for warning in far.warnings)
+    assert far.launch is not None
+    assert '"rope_type": "yarn"' in far.launch.command
+    near = ask("Qwen3.5-4B", context="200k", yarn=True)
+    assert not any("YaRN" in warning for warning in near.warnings)
+
+
 def test_a_drafter_without_a_name_is_asked_for() -> None:
     drafts = {"speculative_method": "dflash", "num_speculative_tokens": 4}
     shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 4, "draft_head_dim": 128}

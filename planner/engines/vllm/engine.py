@@ -30,7 +30,7 @@ from planner.engines.vllm.rules import Rules, is_newer_than_read, rules_of
 from planner.layout import Layout
 from planner.memory.breakdown import Rank
 from planner.model.checkpoint import Checkpoint
-from planner.units import ceil_div
+from planner.units import ceil_div, format_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +198,12 @@ def _warnings(deployment: Deployment, rules: Rules) -> tuple[str, ...]:
     if is_newer_than_read(rules.version):
         notes.append(
             f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
+        )
+    native = deployment.checkpoint.model.max_position_embeddings
+    if deployment.context > native:
+        notes.append(
+            f"beyond {format_tokens(native)} tokens vLLM needs the YaRN override that the command"
+            " carries; its scaling is static and may cost quality on short texts"
         )
     if not rules.subtracts_cuda_graphs and not deployment.options.enforce_eager:
         notes.append(
