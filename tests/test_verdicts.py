@@ -144,6 +144,17 @@ def test_a_number_of_sequences_near_the_number_of_blocks_is_tight() -> None:
     assert "refuses to start with --max-num-seqs 190" in plan.verdict
 
 
+def test_no_sequence_waits_that_the_cache_has_room_for_and_vllm_would_take() -> None:
+    asked: dict[str, Any] = {"on": "4x rtx-3090", "engine": "vllm", "precision": "gptq-int4"}
+    asked |= {"context": 1, "kv_cache_dtype": "fp8"}
+    plan = planner.plan("Qwen3.5-122B-A10B", concurrency=100, **asked)
+    assert plan.outcome is Outcome.HOLDS_FEWER
+    assert plan.capacity is not None
+    held = plan.capacity.sequences
+    assert planner.plan("Qwen3.5-122B-A10B", concurrency=held, **asked).fits
+    assert not planner.plan("Qwen3.5-122B-A10B", concurrency=held + 1, **asked).fits
+
+
 def test_sglangs_split_pools_are_tight_where_the_bands_end_short_of_the_workload() -> None:
     plan = planner.plan(
         "Qwen3.5-35B-A3B", on="h100", engine="sglang", precision="fp8", concurrency=22

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,17 +104,28 @@ VLLM = Vllm()
 def _start_by_itself(default: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
     """The default max_num_seqs if the engine starts with it, else the largest that does.
 
-    The pool is estimated, so the value must hold at the far end of the band, too.
+    The pool is estimated, so the value must hold at the far end of the band, too. It is a power of
+    two, or what is asked for; where that would keep sequences waiting that the cache has room for,
+    the very largest.
     """
     deployment, most = default.deployment, default.step.sequences
     if deployment.options.enforce_eager or most <= default.worst.num_blocks:
         return _answer(default, weights)
     asked = min(ceil_div(deployment.concurrency, deployment.layout.data_parallel), most)
     powers = {2**power for power in range(10, -1, -1) if 2**power < most}
-    for sequences in sorted(powers | {asked}, reverse=True):
+
+    def tried(sequences: int) -> Budget:
         step = replace(default.step, sequences=sequences)
-        budget = budget_of(deployment, default.rules, step, weights)
-        if sequences <= budget.worst.num_blocks:
+        return budget_of(deployment, default.rules, step, weights)
+
+    above = most
+    for sequences in sorted(powers | {asked}, reverse=True):
+        budget = tried(sequences)
+        if sequences > budget.worst.num_blocks:
+            above = sequences
+        else:
+            if sequences < min(asked, budget.pool.sequences(deployment.context)):
+                sequences, budget = _largest(tried, sequences, above)
             note = (
                 f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
                 f" {default.pool.num_blocks:,} cache blocks): the command carries"
@@ -123,6 +134,19 @@ def _start_by_itself(default: Budget, weights: tuple[StageWeights, ...]) -> Allo
             answer = _answer(budget, weights)
             return replace(answer, warnings=(note, *answer.warnings))
     return _answer(default, weights)  # no number of sequences helps: the memory itself is short
+
+
+def _largest(tried: Callable[[int], Budget], least: int, above: int) -> tuple[int, Budget]:
+    """The largest number of sequences from `least` to below `above` that starts at the far end."""
+    best = tried(least)
+    while above - least > 1:
+        middle = (least + above) // 2
+        budget = tried(middle)
+        if middle <= budget.worst.num_blocks:
+            least, best = middle, budget
+        else:
+            above = middle
+    return least, best
 
 
 def _answer(budget: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
