@@ -266,7 +266,7 @@ def _where(deployment: Deployment) -> str:
 
 
 def _sequences(count: int, tokens: int) -> str:
-    return f"{counted(count, 'sequence')} of {format_tokens(tokens)} tokens"
+    return f"{counted(count, 'sequence')} of {counted(tokens, 'token')}"
 
 
 def _on_which(rank: Rank, allocation: Allocation) -> str:

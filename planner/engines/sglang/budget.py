@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hardware_db import Accelerator
 from planner.engines.sglang.server import Server
@@ -77,9 +77,14 @@ class Budget:
 
     total: int
     free_before_load: int
-    free_after_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
+    free_after_load: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sum the weights up once: the pools are sized many times."""
+        fullest = max(stage.loaded for stage in self.stages)
+        object.__setattr__(self, "free_after_load", self.free_before_load - fullest)
 
     @property
     def runtime(self) -> int:
@@ -119,11 +124,9 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
         )
         for index, held in enumerate(layers)
     )
-    before = max(MIB, total - runtime)
     return Budget(
         total=total,
-        free_before_load=before,
-        free_after_load=before - max(stage.loaded for stage in stages),
+        free_before_load=max(MIB, total - runtime),
         stages=stages,
         runtime_band=band,
     )
