@@ -22,7 +22,9 @@ SIGNS = {True: "✔", False: "✘", None: " "}
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        "check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+        "check",
+        short_help="An engine's start-up log against the plan.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(check)
 
 

@@ -7,10 +7,13 @@ import types
 import typing
 from collections.abc import Sequence
 from difflib import get_close_matches
+from inspect import getdoc
+from textwrap import wrap
 from typing import Any
 
 from planner.engines import get_engine
 from planner.errors import InputError
+from planner.units import shown
 
 
 def engine_options(engine: str, words: Sequence[str]) -> dict[str, Any]:
@@ -21,7 +24,8 @@ def engine_options(engine: str, words: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: a word that is no flag of this engine, or a value of the wrong type.
     """
-    kinds = option_kinds(get_engine(engine).options_type)
+    options_type = get_engine(engine).options_type
+    kinds = option_kinds(options_type)
     options: dict[str, Any] = {}
     queue = list(words)
     while queue:
@@ -44,8 +48,23 @@ def engine_options(engine: str, words: Sequence[str]) -> dict[str, Any]:
             if not queue:
                 raise InputError(f"--{flag} needs a value")
             value = queue.pop(0)
-        options[name] = _convert(flag, value, kind)
+        if kind is tuple:
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            element = _element(options_type, name)
+            options[name] = tuple(_convert(flag, part, element) for part in parts)
+        else:
+            options[name] = _convert(flag, value, kind)
     return options
+
+
+def _element(options_type: type[Any], name: str) -> type[Any]:
+    """The type of the parts of an option that is a list."""
+    hint = typing.get_type_hints(options_type)[name]
+    for member in (hint, *typing.get_args(hint)):
+        if typing.get_origin(member) is tuple:
+            kind: type[Any] = typing.get_args(member)[0]
+            return kind
+    return str
 
 
 def option_kinds(options_type: type[Any]) -> dict[str, type[Any]]:
@@ -76,11 +95,9 @@ def _convert(flag: str, value: str, kind: type[Any]) -> Any:
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
-        if kind is tuple:
-            return tuple(part.strip() for part in value.split(",") if part.strip())
         return kind(value)
     except (KeyError, ValueError):
-        raise InputError(f"--{flag}: {value!r} is not {_word(kind)}") from None
+        raise InputError(f"--{flag}: {shown(value)} is not {_word(kind)}") from None
 
 
 def _word(kind: type[Any]) -> str:
@@ -89,13 +106,39 @@ def _word(kind: type[Any]) -> str:
 
 
 def options_help(engine: str) -> str:
-    """The engine's options, one per line, with types and defaults."""
+    """The engine's options with what they mean, their types and defaults."""
     options_type = get_engine(engine).options_type
     kinds = option_kinds(options_type)
-    lines = [f"Options of {engine} (None: the engine's default):"]
+    meanings = _meanings(options_type)
+    lines = [f"Options of {engine}:"]
     for field in dataclasses.fields(options_type):
         flag = "--" + field.name.replace("_", "-")
         kind = kinds[field.name]
-        word = "" if kind is bool else f" {kind.__name__.upper()}"
-        lines.append(f"  {flag + word:44} default {field.default}")
+        word = "" if kind is bool else f" {_WORDS.get(kind, 'TEXT')}"
+        unset = field.default is None or field.default == () or kind is bool
+        default = "" if unset else f" [default: {field.default}]"
+        text = meanings.get(field.name, "") + default
+        lines += [f"  {flag}{word}", *(f"      {line}" for line in wrap(text, 90))]
     return "\n".join(lines)
+
+
+_WORDS: dict[type[Any], str] = {int: "N", float: "NUMBER", tuple: "A,B,..."}
+
+
+def _meanings(options_type: type[Any]) -> dict[str, str]:
+    """What the options mean: the section "Attributes" of the type's own documentation."""
+    _, _, attributes = (getdoc(options_type) or "").partition("Attributes:\n")
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in attributes.splitlines():
+        if not line.startswith("    "):
+            if line.strip():
+                break
+            continue
+        head, colon, rest = line.strip().partition(": ")
+        if colon and not line.startswith("     "):
+            name = head
+            meanings[name] = rest
+        elif name:
+            meanings[name] += " " + line.strip()
+    return meanings

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        "fits", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+        "fits",
+        short_help="Which hardware holds MODEL, in which precision.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(fits)
 
 

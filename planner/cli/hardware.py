@@ -15,12 +15,13 @@ from planner.units import format_gib
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("hardware")(hardware)
+    app.command("hardware", short_help="The database; one entry with its sources.")(hardware)
 
 
 def hardware(
     name: Annotated[
-        str | None, typer.Argument(help="One entry, or a part of names to search for.")
+        str | None,
+        typer.Argument(metavar="NAME", help="One entry, or a part of names to search for."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:

@@ -25,7 +25,9 @@ ObjectiveName = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        "layouts", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+        "layouts",
+        short_help="Every layout of MODEL on this hardware, ranked.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(layouts)
 
 

@@ -31,6 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="Exit status: 0 fits, 3 does not fit, 2 the input is wrong, 4 a source could not be"
+    " reached or refused, 1 a bug of ours.",
 )
 
 

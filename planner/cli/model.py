@@ -26,12 +26,15 @@ PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("models")(models)
+    app.command("models", short_help="The bundled family, and one model by component.")(models)
 
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Bundled id, repository, folder or file; none lists all.")
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="Bundled id, repository, folder or file; none lists all."
+        ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")

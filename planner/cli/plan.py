@@ -12,36 +12,59 @@ from planner import api
 from planner.cli import terminal
 from planner.cli.command import plan_of_command
 from planner.cli.extra import engine_options, options_help
+from planner.engines import ENGINES
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.plan import Outcome, Plan
 from planner.units import parse_tokens
 
-Model = Annotated[str, typer.Argument(help="Bundled id, repository, folder or file.")]
+ENGINE_HELP = f"Who serves: {', '.join(ENGINES)}."
+PRECISION_HELP = "How weights are stored: bf16, fp8, nvfp4, gptq-int4, q4_k_m, ..."
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Bundled id, repository, folder or file.")
+]
 ModelOrNone = Annotated[
-    str | None, typer.Argument(help="Bundled id, repository, folder or file; or give --command.")
+    str | None,
+    typer.Argument(
+        metavar="MODEL", help="Bundled id, repository, folder or file; or give --command."
+    ),
 ]
 On = Annotated[
     str,
-    typer.Option("--on", help='Hardware: "2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'),
+    typer.Option(
+        "--on", metavar="HARDWARE", help='"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
+    ),
 ]
-EngineName = Annotated[str, typer.Option("--engine", help="Who serves.")]
-Precision = Annotated[
-    str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")
+EngineName = Annotated[str, typer.Option("--engine", metavar="ENGINE", help=ENGINE_HELP)]
+Precision = Annotated[str | None, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)]
+CacheDtype = Annotated[
+    str,
+    typer.Option(
+        "--kv-cache-dtype", "--kv-cache", metavar="NAME", help="KV cache: auto, fp8, q8_0, ..."
+    ),
 ]
-CacheDtype = Annotated[str, typer.Option("--kv-cache-dtype", "--kv-cache", help="KV cache format.")]
 Context = Annotated[
-    str, typer.Option("--context", help="Tokens per sequence, such as 32768, 128k.")
+    str,
+    typer.Option(
+        "--context", metavar="TOKENS", help="Prompt and output of one sequence: 32768, 128k, 1M."
+    ),
 ]
 Concurrency = Annotated[
-    str, typer.Option("--concurrency", help="Sequences resident at full context.")
+    str,
+    typer.Option("--concurrency", metavar="N", help="Sequences resident at full context."),
 ]
+Tensor = Annotated[str | None, typer.Option("--tp", metavar="N", help="Tensor parallel size.")]
+Pipeline = Annotated[str | None, typer.Option("--pp", metavar="N", help="Pipeline parallel size.")]
+Data = Annotated[str | None, typer.Option("--dp", metavar="N", help="Data parallel size.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        "plan", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+        "plan",
+        short_help="Does MODEL run on this hardware, and what does it take?",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(plan)
 
 
@@ -75,22 +98,29 @@ def plan(
     model: ModelOrNone = None,
     command: Annotated[
         str | None,
-        typer.Option("--command", help='A launch command to plan: "vllm serve ...".'),
+        typer.Option(
+            "--command", metavar="TEXT", help='A launch command to plan: "vllm serve ...".'
+        ),
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="Who serves; default: vLLM, or what suits the hardware."),
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help=f"{ENGINE_HELP} Default: vLLM, or what suits the hardware.",
+        ),
     ] = None,
     precision: Precision = None,
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.")
+        str | None,
+        typer.Option("--revision", metavar="NAME", help="Branch, tag or commit on the Hub."),
     ] = None,
     kv_cache_dtype: CacheDtype = "auto",
     tokens: Context = "32k",
     concurrency: Concurrency = "1",
-    tp: Annotated[str | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[str | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[str | None, typer.Option("--dp", help="Data parallel size.")] = None,
+    tp: Tensor = None,
+    pp: Pipeline = None,
+    dp: Data = None,
     ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
     yarn: Annotated[
         bool, typer.Option("--yarn", help="Allow more than the native context.")
@@ -100,7 +130,11 @@ def plan(
     ] = False,
     output_tokens: Annotated[
         str | None,
-        typer.Option("--output-tokens", help="Answer length: a rate under load depends on it."),
+        typer.Option(
+            "--output-tokens",
+            metavar="TOKENS",
+            help="Answer length: a rate under load depends on it.",
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Formula, numbers, source and confidence per term.")
@@ -112,7 +146,11 @@ def plan(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown document.")] = False,
     emit_as: Annotated[
         str | None,
-        typer.Option("--emit", help="Only what to type: shell, compose, kubernetes, ray, ollama."),
+        typer.Option(
+            "--emit",
+            metavar="FORM",
+            help="Only what to type: shell, compose, kubernetes, ray, ollama.",
+        ),
     ] = None,
     help_engine: Annotated[
         str | None,
@@ -129,6 +167,9 @@ def plan(
 
     Further flags are the engine's own options, spelled as the engine spells them, such as
     --gpu-memory-utilization 0.9 or --max-num-seqs 64.
+
+    Exit status: 0 it fits, 3 it does not, 2 the question is wrong or cannot run, 4 a source could
+    not be reached.
     """
     sequences = whole(concurrency, "--concurrency")
     _one_form(

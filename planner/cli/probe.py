@@ -10,7 +10,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("probe")(probe)
+    app.command("probe", short_help="What is in this machine.")(probe)
 
 
 def probe(

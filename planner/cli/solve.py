@@ -14,10 +14,13 @@ from planner.cli.plan import (
     CacheDtype,
     Concurrency,
     Context,
+    Data,
     EngineName,
     Model,
     On,
+    Pipeline,
     Precision,
+    Tensor,
     layout_of,
     whole,
 )
@@ -26,7 +29,9 @@ from planner.cli.plan import (
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        "solve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+        "solve",
+        short_help="How far it goes: context, sequences, precision.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(solve)
 
 
@@ -39,9 +44,9 @@ def solve(
     kv_cache_dtype: CacheDtype = "auto",
     tokens: Context = "32k",
     concurrency: Concurrency = "1",
-    tp: Annotated[str | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[str | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[str | None, typer.Option("--dp", help="Data parallel size.")] = None,
+    tp: Tensor = None,
+    pp: Pipeline = None,
+    dp: Data = None,
     ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
     yarn: Annotated[
         bool, typer.Option("--yarn", help="Allow more than the native context.")

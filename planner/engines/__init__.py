@@ -48,7 +48,13 @@ def get_engine(name: str) -> Engine:
     Raises:
         InputError: no such engine; the line lists those that exist.
     """
-    found = ENGINES.get(check_text(name, what="engine").lower())
-    if found is None:
-        raise InputError(f"unknown engine {shown(name)}; known: {', '.join(ENGINES)}")
-    return found
+    wanted = _plain(check_text(name, what="engine"))
+    for known in ENGINES:
+        if _plain(known) == wanted:
+            return ENGINES[known]
+    raise InputError(f"unknown engine {shown(name)}; known: {', '.join(ENGINES)}")
+
+
+def _plain(name: str) -> str:
+    """A name without what spellings differ in: "llama.cpp" and "TensorRT-LLM" are understood."""
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,5 +1,6 @@
 """The command line: what it prints, and its exit statuses."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from planner.cli.main import run
 from planner.cli.terminal import prepare_streams
+from planner.emit import KINDS
+from planner.engines import ENGINES
 
 MAIN = [
     "plan",
@@ -221,3 +224,36 @@ def test_a_command_that_cannot_be_planned_is_one_line(
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert says in err
+
+
+def test_help_names_what_can_be_asked_for(ask: Ask) -> None:
+    status, out, err = ask("plan", "--help")
+    assert (status, err) == (0, "")
+    words = " ".join(out.split())
+    assert f"Who serves: {', '.join(ENGINES)}." in words
+    assert f"Only what to type: {', '.join(KINDS)}." in words
+    assert "Exit status: 0 it fits, 3 it does not" in words
+    listed = ask("--help")[1]
+    assert "..." not in listed.partition("Commands:")[2]
+    assert "Exit status: 0 fits" in listed
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_every_option_of_an_engine_is_explained(ask: Ask, engine: str) -> None:
+    lines = ask("plan", "--help-engine", engine)[1].splitlines()[1:]
+    for place, line in enumerate(lines):
+        if line.startswith("  --"):
+            assert lines[place + 1].startswith("      "), line
+    names = {line.split()[0] for line in lines if line.startswith("  --")}
+    fields = dataclasses.fields(ENGINES[engine].options_type)
+    assert names == {"--" + field.name.replace("_", "-") for field in fields}
+
+
+def test_engines_and_lists_are_read_as_people_write_them(ask: Ask) -> None:
+    question = ["plan", "Qwen3.5-4B", "--on", "2x rtx-4090", "--precision", "q4_k_m", "--json"]
+    status, out, _ = ask(*question, "--engine", "llama.cpp", "--tensor-split", "3, 1")
+    document = json.loads(out)
+    assert (status, document["engine"]) == (0, "llamacpp")
+    assert "-ts 3,1" in document["launch"]["command"]
+    status, _, err = ask(*question, "--engine", "llama.cpp", "--tensor-split", "3,x")
+    assert (status, err) == (2, "qwenplan: --tensor-split: 'x' is not a number\n")
