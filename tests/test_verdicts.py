@@ -1,5 +1,7 @@
 """Verdicts: the sentence, the ranks and the capacity say the same."""
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner.plan import Outcome, Plan
+from planner.report.markdown import plan_markdown
 from planner.report.text import plan_text
 from planner.speed import speed_of
 
@@ -234,3 +237,28 @@ def test_an_answer_leaves_room_for_a_prompt() -> None:
     plan = planner.plan("Qwen3.5-4B", on="h100", context=4096)
     with pytest.raises(planner.InputError, match="answer: 4,096 tokens leave no prompt"):
         speed_of(plan, output_tokens=4096)
+
+
+def test_every_node_gets_a_whole_command() -> None:
+    plan = planner.plan(
+        "Qwen3.5-27B", on="2x dgx-spark", engine="vllm", context="400k", yarn=True, precision="fp8"
+    )
+    assert plan.launch is not None
+    (other,) = plan.launch.further_commands
+    assert other.startswith("VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 vllm serve ")
+    words = shlex.split(other)
+    rope = json.loads(words[words.index("--hf-overrides") + 1])
+    assert rope["text_config"]["rope_parameters"]["rope_type"] == "yarn"
+    assert other in plan_text(plan)
+    assert other in plan_markdown(plan)
+
+
+def test_what_is_nothing_is_not_listed() -> None:
+    plan = planner.plan("Qwen3.5-27B", on="l4", engine="sglang")
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    text = plan_text(plan)
+    assert "Room for" not in text
+    assert "Longest" not in text
+    assert "Blocks" not in text
+    over = next(line for line in plan_markdown(plan).splitlines() if line.startswith("| over"))
+    assert "-" not in over

@@ -135,10 +135,18 @@ class Launch:
     @property
     def command(self) -> str:
         """The command as one shell line, quoted where the shell needs it."""
+        return self._line(self.argv)
+
+    @property
+    def further_commands(self) -> tuple[str, ...]:
+        """The commands of the further nodes, likewise."""
+        return tuple(self._line(argv) for argv in self.per_node)
+
+    def _line(self, argv: tuple[str, ...]) -> str:
         from shlex import join, quote
 
         variables = "".join(f"{key}={quote(value)} " for key, value in self.environment.items())
-        return variables + join(self.argv)
+        return variables + join(argv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,9 @@ def plan_markdown(plan: Plan) -> str:
         ]
     lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []
     if plan.launch is not None:
-        lines += ["", "```sh", plan.launch.command, "```"]
+        commands = (plan.launch.command, *plan.launch.further_commands)
+        lines += ["", "```sh", *commands, "```"]
+        lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -54,5 +56,5 @@ def _table(rank: Rank) -> Iterator[str]:
         sure = " ".join(filter(None, (term.confidence.value, band_text(term))))
         amount = format_gib(term.nbytes, 2).removesuffix(" GiB")
         yield f"| {term.name} | {amount} | {sure} | {term.substituted} |"
-    free = format_gib(rank.headroom, 2).removesuffix(" GiB")
+    free = format_gib(abs(rank.headroom), 2).removesuffix(" GiB")
     yield f"| {'free' if rank.headroom >= 0 else 'over'} | {free} | | |"

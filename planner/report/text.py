@@ -68,8 +68,7 @@ def plan_text(
     if plan.launch is not None:
         lines += ["", plan.launch.command]
         lines += list(plan.launch.notes)
-        if plan.launch.per_node:
-            lines += [" ".join(argv) for argv in plan.launch.per_node]
+        lines += plan.launch.further_commands
     return "\n".join(lines)
 
 
@@ -122,14 +121,17 @@ def _rank(plan: Plan, rank: Rank) -> Iterator[str]:
 def _limits(plan: Plan) -> Iterator[str]:
     capacity = plan.capacity
     assert capacity is not None
-    context = format_tokens(plan.deployment.context)
-    yield (
-        f"Room for  {counted(capacity.sequences, 'sequence')} of {context} tokens"
-        f" (limited by {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in such a mix"
-    )
-    yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one sequence alone"
-    if capacity.blocks is not None:
-        yield f"Blocks    {capacity.blocks:,} of {capacity.block_size:,} tokens"
+    context = counted(plan.deployment.context, "token")
+    if capacity.sequences:
+        yield (
+            f"Room for  {counted(capacity.sequences, 'sequence')} of {context} (limited by"
+            f" {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in such a mix"
+        )
+    if capacity.longest_context:
+        yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one sequence alone"
+    if capacity.blocks:
+        replicas = " on each replica" if plan.deployment.layout.data_parallel > 1 else ""
+        yield f"Blocks    {capacity.blocks:,} of {capacity.block_size:,} tokens{replicas}"
     if plan.ranks and plan.allocation is not None:
         band = plan.ranks[0].band
         text = f"Band      estimates may be {format_gib(band.below)} too high"

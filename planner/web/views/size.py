@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from shlex import join
 
 import streamlit as st
 
@@ -183,7 +182,7 @@ def _show_command(plan: Plan) -> None:
 
 def shell_text(launch: Launch) -> str:
     """The command, and those of further nodes below it."""
-    return "\n".join([launch.command, *(join(words) for words in launch.per_node)])
+    return "\n".join([launch.command, *launch.further_commands])
 
 
 def _show_downloads(plan: Plan) -> None:
