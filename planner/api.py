@@ -12,6 +12,7 @@ from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
+from hardware_db.compose import several
 from planner import sources
 from planner.engines import get_engine, option_values
 from planner.engines.choice import default_engine
@@ -85,7 +86,7 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         raise InputError("free: what is free now is known of this machine only (hardware: local)")
     try:
         if isinstance(on, Accelerator):
-            return hardware_db.resolve(on.id)
+            return several(on, 1, hardware_db.systems())
         if check_text(on, what="hardware").lower() == "local":
             return _this_machine(free=free)
         return hardware_db.resolve(on)
@@ -112,7 +113,7 @@ def make_options(engine: str, options: Mapping[str, Any] | Any | None) -> Any:
 def plan(
     model: str | Checkpoint,
     *,
-    on: str | System,
+    on: str | System | Accelerator,
     engine: str | None = None,
     precision: str | None = None,
     revision: str | None = None,

@@ -1,6 +1,7 @@
 """The public names, and what the Python door does with good and bad input."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,15 @@ def test_the_engine_that_suits_the_hardware_is_taken_and_said() -> None:
     nvidia = planner.plan("Qwen3.5-35B-A3B", on="rtx-5090")
     assert nvidia.engine == "vllm"
     assert not any("engine not named" in warning for warning in nvidia.warnings)
+
+
+def test_an_accelerator_of_ones_own_is_taken_as_it_is() -> None:
+    (known,) = [entry for entry in planner.hardware() if entry.id == "h100-sxm"]
+    half = replace(
+        known,
+        id="half-of-it",
+        memory_cuda_mib=replace(known.memory_cuda_mib, value=known.memory_cuda_mib.value // 2),
+    )
+    whole, own = (planner.plan("Qwen3.5-4B", on=entry) for entry in (known, half))
+    assert own.deployment.system.accelerator is half
+    assert own.ranks[0].total < whole.ranks[0].total

@@ -1,4 +1,4 @@
-"""A plan as text for a terminal: one screen, widest line 100 columns."""
+"""A plan as text for a terminal: one screen; long sentences are left to the terminal to wrap."""
 
 from __future__ import annotations
 
