@@ -174,6 +174,28 @@ def test_beyond_the_native_length_the_plan_warns_and_the_command_scales() -> Non
     assert not any("YaRN" in warning for warning in near.warnings)
 
 
+@pytest.mark.parametrize(
+    ("question", "last_but_one", "error"),
+    [
+        ({"on": "l4"}, "Available KV cache memory: -", "No available memory"),
+        ({"on": "2x rtx-4090", "precision": "fp8", "context": "256k"}, "Available", "To serve at"),
+        (
+            {"on": "h100", "options": {"max_num_seqs": 1000}},
+            "vllm cache_config_info",
+            "max_num_seqs (1000) exceeds",
+        ),
+        ({"on": "h100", "options": {"gpu_memory_utilization": 1.0}}, "", "Free memory on device"),
+    ],
+)
+def test_a_start_that_fails_prints_no_more_than_that(
+    question: dict[str, object], last_but_one: str, error: str
+) -> None:
+    lines = ask("Qwen3.5-27B", **question).expected_log
+    assert lines[-1].startswith(f"ValueError: {error}")
+    assert "".join(lines[-2:-1]).startswith(last_but_one)
+    assert not any("0 tokens" in line and "GPU KV" in line for line in lines)
+
+
 def test_a_drafter_without_a_name_is_asked_for() -> None:
     drafts = {"speculative_method": "dflash", "num_speculative_tokens": 4}
     shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 4, "draft_head_dim": 128}

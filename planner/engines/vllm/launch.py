@@ -223,7 +223,28 @@ def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, 
 
 
 def expected_log(deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
-    """Lines on memory that vLLM would print at start-up, with the plan's figures put in."""
+    """Lines on memory that vLLM would print at start-up; the last is the error that ends it, if any.
+
+    A share that no GPU has free ends it before anything is loaded, memory that is too short before
+    the pool is sized, too many sequences after that.
+    """
+    lines = log_lines(deployment, allocation)
+    if allocation.starts or not allocation.refusal:
+        return lines
+    error = f"ValueError: {allocation.refusal}"
+    fixed = deployment.options.kv_cache_memory_bytes is not None
+    if not fixed and allocation.resolved["gpu_memory_utilization"] >= 1:
+        return (error,)
+    sized = next(place for place, line in enumerate(lines) if line.startswith(SIZED))
+    return (*(lines[:sized] if allocation.shortfall else lines), error)
+
+
+SIZED = "GPU KV cache size"
+"""First line after the pool was found to be large enough."""
+
+
+def log_lines(deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+    """Every line on memory that a whole start prints, with the plan's figures put in."""
     details, rank = allocation.details, allocation.ranks[0]
     weights = rank.of_kind(Kind.WEIGHTS) / GIB
     available = min(details["available_bytes"]) / GIB

@@ -15,6 +15,7 @@ from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.vllm.command import read_command
 from planner.engines.vllm.command_flags import TABLE
 from planner.engines.vllm.engine import VLLM
+from planner.engines.vllm.launch import log_lines
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import parse_version
 from planner.memory.breakdown import Kind
@@ -208,6 +209,8 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
     """Figures in the wording of lines that a start prints in other cases, or as estimates."""
     rank, details = allocation.ranks[0], allocation.details
     needed = max(details["needed_bytes_for_one_request"])
+    if not allocation.starts:
+        yield from log_lines(deployment, allocation)
     yield f"Free memory on device (0.0/{rank.total / GIB:.2f} GiB)"
     yield f"{round(needed / GIB, 2)} GiB KV cache is needed"
     longest = details["max_model_len_that_fits"]
@@ -242,7 +245,7 @@ def _lines(deployment: Deployment, available: int) -> tuple[str, ...]:
     options = replace(deployment.options, kv_cache_memory_bytes=available)
     pinned = replace(deployment, options=options)
     allocation = VLLM.allocate(pinned)
-    return (*VLLM.expected_log(pinned, allocation), *also(pinned, allocation))
+    return (*log_lines(pinned, allocation), *also(pinned, allocation))
 
 
 def soft(deployment: Deployment) -> frozenset[str]:
