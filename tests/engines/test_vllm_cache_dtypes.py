@@ -23,10 +23,15 @@ def test_caches_of_other_engines_are_refused_with_those_that_are_taken(dtype):
 
 @pytest.mark.parametrize(
     ("on", "runs"),
-    [("b200", True), ("gb300", True), ("h100", False), ("rtx-5090", False), ("gb10", False)],
+    [("b200", True), ("gb300", True), ("h100", False), ("rtx-4090", False), ("rtx-5090", True)],
 )
 def test_nvfp4_caches_need_kernels(on, runs):
     assert (plan("nvfp4", on).outcome is not Outcome.CANNOT_RUN) is runs
+
+
+def test_what_sources_disagree_on_is_said():
+    assert any("assumes that it runs" in warning for warning in plan("nvfp4", "rtx-5090").warnings)
+    assert not any("assumes" in warning for warning in plan("nvfp4", "b200").warnings)
 
 
 @pytest.mark.parametrize("dtype", [name for name in TAKEN if name != "nvfp4"])

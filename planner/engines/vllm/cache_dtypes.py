@@ -29,13 +29,24 @@ ALIASES = ("fp8_e4m3", "nvfp4_4over6")
 """Names of its own for the same bytes."""
 
 NVFP4_MAJOR = 10
-"""Compute capability of which NVFP4 caches have kernels (FlashInfer with TensorRT-LLM's)."""
+"""Compute capability from which NVFP4 caches have kernels (FlashInfer with TensorRT-LLM's)."""
 
 
 def cache_flag(name: str) -> str:
     """The value of --kv-cache-dtype that `name` means ("bf16" is no value of it)."""
     lowered = name.lower()
     return lowered if lowered in ("auto", *ALIASES) else get_cache_format(name).name
+
+
+def cache_warnings(deployment: Deployment) -> Iterator[str]:
+    """Where sources disagree on whether a cache dtype runs."""
+    have = capability(deployment.system.accelerator)
+    newer = have is not None and have[0] > NVFP4_MAJOR
+    if deployment.kv_cache_dtype.lower() in ("nvfp4", "nvfp4_4over6") and newer:
+        yield (
+            f"vLLM's sources name compute capability {NVFP4_MAJOR}.x for an NVFP4 KV cache; a"
+            " deployment on an RTX 5090 was published, so the plan assumes that it runs"
+        )
 
 
 def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
@@ -52,9 +63,9 @@ def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
         return
     accelerator = deployment.system.accelerator
     have = capability(accelerator)
-    if name == "nvfp4" and accelerator.vendor != "custom" and (have or (0,))[0] != NVFP4_MAJOR:
+    if name == "nvfp4" and accelerator.vendor != "custom" and (have or (0,))[0] < NVFP4_MAJOR:
         yield Refusal(
-            reason=f"an NVFP4 KV cache needs compute capability {NVFP4_MAJOR}.x,"
+            reason=f"an NVFP4 KV cache needs compute capability {NVFP4_MAJOR}.0,"
             f" which {accelerator.name} has not",
             engine_message="No valid attention backend found for cuda"
             if accelerator.vendor == "nvidia"

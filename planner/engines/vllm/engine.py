@@ -18,6 +18,7 @@ from planner.engines.vllm.budget import (
     stage_weights,
     utilization_of,
 )
+from planner.engines.vllm.cache_dtypes import cache_warnings
 from planner.engines.vllm.defaults import batch_defaults
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.kernels import kernel_warnings
@@ -219,6 +220,7 @@ def _warnings(deployment: Deployment, rules: Rules) -> tuple[str, ...]:
     drafter = drafter_of(deployment)
     notes = [f"drafter: {drafter.assumed}"] if drafter is not None and drafter.assumed else []
     notes += [*kernel_warnings(deployment.checkpoint, deployment.system.accelerator)]
+    notes += [*cache_warnings(deployment)]
     if is_newer_than_read(rules.version):
         notes.append(
             f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
