@@ -8,7 +8,6 @@ from typing import Literal, TypeVar
 
 from planner.cost import PriceOption
 from planner.plan import Outcome, Plan
-from planner.speed import speed_of as speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 
 T = TypeVar("T")

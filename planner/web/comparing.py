@@ -21,7 +21,7 @@ from planner.cost import (
 )
 from planner.errors import PlannerError
 from planner.plan import Plan
-from planner.search.objective import speed_of
+from planner.speed import speed_of
 from planner.throughput import SpeedEstimate, Workload, estimate_speed
 from planner.units import format_gib, format_tokens
 from planner.web.palette import LOOKS, PARTS

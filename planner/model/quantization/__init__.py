@@ -18,7 +18,6 @@ from planner.model.quantization.scheme import (
     kernels,
     precision_name,
     recipe,
-    restrict,
     scheme_notes,
 )
 from planner.model.quantization.schemes import ALIASES, ALL_SCHEMES
@@ -38,7 +37,6 @@ __all__ = [
     "kernels",
     "precision_name",
     "recipe",
-    "restrict",
     "scheme_notes",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Literal, Protocol
@@ -221,9 +221,3 @@ def precision_name(format_name: str) -> str:
         if format_name.startswith(family):
             return name
     return _GROUP.sub("", format_name).lower()
-
-
-def restrict(stored: Stored, layers: tuple[int, ...]) -> Stored:
-    """The same row, kept only where it occurs in `layers`."""
-    kept = tuple(layer for layer in stored.tensor.layers if layer in layers)
-    return replace(stored, tensor=replace(stored.tensor, layers=kept))

@@ -17,9 +17,9 @@ from planner.memory.breakdown import Rank
 from planner.plan import Outcome, Plan
 from planner.report.markdown import plan_markdown
 from planner.search import Advice, advise
-from planner.search.objective import speed_of
 from planner.search.question import Question as Asked
 from planner.search.question import question_of
+from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
