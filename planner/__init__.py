@@ -9,13 +9,19 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from planner.answer import Plan
 from planner.api import (
+    fits,
     hardware,
-    load_checkpoint,
+    layouts,
     models,
     parameters,
     plan,
+    solve,
+    suggest,
+    sweep,
 )
+from planner.asking import ask, load_checkpoint, resolve_hardware
 from planner.errors import (
     InputError,
     LayoutError,
@@ -25,18 +31,30 @@ from planner.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
-from planner.inverse import solve, suggest, sweep
 from planner.layout import Layout
-from planner.plan import Outcome, Plan
-from planner.probe import probe
+from planner.planning import Outcome
+from planner.probing import probe
+from planner.question import Question
 
 if TYPE_CHECKING:
     from planner.document import schema
-    from planner.observed import check_log
-    from planner.search import Advice, Limits, Solution, Suggestion, advise
+    from planner.emitting import emit
+    from planner.observed import check_log, plan_command, read_command
+    from planner.search import Advice, Fit, Limits, Solution, Suggestion, advise
+
+_LATER = {
+    "schema": "planner.document",
+    "emit": "planner.emitting",
+    **dict.fromkeys(("check_log", "plan_command", "read_command"), "planner.observed"),
+    **dict.fromkeys(
+        ("Advice", "Fit", "Limits", "Solution", "Suggestion", "advise"), "planner.search"
+    ),
+}
+"""Names that most programs do not ask for, by where they come from: loaded when they do."""
 
 __all__ = [
     "Advice",
+    "Fit",
     "InputError",
     "Layout",
     "LayoutError",
@@ -45,40 +63,38 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlannerError",
+    "Question",
     "Solution",
     "SourceError",
     "Suggestion",
     "UnknownModelError",
     "UnsupportedModelError",
     "advise",
+    "ask",
     "check_log",
+    "emit",
+    "fits",
     "hardware",
+    "layouts",
     "load_checkpoint",
     "models",
     "parameters",
     "plan",
+    "plan_command",
     "probe",
+    "read_command",
+    "resolve_hardware",
     "schema",
     "solve",
     "suggest",
     "sweep",
 ]
 
-_LATER = {
-    "schema": "planner.document",
-    "check_log": "planner.observed",
-    **dict.fromkeys(("Advice", "Limits", "Solution", "Suggestion", "advise"), "planner.search"),
-}
-"""Names that most programs do not ask for, by where they come from: loaded when they do.
-
-None of them may be called like a module of this package: importing it would take the name.
-"""
-
 
 if not TYPE_CHECKING:  # a type checker must still see names that do not exist
 
     def __getattr__(name: str) -> object:
-        """The rest of the public names."""
+        """Return a public name that is loaded when it is asked for."""
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(_LATER[name]), name)

@@ -1,207 +1,211 @@
-"""The Python door: names in, plans out.
-
-Everything a string can mean is resolved here (bundled ids, repositories, folders, hardware
-expressions, "local"), so that the rooms below work on resolved values only.
-"""
+"""Answer questions from Python: names in, plans and tables out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, Unpack
 
 import hardware_db
-from hardware_db import Accelerator, HardwareError, System
-from hardware_db.compose import several
-from planner import sources
-from planner.engines import get_engine, option_values
-from planner.engines.choice import default_engine
-from planner.engines.command import Command
-from planner.errors import InputError
+from hardware_db import Accelerator, System
+from planner.answer import Plan
+from planner.asking import Asked, ask, load_checkpoint, resolve_hardware
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.headers import Progress
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.spec import ModelSpec
-from planner.plan import Plan, plan_deployment
-from planner.units import check_text, parse_tokens
 
-DEFAULT_ENGINE = "vllm"
-"""Taken where nobody names an engine and nothing speaks against it."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-def load_checkpoint(
-    name: str | Checkpoint,
-    *,
-    precision: str | None = None,
-    revision: str | None = None,
-    progress: Progress | None = None,
-    anonymous: bool = False,
-    local: bool = True,
-) -> Checkpoint:
-    """The checkpoint that `name` means.
-
-    Args:
-        name: a bundled id (with or without organisation), a Hub repository or URL, a folder or
-            file on this machine, or a `Checkpoint`, which is returned as it is.
-        precision: name of a scheme, or which GGUF of several; None takes what is stored.
-        revision: branch, tag or commit on the Hub.
-        progress: told (done, total, file) after each file whose header was read.
-        anonymous: ask the Hub as anybody: no token, no cache of this machine.
-        local: paths on this machine may be read.
-
-    Raises:
-        UnknownModelError: nobody knows it; carries the nearest names.
-        UnsupportedModelError: it is there, but cannot be planned for.
-        InputError: `precision` is unknown or contradicts the checkpoint.
-        SourceError: the Hub could not be reached or refused.
-    """
-    if isinstance(name, Checkpoint):
-        return name
-    return sources.load(
-        name,
-        precision=precision,
-        revision=revision,
-        progress=progress,
-        anonymous=anonymous,
-        local=local,
-    )
-
-
-def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
-    """The system that `on` means.
-
-    Args:
-        on: "2x rtx-5090", "dgx-spark", "custom:48GiB", "local" (what `probe` finds), or an object
-            of the hardware database.
-        free: with "local": plan with the memory that is free now.
-
-    Raises:
-        InputError: unknown or unreadable; the line lists the nearest names.
-    """
-    if isinstance(on, System):
-        return on
-    if free and (not isinstance(on, str) or on.strip().lower() != "local"):
-        raise InputError("free: what is free now is known of this machine only (hardware: local)")
-    try:
-        if isinstance(on, Accelerator):
-            return several(on, 1, hardware_db.systems())
-        if check_text(on, what="hardware").lower() == "local":
-            return _this_machine(free=free)
-        return hardware_db.resolve(on)
-    except HardwareError as error:
-        raise InputError(str(error)) from None
-
-
-def _this_machine(*, free: bool) -> System:
-    from planner.probe import probe
-
-    return probe().to_system(free=free)
-
-
-def make_options(engine: str, options: Mapping[str, Any] | Any | None) -> Any:
-    """The engine's options object from a mapping of its fields (None: its defaults).
-
-    Raises:
-        InputError: a name that the engine has no option for, or a value of the wrong type or out
-            of range.
-    """
-    return option_values.build(engine, get_engine(engine).options_type, options)
+    from planner.search import Fit, Limits, Suggestion
 
 
 def plan(
-    model: str | Checkpoint,
-    *,
-    on: str | System | Accelerator,
-    engine: str | None = None,
-    precision: str | None = None,
-    revision: str | None = None,
-    kv_cache_dtype: str = "auto",
-    context: int | str = 32_768,
-    concurrency: int = 1,
-    layout: Layout | None = None,
-    options: Mapping[str, Any] | Any | None = None,
-    yarn: bool = False,
-    free: bool = False,
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Plan:
-    """Does this model run there, and what does it take?
+    """Say whether this model runs there, and what it takes.
 
     Args:
         model: see `load_checkpoint`.
-        on: see `resolve_hardware`.
-        engine: who serves; None takes vLLM, or what suits the hardware better and says why.
-        precision: how weights are stored; None takes what the checkpoint stores.
-        revision: branch, tag or commit on the Hub.
-        kv_cache_dtype: number format of the KV cache.
-        context: tokens per sequence, prompt and output together ("128k" is 131,072).
-        concurrency: sequences resident at full context.
-        layout: degrees of parallelism; None takes the best legal layout over the whole system.
-        options: the engine's options, as its options object or a mapping of its fields.
-        yarn: allow a context beyond the native length.
-        free: with ``on="local"``: plan with the memory that is free now.
+        on: see `planner.asking.resolve_hardware`.
+        asked: the rest of the question; see `planner.asking.ask`. What is not said is chosen.
 
     Raises:
-        PlannerError: one line that says what is wrong and how to mend it.
+        PlannerError: one line that says what is wrong and what would work.
     """
-    checkpoint = load_checkpoint(model, precision=precision, revision=revision)
-    system = resolve_hardware(on, free=free)
-    name, note = choose_engine(engine, checkpoint, system)
-    answer = plan_deployment(
-        checkpoint,
-        system,
-        get_engine(name),
-        context=parse_tokens(context),
-        concurrency=concurrency,
-        kv_cache_dtype=kv_cache_dtype,
-        layout=layout,
-        options=make_options(name, options),
-        yarn=yarn,
-    )
-    return answer if note is None else replace(answer, warnings=(note, *answer.warnings))
+    return Plan.of(ask(model, on=on, **asked).plan())
 
 
-def choose_engine(
-    engine: str | None, checkpoint: Checkpoint, system: System
-) -> tuple[str, str | None]:
-    """(name of the engine, what to tell about the choice).
+def solve(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> Limits:
+    """Say how far a deployment goes: longest context, most sequences, best precision, knobs.
 
-    vLLM where it suits the hardware and the weights, else what suits them, with the reason.
+    Each is looked for while the rest of the question is held, by planning alone; one step beyond
+    each answer does not fit. Arguments and errors are those of `plan`.
     """
-    if engine is not None:
-        return engine, None
-    name, reason = default_engine(system, checkpoint, offload=False)
-    if name == DEFAULT_ENGINE:
-        return name, None
-    return name, f"engine not named, {name} taken: {reason}"
+    from planner.search import solve_limits
+
+    return solve_limits(ask(model, on=on, **asked))
 
 
-def read_command(text: str) -> tuple[str, Command]:
-    """The engine that a launch command starts, and what it tells it.
+def layouts(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> tuple[Suggestion, ...]:
+    """Return every layout on that system, the best first, those that cannot run last.
+
+    The first is the layout that `plan` takes. Where none holds the workload and no precision was
+    asked for, layouts in the best precision that holds it come first. Arguments and errors are
+    those of `plan`.
+    """
+    from planner.search import suggest_layouts
+
+    any_precision = asked.get("precision") is None
+    return suggest_layouts(ask(model, on=on, **asked), any_precision=any_precision)
+
+
+def suggest(
+    model: str | Checkpoint,
+    *,
+    on: str | System | Accelerator | None = None,
+    executor: Executor | None = None,
+    **asked: Unpack[Asked],
+) -> tuple[Suggestion, ...]:
+    """Return candidates, planned and ranked: layouts on a system, or hardware where none is named.
+
+    With `on` as `layouts`. Without it the smallest number of every accelerator in the database
+    that holds the workload, in the best precision for which it does; the objective "cost" then
+    ranks by price, "memory" by the fewest accelerators.
 
     Args:
-        text: what is typed into a shell, over one or several lines; variables in front and
-            ``docker run`` around it are understood.
+        model: see `load_checkpoint`.
+        on: see `planner.asking.resolve_hardware`; None looks for hardware.
+        executor: where candidates for hardware are planned; None plans them here.
+        asked: the rest of the question; see `planner.asking.ask`.
 
     Raises:
-        InputError: it starts no server that is known, or a flag or value cannot be read.
+        PlannerError: one line that says what is wrong and what would work.
     """
-    from planner.engines import commands
+    if on is not None:
+        return layouts(model, on=on, **asked)
+    from planner.search import headline_precisions, smallest_systems
 
-    return commands.read_command(text)
+    question = ask(model, on=None, **asked)
+    named = asked.get("precision") is not None
+    wanted = (question.checkpoint,) if named else headline_precisions(question)
+    return smallest_systems(question, wanted, executor=executor)
+
+
+def fits(
+    model: str | Checkpoint,
+    *,
+    on: Iterable[str | Accelerator] | None = None,
+    precisions: Iterable[str] | None = None,
+    executor: Executor | None = None,
+    **asked: Unpack[Asked],
+) -> tuple[Fit, ...]:
+    """Return which hardware holds a workload: the smallest number of every accelerator.
+
+    Args:
+        model: see `load_checkpoint`.
+        on: accelerators; None for all in the database.
+        precisions: names of schemes; None for the best 16-bit, 8-bit and 4-bit one that is served
+            (a checkpoint stored in fewer bits stands for itself).
+        executor: any `concurrent.futures.Executor`; None plans here.
+        asked: the rest of the question; see `planner.asking.ask`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    from planner.search import fits_table, headline_precisions
+
+    question = ask(model, on=None, **asked)
+    if precisions is not None:
+        wanted = tuple(load_checkpoint(model, precision=name) for name in precisions)
+    elif asked.get("precision") is not None:
+        wanted = (question.checkpoint,)
+    else:
+        wanted = headline_precisions(question)
+    chosen = None if on is None else tuple(_accelerator(name) for name in on)
+    return fits_table(question, wanted, chosen, executor=executor)
+
+
+def _accelerator(name: str | Accelerator) -> Accelerator:
+    return name if isinstance(name, Accelerator) else resolve_hardware(name).accelerator
+
+
+def sweep(
+    models: str | Checkpoint | Iterable[str | Checkpoint],
+    *,
+    on: str | System | Iterable[str | System],
+    counts: Sequence[int | None] = (None,),
+    engines: str | Iterable[str | None] | None = None,
+    precisions: str | Iterable[str | None] | None = None,
+    kv_cache_dtypes: str | Sequence[str] = "auto",
+    contexts: int | str | Iterable[int | str] = 32_768,
+    concurrencies: int | Sequence[int] = 1,
+    layouts: Layout | Sequence[Layout | None] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    yarn: bool = False,
+    speed: bool = False,
+    executor: Executor | None = None,
+) -> pd.DataFrame:
+    """Plan every combination; one row each, in a pandas DataFrame.
+
+    A single value stands for a list of one. Sizes are bytes on the tightest accelerator. A
+    combination that makes no sense is a row with the reason in `error`; see
+    `planner.sweeping.COLUMNS`. `DataFrame.to_csv` and `.to_parquet` write the table.
+
+    Args:
+        models: see `load_checkpoint`.
+        on: hardware expressions or systems.
+        counts: how many of each; None takes the expression as it is.
+        engines: names of engines; None for what suits the hardware and the weights.
+        precisions: names of schemes; None for what is stored.
+        kv_cache_dtypes: number formats of the KV cache.
+        contexts: tokens per sequence.
+        concurrencies: sequences at once.
+        layouts: layouts; None for the best one.
+        options: options by engine name.
+        yarn: allow contexts beyond the native length.
+        speed: estimate decode speeds as well (mid-way to full context).
+        executor: any `concurrent.futures.Executor`; None plans here.
+
+    Raises:
+        InputError: a context that cannot be read.
+    """
+    from planner.sweeping import sweep_all
+
+    return sweep_all(
+        models,
+        on=on,
+        counts=counts,
+        engines=engines,
+        precisions=precisions,
+        kv_cache_dtypes=kv_cache_dtypes,
+        contexts=contexts,
+        concurrencies=concurrencies,
+        layouts=layouts,
+        options=options or {},
+        yarn=yarn,
+        speed=speed,
+        executor=executor,
+    )
 
 
 def parameters(model: str | Checkpoint | ModelSpec) -> ParameterCounts:
-    """Parameters of `model` by component, in all and active per token."""
+    """Return the parameters of `model` by component, in all and active per token."""
     spec = model if isinstance(model, ModelSpec) else load_checkpoint(model).model
     return count_parameters(spec)
 
 
 def models() -> tuple[catalog.CatalogEntry, ...]:
-    """The bundled models."""
+    """Return the bundled models."""
     return catalog.catalog()
 
 
 def hardware() -> tuple[Accelerator | System, ...]:
-    """Every entry of the hardware database, accelerators first."""
+    """Return every entry of the hardware database, accelerators first."""
     return (*hardware_db.accelerators(), *hardware_db.systems())

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from planner.memory.breakdown import Rank, Term
-from planner.plan import SCHEMA_VERSION, Plan
+from planner.planning import SCHEMA_VERSION, Plan
 from planner.speed import speed_of, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import Banded
@@ -96,6 +96,7 @@ class LayoutDocument:
     pipeline_parallel: int
     data_parallel: int
     expert_parallel: bool
+    context_parallel: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,7 @@ class PlanDocument:
     launch: LaunchDocument | None
     expected_log: list[str]
     warnings: list[str]
+    notes: list[str]
     first_boot_bytes: list[int] | None
     resolved: dict[str, Any]
     details: dict[str, Any]
@@ -246,6 +248,7 @@ def _document(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> PlanDocum
             pipeline_parallel=layout.pipeline_parallel,
             data_parallel=layout.data_parallel,
             expert_parallel=layout.expert_parallel,
+            context_parallel=layout.context_parallel,
         ),
         workload=WorkloadDocument(
             context=deployment.context,
@@ -285,11 +288,12 @@ def _document(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> PlanDocum
         else None,
         expected_log=list(plan.expected_log),
         warnings=list(plan.warnings),
+        notes=list(plan.notes),
         first_boot_bytes=list(allocation.first_boot)
         if allocation and allocation.first_boot
         else None,
-        resolved=dict(allocation.resolved) if allocation else {},
-        details=dict(allocation.details) if allocation else {},
+        resolved=plan.settings,
+        details=plan.figures,
     )
 
 

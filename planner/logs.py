@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from planner.engines import log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import Basis, LogReader, Reading, read_figures
-from planner.engines.log_readers import LOG_READERS, engine_of, version_of
+from planner.engines.log_readers import engine_of, version_of
 from planner.errors import InputError
-from planner.plan import Plan
+from planner.planning import Plan
 
 MOST = 64 * 2**20
 """Characters of a log that are read; start-up is at its beginning."""
@@ -138,7 +139,7 @@ class Log:
     @property
     def reader(self) -> LogReader:
         """How this engine's logs are read."""
-        return LOG_READERS[self.engine]
+        return log_readers.readers()[self.engine]
 
     @property
     def hardware(self) -> str | None:
@@ -222,7 +223,7 @@ def read_log(text: str | Iterable[str]) -> Log:
     Raises:
         InputError: no engine is recognised in it.
     """
-    cues = frozenset(cue for reader in LOG_READERS.values() for cue in reader.cues)
+    cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
     length, cut = 0, False
@@ -236,9 +237,9 @@ def read_log(text: str | Iterable[str]) -> Log:
     engine = engine_of(kept)
     if engine is None:
         raise InputError(
-            f"log: no engine is recognised; start-up logs of {', '.join(LOG_READERS)} are read"
+            f"log: no engine is recognised; start-up logs of {', '.join(log_readers.readers())} are read"
         )
-    reader = LOG_READERS[engine]
+    reader = log_readers.readers()[engine]
     chosen, restarts = _last_start(kept, reader)
     return Log(
         engine=engine,

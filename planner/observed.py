@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from hardware_db import System
-from planner import logs
-from planner.api import load_checkpoint, make_options, read_command, resolve_hardware
+from planner import logs, planning
+from planner.answer import Plan
+from planner.asking import DEFAULT_CONTEXT, ask_command, commanded_model
 from planner.engines import commands, get_engine
 from planner.engines.command import Command
 from planner.errors import InputError
@@ -18,14 +18,21 @@ from planner.layout import Layout
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
-from planner.model.path_names import named_by_path
-from planner.plan import Plan, plan_deployment
-from planner.units import parse_tokens
 
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
-DEFAULT_CONTEXT = 32_768
-"""Tokens per sequence where neither the log nor the user says."""
+
+def read_command(text: str) -> tuple[str, Command]:
+    """Return the engine that a launch command starts, and what it tells it.
+
+    Args:
+        text: what is typed into a shell, over one or several lines; variables in front and
+            ``docker run`` around it are understood.
+
+    Raises:
+        InputError: it starts no server that is known, or a flag or value cannot be read.
+    """
+    return commands.read_command(text)
 
 
 def plan_command(
@@ -40,11 +47,11 @@ def plan_command(
     free: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """The plan of what a launch command starts.
+    """Return the plan of what a launch command starts.
 
     Args:
         command: what is typed, or what `read_command` made of it.
-        on: see `resolve_hardware`.
+        on: see `planner.asking.resolve_hardware`.
         model: in place of the model that the command names.
         precision: how weights are stored, where the model's name does not tell.
         context: tokens per sequence of the workload; None takes the longest that the command
@@ -52,51 +59,45 @@ def plan_command(
         concurrency: sequences resident at full context.
         options: the engine's options that the command does not say, such as its release.
         free: with ``on="local"``: plan with the memory that is free now.
-        progress: see `load_checkpoint`.
+        progress: see `planner.asking.ask`.
 
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    engine, read = read_command(command) if isinstance(command, str) else command
-    checkpoint = _commanded_model(read, model, precision, progress)
-    if read.quantization is not None and checkpoint.scheme.name == "bf16":
-        raise InputError(
-            f"--quantization {read.quantization}: quantizing a 16-bit checkpoint while loading is"
-            " not planned; name a quantized checkpoint or a precision"
-        )
-    longest = read.context or checkpoint.model.max_position_embeddings // read.slots
-    told = make_options(engine, options) if options else read.options
-    if options:
-        told = dataclasses.replace(read.options, **{name: getattr(told, name) for name in options})
-    answer = plan_deployment(
-        checkpoint,
-        resolve_hardware(on, free=free),
-        get_engine(engine),
-        context=longest if context is None else parse_tokens(context),
+    engine, told = read_command(command) if isinstance(command, str) else command
+    question = ask_command(
+        engine,
+        told,
+        on=on,
+        model=model,
+        precision=precision,
+        context=context,
         concurrency=concurrency,
-        kv_cache_dtype=read.kv_cache_dtype,
-        layout=read.layout,
-        options=told,
-        yarn=read.yarn,
+        options=options,
+        free=free,
+        progress=progress,
     )
-    notes = (*read.unplanned, *_assumed(answer, told))
-    return dataclasses.replace(answer, warnings=(*answer.warnings, *notes))
+    plan = question.plan()
+    notes = (*told.unplanned, *_assumed(plan))
+    return Plan.of(dataclasses.replace(plan, warnings=(*plan.warnings, *notes)))
 
 
-def _assumed(plan: Plan, told: Any) -> Iterator[str]:
-    """Flags that the planned command has and the given one leaves out, one line each."""
+def _assumed(plan: planning.Plan) -> Iterator[str]:
+    """Yield one line per flag that the planned command has and the given one leaves out."""
     if plan.launch is None:
         return
+    told = plan.deployment.options
     _, written = commands.read_command(plan.launch.argv)
-    for field in dataclasses.fields(told):
-        given, planned = getattr(told, field.name), getattr(written.options, field.name)
-        if given == field.default and planned not in (given, plan.deployment.context):
-            flag = field.name.replace("_", "-")
+    defaults = type(told)()
+    for name, planned in written.options.items():
+        given = getattr(told, name)
+        if given == getattr(defaults, name) and planned not in (given, plan.deployment.context):
+            flag = name.replace("_", "-")
             yield f"--{flag}: the command leaves it to the engine; the plan assumes {planned}"
 
 
 def check_log(
-    plan: Plan | None,
+    plan: planning.Plan | None,
     log: str | Iterable[str] | Log,
     *,
     on: str | System | None = None,
@@ -139,9 +140,7 @@ def check_log(
     told = found.command
     if told is None and model is None:
         raise InputError("log: it does not say what the server was told; name the model and flags")
-    told = told or Command(
-        model="", options=make_options(found.engine, None), context=DEFAULT_CONTEXT
-    )
+    told = told or Command(context=DEFAULT_CONTEXT)
     told = dataclasses.replace(
         told,
         kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
@@ -152,7 +151,7 @@ def check_log(
     if where is None:
         raise InputError("log: it does not name the hardware; name it with --on")
     if isinstance(model, str) or model is None:
-        model = _commanded_model(told, model, precision, progress)
+        model = commanded_model(told, model, precision, progress)
     checks = []
     for release in _releases(found, options or {}):
         planned = plan_command(
@@ -181,38 +180,3 @@ def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     yield {"version": f"{major}.{minor}.{patch}{post}"}
     if rest and int(patch) > 0:
         yield {"version": f"{major}.{minor}.{int(patch) - 1}"}
-
-
-def _commanded_model(
-    command: Command,
-    model: str | Checkpoint | None,
-    precision: str | None,
-    progress: Progress | None,
-) -> Checkpoint:
-    """The checkpoint that a command names; a path of another machine by what its name tells."""
-    name = command.model if model is None else model
-    precision = precision or (command.precision if model is None else None)
-    written_as_path = isinstance(name, str) and (
-        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
-    )
-    if written_as_path and not _exists(str(name)):
-        told = named_by_path(str(name))
-        if told is None:
-            raise InputError(
-                f"{name}: there is no such file or folder here, and its name tells no model; name"
-                " the model"
-            )
-        name, precision = told[0], precision or told[1]
-    return load_checkpoint(
-        name,
-        precision=precision,
-        revision=command.revision if model is None else None,
-        progress=progress,
-    )
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import InputError
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 from planner.throughput.workload import MAX_DRAFTED
 
@@ -35,7 +35,8 @@ def speed_of(
     resident = min(asked.concurrency, plan.capacity.sequences)
     if not resident:
         return None
-    if plan.details.get("offloaded_weight_bytes"):
+    placement = plan.allocation.placement if plan.allocation is not None else None
+    if placement is not None and placement.outside:
         return NoEstimate(
             reason="weights are read from host memory for every token, and its bandwidth is not known"
         )

@@ -44,7 +44,7 @@ def test_a_plan_on_the_command_line_loads_nothing_heavy(form):
 
 def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other():
     others = [f"planner.engines.{name}" for name in ("sglang", "llamacpp", "mlx", "transformers")]
-    beside = ["planner.search", "planner.logs", "planner.probe.detect"]
+    beside = ["planner.search", "planner.logs", "planner.probing.detect"]
     plan = "import planner; planner.plan('Qwen3.5-4B', on='h100', engine='vllm')"
     assert loaded_by(plan, ["planner.engines.vllm.engine"]) == ["planner.engines.vllm.engine"]
     assert loaded_by(plan, others + beside) == []

@@ -185,7 +185,7 @@ def test_tokens_follow_from_the_logged_memory_whatever_it_is(gib: int, context: 
         for line in pinned.expected_log
     ]
     assert planner.check_log(plan, "\n".join(lines)).agrees
-    tokens = pinned.details["kv_cache_size_tokens"]
+    tokens = pinned.figures["kv_cache_size_tokens"]
     more = "\n".join(lines).replace(f"{tokens:,}", f"{tokens * 2 + 10_000:,}")
     assert not planner.check_log(plan, more).agrees
 
@@ -264,12 +264,12 @@ def test_a_build_between_releases_is_compared_with_the_rules_of_either() -> None
             "model='Qwen/Qwen3.5-9B', dtype=torch.bfloat16, max_seq_len=8192,"
             " tensor_parallel_size=1, kv_cache_dtype=auto, enable_prefix_caching=False\n"
             "Available KV cache memory: 4.0 GiB\n"
-            f"GPU KV cache size: {pinned.details['kv_cache_size_tokens']:,} tokens\n"
+            f"GPU KV cache size: {pinned.figures['kv_cache_size_tokens']:,} tokens\n"
         )
         found = check(text, on="h100")
         assert found.agrees
         assert found.plan.engine_version == release
-        assert tokens == 0 or tokens != pinned.details["kv_cache_size_tokens"]
+        assert tokens == 0 or tokens != pinned.figures["kv_cache_size_tokens"]
 
 
 def test_of_several_starts_the_last_with_figures_counts() -> None:

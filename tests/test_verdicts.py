@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.report.markdown import plan_markdown
 from planner.report.text import plan_text
 from planner.speed import speed_of

@@ -22,7 +22,7 @@ from benchmarks.suites.field_cases import GIB, ask, release
 from benchmarks.suites.result import CaseResult
 from planner.errors import PlannerError
 from planner.memory.breakdown import Kind
-from planner.plan import Plan
+from planner.planning import Plan
 
 FILES = ("cases.json",)
 MIB = 2**20
@@ -83,12 +83,12 @@ def _pools(case: dict[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     printed = case["measured"].get("available_kv_gib")
     if printed is None:
         raise LookupError("the KV memory is not told")
-    found = []
+    found: list[Mapping[str, Any]] = []
     for size in (printed, printed - PRINTED, printed + PRINTED):
         plan = ask(case, folder, any_weights=True, kv_cache_memory_bytes=int(size * GIB))
-        if not plan.details:
+        if not plan.figures:
             raise LookupError(plan.verdict)
-        found.append(plan.details)
+        found.append(plan.figures)
     return found
 
 
@@ -132,7 +132,7 @@ def _kv_memory(case: dict[str, Any], folder: Path) -> CaseResult:
     plan = ask(case, folder, any_weights=loaded is not None, **told)
     if plan.allocation is None:
         raise LookupError(plan.verdict)
-    available, band = min(plan.details["available_bytes"]), plan.ranks[0].band
+    available, band = min(plan.figures["available_bytes"]), plan.ranks[0].band
     truth = case["measured"]["available_kv_gib"] * GIB
     return CaseResult(
         name=case["id"],
@@ -145,7 +145,7 @@ def _kv_memory(case: dict[str, Any], folder: Path) -> CaseResult:
 
 
 def _needed(case: dict[str, Any], folder: Path) -> CaseResult:
-    details = ask(case, folder, any_weights=True).details
+    details = ask(case, folder, any_weights=True).figures
     if not details:
         raise LookupError("it cannot run")
     truth = case["measured"]["kv_needed_gib"]
@@ -191,9 +191,9 @@ def _loaded(case: dict[str, Any], plan: Plan, field: str) -> CaseResult:
 def _sglang_pools(case: dict[str, Any], folder: Path) -> CaseResult:
     plan = ask(case, folder)
     measured = case["measured"]
-    if not plan.details:
+    if not plan.figures:
         raise LookupError(plan.verdict)
-    allocated = plan.details["allocated_bytes"]
+    allocated = plan.figures["allocated_bytes"]
     sizes = {
         "mamba_state_gib": allocated["conv_state"] + allocated["ssm_state"],
         "mamba_intermediate_gib": allocated["intermediate_ssm"] + allocated["intermediate_conv"],
@@ -201,7 +201,7 @@ def _sglang_pools(case: dict[str, Any], folder: Path) -> CaseResult:
         "draft_kv_gib": allocated["draft_kv"],
     }
     expected: dict[str, Any] = {"max_total_num_tokens": measured["max_total_num_tokens"]}
-    answered: dict[str, Any] = {"max_total_num_tokens": plan.details["max_total_num_tokens"]}
+    answered: dict[str, Any] = {"max_total_num_tokens": plan.figures["max_total_num_tokens"]}
     for field, size in sizes.items():
         if measured.get(field):
             expected[field], answered[field] = measured[field], round(size / GIB, 2)
@@ -242,7 +242,7 @@ def _llamacpp_compute(case: dict[str, Any], folder: Path) -> CaseResult:
 
 def _buffers(case: dict[str, Any], folder: Path, ours: str, theirs: str, group: str) -> CaseResult:
     """A buffer on the device (the first that is not the host's)."""
-    buffers = _llamacpp_plan(case, folder).details["buffers"]
+    buffers = _llamacpp_plan(case, folder).figures["buffers"]
     device = next(sizes[ours] for name, sizes in buffers.items() if name != "host")
     truth = next(
         size for name, size in case["measured"][theirs].items() if not name.endswith("Host")

@@ -17,7 +17,8 @@ from planner.layout import Layout
 from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
-from planner.plan import Plan, plan_deployment
+from planner.planning import Plan
+from planner.question import Question
 
 GIB = 2**30
 
@@ -61,17 +62,17 @@ def ask(case: dict[str, Any], folder: Path, *, any_weights: bool = False, **chan
     context = context or checkpoint.model.max_position_embeddings
     count = case["gpu_count"] or case["tp"] or 1
     tensor = case["tp"] or 1
-    return plan_deployment(
-        checkpoint,
-        machine_of(case, count),
-        engine,
+    return Question(
+        checkpoint=checkpoint,
+        system=machine_of(case, count),
+        engine=engine,
         context=context,
         concurrency=concurrency,
         kv_cache_dtype=cache_of(case),
         layout=Layout(tensor_parallel=tensor) if case["tp"] or count == 1 else None,
         options=options_from(engine, given),
         yarn=context > checkpoint.model.max_position_embeddings,
-    )
+    ).plan()
 
 
 def checkpoint_of(case: dict[str, Any], folder: Path, *, any_weights: bool = False) -> Checkpoint:

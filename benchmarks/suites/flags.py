@@ -13,7 +13,7 @@ import typing
 from types import UnionType
 from typing import Any
 
-from planner.engines.base import Engine
+from planner.engines.engine import AnyEngine
 from planner.errors import InputError
 
 _FLAG = re.compile(r"(?<!\S)(-{1,2}[A-Za-z][\w.-]*)(?:[ =]+('[^']*'|[^\s\\-][^\s\\]*))?")
@@ -103,7 +103,7 @@ def _speculation(value: str) -> dict[str, str]:
     return found | ({"speculative_method": method} if method in _DRAFTERS else {})
 
 
-def options_from(engine: Engine, given: dict[str, str]) -> Any:
+def options_from(engine: AnyEngine, given: dict[str, str]) -> Any:
     """The engine's options object from flags; what is no option of the engine is left out.
 
     Raises:

@@ -21,7 +21,8 @@ from planner.engines.vllm import VllmOptions
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
-from planner.plan import Plan, plan_deployment
+from planner.planning import Plan
+from planner.question import Question
 
 FILES = ("overheads.json",)
 GIB = 2**30
@@ -107,15 +108,15 @@ def _ask(row: dict[str, Any], folder: Path) -> Plan:
         enforce_eager=bool(row["eager"]),
         wsl2=row["gpu"].endswith("-WSL"),
     )
-    return plan_deployment(
-        checkpoint_named(row["arch"]["name"], folder, scheme=_precision(row)),
-        _system(row),
-        get_engine("vllm"),
+    return Question(
+        checkpoint=checkpoint_named(row["arch"]["name"], folder, scheme=_precision(row)),
+        system=_system(row),
+        engine=get_engine("vllm"),
         context=row["max_model_len"] or 32_768,
         concurrency=1,
         layout=Layout(tensor_parallel=row["tp"], pipeline_parallel=row["pp"]),
         options=options,
-    )
+    ).plan()
 
 
 def _precision(row: dict[str, Any]) -> str:

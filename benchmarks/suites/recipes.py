@@ -24,7 +24,8 @@ from planner.layout import Layout
 from planner.model.catalog import catalog, find
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
-from planner.plan import Plan, plan_deployment
+from planner.planning import Plan
+from planner.question import Question
 
 FILES = ("recipes.json",)
 SHORT = 4096
@@ -86,10 +87,10 @@ def ask(row: dict[str, Any], folder: Path) -> Plan:
     flags = given_options(row)
     context = row["ctx"] if row["ctx"] and _promised(engine.name, row["flags"]) else SHORT
     spread = row["tp"] * row["pp"] * row["dp"] == row["count"]
-    return plan_deployment(
-        checkpoint,
-        system_named(row["hardware"], row["count"]),
-        engine,
+    return Question(
+        checkpoint=checkpoint,
+        system=system_named(row["hardware"], row["count"]),
+        engine=engine,
         context=context,
         concurrency=1,
         kv_cache_dtype=row["kv_cache_dtype"],
@@ -103,7 +104,7 @@ def ask(row: dict[str, Any], folder: Path) -> Plan:
         else None,
         options=options_from(engine, flags),
         yarn=context > checkpoint.model.max_position_embeddings,
-    )
+    ).plan()
 
 
 def _engine(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import hardware_db
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.sglang import SGLANG, SGLangOptions
 from planner.engines.sglang.allocated import Allocated, allocated_of
 from planner.engines.sglang.device import Gpu

@@ -19,7 +19,7 @@ from planner.errors import PlannerError
 from planner.memory.breakdown import Kind
 from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.units import GIB, MIB
 
 FILES = ("transformers_gpu.json",)

@@ -17,7 +17,8 @@ from planner.engines.vllm.pool import build_pool, pool_details
 from planner.engines.vllm.rules import rules_of
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.plan import Outcome, Plan, plan_deployment
+from planner.planning import Outcome, Plan
+from planner.question import Question
 
 GPUS = {
     "h100": "h100-sxm",
@@ -128,27 +129,27 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
         kv_cache_memory_bytes=min(available_of(question), default=None),
     )
-    return plan_deployment(
-        checkpoint,
-        resolve(f"{layout.accelerators}x {gpu}"),
-        get_engine("vllm"),
+    return Question(
+        checkpoint=checkpoint,
+        system=resolve(f"{layout.accelerators}x {gpu}"),
+        engine=get_engine("vllm"),
         context=context,
         concurrency=1,
         kv_cache_dtype=question.get("kv_cache_dtype", "auto"),
         layout=layout,
         options=options,
         yarn=longest is not None,
-    )
+    ).plan()
 
 
 def details_of(case: dict[str, Any], plan: Plan) -> Mapping[str, Any]:
     """The plan's figures; where stages have unequal memory, those of the pool that they make."""
     available = available_of(question_of(case))
-    if len(available) < 2 or not plan.details:
-        return plan.details
+    if len(available) < 2 or not plan.figures:
+        return plan.figures
     rules = rules_of(plan.deployment.options.version)
     pool = build_pool(plan.deployment, rules, available)
-    return {**plan.details, **pool_details(plan.deployment, pool, rules)}
+    return {**plan.figures, **pool_details(plan.deployment, pool, rules)}
 
 
 def name_of(case: dict[str, Any]) -> str:
@@ -201,13 +202,13 @@ def compare(case: dict[str, Any], folder: Path) -> CaseResult:
         for field in ("param_bytes", "draft_param_bytes"):
             expected[f"{stage} {field}"], answered[f"{stage} {field}"] = theirs[field], ours[field]
     if "resolved" in case and plan.allocation is not None:
-        resolved = plan.allocation.resolved
+        resolved = plan.settings
         lowered = resolved["max_num_seqs"] != resolved["default_max_num_seqs"]
         for field in RESOLVED:
             if lowered and field == "cudagraph_capture_max":
                 continue  # the plan chose a max_num_seqs that starts, and graphs follow it
             expected[field] = case["resolved"][field]
-            answered[field] = plan.allocation.resolved.get(field)
+            answered[field] = plan.settings.get(field)
         for field in ("max_num_seqs", "gpu_memory_utilization"):
             expected[field] = case["resolved"][field]
             answered[field] = resolved[f"default_{field}"]

@@ -36,10 +36,10 @@ def _compare(case: dict[str, Any], folder: Path) -> CaseResult:
     except (PlannerError, LookupError) as error:
         return CaseResult(name=name, failure=f"{type(error).__name__}: {error}", group=version)
     expected = {field: case[field] for field in FIELDS if field in case}
-    answered = {field: plan.details.get(FIELDS[field]) for field in expected}
+    answered = {field: plan.figures.get(FIELDS[field]) for field in expected}
     if "groups" in case:
         expected["groups"] = [[KINDS[kind], layers] for kind, layers in case["groups"]]
-        answered["groups"] = [[g["kind"], g["layers"]] for g in plan.details["groups"]]
+        answered["groups"] = [[g["kind"], g["layers"]] for g in plan.figures["groups"]]
     if "error" in case:
         expected["error"], answered["error"] = errors(case["error"], answered_error(plan))
     else:

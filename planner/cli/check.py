@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.extra import engine_options
-from planner.cli.plan import ModelOrNone, layout_of
+from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 
 if TYPE_CHECKING:
     from planner.logs import LogCheck, LogRow
@@ -24,36 +23,19 @@ def register(app: typer.Typer) -> None:
     app.command(
         "check",
         short_help="An engine's start-up log against the plan.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=FLAGS_OF_ENGINES,
     )(check)
 
 
+@asks(
+    on=False,
+    model=False,
+    hardware="Hardware, where the log does not name it.",
+    leave_out=("engine", "revision", "concurrency", "dcp"),
+)
 def check(
-    context: typer.Context,
+    asked: Typed,
     log: Annotated[str, typer.Argument(metavar="LOG", help="The log's file; - reads stdin.")],
-    model: ModelOrNone = None,
-    on: Annotated[
-        str | None, typer.Option("--on", help="Hardware, where the log does not name it.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="How weights are stored, such as fp8.")
-    ] = None,
-    kv_cache_dtype: Annotated[
-        str | None, typer.Option("--kv-cache-dtype", "--kv-cache", help="KV cache format.")
-    ] = None,
-    tokens: Annotated[
-        str | None, typer.Option("--context", help="Tokens of the longest sequence.")
-    ] = None,
-    tp: Annotated[str | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[str | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[str | None, typer.Option("--dp", help="Data parallel size.")] = None,
-    ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
-    yarn: Annotated[
-        bool, typer.Option("--yarn", help="Allow more than the native context.")
-    ] = False,
-    free: Annotated[
-        bool, typer.Option("--free", help="With --on local: plan with the memory free now.")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """LOG, of vLLM, SGLang or llama.cpp, against the plan of that start, figure by figure.
@@ -62,25 +44,23 @@ def check(
     for `plan`, come before that. Exit status 3: a figure contradicts the plan.
     """
     from planner import logs, observed
+    from planner.engines import commands
 
     found = logs.open_log(log)
-    words = list(context.args)
-    if model is not None and model.startswith("--"):
-        words.insert(0, model)
-        model = None
+    told = commands.read_words(found.engine, asked.words)
     with terminal.progress() as progress:
         answer = observed.check_log(
             None,
             found,
-            on=on,
-            model=model,
-            precision=precision,
-            context=tokens,
-            kv_cache_dtype=kv_cache_dtype,
-            layout=layout_of(tp, pp, dp, ep=ep),
-            options=engine_options(found.engine, words),
-            yarn=yarn,
-            free=free,
+            on=asked.on,
+            model=asked.model,
+            precision=asked.said["precision"],
+            context=asked.said["context"] or told.context,
+            kv_cache_dtype=asked.said["kv_cache_dtype"] or told.kv_cache_dtype,
+            layout=asked.layout or told.layout,
+            options=told.options,
+            yarn=asked.said["yarn"] or told.yarn,
+            free=asked.said["free"],
             progress=progress,
         )
     if as_json:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner import inverse
+from planner.asking import load_checkpoint, resolve_hardware
 from planner.cli import terminal
-from planner.cli.extra import engine_options
+from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 from planner.cli.layouts import as_objective
-from planner.cli.plan import CacheDtype, Concurrency, Context, EngineName, Model, whole
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,66 +24,43 @@ def register(app: typer.Typer) -> None:
     app.command(
         "fits",
         short_help="Which hardware holds MODEL, in which precision.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=FLAGS_OF_ENGINES,
     )(fits)
 
 
+@asks(on=False, hardware="Accelerators to try, with commas; without it all of them.")
 def fits(
-    context: typer.Context,
-    model: Model,
-    on: Annotated[
-        str | None,
-        typer.Option("--on", help="Accelerators to try, with commas; none tries all."),
-    ] = None,
-    engine: EngineName = "vllm",
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="Precisions to try, with commas.")
-    ] = None,
-    kv_cache_dtype: CacheDtype = "auto",
-    tokens: Context = "32k",
-    concurrency: Concurrency = "1",
+    asked: Typed,
     by: Annotated[
         str | None,
         typer.Option(
             "--by", help="Rank whole systems: cost (to buy), memory, latency or throughput."
         ),
     ] = None,
-    yarn: Annotated[
-        bool, typer.Option("--yarn", help="Allow more than the native context.")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """Which hardware holds MODEL with this workload, how many of it, and in which precision.
 
-    Further flags are the engine's own options.
+    Several precisions may be named, with commas. Further flags are the engine's own options.
     """
-    options = engine_options(engine, context.args)
-    if by is not None:
-        if on is not None:
-            raise InputError("--by looks through the whole database: leave --on out")
-        systems = inverse.suggest(
-            model,
-            objective=as_objective(by),
-            engine=engine,
-            precision=precision,
-            kv_cache_dtype=kv_cache_dtype,
-            context=tokens,
-            concurrency=whole(concurrency, "--concurrency"),
-            options=options,
-            yarn=yarn,
-        )
-        return _ranked(systems, as_json=as_json)
-    found = inverse.fits(
-        model,
-        on=_names(on),
-        precisions=_names(precision),
-        engine=engine,
-        kv_cache_dtype=kv_cache_dtype,
-        context=tokens,
-        concurrency=whole(concurrency, "--concurrency"),
-        options=options,
-        yarn=yarn,
+    from planner.search import fits_table, headline_precisions, smallest_systems
+
+    if by is not None and asked.on is not None:
+        raise InputError("--by looks through the whole database: leave --on out")
+    precisions = _names(asked.said["precision"])
+    question = replace(
+        asked, on=None, said={**asked.said, "precision": precisions[0] if precisions else None}
+    ).question(**({} if by is None else {"objective": as_objective(by)}))
+    wanted = (
+        headline_precisions(question)
+        if precisions is None
+        else tuple(load_checkpoint(str(asked.model), precision=name) for name in precisions)
     )
+    if by is not None:
+        return _ranked(smallest_systems(question, wanted), as_json=as_json)
+    names = _names(asked.on)
+    chosen = None if names is None else [resolve_hardware(name).accelerator for name in names]
+    found = fits_table(question, wanted, chosen)
     if as_json:
         from planner.report.answers import fit_document
 

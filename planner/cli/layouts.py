@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner import inverse
 from planner.cli import terminal
-from planner.cli.extra import engine_options
-from planner.cli.plan import CacheDtype, Concurrency, Context, EngineName, Model, On, Precision
-from planner.cli.plan import whole as whole_number
+from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 
 if TYPE_CHECKING:
-    from planner.search import Objective
+    from planner.ranking import Objective
 
 ObjectiveName = Annotated[
     str,
@@ -27,23 +24,14 @@ def register(app: typer.Typer) -> None:
     app.command(
         "layouts",
         short_help="Every layout of MODEL on this hardware, ranked.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=FLAGS_OF_ENGINES,
     )(layouts)
 
 
+@asks()
 def layouts(
-    context: typer.Context,
-    model: Model,
-    on: On,
-    engine: EngineName = "vllm",
-    precision: Precision = None,
-    kv_cache_dtype: CacheDtype = "auto",
-    tokens: Context = "32k",
-    concurrency: Concurrency = "1",
+    asked: Typed,
     objective: ObjectiveName = "latency",
-    yarn: Annotated[
-        bool, typer.Option("--yarn", help="Allow more than the native context.")
-    ] = False,
     every: Annotated[
         bool, typer.Option("--all", help="Notes on every layout, and all that cannot run.")
     ] = False,
@@ -53,18 +41,10 @@ def layouts(
 
     Further flags are the engine's own options.
     """
-    found = inverse.suggest(
-        model,
-        on=on,
-        objective=as_objective(objective),
-        engine=engine,
-        precision=precision,
-        kv_cache_dtype=kv_cache_dtype,
-        context=tokens,
-        concurrency=whole_number(concurrency, "--concurrency"),
-        options=engine_options(engine, context.args),
-        yarn=yarn,
-    )
+    from planner.search import suggest_layouts
+
+    question = asked.question(objective=as_objective(objective))
+    found = suggest_layouts(question, any_precision=asked.said["precision"] is None)
     if as_json:
         from planner.report.answers import suggestion_document
 
@@ -78,6 +58,6 @@ def layouts(
 
 
 def as_objective(text: str) -> Objective:
-    """The objective that a user named; an unknown one is refused by `suggest`."""
+    """Return the objective that a user named; an unknown one is refused by `ask`."""
     name: Objective = text.lower()  # type: ignore[assignment]
     return name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner import api
+from planner.asking import load_checkpoint
 from planner.cli import terminal
 from planner.errors import InputError
 from planner.model.catalog import CatalogEntry
@@ -58,7 +59,7 @@ def models(
             typer.echo("\n".join(_table(entries)))
         return
     with terminal.progress() as progress:
-        checkpoint = api.load_checkpoint(
+        checkpoint = load_checkpoint(
             model, precision=precision, revision=revision, progress=progress
         )
     if compare:
@@ -132,7 +133,7 @@ def _table(entries: tuple[CatalogEntry, ...]) -> list[str]:
     ]
     for entry in entries:
         counts = count_parameters(entry.model)
-        checkpoint = api.load_checkpoint(entry.id)
+        checkpoint = load_checkpoint(entry.id)
         lines.append(
             f"{entry.id:36} {_billions(counts.total):>12} {_billions(counts.active_named):>8}"
             f" {entry.model.num_hidden_layers:>7} {len(entry.model.full_attention_layers):>8}"

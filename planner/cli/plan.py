@@ -8,55 +8,15 @@ from typing import Annotated
 
 import typer
 
-from planner import api
 from planner.cli import terminal
-from planner.cli.command import plan_of_command
-from planner.cli.extra import engine_options, options_help
-from planner.engines import ENGINES
+from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.extra import options_help
 from planner.errors import InputError
-from planner.layout import Layout
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
 
-ENGINE_HELP = f"Who serves: {', '.join(ENGINES)}."
-PRECISION_HELP = "How weights are stored: bf16, fp8, nvfp4, gptq-int4, q4_k_m, ..."
-
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Bundled id, repository, folder or file.")
-]
-ModelOrNone = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL", help="Bundled id, repository, folder or file; or give --command."
-    ),
-]
-On = Annotated[
-    str,
-    typer.Option(
-        "--on", metavar="HARDWARE", help='"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
-    ),
-]
-EngineName = Annotated[str, typer.Option("--engine", metavar="ENGINE", help=ENGINE_HELP)]
-Precision = Annotated[str | None, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)]
-CacheDtype = Annotated[
-    str,
-    typer.Option(
-        "--kv-cache-dtype", "--kv-cache", metavar="NAME", help="KV cache: auto, fp8, q8_0, ..."
-    ),
-]
-Context = Annotated[
-    str,
-    typer.Option(
-        "--context", metavar="TOKENS", help="Prompt and output of one sequence: 32768, 128k, 1M."
-    ),
-]
-Concurrency = Annotated[
-    str,
-    typer.Option("--concurrency", metavar="N", help="Sequences resident at full context."),
-]
-Tensor = Annotated[str | None, typer.Option("--tp", metavar="N", help="Tensor parallel size.")]
-Pipeline = Annotated[str | None, typer.Option("--pp", metavar="N", help="Pipeline parallel size.")]
-Data = Annotated[str | None, typer.Option("--dp", metavar="N", help="Data parallel size.")]
+SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dcp", "ep", "yarn")
+"""Parameters that a launch command answers itself."""
 
 
 def register(app: typer.Typer) -> None:
@@ -64,70 +24,19 @@ def register(app: typer.Typer) -> None:
     app.command(
         "plan",
         short_help="Does MODEL run on this hardware, and what does it take?",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=FLAGS_OF_ENGINES,
     )(plan)
 
 
-def whole(text: str, what: str) -> int:
-    """A whole number that a user wrote.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return int(text.replace(",", ""))
-    except ValueError:
-        raise InputError(f"{what}: a whole number is wanted, not {text!r}") from None
-
-
-def layout_of(tp: str | None, pp: str | None, dp: str | None, *, ep: bool) -> Layout | None:
-    """The layout that the flags ask for; None if they ask for none."""
-    if tp is None and pp is None and dp is None and not ep:
-        return None
-    return Layout(
-        tensor_parallel=whole("1" if tp is None else tp, "--tp"),
-        pipeline_parallel=whole("1" if pp is None else pp, "--pp"),
-        data_parallel=whole("1" if dp is None else dp, "--dp"),
-        expert_parallel=ep,
-    )
-
-
+@asks(model=False)
 def plan(
-    context: typer.Context,
-    on: On,
-    model: ModelOrNone = None,
+    asked: Typed,
     command: Annotated[
         str | None,
         typer.Option(
             "--command", metavar="TEXT", help='A launch command to plan: "vllm serve ...".'
         ),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine",
-            metavar="ENGINE",
-            help=f"{ENGINE_HELP} Default: vLLM, or what suits the hardware.",
-        ),
-    ] = None,
-    precision: Precision = None,
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", metavar="NAME", help="Branch, tag or commit on the Hub."),
-    ] = None,
-    kv_cache_dtype: CacheDtype = "auto",
-    tokens: Context = "32k",
-    concurrency: Concurrency = "1",
-    tp: Tensor = None,
-    pp: Pipeline = None,
-    dp: Data = None,
-    ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
-    yarn: Annotated[
-        bool, typer.Option("--yarn", help="Allow more than the native context.")
-    ] = False,
-    free: Annotated[
-        bool, typer.Option("--free", help="With --on local: plan with the memory free now.")
-    ] = False,
     output_tokens: Annotated[
         str | None,
         typer.Option(
@@ -171,7 +80,6 @@ def plan(
     Exit status: 0 it fits, 3 it does not, 2 the question is wrong or cannot run, 4 a source could
     not be reached.
     """
-    sequences = whole(concurrency, "--concurrency")
     _one_form(
         {
             "--json": as_json,
@@ -180,39 +88,7 @@ def plan(
             "--expect-log": expect_log,
         }
     )
-    if command is not None:
-        answer = plan_of_command(
-            context,
-            command,
-            [model, *context.args] if model else [],
-            on=on,
-            precision=precision,
-            tokens=tokens,
-            concurrency=sequences,
-            free=free,
-        )
-    elif model is not None and not model.startswith("--"):
-        with terminal.progress() as progress:
-            checkpoint = api.load_checkpoint(
-                model, precision=precision, revision=revision, progress=progress
-            )
-        system = api.resolve_hardware(on, free=free)
-        name, _ = api.choose_engine(engine, checkpoint, system)
-        answer = api.plan(
-            checkpoint,
-            on=system,
-            engine=engine,
-            kv_cache_dtype=kv_cache_dtype,
-            context=tokens,
-            concurrency=sequences,
-            layout=layout_of(tp, pp, dp, ep=ep),
-            options=engine_options(name, context.args),
-            yarn=yarn,
-        )
-    elif model is not None:
-        raise InputError(f"write MODEL first, then {model} and other options of the engine")
-    else:
-        raise InputError("name a MODEL, or a launch command with --command")
+    answer = _of_command(asked, command) if command is not None else asked.question().plan()
     from planner.speed import speed_of
 
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
@@ -226,7 +102,7 @@ def plan(
 
         typer.echo(plan_markdown(answer), nl=False)
     elif emit_as is not None:
-        from planner.emit import emit
+        from planner.emitting import emit
 
         typer.echo(emit(answer, emit_as), nl=False)
     elif expect_log:
@@ -240,6 +116,34 @@ def plan(
             plan_text(answer, explain=explain, advice=advise(answer, most=3), speed=speed)
         )
     return status(answer)
+
+
+def _of_command(asked: Typed, command: str) -> Plan:
+    """Return the plan of what `command` starts; further words are options that it does not say.
+
+    Raises:
+        InputError: a flag says again what the command says, or the command cannot be read.
+    """
+    from planner import observed
+    from planner.engines import commands
+
+    if asked.model is not None:
+        raise InputError("MODEL and --command: the command names its model; give one of them")
+    for flag in asked.given(*SAID_BY_COMMAND):
+        raise InputError(f"{flag}: --command says it already; change it in the command")
+    engine, told = observed.read_command(command)
+    concurrency = asked.number("concurrency")
+    with terminal.progress() as progress:
+        return observed.plan_command(
+            (engine, told),
+            on=asked.on or "",
+            precision=asked.said["precision"],
+            context=asked.said["context"],
+            concurrency=1 if concurrency is None else concurrency,
+            options=dict(commands.read_words(engine, asked.words).options),
+            free=asked.said["free"],
+            progress=progress,
+        )
 
 
 def _one_form(asked: Mapping[str, bool]) -> None:

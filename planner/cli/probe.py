@@ -20,8 +20,8 @@ def probe(
     ] = False,
 ) -> int:
     """Accelerators, memory and links of this machine, and what the database knows of them."""
-    from planner.probe import probe as look
-    from planner.probe.report import report_lines
+    from planner.probing import probe as look
+    from planner.probing.report import report_lines
 
     machine = look()
     if as_json:

@@ -7,23 +7,8 @@ from typing import Annotated
 
 import typer
 
-from planner import inverse
 from planner.cli import terminal
-from planner.cli.extra import engine_options
-from planner.cli.plan import (
-    CacheDtype,
-    Concurrency,
-    Context,
-    Data,
-    EngineName,
-    Model,
-    On,
-    Pipeline,
-    Precision,
-    Tensor,
-    layout_of,
-    whole,
-)
+from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 
 
 def register(app: typer.Typer) -> None:
@@ -31,29 +16,13 @@ def register(app: typer.Typer) -> None:
     app.command(
         "solve",
         short_help="How far it goes: context, sequences, precision.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=FLAGS_OF_ENGINES,
     )(solve)
 
 
+@asks()
 def solve(
-    context: typer.Context,
-    model: Model,
-    on: On,
-    engine: EngineName = "vllm",
-    precision: Precision = None,
-    kv_cache_dtype: CacheDtype = "auto",
-    tokens: Context = "32k",
-    concurrency: Concurrency = "1",
-    tp: Tensor = None,
-    pp: Pipeline = None,
-    dp: Data = None,
-    ep: Annotated[bool, typer.Option("--ep", help="Share experts out over ranks.")] = False,
-    yarn: Annotated[
-        bool, typer.Option("--yarn", help="Allow more than the native context.")
-    ] = False,
-    free: Annotated[
-        bool, typer.Option("--free", help="With --on local: plan with the memory free now.")
-    ] = False,
+    asked: Typed,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """Longest context, most sequences, best precision and the engine's own limits for MODEL.
@@ -61,19 +30,9 @@ def solve(
     Each is looked for while the rest of the question is held. Further flags are the engine's own
     options.
     """
-    limits = inverse.solve(
-        model,
-        on=on,
-        engine=engine,
-        precision=precision,
-        kv_cache_dtype=kv_cache_dtype,
-        context=tokens,
-        concurrency=whole(concurrency, "--concurrency"),
-        layout=layout_of(tp, pp, dp, ep=ep),
-        options=engine_options(engine, context.args),
-        yarn=yarn,
-        free=free,
-    )
+    from planner.search import solve_limits
+
+    limits = solve_limits(asked.question())
     if as_json:
         from planner.report.answers import limits_document
 

@@ -1,34 +1,21 @@
-"""Engines by name: who allocates memory, each by its own rules."""
+"""Find engines by name: who allocates memory, each by its own rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from types import MappingProxyType
+from typing import TypeVar
 
-from planner.engines.base import Engine
+from planner.engines.engine import AnyEngine
+from planner.engines.face import Face
 from planner.errors import InputError
 from planner.units import check_text, shown
 
-
-class _Engines(Mapping[str, Engine]):
-    """Engines by name, each loaded when it is first asked for: a plan needs one of them."""
-
-    def __init__(self, places: Mapping[str, tuple[str, str]]) -> None:
-        self._places = dict(places)
-
-    def __getitem__(self, name: str) -> Engine:
-        package, policy = self._places[name]
-        engine: Engine = getattr(import_module(f"{__name__}.{package}"), policy)
-        return engine
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+T = TypeVar("T")
 
 
-ENGINES: Mapping[str, Engine] = _Engines(
+_PLACES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "vllm": ("vllm", "VLLM"),
         "sglang": ("sglang", "SGLANG"),
@@ -39,10 +26,46 @@ ENGINES: Mapping[str, Engine] = _Engines(
         "ktransformers": ("ktransformers", "KTRANSFORMERS"),
     }
 )
+"""Name -> (package, name of the policy in it)."""
+
+
+class _Lazily(Mapping[str, T]):
+    """Something of every engine by name, loaded when it is first asked for.
+
+    A plan needs one engine; the others stay unloaded.
+    """
+
+    def __init__(self, load: Callable[[str, str], T]) -> None:
+        self._load = load
+
+    def __getitem__(self, name: str) -> T:
+        return self._load(*_PLACES[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+def _engine(package: str, policy: str) -> AnyEngine:
+    engine: AnyEngine = getattr(import_module(f"{__name__}.{package}"), policy)
+    return engine
+
+
+def _face(package: str, policy: str) -> Face:
+    face: Face = import_module(f"{__name__}.{package}.talk").FACE
+    return face
+
+
+ENGINES: Mapping[str, AnyEngine] = _Lazily(_engine)
 """Every engine, by the name that users type."""
 
+FACES: Mapping[str, Face] = _Lazily(_face)
+"""How every engine is talked to, by the same names."""
 
-def get_engine(name: str) -> Engine:
+
+def get_engine(name: str) -> AnyEngine:
     """The engine called `name`.
 
     Raises:

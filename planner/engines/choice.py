@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from hardware_db import Accelerator, System
 from planner.model.checkpoint import Checkpoint
 
+DEFAULT_ENGINE = "vllm"
+"""Taken where nobody names an engine and nothing speaks against it."""
+
 DATACENTRE_MEMORY = "HBM"
 """What accelerators of datacentres have, by the kind of their memory."""
 

@@ -1,4 +1,8 @@
-"""A launch command read back: what the engine was told, as the planner's own words."""
+"""A launch command read back: what the user told the engine, as the planner's own words.
+
+Only what was said is in it. A part that is None (or an option that is missing) was not said, so
+that the same reader serves a whole command and the few flags that somebody types behind a model.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,31 @@ class Command:
 
     Attributes:
         model: what is served, as the command names it: repository, path or file.
-        options: the engine's options object.
-        revision: branch, tag or commit, if one is named.
-        precision: which file of a repository that holds several (GGUF), if one is named.
+        options: the engine's options that were given, by name.
+        revision: branch, tag or commit.
+        precision: which file of a repository that holds several (GGUF).
         context: tokens of the longest sequence; None for what the model itself allows.
         slots: sequences that share that length, where the engine divides it (llama.cpp).
-        layout: degrees of parallelism; None where the engine takes what it finds.
-        kv_cache_dtype: "auto" or the name that the command uses.
+        layout: degrees of parallelism; None where no degree is given.
+        kv_cache_dtype: the name that the command uses.
         yarn: the context may go beyond the native length.
         quantization: format that the engine is told to load or to make while loading.
-        ignored: words that change nothing in the accelerators' memory.
+        kept: words that change nothing in the accelerators' memory, or that nobody knows; they
+            come back in the planned command as they were.
         unplanned: one line per flag that may change memory and that no plan accounts for.
         environment: variables set in front of the command.
     """
 
-    model: str
-    options: Any
+    model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     revision: str | None = None
     precision: str | None = None
     context: int | None = None
     slots: int = 1
     layout: Layout | None = None
-    kv_cache_dtype: str = "auto"
+    kv_cache_dtype: str | None = None
     yarn: bool = False
     quantization: str | None = None
-    ignored: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     unplanned: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,4 +1,4 @@
-"""How each engine runs in a container, as data: image, port, health check, words of one node.
+"""Describe how an engine runs in a container: image, port, health check, words of one node.
 
 Images are those that the projects publish; tags follow the planned release. Whether a tag exists
 for a given GPU is not checked (no registry is asked).
@@ -35,46 +35,3 @@ class Container:
     node_flags: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rank_flag: str | None = None
     ray_words: tuple[str, ...] = ()
-
-
-CONTAINERS: Mapping[str, Container] = MappingProxyType(
-    {
-        "vllm": Container(
-            images=MappingProxyType(
-                {"nvidia": "vllm/vllm-openai:v{version}", "amd": "vllm/vllm-openai-rocm:latest"}
-            ),
-            port=8000,
-            node_flags=MappingProxyType(
-                {"--nnodes": 1, "--master-addr": 1, "--node-rank": 1, "--headless": 0}
-            ),
-            rank_flag="--node-rank",
-            ray_words=("--distributed-executor-backend", "ray"),
-        ),
-        "sglang": Container(
-            images=MappingProxyType(
-                {"nvidia": "lmsysorg/sglang:v{version}", "amd": "lmsysorg/sglang:v{version}-rocm"}
-            ),
-            port=30000,
-            listen=("--host", "0.0.0.0"),
-            node_flags=MappingProxyType({"--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1}),
-            rank_flag="--node-rank",
-        ),
-        "llamacpp": Container(
-            images=MappingProxyType(
-                {
-                    "nvidia": "ghcr.io/ggml-org/llama.cpp:server-cuda",
-                    "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm",
-                    "intel": "ghcr.io/ggml-org/llama.cpp:server-intel",
-                }
-            ),
-            port=8080,
-            listen=("--host", "0.0.0.0"),
-        ),
-        "tensorrt-llm": Container(
-            images=MappingProxyType({"nvidia": "nvcr.io/nvidia/tensorrt-llm/release:{version}"}),
-            port=8000,
-            listen=("--host", "0.0.0.0"),
-        ),
-    }
-)
-"""Engines that are commonly run in containers, by name."""

@@ -1,8 +1,7 @@
 """What of a deployment can be changed to take less memory, as the engines themselves say.
 
 An engine that knows names its `economies` (changes that save memory, and what they cost the user)
-and its `knobs` (settings with an order, along which a deployment starts to fit). Both are optional:
-`economies_of` and `knobs_of` answer with nothing for an engine that names none.
+and its `knobs` (settings with an order, along which a deployment starts to fit).
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from planner.engines.base import Deployment, Engine
+from planner.engines.engine import AnyEngine, Deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +53,6 @@ class Knob:
     unit: str = ""
 
 
-@runtime_checkable
-class Economical(Protocol):
-    """An engine that says what can be changed."""
-
-    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
-        """Changes to `deployment` that save memory, those that are already made left out."""
-
-    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
-        """Settings that have a best value at which `deployment` fits."""
-
-
-def economies_of(engine: Engine, deployment: Deployment) -> tuple[Economy, ...]:
-    """What `engine` says could be changed, cheapest for the user first; empty if it says nothing."""
-    if not isinstance(engine, Economical):
-        return ()
+def economies_of(engine: AnyEngine, deployment: Deployment) -> tuple[Economy, ...]:
+    """Return what `engine` says could be changed, the cheapest for the user first."""
     return tuple(sorted(engine.economies(deployment), key=lambda economy: economy.cost))
-
-
-def knobs_of(engine: Engine, deployment: Deployment) -> tuple[Knob, ...]:
-    """The settings of `engine` that can be solved for; empty if it names none."""
-    return engine.knobs(deployment) if isinstance(engine, Economical) else ()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.errors import InputError
+from planner.layout import Layout
 
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
@@ -192,6 +193,12 @@ def degree(found: Sorted, name: str) -> int:
     """A degree of parallelism; 1 where nothing was given."""
     given = whole(f"--{name}", found.last(name))
     return 1 if given is None else given
+
+
+def told_layout(found: Sorted, names: Iterable[str], layout: Layout) -> Layout | None:
+    """Return `layout`; None where no degree among `names` was given."""
+    said = any(name in found.given or name in found.switched for name in names)
+    return layout if said else None
 
 
 def number(flag: str, text: str | None) -> float | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from planner.engines.base import Allocation, Deployment
 from planner.engines.command import Command
+from planner.engines.engine import Allocation, Deployment
 
 
 class Basis(Enum):

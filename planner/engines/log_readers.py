@@ -1,31 +1,26 @@
-"""Start-up logs by engine."""
+"""Find the engine that printed a start-up log."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 
-from planner.engines.llamacpp import log as llamacpp_log
+from planner.engines import FACES
 from planner.engines.log_figure import LogReader
-from planner.engines.sglang import log as sglang_log
-from planner.engines.vllm import log as vllm_log
 
-LOG_READERS: Mapping[str, LogReader] = MappingProxyType(
-    {
-        "vllm": vllm_log.LOG_READER,
-        "sglang": sglang_log.LOG_READER,
-        "llamacpp": llamacpp_log.LOG_READER,
-    }
-)
-"""Engines whose start-up logs are read, by name."""
+
+def readers() -> Mapping[str, LogReader]:
+    """Return the readers of all engines whose start-up logs are read, by name."""
+    faces = ((name, face.log) for name, face in FACES.items())
+    return {name: reader for name, reader in faces if reader is not None}
 
 
 def engine_of(lines: Iterable[str]) -> str | None:
     """The engine that printed `lines`: the one most of whose marks are in them."""
-    seen: dict[str, set[str]] = {name: set() for name in LOG_READERS}
+    known = readers()
+    seen: dict[str, set[str]] = {name: set() for name in known}
     for line in lines:
-        for name, reader in LOG_READERS.items():
+        for name, reader in known.items():
             seen[name].update(mark for mark in reader.marks if mark in line)
     best = max(seen, key=lambda name: len(seen[name]))
     return best if seen[best] else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from planner.report.rows import plan_row
 from planner.search import Advice, Fit, Limits, Solution, Suggestion
-from planner.sweep import plan_row
 from planner.throughput import SpeedEstimate
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.memory.breakdown import Rank
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.report.explain import band_text
 from planner.units import counted, format_gib, format_tokens
 

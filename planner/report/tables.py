@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from planner.plan import Outcome
+from planner.planning import Outcome
 from planner.report.text import SIGNS
 from planner.search import Fit, Limits, Suggestion
 from planner.throughput import SpeedEstimate

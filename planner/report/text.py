@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from planner.memory.breakdown import Kind, Rank
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.explain import band_text, explanation
 from planner.search import Advice

@@ -12,11 +12,11 @@ from planner.engines import ENGINES
 from planner.engines.economies import economies_of
 from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
+from planner.question import Question, question_of
 from planner.search.combining import applied, fewest
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
 from planner.search.precision import best_that_fits, first_of_classes, runnable
-from planner.search.question import Question, question_of
 from planner.search.solve import longest_context, most_sequences
 from planner.units import format_gib, format_tokens
 
@@ -93,7 +93,7 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
 
 def _economies(plan: Plan, question: Question) -> Iterator[Advice]:
     """What the engine says can be changed, one by one."""
-    for economy in economies_of(question.engine, plan.deployment):
+    for economy in economies_of(question.settled_engine, plan.deployment):
         changed = _try(applied(question, economy))
         if changed is not None and (changed.fits or _gain(plan, changed)):
             yield _advice(plan, changed, economy.title, economy.loses, economy.cost)
@@ -138,7 +138,7 @@ def _accuracy(checkpoint: Checkpoint) -> str:
 
 def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[Advice]:
     """Economies beside the changes that `question` has already (`title` names them)."""
-    economies = economies_of(question.engine, plan.deployment)
+    economies = economies_of(question.settled_engine, plan.deployment)
     taken = fewest(question, economies)
     if len(taken) + bool(title) < 2:
         return  # a single change is advice of its own
@@ -181,7 +181,7 @@ def _less(plan: Plan, question: Question) -> Iterator[Advice]:
 def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
     """Another server, where nothing that it needs is left open (host memory, say)."""
     for name, engine in ENGINES.items():
-        if name == question.engine.name:
+        if name == plan.engine:
             continue
         changed = _try(replace(question, engine=engine, options=None, layout=None))
         if changed is None or changed.allocation is None or changed.allocation.at_worst:

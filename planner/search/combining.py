@@ -8,7 +8,7 @@ from typing import Any
 
 from planner.engines.economies import Economy
 from planner.errors import PlannerError
-from planner.search.question import Question
+from planner.question import Question
 
 
 def applied(question: Question, economy: Economy) -> Question:

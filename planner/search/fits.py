@@ -11,11 +11,11 @@ import hardware_db
 from hardware_db import Accelerator, System
 from planner.cost.prices import Kind
 from planner.model.checkpoint import Checkpoint
-from planner.plan import Plan
+from planner.planning import Plan
+from planner.question import Question
+from planner.ranking import ranked, rate
 from planner.search.hardware import candidates, cheapest
 from planner.search.layouts import Suggestion, layout_notes
-from planner.search.objective import Objective, ranked, rate
-from planner.search.question import Question
 from planner.speed import speed_of
 
 
@@ -64,20 +64,20 @@ def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
     """The smallest of the accelerator's systems that holds it; the largest is asked first."""
     accelerator, checkpoint = pair
     systems = candidates(accelerator)
-    largest = question.plan(system=systems[-1], checkpoint=checkpoint)
-    if largest.fits:
+    chosen = systems[-1]
+    if question.fits(system=chosen, checkpoint=checkpoint):
         for system in systems[:-1]:
-            plan = question.plan(system=system, checkpoint=checkpoint)
-            if plan.fits:
-                return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=plan)
-    return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=largest)
+            if question.fits(system=system, checkpoint=checkpoint):
+                chosen = system
+                break
+    plan = question.plan(system=chosen, checkpoint=checkpoint)
+    return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=plan)
 
 
 def smallest_systems(
     question: Question,
     checkpoints: Iterable[Checkpoint],
     *,
-    objective: Objective,
     accelerators: Iterable[Accelerator] | None = None,
     basis: Kind = "purchase",
     executor: Executor | None = None,
@@ -89,7 +89,7 @@ def smallest_systems(
     For "cost" those with the lowest price come first (systems without a known price last), for
     "memory" the fewest accelerators, then the least memory; else the fastest.
     """
-    found = []
+    objective, found = question.objective, []
     for fit in _one_per_accelerator(
         fits_table(question, checkpoints, accelerators, executor=executor)
     ):

@@ -1,19 +1,17 @@
-"""Every layout of a checkpoint on a system: legal or why not, ranked by an objective."""
+"""List every layout of a checkpoint on a system: legal or why not, the best first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hardware_db import System
 from planner.cost import PriceOption
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
-from planner.model.checkpoint import Checkpoint
-from planner.plan import Outcome, Plan
-from planner.search.objective import Objective, Rating, ranked, rate
+from planner.planning import Outcome, Plan
+from planner.question import Question
 from planner.search.precision import best_that_fits, runnable
-from planner.search.question import Question
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib
@@ -51,73 +49,26 @@ class Suggestion:
         return self.plan.verdict
 
 
-def every_layout(checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-    """All products of tensor, pipeline and data parallelism that use the whole system.
-
-    With experts each comes with and without expert parallelism.
-
-    Where the number of accelerators is no power of two, layouts on the largest power of two below
-    are candidates, too: heads of this family divide by powers of two, and an idle accelerator may
-    be better than a bad cut.
-    """
-    return tuple(
-        layout
-        for count in _sizes(system.count)
-        for layout in _products(count, experts=checkpoint.model.moe is not None)
-    )
-
-
-def _sizes(count: int) -> tuple[int, ...]:
-    below = 1 << (count.bit_length() - 1)
-    return (count,) if below == count else (count, below)
-
-
-def _products(count: int, *, experts: bool) -> Iterator[Layout]:
-    for tensor in _divisors(count):
-        for pipeline in _divisors(count // tensor):
-            data = count // tensor // pipeline
-            kinds = (False, True) if experts and tensor * data > 1 else (False,)
-            for expert in kinds:
-                yield Layout(
-                    tensor_parallel=tensor,
-                    pipeline_parallel=pipeline,
-                    data_parallel=data,
-                    expert_parallel=expert,
-                )
-
-
-def _divisors(number: int) -> tuple[int, ...]:
-    return tuple(part for part in range(number, 0, -1) if number % part == 0)
-
-
-def suggest_layouts(
-    question: Question, *, objective: Objective, any_precision: bool = False
-) -> tuple[Suggestion, ...]:
-    """Every layout of the question, the best first, those that cannot run last.
+def suggest_layouts(question: Question, *, any_precision: bool = False) -> tuple[Suggestion, ...]:
+    """Return every layout of the question, the best first, those that cannot run last.
 
     Args:
         question: what is asked; its layout is not used.
-        objective: what ranks the layouts that hold the workload.
         any_precision: where none holds it, layouts in the best precision that does come as well.
 
     Raises:
         InputError: the question itself makes no sense.
     """
-    found = list(_rated(question, objective))
-    if any_precision and not any(suggestion.plan.fits for _, suggestion in found):
-        free = replace(question, layout=None)
+    free = question.with_(layout=None)
+    found = list(free.ranked())
+    if any_precision and not any(plan.fits for plan in found):
         lower, _ = best_that_fits(free, runnable(free, below=question.checkpoint))
         if lower is not None:
-            found += _rated(replace(free, checkpoint=lower.deployment.checkpoint), objective)
-    return ranked(found)
-
-
-def _rated(question: Question, objective: Objective) -> Iterator[tuple[Rating, Suggestion]]:
-    for layout in every_layout(question.checkpoint, question.system):
-        plan = question.plan(layout=layout)
-        speed = speed_of(plan)
-        suggestion = Suggestion(plan=plan, speed=speed, notes=tuple(layout_notes(plan)))
-        yield rate(plan, speed, objective), suggestion
+            found = [*free.with_(checkpoint=lower.deployment.checkpoint).ranked(), *found]
+    return tuple(
+        Suggestion(plan=plan, speed=speed_of(plan), notes=tuple(layout_notes(plan)))
+        for plan in found
+    )
 
 
 def layout_notes(plan: Plan) -> Iterator[str]:

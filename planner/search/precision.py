@@ -12,9 +12,9 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import gguf_schemes
 from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weight, recipe
 from planner.model.spec import ModelSpec
-from planner.plan import Plan
+from planner.planning import Plan
+from planner.question import Question
 from planner.search.hardware import one_of_each_vendor
-from planner.search.question import Question
 
 _EVIDENCE: tuple[Evidence, ...] = ("official", "published", "tool rule")
 """Evidence of recipes that are proposed, best first: recipes that nobody is known to use are not."""
@@ -102,7 +102,8 @@ def runnable(question: Question, *, below: Checkpoint | None = None) -> tuple[Ch
     return tuple(
         _same_source(candidate, question.checkpoint)
         for candidate in checkpoints_of(question.checkpoint)
-        if (limit is None or candidate.nbytes("text") < limit) and question.can_run(candidate)
+        if (limit is None or candidate.nbytes("text") < limit)
+        and question.can_run(checkpoint=candidate)
     )
 
 
@@ -161,11 +162,15 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
         if (
             least in HEADLINES
             and least not in found
-            and any(question.can_run(candidate, system) for system in one_of_each_vendor())
+            and any(
+                question.can_run(checkpoint=candidate, system=system)
+                for system in one_of_each_vendor()
+            )
         ):
             found[least] = _same_source(candidate, asked)
     if not found:
-        raise InputError(f"{question.engine.title} serves no precision of {asked.id}")
+        who = question.engine.title if question.engine is not None else "no engine"
+        raise InputError(f"{who} serves no precision of {asked.id}")
     return tuple(found.values())
 
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planner.engines.economies import Knob, knobs_of
+from planner.engines.economies import Knob
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
-from planner.plan import Plan
+from planner.planning import Plan
+from planner.question import Question
 from planner.search.precision import best_that_fits, runnable
-from planner.search.question import Question
 from planner.units import MAX_COUNT, format_tokens
 
 
@@ -229,8 +229,8 @@ def _first_that_fits(
 
 
 def _knobs(question: Question) -> tuple[Knob, ...]:
-    deployment = question.deployment(question.checkpoint, question.system, question.layout)
-    return knobs_of(question.engine, deployment)
+    asked = question.settled()
+    return asked.settled_engine.knobs(asked.deployment())
 
 
 def _sequences(count: int) -> str:

@@ -8,13 +8,13 @@ import streamlit as st
 
 import hardware_db
 from hardware_db import System
-from planner.engines import get_engine
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.plan import Plan, plan_deployment
+from planner.planning import Plan
+from planner.question import question_of
 from planner.web import choices
+from planner.web.asked import system
 from planner.web.engine_options import option_fields
-from planner.web.question import system
 
 FIRST_PAGE = "first-page"
 """Where the session keeps the first page, for links to it. (Going there from code would drop the
@@ -42,18 +42,8 @@ def form_values(plan: Plan) -> dict[str, Any]:
 
 def _is_best(plan: Plan) -> bool:
     """The planner takes this layout by itself."""
-    asked = plan.deployment
-    best = plan_deployment(
-        asked.checkpoint,
-        asked.system,
-        get_engine(plan.engine),
-        context=asked.context,
-        concurrency=asked.concurrency,
-        kv_cache_dtype=asked.kv_cache_dtype,
-        options=asked.options,
-        yarn=asked.yarn,
-    )
-    return best.deployment.layout == asked.layout
+    best = question_of(plan).plan(layout=None)
+    return best.deployment.layout == plan.deployment.layout
 
 
 def layout_values(layout: Layout | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from planner.cost import (
     traffic_of,
 )
 from planner.errors import PlannerError
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate, Workload, estimate_speed
 from planner.units import format_gib, format_tokens

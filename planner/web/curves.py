@@ -14,7 +14,7 @@ from planner.engines.yarn import LONGEST
 from planner.errors import PlannerError
 from planner.memory.breakdown import Kind, Rank
 from planner.model.spec import FULL, ModelSpec
-from planner.search.question import Question
+from planner.question import Question
 from planner.web.choices import SHORTEST
 
 

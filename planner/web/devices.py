@@ -12,7 +12,7 @@ import streamlit as st
 import hardware_db
 from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several as compose_several
-from planner.api import resolve_hardware
+from planner.asking import resolve_hardware
 from planner.errors import InputError
 
 PREFIX = "my-"

@@ -11,16 +11,16 @@ from dataclasses import replace
 import streamlit as st
 
 from planner.web import choices
+from planner.web.asked import Asked
 from planner.web.engine_options import option_fields
-from planner.web.question import Question
 
 _LAST = "last-question"
 _PLAIN = ("model", "precision", "on", "count", "context", "concurrency", "kv_cache_dtype")
 
 
-def expected() -> Question | None:
+def expected() -> Asked | None:
     """What the form is about to say; None on a first run and where it is not that simple."""
-    last: Question | None = st.session_state.get(_LAST)
+    last: Asked | None = st.session_state.get(_LAST)
     state = st.session_state
     if last is None or last.machine is not None or state.get("engine") != last.engine:
         return None
@@ -33,6 +33,6 @@ def expected() -> Question | None:
     return replace(last, **{name: state[name] for name in _PLAIN})
 
 
-def remember(question: Question) -> None:
+def remember(question: Asked) -> None:
     """Keep what the form said for the next run."""
     st.session_state[_LAST] = question

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from planner.engines import get_engine
-from planner.web.question import OptionValue
+from planner.web.asked import OptionValue
 
 _ENTRY = re.compile(r"^\s{4,}(\w+(?:,\s*\w+)*):\s*(.+)$")
 _SWITCH = ("default", "on", "off")

@@ -10,10 +10,10 @@ import hardware_db
 from hardware_db import Accelerator
 from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
-from planner.plan import Outcome
+from planner.planning import Outcome
+from planner.question import Question
 from planner.search import fits_table, headline_precisions
 from planner.search.hardware import cheapest
-from planner.search.question import Question
 from planner.web.apply import form_values
 
 

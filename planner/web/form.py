@@ -10,14 +10,14 @@ from planner.model import catalog
 from planner.units import format_gib, format_tokens, parse_tokens
 from planner.web import choices, devices
 from planner.web.access import hub_allowed, is_own_user
+from planner.web.asked import Asked, OptionValue, checkpoint, system
 from planner.web.engine_options import ask_options, option_fields
-from planner.web.question import OptionValue, Question, checkpoint, system
 
 _CONTEXT, _SLIDER = "context", "context-slider"
 _YARN = "yarn"
 
 
-def ask(*, wide: bool) -> Question:
+def ask(*, wide: bool) -> Asked:
     """Show the form and return what it says.
 
     Args:
@@ -52,7 +52,7 @@ def ask(*, wide: bool) -> Question:
             bind="query-params",
         )
     degrees, experts, yarn, options = _folded(engine)
-    return Question(
+    return Asked(
         model=model,
         precision=precision,
         on=on,

@@ -12,8 +12,8 @@ from planner.engines import ENGINES
 from planner.errors import InputError
 from planner.units import check_count, parse_tokens
 from planner.web import choices
+from planner.web.asked import Asked, OptionValue
 from planner.web.engine_options import option_fields
-from planner.web.question import OptionValue, Question
 
 LONGEST = 300
 _LINE = re.compile(
@@ -23,7 +23,7 @@ _LINE = re.compile(
 _DEGREES = ("tp", "pp", "dp")
 
 
-def line_of(question: Question) -> str:
+def line_of(question: Asked) -> str:
     """`question` in one line; hardware of the visitor's own machine is not carried."""
     on = question.on
     if on == choices.CUSTOM and question.memory_gib:
@@ -41,7 +41,7 @@ def line_of(question: Question) -> str:
     return " ".join(words)
 
 
-def question_of_line(line: str, *, hub: bool = False) -> Question:
+def question_of_line(line: str, *, hub: bool = False) -> Asked:
     """The question that `line_of` wrote, or that somebody typed.
 
     Raises:
@@ -61,7 +61,7 @@ def question_of_line(line: str, *, hub: bool = False) -> Question:
     if size:
         on, memory = choices.CUSTOM, float(size[1])
     rest = _more(match["more"].split(), engine)
-    return Question(
+    return Asked(
         model=match["model"],
         precision=match["precision"],
         on=on,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planner.memory.breakdown import Kind
-from planner.plan import Outcome
+from planner.planning import Outcome
 
 DARK, LIGHT = "#0d1420", "#ffffff"
 LIGHT_THEME_TEXT, DARK_THEME_TEXT = "#0d1420", "#e8edf4"

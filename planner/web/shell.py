@@ -10,13 +10,13 @@ from importlib import import_module
 import streamlit as st
 
 from planner.errors import PlannerError
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.web.address import NOTICE, clean_address
 from planner.web.apply import FIRST_PAGE, apply
+from planner.web.asked import Asked, answer
 from planner.web.early import expected, remember
 from planner.web.form import ask
 from planner.web.palette import LOOKS
-from planner.web.question import Question, answer
 from planner.web.theme import follow_theme
 
 
@@ -37,7 +37,7 @@ class View:
     help: str
     module: str
 
-    def show(self, question: Question, found: Plan | PlannerError) -> None:
+    def show(self, question: Asked, found: Plan | PlannerError) -> None:
         """Draw the page below the verdict."""
         import_module(f"planner.web.views.{self.module}").show(question, found)
 

@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from planner.cli.main import run
 from planner.cli.terminal import prepare_streams
-from planner.emit import KINDS
+from planner.emitting import KINDS
 from planner.engines import ENGINES
 
 MAIN = [

@@ -14,13 +14,13 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 from syrupy.assertion import SnapshotAssertion
 
 import planner
-from planner.emit import emit, kinds
-from planner.emit.container import service_name
-from planner.emit.shell import folded
+from planner.emitting import emit, kinds
+from planner.emitting.container import service_name
+from planner.emitting.shell import folded
 from planner.engines import ENGINES
 from planner.engines.containers import CONTAINERS
 from planner.model.catalog import find
-from planner.plan import Plan
+from planner.planning import Plan
 
 KUBERNETES = "1.31"
 

@@ -7,9 +7,9 @@ import yaml
 
 import planner
 from planner import observed
-from planner.emit import emit, kinds
+from planner.emitting import emit, kinds
 from planner.engines.commands import read_command
-from planner.plan import Plan
+from planner.planning import Plan
 
 PLANS: dict[str, dict[str, Any]] = {
     "vllm": {

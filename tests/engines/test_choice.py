@@ -6,7 +6,7 @@ import hardware_db
 import planner
 from planner.engines import ENGINES
 from planner.engines.choice import RULES, default_engine
-from planner.plan import Outcome
+from planner.planning import Outcome
 
 UNPLANNED = ("google",)
 """Vendors that no engine is planned for."""

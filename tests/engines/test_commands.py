@@ -12,7 +12,7 @@ from planner import observed
 from planner.engines.commands import COMMAND_READERS, read_command
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 
 UNTOLD = {
     "vllm": (
@@ -489,7 +489,7 @@ def test_a_command_is_planned_as_it_stands() -> None:
     assert plan.deployment.context == 32_768
     assert plan.engine_version == "0.24.0"
     assert plan.allocation is not None
-    assert plan.allocation.resolved["max_num_seqs"] == 16
+    assert plan.settings["max_num_seqs"] == 16
     assert any("--enable-lora" in warning for warning in plan.warnings)
 
 

@@ -5,7 +5,7 @@ import pytest
 import hardware_db
 import planner
 from planner.engines import ENGINES
-from planner.plan import Outcome
+from planner.planning import Outcome
 
 ENTRIES = sorted({entry.id for entry in (*hardware_db.accelerators(), *hardware_db.systems())})
 

@@ -7,7 +7,7 @@ import pytest
 import planner
 from planner.engines.ktransformers.options import KTransformersOptions
 from planner.errors import InputError
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.speed import speed_of, speed_words
 from planner.units import GIB
 
@@ -23,11 +23,11 @@ def ask(name: str = "Qwen3.5-35B-A3B", on: str = "rtx-4090", **question: object)
 def test_what_stays_on_the_gpu(name: str, billions: float) -> None:
     """Two bytes for every parameter that is no routed expert."""
     plan = ask(name, "h200", options={"kt_num_gpu_experts": 0})
-    assert plan.details["gpu_weight_bytes"] == pytest.approx(2e9 * billions, rel=0.002)
+    assert plan.figures["gpu_weight_bytes"] == pytest.approx(2e9 * billions, rel=0.002)
 
 
 def test_experts_on_the_gpu_are_counted_by_layer() -> None:
-    sizes = [ask(options={"kt_num_gpu_experts": n}).details["gpu_weight_bytes"] for n in (0, 1, 64)]
+    sizes = [ask(options={"kt_num_gpu_experts": n}).figures["gpu_weight_bytes"] for n in (0, 1, 64)]
     one = 40 * 3 * 2048 * 512 * 2
     assert sizes[1] - sizes[0] == one
     assert sizes[2] - sizes[0] == 64 * one
@@ -45,7 +45,7 @@ def test_the_documented_machine_holds_the_largest() -> None:
     plan = ask("Qwen3.5-397B-A17B", "4x rtx-4090", options=options)
     assert plan.fits
     (host,) = (rank for rank in plan.ranks if rank.name == "host")
-    assert host.used == plan.details["routed_expert_bytes"]
+    assert host.used == plan.figures["routed_expert_bytes"]
     small = ask("Qwen3.5-397B-A17B", "4x rtx-4090", options={**options, "host_memory_gib": 512})
     assert small.outcome is Outcome.DOES_NOT_FIT
     assert "on host" in small.verdict
@@ -55,7 +55,7 @@ def test_converted_experts_take_less() -> None:
     stored = ask(options={"host_memory_gib": 256})
     converted = ask(options={"host_memory_gib": 256, "kt_method": "AMXINT4"})
     assert (
-        converted.details["offloaded_weight_bytes"] * 4 == stored.details["offloaded_weight_bytes"]
+        converted.figures["offloaded_weight_bytes"] * 4 == stored.figures["offloaded_weight_bytes"]
     )
     assert any("convert_weights.py" in warning for warning in converted.warnings)
 

@@ -11,7 +11,7 @@ from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
-from planner.plan import Outcome, Plan, plan_deployment
+from planner.planning import Outcome, Plan, plan_deployment
 from planner.units import GIB
 
 SMALL = "Qwen/Qwen3.5-4B"
@@ -47,14 +47,14 @@ def test_what_fits_wholly_is_left_alone():
     assert plan.outcome is Outcome.FITS
     assert plan.launch is not None
     assert plan.launch.command == "llama-server -m Qwen3.5-4B-Q4_K_M.gguf -c 8192 -np 1"
-    assert plan.details["layers_per_device"] == {"CUDA0": 34, "host": 0}
+    assert plan.figures["layers_per_device"] == {"CUDA0": 34, "host": 0}
 
 
 def test_experts_go_to_the_host_as_few_as_possible():
     plan = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64)
     assert plan.fits
     assert plan.launch is not None
-    moved = plan.allocation.resolved["n_cpu_moe"]
+    moved = plan.settings["n_cpu_moe"]
     assert 0 < moved < 40
     assert f"--n-cpu-moe {moved}" in plan.launch.command
     host = next(rank for rank in plan.ranks if rank.name == "host")
@@ -66,7 +66,7 @@ def test_experts_go_to_the_host_as_few_as_possible():
 def test_a_dense_model_leaves_whole_blocks_on_the_host():
     plan = ask(SMALL, "custom:4GiB", precision="q8_0", host_memory_gib=32)
     assert plan.fits
-    layers = plan.allocation.resolved["n_gpu_layers"]
+    layers = plan.settings["n_gpu_layers"]
     assert 0 < layers < 34
     assert f"-ngl {layers}" in plan.launch.command
 
@@ -85,8 +85,8 @@ def test_several_gpus_share_the_blocks():
     plan = ask(MOE, "2x rtx-4090", context=32768)
     assert plan.fits
     assert {rank.name for rank in plan.ranks} == {"GPU 0", "GPU 1"}
-    assert plan.details["pipeline_parallel"]
-    layers = plan.details["layers_per_device"]
+    assert plan.figures["pipeline_parallel"]
+    layers = plan.figures["layers_per_device"]
     assert layers["CUDA0"] + layers["CUDA1"] == 42
 
 
@@ -205,7 +205,7 @@ def test_options_out_of_range_are_refused(options):
 
 def test_an_override_moves_what_it_names():
     plain, moved = ask(MOE, n_gpu_layers=42), ask(MOE, override_tensor=(r"ffn_down_exps=CPU",))
-    buffers = [plan.details["buffers"] for plan in (plain, moved)]
+    buffers = [plan.figures["buffers"] for plan in (plain, moved)]
     shift = buffers[1]["host"]["model"] - buffers[0]["host"]["model"]
     assert shift == buffers[0]["CUDA0"]["model"] - buffers[1]["CUDA0"]["model"] > 0
 

@@ -12,7 +12,7 @@ from planner.engines.mlx.options import MlxOptions
 from planner.errors import InputError
 from planner.model.catalog import find
 from planner.model.spec import ModelSpec
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.units import GIB, MIB
 
 
@@ -71,7 +71,7 @@ def test_macos_lends_a_share() -> None:
 
 def test_vision_and_mtp_are_left_out() -> None:
     plan = ask(precision="bf16")
-    assert plan.details["weight_bytes"] == planner.load_checkpoint("Qwen3.5-35B-A3B").nbytes("text")
+    assert plan.figures["weight_bytes"] == planner.load_checkpoint("Qwen3.5-35B-A3B").nbytes("text")
 
 
 def test_quantized_cache_answers_one_request_at_a_time() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import hardware_db
 import planner
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.sglang import SGLANG, SGLangOptions
 from planner.engines.sglang.allocated import allocated_of
 from planner.engines.sglang.defaults import prefill_buckets
@@ -22,7 +22,7 @@ from planner.errors import InputError, LayoutError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.model.catalog import bundled_checkpoint
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.units import GIB, MIB
 
 H100 = Gpu(memory_mib=81559, capability=(9, 0))
@@ -218,7 +218,7 @@ def test_terms_of_a_full_rank_add_up_to_the_device(model: str, drafting: str | N
         layout=Layout(tensor_parallel=8),
         options=SGLangOptions(speculative_algorithm=drafting),
     )
-    rank, details = plan.ranks[0], plan.details
+    rank, details = plan.ranks[0], plan.figures
     fixed = rank.used - rank.of_kind(Kind.KV_CACHE, Kind.RECURRENT_STATE)
     fixed += sum(term.nbytes for term in rank.terms if "drafter's KV" in term.name)
     pools = details["static_budget_bytes"]
@@ -245,7 +245,7 @@ def test_attention_data_parallelism_multiplies_pools_and_replicates_attention() 
         ask("Qwen3.5-397B-A17B", "8x h200", precision="fp8", layout=chosen)
         for chosen in (Layout(tensor_parallel=8, expert_parallel=True), layout)
     )
-    assert grouped.details["mamba_cache_per_req"] == 8 * wide.details["mamba_cache_per_req"]
+    assert grouped.figures["mamba_cache_per_req"] == 8 * wide.figures["mamba_cache_per_req"]
     assert wide.launch is not None
     assert grouped.launch is not None
     assert "--attn-dp-size 8" in grouped.launch.command
@@ -363,7 +363,7 @@ def test_several_nodes_get_a_command_each() -> None:
 
 def test_the_log_repeats_the_pools() -> None:
     plan = ask("Qwen3.5-27B", precision="fp8", options=SGLangOptions(speculative_algorithm="NEXTN"))
-    details, text = plan.details, "\n".join(plan.expected_log)
+    details, text = plan.figures, "\n".join(plan.expected_log)
     assert f"max_total_num_tokens={details['max_total_num_tokens']}" in text
     assert f"max_running_requests={details['max_running_requests']}" in text
     assert f"max_mamba_cache_size: {details['max_mamba_cache_size']}" in text

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import planner
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
 from planner.errors import InputError
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 
 NVFP4 = "nvidia/Qwen3.5-397B-A17B-NVFP4"
 WIDE = planner.Layout(tensor_parallel=4, expert_parallel=True)
@@ -20,14 +20,14 @@ def ask(name: str = "Qwen3.5-35B-A3B", on: str = "h200", **question: object) -> 
 def test_the_state_of_a_request() -> None:
     """30 layers: 3 columns of 8192 channels and 32 heads of 128 x 128; auto is the model's dtype."""
     conv, ssm = 30 * 3 * 8192 * 2, 30 * 32 * 128 * 128
-    assert ask().details["state_bytes_per_request"] == conv + 2 * ssm
+    assert ask().figures["state_bytes_per_request"] == conv + 2 * ssm
     wide = ask(options={"mamba_ssm_cache_dtype": "float32"})
-    assert wide.details["state_bytes_per_request"] == conv + 4 * ssm
+    assert wide.figures["state_bytes_per_request"] == conv + 4 * ssm
 
 
 def test_tokens_are_what_is_left_over_the_slope() -> None:
     plan = ask(concurrency=8)
-    details = plan.details
+    details = plan.figures
     assert details["state_slots"] == 8 + 1
     assert details["slope_bytes_per_token"] == 10 * 2 * 2 * 256 * 2
     left = details["budget_bytes"] - details["intercept_bytes"]
@@ -61,7 +61,7 @@ def test_the_published_configuration_starts() -> None:
     question = {"kv_cache_dtype": "fp8", "layout": WIDE, "context": 2048, "concurrency": 2048}
     plan = ask(NVFP4, "4x b200", options=options, **question)
     assert plan.fits
-    assert plan.details["state_slots"] == 512 + 1 + 1
+    assert plan.figures["state_slots"] == 512 + 1 + 1
     assert plan.launch is not None
     assert "--tp_size 4 --ep_size 4 --max_batch_size 512" in plan.launch.command
     (config,) = plan.launch.notes
@@ -70,8 +70,8 @@ def test_the_published_configuration_starts() -> None:
 
 
 def test_attention_data_parallelism_replicates_all_but_the_experts() -> None:
-    cut = ask(NVFP4, "4x b200", layout=WIDE).details
-    whole = ask(NVFP4, "4x b200", layout=WIDE, options={"enable_attention_dp": True}).details
+    cut = ask(NVFP4, "4x b200", layout=WIDE).figures
+    whole = ask(NVFP4, "4x b200", layout=WIDE, options={"enable_attention_dp": True}).figures
     routed = "text.moe.routed_experts"
     assert whole["weight_components"][routed] == cut["weight_components"][routed]
     assert whole["weight_components"]["text.gdn.out_proj"] == pytest.approx(
@@ -97,8 +97,8 @@ def test_too_many_slots_do_not_start() -> None:
 
 
 def test_snapshots_make_tokens_dearer() -> None:
-    plain = ask().details["slope_bytes_per_token"]
-    kept = ask(options={"periodic_snapshot_interval": 256}).details
+    plain = ask().figures["slope_bytes_per_token"]
+    kept = ask(options={"periodic_snapshot_interval": 256}).figures
     assert kept["slope_bytes_per_token"] == plain + -(-kept["state_bytes_per_request"] // 256)
 
 

@@ -18,7 +18,7 @@ from planner.engines.transformers.placement import DISK, HOST, Budgets, place
 from planner.errors import InputError
 from planner.model.catalog import find
 from planner.model.spec import ModelSpec
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 from planner.units import GIB
 
 TEXT, WITH_VISION = "AutoModelForCausalLM", "AutoModelForImageTextToText"
@@ -101,7 +101,7 @@ def test_modules_go_where_the_engine_itself_puts_them(case: tuple) -> None:
 def test_weights_are_the_parameters_of_the_classes(name: str, parameters: int) -> None:
     """Counted on the meta device: vision included, MTP not."""
     plan = ask(name, "8x b200")
-    assert plan.details["weight_bytes"] == 2 * parameters
+    assert plan.figures["weight_bytes"] == 2 * parameters
 
 
 @pytest.mark.parametrize(
@@ -205,15 +205,15 @@ def test_chunks_and_kernels_lower_the_peak() -> None:
 
 
 def test_the_class_decides_about_vision() -> None:
-    whole = ask().details["weight_bytes"]
-    text = ask(options={"auto_class": TEXT}).details["weight_bytes"]
+    whole = ask().figures["weight_bytes"]
+    text = ask(options={"auto_class": TEXT}).figures["weight_bytes"]
     assert whole - text == 2 * 446_571_248
 
 
 def test_bitsandbytes_leaves_experts_alone() -> None:
     """NF4 of a 35B MoE saves next to nothing; of a dense 27B it saves two thirds."""
-    moe = ask(precision="bnb-nf4-double").details["weight_bytes"]
-    dense = ask("Qwen3.5-27B", precision="bnb-nf4-double").details["weight_bytes"]
+    moe = ask(precision="bnb-nf4-double").figures["weight_bytes"]
+    dense = ask("Qwen3.5-27B", precision="bnb-nf4-double").figures["weight_bytes"]
     assert moe / GIB == pytest.approx(62.8, abs=0.1)
     assert dense / GIB == pytest.approx(16.7, abs=0.1)
 
@@ -239,7 +239,7 @@ def test_the_host_takes_what_the_gpu_cannot() -> None:
 def test_fp8_becomes_16_bit_without_kernels() -> None:
     ada = ask("Qwen3.5-4B", "l40s", precision="fp8")
     ampere = ask("Qwen3.5-4B", "a40", precision="fp8")
-    assert ampere.details["weight_bytes"] > 1.5 * ada.details["weight_bytes"]
+    assert ampere.figures["weight_bytes"] > 1.5 * ada.figures["weight_bytes"]
     assert any("become bfloat16" in warning for warning in ampere.warnings)
 
 

@@ -13,7 +13,7 @@ from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.rules import rules_of
 from planner.engines.vllm.stages import stage_layers
 from planner.errors import InputError
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
 
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
 
@@ -108,7 +108,7 @@ def test_the_longest_context_is_exact(context: int, available: int) -> None:
 @pytest.mark.parametrize("tp", [1, 2, 4, 8])
 def test_ranks_cover_the_whole_model(tp: int) -> None:
     plan = ask("Qwen3.5-397B-A17B", f"{tp}x b200", layout=planner.Layout(tensor_parallel=tp))
-    (stage,) = plan.details["params"]
+    (stage,) = plan.figures["params"]
     whole = planner.load_checkpoint("Qwen3.5-397B-A17B")
     served = whole.nbytes("text", "vision")
     assert served <= tp * stage["param_bytes"] + tp * 2**20
@@ -117,7 +117,7 @@ def test_ranks_cover_the_whole_model(tp: int) -> None:
 
 def test_kv_heads_are_replicated_beyond_their_number() -> None:
     heads = [
-        ask("Qwen3.5-35B-A3B", f"{tp}x h200").details["attn_kv_heads_per_rank"]
+        ask("Qwen3.5-35B-A3B", f"{tp}x h200").figures["attn_kv_heads_per_rank"]
         for tp in (1, 2, 4, 8)
     ]
     assert heads == [2, 1, 1, 1]
@@ -127,9 +127,9 @@ def test_default_max_num_seqs_that_would_not_start_is_replaced_in_the_command() 
     plan = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8")
     assert plan.launch is not None
     assert plan.allocation is not None
-    assert plan.allocation.resolved["default_max_num_seqs"] == 256
-    chosen = plan.allocation.resolved["max_num_seqs"]
-    assert chosen < plan.details["num_blocks"]
+    assert plan.settings["default_max_num_seqs"] == 256
+    chosen = plan.settings["max_num_seqs"]
+    assert chosen < plan.figures["num_blocks"]
     assert f"--max-num-seqs {chosen}" in plan.launch.command
     assert "refuse to start" in plan.warnings[0]
     insisted = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8", options={"max_num_seqs": 256})
@@ -141,9 +141,9 @@ def test_turning_things_off_saves_what_they_take() -> None:
     full = ask(options={"num_speculative_tokens": 2})
     without_mtp = ask()
     text_only = ask(options={"language_model_only": True})
-    assert full.details["params"][0]["draft_param_bytes"] == 849_398_784
-    assert without_mtp.details["params"][0]["draft_param_bytes"] == 0
-    assert text_only.details["params"][0]["param_bytes"] == 53_792_001_536
+    assert full.figures["params"][0]["draft_param_bytes"] == 849_398_784
+    assert without_mtp.figures["params"][0]["draft_param_bytes"] == 0
+    assert text_only.figures["params"][0]["param_bytes"] == 53_792_001_536
     assert text_only.headroom > without_mtp.headroom > full.headroom  # type: ignore[operator]
 
 
@@ -152,7 +152,7 @@ def test_yarn_is_in_the_command_and_the_cache() -> None:
     assert plan.launch is not None
     assert '"factor": 4.0' in plan.launch.command
     assert "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1" in plan.launch.command
-    assert plan.details["params"][0]["buffer_bytes"] == 1_000_000 * 64 * 2
+    assert plan.figures["params"][0]["buffer_bytes"] == 1_000_000 * 64 * 2
 
 
 @pytest.mark.parametrize("version", ["0.16.0", "abc", "", "1.x"])
@@ -225,7 +225,7 @@ def test_several_nodes_get_a_command_each() -> None:
     assert plan.launch is not None
     assert len(plan.launch.per_node) == 1
     assert plan.allocation is not None
-    assert plan.allocation.resolved["gpu_memory_utilization"] == 0.85
+    assert plan.settings["gpu_memory_utilization"] == 0.85
 
 
 def test_the_options_are_checked_one_by_one() -> None:
@@ -265,8 +265,8 @@ def test_a_separate_drafter_regroups_the_layers_as_logged(
             "kv_cache_memory_bytes": int(pool_gib * 2**30),
         },
     )
-    assert plan.details["kv_cache_size_tokens"] == printed
-    assert round(plan.details["max_concurrency"], 2) == concurrency
+    assert plan.figures["kv_cache_size_tokens"] == printed
+    assert round(plan.figures["max_concurrency"], 2) == concurrency
     assert plan.capacity is not None
     longest = plan.capacity.longest_context
     assert context <= longest <= 262_144
@@ -316,7 +316,7 @@ def test_tokens_are_shared_over_copies_of_a_kv_head_only() -> None:
         layout=eight,
         options={"decode_context_parallel_size": 4},
     )
-    assert shared.details["blocks_per_request"] < alone.details["blocks_per_request"]
+    assert shared.figures["blocks_per_request"] < alone.figures["blocks_per_request"]
     assert shared.launch is not None
     assert "--decode-context-parallel-size 4" in shared.launch.command
     for size, tp in ((8, 8), (2, 2), (3, 8)):

@@ -4,7 +4,7 @@ import pytest
 
 import planner
 from planner.engines.vllm.cache_dtypes import TAKEN
-from planner.plan import Outcome
+from planner.planning import Outcome
 
 
 def plan(dtype, on="h100"):

@@ -19,7 +19,7 @@ from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.catalog import bundled_checkpoint
-from planner.plan import plan_deployment
+from planner.planning import plan_deployment
 from planner.units import GIB, MIB
 
 VLLM = get_engine("vllm")
@@ -76,7 +76,7 @@ def test_vllm_blocks_and_pages(model, tp):
                 version=version,
                 enable_prefix_caching=True,
                 mamba_ssm_cache_dtype=ssm,
-            ).details
+            ).figures
             assert details["block_size"] == block, (version, kv, ssm)
             if (version, kv, ssm) == ("0.32.0", "auto", "float32"):
                 assert details["mamba_page_bytes_unpadded"] == state
@@ -104,7 +104,7 @@ PARAMETERS = {
 def test_vllm_parameters_per_rank(model, precision):
     for power, gib in enumerate(PARAMETERS[model, precision]):
         plan = vllm_plan(model, tp=2**power, precision=precision)
-        (stage,) = plan.details["params"]
+        (stage,) = plan.figures["params"]
         assert stage["param_bytes"] / GIB == pytest.approx(gib, abs=6e-4)
 
 
@@ -114,7 +114,7 @@ def test_vllm_example_of_the_document():
         ("h100-sxm", 1927, 250, 7.708),
         ("a100-sxm-80", 1985, 255, 7.784),
     ):
-        details = vllm_plan("Qwen3.5-35B-A3B", gpu=gpu, kv_cache_memory_bytes=40 * GIB).details
+        details = vllm_plan("Qwen3.5-35B-A3B", gpu=gpu, kv_cache_memory_bytes=40 * GIB).figures
         assert (details["num_blocks"], details["blocks_per_request"]) == (blocks, need)
         assert details["max_concurrency"] == pytest.approx(concurrency, abs=5e-4)
 
@@ -147,9 +147,9 @@ def test_triton_prefill_keeps_no_checkpoints():
     found = vllm_plan("Qwen3.5-35B-A3B", gdn_prefill_backend="triton")
     there = vllm_plan("Qwen3.5-35B-A3B", gpu="a100-sxm-80")
     for field in ("block_size", "blocks_per_request", "num_blocks"):
-        assert found.details[field] == there.details[field]
-    assert found.details["num_prefill_checkpoint_blocks"] == 0
-    assert vllm_plan("Qwen3.5-35B-A3B").details["num_prefill_checkpoint_blocks"] == 1
+        assert found.figures[field] == there.figures[field]
+    assert found.figures["num_prefill_checkpoint_blocks"] == 0
+    assert vllm_plan("Qwen3.5-35B-A3B").figures["num_prefill_checkpoint_blocks"] == 1
     assert "--gdn-prefill-backend" in found.launch.argv
 
 

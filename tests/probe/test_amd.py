@@ -1,7 +1,7 @@
 import pytest
 
-from planner.probe import probe
-from planner.probe.amd import gfx_name
+from planner.probing import probe
+from planner.probing.amd import gfx_name
 from tests.probe import machines
 from tests.probe.recorded import MIB, Recorded, linux
 

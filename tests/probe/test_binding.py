@@ -7,7 +7,7 @@ the binding would not pass on (a tuple as index, a structure that is not by refe
 import pynvml
 import pytest
 
-from planner.probe import probe
+from planner.probing import probe
 from tests.probe.recorded import MIB, Recorded, linux
 
 OK, NOT_SUPPORTED, INVALID, INSUFFICIENT = 0, 3, 2, 7
@@ -146,7 +146,7 @@ def test_the_slip_that_the_probe_must_not_trip_over_is_still_there_or_mended():
 
 
 def test_constants_that_the_probe_writes_out_are_the_bindings():
-    from planner.probe import nvidia_memory, topology
+    from planner.probing import nvidia_memory, topology
 
     assert pynvml.nvmlMemory_v2 == nvidia_memory.MEMORY_V2
     assert topology._LINK_SPEED_FIELD == pynvml.NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from planner.probe import REAL, environment
-from planner.probe.cuda_driver import CudaDevice, cuda_devices
+from planner.probing import REAL, environment
+from planner.probing.cuda_driver import CudaDevice, cuda_devices
 
 WAITS_FOR_EVER = (sys.executable, "-c", "import threading; threading.Event().wait()")
 

@@ -1,7 +1,7 @@
 import pytest
 
-from planner.probe import probe
-from planner.probe.system import cgroup_memory, meminfo, read_host
+from planner.probing import probe
+from planner.probing.system import cgroup_memory, meminfo, read_host
 from tests.probe import machines
 from tests.probe.recorded import MIB, Recorded, linux
 

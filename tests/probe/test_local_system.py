@@ -4,9 +4,9 @@ import pytest
 
 import hardware_db
 from planner.errors import InputError
-from planner.probe import probe
-from planner.probe.local_system import pcie_gb_s
-from planner.probe.report import report_lines
+from planner.probing import probe
+from planner.probing.local_system import pcie_gb_s
+from planner.probing.report import report_lines
 from tests.probe import machines
 from tests.probe.recorded import MIB, Nvml, Recorded, Refused, card, linux, memory
 

@@ -3,7 +3,7 @@
 import pytest
 
 import hardware_db
-from planner.probe import probe
+from planner.probing import probe
 from tests.probe import machines
 from tests.probe.recorded import Nvml, Recorded, card, linux, memory
 

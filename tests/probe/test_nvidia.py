@@ -1,7 +1,7 @@
 import pytest
 
-from planner.probe import probe
-from planner.probe.cuda_driver import CudaDevice
+from planner.probing import probe
+from planner.probing.cuda_driver import CudaDevice
 from tests.probe import machines
 from tests.probe.recorded import MIB, NOT_SUPPORTED, Nvml, Recorded, Refused, card, linux, memory
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.probe import probe
-from planner.probe.visible import by_uuid, select
+from planner.probing import probe
+from planner.probing.visible import by_uuid, select
 from tests.probe import machines
 
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from planner.errors import InputError
-from planner.probe import probe
-from planner.probe.report import report_lines
+from planner.probing import probe
+from planner.probing.report import report_lines
 from tests.probe import machines
 from tests.probe.recorded import Nvml, Recorded, Refused, linux
 
@@ -100,7 +100,7 @@ def test_the_report_of_nothing_is_useful():
 def test_the_program_prints_one_document_and_leaves_with_0():
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "planner.probe"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "planner.probing"], capture_output=True, text=True, timeout=60
     )
     took = time.perf_counter() - begun
     assert done.returncode == 0
@@ -114,7 +114,7 @@ def test_the_program_prints_one_document_and_leaves_with_0():
 
 def test_no_heavy_library_is_loaded():
     program = (
-        "import sys; from planner.probe import probe; probe();"
+        "import sys; from planner.probing import probe; probe();"
         "print([m for m in ('torch', 'numpy', 'pandas', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run(

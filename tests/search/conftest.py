@@ -6,7 +6,7 @@ import pytest
 
 from planner.api import load_checkpoint, make_options, resolve_hardware
 from planner.engines import get_engine
-from planner.search.question import Question
+from planner.question import Question
 
 
 @pytest.fixture(scope="session")

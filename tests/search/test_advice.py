@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from planner.engines.economies import economies_of
 from planner.layout import Layout
-from planner.plan import Outcome
+from planner.planning import Outcome
 from planner.report.text import plan_text
 from planner.search import advise
 from planner.search.combining import applied, fewest

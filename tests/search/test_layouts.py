@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import planner
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.plan import Outcome
+from planner.planning import Outcome
 from planner.search import every_layout, suggest_layouts
 
 

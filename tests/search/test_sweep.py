@@ -12,7 +12,7 @@ import planner
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
-from planner.sweep import COLUMNS
+from planner.sweeping import COLUMNS
 
 SWEEP = {
     "on": ["rtx-4090", "h100"],

@@ -10,11 +10,11 @@ import streamlit as st
 import hardware_db
 from planner.errors import UnknownModelError
 from planner.web import access, question
-from planner.web.question import Question
+from planner.web.asked import Asked
 
 
 def asked(model, hub):
-    return Question(
+    return Asked(
         model=model,
         precision=None,
         on="h100-sxm",

@@ -5,8 +5,8 @@ from plotly.graph_objects import Figure
 
 import planner
 from planner.layout import Layout
+from planner.question import question_of
 from planner.search import checkpoints_of
-from planner.search.question import question_of
 from planner.units import GIB
 from planner.web import curves
 from planner.web.figures.anatomy import checkpoint_sizes, layer_strip

@@ -7,7 +7,7 @@ import pytest
 import hardware_db
 import planner
 from planner.engines import ENGINES
-from planner.plan import Outcome
+from planner.planning import Outcome
 from planner.web import choices, fidelity
 from planner.web.shell import VIEWS
 from planner.web.views.why import _MEANING

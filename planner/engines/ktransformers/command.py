@@ -54,19 +54,12 @@ def read_command(
         del options["kt_weight_path"]
     known = {field.name for field in dataclasses.fields(KTransformersOptions)}
     unplanned = list(served.unplanned)
-    defaults = type(served.options)()
-    for field in dataclasses.fields(served.options):
-        value = getattr(served.options, field.name)
-        if value == getattr(defaults, field.name):
-            continue
-        if field.name in known:
-            options[field.name] = value
-        elif field.name != "context_length":
-            flag = field.name.replace("_", "-")
-            unplanned.append(f"--{flag}: not planned for KTransformers")
-    return dataclasses.replace(
-        served, options=KTransformersOptions(**options), unplanned=tuple(unplanned)
-    )
+    for name, value in served.options.items():
+        if name in known:
+            options[name] = value
+        elif name != "context_length":
+            unplanned.append(f"--{name.replace('_', '-')}: not planned for KTransformers")
+    return dataclasses.replace(served, options=options, unplanned=tuple(unplanned))
 
 
 def _without_kt(words: Sequence[str]) -> list[str]:

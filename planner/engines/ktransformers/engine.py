@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from hardware_db import System
-from planner.engines.base import Allocation, Deployment, Launch, Refusal
+from planner.engines.engine import Allocation, Deployment, Engine, Launch, Refusal
 from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
 from planner.engines.ktransformers.legality import as_sglang, refusals
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
@@ -23,9 +21,8 @@ from planner.engines.sglang.engine import server_of
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.terms import rank_terms
-from planner.layout import Layout
+from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.model.checkpoint import Checkpoint
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -34,27 +31,17 @@ CONVERTED_BAND = 0.15
 """Scales of converted experts were not looked at: up to this share more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KTransformers:
+class KTransformers(Engine[KTransformersOptions, Allocation]):
     """The policy of kt-kernel with its SGLang."""
 
-    name: str = "ktransformers"
-    title: str = "KTransformers"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`KTransformersOptions`."""
-        return KTransformersOptions
+    name = "ktransformers"
+    title = "KTransformers"
+    options_type = KTransformersOptions
+    degrees = Degrees(tensor=True, nodes=False)
 
     def version(self, options: KTransformersOptions) -> str:
         """The state of the documentation that was read."""
         return READ_VERSION
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """Tensor parallelism over the GPUs of one machine, then narrower."""
-        count = system.accelerators_per_node
-        widths = [width for width in range(count, 0, -1) if count % width == 0]
-        return tuple(Layout(tensor_parallel=width) for width in widths)
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why KTransformers cannot run it; see `legality`."""

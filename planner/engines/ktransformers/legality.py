@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.ktransformers.experts import Experts, experts_of
 from planner.engines.ktransformers.options import KTransformersOptions, source
 from planner.engines.sglang import SGLANG

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.engines.base import Capacity, Deployment
+from planner.engines.engine import Capacity, Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
 from planner.engines.llamacpp.fit import Fitted, Room, fit
 from planner.engines.llamacpp.seek import largest

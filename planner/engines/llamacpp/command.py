@@ -10,7 +10,6 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.flags import Sorted, sort_words, whole
 from planner.engines.llamacpp.command_flags import COUNTS, TABLE
-from planner.engines.llamacpp.options import LlamacppOptions
 from planner.errors import InputError
 
 AUTO_SLOTS = 4
@@ -61,16 +60,16 @@ def read_command(
         precision=precision,
         context=max(1, cells // max(slots, 1)) if cells else None,
         slots=slots,
-        kv_cache_dtype=found.last("cache-type-k") or "auto",
-        options=LlamacppOptions(**options, parallel=slots),
+        kv_cache_dtype=found.last("cache-type-k"),
+        options={**options, "parallel": slots},
         yarn=found.last("rope-scaling") == "yarn",
-        ignored=(*found.ignored, *found.positional),
+        kept=(*found.ignored, *found.positional),
         unplanned=tuple(unplanned),
         environment=environment,
     )
 
 
-def _model(found: Sorted, unplanned: list[str]) -> tuple[str, str | None]:
+def _model(found: Sorted, unplanned: list[str]) -> tuple[str | None, str | None]:
     """The model and, where the words tell, which of its files."""
     repository = found.last("hf-repo")
     if repository is not None:
@@ -81,10 +80,7 @@ def _model(found: Sorted, unplanned: list[str]) -> tuple[str, str | None]:
             )
         name, colon, precision = repository.partition(":")
         return name, found.last("hf-file") or (precision if colon else None)
-    file = found.last("model") or found.last("model-url")
-    if file is None:
-        raise InputError("command: llama-server names no model (-m or -hf)")
-    return file, None
+    return found.last("model") or found.last("model-url"), None
 
 
 def _options(found: Sorted) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Deployment
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import server_of
 

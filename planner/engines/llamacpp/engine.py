@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from hardware_db import System
-from planner.engines.base import Allocation, Deployment, Launch, Refusal
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Allocation, Deployment, Engine, Launch, Refusal
 from planner.engines.llamacpp import economies as saving
 from planner.engines.llamacpp.capacity import capacity_of
 from planner.engines.llamacpp.device import Machine, machine_of
@@ -18,30 +17,21 @@ from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusing import refusals_of
 from planner.engines.llamacpp.server import Server, server_of
 from planner.engines.llamacpp.terms import COMMIT, host_bytes, ranks
-from planner.layout import Layout
-from planner.model.checkpoint import Checkpoint
+from planner.layout import Degrees
 from planner.units import MIB, format_gib
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Llamacpp:
+class Llamacpp(Engine[LlamacppOptions, Allocation]):
     """The policy of llama.cpp, read from one commit."""
 
-    name: str = "llamacpp"
-    title: str = "llama.cpp"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`LlamacppOptions`."""
-        return LlamacppOptions
+    name = "llamacpp"
+    title = "llama.cpp"
+    options_type = LlamacppOptions
+    degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
 
     def version(self, options: LlamacppOptions) -> str:
         """The commit whose rules are used."""
         return COMMIT
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """The GPUs of one machine, blocks shared out over them."""
-        return (Layout(pipeline_parallel=system.accelerators_per_node),)
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why llama.cpp cannot run it; see `refusing`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment, Launch
+from planner.engines.engine import Deployment, Launch
 from planner.engines.llamacpp.buffers import compute_buffers
 from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
 from planner.engines.llamacpp.device import Machine

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from planner.engines.base import Allocation, Deployment
 from planner.engines.command import Command
+from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.command import ALL, read_command
 from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
 

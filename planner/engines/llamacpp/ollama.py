@@ -8,7 +8,7 @@ holds for the latter.
 
 from __future__ import annotations
 
-from planner.engines.base import Allocation, Deployment, Launch, Modelfile
+from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
 from planner.engines.llamacpp.launch import hub_file
 
 CACHE_TYPES = ("f16", "q8_0", "q4_0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.llamacpp.architecture import architecture
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml_tensor import block_type

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import (
     CELLS_PADDING,

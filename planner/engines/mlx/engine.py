@@ -7,53 +7,89 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hardware_db import System
-from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.largest import largest_holding
 from planner.engines.mlx.activations import layer_bytes, scores_bytes
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
-from planner.engines.mlx.options import NEWEST, MlxOptions, source
+from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
+from planner.engines.options import written_words
 from planner.engines.yarn import yarn_parameters
 from planner.errors import InputError
 from planner.formats import get_cache_format
-from planner.layout import Layout
+from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Band, Confidence, Source
 from planner.units import MIB, format_gib
-
-KEPT_CACHES = 10
-"""Finished caches that the server keeps by default (`--prompt-cache-size`)."""
 
 CLOSE_TO_LIMIT = 0.9
 """mlx-lm warns that generation can be slow from this share of the limit on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mlx:
+@dataclass(frozen=True, kw_only=True)
+class MlxAnswer(Allocation):
+    """What mlx-lm would allocate.
+
+    Attributes:
+        options: as they were asked.
+        weights: bytes of the text model.
+        cache: bytes of one sequence of the asked context, by kind.
+        kv_bytes_per_token_per_layer: bytes that one token adds to one attention layer.
+        keeping: finished caches that the server is told to keep.
+        working_set: bytes that the GPU may use (max_recommended_working_set_size).
+    """
+
+    options: MlxOptions
+    weights: int
+    cache: SequenceCache
+    kv_bytes_per_token_per_layer: int
+    keeping: int
+    working_set: int
+
+    def settings(self) -> dict[str, Any]:
+        """Return every option as the server resolves it."""
+        options, alone = self.options, self.options.kv_bits is not None
+        return {
+            "version": options.version,
+            "kv_bits": options.kv_bits,
+            "kv_group_size": options.kv_group_size,
+            "quantized_kv_start": options.quantized_kv_start,
+            "prefill_step_size": options.prefill_step_size,
+            "decode_concurrency": 1 if alone else options.decode_concurrency,
+            "prompt_concurrency": 1 if alone else options.prompt_concurrency,
+            "prompt_cache_size": self.keeping,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the server's own figures, in bytes."""
+        return {
+            "weight_bytes": self.weights,
+            "kv_bytes_per_sequence": self.cache.kv,
+            "conv_bytes_per_sequence": self.cache.conv,
+            "recurrent_bytes_per_sequence": self.cache.recurrent,
+            "kv_bytes_per_token_per_layer": self.kv_bytes_per_token_per_layer,
+            "max_recommended_working_set_size": self.working_set,
+        }
+
+
+class Mlx(Engine[MlxOptions, MlxAnswer]):
     """The policy of mlx-lm; the release is an option."""
 
-    name: str = "mlx"
-    title: str = "MLX"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`MlxOptions`."""
-        return MlxOptions
+    name = "mlx"
+    title = "MLX"
+    options_type = MlxOptions
+    degrees = Degrees()
 
     def version(self, options: MlxOptions) -> str:
         """The release of mlx-lm that is asked for."""
         return options.version
 
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """One machine."""
-        return (Layout(),)
-
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why MLX cannot run it."""
         return tuple(_refusals(deployment))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
+    def allocate(self, deployment: Deployment) -> MlxAnswer:
         """Weights, cache and one prefill step within the memory that macOS lends the GPU.
 
             usable = recommendedMaxWorkingSetSize, or iogpu.wired_limit_mb where it is set
@@ -83,11 +119,11 @@ class Mlx:
         starts = alone.headroom >= 0
         sequences = largest_holding(lambda batch: holds(context, batch), at_once)
         longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
-        one = _cache(deployment, context)
+        one, weights = _cache(deployment, context), _weights(deployment.checkpoint)
         spare = max(0, asked.headroom) // one.total
         keeping = min(KEPT_CACHES, spare) if options.prompt_cache_size is None else kept
         limit = "one request at a time" if options.kv_bits is not None else "decode_concurrency"
-        return Allocation(
+        return MlxAnswer(
             ranks=(asked,),
             capacity=Capacity(
                 sequences=sequences,
@@ -101,25 +137,23 @@ class Mlx:
             if starts
             else "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)",
             kv_cache_dtype=model.dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
-            resolved=_resolved(options, keeping),
-            details={
-                "weight_bytes": _weights(deployment.checkpoint),
-                "kv_bytes_per_sequence": one.kv,
-                "conv_bytes_per_sequence": one.conv,
-                "recurrent_bytes_per_sequence": one.recurrent,
-                "kv_bytes_per_token_per_layer": _token_bytes(deployment),
-                "max_recommended_working_set_size": usable,
-            },
+            placement=Placement(device=weights),
+            options=options,
+            weights=weights,
+            cache=one,
+            kv_bytes_per_token_per_layer=_token_bytes(deployment),
+            keeping=keeping,
+            working_set=usable,
             warnings=tuple(_warnings(deployment, asked, keeping)),
         )
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+    def launch(self, deployment: Deployment, answer: MlxAnswer) -> Launch:
         """`mlx_lm.server` with exactly the flags that the plan assumed."""
-        return _launch(deployment, allocation)
+        return _launch(deployment, answer)
 
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+    def expected_log(self, deployment: Deployment, answer: MlxAnswer) -> tuple[str, ...]:
         """The warning that it prints where weights come close to the limit."""
-        weights, limit = allocation.details["weight_bytes"], _usable(deployment)
+        weights, limit = answer.weights, answer.working_set
         if weights <= CLOSE_TO_LIMIT * limit:
             return ()
         return (
@@ -271,19 +305,6 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
     )
 
 
-def _resolved(options: MlxOptions, keeping: int) -> dict[str, Any]:
-    return {
-        "version": options.version,
-        "kv_bits": options.kv_bits,
-        "kv_group_size": options.kv_group_size,
-        "quantized_kv_start": options.quantized_kv_start,
-        "prefill_step_size": options.prefill_step_size,
-        "decode_concurrency": 1 if options.kv_bits is not None else options.decode_concurrency,
-        "prompt_concurrency": 1 if options.kv_bits is not None else options.prompt_concurrency,
-        "prompt_cache_size": keeping,
-    }
-
-
 def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]:
     options: MlxOptions = deployment.options
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
@@ -313,24 +334,11 @@ def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]
     yield "the process itself (Python, Metal buffers kept for reuse) is not planned for"
 
 
-def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
-    options: MlxOptions = deployment.options
-    defaults = MlxOptions()
-    argv = ["mlx_lm.server", "--model", deployment.checkpoint.id]
-    for name in (
-        "kv_bits",
-        "kv_group_size",
-        "quantized_kv_start",
-        "prefill_step_size",
-        "decode_concurrency",
-        "prompt_concurrency",
-    ):
-        value = getattr(options, name)
-        if value != getattr(defaults, name):
-            argv += [f"--{name.replace('_', '-')}", str(value)]
-    keeping = allocation.resolved["prompt_cache_size"]
-    if options.prompt_cache_size is not None or keeping != KEPT_CACHES:
-        argv += ["--prompt-cache-size", str(keeping)]
+def _launch(deployment: Deployment, answer: MlxAnswer) -> Launch:
+    options = answer.options
+    argv = ["mlx_lm.server", "--model", deployment.checkpoint.id, *written_words(options)]
+    if options.prompt_cache_size is not None or answer.keeping != KEPT_CACHES:
+        argv += ["--prompt-cache-size", str(answer.keeping)]
     notes = [f"needs the package mlx-lm=={options.version}"]
     if options.iogpu_wired_limit_mb is not None:
         notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")
@@ -341,6 +349,6 @@ def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
         notes.append(f'in {where}, set "rope_parameters" to {rope}')
     notes.append(
         f"the server does not bound a request: keep prompts and max_tokens within"
-        f" {deployment.context:,} tokens ({format_gib(allocation.ranks[0].usable)} usable)"
+        f" {deployment.context:,} tokens ({format_gib(answer.working_set)} usable)"
     )
     return Launch(argv=tuple(argv), notes=tuple(notes))

@@ -1,69 +1,93 @@
-"""Options of `mlx_lm.server` that change memory, named as its flags."""
+"""Declare the options of `mlx_lm.server` that change memory."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from planner.engines.option_kinds import Count, CountChoice, Text
+from planner.engines.options import Options, option
 from planner.errors import InputError
 from planner.provenance import Source
-from planner.units import MAX_TOKENS, check_count
+from planner.units import MAX_TOKENS
 
 NEWEST = "0.32.2"
 READ = "2026-11-21"
-KV_BITS = (2, 4, 8)
-GROUP_SIZES = (32, 64, 128)
+
+KEPT_CACHES = 10
+"""Finished caches that the server keeps by default (`--prompt-cache-size`)."""
 
 
 def source(where: str) -> Source:
-    """A rule's source: release and file."""
+    """Return the source of a rule: release and file."""
     return Source(where=f"mlx-lm {NEWEST} {where}", when=READ)
 
 
+def _release(text: str, what: str) -> str:
+    if re.fullmatch(r"v?\d{1,4}(\.\d{1,4}){1,2}", text) is None:
+        raise InputError(f"{what}: {text!r} is not a release of mlx-lm such as {NEWEST}")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MlxOptions:
-    """Options of `mlx_lm.server`; None means its default.
+class MlxOptions(Options):
+    """Options of `mlx_lm.server`; None means its default."""
 
-    Attributes:
-        version: release of mlx-lm whose rules apply.
-        kv_bits: bits of a quantized KV cache; None keeps the model's dtype.
-        kv_group_size: elements that share a scale and a bias.
-        quantized_kv_start: tokens after which the cache is quantized.
-        prefill_step_size: tokens of a prompt per forward pass.
-        decode_concurrency: requests decoded at once.
-        prompt_concurrency: prompts processed at once.
-        prompt_cache_size: finished caches that are kept for reuse; None for the default of 10, or
-            as many as fit.
-        iogpu_wired_limit_mb: the sysctl `iogpu.wired_limit_mb` (MiB), which replaces macOS's
-            default share of the memory (no flag of mlx-lm's).
-
-    Raises:
-        InputError: a value out of range.
-    """
-
-    version: str = NEWEST
-    kv_bits: int | None = None
-    kv_group_size: int = 64
-    quantized_kv_start: int = 5000
-    prefill_step_size: int = 2048
-    decode_concurrency: int = 32
-    prompt_concurrency: int = 8
-    prompt_cache_size: int | None = None
-    iogpu_wired_limit_mb: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every range; the error names the flag."""
-        if re.fullmatch(r"v?\d{1,4}(\.\d{1,4}){1,2}", self.version) is None:
-            raise InputError(f"mlx-lm version {self.version!r} is not a release such as {NEWEST}")
-        if self.kv_bits is not None and self.kv_bits not in KV_BITS:
-            raise InputError(f"kv_bits: {self.kv_bits!r}; known: 2, 4, 8")
-        if self.kv_group_size not in GROUP_SIZES:
-            raise InputError(f"kv_group_size: {self.kv_group_size!r}; known: 32, 64, 128")
-        check_count(self.quantized_kv_start, what="quantized_kv_start", least=0, most=MAX_TOKENS)
-        check_count(self.prefill_step_size, what="prefill_step_size", most=MAX_TOKENS)
-        check_count(self.decode_concurrency, what="decode_concurrency")
-        check_count(self.prompt_concurrency, what="prompt_concurrency")
-        if self.prompt_cache_size is not None:
-            check_count(self.prompt_cache_size, what="prompt_cache_size", least=0)
-        if self.iogpu_wired_limit_mb is not None:
-            check_count(self.iogpu_wired_limit_mb, what="iogpu_wired_limit_mb", most=2**24)
+    version: str = option(
+        NEWEST, Text(checked=_release), meaning="release of mlx-lm whose rules apply"
+    )
+    kv_bits: int | None = option(
+        None,
+        CountChoice((2, 4, 8)),
+        "--kv-bits",
+        meaning="bits of a quantized KV cache",
+        memory="less KV cache; the server then answers one request at a time",
+        default_words="the model's dtype",
+    )
+    kv_group_size: int = option(
+        64,
+        CountChoice((32, 64, 128)),
+        "--kv-group-size",
+        meaning="elements that share a scale and a bias",
+        memory="smaller groups take more scales",
+    )
+    quantized_kv_start: int = option(
+        5000,
+        Count(least=0, most=MAX_TOKENS),
+        "--quantized-kv-start",
+        meaning="tokens after which the cache is quantized",
+        memory="the tokens before it stay in the model's dtype",
+    )
+    prefill_step_size: int = option(
+        2048,
+        Count(most=MAX_TOKENS),
+        "--prefill-step-size",
+        meaning="tokens of a prompt per forward pass",
+        memory="a larger step takes a larger activation peak",
+    )
+    decode_concurrency: int = option(
+        32, Count(), "--decode-concurrency", meaning="requests decoded at once"
+    )
+    prompt_concurrency: int = option(
+        8,
+        Count(),
+        "--prompt-concurrency",
+        meaning="prompts processed at once",
+        memory="a larger activation peak",
+    )
+    prompt_cache_size: int | None = option(
+        None,
+        Count(least=0),
+        "--prompt-cache-size",
+        meaning="finished caches that are kept for reuse",
+        memory="each keeps the cache of its request",
+        default_words=f"{KEPT_CACHES}, or as many as fit",
+        written=False,
+    )
+    iogpu_wired_limit_mb: int | None = option(
+        None,
+        Count(most=2**24),
+        meaning="the sysctl iogpu.wired_limit_mb (MiB), set before the server is started",
+        memory="replaces the share of the memory that macOS lends the GPU",
+        default_words="macOS's own share",
+    )

@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from planner.engines.base import Capacity, Deployment
+from planner.engines.engine import Capacity, Deployment
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.allocated import allocated_of
 from planner.engines.sglang.budget import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget

@@ -7,9 +7,17 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.engines.command import Command
-from planner.engines.flags import Sorted, degree, json_object, names_yarn, number, sort_words, whole
+from planner.engines.flags import (
+    Sorted,
+    degree,
+    json_object,
+    names_yarn,
+    number,
+    sort_words,
+    told_layout,
+    whole,
+)
 from planner.engines.sglang.command_flags import COUNTS, NUMBERS, SWITCHES, TABLE, WORDS
-from planner.engines.sglang.options import SGLangOptions
 from planner.errors import InputError
 from planner.layout import Layout
 
@@ -37,25 +45,36 @@ def read_command(
     """
     found = sort_words(words, TABLE)
     model = found.last("model-path") or (found.positional[0] if found.positional else None)
-    if model is None:
-        raise InputError("command: SGLang needs --model-path")
     if degree(found, "attn-cp-size") > 1:
         raise InputError("--attn-cp-size: context parallelism is not planned")
     if found.last("dtype") not in (None, *_SIXTEEN_BITS):
         raise InputError(f"--dtype: {found.last('dtype')} is not planned; the model's own dtype is")
     overrides = json_object("--json-model-override-args", found.last("json-model-override-args"))
     layout, parallel = _layout(found)
-    options = SGLangOptions(**(_options(found) | parallel))
+    options = _options(found) | parallel
     return Command(
         model=model,
         revision=found.last("revision"),
-        context=options.context_length,
-        layout=layout,
-        kv_cache_dtype=found.last("kv-cache-dtype") or "auto",
+        context=options.get("context_length"),
+        layout=told_layout(
+            found,
+            (
+                "tp-size",
+                "pp-size",
+                "dp-size",
+                "ep-size",
+                "attn-dp-size",
+                "enable-dp-attention",
+                "enable-ep-moe",
+                "enable-deepep-moe",
+            ),
+            layout,
+        ),
+        kv_cache_dtype=found.last("kv-cache-dtype"),
         options=options,
         yarn=names_yarn(overrides) or environment.get(LONGER, "").lower() in _TRUE,
         quantization=found.last("quantization"),
-        ignored=(*found.ignored, *(word for word in found.positional if word != model)),
+        kept=(*found.ignored, *(word for word in found.positional if word != model)),
         unplanned=tuple(found.unplanned),
         environment=environment,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Deployment
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.server import Server
 from planner.units import ceil_div

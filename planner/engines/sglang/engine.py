@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-from hardware_db import System
-from planner.engines.base import Allocation, Deployment, Launch, Refusal
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Allocation, Deployment, Engine, Launch, Refusal
 from planner.engines.sglang import economies as saving
 from planner.engines.sglang.answer import (
     capacity_of,
@@ -20,60 +16,36 @@ from planner.engines.sglang.answer import (
 from planner.engines.sglang.budget import Budget, budget_of
 from planner.engines.sglang.device import gpu_of
 from planner.engines.sglang.launch import launch_of, log_lines
-from planner.engines.sglang.legality import layout_violations
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.parallel import parallel_of
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusing import refusals_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.terms import OUTSIDE, rank_terms
-from planner.layout import Layout
+from planner.layout import Degrees
 from planner.memory.breakdown import Rank
-from planner.model.checkpoint import Checkpoint
 from planner.units import ceil_div
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SGLang:
+class SGLang(Engine[SGLangOptions, Allocation]):
     """The policy of SGLang; the release is an option."""
 
-    name: str = "sglang"
-    title: str = "SGLang"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`SGLangOptions`."""
-        return SGLangOptions
+    name = "sglang"
+    title = "SGLang"
+    options_type = SGLangOptions
+    degrees = Degrees(
+        tensor=True,
+        pipeline=True,
+        data=True,
+        expert=True,
+        expert_with_data=False,
+        data_over_nodes=False,
+        pipeline_with_data=False,
+    )
 
     def version(self, options: SGLangOptions) -> str:
         """The release whose rules are asked for."""
         return options.version
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """Tensor parallelism as wide as loads first, the rest as stages or replicas.
-
-        Layouts that the model does not load come last.
-        """
-        count, options = system.count, SGLangOptions()
-        widths = [width for width in range(count, 0, -1) if count % width == 0]
-        candidates = [Layout(tensor_parallel=width) for width in widths if width == count]
-        for width in (width for width in widths if width < count):
-            rest = count // width
-            candidates.append(Layout(tensor_parallel=width, pipeline_parallel=rest))
-            if system.nodes == 1:
-                candidates.append(Layout(tensor_parallel=width, data_parallel=rest))
-        if checkpoint.model.moe is not None and count > 1:
-            candidates.append(Layout(tensor_parallel=count, expert_parallel=True))
-
-        def loads(layout: Layout) -> bool:
-            parallel = parallel_of(layout, options)
-            if any(layout_violations(checkpoint.model, parallel)):
-                return False
-            gpu = gpu_of(system.accelerator)
-            server = Server(checkpoint=checkpoint, parallel=parallel, gpu=gpu, options=options)
-            return not server.load_violations()
-
-        return tuple(sorted(candidates, key=lambda layout: not loads(layout)))
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why SGLang cannot run it; see `refusing`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from planner.engines.base import Allocation, Deployment, Launch
+from planner.engines.engine import Allocation, Deployment, Launch
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.server import Server, cache_flag
 from planner.engines.yarn import yarn_parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
 from planner.engines.sglang.server import Server
 from planner.errors import LayoutError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
 from planner.formats import CacheFormat, get_cache_format
 from planner.memory.kv_cache import kv_bytes_per_token

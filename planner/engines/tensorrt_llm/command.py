@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.engines.command import Command
-from planner.engines.flags import FlagTable, degree, flags, number, sort_words, whole
-from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
+from planner.engines.flags import FlagTable, degree, flags, number, sort_words, told_layout, whole
 from planner.errors import InputError
 from planner.layout import Layout
 
@@ -66,8 +65,6 @@ def read_command(
     """
     found = sort_words(words, TABLE)
     model = found.last("model") or (found.positional[0] if found.positional else None)
-    if model is None:
-        raise InputError("command: trtllm-serve names no model")
     tp, ep = degree(found, "tp-size"), degree(found, "ep-size")
     if ep not in (1, tp):
         raise InputError(f"--ep_size: {ep} is not planned; 1 and all {tp} ranks are")
@@ -85,13 +82,17 @@ def read_command(
         model=model,
         revision=found.last("revision"),
         context=whole("--max_seq_len", found.last("max-seq-len")),
-        layout=Layout(
-            tensor_parallel=tp,
-            pipeline_parallel=degree(found, "pp-size"),
-            expert_parallel=ep > 1,
+        layout=told_layout(
+            found,
+            ("tp-size", "pp-size", "ep-size"),
+            Layout(
+                tensor_parallel=tp,
+                pipeline_parallel=degree(found, "pp-size"),
+                expert_parallel=ep > 1,
+            ),
         ),
-        options=TensorRtLlmOptions(**options),
-        ignored=(*found.ignored, *(word for word in found.positional if word != model)),
+        options=options,
+        kept=(*found.ignored, *(word for word in found.positional if word != model)),
         unplanned=tuple(found.unplanned),
         environment=environment,
     )

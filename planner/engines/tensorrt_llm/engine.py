@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
-from hardware_db import System
-from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.largest import largest_holding
 from planner.engines.tensorrt_llm.cache import (
     Pool,
@@ -25,38 +23,25 @@ from planner.engines.tensorrt_llm.options import (
 )
 from planner.engines.tensorrt_llm.overheads import fixed_terms, weights
 from planner.engines.yarn import yarn_parameters
-from planner.layout import Layout
+from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.model.checkpoint import Checkpoint
 from planner.provenance import Confidence
 from planner.units import ceil_div, plain_number
 
 CONFIG_FILE = "trtllm.yaml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorRtLlm:
+class TensorRtLlm(Engine[TensorRtLlmOptions, Allocation]):
     """The policy of TensorRT-LLM's PyTorch backend."""
 
-    name: str = "tensorrt-llm"
-    title: str = "TensorRT-LLM"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`TensorRtLlmOptions`."""
-        return TensorRtLlmOptions
+    name = "tensorrt-llm"
+    title = "TensorRT-LLM"
+    options_type = TensorRtLlmOptions
+    degrees = Degrees(tensor=True, expert=True)
 
     def version(self, options: TensorRtLlmOptions) -> str:
         """The state of the main branch that was read."""
         return READ_VERSION
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """Tensor parallelism over all GPUs, experts cut or shared out; then narrower."""
-        widths = [width for width in range(system.count, 0, -1) if system.count % width == 0]
-        candidates = [Layout(tensor_parallel=width) for width in widths]
-        if checkpoint.model.moe is not None and system.count > 1:
-            candidates.insert(1, Layout(tensor_parallel=system.count, expert_parallel=True))
-        return tuple(candidates)
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why TensorRT-LLM cannot run it; see `legality`."""

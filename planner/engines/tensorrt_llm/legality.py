@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hardware_db import Accelerator
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.tensorrt_llm.cache import attention_ranks
 from planner.engines.tensorrt_llm.options import source
 from planner.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.tensorrt_llm.cache import attention_ranks
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions, source
 from planner.layout import Layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.transformers.activations import attention_matrix_bytes
 from planner.engines.transformers.budget import budgets_of
 from planner.engines.transformers.cache import cache_bytes, cache_layer_classes, state_shapes

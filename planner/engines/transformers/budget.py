@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.transformers.placement import (
     HOST_SHARE,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from hardware_db import System
-from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
+from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.largest import largest_holding
 from planner.engines.transformers import launch as launching
 from planner.engines.transformers.activations import peak_causes
@@ -25,9 +22,8 @@ from planner.engines.transformers.placement import (
     place,
 )
 from planner.engines.transformers.release import accelerate_source, source
-from planner.layout import Layout
+from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.model.checkpoint import Checkpoint
 from planner.model.spec import FULL, LINEAR, LayerType, ModelSpec
 from planner.provenance import Band, Confidence
 from planner.units import MAX_COUNT, MIB
@@ -40,25 +36,17 @@ FLA_BAND = 0.3
 """The same where the peak is a first-order reading that nobody measured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transformers:
+class Transformers(Engine[TransformersOptions, Allocation]):
     """The policy of transformers with accelerate; the release is an option."""
 
-    name: str = "transformers"
-    title: str = "transformers"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`TransformersOptions`."""
-        return TransformersOptions
+    name = "transformers"
+    title = "transformers"
+    options_type = TransformersOptions
+    degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
 
     def version(self, options: TransformersOptions) -> str:
         """The release that is asked for."""
         return options.version
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """Layers over all GPUs of one node: a process does not span several."""
-        return (Layout(pipeline_parallel=system.accelerators_per_node),)
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why transformers cannot run it; see `legality`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.engines.base import Allocation, Deployment, Launch
+from planner.engines.engine import Allocation, Deployment, Launch
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.yarn import yarn_parameters
 from planner.units import GIB

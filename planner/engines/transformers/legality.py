@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.transformers.release import source
 from planner.errors import InputError
 from planner.formats import get_cache_format

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.launch import start_error
 from planner.engines.vllm.loading import Loaded, load, weight_terms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment, Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.defaults import capability
 from planner.engines.vllm.rules import source
 from planner.formats import get_cache_format

@@ -15,10 +15,10 @@ from planner.engines.flags import (
     names_yarn,
     number,
     sort_words,
+    told_layout,
     whole,
 )
 from planner.engines.vllm.command_flags import OPTIONS, TABLE
-from planner.engines.vllm.options import VllmOptions
 from planner.errors import InputError
 from planner.layout import Layout
 
@@ -56,8 +56,6 @@ def read_command(
     """
     found = sort_words(words, TABLE)
     model = found.last("model") or (found.positional[0] if found.positional else None)
-    if model is None:
-        raise InputError("command: vllm serve names no model")
     unplanned = [*found.unplanned, *_environment_notes(environment)]
     if degree(found, "prefill-context-parallel-size") > 1:
         raise InputError("--prefill-context-parallel-size: it is not planned")
@@ -74,18 +72,27 @@ def read_command(
         model=model,
         revision=found.last("revision"),
         context=None if context is None else human_integer("--max-model-len", context),
-        layout=Layout(
-            tensor_parallel=degree(found, "tensor-parallel-size"),
-            pipeline_parallel=degree(found, "pipeline-parallel-size"),
-            data_parallel=degree(found, "data-parallel-size"),
-            expert_parallel=found.switched.get("enable-expert-parallel", False),
+        layout=told_layout(
+            found,
+            (
+                "tensor-parallel-size",
+                "pipeline-parallel-size",
+                "data-parallel-size",
+                "enable-expert-parallel",
+            ),
+            Layout(
+                tensor_parallel=degree(found, "tensor-parallel-size"),
+                pipeline_parallel=degree(found, "pipeline-parallel-size"),
+                data_parallel=degree(found, "data-parallel-size"),
+                expert_parallel=found.switched.get("enable-expert-parallel", False),
+            ),
         ),
-        kv_cache_dtype=found.last("kv-cache-dtype") or "auto",
-        options=VllmOptions(**_options(found, unplanned)),
+        kv_cache_dtype=found.last("kv-cache-dtype"),
+        options=_options(found, unplanned),
         yarn=names_yarn(overrides)
         or environment.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").lower() in _TRUE,
         quantization=found.last("quantization"),
-        ignored=(*found.ignored, *(word for word in found.positional if word != model)),
+        kept=(*found.ignored, *(word for word in found.positional if word != model)),
         unplanned=tuple(unplanned),
         environment=environment,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.vllm.options import VllmOptions
 from planner.formats import get_cache_format
 from planner.units import GIB

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.base import Deployment
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Deployment
 from planner.engines.vllm.defaults import batch_defaults, ssm_dtype
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from hardware_db import System
-from planner.engines.base import Allocation, Capacity, Deployment, Launch, Refusal
 from planner.engines.economies import Economy, Knob
+from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.vllm import economies as saving
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.budget import (
@@ -28,36 +27,22 @@ from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import FIRST_BOOT, Step
 from planner.engines.vllm.pool import cache_terms, pool_details
 from planner.engines.vllm.rules import Rules, is_newer_than_read, rules_of
-from planner.layout import Layout
+from planner.layout import Degrees, Layout
 from planner.memory.breakdown import Rank
-from planner.model.checkpoint import Checkpoint
 from planner.units import ceil_div, format_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vllm:
+class Vllm(Engine[VllmOptions, Allocation]):
     """The policy of vLLM; the release is an option."""
 
-    name: str = "vllm"
-    title: str = "vLLM"
-
-    @property
-    def options_type(self) -> type[Any]:
-        """`VllmOptions`."""
-        return VllmOptions
+    name = "vllm"
+    title = "vLLM"
+    options_type = VllmOptions
+    degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True, context=True)
 
     def version(self, options: VllmOptions) -> str:
         """The release whose rules are used."""
         return options.version
-
-    def layouts(self, checkpoint: Checkpoint, system: System) -> tuple[Layout, ...]:
-        """Tensor parallelism as wide as possible first, the rest as pipeline stages."""
-        count = system.count
-        return tuple(
-            Layout(tensor_parallel=width, pipeline_parallel=count // width)
-            for width in range(count, 0, -1)
-            if count % width == 0
-        )
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why vLLM cannot run it; see `legality`."""

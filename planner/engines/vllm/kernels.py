@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hardware_db import Accelerator
-from planner.engines.base import Refusal
+from planner.engines.engine import Refusal
 from planner.engines.vllm.defaults import capability
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Source

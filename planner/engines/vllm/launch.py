@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from planner.engines.base import Allocation, Deployment, Launch
 from planner.engines.containers import HEAD_ADDRESS
+from planner.engines.engine import Allocation, Deployment, Launch
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.cache_dtypes import cache_flag
 from planner.engines.vllm.defaults import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from planner.engines.base import Allocation, Deployment
 from planner.engines.command import Command
+from planner.engines.engine import Allocation, Deployment
 from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.vllm.command import read_command

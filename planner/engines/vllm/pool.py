@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from planner.engines.base import Deployment
+from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers, widen_page
 from planner.engines.vllm.defaults import capability, conv_dtype, gdn_prefill_backend, ssm_dtype
 from planner.engines.vllm.drafters import drafter_of

@@ -5,16 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from planner.errors import PlannerError
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.units import format_gib
 from planner.web import choices
 from planner.web.access import hub_allowed
+from planner.web.asked import Asked, answer
 from planner.web.comparing import Assumptions, Money, facts, money
 from planner.web.devices import PREFIX
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
 from planner.web.notation import line_of, question_of_line
-from planner.web.question import Question, answer
 from planner.web.tables import escape, markdown_table
 from planner.web.theme import text_colour
 
@@ -22,7 +22,7 @@ MOST = 4
 _PINNED = "compare"
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page."""
     line = line_of(question)
     carried = question.on != choices.LOCAL and not question.on.startswith(PREFIX)

@@ -8,21 +8,20 @@ import streamlit as st
 
 from planner.errors import InputError, PlannerError
 from planner.memory.breakdown import Kind
-from planner.plan import Plan
-from planner.search.question import Question as Asked
-from planner.search.question import question_of
+from planner.planning import Plan
+from planner.question import Question, question_of
 from planner.units import format_gib, format_tokens
 from planner.web import choices
+from planner.web.asked import Asked, system
 from planner.web.curves import Point, frontiers, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
-from planner.web.question import Question, system
 from planner.web.theme import text_colour
 
 MOST_SYSTEMS = 6
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page below the verdict."""
     if isinstance(found, PlannerError) or not found.ranks:
         return
@@ -58,7 +57,7 @@ def _words(points: tuple[Point, ...], plan: Plan) -> str:
     return text
 
 
-def _show_reach(asked: Asked) -> None:
+def _show_reach(asked: Question) -> None:
     chosen = st.multiselect(
         "Compare with",
         choices.hardware()[:-1],
@@ -93,7 +92,7 @@ def _show_reach(asked: Asked) -> None:
         st.markdown(f":material/cancel: No context fits on: {', '.join(empty)}.")
 
 
-def _more_of_it(asked: Asked) -> list[tuple[str, Asked]]:
+def _more_of_it(asked: Question) -> list[tuple[str, Question]]:
     """Half, twice and four times as many of the same accelerator."""
     accelerator, count = asked.system.accelerator, asked.system.count
     found = []

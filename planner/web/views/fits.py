@@ -13,14 +13,13 @@ from hardware_db import Accelerator
 from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.plan import Plan
-from planner.search.question import Question as Asked
-from planner.search.question import question_of
+from planner.planning import Plan
+from planner.question import Question, question_of
 from planner.units import GIB, format_gib, format_tokens
 from planner.web.apply import FIRST_PAGE, apply
+from planner.web.asked import Asked
 from planner.web.fitting import Cell, cell, columns_of, workload_of
 from planner.web.palette import fit_colours
-from planner.web.question import Question
 
 _TABLE = "fits-table"
 _OPENED = "fits-opened"
@@ -35,7 +34,7 @@ class Row:
     cells: tuple[Cell | None, ...]
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page below the verdict."""
     if isinstance(found, PlannerError):
         return
@@ -43,7 +42,7 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     st.markdown(
         f"The smallest number of each accelerator that holds **{asked.concurrency:,} ×"
         f" {format_tokens(asked.context)} tokens** of {asked.checkpoint.model.name} under"
-        f" {asked.engine.title}. Choose a cell to take it as the deployment."
+        f" {asked.settled_engine.title}. Choose a cell to take it as the deployment."
     )
     if st.session_state.get(_OPENED):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -120,7 +119,7 @@ def _filtered() -> tuple[list[Accelerator], int]:
 
 
 def _planned(
-    asked: Asked, columns: Sequence[Checkpoint], accelerators: Sequence[Accelerator]
+    asked: Question, columns: Sequence[Checkpoint], accelerators: Sequence[Accelerator]
 ) -> list[Row]:
     workload = workload_of(asked)
     rows = []

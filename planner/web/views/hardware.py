@@ -10,11 +10,11 @@ import streamlit as st
 import hardware_db
 from hardware_db import Accelerator, Figure, Price, System
 from planner.errors import InputError, PlannerError
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.units import GIB
 from planner.web import devices
 from planner.web.access import is_own_user
-from planner.web.question import Question
+from planner.web.asked import Asked
 from planner.web.tables import escape, markdown_table
 
 _TABLE = "hardware-table"
@@ -26,7 +26,7 @@ _GRADES = {
 }
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page; it needs the choice of hardware alone."""
     entries: list[Accelerator | System] = [*hardware_db.accelerators(), *hardware_db.systems()]
     kind = st.segmented_control(
@@ -91,7 +91,7 @@ def table(entries: list[Accelerator | System]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _show_chosen(question: Question) -> None:
+def _show_chosen(question: Asked) -> None:
     try:
         system = question.system
     except InputError:
@@ -230,8 +230,8 @@ def _show_this_machine() -> None:
         return
     st.subheader("This machine")
     if st.button("Look for accelerators", icon=":material/search:", key="probe"):
-        from planner.probe import probe
-        from planner.probe.report import report_lines
+        from planner.probing import probe
+        from planner.probing.report import report_lines
 
         with st.spinner("Looking"):
             st.code("\n".join(report_lines(probe())), language=None, wrap_lines=True)

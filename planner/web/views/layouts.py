@@ -9,17 +9,17 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
+from planner.question import question_of
 from planner.search import Objective, Suggestion, suggest_layouts
-from planner.search.question import question_of
 from planner.throughput import SpeedEstimate
 from planner.units import GIB
 from planner.web.apply import apply, layout_values
+from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.holdings import holdings
 from planner.web.palette import LOOKS
-from planner.web.question import Question
 from planner.web.theme import text_colour
 
 _MARKS = {
@@ -32,7 +32,7 @@ _MARKS = {
 _TABLE = "layouts-table"
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page below the verdict."""
     if isinstance(found, PlannerError):
         return
@@ -47,7 +47,7 @@ def show(question: Question, found: Plan | PlannerError) -> None:
     )
     try:
         with st.spinner("Planning every layout"):
-            ranked = suggest_layouts(question_of(found), objective=objective or "latency")
+            ranked = suggest_layouts(question_of(found).with_(objective=objective or "latency"))
     except PlannerError as error:
         st.markdown(f":material/info: {error}")
         return

@@ -10,19 +10,19 @@ from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.search import checkpoints_of
 from planner.units import format_bytes, format_gib, format_tokens
+from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
-from planner.web.question import Question
 from planner.web.tables import escape, markdown_table
 from planner.web.theme import text_colour
 
 _PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page; it needs the model alone."""
     try:
         checkpoint = question.checkpoint

@@ -10,24 +10,24 @@ from functools import lru_cache
 
 import streamlit as st
 
-from planner.emit import emit, kinds
-from planner.engines.base import Launch
+from planner.document import plan_document
+from planner.emitting import emit, kinds
+from planner.engines.engine import Launch
 from planner.errors import PlannerError
 from planner.memory.breakdown import Rank
-from planner.plan import Outcome, Plan
+from planner.planning import Outcome, Plan
+from planner.question import Question, question_of
 from planner.report.markdown import plan_markdown
 from planner.search import Advice, advise
-from planner.search.question import Question as Asked
-from planner.search.question import question_of
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 from planner.web.apply import apply, form_values
+from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
-from planner.web.question import Question
 from planner.web.theme import text_colour
 
 MOST_ADVICE = 6
@@ -39,7 +39,7 @@ _FILES = {
 }
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page below the verdict."""
     if isinstance(found, PlannerError):
         return
@@ -130,7 +130,7 @@ def _speed(speed: SpeedEstimate | NoEstimate | None) -> None:
 
 
 @lru_cache(maxsize=128)
-def _advice(asked: Asked) -> tuple[Advice, ...]:
+def _advice(asked: Question) -> tuple[Advice, ...]:
     return advise(asked.plan(), most=MOST_ADVICE)
 
 
@@ -223,7 +223,7 @@ def _download(title: str, name: str, mime: str, make: Callable[[], str]) -> None
 
 
 def _json(plan: Plan) -> str:
-    return json.dumps(plan.to_dict(), indent=2)
+    return json.dumps(plan_document(plan), indent=2)
 
 
 def terms_csv(plan: Plan) -> str:

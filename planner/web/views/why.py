@@ -6,12 +6,12 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.memory.breakdown import Rank, Term
-from planner.plan import Plan
+from planner.planning import Plan
 from planner.provenance import Confidence
 from planner.report.explain import band_text
 from planner.units import format_bytes, format_gib
 from planner.web import fidelity
-from planner.web.question import Question
+from planner.web.asked import Asked
 from planner.web.tables import escape, markdown_table
 
 _ICONS = {
@@ -28,7 +28,7 @@ _MEANING = {
 }
 
 
-def show(question: Question, found: Plan | PlannerError) -> None:
+def show(question: Asked, found: Plan | PlannerError) -> None:
     """Draw the page below the verdict."""
     if isinstance(found, Plan):
         for refusal in found.refusals:

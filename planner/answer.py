@@ -1,0 +1,49 @@
+"""Hand a plan out: what a caller or a notebook holds, with what follows from it when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from planner import planning
+
+if TYPE_CHECKING:
+    from planner.search import Advice
+    from planner.throughput import NoEstimate, SpeedEstimate
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plan(planning.Plan):
+    """The answer to one deployment; see `planner.planning.Plan` for its fields.
+
+    Speed and advice are worked out when they are asked for.
+    """
+
+    @classmethod
+    def of(cls, plan: planning.Plan) -> Plan:
+        """Return `plan` as it is handed out."""
+        return cls(**{field.name: getattr(plan, field.name) for field in fields(planning.Plan)})
+
+    @property
+    def speed(self) -> SpeedEstimate | NoEstimate | None:
+        """Decode and prefill speed; None if it cannot run or does not fit."""
+        from planner.speed import speed_of
+
+        return speed_of(self)
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What to change where the workload is not held, the cheapest for the user first."""
+        from planner.search import advise
+
+        return advise(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data; its shape is `planner.schema()`."""
+        from planner.document import plan_document
+
+        return plan_document(self)
+
+    def __repr__(self) -> str:
+        """Return the verdict: the terms are in `ranks`, everything else in `to_dict()`."""
+        return f"<Plan: {self.verdict}>"

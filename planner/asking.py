@@ -1,0 +1,343 @@
+"""Make the question: names, words and numbers in, one `Question` out, for every door.
+
+Everything that a string can mean is resolved here (bundled ids, repositories, folders, hardware
+expressions, "local", the engine's own flags), so that the rooms below work on settled values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+import hardware_db
+from hardware_db import Accelerator, HardwareError, System
+from hardware_db.compose import several
+from planner import sources
+from planner.engines import commands, get_engine
+from planner.engines.command import Command
+from planner.engines.option_values import build
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.model.checkpoint import Checkpoint
+from planner.model.headers import Progress
+from planner.model.path_names import named_by_path
+from planner.question import Question
+from planner.ranking import OBJECTIVES, Objective
+from planner.units import check_text, parse_tokens, shown
+
+T = TypeVar("T")
+
+DEFAULT_CONTEXT = 32_768
+"""Tokens per sequence where nobody says."""
+
+ANYWHERE = "custom:1GiB"
+"""Stands for the hardware in a question that looks for it; nothing is planned on it."""
+
+
+class Asked(TypedDict, total=False):
+    """What every door takes beside model and hardware; `ask` says what each means."""
+
+    engine: str | None
+    precision: str | None
+    revision: str | None
+    kv_cache_dtype: str | None
+    context: int | str | None
+    concurrency: int
+    layout: Layout | None
+    options: Mapping[str, Any] | Any | None
+    words: Sequence[str]
+    yarn: bool
+    free: bool
+    objective: Objective
+    progress: Progress | None
+
+
+def ask(
+    model: str | Checkpoint,
+    *,
+    on: str | System | Accelerator | None,
+    engine: str | None = None,
+    precision: str | None = None,
+    revision: str | None = None,
+    kv_cache_dtype: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    layout: Layout | None = None,
+    options: Mapping[str, Any] | Any | None = None,
+    words: Sequence[str] = (),
+    yarn: bool = False,
+    free: bool = False,
+    objective: Objective = "latency",
+    progress: Progress | None = None,
+) -> Question:
+    """Return the question that these arguments ask; None and empty are what nobody said.
+
+    Args:
+        model: see `load_checkpoint`.
+        on: see `resolve_hardware`; None where hardware is looked for.
+        engine: who serves; None takes what suits the hardware and the weights, and says why.
+        precision: how weights are stored; None takes what the checkpoint stores.
+        revision: branch, tag or commit on the Hub.
+        kv_cache_dtype: number format of the KV cache; None leaves it to the engine.
+        context: tokens per sequence, prompt and output together ("128k" is 131,072).
+        concurrency: sequences resident at full context.
+        layout: degrees of parallelism; None takes the best layout over the whole system.
+        options: the engine's options, as its options object or a mapping of its fields.
+        words: flags as the engine itself spells them (``-ngl 30``, ``--max-model-len 8192``).
+        yarn: allow a context beyond the native length.
+        free: with ``on="local"``: plan with the memory that is free now.
+        objective: what makes a layout the best: "latency", "throughput", "cost" or "memory".
+        progress: told (done, total, file) after each file whose header was read.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    if objective not in OBJECTIVES:
+        raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
+    system = resolve_hardware(on if on is not None else ANYWHERE, free=free)
+    checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
+    question = Question(
+        checkpoint=checkpoint,
+        system=system,
+        engine=None if engine is None else get_engine(engine),
+        context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
+        concurrency=concurrency,
+        kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
+        layout=layout,
+        options=options,
+        yarn=yarn,
+        objective=objective,
+    )
+    if words:
+        question = _with_words(question, words, model, precision, context, kv_cache_dtype)
+    if question.engine is not None:
+        return question.with_(options=question.settled_options)
+    return question
+
+
+def _with_words(
+    question: Question,
+    words: Sequence[str],
+    model: str | Checkpoint,
+    precision: str | None,
+    context: int | str | None,
+    kv_cache_dtype: str | None,
+) -> Question:
+    """Return the question with what the engine's own flags say.
+
+    Raises:
+        InputError: they say something twice, or cannot be read.
+    """
+    question = question.settled()
+    told = commands.read_words(question.settled_engine.name, words)
+    if told.model is not None:
+        raise InputError(f"the model is named twice: {shown(_name(model))} and {told.model}")
+    stored = _once("precision", precision, told.precision or told.quantization)
+    checkpoint = question.checkpoint
+    if stored != precision or told.revision is not None:
+        checkpoint = load_checkpoint(model, precision=stored, revision=told.revision)
+    asked = _once("context", None if context is None else question.context, told.context)
+    return question.with_(
+        checkpoint=checkpoint,
+        context=question.context if asked is None else asked,
+        concurrency=max(question.concurrency, told.slots),
+        kv_cache_dtype=_once("KV cache dtype", kv_cache_dtype, told.kv_cache_dtype) or "auto",
+        layout=_once("layout", question.layout, told.layout),
+        options=_merged(question, told.options),
+        yarn=question.yarn or told.yarn,
+        kept=told.kept,
+        notes=(*question.notes, *told.unplanned),
+    )
+
+
+def _once(what: str, said: T | None, told: T | None) -> T | None:
+    """Return what was said, whichever way.
+
+    Raises:
+        InputError: it was said in two ways that differ.
+    """
+    if said is not None and told is not None and said != told:
+        raise InputError(f"{what} is given twice: {said} and {told}; leave one of them out")
+    return said if said is not None else told
+
+
+def _merged(question: Question, told: Mapping[str, Any]) -> Any:
+    """Return the question's options with those that a command line tells."""
+    if question.options is None or isinstance(question.options, Mapping):
+        return {**(question.options or {}), **told}
+    return replace(question.settled_options, **told)
+
+
+def ask_command(
+    engine: str,
+    told: Command,
+    *,
+    on: str | System,
+    model: str | Checkpoint | None = None,
+    precision: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    options: Mapping[str, Any] | None = None,
+    free: bool = False,
+    progress: Progress | None = None,
+) -> Question:
+    """Return the question that a launch command asks.
+
+    Args:
+        engine: whose command it is.
+        told: what it says.
+        on: see `resolve_hardware`.
+        model: in place of the model that the command names.
+        precision: how weights are stored, where the model's name does not tell.
+        context: tokens per sequence of the workload; None takes the longest that the command
+            allows.
+        concurrency: sequences resident at full context.
+        options: the engine's options that the command does not say, such as its release.
+        free: with ``on="local"``: plan with the memory that is free now.
+        progress: see `ask`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    checkpoint = commanded_model(told, model, precision, progress)
+    if told.quantization is not None and checkpoint.scheme.name == "bf16":
+        raise InputError(
+            f"--quantization {told.quantization}: quantizing a 16-bit checkpoint while loading is"
+            " not planned; name a quantized checkpoint or a precision"
+        )
+    policy = get_engine(engine)
+    longest = told.context or checkpoint.model.max_position_embeddings // told.slots
+    degrees = told.layout
+    if degrees is None and not policy.degrees.automatic:
+        degrees = Layout()
+    return Question(
+        checkpoint=checkpoint,
+        system=resolve_hardware(on, free=free),
+        engine=policy,
+        context=longest if context is None else parse_tokens(context),
+        concurrency=concurrency,
+        kv_cache_dtype=told.kv_cache_dtype or "auto",
+        layout=degrees,
+        options=build(engine, policy.options_type, {**told.options, **(options or {})}),
+        yarn=told.yarn,
+        kept=told.kept,
+        environment=told.environment,
+    )
+
+
+def commanded_model(
+    command: Command,
+    model: str | Checkpoint | None,
+    precision: str | None,
+    progress: Progress | None,
+) -> Checkpoint:
+    """Return the checkpoint that a command names.
+
+    A path of another machine is taken by what its name tells.
+
+    Raises:
+        PlannerError: it names none, or none that is known.
+    """
+    name = command.model if model is None else model
+    if name is None:
+        raise InputError("command: it names no model; name it beside the command")
+    precision = precision or (command.precision if model is None else None)
+    written_as_path = isinstance(name, str) and (
+        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
+    )
+    if written_as_path and not _exists(str(name)):
+        told = named_by_path(str(name))
+        if told is None:
+            raise InputError(
+                f"{name}: there is no such file or folder here, and its name tells no model; name"
+                " the model"
+            )
+        name, precision = told[0], precision or told[1]
+    return load_checkpoint(
+        name,
+        precision=precision,
+        revision=command.revision if model is None else None,
+        progress=progress,
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _name(model: str | Checkpoint) -> str:
+    return model.id if isinstance(model, Checkpoint) else model
+
+
+def load_checkpoint(
+    name: str | Checkpoint,
+    *,
+    precision: str | None = None,
+    revision: str | None = None,
+    progress: Progress | None = None,
+    anonymous: bool = False,
+    local: bool = True,
+) -> Checkpoint:
+    """Return the checkpoint that `name` means.
+
+    Args:
+        name: a bundled id (with or without organisation), a Hub repository or URL, a folder or
+            file on this machine, or a `Checkpoint`, which is returned as it is.
+        precision: name of a scheme, or which GGUF of several; None takes what is stored.
+        revision: branch, tag or commit on the Hub.
+        progress: told (done, total, file) after each file whose header was read.
+        anonymous: ask the Hub as anybody: no token, no cache of this machine.
+        local: paths on this machine may be read.
+
+    Raises:
+        UnknownModelError: nobody knows it; carries the nearest names.
+        UnsupportedModelError: it is there, but cannot be planned for.
+        InputError: `precision` is unknown or contradicts the checkpoint.
+        SourceError: the Hub could not be reached or refused.
+    """
+    if isinstance(name, Checkpoint):
+        return name
+    return sources.load(
+        name,
+        precision=precision,
+        revision=revision,
+        progress=progress,
+        anonymous=anonymous,
+        local=local,
+    )
+
+
+def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
+    """Return the system that `on` means.
+
+    Args:
+        on: "2x rtx-5090", "dgx-spark", "custom:48GiB", "local" (what `probe` finds), or an object
+            of the hardware database.
+        free: with "local": plan with the memory that is free now.
+
+    Raises:
+        InputError: unknown or unreadable; the line lists the nearest names.
+    """
+    if isinstance(on, System):
+        return on
+    if free and (not isinstance(on, str) or on.strip().lower() != "local"):
+        raise InputError("free: what is free now is known of this machine only (hardware: local)")
+    try:
+        if isinstance(on, Accelerator):
+            return several(on, 1, hardware_db.systems())
+        if check_text(on, what="hardware").lower() == "local":
+            return _this_machine(free=free)
+        return hardware_db.resolve(on)
+    except HardwareError as error:
+        raise InputError(str(error)) from None
+
+
+def _this_machine(*, free: bool) -> System:
+    from planner.probing import probe
+
+    return probe().to_system(free=free)

@@ -1,0 +1,239 @@
+"""Declare the question's parameters once, for every command that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from planner.asking import ask
+from planner.cli import terminal
+from planner.engines import ENGINES
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.question import Question
+
+FLAGS_OF_ENGINES = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that takes the engine's own flags as well."""
+
+_TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "engine": (
+        ("--engine",),
+        "ENGINE",
+        f"Who serves: {', '.join(ENGINES)}. Without it: what suits the hardware.",
+    ),
+    "precision": (
+        ("--precision",),
+        "NAME",
+        "How weights are stored: bf16, fp8, nvfp4, gptq-int4, q4_k_m, ...",
+    ),
+    "revision": (("--revision",), "NAME", "Branch, tag or commit on the Hub."),
+    "kv_cache_dtype": (
+        ("--kv-cache-dtype", "--kv-cache"),
+        "NAME",
+        "KV cache: auto, fp8, q8_0, ...",
+    ),
+    "context": (
+        ("--context", "--ctx"),
+        "TOKENS",
+        "Prompt and output of one sequence: 32768, 128k, 1M. Without it: 32k.",
+    ),
+    "concurrency": (
+        ("--concurrency", "--users"),
+        "N",
+        "Requests served at once, each at full context. Without it: 1.",
+    ),
+    "tp": (("--tp",), "N", "Tensor parallel size."),
+    "pp": (("--pp",), "N", "Pipeline parallel size."),
+    "dp": (("--dp",), "N", "Data parallel size."),
+    "dcp": (("--dcp",), "N", "Decode context parallel size."),
+}
+_SWITCHES: Mapping[str, tuple[str, str]] = {
+    "ep": ("--ep", "Share experts out over ranks."),
+    "yarn": ("--yarn", "Allow more than the native context."),
+    "free": ("--free", "With --on local: plan with the memory free now."),
+}
+_HARDWARE = '"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What somebody typed of the question; None is what he did not say.
+
+    Attributes:
+        model: bundled id, repository, folder or file.
+        on: hardware.
+        said: the other parameters, by name.
+        words: further words: flags as the engine itself spells them.
+    """
+
+    model: str | None
+    on: str | None
+    said: Mapping[str, Any]
+    words: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout that the flags ask for; None if they ask for none.
+
+        Raises:
+            InputError: a degree is no whole number, or out of range.
+        """
+        typed = {name: self.number(name) for name in ("tp", "pp", "dp", "dcp")}
+        if not self.said["ep"] and all(size is None for size in typed.values()):
+            return None
+        sizes = {name: 1 if size is None else size for name, size in typed.items()}
+        return Layout(
+            tensor_parallel=sizes["tp"],
+            pipeline_parallel=sizes["pp"],
+            data_parallel=sizes["dp"],
+            context_parallel=sizes["dcp"],
+            expert_parallel=self.said["ep"],
+        )
+
+    def number(self, name: str) -> int | None:
+        """Return the whole number that was typed for a parameter.
+
+        Raises:
+            InputError: it is none.
+        """
+        text = self.said[name]
+        return None if text is None else whole(text, _TEXT[name][0][0])
+
+    def given(self, *names: str) -> tuple[str, ...]:
+        """Return the flags of those parameters that somebody typed."""
+        flags = {name: spellings[0] for name, (spellings, _, _) in _TEXT.items()}
+        flags |= {name: flag for name, (flag, _) in _SWITCHES.items()}
+        return tuple(flags[name] for name in names if self.said[name] not in (None, False))
+
+    def question(self, **more: Any) -> Question:
+        """Return the question; `more` are further arguments of `planner.asking.ask`.
+
+        Raises:
+            PlannerError: one line that says what is wrong and what would work.
+        """
+        if self.model is None or self.model.startswith("-"):
+            flag = f", then {self.model} and other flags of the engine" if self.model else ""
+            raise InputError(f"name the MODEL first{flag}")
+        concurrency = self.number("concurrency")
+        with terminal.progress() as progress:
+            return ask(
+                self.model,
+                on=self.on,
+                engine=self.said["engine"],
+                precision=self.said["precision"],
+                revision=self.said["revision"],
+                kv_cache_dtype=self.said["kv_cache_dtype"],
+                context=self.said["context"],
+                concurrency=1 if concurrency is None else concurrency,
+                layout=self.layout,
+                words=self.words,
+                yarn=self.said["yarn"],
+                free=self.said["free"],
+                progress=progress,
+                **more,
+            )
+
+
+def asks(
+    *,
+    on: bool = True,
+    model: bool = True,
+    hardware: str = _HARDWARE,
+    leave_out: tuple[str, ...] = (),
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return a decorator that gives a command the question's parameters before its own.
+
+    Args:
+        on: hardware must be named.
+        model: a model must be named.
+        hardware: help of ``--on``.
+        leave_out: parameters that this command does not have.
+
+    The command is called with a `Typed` first.
+    """
+    unsaid_of_all = [*((name, None) for name in _TEXT), *((name, False) for name in _SWITCHES)]
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        hints = get_type_hints(command, include_extras=True)
+        own = list(signature(command).parameters.values())[1:]
+
+        def run(context: typer.Context, **typed: Any) -> int:
+            words = tuple(context.args)
+            name = typed.pop("model")
+            if name is not None and name.startswith("-"):
+                words, name = (name, *words), None
+            asked = Typed(
+                model=name,
+                on=typed.pop("on"),
+                said={key: typed.pop(key, unsaid) for key, unsaid in unsaid_of_all},
+                words=words,
+            )
+            return command(asked, **typed)
+
+        own = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+        leading = [parameter for parameter in own if _is_argument(parameter)]
+        shared = _parameters(on=on, model=model, hardware=hardware)
+        parameters = [
+            shared[0],
+            *leading,
+            *(parameter for parameter in shared[1:] if parameter.name not in leave_out),
+            *(parameter for parameter in own if parameter not in leading),
+        ]
+        parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__doc__, run.__name__ = command.__doc__, command.__name__
+        return run
+
+    return decorate
+
+
+def _is_argument(parameter: Parameter) -> bool:
+    """Say whether a parameter is a positional argument of the command line."""
+    kinds = getattr(parameter.annotation, "__metadata__", ())
+    return any(isinstance(kind, type(typer.Argument())) for kind in kinds)
+
+
+def _parameters(*, on: bool, model: bool, hardware: str) -> list[Parameter]:
+    """Return the parameters as typer reads them from a signature."""
+
+    def named(name: str, annotation: Any, default: Any) -> Parameter:
+        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+    place = typer.Argument(metavar="MODEL", help="Bundled id, repository, folder or file.")
+    where = typer.Option("--on", metavar="HARDWARE", help=hardware)
+    found = [
+        Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+        named(
+            "model",
+            Annotated[str, place] if model else Annotated[str | None, place],
+            Parameter.empty if model else None,
+        ),
+        named(
+            "on",
+            Annotated[str, where] if on else Annotated[str | None, where],
+            Parameter.empty if on else None,
+        ),
+    ]
+    for name, (flags, metavar, words) in _TEXT.items():
+        option = typer.Option(*flags, metavar=metavar, help=words)
+        found.append(named(name, Annotated[str | None, option], None))
+    for name, (flag, words) in _SWITCHES.items():
+        found.append(named(name, Annotated[bool, typer.Option(flag, help=words)], False))
+    return found
+
+
+def whole(text: str, what: str) -> int:
+    """Return the whole number that somebody wrote.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return int(text.replace(",", ""))
+    except ValueError:
+        raise InputError(f"{what} must be a whole number, got {text!r}") from None

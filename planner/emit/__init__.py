@@ -1,5 +1,0 @@
-"""What to type: a plan as a shell script, Compose file, Kubernetes manifests or Ray cluster."""
-
-from planner.emit.emit import KINDS, emit, kinds
-
-__all__ = ["KINDS", "emit", "kinds"]

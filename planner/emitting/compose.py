@@ -1,0 +1,74 @@
+"""A plan as a Docker Compose file (Compose specification)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.emitting.container import CACHE, Service, heading, service_of
+from planner.emitting.yaml_text import yaml_text
+from planner.errors import InputError
+from planner.planning import Plan
+
+
+def document(plan: Plan) -> str:
+    """The Compose file; the model is kept in a volume over restarts.
+
+    Raises:
+        InputError: several nodes, which Compose does not span; or no known image.
+    """
+    service = service_of(plan)
+    if service.nodes > 1:
+        raise InputError(
+            f"Compose runs on one node and the plan takes {service.nodes}: use shell, ray or"
+            " kubernetes"
+        )
+    content = {
+        "services": {service.name: _service(service)},
+        "volumes": {"huggingface": {}},
+    }
+    return "\n".join(heading(plan)) + "\n" + yaml_text(content)
+
+
+def _mount(folder: str | None) -> list[dict[str, Any]]:
+    """The checkpoint's folder of this machine, at the same place in the container."""
+    if folder is None:
+        return []
+    folder = folder.replace("$", "$$")
+    return [{"type": "bind", "source": folder, "target": folder, "read_only": True}]
+
+
+def _service(service: Service) -> dict[str, Any]:
+    argv = service.argv()
+    port = service.container.port
+    environment = {"HF_TOKEN": "${HF_TOKEN:-}", **service.launch.environment}
+    content: dict[str, Any] = {
+        "image": service.image,
+        "entrypoint": [argv[0]],
+        # Compose reads $ as a variable; the command's own are doubled.
+        "command": [word.replace("$", "$$") for word in argv[1:]],
+        "environment": environment,
+        "ports": [f"{port}:{port}"],
+        "volumes": [f"huggingface:{CACHE}", *_mount(service.folder)],
+        "ipc": "host",
+        "restart": "unless-stopped",
+        "healthcheck": {
+            "test": ["CMD", "curl", "-f", f"http://localhost:{port}{service.container.health}"],
+            "interval": "30s",
+            "timeout": "10s",
+            "retries": 3,
+            "start_period": "30m",
+        },
+    }
+    if service.vendor == "nvidia":
+        device = {
+            "driver": "nvidia",
+            "count": service.accelerators,
+            "capabilities": ["gpu"],
+        }
+        content["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
+    else:
+        content["devices"] = ["/dev/kfd:/dev/kfd", "/dev/dri:/dev/dri"]
+        content["group_add"] = ["video"]
+        if service.vendor != "amd":
+            content["devices"] = ["/dev/dri:/dev/dri"]
+    return content

@@ -1,0 +1,110 @@
+"""A plan as one container per node: image, command, accelerators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from planner.engines import FACES
+from planner.engines.containers import Container
+from planner.engines.engine import Launch
+from planner.errors import InputError
+from planner.planning import Plan
+
+CACHE = "/root/.cache/huggingface"
+"""Where the images keep what huggingface_hub downloads."""
+
+RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
+"""Kubernetes resource names of the vendors' device plugins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One server in containers.
+
+    Attributes:
+        name: a DNS label made from the model's name.
+        container: how the engine runs in one.
+        image: with its tag.
+        vendor: of the accelerators.
+        accelerators: per node.
+        nodes: how many.
+        launch: the command.
+        checkpoint: its name in the command.
+        path: where it is on this machine; None: it comes from the Hub.
+    """
+
+    name: str
+    container: Container
+    image: str
+    vendor: str
+    accelerators: int
+    nodes: int
+    launch: Launch
+    checkpoint: str
+    path: str | None
+
+    def argv(self) -> list[str]:
+        """The first node's command, listening beyond its container."""
+        return [*self.words(self.launch.argv), *self.container.listen]
+
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """A command as it reads in a container: a checkpoint of this machine by its whole path."""
+        path = self.path or self.checkpoint
+        return [path if word == self.checkpoint else word for word in argv]
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of this machine to hand in: the checkpoint's own, or that of its file."""
+        if self.path is None:
+            return None
+        file = self.path.endswith((".gguf", ".safetensors", ".json"))
+        return str(PurePath(self.path).parent) if file else self.path
+
+
+def service_of(plan: Plan) -> Service:
+    """The plan as a service.
+
+    Raises:
+        InputError: no container of this engine is known for these accelerators.
+    """
+    assert plan.launch is not None
+    container = FACES[plan.engine].container
+    system = plan.deployment.system
+    vendor = system.accelerator.vendor
+    image = container.images.get(vendor) if container else None
+    if container is None or image is None:
+        raise InputError(f"no container image of {plan.engine_title} is known for {vendor}")
+    count = plan.deployment.layout.accelerators
+    nodes = 1 + len(plan.launch.per_node)
+    return Service(
+        name=service_name(plan.deployment.checkpoint.id),
+        container=container,
+        image=image.format(version=plan.engine_version),
+        vendor=vendor,
+        accelerators=-(-count // nodes),
+        nodes=nodes,
+        launch=plan.launch,
+        checkpoint=plan.deployment.checkpoint.id,
+        path=plan.deployment.checkpoint.path,
+    )
+
+
+def service_name(checkpoint: str) -> str:
+    """A DNS label for a checkpoint: ``qwen3-5-27b-fp8``."""
+    short = checkpoint.rstrip("/").rpartition("/")[2].lower()
+    label = re.sub(r"[^a-z0-9]+", "-", short).strip("-")[:50].strip("-")
+    return label if label[:1].isalpha() else f"model-{label}".strip("-")
+
+
+def heading(plan: Plan, comment: str = "#") -> list[str]:
+    """Comment lines that say what the text was made for."""
+    lines = [f"{comment} {plan.verdict}"]
+    assert plan.launch is not None
+    notes = (*plan.launch.notes, *plan.warnings)
+    if plan.launch.per_node:
+        notes += plan.deployment.system.notes
+    lines += [f"{comment} {note}" for note in notes]
+    return [" ".join(line.splitlines()) for line in lines]  # names may hold anything

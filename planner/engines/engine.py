@@ -1,0 +1,237 @@
+"""Say what an engine is asked, what it answers, and which parts every engine has.
+
+An engine is a frozen policy: it knows how one release of one server allocates memory. It is asked
+with a `Deployment` and answers with its own kind of `Allocation`; it knows no other engine, chooses
+no layout and prints nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from hardware_db import System
+from planner.layout import Degrees, Layout
+from planner.memory.breakdown import Rank
+from planner.memory.placement import Placement
+from planner.model.checkpoint import Checkpoint
+from planner.provenance import Source
+
+if TYPE_CHECKING:
+    from planner.engines.economies import Economy, Knob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One deployment, every part of it settled: what an engine is asked.
+
+    Attributes:
+        checkpoint: what is loaded.
+        system: where it runs.
+        layout: how it is spread.
+        context: tokens per sequence, prompt and output together.
+        concurrency: sequences resident at full context.
+        kv_cache_dtype: "auto" or the name of a cache format.
+        options: the engine's own options object.
+        yarn: the context may go beyond `max_position_embeddings` by scaling RoPE.
+    """
+
+    checkpoint: Checkpoint
+    system: System
+    layout: Layout
+    context: int
+    concurrency: int
+    kv_cache_dtype: str
+    options: Any
+    yarn: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why an engine cannot run a deployment at all.
+
+    Attributes:
+        reason: one sentence, in plain words.
+        engine_message: what the engine itself raises, where that was seen.
+        source: where the rule was read.
+        remedy: what would be accepted instead, if anything is known to be.
+    """
+
+    reason: str
+    source: Source
+    engine_message: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How far the memory goes.
+
+    Attributes:
+        sequences: sequences that fit at the asked context at once (zero: the engine would not
+            serve even one).
+        tokens: tokens of context that fit at that concurrency's mix, as the engine counts them.
+        longest_context: tokens of the longest single sequence that fits.
+        limited_by: what stops `sequences` from growing ("KV cache", "state pool", "slots", ...).
+        blocks: blocks of the cache pool, where the engine has blocks.
+        block_size: tokens per block, likewise.
+    """
+
+    sequences: int
+    tokens: int
+    longest_context: int
+    limited_by: str
+    blocks: int | None = None
+    block_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """An engine's answer to a deployment that it can run.
+
+    Each engine answers with a class of its own that adds its figures (pools, buffers, budgets) as
+    typed fields; its launch command, log and report read those. What all engines share is here.
+
+    Attributes:
+        ranks: accelerators (and the host where it matters), tightest first. Their terms include
+            the cache that the asked workload needs, so a negative headroom means it does not fit.
+        capacity: how far the memory goes.
+        starts: the engine starts and can serve one sequence of the asked context.
+        shortfall: bytes missing on the tightest rank to start and serve one sequence (zero if it
+            starts).
+        kv_cache_dtype: what "auto" became.
+        placement: where the weights lie and who computes with them.
+        host_bytes: host memory that the server needs, all in all, where the engine counts it.
+        refusal: what the engine raises at start, where it does not start.
+        warnings: what a user can act on, one sentence each.
+        notes: what else is worth knowing, one sentence each.
+        first_boot: bytes that a first start may take beyond the plan (low, high), if known.
+        at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
+            headroom does not tell, as a clause; empty if nothing does.
+    """
+
+    ranks: tuple[Rank, ...]
+    capacity: Capacity
+    starts: bool
+    shortfall: int
+    kv_cache_dtype: str
+    placement: Placement | None = None
+    resolved: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    host_bytes: int | None = None
+    refusal: str | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    first_boot: tuple[int, int] | None = None
+    at_worst: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return every option as the engine resolves it, defaults included, as plain data."""
+        return dict(self.resolved)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the engine's own figures (block sizes, groups, pools) as plain data."""
+        return dict(self.details)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What to type.
+
+    Attributes:
+        argv: the command, one word per entry.
+        environment: variables that must be set.
+        per_node: commands for further nodes, where one command is not enough.
+        notes: what to do before or beside it.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    per_node: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command as one shell line, quoted where the shell needs it."""
+        return self._line(self.argv)
+
+    @property
+    def further_commands(self) -> tuple[str, ...]:
+        """The commands of the further nodes, likewise."""
+        return tuple(self._line(argv) for argv in self.per_node)
+
+    def _line(self, argv: tuple[str, ...]) -> str:
+        from shlex import join, quote
+
+        variables = "".join(f"{key}={quote(value)} " for key, value in self.environment.items())
+        return variables + join(argv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modelfile:
+    """An Ollama Modelfile's contents.
+
+    Attributes:
+        source: what FROM names.
+        parameters: PARAMETER name -> value.
+        environment: what Ollama's server takes from its environment.
+    """
+
+    source: str
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+OptionsT = TypeVar("OptionsT")
+AnswerT = TypeVar("AnswerT", bound=Allocation)
+
+
+class Engine(ABC, Generic[OptionsT, AnswerT]):
+    """A server whose memory is planned.
+
+    Attributes:
+        name: what users type: ``vllm``.
+        title: what users read: ``vLLM``.
+        options_type: the declaration of its options; each has a default.
+        degrees: which degrees of parallelism it has.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    options_type: ClassVar[type[Any]]
+    degrees: ClassVar[Degrees]
+
+    @abstractmethod
+    def version(self, options: OptionsT) -> str:
+        """Return the release whose rules are used."""
+
+    @abstractmethod
+    def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
+        """Return why it cannot run at all; empty if it can."""
+
+    @abstractmethod
+    def allocate(self, deployment: Deployment) -> AnswerT:
+        """Return what it would allocate. Only for deployments without refusals."""
+
+    @abstractmethod
+    def launch(self, deployment: Deployment, answer: AnswerT) -> Launch:
+        """Return the command that the answer is a plan for."""
+
+    def expected_log(self, deployment: Deployment, answer: AnswerT) -> tuple[str, ...]:
+        """Return the lines that it would print at start-up, as far as they are known."""
+        return ()
+
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Return changes to `deployment` that save memory, those already made left out."""
+        return ()
+
+    def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
+        """Return settings that have a best value at which `deployment` fits."""
+        return ()
+
+
+AnyEngine = Engine[Any, Any]
+"""An engine of which only the shared parts are used."""

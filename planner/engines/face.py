@@ -1,0 +1,53 @@
+"""Say how an engine is talked to: its command, its log, its container, its Modelfile.
+
+Each engine's package has a module ``talk`` with one `Face`; nothing else needs to know which
+engines can be read or run in a container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from planner.engines.command import Command
+from planner.engines.containers import Container
+from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
+from planner.engines.log_figure import LogReader
+from planner.engines.words import FlagTable
+
+Starts = Callable[[Sequence[str]], int | None]
+Read = Callable[[Sequence[str], Mapping[str, str]], Command]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandReader:
+    """How an engine's command is recognised and read.
+
+    Attributes:
+        program: what it looks like, for people: ``vllm serve``.
+        starts: how many leading words name the program; None if they name another one.
+        read: the words behind them, and the variables set in front, as a `Command`.
+        flags: every flag that it knows.
+    """
+
+    program: str
+    starts: Starts
+    read: Read
+    flags: FlagTable | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """How an engine is talked to; None where that is not planned.
+
+    Attributes:
+        command: its launch command, read back.
+        log: its start-up log.
+        container: how it runs in a container.
+        modelfile: what Ollama must be told to do the same.
+    """
+
+    command: CommandReader | None = None
+    log: LogReader | None = None
+    container: Container | None = None
+    modelfile: Callable[[Deployment, Allocation, Launch], Modelfile | None] | None = None

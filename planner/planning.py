@@ -1,0 +1,308 @@
+"""Make the `Plan` of one deployment: the verdict, the terms, the limits and the command.
+
+Every part of the deployment is settled when it arrives here; what is chosen where nobody says is
+the business of `planner.question`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from planner.engines.engine import Allocation, AnyEngine, Capacity, Deployment, Launch, Refusal
+from planner.engines.yarn import LONGEST
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank
+from planner.units import check_count, counted, format_gib, format_tokens, shown
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(Enum):
+    """The five verdicts; the value is the word that users read."""
+
+    FITS = "fits"
+    TIGHT = "tight"
+    HOLDS_FEWER = "starts but does not hold the workload"
+    DOES_NOT_FIT = "does not fit"
+    CANNOT_RUN = "cannot run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The answer to one deployment.
+
+    Attributes:
+        deployment: the question, with everything resolved.
+        engine: name of the engine; `engine_version` whose rules were used.
+        outcome: the verdict as one of five words.
+        verdict: one sentence with the number that decides it.
+        ranks: accelerators, tightest first; empty when it cannot run.
+        capacity: how far the memory goes; None when it cannot run.
+        allocation: the engine's whole answer; None when it cannot run.
+        refusals: why it cannot run.
+        launch: what to type; None when it cannot run.
+        expected_log: what the engine would print.
+        warnings: what a user can act on, one sentence each.
+        notes: what else is worth knowing, one sentence each.
+        kept: words of the user's own command that the command carries on.
+        environment: variables that the user's own command sets.
+    """
+
+    deployment: Deployment
+    engine: str
+    engine_title: str
+    engine_version: str
+    outcome: Outcome
+    verdict: str
+    ranks: tuple[Rank, ...] = ()
+    capacity: Capacity | None = None
+    allocation: Allocation | None = None
+    refusals: tuple[Refusal, ...] = ()
+    launch: Launch | None = None
+    expected_log: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    @property
+    def fits(self) -> bool:
+        """It starts and holds the workload."""
+        return self.outcome in (Outcome.FITS, Outcome.TIGHT)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The engine's own figures as plain data; empty if it cannot run."""
+        return self.allocation.figures() if self.allocation is not None else {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every option as the engine resolves it, as plain data; empty if it cannot run."""
+        return self.allocation.settings() if self.allocation is not None else {}
+
+    @property
+    def headroom(self) -> int | None:
+        """Bytes to spare on the tightest accelerator; negative when over; None if it cannot run."""
+        return self.ranks[0].headroom if self.ranks else None
+
+
+def plan_deployment(
+    deployment: Deployment,
+    engine: AnyEngine,
+    *,
+    notes: tuple[str, ...] = (),
+    kept: tuple[str, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """Return the plan of `deployment` under `engine`.
+
+    Args:
+        deployment: what is asked, its layout included.
+        engine: who allocates.
+        notes: what to tell first, such as what was chosen and why.
+        kept: words of the user's own command that change nothing in memory: they come back in the
+            command.
+        environment: variables that the user's own command sets, likewise.
+
+    Raises:
+        InputError: a value that makes no sense, whatever the memory.
+    """
+    check_deployment(deployment, engine)
+    version = engine.version(deployment.options)
+    notes = (*notes, *deployment.checkpoint.remarks)
+    refused = engine.refusals(deployment)
+    if refused:
+        return Plan(
+            deployment=deployment,
+            engine=engine.name,
+            engine_title=engine.title,
+            engine_version=version,
+            outcome=Outcome.CANNOT_RUN,
+            verdict=_cannot_run(refused[0]),
+            refusals=refused,
+            warnings=notes,
+            kept=kept,
+            environment=environment,
+        )
+    allocation = engine.allocate(deployment)
+    outcome = _outcome(deployment, allocation)
+    return Plan(
+        deployment=deployment,
+        engine=engine.name,
+        engine_title=engine.title,
+        engine_version=version,
+        outcome=outcome,
+        verdict=_verdict(outcome, deployment, allocation, f"{engine.title} {version}"),
+        ranks=allocation.ranks,
+        capacity=allocation.capacity,
+        allocation=allocation,
+        launch=_with_kept(_launch(deployment, engine, allocation), kept, environment),
+        expected_log=engine.expected_log(deployment, allocation),
+        warnings=(*notes, *allocation.warnings),
+        notes=allocation.notes,
+        kept=kept,
+        environment=environment,
+    )
+
+
+def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
+    """Refuse values that make no sense, whatever the memory.
+
+    Raises:
+        InputError: such a value.
+    """
+    checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
+    check_count(deployment.context, what="context", most=2**40)
+    check_count(deployment.concurrency, what="concurrency")
+    yarn: object = deployment.yarn
+    if not isinstance(yarn, bool):
+        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
+    native = checkpoint.model.max_position_embeddings
+    if deployment.context > native and not yarn:
+        raise InputError(
+            f"context: {format_tokens(deployment.context)} tokens is beyond the native"
+            f" {format_tokens(native)} of {checkpoint.model.name}; ask for YaRN (--yarn) to extend it"
+        )
+    if yarn and deployment.context > max(native, LONGEST):
+        raise InputError(
+            f"context: {format_tokens(deployment.context)} tokens is beyond"
+            f" {format_tokens(LONGEST)}, the longest that YaRN is described for"
+        )
+    asked: object = layout
+    if not isinstance(asked, Layout):
+        raise InputError(f"layout must be a planner.Layout, got {shown(asked)}")
+    if layout.accelerators > system.count:
+        raise InputError(
+            f"layout {layout} takes {layout.accelerators} accelerators,"
+            f" {system.name} has {system.count}"
+        )
+    if not isinstance(deployment.options, engine.options_type):
+        raise InputError(
+            f"options: {engine.title} takes {engine.options_type.__name__},"
+            f" got {type(deployment.options).__name__}"
+        )
+
+
+def _with_kept(launch: Launch, kept: tuple[str, ...], environment: Mapping[str, str]) -> Launch:
+    """Return the command with the user's own words behind the engine's."""
+    if not kept and not environment:
+        return launch
+    return replace(
+        launch,
+        argv=(*launch.argv, *kept),
+        per_node=tuple((*argv, *kept) for argv in launch.per_node),
+        environment={**environment, **launch.environment},
+    )
+
+
+def _launch(deployment: Deployment, engine: AnyEngine, allocation: Allocation) -> Launch:
+    """The engine's command, with a word where no checkpoint of this precision is known."""
+    launch = engine.launch(deployment, allocation)
+    named = any(deployment.checkpoint.id in note for note in launch.notes)
+    if not deployment.checkpoint.hypothetical or named:
+        return launch
+    note = (
+        f"put a checkpoint stored as {deployment.checkpoint.scheme.name} in place of"
+        f" {deployment.checkpoint.id}"
+    )
+    return replace(launch, notes=(*launch.notes, note))
+
+
+def _outcome(deployment: Deployment, allocation: Allocation) -> Outcome:
+    if not allocation.starts:
+        return Outcome.DOES_NOT_FIT
+    if allocation.capacity.sequences < deployment.concurrency:
+        return Outcome.HOLDS_FEWER
+    if allocation.at_worst or any(_at_worst(rank) < 0 for rank in allocation.ranks):
+        return Outcome.TIGHT
+    return Outcome.FITS
+
+
+def _cannot_run(refusal: Refusal) -> str:
+    remedy = refusal.remedy or ""
+    if remedy.partition(" ")[0].isalpha() and remedy.partition(" ")[0].islower():
+        remedy = remedy[0].upper() + remedy[1:]  # never a flag, nor the name of an engine
+    return f"Cannot run: {refusal.reason}.{f' {remedy}.' if remedy else ''}"
+
+
+def _where(deployment: Deployment) -> str:
+    system, layout = deployment.system, deployment.layout
+    used = layout.accelerators
+    name = system.accelerator.name
+    return f"{used} x {name} ({layout})" if used > 1 else f"1 x {name}"
+
+
+def _sequences(count: int, tokens: int) -> str:
+    return f"{counted(count, 'sequence')} of {counted(tokens, 'token')}"
+
+
+def _on_which(rank: Rank, allocation: Allocation) -> str:
+    """Where the spare bytes are, in words; empty for a single accelerator."""
+    alone = len(allocation.ranks) == 1 and rank.count == 1
+    return "" if alone else f" on {rank.name}"
+
+
+def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
+    where = f"{_where(deployment)} under {engine}"
+    asked = _sequences(deployment.concurrency, deployment.context)
+    if outcome is Outcome.DOES_NOT_FIT:
+        return f"Does not fit on {where}: {_what_is_missing(deployment, allocation)}"
+    if outcome is Outcome.HOLDS_FEWER:
+        return f"Starts on {where}, but {_fewer(deployment, allocation.capacity)}"
+    if outcome is Outcome.TIGHT:
+        rank = min(allocation.ranks, key=_at_worst)
+        spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
+        if _at_worst(rank) >= 0:
+            return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
+        band = format_gib(rank.band.above)
+        return f"Tight: {asked} on {where}, {spare}, within the estimate's band of {band}."
+    rank = min(allocation.ranks, key=lambda rank: rank.headroom)
+    spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
+    return f"Fits: {asked} on {where}, {spare}."
+
+
+def _at_worst(rank: Rank) -> int:
+    """Bytes to spare at the far end of the band."""
+    return rank.headroom - rank.band.above
+
+
+def _fewer(deployment: Deployment, capacity: Capacity) -> str:
+    if not capacity.sequences:
+        return (
+            f"not one sequence of {format_tokens(deployment.context)} tokens fits; the longest that"
+            f" does has {format_tokens(capacity.longest_context)} tokens."
+        )
+    return (
+        f"holds {capacity.sequences:,} of the {_sequences(deployment.concurrency, deployment.context)}"
+        f" at once; the others wait (limited by {capacity.limited_by})."
+    )
+
+
+def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
+    """Why the engine does not start or does not serve one sequence, with the number if there is one."""
+
+    def before_cache(rank: Rank) -> int:
+        return rank.used - rank.of_kind(Kind.KV_CACHE, Kind.RECURRENT_STATE) - rank.usable
+
+    longest, said = allocation.capacity.longest_context, allocation.refusal
+    rank = max(allocation.ranks, key=before_cache)
+    if before_cache(rank) > 0:
+        largest = max(rank.terms, key=lambda term: term.nbytes)
+        place = f" on {rank.name}" if len(allocation.ranks) > 1 else ""
+        return (
+            f"{format_gib(before_cache(rank))} over{place} before any cache; the largest term is"
+            f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
+        )
+    short = format_gib(allocation.shortfall)
+    if said and (not allocation.shortfall or not 0 < longest < deployment.context):
+        missing = f" ({short} missing)" if allocation.shortfall else ""
+        return f"{said.rstrip('.')}{missing}."
+    return (
+        f"{short} short of the cache for one sequence of this length; the longest that fits is"
+        f" {format_tokens(longest)} tokens."
+    )

@@ -1,0 +1,199 @@
+"""Hold the one question: what is to run where, and how; what nobody says is chosen here.
+
+Every door makes it with `planner.asking.ask`, and every search changes it with `with_`. A part
+that is None was not said: `settled` chooses the engine, `best` the layout, for every door alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from hardware_db import System
+from planner.engines import get_engine
+from planner.engines.choice import DEFAULT_ENGINE, default_engine
+from planner.engines.engine import AnyEngine, Deployment
+from planner.engines.option_values import build
+from planner.errors import UnsupportedModelError
+from planner.layout import Layout, layouts_of
+from planner.model.checkpoint import Checkpoint
+from planner.planning import Plan, plan_deployment
+from planner.ranking import Objective, ranked, rate
+from planner.speed import speed_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked; None is what nobody said.
+
+    Attributes:
+        checkpoint: what is served.
+        system: where; a search for hardware puts systems in.
+        engine: who serves; None takes what suits the hardware and the weights.
+        context: tokens per sequence, prompt and output together.
+        concurrency: sequences resident at full context.
+        kv_cache_dtype: "auto" or a cache format.
+        layout: how it is spread; None takes the best one.
+        options: the engine's options, as its object or a mapping of names; None: its defaults.
+        yarn: the context may go beyond the native length.
+        objective: what makes a layout the best.
+        kept: words of the user's own command that change nothing in memory.
+        environment: variables that the user's own command sets.
+        notes: what to tell with the answer, such as what was chosen and why.
+    """
+
+    checkpoint: Checkpoint
+    system: System
+    engine: AnyEngine | None = None
+    context: int = 32_768
+    concurrency: int = 1
+    kv_cache_dtype: str = "auto"
+    layout: Layout | None = None
+    options: Any = None
+    yarn: bool = False
+    objective: Objective = "latency"
+    kept: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    notes: tuple[str, ...] = ()
+
+    def with_(self, **changes: Any) -> Question:
+        """Return the question with other values of its fields."""
+        return replace(self, **changes)
+
+    def with_options(self, **values: Any) -> Question:
+        """Return the question with other values of the engine's options.
+
+        Raises:
+            InputError: a value out of range, or against another one.
+        """
+        asked = self.settled()
+        return replace(asked, options=replace(asked.settled_options, **values))
+
+    def settled(self) -> Question:
+        """Return the question with its engine: the one that was named, else what suits."""
+        if self.engine is not None:
+            return self
+        name, reason = default_engine(self.system, self.checkpoint, offload=False)
+        note = f"engine not named, {name} taken: {reason}"
+        notes = self.notes if name == DEFAULT_ENGINE else (note, *self.notes)
+        return replace(self, engine=get_engine(name), notes=notes)
+
+    @property
+    def settled_engine(self) -> AnyEngine:
+        """The engine that is named, or chosen."""
+        engine = self.settled().engine
+        assert engine is not None
+        return engine
+
+    @property
+    def settled_options(self) -> Any:
+        """The engine's options object.
+
+        Raises:
+            InputError: an option that the engine does not have, or a value out of range.
+        """
+        engine = self.settled_engine
+        return build(engine.name, engine.options_type, self.options)
+
+    def layouts(self) -> tuple[Layout, ...]:
+        """Return the layouts that come into question: the one that was said, or all there are."""
+        if self.layout is not None:
+            return (self.layout,)
+        system, model = self.system, self.checkpoint.model
+        return tuple(
+            layouts_of(
+                self.settled_engine.degrees,
+                accelerators=system.count,
+                per_node=system.accelerators_per_node,
+                experts=model.moe is not None,
+                kv_heads=model.attention.num_key_value_heads,
+            )
+        )
+
+    def deployment(self, layout: Layout | None = None) -> Deployment:
+        """Return what the engine is asked; without a layout, the first that comes into question."""
+        return Deployment(
+            checkpoint=self.checkpoint,
+            system=self.system,
+            layout=layout if layout is not None else self.layouts()[0],
+            context=self.context,
+            concurrency=self.concurrency,
+            kv_cache_dtype=self.kv_cache_dtype,
+            options=self.settled_options,
+            yarn=self.yarn,
+        )
+
+    def plans(self) -> Iterator[Plan]:
+        """Yield the plan of every layout that comes into question.
+
+        Raises:
+            InputError: a value that makes no sense, whatever the memory.
+        """
+        asked = self.settled()
+        engine = asked.settled_engine
+        for layout in asked.layouts():
+            yield plan_deployment(
+                asked.deployment(layout),
+                engine,
+                notes=asked.notes,
+                kept=asked.kept,
+                environment=asked.environment,
+            )
+
+    def ranked(self) -> tuple[Plan, ...]:
+        """Return the plans of all layouts, the best for the objective first.
+
+        Raises:
+            InputError: as `plans`.
+        """
+        plans = tuple(self.plans())
+        if len(plans) == 1:
+            return plans
+        return ranked((rate(plan, speed_of(plan), self.objective), plan) for plan in plans)
+
+    def plan(self, **changes: Any) -> Plan:
+        """Return the plan of the best layout, with `changes` of the question's fields.
+
+        Raises:
+            InputError: a value that makes no sense, whatever the memory.
+        """
+        asked = replace(self, **changes) if changes else self
+        return asked.ranked()[0]
+
+    def fits(self, **changes: Any) -> bool:
+        """Say whether some layout holds the workload; cheaper than `plan`.
+
+        Raises:
+            InputError: as `plan`.
+        """
+        asked = replace(self, **changes) if changes else self
+        return any(plan.fits for plan in asked.plans())
+
+    def can_run(self, **changes: Any) -> bool:
+        """Say whether the engine takes some layout, memory aside."""
+        asked = (replace(self, **changes) if changes else self).settled()
+        engine = asked.settled_engine
+        try:
+            return any(not engine.refusals(asked.deployment(layout)) for layout in asked.layouts())
+        except UnsupportedModelError:
+            return False  # a cut that this format's blocks do not allow
+
+
+def question_of(plan: Plan) -> Question:
+    """Return the question that `plan` answers, its layout included."""
+    asked = plan.deployment
+    return Question(
+        checkpoint=asked.checkpoint,
+        system=asked.system,
+        engine=get_engine(plan.engine),
+        context=asked.context,
+        concurrency=asked.concurrency,
+        kv_cache_dtype=asked.kv_cache_dtype,
+        layout=asked.layout,
+        options=asked.options,
+        yarn=asked.yarn,
+        kept=plan.kept,
+        environment=plan.environment,
+    )

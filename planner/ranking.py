@@ -1,0 +1,118 @@
+"""Order plans: the one objective by which layouts, machines and precisions are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from planner.cost import PriceOption
+from planner.planning import Outcome, Plan
+from planner.throughput import NoEstimate, SpeedEstimate
+
+T = TypeVar("T")
+Objective = Literal["latency", "throughput", "cost", "memory"]
+OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput", "cost", "memory")
+
+_ORDER = (
+    Outcome.FITS,
+    Outcome.TIGHT,
+    Outcome.HOLDS_FEWER,
+    Outcome.DOES_NOT_FIT,
+    Outcome.CANNOT_RUN,
+)
+
+TIE = 0.97
+"""Scores from this share of the best on count as equal: people see about two digits of a speed, so
+a list that is ordered by more of them would look wrong; of equals the simpler layout wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """How good a plan is; smaller sorts first.
+
+    Attributes:
+        outcome: place of the verdict: what holds the workload comes first.
+        score: how much of the objective is reached; 0 where it is not known.
+        turns: what the layout adds beyond plain tensor parallelism: the simpler wins a tie.
+        headroom: bytes to spare.
+    """
+
+    outcome: int
+    score: float
+    turns: tuple[int, ...]
+    headroom: int
+
+    def key(self, best: float) -> tuple[int, bool, tuple[int, ...], float, int]:
+        """What plans are sorted by.
+
+        Args:
+            best: the best score among those of this outcome.
+        """
+        tied = self.score >= TIE * best
+        return (
+            self.outcome,
+            not tied,
+            self.turns if tied else (),
+            -self.score,
+            -self.headroom,
+        )
+
+
+def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
+    """The rated things, best first."""
+    pairs = list(rated)
+    best: dict[int, float] = {}
+    for rating, _ in pairs:
+        best[rating.outcome] = max(rating.score, best.get(rating.outcome, 0.0))
+    pairs.sort(key=lambda pair: pair[0].key(best[pair[0].outcome]))
+    return tuple(thing for _, thing in pairs)
+
+
+def rate(
+    plan: Plan,
+    speed: SpeedEstimate | NoEstimate | None,
+    objective: Objective,
+    *,
+    offer: PriceOption | None = None,
+) -> Rating:
+    """How good `plan` is for `objective`.
+
+    Speeds are taken at the lower end of their band: what can be counted on decides.
+
+    Args:
+        plan: the candidate.
+        speed: its speed, if known.
+        objective: what matters once the workload is held.
+        offer: what the system costs, for the objective "cost"; without it the system is given,
+            and the most tokens per second are the cheapest.
+    """
+    layout = plan.deployment.layout
+    return Rating(
+        outcome=_ORDER.index(plan.outcome),
+        score=_score(plan, speed, objective, offer),
+        turns=(
+            sum(degree > 1 for degree in (layout.pipeline_parallel, layout.data_parallel))
+            + layout.expert_parallel,
+            layout.pipeline_parallel,
+            layout.data_parallel,
+            -layout.accelerators,
+        ),
+        headroom=plan.headroom or 0,
+    )
+
+
+def _score(
+    plan: Plan,
+    speed: SpeedEstimate | NoEstimate | None,
+    objective: Objective,
+    offer: PriceOption | None,
+) -> float:
+    if objective == "memory" or not plan.fits:
+        return float(plan.capacity.sequences if plan.capacity else 0)
+    if not isinstance(speed, SpeedEstimate):
+        return 0.0
+    if objective == "latency":
+        return speed.per_user.low
+    total = speed.total.low
+    return total / offer.value if objective == "cost" and offer is not None else total
