@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import Asked, ask, load_checkpoint, resolve_hardware
+from planner.asking import ANYWHERE, Asked, ask, load_checkpoint, resolve_hardware
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -92,7 +92,7 @@ def suggest(
         return layouts(model, on=on, **asked)
     from planner.search import headline_precisions, smallest_systems
 
-    question = ask(model, on=None, **asked)
+    question = ask(model, on=ANYWHERE, **asked)
     named = asked.get("precision") is not None
     wanted = (question.checkpoint,) if named else headline_precisions(question)
     return smallest_systems(question, wanted, executor=executor)
@@ -121,7 +121,7 @@ def fits(
     """
     from planner.search import fits_table, headline_precisions
 
-    question = ask(model, on=None, **asked)
+    question = ask(model, on=ANYWHERE, **asked)
     if precisions is not None:
         wanted = tuple(load_checkpoint(model, precision=name) for name in precisions)
     elif asked.get("precision") is not None:

@@ -57,7 +57,7 @@ class Asked(TypedDict, total=False):
 def ask(
     model: str | Checkpoint,
     *,
-    on: str | System | Accelerator | None,
+    on: str | System | Accelerator,
     engine: str | None = None,
     precision: str | None = None,
     revision: str | None = None,
@@ -76,7 +76,7 @@ def ask(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `resolve_hardware`; None where hardware is looked for.
+        on: see `resolve_hardware`; `ANYWHERE` where hardware is looked for.
         engine: who serves; None takes what suits the hardware and the weights, and says why.
         precision: how weights are stored; None takes what the checkpoint stores.
         revision: branch, tag or commit on the Hub.
@@ -96,7 +96,7 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-    system = resolve_hardware(on if on is not None else ANYWHERE, free=free)
+    system = resolve_hardware(on, free=free)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(
         checkpoint=checkpoint,
@@ -223,7 +223,7 @@ def ask_command(
         options=build(engine, policy.options_type, {**told.options, **(options or {})}),
         yarn=told.yarn,
         kept=told.kept,
-        environment=told.environment,
+        environment=tuple(told.environment.items()),
     )
 
 

@@ -6,10 +6,8 @@ the business of `planner.question`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
-from types import MappingProxyType
 from typing import Any
 
 from planner.engines.engine import Allocation, AnyEngine, Capacity, Deployment, Launch, Refusal
@@ -68,7 +66,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -97,7 +95,7 @@ def plan_deployment(
     *,
     notes: tuple[str, ...] = (),
     kept: tuple[str, ...] = (),
-    environment: Mapping[str, str] = MappingProxyType({}),
+    environment: tuple[tuple[str, str], ...] = (),
 ) -> Plan:
     """Return the plan of `deployment` under `engine`.
 
@@ -188,15 +186,28 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
         )
 
 
-def _with_kept(launch: Launch, kept: tuple[str, ...], environment: Mapping[str, str]) -> Launch:
-    """Return the command with the user's own words behind the engine's."""
+def _with_kept(
+    launch: Launch, kept: tuple[str, ...], environment: tuple[tuple[str, str], ...]
+) -> Launch:
+    """Return the command with the user's own words behind the engine's.
+
+    A flag that the engine's command carries already is not repeated.
+    """
     if not kept and not environment:
         return launch
+    written = {word.partition("=")[0] for word in launch.argv}
+    words: list[str] = []
+    repeated = False
+    for word in kept:
+        if word.startswith("-"):
+            repeated = word.partition("=")[0] in written
+        if not repeated:
+            words.append(word)
     return replace(
         launch,
-        argv=(*launch.argv, *kept),
-        per_node=tuple((*argv, *kept) for argv in launch.per_node),
-        environment={**environment, **launch.environment},
+        argv=(*launch.argv, *words),
+        per_node=tuple((*argv, *words) for argv in launch.per_node),
+        environment={**dict(environment), **launch.environment},
     )
 
 

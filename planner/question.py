@@ -6,9 +6,8 @@ that is None was not said: `settled` chooses the engine, `best` the layout, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hardware_db import System
@@ -55,7 +54,7 @@ class Question:
     yarn: bool = False
     objective: Objective = "latency"
     kept: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    environment: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def with_(self, **changes: Any) -> Question:

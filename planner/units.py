@@ -112,7 +112,7 @@ def check_count(value: object, *, what: str, least: int = 1, most: int = MAX_COU
         InputError: not a whole number, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{what}: a whole number is wanted, not {shown(value)}")
+        raise InputError(f"{what} must be a whole number, got {shown(value)}")
     if not least <= value <= most:
         raise InputError(f"{what}: {shown(value)} is out of range ({least} to {most:,})")
     return value
@@ -125,7 +125,7 @@ def check_text(value: object, *, what: str) -> str:
         InputError: anything else.
     """
     if not isinstance(value, str):
-        raise InputError(f"{what}: text is wanted, not {shown(value)}")
+        raise InputError(f"{what} must be a string, got {shown(value)}")
     return value.strip()
 
 
@@ -137,7 +137,7 @@ def check_fraction(value: object, *, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise InputError(
-            f"{what}: a share above 0 and up to 1 is wanted (such as 0.9), not {shown(value)}"
+            f"{what} must be a share above 0 and up to 1, such as 0.9; got {shown(value)}"
         )
     return float(value)
 

@@ -51,11 +51,9 @@ def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other():
 
 
 def test_public_names_stay_what_they_are_whatever_is_imported_later():
-    modules = "plan, sweep, probe, search, inverse, observed, document, engines"
+    modules = "planning, sweeping, probing, search, api, observed, document, engines"
     check = "all(callable(getattr(planner, name)) for name in planner.__all__)"
-    names = (
-        f"import planner; from planner import *; import planner.sweep, planner.plan; assert {check}"
-    )
+    names = f"import planner; from planner import *; import planner.sweeping, planner.planning; assert {check}"
     for statement in (
         names,
         f"import planner\nimport importlib\nfor name in {modules.split(', ')!r}:\n"
@@ -65,12 +63,12 @@ def test_public_names_stay_what_they_are_whatever_is_imported_later():
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
-    for name in ("planner", "planner.probe"):
+    for name in ("planner", "planner.probing"):
         module = importlib.import_module(name)
         with pytest.raises(AttributeError, match="no attribute"):
             _ = module.nonsense
 
 
 def test_what_the_probe_offers_is_there():
-    probing = importlib.import_module("planner.probe")
+    probing = importlib.import_module("planner.probing")
     assert all(getattr(probing, name) is not None for name in probing.__all__)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import planner
 from planner import logs, observed
 from planner.engines.log_figure import Basis, read_figures
-from planner.engines.log_readers import LOG_READERS
+from planner.engines.log_readers import readers
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
@@ -147,7 +147,7 @@ def test_a_figure_that_is_off_is_found(case: str, before: str, after: str, name:
     assert any(row.agrees is False and row.figure.startswith(name) for row in found.rows)
 
 
-@pytest.mark.parametrize("engine", LOG_READERS)
+@pytest.mark.parametrize("engine", list(readers()))
 @pytest.mark.parametrize("context", [8192, 131_072])
 def test_a_plan_agrees_with_the_log_that_it_expects(engine: str, context: int) -> None:
     plan = planner.plan(
@@ -162,7 +162,7 @@ def test_a_plan_agrees_with_the_log_that_it_expects(engine: str, context: int) -
     assert found.agrees
     assert not found.unplanned
     assert any(row.agrees for row in found.rows)
-    figures = read_figures(plan.expected_log, LOG_READERS[engine].figures)
+    figures = read_figures(plan.expected_log, readers()[engine].figures)
     assert len(figures) >= 8
 
 

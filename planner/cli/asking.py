@@ -109,20 +109,35 @@ class Typed:
         flags |= {name: flag for name, (flag, _) in _SWITCHES.items()}
         return tuple(flags[name] for name in names if self.said[name] not in (None, False))
 
+    def searched(self, **more: Any) -> Question:
+        """Return the question of a command that prints no launch command.
+
+        Words that would only come back in one are refused.
+
+        Raises:
+            PlannerError: as `question`.
+        """
+        question = self.question(**more)
+        if question.kept:
+            raise InputError(f"{question.kept[0]}: unknown here, or without effect on memory")
+        return question
+
     def question(self, **more: Any) -> Question:
         """Return the question; `more` are further arguments of `planner.asking.ask`.
 
         Raises:
             PlannerError: one line that says what is wrong and what would work.
         """
-        if self.model is None or self.model.startswith("-"):
-            flag = f", then {self.model} and other flags of the engine" if self.model else ""
-            raise InputError(f"name the MODEL first{flag}")
+        if self.model is None:
+            flag = (
+                f" first, then {self.words[0]} and other flags of the engine" if self.words else ""
+            )
+            raise InputError(f"name a MODEL{flag}")
         concurrency = self.number("concurrency")
         with terminal.progress() as progress:
             return ask(
                 self.model,
-                on=self.on,
+                on=self.on or "",
                 engine=self.said["engine"],
                 precision=self.said["precision"],
                 revision=self.said["revision"],
@@ -161,8 +176,8 @@ def asks(
         hints = get_type_hints(command, include_extras=True)
         own = list(signature(command).parameters.values())[1:]
 
-        def run(context: typer.Context, **typed: Any) -> int:
-            words = tuple(context.args)
+        def run(typer_context: typer.Context, **typed: Any) -> int:
+            words = tuple(typer_context.args)
             name = typed.pop("model")
             if name is not None and name.startswith("-"):
                 words, name = (name, *words), None
@@ -207,7 +222,7 @@ def _parameters(*, on: bool, model: bool, hardware: str) -> list[Parameter]:
     place = typer.Argument(metavar="MODEL", help="Bundled id, repository, folder or file.")
     where = typer.Option("--on", metavar="HARDWARE", help=hardware)
     found = [
-        Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+        Parameter("typer_context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         named(
             "model",
             Annotated[str, place] if model else Annotated[str | None, place],

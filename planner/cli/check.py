@@ -10,6 +10,7 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.errors import InputError
 
 if TYPE_CHECKING:
     from planner.logs import LogCheck, LogRow
@@ -48,6 +49,8 @@ def check(
 
     found = logs.open_log(log)
     told = commands.read_words(found.engine, asked.words)
+    if told.kept:
+        raise InputError(f"{told.kept[0]}: {found.engine} has no such option")
     with terminal.progress() as progress:
         answer = observed.check_log(
             None,

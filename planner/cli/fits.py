@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.asking import load_checkpoint, resolve_hardware
+from planner.asking import ANYWHERE, load_checkpoint, resolve_hardware
 from planner.cli import terminal
 from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 from planner.cli.layouts import as_objective
@@ -49,8 +49,8 @@ def fits(
         raise InputError("--by looks through the whole database: leave --on out")
     precisions = _names(asked.said["precision"])
     question = replace(
-        asked, on=None, said={**asked.said, "precision": precisions[0] if precisions else None}
-    ).question(**({} if by is None else {"objective": as_objective(by)}))
+        asked, on=ANYWHERE, said={**asked.said, "precision": precisions[0] if precisions else None}
+    ).searched(**({} if by is None else {"objective": as_objective(by)}))
     wanted = (
         headline_precisions(question)
         if precisions is None

@@ -43,7 +43,7 @@ def layouts(
     """
     from planner.search import suggest_layouts
 
-    question = asked.question(objective=as_objective(objective))
+    question = asked.searched(objective=as_objective(objective))
     found = suggest_layouts(question, any_precision=asked.said["precision"] is None)
     if as_json:
         from planner.report.answers import suggestion_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -125,7 +125,6 @@ def _of_command(asked: Typed, command: str) -> Plan:
         InputError: a flag says again what the command says, or the command cannot be read.
     """
     from planner import observed
-    from planner.engines import commands
 
     if asked.model is not None:
         raise InputError("MODEL and --command: the command names its model; give one of them")
@@ -140,10 +139,24 @@ def _of_command(asked: Typed, command: str) -> Plan:
             precision=asked.said["precision"],
             context=asked.said["context"],
             concurrency=1 if concurrency is None else concurrency,
-            options=dict(commands.read_words(engine, asked.words).options),
+            options=_beside(engine, asked.words),
             free=asked.said["free"],
             progress=progress,
         )
+
+
+def _beside(engine: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options that are typed beside a launch command, such as the engine's release.
+
+    Raises:
+        InputError: a word that belongs into the command itself.
+    """
+    from planner.engines import commands
+
+    told = commands.read_words(engine, words)
+    if told.kept:
+        raise InputError(f"{told.kept[0]} belongs into the command itself")
+    return dict(told.options)
 
 
 def _one_form(asked: Mapping[str, bool]) -> None:

@@ -32,7 +32,7 @@ def solve(
     """
     from planner.search import solve_limits
 
-    limits = solve_limits(asked.question())
+    limits = solve_limits(asked.searched())
     if as_json:
         from planner.report.answers import limits_document
 

@@ -20,7 +20,7 @@ def check_amount(value: object, *, what: str, most: float = MOST, positive: bool
         InputError: not a number, NaN, negative, or absurdly large.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{what}: a number is wanted, not {shown(value)}")
+        raise InputError(f"{what} must be a number, got {shown(value)}")
     if not 0 <= value <= most or (positive and value == 0):  # NaN fails every comparison
         bounds = f"above 0 and up to {most:,.0f}" if positive else f"0 to {most:,.0f}"
         raise InputError(f"{what}: {shown(value)} is out of range ({bounds})")
@@ -34,9 +34,7 @@ def check_currency(code: object) -> str:
         InputError: anything else.
     """
     if not isinstance(code, str) or not _CURRENCY.fullmatch(code):
-        raise InputError(
-            f"currency: three capital letters such as USD are wanted, not {shown(code)}"
-        )
+        raise InputError(f"currency must be three capital letters such as USD, got {shown(code)}")
     return code
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
 from planner.engines.face import CommandReader
+from planner.engines.option_values import build
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.errors import InputError
 
@@ -61,7 +62,7 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
             length = reader.starts(words[place:])
             if length is not None:
                 behind = _until_end(words[place + length :])
-                return name, _whole(reader, reader.read(behind, environment))
+                return name, _whole(name, reader, reader.read(behind, environment))
         if word in RUNNERS and words[place + 1 : place + 2] == ["run"]:
             found = _in_container(known, _until_end(words[place + 2 :]), environment)
             if found is not None:
@@ -77,12 +78,13 @@ def _until_end(words: Sequence[str]) -> list[str]:
     return list(words[: words.index(SEPARATOR)] if SEPARATOR in words else words)
 
 
-def _whole(reader: CommandReader, command: Command) -> Command:
-    """Return `command`, which must name its model.
+def _whole(engine: str, reader: CommandReader, command: Command) -> Command:
+    """Return `command`, which must name its model and make sense as a whole.
 
     Raises:
         InputError: it does not.
     """
+    build(engine, ENGINES[engine].options_type, command.options)
     if command.model is None:
         raise InputError(f"command: {reader.program} names no model")
     return command
@@ -106,7 +108,9 @@ def _in_container(
             if length is not None:
                 rest = rest[start + length :]
                 break
-        return name, _of_release(name, _whole(reader, reader.read(rest, environment)), release)
+        return name, _of_release(
+            name, _whole(name, reader, reader.read(rest, environment)), release
+        )
     return None
 
 

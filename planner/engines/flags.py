@@ -14,6 +14,15 @@ from planner.layout import Layout
 
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
+OWN = {
+    "--nnodes": 1,
+    "--master-addr": 1,
+    "--node-rank": 1,
+    "--headless": 0,
+    "--dist-init-addr": 1,
+}
+"""Flags of one node of several, which a planned command writes anew -> how many values follow."""
+
 NEAR = 0.8
 """How alike an unknown flag and a known one are when the former is taken for a slip."""
 
@@ -101,7 +110,9 @@ def sort_words(words: Sequence[str], table: FlagTable) -> Sorted:
         values = [attached] if equals else []
         base, dot, path = flag.partition(".")
         spelling = table.spelling(base if dot and table.argparse else flag)
-        if spelling is None:
+        if spelling in OWN:
+            del queue[: OWN[spelling] - len(values)]
+        elif spelling is None:
             _refuse_slip(flag, table)
             found.unplanned.append(f"{flag}: not a flag that the planner knows")
             values += _next_value(queue, values)

@@ -16,7 +16,7 @@ _WORDS: Mapping[type[Any], str] = types.MappingProxyType(
         bool: "true or false",
         int: "a whole number",
         float: "a number",
-        str: "text",
+        str: "a string",
         tuple: "a list",
         type(None): "nothing",
     }
@@ -81,7 +81,7 @@ def check_values(options_type: type[Any], values: Mapping[str, Any]) -> None:
     for name, kinds in declared(options_type).items():
         if name in values and not any(_fits(values[name], kind) for kind in kinds):
             words = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
-            raise InputError(f"{name}: {words} is wanted, not {shown(values[name])}")
+            raise InputError(f"{name} must be {words}, got {shown(values[name])}")
 
 
 def _fits(value: object, kind: type[Any]) -> bool:

@@ -55,7 +55,7 @@ def parse_address(text: str, hosts: Collection[str] = ()) -> Address:
     written = text.strip()
     shown = clip(repr(written), 120)
     if not written or len(written) > _MAX_ADDRESS:
-        raise InputError(f"a repository is wanted, such as Qwen/Qwen3.5-27B, not {shown}")
+        raise InputError(f"name a repository such as Qwen/Qwen3.5-27B, not {shown}")
     scheme, separator, rest = written.partition("://")
     if separator and scheme.lower() in ("http", "https"):
         path = _path_of_page(written, {*PUBLIC_HOSTS, *hosts}, shown)

@@ -252,7 +252,7 @@ def open_session(token: str | None = None, *, anonymous: bool = False, **limits:
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).strip().rstrip("/")
     scheme, host, _ = _origin(endpoint)
     if scheme not in ("http", "https") or not host:
-        raise InputError(f"HF_ENDPOINT is {clip(repr(endpoint))}; an http(s) address is wanted")
+        raise InputError(f"HF_ENDPOINT is {clip(repr(endpoint))}; it must be an http(s) address")
     if anonymous:
         token = None
     elif token is None and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:

@@ -210,7 +210,7 @@ def parse_json(raw: bytes, what: str, most: int = MAX_JSON_BYTES) -> dict[str, A
     except ValueError as error:
         raise damaged(what, f"unreadable JSON: {clip(str(error), 160)}") from None
     if not isinstance(document, dict):
-        raise damaged(what, f"a JSON object is wanted, not {type(document).__name__}")
+        raise damaged(what, f"it must hold a JSON object, not {type(document).__name__}")
     return document
 
 

@@ -54,7 +54,7 @@ def read_checkpoint(
         return _read_set(chosen.parent, found, progress)
     if not is_folder and chosen.name != INDEX_FILE:
         raise UnsupportedModelError(
-            f"{clip(str(path), 200)}: a folder, a .safetensors or a .gguf file is wanted"
+            f"{clip(str(path), 200)}: name a folder, a .safetensors or a .gguf file"
         )
     folder = chosen if is_folder else chosen.parent
     listing, index = list_folder(folder), None
@@ -112,7 +112,7 @@ def open_ranges(path: Path) -> Iterator[tuple[ReadRange, int]]:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
     if not stat.S_ISREG(_status(path).st_mode):
-        raise InputError(f"{clip(str(path), 200)}: a regular file is wanted, not a pipe or device")
+        raise InputError(f"{clip(str(path), 200)}: this is a pipe or device; name a regular file")
     try:
         handle = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115 (closed below)
     except OSError as error:

@@ -131,7 +131,7 @@ def choose(
         others = sorted({name for name in listing if name.lower().endswith(_OTHER_WEIGHTS)})
         if others:
             raise UnsupportedModelError(
-                f"{where}: weights in safetensors or GGUF are wanted; there is only "
+                f"{where}: there are no weights in safetensors or GGUF, only "
                 f"{clip(others[0])}" + (f" and {len(others) - 1} more" if len(others) > 1 else "")
             )
         raise InputError(f"{where}: there are no weights (no .safetensors and no .gguf file)")

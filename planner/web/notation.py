@@ -99,7 +99,7 @@ def _more(words: list[str], engine: str) -> dict[str, Any]:
 def _value(name: str, text: str, kind: type) -> OptionValue:
     if kind is bool:
         if text not in ("True", "False"):
-            raise InputError(f"{name}: True or False is wanted, not {text!r}")
+            raise InputError(f"{name} must be True or False, got {text!r}")
         return text == "True"
     return text if kind is str else _number(name, text, kind)
 
@@ -108,4 +108,4 @@ def _number(name: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except (ValueError, OverflowError):
-        raise InputError(f"{name}: a number is wanted, not {text!r}") from None
+        raise InputError(f"{name} must be a number, got {text!r}") from None

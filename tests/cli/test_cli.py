@@ -152,7 +152,7 @@ def test_engine_options_are_flags(ask: Ask) -> None:
         (["hardware", "no-such-thing"], "no-such-thing"),
         (["models", "no-such-thing"], "no-such-thing"),
         (["nonsense"], "nonsense"),
-        (["plan", *MAIN[1:4], "--tp", ""], "--tp: a whole number is wanted"),
+        (["plan", *MAIN[1:4], "--tp", ""], "--tp must be a whole number"),
         (["plan", *MAIN[1:4], "--json", "--emit", "shell"], "--json and --emit: an answer has one"),
         (["plan", *MAIN[1:4], "--free"], "free: what is free now"),
         (["plan", *MAIN[1:4], "--output-tokens", "32k"], "leave no prompt"),

@@ -17,8 +17,7 @@ import planner
 from planner.emitting import emit, kinds
 from planner.emitting.container import service_name
 from planner.emitting.shell import folded
-from planner.engines import ENGINES
-from planner.engines.containers import CONTAINERS
+from planner.engines import FACES
 from planner.model.catalog import find
 from planner.planning import Plan
 
@@ -38,7 +37,7 @@ def two_nodes(engine: str = "vllm") -> Plan:
 
 
 def served() -> list[str]:
-    return [name for name in CONTAINERS if name in ENGINES]
+    return [name for name, face in FACES.items() if face.container is not None]
 
 
 @pytest.mark.parametrize("engine", served())
@@ -73,7 +72,7 @@ def test_deployments_follow_the_schemas(engine: str) -> None:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("engine", [name for name in ("vllm", "sglang") if name in ENGINES])
+@pytest.mark.parametrize("engine", [name for name in ("vllm", "sglang") if name in FACES])
 def test_several_nodes_are_a_leader_and_its_workers(engine: str) -> None:
     text = emit(two_nodes(engine), "kubernetes")
     claim, group, service = yaml.safe_load_all(text)

@@ -98,6 +98,7 @@ def test_every_form_starts_what_was_planned(name: str) -> None:
     for form in forms:
         again = read_back(plan, FORMS[form](emit(plan, form)), question)
         assert again.launch is not None
-        assert again.launch.argv == plan.launch.argv
-        assert again.launch.environment == plan.launch.environment
+        # a form adds what its machine needs (an address to listen on, a token): it comes back, too
+        assert again.launch.argv[: len(plan.launch.argv)] == plan.launch.argv
+        assert plan.launch.environment.items() <= again.launch.environment.items()
         assert again.ranks == plan.ranks

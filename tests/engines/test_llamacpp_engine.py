@@ -6,12 +6,13 @@ import pytest
 
 import hardware_db
 import planner
-from planner.api import load_checkpoint
+from planner.asking import load_checkpoint
 from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
-from planner.planning import Outcome, Plan, plan_deployment
+from planner.planning import Outcome, Plan
+from planner.question import Question
 from planner.units import GIB
 
 SMALL = "Qwen/Qwen3.5-4B"
@@ -29,17 +30,17 @@ def ask(
     yarn: bool = False,
     **options: object,
 ) -> Plan:
-    return plan_deployment(
-        load_checkpoint(model, precision=precision),
-        hardware_db.resolve(on),
-        LLAMACPP,
+    return Question(
+        checkpoint=load_checkpoint(model, precision=precision),
+        system=hardware_db.resolve(on),
+        engine=LLAMACPP,
         context=context,
         concurrency=concurrency,
         kv_cache_dtype=kv,
         layout=layout,
         yarn=yarn,
         options=LlamacppOptions(**options),
-    )
+    ).plan()
 
 
 def test_what_fits_wholly_is_left_alone():

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 import hardware_db
 import planner
-from planner.engines.engine import Deployment
-from planner.engines.sglang import SGLANG, SGLangOptions
+from planner.engines.sglang import SGLangOptions
 from planner.engines.sglang.allocated import allocated_of
 from planner.engines.sglang.defaults import prefill_buckets
 from planner.engines.sglang.device import Gpu, gpu_of
@@ -463,22 +462,3 @@ def test_all_to_all_shares_experts_out_and_reserves_for_its_buffers() -> None:
     exchanging = server(parallel=parallel, moe_a2a_backend="deepep")
     assert exchanging.resolved.prefill_graph_buckets == 38
     assert exchanging.resolved.mem_fraction_static < plain.resolved.mem_fraction_static
-
-
-def test_layouts_that_load_come_first() -> None:
-    checkpoint = bundled_checkpoint("Qwen3.5-35B-A3B", precision="fp8")
-    layouts = SGLANG.layouts(checkpoint, hardware_db.resolve("8x h100"))
-    assert all(layout.accelerators == 8 for layout in layouts)
-    assert layouts[0].tensor_parallel == 4
-    assert layouts[-1].tensor_parallel == 8
-    for layout in layouts[:3]:
-        deployment = Deployment(
-            checkpoint=checkpoint,
-            system=hardware_db.resolve("8x h100"),
-            layout=layout,
-            context=8192,
-            concurrency=1,
-            kv_cache_dtype="auto",
-            options=SGLangOptions(),
-        )
-        assert not SGLANG.refusals(deployment)

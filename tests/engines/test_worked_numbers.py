@@ -19,7 +19,7 @@ from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.catalog import bundled_checkpoint
-from planner.planning import plan_deployment
+from planner.question import Question
 from planner.units import GIB, MIB
 
 VLLM = get_engine("vllm")
@@ -27,16 +27,16 @@ VLLM = get_engine("vllm")
 
 def vllm_plan(name, *, tp=1, precision="bf16", kv="auto", gpu="h100-sxm", **options):
     asked = {"language_model_only": True, "kv_cache_memory_bytes": 10 * GIB} | options
-    return plan_deployment(
-        bundled_checkpoint(name, precision=precision),
-        resolve(f"{tp}x {gpu}"),
-        VLLM,
+    return Question(
+        checkpoint=bundled_checkpoint(name, precision=precision),
+        system=resolve(f"{tp}x {gpu}"),
+        engine=VLLM,
         context=262144,
         concurrency=1,
         kv_cache_dtype=kv,
         layout=Layout(tensor_parallel=tp),
         options=VllmOptions(**asked),
-    )
+    ).plan()
 
 
 # model, TP -> blocks of (bf16, fp8) KV x (fp32, bf16) state, aligned to 16 | to 64; state and page.

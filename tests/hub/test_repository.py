@@ -185,7 +185,7 @@ def test_what_is_no_model_is_refused_by_name(hub, files, words):
     [
         (b'{"a": 1, "a": 2}', "occurs twice"),
         (b'{"a": NaN}', "NaN"),
-        (b"[1]", "object is wanted"),
+        (b"[1]", "must hold a JSON object"),
         (b"<html>", "unreadable JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": "' + b"x" * 5_000_000 + b'"}', "longer than 4,194,304 bytes"),

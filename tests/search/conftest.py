@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from planner.api import load_checkpoint, make_options, resolve_hardware
-from planner.engines import get_engine
+import planner
 from planner.question import Question
 
 
 @pytest.fixture(scope="session")
-def ask():
+def ask() -> Any:
     """A question from names; further keywords are options of the engine."""
 
     def question(
@@ -20,20 +19,23 @@ def ask():
         precision: str | None = None,
         context: int = 32_768,
         concurrency: int = 1,
-        engine: str = "vllm",
+        engine: str | None = "vllm",
         kv_cache_dtype: str = "auto",
         layout: Any = None,
+        objective: Any = "latency",
         **options: Any,
     ) -> Question:
-        return Question(
-            checkpoint=load_checkpoint(model, precision=precision),
-            system=resolve_hardware(on),
-            engine=get_engine(engine),
+        return planner.ask(
+            model,
+            on=on,
+            engine=engine,
+            precision=precision,
             context=context,
             concurrency=concurrency,
             kv_cache_dtype=kv_cache_dtype,
             layout=layout,
-            options=make_options(engine, options),
+            objective=objective,
+            options=options or None,
         )
 
     return question

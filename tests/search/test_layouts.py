@@ -8,17 +8,17 @@ import planner
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.planning import Outcome
-from planner.search import every_layout, suggest_layouts
+from planner.search import suggest_layouts
 
 
 def best(ask, *args, objective="latency", **kwargs):
-    return suggest_layouts(ask(*args, **kwargs), objective=objective, any_precision=True)[0]
+    return suggest_layouts(ask(*args, objective=objective, **kwargs), any_precision=True)[0]
 
 
 @given(st.integers(1, 72))
 def test_every_product_is_there_once(ask, count):
     question = ask("Qwen3.5-397B-A17B", f"{count}x h200-sxm")
-    layouts = every_layout(question.checkpoint, question.system)
+    layouts = question.layouts()
     assert len(set(layouts)) == len(layouts)
     full = {layout for layout in layouts if layout.accelerators == question.system.count}
     divisors = [d for d in range(1, question.system.count + 1) if question.system.count % d == 0]
@@ -67,10 +67,10 @@ def test_where_16_bits_do_not_fit_the_best_precision_is_suggested(ask, model, ma
 
 def test_replicas_beat_a_wide_split_for_many_users(ask):
     question = ask("Qwen3.5-9B", "8x h100", concurrency=256, context=8192)
-    first = suggest_layouts(question, objective="throughput")[0]
+    first = suggest_layouts(question.with_(objective="throughput"))[0]
     assert first.layout.data_parallel > 1
     alone = ask("Qwen3.5-27B", "8x h100", precision="fp8", context=8192)
-    assert suggest_layouts(alone, objective="latency")[0].layout.data_parallel == 1
+    assert suggest_layouts(alone)[0].layout.data_parallel == 1
 
 
 def test_what_holds_the_workload_comes_first(ask):
@@ -81,16 +81,14 @@ def test_what_holds_the_workload_comes_first(ask):
         Outcome.DOES_NOT_FIT,
         Outcome.CANNOT_RUN,
     )
-    found = suggest_layouts(
-        ask("Qwen3.5-122B-A10B", "8x rtx-4090", precision="fp8", concurrency=8), objective="latency"
-    )
+    found = suggest_layouts(ask("Qwen3.5-122B-A10B", "8x rtx-4090", precision="fp8", concurrency=8))
     places = [order.index(entry.plan.outcome) for entry in found]
     assert places == sorted(places)
     assert places[0] < places[-1]
 
 
 def test_what_cannot_run_says_why(ask):
-    found = suggest_layouts(ask("Qwen3.5-35B-A3B", "8x h100", precision="fp8"), objective="latency")
+    found = suggest_layouts(ask("Qwen3.5-35B-A3B", "8x h100", precision="fp8"))
     refused = {str(entry.layout): entry.why for entry in found if not entry.legal}
     assert "FP8 blocks are 128 wide" in refused["TP 8"]
     assert "FP8 blocks are 128 wide" in refused["TP 8 EP"]
@@ -99,14 +97,13 @@ def test_what_cannot_run_says_why(ask):
 def test_notes_tell_what_a_layout_replicates_and_where_it_talks(ask):
     found = suggest_layouts(
         ask("Qwen3.5-397B-A17B", "2x dgx-h200", precision="fp8", concurrency=8),
-        objective="latency",
     )
     notes = {str(entry.layout): " ".join(entry.notes) for entry in found}
     assert "2 KV heads over TP 8: each is kept on 4 ranks" in notes["TP 8 x PP 2"]
     assert "stages hand over between nodes: InfiniBand" in notes["TP 8 x PP 2"]
     assert "2 replicas with 4 sequences each" in notes["TP 8 x DP 2"]
     assert "EP 16: 32 whole experts per rank" in notes["DP 16 EP"]
-    rack = suggest_layouts(ask("Qwen3.5-397B-A17B", "gb200-nvl72"), objective="latency")
+    rack = suggest_layouts(ask("Qwen3.5-397B-A17B", "gb200-nvl72"))
     wide = next(entry for entry in rack if str(entry.layout) == "TP 8 x DP 9")
     assert "one link domain of 72" in " ".join(wide.notes)
 
@@ -127,9 +124,7 @@ def test_replicas_of_a_mixture_share_its_experts_under_vllm(ask):
 def test_odd_numbers_may_leave_accelerators_idle(ask):
     layouts = {
         entry.layout.accelerators
-        for entry in suggest_layouts(
-            ask("Qwen3.5-27B", "3x h100", precision="fp8"), objective="latency"
-        )
+        for entry in suggest_layouts(ask("Qwen3.5-27B", "3x h100", precision="fp8"))
     }
     assert layouts == {2, 3}
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 import hardware_db
 from planner.errors import UnknownModelError
-from planner.web import access, question
+from planner.web import access
+from planner.web import asked as asking
 from planner.web.asked import Asked
 
 
@@ -35,16 +36,16 @@ def loaded(monkeypatch):
         calls.append((name, how))
         raise UnknownModelError(f"{name} is not there")
 
-    monkeypatch.setattr(question, "load_checkpoint", load)
-    question.checkpoint.cache_clear()
-    question._from_hub.cache_clear()
+    monkeypatch.setattr(asking, "load_checkpoint", load)
+    asking.checkpoint.cache_clear()
+    asking._from_hub.cache_clear()
     yield calls
-    question._from_hub.cache_clear()
+    asking._from_hub.cache_clear()
 
 
 def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded):
     for _ in range(3):  # a page asks at every key press; the Hub is asked once
-        question.answer(asked("someone/private-model", hub=True))
+        asking.answer(asked("someone/private-model", hub=True))
     assert loaded == [
         ("someone/private-model", {"precision": None, "anonymous": True, "local": False})
     ]
@@ -52,7 +53,7 @@ def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded):
 
 @pytest.mark.parametrize("name", ["someone/private-model", "/etc/passwd", "../x", "a/b/c"])
 def test_without_leave_nothing_is_loaded(loaded, name):
-    assert isinstance(question.answer(asked(name, hub=False)), UnknownModelError)
+    assert isinstance(asking.answer(asked(name, hub=False)), UnknownModelError)
     assert loaded == []
 
 
@@ -61,7 +62,7 @@ def test_without_leave_nothing_is_loaded(loaded, name):
     "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
 )
 def test_no_typed_path_is_opened(monkeypatch, name, hub):
-    question.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
+    asking.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     opened = []
     for place, attribute in ((builtins, "open"), (io, "open"), (pathlib.Path, "open")):
@@ -72,9 +73,9 @@ def test_no_typed_path_is_opened(monkeypatch, name, hub):
             return _real(path, *more, **how)
 
         monkeypatch.setattr(place, attribute, spy)
-    question.checkpoint.cache_clear()
-    question._from_hub.cache_clear()
-    assert isinstance(question.answer(asked(name, hub=hub)), Exception)
+    asking.checkpoint.cache_clear()
+    asking._from_hub.cache_clear()
+    assert isinstance(asking.answer(asked(name, hub=hub)), Exception)
     assert [path for path in opened if name.strip("~./\\") in path] == []
 
 

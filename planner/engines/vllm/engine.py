@@ -38,7 +38,7 @@ class Vllm(Engine[VllmOptions, Allocation]):
     name = "vllm"
     title = "vLLM"
     options_type = VllmOptions
-    degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True, context=True)
+    degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True)
 
     def version(self, options: VllmOptions) -> str:
         """The release whose rules are used."""
