@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from planner.memory.breakdown import Rank, Term
 from planner.planning import SCHEMA_VERSION, Plan
+from planner.search import Advice
 from planner.speed import speed_of, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import Banded
@@ -161,6 +163,23 @@ class SpeedDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceDocument:
+    """One change, what it costs the user, and the command that makes it; bytes.
+
+    `enough`: with it the workload is held. `gained_bytes` is null where the deployment could not
+    run before.
+    """
+
+    title: str
+    loses: str
+    enough: bool
+    outcome: str
+    verdict: str
+    gained_bytes: int | None
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDocument:
     """The whole answer. `schema_version` grows when a field changes its meaning."""
 
@@ -180,6 +199,7 @@ class PlanDocument:
     speed: SpeedDocument | None
     refusals: list[RefusalDocument]
     launch: LaunchDocument | None
+    advice: list[AdviceDocument]
     expected_log: list[str]
     warnings: list[str]
     notes: list[str]
@@ -196,14 +216,21 @@ def package_version() -> str:
         return "unknown"
 
 
-def plan_document(plan: Plan, speed: SpeedEstimate | NoEstimate | None = None) -> dict[str, Any]:
+def plan_document(
+    plan: Plan,
+    speed: SpeedEstimate | NoEstimate | None = None,
+    *,
+    advice: Iterable[Advice] = (),
+) -> dict[str, Any]:
     """`plan` as JSON-ready data; its shape is `schema()`.
 
     Args:
         plan: the answer.
         speed: how fast it is; estimated here if not given.
+        advice: what to change, the best first.
     """
-    return asdict(_document(plan, speed if speed is not None else speed_of(plan)))
+    speed = speed if speed is not None else speed_of(plan)
+    return asdict(_document(plan, speed, tuple(advice)))
 
 
 def schema() -> dict[str, Any]:
@@ -213,7 +240,21 @@ def schema() -> dict[str, Any]:
     return TypeAdapter(PlanDocument).json_schema()
 
 
-def _document(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> PlanDocument:
+def _advice(advice: Advice) -> AdviceDocument:
+    return AdviceDocument(
+        title=advice.title,
+        loses=advice.loses,
+        enough=advice.enough,
+        outcome=advice.plan.outcome.value,
+        verdict=advice.plan.verdict,
+        gained_bytes=advice.gained,
+        command=advice.command,
+    )
+
+
+def _document(
+    plan: Plan, speed: SpeedEstimate | NoEstimate | None, advice: tuple[Advice, ...]
+) -> PlanDocument:
     deployment, allocation = plan.deployment, plan.allocation
     checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
     return PlanDocument(
@@ -286,6 +327,7 @@ def _document(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> PlanDocum
         )
         if plan.launch
         else None,
+        advice=[_advice(entry) for entry in advice],
         expected_log=list(plan.expected_log),
         warnings=list(plan.warnings),
         notes=list(plan.notes),

@@ -218,8 +218,8 @@ def _launch(deployment: Deployment, engine: AnyEngine, allocation: Allocation) -
     if not deployment.checkpoint.hypothetical or named:
         return launch
     note = (
-        f"put a checkpoint stored as {deployment.checkpoint.scheme.name} in place of"
-        f" {deployment.checkpoint.id}"
+        f"no {deployment.checkpoint.scheme.name} checkpoint of this model is known: name yours in"
+        f" place of {deployment.checkpoint.id}"
     )
     return replace(launch, notes=(*launch.notes, note))
 
@@ -245,11 +245,11 @@ def _where(deployment: Deployment) -> str:
     system, layout = deployment.system, deployment.layout
     used = layout.accelerators
     name = system.accelerator.name
-    return f"{used} x {name} ({layout})" if used > 1 else f"1 x {name}"
+    return f"{used}× {name} ({layout})" if used > 1 else name
 
 
-def _sequences(count: int, tokens: int) -> str:
-    return f"{counted(count, 'sequence')} of {counted(tokens, 'token')}"
+def _requests(count: int, tokens: int) -> str:
+    return f"{counted(count, 'request')} of {counted(tokens, 'token')}"
 
 
 def _on_which(rank: Rank, allocation: Allocation) -> str:
@@ -259,8 +259,8 @@ def _on_which(rank: Rank, allocation: Allocation) -> str:
 
 
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
-    where = f"{_where(deployment)} under {engine}"
-    asked = _sequences(deployment.concurrency, deployment.context)
+    where = f"{_where(deployment)} with {engine}"
+    asked = _requests(deployment.concurrency, deployment.context)
     if outcome is Outcome.DOES_NOT_FIT:
         return f"Does not fit on {where}: {_what_is_missing(deployment, allocation)}"
     if outcome is Outcome.HOLDS_FEWER:
@@ -285,12 +285,12 @@ def _at_worst(rank: Rank) -> int:
 def _fewer(deployment: Deployment, capacity: Capacity) -> str:
     if not capacity.sequences:
         return (
-            f"not one sequence of {format_tokens(deployment.context)} tokens fits; the longest that"
-            f" does has {format_tokens(capacity.longest_context)} tokens."
+            f"cannot hold one request of {format_tokens(deployment.context)} tokens; the longest that"
+            f" fits has {format_tokens(capacity.longest_context)} tokens."
         )
     return (
-        f"holds {capacity.sequences:,} of the {_sequences(deployment.concurrency, deployment.context)}"
-        f" at once; the others wait (limited by {capacity.limited_by})."
+        f"holds {capacity.sequences:,} of the {_requests(deployment.concurrency, deployment.context)}"
+        f" at once, limited by {capacity.limited_by}; the others wait."
     )
 
 
@@ -314,6 +314,6 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
         missing = f" ({short} missing)" if allocation.shortfall else ""
         return f"{said.rstrip('.')}{missing}."
     return (
-        f"{short} short of the cache for one sequence of this length; the longest that fits is"
-        f" {format_tokens(longest)} tokens."
+        f"{short} too little for the cache of one request of this length; up to"
+        f" {format_tokens(longest)} tokens fit."
     )

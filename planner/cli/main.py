@@ -1,6 +1,6 @@
 """The `qwenplan` command: its sub-commands and its exit statuses.
 
-0 fits; 3 does not fit; 2 the input is wrong; 4 a source could not be reached or refused; 1 a bug.
+0 fits; 5 starts but holds fewer; 3 does not fit; 2 the input is wrong; 4 a source could not be reached or refused; 1 a bug.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit status: 0 fits, 3 does not fit, 2 the input is wrong, 4 a source could not be"
+    epilog="Exit status: 0 fits, 5 starts but holds fewer, 3 does not fit, 2 the input is wrong, 4 a source could not be"
     " reached or refused, 1 a bug of ours.",
 )
 

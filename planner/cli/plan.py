@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,15 @@ from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
 
+if TYPE_CHECKING:
+    from planner.search import Advice
+
 SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dcp", "ep", "yarn")
 """Parameters that a launch command answers itself."""
+
+
+HOLDS_FEWER = 5
+"""Exit status of a server that starts and holds fewer requests at once than asked for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -77,8 +84,8 @@ def plan(
     Further flags are the engine's own options, spelled as the engine spells them, such as
     --gpu-memory-utilization 0.9 or --max-num-seqs 64.
 
-    Exit status: 0 it fits, 3 it does not, 2 the question is wrong or cannot run, 4 a source could
-    not be reached.
+    Exit status: 0 it fits, 5 it starts but holds fewer requests at once, 3 it does not fit, 2 the
+    question is wrong or cannot run, 4 a source could not be reached.
     """
     _one_form(
         {
@@ -96,12 +103,13 @@ def plan(
     if as_json:
         from planner.document import plan_document
 
-        typer.echo(json.dumps(plan_document(answer, speed), indent=2, default=str))
+        document = plan_document(answer, speed, advice=_advice(answer))
+        typer.echo(json.dumps(document, indent=2, default=str))
     elif as_markdown:
         from planner.report.markdown import plan_markdown
 
         typer.echo(plan_markdown(answer), nl=False)
-    elif emit_as is not None:
+    elif emit_as is not None and answer.outcome is not Outcome.DOES_NOT_FIT:
         from planner.emitting import emit
 
         typer.echo(emit(answer, emit_as), nl=False)
@@ -110,12 +118,22 @@ def plan(
             typer.echo("\n".join(answer.expected_log))
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
-        from planner.search import advise
 
-        terminal.show(
-            plan_text(answer, explain=explain, advice=advise(answer, most=3), speed=speed)
-        )
+        text = plan_text(answer, explain=explain, advice=_advice(answer), speed=speed)
+        if emit_as is None:
+            terminal.show(text)
+        else:  # nothing to write for a server that would not start
+            typer.echo(text, err=True)
     return status(answer)
+
+
+def _advice(answer: Plan) -> tuple[Advice, ...]:
+    """Return the three best changes; none where the workload is held."""
+    if answer.fits:
+        return ()
+    from planner.search import advise
+
+    return advise(answer, most=3)
 
 
 def _of_command(asked: Typed, command: str) -> Plan:
@@ -181,7 +199,7 @@ def status(answer: Plan) -> int:
 
         instead = () if answer.refusals[0].remedy else advise(answer, most=1)
         raise InputError(" ".join([answer.verdict, *(f"{entry.words}." for entry in instead)]))
-    return 0 if answer.fits else 3
+    return HOLDS_FEWER if answer.outcome is Outcome.HOLDS_FEWER else 0 if answer.fits else 3
 
 
 def _show_options(name: str | None) -> None:

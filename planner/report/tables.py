@@ -107,11 +107,13 @@ def fits_text(fits: Sequence[Fit]) -> str:
         device = next(iter(row.values())).accelerator
         cells = [_cell(row.get(name)) for name in precisions]
         rows.append((device.id, format_gib(device.total_bytes), *cells))
-    lines += columns(rows, right=(1,)) if enough else ["No hardware in the database holds it."]
+    lines += columns(rows, right=(1,)) if enough else ["No hardware in the database can hold it."]
     rest = len(by_device) - len(enough)
     if rest:
-        lines += ["", f"{rest} further accelerators do not hold it in any number tried (up to 8)"]
-        lines[-1] += " or are not served."
+        lines += [
+            "",
+            f"Not listed: {rest} accelerators that cannot hold it even with 8, or run none.",
+        ]
     return "\n".join(lines)
 
 
@@ -128,13 +130,13 @@ def _cell(fit: Fit | None) -> str:
         return "-"
     free = format_gib(fit.plan.headroom or 0)
     tight = ", tight" if fit.plan.outcome is Outcome.TIGHT else ""
-    return f"{fit.count} x ({free} free{tight})"
+    return f"{fit.count}× ({free} free{tight})"
 
 
 def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
     """Hardware that holds a workload, ranked, the first `most` of it."""
     if not suggestions:
-        return "No hardware in the database holds it."
+        return "No hardware in the database can hold it."
     asked = suggestions[0].plan.deployment
     rows = [("hardware", "layout", "precision", "free per GPU", "tok/s per user", "price")]
     rows += [_system_row(entry) for entry in suggestions[:most]]
@@ -145,7 +147,7 @@ def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
         *columns(rows, right=(3, 4)),
     ]
     if len(suggestions) > most:
-        lines += ["", f"{len(suggestions) - most} more hold it, too."]
+        lines += ["", f"{len(suggestions) - most} more can hold it."]
     lines += ["", "Prices: the lowest known to buy; for cards, the cards alone without a machine."]
     return "\n".join(lines)
 

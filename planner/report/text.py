@@ -22,6 +22,9 @@ MARKS = {
     Kind.CUDA_GRAPHS: "░",
     Kind.RUNTIME: "·",
 }
+STARTS = (Outcome.FITS, Outcome.TIGHT, Outcome.HOLDS_FEWER)
+"""Verdicts under which a command is printed: the server starts."""
+
 SIGNS = {
     Outcome.FITS: "✔",
     Outcome.TIGHT: "≈",
@@ -65,7 +68,9 @@ def plan_text(
         lines += ["", *changes]
     if plan.warnings:
         lines += ["", *(f"! {warning}" for warning in plan.warnings)]
-    if plan.launch is not None:
+    if explain and plan.notes:
+        lines += ["", *(f"  {note}" for note in plan.notes)]
+    if plan.launch is not None and plan.outcome in STARTS:
         lines += ["", plan.launch.command]
         lines += list(plan.launch.notes)
         lines += plan.launch.further_commands
@@ -124,11 +129,11 @@ def _limits(plan: Plan) -> Iterator[str]:
     context = counted(plan.deployment.context, "token")
     if capacity.sequences:
         yield (
-            f"Room for  {counted(capacity.sequences, 'sequence')} of {context} (limited by"
-            f" {capacity.limited_by}); {format_tokens(capacity.tokens)} tokens in such a mix"
+            f"Room for  {counted(capacity.sequences, 'request')} of {context}, limited by"
+            f" {capacity.limited_by}; {format_tokens(capacity.tokens)} tokens in all"
         )
     if capacity.longest_context:
-        yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one sequence alone"
+        yield f"Longest   {format_tokens(capacity.longest_context)} tokens for one request alone"
     if capacity.blocks:
         replicas = " on each replica" if plan.deployment.layout.data_parallel > 1 else ""
         yield f"Blocks    {capacity.blocks:,} of {capacity.block_size:,} tokens{replicas}"

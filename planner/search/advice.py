@@ -54,6 +54,14 @@ class Advice:
         return self.plan.fits
 
     @property
+    def command(self) -> str | None:
+        """What to type with the change made; None where no such checkpoint is known."""
+        plan = self.plan
+        if plan.launch is None or plan.deployment.checkpoint.hypothetical:
+            return None
+        return plan.launch.command
+
+    @property
     def words(self) -> str:
         """The advice in one line, with what it gains and what it costs."""
         sign = "+" if (self.gained or 0) >= 0 else "-"
@@ -102,7 +110,7 @@ def _economies(plan: Plan, question: Question) -> Iterator[Advice]:
 def _layout(plan: Plan, question: Question) -> Iterator[Advice]:
     changed = _try(replace(question, layout=None))
     if changed is not None and changed.fits:
-        yield _advice(plan, changed, f"spread it as {changed.deployment.layout}", "", OTHER_LAYOUT)
+        yield _advice(plan, changed, f"use {changed.deployment.layout}", "", OTHER_LAYOUT)
 
 
 def _together(plan: Plan, question: Question) -> Iterator[Advice]:
@@ -120,19 +128,19 @@ def _precision(plan: Plan, question: Question) -> Iterator[Advice]:
             "text"
         ):
             break
-        title = f"weights in {checkpoint.scheme.name}"
+        title = f"use {checkpoint.scheme.name} weights"
         found = list(_with_economies(plan, replace(free, checkpoint=checkpoint), title=title))
         yield from found
         if found:
             break
     if alone is not None:
         checkpoint = alone.deployment.checkpoint
-        title = f"weights in {checkpoint.scheme.name}"
+        title = f"use {checkpoint.scheme.name} weights"
         yield _advice(plan, alone, title, _accuracy(checkpoint), PRECISION)
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:
-    known = "; no such checkpoint is known" if checkpoint.hypothetical else ""
+    known = "; no checkpoint of it is known" if checkpoint.hypothetical else ""
     return f"some accuracy{known}"
 
 
@@ -169,12 +177,12 @@ def _less(plan: Plan, question: Question) -> Iterator[Advice]:
         return
     shorter = longest_context(question)
     if isinstance(shorter.value, int):
-        title = f"contexts of up to {format_tokens(shorter.value)} tokens"
+        title = f"limit the context to {format_tokens(shorter.value)} tokens"
         yield _advice(plan, shorter.plan, title, "longer requests are refused", LESS)
     if question.concurrency > 1:
         fewer = most_sequences(question)
         if fewer.value is not None:
-            title = f"{fewer.value:,} at once instead of {question.concurrency:,}"
+            title = f"serve {fewer.value:,} at once instead of {question.concurrency:,}"
             yield _advice(plan, fewer.plan, title, "the others wait", LESS)
 
 
@@ -187,7 +195,7 @@ def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
         if changed is None or changed.allocation is None or changed.allocation.at_worst:
             continue
         if changed.fits:
-            title = f"serve it with {engine.title}"
+            title = f"switch to {engine.title}"
             yield _advice(plan, changed, title, "another server", OTHER_ENGINE)
 
 
@@ -204,7 +212,7 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
         for system in systems:
             changed = _try(replace(question, system=system, layout=None))
             if changed is not None and changed.fits:
-                yield _advice(plan, changed, f"take {system.name}", loses, cost)
+                yield _advice(plan, changed, f"use {system.name}", loses, cost)
                 found = True
                 break
     if found or plan.outcome is Outcome.CANNOT_RUN:
@@ -212,7 +220,7 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
     for system in cheapest_systems(least_bytes=question.checkpoint.nbytes("text")):
         changed = _try(replace(question, system=system, layout=None))
         if changed is not None and changed.fits:
-            yield _advice(plan, changed, f"take {system.name}", "other hardware", BIGGER)
+            yield _advice(plan, changed, f"use {system.name}", "other hardware", BIGGER)
             break
 
 

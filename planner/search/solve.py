@@ -131,7 +131,7 @@ def longest_context(question: Question) -> Solution:
     value = found.deployment.context if found.fits else None
     many = _sequences(question.concurrency)
     if value is None:
-        words = f"No context fits for {many}. {found.verdict}"
+        words = f"Does not fit at any context length. {found.verdict}"
     elif beyond is None:
         words = f"{format_tokens(value)} tokens for {many}, the longest that the model takes."
     else:
@@ -151,11 +151,11 @@ def most_sequences(question: Question) -> Solution:
     value = found.deployment.concurrency if found.fits else None
     tokens = format_tokens(question.context)
     if value is None:
-        words = f"Not one sequence of {tokens} tokens is held. {found.verdict}"
+        words = f"Not even one request of {tokens} tokens fits. {found.verdict}"
     else:
         words = f"{_sequences(value)} of {tokens} tokens at once"
         capacity = beyond.capacity if beyond is not None else None
-        words += f"; {capacity.limited_by} is what ends it." if capacity is not None else "."
+        words += f", limited by {capacity.limited_by}." if capacity is not None else "."
     return Solution(asked="most sequences", value=value, plan=found, beyond=beyond, words=words)
 
 
@@ -169,7 +169,7 @@ def best_precision(question: Question) -> Solution:
         return Solution(asked=asked, value=None, plan=nearest, beyond=better, words=words)
     checkpoint = plan.deployment.checkpoint
     words = f"{checkpoint.scheme.name} ({checkpoint.scheme.title})"
-    words += "; no such checkpoint is known." if checkpoint.hypothetical else "."
+    words += "; no checkpoint of it is known." if checkpoint.hypothetical else "."
     return Solution(
         asked=asked, value=checkpoint.scheme.name, plan=plan, beyond=better, words=words
     )
@@ -187,11 +187,11 @@ def turn(question: Question, knob: Knob) -> Solution:
 
     index, found, before = _first_that_fits(plan_at, values)
     if index is None:
-        words = f"No value of {knob.option} is enough. {found.verdict}"
+        words = f"No value of {knob.option} helps. {found.verdict}"
         return Solution(asked=knob.question, value=None, plan=found, beyond=None, words=words)
     unit = f" {knob.unit}" if knob.unit else ""
     words = f"{knob.option} {values[index]:g}{unit}"
-    words += "; the value before does not do." if before is not None else "."
+    words += f"; {values[index - 1]:g} is not enough." if before is not None else "."
     return Solution(
         asked=knob.question, value=values[index], plan=found, beyond=before, words=words
     )
@@ -234,4 +234,4 @@ def _knobs(question: Question) -> tuple[Knob, ...]:
 
 
 def _sequences(count: int) -> str:
-    return f"{count:,} sequence{'s' if count != 1 else ''}"
+    return f"{count:,} request{'s' if count != 1 else ''}"
