@@ -11,11 +11,10 @@ from typing import Any
 from benchmarks.suites import sglang_logs
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
-from planner.engines.sglang.device import Gpu
 from planner.engines.sglang.legality import layout_violations, messages
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import parallel_of
 from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.ranks import Gpu, parallel_of
 from planner.engines.sglang.server import Server
 from planner.errors import LayoutError, PlannerError
 from planner.layout import Layout

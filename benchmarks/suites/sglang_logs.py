@@ -16,9 +16,8 @@ from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
 from planner.engines.engine import Deployment
 from planner.engines.sglang import SGLANG, SGLangOptions
-from planner.engines.sglang.allocated import Allocated, allocated_of
-from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.parallel import Parallel
+from planner.engines.sglang.pool import Allocated
+from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.weights import draft_weights
 from planner.errors import PlannerError
@@ -117,7 +116,7 @@ def _answer(row: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _taken(server: Server) -> Allocated:
     """What `server` allocates where memory is no limit."""
     pool = server.pool(free_before_load=PLENTY, free_after_load=PLENTY)
-    return allocated_of(server, pool)
+    return server.allocated(pool)
 
 
 def _speculating(what: str, formula: str, folder: Path) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from typing import Any
 
 from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
-from planner.engines.sglang.device import Gpu
 from planner.engines.sglang.legality import layout_violations, messages
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import Parallel
+from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.server import Server
 from planner.errors import PlannerError
 

@@ -439,7 +439,7 @@ BAD = [
     ("mlx_lm.server --model a/b --kv-bits 5", "kv-bits"),
     ("trtllm-serve --tp_size 4", "names no model"),
     ("trtllm-serve a/b --tp_size 4 --ep_size 2", "ep_size"),
-    ("sglang serve --model a/b --kt-method INT3", "kt_method"),
+    ("sglang serve --model a/b --kt-method INT3", "INT3"),
 ]
 
 

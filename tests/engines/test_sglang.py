@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 
 import hardware_db
 import planner
-from planner.engines.sglang import SGLangOptions
-from planner.engines.sglang.allocated import allocated_of
-from planner.engines.sglang.defaults import prefill_buckets
-from planner.engines.sglang.device import Gpu, gpu_of
-from planner.engines.sglang.parallel import Parallel, parallel_of
+from planner.engines.sglang import SGLANG, SGLangOptions
+from planner.engines.sglang.answer import SglangAnswer
+from planner.engines.sglang.defaults import prefill_buckets, vision_factor
 from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.ranks import Gpu, Parallel, gpu_of, parallel_of
+from planner.engines.sglang.releases import RULES, rules_for
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.versions import RULES, rules_for
 from planner.errors import InputError, LayoutError
-from planner.layout import Layout
+from planner.layout import Layout, layouts_of
 from planner.memory.breakdown import Kind
 from planner.model.catalog import bundled_checkpoint
 from planner.planning import Outcome, Plan
@@ -102,7 +101,7 @@ def test_pools_never_take_more_than_the_budget(
     assert taken <= made.budget + 1
     assert made.max_running_requests * made.geometry.mamba_ratio <= made.max_mamba_cache_size
     assert made.max_running_requests <= max(1, running or 10**6)
-    really = allocated_of(asked, made)
+    really = asked.allocated(made)
     assert really.intermediate <= made.intermediate_bytes
 
 
@@ -462,3 +461,51 @@ def test_all_to_all_shares_experts_out_and_reserves_for_its_buffers() -> None:
     exchanging = server(parallel=parallel, moe_a2a_backend="deepep")
     assert exchanging.resolved.prefill_graph_buckets == 38
     assert exchanging.resolved.mem_fraction_static < plain.resolved.mem_fraction_static
+
+
+def test_the_best_layout_loads_and_uses_every_accelerator() -> None:
+    best = ask(on="8x h100", precision="fp8")
+    assert best.fits
+    assert best.deployment.layout.accelerators == 8
+    assert not SGLANG.refusals(best.deployment)
+
+
+def test_every_kind_of_layout_that_the_engine_accepts_is_enumerated() -> None:
+    """Replicas of stages (data_parallel_controller.py), and attention DP that shares experts."""
+    layouts = set(layouts_of(SGLANG.degrees, accelerators=8, per_node=8, experts=True, kv_heads=2))
+    assert Layout(tensor_parallel=2, pipeline_parallel=2, data_parallel=2) in layouts
+    assert Layout(data_parallel=8, expert_parallel=True) in layouts
+    assert Layout(tensor_parallel=2, data_parallel=4, expert_parallel=True) in layouts
+    for layout in layouts:
+        plan = ask("Qwen3.5-397B-A17B", "8x h200", precision="fp8", layout=layout)
+        assert all("replicas" not in refusal.reason for refusal in plan.refusals)
+
+
+def test_weights_lie_on_every_gpu() -> None:
+    plan = ask("Qwen3.5-27B", precision="fp8", options={"speculative_algorithm": "NEXTN"})
+    assert isinstance(plan.allocation, SglangAnswer)
+    assert plan.allocation.placement is not None
+    (weights,) = plan.figures["weights"]
+    kept = {**weights["target"], **{k: v for k, v in weights["draft"].items() if k[:3] == "mtp"}}
+    assert plan.allocation.placement.device == sum(kept.values())
+    assert plan.allocation.placement.outside == 0
+    wide = ask("Qwen3.5-27B", "4x h100", precision="fp8", layout=Layout(data_parallel=4))
+    alone = ask("Qwen3.5-27B", precision="fp8")
+    assert wide.allocation is not None
+    assert alone.allocation is not None
+    assert wide.allocation.placement is not None
+    assert alone.allocation.placement is not None
+    assert wide.allocation.placement.device == 4 * alone.allocation.placement.device
+
+
+def test_images_encoded_elsewhere_leave_a_larger_share_and_the_tower_where_it_is() -> None:
+    """--language-only: no vision factor (memory_hook.py), but the tower is built (qwen3_vl.py)."""
+    plain, alone = server(), server(language_only=True)
+    assert math.isclose(
+        plain.resolved.mem_fraction_static,
+        alone.resolved.mem_fraction_static * vision_factor(plain.checkpoint.model),
+    )
+    plan = ask(precision="fp8", options={"language_only": True})
+    assert plan.launch is not None
+    assert "--language-only" in plan.launch.argv
+    assert any(name.startswith("vision.") for name in plan.figures["weights"][0]["target"])

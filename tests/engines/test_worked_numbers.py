@@ -9,9 +9,8 @@ from hardware_db import resolve
 from planner.engines import get_engine
 from planner.engines.llamacpp.contexts import Context, cache_bytes
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.sglang.device import Gpu
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import Parallel
+from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.server import Server
 from planner.engines.transformers.cache import cache_bytes as transformers_cache_bytes
 from planner.engines.vllm import VllmOptions

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from planner.engines.engine import Allocation, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
-from planner.engines.ktransformers.legality import as_sglang, refusals
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
-from planner.engines.sglang import SGLANG
-from planner.engines.sglang.answer import (
-    capacity_of,
-    missing_bytes,
-    pool_details,
-    resolved_options,
-    start_error,
-)
-from planner.engines.sglang.budget import Budget, budget_of
-from planner.engines.sglang.engine import server_of
+from planner.engines.ktransformers.refusals import as_sglang, refusals
+from planner.engines.sglang.answer import SglangAnswer, capacity_of, missing_bytes, start_error
+from planner.engines.sglang.engine import launch_of, pool_with
+from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
-from planner.engines.sglang.server import Server
-from planner.engines.sglang.terms import rank_terms
+from planner.engines.sglang.server import Server, server_of
 from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.placement import Placement
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -31,7 +25,39 @@ CONVERTED_BAND = 0.15
 """Scales of converted experts were not looked at: up to this share more."""
 
 
-class KTransformers(Engine[KTransformersOptions, Allocation]):
+@dataclass(frozen=True, kw_only=True)
+class KTransformersAnswer(SglangAnswer):
+    """What SGLang allocates beside experts in host memory.
+
+    Attributes:
+        options: as they were asked.
+        experts: the routed experts as stored.
+        method: how the CPU computes them.
+    """
+
+    options: KTransformersOptions
+    experts: Experts
+    method: str
+
+    def settings(self) -> dict[str, Any]:
+        """Return SGLang's settings and those of kt-kernel."""
+        return super().settings() | {
+            "kt_method": self.method,
+            "kt_num_gpu_experts": self.options.kt_num_gpu_experts,
+            "kt_gpu_prefill_token_threshold": self.options.kt_gpu_prefill_token_threshold,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return SGLang's figures and the bytes of the experts."""
+        (stage,) = self.budget.stages
+        return super().figures() | {
+            "routed_expert_bytes": self.experts.stored,
+            "offloaded_weight_bytes": self.experts.on_host(self.method),
+            "gpu_weight_bytes": stage.text_bytes + stage.vision_bytes,
+        }
+
+
+class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     """The policy of kt-kernel with its SGLang."""
 
     name = "ktransformers"
@@ -44,10 +70,10 @@ class KTransformers(Engine[KTransformersOptions, Allocation]):
         return READ_VERSION
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why KTransformers cannot run it; see `legality`."""
+        """Why KTransformers cannot run it; see `refusals`."""
         return tuple(refusals(deployment))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
+    def allocate(self, deployment: Deployment) -> KTransformersAnswer:
         """SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
 
             GPU  = (weights - routed experts) / TP + kt_num_gpu_experts x layers x expert / TP
@@ -59,13 +85,13 @@ class KTransformers(Engine[KTransformersOptions, Allocation]):
         assert experts is not None  # a dense model was refused
         server = server_of(as_sglang(deployment))
         budget = self._budget(deployment, server, experts)
-        pool = _pool(server, budget, 0)
+        pool = pool_with(server, budget)
         context = deployment.context
         host = self._host(deployment, experts)
         holds_experts = host is None or host.headroom >= 0
 
         def serves(extra: int) -> bool:
-            tried = _pool(server, budget, extra)
+            tried = pool_with(server, budget, extra)
             return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
 
         starts = serves(0) and holds_experts
@@ -78,33 +104,33 @@ class KTransformers(Engine[KTransformersOptions, Allocation]):
                 f"the experts need {format_gib(host.used)} of host memory,"
                 f" {format_gib(host.total)} are there"
             )
-        method = experts.method(deployment.options.kt_method)
-        return Allocation(
+        method = experts.method(deployment.options.kt_method) or "BF16"
+        (stage,), held = budget.stages, experts.on_host(method)
+        on_each = stage.text_bytes + stage.vision_bytes
+        return KTransformersAnswer(
             ranks=tuple(ranks),
             capacity=capacity if holds_experts else replace(capacity, sequences=0),
             starts=starts,
             shortfall=missing_bytes(serves) if holds_experts else 0,
             refusal=refusal,
             kv_cache_dtype=server.cache_format.name,
-            resolved=dict(resolved_options(server))
-            | {
-                "kt_method": method,
-                "kt_num_gpu_experts": deployment.options.kt_num_gpu_experts,
-                "kt_gpu_prefill_token_threshold": (
-                    deployment.options.kt_gpu_prefill_token_threshold
-                ),
-            },
-            details=dict(pool_details(server, budget, pool))
-            | {
-                "routed_expert_bytes": experts.stored,
-                "offloaded_weight_bytes": experts.on_host(method or "BF16"),
-                "gpu_weight_bytes": budget.stages[0].text_bytes + budget.stages[0].vision_bytes,
-            },
+            placement=Placement(
+                device=on_each * deployment.layout.tensor_parallel,
+                host_computed=held,
+                host_computed_experts=held,
+            ),
+            host_bytes=held,
+            server=server,
+            budget=budget,
+            pool=pool,
+            options=deployment.options,
+            experts=experts,
+            method=method,
             warnings=_warnings(deployment, experts, host),
             at_worst=""
             if host is not None
-            else f"the host must have {format_gib(experts.on_host(method or 'BF16'))} for the"
-            " experts, and its memory is not known",
+            else f"the host must have {format_gib(held)} for the experts, and its memory is not"
+            " known",
         )
 
     def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
@@ -166,22 +192,12 @@ class KTransformers(Engine[KTransformersOptions, Allocation]):
             ),
         )
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+    def launch(self, deployment: Deployment, answer: KTransformersAnswer) -> Launch:
         """`sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
-        return _launch(deployment, allocation)
-
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
-        """Nothing: its log lines were not looked at."""
-        return ()
+        return _launch(deployment, answer)
 
 
 KTRANSFORMERS = KTransformers()
-
-
-def _pool(server: Server, budget: Budget, extra: int) -> Pool:
-    return server.pool(
-        free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
-    )
 
 
 def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tuple[str, ...]:
@@ -209,16 +225,16 @@ def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tu
     return tuple(notes)
 
 
-def _launch(deployment: Deployment, allocation: Allocation) -> Launch:
-    options: KTransformersOptions = deployment.options
-    served = SGLANG.launch(as_sglang(deployment), allocation)
+def _launch(deployment: Deployment, answer: KTransformersAnswer) -> Launch:
+    options = answer.options
+    served = launch_of(as_sglang(deployment), answer.server)
     weights = options.kt_weight_path or deployment.checkpoint.id
     argv = [
         *served.argv,
         "--kt-weight-path",
         weights,
         "--kt-method",
-        str(allocation.resolved["kt_method"]),
+        answer.method,
         "--kt-cpuinfer",
         str(options.kt_cpuinfer),
         "--kt-threadpool-count",

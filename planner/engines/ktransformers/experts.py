@@ -1,4 +1,4 @@
-"""Where the routed experts lie: a few on the GPUs, all of them in host memory."""
+"""Count the routed experts: a few lie on the GPUs, all of them in host memory."""
 
 from __future__ import annotations
 

@@ -1,23 +1,102 @@
-"""From pools to the planner's answer: capacity, what is missing, what to know."""
+"""Turn pools into the planner's answer: capacity, what is missing, what to know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
-from planner.engines.engine import Capacity, Deployment
+from planner.engines.engine import Allocation, Capacity, Deployment
+from planner.engines.largest import largest_holding
 from planner.engines.sglang.advice import holding_notes, starting_notes
-from planner.engines.sglang.allocated import allocated_of
-from planner.engines.sglang.budget import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
+from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
-from planner.engines.sglang.versions import RULES, version_key
+from planner.memory.placement import Placement
 from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
 """Bytes beyond which no memory would help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SglangAnswer(Allocation):
+    """What SGLang would allocate.
+
+    Attributes:
+        server: what was asked, with every default resolved.
+        budget: the memory that it finds and what is loaded.
+        pool: its pools, per attention group.
+    """
+
+    server: Server
+    budget: Budget
+    pool: Pool
+
+    def settings(self) -> dict[str, Any]:
+        """Return every option that memory depends on, as resolved, by flag name."""
+        server = self.server
+        resolved, options, speculation = (
+            server.resolved,
+            server.options,
+            server.resolved.speculation,
+        )
+        return {
+            "version": server.rules.version,
+            "tp_size": server.parallel.tp_size,
+            "pp_size": server.parallel.pp_size,
+            "dp_size": server.parallel.replicas,
+            "attn_dp_size": server.parallel.attn_dp_size,
+            "ep_size": server.parallel.ep_size,
+            "mem_fraction_static": resolved.mem_fraction_static,
+            "chunked_prefill_size": resolved.chunked_prefill_size,
+            "max_prefill_tokens": options.max_prefill_tokens,
+            "max_running_requests": resolved.max_running_requests,
+            "max_total_tokens": options.max_total_tokens,
+            "context_length": resolved.context_length,
+            "page_size": resolved.page_size,
+            "attention_backend": resolved.attention_backend,
+            "decode_cuda_graph_max_bs": resolved.decode_cuda_graph_max_bs,
+            "decode_graph_backend": resolved.decode_graph_backend,
+            "prefill_graph_backend": resolved.prefill_graph_backend,
+            "prefill_graph_buckets": resolved.prefill_graph_buckets,
+            "disable_radix_cache": resolved.disable_radix_cache,
+            "disable_overlap_schedule": resolved.disable_overlap_schedule,
+            "mamba_radix_cache_strategy": resolved.mamba_radix_cache_strategy,
+            "mamba_full_memory_ratio": options.mamba_full_memory_ratio,
+            "mamba_ssm_dtype": server.geometry.slot.ssm_dtype,
+            "kv_cache_dtype": cache_flag(server.kv_cache_dtype),
+            "speculative_algorithm": options.speculative_algorithm,
+            "speculative_num_steps": speculation.num_steps if speculation else None,
+            "speculative_eagle_topk": speculation.eagle_topk if speculation else None,
+            "speculative_num_draft_tokens": speculation.num_draft_tokens if speculation else None,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return SGLang's own figures; pools are those of one attention group."""
+        pool, budget, geometry = self.pool, self.budget, self.pool.geometry
+        taken = self.server.allocated(pool)
+        return {
+            "max_total_num_tokens": pool.max_total_num_tokens,
+            "max_running_requests": pool.max_running_requests,
+            "max_mamba_cache_size": pool.max_mamba_cache_size,
+            "mamba_ratio": geometry.mamba_ratio,
+            "mamba_cache_per_req": geometry.slot.nbytes,
+            "conv_state_bytes": geometry.slot.conv_bytes,
+            "ssm_state_bytes": geometry.slot.ssm_bytes,
+            "cell_bytes_per_token": list(geometry.cells),
+            "stage_tokens": list(pool.stage_tokens),
+            "static_budget_bytes": pool.budget,
+            "intermediate_reserved_bytes": pool.intermediate_bytes,
+            "allocated_bytes": {field.name: getattr(taken, field.name) for field in fields(taken)},
+            "free_before_load_bytes": budget.free_before_load,
+            "free_after_load_bytes": budget.free_after_load,
+            "weights": [
+                {"rank_pp": stage.index, "target": stage.target, "draft": stage.draft}
+                for stage in budget.stages
+            ],
+        }
 
 
 def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = None) -> Capacity:
@@ -51,11 +130,18 @@ def missing_bytes(serves: Callable[[int], bool]) -> int:
     """
     if serves(0) or not serves(MOST):
         return 0
-    low, high = 0, MOST // MIB
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if serves(middle * MIB) else (middle, high)
-    return high * MIB
+    return (1 + largest_holding(lambda extra: not serves(extra * MIB), MOST // MIB)) * MIB
+
+
+def placement_of(server: Server, budget: Budget) -> Placement:
+    """Return where the weights lie once the server runs: on its GPUs, every rank and replica.
+
+    The drafter's own embedding and output head are gone by then.
+    """
+    per_stage = (
+        stage.text_bytes + stage.vision_bytes + stage.draft_module_bytes for stage in budget.stages
+    )
+    return Placement(device=sum(per_stage) * server.parallel.tp_size * server.parallel.replicas)
 
 
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
@@ -69,70 +155,6 @@ def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
             f" requests of {format_tokens(context)}"
         )
     return None
-
-
-def resolved_options(server: Server) -> Mapping[str, Any]:
-    """Every option that memory depends on, as resolved, by flag name."""
-    resolved, options, speculation = server.resolved, server.options, server.resolved.speculation
-    return MappingProxyType(
-        {
-            "version": server.rules.version,
-            "tp_size": server.parallel.tp_size,
-            "pp_size": server.parallel.pp_size,
-            "dp_size": server.parallel.replicas,
-            "attn_dp_size": server.parallel.attn_dp_size,
-            "ep_size": server.parallel.ep_size,
-            "mem_fraction_static": resolved.mem_fraction_static,
-            "chunked_prefill_size": resolved.chunked_prefill_size,
-            "max_prefill_tokens": options.max_prefill_tokens,
-            "max_running_requests": resolved.max_running_requests,
-            "max_total_tokens": options.max_total_tokens,
-            "context_length": resolved.context_length,
-            "page_size": resolved.page_size,
-            "attention_backend": resolved.attention_backend,
-            "decode_cuda_graph_max_bs": resolved.decode_cuda_graph_max_bs,
-            "decode_graph_backend": resolved.decode_graph_backend,
-            "prefill_graph_backend": resolved.prefill_graph_backend,
-            "prefill_graph_buckets": resolved.prefill_graph_buckets,
-            "disable_radix_cache": resolved.disable_radix_cache,
-            "disable_overlap_schedule": resolved.disable_overlap_schedule,
-            "mamba_radix_cache_strategy": resolved.mamba_radix_cache_strategy,
-            "mamba_full_memory_ratio": options.mamba_full_memory_ratio,
-            "mamba_ssm_dtype": server.geometry.slot.ssm_dtype,
-            "kv_cache_dtype": cache_flag(server.kv_cache_dtype),
-            "speculative_algorithm": options.speculative_algorithm,
-            "speculative_num_steps": speculation.num_steps if speculation else None,
-            "speculative_eagle_topk": speculation.eagle_topk if speculation else None,
-            "speculative_num_draft_tokens": speculation.num_draft_tokens if speculation else None,
-        }
-    )
-
-
-def pool_details(server: Server, budget: Budget, pool: Pool) -> Mapping[str, Any]:
-    """The engine's own figures, JSON-ready."""
-    geometry, taken = pool.geometry, allocated_of(server, pool)
-    return MappingProxyType(
-        {
-            "max_total_num_tokens": pool.max_total_num_tokens,
-            "max_running_requests": pool.max_running_requests,
-            "max_mamba_cache_size": pool.max_mamba_cache_size,
-            "mamba_ratio": geometry.mamba_ratio,
-            "mamba_cache_per_req": geometry.slot.nbytes,
-            "conv_state_bytes": geometry.slot.conv_bytes,
-            "ssm_state_bytes": geometry.slot.ssm_bytes,
-            "cell_bytes_per_token": list(geometry.cells),
-            "stage_tokens": list(pool.stage_tokens),
-            "static_budget_bytes": pool.budget,
-            "intermediate_reserved_bytes": pool.intermediate_bytes,
-            "allocated_bytes": {field.name: getattr(taken, field.name) for field in fields(taken)},
-            "free_before_load_bytes": budget.free_before_load,
-            "free_after_load_bytes": budget.free_after_load,
-            "weights": [
-                {"rank_pp": stage.index, "target": stage.target, "draft": stage.draft}
-                for stage in budget.stages
-            ],
-        }
-    )
 
 
 def warnings_of(

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
+import json
+
+from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Allocation, Deployment, Engine, Launch, Refusal
-from planner.engines.sglang import economies as saving
+from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.options import written_words
+from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
+    SglangAnswer,
     capacity_of,
     missing_bytes,
-    pool_details,
-    resolved_options,
+    placement_of,
     start_error,
     warnings_of,
 )
-from planner.engines.sglang.budget import Budget, budget_of
-from planner.engines.sglang.device import gpu_of
-from planner.engines.sglang.launch import launch_of, log_lines
+from planner.engines.sglang.log import log_lines
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import parallel_of
+from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
-from planner.engines.sglang.refusing import refusals_of
-from planner.engines.sglang.server import Server
-from planner.engines.sglang.terms import OUTSIDE, rank_terms
+from planner.engines.sglang.refusals import refusals_of
+from planner.engines.sglang.server import Server, cache_flag, server_of
+from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
 from planner.units import ceil_div
 
+LONGER_CONTEXT = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
+PORT = 50000
 
-class SGLang(Engine[SGLangOptions, Allocation]):
+
+class SGLang(Engine[SGLangOptions, SglangAnswer]):
     """The policy of SGLang; the release is an option."""
 
     name = "sglang"
     title = "SGLang"
     options_type = SGLangOptions
-    degrees = Degrees(
-        tensor=True,
-        pipeline=True,
-        data=True,
-        expert=True,
-        expert_with_data=False,
-        data_over_nodes=False,
-        pipeline_with_data=False,
-    )
+    degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True, data_over_nodes=False)
+    """Source: SGLang 0.5.23 managers/data_parallel_controller.py (a replica takes tp x pp GPUs),
+    arg_groups/validation_hook.py (replicas stay on one node), parallel_hook.py (attention DP)."""
 
     def version(self, options: SGLangOptions) -> str:
         """The release whose rules are asked for."""
         return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why SGLang cannot run it; see `refusing`."""
+        """Why SGLang cannot run it; see `refusals`."""
         return tuple(refusals_of(deployment, server_of(deployment)))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
+    def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Budget, pools and capacity.
 
             static budget = free after loading - free before x (1 - mem_fraction_static)
@@ -63,11 +62,11 @@ class SGLang(Engine[SGLangOptions, Allocation]):
         """
         server = server_of(deployment)
         budget = budget_of(server, deployment.system.accelerator)
-        pool = _pool(server, budget, 0)
+        pool = pool_with(server, budget)
         context = deployment.context
 
         def serves(extra: int) -> bool:
-            tried = _pool(server, budget, extra)
+            tried = pool_with(server, budget, extra)
             return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
 
         starts = serves(0)
@@ -76,55 +75,45 @@ class SGLang(Engine[SGLangOptions, Allocation]):
         outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
         native = deployment.checkpoint.model.max_position_embeddings
         capacity = capacity_of(server, pool, context=context, most=max(native, context))
-        return Allocation(
+        return SglangAnswer(
             ranks=ranks,
             capacity=capacity,
             starts=starts,
             shortfall=missing_bytes(serves),
             refusal=start_error(server, pool, context=context),
             kv_cache_dtype=server.cache_format.name,
-            resolved=resolved_options(server),
-            details=pool_details(server, budget, pool),
+            placement=placement_of(server, budget),
+            server=server,
+            budget=budget,
+            pool=pool,
             warnings=warnings_of(server, deployment, budget, pool, outside),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",
         )
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+    def launch(self, deployment: Deployment, answer: SglangAnswer) -> Launch:
         """The command with exactly the flags that the plan assumed."""
-        return launch_of(deployment, server_of(deployment))
+        return launch_of(deployment, answer.server)
 
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+    def expected_log(self, deployment: Deployment, answer: SglangAnswer) -> tuple[str, ...]:
         """The lines on memory that it would print."""
-        return log_lines(server_of(deployment), allocation)
+        return log_lines(answer)
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Changes that free memory for the pools."""
-        return tuple(saving.economies(deployment, server_of(deployment)))
+        return tuple(advice.economies(deployment, server_of(deployment)))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Settings that can be solved for."""
-        return tuple(saving.knobs(deployment))
+        return tuple(advice.knobs(deployment))
 
 
 SGLANG = SGLang()
 
 
-def server_of(deployment: Deployment) -> Server:
-    """The server that `deployment` describes."""
-    return Server(
-        checkpoint=deployment.checkpoint,
-        parallel=parallel_of(deployment.layout, deployment.options),
-        gpu=gpu_of(deployment.system.accelerator),
-        options=deployment.options,
-        kv_cache_dtype=deployment.kv_cache_dtype,
-        context=deployment.context,
-    )
-
-
-def _pool(server: Server, budget: Budget, extra: int) -> Pool:
-    """The pools if `extra` bytes more were free after loading."""
+def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:
+    """Return the pools if `extra` bytes more were free after loading."""
     return server.pool(
         free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
     )
@@ -133,7 +122,7 @@ def _pool(server: Server, budget: Budget, extra: int) -> Pool:
 def _at_worst(
     server: Server, budget: Budget, ranks: tuple[Rank, ...], *, asked: int, context: int
 ) -> str:
-    """What the pools hold if everything loaded takes as much as its band allows, if that is less.
+    """Return what the pools hold if all that is loaded takes its band's most, if that is less.
 
     The two pools split what is left: spare bytes of one are of no use to the other, so that the
     ranks' headroom does not tell.
@@ -165,3 +154,54 @@ def _ranks(
             Rank(name=name, count=count, total=budget.total, usable=budget.total, terms=terms)
         )
     return tuple(sorted(ranks, key=lambda rank: rank.headroom))
+
+
+def launch_of(deployment: Deployment, server: Server) -> Launch:
+    """Return ``sglang.launch_server`` with exactly the flags that the plan assumed."""
+    parallel, options, rules = server.parallel, server.options, server.rules
+    argv = ["python", "-m", "sglang.launch_server", "--model-path", deployment.checkpoint.id]
+    if deployment.checkpoint.revision:
+        argv += ["--revision", deployment.checkpoint.revision]
+    argv += ["--context-length", str(server.context_length)]
+    for flag, degree in (
+        ("--tp-size", parallel.tp_size),
+        ("--pp-size", parallel.pp_size),
+        ("--dp-size", parallel.replicas),
+        ("--ep-size", parallel.ep_size),
+    ):
+        if degree > 1:
+            argv += [flag, str(degree)]
+    if parallel.attn_dp_size > 1:
+        argv += [word.format(n=parallel.attn_dp_size) for word in rules.attn_dp_flags]
+    if cache_flag(server.kv_cache_dtype) != "auto":
+        argv += ["--kv-cache-dtype", cache_flag(server.kv_cache_dtype)]
+    argv += written_words(options)
+    if options.cuda_graph_max_bs is not None:
+        argv += [rules.graph_flag, str(options.cuda_graph_max_bs)]
+    if options.mamba_radix_cache_strategy != "auto":
+        argv += [rules.strategy_flag, options.mamba_radix_cache_strategy]
+    environment = {}
+    model = deployment.checkpoint.model
+    if server.context_length > model.max_position_embeddings:
+        override = {"rope_parameters": yarn_parameters(model, server.context_length)}
+        wrapped = {"text_config": override} if model.vision is not None else override
+        argv += ["--json-model-override-args", json.dumps(wrapped)]
+        environment[LONGER_CONTEXT] = "1"
+    return _over_nodes(deployment, argv, environment)
+
+
+def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
+    """Return one command, or one per node where the layout leaves the node."""
+    nodes = ceil_div(deployment.layout.accelerators, deployment.system.accelerators_per_node)
+    if nodes == 1:
+        return Launch(argv=tuple(argv), environment=environment)
+    shared = ["--nnodes", str(nodes), "--dist-init-addr", f"{HEAD_ADDRESS}:{PORT}"]
+    commands = [(*argv, *shared, "--node-rank", str(rank)) for rank in range(nodes)]
+    return Launch(
+        argv=commands[0],
+        environment=environment,
+        per_node=tuple(commands[1:]),
+        notes=(
+            f"run one command on each of the {nodes} nodes; {HEAD_ADDRESS} is the first node's",
+        ),
+    )

@@ -1,23 +1,19 @@
-"""SGLang's start-up log: its figures, and what the engine was told.
+"""Read SGLang's start-up log, and write the lines that a plan expects in it.
 
 "GB" in it is GiB. Of lines that target and drafter both print, the first is the target's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
-from planner.engines.logged_arguments import as_words, logged_values
-from planner.engines.sglang.answer import pool_details
-from planner.engines.sglang.budget import budget_of
-from planner.engines.sglang.command import read_command
-from planner.engines.sglang.command_flags import TABLE
-from planner.engines.sglang.engine import SGLANG, server_of
-from planner.engines.sglang.launch import log_lines
+from planner.engines.log_figure import Basis, Bounds, LogFigure, Merge, Reading
+from planner.engines.sglang.answer import SglangAnswer
+from planner.engines.sglang.overheads import Budget, budget_of
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.memory.breakdown import Kind
 from planner.units import GIB
 
@@ -116,16 +112,58 @@ FIGURES = (
 )
 
 
-def logged_command(lines: Sequence[str]) -> Command | None:
-    """What SGLang was told: the arguments that it prints, with the defaults it resolved."""
-    for line in reversed(lines):
-        _, mark, text = line.partition("server_args=")
-        if mark:
-            values = logged_values(text)
-            if not values.get("model_path"):
-                return None
-            return read_command(as_words(values, {*TABLE.values, *TABLE.switches}))
-    return None
+TORCH_DTYPES = {"auto": "bfloat16", "fp8_e4m3": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}
+"""Value of ``--kv-cache-dtype`` -> what the log calls it."""
+
+
+def log_lines(answer: SglangAnswer) -> tuple[str, ...]:
+    """Return the lines on memory that SGLang would print at start-up, with the plan's figures.
+
+    Figures that depend on the estimate of free memory say so.
+
+    Source: SGLang 0.5.23 model_executor/model_runner.py, mem_cache/memory_pool.py,
+    managers/scheduler.py.
+    """
+    loading = _loading_lines(answer.budget)
+    if not answer.starts and answer.refusal and answer.pool.max_running_requests is None:
+        return (*loading, answer.refusal)
+    return (*loading, *_pool_lines(answer.server, answer.pool))
+
+
+def _loading_lines(budget: Budget) -> tuple[str, ...]:
+    before, after = budget.free_before_load, budget.free_after_load
+    return (
+        f"Load weight begin. avail mem={before / GIB:.2f} GB (estimate)",
+        f"Load weight end. avail mem={after / GIB:.2f} GB,"
+        f" mem usage={(before - after) / GIB:.2f} GB. (estimate)",
+    )
+
+
+def _pool_lines(server: Server, pool: Pool) -> tuple[str, ...]:
+    resolved, taken = server.resolved, server.allocated(pool)
+
+    def size(nbytes: int) -> str:
+        return f"{nbytes / GIB:.2f}"
+
+    state = (
+        f"Mamba Cache is allocated. max_mamba_cache_size: {pool.max_mamba_cache_size},"
+        f" conv_state size: {size(taken.conv_state)}GB, ssm_state size: {size(taken.ssm_state)}GB"
+    )
+    if resolved.speculation is not None:
+        state += (
+            f" intermediate_ssm_state_cache size: {size(taken.intermediate_ssm)}GB"
+            f" intermediate_conv_window_cache size: {size(taken.intermediate_conv)}GB"
+        )
+    tokens, flag = pool.max_total_num_tokens, cache_flag(server.kv_cache_dtype)
+    return (
+        state,
+        f"KV Cache is allocated. dtype: torch.{TORCH_DTYPES.get(flag, flag)}, #tokens: {tokens},"
+        f" K size: {size(taken.k_cache)} GB, V size: {size(taken.v_cache)} GB",
+        f"max_total_num_tokens={tokens}, chunked_prefill_size={resolved.chunked_prefill_size},"
+        f" max_prefill_tokens={server.options.max_prefill_tokens},"
+        f" max_running_requests={pool.max_running_requests},"
+        f" context_len={resolved.context_length}",
+    )
 
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
@@ -163,29 +201,8 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 
 def _lines(deployment: Deployment, before: float, after: float) -> tuple[str, ...]:
     server = server_of(deployment)
-    budget = budget_of(server, deployment.system.accelerator)
     pool = server.pool(free_before_load=before, free_after_load=after)
     if pool.failure is not None:
         return ()
-    allocation = replace(
-        SGLANG.allocate(deployment), starts=True, details=pool_details(server, budget, pool)
-    )
-    return log_lines(server, allocation)
-
-
-LOG_READER = LogReader(
-    marks=(
-        "server_args=ServerArgs(",
-        "Mamba Cache is allocated.",
-        "KV Cache is allocated.",
-        "Load weight begin. avail mem=",
-        "max_total_num_tokens=",
-        "sglang",
-    ),
-    version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
-    figures=FIGURES,
-    starts="server_args=",
-    command=logged_command,
-    also=also,
-    given_memory=given_memory,
-)
+    budget = budget_of(server, deployment.system.accelerator)
+    return (*_loading_lines(budget), *_pool_lines(server, pool))

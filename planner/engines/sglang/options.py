@@ -1,152 +1,335 @@
-"""SGLang's options that change memory, named as its flags."""
+"""Declare the options of `sglang.launch_server` that change memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.engines.sglang.versions import DEFAULT_VERSION, rules_for
+from planner.engines.option_kinds import Choice, Count, Number, Share, Switch, Text
+from planner.engines.options import Options, option
+from planner.engines.sglang.releases import DEFAULT_VERSION, rules_for
 from planner.errors import InputError
-from planner.units import MAX_TOKENS, check_count, check_fraction
+from planner.units import MAX_TOKENS
 
-STRATEGIES = ("auto", "no_buffer", "extra_buffer", "extra_buffer_lazy")
-SSM_DTYPES = ("float32", "bfloat16", "float16")
-ATTENTION_BACKENDS = (
-    "triton",
-    "torch_native",
-    "flex_attention",
-    "fa3",
-    "fa4",
-    "flashinfer",
-    "trtllm_mha",
-    "hpc_ops",
-    "aiter",
-    "wave",
-)
-A2A_BACKENDS = ("none", "deepep", "mooncake", "mori", "flashinfer", "megamoe", "pplx")
-MTP_ALGORITHMS = ("NEXTN", "EAGLE")
 MTP_STEPS = 3
 """Draft steps that speculation gets unless told otherwise (arg_groups/speculative_hook.py)."""
-OTHER_ALGORITHMS = ("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP", "UNO")
+
+_RANKS = Count(most=4096)
+
+
+class _Algorithm(Choice):
+    """Names of speculative algorithms, which SGLang reads in any case."""
+
+    def check(self, value: object, what: str) -> str:
+        """Return the name in capitals; anything else is refused."""
+        return super().check(value.upper() if isinstance(value, str) else value, what)
+
+
+def _release(text: str, what: str) -> str:
+    rules_for(text)
+    return text
+
+
+def _not_while_loading(text: str, what: str) -> str:
+    raise InputError(
+        f"{what}: quantizing while loading is not covered; name a quantized checkpoint or a"
+        " precision"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SGLangOptions:
-    """Options of ``sglang.launch_server``; None means the engine's default.
+class SGLangOptions(Options):
+    """Options of `sglang.launch_server`; None means SGLang's own default.
 
-    Attributes:
-        version: release whose rules apply.
-        mem_fraction_static: share of the memory free before loading that weights and pools get.
-        chunked_prefill_size: tokens of one prefill step; -1 does not cut prompts.
-        max_prefill_tokens: tokens of one prefill batch.
-        max_running_requests: requests running at once.
-        max_total_tokens: upper bound of the KV pool, tokens.
-        context_length: longest sequence; None for the deployment's context.
-        page_size: tokens per page of the KV pool.
-        attention_backend: kernels of full attention; they decide the page size.
-        cuda_graph_max_bs: largest batch captured for decoding.
-        disable_cuda_graph: no CUDA graphs at all.
-        disable_decode_cuda_graph: none for decoding.
-        disable_prefill_cuda_graph: none for prefill.
-        disable_radix_cache: no prefix cache: one state slot per request.
-        disable_overlap_schedule: the scheduler does not run ahead of the GPU.
-        mamba_radix_cache_strategy: how states are kept for the prefix cache.
-        mamba_full_memory_ratio: bytes of the state pool per byte of the KV pool.
-        max_mamba_cache_size: state slots; the ratio is then ignored.
-        mamba_ssm_dtype: dtype of the SSM state; None for what the model says.
-        speculative_algorithm: NEXTN or EAGLE (both: the model's own MTP module), or None.
-        speculative_num_steps: draft steps.
-        speculative_eagle_topk: branches per step.
-        speculative_num_draft_tokens: drafted tokens that are verified at once.
-        speculative_draft_model_path: a checkpoint named for the drafter (the same one counts, too).
-        attn_dp_size: attention data parallelism inside the tensor-parallel ranks.
-        ep_size: ranks over which experts are shared out; None follows the layout.
-        moe_a2a_backend: all-to-all of expert parallelism.
-        mm_feature_transport: how image features reach the GPU; cuda_ipc and cuda_vmm keep a pool.
-        quantization: quantizes while loading; None loads what the checkpoint stores.
-        language_model_only: SGLang has the flag, but refuses it for this family.
-
-    Raises:
-        InputError: a value out of range or not covered.
+    Source: SGLang 0.5.9 to 0.5.23 server_args.py, arg_groups/fields/.
     """
 
-    version: str = DEFAULT_VERSION
-    mem_fraction_static: float | None = None
-    chunked_prefill_size: int | None = None
-    max_prefill_tokens: int = 16384
-    max_running_requests: int | None = None
-    max_total_tokens: int | None = None
-    context_length: int | None = None
-    page_size: int | None = None
-    attention_backend: str | None = None
-    cuda_graph_max_bs: int | None = None
-    disable_cuda_graph: bool = False
-    disable_decode_cuda_graph: bool = False
-    disable_prefill_cuda_graph: bool = False
-    disable_radix_cache: bool = False
-    disable_overlap_schedule: bool = False
-    mamba_radix_cache_strategy: str = "auto"
-    mamba_full_memory_ratio: float = 0.9
-    max_mamba_cache_size: int | None = None
-    mamba_ssm_dtype: str | None = None
-    speculative_algorithm: str | None = None
-    speculative_num_steps: int | None = None
-    speculative_eagle_topk: int | None = None
-    speculative_num_draft_tokens: int | None = None
-    speculative_draft_model_path: str | None = None
-    attn_dp_size: int = 1
-    ep_size: int | None = None
-    moe_a2a_backend: str = "none"
-    mm_feature_transport: str = "cpu"
-    quantization: str | None = None
-    language_model_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Check every range; the error names the flag."""
-        rules = rules_for(self.version)
-        if self.mem_fraction_static is not None:
-            share = check_fraction(self.mem_fraction_static, what="mem_fraction_static")
-            if share == 1:
-                raise InputError("mem_fraction_static: 1 leaves nothing to compute with; try 0.85")
-        counts = {
-            "max_prefill_tokens": MAX_TOKENS,
-            "max_total_tokens": MAX_TOKENS,
-            "context_length": MAX_TOKENS,
-            "page_size": 2**16,
-            "max_running_requests": 10**6,
-            "cuda_graph_max_bs": 2**16,
-            "max_mamba_cache_size": 10**6,
-            "attn_dp_size": 4096,
-            "ep_size": 4096,
-            "speculative_num_steps": 64,
-            "speculative_eagle_topk": 64,
-            "speculative_num_draft_tokens": 256,
-        }
-        for name, most in counts.items():
-            value = getattr(self, name)
-            if value is not None:
-                check_count(value, what=name, most=most)
-        if self.chunked_prefill_size is not None and self.chunked_prefill_size != -1:
-            check_count(self.chunked_prefill_size, what="chunked_prefill_size", most=2**24)
-        ratio: object = self.mamba_full_memory_ratio
-        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1000:
-            raise InputError(f"mamba_full_memory_ratio: {ratio!r} is not above 0 and up to 1000")
-        if self.quantization is not None:
-            raise InputError(
-                "quantization: quantizing while loading is not covered; name a quantized"
-                " checkpoint or a precision"
+    version: str = option(
+        DEFAULT_VERSION, Text(checked=_release), meaning="release of SGLang whose rules apply"
+    )
+    context_length: int | None = option(
+        None,
+        Count(most=MAX_TOKENS),
+        "--context-length",
+        meaning="tokens of the longest request that the server accepts",
+        memory="none: the pool is sized to what is left, whatever this says",
+        default_words="the planned context",
+        written=False,
+    )
+    mem_fraction_static: float | None = option(
+        None,
+        Share(below_one="1 leaves nothing to compute with; try 0.85"),
+        "--mem-fraction-static",
+        meaning="share of the memory free before loading that weights and pools get",
+        memory="the rest stays free for activations and CUDA graphs",
+        default_words="by GPU size, prefill chunk and CUDA graphs",
+    )
+    chunked_prefill_size: int | None = option(
+        None,
+        Count(most=2**24, also=(-1,)),
+        "--chunked-prefill-size",
+        meaning="tokens of a prompt per step; -1 computes prompts whole",
+        memory="a larger chunk leaves less for weights and pools",
+        default_words="2048 to 16384 by GPU size",
+    )
+    max_running_requests: int | None = option(
+        None,
+        Count(),
+        "--max-running-requests",
+        meaning="requests that run at once",
+        memory="without a prefix cache each holds one state slot from the start",
+        default_words="what the pools hold; 48 with MTP",
+    )
+    max_total_tokens: int | None = option(
+        None,
+        Count(most=MAX_TOKENS),
+        "--max-total-tokens",
+        meaning="most tokens of the KV pool",
+        memory="a smaller KV pool; the memory stays free",
+        default_words="what is left",
+    )
+    page_size: int | None = option(
+        None,
+        Count(most=2**16),
+        "--page-size",
+        meaning="tokens per page of the KV pool",
+        memory="each request takes whole pages",
+        default_words="1, or what the attention backend needs",
+    )
+    attention_backend: str | None = option(
+        None,
+        Choice(
+            (
+                "triton",
+                "torch_native",
+                "flex_attention",
+                "fa3",
+                "fa4",
+                "flashinfer",
+                "trtllm_mha",
+                "hpc_ops",
+                "aiter",
+                "wave",
             )
-        _one_of("mamba_radix_cache_strategy", self.mamba_radix_cache_strategy, STRATEGIES)
-        if self.mamba_radix_cache_strategy == "extra_buffer_lazy" and not rules.lazy_strategy:
+        ),
+        "--attention-backend",
+        meaning="kernels of full attention",
+        memory="decides the page size; some work without CUDA graphs only",
+        default_words="by GPU generation",
+    )
+    max_mamba_cache_size: int | None = option(
+        None,
+        Count(),
+        "--max-mamba-cache-size",
+        meaning="slots of the recurrent state pool",
+        memory="each slot holds one state; --mamba-full-memory-ratio is ignored",
+        default_words="by --mamba-full-memory-ratio",
+    )
+    mamba_ssm_dtype: str | None = option(
+        None,
+        Choice(("float32", "bfloat16", "float16")),
+        "--mamba-ssm-dtype",
+        meaning="number format of the recurrent state",
+        memory="16 bit halves the state",
+        default_words="what the model asks for",
+    )
+    speculative_algorithm: str | None = option(
+        None,
+        _Algorithm(
+            ("NEXTN", "EAGLE"),
+            refused=tuple(
+                (name, "is not covered; NEXTN (the model's own MTP) is")
+                for name in (
+                    *("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP"),
+                    "UNO",
+                )
+            ),
+        ),
+        "--speculative-algorithm",
+        "--speculative-algo",
+        meaning="drafting with the model's own MTP module (NEXTN and EAGLE are the same)",
+        memory="the module, a KV pool of its own, and states under verification",
+        default_words="no speculation",
+    )
+    speculative_num_steps: int | None = option(
+        None,
+        Count(most=64),
+        "--speculative-num-steps",
+        meaning="draft steps",
+        memory="more drafted tokens keep more states under verification",
+        default_words=f"{MTP_STEPS} with speculation",
+    )
+    speculative_eagle_topk: int | None = option(
+        None,
+        Count(most=64),
+        "--speculative-eagle-topk",
+        meaning="branches per draft step",
+        default_words="1 with speculation",
+    )
+    speculative_num_draft_tokens: int | None = option(
+        None,
+        Count(most=256),
+        "--speculative-num-draft-tokens",
+        meaning="drafted tokens that are verified at once",
+        memory="each keeps a state per running request",
+        default_words="steps + 1",
+    )
+    speculative_draft_model_path: str | None = option(
+        None,
+        Text(),
+        "--speculative-draft-model-path",
+        "--speculative-draft-model",
+        meaning="checkpoint of the drafter",
+        memory="naming one, even the served one, puts the drafter's KV pool inside the budget",
+        default_words="the served checkpoint",
+    )
+    max_prefill_tokens: int = option(
+        16384,
+        Count(most=MAX_TOKENS),
+        "--max-prefill-tokens",
+        meaning="tokens of a prefill batch",
+        memory="counts for the reserve only where prompts are not cut",
+    )
+    mamba_full_memory_ratio: float = option(
+        0.9,
+        Number(most=1000, above=True),
+        "--mamba-full-memory-ratio",
+        meaning="bytes of the state pool per byte of the KV pool",
+        memory="more runs more requests at once with fewer tokens",
+    )
+    moe_a2a_backend: str = option(
+        "none",
+        Choice(("none", "deepep", "mooncake", "mori", "flashinfer", "megamoe", "pplx")),
+        "--moe-a2a-backend",
+        meaning="how tokens are exchanged between ranks that share experts out",
+        memory="any but none shares the experts out over all ranks; buffers of its own",
+    )
+    mm_feature_transport: str = option(
+        "cpu",
+        Choice(("cpu", "cuda_ipc", "cuda_vmm")),
+        "--mm-feature-transport",
+        meaning="how image features reach the GPU",
+        memory="cuda_ipc and cuda_vmm keep a pool of 1 GiB",
+    )
+    disable_cuda_graph: bool = option(
+        False,
+        Switch(),
+        "--disable-cuda-graph",
+        meaning="capture no CUDA graphs",
+        memory="a smaller reserve",
+    )
+    disable_decode_cuda_graph: bool = option(
+        False,
+        Switch(),
+        "--disable-decode-cuda-graph",
+        meaning="capture no CUDA graphs for decoding",
+        memory="a smaller reserve",
+    )
+    disable_prefill_cuda_graph: bool = option(
+        False,
+        Switch(),
+        "--disable-prefill-cuda-graph",
+        meaning="capture no CUDA graphs for prefill",
+        memory="a smaller reserve",
+    )
+    disable_radix_cache: bool = option(
+        False,
+        Switch(),
+        "--disable-radix-cache",
+        meaning="keep no prefix cache",
+        memory="one state slot per request instead of 3 to 5",
+    )
+    disable_overlap_schedule: bool = option(
+        False,
+        Switch(),
+        "--disable-overlap-schedule",
+        meaning="the scheduler does not run ahead of the GPU",
+        memory="with extra_buffer 4 state slots per request instead of 5",
+    )
+    language_only: bool = option(
+        False,
+        Switch(),
+        "--language-only",
+        meaning="other servers encode the images (encoder disaggregation)",
+        memory="a larger default of --mem-fraction-static; the vision tower still lies on the GPU",
+    )
+    language_model_only: bool = option(
+        False,
+        Switch(),
+        "--language-model-only",
+        meaning="leave the vision tower out; SGLang refuses it for this family",
+    )
+    cuda_graph_max_bs: int | None = option(
+        None,
+        Count(most=2**16),
+        "--cuda-graph-max-bs-decode",
+        "--cuda-graph-max-bs",
+        meaning="largest batch that is captured for decoding",
+        memory="2 MiB of the reserve each",
+        default_words="8 to 512 by GPU size",
+        written=False,
+    )
+    mamba_radix_cache_strategy: str = option(
+        "auto",
+        Choice(("auto", "no_buffer", "extra_buffer", "extra_buffer_lazy")),
+        "--mamba-radix-cache-strategy",
+        "--mamba-scheduler-strategy",
+        meaning="how the prefix cache keeps states",
+        memory="3 to 5 state slots per request",
+        written=False,
+    )
+    attn_dp_size: int = option(
+        1,
+        _RANKS,
+        "--attn-dp-size",
+        meaning="groups of tensor-parallel ranks with their own requests (attention DP)",
+        memory="each group holds attention, states and KV cache whole",
+        written=False,
+    )
+    ep_size: int | None = option(
+        None,
+        _RANKS,
+        meaning="ranks over which the experts are shared out",
+        default_words="all with --ep, else 1",
+        written=False,
+    )
+    quantization: str | None = option(
+        None,
+        Text(checked=_not_while_loading),
+        meaning="quantizing while loading, which is not covered",
+        default_words="what the checkpoint stores",
+        written=False,
+    )
+
+    def check(self) -> None:
+        """Check what depends on the release, and how speculation is told.
+
+        Raises:
+            InputError: two values that exclude each other.
+        """
+        lazy = self.mamba_radix_cache_strategy == "extra_buffer_lazy"
+        if lazy and not rules_for(self.version).lazy_strategy:
             raise InputError(
                 f"mamba_radix_cache_strategy: SGLang {self.version} has no extra_buffer_lazy"
             )
-        _one_of("moe_a2a_backend", self.moe_a2a_backend, A2A_BACKENDS)
-        _one_of("mm_feature_transport", self.mm_feature_transport, ("cpu", "cuda_ipc", "cuda_vmm"))
-        if self.mamba_ssm_dtype is not None:
-            _one_of("mamba_ssm_dtype", self.mamba_ssm_dtype, SSM_DTYPES)
-        if self.attention_backend is not None:
-            _one_of("attention_backend", self.attention_backend, ATTENTION_BACKENDS)
-        self._check_speculation()
+        steps, topk = self.speculative_num_steps, self.speculative_eagle_topk
+        tokens = self.speculative_num_draft_tokens
+        given = [detail is not None for detail in (steps, topk, tokens)]
+        if self.speculative_algorithm is None:
+            if any(given):
+                raise InputError(
+                    "speculative_num_steps, speculative_eagle_topk and speculative_num_draft_tokens"
+                    " need speculative_algorithm"
+                )
+        elif steps is None and any(given):
+            raise InputError(
+                "speculative_num_steps: give it together with speculative_eagle_topk and"
+                " speculative_num_draft_tokens, or none of them"
+            )
+        elif steps is not None and (topk is None or (topk > 1 and tokens is None)):
+            raise InputError(
+                "speculative_eagle_topk and speculative_num_draft_tokens are needed beside"
+                " speculative_num_steps"
+            )
 
     @property
     def decode_graphs(self) -> bool:
@@ -164,36 +347,3 @@ class SGLangOptions:
         if self.speculative_algorithm is None:
             return 0
         return self.speculative_num_steps or MTP_STEPS
-
-    def _check_speculation(self) -> None:
-        details = (
-            self.speculative_num_steps,
-            self.speculative_eagle_topk,
-            self.speculative_num_draft_tokens,
-        )
-        if self.speculative_algorithm is None:
-            if any(detail is not None for detail in details):
-                raise InputError("speculative_num_steps and the like need speculative_algorithm")
-            return
-        name = str(self.speculative_algorithm).upper()
-        if name in OTHER_ALGORITHMS:
-            raise InputError(
-                f"speculative_algorithm: {name} is not covered; NEXTN (the model's own MTP) is"
-            )
-        _one_of("speculative_algorithm", name, MTP_ALGORITHMS)
-        steps, topk, tokens = details
-        if steps is None and (topk is not None or tokens is not None):
-            raise InputError(
-                "speculative_num_steps: give it together with speculative_eagle_topk and"
-                " speculative_num_draft_tokens, or none of them"
-            )
-        if steps is not None and (topk is None or (topk > 1 and tokens is None)):
-            raise InputError(
-                "speculative_eagle_topk and speculative_num_draft_tokens are needed beside"
-                " speculative_num_steps"
-            )
-
-
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name}: {value!r} is not known; known: {', '.join(known)}")

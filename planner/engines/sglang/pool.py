@@ -1,10 +1,11 @@
-"""SGLang's pools: so many state slots, so many tokens, so many requests at once.
+"""Size SGLang's pools: so many state slots, so many tokens, so many requests at once.
 
 The engine computes in GiB as floating point, and so does this port: its integers depend on it.
 
 Source: SGLang 0.5.23 mem_cache/kv_cache_configurator.py (_profile_available_bytes,
-_handle_max_mamba_cache, resolve_max_num_reqs) and model_executor/pool_configurator.py; earlier
-releases by `versions`.
+_handle_max_mamba_cache, resolve_max_num_reqs), model_executor/pool_configurator.py and
+mem_cache/memory_pool.py (MambaPool, MHATokenToKVPool, ReqToTokenPool); earlier releases by
+`releases`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,9 @@ from math import ceil
 
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import Parallel
-from planner.engines.sglang.state import StateSlot, state_slot
-from planner.engines.sglang.versions import Rules
-from planner.formats.cache import CacheFormat
-from planner.memory.kv_cache import kv_bytes_per_token_per_layer
-from planner.model.spec import ModelSpec
+from planner.engines.sglang.ranks import Parallel
+from planner.engines.sglang.releases import Rules
+from planner.engines.sglang.state import Geometry
 from planner.units import GIB, MIB
 
 LEAST_ESTIMATE, MOST_ESTIMATE = 2048, 4096
@@ -39,25 +37,6 @@ class PoolFailure:
     kind: str
     reason: str
     engine_message: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Geometry:
-    """What the pools are cut into on one rank.
-
-    Attributes:
-        slot: state of one slot, all layers of the model.
-        stage_slot_bytes: bytes of one slot that every pipeline stage is charged.
-        cells: bytes of one token per pipeline stage (0: a stage without full attention).
-        mamba_ratio: state slots per running request.
-        draft_kv_bytes: bytes per token of the drafter's own pool, outside the budget.
-    """
-
-    slot: StateSlot
-    stage_slot_bytes: int
-    cells: tuple[int, ...]
-    mamba_ratio: int
-    draft_kv_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,67 +63,6 @@ class Pool:
     limited_by: str = "state pool"
     intermediate_bytes: int = 0
     failure: PoolFailure | None = None
-
-
-def geometry_of(
-    model: ModelSpec,
-    *,
-    parallel: Parallel,
-    resolved: Resolved,
-    options: SGLangOptions,
-    rules: Rules,
-    cache_format: CacheFormat,
-) -> Geometry:
-    """Sizes of slots and cells of `model` in this layout.
-
-    Raises:
-        LayoutError: state channels or heads do not divide.
-    """
-    slot = state_slot(model, attn_tp_size=parallel.attn_tp_size, ssm_dtype=options.mamba_ssm_dtype)
-    stages = parallel.stages(model.num_hidden_layers)
-    share = 1.0
-    if rules.state_by_stage and parallel.pp_size > 1:
-        linear = model.linear_attention_layers
-        largest = max(sum(layer in stage for layer in linear) for stage in stages)
-        share = largest / max(len(linear), 1)
-    per_layer = kv_bytes_per_token_per_layer(
-        model.attention, cache_format=cache_format, tensor_parallel=parallel.attn_tp_size
-    )
-    counts = [sum(layer in stage for layer in model.full_attention_layers) for stage in stages]
-    cells = tuple(count * per_layer for count in counts)
-    speculation, draft_kv = resolved.speculation, 0
-    if speculation is not None:
-        if speculation.draft_layers:
-            cells = tuple(
-                cell + int(cell * speculation.draft_layers / count) if count else cell
-                for cell, count in zip(cells, counts, strict=True)
-            )
-        elif model.mtp is not None:
-            draft_kv = model.mtp.num_layers * per_layer
-    return Geometry(
-        slot=slot,
-        stage_slot_bytes=int(slot.nbytes * share),
-        cells=cells,
-        mamba_ratio=mamba_ratio(resolved, rules),
-        draft_kv_bytes=draft_kv,
-    )
-
-
-def mamba_ratio(resolved: Resolved, rules: Rules) -> int:
-    """State slots that one running request may occupy.
-
-    1 without radix cache; else 3, and with a tracking buffer 1 more (lazy, or no overlap) or 2.
-
-    Source: SGLang 0.5.23 mem_cache/kv_cache_configurator.py (_calculate_mamba_ratio).
-    """
-    if resolved.disable_radix_cache:
-        return 1
-    if not resolved.mamba_radix_cache_strategy.startswith("extra_buffer"):
-        return 3
-    if resolved.speculation is not None and rules.mtp_extra_slots is not None:
-        return 3 + rules.mtp_extra_slots
-    lazy = resolved.mamba_radix_cache_strategy == "extra_buffer_lazy"
-    return 4 if lazy or resolved.disable_overlap_schedule else 5
 
 
 def size_pool(
@@ -320,4 +238,74 @@ def _with_requests(
             if rules.pool_errors
             else None,
         ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocated:
+    """Bytes that the pools really take on the rank of the largest stage, as SGLang logs them.
+
+    Attributes:
+        conv_state: convolution states of all slots and the padding slot.
+        ssm_state: SSM states of the same.
+        intermediate_ssm: SSM states of drafted tokens under verification.
+        intermediate_conv: convolution windows of the same.
+        k_cache: keys, padding page included.
+        v_cache: values, likewise.
+        padding_page: the part of keys and values that is the padding page.
+        draft_kv: the drafter's own KV pool.
+        request_table: token indices of every running request.
+    """
+
+    conv_state: int
+    ssm_state: int
+    intermediate_ssm: int
+    intermediate_conv: int
+    k_cache: int
+    v_cache: int
+    padding_page: int
+    draft_kv: int
+    request_table: int
+
+    @property
+    def state(self) -> int:
+        """Conv and SSM states together."""
+        return self.conv_state + self.ssm_state
+
+    @property
+    def intermediate(self) -> int:
+        """Everything kept for verification."""
+        return self.intermediate_ssm + self.intermediate_conv
+
+
+def allocated_of(pool: Pool, *, resolved: Resolved, rules: Rules) -> Allocated:
+    """Return what `pool` really takes; zeros where the engine would not get so far.
+
+    More than was budgeted: a padding page of KV, the drafter's pool, the request table; less where
+    neighbouring convolution windows share memory.
+    """
+    geometry, speculation = pool.geometry, resolved.speculation
+    slot, pad = geometry.slot, int(rules.padding_slot)
+    slots = (pool.max_mamba_cache_size or 0) + pad
+    running, tokens = pool.max_running_requests or 0, pool.max_total_num_tokens or 0
+    page, cell = resolved.page_size, max(geometry.cells)
+    drafted = speculation.num_draft_tokens if speculation is not None else 0
+    verified = running + pad if speculation is not None and running else 0
+    chain = speculation is not None and speculation.eagle_topk == 1
+    ssm, both = slot.ssm_bytes * drafted, slot.verification_bytes(drafted, chain=chain)
+    rows = tokens + page if tokens else 0
+
+    def staged(size: int) -> int:
+        return size * geometry.stage_slot_bytes // slot.nbytes
+
+    return Allocated(
+        conv_state=staged(slots * slot.conv_bytes),
+        ssm_state=staged(slots * slot.ssm_bytes),
+        intermediate_ssm=staged(verified * ssm),
+        intermediate_conv=staged(verified * (both - ssm)) if drafted else 0,
+        k_cache=rows * cell // 2,
+        v_cache=rows * cell // 2,
+        padding_page=page * cell if tokens else 0,
+        draft_kv=rows * geometry.draft_kv_bytes,
+        request_table=(running + 1) * (resolved.context_length + 4 + drafted) * 4 if running else 0,
     )

@@ -1,4 +1,4 @@
-"""One server of SGLang: what is asked of its rules, without any planning around it."""
+"""Ask SGLang's rules about one server: its defaults, pools and refusals, without any planning."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from planner.engines.engine import Deployment
 from planner.engines.sglang.defaults import Resolved, resolve
-from planner.engines.sglang.device import Gpu
 from planner.engines.sglang.legality import (
     Violation,
     block_violations,
     layout_violations,
+    option_violations,
     vision_violations,
 )
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.parallel import Parallel
-from planner.engines.sglang.pool import Geometry, Pool, geometry_of, size_pool
-from planner.engines.sglang.restrictions import option_violations
-from planner.engines.sglang.versions import Rules, rules_for
+from planner.engines.sglang.pool import Allocated, Pool, allocated_of, size_pool
+from planner.engines.sglang.ranks import Gpu, Parallel, gpu_of, parallel_of
+from planner.engines.sglang.releases import Rules, rules_for
+from planner.engines.sglang.state import Geometry, geometry_of
 from planner.errors import InputError
 from planner.formats.cache import CacheFormat, get_cache_format
 from planner.model.checkpoint import Checkpoint
@@ -140,6 +141,10 @@ class Server:
             free_after_load=free_after_load,
         )
 
+    def allocated(self, pool: Pool) -> Allocated:
+        """Return the bytes that `pool` really takes."""
+        return allocated_of(pool, resolved=self.resolved, rules=self.rules)
+
     @property
     def shared_expert_replicated(self) -> bool:
         """Every rank holds the whole shared expert."""
@@ -177,3 +182,15 @@ class Server:
         """Everything that SGLang refuses about this server."""
         vision = vision_violations(self.checkpoint.model, self.parallel)
         return (*self.option_violations(), *self.load_violations(), *vision)
+
+
+def server_of(deployment: Deployment) -> Server:
+    """Return the server that `deployment` describes."""
+    return Server(
+        checkpoint=deployment.checkpoint,
+        parallel=parallel_of(deployment.layout, deployment.options),
+        gpu=gpu_of(deployment.system.accelerator),
+        options=deployment.options,
+        kv_cache_dtype=deployment.kv_cache_dtype,
+        context=deployment.context,
+    )

@@ -1,11 +1,21 @@
-"""The recurrent state of one request slot on one rank, as SGLang shapes it."""
+"""Size what SGLang's pools are cut into on one rank: a request's state, and a token's KV.
+
+Source: SGLang 0.5.23 configs/mamba_utils.py, mem_cache/kv_cache_configurator.py and
+model_executor/pool_configurator.py; earlier releases by `releases`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
 
+from planner.engines.sglang.defaults import Resolved
+from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.ranks import Parallel
+from planner.engines.sglang.releases import Rules
 from planner.errors import LayoutError, UnsupportedModelError
+from planner.formats.cache import CacheFormat
+from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.spec import ModelSpec
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -100,3 +110,83 @@ def state_slot(model: ModelSpec, *, attn_tp_size: int, ssm_dtype: str | None) ->
         ssm_dtype=declared if declared in DTYPE_BYTES else "float32",
         layers=len(model.linear_attention_layers),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """What the pools are cut into on one rank.
+
+    Attributes:
+        slot: state of one slot, all layers of the model.
+        stage_slot_bytes: bytes of one slot that every pipeline stage is charged.
+        cells: bytes of one token per pipeline stage (0: a stage without full attention).
+        mamba_ratio: state slots per running request.
+        draft_kv_bytes: bytes per token of the drafter's own pool, outside the budget.
+    """
+
+    slot: StateSlot
+    stage_slot_bytes: int
+    cells: tuple[int, ...]
+    mamba_ratio: int
+    draft_kv_bytes: int
+
+
+def geometry_of(
+    model: ModelSpec,
+    *,
+    parallel: Parallel,
+    resolved: Resolved,
+    options: SGLangOptions,
+    rules: Rules,
+    cache_format: CacheFormat,
+) -> Geometry:
+    """Sizes of slots and cells of `model` in this layout.
+
+    Raises:
+        LayoutError: state channels or heads do not divide.
+    """
+    slot = state_slot(model, attn_tp_size=parallel.attn_tp_size, ssm_dtype=options.mamba_ssm_dtype)
+    stages = parallel.stages(model.num_hidden_layers)
+    share = 1.0
+    if rules.state_by_stage and parallel.pp_size > 1:
+        linear = model.linear_attention_layers
+        largest = max(sum(layer in stage for layer in linear) for stage in stages)
+        share = largest / max(len(linear), 1)
+    per_layer = kv_bytes_per_token_per_layer(
+        model.attention, cache_format=cache_format, tensor_parallel=parallel.attn_tp_size
+    )
+    counts = [sum(layer in stage for layer in model.full_attention_layers) for stage in stages]
+    cells = tuple(count * per_layer for count in counts)
+    speculation, draft_kv = resolved.speculation, 0
+    if speculation is not None:
+        if speculation.draft_layers:
+            cells = tuple(
+                cell + int(cell * speculation.draft_layers / count) if count else cell
+                for cell, count in zip(cells, counts, strict=True)
+            )
+        elif model.mtp is not None:
+            draft_kv = model.mtp.num_layers * per_layer
+    return Geometry(
+        slot=slot,
+        stage_slot_bytes=int(slot.nbytes * share),
+        cells=cells,
+        mamba_ratio=mamba_ratio(resolved, rules),
+        draft_kv_bytes=draft_kv,
+    )
+
+
+def mamba_ratio(resolved: Resolved, rules: Rules) -> int:
+    """State slots that one running request may occupy.
+
+    1 without radix cache; else 3, and with a tracking buffer 1 more (lazy, or no overlap) or 2.
+
+    Source: SGLang 0.5.23 mem_cache/kv_cache_configurator.py (_calculate_mamba_ratio).
+    """
+    if resolved.disable_radix_cache:
+        return 1
+    if not resolved.mamba_radix_cache_strategy.startswith("extra_buffer"):
+        return 3
+    if resolved.speculation is not None and rules.mtp_extra_slots is not None:
+        return 3 + rules.mtp_extra_slots
+    lazy = resolved.mamba_radix_cache_strategy == "extra_buffer_lazy"
+    return 4 if lazy or resolved.disable_overlap_schedule else 5

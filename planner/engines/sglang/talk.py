@@ -1,16 +1,250 @@
-"""Say how this engine is talked to: command, log, container."""
+"""Read `sglang serve ...` back, and say how SGLang is talked to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
+from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
-from planner.engines.sglang import command
-from planner.engines.sglang.log import LOG_READER
+from planner.engines.log_figure import LogReader
+from planner.engines.logged_arguments import as_words, logged_values
+from planner.engines.sglang.log import FIGURES, also, given_memory
+from planner.engines.sglang.options import SGLangOptions
+from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
+from planner.errors import InputError
+from planner.layout import Layout
+
+HOST_CACHE = (
+    "the host memory for cached prompts is not counted (by default up to twice the pools, or"
+    " --hicache-size GB per rank)"
+)
+KEPT = flags(
+    "tokenizer-path tokenizer-mode tokenizer-worker-num load-format model-loader-extra-config",
+    "served-model-name chat-template completion-template file-storage-path hf-chat-template-name",
+    "reasoning-parser tool-call-parser tool-server host port fastapi-root-path device",
+    "nccl-port dist-timeout base-gpu-id gpu-id-step",
+    "api-key admin-api-key log-level log-level-http log-requests-level watchdog-timeout",
+    "soft-watchdog-timeout bucket-time-to-first-token bucket-inter-token-latency",
+    "decode-log-interval schedule-policy schedule-conservativeness priority-scheduling-preemption-threshold",
+    "load-balance-method prefill-round-robin-balance random-seed stream-interval sampling-backend",
+    "grammar-backend sampling-defaults mm-attention-backend moe-runner-backend fp8-gemm-backend",
+    "fp4-gemm-backend nsa-prefill-backend mamba-backend linear-attn-backend",
+    "linear-attn-decode-backend linear-attn-prefill-backend deepep-mode deepep-config",
+    "preferred-sampling-params custom-sigquit-handler constrained-json-whitespace-pattern",
+    "download-dir model-impl tool-call-constraint hicache-ratio hicache-size hicache-write-policy",
+    "hicache-io-backend hicache-mem-layout hicache-storage-backend swa-full-tokens-ratio",
+    "num-continuous-decode-steps speculative-accept-threshold-single speculative-accept-threshold-acc",
+    "speculative-attention-mode speculative-token-map speculative-draft-model-revision",
+    "radix-eviction-policy max-queued-requests otlp-traces-endpoint crash-dump-folder",
+    "mm-process-config keep-mm-feature-on-device-limit flashinfer-mxfp4-moe-precision",
+    "disaggregation-mode disaggregation-transfer-backend disaggregation-bootstrap-port",
+    "disaggregation-ib-device elastic-ep-backend init-expert-location eplb-algorithm",
+    "rl-on-policy-target asr-max-buffer-seconds warmups debug-tensor-dump-output-folder",
+    "attention-reduce-in-fp32 cuda-graph-bs-strategy weight-version",
+)
+
+KEPT_SWITCHES = flags(
+    "trust-remote-code skip-tokenizer-init enable-metrics enable-metrics-for-all-schedulers",
+    "log-requests show-time-cost enable-cache-report enable-multimodal enable-custom-logit-processor",
+    "disable-fast-image-processor enable-mixed-chunk enable-torch-compile skip-server-warmup",
+    "disable-custom-all-reduce enable-mscclpp enable-nccl-nvls enable-symm-mem",
+    "disable-flashinfer-cutlass-moe-fp4-allgather enable-tokenizer-batch-encode",
+    "disable-outlines-disk-cache disable-shared-experts-fusion enable-p2p-check",
+    "triton-attention-reduce-in-fp32 enable-memory-saver allow-auto-truncate",
+    "enable-flashinfer-allreduce-fusion enable-dp-lm-head disable-chunked-prefix-cache",
+    "enable-priority-scheduling enable-trace enable-request-time-stats-logging",
+    "enable-nan-detection sleep-on-idle use-ray grpc-mode enable-deterministic-inference",
+    "enable-return-hidden-states disable-hybrid-swa-memory disable-cuda-graph-padding",
+    "enable-profile-cuda-graph enable-cudagraph-gc enable-single-batch-overlap numa-node",
+    "enable-streaming-session incremental-streaming-output enable-fused-qk-norm-rope",
+)
+
+UNPLANNED = {
+    "--cuda-graph-bs": "the plan takes the default CUDA graphs",
+    "--disable-piecewise-cuda-graph": "the plan takes the release's default prefill graphs",
+    "--enable-piecewise-cuda-graph": "the plan takes the release's default prefill graphs",
+    "--enable-lora": "adapters take memory that is not counted",
+    "--lora-paths": "adapters take memory that is not counted",
+    "--max-lora-rank": "adapters take memory that is not counted",
+    "--max-loras-per-batch": "adapters take memory that is not counted",
+    "--prefill-attention-backend": "the plan takes one attention backend",
+    "--decode-attention-backend": "the plan takes one attention backend",
+    "--enable-two-batch-overlap": "its second batch is not counted",
+    "--moe-dp-size": "it is not planned",
+    "--moe-dense-tp-size": "the plan cuts dense layers over all ranks",
+    "--ep-num-redundant-experts": "redundant experts are not counted",
+    "--enable-eplb": "redundant experts are not counted",
+    "--cpu-offload-gb": "offload is not planned for SGLang",
+    "--speculative-draft-model-quantization": "a separate drafter is not planned",
+    "--torchao-config": "quantizing while loading is not planned",
+    "--enable-linear-replayssm": "its buffers are not counted",
+    "--mm-max-concurrent-calls": "it is not planned",
+    "--enable-hierarchical-cache": HOST_CACHE,
+    "--enable-hicache": HOST_CACHE,
+    "--enable-unified-memory": "one buffer for states and KV cache is not planned: the plan splits"
+    " them in advance",
+    "--dcp-size": "decode context parallelism is not planned",
+}
+
+FLAGS = FlagTable(
+    options=SGLangOptions,
+    parts={
+        "model-path": ("--model-path", "--model"),
+        "revision": ("--revision",),
+        "tp-size": ("--tp-size", "--tp", "--tensor-parallel-size"),
+        "pp-size": ("--pp-size", "--pp", "--pipeline-parallel-size"),
+        "dp-size": ("--dp-size", "--dp", "--data-parallel-size"),
+        "ep-size": ("--ep-size", "--ep", "--expert-parallel-size"),
+        "attn-cp-size": ("--attn-cp-size", "--context-parallel-size"),
+        "kv-cache-dtype": ("--kv-cache-dtype",),
+        "json-model-override-args": ("--json-model-override-args",),
+        "quantization": ("--quantization",),
+        "dtype": ("--dtype",),
+    },
+    part_switches={
+        "--enable-dp-attention": ("enable-dp-attention", True),
+        "--enable-ep-moe": ("enable-ep-moe", True),
+        "--enable-deepep-moe": ("enable-deepep-moe", True),
+    },
+    kept=KEPT,
+    kept_switches=KEPT_SWITCHES,
+    own={"--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1, "--nccl-init-addr": 1},
+    unplanned=UNPLANNED,
+)
+"""Source: SGLang 0.5.9 to 0.5.23 server_args.py, arg_groups/fields/."""
+
+DEGREES = ("tp-size", "pp-size", "dp-size", "ep-size")
+LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
+_SIXTEEN_BITS = ("auto", "bfloat16", "float16", "half")
+_TRUE = ("1", "true", "yes", "y")
+
+
+def starts(words: Sequence[str]) -> int | None:
+    """Return how many of `words` name the program; None if another program is meant."""
+    if tuple(words[:2]) == ("-m", "sglang.launch_server"):
+        return 2
+    if words[0].rpartition("/")[2] == "sglang" and words[1:2] == ["serve"]:
+        return 2
+    return None
+
+
+def read_command(
+    words: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
+) -> Command:
+    """Return the words behind `sglang serve` as a `Command`.
+
+    Raises:
+        InputError: a flag or value that cannot be read, or a layout that is not planned.
+    """
+    return command_of(sort_words(words, FLAGS), environment)
+
+
+def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
+    """Return the sorted words of SGLang's program as a `Command`.
+
+    Raises:
+        InputError: a value that cannot be read, or a layout that is not planned.
+    """
+    model = found.last("model-path") or (found.positional[0] if found.positional else None)
+    if (found.degree("attn-cp-size") or 1) > 1:
+        raise InputError("--attn-cp-size: context parallelism is not planned")
+    if found.last("dtype") not in (None, *_SIXTEEN_BITS):
+        raise InputError(f"--dtype: {found.last('dtype')} is not planned; the model's own dtype is")
+    yarn = names_yarn(found.document("json-model-override-args"))
+    layout, parallel = _layout(found)
+    return Command(
+        model=model,
+        revision=found.last("revision"),
+        context=found.options.get("context_length"),
+        layout=layout,
+        kv_cache_dtype=found.last("kv-cache-dtype"),
+        options={**found.options, **parallel},
+        yarn=yarn or environment.get(LONGER, "").lower() in _TRUE,
+        quantization=found.last("quantization"),
+        kept=(
+            *found.kept,
+            *_given(found, "dtype"),
+            *(() if yarn else _given(found, "json-model-override-args")),
+            *(word for word in found.positional if word != model),
+        ),
+        unplanned=tuple(found.unplanned),
+        environment=environment,
+    )
+
+
+def _given(found: Sorted, part: str) -> tuple[str, ...]:
+    """Return a flag that was read and changes no memory, as it was given."""
+    value = found.last(part)
+    return () if value is None else (f"--{part}", value)
+
+
+def _layout(found: Sorted) -> tuple[Layout | None, dict[str, Any]]:
+    """Return the layout, and the degrees that it has no word for as options.
+
+    ``--dp-size`` counts replicas, or attention groups inside the tensor-parallel ranks where
+    attention data parallelism is asked for.
+    """
+    tp, pp, dp, ep = (found.degree(part) or 1 for part in DEGREES)
+    options: dict[str, Any] = {}
+    attn_dp = found.options.get("attn_dp_size", 1)
+    if found.switched.get("enable-dp-attention"):
+        attn_dp, dp = max(attn_dp, dp), 1
+    if attn_dp > 1:
+        options["attn_dp_size"] = attn_dp
+    if found.switched.get("enable-deepep-moe"):
+        options["moe_a2a_backend"] = "deepep"
+    if found.switched.get("enable-ep-moe"):
+        ep = tp
+    shared = ep == tp and tp > 1 and dp == 1
+    if ep > 1 and not shared:
+        options["ep_size"] = ep
+    told = found.switched or "attn_dp_size" in found.options
+    if not told and not any(part in found.parts for part in DEGREES):
+        return None, options
+    layout = Layout(
+        tensor_parallel=tp, pipeline_parallel=pp, data_parallel=dp, expert_parallel=shared
+    )
+    return layout, options
+
+
+def logged_command(lines: Sequence[str]) -> Command | None:
+    """Return what SGLang was told: the arguments that it prints, with the defaults it resolved."""
+    matter = [flag for flag, (role, _) in FLAGS.known.items() if role in _READ]
+    for line in reversed(lines):
+        _, mark, text = line.partition("server_args=")
+        if mark:
+            values = logged_values(text)
+            if not values.get("model_path"):
+                return None
+            return read_command(as_words(values, matter))
+    return None
+
+
+_READ = ("option", "part", "part switch")
+"""Roles of flags that a plan depends on."""
+
+LOG_READER = LogReader(
+    marks=(
+        "server_args=ServerArgs(",
+        "Mamba Cache is allocated.",
+        "KV Cache is allocated.",
+        "Load weight begin. avail mem=",
+        "max_total_num_tokens=",
+        "sglang",
+    ),
+    version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
+    figures=FIGURES,
+    starts="server_args=",
+    command=logged_command,
+    also=also,
+    given_memory=given_memory,
+)
 
 FACE = Face(
-    command=CommandReader(program="sglang serve", starts=command.starts, read=command.read_command),
+    command=CommandReader(program="sglang serve", starts=starts, read=read_command, flags=FLAGS),
     log=LOG_READER,
     container=Container(
         images=MappingProxyType(

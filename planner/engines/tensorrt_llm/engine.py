@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
@@ -14,7 +16,6 @@ from planner.engines.tensorrt_llm.cache import (
     cache_format,
     request_groups,
 )
-from planner.engines.tensorrt_llm.legality import refusals, unverified
 from planner.engines.tensorrt_llm.options import (
     DEFAULT_MAX_BATCH_SIZE,
     READ_VERSION,
@@ -22,16 +23,71 @@ from planner.engines.tensorrt_llm.options import (
     source,
 )
 from planner.engines.tensorrt_llm.overheads import fixed_terms, weights
+from planner.engines.tensorrt_llm.refusals import refusals, unverified
 from planner.engines.yarn import yarn_parameters
-from planner.layout import Degrees
+from planner.layout import Degrees, Layout
 from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.placement import Placement
 from planner.provenance import Confidence
 from planner.units import ceil_div, plain_number
 
 CONFIG_FILE = "trtllm.yaml"
 
 
-class TensorRtLlm(Engine[TensorRtLlmOptions, Allocation]):
+@dataclass(frozen=True, kw_only=True)
+class TensorRtLlmAnswer(Allocation):
+    """What TensorRT-LLM would allocate.
+
+    Attributes:
+        options: as they were asked.
+        layout: how the model is spread.
+        context: tokens of the longest sequence.
+        cache_dtype: format of the KV cache as it was asked.
+        pool: the caches of one rank.
+        weights: bytes by ``part.component`` on one rank.
+    """
+
+    options: TensorRtLlmOptions
+    layout: Layout
+    context: int
+    cache_dtype: str
+    pool: Pool
+    weights: Mapping[str, int]
+
+    def settings(self) -> dict[str, Any]:
+        """Return every option as the server resolves it."""
+        options, layout = self.options, self.layout
+        return {
+            "version": READ_VERSION,
+            "tp_size": layout.tensor_parallel,
+            "ep_size": layout.expert_ranks if layout.expert_parallel else 1,
+            "enable_attention_dp": options.enable_attention_dp,
+            "max_batch_size": self.pool.max_batch_size,
+            "max_num_tokens": options.max_num_tokens,
+            "max_seq_len": self.context,
+            "free_gpu_memory_fraction": options.free_gpu_memory_fraction,
+            "tokens_per_block": options.tokens_per_block,
+            "enable_block_reuse": options.enable_block_reuse,
+            "periodic_snapshot_interval": options.periodic_snapshot_interval,
+            "mamba_ssm_cache_dtype": options.mamba_ssm_cache_dtype,
+            "kv_cache_dtype": self.cache_dtype,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the caches of one rank, in bytes and tokens."""
+        pool = self.pool
+        return {
+            "slope_bytes_per_token": pool.slope,
+            "intercept_bytes": pool.intercept,
+            "state_bytes_per_request": pool.state_bytes,
+            "state_slots": pool.slots,
+            "budget_bytes": pool.budget,
+            "max_tokens": pool.tokens,
+            "weight_components": dict(self.weights),
+        }
+
+
+class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
     """The policy of TensorRT-LLM's PyTorch backend."""
 
     name = "tensorrt-llm"
@@ -44,10 +100,10 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, Allocation]):
         return READ_VERSION
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why TensorRT-LLM cannot run it; see `legality`."""
+        """Why TensorRT-LLM cannot run it; see `refusals`."""
         return tuple(refusals(deployment))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
+    def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
         """Budget, states, blocks and capacity of one rank (all are alike).
 
             budget = free_gpu_memory_fraction x (total - weights - runtime - activation peak)
@@ -77,7 +133,8 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, Allocation]):
         if not missing:
             widest = _widest(deployment, budget)
             sequences = build_pool(deployment, budget, batch=widest).sequences(context)
-        return Allocation(
+        components = weights(deployment)
+        return TensorRtLlmAnswer(
             ranks=(rank,),
             capacity=Capacity(
                 sequences=sequences * groups,
@@ -91,26 +148,22 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, Allocation]):
             shortfall=missing,
             refusal=_start_error(pool) if missing else None,
             kv_cache_dtype=cache_format(deployment).name,
-            resolved=_resolved(deployment, pool),
-            details={
-                "slope_bytes_per_token": pool.slope,
-                "intercept_bytes": pool.intercept,
-                "state_bytes_per_request": pool.state_bytes,
-                "state_slots": pool.slots,
-                "budget_bytes": pool.budget,
-                "max_tokens": pool.tokens,
-                "weight_components": weights(deployment),
-            },
+            placement=Placement(
+                device=sum(components.values()) * deployment.layout.tensor_parallel
+            ),
+            options=options,
+            layout=deployment.layout,
+            context=context,
+            cache_dtype=deployment.kv_cache_dtype,
+            pool=pool,
+            weights=components,
             warnings=_warnings(deployment, pool),
+            notes=_notes(deployment),
         )
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
+    def launch(self, deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
         """`trtllm-serve` with exactly the options that the plan assumed."""
-        return _launch(deployment)
-
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
-        """Nothing: its log lines were not looked at."""
-        return ()
+        return _launch(deployment, answer)
 
 
 TENSORRT_LLM = TensorRtLlm()
@@ -176,25 +229,6 @@ def _start_error(pool: Pool) -> str:
     return f"the KV cache holds {pool.tokens:,} tokens, fewer than one sequence needs"
 
 
-def _resolved(deployment: Deployment, pool: Pool) -> dict[str, Any]:
-    options, layout = deployment.options, deployment.layout
-    return {
-        "version": READ_VERSION,
-        "tp_size": layout.tensor_parallel,
-        "ep_size": layout.expert_ranks if layout.expert_parallel else 1,
-        "enable_attention_dp": options.enable_attention_dp,
-        "max_batch_size": pool.max_batch_size,
-        "max_num_tokens": options.max_num_tokens,
-        "max_seq_len": deployment.context,
-        "free_gpu_memory_fraction": options.free_gpu_memory_fraction,
-        "tokens_per_block": options.tokens_per_block,
-        "enable_block_reuse": options.enable_block_reuse,
-        "periodic_snapshot_interval": options.periodic_snapshot_interval,
-        "mamba_ssm_cache_dtype": options.mamba_ssm_cache_dtype,
-        "kv_cache_dtype": deployment.kv_cache_dtype,
-    }
-
-
 def _warnings(deployment: Deployment, pool: Pool) -> tuple[str, ...]:
     notes = list(unverified(deployment))
     if deployment.options.max_batch_size is None and pool.slots:
@@ -202,20 +236,24 @@ def _warnings(deployment: Deployment, pool: Pool) -> tuple[str, ...]:
             f"every request of max_batch_size holds a state from the start: the command says"
             f" {pool.max_batch_size} instead of the default {DEFAULT_MAX_BATCH_SIZE}"
         )
-    if deployment.checkpoint.model.vision is not None:
-        notes.append("the vision tower is assumed to lie whole on every rank")
     return tuple(notes)
 
 
-def _launch(deployment: Deployment) -> Launch:
-    options: TensorRtLlmOptions = deployment.options
+def _notes(deployment: Deployment) -> tuple[str, ...]:
+    if deployment.checkpoint.model.vision is None:
+        return ()
+    return ("the vision tower is assumed to lie whole on every rank",)
+
+
+def _launch(deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
+    options = answer.options
     layout, checkpoint = deployment.layout, deployment.checkpoint
     argv = ["trtllm-serve", checkpoint.id]
     if layout.tensor_parallel > 1:
         argv += ["--tp_size", str(layout.tensor_parallel)]
     if layout.expert_parallel:
         argv += ["--ep_size", str(layout.expert_ranks)]
-    argv += ["--max_batch_size", str(batch_size(deployment))]
+    argv += ["--max_batch_size", str(answer.pool.max_batch_size)]
     argv += ["--max_num_tokens", str(options.max_num_tokens)]
     argv += ["--max_seq_len", str(deployment.context)]
     fraction = plain_number(options.free_gpu_memory_fraction)

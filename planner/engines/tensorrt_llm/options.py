@@ -1,70 +1,82 @@
-"""Options of `trtllm-serve` that change memory, named as its flags and YAML fields."""
+"""Declare the options of `trtllm-serve` that change memory, by its flags and YAML fields."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.errors import InputError
+from planner.engines.option_kinds import Choice, Count, CountChoice, Share, Switch
+from planner.engines.options import Options, option
 from planner.provenance import Source
-from planner.units import MAX_TOKENS, check_count, check_fraction
+from planner.units import MAX_TOKENS
 
 READ_VERSION = "main 2026-09"
 READ = "2026-11-21"
-SSM_DTYPES = ("auto", "float16", "bfloat16", "float32")
 DEFAULT_MAX_BATCH_SIZE = 2048
 """Requests that the server schedules unless told otherwise (llmapi/llm_args.py)."""
 
 
 def source(where: str) -> Source:
-    """A rule's source: TensorRT-LLM's main branch, read, never run."""
+    """Return a rule's source: TensorRT-LLM's main branch, read, never run."""
     return Source(where=f"TensorRT-LLM {READ_VERSION} (28295084) {where}, read, not run", when=READ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorRtLlmOptions:
+class TensorRtLlmOptions(Options):
     """Options of `trtllm-serve`; None means what the plan chooses.
 
-    Attributes:
-        max_batch_size: requests scheduled at once (per rank with attention data parallelism); each
-            holds a state whether it runs or not. None takes the asked concurrency.
-        max_num_tokens: tokens of one step.
-        free_gpu_memory_fraction: share of the memory free after loading that the caches get.
-        enable_attention_dp: every rank has its own requests and whole attention.
-        enable_block_reuse: keep blocks of finished requests.
-        periodic_snapshot_interval: tokens between kept states (needs block reuse); 0 keeps none.
-        mamba_ssm_cache_dtype: dtype of the SSM state; auto is the model's.
-        tokens_per_block: tokens of a KV block.
-
-    Raises:
-        InputError: a value out of range.
+    Those without a flag are fields of its YAML file.
     """
 
-    max_batch_size: int | None = None
-    max_num_tokens: int = 8192
-    free_gpu_memory_fraction: float = 0.9
-    enable_attention_dp: bool = False
-    enable_block_reuse: bool = True
-    periodic_snapshot_interval: int = 0
-    mamba_ssm_cache_dtype: str = "auto"
-    tokens_per_block: int = 32
-
-    def __post_init__(self) -> None:
-        """Check every range; the error names the option."""
-        if self.max_batch_size is not None:
-            check_count(self.max_batch_size, what="max_batch_size")
-        check_count(self.max_num_tokens, what="max_num_tokens", most=MAX_TOKENS)
-        check_fraction(self.free_gpu_memory_fraction, what="free_gpu_memory_fraction")
-        check_count(
-            self.periodic_snapshot_interval,
-            what="periodic_snapshot_interval",
-            least=0,
-            most=MAX_TOKENS,
-        )
-        check_count(self.tokens_per_block, what="tokens_per_block", most=4096)
-        if self.tokens_per_block & (self.tokens_per_block - 1):
-            raise InputError(f"tokens_per_block: {self.tokens_per_block} is no power of two")
-        if self.mamba_ssm_cache_dtype not in SSM_DTYPES:
-            raise InputError(
-                f"mamba_ssm_cache_dtype: {self.mamba_ssm_cache_dtype!r};"
-                f" known: {', '.join(SSM_DTYPES)}"
-            )
+    max_batch_size: int | None = option(
+        None,
+        Count(),
+        "--max-batch-size",
+        meaning="requests scheduled at once (per rank with attention data parallelism)",
+        memory="each holds a state, whether it runs or not",
+        default_words="the asked concurrency",
+        written=False,
+    )
+    max_num_tokens: int = option(
+        8192,
+        Count(most=MAX_TOKENS),
+        "--max-num-tokens",
+        meaning="tokens of one step",
+        memory="a larger activation peak",
+        written=False,
+    )
+    free_gpu_memory_fraction: float = option(
+        0.9,
+        Share(),
+        "--kv-cache-free-gpu-memory-fraction",
+        "--free-gpu-memory-fraction",
+        meaning="share of the memory free after loading that the caches get",
+        memory="the rest stays free",
+        written=False,
+    )
+    enable_attention_dp: bool = option(
+        False,
+        Switch(),
+        meaning="every rank has its own requests and whole attention",
+        memory="each rank holds attention, states and KV cache whole",
+    )
+    enable_block_reuse: bool = option(
+        True, Switch(), meaning="keep blocks of finished requests (prefix caching)"
+    )
+    periodic_snapshot_interval: int = option(
+        0,
+        Count(least=0, most=MAX_TOKENS),
+        meaning="tokens between kept states (with block reuse); 0 keeps none",
+        memory="each kept state takes cache",
+    )
+    mamba_ssm_cache_dtype: str = option(
+        "auto",
+        Choice(("auto", "float16", "bfloat16", "float32")),
+        meaning="number format of the recurrent state; auto is the model's dtype",
+        memory="float32 doubles the state",
+    )
+    tokens_per_block: int = option(
+        32,
+        CountChoice(tuple(2**power for power in range(13))),
+        meaning="tokens of a KV block",
+        memory="each request takes whole blocks",
+    )

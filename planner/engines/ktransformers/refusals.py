@@ -1,4 +1,4 @@
-"""What KTransformers refuses, and what was not verified."""
+"""Say what KTransformers refuses, and what was not verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why SGLang cannot run a deployment at all."""
+"""Say why SGLang cannot run a deployment at all."""
 
 from __future__ import annotations
 

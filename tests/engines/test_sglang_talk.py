@@ -1,0 +1,131 @@
+"""Commands of SGLang, KTransformers and TensorRT-LLM: what is read, what comes back."""
+
+from typing import Any
+
+import pytest
+
+from planner.engines.commands import read_command, read_words
+from planner.errors import InputError
+from planner.layout import Layout
+
+SERVE = "sglang serve --model a/b"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "layout"),
+    [
+        (SERVE, {}, None),
+        (f"{SERVE} --mem-fraction-static=0.8", {"mem_fraction_static": 0.8}, None),
+        (f"{SERVE} --tp 8 --dp 8 --enable-dp-attention", {"attn_dp_size": 8}, (8, 1, False)),
+        (f"{SERVE} --tp 8 --attn-dp-size 2", {"attn_dp_size": 2}, (8, 1, False)),
+        (f"{SERVE} --tp-size 2 --dp 2", {}, (2, 2, False)),
+        (f"{SERVE} --tp 4 --ep 4", {}, (4, 1, True)),
+        (f"{SERVE} --tp 4 --ep 2", {"ep_size": 2}, (4, 1, False)),
+        (f"{SERVE} --tp 4 --enable-ep-moe", {}, (4, 1, True)),
+        (f"{SERVE} --tp 4 --enable-deepep-moe", {"moe_a2a_backend": "deepep"}, (4, 1, False)),
+        (f"{SERVE} --speculative-algo nextn", {"speculative_algorithm": "NEXTN"}, None),
+        (
+            f"{SERVE} --mamba-scheduler-strategy no_buffer --cuda_graph_max_bs 8",
+            {"mamba_radix_cache_strategy": "no_buffer", "cuda_graph_max_bs": 8},
+            None,
+        ),
+        (f"{SERVE} --language-only", {"language_only": True}, None),
+        (f"{SERVE} --chunked-prefill-size -1", {"chunked_prefill_size": -1}, None),
+    ],
+)
+def test_what_sglang_is_told(
+    text: str, options: dict[str, Any], layout: tuple[int, int, bool] | None
+) -> None:
+    engine, command = read_command(text)
+    assert engine == "sglang"
+    assert command.options == options
+    assert not command.unplanned
+    if layout is None:
+        assert command.layout is None
+    else:
+        tensor, data, expert = layout
+        assert command.layout == Layout(
+            tensor_parallel=tensor, data_parallel=data, expert_parallel=expert
+        )
+
+
+def test_words_that_change_nothing_come_back_and_those_of_one_node_do_not() -> None:
+    kept = (
+        "--host 0.0.0.0 --port 30001 --served-model-name q --reasoning-parser qwen3"
+        " --tool-call-parser qwen3_coder --api-key k --trust-remote-code --dtype bfloat16"
+    )
+    _, command = read_command(
+        f"{SERVE} {kept} --nnodes 2 --node-rank 1 --dist-init-addr 10.0.0.1:50000"
+    )
+    assert command.kept == tuple(kept.split())
+    assert not command.unplanned
+
+
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("--enable-hierarchical-cache", "host memory"),
+        ("--enable-hicache", "host memory"),
+        ("--enable-unified-memory", "one buffer"),
+        ("--enable-lora", "adapters"),
+        ("--brand-new-flag", "not a flag that the planner knows"),
+    ],
+)
+def test_what_takes_memory_and_is_not_planned_is_said(flag: str, says: str) -> None:
+    _, command = read_command(f"{SERVE} {flag}")
+    assert command.kept == (flag,)
+    (line,) = command.unplanned
+    assert says in line
+
+
+def test_experts_on_the_host_are_read_with_sglangs_own_flags() -> None:
+    engine, command = read_command(
+        f"{SERVE} --kt-method AMXINT4 --kt-weight-path /w --kt-num-gpu-experts 2"
+        " --mem-fraction-static 0.98 --context-length 9000 --max-mamba-cache-size 40 --port 1"
+        " --disable-shared-experts-fusion"
+    )
+    assert engine == "ktransformers"
+    assert command.context == 9000
+    assert command.options == {
+        "kt_method": "AMXINT4",
+        "kt_weight_path": "/w",
+        "kt_num_gpu_experts": 2,
+        "mem_fraction_static": 0.98,
+    }
+    assert command.unplanned == ("--max-mamba-cache-size: not planned for KTransformers",)
+    assert command.kept == ("--max-mamba-cache-size", "40", "--port", "1")
+
+
+def test_tensorrt_llm_reads_its_own_spellings() -> None:
+    engine, command = read_command(
+        "trtllm-serve a/b --tp_size 4 --ep_size 4 --max_seq_len 8192 --max_batch_size 16"
+        " --kv_cache_free_gpu_memory_fraction 0.8 --backend pytorch --config x.yaml"
+    )
+    assert engine == "tensorrt-llm"
+    assert command.layout == Layout(tensor_parallel=4, expert_parallel=True)
+    assert command.context == 8192
+    assert command.options == {"max_batch_size": 16, "free_gpu_memory_fraction": 0.8}
+    assert command.kept == ("--backend", "pytorch", "--config", "x.yaml")
+    (line,) = command.unplanned
+    assert line.startswith("--config")
+
+
+@pytest.mark.parametrize(
+    ("engine", "words", "says"),
+    [
+        ("sglang", "--speculative-algorithm EAGLE3", "EAGLE3"),
+        ("sglang", "--attn-cp-size 2", "context parallelism"),
+        ("sglang", "--dtype float32", "float32"),
+        ("sglang", "--tp two", "whole number"),
+        ("sglang", "--mem-fraction-static 85", "mem-fraction-static"),
+        ("sglang", "--max-runing-requests 4", "did you mean"),
+        ("ktransformers", "--kt-method INT3", "INT3"),
+        ("tensorrt-llm", "--tp_size 4 --ep_size 2", "ep_size"),
+        ("tensorrt-llm", "--max_seq_len many", "max_seq_len"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(engine: str, words: str, says: str) -> None:
+    with pytest.raises(InputError) as error:
+        read_words(engine, words.split())
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
