@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from benchmarks.suites.result import CaseResult
 from hardware_db import resolve
 from planner.engines import get_engine
 from planner.engines.vllm import VllmOptions
-from planner.engines.vllm.pool import build_pool, pool_details
-from planner.engines.vllm.rules import rules_of
+from planner.engines.vllm.answer import VllmAnswer
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.planning import Outcome, Plan
@@ -105,6 +105,7 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         pipeline_parallel=question.get("pp", 1),
         data_parallel=question.get("data_parallel_size", 1),
         expert_parallel=bool(question.get("ep", False)),
+        context_parallel=question.get("decode_context_parallel_size", 1),
     )
     gpu = GPUS.get(question.get("gpu", "h200"), question.get("gpu", "h200"))
     overrides = question.get("hf_overrides", {}).get("text_config", {})
@@ -123,7 +124,6 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         mamba_ssm_cache_dtype=question.get("mamba_ssm_cache_dtype", "auto"),
         language_model_only=question.get("language_model_only", True),
         limit_images=images,
-        decode_context_parallel_size=question.get("decode_context_parallel_size", 1),
         enforce_eager=question.get("enforce_eager", False),
         gdn_prefill_backend=question.get("gdn_prefill_backend", "auto"),
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
@@ -145,11 +145,10 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
 def details_of(case: dict[str, Any], plan: Plan) -> Mapping[str, Any]:
     """The plan's figures; where stages have unequal memory, those of the pool that they make."""
     available = available_of(question_of(case))
-    if len(available) < 2 or not plan.figures:
+    answer = plan.allocation
+    if len(available) < 2 or not isinstance(answer, VllmAnswer):
         return plan.figures
-    rules = rules_of(plan.deployment.options.version)
-    pool = build_pool(plan.deployment, rules, available)
-    return {**plan.figures, **pool_details(plan.deployment, pool, rules)}
+    return replace(answer, pool=replace(answer.pool, available=available)).figures()
 
 
 def name_of(case: dict[str, Any]) -> str:

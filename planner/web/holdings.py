@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.engines.vllm.stages import stage_layers
+from planner.engines.vllm.weights import stage_layers
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 

@@ -1,6 +1,9 @@
 """vLLM: properties that hold whatever the numbers, beside the reference cases."""
 
 import dataclasses
+import itertools
+import tomllib
+from importlib.resources import files
 from math import lcm
 
 import pytest
@@ -10,8 +13,8 @@ from hypothesis import strategies as st
 import planner
 from planner.engines.vllm.cache import align_page, group_layers
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import rules_of
-from planner.engines.vllm.stages import stage_layers
+from planner.engines.vllm.releases import Rules, parse_version, rules_of
+from planner.engines.vllm.weights import stage_layers
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 
@@ -313,8 +316,7 @@ def test_tokens_are_shared_over_copies_of_a_kv_head_only() -> None:
         "Qwen3.5-35B-A3B",
         "8x h100",
         context=262_144,
-        layout=eight,
-        options={"decode_context_parallel_size": 4},
+        layout=dataclasses.replace(eight, context_parallel=4),
     )
     assert shared.figures["blocks_per_request"] < alone.figures["blocks_per_request"]
     assert shared.launch is not None
@@ -323,7 +325,98 @@ def test_tokens_are_shared_over_copies_of_a_kv_head_only() -> None:
         refused = ask(
             "Qwen3.5-35B-A3B",
             f"{tp}x h100",
-            layout=planner.Layout(tensor_parallel=tp),
-            options={"decode_context_parallel_size": size},
+            layout=planner.Layout(tensor_parallel=tp, context_parallel=size),
         )
         assert refused.outcome is Outcome.CANNOT_RUN
+
+
+def test_prefix_caching_of_hybrids_is_on_from_0_28_on() -> None:
+    """Start-ups on 0.26.0 without the flag are exact with it off (engine/arg_utils.py)."""
+    held = {}
+    for version in ("0.25.1", "0.26.0", "0.27.1", "0.28.0", "0.33.0"):
+        plan = ask("Qwen3.5-35B-A3B", precision="fp8", options={"version": version})
+        assert plan.capacity is not None
+        held[version] = (plan.settings["enable_prefix_caching"], plan.capacity.sequences)
+    assert held["0.26.0"] == (False, 159)
+    assert [on for on, _ in held.values()] == [False, False, False, True, True]
+    assert held["0.28.0"][1] < held["0.27.1"][1]
+
+
+def test_the_table_of_releases_is_in_order() -> None:
+    """Rows are oldest first and do not overlap; every row names its source."""
+    text = files("planner.engines.vllm").joinpath("data/releases.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+    for rule in dataclasses.fields(Rules):
+        if rule.name == "version":
+            continue
+        rows = table.pop(rule.name)
+        assert "since" not in rows[0]
+        assert "until" not in rows[-1]
+        for row, later in itertools.pairwise(rows):
+            assert parse_version(row["until"]) < parse_version(later["since"])
+            assert row["value"] != later["value"]
+        assert all(row["source"] for row in rows)
+    assert set(table) == {"oldest", "newest", "read"}
+
+
+def test_weights_on_the_host_are_placed_on_every_rank() -> None:
+    plan = ask("Qwen3.5-27B", "2x rtx-4090", options={"cpu_offload_gb": 20.0})
+    assert plan.allocation is not None
+    assert plan.allocation.placement is not None
+    assert plan.allocation.placement.host_streamed == 40 * 2**30
+    assert plan.allocation.placement.host_streamed_experts == 0
+    assert plan.allocation.host_bytes == 40 * 2**30
+    experts = ask("Qwen3.5-35B-A3B", "rtx-4090", precision="fp8", options={"cpu_offload_gb": 20.0})
+    assert experts.allocation is not None
+    assert experts.allocation.placement is not None
+    share = experts.allocation.placement.host_streamed_experts / (20 * 2**30)
+    assert 0.9 < share < 1
+    assert ask().allocation.placement.outside == 0  # type: ignore[union-attr]
+
+
+SERVED = (
+    "vllm serve Qwen/Qwen3.5-27B-FP8 --max-model-len 32k --port 8001 --host 0.0.0.0 --api-key key"
+    " --served-model-name q --reasoning-parser qwen3 --tool-call-parser qwen3_coder"
+    " --enable-auto-tool-choice --quantization fp8 --new-flag 3"
+)
+
+
+def test_flags_that_take_no_memory_come_back() -> None:
+    plan = planner.plan_command(f"{SERVED} --kv-offloading-size 64", on="2x rtx-4090")
+    assert plan.launch is not None
+    for words in SERVED.split(" --")[2:]:
+        assert f"--{words}" in plan.launch.command
+    assert "--kv-offloading-size 64" in plan.launch.command
+    assert any("--new-flag is not a flag" in warning for warning in plan.warnings)
+    assert any("64.0 GiB of host memory" in warning for warning in plan.warnings)
+    assert plan.allocation is not None
+    assert plan.allocation.host_bytes == 64 * 2**30
+    again = planner.plan_command(plan.launch.command, on="2x rtx-4090")
+    assert again.launch is not None
+    assert again.launch.argv == plan.launch.argv
+
+
+def test_what_a_plan_writes_for_its_nodes_is_written_once() -> None:
+    plan = ask("Qwen3.5-122B-A10B", "2x dgx-spark", precision="fp8")
+    assert plan.launch is not None
+    again = planner.plan_command(plan.launch.further_commands[0], on="2x dgx-spark")
+    assert again.launch is not None
+    assert again.launch.per_node == plan.launch.per_node
+    assert again.launch.argv == plan.launch.argv
+
+
+def test_context_parallelism_is_a_degree_of_the_layout() -> None:
+    text = "vllm serve Qwen/Qwen3.5-35B-A3B --max-model-len 8192 -tp 8 -dcp 4"
+    plan = planner.plan_command(text, on="8x h100")
+    assert plan.deployment.layout == planner.Layout(tensor_parallel=8, context_parallel=4)
+    assert plan.launch is not None
+    assert plan.launch.command.count("--decode-context-parallel-size 4") == 1
+
+
+def test_the_dtype_that_is_asked_for_is_served() -> None:
+    plan = planner.plan_command("vllm serve Qwen/Qwen3.5-4B --dtype half", on="h100")
+    assert plan.launch is not None
+    assert "--dtype float16" in plan.launch.command
+    assert plan.figures["mamba_dtypes"] == ["float16", "float32"]
+    with pytest.raises(InputError, match="float32 is not planned"):
+        planner.plan_command("vllm serve Qwen/Qwen3.5-4B --dtype float32", on="h100")

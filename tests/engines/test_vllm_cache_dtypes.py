@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.engines.vllm.cache_dtypes import TAKEN
+from planner.engines.vllm.formats import TAKEN
 from planner.planning import Outcome
 
 

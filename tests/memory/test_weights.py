@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
-from planner.engines.vllm.stages import stage_layers
+from planner.engines.vllm.weights import stage_layers
 from planner.layout import Layout
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.catalog import bundled_checkpoint, catalog

@@ -1,4 +1,4 @@
-"""vLLM's budget on one question: what weights and overheads leave, and whether it starts on that."""
+"""Work out what weights and overheads leave of a GPU, and whether vLLM starts on that."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from functools import cached_property
 
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
-from planner.engines.vllm.launch import start_error
-from planner.engines.vllm.loading import Loaded, load, weight_terms
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step, overhead_terms
 from planner.engines.vllm.pool import build_pool
-from planner.engines.vllm.rules import Rules
-from planner.engines.vllm.stages import stage_layers
+from planner.engines.vllm.releases import Rules
+from planner.engines.vllm.weights import StageWeights
 from planner.memory.breakdown import Term
 from planner.units import GIB, format_gib
 
@@ -27,31 +25,8 @@ WHOLE_GPU = (
 """What vLLM raises at gpu_memory_utilization 1 (v1/worker/gpu_worker.py)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageWeights:
-    """The weights of one pipeline stage: the same however many sequences are scheduled."""
-
-    index: int
-    layers: range
-    loaded: Loaded
-    terms: tuple[Term, ...]
-
-
-def stage_weights(deployment: Deployment) -> tuple[StageWeights, ...]:
-    """The weights of every pipeline stage."""
-    layers_of = stage_layers(
-        deployment.checkpoint.model.num_hidden_layers, deployment.layout.pipeline_parallel
-    )
-    stages = []
-    for index, layers in enumerate(layers_of):
-        loaded = load(deployment, stage=index, layers=layers)
-        terms = tuple(weight_terms(deployment, loaded))
-        stages.append(StageWeights(index=index, layers=layers, loaded=loaded, terms=terms))
-    return tuple(stages)
-
-
 def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str, ...]]:
-    """The share of the GPU to use, and a word where it is not the engine's default."""
+    """Return the share of the GPU to use, and a word where it is not the engine's default."""
     given = deployment.options.gpu_memory_utilization
     if given is not None:
         return float(given), ()
@@ -74,6 +49,8 @@ class Budget:
         deployment: the question.
         rules: the release's rules.
         step: tokens and sequences of one step.
+        stages: the weights of each stage.
+        utilization: share of the GPU that vLLM may use.
         total: bytes that CUDA reports.
         usable: bytes that the utilization allows.
         terms: stage -> weights and overheads.
@@ -82,6 +59,8 @@ class Budget:
     deployment: Deployment
     rules: Rules
     step: Step
+    stages: tuple[StageWeights, ...]
+    utilization: float
     total: int
     usable: int
     terms: tuple[tuple[Term, ...], ...]
@@ -133,7 +112,7 @@ class Budget:
         return self._options.kv_cache_memory_bytes is None and self.usable >= self.total
 
     def refuses_sequences(self, pool: Pool) -> bool:
-        """max_num_seqs exceeds the blocks of `pool`, which vLLM refuses with full CUDA graphs."""
+        """Say whether max_num_seqs exceeds the blocks, which full CUDA graphs do not allow."""
         return (
             self.rules.seqs_check == "refuses"
             and not self._options.enforce_eager
@@ -159,9 +138,36 @@ class Budget:
         """What the engine raises where it does not start."""
         if self.starts:
             return None
-        if self.whole_gpu:
-            return WHOLE_GPU
-        return start_error(self.deployment, self.pool, self.step, self.refuses_sequences(self.pool))
+        return WHOLE_GPU if self.whole_gpu else self._start_error()
+
+    def _start_error(self) -> str:
+        """Return what vLLM raises when the memory does not do (0.33.0 wording)."""
+        length, pool = self.deployment.context, self.pool
+        short = pool.shortfall(length)
+        if short and min(pool.available) <= 0:
+            return "No available memory for the cache blocks."
+        if short:
+            pairs = zip(pool.available, pool.bytes_per_block, strict=True)
+            available, size = min(pairs, key=lambda pair: pair[0] - pair[1])
+            need = pool.blocks_per_request(length) * size
+            have = available - (size if pool.null_block else 0)
+            fits = pool.longest_context()
+            hint = (
+                f" Based on the available memory, the estimated maximum model length is {fits}."
+                if fits
+                else ""
+            )
+            return (
+                f"To serve at least one request with the model's max seq len ({length}),"
+                f" ({round(need / GIB, 2)} GiB KV cache is needed, which is larger than the"
+                f" available KV cache memory ({round(have / GIB, 2)} GiB).{hint}"
+            )
+        if self.refuses_sequences(pool):
+            return (
+                f"max_num_seqs ({self.step.sequences}) exceeds available Mamba cache blocks"
+                f" ({pool.num_blocks})."
+            )
+        return "the fixed KV cache memory and the weights exceed the GPU's memory"
 
     @property
     def longest_context(self) -> int:
@@ -190,9 +196,9 @@ class Budget:
 
 
 def budget_of(
-    deployment: Deployment, rules: Rules, step: Step, weights: tuple[StageWeights, ...]
+    deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
 ) -> Budget:
-    """The budget of `deployment` for one setting of the step."""
+    """Return the budget of `deployment` for one setting of the step."""
     accelerator = deployment.system.accelerator
     utilization, _ = utilization_of(deployment, rules)
     total = accelerator.total_bytes_on("wddm" if deployment.options.wsl2 else "linux")
@@ -200,10 +206,12 @@ def budget_of(
         deployment=deployment,
         rules=rules,
         step=step,
+        stages=stages,
+        utilization=utilization,
         total=total,
         usable=int(-(-total * utilization // 1)),
         terms=tuple(
-            (*stage.terms, *_overheads(deployment, rules, step, stage)) for stage in weights
+            (*stage.terms, *_overheads(deployment, rules, step, stage)) for stage in stages
         ),
     )
 

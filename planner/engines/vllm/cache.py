@@ -1,4 +1,4 @@
-"""vLLM's cache pool for hybrids: equal pages, block alignment, layer groups, blocks.
+"""Compute vLLM's cache pool for hybrids: equal pages, block alignment, layer groups, blocks.
 
 Every layer, attention or DeltaNet, gets pages of the same size. A block id belongs to one group of
 layers at a time, so a block costs one page for each layer of the widest group.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
+from planner.engines.largest import largest_holding
 from planner.units import ceil_div, round_up
 
 KERNEL_BLOCK = 16
@@ -47,7 +48,7 @@ def align_page(
     prefill_checkpoints: bool,
     kernel_block: int = KERNEL_BLOCK,
 ) -> Page:
-    """Tokens per block such that an attention page holds a DeltaNet state.
+    """Return the page whose block of attention holds a DeltaNet state.
 
         g     = max(kernel block, --block-size);  lcm(g, 64) with prefill checkpoints
         block = 16 * ceil(max(--block-size, g * ceil(state / (g * A))) / 16)
@@ -70,7 +71,7 @@ def align_page(
 
 
 def widen_page(page: Page, *, draft_bytes_per_token: int) -> Page:
-    """The page when a drafter's layers share the pool: pages of all layers become the largest.
+    """Return the page where a drafter's layers share the pool: all pages become the largest.
 
     A layer whose own page is smaller gets as many more tokens per block; a DeltaNet state just
     leaves the rest of its page empty.
@@ -182,7 +183,7 @@ class Pool:
         return self.state_groups * self.state_blocks
 
     def attention_blocks(self, tokens: int) -> int:
-        """Blocks that `tokens` of context take in the attention groups, a drafter's included."""
+        """Return the blocks that `tokens` take in the attention groups, a drafter's included."""
         tokens = ceil_div(tokens, self.context_parallel)
         blocks = self.attention_groups * ceil_div(tokens, self.page.block_size)
         if self.draft_groups:
@@ -190,11 +191,11 @@ class Pool:
         return blocks
 
     def blocks_per_request(self, tokens: int) -> int:
-        """Blocks that one request of `tokens` holds."""
+        """Return the blocks that one request of `tokens` holds."""
         return self.attention_blocks(tokens) + self.state_blocks_per_request
 
     def shortfall(self, tokens: int) -> int:
-        """Bytes missing to serve one request of `tokens`; zero if it can be served.
+        """Return the bytes missing to serve one request of `tokens`; zero if it can be served.
 
         Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (check_enough_kv_cache_memory).
         """
@@ -203,15 +204,15 @@ class Pool:
         return max(0, *(need * size - available for available, size in pairs))
 
     def max_concurrency(self, tokens: int) -> float:
-        """Requests of `tokens` that the pool holds, as the log prints it."""
+        """Return how many requests of `tokens` the pool holds, as the log prints it."""
         return self.num_blocks / self.blocks_per_request(tokens)
 
     def sequences(self, tokens: int) -> int:
-        """Whole requests of `tokens` that are resident at once (the null block is never theirs)."""
+        """Return how many whole requests of `tokens` are resident (the null block is never theirs)."""
         return max(0, self.num_blocks - 1) // self.blocks_per_request(tokens)
 
     def longest_context(self, sequences: int = 1, *, served: bool = False) -> int:
-        """Tokens of the longest request of which `sequences` fit.
+        """Return the tokens of the longest request of which `sequences` fit.
 
             block * ((blocks - null block) / sequences - state blocks) / attention groups
 
@@ -233,11 +234,5 @@ class Pool:
             return held * self.context_parallel
         # Two block sizes: count in the smaller one, which the other is a multiple of.
         unit = min(self.page.block_size, self.page.draft_block_size) * self.context_parallel
-        least, most = 0, blocks + 1
-        while most - least > 1:
-            middle = (least + most) // 2
-            if self.attention_blocks(middle * unit) <= blocks:
-                least = middle
-            else:
-                most = middle
-        return least * unit
+        held = largest_holding(lambda units: self.attention_blocks(units * unit) <= blocks, blocks)
+        return held * unit

@@ -1,38 +1,33 @@
-"""vLLM as an engine: refusals, allocation, command, log."""
+"""The policy of vLLM: refusals, allocation, command, log, and what could be changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
-from planner.engines.vllm import economies as saving
+from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.largest import largest_holding
 from planner.engines.vllm import launch as launching
-from planner.engines.vllm.budget import (
-    Budget,
-    StageWeights,
-    budget_of,
-    stage_weights,
-    utilization_of,
-)
-from planner.engines.vllm.cache_dtypes import cache_warnings
-from planner.engines.vllm.defaults import batch_defaults
-from planner.engines.vllm.drafters import drafter_of
-from planner.engines.vllm.kernels import kernel_warnings
-from planner.engines.vllm.legality import refusals
-from planner.engines.vllm.loading import load_rules
-from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.overheads import FIRST_BOOT, Step
-from planner.engines.vllm.pool import cache_terms, pool_details
-from planner.engines.vllm.rules import Rules, is_newer_than_read, rules_of
-from planner.layout import Degrees, Layout
-from planner.memory.breakdown import Rank
-from planner.units import ceil_div, format_tokens
+from planner.engines.vllm.answer import VllmAnswer, answer_of
+from planner.engines.vllm.budget import Budget, budget_of
+from planner.engines.vllm.options import DRAFTER, VllmOptions
+from planner.engines.vllm.overheads import Step
+from planner.engines.vllm.pool import prefix_caching, ssm_dtype
+from planner.engines.vllm.refusals import refusals
+from planner.engines.vllm.releases import batch_defaults, rules_of
+from planner.engines.vllm.weights import loads_vision, stage_weights
+from planner.layout import Degrees
+from planner.units import ceil_div
+
+SMALL_CHUNK = 2048
+"""Tokens per step that vLLM itself takes on smaller GPUs (engine/arg_utils.py)."""
+
+HIGH_UTILIZATION = 0.95
+"""Above this a CUDA context and the first request's workspaces no longer fit (start-up logs)."""
 
 
-class Vllm(Engine[VllmOptions, Allocation]):
+class Vllm(Engine[VllmOptions, VllmAnswer]):
     """The policy of vLLM; the release is an option."""
 
     name = "vllm"
@@ -41,16 +36,15 @@ class Vllm(Engine[VllmOptions, Allocation]):
     degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True)
 
     def version(self, options: VllmOptions) -> str:
-        """The release whose rules are used."""
+        """Return the release whose rules are used."""
         return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why vLLM cannot run it; see `legality`."""
-        rules = load_rules(deployment.checkpoint, deployment.layout)
-        return tuple(refusals(deployment, rules))
+        """Return why vLLM cannot run it; see `refusals`."""
+        return tuple(refusals(deployment))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
-        """Budget, pool and capacity.
+    def allocate(self, deployment: Deployment) -> VllmAnswer:
+        """Return budget, pool and capacity.
 
             usable    = ceil(total x gpu_memory_utilization)
             available = usable - weights - runtime - activation peak - CUDA graphs
@@ -61,164 +55,157 @@ class Vllm(Engine[VllmOptions, Allocation]):
         options: VllmOptions = deployment.options
         rules = rules_of(options.version)
         step = Step.of(options, batch_defaults(deployment.system.accelerator, rules))
-        weights = stage_weights(deployment)
-        budget = budget_of(deployment, rules, step, weights)
+        budget = budget_of(deployment, rules, step, stage_weights(deployment))
         if options.max_num_seqs is not None or rules.seqs_check != "refuses":
-            return _answer(budget, weights)
-        return _start_by_itself(budget, weights)
+            return answer_of(budget)
+        return _start_by_itself(budget)
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
-        """`vllm serve` with exactly the flags that the plan assumed."""
-        return launching.launch(deployment, allocation)
+    def launch(self, deployment: Deployment, answer: VllmAnswer) -> Launch:
+        """Return `vllm serve` with exactly the flags that the plan assumed."""
+        return launching.launch(deployment, answer)
 
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
-        """The lines on memory that it would print."""
-        return launching.expected_log(deployment, allocation)
+    def expected_log(self, deployment: Deployment, answer: VllmAnswer) -> tuple[str, ...]:
+        """Return the lines on memory that it would print."""
+        return launching.expected_log(deployment, answer)
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
-        """Changes that save memory."""
-        return tuple(saving.economies(deployment))
+        """Return changes that save memory, those that are already made left out."""
+        return tuple(_economies(deployment))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
-        """Settings that can be solved for."""
-        return tuple(saving.knobs(deployment))
+        """Return what can be solved for: the utilization, and the weights kept on the host."""
+        return tuple(_knobs(deployment))
 
 
 VLLM = Vllm()
 
 
-def _start_by_itself(default: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
-    """The default max_num_seqs if the engine starts with it, else the largest that does.
+def _start_by_itself(default: Budget) -> VllmAnswer:
+    """Return the default max_num_seqs if the engine starts with it, else the largest that does.
 
     The pool is estimated, so the value must hold at the far end of the band, too. It is a power of
     two, or what is asked for; where that would keep sequences waiting that the cache has room for,
-    the very largest.
+    the very largest. More sequences never leave more blocks, so the largest can be bisected.
     """
     deployment, most = default.deployment, default.step.sequences
     if deployment.options.enforce_eager or most <= default.worst.num_blocks:
-        return _answer(default, weights)
+        return answer_of(default)
     asked = min(ceil_div(deployment.concurrency, deployment.layout.data_parallel), most)
-    powers = {2**power for power in range(10, -1, -1) if 2**power < most}
 
     def tried(sequences: int) -> Budget:
         step = replace(default.step, sequences=sequences)
-        return budget_of(deployment, default.rules, step, weights)
+        return budget_of(deployment, default.rules, step, default.stages)
 
-    above = most
-    for sequences in sorted(powers | {asked}, reverse=True):
-        budget = tried(sequences)
-        if sequences > budget.worst.num_blocks:
-            above = sequences
-        else:
-            if sequences < min(asked, budget.pool.sequences(deployment.context)):
-                sequences, budget = _largest(tried, sequences, above)
-            note = (
-                f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
-                f" {default.pool.num_blocks:,} cache blocks): the command carries"
-                f" --max-num-seqs {sequences}"
-            )
-            answer = _answer(budget, weights)
-            return replace(answer, warnings=(note, *answer.warnings))
-    return _answer(default, weights)  # no number of sequences helps: the memory itself is short
-
-
-def _largest(tried: Callable[[int], Budget], least: int, above: int) -> tuple[int, Budget]:
-    """The largest number of sequences from `least` to below `above` that starts at the far end."""
-    best = tried(least)
-    while above - least > 1:
-        middle = (least + above) // 2
-        budget = tried(middle)
-        if middle <= budget.worst.num_blocks:
-            least, best = middle, budget
-        else:
-            above = middle
-    return least, best
-
-
-def _answer(budget: Budget, weights: tuple[StageWeights, ...]) -> Allocation:
-    """The allocation that a budget comes to."""
-    deployment, rules, pool = budget.deployment, budget.rules, budget.pool
-    layout, context = deployment.layout, deployment.context
-    utilization, notes = utilization_of(deployment, rules)
-    resident = pool.sequences(context)
-    return Allocation(
-        ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
-        capacity=Capacity(
-            sequences=min(resident, budget.step.sequences) * layout.data_parallel
-            if budget.starts
-            else 0,
-            tokens=int(pool.max_concurrency(context) * context) * layout.data_parallel,
-            longest_context=budget.longest_context,
-            limited_by="max_num_seqs" if resident > budget.step.sequences else "cache blocks",
-            blocks=pool.num_blocks,
-            block_size=pool.page.block_size,
-        ),
-        starts=budget.starts,
-        shortfall=budget.shortfall,
-        refusal=budget.refusal,
-        kv_cache_dtype=launching.kv_dtype(deployment),
-        resolved=launching.resolve(deployment, rules, budget.step, utilization),
-        details=pool_details(deployment, pool, rules)
-        | {
-            "num_blocks_at_worst": budget.worst.num_blocks,
-            "params": [_parameters(stage) for stage in weights],
-            "available_bytes": list(budget.available),
-        },
-        warnings=(*notes, *_warnings(deployment, rules)),
-        first_boot=FIRST_BOOT,
-        at_worst=budget.at_worst,
+    largest = largest_holding(lambda n: n <= tried(n).worst.num_blocks, most - 1)
+    if not largest:
+        return answer_of(default)  # no number of sequences helps: the memory itself is short
+    chosen = 1 << (largest.bit_length() - 1)
+    if chosen < asked <= largest:
+        chosen = asked
+    if chosen < min(asked, tried(chosen).pool.sequences(deployment.context)):
+        chosen = largest
+    note = (
+        f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
+        f" {default.pool.num_blocks:,} cache blocks): the command carries"
+        f" --max-num-seqs {chosen}"
     )
+    answer = answer_of(tried(chosen))
+    return replace(answer, warnings=(note, *answer.warnings))
 
 
-def _ranks(budget: Budget) -> Iterator[Rank]:
-    """One rank per stage, with the cache that the asked workload needs."""
-    deployment, layout = budget.deployment, budget.deployment.layout
-    asked = ceil_div(deployment.concurrency, layout.data_parallel)
-    pairs = zip(budget.terms, budget.pool.bytes_per_block, strict=True)
-    for index, (terms, size) in enumerate(pairs):
-        yield Rank(
-            name=_stage_name(index, layout),
-            count=layout.tensor_parallel * layout.data_parallel,
-            total=budget.total,
-            usable=budget.cap,
-            terms=(*terms, *cache_terms(deployment, budget.pool, size, asked)),
+def _economies(deployment: Deployment) -> Iterator[Economy]:
+    """Yield changes that save memory, those that are already made left out."""
+    options: VllmOptions = deployment.options
+    checkpoint, accelerator = deployment.checkpoint, deployment.system.accelerator
+    rules = rules_of(options.version)
+    defaults = batch_defaults(accelerator, rules)
+    if loads_vision(checkpoint.model, options):
+        yield Economy(
+            title="leave the vision tower out (--language-model-only)",
+            loses="no images or videos",
+            cost=1,
+            options={"language_model_only": True},
+        )
+    asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
+    if asked < (options.max_num_seqs or defaults.max_num_seqs):
+        yield Economy(
+            title=f"schedule no more sequences than asked for (--max-num-seqs {asked})",
+            loses="further requests wait",
+            cost=1,
+            options={"max_num_seqs": asked},
+        )
+    chunk = options.max_num_batched_tokens or defaults.max_num_batched_tokens
+    if chunk > SMALL_CHUNK:
+        yield Economy(
+            title=f"smaller prefill chunks (--max-num-batched-tokens {SMALL_CHUNK})",
+            loses="prompts are computed in more steps",
+            cost=2,
+            options={"max_num_batched_tokens": SMALL_CHUNK},
+        )
+    if options.num_speculative_tokens:
+        drafter = "the MTP module" if options.drafts_by_itself else "a separate drafter"
+        yield Economy(
+            title=f"do not draft with {drafter}",
+            loses="slower decoding",
+            cost=2,
+            options={"num_speculative_tokens": 0, "speculative_method": "mtp"}
+            | dict.fromkeys(DRAFTER),
+        )
+    if deployment.checkpoint.model.linear is not None and prefix_caching(options, rules):
+        yield Economy(
+            title="no prefix caching (--no-enable-prefix-caching)",
+            loses="prompts that begin alike are computed again",
+            cost=2,
+            options={"enable_prefix_caching": False},
+        )
+    share = options.gpu_memory_utilization
+    if (
+        options.kv_cache_memory_bytes is None
+        and not accelerator.is_unified
+        and (share if share is not None else rules.gpu_memory_utilization) < HIGH_UTILIZATION
+    ):
+        yield Economy(
+            title=f"let vLLM use more of the GPU (--gpu-memory-utilization {HIGH_UTILIZATION:g})",
+            loses="less room for other programs and for peaks",
+            cost=2,
+            options={"gpu_memory_utilization": HIGH_UTILIZATION},
+        )
+    if deployment.kv_cache_dtype in ("auto", "bfloat16", "float16"):
+        yield Economy(
+            title="FP8 KV cache (--kv-cache-dtype fp8)",
+            loses="a little accuracy on long contexts",
+            cost=3,
+            kv_cache_dtype="fp8",
+        )
+    if checkpoint.model.linear is not None and ssm_dtype(deployment) == "float32":
+        yield Economy(
+            title="16-bit recurrent state (--mamba-ssm-cache-dtype bfloat16)",
+            loses="a little accuracy: the model asks for 32-bit state",
+            cost=3,
+            options={"mamba_ssm_cache_dtype": "bfloat16"},
+        )
+    if not options.enforce_eager:
+        yield Economy(
+            title="no CUDA graphs (--enforce-eager)",
+            loses="much slower decoding of few sequences",
+            cost=3,
+            options={"enforce_eager": True},
         )
 
 
-def _parameters(stage: StageWeights) -> dict[str, Any]:
-    return {
-        "rank_pp": stage.index,
-        "param_bytes": stage.loaded.parameters,
-        "draft_param_bytes": stage.loaded.draft,
-        "buffer_bytes": stage.loaded.buffers,
-        "components": dict(stage.loaded.components),
-    }
-
-
-def _stage_name(index: int, layout: Layout) -> str:
-    if layout.pipeline_parallel > 1:
-        return f"stage {index + 1} of {layout.pipeline_parallel}"
-    return "each GPU" if layout.accelerators > 1 else "GPU 0"
-
-
-def _warnings(deployment: Deployment, rules: Rules) -> tuple[str, ...]:
-    drafter = drafter_of(deployment)
-    notes = [f"drafter: {drafter.assumed}"] if drafter is not None and drafter.assumed else []
-    notes += [*kernel_warnings(deployment.checkpoint, deployment.system.accelerator)]
-    notes += [*cache_warnings(deployment)]
-    if is_newer_than_read(rules.version):
-        notes.append(
-            f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
+def _knobs(deployment: Deployment) -> Iterator[Knob]:
+    """Yield what can be solved for: the utilization, and the weights kept on the host."""
+    if deployment.options.kv_cache_memory_bytes is None:
+        yield Knob(
+            question="smallest utilization",
+            option="gpu_memory_utilization",
+            values=tuple(percent / 100 for percent in range(1, 100)),
         )
-    native = deployment.checkpoint.model.max_position_embeddings
-    if deployment.context > native:
-        notes.append(
-            f"beyond {format_tokens(native)} tokens vLLM needs the YaRN override that the command"
-            " carries; its scaling is static and may cost quality on short texts"
+    if not deployment.system.accelerator.is_unified:
+        most = ceil_div(deployment.checkpoint.nbytes("text"), 2**30)
+        yield Knob(
+            question="least weights on the host",
+            option="cpu_offload_gb",
+            values=tuple(float(size) for size in range(most + 1)),
+            unit="GiB per GPU",
         )
-    if not rules.subtracts_cuda_graphs and not deployment.options.enforce_eager:
-        notes.append(
-            f"vLLM {rules.version} does not take CUDA graphs off its budget: leave about 1 GiB"
-            " outside --gpu-memory-utilization"
-        )
-    return tuple(notes)

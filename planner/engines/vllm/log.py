@@ -1,23 +1,19 @@
-"""vLLM's start-up log: its figures by release, and what the engine was told.
+"""Read the figures of vLLM's start-up log, in the wordings of its releases.
 
 Wordings were seen in start-up logs of 0.13 to 0.33.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
-from planner.engines.logged_arguments import as_words, logged_values
-from planner.engines.vllm.command import read_command
-from planner.engines.vllm.command_flags import TABLE
+from planner.engines.log_figure import Basis, Bounds, LogFigure, Merge, Reading
+from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.engine import VLLM
 from planner.engines.vllm.launch import log_lines
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import parse_version
 from planner.memory.breakdown import Kind
 from planner.units import GIB
 
@@ -161,63 +157,19 @@ FIGURES = (
     ),
 )
 
-_ENGINE_CONFIG = {
-    "model": "model",
-    "revision": "revision",
-    "max_seq_len": "max_model_len",
-    "tensor_parallel_size": "tensor_parallel_size",
-    "pipeline_parallel_size": "pipeline_parallel_size",
-    "data_parallel_size": "data_parallel_size",
-    "decode_context_parallel_size": "decode_context_parallel_size",
-    "kv_cache_dtype": "kv_cache_dtype",
-    "quantization": "quantization",
-    "enforce_eager": "enforce_eager",
-    "enable_prefix_caching": "enable_prefix_caching",
-}
-"""What the engine prints of its configuration -> the flag that sets it."""
-
-_COMBINED_FROM = (0, 27, 0)
-"""From here on "peak activation" counts the CUDA graphs, too (v1/worker/gpu_worker.py)."""
-
-
-def logged_command(lines: Sequence[str]) -> Command | None:
-    """What vLLM was told: the arguments that it prints, else its engine's configuration."""
-    for line in reversed(lines):
-        _, mark, text = line.partition("non-default args: ")
-        if mark:
-            return _command(logged_values(text))
-    for line in reversed(lines):
-        _, mark, text = line.partition("with config: ")
-        if mark and "LLM engine" in line:
-            values = logged_values(text.partition("_config={")[0])
-            return _command(
-                {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
-            )
-    return None
-
-
-def _command(values: Mapping[str, object]) -> Command | None:
-    known = {*TABLE.values, *TABLE.switches, *TABLE.unplanned}
-    told = {name: value for name, value in values.items() if name != "model_tag"}
-    told.setdefault("model", values.get("model_tag"))
-    if not told["model"]:
-        return None
-    return read_command(as_words(told, known))
-
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
-    """Figures in the wording of lines that a start prints in other cases, or as estimates."""
-    rank, details = allocation.ranks[0], allocation.details
-    needed = max(details["needed_bytes_for_one_request"])
+    """Yield figures in the wording of lines that a start prints in other cases, or as estimates."""
+    assert isinstance(allocation, VllmAnswer)
+    rank = allocation.ranks[0]
     if not allocation.starts:
         yield from log_lines(deployment, allocation)
     yield f"Free memory on device (0.0/{rank.total / GIB:.2f} GiB)"
-    yield f"{round(needed / GIB, 2)} GiB KV cache is needed"
-    longest = details["max_model_len_that_fits"]
-    yield f"the estimated maximum model length is {longest}"
+    yield f"{round(max(allocation.needed) / GIB, 2)} GiB KV cache is needed"
+    yield f"the estimated maximum model length is {allocation.longest_estimated}"
     graphs = rank.of_kind(Kind.CUDA_GRAPHS)
     peak = rank.of_kind(Kind.ACTIVATIONS)
-    if parse_version(deployment.options.version) >= _COMBINED_FROM:
+    if allocation.budget.rules.activation_line == "activations and CUDA graphs":
         peak += graphs
     yield f"{peak / GIB:.2f} GiB for peak activation"
     if graphs:
@@ -226,7 +178,7 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
 
 
 def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bounds | None:
-    """The lines for the KV cache memory that the log states, or that the command fixes."""
+    """Return the lines for the KV cache memory that the log states, or that the command fixes."""
     options: VllmOptions = deployment.options
     if options.kv_cache_memory_bytes is not None:
         lines = _lines(deployment, options.kv_cache_memory_bytes)
@@ -249,34 +201,28 @@ def _lines(deployment: Deployment, available: int) -> tuple[str, ...]:
 
 
 def soft(deployment: Deployment) -> frozenset[str]:
-    """A drafter widens pages after these lines are printed, so they are not the pool's own."""
-    options: VllmOptions = deployment.options
-    drafting = options.num_speculative_tokens and options.speculative_method == "dflash"
+    """Return what a drafter changes after it is printed: it widens the pages of the pool."""
+    drafting = deployment.options.speculative_method == "dflash"
     return frozenset((BLOCK_SIZE, PADDING)) if drafting else frozenset()
 
 
-LOG_READER = LogReader(
-    marks=(
-        "vLLM API server version",
-        "LLM engine (v",
-        "[kv_cache_utils.py:",
-        "[gpu_worker.py:",
-        "[gpu_model_runner.py:",
-        "GPU KV cache size:",
-        "Available KV cache memory:",
-        "Setting attention block size to",
-        "non-default args:",
-        "█  version",
-    ),
-    version=(
-        r"vLLM API server version (?P<version>\d[\w.]*)",
-        r"LLM engine \(v(?P<version>\d[\w.]*)",
-        r"█\s+version\s+(?P<version>\d[\w.]*)",
-    ),
-    figures=FIGURES,
-    starts="non-default args:",
-    command=logged_command,
-    also=also,
-    given_memory=given_memory,
-    soft=soft,
+MARKS = (
+    "vLLM API server version",
+    "LLM engine (v",
+    "[kv_cache_utils.py:",
+    "[gpu_worker.py:",
+    "[gpu_model_runner.py:",
+    "GPU KV cache size:",
+    "Available KV cache memory:",
+    "Setting attention block size to",
+    "non-default args:",
+    "█  version",
 )
+"""Characters that only vLLM prints."""
+
+VERSION = (
+    r"vLLM API server version (?P<version>\d[\w.]*)",
+    r"LLM engine \(v(?P<version>\d[\w.]*)",
+    r"█\s+version\s+(?P<version>\d[\w.]*)",
+)
+"""Lines that name the release."""

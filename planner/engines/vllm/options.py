@@ -1,127 +1,244 @@
-"""vLLM's options that change memory, named as its flags."""
+"""Declare the options of `vllm serve` that change memory."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from planner.engines.option_kinds import Choice, Count, Number, Share, Switch, Text, whole_number
+from planner.engines.options import Options, option
+from planner.engines.vllm.releases import NEWEST, parse_version
 from planner.errors import InputError
-from planner.units import check_count, check_fraction
 
-GDN_PREFILL_BACKENDS = ("auto", "flashinfer", "triton", "cutedsl")
-CACHE_DTYPES = ("auto", "float32", "float16", "bfloat16")
+_HUMAN = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kKmMgGtT])")
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+MOST_GIB = 2.0**20
+
+
+def human_integer(flag: str, text: str) -> int:
+    """Return a whole number as vLLM reads it: 128K is 131,072, and 128k is 128,000.
+
+    Source: vLLM 0.33.0 engine/arg_utils.py (human_readable_int).
+
+    Raises:
+        InputError: unreadable.
+    """
+    match = _HUMAN.fullmatch(text.strip())
+    if match is None:
+        return whole_number(text.strip(), flag)
+    digits, unit = match.groups()
+    if unit in _BINARY:
+        if "." in digits:
+            raise InputError(
+                f"{flag}: vLLM takes no decimals before {unit}; {digits}{unit.lower()} counts in"
+                f" steps of {_DECIMAL[unit.lower()]:,}"
+            )
+        return int(digits) * _BINARY[unit]
+    return int(float(digits) * _DECIMAL[unit])
+
+
+def _release(text: str, what: str) -> str:
+    parse_version(text)
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VllmOptions:
-    """Options of `vllm serve`; None means the engine's default.
+class VllmOptions(Options):
+    """Options of `vllm serve`; None means that vLLM decides."""
 
-    Attributes:
-        version: release whose rules apply.
-        gpu_memory_utilization: share of the GPU's memory that the engine may use.
-        max_num_seqs: sequences scheduled at once.
-        max_num_batched_tokens: tokens of one step (the prefill chunk).
-        enable_prefix_caching: keep blocks of finished requests for reuse.
-        num_speculative_tokens: tokens drafted per step; 0 is off.
-        speculative_method: "mtp" drafts with the model's own module, "dflash" with a drafter.
-        draft_model: repository id of the drafter ("dflash" only).
-        draft_num_layers: its attention layers.
-        draft_num_key_value_heads: KV heads of one of them.
-        draft_head_dim: elements of one of its heads.
-        draft_gib: GiB of its weights.
-        block_size: least tokens per block; alignment may raise it.
-        mamba_cache_dtype: dtype of the convolution state.
-        mamba_ssm_cache_dtype: dtype of the SSM state.
-        gdn_prefill_backend: kernels of DeltaNet prefill; those of FlashInfer keep one more state
-            block per group with prefix caching (0.33.0).
-        language_model_only: do not load the vision tower.
-        limit_images: largest number of images per prompt; 0 does not load the tower either.
-        mm_encoder_tp_mode: "weights" cuts the tower over ranks, "data" replicates it.
-        enforce_eager: no CUDA graphs.
-        kv_cache_memory_bytes: fixed size of the pool per rank; utilization is then ignored.
-        decode_context_parallel_size: ranks that share the tokens of one KV head's copies.
-        model_memory_gib: GiB of weights on each rank where a log tells them ("Model loading took"),
-            in place of the computed ones (no flag of vLLM's).
-        cpu_offload_gb: GiB of weights per rank that stay in host memory.
-        wsl2: the server runs under the Windows Subsystem for Linux (no flag of vLLM's).
+    version: str = option(
+        NEWEST, Text(checked=_release, longest=100), meaning="release of vLLM whose rules apply"
+    )
+    gpu_memory_utilization: float | None = option(
+        None,
+        Share(),
+        "--gpu-memory-utilization",
+        meaning="share of the GPU's memory that vLLM may use",
+        memory="what weights and overheads leave of it becomes KV cache",
+        default_words="0.92 (0.9 up to 0.19.1)",
+        written=False,
+    )
+    kv_cache_memory_bytes: int | None = option(
+        None,
+        Count(most=2**50, spelled=human_integer),
+        "--kv-cache-memory-bytes",
+        "--kv-cache-memory",
+        meaning="size of the KV cache on each GPU, in place of what the share leaves",
+        memory="the cache takes exactly this; --gpu-memory-utilization is ignored",
+        default_words="what the share leaves",
+        written=False,
+    )
+    max_num_seqs: int | None = option(
+        None,
+        Count(),
+        "--max-num-seqs",
+        meaning="sequences scheduled at once",
+        memory="logits, sampler buffers and CUDA graphs grow with it",
+        default_words="1024 on GPUs from 70 GiB on (not A100, GB10), else 256",
+        written=False,
+    )
+    dtype: str = option(
+        "auto",
+        Choice(
+            ("auto", "bfloat16", "float16"),
+            spelled=(("half", "float16"),),
+            refused=(
+                ("float32", "is not planned; the model's own dtype is"),
+                ("float", "is not planned; the model's own dtype is"),
+            ),
+        ),
+        "--dtype",
+        meaning="dtype of weights that are not quantized, and of activations",
+        default_words="the model's",
+        written=False,
+    )
+    max_num_batched_tokens: int | None = option(
+        None,
+        Count(spelled=human_integer),
+        "--max-num-batched-tokens",
+        meaning="tokens of one step (the prefill chunk)",
+        memory="the activation peak grows with it",
+        default_words="16384 on GPUs from 160 GiB on, 8192 from 70 GiB on, else 2048",
+    )
+    enable_prefix_caching: bool | None = option(
+        None,
+        Switch(),
+        "--enable-prefix-caching",
+        off=("--no-enable-prefix-caching",),
+        meaning="keep blocks of finished requests for reuse",
+        memory="each request holds one more state block per group",
+        default_words="on from 0.28.0, off before",
+    )
+    num_speculative_tokens: int = option(
+        0,
+        Count(least=0, most=64),
+        meaning="tokens drafted per step; 0 is off",
+        memory="a drafter's weights and cache, and one more state block per token",
+        written=False,
+    )
+    speculative_method: str = option(
+        "mtp",
+        Choice(("mtp", "dflash")),
+        meaning="who drafts: mtp the model's own module, dflash a separate drafter",
+        written=False,
+    )
+    draft_model: str | None = option(
+        None, Text(), meaning="repository id of the drafter (dflash only)", written=False
+    )
+    draft_num_layers: int | None = option(
+        None, Count(most=4096), meaning="attention layers of the drafter", default_words="as known"
+    )
+    draft_num_key_value_heads: int | None = option(
+        None, Count(most=4096), meaning="KV heads of one of them", default_words="as known"
+    )
+    draft_head_dim: int | None = option(
+        None, Count(most=4096), meaning="elements of one of its heads", default_words="as known"
+    )
+    draft_gib: float | None = option(
+        None,
+        Number(above=True, most=MOST_GIB),
+        meaning="GiB of the drafter's weights",
+        default_words="as known",
+    )
+    block_size: int | None = option(
+        None,
+        Count(),
+        "--block-size",
+        meaning="least tokens per block; alignment may raise it",
+        default_words="16",
+    )
+    mamba_cache_dtype: str = option(
+        "auto",
+        Choice(("auto", "float32", "float16", "bfloat16")),
+        "--mamba-cache-dtype",
+        meaning="dtype of the convolution state",
+        default_words="the model's",
+    )
+    mamba_ssm_cache_dtype: str = option(
+        "auto",
+        Choice(("auto", "float32", "float16", "bfloat16")),
+        "--mamba-ssm-cache-dtype",
+        meaning="dtype of the recurrent state",
+        memory="16 bits halve the state, and with it the size of a block",
+        default_words="what config.json asks for",
+    )
+    language_model_only: bool = option(
+        False,
+        Switch(),
+        "--language-model-only",
+        off=("--no-language-model-only",),
+        meaning="do not load the vision tower",
+        memory="saves the tower and the peak of encoding an image",
+    )
+    limit_images: int | None = option(
+        None,
+        Count(least=0),
+        meaning="most images per prompt (--limit-mm-per-prompt); 0 does not load the tower either",
+        default_words="as many as fit",
+        written=False,
+    )
+    gdn_prefill_backend: str = option(
+        "auto",
+        Choice(("auto", "flashinfer", "triton", "cutedsl")),
+        "--gdn-prefill-backend",
+        meaning="kernels of DeltaNet prefill",
+        memory="FlashInfer's keep one more state block per group with prefix caching (0.33.0)",
+        default_words="flashinfer on Hopper and Blackwell, else triton",
+    )
+    mm_encoder_tp_mode: str = option(
+        "weights",
+        Choice(("weights", "data")),
+        "--mm-encoder-tp-mode",
+        meaning="weights cuts the vision tower over ranks, data replicates it",
+        memory="data takes the whole tower on every rank",
+    )
+    enforce_eager: bool = option(
+        False,
+        Switch(),
+        "--enforce-eager",
+        off=("--no-enforce-eager",),
+        meaning="no CUDA graphs",
+        memory="saves the graphs; decoding of few sequences becomes slower",
+    )
+    cpu_offload_gb: float = option(
+        0.0,
+        Number(most=MOST_GIB),
+        "--cpu-offload-gb",
+        meaning="GiB of weights per rank that stay in host memory",
+        memory="frees as much on the GPU; every step copies them over the link",
+    )
+    kv_offloading_size: float = option(
+        0.0,
+        Number(most=MOST_GIB),
+        "--kv-offloading-size",
+        meaning="GiB of host memory for KV blocks that leave the GPU, all ranks together",
+        memory="host memory only",
+    )
+    model_memory_gib: float | None = option(
+        None,
+        Number(above=True, most=MOST_GIB),
+        meaning='GiB of weights on each rank, as a log tells them ("Model loading took")',
+        default_words="computed",
+    )
+    wsl2: bool = option(
+        False, Switch(), meaning="the server runs under the Windows Subsystem for Linux"
+    )
 
-    Raises:
-        InputError: a value out of range.
-    """
+    def check(self) -> None:
+        """Check how speculation, its method and its drafter go together.
 
-    version: str = "0.33.0"
-    gpu_memory_utilization: float | None = None
-    max_num_seqs: int | None = None
-    max_num_batched_tokens: int | None = None
-    enable_prefix_caching: bool | None = None
-    num_speculative_tokens: int = 0
-    speculative_method: str = "mtp"
-    draft_model: str | None = None
-    draft_num_layers: int | None = None
-    draft_num_key_value_heads: int | None = None
-    draft_head_dim: int | None = None
-    draft_gib: float | None = None
-    block_size: int | None = None
-    mamba_cache_dtype: str = "auto"
-    mamba_ssm_cache_dtype: str = "auto"
-    gdn_prefill_backend: str = "auto"
-    language_model_only: bool = False
-    limit_images: int | None = None
-    mm_encoder_tp_mode: str = "weights"
-    enforce_eager: bool = False
-    kv_cache_memory_bytes: int | None = None
-    decode_context_parallel_size: int = 1
-    model_memory_gib: float | None = None
-    cpu_offload_gb: float = 0.0
-    wsl2: bool = False
-
-    def __post_init__(self) -> None:
-        """Check every range; the error names the flag."""
-        if self.gpu_memory_utilization is not None:
-            check_fraction(self.gpu_memory_utilization, what="gpu_memory_utilization")
-        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
-            value = getattr(self, name)
-            if value is not None:
-                check_count(value, what=name)
-        check_count(self.num_speculative_tokens, what="num_speculative_tokens", least=0, most=64)
-        check_count(self.decode_context_parallel_size, what="decode_context_parallel_size")
-        if self.limit_images is not None:
-            check_count(self.limit_images, what="limit_images", least=0)
-        if self.kv_cache_memory_bytes is not None:
-            check_count(self.kv_cache_memory_bytes, what="kv_cache_memory_bytes", most=2**50)
-        if not 0 <= self.cpu_offload_gb <= 2**20:
-            raise InputError(f"cpu_offload_gb: {self.cpu_offload_gb} is out of range")
-        for name in ("mamba_cache_dtype", "mamba_ssm_cache_dtype"):
-            if getattr(self, name) not in CACHE_DTYPES:
+        Raises:
+            InputError: a drafter without tokens, or figures of a drafter that is not used.
+        """
+        if self.speculative_method == "dflash":
+            if not self.num_speculative_tokens:
                 raise InputError(
-                    f"{name}: {getattr(self, name)!r}; known: {', '.join(CACHE_DTYPES)}"
+                    "num_speculative_tokens: say how many tokens dflash drafts per step"
                 )
-        if self.speculative_method not in ("mtp", "dflash"):
-            raise InputError("speculative_method: known are mtp and dflash")
-        for name in ("draft_num_layers", "draft_num_key_value_heads", "draft_head_dim"):
-            if getattr(self, name) is not None:
-                check_count(getattr(self, name), what=name, most=4096)
-        if self.model_memory_gib is not None and not 0 < self.model_memory_gib <= 2**20:
-            raise InputError(f"model_memory_gib: {self.model_memory_gib} is out of range")
-        if self.draft_gib is not None and not 0 < self.draft_gib <= 2**20:
-            raise InputError(f"draft_gib: {self.draft_gib} is out of range")
-        if self.speculative_method == "dflash" and not self.num_speculative_tokens:
-            raise InputError("num_speculative_tokens: say how many tokens dflash drafts per step")
-        if self.speculative_method != "dflash":
-            self._refuse_drafter()
-        if self.gdn_prefill_backend not in GDN_PREFILL_BACKENDS:
-            raise InputError(f"gdn_prefill_backend: known are {', '.join(GDN_PREFILL_BACKENDS)}")
-        if self.mm_encoder_tp_mode not in ("weights", "data"):
-            raise InputError("mm_encoder_tp_mode: known are weights and data")
-
-    def _refuse_drafter(self) -> None:
-        """The figures of a separate drafter mean nothing to the model's own module."""
-        for name in (
-            "draft_model",
-            "draft_num_layers",
-            "draft_num_key_value_heads",
-            "draft_head_dim",
-            "draft_gib",
-        ):
+            return
+        for name in DRAFTER:
             if getattr(self, name) is not None:
                 raise InputError(
                     f"{name}: only a separate drafter has it (speculative_method dflash)"
@@ -132,3 +249,18 @@ class VllmOptions:
         """Tokens that the model's own MTP module drafts per step; None: a separate drafter does."""
         mtp = self.speculative_method == "mtp"
         return self.num_speculative_tokens if mtp or not self.num_speculative_tokens else None
+
+    @property
+    def drafts_by_itself(self) -> bool:
+        """The model's own MTP module drafts."""
+        return bool(self.num_speculative_tokens) and self.speculative_method == "mtp"
+
+
+DRAFTER = (
+    "draft_model",
+    "draft_num_layers",
+    "draft_num_key_value_heads",
+    "draft_head_dim",
+    "draft_gib",
+)
+"""Options of a separate drafter: they mean nothing to the model's own module."""

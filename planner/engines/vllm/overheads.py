@@ -1,4 +1,4 @@
-"""The part of vLLM's memory that is not deterministic: first-order rules, calibrated, with bands.
+"""Estimate the part of vLLM's memory that is not deterministic, by calibrated rules with bands.
 
 Constants come from 281 start-up logs (166 of vLLM from 0.16 on), collected 2026-11-21; the bands
 are the 10th and 90th percentile of what was left over. What the logs charge to a first start
@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardware_db import Accelerator
-from planner.engines.vllm.defaults import BatchDefaults, capability, capture_sizes
-from planner.engines.vllm.legality import loads_vision
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import Rules
+from planner.engines.vllm.releases import BatchDefaults, Rules, capability, capture_sizes
+from planner.engines.vllm.weights import loads_vision
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Term
 from planner.model.checkpoint import Checkpoint
@@ -71,7 +70,7 @@ class Step:
 
     @classmethod
     def of(cls, options: VllmOptions, defaults: BatchDefaults) -> Step:
-        """The user's values over the engine's defaults."""
+        """Return the user's values over the engine's defaults."""
         return cls(
             tokens=options.max_num_batched_tokens or defaults.max_num_batched_tokens,
             sequences=options.max_num_seqs or defaults.max_num_seqs,
@@ -79,7 +78,7 @@ class Step:
 
 
 def vision_peak(vision: VisionTower, *, hidden_size: int, tensor_parallel: int) -> int:
-    """Peak of encoding one image of the largest size.
+    """Return the peak of encoding one image of the largest size.
 
         2 P (2 Hv + max(7 Hv, 2 Iv) / tp) + 3072 P + 4 (P / merge^2) H
 
@@ -94,7 +93,7 @@ def vision_peak(vision: VisionTower, *, hidden_size: int, tensor_parallel: int) 
 
 
 def forward_peak(model: ModelSpec, *, tokens: int, tensor_parallel: int) -> int:
-    """Peak of one dense or DeltaNet layer over `tokens`.
+    """Return the peak of one dense or DeltaNet layer over `tokens`.
 
         dense: 2 T (2 H + 3 I / tp);   DeltaNet: 2 T (2 H + (2 key + 2 value + 2 value) / tp)
 
@@ -110,7 +109,7 @@ def forward_peak(model: ModelSpec, *, tokens: int, tensor_parallel: int) -> int:
 
 
 def expert_workspace(model: ModelSpec, *, tokens: int, ranks: int, factor: int) -> int:
-    """Workspace of the routed experts, held from profiling on.
+    """Return the workspace of the routed experts, held from profiling on.
 
         factor * 2 T k (max(2 Im / ranks, H) + max(Im / ranks, H));  T x E x 4 of router logits
 
@@ -124,7 +123,7 @@ def expert_workspace(model: ModelSpec, *, tokens: int, ranks: int, factor: int) 
 
 
 def sampler_peak(model: ModelSpec, step: Step) -> int:
-    """Logits of one step: BF16, an FP32 copy and one FP32 work copy: 10 bytes x rows x vocabulary.
+    """Return the bytes of one step's logits: BF16 and two FP32 copies, 10 x rows x vocabulary.
 
     Source: vLLM 0.33.0 v1/sample; rows = min(max_num_seqs, max_num_batched_tokens).
     """
@@ -132,7 +131,7 @@ def sampler_peak(model: ModelSpec, step: Step) -> int:
 
 
 def sampler_buffers(model: ModelSpec, step: Step, rules: Rules) -> int:
-    """Persistent buffers of the V2 runner: int32 counts and a bit mask per sequence and token id.
+    """Return the V2 runner's buffers: int32 counts and a bit mask per sequence and token id.
 
     Source: vLLM 0.33.0 v1/worker/gpu/sample (penalties).
     """
@@ -142,7 +141,7 @@ def sampler_buffers(model: ModelSpec, step: Step, rules: Rules) -> int:
 
 
 def expert_kernels(checkpoint: Checkpoint) -> str:
-    """Kernel family of the routed experts, by the format they are stored in."""
+    """Return the kernel family of the routed experts, by the format they are stored in."""
     for row in checkpoint.rows("text"):
         if row.tensor.component == "moe.routed_experts":
             name = row.format.name
@@ -153,7 +152,7 @@ def expert_kernels(checkpoint: Checkpoint) -> str:
 
 
 def graph_count(accelerator: Accelerator, options: VllmOptions, step: Step) -> int:
-    """Captured graphs: piecewise ones of every size, full ones up to the largest decode batch.
+    """Count captured graphs: piecewise ones of every size, full ones up to the decode batch.
 
     Source: vLLM 0.33.0 (FULL_AND_PIECEWISE); counts agree with the logs.
     """
@@ -180,7 +179,7 @@ def overhead_terms(
     first_stage: bool = True,
     last_stage: bool = True,
 ) -> Iterator[Term]:
-    """Runtime, one activation peak (the largest of its causes) and CUDA graphs of one rank.
+    """Yield runtime, one activation peak (the largest of its causes) and CUDA graphs of a rank.
 
     Args:
         checkpoint: what is served.

@@ -1,41 +1,68 @@
-"""The cache pool of a deployment, its terms and its figures."""
+"""Make the cache pool of a deployment, and the terms of what its workload takes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers, widen_page
-from planner.engines.vllm.defaults import capability, conv_dtype, gdn_prefill_backend, ssm_dtype
-from planner.engines.vllm.drafters import drafter_of
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import Rules, source
-from planner.engines.vllm.stages import stage_layers
+from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
+from planner.engines.vllm.weights import drafter_of, stage_layers
 from planner.formats import CacheFormat, get_cache_format
 from planner.memory.breakdown import Kind, Term
-from planner.memory.kv_cache import kv_bytes_per_token_per_layer, kv_heads_per_rank
+from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
-from planner.model.spec import ModelSpec
 from planner.provenance import Confidence
-from planner.units import ceil_div
+
+
+def model_dtype(deployment: Deployment) -> str:
+    """Return the dtype that the model is served in: the flag, else what config.json says."""
+    asked: str = deployment.options.dtype
+    return deployment.checkpoint.model.dtype if asked == "auto" else asked
+
+
+def kv_dtype(deployment: Deployment) -> str:
+    """Return the KV cache dtype that "auto" becomes."""
+    name = deployment.kv_cache_dtype
+    return model_dtype(deployment) if name == "auto" else name
 
 
 def cache_format(deployment: Deployment) -> CacheFormat:
-    """The KV cache's format; "auto" is the model's dtype."""
-    name = deployment.kv_cache_dtype
-    return get_cache_format(deployment.checkpoint.model.dtype if name == "auto" else name)
+    """Return the format of the KV cache."""
+    return get_cache_format(kv_dtype(deployment))
+
+
+def conv_dtype(deployment: Deployment) -> str:
+    """Return the dtype of the convolution state: the flag, else the model's."""
+    asked: str = deployment.options.mamba_cache_dtype
+    return model_dtype(deployment) if asked == "auto" else asked
+
+
+def ssm_dtype(deployment: Deployment) -> str:
+    """Return the dtype of the recurrent state: the flag, else the config's `mamba_ssm_dtype`.
+
+    Configs of Qwen3-Next name none: the state then has the convolution's dtype.
+
+    Source: vLLM 0.33.0 models/config.py.
+    """
+    asked: str = deployment.options.mamba_ssm_cache_dtype
+    if asked != "auto":
+        return asked
+    linear = deployment.checkpoint.model.linear
+    told = linear.mamba_ssm_dtype if linear is not None else None
+    return told or conv_dtype(deployment)
 
 
 def prefix_caching(options: VllmOptions, rules: Rules) -> bool:
-    """Prefix caching is on: asked for, or the release's default."""
+    """Say whether prefix caching is on: asked for, or the release's default."""
     if options.enable_prefix_caching is None:
         return rules.prefix_caching
     return options.enable_prefix_caching
 
 
 def exports_checkpoints(deployment: Deployment, rules: Rules) -> bool:
-    """DeltaNet prefill exports state checkpoints (0.33.0, prefix caching, FlashInfer kernels)."""
+    """Say whether DeltaNet prefill exports checkpoints (0.33.0, prefix caching, FlashInfer)."""
     asked = deployment.options.gdn_prefill_backend
     return (
         rules.prefill_checkpoints
@@ -46,7 +73,7 @@ def exports_checkpoints(deployment: Deployment, rules: Rules) -> bool:
 
 
 def state_bytes(deployment: Deployment) -> int:
-    """Bytes of one sequence's state of one DeltaNet layer on one rank.
+    """Return the bytes of one sequence's state of one DeltaNet layer on one rank.
 
         (conv kernel - 1 + n) x conv channels / tp x bytes + value heads / tp x d_v x d_k x bytes
 
@@ -57,15 +84,15 @@ def state_bytes(deployment: Deployment) -> int:
     if linear is None:
         return 0
     rows = linear.linear_conv_kernel_dim - 1 + options.num_speculative_tokens
-    conv = get_cache_format(conv_dtype(model, options)).bits // 8
-    ssm = get_cache_format(ssm_dtype(model, options)).bits // 8
+    conv = get_cache_format(conv_dtype(deployment)).bits // 8
+    ssm = get_cache_format(ssm_dtype(deployment)).bits // 8
     return conv_state_bytes(
         linear, dtype_bytes=int(conv), tensor_parallel=tp, rows=rows
     ) + ssm_state_bytes(linear, dtype_bytes=int(ssm), tensor_parallel=tp)
 
 
 def state_blocks(deployment: Deployment, rules: Rules) -> int:
-    """Blocks that a request holds in each state group.
+    """Return the blocks that a request holds in each state group.
 
         1 + n without prefix caching;  2 + n with it;  one more with prefill checkpoints
 
@@ -78,7 +105,7 @@ def state_blocks(deployment: Deployment, rules: Rules) -> int:
 
 
 def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -> Pool:
-    """The pool that `available` bytes per stage make."""
+    """Return the pool that `available` bytes per stage make."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     model, options = checkpoint.model, deployment.options
     sm10 = (capability(deployment.system.accelerator) or (0, 0))[0] == 10
@@ -93,8 +120,7 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         prefill_checkpoints=exports_checkpoints(deployment, rules),
         kernel_block=2 * KERNEL_BLOCK if rules.wide_alignment and sm10 else KERNEL_BLOCK,
     )
-    mtp = options.num_speculative_tokens and options.speculative_method == "mtp"
-    drafting = model.mtp.num_layers if mtp and model.mtp else 0
+    drafting = model.mtp.num_layers if options.drafts_by_itself and model.mtp else 0
     drafter = drafter_of(deployment)
     if drafter is not None:
         kept = get_cache_format("bfloat16").bits // cache_format(deployment).bits
@@ -122,14 +148,14 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         available=tuple(available),
         state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
         null_block=rules.start_check == "all groups and null block",
-        context_parallel=options.decode_context_parallel_size,
+        context_parallel=layout.context_parallel,
     )
 
 
 def cache_terms(
     deployment: Deployment, pool: Pool, bytes_per_block: int, sequences: int
 ) -> Iterator[Term]:
-    """KV cache and recurrent state of the asked workload on one rank, in whole blocks.
+    """Yield KV cache and recurrent state of the asked workload on one rank, in whole blocks.
 
     A pool of fixed size is taken whole, whatever the workload needs of it.
     """
@@ -191,7 +217,7 @@ def cache_terms(
 
 
 def tokens_line(pool: Pool, rules: Rules, *, context: int, align: bool) -> int:
-    """N of the log line "GPU KV cache size: N tokens", as the release counts it.
+    """Return N of the log line "GPU KV cache size: N tokens", as the release counts it.
 
     Until 0.20.0 it counts blocks per group: about a quarter of the capacity of this family.
 
@@ -205,68 +231,3 @@ def tokens_line(pool: Pool, rules: Rules, *, context: int, align: bool) -> int:
         else min(pool.page.block_size, context)
     )
     return pool.num_blocks // len(pool.groups) * least
-
-
-def pool_details(deployment: Deployment, pool: Pool, rules: Rules) -> dict[str, Any]:
-    """The pool's figures under the names that the engine uses."""
-    model, options = deployment.checkpoint.model, deployment.options
-    align = prefix_caching(options, rules)
-    per_request = pool.blocks_per_request(deployment.context)
-    state_block_size = pool.page.block_size if align else deployment.context
-    tokens = ceil_div(deployment.context, pool.context_parallel)
-    blocks = {
-        "attention": pool.page.block_size,
-        "state": state_block_size,
-        "draft": pool.page.draft_block_size,
-    }
-    return {
-        "block_size": pool.page.block_size,
-        "mamba_block_size": state_block_size,
-        "mamba_cache_mode": "align" if align else "none",
-        "attn_page_bytes": pool.page.nbytes,
-        "attn_bytes_per_token_per_layer": pool.page.attention_bytes_per_token,
-        "attn_kv_heads_per_rank": kv_heads_per_rank(
-            model.attention, tensor_parallel=deployment.layout.tensor_parallel
-        ),
-        "mamba_page_bytes_unpadded": pool.page.state_bytes,
-        "mamba_page_bytes": pool.page.nbytes,
-        "mamba_shapes": _state_shapes(model, deployment),
-        "mamba_dtypes": [conv_dtype(model, options), ssm_dtype(model, options)],
-        "num_speculative_blocks": options.num_speculative_tokens,
-        "num_prefill_checkpoint_blocks": int(exports_checkpoints(deployment, rules)),
-        "groups": [
-            {
-                "kind": group.kind,
-                "layers": len(group.layers),
-                "block_size": blocks[group.kind],
-                "page_bytes": pool.page.nbytes,
-                "blocks_per_req": pool.state_blocks
-                if group.kind == "state"
-                else ceil_div(tokens, blocks[group.kind]),
-            }
-            for group in pool.groups
-        ],
-        "layers_per_group_by_pp": [list(counts) for counts in pool.layers_per_group],
-        "bytes_per_block": list(pool.bytes_per_block),
-        "blocks_per_request": per_request,
-        "needed_bytes_for_one_request": [per_request * size for size in pool.bytes_per_block],
-        "num_blocks": pool.num_blocks,
-        "max_model_len_that_fits": min(deployment.context, pool.longest_context()),
-        "max_concurrency": pool.max_concurrency(deployment.context),
-        "kv_cache_size_tokens": tokens_line(pool, rules, context=deployment.context, align=align),
-    }
-
-
-def _state_shapes(model: ModelSpec, deployment: Deployment) -> list[list[int]]:
-    linear, tp = model.linear, deployment.layout.tensor_parallel
-    if linear is None:
-        return []
-    rows = linear.linear_conv_kernel_dim - 1 + deployment.options.num_speculative_tokens
-    return [
-        [rows, linear.conv_dim // tp],
-        [
-            linear.linear_num_value_heads // tp,
-            linear.linear_value_head_dim,
-            linear.linear_key_head_dim,
-        ],
-    ]

@@ -1,45 +1,28 @@
-"""What vLLM refuses, and in which words."""
+"""Say what vLLM refuses whatever the memory, and in which words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from planner.engines.engine import Deployment, Refusal
-from planner.engines.vllm.cache_dtypes import cache_refusals
-from planner.engines.vllm.defaults import capability
-from planner.engines.vllm.drafters import drafter_of
-from planner.engines.vllm.kernels import kernel_refusals
-from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.rules import READ, source
-from planner.memory.weights import LoadRules, rank_shape
-from planner.model.quantization import kernels
-from planner.model.spec import ModelSpec
+from planner.engines.vllm.formats import cache_refusals, kernel_refusals
+from planner.engines.vllm.releases import capability, source
+from planner.engines.vllm.weights import drafter_of, load_rules, loads_vision
+from planner.memory.weights import rank_shape
 from planner.model.tensors import Split
-from planner.provenance import Source
 
 _FP8_BLOCK = 128
 
-FOREIGN_KERNELS = ("ggml", "mlx")
-"""Families of kernels of other engines: vLLM's list of formats no longer names GGUF, and never MLX."""
 
-
-def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
-    """The vision tower is loaded: there is one, and no option turns it off."""
-    return (
-        model.vision is not None and not options.language_model_only and options.limit_images != 0
-    )
-
-
-def refusals(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
-    """Every reason why vLLM cannot run `deployment`, in the order in which it would raise them."""
+def refusals(deployment: Deployment) -> Iterator[Refusal]:
+    """Yield every reason why vLLM cannot run `deployment`, in the order it would raise them."""
     yield from _hardware(deployment)
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
-    yield from _kernels(deployment)
     yield from cache_refusals(deployment)
     yield from _heads(deployment)
     yield from _context_parallel(deployment)
     yield from _experts(deployment)
-    yield from _block_fp8(deployment, rules)
+    yield from _block_fp8(deployment)
     yield from _speculation(deployment)
 
 
@@ -57,18 +40,6 @@ def _hardware(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"vLLM needs compute capability 7.0, {accelerator.name} has {least[0]}.{least[1]}",
             source=source("platforms/cuda.py"),
         )
-
-
-def _kernels(deployment: Deployment) -> Iterator[Refusal]:
-    """Number formats that vLLM does not compute with."""
-    checkpoint = deployment.checkpoint
-    for kernel in kernels(checkpoint.rows("text")):
-        if kernel.startswith(FOREIGN_KERNELS):
-            yield Refusal(
-                reason=f"vLLM has no kernels for {checkpoint.scheme.title} weights",
-                source=Source(where="docs.vllm.ai/en/latest, features/quantization", when=READ),
-                remedy="FP8, NVFP4, MXFP4, INT8, GPTQ, AWQ and bitsandbytes weights are served",
-            )
 
 
 def _heads(deployment: Deployment) -> Iterator[Refusal]:
@@ -120,8 +91,8 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
 
 def _context_parallel(deployment: Deployment) -> Iterator[Refusal]:
     """Tokens are shared over the ranks that hold copies of the same KV head, and no others."""
-    attention, tp = deployment.checkpoint.model.attention, deployment.layout.tensor_parallel
-    size, kv = deployment.options.decode_context_parallel_size, attention.num_key_value_heads
+    attention, layout = deployment.checkpoint.model.attention, deployment.layout
+    tp, size, kv = layout.tensor_parallel, layout.context_parallel, attention.num_key_value_heads
     if size == 1:
         return
     reason = None
@@ -166,12 +137,13 @@ def _experts(deployment: Deployment) -> Iterator[Refusal]:
         )
 
 
-def _block_fp8(deployment: Deployment, rules: LoadRules) -> Iterator[Refusal]:
+def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
     """Blocks of 128x128 must not be cut: the first tensor that would be is named.
 
     The shared expert is checked before the routed ones, and is cut even under expert parallelism.
     """
     checkpoint, layout = deployment.checkpoint, deployment.layout
+    rules = load_rules(checkpoint, layout)
     found: list[tuple[int, Refusal]] = []
     for row in checkpoint.rows("text"):
         tensor, tp = row.tensor, layout.tensor_parallel

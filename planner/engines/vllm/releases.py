@@ -1,0 +1,217 @@
+"""Say what a release of vLLM does by itself: its memory rules, and what it chooses from the GPU.
+
+The rules are data (`data/releases.toml`): adding a release is a row there and a reference case.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from hardware_db import Accelerator
+from planner.errors import InputError
+from planner.provenance import Source
+from planner.units import GIB
+
+Version = tuple[int, int, int]
+StartCheck = Literal["first group", "all groups", "all groups and null block"]
+TokensLine = Literal["blocks per group", "concurrency x length"]
+
+SMALL_BATCH_NAME = "a100"
+"""Device names with this get the small batch defaults (engine/arg_utils.py, get_batch_defaults)."""
+
+INTEGRATED_SMALL_BATCH = "12.1"
+"""So does this compute capability: by rule in 0.33.0, before because NVML reports no memory."""
+
+
+def _table() -> dict[str, Any]:
+    """Return the table of rules by release."""
+    text = (files("planner.engines.vllm") / "data" / "releases.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+_TABLE = _table()
+NEWEST: str = _TABLE["newest"]
+OLDEST: str = _TABLE["oldest"]
+READ: str = _TABLE["read"]
+
+
+def source(where: str, version: str = NEWEST) -> Source:
+    """Return the source of a rule: release and file."""
+    return Source(where=f"vLLM {version} {where}", when=READ)
+
+
+def parse_version(text: str) -> Version:
+    """Return (major, minor, patch) of a release name such as "0.28.0" or "0.27".
+
+    Raises:
+        InputError: not a release name, or older than the first release that serves this family.
+    """
+    version = _parsed(text)
+    if version is None:
+        raise InputError(f"vLLM version {text!r} is not a release such as {NEWEST}")
+    if version < _OLDEST:
+        raise InputError(f"vLLM {text} does not serve this family; {OLDEST} is the first that does")
+    return version
+
+
+def _parsed(text: str) -> Version | None:
+    match = re.match(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", text)
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3] or 0))
+
+
+_OLDEST = _parsed(OLDEST) or (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The memory rules of one release.
+
+    Attributes:
+        version: the release, as it was named.
+        gpu_memory_utilization: default share.
+        subtracts_cuda_graphs: the estimate of CUDA-graph memory is taken off the pool.
+        prefix_caching: on by default for hybrids.
+        tokens_line: what "GPU KV cache size: N tokens" counts.
+        start_check: what the check "at least one request" counts.
+        grouping_factor: the larger kind of layers sets the group size if it is smaller than this
+            many times the other.
+        wide_alignment: block alignment 32 on compute capability 10 with heads of 256.
+        prefill_checkpoints: DeltaNet prefill on FlashInfer exports checkpoints: blocks are
+            multiples of 64 and one more state block is kept (with prefix caching).
+        seqs_check: what happens if max_num_seqs exceeds the blocks, with full CUDA graphs.
+        model_runner: default runner for hybrids.
+        largest_tier: GPUs from 160 GiB on get their own batch defaults.
+        activation_line: what the log calls "peak activation".
+    """
+
+    version: str
+    gpu_memory_utilization: float
+    subtracts_cuda_graphs: bool
+    prefix_caching: bool
+    tokens_line: TokensLine
+    start_check: StartCheck
+    grouping_factor: Fraction
+    wide_alignment: bool
+    prefill_checkpoints: bool
+    seqs_check: Literal["none", "caps graphs", "refuses"]
+    model_runner: Literal["V1", "V2"]
+    largest_tier: bool
+    activation_line: Literal["activations", "activations and CUDA graphs"]
+
+
+@cache
+def rules_of(text: str) -> Rules:
+    """Return the rules of release `text`; releases after the newest one read get its rules.
+
+    Raises:
+        InputError: see `parse_version`.
+    """
+    version = parse_version(text)
+    values = {
+        rule.name: _value(rule.name, version) for rule in fields(Rules) if rule.name != "version"
+    }
+    return Rules(**{**values, "version": text})
+
+
+def _value(rule: str, version: Version) -> Any:
+    """Return the value of the last row that had come by `version`."""
+    rows = _TABLE[rule]
+    held = [row for row in rows if (_parsed(row.get("since", OLDEST)) or _OLDEST) <= version]
+    value = held[-1]["value"]
+    return Fraction(value) if rule == "grouping_factor" else value
+
+
+def is_newer_than_read(text: str) -> bool:
+    """Say whether the release is newer than the newest whose code was read."""
+    return parse_version(text) > parse_version(NEWEST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDefaults:
+    """max_num_batched_tokens and max_num_seqs of the API server."""
+
+    max_num_batched_tokens: int
+    max_num_seqs: int
+
+
+def batch_defaults(accelerator: Accelerator, rules: Rules) -> BatchDefaults:
+    """Return the batch defaults of a GPU class.
+
+        >= 160 GiB: 16384 / 1024 (from 0.28.0);  >= 70 GiB, not A100, not GB10: 8192 / 1024;
+        else 2048 / 256
+
+    Source: vLLM 0.33.0 engine/arg_utils.py (get_batch_defaults), run for eight GPU classes.
+    """
+    figure = accelerator.memory_driver_mib or accelerator.memory_cuda_mib
+    total = int(figure.value) * 2**20 if figure else accelerator.total_bytes
+    names = (accelerator.id, accelerator.name, *accelerator.nvml_names)
+    small = (
+        any(SMALL_BATCH_NAME in name.lower() for name in names)
+        or accelerator.compute_capability == INTEGRATED_SMALL_BATCH
+    )
+    if rules.largest_tier and total >= 160 * GIB and not small:
+        return BatchDefaults(max_num_batched_tokens=16384, max_num_seqs=1024)
+    if total >= 70 * GIB and not small:
+        return BatchDefaults(max_num_batched_tokens=8192, max_num_seqs=1024)
+    return BatchDefaults(max_num_batched_tokens=2048, max_num_seqs=256)
+
+
+def capability(accelerator: Accelerator) -> tuple[int, int] | None:
+    """Return (major, minor) of an NVIDIA device; None for others or where unknown."""
+    text = accelerator.compute_capability
+    if accelerator.vendor != "nvidia" or text is None:
+        return None
+    major, _, minor = text.partition(".")
+    return int(major), int(minor or 0)
+
+
+def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
+    """Return the kernels of DeltaNet prefill: FlashInfer on SM 9.0, 10.x and 12.x, else Triton.
+
+    SM 10.x and 12.x need a CUDA 13 runtime, which the 0.33.0 wheel brings. CuteDSL runs on SM 10.x,
+    if asked for; what the device cannot run becomes Triton.
+
+    Source: vLLM 0.33.0 (_resolve_gdn_prefill_backend).
+    """
+    major = (capability(accelerator) or (0, 0))[0]
+    if asked == "cutedsl" and major == 10:
+        return asked
+    return "flashinfer" if asked in ("auto", "flashinfer") and major in (9, 10, 12) else "triton"
+
+
+def attention_backend(accelerator: Accelerator, kv_cache_dtype: str) -> str:
+    """Return the attention kernels by device and KV cache dtype.
+
+    Source: vLLM 0.33.0 platforms/cuda.py, as resolved on eight GPU classes.
+    """
+    if kv_cache_dtype.startswith("turboquant"):
+        return "TURBOQUANT"
+    if kv_cache_dtype.endswith("_per_token_head"):
+        return "TRITON_ATTN"
+    if accelerator.vendor != "nvidia":
+        return "TRITON_ATTN"
+    major = (capability(accelerator) or (0, 0))[0]
+    if major == 10 or (kv_cache_dtype.startswith("fp8") and major != 9):
+        return "FLASHINFER"
+    return "FLASH_ATTN"
+
+
+def capture_sizes(
+    accelerator: Accelerator, *, max_num_seqs: int, num_speculative_tokens: int
+) -> tuple[int, ...]:
+    """Return the batch sizes of CUDA graphs: 1, 2, 4, by 8 to 256, by 16 to the cap.
+
+        cap = min(2 * max_num_seqs * (1 + n), 512);  1024 instead of 512 on SM 10.x
+
+    Source: vLLM 0.33.0 config/vllm.py (_set_cudagraph_sizes); counts agree with the logs.
+    """
+    most = 1024 if (capability(accelerator) or (0, 0))[0] == 10 else 512
+    cap = min(2 * max_num_seqs * (1 + num_speculative_tokens), most)
+    sizes = (1, 2, 4, *range(8, 256, 8), *range(256, cap + 1, 16))
+    return tuple(size for size in sizes if size <= cap)

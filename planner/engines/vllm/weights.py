@@ -1,0 +1,312 @@
+"""Say what vLLM holds of a checkpoint on one rank: layers of a stage, weights, the drafter."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from planner.engines.engine import Deployment
+from planner.engines.vllm.options import VllmOptions
+from planner.engines.vllm.releases import source
+from planner.formats import get_cache_format
+from planner.layout import Layout
+from planner.memory.breakdown import Kind, Term
+from planner.memory.placement import Placement
+from planner.memory.weights import LoadRules, weight_bytes
+from planner.model.checkpoint import Checkpoint
+from planner.model.spec import ModelSpec
+from planner.model.tensors import Part
+from planner.provenance import Band, Confidence, Source
+from planner.units import GIB
+
+KV_SCALE_BYTES = 8
+"""k_scale and v_scale (float32) of an attention layer under block FP8 (quantization/kv_cache.py)."""
+
+REPACK_BAND = 0.05
+"""INT4 and NVFP4 weights take 1 to 5 % more than stored once repacked (start-up logs)."""
+
+
+def stage_layers(num_hidden_layers: int, pipeline_parallel: int) -> tuple[range, ...]:
+    """Return the layers of each stage: equal shares, a remainder goes to those before the last.
+
+    Source: vLLM 0.33.0 distributed/utils.py (get_pp_indices).
+    """
+    share, remainder = divmod(num_hidden_layers, pipeline_parallel)
+    sizes = [share] * pipeline_parallel
+    for back in range(2, remainder + 2):
+        sizes[-back] += 1
+    starts = [sum(sizes[:index]) for index in range(pipeline_parallel)]
+    return tuple(range(start, start + size) for start, size in zip(starts, sizes, strict=True))
+
+
+def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
+    """Say whether the vision tower is loaded: there is one, and no option turns it off."""
+    return (
+        model.vision is not None and not options.language_model_only and options.limit_images != 0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafter:
+    """What a separate drafter (DFlash) adds to one rank: its layers join the pool.
+
+    Attributes:
+        model: its repository id, if known.
+        num_layers: attention layers that keep KV.
+        kv_bytes_per_token: bytes that a token takes in one of them on one rank, in 16 bits.
+        nbytes: bytes of its weights.
+        source: where that was read.
+        assumed: what is assumed about it, in words; empty if nothing is.
+    """
+
+    model: str | None
+    num_layers: int
+    kv_bytes_per_token: int
+    nbytes: int
+    source: str
+    assumed: str = ""
+
+
+@cache
+def _known() -> dict[str, Drafter]:
+    """Return the bundled drafters by the model they draft for."""
+    text = (files("planner.engines.vllm") / "data" / "drafters.toml").read_text("utf-8")
+    return {
+        target: Drafter(
+            model=row.get("model"),
+            num_layers=row["num_layers"],
+            kv_bytes_per_token=row["kv_bytes_per_token"],
+            nbytes=int(row.get("gib", 0) * GIB),
+            source=row["source"],
+            assumed=row.get("assumed", ""),
+        )
+        for row in tomllib.loads(text)["drafter"]
+        for target in row["targets"]
+    }
+
+
+def drafter_of(deployment: Deployment) -> Drafter | None:
+    """Return the separate drafter; None without one, or where its shape is not known.
+
+    The user's figures come first, then those bundled for the target model.
+    """
+    options: VllmOptions = deployment.options
+    if not options.num_speculative_tokens or options.speculative_method != "dflash":
+        return None
+    known = _known().get(deployment.checkpoint.model.name)
+    heads, width = options.draft_num_key_value_heads, options.draft_head_dim
+    layers = options.draft_num_layers or (known.num_layers if known else None)
+    per_token = known.kv_bytes_per_token if known else None
+    given = heads is not None and width is not None
+    if heads is not None and width is not None:
+        per_token = 2 * heads * get_cache_format("bfloat16").head_bytes(width)
+    if layers is None or per_token is None:
+        return None
+    tp = deployment.layout.tensor_parallel
+    whole = int(options.draft_gib * GIB) if options.draft_gib else (known.nbytes if known else 0)
+    return Drafter(
+        model=options.draft_model or (known.model if known else None),
+        num_layers=layers,
+        kv_bytes_per_token=max(1, per_token // tp),
+        nbytes=whole // tp,
+        source=known.source if known and not given else "the user's figures",
+        assumed=known.assumed if known and not given else "",
+    )
+
+
+def load_rules(checkpoint: Checkpoint, layout: Layout) -> LoadRules:
+    """Return how vLLM changes `checkpoint` on loading.
+
+    Block scales become float32, A_log stays float32 and other float32 vectors become the model's
+    dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut them). With experts
+    parallel over data-parallel attention the shared expert is replicated; without expert
+    parallelism the experts are cut over the ranks of all replicas (fused_moe/config.py,
+    flatten_tp_across_dp_and_pcp).
+
+    Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
+    """
+    small = ("text.gdn.in_proj_a", "text.gdn.in_proj_b", "text.gdn.in_proj_ba")
+    packed = any(row.format.name.startswith(("gptq", "awq", "auto")) for row in checkpoint.stored)
+    sequence_parallel = (
+        layout.expert_parallel and layout.data_parallel > 1 and layout.tensor_parallel > 1
+    )
+    return LoadRules(
+        formats={"fp8-block128": "fp8-block128-f32", "float32": checkpoint.model.dtype},
+        float32=("gdn.A_log",),
+        replicated=small if packed else (),
+        vocab_padding=64,
+        embed_on_every_stage=True,
+        shared_expert_replicated=sequence_parallel,
+        experts_over_replicas=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Weight bytes of one rank by part.
+
+    Attributes:
+        text: trunk (KV scales included).
+        vision: the vision tower.
+        draft: the MTP module, or a separate drafter.
+        buffers: rotary cache.
+        components: ``part.component`` -> bytes.
+    """
+
+    text: int
+    vision: int
+    draft: int
+    buffers: int
+    components: Mapping[str, int]
+
+    @property
+    def parameters(self) -> int:
+        """Bytes of the served model's own parameters (draft apart)."""
+        return self.text + self.vision
+
+    def offloaded(self, options: VllmOptions) -> int:
+        """Bytes of the trunk that stay in host memory (--cpu-offload-gb)."""
+        return min(int(options.cpu_offload_gb * GIB), self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageWeights:
+    """The weights of one pipeline stage on one rank: the same however many sequences there are.
+
+    Attributes:
+        index: which stage.
+        layers: trunk layers on it.
+        loaded: bytes by part.
+        terms: the same as terms of the plan.
+    """
+
+    index: int
+    layers: range
+    loaded: Loaded
+    terms: tuple[Term, ...]
+
+
+def stage_weights(deployment: Deployment) -> tuple[StageWeights, ...]:
+    """Return the weights of every pipeline stage."""
+    layers_of = stage_layers(
+        deployment.checkpoint.model.num_hidden_layers, deployment.layout.pipeline_parallel
+    )
+    stages = []
+    for index, layers in enumerate(layers_of):
+        loaded = load(deployment, stage=index, layers=layers)
+        terms = tuple(weight_terms(deployment, loaded))
+        stages.append(StageWeights(index=index, layers=layers, loaded=loaded, terms=terms))
+    return tuple(stages)
+
+
+def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
+    """Return what one rank of `stage` holds."""
+    checkpoint, layout = deployment.checkpoint, deployment.layout
+    options: VllmOptions = deployment.options
+    model, rules = checkpoint.model, load_rules(checkpoint, layout)
+    parts: tuple[Part, ...] = ("text", "mtp") if options.drafts_by_itself else ("text",)
+    sizes = weight_bytes(
+        checkpoint, layout=layout, rules=rules, parts=parts, stage=stage, stage_layers=layers
+    )
+    if loads_vision(model, options):
+        tower = layout
+        if options.mm_encoder_tp_mode == "data":
+            tower = Layout(pipeline_parallel=layout.pipeline_parallel)
+        sizes |= weight_bytes(checkpoint, layout=tower, rules=rules, parts=("vision",), stage=stage)
+    if any(row.format.name == "fp8-block128" for row in checkpoint.rows("text")):
+        held = sum(layer in layers for layer in model.full_attention_layers)
+        sizes["text.kv_scales"] = KV_SCALE_BYTES * held
+    by_part = dict.fromkeys(("text", "vision", "mtp"), 0)
+    for name, size in sizes.items():
+        by_part[name.partition(".")[0]] += size
+    drafter = drafter_of(deployment)
+    if drafter is not None and stage == layout.pipeline_parallel - 1:
+        by_part["mtp"] += drafter.nbytes
+    positions = max(deployment.context, model.max_position_embeddings)
+    return Loaded(
+        text=by_part["text"],
+        vision=by_part["vision"],
+        draft=by_part["mtp"],
+        buffers=positions * model.attention.rotary_dim * 2,
+        components=sizes,
+    )
+
+
+def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
+    """Yield the weights of one rank as terms."""
+    checkpoint, options = deployment.checkpoint, deployment.options
+    if options.model_memory_gib is not None:
+        yield Term(
+            name="weights (as logged)",
+            kind=Kind.WEIGHTS,
+            nbytes=int(options.model_memory_gib * GIB),
+            confidence=Confidence.EXACT,
+            formula="model_memory_gib x 2^30",
+            values={"model_memory_gib": options.model_memory_gib},
+            source=Source(where='the user, from a log\'s "Model loading took"'),
+        )
+        return
+    where = source("model_executor (run on the meta device)")
+    offloaded = loaded.offloaded(options)
+    repacked = any(
+        row.format.bits_per_weight < 8 and row.tensor.is_matrix for row in checkpoint.rows("text")
+    )
+    kept = loaded.text - offloaded
+    yield Term(
+        name="weights (text)",
+        kind=Kind.WEIGHTS,
+        nbytes=kept,
+        confidence=Confidence.CALIBRATED if repacked else Confidence.ENGINE_RULE,
+        formula="bytes of the rank's tensors" + (" - CPU offload" if offloaded else ""),
+        values={"bytes of the rank's tensors": loaded.text, "CPU offload": offloaded}
+        if offloaded
+        else {"bytes of the rank's tensors": loaded.text},
+        source=where,
+        band=Band(below=0, above=int(kept * REPACK_BAND)) if repacked else None,
+    )
+    for name, size, formula in (
+        ("vision tower", loaded.vision, "bytes of the rank's vision tensors"),
+        ("drafter", loaded.draft, "bytes of the rank's drafter tensors"),
+        ("rotary cache", loaded.buffers, "positions x rotary dimensions x 2"),
+    ):
+        if size:
+            yield Term(
+                name=name,
+                kind=Kind.WEIGHTS,
+                nbytes=size,
+                confidence=Confidence.ENGINE_RULE,
+                formula=formula,
+                values={formula: size}
+                if formula.startswith("bytes")
+                else {
+                    "positions": max(deployment.context, checkpoint.model.max_position_embeddings),
+                    "rotary dimensions": checkpoint.model.attention.rotary_dim,
+                },
+                source=where,
+            )
+
+
+def placement_of(deployment: Deployment, stages: tuple[StageWeights, ...]) -> Placement:
+    """Return where the weights of all ranks lie.
+
+    What --cpu-offload-gb leaves in host memory is copied over the link in every step. vLLM takes
+    whole layers, the first ones first, so routed experts have their share of it.
+
+    Source: vLLM 0.33.0 model_executor/offloader/uva.py.
+    """
+    options: VllmOptions = deployment.options
+    ranks = deployment.layout.tensor_parallel * deployment.layout.data_parallel
+    device = host = experts = 0
+    for stage in stages:
+        loaded = stage.loaded
+        offloaded = loaded.offloaded(options)
+        apart = ("text.embed_tokens", "text.lm_head")
+        layered = loaded.text - sum(loaded.components.get(name, 0) for name in apart)
+        routed = loaded.components.get("text.moe.routed_experts", 0)
+        device += ranks * sum(term.nbytes for term in stage.terms)
+        host += ranks * offloaded
+        experts += ranks * min(routed, offloaded * routed // max(1, layered))
+    return Placement(device=device, host_streamed=host, host_streamed_experts=experts)
