@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from hardware_db import System
 from planner.layout import Layout
 from planner.memory.breakdown import Rank
+from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Source
 
@@ -101,6 +102,7 @@ class Allocation:
         kv_cache_dtype: what "auto" became.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
+        placement: where the weights lie; None where the engine does not say.
     """
 
     ranks: tuple[Rank, ...]
@@ -114,6 +116,7 @@ class Allocation:
     warnings: tuple[str, ...] = ()
     first_boot: tuple[int, int] | None = None
     at_worst: str = ""
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
