@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import InputError
+from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 from planner.throughput.workload import MAX_DRAFTED
@@ -35,11 +36,8 @@ def speed_of(
     resident = min(asked.concurrency, plan.capacity.sequences)
     if not resident:
         return None
-    placement = plan.allocation.placement if plan.allocation is not None else None
-    if placement is not None and placement.outside:
-        return NoEstimate(
-            reason="weights are read from host memory for every token, and its bandwidth is not known"
-        )
+    if _outside(plan):
+        return NoEstimate(reason="a part of the weights lies outside the accelerators' memory")
     drafted = getattr(asked.options, "draft_tokens", 0)
     if drafted is None:
         return NoEstimate(reason="how much a separate drafter speeds decoding up is not known")
@@ -65,6 +63,30 @@ def speed_of(
         kv_cache_dtype=asked.kv_cache_dtype,
         speculation=speculation,
     )
+
+
+_WHOLE = 0.97
+"""Share of a checkpoint's matrices that must lie on accelerators for none to lie elsewhere; packing
+and formats of the engine's own account for the rest."""
+
+
+def _outside(plan: Plan) -> bool:
+    """Whether weights that a step multiplies lie outside the accelerators.
+
+    Where the engine does not state its placement, the weights on the accelerators are compared with
+    those of the checkpoint, the table of embeddings apart.
+    """
+    allocation = plan.allocation
+    if allocation is not None and allocation.placement is not None:
+        return allocation.placement.outside > 0
+    held = sum(
+        rank.count * rank.of_kind(Kind.WEIGHTS)
+        for rank in plan.ranks
+        if not rank.name.startswith("host")
+    )
+    rows = plan.deployment.checkpoint.rows("text")
+    needed = sum(row.nbytes for row in rows if row.tensor.component != "embed_tokens")
+    return held < _WHOLE * needed
 
 
 def speed_words(speed: SpeedEstimate | NoEstimate | None) -> tuple[str, ...]:

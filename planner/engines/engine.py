@@ -111,6 +111,7 @@ class Allocation:
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
+        placement: where the weights lie; None where the engine does not say.
     """
 
     ranks: tuple[Rank, ...]
