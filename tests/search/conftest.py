@@ -1,5 +1,6 @@
 """Questions that the tests of this folder share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from planner.search.question import Question
 
 
 @pytest.fixture(scope="session")
-def ask():
+def ask() -> Callable[..., Any]:
     """A question from names; further keywords are options of the engine."""
 
     def question(
