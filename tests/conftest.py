@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -42,12 +43,12 @@ def no_network() -> Iterator[None]:
     """Connections and name look-ups beyond this machine raise; servers on the loopback address work."""
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
-    def guarded_connect(self, address, /):
+    def guarded_connect(self, address: Any, /) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_this_machine(address[0]):
             raise NetworkUsedError(f"a test tried to connect to {address}")
         return connect(self, address)
 
-    def guarded_look_up(host, *args, **kwargs):
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
         if not _is_this_machine(host):
             raise NetworkUsedError(f"a test tried to look up {host!r}")
         return look_up(host, *args, **kwargs)

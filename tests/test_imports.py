@@ -21,11 +21,11 @@ def loaded_by(statement: str, modules: list[str] = HEAVY) -> list[str]:
 
 
 @pytest.mark.parametrize("module", ["planner", "planner.cli", "hardware_db"])
-def test_import_loads_nothing_heavy(module):
+def test_import_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == []
 
 
-def test_the_probe_sees_what_is_loaded():
+def test_the_probe_sees_what_is_loaded() -> None:
     assert "pydantic" in loaded_by("import pydantic")
 
 
@@ -38,11 +38,11 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 
 @pytest.mark.parametrize("form", ["--json", "--explain"])
-def test_a_plan_on_the_command_line_loads_nothing_heavy(form):
+def test_a_plan_on_the_command_line_loads_nothing_heavy(form: str) -> None:
     assert loaded_by(PLAN.format(form=form)) == []
 
 
-def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other():
+def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other() -> None:
     others = [f"planner.engines.{name}" for name in ("sglang", "llamacpp", "mlx", "transformers")]
     beside = ["planner.search", "planner.logs", "planner.probing.detect"]
     plan = "import planner; planner.plan('Qwen3.5-4B', on='h100', engine='vllm')"
@@ -50,7 +50,7 @@ def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other():
     assert loaded_by(plan, others + beside) == []
 
 
-def test_public_names_stay_what_they_are_whatever_is_imported_later():
+def test_public_names_stay_what_they_are_whatever_is_imported_later() -> None:
     modules = "planning, sweeping, probing, search, api, observed, document, engines"
     check = "all(callable(getattr(planner, name)) for name in planner.__all__)"
     names = f"import planner; from planner import *; import planner.sweeping, planner.planning; assert {check}"
@@ -62,13 +62,13 @@ def test_public_names_stay_what_they_are_whatever_is_imported_later():
         loaded_by(statement)
 
 
-def test_a_name_that_does_not_exist_is_an_attribute_error():
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     for name in ("planner", "planner.probing"):
         module = importlib.import_module(name)
         with pytest.raises(AttributeError, match="no attribute"):
             _ = module.nonsense
 
 
-def test_what_the_probe_offers_is_there():
+def test_what_the_probe_offers_is_there() -> None:
     probing = importlib.import_module("planner.probing")
     assert all(getattr(probing, name) is not None for name in probing.__all__)

@@ -78,18 +78,18 @@ def tracked() -> list[Path]:
     return [path for path in paths if (ROOT / path).is_file()]
 
 
-def test_the_tree_is_seen():
+def test_the_tree_is_seen() -> None:
     assert Path("pyproject.toml") in tracked()
     assert any(path.parts[0] == "planner" for path in tracked())
 
 
-def test_top_level_is_the_prescribed_one():
+def test_top_level_is_the_prescribed_one() -> None:
     present = {path.parts[0] for path in tracked()}
     assert present <= TOP_LEVEL
     assert present >= REQUIRED
 
 
-def test_modules_are_short_enough_to_read_in_one_sitting():
+def test_modules_are_short_enough_to_read_in_one_sitting() -> None:
     lines = {
         str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines())
         for path in tracked()
@@ -98,14 +98,14 @@ def test_modules_are_short_enough_to_read_in_one_sitting():
     assert {path: count for path, count in lines.items() if count > LONGEST} == {}
 
 
-def test_every_room_has_a_name_of_its_own():
+def test_every_room_has_a_name_of_its_own() -> None:
     nameless = [
         str(path) for path in tracked() if {part.split(".")[0] for part in path.parts} & NAMELESS
     ]
     assert nameless == []
 
 
-def test_no_registry_host_and_no_path_of_a_machine():
+def test_no_registry_host_and_no_path_of_a_machine() -> None:
     found = []
     for path in tracked():
         try:
@@ -119,18 +119,18 @@ def test_no_registry_host_and_no_path_of_a_machine():
 @pytest.mark.parametrize(
     "text", ["https://" + REGISTRY_HOSTS[0] + "/simple", "open('" + MACHINE_PATHS[0] + "x')"]
 )
-def test_the_search_finds_what_it_looks_for(text):
+def test_the_search_finds_what_it_looks_for(text: str) -> None:
     assert FORBIDDEN.search(text)
 
 
 @pytest.mark.parametrize(
     "text", ["a framework/for", "https://example.org/work/x", "../shared/oracles"]
 )
-def test_the_search_leaves_ordinary_text_alone(text):
+def test_the_search_leaves_ordinary_text_alone(text: str) -> None:
     assert not FORBIDDEN.search(text)
 
 
-def test_the_lock_has_hashes_and_no_address():
+def test_the_lock_has_hashes_and_no_address() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pins = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", lock, re.MULTILINE)
     entries = [entry for entry in re.split(r"\n(?=[A-Za-z0-9])", lock) if entry.strip()]

@@ -14,6 +14,7 @@ from planner.model.quantization import get_scheme
 from planner.model.spec import ModelSpec
 from planner.sources import load
 from tests.hub.conftest import hub  # noqa: F401  (a fixture)
+from tests.hub.loopback import LoopbackHub
 from tests.model import builders
 
 REPO = "someone/Qwen3.5-0.8B-copy"
@@ -43,14 +44,14 @@ def header(model: ModelSpec, scheme: str = "bf16") -> dict[str, tuple[str, tuple
 
 
 @pytest.fixture
-def repository(hub):  # noqa: F811
+def repository(hub: LoopbackHub) -> Any:  # noqa: F811
     model, config = entry()
     return hub.add(
         REPO, {"config.json": config, "model.safetensors": builders.safetensors(header(model))}
     )
 
 
-def test_a_repository_is_planned_by_its_headers(repository) -> None:
+def test_a_repository_is_planned_by_its_headers(repository: Any) -> None:
     checkpoint = load(REPO)
     assert checkpoint.nbytes() == 1_746_882_752  # the published total of Qwen3.5-0.8B
     assert checkpoint.other == 0
@@ -66,7 +67,7 @@ def test_a_repository_is_planned_by_its_headers(repository) -> None:
     assert f"--revision {repository.commit}" in plan.launch.command
 
 
-def test_what_a_checkpoint_does_not_ship_is_not_counted(hub) -> None:  # noqa: F811
+def test_what_a_checkpoint_does_not_ship_is_not_counted(hub: LoopbackHub) -> None:  # noqa: F811
     model, config = entry()
     kept = {name: row for name, row in header(model).items() if not name.startswith("mtp.")}
     kept["model.extra.weight"] = ("BF16", (10, 10))
@@ -80,7 +81,7 @@ def test_what_a_checkpoint_does_not_ship_is_not_counted(hub) -> None:  # noqa: F
     assert "no MTP module" in refused.verdict
 
 
-def test_quantized_repositories_say_so_themselves(hub) -> None:  # noqa: F811
+def test_quantized_repositories_say_so_themselves(hub: LoopbackHub) -> None:  # noqa: F811
     model, config = entry("Qwen3.5-4B")
     model = replace(model, float32_components=())
     config["quantization_config"] = {
@@ -100,7 +101,7 @@ def test_quantized_repositories_say_so_themselves(hub) -> None:  # noqa: F811
         load(REPO, precision="awq-int4")
 
 
-def test_a_precision_that_is_not_stored_is_a_hypothesis(repository) -> None:
+def test_a_precision_that_is_not_stored_is_a_hypothesis(repository: Any) -> None:
     checkpoint = load(REPO, precision="fp8")
     assert checkpoint.hypothetical
     assert checkpoint.revision is None
@@ -144,7 +145,10 @@ def test_a_visitors_path_is_never_read(tmp_path: Path) -> None:
     assert "config.json" not in str(error.value)
 
 
-def test_offline_the_bundled_models_still_work(hub, monkeypatch) -> None:  # noqa: F811
+def test_offline_the_bundled_models_still_work(
+    hub: LoopbackHub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert load("Qwen/Qwen3.5-27B").nbytes() > 0
     with pytest.raises(planner.OfflineError, match="bundled and alike: Qwen/"):

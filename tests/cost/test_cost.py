@@ -1,6 +1,8 @@
 """Cost: identities that must hold, and input that must be refused."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +34,7 @@ SHARES = st.floats(min_value=0.01, max_value=1.0)
 MONEY = st.floats(min_value=0.01, max_value=1e6)
 
 
-def test_a_purchase_is_written_off_and_draws_power():
+def test_a_purchase_is_written_off_and_draws_power() -> None:
     power = Power(busy_w=1000, price_per_kwh=0.30, idle_w=100)
     found = expense(Purchase(price=8766.0, years=1, power=power), utilization=0.5)
     assert found.parts["hardware"] == pytest.approx(1.0)
@@ -42,7 +44,7 @@ def test_a_purchase_is_written_off_and_draws_power():
     assert found.over(2) == pytest.approx(found.per_hour * 2 * 8766)
 
 
-def test_residual_value_and_upkeep_count():
+def test_residual_value_and_upkeep_count() -> None:
     plain = expense(Purchase(price=10_000))
     kept = expense(Purchase(price=10_000, residual=0.25))
     cared = expense(Purchase(price=10_000, yearly=876.6))
@@ -51,7 +53,7 @@ def test_residual_value_and_upkeep_count():
     assert "electricity is not counted" in plain.assumptions
 
 
-def test_rented_machines_cost_while_idle_unless_given_back():
+def test_rented_machines_cost_while_idle_unless_given_back() -> None:
     kept = expense(Rental(hourly=10), utilization=0.25)
     given_back = expense(Rental(hourly=10, only_when_busy=True), utilization=0.25)
     assert (kept.per_hour, kept.per_busy_hour) == (10, 40)
@@ -59,7 +61,7 @@ def test_rented_machines_cost_while_idle_unless_given_back():
 
 
 @given(hourly=MONEY, share=SHARES)
-def test_input_and_output_tokens_make_up_a_request(hourly, share):
+def test_input_and_output_tokens_make_up_a_request(hourly: Any, share: Any) -> None:
     cost = token_cost(expense(Rental(hourly=hourly), utilization=share), TRAFFIC)
     parts = cost.per_million_input * 1000 + cost.per_million_output * 500
     assert parts / 1e6 == pytest.approx(cost.per_request)
@@ -69,7 +71,7 @@ def test_input_and_output_tokens_make_up_a_request(hourly, share):
 
 
 @given(price=MONEY, share=SHARES, asked=st.floats(min_value=0.1, max_value=100))
-def test_at_break_even_both_cost_the_same(price, share, asked):
+def test_at_break_even_both_cost_the_same(price: Any, share: Any, asked: Any) -> None:
     terms = Purchase(price=price, power=Power(busy_w=500, price_per_kwh=0.2, idle_w=50))
     hosted = HostedPrice(per_million_input=asked / 4, per_million_output=asked)
     found = break_even(expense(terms, utilization=share), TRAFFIC, hosted, price=price)
@@ -84,7 +86,7 @@ def test_at_break_even_both_cost_the_same(price, share, asked):
     assert found.payback_days is None or found.payback_days > 0
 
 
-def test_a_service_cheaper_than_the_power_never_breaks_even():
+def test_a_service_cheaper_than_the_power_never_breaks_even() -> None:
     terms = Purchase(price=1000, power=Power(busy_w=10_000, price_per_kwh=1.0))
     hosted = HostedPrice(per_million_input=0.001, per_million_output=0.001)
     found = break_even(expense(terms), TRAFFIC, hosted, price=1000)
@@ -93,7 +95,7 @@ def test_a_service_cheaper_than_the_power_never_breaks_even():
     assert not found.reachable
 
 
-def test_payback_is_price_over_saving():
+def test_payback_is_price_over_saving() -> None:
     hosted = HostedPrice(per_million_input=0, per_million_output=2.0)
     found = break_even(expense(Purchase(price=432.0)), TRAFFIC, hosted, price=432.0)
     # 0.5 requests of 500 tokens a second are 21.6 million a day: 43.2 in money.
@@ -101,7 +103,7 @@ def test_payback_is_price_over_saving():
     assert found.payback_days == pytest.approx(10)
 
 
-def test_currencies_are_not_mixed():
+def test_currencies_are_not_mixed() -> None:
     hosted = HostedPrice(per_million_input=1, per_million_output=1, currency="EUR")
     with pytest.raises(InputError, match="EUR"):
         break_even(expense(Rental(hourly=1, currency="USD")), TRAFFIC, hosted)
@@ -131,12 +133,12 @@ def test_currencies_are_not_mixed():
     ],
     ids=lambda wrong: f"line {wrong.__code__.co_firstlineno}",
 )
-def test_out_of_range(wrong):
+def test_out_of_range(wrong: Callable[..., Any]) -> None:
     with pytest.raises(InputError):
         wrong()
 
 
-def test_prices_of_the_database_are_dated_and_say_what_they_cover():
+def test_prices_of_the_database_are_dated_and_say_what_they_cover() -> None:
     cards = price_options(hardware_db.resolve("2x rtx-3090"))
     assert [option.value for option in cards if option.kind == "purchase"] == [3000]
     assert "2 accelerators alone" in cards[0].note
@@ -146,7 +148,7 @@ def test_prices_of_the_database_are_dated_and_say_what_they_cover():
     assert price_options(hardware_db.resolve("custom:48GiB")) == ()
 
 
-def test_power_of_the_database_says_what_it_stands_for():
+def test_power_of_the_database_says_what_it_stands_for() -> None:
     cards = power_of(hardware_db.resolve("2x rtx-3090"), price_per_kwh=0.3)
     assert cards.busy_w == 700
     assert "alone" in cards.note
@@ -155,7 +157,7 @@ def test_power_of_the_database_says_what_it_stands_for():
     assert power_of(hardware_db.resolve("custom:48GiB"), price_per_kwh=0.3) is None
 
 
-def test_cost_of_an_estimate_carries_its_band():
+def test_cost_of_an_estimate_carries_its_band() -> None:
     found = estimate_speed(
         bundled_checkpoint("Qwen/Qwen3.5-27B", precision="fp8"),
         hardware_db.resolve("gb10"),
@@ -169,7 +171,7 @@ def test_cost_of_an_estimate_carries_its_band():
     assert served == pytest.approx(found.total.value)
 
 
-def test_cost_per_token_needs_the_length_of_answers():
+def test_cost_per_token_needs_the_length_of_answers() -> None:
     found = estimate_speed(
         bundled_checkpoint("Qwen/Qwen3.5-27B", precision="fp8"),
         hardware_db.resolve("gb10"),

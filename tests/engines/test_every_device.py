@@ -11,7 +11,7 @@ ENTRIES = sorted({entry.id for entry in (*hardware_db.accelerators(), *hardware_
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "mlx"])
-def test_every_entry_has_an_answer(engine):
+def test_every_entry_has_an_answer(engine: str) -> None:
     for entry in ENTRIES:
         plan = planner.plan("Qwen3.5-0.8B", on=entry, engine=engine, precision="bf16", context=4096)
         assert plan.verdict
@@ -27,7 +27,7 @@ def test_every_entry_has_an_answer(engine):
 @pytest.mark.parametrize(
     "on", ["t4", "strix-halo", "m1-8gb", "gb10", "mi300x", "arc-b60", "custom:6GiB"]
 )
-def test_unlike_devices_under_every_engine(engine, on):
+def test_unlike_devices_under_every_engine(engine: str, on: str) -> None:
     model = "Qwen3.5-35B-A3B" if engine == "ktransformers" else "Qwen3.5-2B"
     plan = planner.plan(model, on=on, engine=engine, context=4096)
     assert plan.verdict

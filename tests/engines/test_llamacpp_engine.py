@@ -1,6 +1,7 @@
 """llama.cpp as an engine: placements that fit, refusals, command and log."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def ask(
     ).plan()
 
 
-def test_what_fits_wholly_is_left_alone():
+def test_what_fits_wholly_is_left_alone() -> None:
     plan = ask()
     assert plan.outcome is Outcome.FITS
     assert plan.launch is not None
@@ -51,7 +52,7 @@ def test_what_fits_wholly_is_left_alone():
     assert plan.figures["layers_per_device"] == {"CUDA0": 34, "host": 0}
 
 
-def test_experts_go_to_the_host_as_few_as_possible():
+def test_experts_go_to_the_host_as_few_as_possible() -> None:
     plan = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64)
     assert plan.fits
     assert plan.launch is not None
@@ -64,7 +65,7 @@ def test_experts_go_to_the_host_as_few_as_possible():
     assert not one_less.fits
 
 
-def test_a_dense_model_leaves_whole_blocks_on_the_host():
+def test_a_dense_model_leaves_whole_blocks_on_the_host() -> None:
     plan = ask(SMALL, "custom:4GiB", precision="q8_0", host_memory_gib=32)
     assert plan.fits
     layers = plan.settings["n_gpu_layers"]
@@ -72,17 +73,17 @@ def test_a_dense_model_leaves_whole_blocks_on_the_host():
     assert f"-ngl {layers}" in plan.launch.command
 
 
-def test_an_unknown_host_is_not_counted_on():
+def test_an_unknown_host_is_not_counted_on() -> None:
     plan = ask(MOE, "custom:16GiB", context=16384)
     assert plan.outcome is Outcome.DOES_NOT_FIT
     assert any("host memory it would run (--n-cpu-moe" in text for text in plan.warnings)
 
 
-def test_a_small_host_is_too_small():
+def test_a_small_host_is_too_small() -> None:
     assert not ask(MOE, "custom:8GiB", context=16384, host_memory_gib=8).fits
 
 
-def test_several_gpus_share_the_blocks():
+def test_several_gpus_share_the_blocks() -> None:
     plan = ask(MOE, "2x rtx-4090", context=32768)
     assert plan.fits
     assert {rank.name for rank in plan.ranks} == {"GPU 0", "GPU 1"}
@@ -91,12 +92,12 @@ def test_several_gpus_share_the_blocks():
     assert layers["CUDA0"] + layers["CUDA1"] == 42
 
 
-def test_unequal_rooms_are_balanced_by_a_split():
+def test_unequal_rooms_are_balanced_by_a_split() -> None:
     plan = ask(MOE, "2x custom:16GiB", context=16384, host_memory_gib=64)
     assert plan.fits
 
 
-def test_slots_share_the_context_or_have_one_each():
+def test_slots_share_the_context_or_have_one_each() -> None:
     split = ask(context=8000, concurrency=3)
     assert split.launch.command.endswith("-c 24576 -np 3")
     unified = ask(context=8192, concurrency=3, kv_unified=True)
@@ -105,7 +106,7 @@ def test_slots_share_the_context_or_have_one_each():
     assert kv[0] == kv[1]
 
 
-def test_more_sequences_than_fit():
+def test_more_sequences_than_fit() -> None:
     plan = ask(SMALL, "custom:8GiB", context=65536, concurrency=64)
     assert plan.outcome is Outcome.HOLDS_FEWER
     assert 1 <= plan.capacity.sequences < 64
@@ -116,7 +117,7 @@ def test_more_sequences_than_fit():
     ).fits
 
 
-def test_the_longest_context_is_the_longest():
+def test_the_longest_context_is_the_longest() -> None:
     plan = ask(SMALL, "custom:6GiB", context=4096)
     longest = plan.capacity.longest_context
     assert 4096 < longest < 262_144
@@ -124,7 +125,7 @@ def test_the_longest_context_is_the_longest():
     assert not ask(SMALL, "custom:6GiB", context=longest + 256).fits
 
 
-def test_drafting_with_mtp_takes_weights_states_and_a_second_context():
+def test_drafting_with_mtp_takes_weights_states_and_a_second_context() -> None:
     plain, drafting = ask(), ask(spec_type="draft-mtp")
     names = {term.name: term.nbytes for term in drafting.ranks[0].terms}
     assert {"weights (MTP)", "KV cache (MTP)", "compute buffer (MTP)"} <= set(names)
@@ -133,31 +134,31 @@ def test_drafting_with_mtp_takes_weights_states_and_a_second_context():
     assert "--spec-type draft-mtp" in drafting.launch.command
 
 
-def test_the_vision_tower_counts_only_where_it_is_loaded():
+def test_the_vision_tower_counts_only_where_it_is_loaded() -> None:
     names = {term.name for term in ask(mmproj=True).ranks[0].terms}
     assert {"vision tower", "vision: one image"} <= names
     assert not {term.name for term in ask().ranks[0].terms} & {"vision tower"}
 
 
-def test_a_quantized_cache_is_half_as_large():
+def test_a_quantized_cache_is_half_as_large() -> None:
     full, half = ask(context=65536), ask(context=65536, kv="q8_0")
     kv = [plan.ranks[0].of_kind(Kind.KV_CACHE) for plan in (full, half)]
     assert kv[1] * 32 == kv[0] * 17
     assert "-ctk q8_0 -ctv q8_0" in half.launch.command
 
 
-def test_unified_memory_is_one_rank():
+def test_unified_memory_is_one_rank() -> None:
     plan = ask(MOE, "dgx-spark")
     assert [rank.name for rank in plan.ranks] == ["unified memory"]
     assert any(term.name.endswith("on the host") for term in plan.ranks[0].terms)
 
 
-def test_yarn_is_in_the_command():
+def test_yarn_is_in_the_command() -> None:
     plan = ask(context=400_000, yarn=True)
     assert "--rope-scaling yarn --rope-scale 2 --yarn-orig-ctx 262144" in plan.launch.command
 
 
-def test_16_bit_checkpoints_are_taken_as_converted():
+def test_16_bit_checkpoints_are_taken_as_converted() -> None:
     plan = ask(precision="bf16")
     assert plan.fits
     assert any("converted to GGUF BF16" in text for text in plan.warnings)
@@ -177,7 +178,7 @@ def test_16_bit_checkpoints_are_taken_as_converted():
         ({"tensor_split": (1.0, 1.0)}, "2 proportions for 1 GPUs"),
     ],
 )
-def test_refusals(question, reason):
+def test_refusals(question: dict[str, Any], reason: str) -> None:
     plan = ask(**question)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert reason in plan.verdict
@@ -199,19 +200,19 @@ def test_refusals(question, reason):
         {"split_mode": "row"},
     ],
 )
-def test_options_out_of_range_are_refused(options):
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         LlamacppOptions(**options)
 
 
-def test_an_override_moves_what_it_names():
+def test_an_override_moves_what_it_names() -> None:
     plain, moved = ask(MOE, n_gpu_layers=42), ask(MOE, override_tensor=(r"ffn_down_exps=CPU",))
     buffers = [plan.figures["buffers"] for plan in (plain, moved)]
     shift = buffers[1]["host"]["model"] - buffers[0]["host"]["model"]
     assert shift == buffers[0]["CUDA0"]["model"] - buffers[1]["CUDA0"]["model"] > 0
 
 
-def test_the_log_agrees_with_the_plan():
+def test_the_log_agrees_with_the_plan() -> None:
     plan = ask(MOE, "2x rtx-4090", context=32768, concurrency=2)
     printed = sum(
         float(match.group(1))
@@ -226,7 +227,7 @@ def test_the_log_agrees_with_the_plan():
     assert any("2/2 seqs" in line for line in plan.expected_log)
 
 
-def test_every_term_says_where_it_comes_from():
+def test_every_term_says_where_it_comes_from() -> None:
     for plan in (ask(), ask(MOE, "2x rtx-4090", spec_type="draft-mtp", mmproj=True)):
         for rank in plan.ranks:
             assert all(term.source.where and term.formula for term in rank.terms)

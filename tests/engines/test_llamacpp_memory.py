@@ -1,6 +1,7 @@
 """llama.cpp's graph, allocator, contexts and placement: properties beside the reference cases."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -56,7 +57,7 @@ def sizes(*nodes: GgmlTensor) -> int:
     return buffer_sizes([], placed, backends=2, host=1)[0]
 
 
-def test_a_chain_without_in_place_operations_needs_two_tensors():
+def test_a_chain_without_in_place_operations_needs_two_tensors() -> None:
     a = vector("mul_mat", 1024)
     b = vector("mul_mat", 1024, a)
     c = vector("mul_mat", 1024, b)
@@ -64,19 +65,19 @@ def test_a_chain_without_in_place_operations_needs_two_tensors():
     assert sizes(a, b, c, d) == 2 * 4096
 
 
-def test_an_in_place_operation_takes_its_operands_memory():
+def test_an_in_place_operation_takes_its_operands_memory() -> None:
     a = vector("mul_mat", 1024)
     b = dup("add", a)
     assert sizes(a, b) == 4096
 
 
-def test_an_output_is_never_written_over():
+def test_an_output_is_never_written_over() -> None:
     a = vector("mul_mat", 1024)
     a.is_output = True
     assert sizes(a, dup("add", a)) == 2 * 4096
 
 
-def test_a_view_keeps_what_it_shows_alive():
+def test_a_view_keeps_what_it_shows_alive() -> None:
     a = vector("mul_mat", 1024)
     shown = GgmlTensor("view", "f32", (512,), src=(a,), view_src=a)
     b = vector("mul_mat", 1024, vector("mul_mat", 8))
@@ -85,7 +86,7 @@ def test_a_view_keeps_what_it_shows_alive():
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=30))
-def test_a_buffer_is_no_smaller_than_its_largest_tensor_nor_larger_than_all(elements):
+def test_a_buffer_is_no_smaller_than_its_largest_tensor_nor_larger_than_all(elements: Any) -> None:
     nodes: list[GgmlTensor] = []
     for count in elements:
         nodes.append(vector("mul_mat", count, *nodes[-1:]))
@@ -93,12 +94,12 @@ def test_a_buffer_is_no_smaller_than_its_largest_tensor_nor_larger_than_all(elem
     assert max(each) <= sizes(*nodes) <= sum(each)
 
 
-def test_cuda_pads_quantized_rows_to_512_elements():
+def test_cuda_pads_quantized_rows_to_512_elements() -> None:
     weight = GgmlTensor("none", "q4_k", (768, 10))
     assert alloc_bytes(weight, on_gpu=True) - alloc_bytes(weight, on_gpu=False) == 144
 
 
-def test_flash_attention_asks_for_f16_copies_of_a_quantized_cache():
+def test_flash_attention_asks_for_f16_copies_of_a_quantized_cache() -> None:
     def attend(type_: str) -> int:
         q = vector("mul_mat", 256)
         k, v = (GgmlTensor("none", type_, (256, 1024)) for _ in range(2))
@@ -108,7 +109,7 @@ def test_flash_attention_asks_for_f16_copies_of_a_quantized_cache():
     assert attend("q8_0") == 1024 + 2 * 2 * 256 * 1024
 
 
-def test_nodes_follow_their_weights_and_inputs_are_copied():
+def test_nodes_follow_their_weights_and_inputs_are_copied() -> None:
     weight = GgmlTensor("none", "f32", (8, 8))
     weight.home, weight.is_weight = 0, True
     given_ = GgmlTensor("none", "f32", (8, 64))
@@ -121,7 +122,7 @@ def test_nodes_follow_their_weights_and_inputs_are_copied():
 
 
 @pytest.mark.parametrize("spec", [SMALL, MOE, NEXT], ids=["dense", "moe", "next"])
-def test_compute_buffers_grow_with_context_and_batch(spec):
+def test_compute_buffers_grow_with_context_and_batch(spec: ModelSpec) -> None:
     placement = on_gpus(spec)
 
     def needed(**change: int) -> tuple[int, ...]:
@@ -139,7 +140,9 @@ def test_compute_buffers_grow_with_context_and_batch(spec):
     layers=st.integers(0, 42),
     shares=st.lists(st.floats(0.1, 10), min_size=4, max_size=4),
 )
-def test_blocks_go_to_devices_in_order_and_none_is_lost(devices, layers, shares):
+def test_blocks_go_to_devices_in_order_and_none_is_lost(
+    devices: Any, layers: Any, shares: Any
+) -> None:
     placement = on_gpus(MOE, devices, n_gpu_layers=layers, shares=tuple(shares[:devices]))
     homes = [placement.device_of(block) for block in range(placement.blocks + 1)]
     on_host = [home == placement.host for home in homes]
@@ -150,7 +153,7 @@ def test_blocks_go_to_devices_in_order_and_none_is_lost(devices, layers, shares)
         assert homes[placement.blocks] != placement.host, "layers are counted from the end"
 
 
-def test_experts_on_the_host_move_their_bytes_and_no_others():
+def test_experts_on_the_host_move_their_bytes_and_no_others() -> None:
     everything = model_bytes(MOE, Q4, on_gpus(MOE), mtp=False)
     moved = model_bytes(MOE, Q4, on_gpus(MOE, overrides=experts_on_host(3, host=1)), mtp=False)
     tensors = file_tensors(MOE, Q4)
@@ -159,7 +162,7 @@ def test_experts_on_the_host_move_their_bytes_and_no_others():
     assert everything[0] - moved[0] == experts
 
 
-def test_pipeline_parallelism_only_with_everything_on_several_gpus():
+def test_pipeline_parallelism_only_with_everything_on_several_gpus() -> None:
     assert on_gpus(MOE, 2).pipeline
     assert not on_gpus(MOE).pipeline
     assert not on_gpus(MOE, 2, kv_offload=False).pipeline
@@ -169,20 +172,20 @@ def test_pipeline_parallelism_only_with_everything_on_several_gpus():
 
 @settings(max_examples=40)
 @given(n_ctx=st.integers(1, 300_000), slots=st.integers(1, 64), unified=st.booleans())
-def test_every_slot_gets_its_share_of_the_cells(n_ctx, slots, unified):
+def test_every_slot_gets_its_share_of_the_cells(n_ctx: Any, slots: Any, unified: Any) -> None:
     context = Context(n_ctx=n_ctx, n_seq_max=slots, kv_unified=unified)
     assert context.cells >= n_ctx - 256 * slots
     assert context.cells % 256 == 0
     assert context.n_ctx_seq * context.n_streams == context.cells
 
 
-def test_rollback_multiplies_the_state_where_the_architecture_knows_it():
+def test_rollback_multiplies_the_state_where_the_architecture_knows_it() -> None:
     plain, drafting = Context(n_ctx=4096), Context(n_ctx=4096, n_rs_seq=3)
     assert sum(state_bytes_per_block(MOE, drafting)) == 4 * sum(state_bytes_per_block(MOE, plain))
     assert state_bytes_per_block(NEXT, drafting) == state_bytes_per_block(NEXT, plain)
 
 
-def test_caches_without_offload_lie_on_the_host():
+def test_caches_without_offload_lie_on_the_host() -> None:
     kv, states = cache_bytes(MOE, Context(n_ctx=4096), on_gpus(MOE, kv_offload=False))
     assert kv[0] == states[0] == 0
     assert kv[1] > 0
@@ -190,7 +193,7 @@ def test_caches_without_offload_lie_on_the_host():
 
 
 @given(limit=st.integers(-10, 10_000), high=st.integers(1, 9000), step=st.sampled_from([1, 256]))
-def test_the_largest_number_is_found(limit, high, step):
+def test_the_largest_number_is_found(limit: Any, high: Any, step: Any) -> None:
     found = largest(lambda n: limit - n, 0, high, step=step)
     if limit < 0:
         assert found is None
@@ -200,7 +203,7 @@ def test_the_largest_number_is_found(limit, high, step):
 
 
 @pytest.mark.parametrize("spec", [MOE, NEXT], ids=["moe", "next"])
-def test_a_file_read_from_its_header_is_placed_like_the_mix_it_holds(spec):
+def test_a_file_read_from_its_header_is_placed_like_the_mix_it_holds(spec: ModelSpec) -> None:
     stored = StoredCheckpoint(
         kind="gguf",
         label="Q4_K_M",

@@ -49,7 +49,7 @@ def every_figure() -> list[tuple[str, Figure]]:
     return found
 
 
-def test_the_walk_sees_every_figure_of_the_files():
+def test_the_walk_sees_every_figure_of_the_files() -> None:
     """What the files write down is what the checks below look at (sizes of a chip count more)."""
     texts = [file.read_text(encoding="utf-8") for file in DATA.glob("*.toml")]
     written = sum(len(re.findall(r"\bvalue = .*?\bgrade = ", text)) for text in texts)
@@ -57,11 +57,11 @@ def test_the_walk_sees_every_figure_of_the_files():
 
 
 @pytest.mark.parametrize("grade", ["A", "B", "C", "D"])
-def test_every_grade_is_in_use(grade):
+def test_every_grade_is_in_use(grade: str) -> None:
     assert any(figure.grade == grade for _, figure in every_figure())
 
 
-def test_every_figure_has_source_grade_and_date():
+def test_every_figure_has_source_grade_and_date() -> None:
     for place, figure in every_figure():
         assert len(figure.source) >= 5, place
         assert "{" not in figure.source + (figure.note or ""), place
@@ -71,7 +71,7 @@ def test_every_figure_has_source_grade_and_date():
         assert figure.date <= "2026-11-21", place
 
 
-def test_every_figure_is_a_finite_positive_number():
+def test_every_figure_is_a_finite_positive_number() -> None:
     for place, figure in every_figure():
         assert math.isfinite(figure.value), place
         assert figure.value > 0, place
@@ -79,7 +79,7 @@ def test_every_figure_is_a_finite_positive_number():
             assert isinstance(figure.value, int), place
 
 
-def test_conflicts_say_why_one_was_chosen():
+def test_conflicts_say_why_one_was_chosen() -> None:
     for entry in ENTRIES:
         for field, figure in figures(entry):
             if figure.alternatives:
@@ -87,20 +87,20 @@ def test_conflicts_say_why_one_was_chosen():
             assert figure.value not in [other.value for other in figure.alternatives], entry.id
 
 
-def test_what_was_not_verified_is_grade_d():
+def test_what_was_not_verified_is_grade_d() -> None:
     for place, figure in every_figure():
         if "not verified" in figure.source and figure.grade != "D":
             # a second source may stand beside the unverified remark; alone it may not
             assert ";" in figure.source, place
 
 
-def test_derived_figures_are_not_called_machine_output():
+def test_derived_figures_are_not_called_machine_output() -> None:
     for place, figure in every_figure():
         if figure.source.startswith(("derived", "assumed")):
             assert figure.grade != "A", place
 
 
-def test_no_figure_is_derived_from_itself():
+def test_no_figure_is_derived_from_itself() -> None:
     for place, figure in every_figure():
         name = place.removesuffix(": alternative").rsplit(".", 1)[-1]
         assert not re.search(rf"(as|twice|half of) {re.escape(name)}\b", figure.source), place
@@ -108,7 +108,7 @@ def test_no_figure_is_derived_from_itself():
             assert place.endswith("memory_cuda_mib"), place
 
 
-def test_prices_are_dated_and_volatile():
+def test_prices_are_dated_and_volatile() -> None:
     prices = [(entry.id, price) for entry in ENTRIES for price in entry.prices]
     assert len(prices) > 120
     for place, price in prices:
@@ -120,13 +120,13 @@ def test_prices_are_dated_and_volatile():
         assert (price.kind == "hourly") == (price.value < 200), place
 
 
-def test_ids_are_well_formed_and_unique():
+def test_ids_are_well_formed_and_unique() -> None:
     assert max(Counter(entry.id for entry in ENTRIES).values()) == 1
     for entry in ENTRIES:
         assert re.fullmatch(r"[a-z0-9]+([-._][a-z0-9]+)*", entry.id), entry.id
 
 
-def test_no_name_means_two_entries():
+def test_no_name_means_two_entries() -> None:
     """Ids, aliases and names, compared as `get` compares them; no alias is written twice."""
     owners: dict[str, str] = {}
     for entry in ENTRIES:
@@ -136,7 +136,7 @@ def test_no_name_means_two_entries():
             assert owners.setdefault(name, entry.id) == entry.id, name
 
 
-def test_every_name_is_found():
+def test_every_name_is_found() -> None:
     for entry in ENTRIES:
         for name in (entry.id, entry.name, *entry.aliases):
             assert hardware_db.get(name).id == entry.id
@@ -144,7 +144,7 @@ def test_every_name_is_found():
             assert hardware_db.get(name).id == entry.id
 
 
-def test_every_accelerator_can_be_planned_with():
+def test_every_accelerator_can_be_planned_with() -> None:
     for entry in ACCELERATORS:
         total = entry.total_bytes
         label = entry.memory_marketed_gb
@@ -157,7 +157,7 @@ def test_every_accelerator_can_be_planned_with():
             assert entry.bandwidth_gb_s is not None, entry.id
 
 
-def test_cuda_total_is_below_the_driver_total():
+def test_cuda_total_is_below_the_driver_total() -> None:
     for entry in ACCELERATORS:
         driver, cuda = entry.memory_driver_mib, entry.memory_cuda_mib
         if driver and cuda:
@@ -166,7 +166,7 @@ def test_cuda_total_is_below_the_driver_total():
             assert driver.value - entry.memory_cuda_wddm_mib.value == 1, entry.id
 
 
-def test_bandwidth_fits_the_memory():
+def test_bandwidth_fits_the_memory() -> None:
     seen = set()
     for entry in ACCELERATORS:
         if entry.bandwidth_gb_s is None:
@@ -184,7 +184,7 @@ def test_bandwidth_fits_the_memory():
     assert len(seen) > 8
 
 
-def test_rates_stand_in_the_ratios_of_their_formats():
+def test_rates_stand_in_the_ratios_of_their_formats() -> None:
     checked = 0
     for entry in ACCELERATORS:
         rate = {name: figure.value for name, figure in entry.tflops.items()}
@@ -206,7 +206,7 @@ def test_rates_stand_in_the_ratios_of_their_formats():
     assert checked > 120
 
 
-def test_native_formats_have_the_hardware_for_it():
+def test_native_formats_have_the_hardware_for_it() -> None:
     for entry in ACCELERATORS:
         if entry.compute_capability is None:
             continue
@@ -218,7 +218,7 @@ def test_native_formats_have_the_hardware_for_it():
         assert ("fp8" in entry.tflops) <= (capability >= 8.9), entry.id
 
 
-def test_missing_nvfp4_kernels_are_named():
+def test_missing_nvfp4_kernels_are_named() -> None:
     for entry in ACCELERATORS:
         if entry.compute_capability in ("12.0", "12.1"):
             assert "Marlin" in entry.formats["nvfp4"], entry.id
@@ -227,7 +227,7 @@ def test_missing_nvfp4_kernels_are_named():
             assert entry.formats["nvfp4"] == "native (tcgen05)", entry.id
 
 
-def test_pcie_rate_follows_from_generation_and_lanes():
+def test_pcie_rate_follows_from_generation_and_lanes() -> None:
     for entry in ACCELERATORS:
         assert (entry.pcie is None) == (entry.pcie_gb_s is None), entry.id
         if entry.pcie and entry.pcie_gb_s:
@@ -236,13 +236,13 @@ def test_pcie_rate_follows_from_generation_and_lanes():
             assert entry.pcie_gb_s.value == pytest.approx(rate, rel=0.01), entry.id
 
 
-def test_links_are_complete():
+def test_links_are_complete() -> None:
     for entry in ACCELERATORS:
         given = [entry.nvlink_gb_s, entry.nvlink_domain, entry.nvlink_kind, entry.link_name]
         assert all(given) or not any(given), entry.id
 
 
-def test_systems_refer_to_accelerators_of_the_database():
+def test_systems_refer_to_accelerators_of_the_database() -> None:
     for system in SYSTEMS:
         assert system.accelerator is BY_ID[system.accelerator.id], system.id
         assert system.count == system.nodes * system.accelerators_per_node
@@ -256,7 +256,7 @@ def test_systems_refer_to_accelerators_of_the_database():
             assert system.prices or system.notes, system.id
 
 
-def test_cloud_prices_reach_the_accelerator():
+def test_cloud_prices_reach_the_accelerator() -> None:
     hourly = [price for price in BY_ID["h100-sxm"].prices if price.kind == "hourly"]
     assert {price.provider for price in hourly} == {"AWS", "Azure", "GCP", "Lambda"}
     p5 = next(price for price in hourly if price.note and price.note.startswith("p5.48xlarge"))
@@ -264,7 +264,7 @@ def test_cloud_prices_reach_the_accelerator():
     assert p5.date == "2026-07-20"
 
 
-def test_driver_names_of_several_entries_are_told_apart_by_memory():
+def test_driver_names_of_several_entries_are_told_apart_by_memory() -> None:
     shared = Counter(driver_key(name) for entry in ACCELERATORS for name in set(entry.nvml_names))
     several = [name for name, count in shared.items() if count > 1]
     assert len(several) > 10
@@ -275,7 +275,7 @@ def test_driver_names_of_several_entries_are_told_apart_by_memory():
                 assert hardware_db.match_driver_name(name, int(memory.value)) is entry, entry.id
 
 
-def test_files_are_hand_kept_and_short():
+def test_files_are_hand_kept_and_short() -> None:
     for file in DATA.glob("*.toml"):
         text = file.read_text(encoding="utf-8")
         assert text.startswith("# "), f"{file.name} says nothing about itself"
@@ -283,13 +283,13 @@ def test_files_are_hand_kept_and_short():
         assert tomllib.loads(text), file.name
 
 
-def test_shared_sources_are_all_cited():
+def test_shared_sources_are_all_cited() -> None:
     cited = "\n".join(file.read_text() for file in DATA.glob("*.toml"))
     for name in tomllib.loads((DATA / "sources.toml").read_text())["sources"]:
         assert f"{{{name}}}" in cited, name
 
 
-def test_entries_are_hashable_and_frozen():
+def test_entries_are_hashable_and_frozen() -> None:
     assert len({*ENTRIES}) == len(ENTRIES)
     tflops = BY_ID["h100-sxm"].tflops
     assert isinstance(tflops, FrozenMap)

@@ -1,5 +1,7 @@
 """The memory on which engines budget, machine by machine (facts: NVML and CUDA totals)."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ MIB = 1 << 20
         ("apple-m2-max-96", 79626, "B"),
     ],
 )
-def test_total_on_linux(name, mib, grade):
+def test_total_on_linux(name: str, mib: int, grade: str) -> None:
     accelerator = get(name)
     assert accelerator.total_bytes == mib * MIB
     assert accelerator.total_bytes_source.grade == grade
@@ -57,11 +59,11 @@ def test_total_on_linux(name, mib, grade):
         ("gh200-144", 145920),
     ],
 )
-def test_total_under_windows_and_wsl2(name, mib):
+def test_total_under_windows_and_wsl2(name: str, mib: int) -> None:
     assert get(name).total_bytes_on("wddm") == mib * MIB
 
 
-def test_derived_totals_say_how():
+def test_derived_totals_say_how() -> None:
     derived = get("rtx-5080").total_bytes_source
     assert "16303" in derived.source
     assert "450" in derived.source
@@ -73,7 +75,7 @@ def test_derived_totals_say_how():
     assert label_only.total_bytes < 100 * 10**9
 
 
-def test_the_largest_apple_machines_are_assumed():
+def test_the_largest_apple_machines_are_assumed() -> None:
     for size in (256, 512):
         ultra = get(f"apple-m3-ultra-{size}")
         assert ultra.unified is not None
@@ -81,7 +83,7 @@ def test_the_largest_apple_machines_are_assumed():
         assert ultra.total_bytes == int(0.84 * size * 1024) * MIB
 
 
-def test_smaller_apple_chips_of_a_size_are_slower():
+def test_smaller_apple_chips_of_a_size_are_slower() -> None:
     assert get("apple-m4-max").bandwidth_gb_s.value == 546
     small = get("apple-m4-max-36").bandwidth_gb_s
     assert small.value == 410
@@ -89,7 +91,7 @@ def test_smaller_apple_chips_of_a_size_are_slower():
     assert small.alternatives[0].value == 546
 
 
-def test_dgx_spark():
+def test_dgx_spark() -> None:
     spark = get("gb10").unified
     assert spark.safe_utilization.value == 0.85
     assert spark.usable_mib.value < get("gb10").memory_cuda_mib.value
@@ -99,7 +101,7 @@ def test_dgx_spark():
     assert not get("gh200").is_unified
 
 
-def test_strix_halo_as_it_comes_and_set_up():
+def test_strix_halo_as_it_comes_and_set_up() -> None:
     plain, raised = get("strix-halo-128"), get("strix-halo-128-gtt")
     assert plain.unified.default_gpu_share.value == pytest.approx(0.488)
     assert plain.total_bytes / 2**30 == pytest.approx(62.4, abs=0.1)
@@ -109,14 +111,14 @@ def test_strix_halo_as_it_comes_and_set_up():
 
 
 @given(st.integers(1, 2_000_000))
-def test_reserve_is_one_percent_within_bounds(driver):
+def test_reserve_is_one_percent_within_bounds(driver: Any) -> None:
     reserve = reserved_mib(driver)
     assert 450 <= reserve <= 1100
     if 45_000 < driver < 110_000:
         assert reserve == pytest.approx(driver / 100, abs=1)
 
 
-def test_reserve_against_readings():
+def test_reserve_against_readings() -> None:
     """The rule stays within a quarter of a GiB of what was read on real cards."""
     for driver, seen in [
         (81559, 478), (143771, 616), (183359, 717), (284208, 1072), (81920, 769), (97887, 638),
@@ -133,8 +135,10 @@ def test_reserve_against_readings():
     driver=st.none() | st.integers(1024, 300_000),
     unified=st.booleans(),
 )
-def test_which_figure_is_behind_the_total(cuda, usable, driver, unified):
-    def figure(value):
+def test_which_figure_is_behind_the_total(
+    cuda: Any, usable: Any, driver: Any, unified: Any
+) -> None:
+    def figure(value: Any) -> Any:
         return None if value is None else Figure(value=value, source="a test", grade="A")
 
     accelerator = Accelerator(

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize(("typed", "identity"), TYPED.items())
-def test_names_that_people_type(typed, identity):
+def test_names_that_people_type(typed: str, identity: str) -> None:
     assert get(typed).id == identity
 
 
@@ -83,7 +84,7 @@ def test_names_that_people_type(typed, identity):
         ("a1000", "a100-sxm-80"),
     ],
 )
-def test_near_misses_list_candidates(typed, expected):
+def test_near_misses_list_candidates(typed: str, expected: str) -> None:
     with pytest.raises(UnknownHardware) as caught:
         resolve(typed)
     assert expected in caught.value.candidates
@@ -94,14 +95,14 @@ def test_near_misses_list_candidates(typed, expected):
     assert typed in str(caught.value)
 
 
-def test_nothing_near_says_what_to_do():
+def test_nothing_near_says_what_to_do() -> None:
     with pytest.raises(UnknownHardware, match=r"custom:48GiB") as caught:
         get("zzzzzzzzzzzz")
     assert caught.value.candidates == ()
     assert pickle.loads(pickle.dumps(caught.value)).candidates == ()
 
 
-def test_a_part_of_a_name_is_no_name():
+def test_a_part_of_a_name_is_no_name() -> None:
     inside = [
         (short, long)
         for short in bundled().accelerators
@@ -143,14 +144,14 @@ def test_a_part_of_a_name_is_no_name():
         ("100000x l4", 100_000, 12_500, "l4"),
     ],
 )
-def test_expressions(expression, count, nodes, identity):
+def test_expressions(expression: str, count: int, nodes: int, identity: str) -> None:
     system = resolve(expression)
     assert isinstance(system, System)
     assert (system.count, system.nodes, system.accelerator.id) == (count, nodes, identity)
     assert system.count == system.nodes * system.accelerators_per_node
 
 
-def test_links_inside_a_node():
+def test_links_inside_a_node() -> None:
     assert resolve("4x h100").intra_node_gb_s.value == 450
     assert resolve("4x h100").intra_node_link == "NVLink 4"
     assert resolve("2x rtx-4090").intra_node_link == "PCIe 4.0 x16"
@@ -161,7 +162,7 @@ def test_links_inside_a_node():
     assert resolve("2x dgx-spark").intra_node_link == "unified"
 
 
-def test_links_between_nodes():
+def test_links_between_nodes() -> None:
     spark = resolve("2x dgx-spark").inter_node_gb_s
     assert spark.value == 21
     assert {3.0, 23.74} <= {other.value for other in spark.alternatives}
@@ -175,7 +176,7 @@ def test_links_between_nodes():
     assert any("not known" in note for note in frames.notes)
 
 
-def test_a_rack_joins_its_nodes_by_the_fast_link():
+def test_a_rack_joins_its_nodes_by_the_fast_link() -> None:
     rack = resolve("16x gb200")
     assert (rack.nodes, rack.accelerators_per_node, rack.link_domain) == (4, 4, 72)
     assert rack.inter_node_gb_s.value == 4 * 900
@@ -185,7 +186,7 @@ def test_a_rack_joins_its_nodes_by_the_fast_link():
     assert resolve("16x h100").link_domain is None
 
 
-def test_several_of_a_system_cost_and_draw_as_much():
+def test_several_of_a_system_cost_and_draw_as_much() -> None:
     one, three = resolve("p5.48xlarge"), resolve("3x p5.48xlarge")
     assert three.prices[0].value == pytest.approx(3 * one.prices[0].value)
     assert three.id == "3x-aws-p5-48xlarge"
@@ -203,7 +204,7 @@ def test_several_of_a_system_cost_and_draw_as_much():
         "2x custom:", "custom:48GiB; rm", "\x00", "h100\x00",
     ],
 )  # fmt: skip
-def test_what_cannot_be_resolved_is_one_clear_line(expression):
+def test_what_cannot_be_resolved_is_one_clear_line(expression: str) -> None:
     with pytest.raises(HardwareError) as caught:
         resolve(expression)
     message = str(caught.value)
@@ -212,14 +213,14 @@ def test_what_cannot_be_resolved_is_one_clear_line(expression):
 
 
 @pytest.mark.parametrize("wrong", [None, 4090, 1.5, b"h100", ["h100"]])
-def test_what_is_no_text(wrong):
+def test_what_is_no_text(wrong: bytes | float | list[str] | None) -> None:
     for ask in (resolve, get):
         with pytest.raises(HardwareError, match="must be a text"):
             ask(wrong)
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_answered(text):
+def test_any_text_is_answered(text: Any) -> None:
     try:
         system = resolve(text)
     except HardwareError as caught:
@@ -234,7 +235,7 @@ def test_any_text_is_answered(text):
     st.integers(1, 100_000),
     st.sampled_from([entry for entry in bundled().accelerators if not entry.is_unified]),
 )
-def test_a_count_is_kept_and_no_node_holds_more_than_it_can(count, accelerator):
+def test_a_count_is_kept_and_no_node_holds_more_than_it_can(count: Any, accelerator: Any) -> None:
     system = resolve(f"{count}x {accelerator.id}")
     assert system.count == count
     assert system.accelerator is accelerator
@@ -244,7 +245,7 @@ def test_a_count_is_kept_and_no_node_holds_more_than_it_can(count, accelerator):
 
 
 @given(st.integers(1, 4096))
-def test_custom_memory_is_exact(gib):
+def test_custom_memory_is_exact(gib: Any) -> None:
     accelerator = get(f"custom:{gib}GiB")
     assert accelerator.total_bytes == gib * GIB
     assert accelerator.total_bytes_on("wddm") == gib * GIB
@@ -252,7 +253,7 @@ def test_custom_memory_is_exact(gib):
 
 
 @given(st.sampled_from(bundled().accelerators), st.data())
-def test_case_spaces_and_dashes_do_not_matter(entry, data):
+def test_case_spaces_and_dashes_do_not_matter(entry: Any, data: Any) -> None:
     name = data.draw(st.sampled_from([entry.id, *entry.aliases]))
     joint = data.draw(st.sampled_from([" ", "-", "_", "  ", ""]))
     loud = data.draw(st.booleans())
@@ -317,19 +318,19 @@ def test_case_spaces_and_dashes_do_not_matter(entry, data):
         ("NVIDIA GeForce RTX 4090", -24564, None),
     ],
 )
-def test_driver_names(name, memory, identity):
+def test_driver_names(name: str, memory: int | None, identity: str | None) -> None:
     found = match(name, memory)
     assert (found.id if found else None) == identity
 
 
 @given(st.text(max_size=40), st.none() | st.integers(-(10**18), 10**18))
-def test_any_driver_name_is_answered(name, memory):
+def test_any_driver_name_is_answered(name: Any, memory: Any) -> None:
     found = match(name, memory)
     assert found is None or isinstance(found, Accelerator)
 
 
 @given(st.sampled_from(bundled().accelerators), st.integers(256, 700_000))
-def test_a_match_is_never_more_than_7_percent_off(entry, memory):
+def test_a_match_is_never_more_than_7_percent_off(entry: Any, memory: Any) -> None:
     for name in entry.nvml_names:
         found = match(name, memory)
         if found is None or found.is_unified:
@@ -342,7 +343,7 @@ def test_a_match_is_never_more_than_7_percent_off(entry, memory):
             assert min(abs(memory / total - 1) for total in totals) <= 0.07
 
 
-def test_shared_entries_survive_copies():
+def test_shared_entries_survive_copies() -> None:
     system = resolve("2x dgx-spark")
     for twin in (copy.deepcopy(system), pickle.loads(pickle.dumps(system))):
         assert twin == system
@@ -351,7 +352,7 @@ def test_shared_entries_survive_copies():
         system.nodes = 3
 
 
-def test_nearest_prefers_numbers_to_letters():
+def test_nearest_prefers_numbers_to_letters() -> None:
     known = [(key(entry.id), entry.id) for entry in bundled().accelerators]
     assert nearest("rtx 5090 ti", known)[0] == "rtx-5090"
     assert nearest("", known) == ()
@@ -370,12 +371,12 @@ def test_nearest_prefers_numbers_to_letters():
         ("spark x2", 2, "gb10"),
     ],
 )
-def test_counts_behind_and_in_words(typed, count, identity):
+def test_counts_behind_and_in_words(typed: str, count: int, identity: str) -> None:
     system = resolve(typed)
     assert (system.count, system.accelerator.id) == (count, identity)
 
 
-def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged():
+def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged() -> None:
     with pytest.raises(UnknownHardware) as caught:
         resolve("RTX 4090 D")
     assert caught.value.candidates[:2] == ("rtx-4090", "rtx-4090-48")
@@ -383,12 +384,12 @@ def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged():
 
 
 @pytest.mark.parametrize("typed", ["cpu", "CPU-only", "none"])
-def test_a_processor_alone_is_refused_in_words(typed):
+def test_a_processor_alone_is_refused_in_words(typed: str) -> None:
     with pytest.raises(HardwareError, match="plans are for accelerators"):
         resolve(typed)
 
 
 @pytest.mark.parametrize("typed", ["4090+3060", "2x 4090 + 1x 3060"])
-def test_several_kinds_name_the_smallest(typed):
+def test_several_kinds_name_the_smallest(typed: str) -> None:
     with pytest.raises(HardwareError, match=r"several kinds .* try '\dx rtx-3060-12'"):
         resolve(typed)

@@ -3,6 +3,9 @@
 import os
 import re
 import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,8 +27,8 @@ memory_driver_mib = { value = 49140, grade = "A", source = "nvidia-smi here" }
 
 
 @pytest.fixture
-def write(tmp_path):
-    def written(text, name="hardware.toml"):
+def write(tmp_path: Path) -> Callable[..., Any]:
+    def written(text: Any, name: str = "hardware.toml") -> Any:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return path
@@ -33,7 +36,9 @@ def write(tmp_path):
     return written
 
 
-def test_the_example_of_the_reference_page_works(write, monkeypatch):
+def test_the_example_of_the_reference_page_works(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     example = re.search(r"```toml\n(.*?)```", SCHEMA, re.DOTALL)[1]
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(write(example)))
     card = get("RTX 5090 64")
@@ -51,7 +56,7 @@ def test_the_example_of_the_reference_page_works(write, monkeypatch):
     assert get("h100").id == "h100-sxm"
 
 
-def test_found_in_the_config_folder(tmp_path, monkeypatch):
+def test_found_in_the_config_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert user_file() is None
     folder = tmp_path / "qwenplan"
@@ -71,7 +76,9 @@ def test_found_in_the_config_folder(tmp_path, monkeypatch):
         ("win32", {"HOME": "/h", "APPDATA": "/h/Roaming"}, "/h/Roaming"),
     ],
 )
-def test_the_folder_of_each_platform(platform, variables, expected, monkeypatch):
+def test_the_folder_of_each_platform(
+    platform: str, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from hardware_db import database
 
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -81,7 +88,9 @@ def test_the_folder_of_each_platform(platform, variables, expected, monkeypatch)
     assert database._config_folder().as_posix() == expected
 
 
-def test_a_changed_file_is_read_anew(write, monkeypatch):
+def test_a_changed_file_is_read_anew(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(CARD)
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(path))
     assert get("our-card").name == "Our card"
@@ -90,13 +99,13 @@ def test_a_changed_file_is_read_anew(write, monkeypatch):
     assert get("our-card").name == "Our other card"
 
 
-def test_a_missing_file_is_said(monkeypatch, tmp_path):
+def test_a_missing_file_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(tmp_path / "nothing.toml"))
     with pytest.raises(HardwareError, match=r"QWENPLAN_HARDWARE names no file: .*nothing.toml"):
         get("h100")
 
 
-def test_own_instances_give_hourly_prices_once(write):
+def test_own_instances_give_hourly_prices_once(write: Callable[..., Any]) -> None:
     more = """
 [[system]]
 id = "our-cloud"
@@ -112,7 +121,7 @@ prices = [{ value = 10.0, kind = "hourly", source = "contract", date = "2026-01"
     assert found[-1].value == 2.5
 
 
-def test_own_chip_in_sizes(write):
+def test_own_chip_in_sizes(write: Callable[..., Any]) -> None:
     text = """
 [[accelerator]]
 id = "apple-m9"
@@ -134,7 +143,7 @@ bandwidth_gb_s = { value = 100, grade = "A", source = "the shop" }
     assert found["m9"].vendor == "apple"
 
 
-def card(**changes):
+def card(**changes: Any) -> str:
     """CARD with fields changed (None: left out), as TOML."""
     fields = {
         "id": '"our-card"',
@@ -148,7 +157,7 @@ def card(**changes):
     return "[[accelerator]]\n" + "\n".join(lines) + "\n"
 
 
-def figure(value="49140", more=""):
+def figure(value: str = "49140", more: str = "") -> Any:
     return f'{{ value = {value}, grade = "A", source = "here"{more} }}'
 
 
@@ -262,7 +271,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), FAULTS.values(), ids=FAULTS.keys())
-def test_faults_name_file_entry_and_field(text, expected, write, monkeypatch):
+def test_faults_name_file_entry_and_field(
+    text: str, expected: str, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(text)
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(path))
     with pytest.raises(HardwareError) as caught:
@@ -274,7 +285,7 @@ def test_faults_name_file_entry_and_field(text, expected, write, monkeypatch):
     assert message.startswith(str(path))
 
 
-def test_bytes_that_are_no_text(tmp_path):
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "hardware.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(HardwareError, match="not valid TOML"):
@@ -297,7 +308,9 @@ def test_bytes_that_are_no_text(tmp_path):
     )
     | st.text(string.ascii_letters + ' "[{', max_size=8),
 )
-def test_any_value_in_any_field_is_a_line_or_a_card(field, value, write):
+def test_any_value_in_any_field_is_a_line_or_a_card(
+    field: Any, value: Any, write: Callable[..., Any]
+) -> None:
     path = write(card(**{field: value}))
     try:
         found = load_file(path)

@@ -1,6 +1,7 @@
 """A Hub on the loopback address for each test, and nobody's token, cache or proxy."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -18,7 +19,7 @@ SETTINGS = (
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path) -> Iterator[LoopbackHub]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

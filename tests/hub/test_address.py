@@ -1,5 +1,7 @@
 """Every way of writing a repository down, and what is none."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ G = "unsloth/Qwen3.5-27B-GGUF"
         (f"hf://{G}@main/x.gguf", Address(repo=G, revision="main", file="x.gguf")),
     ],
 )
-def test_what_people_write_is_read(text, expected):
+def test_what_people_write_is_read(text: str, expected: Address) -> None:
     assert parse_address(text, ["hub.example"]) == expected
 
 
@@ -72,7 +74,7 @@ def test_what_people_write_is_read(text, expected):
         "Qwen/" + "x" * 100,
     ],
 )
-def test_what_is_no_repository_is_refused(text):
+def test_what_is_no_repository_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_address(text)
     assert "\n" not in str(caught.value)
@@ -80,13 +82,13 @@ def test_what_is_no_repository_is_refused(text):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("datasets", "dataset"), ("spaces", "Space")])
-def test_what_is_another_kind_of_repository_is_refused_by_name(kind, name):
+def test_what_is_another_kind_of_repository_is_refused_by_name(kind: str, name: str) -> None:
     with pytest.raises(UnsupportedModelError, match=f"is a {name}, not a model"):
         parse_address(f"https://huggingface.co/{kind}/a/b")
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_an_address_or_one_line(text):
+def test_any_text_is_an_address_or_one_line(text: Any) -> None:
     try:
         address = parse_address(text)
     except PlannerError as error:

@@ -1,5 +1,7 @@
 """What a repository is, and every way in which that cannot be told."""
 
+from typing import Any
+
 import huggingface_hub
 import pytest
 
@@ -12,6 +14,7 @@ from planner.errors import (
 )
 from planner.hub import RefusedError, fetch_config, fetch_repository, open_session
 from tests.hub import loopback
+from tests.hub.loopback import LoopbackHub
 from tests.model import builders
 
 Q = "Qwen/Qwen3.5-27B"
@@ -20,16 +23,16 @@ WEIGHTS = builders.safetensors({"a": ("BF16", (4, 4))})
 
 
 @pytest.fixture
-def repo(hub):
+def repo(hub: LoopbackHub) -> Any:
     return hub.add(Q, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
 
 
-def ask(address=Q, revision=None, **options):
+def ask(address: str = Q, revision: Any = None, **options: Any) -> Any:
     options.setdefault("session", open_session(sleep=lambda seconds: None))
     return fetch_repository(address, revision, **options)
 
 
-def test_a_repository_is_its_commit_config_and_files(hub, repo):
+def test_a_repository_is_its_commit_config_and_files(hub: LoopbackHub, repo: Any) -> None:
     found = ask()
     assert found.repo == Q
     assert found.commit == repo.commit
@@ -41,31 +44,31 @@ def test_a_repository_is_its_commit_config_and_files(hub, repo):
     assert len(hub.requests) == 2
 
 
-def test_the_config_is_that_of_the_commit_that_is_reported(hub, repo):
+def test_the_config_is_that_of_the_commit_that_is_reported(hub: LoopbackHub, repo: Any) -> None:
     ask()
     assert f"/resolve/{repo.commit}/config.json" in hub.requests[-1].path
 
 
-def test_a_url_of_the_endpoint_and_a_revision_are_followed(hub, repo):
+def test_a_url_of_the_endpoint_and_a_revision_are_followed(hub: LoopbackHub, repo: Any) -> None:
     assert ask(f"{hub.url}/{Q}/tree/main").revision == "main"
     assert ask(revision=repo.commit).commit == repo.commit
     assert "/revision/" in hub.requests[-2].path
 
 
-def test_modelopts_own_file_is_read(hub):
+def test_modelopts_own_file_is_read(hub: LoopbackHub) -> None:
     sidecar = {"quantization": {"quant_algo": "NVFP4"}}
     hub.add(Q, {"config.json": CONFIG, "hf_quant_config.json": sidecar})
     assert ask().quantization == sidecar
 
 
-def test_a_config_alone_can_be_asked_for(hub, repo):
+def test_a_config_alone_can_be_asked_for(hub: LoopbackHub, repo: Any) -> None:
     assert fetch_config(Q) == CONFIG
     hub.add("a/b-GGUF", {"x.gguf": b""})
     with pytest.raises(InputError, match=r"has no config\.json \(a GGUF"):
         fetch_config("a/b-GGUF")
 
 
-def test_a_renamed_repository_is_followed_and_told(hub, repo):
+def test_a_renamed_repository_is_followed_and_told(hub: LoopbackHub, repo: Any) -> None:
     hub.renamed["Qwen/Old"] = Q
     found = ask("Qwen/Old")
     assert found.repo == Q
@@ -75,7 +78,7 @@ def test_a_renamed_repository_is_followed_and_told(hub, repo):
 # ---------------------------------------------------------------- who may see it
 
 
-def test_a_gated_repository_says_where_to_accept_the_terms(hub, repo):
+def test_a_gated_repository_says_where_to_accept_the_terms(hub: LoopbackHub, repo: Any) -> None:
     repo.gated = True
     with pytest.raises(RefusedError) as caught:
         ask()
@@ -84,21 +87,25 @@ def test_a_gated_repository_says_where_to_accept_the_terms(hub, repo):
     )
 
 
-def test_a_token_that_has_not_accepted_the_terms_is_told_so(hub, repo):
+def test_a_token_that_has_not_accepted_the_terms_is_told_so(hub: LoopbackHub, repo: Any) -> None:
     refusal = loopback.status(403, {"X-Error-Code": "GatedRepo"})
     hub.fault("/resolve/", refusal)
     with pytest.raises(RefusedError, match=r"gated: .*\(the token that was sent has no access\)"):
         ask(session=open_session(hub.token))
 
 
-def test_a_gated_repository_opens_with_the_token(hub, repo, monkeypatch):
+def test_a_gated_repository_opens_with_the_token(
+    hub: LoopbackHub, repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repo.gated = repo.private = True
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert ask().config == CONFIG
     assert {request.token for request in hub.requests} == {hub.token}
 
 
-def test_the_servers_own_token_never_serves_a_visitor(hub, repo, monkeypatch):
+def test_the_servers_own_token_never_serves_a_visitor(
+    hub: LoopbackHub, repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repo.private = True
     monkeypatch.setenv("HF_TOKEN", hub.token)
     with pytest.raises(UnknownModelError):
@@ -106,25 +113,31 @@ def test_the_servers_own_token_never_serves_a_visitor(hub, repo, monkeypatch):
     assert {request.token for request in hub.requests} == {None}
 
 
-def test_a_private_repository_asks_for_a_token(hub, repo):
+def test_a_private_repository_asks_for_a_token(hub: LoopbackHub, repo: Any) -> None:
     repo.private = True
     with pytest.raises(UnknownModelError, match=r"or it is private \(then set HF_TOKEN\)"):
         ask()
 
 
-def test_a_token_that_the_hub_does_not_know_is_named_as_the_cause(hub, repo):
+def test_a_token_that_the_hub_does_not_know_is_named_as_the_cause(
+    hub: LoopbackHub, repo: Any
+) -> None:
     with pytest.raises(RefusedError, match=r"not accept the token .* renew or unset it"):
         ask(session=open_session("hf_expired"))
 
 
-def test_a_disabled_repository_is_refused_with_the_servers_words(hub, repo):
+def test_a_disabled_repository_is_refused_with_the_servers_words(
+    hub: LoopbackHub, repo: Any
+) -> None:
     repo.disabled = True
     with pytest.raises(RefusedError, match=r"403: Access to this resource is disabled\."):
         ask()
 
 
 @pytest.mark.parametrize("token", ["with space", "zwölf", "a\nb", "x" * 2000])
-def test_a_token_that_cannot_be_one_is_refused_before_it_is_sent(hub, token, monkeypatch):
+def test_a_token_that_cannot_be_one_is_refused_before_it_is_sent(
+    hub: LoopbackHub, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     if token.strip() == token.replace("\n", ""):
         with pytest.raises(InputError, match="characters that no token has"):
@@ -136,7 +149,9 @@ def test_a_token_that_cannot_be_one_is_refused_before_it_is_sent(hub, token, mon
 # ---------------------------------------------------------------- what is not there
 
 
-def test_a_missing_repository_is_answered_with_the_nearest_names(hub, repo):
+def test_a_missing_repository_is_answered_with_the_nearest_names(
+    hub: LoopbackHub, repo: Any
+) -> None:
     hub.add("Qwen/Qwen3.5-27B-FP8", {})
     with pytest.raises(UnknownModelError) as caught:
         ask("Qwen/Qwen3.5-27")
@@ -144,25 +159,25 @@ def test_a_missing_repository_is_answered_with_the_nearest_names(hub, repo):
     assert "the nearest: Qwen/Qwen3.5-27B" in str(caught.value)
 
 
-def test_names_that_are_known_here_are_offered_when_the_search_fails(hub):
+def test_names_that_are_known_here_are_offered_when_the_search_fails(hub: LoopbackHub) -> None:
     hub.fault("/api/models[?]", loopback.status(500), times=99)
     with pytest.raises(UnknownModelError) as caught:
         ask("qwen/qwen3.5-27B", known=["Qwen/Qwen3.5-122B-A10B", Q])
     assert caught.value.candidates[0] == Q
 
 
-def test_the_right_name_in_the_wrong_place_is_found(hub):
+def test_the_right_name_in_the_wrong_place_is_found(hub: LoopbackHub) -> None:
     with pytest.raises(UnknownModelError) as caught:
         ask("Qwen3.5-27B", known=[Q])
     assert caught.value.candidates == (Q,)
 
 
-def test_a_missing_repository_with_a_token_is_told_apart(hub):
+def test_a_missing_repository_with_a_token_is_told_apart(hub: LoopbackHub) -> None:
     with pytest.raises(UnknownModelError, match="or the token that was sent may not see it"):
         ask("a/b", session=open_session(hub.token))
 
 
-def test_a_missing_revision_is_told_with_where_to_look(hub, repo):
+def test_a_missing_revision_is_told_with_where_to_look(hub: LoopbackHub, repo: Any) -> None:
     with pytest.raises(InputError, match=f"has no revision 'v9'; .*{hub.url}/{Q}/commits/main"):
         ask(revision="v9")
 
@@ -174,7 +189,7 @@ def test_a_missing_revision_is_told_with_where_to_look(hub, repo):
         ({"model_index.json": {}, "unet/model.safetensors": b""}, "is a diffusers pipeline"),
     ],
 )
-def test_what_is_no_model_is_refused_by_name(hub, files, words):
+def test_what_is_no_model_is_refused_by_name(hub: LoopbackHub, files: Any, words: Any) -> None:
     hub.add("a/b", files, base_model=Q)
     with pytest.raises(UnsupportedModelError, match=words):
         ask("a/b")
@@ -191,7 +206,7 @@ def test_what_is_no_model_is_refused_by_name(hub, files, words):
         (b'{"a": "' + b"x" * 5_000_000 + b'"}', "longer than 4,194,304 bytes"),
     ],
 )
-def test_a_config_that_is_none_is_refused(hub, config, words):
+def test_a_config_that_is_none_is_refused(hub: LoopbackHub, config: bytes, words: str) -> None:
     hub.add(Q, {"config.json": config})
     with pytest.raises((InputError, SourceError), match=words) as caught:
         ask()
@@ -201,7 +216,7 @@ def test_a_config_that_is_none_is_refused(hub, config, words):
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b"{}", b'{"sha": 5}', b'{"sha": "' + b"z" * 40 + b'"}', b"\xff"]
 )
-def test_an_answer_that_is_no_repository_is_refused(hub, repo, body):
+def test_an_answer_that_is_no_repository_is_refused(hub: LoopbackHub, repo: Any, body: Any) -> None:
     hub.fault("/api/models/", loopback.status(200, body=body))
     with pytest.raises((InputError, SourceError)) as caught:
         ask()
@@ -212,7 +227,7 @@ def test_an_answer_that_is_no_repository_is_refused(hub, repo, body):
 
 
 @pytest.fixture
-def cached(hub, repo):
+def cached(hub: LoopbackHub, repo: Any) -> Any:
     """The config was downloaded before, as transformers does it."""
     huggingface_hub.hf_hub_download(
         Q, "config.json", endpoint=hub.url, cache_dir=huggingface_hub_cache()
@@ -221,14 +236,16 @@ def cached(hub, repo):
     return repo
 
 
-def huggingface_hub_cache():
+def huggingface_hub_cache() -> Any:
     import os
 
     return os.environ["HF_HUB_CACHE"]
 
 
 @pytest.mark.parametrize("setting", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_offline_the_cache_answers_and_nobody_is_asked(hub, cached, monkeypatch, setting):
+def test_offline_the_cache_answers_and_nobody_is_asked(
+    hub: LoopbackHub, cached: Any, monkeypatch: pytest.MonkeyPatch, setting: Any
+) -> None:
     monkeypatch.setenv(setting, "1")
     found = ask()
     assert (found.source, found.config, found.commit) == ("cache", CONFIG, cached.commit)
@@ -238,13 +255,17 @@ def test_offline_the_cache_answers_and_nobody_is_asked(hub, cached, monkeypatch,
     assert hub.requests == []
 
 
-def test_offline_without_a_cache_the_caller_is_told_to_fall_back(hub, repo, monkeypatch):
+def test_offline_without_a_cache_the_caller_is_told_to_fall_back(
+    hub: LoopbackHub, repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(OfflineError, match=r"OFFLINE is set, and .* is not in the cache"):
         ask()
 
 
-def test_a_hub_that_is_not_there_is_offline(hub, cached, monkeypatch):
+def test_a_hub_that_is_not_there_is_offline(
+    hub: LoopbackHub, cached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     pauses = []
     found = ask(session=open_session(sleep=pauses.append))
@@ -255,26 +276,30 @@ def test_a_hub_that_is_not_there_is_offline(hub, cached, monkeypatch):
         ask("a/b", session=open_session(sleep=pauses.append))
 
 
-def test_a_hub_in_trouble_is_answered_for_by_the_cache(hub, cached):
+def test_a_hub_in_trouble_is_answered_for_by_the_cache(hub: LoopbackHub, cached: Any) -> None:
     hub.fault("/api/models/", loopback.status(503), times=9)
     found = ask()
     assert found.source == "cache"
     assert "the server answers 503" in found.notes[0]
 
 
-def test_a_refusal_is_not_papered_over_by_the_cache(hub, cached):
+def test_a_refusal_is_not_papered_over_by_the_cache(hub: LoopbackHub, cached: Any) -> None:
     cached.disabled = True
     with pytest.raises(RefusedError):
         ask()
 
 
-def test_a_visitor_gets_nothing_out_of_the_servers_cache(hub, cached, monkeypatch):
+def test_a_visitor_gets_nothing_out_of_the_servers_cache(
+    hub: LoopbackHub, cached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(OfflineError, match=r"^HF_HUB_OFFLINE is set$"):
         fetch_repository(Q, anonymous=True)
 
 
-def test_what_is_cached_of_the_very_commit_is_not_fetched_again(hub, cached):
+def test_what_is_cached_of_the_very_commit_is_not_fetched_again(
+    hub: LoopbackHub, cached: Any
+) -> None:
     assert ask().config == CONFIG
     assert [request.path.split("?")[0] for request in hub.requests] == [f"/api/models/{Q}"]
     fetch_repository(Q, anonymous=True)

@@ -1,7 +1,9 @@
 """Headers to roles: every byte has its place, whatever tool wrote it and whatever it calls things."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,8 @@ from planner.model.catalog import catalog
 from planner.model.gguf_mix import GgufScheme
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import SCHEMES, get_scheme
+from planner.model.quantization.scheme import Stored
+from planner.model.spec import ModelSpec
 from planner.model.stored_formats import Pieces, infer_format
 from planner.model.stored_headers import checkpoint_from_headers, classify, differences
 from tests.model.stored_tensors import stored, written
@@ -28,7 +32,7 @@ def total(found: StoredCheckpoint) -> int:
     return sum(tensor.nbytes for tensor in found.tensors)
 
 
-def by_role(rows):
+def by_role(rows: tuple[Stored, ...]) -> Any:
     found = {}
     for row in rows:
         role = f"{row.tensor.part}.{row.tensor.component}"
@@ -37,7 +41,7 @@ def by_role(rows):
     return found
 
 
-def renamed(found: StoredCheckpoint, change) -> StoredCheckpoint:
+def renamed(found: StoredCheckpoint, change: Callable[..., Any]) -> StoredCheckpoint:
     tensors = tuple(replace(tensor, name=change(tensor.name)) for tensor in found.tensors)
     return replace(found, tensors=tensors)
 
@@ -48,7 +52,7 @@ TWINS = {"awq-int4-g128": "autoround-int4-g128"}
 
 @pytest.mark.parametrize("name", [n for n in sorted(SCHEMES) if not n.startswith("bnb")])
 @pytest.mark.parametrize("model", [DENSE, MOE], ids=["dense", "moe"])
-def test_formats_are_recognised_by_what_lies_there(name, model):
+def test_formats_are_recognised_by_what_lies_there(name: str, model: ModelSpec) -> None:
     scheme = get_scheme(name)
     files = written(scheme, model)
     table = classify(model, files)
@@ -75,7 +79,7 @@ def test_formats_are_recognised_by_what_lies_there(name, model):
         ("lm_head.", "language_model.lm_head."),
     ],
 )
-def test_every_spelling_of_the_way_leads_to_the_same_roles(old, new):
+def test_every_spelling_of_the_way_leads_to_the_same_roles(old: str, new: str) -> None:
     files = written(get_scheme("fp8"), MOE)
     plain = by_role(classify(MOE, files).rows)
     changed = renamed(files, lambda name: name.replace(old, new) if name.startswith(old) else name)
@@ -84,7 +88,7 @@ def test_every_spelling_of_the_way_leads_to_the_same_roles(old, new):
     assert by_role(table.rows) == plain
 
 
-def stacked(names, suffix=""):
+def stacked(names: Any, suffix: str = "") -> Any:
     """BF16 files in which a layer's experts are stacked under other names."""
     experts, hidden, width = 3, MOE.hidden_size, MOE.moe.moe_intermediate_size
     plain = [
@@ -98,13 +102,13 @@ def stacked(names, suffix=""):
     return stored(plain)
 
 
-def test_stacked_experts_are_experts():
+def test_stacked_experts_are_experts() -> None:
     plain = by_role(classify(MOE, written(get_scheme("bf16"), MOE)).rows)
 
-    def transformers(w, h):
+    def transformers(w: Any, h: Any) -> Any:
         return [("experts.gate_up_proj", 2 * w, h), ("experts.down_proj", h, w)]
 
-    def mlx(w, h):
+    def mlx(w: Any, h: Any) -> Any:
         names = [("gate_proj", w, h), ("up_proj", w, h), ("down_proj", h, w)]
         return [(f"switch_mlp.{name}", rows, columns) for name, rows, columns in names]
 
@@ -116,7 +120,7 @@ def test_stacked_experts_are_experts():
         assert {row.tensor.experts for row in experts} == {3}
 
 
-def test_projection_before_expert_number():
+def test_projection_before_expert_number() -> None:
     files = renamed(
         written(get_scheme("nvfp4-experts"), MOE),
         lambda name: name.replace(".experts.1.gate_proj.", ".experts.gate_proj.1."),
@@ -124,7 +128,7 @@ def test_projection_before_expert_number():
     assert classify(MOE, files).other == ()
 
 
-def test_fused_projections_are_shared_out():
+def test_fused_projections_are_shared_out() -> None:
     hidden = DENSE.hidden_size
     width = DENSE.mlp.intermediate_size
     files = written(get_scheme("bf16"), DENSE)
@@ -142,10 +146,10 @@ def test_fused_projections_are_shared_out():
 
 @pytest.mark.parametrize("mix", ["Q4_K_M", "Q8_0", "BF16", "MXFP4_MOE"])
 @pytest.mark.parametrize("model", [DENSE, _MOE], ids=["dense", "moe"])
-def test_gguf_types_are_formats(mix, model):
+def test_gguf_types_are_formats(mix: str, model: ModelSpec) -> None:
     scheme = GgufScheme(mix=mix)
 
-    def entries(typed):
+    def entries(typed: Any) -> Any:
         return tuple(
             StoredTensor(
                 name=name,
@@ -171,7 +175,7 @@ def test_gguf_types_are_formats(mix, model):
     assert checkpoint_from_headers(model, *sets, id="x", source="test").scheme.name == mix.lower()
 
 
-def test_what_is_not_recognised_is_counted_and_shown():
+def test_what_is_not_recognised_is_counted_and_shown() -> None:
     files = written(get_scheme("bf16"), DENSE)
     strange = stored(
         [
@@ -192,12 +196,12 @@ def test_what_is_not_recognised_is_counted_and_shown():
     assert "rotary.inv_freq" in line
 
 
-def test_an_expert_too_many_is_not_recognised():
+def test_an_expert_too_many_is_not_recognised() -> None:
     files = stored([("model.layers.0.mlp.experts.3.up_proj.weight", "BF16", (2, 2))])
     assert len(classify(MOE, files).other) == 1
 
 
-def test_headers_win_and_the_difference_is_told():
+def test_headers_win_and_the_difference_is_told() -> None:
     scheme, said = get_scheme("gptq-int4"), get_scheme("fp8")
     files = written(scheme, DENSE)
     found = checkpoint_from_headers(DENSE, files, id="x", source="test", scheme=said)
@@ -212,7 +216,7 @@ def test_headers_win_and_the_difference_is_told():
     )
 
 
-def test_mtp_is_what_the_files_hold():
+def test_mtp_is_what_the_files_hold() -> None:
     files = written(get_scheme("bf16"), DENSE)
     kept = tuple(tensor for tensor in files.tensors if not tensor.name.startswith("mtp."))
     without = checkpoint_from_headers(DENSE, replace(files, tensors=kept), id="x", source="t")
@@ -225,7 +229,7 @@ def test_mtp_is_what_the_files_hold():
     assert undeclared.other == 0
 
 
-def test_mtp_as_one_more_layer():
+def test_mtp_as_one_more_layer() -> None:
     files = renamed(
         written(get_scheme("bf16"), DENSE),
         lambda name: name.replace("mtp.layers.0.", "model.language_model.layers.24."),
@@ -235,7 +239,7 @@ def test_mtp_as_one_more_layer():
     assert table.absent == ()
 
 
-def test_missing_roles_are_named():
+def test_missing_roles_are_named() -> None:
     files = written(get_scheme("bf16"), DENSE)
     kept = tuple(
         tensor
@@ -246,7 +250,7 @@ def test_missing_roles_are_named():
     assert set(table.missing) == {"text.embed_tokens", "text.dense_mlp (71 of 72)"}
 
 
-def test_layers_stored_differently_become_rows_of_their_own():
+def test_layers_stored_differently_become_rows_of_their_own() -> None:
     one, other = written(get_scheme("w4a16"), DENSE), written(get_scheme("w8a16"), DENSE)
     first = tuple(t for t in one.tensors if ".layers.0." not in t.name)
     second = tuple(t for t in other.tensors if ".layers.0." in t.name)
@@ -257,7 +261,7 @@ def test_layers_stored_differently_become_rows_of_their_own():
     assert table.nbytes == sum(t.nbytes for t in first + second)
 
 
-def test_an_engine_can_load_what_headers_show():
+def test_an_engine_can_load_what_headers_show() -> None:
     files = written(get_scheme("bf16"), DENSE)
     odd = tuple(
         replace(t, dtype="U8", nbytes=t.nbytes // 3) if "mlp.up_proj" in t.name else t
@@ -276,7 +280,9 @@ def test_an_engine_can_load_what_headers_show():
     ),
     st.tuples(st.integers(1, 300), st.integers(1, 300)),
 )
-def test_made_up_formats_weigh_what_was_found(dtype, nbytes, beside, shape):
+def test_made_up_formats_weigh_what_was_found(
+    dtype: Any, nbytes: Any, beside: Any, shape: Any
+) -> None:
     pieces = Pieces(
         dtypes=(dtype,),
         nbytes=Fraction(nbytes),
@@ -285,6 +291,6 @@ def test_made_up_formats_weigh_what_was_found(dtype, nbytes, beside, shape):
     assert infer_format(pieces, shape).nbytes(shape) == pieces.total
 
 
-def test_every_inferred_family_exists():
+def test_every_inferred_family_exists() -> None:
     pieces = Pieces(dtypes=("Q4_K",), nbytes=Fraction(144), beside=(), ggml=True)
     assert infer_format(pieces, (1, 256)) is FORMATS["Q4_K"]

@@ -1,13 +1,15 @@
 """The suite of published sizes: what it makes of a row's words, and that it can fail."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.suites import checkpoints
 
 
-def case(**changes):
+def case(**changes: Any) -> dict[str, str]:
     return {
         "model": "Qwen3.6-27B",
         "repo": "somebody/Qwen3.6-27B-own",
@@ -19,7 +21,7 @@ def case(**changes):
     } | changes
 
 
-def result(tmp_path, **changes):
+def result(tmp_path: Path, **changes: Any) -> Any:
     (tmp_path / "checkpoints.json").write_text(json.dumps({"cases": [case(**changes)]}), "utf-8")
     (found,) = checkpoints.run(tmp_path)
     return found
@@ -49,7 +51,7 @@ def result(tmp_path, **changes):
         ("bnb NF4", "bnb-nf4"),
     ],
 )
-def test_words_tell_the_recipe(tmp_path, words, scheme):
+def test_words_tell_the_recipe(tmp_path: Path, words: str, scheme: str) -> None:
     found = result(tmp_path, format=words)
     assert found.name.endswith(f"as {scheme}")
     assert found.group == "rounded"
@@ -66,24 +68,24 @@ def test_words_tell_the_recipe(tmp_path, words, scheme):
         ("somebody/x-GGUF", "GGUF Q5_K_L"),
     ],
 )
-def test_private_mixes_are_told_apart(tmp_path, repo, words):
+def test_private_mixes_are_told_apart(tmp_path: Path, repo: str, words: str) -> None:
     assert result(tmp_path, repo=repo, format=words).group == "private mix"
 
 
-def test_a_known_repository_needs_no_words(tmp_path):
+def test_a_known_repository_needs_no_words(tmp_path: Path) -> None:
     found = result(tmp_path, repo="nvidia/Qwen3.6-27B-NVFP4", format="NVFP4", published_size="21.9")
     assert found.exact
     assert found.group == "rounded"
 
 
-def test_rounding_is_the_tolerance(tmp_path):
+def test_rounding_is_the_tolerance(tmp_path: Path) -> None:
     assert result(tmp_path).exact
     assert not result(tmp_path, published_size="30.6").exact
     assert not result(tmp_path, published_size="30.70").exact
     assert result(tmp_path, published_size="29", unit="GiB").exact
 
 
-def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path):
+def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path: Path) -> None:
     tensors = {"unit": "B", "scope": "tensor bytes (safetensors index total_size)"}
     assert result(tmp_path, published_size="30866663264", **tensors).exact
     assert not result(tmp_path, published_size="30866663265", **tensors).exact
@@ -101,7 +103,7 @@ def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path):
         {"repo": "x", "format": "GGUF"},
     ],
 )
-def test_what_cannot_be_asked_fails(tmp_path, changes):
+def test_what_cannot_be_asked_fails(tmp_path: Path, changes: dict[str, str]) -> None:
     found = result(tmp_path, **changes)
     assert found.failure
     assert not found.exact

@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def write(folder: Path, files: dict[str, Stub]) -> Path:
     return folder
 
 
-def names(stored) -> set[str]:
+def names(stored: Any) -> set[str]:
     return {tensor.name for tensor in stored.tensors}
 
 
@@ -70,18 +71,18 @@ def names(stored) -> set[str]:
         ("mmproj-F16.gguf", "mmproj-F16.gguf"),
     ],
 )
-def test_a_gguf_is_chosen_by_its_quantization_or_name(pattern, first):
+def test_a_gguf_is_chosen_by_its_quantization_or_name(pattern: str, first: str) -> None:
     assert choose(REPOSITORY, "org/x", pattern=pattern).files[0][0] == first
 
 
-def test_a_split_set_is_one_choice():
+def test_a_split_set_is_one_choice() -> None:
     found = choose(REPOSITORY, "org/x", pattern="bf16")
     assert len(found.files) == 2
     assert found.label == "BF16"
     assert found.nbytes == 7 + 8
 
 
-def test_without_a_name_the_choices_are_listed_and_companions_are_none_of_them():
+def test_without_a_name_the_choices_are_listed_and_companions_are_none_of_them() -> None:
     with pytest.raises(InputError, match="holds 6 GGUF sets; name one of") as caught:
         choose(REPOSITORY, "org/x")
     for label in ("Q4_K_M", "UD-Q4_K_XL", "IQ4_XS", "Q8_0", "MXFP4_MOE", "BF16"):
@@ -90,18 +91,18 @@ def test_without_a_name_the_choices_are_listed_and_companions_are_none_of_them()
         assert companion not in str(caught.value)
 
 
-def test_an_unknown_quantization_is_answered_with_those_there_are():
+def test_an_unknown_quantization_is_answered_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no GGUF file that matches 'Q5_K_M'; it has .*Q4_K_M"):
         choose(REPOSITORY, "org/x", pattern="Q5_K_M")
 
 
-def test_names_with_one_quantization_twice_are_listed_in_full():
+def test_names_with_one_quantization_twice_are_listed_in_full() -> None:
     listing = {"a-Q4_K_M.gguf": 1, "a-MTP-Q4_K_M.gguf": 2}
     with pytest.raises(InputError, match=r"a-Q4_K_M\.gguf.*a-MTP-Q4_K_M\.gguf"):
         choose(listing, "org/x", pattern="Q4_K_M")
 
 
-def test_companions_are_parts_of_their_own():
+def test_companions_are_parts_of_their_own() -> None:
     parts = {s.files[0][0]: s.part for s in gguf_sets(REPOSITORY)}
     assert parts["mmproj-F16.gguf"] == "mmproj"
     assert parts["mtp-Qwen3.5-27B-Q8_0.gguf"] == "mtp"
@@ -115,7 +116,7 @@ def test_companions_are_parts_of_their_own():
     ("model", "companion"),
     [("Q8_0", "mmproj-Q8_0.gguf"), ("Q4_K_M", "mmproj-Q8_0.gguf"), ("BF16", "mmproj-BF16.gguf")],
 )
-def test_the_nearest_companion_is_llamacpps(model, companion):
+def test_the_nearest_companion_is_llamacpps(model: str, companion: str) -> None:
     found = closest_companion(
         gguf_sets(REPOSITORY), "mmproj", choose(REPOSITORY, "org/x", pattern=model)
     )
@@ -123,8 +124,8 @@ def test_the_nearest_companion_is_llamacpps(model, companion):
     assert found.files[0][0] == companion
 
 
-def test_a_companion_is_chosen_for_the_model_it_lies_beside():
-    def chosen(**how):
+def test_a_companion_is_chosen_for_the_model_it_lies_beside() -> None:
+    def chosen(**how: Any) -> Any:
         return choose(REPOSITORY, "org/x", part="mmproj", **how).files[0][0]
 
     assert chosen(beside="Qwen3.5-27B-Q8_0.gguf") == "mmproj-Q8_0.gguf"
@@ -135,7 +136,7 @@ def test_a_companion_is_chosen_for_the_model_it_lies_beside():
         choose(REPOSITORY, "org/x", part="draft", beside="Qwen3.5-27B-Q8_0.gguf")
 
 
-def test_the_only_gguf_needs_no_name():
+def test_the_only_gguf_needs_no_name() -> None:
     assert choose({"model.gguf": 5, "mmproj-F16.gguf": 6}, "org/x").label == "model"
 
 
@@ -163,28 +164,30 @@ def test_the_only_gguf_needs_no_name():
         ({"imatrix.gguf": 1}, InputError, "no GGUF file holds the model"),
     ],
 )
-def test_what_is_no_models_weights_is_refused(listing, error, words):
+def test_what_is_no_models_weights_is_refused(
+    listing: dict[str, Any], error: type[Any], words: str
+) -> None:
     with pytest.raises(error, match=words):
         choose(listing, "org/x")
 
 
-def test_an_adapter_is_refused_with_its_base():
+def test_an_adapter_is_refused_with_its_base() -> None:
     with pytest.raises(UnsupportedModelError, match=r"plan its base model: Qwen/Qwen3\.5-27B"):
         refuse_other_kinds(["adapter_config.json"], "org/lora", ["Qwen/Qwen3.5-27B"])
 
 
-def test_a_second_copy_of_the_weights_is_not_counted():
+def test_a_second_copy_of_the_weights_is_not_counted() -> None:
     listing = {"model-00001-of-00001.safetensors": 1, "consolidated.safetensors": 1}
     assert choose(listing, "x").files == (("model-00001-of-00001.safetensors", 1),)
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", "a//b", "", "a\\b", "a\0b"])
-def test_an_index_cannot_name_files_elsewhere(name):
+def test_an_index_cannot_name_files_elsewhere(name: str) -> None:
     with pytest.raises(InputError, match="names a file outside"):
         choose({"x.safetensors": 1}, "org/x", index={"a": name})
 
 
-def test_an_index_names_what_is_loaded():
+def test_an_index_names_what_is_loaded() -> None:
     listing = {"x.safetensors": 1, "mtp.safetensors": 2, "other.safetensors": 3}
     found = choose(listing, "org/x", index={"a": "x.safetensors", "b": "mtp.safetensors"})
     assert [name for name, _ in found.files] == ["mtp.safetensors", "x.safetensors"]
@@ -193,7 +196,7 @@ def test_an_index_names_what_is_loaded():
 # ---------------------------------------------------------------- folders
 
 
-def test_a_sharded_folder_is_read_and_progress_told(tmp_path):
+def test_a_sharded_folder_is_read_and_progress_told(tmp_path: Path) -> None:
     write(tmp_path, builders.sharded([ONE, TWO]))
     told = []
     stored = read_checkpoint(tmp_path, progress=lambda *args: told.append(args))
@@ -209,12 +212,12 @@ def test_a_sharded_folder_is_read_and_progress_told(tmp_path):
 @pytest.mark.parametrize(
     "name", ["model-00002-of-00002.safetensors", "model.safetensors.index.json"]
 )
-def test_one_shard_or_the_index_stands_for_the_whole_set(tmp_path, name):
+def test_one_shard_or_the_index_stands_for_the_whole_set(tmp_path: Path, name: str) -> None:
     write(tmp_path, builders.sharded([ONE, TWO]))
     assert names(read_checkpoint(tmp_path / name)) == {"a.weight", "b.weight", "b.bias"}
 
 
-def test_a_shard_that_the_index_names_and_nobody_downloaded_is_named(tmp_path):
+def test_a_shard_that_the_index_names_and_nobody_downloaded_is_named(tmp_path: Path) -> None:
     files = builders.sharded([ONE, TWO])
     del files["model-00002-of-00002.safetensors"]
     write(tmp_path, files)
@@ -222,7 +225,7 @@ def test_a_shard_that_the_index_names_and_nobody_downloaded_is_named(tmp_path):
         read_checkpoint(tmp_path)
 
 
-def test_an_index_that_disagrees_with_the_headers_is_reported(tmp_path):
+def test_an_index_that_disagrees_with_the_headers_is_reported(tmp_path: Path) -> None:
     files = builders.sharded([ONE, TWO])
     head = files["model.safetensors.index.json"].head.replace(b"b.bias", b"c.bias")
     files["model.safetensors.index.json"] = Stub(head, len(head))
@@ -233,7 +236,7 @@ def test_an_index_that_disagrees_with_the_headers_is_reported(tmp_path):
     )
 
 
-def test_a_tensor_stored_twice_is_refused(tmp_path):
+def test_a_tensor_stored_twice_is_refused(tmp_path: Path) -> None:
     files = {"a.safetensors": builders.safetensors(ONE), "b.safetensors": builders.safetensors(ONE)}
     with pytest.raises(InputError, match=r"a\.weight is also in a\.safetensors"):
         read_checkpoint(write(tmp_path, files))
@@ -249,13 +252,13 @@ def test_a_tensor_stored_twice_is_refused(tmp_path):
         (b"[", "unreadable JSON"),
     ],
 )
-def test_a_broken_index_is_refused(tmp_path, index, words):
+def test_a_broken_index_is_refused(tmp_path: Path, index: bytes, words: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_bytes(index)
     with pytest.raises(InputError, match=words):
         read_checkpoint(tmp_path)
 
 
-def test_ggufs_are_read_split_or_not_and_below(tmp_path):
+def test_ggufs_are_read_split_or_not_and_below(tmp_path: Path) -> None:
     def shard(number: int) -> Stub:
         pairs = {"split.no": number, "split.count": 2, "split.tensors.count": 2}
         return builders.gguf(pairs, {f"t{number}": ("F32", (8,))})
@@ -279,7 +282,7 @@ def test_ggufs_are_read_split_or_not_and_below(tmp_path):
         read_checkpoint(one)
 
 
-def test_gguf_beside_safetensors_is_chosen_by_name_only(tmp_path):
+def test_gguf_beside_safetensors_is_chosen_by_name_only(tmp_path: Path) -> None:
     files = {"model.safetensors": builders.safetensors(ONE)}
     write(tmp_path, files | {"x-Q8_0.gguf": builders.gguf({}, {"t": ("F32", (8,))})})
     assert read_checkpoint(tmp_path).kind == "safetensors"
@@ -288,13 +291,13 @@ def test_gguf_beside_safetensors_is_chosen_by_name_only(tmp_path):
         read_checkpoint(tmp_path, pattern="Q2_K")
 
 
-def test_a_file_without_tensors_is_refused(tmp_path):
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"model.safetensors": builders.safetensors({})})
     with pytest.raises(InputError, match="no tensors"):
         read_checkpoint(tmp_path)
 
 
-def test_what_would_hang_is_refused_at_once(tmp_path):
+def test_what_would_hang_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="no weights"):
         read_checkpoint(tmp_path)
@@ -313,7 +316,7 @@ def test_what_would_hang_is_refused_at_once(tmp_path):
             read_checkpoint(tmp_path / "s.gguf")
 
 
-def test_links_in_circles_and_into_nowhere_are_missing_files(tmp_path):
+def test_links_in_circles_and_into_nowhere_are_missing_files(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").symlink_to(tmp_path / "b.gguf")
     (tmp_path / "b.gguf").symlink_to(tmp_path / "a.gguf")
     (tmp_path / "model.safetensors").symlink_to(tmp_path / "nowhere")
@@ -323,7 +326,7 @@ def test_links_in_circles_and_into_nowhere_are_missing_files(tmp_path):
         read_checkpoint(tmp_path / "a.gguf")
 
 
-def test_linked_files_are_read_as_in_the_cache_of_the_hub(tmp_path):
+def test_linked_files_are_read_as_in_the_cache_of_the_hub(tmp_path: Path) -> None:
     blobs = write(tmp_path / "blobs", {"abc": builders.safetensors(ONE)})
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "snapshot" / "model.safetensors").symlink_to(blobs / "abc")
@@ -331,7 +334,7 @@ def test_linked_files_are_read_as_in_the_cache_of_the_hub(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["nowhere", "a\0b", "x" * 5000, "file.txt", "file.txt/below"])
-def test_paths_that_are_none_are_refused(tmp_path, path):
+def test_paths_that_are_none_are_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(InputError) as caught:
         read_checkpoint(f"{tmp_path}/{path}")

@@ -1,6 +1,7 @@
 """GGUF headers: what is read, how little of it, and what is refused in one line."""
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -52,7 +53,7 @@ def vocabulary(count: int) -> list[str]:
     return [f"token-{number}" * (number % 4) for number in range(count)]
 
 
-def test_tensors_and_metadata_come_back_as_they_were_declared():
+def test_tensors_and_metadata_come_back_as_they_were_declared() -> None:
     header = read(builders.gguf(PAIRS, TENSORS))
     assert {t.name: (t.dtype, t.shape) for t in header.tensors} == TENSORS
     assert [t.nbytes for t in header.tensors] == [1000 * 2 * 144, 2048, 4 * 512 * 3 * 34, 12]
@@ -60,7 +61,7 @@ def test_tensors_and_metadata_come_back_as_they_were_declared():
     assert header.metadata["tokenizer.ggml.add_bos_token"] is False
 
 
-def test_facts_for_planning_are_named_without_the_architecture():
+def test_facts_for_planning_are_named_without_the_architecture() -> None:
     pairs = {**PAIRS, "tokenizer.ggml.tokens": vocabulary(100)}
     facts = gguf.architecture_facts(read(builders.gguf(pairs, TENSORS)).metadata)
     assert facts["architecture"] == "qwen35moe"
@@ -73,7 +74,7 @@ def test_facts_for_planning_are_named_without_the_architecture():
 
 
 @pytest.mark.parametrize("count", [10, 65, 5_000, 60_000])
-def test_a_vocabulary_is_passed_over_and_no_more_than_a_chunk_of_data_is_read(count):
+def test_a_vocabulary_is_passed_over_and_no_more_than_a_chunk_of_data_is_read(count: int) -> None:
     pairs = {
         **PAIRS,
         "tokenizer.ggml.tokens": vocabulary(count),
@@ -105,7 +106,7 @@ def test_a_vocabulary_is_passed_over_and_no_more_than_a_chunk_of_data_is_read(co
     assert len(ranges.asked) < 40
 
 
-def test_every_ggml_type_has_whole_blocks():
+def test_every_ggml_type_has_whole_blocks() -> None:
     for name, block, nbytes in GGML_TYPES.values():
         assert block in (1, 32, 64, 128, 256), name
         assert nbytes > 0
@@ -115,7 +116,7 @@ def test_every_ggml_type_has_whole_blocks():
 
 @settings(max_examples=300)
 @given(st.data())
-def test_a_damaged_header_is_an_answer_or_one_line(data):
+def test_a_damaged_header_is_an_answer_or_one_line(data: Any) -> None:
     stub = builders.gguf({**PAIRS, "tokenizer.ggml.tokens": vocabulary(70)}, TENSORS)
     raw = bytearray(stub.head)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -178,7 +179,7 @@ def info(name: str, sizes: tuple[int, ...], kind: int = 0, offset: int = 0) -> b
         (head(tensors=1) + info("t", (4096,)), "unfinished download"),
     ],
 )
-def test_a_header_that_cannot_be_right_is_refused(raw, words):
+def test_a_header_that_cannot_be_right_is_refused(raw: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read(Stub(raw, len(raw) + 64))
     assert str(caught.value).startswith("model.gguf: ")
@@ -195,24 +196,24 @@ def test_a_header_that_cannot_be_right_is_refused(raw, words):
         (head(tensors=1) + info("t", (8,), kind=4), "ggml type 4"),
     ],
 )
-def test_what_this_reader_does_not_know_is_refused_by_name(raw, words):
+def test_what_this_reader_does_not_know_is_refused_by_name(raw: bytes, words: str) -> None:
     with pytest.raises(UnsupportedModelError, match=words):
         read(Stub(raw, len(raw) + 64))
 
 
 @pytest.mark.parametrize("size", [0, 3, 23])
-def test_a_file_too_short_for_a_header_is_refused(size):
+def test_a_file_too_short_for_a_header_is_refused(size: int) -> None:
     with pytest.raises(InputError, match="header claims 24 bytes more at 0"):
         read(Stub(b"GGUF"[:size], size))
 
 
-def test_an_unfinished_download_is_told():
+def test_an_unfinished_download_is_told() -> None:
     with pytest.raises(InputError, match="unfinished download"):
         read(builders.gguf(PAIRS, TENSORS, missing=64))
 
 
 @given(st.dictionaries(st.text(max_size=20), st.integers(0, 2**32 - 1), max_size=10))
-def test_any_keys_come_back(pairs):
+def test_any_keys_come_back(pairs: Any) -> None:
     pairs.pop("general.alignment", None)
     header = read(builders.gguf(pairs, {"t": ("F32", (8,))}))
     assert header.metadata == pairs
@@ -224,7 +225,7 @@ def split(number: int, count: int, tensors: int) -> gguf.FileHeader:
     return gguf.read_header(Ranges(stub), stub.size, f"m-{number + 1:05d}-of-{count:05d}.gguf")
 
 
-def test_shards_that_belong_together_pass():
+def test_shards_that_belong_together_pass() -> None:
     gguf.check_splits([split(0, 2, 2), split(1, 2, 2)])
     gguf.check_splits([read(builders.gguf(PAIRS, TENSORS))])
 
@@ -237,6 +238,8 @@ def test_shards_that_belong_together_pass():
         ([(0, 2, 9), (1, 2, 9)], "has 9 tensors, 2 were found"),
     ],
 )
-def test_shards_that_do_not_belong_together_are_refused(shards, words):
+def test_shards_that_do_not_belong_together_are_refused(
+    shards: list[tuple[int, int, int]], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         gguf.check_splits([split(*shard) for shard in shards])

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,9 @@ def read(stub: Stub) -> safetensors.FileHeader:
     return safetensors.read_header(Ranges(stub), stub.size, "model.safetensors")
 
 
-def entry(begin: int, end: int, shape=None, dtype="U8") -> dict:
+def entry(
+    begin: int, end: int, shape: list[int] | None = None, dtype: int | str | None = "U8"
+) -> dict:
     return {"dtype": dtype, "shape": shape or [end - begin], "data_offsets": [begin, end]}
 
 
@@ -40,7 +43,7 @@ def refusal(stub: Stub) -> str:
 
 
 @given(TENSORS)
-def test_every_tensor_comes_back_as_it_was_declared(tensors):
+def test_every_tensor_comes_back_as_it_was_declared(tensors: Any) -> None:
     tensors.pop("__metadata__", None)
     stub = builders.safetensors(tensors, {"format": "pt"})
     ranges = Ranges(stub)
@@ -52,7 +55,7 @@ def test_every_tensor_comes_back_as_it_was_declared(tensors):
 
 
 @given(st.data())
-def test_a_damaged_header_is_an_answer_or_one_line(data):
+def test_a_damaged_header_is_an_answer_or_one_line(data: Any) -> None:
     stub = builders.safetensors({"a": ("BF16", (2, 3)), "b": ("F32", (4,))}, {"format": "pt"})
     raw = bytearray(stub.head)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -63,7 +66,7 @@ def test_a_damaged_header_is_an_answer_or_one_line(data):
 
 
 @pytest.mark.parametrize("claimed", [2**60, 2**63, 2**64 - 1, 10**6])
-def test_a_header_longer_than_the_file_is_refused_after_eight_bytes(claimed):
+def test_a_header_longer_than_the_file_is_refused_after_eight_bytes(claimed: int) -> None:
     stub = builders.safetensors_raw(b"{}", 100, length=claimed)
     ranges = Ranges(stub)
     with pytest.raises(InputError, match=f"claims a header of {claimed:,} bytes"):
@@ -71,7 +74,7 @@ def test_a_header_longer_than_the_file_is_refused_after_eight_bytes(claimed):
     assert ranges.asked == [(0, 8)]
 
 
-def test_a_hundred_megabytes_of_json_are_not_fetched():
+def test_a_hundred_megabytes_of_json_are_not_fetched() -> None:
     ranges = Ranges(Stub(struct.pack("<Q", 10**8), 10**12))
     with pytest.raises(InputError, match=f"at most {MAX_JSON_BYTES:,}"):
         safetensors.read_header(ranges, 10**12, "model.safetensors")
@@ -102,7 +105,9 @@ def test_a_hundred_megabytes_of_json_are_not_fetched():
         ({"__metadata__": []}, 0, "__metadata__"),
     ],
 )
-def test_a_header_that_contradicts_itself_is_refused(entries, data_bytes, words):
+def test_a_header_that_contradicts_itself_is_refused(
+    entries: dict[str, int], data_bytes: int, words: str
+) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read(with_entries(entries, data_bytes))
     assert str(caught.value).startswith("model.safetensors: ")
@@ -110,7 +115,7 @@ def test_a_header_that_contradicts_itself_is_refused(entries, data_bytes, words)
 
 
 @pytest.mark.parametrize("dtype", ["Q4_K", "bf16", "", 7, None])
-def test_an_unknown_dtype_is_refused_by_name(dtype):
+def test_an_unknown_dtype_is_refused_by_name(dtype: int | str | None) -> None:
     with pytest.raises(UnsupportedModelError, match="does not define") as caught:
         read(with_entries({"a": entry(0, 8, dtype=dtype)}, 8))
     assert str(dtype) in str(caught.value)
@@ -134,22 +139,22 @@ def test_an_unknown_dtype_is_refused_by_name(dtype):
         (b"[" + b"[]," * 4_100_000 + b"[]]", "more than 4,000,000 values"),
     ],
 )
-def test_json_that_is_no_header_is_refused(raw, words):
+def test_json_that_is_no_header_is_refused(raw: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read(builders.safetensors_raw(raw, 0))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7])
-def test_a_file_without_a_length_is_refused(size):
+def test_a_file_without_a_length_is_refused(size: int) -> None:
     with pytest.raises(InputError, match="too few"):
         read(Stub(b"\0" * size, size))
 
 
-def test_a_scalar_and_an_empty_tensor_are_tensors():
+def test_a_scalar_and_an_empty_tensor_are_tensors() -> None:
     stub = builders.safetensors({"scalar": ("F32", ()), "none": ("BF16", (0, 5))})
     assert sorted((t.name, t.nbytes) for t in read(stub).tensors) == [("none", 0), ("scalar", 4)]
 
 
-def test_packed_six_bit_elements_are_counted_in_bits():
+def test_packed_six_bit_elements_are_counted_in_bits() -> None:
     stub = with_entries({"a": entry(0, 6, shape=[2, 4], dtype="F6_E3M2")}, 6)
     assert read(stub).tensors[0].nbytes == 6

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,12 +29,12 @@ MODELS = {entry.id.rpartition("/")[2]: entry.model for entry in catalog()}
 NAMES = sorted(SCHEMES)
 
 
-def size(scheme, model):
+def size(scheme: str, model: str) -> int:
     return sum(row.nbytes for row in get_scheme(scheme).store(MODELS[model]))
 
 
 @given(st.sampled_from(NAMES), st.sampled_from(sorted(MODELS)))
-def test_nothing_is_lost(name, model_name):
+def test_nothing_is_lost(name: Any, model_name: Any) -> None:
     model = MODELS[model_name]
     scheme, counts = get_scheme(name), count_parameters(model)
     rows = scheme.store(model)
@@ -50,7 +51,7 @@ def test_nothing_is_lost(name, model_name):
     st.integers(1, 64).map(lambda n: n * 256),
     st.integers(1, 64).map(lambda n: n * 256),
 )
-def test_bytes_of_a_format_follow_its_bits(name, rows, columns):
+def test_bytes_of_a_format_follow_its_bits(name: Any, rows: Any, columns: Any) -> None:
     number_format = FORMATS[name]
     exact = rows * columns * number_format.bits_per_weight / 8
     beside = rows * number_format.row_bytes + columns * number_format.column_bytes
@@ -60,7 +61,7 @@ def test_bytes_of_a_format_follow_its_bits(name, rows, columns):
     assert number_format.nbytes((3, rows, columns)) == 3 * number_format.nbytes((rows, columns))
 
 
-def test_flat_blocks_run_over_rows():
+def test_flat_blocks_run_over_rows() -> None:
     flat = NumberFormat(
         name="x", bits=Fraction(4), block=(1, 64), block_bytes=Fraction(4), flat=True
     )
@@ -70,7 +71,7 @@ def test_flat_blocks_run_over_rows():
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("bnb")])
 @pytest.mark.parametrize("model_name", ["Qwen3.5-0.8B", "Qwen3.6-35B-A3B"])
-def test_formats_weigh_what_tools_write(name, model_name):
+def test_formats_weigh_what_tools_write(name: str, model_name: str) -> None:
     model = MODELS[model_name]
     if model.moe is not None:
         model = replace(model, mlp=replace(model.moe, num_experts=3, num_experts_per_tok=1))
@@ -92,11 +93,11 @@ def test_formats_weigh_what_tools_write(name, model_name):
         ("Qwen/Qwen3.5-397B-A17B", 806_795_875_168),
     ],
 )
-def test_published_totals(repository, nbytes):
+def test_published_totals(repository: str, nbytes: int) -> None:
     assert bundled_checkpoint(repository).nbytes() == nbytes
 
 
-def test_the_largest_model_quantizes_experts_only_in_fp8():
+def test_the_largest_model_quantizes_experts_only_in_fp8() -> None:
     big = MODELS["Qwen3.8-2.4T-A95B"]
     rows = get_scheme("fp8").store(big)
     quantized = {row.tensor.component for row in rows if row.format.name == "fp8-block128"}
@@ -104,13 +105,13 @@ def test_the_largest_model_quantizes_experts_only_in_fp8():
     assert size("fp8", "Qwen3.6-27B") == 30_866_663_264
 
 
-def test_nvfp4_means_what_nvidia_publishes_for_the_model():
+def test_nvfp4_means_what_nvidia_publishes_for_the_model() -> None:
     chosen = {name: recipe(get_scheme("nvfp4"), model).name for name, model in MODELS.items()}
     assert chosen["Qwen3.5-122B-A10B"] == chosen["Qwen3.5-397B-A17B"] == "nvfp4-experts"
     assert chosen["Qwen3.6-27B"] == chosen["Qwen3.5-35B-A3B"] == "nvfp4-mixed"
 
 
-def test_bitsandbytes_leaves_experts_alone_and_says_so():
+def test_bitsandbytes_leaves_experts_alone_and_says_so() -> None:
     moe, dense = MODELS["Qwen3.5-122B-A10B"], MODELS["Qwen3.5-27B"]
     scheme = get_scheme("nf4")
     experts = [r for r in scheme.store(moe) if r.tensor.component == "moe.routed_experts"]
@@ -121,7 +122,7 @@ def test_bitsandbytes_leaves_experts_alone_and_says_so():
     assert {row.format.name for row in heads} == {"bfloat16"}
 
 
-def test_mxfp6_is_a_hypothesis_with_a_number():
+def test_mxfp6_is_a_hypothesis_with_a_number() -> None:
     scheme = recipe(get_scheme("mxfp6"), MODELS["Qwen3.5-122B-A10B"])
     assert isinstance(scheme, RoleScheme)
     assert scheme.evidence == "hypothesis"
@@ -145,29 +146,29 @@ def test_mxfp6_is_a_hypothesis_with_a_number():
         ("mlx4", "mlx-4bit"),
     ],
 )
-def test_what_people_type(typed, meant):
+def test_what_people_type(typed: str, meant: str) -> None:
     assert get_scheme(typed).name == meant
 
 
-def test_every_alias_leads_somewhere():
+def test_every_alias_leads_somewhere() -> None:
     for alias in ALIASES:
         assert get_scheme(alias).name
 
 
 @pytest.mark.parametrize("typed", ["int5", "", "fp", "q4_k_xxl", "9" * 400, "nvpf4"])
-def test_unknown_precisions_are_refused_in_one_line(typed):
+def test_unknown_precisions_are_refused_in_one_line(typed: str) -> None:
     with pytest.raises(InputError, match="unknown precision") as caught:
         get_scheme(typed)
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_without_meaning_for_a_model_is_refused():
+def test_a_name_without_meaning_for_a_model_is_refused() -> None:
     only_moe = replace(SCHEMES["mxfp4"], variants=SCHEMES["mxfp4"].variants[:1])
     with pytest.raises(UnsupportedModelError, match="no recipe"):
         only_moe.store(MODELS["Qwen3.5-0.8B"])
 
 
-def test_kernels_follow_from_what_is_stored():
+def test_kernels_follow_from_what_is_stored() -> None:
     model = MODELS["Qwen3.6-27B"]
     assert kernels(get_scheme("bf16").store(model)) == ()
     assert kernels(get_scheme("fp8").store(model)) == ("fp8-block",)
@@ -175,7 +176,7 @@ def test_kernels_follow_from_what_is_stored():
     assert kernels(get_scheme("gptq-int4").store(model)) == ("marlin-int4",)
 
 
-def test_precisions_side_by_side():
+def test_precisions_side_by_side() -> None:
     rows = compare_precisions(MODELS["Qwen3.5-27B"])
     assert [row.nbytes for row in rows] == sorted((row.nbytes for row in rows), reverse=True)
     by_name = {row.name: row for row in rows}
@@ -193,7 +194,7 @@ def test_precisions_side_by_side():
     assert published["nvidia/Qwen3.6-27B-NVFP4"] == "published"
 
 
-def test_models_that_nobody_bundles_are_compared_too():
+def test_models_that_nobody_bundles_are_compared_too() -> None:
     private = replace(MODELS["Qwen3.5-27B"], name="somebody/own-27b")
     (row,) = compare_precisions(private, ["int4"])
     assert (row.name, row.id, row.evidence) == ("awq-int4", None, "hypothesis")

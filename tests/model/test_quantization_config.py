@@ -1,5 +1,7 @@
 """A checkpoint's own word: what each method's document quantizes, and what is refused by name."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from planner.errors import UnsupportedModelError
 from planner.model.catalog import catalog
 from planner.model.module_names import NamePattern, PatternList, spellings
+from planner.model.module_scheme import ModuleScheme
 from planner.model.quantization import get_scheme
 from planner.model.quantization_config import read_quantization
 
@@ -38,7 +41,7 @@ IGNORED = [
 ]
 
 
-def groups(ignore, **weights):
+def groups(ignore: list[str], **weights: Any) -> Any:
     group = {"targets": ["Linear"], "weights": {"symmetric": True, **weights}}
     if weights.get("type") == "float":
         group["input_activations"] = {"num_bits": 8, "type": "float", "dynamic": True}
@@ -50,11 +53,13 @@ def groups(ignore, **weights):
     }
 
 
-def read(document, key="quantization_config"):
+def read(
+    document: dict[str, Any] | list[Any] | str, key: str = "quantization_config"
+) -> ModuleScheme:
     return read_quantization({key: document}, name="repo")
 
 
-def stored(scheme, model_name):
+def stored(scheme: ModuleScheme, model_name: str) -> Any:
     rows = scheme.store(MODELS[model_name])
     found = {}
     for row in rows:
@@ -63,7 +68,9 @@ def stored(scheme, model_name):
     return found, sum(row.nbytes for row in rows)
 
 
-def same_as(document, model_name, scheme_name, key="quantization_config"):
+def same_as(
+    document: dict[str, Any], model_name: str, scheme_name: str, key: str = "quantization_config"
+) -> None:
     read_rows = read(document, key).store(MODELS[model_name])
     meant = get_scheme(scheme_name).store(MODELS[model_name])
     assert {(r.tensor.name, r.tensor.layers, r.format.name) for r in read_rows} == {
@@ -72,11 +79,11 @@ def same_as(document, model_name, scheme_name, key="quantization_config"):
 
 
 @pytest.mark.parametrize("model_name", [DENSE, MOE, "Qwen3.5-27B"])
-def test_official_gptq(model_name):
+def test_official_gptq(model_name: str) -> None:
     same_as(GPTQ, model_name, "gptq-int4")
 
 
-def test_official_fp8_lists_what_stays():
+def test_official_fp8_lists_what_stays() -> None:
     kept = [f"{TRUNK}.{i}.linear_attn.in_proj_{x}" for i in range(64) for x in "ab"]
     document = {
         "quant_method": "fp8",
@@ -98,17 +105,17 @@ def test_official_fp8_lists_what_stays():
     ],
 )
 @pytest.mark.parametrize("model_name", [DENSE, MOE])
-def test_compressed_tensors(weights, scheme_name, model_name):
+def test_compressed_tensors(weights: dict[str, Any], scheme_name: str, model_name: str) -> None:
     same_as(groups(IGNORED, **weights), model_name, scheme_name)
 
 
-def test_int8_is_packed_only_where_the_format_says_so():
+def test_int8_is_packed_only_where_the_format_says_so() -> None:
     document = groups(IGNORED, num_bits=8, type="int", strategy="channel")
     document["format"] = "int-quantized"
     same_as(document, DENSE, "w8a8-int8")
 
 
-def test_groups_of_their_own_override_the_rest():
+def test_groups_of_their_own_override_the_rest() -> None:
     document = groups(["lm_head"], num_bits=4, type="int", strategy="group", group_size=32)
     document["config_groups"]["group_1"] = {
         "targets": [r"re:.*layers\.(0|1)\.mlp.*", f"{TRUNK}.5.self_attn.q_proj"],
@@ -126,7 +133,7 @@ def test_groups_of_their_own_override_the_rest():
     assert sum(len(r.tensor.layers) for r in trunk) == 3 * 64
 
 
-def test_modelopt_globs_and_parts():
+def test_modelopt_globs_and_parts() -> None:
     excluded = [f"{TRUNK}.{i}.{x}" for i in range(60) for x in ("self_attn*", "linear_attn*")]
     excluded += [f"{TRUNK}.{i}.mlp.{x}" for i in range(60) for x in ("gate", "shared_expert*")]
     document = {
@@ -142,7 +149,7 @@ def test_modelopt_globs_and_parts():
     assert sum(r.nbytes for r in scheme.store(MODELS[BIG])) == sum(r.nbytes for r in expected)
 
 
-def test_modelopt_mixed_precision_lists_its_layers():
+def test_modelopt_mixed_precision_lists_its_layers() -> None:
     layers = {}
     for i in range(40):
         for name in ("experts", "shared_expert"):
@@ -162,7 +169,7 @@ def test_modelopt_mixed_precision_lists_its_layers():
     same_as(document, MOE, "nvfp4-mixed")
 
 
-def test_mlx_modules_have_their_own_width():
+def test_mlx_modules_have_their_own_width() -> None:
     gates = {
         f"language_model.model.layers.{i}.mlp.{gate}": {"group_size": 64, "bits": 8}
         for i in range(40)
@@ -175,7 +182,7 @@ def test_mlx_modules_have_their_own_width():
     assert roles["text.embed_tokens"] == {"mlx-4bit-g64"}
 
 
-def test_bitsandbytes_leaves_stacked_experts_alone():
+def test_bitsandbytes_leaves_stacked_experts_alone() -> None:
     document = {
         "quant_method": "bitsandbytes",
         "load_in_4bit": True,
@@ -186,7 +193,7 @@ def test_bitsandbytes_leaves_stacked_experts_alone():
     assert roles["text.moe.routed_experts"] == roles["text.moe.router"] == {"bfloat16"}
 
 
-def test_autoround_extra_config():
+def test_autoround_extra_config() -> None:
     extra = {f"{TRUNK}.{i}.linear_attn.in_proj_{x}": {"bits": 16} for i in range(64) for x in "ab"}
     document = {
         "quant_method": "auto-round",
@@ -201,7 +208,7 @@ def test_autoround_extra_config():
     assert roles["mtp.dense_mlp"] == {"bfloat16"}
 
 
-def test_quark_and_awq_and_mxfp4():
+def test_quark_and_awq_and_mxfp4() -> None:
     weight = {"dtype": "fp4", "qscheme": "per_group", "group_size": 32}
     document = {
         "quant_method": "quark",
@@ -221,7 +228,7 @@ def test_quark_and_awq_and_mxfp4():
     assert roles["text.moe.shared_expert"] == {"bfloat16"}
 
 
-def test_one_expert_may_be_singled_out():
+def test_one_expert_may_be_singled_out() -> None:
     document = GPTQ | {"dynamic": {r"-:.*layers\.7\.mlp\.experts\.3\..*": {}, "-:.*mtp.*": {}}}
     rows = [
         r for r in read(document).store(MODELS[MOE]) if r.tensor.component == "moe.routed_experts"
@@ -232,7 +239,7 @@ def test_one_expert_may_be_singled_out():
     assert sum(row.tensor.count for row in trunk) == 3 * 40 * 256
 
 
-def test_nothing_said_means_nothing_quantized():
+def test_nothing_said_means_nothing_quantized() -> None:
     assert read_quantization({}, name="repo") is None
     assert read_quantization({"text_config": {}}, name="repo") is None
     nested = read_quantization({"text_config": {"quantization_config": GPTQ}}, name="repo")
@@ -264,8 +271,10 @@ def test_nothing_said_means_nothing_quantized():
         ([], "is not an object"),
     ],
 )
-def test_refused_by_name_in_one_line(document, words):
-    def apply():
+def test_refused_by_name_in_one_line(
+    document: dict[str, Any] | list[Any] | str, words: str
+) -> None:
+    def apply() -> Any:
         scheme = read(document)
         return scheme and scheme.store(MODELS[DENSE])
 
@@ -313,7 +322,7 @@ METHODS = [
 
 
 @given(st.sampled_from(METHODS), st.dictionaries(KEYS, JSON, max_size=5))
-def test_no_document_causes_a_traceback(method, document):
+def test_no_document_causes_a_traceback(method: Any, document: Any) -> None:
     try:
         scheme = read({"quant_method": method, **document})
         rows = scheme.store(MODELS["Qwen3.5-0.8B"])
@@ -325,7 +334,7 @@ def test_no_document_causes_a_traceback(method, document):
     assert "\n" not in line
 
 
-def test_the_first_pattern_that_matches_decides():
+def test_the_first_pattern_that_matches_decides() -> None:
     names = spellings("model.language_model.layers.{layer}.mlp.gate.weight", 3, 0)
     assert "model.layers.3.mlp.gate" in names
     patterns = [

@@ -21,7 +21,7 @@ GB = 10**9
         ("Qwen/Qwen3.6-35B-A3B", "nvfp4-mixed", 23.41),
     ],
 )
-def test_predicted_sizes(name, precision, gigabytes):
+def test_predicted_sizes(name: str, precision: str, gigabytes: float) -> None:
     size = bundled_checkpoint(name, precision=precision).nbytes() / GB
     digits = len(str(gigabytes).partition(".")[2])
     assert size == pytest.approx(gigabytes, abs=0.51 * 10**-digits)
@@ -45,7 +45,7 @@ def test_predicted_sizes(name, precision, gigabytes):
         ("Inferact/Qwen3.8-2.4T-A95B-NVFP4", 1_447_265_951_488),
     ],
 )
-def test_published_tensor_bytes(name, nbytes):
+def test_published_tensor_bytes(name: str, nbytes: int) -> None:
     assert bundled_checkpoint(name).nbytes() == nbytes
 
 
@@ -58,5 +58,5 @@ def test_published_tensor_bytes(name, nbytes):
         ("Qwen3-Next-80B-A3B-Thinking", "Qwen/Qwen3-Next-80B-A3B-Instruct"),
     ],
 )
-def test_names_that_people_type(typed, repository):
+def test_names_that_people_type(typed: str, repository: str) -> None:
     assert bundled_checkpoint(typed).id == repository

@@ -1,5 +1,7 @@
 """The machines, as data. Figures are those of real machines where one was read (see probe facts)."""
 
+from typing import Any
+
 from tests.probe.recorded import (
     MIB,
     NO_PERMISSION,
@@ -13,7 +15,7 @@ from tests.probe.recorded import (
 )
 
 
-def h100(number, **answers):
+def h100(number: int, **answers: Any) -> Any:
     return card(
         "NVIDIA H100 80GB HBM3",
         memory(81559, 478, 600),
@@ -33,7 +35,7 @@ def h100(number, **answers):
     )
 
 
-def rtx_4090(number=0, total=24564, **answers):
+def rtx_4090(number: int = 0, total: int = 24564, **answers: Any) -> Any:
     return card(
         "NVIDIA GeForce RTX 4090",
         memory(total, 380, 200),
@@ -62,7 +64,7 @@ UNIFIED = {
 }
 
 
-def instance(number, total_mib, slices, multiprocessors):
+def instance(number: int, total_mib: int, slices: int, multiprocessors: int) -> Any:
     return card(
         f"NVIDIA H200 MIG {slices}g.{total_mib * MIB // 10**9}gb",
         memory(total_mib, 0, 12),
@@ -76,7 +78,7 @@ def instance(number, total_mib, slices, multiprocessors):
     )
 
 
-def split_h200(mem, **answers):
+def split_h200(mem: tuple[int, int, int], **answers: Any) -> Any:
     return card(
         "NVIDIA H200",
         mem,
@@ -87,17 +89,17 @@ def split_h200(mem, **answers):
     )
 
 
-def arm(files, nvml, product=None, **more):
+def arm(files: dict[str, str], nvml: Nvml, product: str | None = None, **more: Any) -> Recorded:
     if product:
         files = {**files, "/sys/class/dmi/id/product_name": product + "\n"}
     return Recorded(nvml, files, machine="aarch64", **more)
 
 
-def start_up(word):
+def start_up(word: str) -> Recorded:
     return Recorded(Nvml(init=Refused(word)), linux(64000))
 
 
-def numa(node, total_mib, cpus):
+def numa(node: int, total_mib: int, cpus: str) -> dict[str, str]:
     root = f"/sys/devices/system/node/node{node}"
     return {
         f"{root}/meminfo": f"Node {node} MemTotal:       {total_mib * 1024} kB\n",
@@ -105,7 +107,7 @@ def numa(node, total_mib, cpus):
     }
 
 
-def h100_x8(**environ):
+def h100_x8(**environ: Any) -> Any:
     return Recorded(
         Nvml([h100(i) for i in range(8)], link=lambda a, b: "nvlink"),
         linux(2_000_000),
@@ -113,11 +115,13 @@ def h100_x8(**environ):
     )
 
 
-def mixed(**environ):
+def mixed(**environ: Any) -> Any:
     return Recorded(Nvml([rtx_4090(0), dict(RTX_3060), rtx_4090(2)]), linux(64000), environ=environ)
 
 
-def gb10(mem=NOT_SUPPORTED, total_mib=124610, **more):
+def gb10(
+    mem: Refused | tuple[int, int, int] = NOT_SUPPORTED, total_mib: int = 124610, **more: Any
+) -> Recorded:
     processes = [(4242, 30 * 1024 * MIB)]
     device = card(
         "NVIDIA GB10",
@@ -129,12 +133,12 @@ def gb10(mem=NOT_SUPPORTED, total_mib=124610, **more):
     return arm(linux(total_mib, 98000), Nvml([device]), "NVIDIA_DGX_Spark", **more)
 
 
-def thor():
+def thor() -> Recorded:
     device = card("NVIDIA Thor", NOT_SUPPORTED, GetCudaComputeCapability=(11, 0), **UNIFIED)
     return arm(linux(125748, 110000), Nvml([device], driver="580.00"))
 
 
-def orin(init="LibraryNotFound", total_mib=62827):
+def orin(init: str = "LibraryNotFound", total_mib: int = 62827) -> Recorded:
     files = {
         **linux(total_mib, 55000),
         "/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3",
@@ -144,7 +148,7 @@ def orin(init="LibraryNotFound", total_mib=62827):
     return arm(files, Nvml(init=Refused(init)))
 
 
-def gh200(total_mib=97871, host_mib=580_000):
+def gh200(total_mib: int = 97871, host_mib: int = 580_000) -> Recorded:
     device = card(
         "NVIDIA GH200 480GB",
         memory(total_mib, 600, 1000),
@@ -163,7 +167,7 @@ def gh200(total_mib=97871, host_mib=580_000):
     return arm(files, Nvml([device]))
 
 
-def gb200():
+def gb200() -> Recorded:
     cards = [
         card(
             "NVIDIA GB200",
@@ -182,7 +186,7 @@ def gb200():
     return arm(linux(1_700_000), Nvml(cards, link=lambda a, b: "nvlink"))
 
 
-def n1x(carve_out_mib=8128, system_mib=55501):
+def n1x(carve_out_mib: int = 8128, system_mib: int = 55501) -> Recorded:
     device = card(
         "NVIDIA RTX Spark N1X",
         memory(carve_out_mib, 0, 500),
@@ -197,7 +201,7 @@ def n1x(carve_out_mib=8128, system_mib=55501):
     )
 
 
-def laptop():
+def laptop() -> Recorded:
     device = card(
         "NVIDIA GeForce RTX 5090 Laptop GPU",
         memory(24463, 400, 300),
@@ -207,7 +211,7 @@ def laptop():
     return Recorded(Nvml([device]), linux(64000))
 
 
-def vgpu():
+def vgpu() -> Recorded:
     device = card(
         "NVIDIA A10-12Q",
         memory(12288, 300, 100),
@@ -218,7 +222,7 @@ def vgpu():
     return Recorded(Nvml([device]), linux(110000))
 
 
-def wsl2(**answers):
+def wsl2(**answers: Any) -> Recorded:
     device = card(
         "NVIDIA GeForce RTX 5090",
         memory(32607, 518, 1500),
@@ -262,7 +266,17 @@ OLD = Recorded(
 )
 
 
-def amd_card(number, vram, gtt, device, gfx_version, *, used=0, extra=None, links=()):
+def amd_card(
+    number: int,
+    vram: int,
+    gtt: int,
+    device: str,
+    gfx_version: int,
+    *,
+    used: int = 0,
+    extra: dict[str, str] | None = None,
+    links: list[int] | tuple[Any, ...] = (),
+) -> dict[str, str]:
     """One AMD card in /sys/class/drm and its node, number + 1, in the compute driver's topology."""
     bus = 0xC1 + number
     drm, kfd = (
@@ -294,7 +308,7 @@ NO_NVIDIA = Nvml(init=Refused("LibraryNotFound"))
 CPU_NODE = {"/sys/class/kfd/kfd/topology/nodes/0/properties": "cpu_cores_count 64\nsimd_count 0\n"}
 
 
-def mi300x(count=2, **environ):
+def mi300x(count: int = 2, **environ: Any) -> Recorded:
     files = {**linux(1_500_000), **CPU_NODE}
     for number in range(count):
         others = [other for other in range(count) if other != number]
@@ -302,12 +316,12 @@ def mi300x(count=2, **environ):
     return Recorded(NO_NVIDIA, files, environ=environ)
 
 
-def rx_7900_xtx():
+def rx_7900_xtx() -> Recorded:
     files = {**linux(64000), **CPU_NODE, **amd_card(0, 25753026560, 2**35, "744c", 110000)}
     return Recorded(NO_NVIDIA, files)
 
 
-def strix_halo(vram_mib=512, gtt_mib=62000, system_mib=126_000):
+def strix_halo(vram_mib: int = 512, gtt_mib: int = 62000, system_mib: int = 126_000) -> Recorded:
     files = {**linux(system_mib, system_mib - 6000), **CPU_NODE}
     files |= amd_card(0, vram_mib * MIB, gtt_mib * MIB, "1586", 110501, used=100 * MIB)
     return Recorded(NO_NVIDIA, files)
@@ -322,7 +336,7 @@ Pages purgeable:                          10000.
 """
 
 
-def mac(brand="Apple M4 Max", memory_gib=128, wired_mb="0"):
+def mac(brand: str = "Apple M4 Max", memory_gib: int = 128, wired_mb: str | None = "0") -> Recorded:
     commands = {
         "sysctl -n hw.memsize": f"{memory_gib * 2**30}\n",
         "sysctl -n machdep.cpu.brand_string": f"{brand}\n",

@@ -6,6 +6,7 @@ constants, slips included (NVML_P2P_CAPS_INDEX_READ is the tuple (0,)).
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ KIB = 2**10
 class Refused:
     """An answer that is an error; the word is NVML's ("NotSupported")."""
 
-    def __init__(self, word: str):
+    def __init__(self, word: str) -> None:
         self.error = getattr(pynvml, f"NVMLError_{word}")
 
 
@@ -27,11 +28,11 @@ NOT_SUPPORTED = Refused("NotSupported")
 NO_PERMISSION = Refused("NoPermission")
 
 
-def memory(total_mib, reserved_mib=0, used_mib=0):
+def memory(total_mib: Any, reserved_mib: int = 0, used_mib: int = 0) -> Any:
     return (total_mib * MIB, reserved_mib * MIB, used_mib * MIB)
 
 
-def card(name, mem, **answers):
+def card(name: Any, mem: Any, **answers: Any) -> Any:
     """One device: what each NVML function answers, without the prefix nvmlDevice."""
     defaults = {
         "GetName": name,
@@ -69,13 +70,13 @@ class Nvml:
     started: int = 0
     stopped: int = 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any] | type[Any]:
         real = getattr(pynvml, name)  # AttributeError where the binding has no such name
         if name in self.unbound:
             raise AttributeError(name)
         return partial(self._call, name) if name.startswith("nvml") and callable(real) else real
 
-    def _call(self, name, *arguments, **options):
+    def _call(self, name: str, *arguments: Any, **options: Any) -> bytes | int | str | None:
         try:
             bound = inspect.signature(getattr(pynvml, name)).bind(*arguments, **options)
         except TypeError as wrong:
@@ -98,29 +99,29 @@ class Nvml:
         return self._answer(found)
 
     @staticmethod
-    def _answer(found):
+    def _answer(found: Any) -> Any:
         if isinstance(found, Refused):
             raise found.error()
         return found
 
-    def _systemgetdriverversion(self):
+    def _systemgetdriverversion(self) -> bytes | str:
         return self._answer(self.driver)
 
-    def _systemgetcudadriverversion_v2(self):
+    def _systemgetcudadriverversion_v2(self) -> int:
         return self._answer(self.cuda)
 
     _systemgetcudadriverversion = _systemgetcudadriverversion_v2
 
-    def _systemgetprocessname(self, pid):
+    def _systemgetprocessname(self, pid: Any) -> Any:
         return f"process-{pid}"
 
-    def _devicegetcount(self):
+    def _devicegetcount(self) -> int:
         return len(self.cards)
 
-    def _devicegethandlebyindex(self, index):
+    def _devicegethandlebyindex(self, index: int) -> Any:
         return self._answer(self.cards[index])
 
-    def _devicegetmemoryinfo(self, handle, version=None):
+    def _devicegetmemoryinfo(self, handle: Any, version: Any = None) -> Any:
         total, reserved, used = self._answer(handle["GetMemoryInfo"])
         free = total - reserved - used
         if version is None:
@@ -132,70 +133,70 @@ class Nvml:
             version=version, total=total, reserved=reserved, free=free, used=used
         )
 
-    def _devicegetpciinfo(self, handle):
+    def _devicegetpciinfo(self, handle: Any) -> Any:
         bus, ids = self._answer(handle["GetPciInfo"])
         return pynvml.nvmlPciInfo_t(busId=bus.encode(), pciDeviceId=ids)
 
-    def _devicegetmaxclockinfo(self, handle, kind):
+    def _devicegetmaxclockinfo(self, handle: Any, kind: Any) -> Any:
         assert kind == pynvml.NVML_CLOCK_MEM
         return self._answer(handle["GetMaxClockInfo"])
 
-    def _processes(self, handle, name):
+    def _processes(self, handle: Any, name: Any) -> Any:
         listed = self._answer(handle[name])
         return [
             pynvml.nvmlFriendlyObject({"pid": pid, "usedGpuMemory": used}) for pid, used in listed
         ]
 
-    def _devicegetcomputerunningprocesses_v3(self, handle):
+    def _devicegetcomputerunningprocesses_v3(self, handle: Any) -> Any:
         return self._processes(handle, "GetComputeRunningProcesses_v3")
 
-    def _devicegetgraphicsrunningprocesses_v3(self, handle):
+    def _devicegetgraphicsrunningprocesses_v3(self, handle: Any) -> Any:
         return self._processes(handle, "GetGraphicsRunningProcesses_v3")
 
-    def _pair(self, a, b):
+    def _pair(self, a: Any, b: Any) -> Any:
         first, second = (next(i for i, c in enumerate(self.cards) if c is x) for x in (a, b))
         return self._answer(self.link(first, second) if self.link else 30)
 
-    def _devicegetp2pstatus(self, a, b, index):
+    def _devicegetp2pstatus(self, a: Any, b: Any, index: Any) -> Any:
         assert isinstance(index, int), "the binding passes a tuple on to C, which refuses it"
         return 0 if self._pair(a, b) == "nvlink" else 1
 
-    def _devicegettopologycommonancestor(self, a, b):
+    def _devicegettopologycommonancestor(self, a: Any, b: Any) -> Any:
         level = self._pair(a, b)
         return 50 if level == "nvlink" else level
 
-    def _devicegetnvlinkstate(self, handle, link):
+    def _devicegetnvlinkstate(self, handle: Any, link: Any) -> Any:
         links = self._answer(handle["GetNvLinkState"])
         if link >= links:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return 1
 
-    def _devicegetnvlinkversion(self, handle, link):
+    def _devicegetnvlinkversion(self, handle: Any, link: Any) -> Any:
         return handle["GetNvLinkVersion"]
 
-    def _devicegetnvlinkremotedevicetype(self, handle, link):
+    def _devicegetnvlinkremotedevicetype(self, handle: Any, link: Any) -> Any:
         return handle["GetNvLinkRemoteDeviceType"]
 
-    def _devicegetfieldvalues(self, handle, fields):
+    def _devicegetfieldvalues(self, handle: Any, fields: Any) -> Any:
         values = (pynvml.c_nvmlFieldValue_t * len(fields))()
         speed = handle.get("link speed")
         values[0].nvmlReturn = 0 if speed else pynvml.NVML_ERROR_NOT_SUPPORTED
         values[0].value.uiVal = speed or 0
         return values
 
-    def _devicegetgpufabricinfov(self, handle, info):
+    def _devicegetgpufabricinfov(self, handle: Any, info: Any) -> Any:
         cluster = self._answer(handle.get("GetGpuFabricInfoV", NOT_SUPPORTED))
         info._obj.clusterUuid[:] = [cluster] * 16
         info._obj.cliqueId, info._obj.state, info._obj.status = 7, 3, 0
         return 0
 
-    def _devicegetmigdevicehandlebyindex(self, handle, index):
+    def _devicegetmigdevicehandlebyindex(self, handle: Any, index: Any) -> Any:
         instances = handle.get("instances", {})
         if index not in instances:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return self._answer(instances[index])
 
-    def _devicegetattributes_v2(self, handle):
+    def _devicegetattributes_v2(self, handle: Any) -> Any:
         return pynvml.c_nvmlDeviceAttributes(**self._answer(handle["GetAttributes_v2"]))
 
 
@@ -215,29 +216,29 @@ class Recorded:
     windows_memory: tuple | None = None
     cuda_devices: tuple = ()
 
-    def nvml(self):
+    def nvml(self) -> Any:
         if self.nvml_module is None:
             raise ImportError("No module named 'pynvml'")
         return self.nvml_module
 
-    def cuda(self):
+    def cuda(self) -> Any:
         return self.cuda_devices
 
-    def read_text(self, path):
+    def read_text(self, path: str) -> str | None:
         return self.files.get(path)
 
-    def listdir(self, path):
+    def listdir(self, path: str) -> tuple[Any, ...]:
         inside = [name[len(path) + 1 :] for name in self.files if name.startswith(path + "/")]
         return tuple(sorted({name.split("/")[0] for name in inside}))
 
-    def run(self, argv):
+    def run(self, argv: tuple[str, ...]) -> str | None:
         return self.commands.get(" ".join(argv))
 
-    def physical_memory(self):
+    def physical_memory(self) -> tuple[int, int] | None:
         return self.windows_memory
 
 
-def linux(total_mib, available_mib=None, *, wsl=False):
+def linux(total_mib: Any, available_mib: Any = None, *, wsl: bool = False) -> Any:
     """The files that every Linux has."""
     available = total_mib * 9 // 10 if available_mib is None else available_mib
     kernel = "6.6.87.2-microsoft-standard-WSL2" if wsl else "6.8.0-60-generic"

@@ -18,11 +18,11 @@ from tests.probe.recorded import MIB, Recorded, linux
         (0, None),
     ],
 )
-def test_instruction_set_names(number, name):
+def test_instruction_set_names(number: int, name: str | None) -> None:
     assert gfx_name(number) == name
 
 
-def test_mi300x_pair_over_xgmi():
+def test_mi300x_pair_over_xgmi() -> None:
     machine = probe(environment=machines.mi300x(2))
     assert [device.accelerator_id for device in machine.devices] == ["mi300x"] * 2
     device = machine.devices[0]
@@ -36,14 +36,14 @@ def test_mi300x_pair_over_xgmi():
     assert machine.reason is None
 
 
-def test_radeon_of_its_own_memory():
+def test_radeon_of_its_own_memory() -> None:
     (device,) = probe(environment=machines.rx_7900_xtx()).devices
     assert device.accelerator_id == "rx7900xtx"
     assert not device.unified
     assert device.memory_total_bytes == 25753026560
 
 
-def test_the_same_instruction_set_with_other_memory_is_another_card():
+def test_the_same_instruction_set_with_other_memory_is_another_card() -> None:
     files = {
         **linux(64000),
         **machines.amd_card(0, 20 * 2**30, 2**35, "744c", 110000),
@@ -53,7 +53,7 @@ def test_the_same_instruction_set_with_other_memory_is_another_card():
     assert device.name == "AMD GPU gfx1100"
 
 
-def test_strix_halo_has_its_carve_out_and_what_the_kernel_lends():
+def test_strix_halo_has_its_carve_out_and_what_the_kernel_lends() -> None:
     (device,) = probe(environment=machines.strix_halo()).devices
     assert device.unified
     assert device.accelerator_id == "strix-halo-128"
@@ -62,14 +62,14 @@ def test_strix_halo_has_its_carve_out_and_what_the_kernel_lends():
     assert device.pcie_width is None
 
 
-def test_strix_halo_cannot_lend_more_than_there_is():
+def test_strix_halo_cannot_lend_more_than_there_is() -> None:
     environment = machines.strix_halo(vram_mib=96 * 1024, gtt_mib=126_976, system_mib=31_000)
     (device,) = probe(environment=environment).devices
     assert device.memory_total_bytes == (96 * 1024 + 31_000) * MIB
     assert device.memory_free_bytes == (96 * 1024 - 100 + 25_000) * MIB
 
 
-def test_a_partitioned_card_is_doubtful():
+def test_a_partitioned_card_is_doubtful() -> None:
     extra = {"current_compute_partition": "CPX\n", "current_memory_partition": "NPS4\n"}
     files = {
         **linux(64000),
@@ -80,14 +80,14 @@ def test_a_partitioned_card_is_doubtful():
     assert any("partitioned" in warning for warning in machine.warnings)
 
 
-def test_a_card_without_compute_driver_is_told():
+def test_a_card_without_compute_driver_is_told() -> None:
     files = {**linux(64000), **machines.amd_card(0, 2**34, 2**35, "73bf", 100300)}
     files = {path: text for path, text in files.items() if "/kfd/" not in path}
     machine = probe(environment=Recorded(machines.NO_NVIDIA, files))
     assert any("ROCm will not use it" in warning for warning in machine.warnings)
 
 
-def test_a_display_chip_of_another_maker_is_no_device():
+def test_a_display_chip_of_another_maker_is_no_device() -> None:
     files = {**linux(64000), "/sys/class/drm/card0/device/vendor": "0x1a03\n"}
     machine = probe(environment=Recorded(machines.NO_NVIDIA, files))
     assert machine.devices == ()

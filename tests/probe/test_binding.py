@@ -4,6 +4,9 @@ The binding hands C structures to the library by reference; this library fills t
 the binding would not pass on (a tuple as index, a structure that is not by reference) fails here.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import pynvml
 import pytest
 
@@ -13,12 +16,12 @@ from tests.probe.recorded import MIB, Recorded, linux
 OK, NOT_SUPPORTED, INVALID, INSUFFICIENT = 0, 3, 2, 7
 
 
-def write(reference, value):
+def write(reference: Any, value: int) -> int:
     reference._obj.value = value
     return OK
 
 
-def text(buffer, value):
+def text(buffer: Any, value: str) -> int:
     buffer.value = value.encode()
     return OK
 
@@ -26,17 +29,17 @@ def text(buffer, value):
 class Library:
     """Two RTX 3090 with a bridge, as the C functions of libnvidia-ml.so.1 would answer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.shut_down = 0
 
-    def nvmlInitWithFlags(self, flags):  # noqa: N802 - the library's own names
+    def nvmlInitWithFlags(self, flags: int) -> int:  # noqa: N802 - the library's own names
         return OK
 
-    def nvmlShutdown(self):  # noqa: N802
+    def nvmlShutdown(self) -> int:  # noqa: N802
         self.shut_down += 1
         return OK
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("nvml"):
             raise AttributeError(name)
         answer = ANSWERS.get(name)
@@ -45,7 +48,7 @@ class Library:
         return answer
 
 
-def _memory(device, reference):
+def _memory(device: Any, reference: Any) -> Any:
     memory = reference._obj
     memory.total, memory.used, memory.free = 24576 * MIB, 776 * MIB, 23800 * MIB
     if hasattr(memory, "reserved"):
@@ -53,17 +56,17 @@ def _memory(device, reference):
     return OK
 
 
-def _pci(device, reference):
+def _pci(device: Any, reference: Any) -> Any:
     reference._obj.busId, reference._obj.pciDeviceId = b"00000000:01:00.0", 0x220410DE
     return OK
 
 
-def _capability(device, major, minor):
+def _capability(device: Any, major: Any, minor: Any) -> Any:
     write(major, 8)
     return write(minor, 6)
 
 
-def _processes(device, count, array):
+def _processes(device: Any, count: Any, array: Any) -> Any:
     if array is None:
         write(count, 1)
         return INSUFFICIENT
@@ -71,12 +74,12 @@ def _processes(device, count, array):
     return write(count, 1)
 
 
-def _fields(device, count, values):
+def _fields(device: Any, count: Any, values: Any) -> Any:
     values._obj[0].nvmlReturn, values._obj[0].value.uiVal = 0, 14062
     return OK
 
 
-def _fabric(device, reference):
+def _fabric(device: Any, reference: Any) -> Any:
     reference._obj.state = 0
     return OK
 
@@ -112,7 +115,7 @@ ANSWERS = {
 
 
 @pytest.fixture
-def library(monkeypatch):
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     """The real binding, believing that it loaded a library."""
     fake = Library()
     monkeypatch.setattr(pynvml, "nvmlLib", fake)
@@ -120,7 +123,7 @@ def library(monkeypatch):
     return fake
 
 
-def test_the_real_binding_passes_every_call_on(library):
+def test_the_real_binding_passes_every_call_on(library: Library) -> None:
     machine = probe(environment=Recorded(pynvml, linux(64000)))
     device = machine.devices[0]
     assert len(machine.devices) == 2
@@ -140,12 +143,12 @@ def test_the_real_binding_passes_every_call_on(library):
     assert library.shut_down == 1
 
 
-def test_the_slip_that_the_probe_must_not_trip_over_is_still_there_or_mended():
+def test_the_slip_that_the_probe_must_not_trip_over_is_still_there_or_mended() -> None:
     assert pynvml.NVML_P2P_CAPS_INDEX_READ in ((0,), 0)
     assert pynvml.NVML_P2P_CAPS_INDEX_NVLINK == 2
 
 
-def test_constants_that_the_probe_writes_out_are_the_bindings():
+def test_constants_that_the_probe_writes_out_are_the_bindings() -> None:
     from planner.probing import nvidia_memory, topology
 
     assert pynvml.nvmlMemory_v2 == nvidia_memory.MEMORY_V2

@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from planner.probing.cuda_driver import CudaDevice, cuda_devices
 WAITS_FOR_EVER = (sys.executable, "-c", "import threading; threading.Event().wait()")
 
 
-def test_what_is_not_there_is_none(tmp_path):
+def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     assert REAL.read_text(str(tmp_path / "nothing")) is None
     assert REAL.read_text(str(tmp_path)) is None
     assert REAL.listdir(str(tmp_path / "nothing")) == ()
@@ -19,7 +21,7 @@ def test_what_is_not_there_is_none(tmp_path):
     assert REAL.run((sys.executable, "-c", "raise SystemExit(3)")) is None
 
 
-def test_what_is_there_is_read(tmp_path):
+def test_what_is_there_is_read(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"caf\xe9")
     (tmp_path / "a").write_text("")
     assert REAL.read_text(str(tmp_path / "b")) == "caf�"
@@ -28,7 +30,7 @@ def test_what_is_there_is_read(tmp_path):
     assert REAL.cpu_count >= 1
 
 
-def test_a_command_that_hangs_is_given_up(monkeypatch):
+def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "COMMAND_TIMEOUT_S", 0.05)
     assert REAL.run(WAITS_FOR_EVER) is None
 
@@ -36,31 +38,31 @@ def test_a_command_that_hangs_is_given_up(monkeypatch):
 class Cuda:
     """The CUDA driver's library with one discrete and one integrated device."""
 
-    def __init__(self, started=0):
+    def __init__(self, started: int = 0) -> None:
         self.started = started
 
-    def cuInit(self, flags):  # noqa: N802 - the library's own names
+    def cuInit(self, flags: int) -> int:  # noqa: N802 - the library's own names
         return self.started
 
-    def cuDeviceGetCount(self, out):  # noqa: N802
+    def cuDeviceGetCount(self, out: Any) -> int:  # noqa: N802
         out._obj.value = 2
         return 0
 
-    def cuDeviceGet(self, out, ordinal):  # noqa: N802
+    def cuDeviceGet(self, out: Any, ordinal: int) -> int:  # noqa: N802
         out._obj.value = ordinal
         return 0
 
-    def cuDeviceTotalMem_v2(self, out, device):  # noqa: N802
+    def cuDeviceTotalMem_v2(self, out: Any, device: Any) -> int:  # noqa: N802
         out._obj.value = (device.value + 1) * 2**33
         return 0
 
-    def cuDeviceGetAttribute(self, out, attribute, device):  # noqa: N802
+    def cuDeviceGetAttribute(self, out: Any, attribute: int, device: Any) -> int:  # noqa: N802
         assert attribute == 18
         out._obj.value = device.value
         return 0
 
 
-def test_the_cuda_driver_tells_totals(monkeypatch):
+def test_the_cuda_driver_tells_totals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Cuda())
     assert cuda_devices() == (
         CudaDevice(total_bytes=2**33, integrated=False),
@@ -69,7 +71,7 @@ def test_the_cuda_driver_tells_totals(monkeypatch):
 
 
 @pytest.mark.parametrize("library", ["libno-such-driver.so.1"])
-def test_no_cuda_driver(library, monkeypatch):
+def test_no_cuda_driver(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cuda_devices(library) == ()
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Cuda(started=100))
     assert cuda_devices() == ()

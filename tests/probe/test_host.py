@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from planner.probing import probe
+from planner.probing.machine import Machine
 from planner.probing.system import cgroup_memory, meminfo, read_host
 from tests.probe import machines
 from tests.probe.recorded import MIB, Recorded, linux
@@ -8,11 +11,11 @@ from tests.probe.recorded import MIB, Recorded, linux
 GIB = 2**30
 
 
-def machine_with(files, **more):
+def machine_with(files: dict[str, Any], **more: Any) -> Machine:
     return probe(environment=Recorded(machines.NO_NVIDIA, {**linux(64 * 1024), **files}, **more))
 
 
-def test_cgroup_v2_limits_a_container():
+def test_cgroup_v2_limits_a_container() -> None:
     machine = machine_with(
         {
             "/.dockerenv": "",
@@ -29,7 +32,7 @@ def test_cgroup_v2_limits_a_container():
     assert any("container's limit" in note for note in machine.notes)
 
 
-def test_the_tightest_group_above_binds():
+def test_the_tightest_group_above_binds() -> None:
     root = "/sys/fs/cgroup"
     environment = Recorded(
         None,
@@ -44,7 +47,7 @@ def test_the_tightest_group_above_binds():
     assert cgroup_memory(environment) == (4 * GIB, GIB)
 
 
-def test_cgroup_v1_and_its_no_limit():
+def test_cgroup_v1_and_its_no_limit() -> None:
     base = "/sys/fs/cgroup/memory"
     files = {
         "/proc/self/cgroup": "5:cpu,cpuacct:/docker/ab\n4:memory:/docker/ab\n",
@@ -58,13 +61,13 @@ def test_cgroup_v1_and_its_no_limit():
     assert machine_with(files).host_memory_total_bytes == 64 * GIB
 
 
-def test_a_limit_above_the_machine_is_none():
+def test_a_limit_above_the_machine_is_none() -> None:
     machine = machine_with({"/sys/fs/cgroup/user.slice/memory.max": f"{100 * GIB}\n"})
     assert machine.host_memory_limit_bytes is None
     assert machine.host_memory_total_bytes == 64 * GIB
 
 
-def test_unified_memory_that_is_free_stays_within_the_container():
+def test_unified_memory_that_is_free_stays_within_the_container() -> None:
     files = {
         "/sys/fs/cgroup/user.slice/memory.max": f"{32 * GIB}\n",
         "/sys/fs/cgroup/user.slice/memory.current": f"{2 * GIB}\n",
@@ -86,17 +89,17 @@ def test_unified_memory_that_is_free_stays_within_the_container():
         ({}, {"container": "podman"}),
     ],
 )
-def test_a_container_is_seen(files, environ):
+def test_a_container_is_seen(files: dict[str, Any], environ: dict[str, Any]) -> None:
     assert machine_with(files, environ=environ).container
 
 
-def test_a_bare_machine_is_no_container():
+def test_a_bare_machine_is_no_container() -> None:
     machine = machine_with({"/proc/1/cgroup": "0::/init.scope\n"})
     assert (machine.container, machine.platform) == (False, "linux")
     assert (machine.cpu, machine.cpu_count) == ("A Processor", 16)
 
 
-def test_files_of_another_form_are_no_figures():
+def test_files_of_another_form_are_no_figures() -> None:
     assert meminfo("MemTotal: many kB\nMemFree:   12 kB\nHugePages_Total:       0\n") == {
         "MemFree": 12288
     }
@@ -105,13 +108,13 @@ def test_files_of_another_form_are_no_figures():
     assert host.memory_available_bytes is None
 
 
-def test_another_system_is_an_answer_too():
+def test_another_system_is_an_answer_too() -> None:
     machine = probe(environment=Recorded(machines.NO_NVIDIA, {}, system="FreeBSD"))
     assert machine.platform == "other"
     assert machine.devices == ()
 
 
-def test_apple_takes_the_default_share_or_the_owners_limit():
+def test_apple_takes_the_default_share_or_the_owners_limit() -> None:
     (device,) = probe(environment=machines.mac()).devices
     assert device.accelerator_id == "apple-m4-max"
     assert device.unified
@@ -131,13 +134,13 @@ def test_apple_takes_the_default_share_or_the_owners_limit():
         ("Apple M5", 32, 25559, "apple-m5"),
     ],
 )
-def test_apple_by_size(brand, gib, mib, entry):
+def test_apple_by_size(brand: str, gib: int, mib: int, entry: str) -> None:
     (device,) = probe(environment=machines.mac(brand, gib, None)).devices
     assert device.accelerator_id == entry
     assert device.memory_total_bytes == pytest.approx(mib * MIB, rel=0.01)
 
 
-def test_an_apple_chip_of_tomorrow_and_an_intel_mac():
+def test_an_apple_chip_of_tomorrow_and_an_intel_mac() -> None:
     (device,) = probe(environment=machines.mac("Apple M9 Max", 64)).devices
     assert (device.accelerator_id, device.parent_accelerator_id) == (None, None)
     assert device.memory_total_bytes == pytest.approx(53084 * MIB, rel=0.01)

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 import hardware_db
 from planner.errors import InputError
@@ -41,7 +42,7 @@ WITHOUT = {
 
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("free", [False, True])
-def test_every_machine_can_be_planned_for_with_its_own_memory(name, free):
+def test_every_machine_can_be_planned_for_with_its_own_memory(name: str, free: bool) -> None:
     machine = probe(environment=MACHINES[name]())
     system = machine.to_system(free=free)
     devices = machine.visible_devices
@@ -54,20 +55,20 @@ def test_every_machine_can_be_planned_for_with_its_own_memory(name, free):
 
 
 @pytest.mark.parametrize("name", WITHOUT)
-def test_no_device_is_one_line_that_says_what_to_do(name):
+def test_no_device_is_one_line_that_says_what_to_do(name: str) -> None:
     with pytest.raises(InputError, match="name the hardware instead"):
         probe(environment=WITHOUT[name]()).to_system()
 
 
 @pytest.mark.parametrize("name", [*MACHINES, *WITHOUT])
-def test_the_document_and_the_report(name, snapshot):
+def test_the_document_and_the_report(name: str, snapshot: SnapshotAssertion) -> None:
     machine = probe(environment={**MACHINES, **WITHOUT}[name]())
     document = json.loads(json.dumps(machine.to_dict()))
     assert len(document["devices"]) == len(machine.devices)
     assert "\n".join(report_lines(machine)) == snapshot
 
 
-def test_eight_joined_cards_are_one_group():
+def test_eight_joined_cards_are_one_group() -> None:
     system = probe(environment=machines.h100_x8()).to_system()
     assert system.count == 8
     assert system.accelerator.id == "h100-sxm"
@@ -76,7 +77,7 @@ def test_eight_joined_cards_are_one_group():
     assert system.host_memory_gib.value == pytest.approx(2_000_000 / 1024)
 
 
-def test_without_nvlink_between_them_pcie_joins_the_group():
+def test_without_nvlink_between_them_pcie_joins_the_group() -> None:
     environment = machines.h100_x8()
     environment.nvml_module.link = lambda a, b: 50
     system = probe(environment=environment).to_system()
@@ -85,7 +86,7 @@ def test_without_nvlink_between_them_pcie_joins_the_group():
     assert any("does not join all" in note for note in system.notes)
 
 
-def test_the_largest_group_is_taken_and_the_rest_is_named():
+def test_the_largest_group_is_taken_and_the_rest_is_named() -> None:
     system = probe(environment=machines.mixed()).to_system()
     assert system.count == 2
     assert system.accelerator.id == "rtx-4090"
@@ -93,14 +94,14 @@ def test_the_largest_group_is_taken_and_the_rest_is_named():
     assert any("Not used by this plan" in n and "RTX 3060" in n for n in system.notes)
 
 
-def test_hidden_devices_are_not_planned_with():
+def test_hidden_devices_are_not_planned_with() -> None:
     system = probe(environment=machines.mixed(CUDA_VISIBLE_DEVICES="1")).to_system()
     assert system.accelerator.id == "rtx-3060-12"
     with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES"):
         probe(environment=machines.mixed(CUDA_VISIBLE_DEVICES="")).to_system()
 
 
-def test_one_name_in_two_sizes_is_two_groups():
+def test_one_name_in_two_sizes_is_two_groups() -> None:
     cards = [machines.rtx_4090(0), machines.rtx_4090(1, total=49140), machines.rtx_4090(2)]
     system = probe(environment=Recorded(Nvml(cards), linux(64000))).to_system()
     assert system.count == 2 or system.accelerator.id == "rtx-4090-48"
@@ -109,7 +110,7 @@ def test_one_name_in_two_sizes_is_two_groups():
     )
 
 
-def test_free_leaves_out_a_card_that_is_taken():
+def test_free_leaves_out_a_card_that_is_taken() -> None:
     environment = machines.h100_x8()
     environment.nvml_module.cards[3]["GetMemoryInfo"] = memory(81559, 478, 80_000)
     machine = probe(environment=environment)
@@ -121,7 +122,7 @@ def test_free_leaves_out_a_card_that_is_taken():
     assert any("free now" in note for note in system.notes)
 
 
-def test_instances_are_never_joined():
+def test_instances_are_never_joined() -> None:
     system = probe(environment=machines.MIG_OUTSIDE).to_system()
     whole = hardware_db.get("h200-sxm")
     assert system.count == 1
@@ -136,7 +137,7 @@ def test_instances_are_never_joined():
     assert system.accelerator.max_per_node == 1
 
 
-def test_a_display_card_beside_the_large_one_is_left_alone():
+def test_a_display_card_beside_the_large_one_is_left_alone() -> None:
     large = card(
         "NVIDIA GB300",
         memory(284208, 1072),
@@ -150,7 +151,7 @@ def test_a_display_card_beside_the_large_one_is_left_alone():
     assert system.accelerator.total_bytes == (284208 - 1072) * MIB
 
 
-def test_devices_of_two_makers_do_not_lend_each_other_their_links():
+def test_devices_of_two_makers_do_not_lend_each_other_their_links() -> None:
     environment = machines.mi300x(2)
     environment.nvml_module = Nvml(
         [machines.rtx_4090(0), machines.rtx_4090(1)], link=lambda a, b: "nvlink"
@@ -164,7 +165,7 @@ def test_devices_of_two_makers_do_not_lend_each_other_their_links():
     assert probe(environment=environment).to_system().intra_node_link.startswith("PCIe")
 
 
-def test_a_dead_nvidia_driver_beside_another_makers_chip_is_told():
+def test_a_dead_nvidia_driver_beside_another_makers_chip_is_told() -> None:
     environment = machines.rx_7900_xtx()
     assert probe(environment=environment).warnings == ()
     environment.nvml_module = Nvml(init=Refused("LibRmVersionMismatch"))
@@ -173,7 +174,7 @@ def test_a_dead_nvidia_driver_beside_another_makers_chip_is_told():
     assert machine.reason is None
 
 
-def test_an_unknown_card_has_what_was_measured_and_what_its_kin_share():
+def test_an_unknown_card_has_what_was_measured_and_what_its_kin_share() -> None:
     device = card(
         "NVIDIA GeForce RTX 4055",
         memory(10240, 300),
@@ -190,14 +191,14 @@ def test_an_unknown_card_has_what_was_measured_and_what_its_kin_share():
     assert accelerator.tflops == {}
 
 
-def test_a_card_in_a_slow_slot_has_that_slots_rate():
+def test_a_card_in_a_slow_slot_has_that_slots_rate() -> None:
     device = machines.rtx_4090(GetMaxPcieLinkGeneration=3, GetMaxPcieLinkWidth=4)
     accelerator = probe(environment=Recorded(Nvml([device]), linux(64000))).to_system().accelerator
     assert accelerator.pcie == "3.0 x4"
     assert accelerator.pcie_gb_s.value == pytest.approx(3.94, abs=0.01)
 
 
-def test_unified_memory_keeps_the_entrys_rules_for_it():
+def test_unified_memory_keeps_the_entrys_rules_for_it() -> None:
     accelerator = probe(environment=machines.gb10()).to_system().accelerator
     assert accelerator.is_unified
     known = hardware_db.get("gb10").unified
@@ -210,5 +211,5 @@ def test_unified_memory_keeps_the_entrys_rules_for_it():
 @pytest.mark.parametrize(
     ("generation", "width", "gb_s"), [(1, 1, 0.25), (3, 16, 15.75), (4, 8, 15.75), (5, 16, 63.02)]
 )
-def test_pcie_rates(generation, width, gb_s):
+def test_pcie_rates(generation: int, width: int, gb_s: float) -> None:
     assert pcie_gb_s(generation, width) == pytest.approx(gb_s, abs=0.01)

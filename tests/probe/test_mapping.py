@@ -3,7 +3,9 @@
 import pytest
 
 import hardware_db
+from hardware_db.accelerator import Accelerator
 from planner.probing import probe
+from planner.probing.machine import Device
 from tests.probe import machines
 from tests.probe.recorded import Nvml, Recorded, card, linux, memory
 
@@ -27,13 +29,13 @@ AMD = [
 APPLE = [entry for entry in hardware_db.accelerators() if entry.vendor == "apple"]
 
 
-def found(environment):
+def found(environment: Recorded) -> Device:
     (device,) = probe(environment=environment).devices
     return device
 
 
 @pytest.mark.parametrize(("name", "entry"), DISCRETE, ids=lambda v: getattr(v, "id", v))
-def test_nvidia(name, entry):
+def test_nvidia(name: str, entry: Accelerator) -> None:
     total = int(entry.memory_driver_mib.value)
     capability = tuple(map(int, (entry.compute_capability or "7.0").split(".")))
     device = card(name, memory(total, 400), GetCudaComputeCapability=capability)
@@ -41,7 +43,7 @@ def test_nvidia(name, entry):
 
 
 @pytest.mark.parametrize(("name", "entry"), INTEGRATED, ids=lambda v: getattr(v, "id", v))
-def test_nvidia_with_shared_memory(name, entry):
+def test_nvidia_with_shared_memory(name: str, entry: Accelerator) -> None:
     device = card(name, machines.NOT_SUPPORTED, **machines.UNIFIED)
     environment = machines.arm(linux(entry.total_bytes >> 20), Nvml([device]))
     device = found(environment)
@@ -49,7 +51,7 @@ def test_nvidia_with_shared_memory(name, entry):
 
 
 @pytest.mark.parametrize("entry", AMD, ids=lambda entry: entry.id)
-def test_amd(entry):
+def test_amd(entry: Accelerator) -> None:
     number = entry.gfx.removeprefix("gfx")
     version = int(number[:-2]) * 10000 + int(number[-2], 16) * 100 + int(number[-1], 16)
     figure = entry.memory_driver_mib or entry.memory_cuda_mib
@@ -62,7 +64,7 @@ def test_amd(entry):
 
 
 @pytest.mark.parametrize("entry", APPLE, ids=lambda entry: entry.id)
-def test_apple(entry):
+def test_apple(entry: Accelerator) -> None:
     size = int(entry.memory_marketed_gb.value)
     brand = entry.name.removesuffix(f" {size}GB")
     device = found(machines.mac(brand, size))

@@ -1,5 +1,8 @@
 """Advice was planned before it is given, and comes in the order of what it costs the user."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from planner.search import advise
 from planner.search.combining import applied, fewest
 
 
-def test_nothing_is_advised_where_it_fits(ask):
+def test_nothing_is_advised_where_it_fits(ask: Callable[..., Any]) -> None:
     assert advise(ask("Qwen3.5-9B", "h100").plan()) == ()
 
 
@@ -23,7 +26,9 @@ def test_nothing_is_advised_where_it_fits(ask):
     st.sampled_from([8192, 65_536, 262_144]),
     st.integers(1, 64),
 )
-def test_every_piece_of_advice_is_enough_or_none_is(ask, model, machine, context, concurrency):
+def test_every_piece_of_advice_is_enough_or_none_is(
+    ask: Callable[..., Any], model: Any, machine: Any, context: Any, concurrency: Any
+) -> None:
     plan = ask(model, machine, context=context, concurrency=concurrency).plan()
     found = advise(plan)
     assert plan.fits == (not found)
@@ -35,7 +40,7 @@ def test_every_piece_of_advice_is_enough_or_none_is(ask, model, machine, context
         assert gain == entry.plan.headroom - plan.headroom
 
 
-def test_the_first_is_the_cheapest_that_is_enough(ask):
+def test_the_first_is_the_cheapest_that_is_enough(ask: Callable[..., Any]) -> None:
     """A little too much for the card: leaving out what is not used comes before everything else."""
     question = ask("Qwen3.5-9B", "custom:24GiB", context=32_768, concurrency=1)
     left = question.plan().headroom
@@ -47,7 +52,7 @@ def test_the_first_is_the_cheapest_that_is_enough(ask):
     assert first.plan.deployment.options.language_model_only
 
 
-def test_economies_are_combined_where_one_is_not_enough(ask):
+def test_economies_are_combined_where_one_is_not_enough(ask: Callable[..., Any]) -> None:
     question = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8)
     plan = question.plan()
     together = next(entry for entry in advise(plan) if entry.steps > 1)
@@ -56,7 +61,7 @@ def test_economies_are_combined_where_one_is_not_enough(ask):
         assert not applied(question, economy).plan().fits
 
 
-def test_a_combination_has_no_needless_part(ask):
+def test_a_combination_has_no_needless_part(ask: Callable[..., Any]) -> None:
     question = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8)
     taken = fewest(question, economies_of(question.engine, question.plan().deployment))
     assert len(taken) > 1
@@ -68,7 +73,7 @@ def test_a_combination_has_no_needless_part(ask):
         assert not rest.plan().fits
 
 
-def test_another_layout_is_advised_where_one_is_refused(ask):
+def test_another_layout_is_advised_where_one_is_refused(ask: Callable[..., Any]) -> None:
     plan = ask(
         "Qwen3.5-35B-A3B", "8x h100", precision="fp8", layout=Layout(tensor_parallel=8)
     ).plan()
@@ -78,19 +83,19 @@ def test_another_layout_is_advised_where_one_is_refused(ask):
     assert first.gained is None
 
 
-def test_the_hopeless_case_names_hardware_that_holds_it(ask):
+def test_the_hopeless_case_names_hardware_that_holds_it(ask: Callable[..., Any]) -> None:
     found = advise(ask("Qwen3.5-397B-A17B", "rtx-4060-ti-8").plan())
     assert found
     assert found[-1].enough
     assert found[-1].title.startswith("take ")
 
 
-def test_no_more_than_asked(ask):
+def test_no_more_than_asked(ask: Callable[..., Any]) -> None:
     plan = ask("Qwen3.5-27B", "rtx-4090", precision="fp8").plan()
     assert len(advise(plan, most=2)) == 2
 
 
-def test_the_report_shows_three(ask):
+def test_the_report_shows_three(ask: Callable[..., Any]) -> None:
     plan = ask("Qwen3.5-27B", "2x rtx-3090", precision="fp8", concurrency=8).plan()
     text = plan_text(plan, advice=advise(plan))
     assert "It fits with:" in text
@@ -99,7 +104,7 @@ def test_the_report_shows_three(ask):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "llamacpp"])
-def test_an_engines_economies_change_its_own_options(ask, engine):
+def test_an_engines_economies_change_its_own_options(ask: Callable[..., Any], engine: str) -> None:
     question = ask(
         "Qwen3.5-27B", "h100", engine=engine, precision="q4_k_m" if engine == "llamacpp" else "fp8"
     )

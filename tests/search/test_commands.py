@@ -7,7 +7,7 @@ import pytest
 from planner.cli.main import run
 
 
-def test_layouts_lists_and_ranks(capsys):
+def test_layouts_lists_and_ranks(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["layouts", "Qwen3.5-35B-A3B", "--on", "8x h100", "--precision", "fp8"]) == 0
     text = capsys.readouterr().out
     assert "TP 4 x PP 2" in text
@@ -16,7 +16,7 @@ def test_layouts_lists_and_ranks(capsys):
     assert max(len(line) for line in text.splitlines()[3:]) <= 130
 
 
-def test_layouts_as_json(capsys):
+def test_layouts_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     status = run(["layouts", "Qwen3.5-27B", "--on", "2x rtx-3090", "--precision", "fp8", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert status == 0
@@ -26,14 +26,14 @@ def test_layouts_as_json(capsys):
     assert first["command"].startswith("vllm serve")
 
 
-def test_solve_tells_every_limit(capsys):
+def test_solve_tells_every_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["solve", "Qwen3.5-27B", "--on", "h100", "--precision", "fp8"]) == 0
     text = capsys.readouterr().out
     for word in ("Longest context", "Most sequences", "Best precision", "Smallest utilization"):
         assert word in text
 
 
-def test_solve_as_json_has_both_sides_of_the_boundary(capsys):
+def test_solve_as_json_has_both_sides_of_the_boundary(capsys: pytest.CaptureFixture[str]) -> None:
     run(["solve", "Qwen3.5-9B", "--on", "rtx-4090", "--json", "--max-num-seqs", "64"])
     solutions = {s["asked"]: s for s in json.loads(capsys.readouterr().out)["solutions"]}
     found = solutions["most sequences"]
@@ -42,7 +42,7 @@ def test_solve_as_json_has_both_sides_of_the_boundary(capsys):
     assert found["value"] <= 64
 
 
-def test_fits_is_a_table_of_hardware_and_precisions(capsys):
+def test_fits_is_a_table_of_hardware_and_precisions(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["fits", "Qwen3.5-35B-A3B", "--on", "rtx-5090,h100,rtx-3090,l4"]) == 0
     text = capsys.readouterr().out
     assert "gptq-int4" in text
@@ -53,7 +53,7 @@ def test_fits_is_a_table_of_hardware_and_precisions(capsys):
     assert all(row["count"] == 1 for row in rows)
 
 
-def test_systems_are_ranked_by_price(capsys):
+def test_systems_are_ranked_by_price(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["fits", "Qwen3.5-9B", "--by", "cost", "--precision", "bf16"]) == 0
     text = capsys.readouterr().out
     assert "price" in text
@@ -64,7 +64,7 @@ def test_systems_are_ranked_by_price(capsys):
     assert systems[0]["hardware"]
 
 
-def test_what_does_not_fit_has_status_3(capsys):
+def test_what_does_not_fit_has_status_3(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["layouts", "Qwen3.5-397B-A17B", "--on", "l4", "--precision", "bf16"]) == 3
     assert run(["solve", "Qwen3.5-397B-A17B", "--on", "l4"]) == 3
     assert run(["fits", "Qwen3.5-397B-A17B", "--on", "rtx-4060-ti-8"]) == 3
@@ -89,7 +89,9 @@ def test_what_does_not_fit_has_status_3(capsys):
         ["fits", "Qwen3.5-27B", "--by", "cost", "--on", "h100"],
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(words, capsys):
+def test_wrong_input_is_one_line_and_status_2(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(words) == 2
     caught = capsys.readouterr()
     assert caught.out == ""

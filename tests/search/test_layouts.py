@@ -1,5 +1,8 @@
 """Every layout is tried; those that people run come first; those that cannot run say why."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,14 +12,17 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.planning import Outcome
 from planner.search import suggest_layouts
+from planner.search.layouts import Suggestion
 
 
-def best(ask, *args, objective="latency", **kwargs):
+def best(
+    ask: Callable[..., Any], *args: Any, objective: str = "latency", **kwargs: Any
+) -> Suggestion:
     return suggest_layouts(ask(*args, objective=objective, **kwargs), any_precision=True)[0]
 
 
 @given(st.integers(1, 72))
-def test_every_product_is_there_once(ask, count):
+def test_every_product_is_there_once(ask: Callable[..., Any], count: Any) -> None:
     question = ask("Qwen3.5-397B-A17B", f"{count}x h200-sxm")
     layouts = question.layouts()
     assert len(set(layouts)) == len(layouts)
@@ -47,7 +53,9 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("model", "machine", "precision", "layout"), KNOWN)
-def test_the_suggested_layout_is_one_that_people_run(ask, model, machine, precision, layout):
+def test_the_suggested_layout_is_one_that_people_run(
+    ask: Callable[..., Any], model: str, machine: str, precision: str, layout: Layout
+) -> None:
     first = best(ask, model, machine, precision=precision)
     assert first.plan.fits
     assert first.layout == layout
@@ -57,7 +65,9 @@ def test_the_suggested_layout_is_one_that_people_run(ask, model, machine, precis
     ("model", "machine", "bits"),
     [("Qwen3.5-122B-A10B", "dgx-spark", 4), ("Qwen3.5-35B-A3B", "rtx-5090", 4)],
 )
-def test_where_16_bits_do_not_fit_the_best_precision_is_suggested(ask, model, machine, bits):
+def test_where_16_bits_do_not_fit_the_best_precision_is_suggested(
+    ask: Callable[..., Any], model: str, machine: str, bits: int
+) -> None:
     first = best(ask, model, machine)
     assert first.plan.fits
     checkpoint = first.plan.deployment.checkpoint
@@ -65,7 +75,7 @@ def test_where_16_bits_do_not_fit_the_best_precision_is_suggested(ask, model, ma
     assert not checkpoint.hypothetical
 
 
-def test_replicas_beat_a_wide_split_for_many_users(ask):
+def test_replicas_beat_a_wide_split_for_many_users(ask: Callable[..., Any]) -> None:
     question = ask("Qwen3.5-9B", "8x h100", concurrency=256, context=8192)
     first = suggest_layouts(question.with_(objective="throughput"))[0]
     assert first.layout.data_parallel > 1
@@ -73,7 +83,7 @@ def test_replicas_beat_a_wide_split_for_many_users(ask):
     assert suggest_layouts(alone)[0].layout.data_parallel == 1
 
 
-def test_what_holds_the_workload_comes_first(ask):
+def test_what_holds_the_workload_comes_first(ask: Callable[..., Any]) -> None:
     order = (
         Outcome.FITS,
         Outcome.TIGHT,
@@ -87,14 +97,14 @@ def test_what_holds_the_workload_comes_first(ask):
     assert places[0] < places[-1]
 
 
-def test_what_cannot_run_says_why(ask):
+def test_what_cannot_run_says_why(ask: Callable[..., Any]) -> None:
     found = suggest_layouts(ask("Qwen3.5-35B-A3B", "8x h100", precision="fp8"))
     refused = {str(entry.layout): entry.why for entry in found if not entry.legal}
     assert "FP8 blocks are 128 wide" in refused["TP 8"]
     assert "FP8 blocks are 128 wide" in refused["TP 8 EP"]
 
 
-def test_notes_tell_what_a_layout_replicates_and_where_it_talks(ask):
+def test_notes_tell_what_a_layout_replicates_and_where_it_talks(ask: Callable[..., Any]) -> None:
     found = suggest_layouts(
         ask("Qwen3.5-397B-A17B", "2x dgx-h200", precision="fp8", concurrency=8),
     )
@@ -108,7 +118,7 @@ def test_notes_tell_what_a_layout_replicates_and_where_it_talks(ask):
     assert "one link domain of 72" in " ".join(wide.notes)
 
 
-def test_replicas_of_a_mixture_share_its_experts_under_vllm(ask):
+def test_replicas_of_a_mixture_share_its_experts_under_vllm(ask: Callable[..., Any]) -> None:
     """Without expert parallelism vLLM cuts experts over the ranks of all replicas."""
     question = ask("Qwen3.5-122B-A10B", "8x h100")
     weights = {
@@ -121,7 +131,7 @@ def test_replicas_of_a_mixture_share_its_experts_under_vllm(ask):
     assert weights[4] < 1.3 * weights[8]
 
 
-def test_odd_numbers_may_leave_accelerators_idle(ask):
+def test_odd_numbers_may_leave_accelerators_idle(ask: Callable[..., Any]) -> None:
     layouts = {
         entry.layout.accelerators
         for entry in suggest_layouts(ask("Qwen3.5-27B", "3x h100", precision="fp8"))
@@ -129,7 +139,7 @@ def test_odd_numbers_may_leave_accelerators_idle(ask):
     assert layouts == {2, 3}
 
 
-def test_hardware_is_suggested_cheapest_or_smallest_first():
+def test_hardware_is_suggested_cheapest_or_smallest_first() -> None:
     cheap = planner.suggest("Qwen3.5-9B", objective="cost", concurrency=2)
     prices = [entry.offer.value for entry in cheap if entry.offer is not None]
     assert prices == sorted(prices)
@@ -143,6 +153,6 @@ def test_hardware_is_suggested_cheapest_or_smallest_first():
 
 
 @pytest.mark.parametrize("objective", ["speed", "", "LATENCY "])
-def test_unknown_objectives_are_refused(objective):
+def test_unknown_objectives_are_refused(objective: str) -> None:
     with pytest.raises(InputError, match="known: latency"):
         planner.suggest("Qwen3.5-9B", on="h100", objective=objective)

@@ -1,6 +1,8 @@
 """Limits are exact: the value fits, one step beyond does not."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +28,9 @@ CACHES = st.sampled_from(["auto", "fp8_e4m3"])
 
 @settings(max_examples=30)
 @given(MODELS, MACHINES, ENGINES, CACHES, st.integers(1, 24))
-def test_one_token_more_does_not_fit(ask, model, machine, engine, cache, concurrency):
+def test_one_token_more_does_not_fit(
+    ask: Callable[..., Any], model: Any, machine: Any, engine: Any, cache: Any, concurrency: Any
+) -> None:
     question = ask(model, machine, engine=engine, kv_cache_dtype=cache, concurrency=concurrency)
     found = longest_context(question)
     native = question.checkpoint.model.max_position_embeddings
@@ -39,7 +43,9 @@ def test_one_token_more_does_not_fit(ask, model, machine, engine, cache, concurr
 
 @settings(max_examples=30)
 @given(MODELS, MACHINES, ENGINES, CACHES, st.sampled_from([512, 4096, 30_000, 131_072]))
-def test_one_sequence_more_does_not_fit(ask, model, machine, engine, cache, context):
+def test_one_sequence_more_does_not_fit(
+    ask: Callable[..., Any], model: Any, machine: Any, engine: Any, cache: Any, context: Any
+) -> None:
     question = ask(model, machine, engine=engine, kv_cache_dtype=cache, context=context)
     found = most_sequences(question)
     if found.value is None:
@@ -52,7 +58,9 @@ def test_one_sequence_more_does_not_fit(ask, model, machine, engine, cache, cont
 
 @settings(max_examples=20)
 @given(MODELS, MACHINES, st.integers(1, 8), st.data())
-def test_what_fits_at_a_limit_fits_below_it(ask, model, machine, concurrency, data):
+def test_what_fits_at_a_limit_fits_below_it(
+    ask: Callable[..., Any], model: Any, machine: Any, concurrency: Any, data: Any
+) -> None:
     question = ask(model, machine, concurrency=concurrency)
     found = longest_context(question)
     if found.value is not None:
@@ -61,12 +69,12 @@ def test_what_fits_at_a_limit_fits_below_it(ask, model, machine, concurrency, da
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_bisection_finds_the_boundary(ask, boundary, high):
+def test_bisection_finds_the_boundary(ask: Callable[..., Any], boundary: Any, high: Any) -> None:
     """On a predicate that is known, without the planner."""
     fits = ask("Qwen3.5-4B", "h100").plan()
     fails = ask("Qwen3.5-397B-A17B", "l4").plan()
 
-    def plan_at(value):
+    def plan_at(value: Any) -> Any:
         context = replace((fits if value <= boundary else fails).deployment, context=value)
         return replace(fits if value <= boundary else fails, deployment=context)
 
@@ -77,7 +85,7 @@ def test_bisection_finds_the_boundary(ask, boundary, high):
         assert beyond.deployment.context == boundary + 1
 
 
-def test_the_smallest_utilization_is_the_smallest(ask):
+def test_the_smallest_utilization_is_the_smallest(ask: Callable[..., Any]) -> None:
     question = ask("Qwen3.5-27B", "h100", precision="fp8", concurrency=4)
     limits = solve_limits(question)
     share = next(s for s in limits.knobs if s.asked == "smallest utilization").value
@@ -85,7 +93,7 @@ def test_the_smallest_utilization_is_the_smallest(ask):
         assert question.with_options(gpu_memory_utilization=value).plan().fits is fits
 
 
-def test_no_more_weights_than_needed_go_to_the_host(ask):
+def test_no_more_weights_than_needed_go_to_the_host(ask: Callable[..., Any]) -> None:
     question = ask("Qwen3.5-27B", "rtx-4090", precision="fp8", language_model_only=True)
     limits = solve_limits(question)
     size = next(s for s in limits.knobs if s.asked == "least weights on the host").value
@@ -94,7 +102,7 @@ def test_no_more_weights_than_needed_go_to_the_host(ask):
     assert not question.with_options(cpu_offload_gb=size - 1).plan().fits
 
 
-def test_a_knob_may_fit_in_the_middle_only(ask):
+def test_a_knob_may_fit_in_the_middle_only(ask: Callable[..., Any]) -> None:
     """What helps the GPU may overfill the host: then the values are tried one by one."""
     question = ask("Qwen3.5-27B", "h100", precision="fp8")
     knob = Knob(
@@ -107,7 +115,7 @@ def test_a_knob_may_fit_in_the_middle_only(ask):
     assert turn(question, hopeless).value is None
 
 
-def test_the_best_precision_is_the_first_that_fits(ask):
+def test_the_best_precision_is_the_first_that_fits(ask: Callable[..., Any]) -> None:
     limits = solve_limits(ask("Qwen3.5-35B-A3B", "rtx-5090", concurrency=2))
     assert limits.precision.value == "gptq-int4"
     assert limits.precision.plan.fits
@@ -116,13 +124,13 @@ def test_the_best_precision_is_the_first_that_fits(ask):
     assert solve_limits(ask("Qwen3.5-4B", "h100")).precision.value == "bf16"
 
 
-def test_nothing_fits_is_said_in_words(ask):
+def test_nothing_fits_is_said_in_words(ask: Callable[..., Any]) -> None:
     limits = solve_limits(ask("Qwen3.5-397B-A17B", "rtx-4060-ti-8"))
     assert [solution.value for solution in limits.solutions[:3]] == [None, None, None]
     assert all("fits" in s.words or "held" in s.words for s in limits.solutions[:3])
 
 
-def test_the_door_takes_names():
+def test_the_door_takes_names() -> None:
     limits = planner.solve("Qwen3.5-27B", on="2x rtx-3090", precision="fp8", context="16k")
     assert (
         limits.sequences.value
@@ -139,7 +147,7 @@ def test_the_door_takes_names():
 @pytest.mark.parametrize(
     "bad", [{"context": 0}, {"context": "abc"}, {"concurrency": 0}, {"on": "rtx-9999"}]
 )
-def test_wrong_questions_are_refused(bad):
+def test_wrong_questions_are_refused(bad: dict[str, Any]) -> None:
     question = {"model": "Qwen3.5-9B", "on": "h100"} | bad
     with pytest.raises(InputError):
         planner.solve(question.pop("model"), **question)

@@ -3,6 +3,8 @@
 import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ SWEEP = {
 }
 
 
-def test_every_combination_is_a_row():
+def test_every_combination_is_a_row() -> None:
     frame = planner.sweep(["Qwen3.5-9B", "Qwen3.5-27B"], **SWEEP, engines=["vllm", "sglang"])
     assert len(frame) == 2 * 2 * 2 * 2 * 2 * 2 * 2
     assert list(frame.columns) == list(COLUMNS)
@@ -41,7 +43,15 @@ def test_every_combination_is_a_row():
     st.integers(1, 512),
     st.sampled_from([None, Layout(), Layout(pipeline_parallel=2)]),
 )
-def test_a_row_is_the_plan(model, machine, precision, cache, context, concurrency, layout):
+def test_a_row_is_the_plan(
+    model: Any,
+    machine: Any,
+    precision: Any,
+    cache: Any,
+    context: Any,
+    concurrency: Any,
+    layout: Any,
+) -> None:
     question = {"precision": precision, "kv_cache_dtype": cache, "context": context}
     frame = planner.sweep(
         [model],
@@ -70,7 +80,7 @@ def test_a_row_is_the_plan(model, machine, precision, cache, context, concurrenc
         assert row["longest_context"] == plan.capacity.longest_context
 
 
-def test_what_makes_no_sense_is_a_row_with_the_reason():
+def test_what_makes_no_sense_is_a_row_with_the_reason() -> None:
     frame = planner.sweep(
         ["Qwen3.5-9B", "no-such-model"],
         on=["h100", "no-such-gpu"],
@@ -87,7 +97,7 @@ def test_what_makes_no_sense_is_a_row_with_the_reason():
     assert not frame.loc[errors != "", "fits"].any()
 
 
-def test_options_that_the_engine_refuses_are_a_row_too():
+def test_options_that_the_engine_refuses_are_a_row_too() -> None:
     frame = planner.sweep(
         ["Qwen3.5-9B"], on=["h100"], options={"vllm": {"gpu_memory_utilization": 92}}
     )
@@ -95,14 +105,14 @@ def test_options_that_the_engine_refuses_are_a_row_too():
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
-def test_any_executor_gives_the_same_table(pool):
+def test_any_executor_gives_the_same_table(pool: type[Any]) -> None:
     here = planner.sweep(["Qwen3.5-9B"], **SWEEP)
     with pool(max_workers=2) as executor:
         there = planner.sweep(["Qwen3.5-9B"], **SWEEP, executor=executor)
     assert there.equals(here)
 
 
-def test_the_table_can_be_written_and_read_back(tmp_path):
+def test_the_table_can_be_written_and_read_back(tmp_path: Path) -> None:
     import pandas as pd
 
     frame = planner.sweep(["Qwen3.5-9B", "nonsense"], **SWEEP, speed=True)
@@ -114,6 +124,6 @@ def test_the_table_can_be_written_and_read_back(tmp_path):
     assert (frame.loc[frame["fits"], "decode_tokens_per_s"] > 0).all()
 
 
-def test_a_context_that_cannot_be_read_is_refused():
+def test_a_context_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(InputError, match="abc"):
         planner.sweep(["Qwen3.5-9B"], on=["h100"], contexts=["abc"])

@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,11 @@ from planner.throughput.step import CEILING
 SHARES = ("bandwidth", "experts", "kv", "state")
 
 
-def table(name):
+def table(name: str) -> Any:
     return tomllib.loads((files("planner.throughput") / "data" / f"{name}.toml").read_text("utf-8"))
 
 
-def test_no_stream_passes_the_ceiling():
+def test_no_stream_passes_the_ceiling() -> None:
     serving, kernel = table("serving"), table("kernel")
     rows = [serving["default"], kernel["constants"]]
     rows += [serving["default"] | row["constants"] for row in serving["fit"]]
@@ -32,7 +33,7 @@ def test_no_stream_passes_the_ceiling():
         assert row["layer_us"] >= 0 <= row["sequence_us"]
 
 
-def test_rows_name_classes_that_exist_and_constants_that_exist():
+def test_rows_name_classes_that_exist_and_constants_that_exist() -> None:
     serving = table("serving")
     classes = {row["id"] for row in table("devices")["class"]}
     for row in serving["fit"]:
@@ -42,7 +43,7 @@ def test_rows_name_classes_that_exist_and_constants_that_exist():
         assert low < 1 < high
 
 
-def test_every_class_has_an_accelerator():
+def test_every_class_has_an_accelerator() -> None:
     found = {device_class(accelerator) for accelerator in hardware_db.accelerators()}
     assert {row["id"] for row in table("devices")["class"]} <= found
 
@@ -65,11 +66,11 @@ def test_every_class_has_an_accelerator():
         ("custom:48GiB", None),
     ],
 )
-def test_classes_follow_from_facts(name, expected):
+def test_classes_follow_from_facts(name: str, expected: str | None) -> None:
     assert device_class(hardware_db.resolve(name).accelerator) == expected
 
 
-def test_precision_decides_where_a_fit_holds_for_some_only():
+def test_precision_decides_where_a_fit_holds_for_some_only() -> None:
     system = hardware_db.resolve("8x mi300x")
     plain = calibration(system, "sglang", preset="serving", precision="bf16")
     narrow = calibration(system, "sglang", preset="serving", precision="fp8")
@@ -78,7 +79,7 @@ def test_precision_decides_where_a_fit_holds_for_some_only():
     assert narrow.constants.layer_us > plain.constants.layer_us
 
 
-def test_links():
+def test_links() -> None:
     fast, bus = hardware_db.resolve("8x h200-sxm"), hardware_db.resolve("4x rtx-pro-6000-server")
     assert link(fast, ranks=8).latency(8) == pytest.approx(6e-6)
     assert link(bus, ranks=2).latency(2) < link(bus, ranks=4).latency(4)
@@ -86,7 +87,7 @@ def test_links():
     assert link(hardware_db.resolve("custom:24GiB"), ranks=2) is None
 
 
-def test_fast_links_reach_across_the_nodes_of_a_rack():
+def test_fast_links_reach_across_the_nodes_of_a_rack() -> None:
     rack = hardware_db.resolve("8x gb200")
     assert rack.nodes > 1
     assert link(rack, ranks=8).name == "NVLink or xGMI"
@@ -102,15 +103,15 @@ def test_fast_links_reach_across_the_nodes_of_a_rack():
         ("marlin-int4", "bf16"),
     ],
 )
-def test_weight_only_formats_compute_in_sixteen_bits(kernel, first):
+def test_weight_only_formats_compute_in_sixteen_bits(kernel: str, first: str) -> None:
     assert compute_dtypes(kernel)[0] == first
 
 
-def test_acceptance_stays_within_what_can_be_accepted():
+def test_acceptance_stays_within_what_can_be_accepted() -> None:
     assert all(1 <= acceptance(n) <= n + 1 for n in range(1, 17))
 
 
-def test_rules_of_roughness_name_known_facts():
+def test_rules_of_roughness_name_known_facts() -> None:
     assert rough_reasons.__doc__
     for rule in table("serving")["rough"]:
         assert rule["when"]

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
 
 import hardware_db
 from planner.errors import InputError
@@ -25,7 +27,14 @@ DENSE, SPARSE = "Qwen/Qwen3.5-27B", "Qwen/Qwen3.5-35B-A3B"
 LONG = Workload(prompt_tokens=8192, output_tokens=1024)
 
 
-def ask(model=DENSE, on="h200-sxm", precision="fp8", layout=None, engine="vllm", **asked):
+def ask(
+    model: str = DENSE,
+    on: str = "h200-sxm",
+    precision: str = "fp8",
+    layout: Layout | None = None,
+    engine: str = "vllm",
+    **asked: Any,
+) -> NoEstimate | SpeedEstimate:
     """An estimate of a bundled model; by default of 27B FP8 on one H200."""
     return estimate_speed(
         bundled_checkpoint(model, precision=precision),
@@ -37,11 +46,11 @@ def ask(model=DENSE, on="h200-sxm", precision="fp8", layout=None, engine="vllm",
     )
 
 
-def seconds(estimate, name):
+def seconds(estimate: SpeedEstimate, name: str) -> float:
     return sum(term.seconds for term in estimate.terms if term.name == name and not term.hidden)
 
 
-def test_terms_add_up_and_the_longest_binds():
+def test_terms_add_up_and_the_longest_binds() -> None:
     found = ask(workload=dataclasses.replace(LONG, concurrency=8))
     shown = [term for term in found.terms if not term.hidden]
     assert sum(term.seconds for term in shown) == pytest.approx(found.time_per_output_token.value)
@@ -49,7 +58,7 @@ def test_terms_add_up_and_the_longest_binds():
     assert found.per_user.value == pytest.approx(1 / found.time_per_output_token.value)
 
 
-def test_band_and_basis_follow_what_was_measured():
+def test_band_and_basis_follow_what_was_measured() -> None:
     fitted = ask(on="gb10", precision="bf16")
     sibling = ask()
     unmeasured = ask(on="a100-sxm-80", precision="bf16")
@@ -66,20 +75,20 @@ def test_band_and_basis_follow_what_was_measured():
     ("on", "figure"),
     [("custom:48GiB", "rate"), ("n1x", "not known")],
 )
-def test_no_figure_no_estimate(on, figure):
+def test_no_figure_no_estimate(on: str, figure: str) -> None:
     found = ask(on=on)
     assert isinstance(found, NoEstimate)
     assert figure in found.reason
     assert found.words.startswith("no estimate: ")
 
 
-def test_unknown_link_between_nodes_is_no_estimate():
+def test_unknown_link_between_nodes_is_no_estimate() -> None:
     found = ask(on="16x mi300x", precision="bf16", layout=Layout(tensor_parallel=16))
     assert isinstance(found, NoEstimate)
     assert "link" in found.reason
 
 
-def test_nothing_passes_nine_tenths_of_the_bandwidth():
+def test_nothing_passes_nine_tenths_of_the_bandwidth() -> None:
     for accelerator in hardware_db.accelerators():
         if accelerator.bandwidth_gb_s is None or not accelerator.tflops:
             continue
@@ -92,13 +101,13 @@ def test_nothing_passes_nine_tenths_of_the_bandwidth():
             assert found.per_user.high * weights <= ceiling * (1 + 1e-9), (accelerator.id, engine)
 
 
-def embedding_bytes(model):
+def embedding_bytes(model: str) -> int:
     """Bytes of the table that a step looks a few rows up in."""
     sizes = bundled_checkpoint(model).bytes_by_component
     return sum(size for (_, component, _), size in sizes.items() if component == "embed_tokens")
 
 
-def test_other_users_prefill_needs_the_length_of_answers():
+def test_other_users_prefill_needs_the_length_of_answers() -> None:
     many = Workload(prompt_tokens=8192, concurrency=16)
     steady = ask(workload=many)
     short = ask(workload=dataclasses.replace(many, output_tokens=128, depth=8192))
@@ -109,7 +118,7 @@ def test_other_users_prefill_needs_the_length_of_answers():
     assert any("no prompts arrive" in text for text in steady.assumptions)
 
 
-def test_experts_are_counted_as_expected_over_routing():
+def test_experts_are_counted_as_expected_over_routing() -> None:
     one = ask(SPARSE, workload=Workload(prompt_tokens=1, depth=1))
     many = ask(SPARSE, workload=Workload(prompt_tokens=1, depth=1, concurrency=64))
     ratio = seconds(many, "routed experts") / seconds(one, "routed experts")
@@ -117,14 +126,14 @@ def test_experts_are_counted_as_expected_over_routing():
     assert ratio == pytest.approx(222.4 / 8, rel=1e-3)
 
 
-def test_tensor_parallelism_divides_bytes_and_adds_all_reduces():
+def test_tensor_parallelism_divides_bytes_and_adds_all_reduces() -> None:
     one, two = ask(on="2x h200-sxm"), ask(on="2x h200-sxm", layout=Layout(tensor_parallel=2))
     assert seconds(two, "weights") == pytest.approx(seconds(one, "weights") / 2, rel=0.01)
     assert seconds(one, "all-reduce") == 0 < seconds(two, "all-reduce")
     assert two.per_user.value > one.per_user.value
 
 
-def test_replicas_share_the_users():
+def test_replicas_share_the_users() -> None:
     many = dataclasses.replace(LONG, concurrency=16)
     half = dataclasses.replace(LONG, concurrency=8)
     two = ask(on="2x h200-sxm", layout=Layout(data_parallel=2), workload=many)
@@ -133,7 +142,7 @@ def test_replicas_share_the_users():
     assert two.total.value == pytest.approx(2 * one.total.value)
 
 
-def test_drafting_names_its_acceptance_and_widens_the_band():
+def test_drafting_names_its_acceptance_and_widens_the_band() -> None:
     plain, drafted = ask(), ask(speculation=Speculation(tokens=3))
     known = ask(speculation=Speculation(tokens=3, accepted=3.39))
     assert drafted.accepted == 3.39
@@ -186,7 +195,7 @@ def test_drafting_names_its_acceptance_and_widens_the_band():
         ({"on": "2x h200-sxm", "layout": Layout(pipeline_parallel=2)}, "pipeline"),
     ],
 )
-def test_rough_where_a_roofline_fails(asked, reason):
+def test_rough_where_a_roofline_fails(asked: dict[str, Any], reason: str) -> None:
     found = ask(**asked)
     assert any(reason in text for text in found.rough)
     assert "rough: " in found.words
@@ -194,7 +203,7 @@ def test_rough_where_a_roofline_fails(asked, reason):
     assert smooth.rough == ()
 
 
-def test_experts_on_the_host_stream_from_the_host():
+def test_experts_on_the_host_stream_from_the_host() -> None:
     asked = {"model": SPARSE, "precision": "q4_k_m", "on": "rtx-4090", "engine": "llamacpp"}
     here, half, there = (
         ask(**asked, host=HostExperts(layers=layers, bandwidth_gb_s=80) if layers else None)
@@ -205,7 +214,7 @@ def test_experts_on_the_host_stream_from_the_host():
     assert there.binding == "routed experts on the host"
 
 
-def test_words(snapshot):
+def test_words(snapshot: SnapshotAssertion) -> None:
     many = dataclasses.replace(LONG, concurrency=8)
     estimates = {
         "one user": ask(on="gb10"),
@@ -239,12 +248,12 @@ def test_words(snapshot):
         (0.0, "0"),
     ],
 )
-def test_two_digits(value, text):
+def test_two_digits(value: float, text: str) -> None:
     assert two_digits(value) == text
 
 
 @given(st.floats(min_value=1e-6, max_value=1e9))
-def test_words_never_claim_more_than_two_digits(value):
+def test_words_never_claim_more_than_two_digits(value: Any) -> None:
     said = two_digits(value)
     assert math.isclose(float(said.replace(",", "")), value, rel_tol=0.051)
     assert len(said.replace(",", "").replace(".", "").strip("0")) <= 2
@@ -262,24 +271,24 @@ def test_words_never_claim_more_than_two_digits(value):
         {"prompt_tokens": 8, "depth": 8, "shared_prefix": 9},
     ],
 )
-def test_workloads_out_of_range(wrong):
+def test_workloads_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"out of range|whole number|more than"):
         Workload(**wrong)
 
 
 @pytest.mark.parametrize("accepted", [0.5, 4.1, float("nan"), float("inf"), "abc", True])
-def test_acceptance_out_of_range(accepted):
+def test_acceptance_out_of_range(accepted: bool | float | str) -> None:
     with pytest.raises(InputError, match="out of range"):
         Speculation(tokens=3, accepted=accepted)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9, "abc"])
-def test_host_bandwidth_out_of_range(rate):
+def test_host_bandwidth_out_of_range(rate: float | str) -> None:
     with pytest.raises(InputError, match="out of range"):
         HostExperts(layers=1, bandwidth_gb_s=rate)
 
 
-def test_questions_that_make_no_sense():
+def test_questions_that_make_no_sense() -> None:
     with pytest.raises(InputError, match="no MTP module"):
         ask(precision="mlx-4bit", speculation=Speculation(tokens=2))
     with pytest.raises(InputError, match="SSM state dtype"):
@@ -290,7 +299,7 @@ def test_questions_that_make_no_sense():
         ask(host=HostExperts(layers=3, bandwidth_gb_s=80))
 
 
-def test_block_formats_serve_as_cache():
+def test_block_formats_serve_as_cache() -> None:
     half = ask(on="rtx-4090", precision="q4_k_m", engine="llamacpp", kv_cache_dtype="q8_0")
     full = ask(on="rtx-4090", precision="q4_k_m", engine="llamacpp")
     assert seconds(half, "KV cache") == pytest.approx(seconds(full, "KV cache") * 8.5 / 16)
@@ -305,14 +314,14 @@ WORKLOADS = st.builds(
 
 
 @given(workload=WORKLOADS, extra=st.integers(1, 256))
-def test_more_users_never_make_one_user_faster(workload, extra):
+def test_more_users_never_make_one_user_faster(workload: Any, extra: Any) -> None:
     more = dataclasses.replace(workload, concurrency=workload.concurrency + extra)
     one, many = ask(SPARSE, workload=workload), ask(SPARSE, workload=more)
     assert many.per_user.value <= one.per_user.value * (1 + 1e-9)
 
 
 @given(workload=WORKLOADS, extra=st.integers(1, 100_000))
-def test_longer_contexts_are_never_faster(workload, extra):
+def test_longer_contexts_are_never_faster(workload: Any, extra: Any) -> None:
     longer = dataclasses.replace(workload, prompt_tokens=workload.prompt_tokens + extra)
     one, far = ask(workload=workload), ask(workload=longer)
     assert far.per_user.value <= one.per_user.value * (1 + 1e-9)
@@ -320,7 +329,7 @@ def test_longer_contexts_are_never_faster(workload, extra):
 
 
 @given(workload=WORKLOADS)
-def test_bands_hold_their_estimate_and_totals_do_not_exceed_users(workload):
+def test_bands_hold_their_estimate_and_totals_do_not_exceed_users(workload: Any) -> None:
     found = ask(workload=workload)
     assert isinstance(found, SpeedEstimate)
     for banded in (found.per_user, found.total, found.time_per_output_token, found.prefill.seconds):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from benchmarks.suites import published, speed, throughput
 REFERENCE = Path(__file__).parent.parent / "reference" / "speed"
 
 
-def test_kernel_and_serving_presets_agree_with_their_references():
+def test_kernel_and_serving_presets_agree_with_their_references() -> None:
     groups = summarise(speed.run(REFERENCE))["groups"]
     assert groups["kernel decode"]["median_error"] < 0.08
     assert groups["kernel decode"]["p90_error"] < 0.20
@@ -20,24 +21,24 @@ def test_kernel_and_serving_presets_agree_with_their_references():
     assert all(group["within_band"] >= 0.8 for group in groups.values())
 
 
-def test_real_machines_agree_within_the_band_as_often_as_claimed():
+def test_real_machines_agree_within_the_band_as_often_as_claimed() -> None:
     summary = summarise(throughput.run(REFERENCE))
     assert summary["median_error"] < 0.15
     assert summary["p90_error"] < 0.40
     assert summary["within_band"] >= 0.8
 
 
-def test_a_machine_that_the_source_does_not_name_is_a_failed_case():
+def test_a_machine_that_the_source_does_not_name_is_a_failed_case() -> None:
     failed = [case for case in throughput.run(REFERENCE) if case.failure]
     assert [case.name for case in failed] == ["llamacpp-mac-122b-q4km#2"]
 
 
-def test_measured_points_that_lack_are_said(tmp_path):
+def test_measured_points_that_lack_are_said(tmp_path: Path) -> None:
     (tmp_path / "speed_reference.json").write_text((REFERENCE / "speed_reference.json").read_text())
     assert [case.name for case in speed.run(tmp_path) if case.failure] == ["serving_397b.json"]
 
 
-def test_a_wrong_measurement_falls_out_of_the_band(tmp_path):
+def test_a_wrong_measurement_falls_out_of_the_band(tmp_path: Path) -> None:
     document = json.loads((REFERENCE / "throughput.json").read_text())
     for row in document["cases"]:
         row["tpot_ms"] *= 10
@@ -60,12 +61,12 @@ def test_a_wrong_measurement_falls_out_of_the_band(tmp_path):
         ("mxfp8", "mxfp8"),
     ],
 )
-def test_precisions_that_no_table_lists(precision, scheme):
+def test_precisions_that_no_table_lists(precision: Any, scheme: Any) -> None:
     assert published.scheme_name(precision) == scheme
 
 
 @pytest.mark.parametrize("precision", [None, "gguf-?", "exl3-4bpw"])
-def test_precisions_that_cannot_be_told(precision):
+def test_precisions_that_cannot_be_told(precision: Any) -> None:
     with pytest.raises(LookupError):
         published.scheme_name(precision)
 
@@ -78,12 +79,12 @@ def test_precisions_that_cannot_be_told(precision):
         ("RTX 4060 Ti 16GB", "rtx-4060-ti-16"),
     ],
 )
-def test_machines_that_no_table_lists(hardware, accelerator):
+def test_machines_that_no_table_lists(hardware: Any, accelerator: Any) -> None:
     assert published.machine_name(hardware) == accelerator
 
 
 @pytest.mark.parametrize("hardware", [None, "24 GB-class GPU", "RTX 5070 Ti + 5060 Ti (2x16GB)"])
-def test_machines_that_cannot_be_told(hardware):
+def test_machines_that_cannot_be_told(hardware: Any) -> None:
     with pytest.raises(LookupError):
         published.machine_name(hardware)
 
@@ -92,5 +93,5 @@ def test_machines_that_cannot_be_told(hardware):
     ("engine", "name"),
     [("vLLM-nightly", "vllm"), ("ik_llama.cpp", "llamacpp"), ("vllm-mlx", "mlx")],
 )
-def test_engines_that_no_table_lists(engine, name):
+def test_engines_that_no_table_lists(engine: Any, name: Any) -> None:
     assert published.engine_name(engine) == name

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -8,7 +10,7 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
 @pytest.fixture
-def open_app():
+def open_app() -> Callable[..., Any]:
     """Opens a page as a visitor does who follows a link with these query parameters."""
 
     def open_with(page: str = "", /, **query: str | list[str]) -> AppTest:

@@ -3,18 +3,22 @@
 import builtins
 import io
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 import hardware_db
 from planner.errors import UnknownModelError
 from planner.web import access
 from planner.web import asked as asking
 from planner.web.asked import Asked
+from tests.hub.loopback import LoopbackHub
 
 
-def asked(model, hub):
+def asked(model: str, hub: LoopbackHub) -> Asked:
     return Asked(
         model=model,
         precision=None,
@@ -28,11 +32,11 @@ def asked(model, hub):
 
 
 @pytest.fixture
-def loaded(monkeypatch):
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Calls of the loader, which is not to reach the network here."""
     calls = []
 
-    def load(name, **how):
+    def load(name: Any, **how: Any) -> None:
         calls.append((name, how))
         raise UnknownModelError(f"{name} is not there")
 
@@ -43,7 +47,7 @@ def loaded(monkeypatch):
     asking._from_hub.cache_clear()
 
 
-def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded):
+def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded: list[Any]) -> None:
     for _ in range(3):  # a page asks at every key press; the Hub is asked once
         asking.answer(asked("someone/private-model", hub=True))
     assert loaded == [
@@ -52,7 +56,7 @@ def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded):
 
 
 @pytest.mark.parametrize("name", ["someone/private-model", "/etc/passwd", "../x", "a/b/c"])
-def test_without_leave_nothing_is_loaded(loaded, name):
+def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
     assert isinstance(asking.answer(asked(name, hub=False)), UnknownModelError)
     assert loaded == []
 
@@ -61,14 +65,16 @@ def test_without_leave_nothing_is_loaded(loaded, name):
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
 )
-def test_no_typed_path_is_opened(monkeypatch, name, hub):
+def test_no_typed_path_is_opened(
+    monkeypatch: pytest.MonkeyPatch, name: str, hub: LoopbackHub
+) -> None:
     asking.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     opened = []
     for place, attribute in ((builtins, "open"), (io, "open"), (pathlib.Path, "open")):
         real = getattr(place, attribute)
 
-        def spy(path, *more, _real=real, **how):
+        def spy(path: Any, *more: Any, _real: Any = real, **how: Any) -> Any:
             opened.append(str(path))
             return _real(path, *more, **how)
 
@@ -80,7 +86,7 @@ def test_no_typed_path_is_opened(monkeypatch, name, hub):
 
 
 class Headers(dict):
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> str | None:
         return super().get(name.lower(), default)
 
 
@@ -98,7 +104,9 @@ class Headers(dict):
         ("127.0.0.1", {"host": "localhost", "x-forwarded-for": "10.0.0.1"}, False),
     ],
 )
-def test_who_counts_as_the_machines_own_user(monkeypatch, listens, headers, own):
+def test_who_counts_as_the_machines_own_user(
+    monkeypatch: pytest.MonkeyPatch, listens: str | None, headers: dict[str, Any], own: bool
+) -> None:
     monkeypatch.delenv(access.HUB_SWITCH, raising=False)
     monkeypatch.setattr(access.st, "get_option", lambda name: listens)
     monkeypatch.setattr(
@@ -111,19 +119,21 @@ def test_who_counts_as_the_machines_own_user(monkeypatch, listens, headers, own)
 @pytest.mark.parametrize(
     ("switch", "allowed"), [("1", True), ("0", False), ("true", True), ("off", False)]
 )
-def test_the_operator_decides_about_the_hub(monkeypatch, switch, allowed):
+def test_the_operator_decides_about_the_hub(
+    monkeypatch: pytest.MonkeyPatch, switch: str, allowed: bool
+) -> None:
     monkeypatch.setenv(access.HUB_SWITCH, switch)
     assert access.hub_allowed(own_user=not allowed) is allowed
 
 
-def test_a_stranger_is_not_offered_this_machine(open_app):
+def test_a_stranger_is_not_offered_this_machine(open_app: Callable[..., AppTest]) -> None:
     app = open_app("hardware", on="local")
     assert not app.exception
     assert "local" not in app.selectbox(key="on").options
     assert "This machine" not in [element.value for element in app.subheader]
 
 
-def test_a_link_to_somebodys_own_device_says_so(open_app):
+def test_a_link_to_somebodys_own_device_says_so(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="my-modded-4090")
     assert not app.exception
     assert app.selectbox(key="on").value in {entry.id for entry in hardware_db.accelerators()}

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -18,12 +20,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1", None)
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory):
+def log(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("web") / "server.log"
 
 
 @pytest.fixture(scope="module")
-def address(log):
+def address(log: Any) -> Iterator[Any]:
     with served(log=log) as found:
         yield found
     printed = log.read_text(encoding="utf-8", errors="replace")
@@ -32,7 +34,7 @@ def address(log):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -42,11 +44,18 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(browser: Any, address: Any) -> Iterator[Any]:
     """Opens a path in a fresh browser context and waits until the page is complete."""
     contexts = []
 
-    def open_path(path="/", *, width=1280, height=860, scheme="light", permissions=()):
+    def open_path(
+        path: str = "/",
+        *,
+        width: int = 1280,
+        height: int = 860,
+        scheme: str = "light",
+        permissions: Any = (),
+    ) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,
@@ -78,15 +87,15 @@ def visit(browser, address):
         context.close()
 
 
-def verdict(page):
+def verdict(page: Any) -> Any:
     return page.get_by_test_id("stAlert").first
 
 
-def chart(page):
+def chart(page: Any) -> Any:
     return page.locator(".js-plotly-plot .main-svg").first
 
 
-def test_first_load_shows_the_verdict_and_asks_nobody_else(visit):
+def test_first_load_shows_the_verdict_and_asks_nobody_else(visit: Callable[..., Any]) -> None:
     page = visit()
     verdict(page).wait_for()
     chart(page).wait_for()
@@ -95,7 +104,7 @@ def test_first_load_shows_the_verdict_and_asks_nobody_else(visit):
     assert page.faults == []
 
 
-def test_a_key_on_the_slider_changes_the_answer_and_the_address(visit):
+def test_a_key_on_the_slider_changes_the_answer_and_the_address(visit: Callable[..., Any]) -> None:
     page = visit("/?context=64k")
     page.get_by_text("65,536 tokens").first.wait_for()
     handle = page.get_by_role("slider").first
@@ -105,7 +114,7 @@ def test_a_key_on_the_slider_changes_the_answer_and_the_address(visit):
     page.wait_for_function("new URLSearchParams(location.search).get('context') === '96k'")
 
 
-def test_from_fits_to_does_not_fit_and_back(visit):
+def test_from_fits_to_does_not_fit_and_back(visit: Callable[..., Any]) -> None:
     page = visit("/?model=Qwen3.5-9B&precision=bf16&on=rtx-4090&count=1&context=4k&concurrency=1")
     page.get_by_text("to spare").first.wait_for()
     entry = page.get_by_role("textbox", name="Context, exactly")
@@ -118,7 +127,7 @@ def test_from_fits_to_does_not_fit_and_back(visit):
     page.get_by_text("to spare").first.wait_for()
 
 
-def test_a_link_restores_the_page_in_a_fresh_browser(visit):
+def test_a_link_restores_the_page_in_a_fresh_browser(visit: Callable[..., Any]) -> None:
     first = visit("/?model=Qwen3.5-9B&on=rtx-4090&count=1")
     more = first.get_by_role("textbox", name="Context, exactly")
     more.fill("20000")
@@ -132,7 +141,7 @@ def test_a_link_restores_the_page_in_a_fresh_browser(visit):
     assert verdict(second).inner_text() == verdict(first).inner_text()
 
 
-def test_the_command_is_copied(visit):
+def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     code = page.get_by_test_id("stCode").first
     code.hover()
@@ -141,7 +150,7 @@ def test_the_command_is_copied(visit):
     assert page.evaluate("navigator.clipboard.readText()").startswith("vllm serve ")
 
 
-def test_the_plan_is_downloaded_as_json(visit):
+def test_the_plan_is_downloaded_as_json(visit: Callable[..., Any]) -> None:
     page = visit()
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as waiting:
@@ -150,7 +159,9 @@ def test_the_plan_is_downloaded_as_json(visit):
         assert json.load(file)["verdict"]
 
 
-def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(visit):
+def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(
+    visit: Callable[..., Any],
+) -> None:
     page = visit(width=390, height=844)
     chart(page).wait_for()
     box = verdict(page).bounding_box()
@@ -159,7 +170,9 @@ def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(vis
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
-def test_text_in_the_chart_reads_on_the_theme(visit, scheme, dark):
+def test_text_in_the_chart_reads_on_the_theme(
+    visit: Callable[..., Any], scheme: Any, dark: Any
+) -> None:
     page = visit(scheme=scheme)
     chart(page).wait_for()
     background = page.evaluate(
@@ -174,11 +187,11 @@ def test_text_in_the_chart_reads_on_the_theme(visit, scheme, dark):
     assert all((sum(map(int, re.findall(r"\d+", ink)[:3])) > 500) is dark for ink in inks)
 
 
-def cells(page):
+def cells(page: Any) -> Any:
     return page.locator('[data-testid="stDataFrame"] canvas').first
 
 
-def test_a_cell_of_what_fits_becomes_the_deployment(visit):
+def test_a_cell_of_what_fits_becomes_the_deployment(visit: Callable[..., Any]) -> None:
     page = visit("/fits?model=Qwen3.5-27B&context=32k&fits-memory=100")
     cells(page).wait_for()
     box = cells(page).bounding_box()
@@ -192,21 +205,21 @@ def test_a_cell_of_what_fits_becomes_the_deployment(visit):
     assert parse_qs(urlsplit(page.url).query)["context"] == ["32k"]
 
 
-def test_advice_is_one_click(visit):
+def test_advice_is_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?on=rtx-4090&count=1&precision=bf16")
     page.get_by_text("Does not fit").first.wait_for()
     page.get_by_role("button", name="Apply").first.click()
     page.get_by_text("to spare").first.wait_for()
 
 
-def test_two_deployments_by_link(visit):
+def test_two_deployments_by_link(visit: Callable[..., Any]) -> None:
     lines = [f"Qwen3.5-9B {p} on 1x rtx-5090 with vllm 32k x2" for p in ("bf16", "fp8")]
     page = visit("/compare?" + urlencode({"compare": lines}, doseq=True))
     page.get_by_role("columnheader", name="deployment 2").first.wait_for()
     assert "bf16" in page.get_by_test_id("stMarkdown").all_inner_texts().__str__()
 
 
-def test_the_theme_can_be_changed_and_the_chart_follows(visit):
+def test_the_theme_can_be_changed_and_the_chart_follows(visit: Callable[..., Any]) -> None:
     page = visit(scheme="light")
     chart(page).wait_for()
     page.get_by_test_id("stMainMenu").get_by_role("button").click()
@@ -227,7 +240,7 @@ NOT_OURS = {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_for_assistive_technology(visit, scheme):
+def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], scheme: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     serious = []
@@ -246,7 +259,7 @@ def test_nothing_serious_for_assistive_technology(visit, scheme):
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name or "first")
-def test_every_page_on_a_phone(visit, view):
+def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
     page = visit(f"/{view.name}", width=390, height=844)
     verdict(page).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -5,6 +5,7 @@ from plotly.graph_objects import Figure
 
 import planner
 from planner.layout import Layout
+from planner.planning import Plan
 from planner.question import question_of
 from planner.search import checkpoints_of
 from planner.units import GIB
@@ -15,24 +16,24 @@ from planner.web.figures.document import Checked
 from planner.web.figures.layout_map import layout_map
 from planner.web.figures.memory_bar import compared_bars, memory_bar
 from planner.web.holdings import holdings
-from planner.web.palette import DARK_THEME_TEXT, LIGHT_THEME_TEXT, PARTS, fit_colours
+from planner.web.palette import DARK_THEME_TEXT, LIGHT_THEME_TEXT, PARTS, Part, fit_colours
 
 INK = LIGHT_THEME_TEXT
 
 
 @pytest.fixture(scope="module")
-def fitting():
+def fitting() -> Plan:
     return planner.plan("Qwen3.5-35B-A3B", on="2x rtx-5090", precision="fp8", context="64k")
 
 
 @pytest.fixture(scope="module")
-def failing():
+def failing() -> Plan:
     return planner.plan(
         "Qwen3.5-27B", on="4x rtx-4090", precision="bf16", layout=Layout(pipeline_parallel=4)
     )
 
 
-def test_plotly_accepts_every_figure(fitting, failing):
+def test_plotly_accepts_every_figure(fitting: Plan, failing: Plan) -> None:
     checkpoint = fitting.deployment.checkpoint
     points = curves.memory_curve(question_of(fitting))
     documents = [
@@ -54,7 +55,7 @@ def test_plotly_accepts_every_figure(fitting, failing):
         assert Checked(document).to_dict() is document
 
 
-def test_parts_free_and_over_make_up_every_accelerator(fitting, failing):
+def test_parts_free_and_over_make_up_every_accelerator(fitting: Plan, failing: Plan) -> None:
     for plan in (fitting, failing):
         figure = memory_bar(plan.ranks, text=INK)
         named = {trace["name"]: trace["x"] for trace in figure["data"]}
@@ -65,7 +66,7 @@ def test_parts_free_and_over_make_up_every_accelerator(fitting, failing):
         assert any(over) is (not plan.fits)
 
 
-def test_the_curve_is_made_of_plans(fitting):
+def test_the_curve_is_made_of_plans(fitting: Plan) -> None:
     for point in curves.memory_curve(question_of(fitting)):
         plan = planner.plan(
             "Qwen3.5-35B-A3B",
@@ -79,7 +80,7 @@ def test_the_curve_is_made_of_plans(fitting):
         assert point.every_layer.used > 0
 
 
-def test_the_ghost_keeps_four_times_the_cache(fitting):
+def test_the_ghost_keeps_four_times_the_cache(fitting: Plan) -> None:
     from planner.memory.breakdown import Kind
 
     long = curves.memory_curve(question_of(fitting))[-1]
@@ -87,7 +88,7 @@ def test_the_ghost_keeps_four_times_the_cache(fitting):
     assert ratio == pytest.approx(4, rel=0.05)
 
 
-def test_every_head_and_layer_is_held_and_none_is_lost(fitting):
+def test_every_head_and_layer_is_held_and_none_is_lost(fitting: Plan) -> None:
     model = fitting.deployment.checkpoint.model
     for layout in (
         Layout(tensor_parallel=8),
@@ -110,30 +111,30 @@ def test_every_head_and_layer_is_held_and_none_is_lost(fitting):
             assert sorted(experts) == list(range(model.moe.num_experts))
 
 
-def luminance(colour):
+def luminance(colour: str) -> float:
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(one, other):
+def contrast(one: str, other: str) -> float:
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.label)
-def test_fills_stand_out_and_their_labels_can_be_read(part):
+def test_fills_stand_out_and_their_labels_can_be_read(part: Part) -> None:
     assert contrast(part.fill, part.ink) >= 4.5
     for background in ("#ffffff", "#12161c"):
         assert contrast(part.fill, background) >= 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 64, None])
-def test_cells_of_the_heat_map_can_be_read(count):
+def test_cells_of_the_heat_map_can_be_read(count: int | None) -> None:
     fill, ink = fit_colours(count)
     assert contrast(fill, ink) >= 4.5
 
 
-def test_text_in_figures_can_be_read_on_both_themes():
+def test_text_in_figures_can_be_read_on_both_themes() -> None:
     assert contrast(LIGHT_THEME_TEXT, "#ffffff") >= 4.5
     assert contrast(DARK_THEME_TEXT, "#12161c") >= 4.5

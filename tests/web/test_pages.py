@@ -1,8 +1,11 @@
 """Every page in every state: what it shows is what the planner says, and nothing breaks it."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import hardware_db
 import planner
@@ -15,16 +18,16 @@ from planner.web.views.why import _MEANING
 PAGES = [view.name for view in VIEWS]
 
 
-def text_of(app):
+def text_of(app: Any) -> str:
     return "\n".join(element.value for element in app.markdown)
 
 
-def figure(app, number=0):
+def figure(app: Any, number: int = 0) -> Any:
     return json.loads(app.get("plotly_chart")[number].proto.spec)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_has_its_title_and_the_verdict(open_app, page):
+def test_a_page_has_its_title_and_the_verdict(open_app: Callable[..., AppTest], page: str) -> None:
     app = open_app(page)
     assert not app.exception
     (title,) = app.title
@@ -47,7 +50,12 @@ STATES = [
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: ",".join(state.values()))
-def test_no_state_breaks_a_page(open_app, monkeypatch, page, state):
+def test_no_state_breaks_a_page(
+    open_app: Callable[..., AppTest],
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    state: dict[str, str],
+) -> None:
     monkeypatch.setenv("QWENPLAN_WEB_HUB", "0")
     narrow = {"fits__vendor": ["amd"]} if page == "fits" else {}
     app = open_app(page, **state, **narrow)
@@ -57,14 +65,18 @@ def test_no_state_breaks_a_page(open_app, monkeypatch, page, state):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in ("model", "hardware")])
-def test_every_engine_has_every_page(open_app, page, engine):
+def test_every_engine_has_every_page(
+    open_app: Callable[..., AppTest], page: str, engine: str
+) -> None:
     narrow = {"fits__vendor": ["apple"], "fits__memory": "100"} if page == "fits" else {}
     app = open_app(page, engine=engine, **narrow)
     assert not app.exception
     assert app.selectbox(key="engine").value == engine
 
 
-def test_every_chart_and_table_has_a_name_for_screen_readers(open_app):
+def test_every_chart_and_table_has_a_name_for_screen_readers(
+    open_app: Callable[..., AppTest],
+) -> None:
     for page in PAGES:
         app = open_app(page)
         for kind in ("plotly_chart", "arrow_data_frame"):
@@ -72,7 +84,7 @@ def test_every_chart_and_table_has_a_name_for_screen_readers(open_app):
                 assert element.proto.alt, (page, kind)
 
 
-def test_what_fits_agrees_with_the_planner(open_app):
+def test_what_fits_agrees_with_the_planner(open_app: Callable[..., AppTest]) -> None:
     app = open_app("fits", fits__vendor=["nvidia"], fits__memory="30", context="32k")
     (frame,) = app.dataframe
     table = frame.value.set_index("hardware")
@@ -93,7 +105,7 @@ def test_what_fits_agrees_with_the_planner(open_app):
         assert plan.fits is (count is not None)
 
 
-def test_filters_of_what_fits(open_app):
+def test_filters_of_what_fits(open_app: Callable[..., AppTest]) -> None:
     app = open_app("fits", fits__vendor=["amd"], fits__kind="unified")
     names = set(app.dataframe[0].value["hardware"])
     known = {
@@ -107,7 +119,9 @@ def test_filters_of_what_fits(open_app):
     assert "No accelerator is left" in text_of(app)
 
 
-def test_the_context_page_shows_the_ghost_of_a_plain_model(open_app):
+def test_the_context_page_shows_the_ghost_of_a_plain_model(
+    open_app: Callable[..., AppTest],
+) -> None:
     app = open_app("context")
     names = [trace["name"] for trace in figure(app)["data"]]
     assert {"weights", "KV cache", "recurrent state", "if every layer kept KV"} <= set(names)
@@ -120,7 +134,7 @@ def test_the_context_page_shows_the_ghost_of_a_plain_model(open_app):
     assert all(plain >= hybrid for plain, hybrid in zip(ghost[2:], real[2:], strict=True))
 
 
-def test_the_frontier_falls_with_the_context(open_app):
+def test_the_frontier_falls_with_the_context(open_app: Callable[..., AppTest]) -> None:
     app = open_app("context")
     lines = [trace for trace in figure(app, 1)["data"] if "lines" in trace["mode"]]
     assert len(lines) >= 2
@@ -128,7 +142,7 @@ def test_the_frontier_falls_with_the_context(open_app):
         assert line["y"] == sorted(line["y"], reverse=True)
 
 
-def test_layouts_are_ranked_and_refusals_have_reasons(open_app):
+def test_layouts_are_ranked_and_refusals_have_reasons(open_app: Callable[..., AppTest]) -> None:
     app = open_app("layouts", on="h100", count="6", model="Qwen3.5-27B")
     table = app.dataframe[0].value
     assert len(table) > 5
@@ -139,13 +153,13 @@ def test_layouts_are_ranked_and_refusals_have_reasons(open_app):
     assert order == sorted(order, key="✓!◐✗⊘".index)
 
 
-def test_copies_of_kv_heads_are_marked(open_app):
+def test_copies_of_kv_heads_are_marked(open_app: Callable[..., AppTest]) -> None:
     app = open_app("layouts", on="h100", count="8", model="Qwen3.5-35B-A3B", tp="8")
     names = [trace["name"] for trace in figure(app)["data"]]
     assert any("kept several times" in name for name in names)
 
 
-def test_the_model_page_counts_like_the_planner(open_app):
+def test_the_model_page_counts_like_the_planner(open_app: Callable[..., AppTest]) -> None:
     app = open_app("model", model="Qwen3.5-9B")
     total = planner.parameters("Qwen/Qwen3.5-9B").total
     assert f"{total:,}" in text_of(app)
@@ -153,7 +167,7 @@ def test_the_model_page_counts_like_the_planner(open_app):
     assert sum(len(trace["x"]) for trace in strip) == 32
 
 
-def test_every_figure_of_an_entry_shows_its_source(open_app):
+def test_every_figure_of_an_entry_shows_its_source(open_app: Callable[..., AppTest]) -> None:
     app = open_app("hardware", on="h100", count="1")
     card = hardware_db.resolve("h100").accelerator
     text = text_of(app)
@@ -162,7 +176,7 @@ def test_every_figure_of_an_entry_shows_its_source(open_app):
     assert card.memory_driver_mib.source.split()[0].strip("[]()*") in text.replace("\\", "")
 
 
-def test_a_device_of_ones_own_is_planned_with(open_app):
+def test_a_device_of_ones_own_is_planned_with(open_app: Callable[..., AppTest]) -> None:
     app = open_app("hardware")
     app.text_input[-1].set_value("Modded 4090!")
     next(box for box in app.selectbox if box.label == "Otherwise like").set_value("rtx-4090")
@@ -177,7 +191,7 @@ def test_a_device_of_ones_own_is_planned_with(open_app):
     assert "Modded 4090!" in alerts[0].value
 
 
-def test_every_term_is_explained(open_app):
+def test_every_term_is_explained(open_app: Callable[..., AppTest]) -> None:
     app = open_app("why")
     chosen = choices.defaults()
     plan = planner.plan(
@@ -195,7 +209,7 @@ def test_every_term_is_explained(open_app):
     assert plan.expected_log[0] in app.code[-1].value
 
 
-def test_the_shipped_fidelity_run_is_shown(open_app):
+def test_the_shipped_fidelity_run_is_shown(open_app: Callable[..., AppTest]) -> None:
     shipped = fidelity.shipped()
     assert shipped is not None
     assert set(fidelity.ABOUT) >= {suite.name for suite in shipped.suites}
@@ -204,7 +218,9 @@ def test_the_shipped_fidelity_run_is_shown(open_app):
         assert f"| {suite.cases:,} | {suite.exact} |" in text
 
 
-def test_two_deployments_are_compared_and_their_differences_marked(open_app):
+def test_two_deployments_are_compared_and_their_differences_marked(
+    open_app: Callable[..., AppTest],
+) -> None:
     app = open_app("compare")
     assert "Nothing to compare yet" in text_of(app)
     app.button[0].click().run()
@@ -230,13 +246,15 @@ def test_two_deployments_are_compared_and_their_differences_marked(open_app):
         "x" * 299,
     ],
 )
-def test_a_line_that_cannot_be_read_is_one_sentence(open_app, line):
+def test_a_line_that_cannot_be_read_is_one_sentence(
+    open_app: Callable[..., AppTest], line: str
+) -> None:
     app = open_app("compare", compare=[line])
     assert not app.exception
     assert "Deployment 1:" in text_of(app)
 
 
-def test_advice_is_applied_with_one_click(open_app):
+def test_advice_is_applied_with_one_click(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="rtx-4090", count="1", precision="bf16")
     advice = [button for button in app.button if button.label == "Apply"]
     assert advice
@@ -247,7 +265,9 @@ def test_advice_is_applied_with_one_click(open_app):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.HOLDS_FEWER, Outcome.DOES_NOT_FIT])
-def test_every_piece_of_advice_keeps_its_word(open_app, outcome):
+def test_every_piece_of_advice_keeps_its_word(
+    open_app: Callable[..., AppTest], outcome: Outcome
+) -> None:
     query = {
         Outcome.HOLDS_FEWER: {"context": "128k", "concurrency": "32"},
         Outcome.DOES_NOT_FIT: {"on": "rtx-4090", "count": "1"},

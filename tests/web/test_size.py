@@ -1,26 +1,29 @@
 """The first page: the verdict first, the numbers of the plan, the command; links that restore it."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import planner
 from planner.web import choices
 
 
-def alerts(app):
+def alerts(app: Any) -> list[str]:
     return [alert.value for alert in (*app.success, *app.warning, *app.error)]
 
 
-def metrics(app):
+def metrics(app: Any) -> dict[str, str]:
     return {metric.label: metric.value for metric in app.metric}
 
 
-def bar(app):
+def bar(app: Any) -> Any:
     return json.loads(app.get("plotly_chart")[0].proto.spec)
 
 
-def test_the_first_visit_answers_at_once(open_app):
+def test_the_first_visit_answers_at_once(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
     assert not app.exception
     chosen = choices.defaults()
@@ -41,7 +44,7 @@ def test_the_first_visit_answers_at_once(open_app):
     assert app.code[0].value == plan.launch.command
 
 
-def test_the_address_restores_the_question(open_app):
+def test_the_address_restores_the_question(open_app: Callable[..., AppTest]) -> None:
     app = open_app(model="Qwen3.5-9B", on="rtx-4090", count="1", context="131072", concurrency="3")
     assert not app.exception
     assert app.selectbox(key="model").value == "Qwen3.5-9B"
@@ -69,7 +72,9 @@ def test_the_address_restores_the_question(open_app):
         ("nobody-knows-this", "x" * 5000),
     ],
 )
-def test_a_hostile_address_falls_back(open_app, name, value):
+def test_a_hostile_address_falls_back(
+    open_app: Callable[..., AppTest], name: str, value: str
+) -> None:
     hostile = open_app(**{name: value})
     assert not hostile.exception
     assert alerts(hostile)
@@ -77,7 +82,9 @@ def test_a_hostile_address_falls_back(open_app, name, value):
 
 
 @pytest.mark.parametrize("text", ["abc", "-1", "0", "10" * 20, "1.5", "nan", "", "128q", "9M"])
-def test_a_context_that_cannot_be_is_one_friendly_sentence(open_app, text):
+def test_a_context_that_cannot_be_is_one_friendly_sentence(
+    open_app: Callable[..., AppTest], text: str
+) -> None:
     app = open_app()
     app.text_input(key="context").set_value(text).run()
     assert not app.exception
@@ -87,7 +94,7 @@ def test_a_context_that_cannot_be_is_one_friendly_sentence(open_app, text):
     assert not app.metric
 
 
-def test_the_slider_writes_the_exact_entry(open_app):
+def test_the_slider_writes_the_exact_entry(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
     app.select_slider(key="context-slider").set_value("128k").run()
     assert app.text_input(key="context").value == "128k"
@@ -96,7 +103,7 @@ def test_the_slider_writes_the_exact_entry(open_app):
     assert app.select_slider(key="context-slider").value == "100000"
 
 
-def test_beyond_the_native_context_needs_yarn(open_app):
+def test_beyond_the_native_context_needs_yarn(open_app: Callable[..., AppTest]) -> None:
     app = open_app(context="512k")
     assert "YaRN" in app.error[0].value
     next(button for button in app.button if "YaRN" in button.label).click().run()
@@ -105,7 +112,7 @@ def test_beyond_the_native_context_needs_yarn(open_app):
     assert not [text for text in alerts(app) if "YaRN" in text and "ask" in text]
 
 
-def test_what_does_not_fit_stays_visible_beyond_the_line(open_app):
+def test_what_does_not_fit_stays_visible_beyond_the_line(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="rtx-4090", count="1", precision="bf16")
     assert app.error[0].value.startswith("On ") or "over" in app.error[0].value
     figure = bar(app)
@@ -116,7 +123,7 @@ def test_what_does_not_fit_stays_visible_beyond_the_line(open_app):
     assert figure["layout"]["xaxis"]["range"][1] > end
 
 
-def test_the_bar_sums_to_the_plan(open_app):
+def test_the_bar_sums_to_the_plan(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
     figure = bar(app)
     parts = {trace["name"]: trace["x"][0] for trace in figure["data"]}
@@ -125,7 +132,7 @@ def test_the_bar_sums_to_the_plan(open_app):
     assert parts["free"] > 0
 
 
-def test_an_impossible_layout_says_why(open_app):
+def test_an_impossible_layout_says_why(open_app: Callable[..., AppTest]) -> None:
     app = open_app(tp="3", count="3")
     assert not app.exception
     assert app.error
@@ -133,7 +140,7 @@ def test_an_impossible_layout_says_why(open_app):
     assert not app.metric
 
 
-def test_engine_options_reach_the_plan(open_app):
+def test_engine_options_reach_the_plan(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
     assert "vllm-gpu_memory_utilization" not in [box.key for box in app.number_input]
     app.session_state["more"] = True
@@ -148,7 +155,7 @@ def test_engine_options_reach_the_plan(open_app):
     assert "gpu_memory_utilization" in app.error[0].value
 
 
-def test_custom_memory(open_app):
+def test_custom_memory(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="custom", count="1", memory_gib="80")
     assert not app.exception
     assert alerts(app)
@@ -167,13 +174,15 @@ def test_custom_memory(open_app):
         ("", "unknown model"),
     ],
 )
-def test_a_typed_name_is_a_name_and_never_a_path(open_app, name, words):
+def test_a_typed_name_is_a_name_and_never_a_path(
+    open_app: Callable[..., AppTest], name: str, words: str
+) -> None:
     app = open_app(model="other", repository=name)
     assert not app.exception
     assert words in app.error[0].value
 
 
-def test_a_link_written_by_hand_is_understood(open_app):
+def test_a_link_written_by_hand_is_understood(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="8x H100", model="Qwen/Qwen3.5-27B-FP8", engine="vLLM")
     assert not app.exception
     assert app.selectbox(key="on").value == "h100-sxm"
@@ -182,7 +191,7 @@ def test_a_link_written_by_hand_is_understood(open_app):
     assert app.selectbox(key="precision").value == "fp8"
 
 
-def test_files_of_a_plan(open_app):
+def test_files_of_a_plan(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
     assert not app.get("download_button")
     app.session_state["files"] = True
