@@ -26,6 +26,7 @@ from planner.registry.measurements import (
     measurements,
 )
 from planner.registry.sizing import effective_bits
+from planner.units import counted
 
 FACTOR = 2.5
 """How far absolute values of two protocols may be apart, either way: official FP8 of the 27B is 0.005
@@ -120,12 +121,13 @@ class Loss:
             return f"{self.word.text}" + (f" ({self.bits:.1f} bits)" if self.bits else "")
         if self.basis == "file":
             return f"{self.word.text} ({self._number(self.value)}, measured for this file)"
-        what = "files of this kind" if self.basis == "kind" else "GGUF files with as many bits"
+        files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")
+        what = f"{files} {'of this kind' if self.basis == 'kind' else 'with as many bits'}"
         span = f"{_short(self.low)}–{_short(self.high)}" if self.low != self.high else _short(self.low)
         unit = "KLD" if self.metric == KLD else "perplexity"
         if self.metric == PERPLEXITY:
             span = f"+{100 * self.low:.1f} to +{100 * self.high:.1f} %"
-        return f"{self.word.text} ({unit} {span} in {self.files} {what})"
+        return f"{self.word.text} ({unit} {span} in {what})"
 
     @property
     def source(self) -> str | None:
