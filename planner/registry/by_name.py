@@ -38,7 +38,9 @@ _ENDINGS: tuple[tuple[str, str, Container], ...] = (
 _QUANT = re.compile(
     r"(?:I?Q\d_[0-9A-Z]+(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4_MOE|MXFP4|NVFP4|BF16|F16|F32)", re.IGNORECASE
 )
-_BEFORE_QUANT = re.compile(r"(?:-(?:MTP|GGUF))*(?P<sep>[-.])(?P<label>(?:(?:UD|i1)-)?(?P<quant>.+))", re.I)
+_BEFORE_QUANT = re.compile(
+    r"(?:-(?:MTP|GGUF))*(?P<sep>[-.])(?P<label>(?:(?:UD|i1)-)?(?P<quant>.+))", re.I
+)
 _BY_BITS = {"1": "IQ1_M", "2": "Q2_K", "3": "Q3_K_M", "4": "Q4_K_M", "5": "Q5_K_M", "6": "Q6_K"}
 _LIBRARY_QUANT = "Q4_K_M"
 """What a tag of Ollama's library stands for where it names no quant."""
@@ -70,7 +72,7 @@ def from_repository(repo: str, label: str | None = None) -> Entry | None:
         recipe = gguf_recipe(quant) if quant else None
         if recipe is None:
             return None
-        return _entry(repo, base, "gguf", recipe, label=quant.upper() if not label else label, mtp=mtp)
+        return _entry(repo, base, "gguf", recipe, label=label or quant.upper(), mtp=mtp)
     if label is not None and rest == "" and "/" in repo:
         recipe = gguf_recipe(label)
         return _entry(repo, base, "gguf", recipe, label=label) if recipe else None
@@ -112,7 +114,9 @@ def from_file(file: str, repo: str | None = None) -> Entry | None:
     if match is None or recipe is None:
         return None
     mtp = True if "-mtp" in rest.lower() else None
-    return _entry(repo or file, base, "gguf", recipe, label=match["label"] if repo else "", file=file, mtp=mtp)
+    return _entry(
+        repo or file, base, "gguf", recipe, label=match["label"] if repo else "", file=file, mtp=mtp
+    )
 
 
 def from_ollama(tag: str) -> Entry | None:
@@ -194,7 +198,9 @@ def _bases() -> Mapping[str, str]:
     for name, id_ in list(found.items()):
         # "35B-A3B" is called "35b", too, where only one model has that size.
         found.setdefault(re.sub(r"-a\d+b(?=-|$)", "", name), id_)
-        found.setdefault(re.sub(r"-(?:instruct|base)$", "", re.sub(r"-a\d+b(?=-|$)", "", name)), id_)
+        found.setdefault(
+            re.sub(r"-(?:instruct|base)$", "", re.sub(r"-a\d+b(?=-|$)", "", name)), id_
+        )
     return MappingProxyType(dict(sorted(found.items(), key=lambda pair: -len(pair[0]))))
 
 

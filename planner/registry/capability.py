@@ -182,7 +182,9 @@ def scores_of(base: str, use: str) -> tuple[Score, ...]:
     """
     tests = get_use(use).benchmarks
     found = [row for row in scores() if row.base == base and row.benchmark in tests]
-    return tuple(sorted(found, key=lambda row: (row.kind != "official card", tests.index(row.benchmark))))
+    return tuple(
+        sorted(found, key=lambda row: (row.kind != "official card", tests.index(row.benchmark)))
+    )
 
 
 def floor_of(base: str) -> Floor | None:
@@ -203,4 +205,6 @@ def _floors() -> Mapping[str, Floor]:
 
 @cache
 def _authored() -> dict[str, Any]:
-    return tomllib.loads((files("planner.registry") / "data" / "capability.toml").read_text("utf-8"))
+    return tomllib.loads(
+        (files("planner.registry") / "data" / "capability.toml").read_text("utf-8")
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Container = Literal["gguf", "gguf-ik", "gguf-fork", "safetensors", "mlx", "mlx-fork", "exl3", "onnx", "other"]
+Container = Literal[
+    "gguf", "gguf-ik", "gguf-fork", "safetensors", "mlx", "mlx-fork", "exl3", "onnx", "other"
+]
 """What programs can load: ``gguf-ik`` holds types that only ik_llama.cpp knows, ``gguf-fork`` and
 ``mlx-fork`` need a fork; ``other`` belongs to one program of its own."""
 

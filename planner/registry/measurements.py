@@ -69,7 +69,9 @@ class Measurement:
         """The loss as a share: KLD as it is; perplexity as the rise over the original's."""
         if self.protocol.metric == PERPLEXITY:
             return None if not self.original else max(0.0, self.value / self.original - 1)
-        return self.value if "KLD" in self.protocol.metric or "KL " in self.protocol.metric else None
+        return (
+            self.value if "KLD" in self.protocol.metric or "KL " in self.protocol.metric else None
+        )
 
 
 @cache
@@ -121,11 +123,15 @@ def _is_of(row: Measurement, entry: Entry) -> bool:
         if not same or row.kind != "gguf":
             return False
         named = row.label.lower().removeprefix("apex-")
-        return named == label.lower() or named == bare(label) != label.lower() and label.startswith("i1-")
+        return named == label.lower() or (
+            named == bare(label) != label.lower() and label.startswith("i1-")
+        )
     if row.kind != kind_of(entry):
         return False
     if "/" in row.by:
-        return row.by.lower() == entry.repo.lower() and (not entry.label or entry.label in row.label)
+        return row.by.lower() == entry.repo.lower() and (
+            not entry.label or entry.label in row.label
+        )
     return row.by.lower() == author and entry.container == "safetensors"
 
 

@@ -138,7 +138,9 @@ def _repositories() -> Mapping[str, tuple[Entry, ...]]:
 @cache
 def _tails() -> Mapping[str, tuple[Entry, ...]]:
     """A repository's name without its organisation -> rows."""
-    return _grouped((row.repo.lower().rpartition("/")[2], row) for row in entries() if "/" in row.repo)
+    return _grouped(
+        (row.repo.lower().rpartition("/")[2], row) for row in entries() if "/" in row.repo
+    )
 
 
 def _grouped(pairs: Iterable[tuple[str, Entry]]) -> Mapping[str, tuple[Entry, ...]]:

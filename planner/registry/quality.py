@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
-from statistics import median
 from typing import Literal
 
 from planner.model import catalog
@@ -123,7 +122,9 @@ class Loss:
             return f"{self.word.text} ({self._number(self.value)}, measured for this file)"
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")
         what = f"{files} {'of this kind' if self.basis == 'kind' else 'with as many bits'}"
-        span = f"{_short(self.low)}–{_short(self.high)}" if self.low != self.high else _short(self.low)
+        span = (
+            f"{_short(self.low)}–{_short(self.high)}" if self.low != self.high else _short(self.low)
+        )
         unit = "KLD" if self.metric == KLD else "perplexity"
         if self.metric == PERPLEXITY:
             span = f"+{100 * self.low:.1f} to +{100 * self.high:.1f} %"
@@ -190,9 +191,7 @@ def _worded(loss: float, bits: float | None) -> Word:
     return word
 
 
-def _word_of_file(
-    own: Measurement, loss: float, base: str, kind: str, bits: float | None
-) -> Word:
+def _word_of_file(own: Measurement, loss: float, base: str, kind: str, bits: float | None) -> Word:
     """The word for a measured file; by perplexity never better than its kind, nor than its noise (`NOISE`)."""
     word = _worded(loss, bits)
     if own.protocol.metric != PERPLEXITY or (bits is not None and bits >= EIGHT_BITS):
@@ -233,7 +232,7 @@ def _of_kind(base: str, kind: str, bits: float | None) -> Loss:
         for metric in _metrics(base):
             values = _values(_class(base, metric), wanted, metric, _bin(bits, wanted))
             if values:
-                low, high, middle = values[0], values[-1], median(values)
+                low, high, middle = values[0], values[-1], values[len(values) // 2]
                 word = _worded(middle, bits)
                 if metric == PERPLEXITY and not (bits is not None and bits >= EIGHT_BITS):
                     word = max(word, Word.NEAR_LOSSLESS)
@@ -321,9 +320,7 @@ def compare(entries: Iterable[Entry]) -> Comparison:
         for row in measured_of(entry):
             if row.loss is not None and row.protocol.against is None:
                 found.setdefault(row.protocol, {}).setdefault(entry, row.loss)
-    best = max(
-        found, key=lambda p: (len(found[p]), p.metric == KLD, p.source), default=None
-    )
+    best = max(found, key=lambda p: (len(found[p]), p.metric == KLD, p.source), default=None)
     losses = found[best] if best is not None and len(found[best]) > 1 else {}
     return Comparison(
         protocol=best if losses else None,
@@ -370,7 +367,9 @@ def cache_losses(cache_format: str) -> tuple[CacheLoss, ...]:
             note=row.note,
         )
         for row in measurements()
-        if row.kind == "kv" and row.loss is not None and row.protocol.metric.startswith("KV")
+        if row.kind == "kv"
+        and row.loss is not None
+        and row.protocol.metric.startswith("KV")
         and family in _cache_formats(row.label)
     )
 

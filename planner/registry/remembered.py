@@ -49,7 +49,8 @@ def remember(checkpoint: Checkpoint, *names: str) -> bool:
     if checkpoint.revision is None or not isinstance(checkpoint.scheme, HeaderScheme):
         return False
     document = {"checkpoint": _plain(checkpoint)}
-    return all([write_document(_file(name), document) for name in names])
+    kept = [write_document(_file(name), document) for name in names]
+    return all(kept)
 
 
 def recall(name: str) -> Checkpoint | None:

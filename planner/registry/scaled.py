@@ -53,9 +53,7 @@ class ScaledScheme:
 
 @lru_cache(maxsize=4096)
 def _times(known: NumberFormat, factor: Fraction) -> NumberFormat:
-    return replace(
-        known, bits=known.bits * factor, block_bytes=known.block_bytes * factor
-    )
+    return replace(known, bits=known.bits * factor, block_bytes=known.block_bytes * factor)
 
 
 def scale_to(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -97,7 +96,10 @@ def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | Non
         eight = sum(get_format("Q8_0").nbytes(row.tensor.shape) for row in rows)
         whole = max(1, _bytes(like, model, ("text", "mtp")))
         scaled = table + table * more // whole
-        ends = (table, min(table + more, max(eight, table)) if more > 0 else max(table + more, table // 2))
+        ends = (
+            table,
+            min(table + more, max(eight, table)) if more > 0 else max(table + more, table // 2),
+        )
         above += max(0, scaled - min(ends))
         below += max(0, max(ends) - scaled)
     elif more:
@@ -160,28 +162,27 @@ def _text_bits(checkpoint: Checkpoint) -> Fraction:
     return Fraction(8 * size, max(1, parameters))
 
 
-def stored_as(base: str, scheme: str, *, ids: Iterable[str] = ()) -> Entry | None:
-    """Return the row that stores a bundled model in `scheme`, or None.
+@lru_cache(maxsize=1024)
+def stored_as(base: str, scheme: str) -> Entry | None:
+    """Return the row that stores a bundled model in `scheme`, or None; never a derivative.
 
-    Official ones first, then those whose size is known best, then the most downloaded; never a
-    derivative.
+    Official ones first, then, of files of one type, the one nearest to the recipe, then those whose
+    size is known best and the most downloaded.
 
     Args:
         base: the bundled id.
         scheme: scheme of the planner, ``q4_k_m`` or ``nvfp4``.
-        ids: repositories to prefer, best first.
     """
-    preferred = [id_.lower() for id_ in ids]
-    plain = scheme.removesuffix("-nomtp").removesuffix("-imatrix")
+    plain = plain_scheme(scheme)
     rows = [row for row in entries_of(base) if row.recommendable and row.recipe == plain]
+    rows = [row for row in rows if not row.ollama and row.container in _LOADED]
 
-    def rank(row: Entry) -> tuple[bool, bool, bool, bool, int, int, str]:
+    def rank(row: Entry) -> tuple[bool, bool, bool, int, int, str]:
         return (
-            row.repo.lower() not in preferred,
             row.maker != "official",
             row.label.lower() not in ("", plain, plain.removeprefix("gguf-")),
             row.nbytes is None,
-            row.within,
+            _away_in_steps(row),
             -(row.downloads or 0),
             row.name,
         )
@@ -189,6 +190,27 @@ def stored_as(base: str, scheme: str, *, ids: Iterable[str] = ()) -> Entry | Non
     return min(rows, key=rank, default=None)
 
 
+_LOADED = ("gguf", "safetensors", "mlx")
+"""Containers that engines load as they are, without a fork."""
+
+
+def plain_scheme(scheme: str) -> str:
+    """Return a scheme's name without what a file may leave out or how it was made."""
+    return scheme.removesuffix("-nomtp").removesuffix("-imatrix")
+
+
+def _away_in_steps(row: Entry) -> int:
+    """How far a row is from its recipe, in steps of `AS_THE_RECIPE`."""
+    if row.nbytes is None:
+        return 0
+    try:
+        plain = recipe_bytes(row)
+    except PlannerError:
+        return 0
+    return int(abs(tensor_bytes(row) - plain) / (AS_THE_RECIPE * plain))
+
+
+@lru_cache(maxsize=1024)
 def spread_of(base: str, scheme: str) -> Band | None:
     """Return how far published files of one type are from llama.cpp's plain recipe, at most.
 
@@ -198,12 +220,12 @@ def spread_of(base: str, scheme: str) -> Band | None:
         base: the bundled id.
         scheme: a GGUF scheme: ``q4_k_m``.
     """
-    plain = scheme.removesuffix("-nomtp").removesuffix("-imatrix")
+    plain = plain_scheme(scheme)
     below = above = 0
     for row in entries_of(base):
         if row.recipe != plain or row.nbytes is None or not row.gguf or not row.recommendable:
             continue
-        if row.label.lower() != plain:
+        if row.label.lower() != plain.removeprefix("gguf-"):
             continue  # another mix of the same author's own
         try:
             away = tensor_bytes(row) - recipe_bytes(row)

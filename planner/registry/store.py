@@ -28,7 +28,10 @@ def entries() -> tuple[Entry, ...]:
     gone = {str(row["repo"]).lower() for row in renewed.get("repositories", ())}
     shipped = _shipped()
     kept = [row for row in shipped["repositories"] if row["repo"].lower() not in gone]
-    return (*_rows(kept, shipped["sources"]), *_rows(renewed.get("repositories", ()), renewed.get("sources", ())))
+    return (
+        *_rows(kept, shipped["sources"]),
+        *_rows(renewed.get("repositories", ()), renewed.get("sources", ())),
+    )
 
 
 @cache
@@ -110,7 +113,6 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
     before = old.get("sources", ())
     kept = [dict(row) | {"source": sources.index(before[row["source"]])} for row in kept]
     write_document(RENEWED, {"sources": sources, "repositories": [*fresh, *kept]})
-    forget()
 
 
 def forget() -> None:

@@ -10,9 +10,9 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 LARGEST = 2**24
@@ -57,18 +57,18 @@ def write_document(name: str, document: Mapping[str, Any]) -> bool:
     folder = cache_folder()
     if folder is None:
         return False
-    target, written = folder / name, None
+    target = folder / name
+    # One writer per process and thread: what they write they rename, the last one stays.
+    written = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with written.open("w", encoding="utf-8") as file:
             json.dump(document, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(written, target)
+        written.replace(target)
     except OSError:
-        if written is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(written)
+        with contextlib.suppress(OSError):
+            written.unlink()
         return False
     return True

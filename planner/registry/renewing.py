@@ -12,7 +12,7 @@ from typing import Any
 
 from planner.errors import PlannerError
 from planner.model.weight_files import WeightSet, gguf_sets
-from planner.registry import names, store
+from planner.registry import names, quality, sizing, store
 from planner.registry.by_name import gguf_recipe
 from planner.registry.entry import Entry
 
@@ -53,7 +53,11 @@ def repositories_of(bases: Iterable[str] = (), *, derivatives: bool = False) -> 
     wanted = set(bases)
     found: dict[str, int] = {}
     for row in store.entries():
-        if row.ollama or (row.derivative and not derivatives) or (wanted and row.base not in wanted):
+        if (
+            row.ollama
+            or (row.derivative and not derivatives)
+            or (wanted and row.base not in wanted)
+        ):
             continue
         found[row.repo] = max(found.get(row.repo, 0), row.downloads or 0)
     return tuple(sorted(found, key=lambda repo: (-found[repo], repo)))
@@ -95,10 +99,18 @@ def renew(
             told(place, len(wanted), repo)
     if rows:
         store.keep_renewed(rows, source)
-        names.forget()
+        forget()
     return Renewal(
         renewed=tuple(row["repo"] for row in rows), changed=changed, failed=failed, gone=tuple(gone)
     )
+
+
+def forget() -> None:
+    """Read the rows anew the next time, here and wherever answers from them are kept."""
+    for kept in (sizing.stored_as, sizing.spread_of, sizing.checkpoint_of, quality.loss_of):
+        kept.cache_clear()
+    names.forget()
+    store.forget()
 
 
 def _first_gguf(repo: str, files: Mapping[str, int | None]) -> Entry | None:
