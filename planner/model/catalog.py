@@ -149,7 +149,7 @@ def near_names(name: str) -> tuple[str, ...]:
     return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
 
 
-_ALIKE = 0.8
+_ALIKE = 0.88
 """Likeness from which on a name of any series or size is offered: a slip of the pen or two."""
 
 

@@ -11,162 +11,128 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planner.registry.bundled import bundled_checkpoint
-    from planner.registry.by_name import base_of
+    from planner.registry.bundled import bundled_checkpoint as bundled_checkpoint
+    from planner.registry.by_name import base_of as base_of
     from planner.registry.capability import (
-        Floor,
-        Score,
-        Use,
-        classes,
-        floor_of,
-        get_use,
-        rank_of,
-        scores_of,
-        uses,
+        Floor as Floor,
     )
-    from planner.registry.listing import Download, downloads, table
-    from planner.registry.entry import Entry
-    from planner.registry.measurements import Measurement, Protocol, measured_of
-    from planner.registry.names import find
+    from planner.registry.capability import (
+        Score as Score,
+    )
+    from planner.registry.capability import (
+        Use as Use,
+    )
+    from planner.registry.capability import (
+        classes as classes,
+    )
+    from planner.registry.capability import (
+        floor_of as floor_of,
+    )
+    from planner.registry.capability import (
+        get_use as get_use,
+    )
+    from planner.registry.capability import (
+        rank_of as rank_of,
+    )
+    from planner.registry.capability import (
+        scores_of as scores_of,
+    )
+    from planner.registry.capability import (
+        uses as uses,
+    )
+    from planner.registry.entry import Entry as Entry
+    from planner.registry.listing import (
+        Download as Download,
+    )
+    from planner.registry.listing import (
+        downloads as downloads,
+    )
+    from planner.registry.listing import (
+        table as table,
+    )
+    from planner.registry.measurements import (
+        Measurement as Measurement,
+    )
+    from planner.registry.measurements import (
+        Protocol as Protocol,
+    )
+    from planner.registry.measurements import (
+        measured_of as measured_of,
+    )
+    from planner.registry.names import find as find
     from planner.registry.quality import (
-        CacheLoss,
-        Comparison,
-        Loss,
-        Word,
-        cache_losses,
-        compare,
-        loss_of,
+        CacheLoss as CacheLoss,
     )
-    from planner.registry.remembered import recall, remember
-    from planner.registry.renewing import Renewal, renew, repositories_of
-    from planner.registry.sizing import checkpoint_of, effective_bits, spread_of, stored_as
-    from planner.registry.store import collected, entries, entries_of
-
-__all__ = [
-    "CacheLoss",
-    "Comparison",
-    "Download",
-    "Entry",
-    "Floor",
-    "Loss",
-    "Measurement",
-    "Protocol",
-    "Renewal",
-    "Score",
-    "Use",
-    "Word",
-    "base_of",
-    "bundled_checkpoint",
-    "cache_losses",
-    "checkpoint_of",
-    "classes",
-    "collected",
-    "compare",
-    "downloads",
-    "effective_bits",
-    "entries",
-    "entries_of",
-    "find",
-    "floor_of",
-    "get_use",
-    "loss_of",
-    "measured_of",
-    "rank_of",
-    "recall",
-    "remember",
-    "renew",
-    "repositories_of",
-    "scores_of",
-    "spread_of",
-    "stored_as",
-    "table",
-    "uses",
-]
-
-_MODULES = {
-    name: module
-    for module, names in (
-        ("bundled", ("bundled_checkpoint",)),
-        ("by_name", ("base_of",)),
-        (
-            "capability",
-            (
-                "Floor",
-                "Score",
-                "Use",
-                "classes",
-                "floor_of",
-                "get_use",
-                "rank_of",
-                "scores_of",
-                "uses",
-            ),
-        ),
-        (
-            "downloads",
-            (
-                "Download",
-                "downloads",
-                "table",
-            ),
-        ),
-        ("entry", ("Entry",)),
-        (
-            "measurements",
-            (
-                "Measurement",
-                "Protocol",
-                "measured_of",
-            ),
-        ),
-        ("names", ("find",)),
-        (
-            "quality",
-            (
-                "CacheLoss",
-                "Comparison",
-                "Loss",
-                "Word",
-                "cache_losses",
-                "compare",
-                "loss_of",
-            ),
-        ),
-        (
-            "remembered",
-            (
-                "recall",
-                "remember",
-            ),
-        ),
-        (
-            "renew",
-            (
-                "Renewal",
-                "renew",
-                "repositories_of",
-            ),
-        ),
-        (
-            "sizing",
-            (
-                "checkpoint_of",
-                "effective_bits",
-                "spread_of",
-                "stored_as",
-            ),
-        ),
-        (
-            "store",
-            (
-                "collected",
-                "entries",
-                "entries_of",
-            ),
-        ),
+    from planner.registry.quality import (
+        Comparison as Comparison,
     )
-    for name in names
+    from planner.registry.quality import (
+        Loss as Loss,
+    )
+    from planner.registry.quality import (
+        Word as Word,
+    )
+    from planner.registry.quality import (
+        cache_losses as cache_losses,
+    )
+    from planner.registry.quality import (
+        compare as compare,
+    )
+    from planner.registry.quality import (
+        loss_of as loss_of,
+    )
+    from planner.registry.remembered import recall as recall
+    from planner.registry.remembered import remember as remember
+    from planner.registry.renewing import (
+        Renewal as Renewal,
+    )
+    from planner.registry.renewing import (
+        renew as renew,
+    )
+    from planner.registry.renewing import (
+        repositories_of as repositories_of,
+    )
+    from planner.registry.sizing import (
+        checkpoint_of as checkpoint_of,
+    )
+    from planner.registry.sizing import (
+        effective_bits as effective_bits,
+    )
+    from planner.registry.sizing import (
+        spread_of as spread_of,
+    )
+    from planner.registry.sizing import (
+        stored_as as stored_as,
+    )
+    from planner.registry.store import (
+        collected as collected,
+    )
+    from planner.registry.store import (
+        entries as entries,
+    )
+    from planner.registry.store import (
+        entries_of as entries_of,
+    )
+
+_PUBLIC = {
+    "bundled": "bundled_checkpoint",
+    "by_name": "base_of",
+    "capability": "Floor Score Use classes floor_of get_use rank_of scores_of uses",
+    "listing": "Download downloads table",
+    "entry": "Entry",
+    "measurements": "Measurement Protocol measured_of",
+    "names": "find",
+    "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",
+    "remembered": "recall remember",
+    "renewing": "Renewal renew repositories_of",
+    "sizing": "checkpoint_of effective_bits spread_of stored_as",
+    "store": "collected entries entries_of",
 }
+"""Module -> what of it is public; the imports above say the same to type checkers."""
+
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,8 @@ def _find(name: str, precision: str | None) -> Entry | None:
     if written.repo is not None:
         rows = _repositories().get(written.repo.lower(), ())
         if rows:
+            if written.label is None and not any(row.label for row in rows):
+                label = None  # a precision: whether it is stored so is for others to say
             found = _labelled(rows, label)
             return found or (by_name.beside(rows[0], label) if label else None)
         return by_name.from_repository(written.repo, label)

@@ -79,7 +79,12 @@ def test_long_names_are_not_read() -> None:
     ("typed", "name", "base", "recipe"),
     [
         ("unsloth/Qwen3.5-27B-GGUF", "unsloth/Qwen3.5-27B-GGUF:Q4_K_M", "27B", "q4_k_m"),
-        ("unsloth/qwen3.5-27b-gguf:q4_k_xl", "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL", "27B", "q4_k_m"),
+        (
+            "unsloth/qwen3.5-27b-gguf:q4_k_xl",
+            "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL",
+            "27B",
+            "q4_k_m",
+        ),
         ("Qwen3.8-27B-UD-Q4_K_XL.gguf", "unsloth/Qwen3.8-27B-GGUF:UD-Q4_K_XL", "27B", "q4_k_m"),
         (
             "Qwen3.5-397B-A17B-UD-Q4_K_XL-00001-of-00006.gguf",
@@ -87,7 +92,12 @@ def test_long_names_are_not_read() -> None:
             "397B",
             "q4_k_m",
         ),
-        ("Qwen3.6-27B-int4-AutoRound", "Lorbus/Qwen3.6-27B-int4-AutoRound", "27B", "autoround-int4"),
+        (
+            "Qwen3.6-27B-int4-AutoRound",
+            "Lorbus/Qwen3.6-27B-int4-AutoRound",
+            "27B",
+            "autoround-int4",
+        ),
     ],
 )
 def test_rows_that_are_meant(typed: str, name: str, base: str, recipe: str) -> None:

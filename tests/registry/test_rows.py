@@ -59,7 +59,11 @@ def test_published_sizes_are_near_a_recipe() -> None:
     """A unit that was read wrong (GB for GiB) would be 7 % off for a whole repository."""
     shares = []
     for row in entries():
-        if row.part != "model" or row.nbytes is None or row.container not in ("gguf", "safetensors"):
+        if (
+            row.part != "model"
+            or row.nbytes is None
+            or row.container not in ("gguf", "safetensors")
+        ):
             continue
         try:
             shares.append(tensor_bytes(row) / recipe_bytes(row))
@@ -110,7 +114,9 @@ def test_renewed_rows_take_the_place_of_a_repository(fresh) -> None:
         ("UD-Q4_K_XL", 17_000_000_000, "2026-12-01")
     ]
     assert after[0].source == "the Hub's listing"
-    store.keep_renewed([dict(row, repo="unsloth/Qwen3.5-9B-GGUF", base="Qwen/Qwen3.5-9B")], "another")
+    store.keep_renewed(
+        [dict(row, repo="unsloth/Qwen3.5-9B-GGUF", base="Qwen/Qwen3.5-9B")], "another"
+    )
     forget()
     sources = {row.repo: row.source for row in entries() if row.date == "2026-12-01"}
     assert sources == {repo: "the Hub's listing", "unsloth/Qwen3.5-9B-GGUF": "another"}
