@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from hardware_db.compose import several
-from planner import sources
+from planner import registry, sources
 from planner.engines import commands, get_engine
 from planner.engines.command import Command
 from planner.engines.option_values import build
@@ -248,7 +248,9 @@ def commanded_model(
         name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
     )
     if written_as_path and not _exists(str(name)):
-        told = named_by_path(str(name))
+        told, file = named_by_path(str(name)), str(name).replace("\\", "/").rpartition("/")[2]
+        if told is None and (entry := registry.find(file)) is not None:
+            told = entry.name, None
         if told is None:
             raise InputError(
                 f"{name}: there is no such file or folder here, and its name tells no model; name"

@@ -15,6 +15,10 @@ class Confidence(Enum):
     ENGINE_RULE = "engine rule"
     """Computed by the rule read from, and checked against, the engine's own code."""
 
+    PUBLISHED = "published size"
+    """Bytes that a checkpoint's publisher or a list of files states, spread by the nearest recipe;
+    carries a band."""
+
     CALIBRATED = "calibrated"
     """First-order rule with constants fitted to measurements; carries a band."""
 

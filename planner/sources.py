@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planner import registry
 from planner.errors import InputError, OfflineError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -34,11 +36,14 @@ def load(
 ) -> Checkpoint:
     """The checkpoint that `name` means.
 
-    Looked for in this order: a path on this machine, a bundled model (unless a revision is asked
-    for), the Hub. Of files and repositories the headers count, never a rule of thumb.
+    Looked for in this order: a path on this machine; then, unless a revision is asked for, a bundled
+    model, headers that were read before, the registry; the Hub; what the name alone says. Of files
+    and repositories that are read the headers count, never a rule of thumb; what was read from the
+    Hub is remembered, so that the next plan is exact and needs no network.
 
     Args:
-        name: path, bundled id, repository id or URL.
+        name: path, bundled id, repository id or URL, ``repository:quant``, a GGUF file's name, an
+            Ollama tag.
         precision: a scheme, or which GGUF of a repository or folder that holds several.
         revision: branch, tag or commit on the Hub.
         progress: told after each file whose header was read.
@@ -51,17 +56,133 @@ def load(
     name = check_text(name, what="model")
     if not name:
         raise InputError("model: name a bundled model, a repository, a folder or a file")
-    if local and _looks_local(name):
+    if local and _looks_local(name) and not _is_known_file(name):
         if revision is not None:
             raise InputError(f"revision: {name} is a path on this machine and has none")
         path = _existing(Path(name))
         return replace(_from_path(path, precision, progress), path=str(path.absolute()))
     catalog.refuse_hosted(name)
-    if revision is None and catalog.find(name) is not None:
-        return catalog.bundled_checkpoint(name, precision=precision)
-    if "/" not in name:
-        raise catalog.unknown(name)
-    return _from_hub(name, precision, revision, progress, anonymous=anonymous)
+    if revision is None:
+        found = _without_network(name, precision, anonymous=anonymous)
+        if found is not None:
+            return found
+    try:
+        return _from_hub(name, precision, revision, progress, anonymous=anonymous)
+    except OfflineError:
+        entry = registry.find(name, precision=precision) if revision is None else None
+        if entry is None:
+            raise
+        return registry.checkpoint_of(entry)
+
+
+def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Checkpoint | None:
+    """What the catalog, the registry or headers that were read before say; None: ask the Hub.
+
+    Raises:
+        InputError: no model of that name is known, or it is stored in another precision.
+    """
+    tag = ":" in name and "/" not in name and precision is None
+    if catalog.find(name) is not None and not tag:
+        return registry.bundled_checkpoint(name, precision=precision)
+    kept = None if anonymous else registry.recall(_asked(name, precision))
+    if kept is not None:
+        return kept
+    entry = registry.find(name, precision=precision)
+    if entry is None or (entry.named and "/" in name):
+        if "/" in name:
+            return None
+        base = registry.base_of(name)
+        if base is None:
+            raise catalog.unknown(name)
+        return registry.bundled_checkpoint(base, precision=precision)
+    if precision is not None:
+        _check_precision(name, entry, precision)
+    exact = None if anonymous else registry.recall(entry.name)
+    return exact if exact is not None else registry.checkpoint_of(entry)
+
+
+def _asked(name: str, precision: str | None) -> str:
+    return name if precision is None else f"{name}:{precision}"
+
+
+def _check_precision(name: str, entry: registry.Entry, precision: str) -> None:
+    """Refuse a precision that an entry is not stored in.
+
+    Raises:
+        InputError: it is stored otherwise.
+    """
+    if entry.label.lower() == precision.lower() or (entry.gguf and not entry.ollama):
+        return  # a label named the file
+    wanted = get_scheme(precision).name
+    if wanted != entry.recipe:
+        raise InputError(
+            f"{name} is stored as {entry.recipe}; for {wanted} name its 16-bit model {entry.base}"
+        )
+
+
+def _is_known_file(name: str) -> bool:
+    """A GGUF file's bare name that is not in this folder, but in the registry."""
+    if "/" in name or not name.lower().endswith(".gguf"):
+        return False
+    try:
+        there = Path(name).exists()
+    except (OSError, ValueError):
+        return False
+    return not there and registry.find(name) is not None
+
+
+def refresh(
+    models: Iterable[str] = (),
+    *,
+    repositories: Iterable[str] = (),
+    derivatives: bool = False,
+    told: Callable[[int, int, str], None] | None = None,
+) -> registry.Renewal:
+    """Ask the Hub for the files of the registry's repositories; keep new rows in the user's cache.
+
+    Args:
+        models: bundled ids whose repositories are asked; none and no repositories: all of them.
+        repositories: further repositories, known to the registry or not.
+        derivatives: fine-tunes, too.
+        told: progress: done, all, repository.
+
+    Raises:
+        UnknownModelError: a model that is not bundled.
+        OfflineError: the Hub could not be reached for any of them.
+    """
+    from planner.hub import fetch_repository
+
+    bases = [_bundled_id(model) for model in models]
+    further = tuple(repositories)
+    wanted = further
+    if bases or not further:
+        wanted = (*registry.repositories_of(bases, derivatives=derivatives), *further)
+
+    def listed(repo: str) -> Mapping[str, int | None]:
+        found = fetch_repository(repo)
+        if found.source != "hub":
+            raise OfflineError(found.notes[0] if found.notes else f"{repo}: the Hub was not asked")
+        return found.listing
+
+    today = datetime.now(tz=UTC).date().isoformat()
+    renewal = registry.renew(wanted, listed, date=today, source="the Hub's listing", told=told)
+    if wanted and not renewal.renewed:
+        repo, why = next(iter(renewal.failed.items()))
+        raise OfflineError(f"nothing was renewed; {repo}: {why}")
+    return renewal
+
+
+def _bundled_id(model: str) -> str:
+    """The bundled id that somebody means.
+
+    Raises:
+        UnknownModelError: none.
+    """
+    known = catalog.find(model)
+    base = known[0].id if known is not None else registry.base_of(model)
+    if base is None:
+        raise catalog.unknown(model)
+    return base
 
 
 def _looks_local(name: str) -> bool:
@@ -148,7 +269,7 @@ def _from_hub(
     scheme = None
     if precision is not None and not only_gguf:
         scheme = get_scheme(precision)
-    return _checkpoint(
+    found = _checkpoint(
         repository.repo,
         repository.config,
         repository.quantization,
@@ -158,6 +279,14 @@ def _from_hub(
         revision=repository.commit,
         notes=repository.notes,
     )
+    if not anonymous and repository.source == "hub" and revision in _NEWEST:
+        label = f":{stored.label}" if stored.kind == "gguf" else ""
+        registry.remember(found, _asked(name, precision), f"{repository.repo}{label}")
+    return found
+
+
+_NEWEST = (None, "main")
+"""Revisions that stand for the newest commit."""
 
 
 def _vision_file(

@@ -58,3 +58,9 @@ def no_network() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", guarded_look_up)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory) -> None:
+    """What a test's planner remembers is remembered for that test alone."""
+    monkeypatch.setenv("QWENPLAN_CACHE", str(tmp_path_factory.mktemp("qwenplan-cache")))

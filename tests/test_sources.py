@@ -153,3 +153,76 @@ def test_offline_the_bundled_models_still_work(
     assert load("Qwen/Qwen3.5-27B").nbytes() > 0
     with pytest.raises(planner.OfflineError, match="bundled and alike: Qwen/"):
         load(REPO)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("Qwen/Qwen3-Next-80B-A3B-Thinking-FP8", "Qwen/Qwen3-Next-80B-A3B-Thinking-FP8"),
+        ("qwen/qwen3-next-80b-a3b-thinking", "Qwen/Qwen3-Next-80B-A3B-Thinking"),
+        ("Qwen3.5-9B-Base", "Qwen/Qwen3.5-9B-Base"),
+        ("nvidia/Qwen3.6-27B-NVFP4", "nvidia/Qwen3.6-27B-NVFP4"),
+        ("sakamakismile/Qwen3.6-27B-NVFP4", "sakamakismile/Qwen3.6-27B-NVFP4"),
+        ("unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL", "unsloth/Qwen3.5-27B-GGUF"),
+        ("Lorbus/Qwen3.6-27B-int4-AutoRound", "Lorbus/Qwen3.6-27B-int4-AutoRound"),
+        ("qwen3.5:27b-q8_0", "qwen3.5:27b-q8_0"),
+        ("qwen3.5-35b", "Qwen/Qwen3.5-35B-A3B"),
+    ],
+)
+def test_what_was_asked_is_what_comes_back(asked: str, answered: str) -> None:
+    assert load(asked).id == answered
+
+
+def test_a_variants_own_checkpoint_is_named() -> None:
+    thinking = load("Qwen/Qwen3-Next-80B-A3B-Thinking", precision="fp8")
+    assert thinking.id == "Qwen/Qwen3-Next-80B-A3B-Thinking-FP8"
+    plan = planner.plan("Qwen/Qwen3-Next-80B-A3B-Thinking-FP8", on="2x h200", context=8192)
+    assert plan.launch is not None
+    assert "Qwen3-Next-80B-A3B-Thinking-FP8" in plan.launch.command
+
+
+def test_a_files_bare_name_is_known_where_there_is_no_such_file() -> None:
+    found = load("Qwen3.8-27B-UD-Q4_K_XL.gguf")
+    assert found.id == "unsloth/Qwen3.8-27B-GGUF"
+    assert found.files == (("Qwen3.8-27B-UD-Q4_K_XL.gguf", 17_559_178_144),)
+
+
+def test_an_ollama_tag_is_the_file_that_ollama_pulls() -> None:
+    assert load("qwen3.5:27b").scheme.name == "q4_k_m"
+    assert load("qwen3.5:27b", precision="fp8").id == "Qwen/Qwen3.5-27B-FP8"
+
+
+def test_a_registry_row_is_stored_as_it_is() -> None:
+    with pytest.raises(planner.InputError, match=r"name its 16-bit model Qwen/Qwen3\.6-27B"):
+        load("Lorbus/Qwen3.6-27B-int4-AutoRound", precision="fp8")
+    by_label = load("unsloth/Qwen3.5-27B-GGUF", precision="UD-Q4_K_XL")
+    assert by_label == load("unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL")
+
+
+@pytest.mark.parametrize(
+    ("name", "open_model"),
+    [
+        ("Qwen3.6-Flash", "Qwen/Qwen3.6-35B-A3B"),
+        ("qwen3.6-plus", "Qwen/Qwen3.5-397B-A17B"),
+        ("qwen3.6-max-preview", "Qwen/Qwen3.5-397B-A17B"),
+        ("qwen-3.8-max", "Qwen/Qwen3.8-2.4T-A95B"),
+        ("qwen3-8-max-0902", "Qwen/Qwen3.8-2.4T-A95B"),
+        ("qwen3p8-max", "Qwen/Qwen3.8-2.4T-A95B"),
+        ("qwen3.8-max:batch", "Qwen/Qwen3.8-2.4T-A95B"),
+        ("qwen3.8-flash", "Qwen/Qwen3.8-27B"),
+        ("qwen3.5-omni-plus", "Qwen/Qwen3.5-35B-A3B"),
+        ("alibaba/qwen-plus", "Qwen/Qwen3.5-397B-A17B"),
+    ],
+)
+def test_hosted_names_say_which_open_model_is_meant(name: str, open_model: str) -> None:
+    with pytest.raises(planner.UnknownModelError, match="hosted service") as error:
+        load(name)
+    assert error.value.candidates == (open_model,)
+
+
+def test_names_of_other_families_are_not_likened_to_this_one() -> None:
+    with pytest.raises(planner.UnknownModelError) as error:
+        load("Qwen3-32B")
+    assert error.value.candidates == ()
+    with pytest.raises(planner.UnknownModelError, match=r"did you mean Qwen/Qwen3\.5-35B-A3B"):
+        load("qwen3.5-35b-a3")

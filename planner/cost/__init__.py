@@ -6,6 +6,7 @@ converted.
 
 from planner.cost.expense import Expense, Purchase, Rental, expense
 from planner.cost.hosted import BreakEven, HostedPrice, break_even
+from planner.cost.listed import ListedPrice, listed_prices, prices_of, usual_price
 from planner.cost.power import Power, power_of
 from planner.cost.prices import PriceOption, price_options
 from planner.cost.tokens import TokenCost, Traffic, token_cost, traffic_of
@@ -14,6 +15,7 @@ __all__ = [
     "BreakEven",
     "Expense",
     "HostedPrice",
+    "ListedPrice",
     "Power",
     "PriceOption",
     "Purchase",
@@ -22,8 +24,11 @@ __all__ = [
     "Traffic",
     "break_even",
     "expense",
+    "listed_prices",
     "power_of",
     "price_options",
+    "prices_of",
     "token_cost",
     "traffic_of",
+    "usual_price",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -44,11 +45,23 @@ class CatalogEntry:
     aliases: tuple[str, ...]
     config: Mapping[str, Any]
 
-    def checkpoint_id(self, scheme: str) -> str | None:
-        """The official checkpoint stored in `scheme`, or None."""
+    def checkpoint_id(self, scheme: str, *, of: str | None = None) -> str | None:
+        """The known checkpoint stored in `scheme`, or None.
+
+        Args:
+            scheme: name of a scheme.
+            of: the 16-bit repository that is asked for; of a variant (Thinking, Base) only its own
+                checkpoints count.
+        """
+        asked = of or self.id
         if scheme == "bf16":
-            return self.id
-        return next((id_ for id_, name in self.checkpoints.items() if name == scheme), None)
+            return asked
+        named = [id_ for id_, name in self.checkpoints.items() if name == scheme]
+        short = asked.rpartition("/")[2]
+        own = [id_ for id_ in named if id_.rpartition("/")[2].startswith(f"{short}-")]
+        if asked != self.id:
+            return own[0] if own else None
+        return next(iter(own or named), None)
 
 
 @cache
@@ -77,14 +90,14 @@ def catalog() -> tuple[CatalogEntry, ...]:
 
 
 @cache
-def _index() -> dict[str, tuple[CatalogEntry, str]]:
-    """Every known id, with and without its organisation -> (entry, scheme name)."""
-    index: dict[str, tuple[CatalogEntry, str]] = {}
+def _index() -> dict[str, tuple[CatalogEntry, str, str]]:
+    """Every known id, with and without its organisation -> (entry, scheme name, the id itself)."""
+    index: dict[str, tuple[CatalogEntry, str, str]] = {}
     for entry in catalog():
         named = {entry.id: "bf16", **dict.fromkeys(entry.aliases, "bf16"), **entry.checkpoints}
         for id_, scheme in named.items():
-            index[id_.lower()] = (entry, scheme)
-            index.setdefault(id_.rpartition("/")[2].lower(), (entry, scheme))
+            index[id_.lower()] = (entry, scheme, id_)
+            index.setdefault(id_.rpartition("/")[2].lower(), (entry, scheme, id_))
     return index
 
 
@@ -94,8 +107,22 @@ def find(name: str) -> tuple[CatalogEntry, str] | None:
     `name` is a repository id, with or without the organisation, or a tag such as "qwen3.5:27b";
     case does not matter.
     """
+    found = _found(name)
+    return found[:2] if found is not None else None
+
+
+def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
     wanted = name.strip().lower()
     return _index().get(wanted) or _index().get(wanted.replace(":", "-"))
+
+
+def spelled(name: str) -> str | None:
+    """The repository id that `name` means, as the Hub writes it; None if it is not bundled.
+
+    A variant of the same shapes (Thinking, Base) keeps its own id.
+    """
+    found = _found(name)
+    return found[2] if found is not None else None
 
 
 def known_ids() -> tuple[str, ...]:
@@ -107,29 +134,58 @@ def known_ids() -> tuple[str, ...]:
 
 
 def near_names(name: str) -> tuple[str, ...]:
-    """Bundled ids that look like `name`, best first."""
+    """Bundled ids that look like `name`, best first; none of another series ("Qwen3-32B")."""
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
-    wanted = name.strip().lower().rpartition("/")[2]
-    hits = get_close_matches(wanted, short, n=3, cutoff=0.5)
-    hits += [key for key in short if wanted and wanted in key and key not in hits]
-    return tuple(short[hit] for hit in hits[:4])
+    wanted = name.strip().lower().rpartition("/")[2].replace(":", "-")
+    hits = [key for key in short if len(wanted) > 4 and key.startswith(wanted)]
+    series = wanted.partition("-")[0]
+    hits += [
+        key
+        for key in get_close_matches(wanted, short, n=6, cutoff=0.5)
+        if (key.partition("-")[0] == series and _size(key) == _size(wanted))
+        or SequenceMatcher(None, wanted, key).ratio() > _ALIKE
+    ]
+    hits += [key for key in short if wanted and wanted in key]
+    return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
+
+
+_ALIKE = 0.88
+"""Likeness from which on a name of any series or size is offered: a slip of the pen or two."""
+
+
+def _size(name: str) -> str | None:
+    """The size in a name: "27b" of "qwen3.5-27b-fp8"."""
+    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?[bt])(?![a-z])", name.lower())
+    return found[1] if found else None
+
+
+@cache
+def _hosted() -> tuple[Mapping[str, str], ...]:
+    text = (files("planner.model") / "data" / "hosted.toml").read_text("utf-8")
+    return tuple(tomllib.loads(text)["hosted"])
 
 
 def refuse_hosted(name: str) -> None:
     """Say so if `name` exists as a hosted service only.
 
     Raises:
-        UnknownModelError: it does; the line names the nearest open model.
+        UnknownModelError: it does; the line names the open model that it is, or the nearest.
     """
-    text = (files("planner.model") / "data" / "hosted.toml").read_text("utf-8")
-    short = name.strip().lower().rpartition("/")[2]
-    for row in tomllib.loads(text)["hosted"]:
-        if fnmatchcase(short, row["pattern"]):
+    short = name.strip().lower().rpartition("/")[2].partition(":")[0]
+    short = re.sub(r"^qwen-?(\d)[.p-](\d)(?=-)", r"qwen\1.\2", short)
+    for row in _hosted():
+        if not fnmatchcase(short, row["pattern"]) or fnmatchcase(short, row.get("except", "")):
+            continue
+        if "open" in row:
             raise UnknownModelError(
-                f"{name} is a hosted service without published weights;"
-                f" the nearest open model is {row['nearest']}",
-                (row["nearest"],),
+                f"{name} is what {row['open']} is called as a hosted service; plan {row['open']}",
+                (row["open"],),
             )
+        raise UnknownModelError(
+            f"{name} is a hosted service without published weights;"
+            f" the nearest open model is {row['nearest']}",
+            (row["nearest"],),
+        )
 
 
 def unknown(name: str) -> UnknownModelError:
@@ -164,9 +220,13 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
             )
         stored_as = wanted
     scheme = get_scheme(stored_as)
-    official = entry.checkpoint_id(scheme.name)
+    asked = spelled(name) or entry.id
+    if asked in entry.checkpoints:
+        official: str | None = asked
+    else:
+        official = entry.checkpoint_id(scheme.name, of=asked)
     return Checkpoint(
-        id=official or entry.id,
+        id=official or asked,
         model=entry.model,
         scheme=scheme,
         source=f"bundled catalog, {COLLECTED}",
@@ -174,7 +234,7 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
         notes=()
         if official
         else (
-            f"no official {scheme.name} checkpoint of {entry.id} is known: sizes follow the"
+            f"no official {scheme.name} checkpoint of {asked} is known: sizes follow the"
             f" scheme ({scheme.title})",
         ),
     )

@@ -17,6 +17,8 @@ from planner.model.quantization import (
 )
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Part
+from planner.provenance import Band, Confidence
+from planner.units import ceil_div
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,10 @@ class Checkpoint:
         differences: what the headers say otherwise than config or scheme, one sentence each.
         files: weight files and their bytes, where they were seen.
         path: absolute path on this machine that it was read from; None for everything else.
+        band: how far its bytes may be off, where they are a published figure or a recipe that is not
+            the file's own; None where they are known to the byte.
+        published: the Hub has it under this id (and this file's label), whether or not its headers
+            were read.
     """
 
     id: str
@@ -48,6 +54,8 @@ class Checkpoint:
     differences: tuple[str, ...] = field(default=())
     files: tuple[tuple[str, int], ...] = field(default=())
     path: str | None = None
+    band: Band | None = None
+    published: bool = False
 
     @cached_property
     def stored(self) -> tuple[Stored, ...]:
@@ -88,6 +96,27 @@ class Checkpoint:
         for (_, _, name), size in self.bytes_by_component.items():
             sizes[name] = sizes.get(name, 0) + size
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    def band_on(self, nbytes: int) -> Band | None:
+        """Return how far `nbytes` of its weights may be off: their share of its band, at most all of it.
+
+        Args:
+            nbytes: weights on one rank, say.
+        """
+        if self.band is None or not nbytes:
+            return None
+        # The vision tower, where it is a file of its own, has no part in what is not known.
+        whole = max(nbytes, self.nbytes("text", "mtp"))
+        return Band(
+            below=ceil_div(self.band.below * nbytes, whole),
+            above=ceil_div(self.band.above * nbytes, whole),
+        )
+
+    def confidence(self, rule: Confidence) -> Confidence:
+        """Return how sure a number is that `rule` makes of its weights: no surer than they are."""
+        if self.band is None or rule in (Confidence.CALIBRATED, Confidence.ASSUMED):
+            return rule
+        return Confidence.PUBLISHED
 
     @property
     def recipe(self) -> Scheme:

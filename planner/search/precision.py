@@ -14,6 +14,7 @@ from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weigh
 from planner.model.spec import ModelSpec
 from planner.planning import Plan
 from planner.question import Question
+from planner.registry.bundled import bundled_checkpoint
 from planner.search.hardware import one_of_each_vendor
 
 _EVIDENCE: tuple[Evidence, ...] = ("official", "published", "tool rule")
@@ -62,7 +63,7 @@ def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
 def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
     """`model` stored in `scheme`: the catalog's checkpoint where it has one."""
     if (known := catalog.find(model.name)) is not None and known[0].model == model:
-        return catalog.bundled_checkpoint(known[0].id, precision=scheme.name)
+        return bundled_checkpoint(known[0].id, precision=scheme.name)
     return Checkpoint(
         id=name,
         model=model,

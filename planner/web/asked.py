@@ -17,6 +17,7 @@ from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
+from planner.registry.bundled import bundled_checkpoint
 from planner.units import parse_tokens
 from planner.web.choices import CUSTOM, LOCAL
 
@@ -134,7 +135,7 @@ def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Check
         if isinstance(found, PlannerError):
             raise found
         return found
-    return catalog.bundled_checkpoint(model, precision=precision)
+    return bundled_checkpoint(model, precision=precision)
 
 
 @lru_cache(maxsize=256)

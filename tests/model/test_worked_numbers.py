@@ -55,7 +55,7 @@ def test_published_tensor_bytes(name: str, nbytes: int) -> None:
         ("qwen3.5:27b", "Qwen/Qwen3.5-27B"),
         ("Qwen3.5:35B-A3B", "Qwen/Qwen3.5-35B-A3B"),
         ("qwen3.6-27b-fp8", "Qwen/Qwen3.6-27B-FP8"),
-        ("Qwen3-Next-80B-A3B-Thinking", "Qwen/Qwen3-Next-80B-A3B-Instruct"),
+        ("Qwen3-Next-80B-A3B-Thinking", "Qwen/Qwen3-Next-80B-A3B-Thinking"),
     ],
 )
 def test_names_that_people_type(typed: str, repository: str) -> None:

@@ -31,10 +31,13 @@ def model_file(deployment: Deployment, server: Server) -> str:
 
 def hub_file(checkpoint: Checkpoint) -> str | None:
     """``repository:quantization`` of a GGUF on the Hub, as llama.cpp and Ollama name it."""
-    on_hub = checkpoint.revision is not None and not checkpoint.hypothetical
+    known = checkpoint.revision is not None or checkpoint.published
+    on_hub = known and not checkpoint.hypothetical
     if not on_hub or not any(name.endswith(".gguf") for name, _ in checkpoint.files):
         return None
-    return f"{checkpoint.id}:{checkpoint.scheme.name.upper()}"
+    label = checkpoint.scheme.name.removeprefix("gguf-")
+    label = label.removesuffix("-nomtp").removesuffix("-imatrix")
+    return f"{checkpoint.id}:{label.upper()}"
 
 
 def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:

@@ -17,12 +17,14 @@ from planner.web.tables import escape, markdown_table
 _ICONS = {
     Confidence.EXACT: ":material/verified:",
     Confidence.ENGINE_RULE: ":material/rule:",
+    Confidence.PUBLISHED: ":material/inventory_2:",
     Confidence.CALIBRATED: ":material/straighten:",
     Confidence.ASSUMED: ":material/help:",
 }
 _MEANING = {
     Confidence.EXACT: "follows from the architecture or from file headers alone",
     Confidence.ENGINE_RULE: "read from the engine's own code and checked against it",
+    Confidence.PUBLISHED: "bytes that the publisher states, spread by the nearest recipe; carries a band",
     Confidence.CALIBRATED: "constants fitted to measured start-ups; carries a band",
     Confidence.ASSUMED: "not verified",
 }

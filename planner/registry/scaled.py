@@ -1,0 +1,88 @@
+"""A recipe scaled to a published size: every quantized tensor takes a little more or less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+
+from planner.formats import NumberFormat
+from planner.model.quantization import Scheme, Stored
+from planner.model.spec import ModelSpec
+from planner.model.tensors import Part
+
+FINEST = 10**7
+"""Parts that a factor is rounded to: 0.1 millionth of a checkpoint is a few hundred bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledScheme:
+    """A scheme whose tensors come to another size than the recipe that it follows.
+
+    Formats keep their names, so that engines choose the same kernels; only their bytes differ.
+
+    Attributes:
+        name: what it is called: the label of a file, or the recipe's own name.
+        title: what users read.
+        source: who published the size.
+        like: the recipe.
+        factor: bytes of quantized tensors over those of the recipe.
+        everything: 16-bit tensors are scaled, too (the total is below what the recipe keeps).
+    """
+
+    name: str
+    title: str
+    source: str
+    like: Scheme
+    factor: Fraction
+    everything: bool = False
+
+    def store(self, model: ModelSpec) -> tuple[Stored, ...]:
+        """Return every tensor of `model` as the recipe stores it, scaled."""
+        return tuple(
+            row if row.tensor.part == "vision" else replace(row, format=self._scaled(row.format))
+            for row in self.like.store(model)
+        )
+
+    def _scaled(self, known: NumberFormat) -> NumberFormat:
+        if known.kernel is None and not self.everything:
+            return known
+        return _times(known, self.factor)
+
+
+@lru_cache(maxsize=4096)
+def _times(known: NumberFormat, factor: Fraction) -> NumberFormat:
+    return replace(known, bits=known.bits * factor, block_bytes=known.block_bytes * factor)
+
+
+def scale_to(
+    like: Scheme, model: ModelSpec, nbytes: int, *, parts: Iterable[Part]
+) -> tuple[Fraction, bool]:
+    """Return the factor that brings `parts` of `model` to `nbytes`, and whether it is for everything.
+
+        factor = (nbytes - bytes in 16 and 32 bits) / bytes of quantized tensors
+
+    The vision tower is never scaled; it counts as kept where it is one of `parts`.
+    """
+    wanted = tuple(parts)
+    kept = quantized = 0
+    for row in like.store(model):
+        if row.tensor.part not in wanted:
+            continue
+        if row.format.kernel is None or row.tensor.part == "vision":
+            kept += row.nbytes
+        else:
+            quantized += row.nbytes
+    if quantized and nbytes > kept:
+        return _rounded(Fraction(nbytes - kept, quantized)), False
+    vision = sum(
+        row.nbytes
+        for row in like.store(model)
+        if row.tensor.part == "vision" and row.tensor.part in wanted
+    )
+    return _rounded(Fraction(max(1, nbytes - vision), max(1, kept + quantized - vision))), True
+
+
+def _rounded(factor: Fraction) -> Fraction:
+    return Fraction(round(factor * FINEST), FINEST)

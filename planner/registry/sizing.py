@@ -1,0 +1,314 @@
+"""A row of the registry -> a checkpoint that engines can plan: its bytes spread over the roles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+
+from planner.errors import InputError, PlannerError, UnsupportedModelError
+from planner.formats import get_format
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.model.gguf_mix import GgufScheme, get_mix
+from planner.model.quantization import Scheme, get_scheme
+from planner.model.spec import ModelSpec
+from planner.model.tensors import Part, tensor_table
+from planner.provenance import Band
+from planner.registry.entry import GGUF_HEADER, Entry
+from planner.registry.scaled import ScaledScheme, scale_to
+from planner.registry.store import entries_of
+from planner.units import format_bytes
+
+AS_THE_RECIPE = Fraction(1, 500)
+"""How near a published size must be to its recipe to be taken for it (0.2 %: Q8_0 and BF16 files,
+lmstudio-community's and mradermacher's are within 0.1 %, no file of other recipes is)."""
+
+GGUF_RECIPE = (Fraction(7, 100), Fraction(11, 100))
+"""How much smaller and larger than llama.cpp's plain recipe published files of a type are: 71 of
+bartowski's are up to 10.8 % larger, 79 of unsloth's up to 9.8 %, one of mradermacher's 6.4 % smaller."""
+
+OTHER_RECIPE = (Fraction(9, 100), Fraction(9, 100))
+"""How far other published checkpoints are from the recipe of their kind, nine of ten of them."""
+
+
+@lru_cache(maxsize=2048)
+def checkpoint_of(entry: Entry) -> Checkpoint:
+    """Return the checkpoint that a row describes, named as programs load it.
+
+    Bytes are the published ones, spread over the roles by the nearest recipe; the band is their
+    rounding and, where the file follows a recipe of its own, how far it is from that one. Without a
+    published size they are the recipe's, with the band that published files of its kind span.
+
+    Raises:
+        UnsupportedModelError: a vision tower or drafter, or weights that no recipe describes.
+        UnknownModelError: its model is not bundled.
+    """
+    if entry.part != "model":
+        raise UnsupportedModelError(f"{entry.name} is a {_PARTS[entry.part]}, not a model")
+    known = catalog.find(entry.base)
+    if known is None:
+        raise catalog.unknown(entry.base)
+    model = _as_shipped(known[0].model, entry)
+    like = _recipe(entry, model)
+    parts = parts_of(entry, model)
+    plain = _bytes(like, model, parts)
+    scheme, band = like, None
+    if entry.nbytes is None:
+        band = _share(GGUF_RECIPE if entry.gguf else OTHER_RECIPE, plain)
+    else:
+        target = tensor_bytes(entry)
+        away = abs(target - plain)
+        own = away <= AS_THE_RECIPE * plain or away <= entry.within
+        if not own:
+            factor, everything = scale_to(like, model, target, parts=parts)
+            scheme = _scaled(entry, like, factor, everything=everything)
+        band = _band(entry, model, like, 0 if own else target - plain)
+    return Checkpoint(
+        id=entry.repo,
+        model=model,
+        scheme=_called(scheme, entry, like),
+        source=_source(entry),
+        notes=_notes(entry, plain),
+        files=((entry.file, entry.nbytes or plain + GGUF_HEADER),) if entry.file else (),
+        band=band,
+        published=not entry.named,
+    )
+
+
+def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | None:
+    """How far weights on accelerators may be off where the total is known: how it is spread.
+
+    Of a GGUF, the embedding table stays on the host. At one end none of what the file has more than
+    the recipe is in the table, at the other all of it, up to a table in Q8_0 (or down to half). Of
+    other files, the MTP module is what may not be loaded: it may be quantized, or at 16 bits.
+
+    Args:
+        entry: the row; its rounding adds to both ends.
+        model: as shipped.
+        like: the recipe that is scaled.
+        more: bytes that the file has more than the recipe.
+    """
+    below = above = entry.within
+    if more and entry.gguf:
+        rows = [row for row in like.store(model) if row.tensor.component == "embed_tokens"]
+        table = sum(row.nbytes for row in rows)
+        eight = sum(get_format("Q8_0").nbytes(row.tensor.shape) for row in rows)
+        whole = max(1, _bytes(like, model, ("text", "mtp")))
+        scaled = table + table * more // whole
+        ends = (
+            table,
+            min(table + more, max(eight, table)) if more > 0 else max(table + more, table // 2),
+        )
+        above += max(0, scaled - min(ends))
+        below += max(0, max(ends) - scaled)
+    elif more:
+        loose = 2 * sum(row.parameters for row in tensor_table(model) if row.part == "mtp")
+        below, above = below + min(abs(more), loose), above + min(abs(more), loose)
+    return Band(below=below, above=above) if below or above else None
+
+
+_PARTS = {"mmproj": "vision tower", "draft": "drafter"}
+
+
+def parts_of(entry: Entry, model: ModelSpec) -> tuple[Part, ...]:
+    """Return the parts of `model` that a row's bytes count."""
+    if entry.gguf and entry.vision != "inside":
+        return ("text", "mtp")
+    return ("text", "vision", "mtp") if model.vision is not None else ("text", "mtp")
+
+
+def tensor_bytes(entry: Entry) -> int:
+    """Return the published bytes of the tensors: without a GGUF's header.
+
+    Raises:
+        InputError: no size is published.
+    """
+    if entry.nbytes is None:
+        raise InputError(f"{entry.name}: no size is published")
+    return entry.nbytes - (GGUF_HEADER if entry.gguf else 0)
+
+
+def recipe_bytes(entry: Entry) -> int:
+    """Return the bytes that the nearest recipe gives the parts that a row's bytes count.
+
+    Raises:
+        UnsupportedModelError: no recipe describes it.
+        UnknownModelError: its model is not bundled.
+    """
+    known = catalog.find(entry.base)
+    if known is None:
+        raise catalog.unknown(entry.base)
+    model = _as_shipped(known[0].model, entry)
+    return _bytes(_recipe(entry, model), model, parts_of(entry, model))
+
+
+def effective_bits(entry: Entry) -> float | None:
+    """Return bits per weight of the language model, MTP included where it is in the file.
+
+    None where no size is published and no recipe says it, or the model is not bundled.
+    """
+    try:
+        return float(_text_bits(checkpoint_of(entry)))
+    except PlannerError:
+        return None
+
+
+def _text_bits(checkpoint: Checkpoint) -> Fraction:
+    size = parameters = 0
+    for row in checkpoint.rows("text", "mtp"):
+        size += row.nbytes
+        parameters += row.tensor.parameters
+    return Fraction(8 * size, max(1, parameters))
+
+
+@lru_cache(maxsize=1024)
+def stored_as(base: str, scheme: str) -> Entry | None:
+    """Return the row that stores a bundled model in `scheme`, or None; never a derivative.
+
+    Official ones first, then, of files of one type, the one nearest to the recipe, then those whose
+    size is known best and the most downloaded.
+
+    Args:
+        base: the bundled id.
+        scheme: scheme of the planner, ``q4_k_m`` or ``nvfp4``.
+    """
+    plain = plain_scheme(scheme)
+    rows = [row for row in entries_of(base) if row.recommendable and row.recipe == plain]
+    rows = [row for row in rows if not row.ollama and row.container in _LOADED]
+
+    def rank(row: Entry) -> tuple[bool, bool, bool, int, int, str]:
+        return (
+            row.maker != "official",
+            row.label.lower() not in ("", plain, plain.removeprefix("gguf-")),
+            row.nbytes is None,
+            _away_in_steps(row),
+            -(row.downloads or 0),
+            row.name,
+        )
+
+    return min(rows, key=rank, default=None)
+
+
+_LOADED = ("gguf", "safetensors", "mlx")
+"""Containers that engines load as they are, without a fork."""
+
+
+def plain_scheme(scheme: str) -> str:
+    """Return a scheme's name without what a file may leave out or how it was made."""
+    return scheme.removesuffix("-nomtp").removesuffix("-imatrix")
+
+
+def _away_in_steps(row: Entry) -> int:
+    """How far a row is from its recipe, in steps of `AS_THE_RECIPE`."""
+    if row.nbytes is None:
+        return 0
+    try:
+        plain = recipe_bytes(row)
+    except PlannerError:
+        return 0
+    return int(abs(tensor_bytes(row) - plain) / (AS_THE_RECIPE * plain))
+
+
+@lru_cache(maxsize=1024)
+def spread_of(base: str, scheme: str) -> Band | None:
+    """Return how far published files of one type are from llama.cpp's plain recipe, at most.
+
+    None where none is published, or where all are as the recipe says.
+
+    Args:
+        base: the bundled id.
+        scheme: a GGUF scheme: ``q4_k_m``.
+    """
+    plain = plain_scheme(scheme)
+    below = above = 0
+    for row in entries_of(base):
+        if row.recipe != plain or row.nbytes is None or not row.gguf or not row.recommendable:
+            continue
+        if row.label.lower() != plain.removeprefix("gguf-"):
+            continue  # another mix of the same author's own
+        try:
+            away = tensor_bytes(row) - recipe_bytes(row)
+        except PlannerError:
+            continue
+        below, above = max(below, -away), max(above, away)
+    return Band(below=below, above=above) if below or above else None
+
+
+def _as_shipped(model: ModelSpec, entry: Entry) -> ModelSpec:
+    """The model with its MTP module as the row has it."""
+    if model.mtp is None or entry.mtp is None or model.mtp.shipped == entry.mtp:
+        return model
+    return replace(model, mtp=replace(model.mtp, shipped=entry.mtp))
+
+
+def _recipe(entry: Entry, model: ModelSpec) -> Scheme:
+    try:
+        found = get_scheme(entry.recipe)
+        if isinstance(found, GgufScheme):
+            mtp = model.mtp is not None and model.mtp.shipped and entry.mtp is not False
+            imatrix = get_mix(found.mix).needs_imatrix
+            return replace(found, mtp=mtp, imatrix=imatrix)
+        found.store(model)
+    except PlannerError as error:
+        raise UnsupportedModelError(f"{entry.name}: {error}") from None
+    return found
+
+
+def _bytes(scheme: Scheme, model: ModelSpec, parts: tuple[Part, ...]) -> int:
+    return sum(row.nbytes for row in scheme.store(model) if row.tensor.part in parts)
+
+
+def _scaled(entry: Entry, like: Scheme, factor: Fraction, *, everything: bool) -> ScaledScheme:
+    return ScaledScheme(
+        name=like.name,
+        title=like.title,
+        source=entry.source,
+        like=like,
+        factor=factor,
+        everything=everything,
+    )
+
+
+def _called(scheme: Scheme, entry: Entry, like: Scheme) -> Scheme:
+    """The scheme under the name of the file, where its label is another one."""
+    label = entry.label.lower()
+    if not label or not entry.gguf or label == like.name:
+        return scheme
+    factor = scheme.factor if isinstance(scheme, ScaledScheme) else Fraction(1)
+    everything = isinstance(scheme, ScaledScheme) and scheme.everything
+    return ScaledScheme(
+        name=label,
+        title=f"GGUF {entry.label}" + (" (without MTP)" if entry.mtp is False else ""),
+        source=entry.source,
+        like=like,
+        factor=factor,
+        everything=everything,
+    )
+
+
+def _share(shares: tuple[Fraction, Fraction], nbytes: int) -> Band:
+    below, above = shares
+    return Band(below=round(below * nbytes), above=round(above * nbytes))
+
+
+def _source(entry: Entry) -> str:
+    if entry.named:
+        return entry.source
+    return f"registry, {entry.date}: {entry.source}"
+
+
+def _notes(entry: Entry, plain: int) -> tuple[str, ...]:
+    notes = []
+    if entry.named:
+        notes.append(f"{entry.name}: what it holds follows from its name alone; it was not read")
+    elif entry.nbytes is None:
+        notes.append(f"{entry.name}: no size is published; bytes follow the recipe {entry.recipe}")
+    elif entry.within:
+        notes.append(
+            f"{entry.name}: published as {format_bytes(entry.nbytes)},"
+            f" rounded to about {format_bytes(entry.within)}"
+        )
+    if entry.derivative:
+        notes.append(f"{entry.name} is a fine-tune of {entry.base}: same size, another model")
+    return tuple(notes)

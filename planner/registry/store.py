@@ -1,0 +1,122 @@
+"""The registry's rows: shipped with the planner, replaced where the user's cache has newer ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from planner.registry.entry import Entry
+from planner.registry.user_cache import read_document, write_document
+
+RENEWED = "checkpoints.json"
+"""The renewed rows in the user's cache."""
+
+_NO_FILE = ("safetensors", "mlx", "mlx-fork", "exl3", "onnx", "other")
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every row: models by size, official ones and derivatives marked.
+
+    A repository that the user renewed is as the renewal says; all others are as shipped.
+    """
+    renewed = _renewed()
+    gone = {str(row["repo"]).lower() for row in renewed.get("repositories", ())}
+    shipped = _shipped()
+    kept = [row for row in shipped["repositories"] if row["repo"].lower() not in gone]
+    return (
+        *_rows(kept, shipped["sources"]),
+        *_rows(renewed.get("repositories", ()), renewed.get("sources", ())),
+    )
+
+
+@cache
+def entries_of(base: str) -> tuple[Entry, ...]:
+    """The rows of one bundled model, derivatives included."""
+    return _by_base().get(base, ())
+
+
+@cache
+def collected() -> str:
+    """The date of the shipped rows."""
+    return str(_shipped()["collected"])
+
+
+@cache
+def _by_base() -> Mapping[str, tuple[Entry, ...]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries():
+        found.setdefault(entry.base, []).append(entry)
+    return MappingProxyType({base: tuple(rows) for base, rows in found.items()})
+
+
+def _shipped() -> dict[str, Any]:
+    text = (files("planner.registry") / "data" / "checkpoints.json").read_bytes()
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def _renewed() -> Mapping[str, Any]:
+    """The user's own rows; none where there are none, or where the file is damaged."""
+    document = read_document(RENEWED)
+    try:
+        rows, sources = document["repositories"], document["sources"]
+        tuple(_rows(rows, sources))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return {}
+    return document
+
+
+def _rows(rows: Iterable[Mapping[str, Any]], sources: Any) -> Iterator[Entry]:
+    for row in rows:
+        container, stem = row["container"], row.get("stem")
+        for label, nbytes, within, *more in row["files"]:
+            name = more[1] if len(more) > 1 else None
+            if name is None and container not in _NO_FILE and stem is not None:
+                name = f"{stem}{label}.gguf"
+            yield Entry(
+                repo=row["repo"],
+                base=row["base"],
+                container=container,
+                label=label,
+                file=name,
+                nbytes=nbytes,
+                within=within,
+                recipe=(more[0] if more else None) or label.lower(),
+                kept=row.get("recipe", ""),
+                mtp=row.get("mtp"),
+                vision=row.get("vision"),
+                derivative=row.get("derivative", False),
+                part=row.get("part", "model"),
+                downloads=row.get("downloads"),
+                date=row["date"],
+                source=sources[row["source"]],
+            )
+
+
+def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None:
+    """Put renewed repositories into the user's cache, beside those renewed before.
+
+    Args:
+        repositories: rows in the form of the shipped file, without their source.
+        source: who listed them.
+    """
+    fresh = [dict(row) | {"source": 0} for row in repositories]
+    named = {row["repo"].lower() for row in fresh}
+    old = _renewed()
+    kept = [row for row in old.get("repositories", ()) if row["repo"].lower() not in named]
+    sources = [source, *(text for text in old.get("sources", ()) if text != source)]
+    before = old.get("sources", ())
+    kept = [dict(row) | {"source": sources.index(before[row["source"]])} for row in kept]
+    write_document(RENEWED, {"sources": sources, "repositories": [*fresh, *kept]})
+
+
+def forget() -> None:
+    """Read the rows anew the next time (the user's cache has changed)."""
+    entries.cache_clear()
+    entries_of.cache_clear()
+    _by_base.cache_clear()
