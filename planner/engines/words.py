@@ -22,7 +22,7 @@ from planner.errors import InputError
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
 
-SLIP = 0.9
+SLIP = 0.84
 """How alike an unknown flag and a known one are when the former is taken for a slip of the hand."""
 
 NEAR = 0.8

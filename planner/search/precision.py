@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from planner.engines.choice import DEFAULT_ENGINE
 from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.gguf_mix import gguf_schemes
+from planner.model.gguf_mix import GgufScheme, gguf_schemes
 from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weight, recipe
 from planner.model.spec import ModelSpec
 from planner.planning import Plan
@@ -43,7 +44,7 @@ def checkpoints_of(checkpoint: Checkpoint) -> tuple[Checkpoint, ...]:
 
 @lru_cache(maxsize=64)
 def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
-    found: list[tuple[tuple[int, int, float], Checkpoint]] = []
+    found: list[tuple[tuple[int, int, bool, float], Checkpoint]] = []
     plain = [scheme for key, scheme in gguf_schemes().items() if not key.endswith(_VARIANTS)]
     for scheme in (*SCHEMES.values(), *plain):
         if getattr(recipe(scheme, model), "evidence", _EVIDENCE[1]) not in _EVIDENCE:
@@ -86,10 +87,12 @@ def _class(bits: float) -> int:
     return next(place for place, least in enumerate(_CLASSES) if bits >= least)
 
 
-def _place(candidate: Checkpoint, bits: float) -> tuple[int, int, float]:
+def _place(candidate: Checkpoint, bits: float) -> tuple[int, int, bool, float]:
     concrete = recipe(candidate.scheme, candidate.model)
     evidence = _EVIDENCE.index(getattr(concrete, "evidence", _EVIDENCE[1]))
-    return _class(bits), evidence + 1 if candidate.hypothetical else 0, -bits
+    known = evidence + 1 if candidate.hypothetical else 0
+    # of equals a GGUF comes last: one engine alone reads it
+    return _class(bits), known, isinstance(concrete, GgufScheme), -bits
 
 
 def runnable(question: Question, *, below: Checkpoint | None = None) -> tuple[Checkpoint, ...]:
@@ -156,6 +159,9 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
     asked = question.checkpoint
     if float(bits_per_weight(asked.rows("text"))) < HEADLINES[0]:
         return (asked,)
+    everywhere = [question.with_(system=system).settled() for system in one_of_each_vendor()]
+    most = [asker for asker in everywhere if asker.settled_engine.name == DEFAULT_ENGINE]
+    askers = most or everywhere  # formats of one engine, so that the columns can be compared
     found: dict[float, Checkpoint] = {}
     for candidate in checkpoints_of(asked):
         bits = float(bits_per_weight(candidate.rows("text")))
@@ -163,10 +169,7 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
         if (
             least in HEADLINES
             and least not in found
-            and any(
-                question.can_run(checkpoint=candidate, system=system)
-                for system in one_of_each_vendor()
-            )
+            and any(asker.can_run(checkpoint=candidate) for asker in askers)
         ):
             found[least] = _same_source(candidate, asked)
     if not found:

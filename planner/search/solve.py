@@ -65,6 +65,7 @@ def solve_limits(question: Question) -> Limits:
     Raises:
         InputError: the question itself makes no sense.
     """
+    question = question.settled()
     return Limits(
         context=longest_context(question),
         sequences=most_sequences(question),

@@ -1,11 +1,8 @@
 """Figures worked out by hand or printed in the engines' documents, against the policies."""
 
 from itertools import product
-from typing import Any
 
 import pytest
-from planner.engines.sglang.device import Gpu
-from planner.engines.sglang.parallel import Parallel
 
 from benchmarks.suites import vllm_cases
 from hardware_db import resolve
@@ -13,6 +10,7 @@ from planner.engines import get_engine
 from planner.engines.llamacpp.contexts import Context, cache_bytes
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.server import Server
 from planner.engines.transformers.cache import cache_bytes as transformers_cache_bytes
 from planner.engines.vllm import VllmOptions
@@ -20,22 +18,13 @@ from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.catalog import bundled_checkpoint
-from planner.planning import Plan
 from planner.question import Question
 from planner.units import GIB, MIB
 
 VLLM = get_engine("vllm")
 
 
-def vllm_plan(
-    name: str,
-    *,
-    tp: int = 1,
-    precision: str = "bf16",
-    kv: str = "auto",
-    gpu: str = "h100-sxm",
-    **options: Any,
-) -> Plan:
+def vllm_plan(name, *, tp=1, precision="bf16", kv="auto", gpu="h100-sxm", **options):
     asked = {"language_model_only": True, "kv_cache_memory_bytes": 10 * GIB} | options
     return Question(
         checkpoint=bundled_checkpoint(name, precision=precision),
@@ -74,7 +63,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize(("model", "tp"), BLOCKS)
-def test_vllm_blocks_and_pages(model: str, tp: int) -> None:
+def test_vllm_blocks_and_pages(model, tp):
     narrow, wide, state, page = BLOCKS[model, tp]
     for version, blocks in (("0.32.0", narrow), ("0.33.0", wide)):
         dtypes = product(("auto", "fp8"), ("float32", "bfloat16"))
@@ -111,14 +100,14 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize(("model", "precision"), PARAMETERS)
-def test_vllm_parameters_per_rank(model: str, precision: str) -> None:
+def test_vllm_parameters_per_rank(model, precision):
     for power, gib in enumerate(PARAMETERS[model, precision]):
         plan = vllm_plan(model, tp=2**power, precision=precision)
         (stage,) = plan.figures["params"]
         assert stage["param_bytes"] / GIB == pytest.approx(gib, abs=6e-4)
 
 
-def test_vllm_example_of_the_document() -> None:
+def test_vllm_example_of_the_document():
     """35B-A3B, 40 GiB, bf16 KV: 1927 blocks and 7.708x on H100, 1985 and 7.784x on A100."""
     for gpu, blocks, need, concurrency in (
         ("h100-sxm", 1927, 250, 7.708),
@@ -144,7 +133,7 @@ def test_vllm_example_of_the_document() -> None:
         ("turboquant_3bit_nc", 96 + 2 + 96 + 4),
     ],
 )
-def test_bytes_of_a_kv_head_of_256(dtype: str, nbytes: int) -> None:
+def test_bytes_of_a_kv_head_of_256(dtype, nbytes):
     attention = bundled_checkpoint("Qwen3.5-35B-A3B").model.attention
     size = kv_bytes_per_token_per_layer(
         attention, cache_format=get_cache_format(dtype), tensor_parallel=2
@@ -152,7 +141,7 @@ def test_bytes_of_a_kv_head_of_256(dtype: str, nbytes: int) -> None:
     assert size == nbytes
 
 
-def test_triton_prefill_keeps_no_checkpoints() -> None:
+def test_triton_prefill_keeps_no_checkpoints():
     """As vLLM 0.33 on a device without FlashInfer's kernels: narrow blocks, one state block less."""
     found = vllm_plan("Qwen3.5-35B-A3B", gdn_prefill_backend="triton")
     there = vllm_plan("Qwen3.5-35B-A3B", gpu="a100-sxm-80")
@@ -163,7 +152,7 @@ def test_triton_prefill_keeps_no_checkpoints() -> None:
     assert "--gdn-prefill-backend" in found.launch.argv
 
 
-def test_unequal_stages_take_the_fewest_blocks() -> None:
+def test_unequal_stages_take_the_fewest_blocks():
     case = {
         "case": {
             "model": "Qwen3.5-35B-A3B",
@@ -181,15 +170,7 @@ def test_unequal_stages_take_the_fewest_blocks() -> None:
     )
 
 
-def sglang_server(
-    model: str,
-    *,
-    tp: int = 1,
-    mib: int = 81559,
-    capability: tuple[int, int] = (9, 0),
-    kv: str = "auto",
-    **options: Any,
-) -> Server:
+def sglang_server(model, *, tp=1, mib=81559, capability=(9, 0), kv="auto", **options):
     return Server(
         checkpoint=bundled_checkpoint(model, precision="fp8"),
         parallel=Parallel(tp_size=tp),
@@ -213,7 +194,7 @@ def sglang_server(
         (122502, (12, 1), 0.8193),
     ],
 )
-def test_sglang_fraction_by_gpu(mib: int, capability: tuple[int, int], fraction: float) -> None:
+def test_sglang_fraction_by_gpu(mib, capability, fraction):
     server = sglang_server("Qwen3.5-35B-A3B", mib=mib, capability=capability)
     assert server.resolved.mem_fraction_static == pytest.approx(fraction, abs=5.1e-5)
 
@@ -229,9 +210,7 @@ def test_sglang_fraction_by_gpu(mib: int, capability: tuple[int, int], fraction:
         ("Qwen3.5-397B-A17B", 4, 15_360, 48_015_360, 24_422_400),
     ],
 )
-def test_sglang_cells_and_slots(
-    model: str, tp: int, cell: int, slot: int, slot_16_bit: int
-) -> None:
+def test_sglang_cells_and_slots(model, tp, cell, slot, slot_16_bit):
     server = sglang_server(model, tp=tp)
     assert server.geometry.cells == (cell,)
     assert server.geometry.slot.nbytes == slot
@@ -255,7 +234,7 @@ def test_sglang_cells_and_slots(
         ("Qwen3-Next-80B-A3B", 24, 75.38),
     ],
 )
-def test_llamacpp_caches(model: str, kv_kib: int, state_mib: float) -> None:
+def test_llamacpp_caches(model, kv_kib, state_mib):
     spec = bundled_checkpoint(model).model
     placement = Placement(
         devices=1, blocks=spec.num_hidden_layers, n_gpu_layers=10**4, shares=(1.0,)
@@ -276,6 +255,6 @@ def test_llamacpp_caches(model: str, kv_kib: int, state_mib: float) -> None:
         ("Qwen3.5-397B-A17B", 193_167_360),
     ],
 )
-def test_transformers_state(model: str, state: int) -> None:
+def test_transformers_state(model, state):
     spec = bundled_checkpoint(model).model
     assert transformers_cache_bytes(spec, batch=1, tokens=1000).state == state

@@ -79,7 +79,7 @@ def test_another_layout_is_advised_where_one_is_refused(ask: Callable[..., Any])
     ).plan()
     assert plan.outcome is Outcome.CANNOT_RUN
     first = advise(plan, most=1)[0]
-    assert first.title.startswith("spread it as TP 4")
+    assert first.title.startswith("use TP 4")
     assert first.gained is None
 
 
@@ -87,7 +87,7 @@ def test_the_hopeless_case_names_hardware_that_holds_it(ask: Callable[..., Any])
     found = advise(ask("Qwen3.5-397B-A17B", "rtx-4060-ti-8").plan())
     assert found
     assert found[-1].enough
-    assert found[-1].title.startswith("take ")
+    assert found[-1].title.startswith("use ")
 
 
 def test_no_more_than_asked(ask: Callable[..., Any]) -> None:
