@@ -372,7 +372,7 @@ READ: list[tuple[str, dict[str, Any]]] = [
         {"kv_cache_dtype": "q8_0", "cache_type_v": "q4_0", "n_gpu_layers": 99, "n_cpu_moe": 10_000},
     ),
     ("llama-server -m x.gguf -ctk q8_0", {"cache_type_v": "f16", "slots": 4, "kv_unified": True}),
-    ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": None, "load_mode": "none"}),
+    ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": 10_000, "load_mode": "none"}),
     (
         "python3 -m sglang.launch_server --model-path a/b --kt-method AMXINT4 --kt-weight-path /w"
         " --kt-num-gpu-experts 2 --mem-fraction-static 0.98 --trust-remote-code",
@@ -431,12 +431,18 @@ BAD = [
     (f"{VLLM} 'x", "quotation mark"),
     ("vllm serve " + "x" * 200_000, "longer than"),
     ("sglang serve --model a/b --speculative-algorithm EAGLE3", "EAGLE3"),
-    ("llama-server -m x.gguf -ts a,b", "numbers"),
+    ("llama-server -m x.gguf -ts a,b", "must be a number"),
     ("llama-server -m x.gguf --spec-type ngram-mod", "ngram-mod"),
     ("llama-server -m x.gguf -c -5", "out of range"),
+<<<<<<< HEAD
     ("llama-server -m x.gguf -np 0", "parallel"),
     ("mlx_lm.server --kv-bits 4", "names no model"),
     ("mlx_lm.server --model a/b --kv-bits 5", "kv-bits"),
+=======
+    ("llama-server -m x.gguf -np 0", "-np: 0"),
+    ("mlx_lm.server --kv-bits 4", "--model"),
+    ("mlx_lm.server --model a/b --kv-bits 5", "kv_bits"),
+>>>>>>> 66c4275 (llama.cpp and transformers: options declared once, typed answers, fit computed once)
     ("trtllm-serve --tp_size 4", "names no model"),
     ("trtllm-serve a/b --tp_size 4 --ep_size 2", "ep_size"),
     ("sglang serve --model a/b --kt-method INT3", "kt_method"),

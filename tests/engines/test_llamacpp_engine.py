@@ -4,15 +4,22 @@ import re
 
 import pytest
 
-import hardware_db
 import planner
+<<<<<<< HEAD
 from planner.asking import load_checkpoint
 from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
+=======
+from planner import asking
+from planner.engines.llamacpp import LlamacppOptions
+>>>>>>> 66c4275 (llama.cpp and transformers: options declared once, typed answers, fit computed once)
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
+<<<<<<< HEAD
 from planner.question import Question
+=======
+>>>>>>> 66c4275 (llama.cpp and transformers: options declared once, typed answers, fit computed once)
 from planner.units import GIB
 
 SMALL = "Qwen/Qwen3.5-4B"
@@ -30,16 +37,28 @@ def ask(
     yarn: bool = False,
     **options: object,
 ) -> Plan:
+<<<<<<< HEAD
     return Question(
         checkpoint=load_checkpoint(model, precision=precision),
         system=hardware_db.resolve(on),
         engine=LLAMACPP,
+=======
+    return asking.ask(
+        model,
+        on=on,
+        engine="llamacpp",
+        precision=precision,
+>>>>>>> 66c4275 (llama.cpp and transformers: options declared once, typed answers, fit computed once)
         context=context,
         concurrency=concurrency,
         kv_cache_dtype=kv,
         layout=layout,
         yarn=yarn,
+<<<<<<< HEAD
         options=LlamacppOptions(**options),
+=======
+        options=options,
+>>>>>>> 66c4275 (llama.cpp and transformers: options declared once, typed answers, fit computed once)
     ).plan()
 
 
@@ -75,7 +94,7 @@ def test_a_dense_model_leaves_whole_blocks_on_the_host():
 def test_an_unknown_host_is_not_counted_on():
     plan = ask(MOE, "custom:16GiB", context=16384)
     assert plan.outcome is Outcome.DOES_NOT_FIT
-    assert any("host memory it would run (--n-cpu-moe" in text for text in plan.warnings)
+    assert any("of RAM it would run (--n-cpu-moe" in text for text in plan.warnings)
 
 
 def test_a_small_host_is_too_small():
