@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import Context, cache_bytes, state_bytes_per_block
-from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, dup
 from planner.engines.llamacpp.ggml.allocator import Placed, alloc_bytes, buffer_sizes
-from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, dup
+from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks, file_tensors, gguf_scheme
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
