@@ -10,7 +10,9 @@ from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
 from planner.engines.face import CommandReader
 from planner.engines.option_values import build
+from planner.engines.options import declared
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
+from planner.engines.words import FlagTable, sort_words
 from planner.errors import InputError
 
 RUNNERS = ("docker", "podman", "nerdctl")
@@ -30,16 +32,28 @@ def read_words(engine: str, words: Sequence[str]) -> Command:
     """Return what the flags that somebody types behind a model tell `engine`.
 
     Raises:
-        InputError: the engine has no command, or a flag or value cannot be read.
+        InputError: a flag or value cannot be read.
     """
     reader = FACES[engine].command
     if reader is None:
-        if words:
-            raise InputError(
-                f"{words[0]}: {engine} has no command line; give its options in Python"
-            )
-        return Command()
+        return _options_alone(engine, words)
     return reader.read(words, {})
+
+
+def _options_alone(engine: str, words: Sequence[str]) -> Command:
+    """Return the options of an engine without a command line, spelled as flags.
+
+    Raises:
+        InputError: a word that is none of them.
+    """
+    found = sort_words(words, FlagTable(options=ENGINES[engine].options_type))
+    strange = (*found.kept, *found.positional)
+    if strange:
+        raise InputError(
+            f"{strange[0]}: {engine} has no such option; known:"
+            f" {', '.join(sorted(declared(ENGINES[engine].options_type)))}"
+        )
+    return Command(options=found.options)
 
 
 def read_command(text: str | Sequence[str]) -> tuple[str, Command]:

@@ -10,7 +10,7 @@ def largest_holding(holds: Callable[[int], bool], most: int) -> int:
 
     `holds` must not turn true again once it is false.
     """
-    if not holds(1):
+    if most < 1 or not holds(1):
         return 0
     good, bad = 1, 2
     while bad <= most and holds(bad):

@@ -373,7 +373,7 @@ READ: list[tuple[str, dict[str, Any]]] = [
         {"kv_cache_dtype": "q8_0", "cache_type_v": "q4_0", "n_gpu_layers": 99, "n_cpu_moe": 10_000},
     ),
     ("llama-server -m x.gguf -ctk q8_0", {"cache_type_v": "f16", "slots": 4, "kv_unified": True}),
-    ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": None, "load_mode": "none"}),
+    ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": 10_000, "load_mode": "none"}),
     (
         "python3 -m sglang.launch_server --model-path a/b --kt-method AMXINT4 --kt-weight-path /w"
         " --kt-num-gpu-experts 2 --mem-fraction-static 0.98 --trust-remote-code",
@@ -385,6 +385,34 @@ READ: list[tuple[str, dict[str, Any]]] = [
         "trtllm-serve a/b --tp_size 4 --ep_size 4 --max_seq_len 8192 --backend pytorch",
         {"layout": Layout(tensor_parallel=4, expert_parallel=True), "context": 8192},
     ),
+    (
+        "llama-server -m x.gguf -ngl auto -np -1 --fit off --mmproj /x/mm.gguf -fa off --port 80",
+        {
+            "n_gpu_layers": None,
+            "slots": 4,
+            "fit": False,
+            "mmproj": True,
+            "mmproj_file": "/x/mm.gguf",
+            "flash_attn": "off",
+            "kept": ("--port", "80"),
+        },
+    ),
+    (
+        "llama-cli -m x.gguf -p 'hello there' -cnv -c 4096 --temp 0.6",
+        {"context": 4096, "slots": 1, "parallel": 1, "kept": ("--temp", "0.6")},
+    ),
+    (
+        "OLLAMA_NUM_PARALLEL=2 OLLAMA_KV_CACHE_TYPE=q8_0 OLLAMA_CONTEXT_LENGTH=16384 ollama serve &"
+        " ollama run hf.co/unsloth/Qwen3.5-9B-GGUF:Q4_K_M",
+        {
+            "model": "unsloth/Qwen3.5-9B-GGUF",
+            "precision": "Q4_K_M",
+            "slots": 2,
+            "context": 16_384,
+            "kv_cache_dtype": "q8_0",
+        },
+    ),
+    ("ollama run qwen3.5:9b --verbose", {"model": "qwen3.5:9b", "context": 4096}),
     (
         "llama-server -m x.gguf -ot 'blk.[0-9].ffn_.*_exps=CPU' --tensor-split 3,1",
         {"override_tensor": ("blk.[0-9].ffn_.*_exps=CPU",), "tensor_split": (3.0, 1.0)},
@@ -409,6 +437,8 @@ BAD = [
     ("vllm serve", "names no model"),
     ("sglang serve --tp 2", "names no model"),
     ("llama-server -c 4096", "names no model"),
+    ("ollama serve", "names no model"),
+    ("llama-server -m x.gguf --model-draft y.gguf", "separate drafter"),
     (f"{VLLM} --max-model-len", "needs a value"),
     (f"{VLLM} --max-model-len --max-num-seqs 4", "needs a value"),
     (f"{VLLM} --max-model-len abc", "abc"),
@@ -432,10 +462,10 @@ BAD = [
     (f"{VLLM} 'x", "quotation mark"),
     ("vllm serve " + "x" * 200_000, "longer than"),
     ("sglang serve --model a/b --speculative-algorithm EAGLE3", "EAGLE3"),
-    ("llama-server -m x.gguf -ts a,b", "numbers"),
+    ("llama-server -m x.gguf -ts a,b", "must be a number"),
     ("llama-server -m x.gguf --spec-type ngram-mod", "ngram-mod"),
     ("llama-server -m x.gguf -c -5", "out of range"),
-    ("llama-server -m x.gguf -np 0", "parallel"),
+    ("llama-server -m x.gguf -np 0", "-np: 0"),
     ("mlx_lm.server --kv-bits 4", "names no model"),
     ("mlx_lm.server --model a/b --kv-bits 5", "kv-bits"),
     ("trtllm-serve --tp_size 4", "names no model"),

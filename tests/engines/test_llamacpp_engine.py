@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-import hardware_db
 import planner
-from planner.asking import load_checkpoint
-from planner.engines.llamacpp import LLAMACPP, LlamacppOptions
+from planner import asking
+from planner.engines.llamacpp import LlamacppOptions
+from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors, gguf_scheme
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.memory.breakdown import Kind
+from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
-from planner.question import Question
 from planner.units import GIB
 
 SMALL = "Qwen/Qwen3.5-4B"
@@ -31,16 +30,17 @@ def ask(
     yarn: bool = False,
     **options: object,
 ) -> Plan:
-    return Question(
-        checkpoint=load_checkpoint(model, precision=precision),
-        system=hardware_db.resolve(on),
-        engine=LLAMACPP,
+    return asking.ask(
+        model,
+        on=on,
+        engine="llamacpp",
+        precision=precision,
         context=context,
         concurrency=concurrency,
         kv_cache_dtype=kv,
         layout=layout,
         yarn=yarn,
-        options=LlamacppOptions(**options),
+        options=options,
     ).plan()
 
 
@@ -65,6 +65,74 @@ def test_experts_go_to_the_host_as_few_as_possible() -> None:
     assert not one_less.fits
 
 
+@pytest.mark.parametrize(
+    ("model", "on", "precision", "ram"),
+    [
+        ("Qwen/Qwen3.5-122B-A10B", "rtx-3090", "q4_k_m", 64),
+        (MOE, "rtx-3060", "q4_k_m", 16),
+        (MOE, "rtx-3060", "q4_k_m", 26),
+        (MOE, "rtx-3060", "q8_0", 32),
+    ],
+)
+def test_a_small_ram_takes_as_many_experts_as_it_must_and_can(
+    model: str, on: str, precision: str, ram: int
+) -> None:
+    """RAM overflows with all experts in it, and the GPU with none: a number between fits."""
+    plan = ask(model, on, precision, context=32_768, host_memory_gib=ram)
+    assert plan.fits
+    moved = plan.settings["n_cpu_moe"]
+    assert 0 < moved < plan.figures["blocks"] - 1
+    fewer = ask(model, on, precision, context=32_768, host_memory_gib=ram, n_cpu_moe=moved - 1)
+    assert not fewer.fits
+    assert plan.allocation.placement.host_computed == sum(
+        term.nbytes for term in _rank(plan, "host").terms if "weights (text)" in term.name
+    ) - _embedding(model, precision)
+
+
+def _rank(plan: Plan, name: str) -> Rank:
+    return next(rank for rank in plan.ranks if rank.name == name)
+
+
+def _embedding(name: str, precision: str) -> int:
+    checkpoint = planner.load_checkpoint(name, precision=precision)
+    scheme = gguf_scheme(checkpoint)
+    assert scheme is not None
+    return file_tensors(checkpoint.model, scheme)["token_embd", OUTSIDE].nbytes
+
+
+def test_where_the_weights_lie_is_said_to_the_byte() -> None:
+    plain = ask(MOE, n_gpu_layers=99).allocation.placement
+    moved = ask(MOE, n_gpu_layers=99, n_cpu_moe=10).allocation.placement
+    whole = ask(MOE, n_gpu_layers=0, host_memory_gib=64).allocation.placement
+    assert plain.outside == plain.host_layers == 0
+    assert moved.host_computed == moved.host_computed_experts > 0
+    assert moved.device + moved.host_computed == plain.device
+    assert whole.device == 0
+    assert whole.host_computed == plain.device
+    assert whole.host_layers == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"n_cpu_moe": 99}, "all experts in RAM"),
+        ({"n_cpu_moe": 10_000, "n_gpu_layers": 0}, "all experts and all layers in RAM"),
+        ({"n_cpu_moe": 3}, "the experts of 3 of 40 layers in RAM"),
+        ({"n_gpu_layers": 41}, "1 whole layer in RAM"),
+    ],
+)
+def test_what_lies_in_ram_is_counted_as_there_is(options: dict[str, int], says: str) -> None:
+    plan = ask(MOE, host_memory_gib=64, **options)
+    assert any(text.startswith(says) for text in plan.warnings)
+    assert not any("99 of" in text or "10000" in text for text in plan.warnings)
+
+
+def test_the_prompt_cache_is_a_note() -> None:
+    plan = ask()
+    assert any("--cache-ram" in text for text in plan.notes)
+    assert not any("--cache-ram" in text for text in plan.warnings)
+
+
 def test_a_dense_model_leaves_whole_blocks_on_the_host() -> None:
     plan = ask(SMALL, "custom:4GiB", precision="q8_0", host_memory_gib=32)
     assert plan.fits
@@ -76,7 +144,7 @@ def test_a_dense_model_leaves_whole_blocks_on_the_host() -> None:
 def test_an_unknown_host_is_not_counted_on() -> None:
     plan = ask(MOE, "custom:16GiB", context=16384)
     assert plan.outcome is Outcome.DOES_NOT_FIT
-    assert any("host memory it would run (--n-cpu-moe" in text for text in plan.warnings)
+    assert any("of RAM it would run (--n-cpu-moe" in text for text in plan.warnings)
 
 
 def test_a_small_host_is_too_small() -> None:

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import Context, cache_bytes, state_bytes_per_block
-from planner.engines.llamacpp.ggml_tensor import GgmlTensor, Graph, dup
-from planner.engines.llamacpp.graph_allocator import Placed, alloc_bytes, buffer_sizes
+from planner.engines.llamacpp.ggml.allocator import Placed, alloc_bytes, buffer_sizes
+from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, dup
 from planner.engines.llamacpp.placement import Placement, experts_on_host
-from planner.engines.llamacpp.scheduler import schedule
-from planner.engines.llamacpp.seek import largest
 from planner.engines.llamacpp.tensor_file import file_blocks, file_tensors, gguf_scheme
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
@@ -190,16 +189,6 @@ def test_caches_without_offload_lie_on_the_host() -> None:
     assert kv[0] == states[0] == 0
     assert kv[1] > 0
     assert states[1] > 0
-
-
-@given(limit=st.integers(-10, 10_000), high=st.integers(1, 9000), step=st.sampled_from([1, 256]))
-def test_the_largest_number_is_found(limit: Any, high: Any, step: Any) -> None:
-    found = largest(lambda n: limit - n, 0, high, step=step)
-    if limit < 0:
-        assert found is None
-    else:
-        expected = high if limit >= high else limit // step * step
-        assert found == expected
 
 
 @pytest.mark.parametrize("spec", [MOE, NEXT], ids=["moe", "next"])

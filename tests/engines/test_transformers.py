@@ -228,7 +228,7 @@ def test_the_host_takes_what_the_gpu_cannot() -> None:
     plan = ask(on="aws-g6e-xlarge")
     assert plan.fits
     assert any(rank.name == "host" for rank in plan.ranks)
-    assert any("host memory" in warning for warning in plan.warnings)
+    assert any("stay in RAM" in warning for warning in plan.warnings)
     unknown = ask(on="l40s")
     assert not unknown.fits
     assert any("max_memory_cpu" in warning for warning in unknown.warnings)

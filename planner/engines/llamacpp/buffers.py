@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from planner.engines.llamacpp.architecture import architecture
-from planner.engines.llamacpp.contexts import Context, cache_bytes
-from planner.engines.llamacpp.ggml_tensor import GgmlTensor
-from planner.engines.llamacpp.graph_allocator import (
+from planner.engines.llamacpp.contexts import Context
+from planner.engines.llamacpp.ggml.allocator import (
     CUDA_ALIGNMENT,
     HOST_ALIGNMENT,
     alloc_bytes,
     buffer_sizes,
 )
-from planner.engines.llamacpp.graph_inputs import Inputs, Weights
-from planner.engines.llamacpp.model_graph import mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.architecture import architecture
+from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
+from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.scheduler import schedule
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, FileTensor, file_tensors
 from planner.errors import UnsupportedModelError
 from planner.model.spec import ModelSpec
@@ -131,8 +131,3 @@ def compute_buffers(
     )
     sizes = buffer_sizes(plan.leafs, plan.nodes, backends=placement.backends, host=placement.host)
     return ComputeBuffers(nbytes=sizes, graph_nodes=nodes, graph_splits=plan.splits)
-
-
-def context_bytes(model: ModelSpec, context: Context, placement: Placement) -> tuple[int, ...]:
-    """KV cache and recurrent state together, per backend."""
-    return tuple(map(sum, zip(*cache_bytes(model, context, placement), strict=True)))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.engines.llamacpp.architecture import architecture
-from planner.engines.llamacpp.batch import Batch
-from planner.engines.llamacpp.ggml_tensor import row_bytes
+from planner.engines.llamacpp.ggml.architecture import architecture
+from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.tensor import row_bytes
 from planner.engines.llamacpp.placement import Placement
 from planner.model.spec import ModelSpec
 from planner.units import ceil_div, round_up

@@ -1,7 +1,7 @@
-"""The placement that fits: what stays on the GPUs, what goes to host memory.
+"""Find the placement that fits, and how far the memory goes under it.
 
 The order is --fit's: everything on the GPUs; else, of a model with experts, the experts of as few
-blocks as possible to the host; else, or of a dense model, whole blocks, from the first on. Unlike
+blocks as possible in RAM; else, or of a dense model, whole blocks, from the first on. Unlike
 --fit, which guesses by interpolation and may leave room, the least number is found.
 
 Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-model.cpp (split).
@@ -10,42 +10,18 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from planner.engines.engine import Capacity, Deployment
+from planner.engines.largest import largest_holding
+from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
+from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.placement import Override, Placement
-from planner.engines.llamacpp.seek import largest
-from planner.engines.llamacpp.server import Server, Usage
+from planner.engines.llamacpp.server import Server
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
+from planner.engines.yarn import LONGEST
 
 _BALANCE_STEPS = 24
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What may be used.
-
-    Attributes:
-        gpus: bytes on each GPU, the margin already taken off.
-        host: bytes on the host; None: nothing is known of it, so nothing is moved there unasked.
-        shared: GPU and host are one memory.
-    """
-
-    gpus: tuple[int, ...]
-    host: int | None
-    shared: bool = False
-
-    def slack(self, usage: Usage) -> int:
-        """Bytes to spare on the tightest backend; negative when over."""
-        if self.shared:
-            return self.gpus[0] - usage.total(0) - usage.total(1)
-        spare = [room - usage.total(gpu) for gpu, room in enumerate(self.gpus)]
-        if self.host is not None:
-            spare.append(self.host - usage.total(len(self.gpus)))
-        return min(spare)
-
-    def holds(self, usage: Usage) -> bool:
-        """Every backend keeps within its room."""
-        return self.slack(usage) >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +31,7 @@ class Fitted:
     Attributes:
         placement: what lies where.
         slack: bytes to spare on the tightest backend; negative when over.
+        gpu_slack: the same of the GPUs alone.
         n_gpu_layers: -ngl, where it is not all.
         n_cpu_moe: --n-cpu-moe.
         tensor_split: -ts, where it is not llama.cpp's own.
@@ -62,56 +39,107 @@ class Fitted:
 
     placement: Placement
     slack: int
+    gpu_slack: int
     n_gpu_layers: int | None = None
     n_cpu_moe: int = 0
     tensor_split: tuple[float, ...] | None = None
 
     @property
     def fits(self) -> bool:
-        """It keeps within the room."""
+        """Say whether it keeps within the room."""
         return self.slack >= 0
 
 
 def fit(server: Server, room: Room) -> Fitted:
-    """The placement with the least on the host that keeps within `room`.
+    """Return the placement with the least in RAM that keeps within `room`.
 
-    Where the user placed tensors by hand, that placement, whether it fits or not.
+    Where the user placed tensors by hand, that placement, whether it fits or not. Where nothing
+    fits, the placement that comes closest.
     """
     if server.options.places_by_hand:
         return _by_hand(server, room)
     full = server.placement()
-    whole = Fitted(placement=full, slack=room.slack(server.usage(full, dry_run=True)))
+    whole = _judged(server, room, full)
     if whole.fits or not server.devices:
         return whole
     balanced = _balanced(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
     if balanced.fits or room.host is None or room.shared:
         return balanced if balanced.fits else whole
     experts, layers = server.expert_blocks, server.blocks + 1
+    tried = [balanced]
     if experts:
         found = _least(
-            lambda n: _balanced(server, room, n_cpu_moe=n, n_gpu_layers=layers), most=experts
+            lambda n: _balanced(server, room, n_cpu_moe=n, n_gpu_layers=layers),
+            lambda n: _may_fit(server, room, n_cpu_moe=n, n_gpu_layers=layers),
+            most=experts,
         )
         if found.fits:
             return found
-    return _least(
-        lambda n: _balanced(server, room, n_cpu_moe=experts, n_gpu_layers=layers - n), most=layers
+        tried.append(found)
+    found = _least(
+        lambda n: _balanced(server, room, n_cpu_moe=experts, n_gpu_layers=layers - n),
+        lambda n: _may_fit(server, room, n_cpu_moe=experts, n_gpu_layers=layers - n),
+        most=layers,
     )
+    if found.fits:
+        return found
+    return max((*tried, found), key=lambda attempt: attempt.slack)
 
 
-def _least(attempt: Callable[[int], Fitted], *, most: int) -> Fitted:
-    """The fitting attempt with the smallest number; that with `most` if none fits.
+def _least(
+    attempt: Callable[[int], Fitted], may_fit: Callable[[int], bool], *, most: int
+) -> Fitted:
+    """Return the fitting attempt with the smallest number from 1 to `most`; else the closest.
 
-    More on the host leaves more on the GPUs, until the host itself is full.
+    More in RAM leaves more on the GPUs, so the GPUs alone are bisected. RAM overflows at the other
+    end, and a compute buffer may grow by a step where a block moves: what the bisection finds is
+    looked at, and where it does not fit, all numbers that may are tried one by one.
     """
     tried: dict[int, Fitted] = {}
 
-    def slack(kept: int) -> int:
-        moved = most - kept
-        tried[moved] = attempt(moved)
-        return tried[moved].slack
+    def found(moved: int) -> Fitted:
+        if moved not in tried:
+            tried[moved] = attempt(moved)
+        return tried[moved]
 
-    kept = largest(slack, 0, most)
-    return tried[most if kept is None else most - kept]
+    kept = largest_holding(lambda kept: found(most - kept).gpu_slack >= 0, most - 1)
+    first = found(most - kept)
+    if first.fits:
+        return first
+    for moved in range(1, most + 1):
+        if may_fit(moved) and found(moved).fits:
+            return found(moved)
+    return max(tried.values(), key=lambda fitted: fitted.slack)
+
+
+def _may_fit(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> bool:
+    """Say whether weights and caches alone keep within the GPUs' sum and within RAM."""
+    placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+    held = server.held(placement)
+    on_gpus = sum(held.total(gpu) for gpu in range(server.devices))
+    fits_host = room.host is None or held.total(placement.host) <= room.host
+    return fits_host and on_gpus <= sum(room.gpus)
+
+
+def _judged(
+    server: Server,
+    room: Room,
+    placement: Placement,
+    *,
+    n_gpu_layers: int | None = None,
+    n_cpu_moe: int = 0,
+    tensor_split: tuple[float, ...] | None = None,
+) -> Fitted:
+    """Return the placement with what it leaves, as the dry run behind --fit counts."""
+    usage = server.usage(placement, dry_run=True)
+    return Fitted(
+        placement=placement,
+        slack=room.slack(usage),
+        gpu_slack=room.gpu_slack(usage),
+        n_gpu_layers=n_gpu_layers,
+        n_cpu_moe=n_cpu_moe,
+        tensor_split=tensor_split,
+    )
 
 
 def _by_hand(server: Server, room: Room) -> Fitted:
@@ -128,9 +156,10 @@ def _by_hand(server: Server, room: Room) -> Fitted:
         shares=(*shares, *(0.0,) * server.devices)[: server.devices] if shares else None,
         overrides=overrides,
     )
-    return Fitted(
-        placement=placement,
-        slack=room.slack(server.usage(placement, dry_run=True)),
+    return _judged(
+        server,
+        room,
+        placement,
         n_gpu_layers=options.n_gpu_layers,
         n_cpu_moe=options.n_cpu_moe or 0,
         tensor_split=shares,
@@ -143,14 +172,15 @@ def _backend(buffer: str, host: int) -> int:
 
 
 def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> Fitted:
-    """The given offload, its blocks spread so that the fullest GPU is as empty as possible."""
+    """Return the given offload, its blocks spread so that the fullest GPU is as empty as possible."""
     plain = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
     layers = n_gpu_layers if n_gpu_layers <= server.blocks else None
 
     def judged(placement: Placement, split: tuple[float, ...] | None) -> Fitted:
-        return Fitted(
-            placement=placement,
-            slack=room.slack(server.usage(placement, dry_run=True)),
+        return _judged(
+            server,
+            room,
+            placement,
             n_gpu_layers=layers,
             n_cpu_moe=n_cpu_moe,
             tensor_split=split,
@@ -176,7 +206,7 @@ def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) 
 
 
 def _layer_bytes(server: Server, placement: Placement) -> list[int]:
-    """Bytes of each offloaded block and of the output layer: weights on GPUs and caches."""
+    """Return the bytes of each offloaded block and of the output layer: weights on GPUs and caches."""
     start = max(placement.blocks + 1 - placement.n_gpu_layers, 0)
     sizes = [0] * (placement.blocks + 1)
     speculative = bool(server.options.draft_tokens)
@@ -194,7 +224,7 @@ def _layer_bytes(server: Server, placement: Placement) -> list[int]:
 
 
 def _spread(sizes: list[int], spare: list[int]) -> tuple[int, ...] | None:
-    """How many consecutive layers each GPU takes; None if they do not fit at all."""
+    """Return how many consecutive layers each GPU takes; None if they do not fit at all."""
     if any(room <= 0 for room in spare):
         return None
     best = _fill(sizes, spare, 1.0)
@@ -223,3 +253,55 @@ def _fill(sizes: list[int], spare: list[int], share: float) -> tuple[int, ...] |
         counts[gpu] += 1
         taken += size
     return tuple(counts)
+
+
+def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> Capacity:
+    """Return the slots at the asked context, and the longest single sequence.
+
+    Where the asked workload fits, both are sought under its placement; where it does not, fewer
+    slots are sought with a placement of their own. What a server takes grows with its slots and
+    with its cells.
+    """
+    length = _longest(deployment, server, fitted, room)
+    options = server.options
+    if options.parallel is not None:
+        sequences, limit = (options.parallel if fitted.fits else 0), "slots (-np)"
+    elif fitted.fits:
+        more = largest_holding(
+            lambda more: _holds(replace(server, slots=server.slots + more), fitted, room),
+            MAX_SEQUENCES - server.slots,
+        )
+        sequences = server.slots + more
+        limit = "slots (LLAMA_MAX_SEQ)" if sequences == MAX_SEQUENCES else "KV cache and state"
+    else:
+        sequences = largest_holding(
+            lambda slots: fit(replace(server, slots=slots), room).fits, server.slots - 1
+        )
+        limit = "KV cache and state"
+    return Capacity(
+        sequences=sequences,
+        tokens=sequences * deployment.context,
+        longest_context=length,
+        limited_by=limit,
+    )
+
+
+def _holds(server: Server, fitted: Fitted, room: Room) -> bool:
+    return room.holds(server.usage(fitted.placement, dry_run=True))
+
+
+def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
+    """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
+    native = deployment.checkpoint.model.max_position_embeddings
+    most = max(native, LONGEST) if deployment.yarn else native
+    single = replace(server, slots=1)
+    chosen = fitted if fitted.fits else fit(single, room)
+
+    def holds(tokens: int) -> bool:
+        return _holds(replace(single, context=tokens), chosen, room)
+
+    if holds(most):
+        return most
+    return CELLS_PADDING * largest_holding(
+        lambda units: holds(units * CELLS_PADDING), most // CELLS_PADDING
+    )

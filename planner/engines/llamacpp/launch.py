@@ -1,26 +1,32 @@
-"""What to type for llama-server, and what it would print."""
+"""Say what to type for llama-server or Ollama, and what llama-server would print.
+
+Source on Ollama: its documentation of the Modelfile (FROM, PARAMETER) and of its server's
+environment (OLLAMA_NUM_PARALLEL, OLLAMA_FLASH_ATTENTION, OLLAMA_KV_CACHE_TYPE), autumn 2026.
+Ollama places blocks by its own estimate, and some releases run their own engine instead of
+llama.cpp's: the plan holds for the latter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.engines.engine import Deployment, Launch
-from planner.engines.llamacpp.buffers import compute_buffers
+from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
+from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
-from planner.engines.llamacpp.device import Machine
-from planner.engines.llamacpp.fit import Fitted
-from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.options import ALL, LlamacppOptions
 from planner.engines.llamacpp.server import Server
+from planner.engines.options import declared, written_words
 from planner.engines.yarn import yarn_parameters
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
-from planner.units import MIB, plain_number
+from planner.units import MIB
 
-_DEFAULTS = LlamacppOptions()
+OLLAMA_CACHE_TYPES = ("f16", "q8_0", "q4_0")
+"""What OLLAMA_KV_CACHE_TYPE takes."""
 
 
 def model_file(deployment: Deployment, server: Server) -> str:
-    """The file that the command names: the given one, or a name as converters choose it."""
+    """Return the file that the command names: the given one, or a name as converters choose it."""
     id_ = deployment.checkpoint.id
     if id_.endswith(".gguf"):
         return id_
@@ -30,7 +36,7 @@ def model_file(deployment: Deployment, server: Server) -> str:
 
 
 def hub_file(checkpoint: Checkpoint) -> str | None:
-    """``repository:quantization`` of a GGUF on the Hub, as llama.cpp and Ollama name it."""
+    """Return ``repository:quantization`` of a GGUF on the Hub, as llama.cpp and Ollama name it."""
     known = checkpoint.revision is not None or checkpoint.published
     on_hub = known and not checkpoint.hypothetical
     if not on_hub or not any(name.endswith(".gguf") for name, _ in checkpoint.files):
@@ -40,39 +46,35 @@ def hub_file(checkpoint: Checkpoint) -> str | None:
     return f"{checkpoint.id}:{label.upper()}"
 
 
-def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:
-    """`llama-server` with exactly the flags that the plan assumed."""
-    options = server.options
+def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
+    """Return `llama-server` with exactly the flags that the plan assumed."""
+    server, options = answer.server, answer.server.options
     file = model_file(deployment, server)
     remote = hub_file(deployment.checkpoint)
     argv = ["llama-server", *(("-hf", remote) if remote else ("-m", file))]
     argv += ["-c", str(server.n_ctx), "-np", str(server.slots)]
     if server.kv_unified:
         argv.append("-kvu")
-    argv += _placing(server, fitted)
+    argv += _placing(answer)
     if server.type_k != "f16":
         argv += ["-ctk", server.type_k]
     if server.type_v != "f16":
         argv += ["-ctv", server.type_v]
-    for flag, value, default in (
-        ("-b", options.batch_size, _DEFAULTS.batch_size),
-        ("-ub", options.ubatch_size, _DEFAULTS.ubatch_size),
-        ("-fa", options.flash_attn, _DEFAULTS.flash_attn),
-        ("-ctxcp", options.ctx_checkpoints, _DEFAULTS.ctx_checkpoints),
-        ("-cram", options.cache_ram_mib, _DEFAULTS.cache_ram_mib),
-        ("-fitt", options.fit_target_mib, _DEFAULTS.fit_target_mib),
-        ("-lm", options.load_mode, _DEFAULTS.load_mode),
-    ):
-        if value != default:
-            argv += [flag, str(value)]
-    argv += _switches(options)
+    argv += written_words(options)
+    if not options.fit:
+        argv += ["--fit", "off"]
+    if options.draft_tokens:
+        argv += _given(options, "spec_draft_n_max")
     notes = []
-    if remote and not options.mmproj:
+    if options.mmproj:
+        mmproj = options.mmproj_file or f"mmproj-{file.rpartition('/')[2]}"
+        if options.mmproj_file or not remote:
+            argv += ["--mmproj", mmproj]
+        if not options.mmproj_file and not remote:
+            notes.append(f"{mmproj} stands for the model's vision file")
+        argv += _given(options, "mmproj_offload")
+    elif remote:
         argv.append("--no-mmproj")  # -hf would load the vision file that lies beside the model
-    elif options.mmproj and not remote:
-        mmproj = f"mmproj-{file.rpartition('/')[2]}"
-        argv += ["--mmproj", mmproj]
-        notes.append(f"{mmproj} stands for the model's vision file")
     native = server.model.max_position_embeddings
     if deployment.yarn and deployment.context > native:
         scale = yarn_parameters(server.model, deployment.context)["factor"]
@@ -83,47 +85,37 @@ def launch_of(deployment: Deployment, server: Server, fitted: Fitted) -> Launch:
     return Launch(argv=tuple(argv), notes=tuple(notes))
 
 
-def _placing(server: Server, fitted: Fitted) -> Iterator[str]:
-    options = server.options
+def _given(options: LlamacppOptions, name: str) -> tuple[str, ...]:
+    """Return the words of an option where its value is not the default."""
+    declaration, value = declared(LlamacppOptions)[name], getattr(options, name)
+    return () if value == declaration.default else declaration.words(value)
+
+
+def _placing(answer: LlamacppAnswer) -> Iterator[str]:
+    options, fitted = answer.server.options, answer.fitted
+    known = declared(LlamacppOptions)
     if fitted.n_gpu_layers is not None:
-        yield from ("-ngl", str(fitted.n_gpu_layers))
-    if fitted.n_cpu_moe:
-        yield from ("--n-cpu-moe", str(fitted.n_cpu_moe))
-    for rule in options.override_tensor:
-        yield from ("-ot", rule)
+        yield from known["n_gpu_layers"].words(fitted.n_gpu_layers)
+    if fitted.n_cpu_moe >= ALL:
+        yield "--cpu-moe"
+    elif fitted.n_cpu_moe:
+        yield from known["n_cpu_moe"].words(fitted.n_cpu_moe)
+    yield from _given(options, "override_tensor")
     if fitted.tensor_split is not None:
-        yield from ("-ts", ",".join(plain_number(share) for share in fitted.tensor_split))
-    if options.split_mode != "layer":
-        yield from ("-sm", options.split_mode)
+        yield from known["tensor_split"].words(fitted.tensor_split)
+    yield from _given(options, "split_mode")
 
 
-def _switches(options: LlamacppOptions) -> Iterator[str]:
-    if not options.kv_offload:
-        yield "--no-kv-offload"
-    if not options.op_offload:
-        yield "--no-op-offload"
-    if not options.repack:
-        yield "--no-repack"
-    if not options.fit:
-        yield from ("--fit", "off")
-    if options.draft_tokens:
-        yield from ("--spec-type", options.spec_type)
-        if options.spec_draft_n_max != _DEFAULTS.spec_draft_n_max:
-            yield from ("--spec-draft-n-max", str(options.spec_draft_n_max))
-    if options.mmproj and not options.mmproj_offload:
-        yield "--no-mmproj-offload"
-
-
-def log_lines(server: Server, machine: Machine, fitted: Fitted) -> Iterator[str]:
-    """Lines on memory that llama-server would print while it loads.
+def log_lines(answer: LlamacppAnswer) -> Iterator[str]:
+    """Yield the lines on memory that llama-server would print while it loads.
 
     Source: llama.cpp 0c1e570 src/llama-model.cpp, llama-kv-cache.cpp, llama-memory-recurrent.cpp,
     llama-context.cpp (their formats).
     """
-    placement, model, context = fitted.placement, server.model, server.trunk
-    usage = server.usage(placement)
-    gpus = [f"{machine.backend}{gpu}" for gpu in range(placement.devices)]
-    host = f"{machine.backend}_Host" if gpus else "CPU"
+    server, usage = answer.server, answer.usage
+    model, context = server.model, server.trunk
+    gpus = answer.gpu_names
+    host = f"{answer.machine.backend}_Host" if gpus else "CPU"
 
     def mib(size: int, width: int = 8) -> str:
         return f"{size / MIB:{width}.2f} MiB"
@@ -156,9 +148,38 @@ def log_lines(server: Server, machine: Machine, fitted: Fitted) -> Iterator[str]
             f" {context.rollback(model):2d} rs_seq), R (f32): {mib(r, 7)}, S (f32): {mib(s, 7)},"
             f" P (f32): {mib(0, 7)}"
         )
-    work = compute_buffers(
-        model, server.scheme, placement, context, op_offload=server.options.op_offload
-    )
-    for name, size in zip([*gpus, host], work.nbytes, strict=True):
+    for name, size in zip([*gpus, host], usage.compute, strict=True):
         if size:
             yield f"sched_reserve: {name:>10} compute buffer size = {mib(size)}"
+
+
+def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Modelfile | None:
+    """Return the Modelfile of a plan; None where Ollama has no way to say it.
+
+    It has none for experts in RAM, MTP, or caches of two types.
+    """
+    if not isinstance(answer, LlamacppAnswer):
+        return None
+    server, fitted = answer.server, answer.fitted
+    cache = server.type_k
+    unsaid = fitted.n_cpu_moe or server.options.draft_tokens or server.type_v != cache
+    if unsaid or cache not in OLLAMA_CACHE_TYPES:
+        return None
+    remote = hub_file(deployment.checkpoint)
+    argv = launch.argv
+    source = f"hf.co/{remote}" if remote else f"./{argv[argv.index('-m') + 1]}"
+    environment = {"OLLAMA_NUM_PARALLEL": str(server.slots)}
+    if server.flash_attn:
+        environment["OLLAMA_FLASH_ATTENTION"] = "1"
+    if cache != "f16":
+        environment["OLLAMA_KV_CACHE_TYPE"] = cache
+    layers = fitted.placement.n_gpu_layers
+    return Modelfile(
+        source=source,
+        parameters={
+            "num_ctx": str(deployment.context),
+            "num_batch": str(server.options.ubatch_size),
+            "num_gpu": str(layers),
+        },
+        environment=environment,
+    )

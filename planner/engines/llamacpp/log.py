@@ -1,4 +1,4 @@
-"""llama-server's start-up log: its buffers, and what the server was told.
+"""Read llama-server's start-up log: its buffers, and what the server was told.
 
 Of lines that the model's context and the drafter's both print, the first is the model's own.
 """
@@ -6,11 +6,11 @@ Of lines that the model's context and the drafter's both print, the first is the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.llamacpp.command import ALL, read_command
 from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
 
 _MIB = r"(?P<value>[\d.]+) MiB"
@@ -93,8 +93,10 @@ _FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
 _UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
 
 
-def logged_command(lines: Sequence[str]) -> Command | None:
-    """What the server was told, from what it says of its first context."""
+def logged_command(
+    read: Callable[[Sequence[str]], Command], lines: Sequence[str]
+) -> Command | None:
+    """Return what the server was told, from what it says of its first context."""
     file = _first(_FILE, lines)
     if file is None:
         return None
@@ -112,11 +114,11 @@ def logged_command(lines: Sequence[str]) -> Command | None:
         words += ["-fa", "off"]
     offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
     if slash:
-        words += ["-ngl", str(ALL) if offloaded == layers else offloaded]
+        words += ["-ngl", "all" if offloaded == layers else offloaded]
     rollback = _first(_ROLLBACK, lines)
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
-    return read_command(words)
+    return read(words)
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
@@ -151,23 +153,26 @@ def soft(deployment: Deployment) -> frozenset[str]:
 
 _PLACED = ("weights", "KV cache", "recurrent state")
 
-LOG_READER = LogReader(
-    marks=(
-        "llama_kv_cache",
-        "llama_memory_recurrent:",
-        "load_tensors:",
-        "llama_context:",
-        "llama_model_loader:",
-        "print_info:",
-        "sched_reserve:",
-        "llama_model_load",
-        ", compute capability ",
-    ),
-    device=r"Device \d+: (?P<name>[^,]+), compute capability",
-    version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
-    figures=FIGURES,
-    command=logged_command,
-    also=also,
-    given_memory=given_memory,
-    soft=soft,
-)
+
+def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
+    """Return the reader of start-up logs; `read` reads the words behind `llama-server`."""
+    return LogReader(
+        marks=(
+            "llama_kv_cache",
+            "llama_memory_recurrent:",
+            "load_tensors:",
+            "llama_context:",
+            "llama_model_loader:",
+            "print_info:",
+            "sched_reserve:",
+            "llama_model_load",
+            ", compute capability ",
+        ),
+        device=r"Device \d+: (?P<name>[^,]+), compute capability",
+        version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
+        figures=FIGURES,
+        command=partial(logged_command, read),
+        also=also,
+        given_memory=given_memory,
+        soft=soft,
+    )

@@ -1,4 +1,8 @@
-"""llama-server's options that change memory, named as its flags."""
+"""Declare llama-server's options that change memory.
+
+Source of flags and defaults: llama.cpp 0c1e570 common/arg.cpp, common/common.h, and the older
+spellings that it still takes.
+"""
 
 from __future__ import annotations
 
@@ -6,134 +10,311 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
+from planner.engines.options import Options, option
 from planner.errors import InputError
-from planner.units import check_count
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """What -ctk and -ctv take."""
 
-_CHOICES = {
-    "split_mode": ("layer", "none"),
-    "flash_attn": ("auto", "on", "off"),
-    "spec_type": ("none", "draft-mtp"),
-    "load_mode": ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio"),
-}
+ALL = 10_000
+"""More blocks than any file has: what the word "all" stands for."""
+
+_SLOTS_MOST = 10**6
+_BATCH_MOST = 2**24
+_MIB_MOST = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LlamacppOptions:
-    """Options of `llama-server`; None means that the planner chooses, by --fit's order.
+class Worded:
+    """Values of another kind, and words with a meaning of their own.
 
     Attributes:
-        n_gpu_layers: blocks and output layer on GPUs, counted from the end (-ngl).
-        n_cpu_moe: blocks, from the first, whose experts stay on the host.
-        override_tensor: "pattern=CPU" or "pattern=CUDA0", first match wins (-ot).
-        tensor_split: proportions of the GPUs (-ts).
-        split_mode: "layer" spreads blocks over the GPUs, "none" uses the first alone (-sm).
-        parallel: slots (-np); None: as many as sequences are asked for.
-        kv_unified: all slots share one cache instead of one share each (-kvu).
-        batch_size: logical batch in tokens (-b).
-        ubatch_size: micro-batch in tokens (-ub): what compute buffers are made for.
-        flash_attn: fused attention (-fa); "auto" is on wherever it is supported.
-        cache_type_v: type of the V cache where it is not that of K (-ctv).
-        kv_offload: caches lie with their blocks; off keeps them on the host (-nkvo).
-        op_offload: large batches compute with host weights on a GPU (--op-offload).
-        fit: keep `fit_target_mib` free on every GPU (--fit).
-        fit_target_mib: that margin in MiB (-fitt).
-        spec_type: "draft-mtp" drafts with the model's own MTP blocks.
-        spec_draft_n_max: tokens drafted per step.
-        mmproj: load the vision tower beside the model.
-        mmproj_offload: keep it on the first GPU.
-        ctx_checkpoints: copies of the recurrent state kept per slot in host memory (-ctxcp).
-        cache_ram_mib: MiB of host memory for prompts of idle slots (-cram); 0 is off.
-        load_mode: how the file is read.
-        repack: the CPU rearranges weights for its kernels (without GPUs only).
-        host_memory_gib: GiB of host memory, where the system does not tell (no flag).
-
-    Raises:
-        InputError: a value out of range.
+        of: the kind of a plain value.
+        spelled: word -> the value that it stands for; None leaves it to the server.
     """
 
-    n_gpu_layers: int | None = None
-    n_cpu_moe: int | None = None
-    override_tensor: tuple[str, ...] = ()
-    tensor_split: tuple[float, ...] | None = None
-    split_mode: str = "layer"
-    parallel: int | None = None
-    kv_unified: bool | None = None
-    batch_size: int = 2048
-    ubatch_size: int = 512
-    flash_attn: str = "auto"
-    cache_type_v: str | None = None
-    kv_offload: bool = True
-    op_offload: bool = True
-    fit: bool = True
-    fit_target_mib: int = 1024
-    spec_type: str = "none"
-    spec_draft_n_max: int = 3
-    mmproj: bool = False
-    mmproj_offload: bool = True
-    ctx_checkpoints: int = 32
-    cache_ram_mib: int = 8192
-    load_mode: str = "auto"
-    repack: bool = True
-    host_memory_gib: float | None = None
+    of: Kind
+    spelled: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        """Check every range; the error names the option."""
-        for name, least, most in (
-            ("n_gpu_layers", 0, 10_000),
-            ("n_cpu_moe", 0, 10_000),
-            ("parallel", 1, 10**6),
-            ("batch_size", 1, 2**24),
-            ("ubatch_size", 1, 2**24),
-            ("fit_target_mib", 0, 2**30),
-            ("spec_draft_n_max", 1, 64),
-            ("ctx_checkpoints", 0, 10_000),
-            ("cache_ram_mib", 0, 2**30),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                check_count(value, what=name, least=least, most=most)
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name}: {getattr(self, name)!r}; known: {', '.join(known)}")
-        if self.cache_type_v is not None and self.cache_type_v not in CACHE_TYPES:
-            raise InputError(
-                f"cache_type_v: {self.cache_type_v!r}; known: {', '.join(CACHE_TYPES)}"
-            )
-        if self.host_memory_gib is not None and not 0 < self.host_memory_gib <= 2**20:
-            raise InputError(f"host_memory_gib: {self.host_memory_gib} is out of range")
-        self._check_split()
-        for rule in self.override_tensor:
-            self._check_override(rule)
+    @property
+    def word(self) -> str:
+        """What help shows in place of a value."""
+        return self.of.word
 
-    def _check_split(self) -> None:
-        shares: Any = self.tensor_split
-        if shares is None:
-            return
-        if not isinstance(shares, tuple) or not all(
-            isinstance(share, int | float) and 0 <= share < 2**40 for share in shares
-        ):
-            raise InputError("tensor_split: proportions of zero or more are wanted, one per GPU")
-        if not sum(shares) > 0:
-            raise InputError("tensor_split: at least one GPU needs a share above zero")
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """None: plain values are not listed."""
+        return ()
 
-    @staticmethod
-    def _check_override(rule: object) -> None:
-        pattern, equals, buffer = rule.rpartition("=") if isinstance(rule, str) else ("", "", "")
-        if not equals or not pattern or not re.fullmatch(r"CPU|(CUDA|ROCm|Vulkan|SYCL)\d+", buffer):
-            raise InputError(
-                f"override_tensor: {rule!r} is not of the form pattern=CPU or pattern=CUDA0"
-            )
-        if len(pattern) > 500:
-            raise InputError("override_tensor: a pattern is longer than 500 characters")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise InputError(
-                f"override_tensor: {pattern!r} is not a regular expression ({error})"
-            ) from None
+    def check(self, value: object, what: str) -> Any:
+        """Return the value as it is kept."""
+        return self.of.check(value, what)
+
+    def read(self, text: str, what: str) -> Any:
+        """Return what a word or a plain value stands for."""
+        known = dict(self.spelled)
+        return known[text] if text in known else self.of.read(text, what)
+
+    def words(self, flag: str, value: Any) -> tuple[str, ...]:
+        """Return the flag and the value, as the word that stands for it where there is one."""
+        spelled = [word for word, meant in self.spelled if meant == value]
+        return (flag, spelled[0]) if spelled else self.of.words(flag, value)
+
+
+def _override(rule: str, what: str) -> str:
+    """Return an -ot rule once its buffer and its pattern were looked at.
+
+    Raises:
+        InputError: neither pattern=CPU nor pattern=CUDA0, or no regular expression.
+    """
+    pattern, equals, buffer = rule.rpartition("=")
+    if not equals or not pattern or not re.fullmatch(r"CPU|(CUDA|ROCm|Vulkan|SYCL)\d+", buffer):
+        raise InputError(f"{what}: {rule!r} is not of the form pattern=CPU or pattern=CUDA0")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"{what}: {pattern!r} is not a regular expression ({error})") from None
+    return rule
+
+
+def _shares(values: tuple[Any, ...], what: str) -> None:
+    """Refuse proportions that give no GPU anything."""
+    if not sum(values) > 0:
+        raise InputError(f"{what}: at least one GPU needs a share above zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamacppOptions(Options):
+    """Options of `llama-server`; None means that the planner chooses, by --fit's order."""
+
+    n_gpu_layers: int | None = option(
+        None,
+        Worded(
+            of=Count(least=0, most=ALL),
+            spelled=(("all", ALL), ("auto", None), ("-1", None), ("-2", ALL)),
+        ),
+        "-ngl",
+        "--gpu-layers",
+        "--n-gpu-layers",
+        meaning="blocks and output layer on the GPUs, counted from the end",
+        memory="the other blocks and their caches lie in RAM",
+        default_words="as many as fit",
+        written=False,
+    )
+    n_cpu_moe: int | None = option(
+        None,
+        Count(least=0, most=ALL),
+        "--n-cpu-moe",
+        "-ncmoe",
+        meaning="blocks, from the first, whose experts stay in RAM",
+        memory="moves the routed experts of these blocks from the GPUs to RAM",
+        default_words="as few as fit",
+        written=False,
+    )
+    override_tensor: tuple[str, ...] = option(
+        (),
+        Several(of=Text(checked=_override, longest=500), each=True),
+        "-ot",
+        "--override-tensor",
+        meaning="pattern=CPU or pattern=CUDA0: where tensors go, the first match wins",
+        memory="moves the tensors that match",
+        written=False,
+    )
+    tensor_split: tuple[float, ...] | None = option(
+        None,
+        Several(of=Number(most=2.0**40), separators=",/", checked=_shares),
+        "-ts",
+        "--tensor-split",
+        meaning="proportions of the GPUs",
+        memory="how blocks are shared out over the GPUs",
+        default_words="by the memory that is free",
+        written=False,
+    )
+    split_mode: str = option(
+        "layer",
+        Choice(
+            ("layer", "none"), refused=(("row", "is not planned"), ("tensor", "is not planned"))
+        ),
+        "-sm",
+        "--split-mode",
+        meaning='"layer" spreads blocks over the GPUs, "none" uses the first alone',
+        written=False,
+    )
+    parallel: int | None = option(
+        None,
+        Worded(of=Count(most=_SLOTS_MOST), spelled=(("-1", None), ("auto", None))),
+        "-np",
+        "--parallel",
+        meaning="slots: requests that are served at once",
+        memory="each slot has its own recurrent state, and its own share of the cache",
+        default_words="as many as requests are asked for",
+        written=False,
+    )
+    kv_unified: bool | None = option(
+        None,
+        Switch(),
+        "-kvu",
+        "--kv-unified",
+        off=("--no-kv-unified", "-no-kvu"),
+        meaning="all slots share one cache instead of one share each",
+        default_words="one share each",
+        written=False,
+    )
+    batch_size: int = option(
+        2048,
+        Count(most=_BATCH_MOST),
+        "-b",
+        "--batch-size",
+        meaning="logical batch in tokens",
+        memory="output buffers in RAM",
+    )
+    ubatch_size: int = option(
+        512,
+        Count(most=_BATCH_MOST),
+        "-ub",
+        "--ubatch-size",
+        meaning="micro-batch in tokens",
+        memory="compute buffers are made for it: smaller takes less",
+    )
+    flash_attn: str = option(
+        "auto",
+        Choice(
+            ("auto", "on", "off"),
+            spelled=(
+                ("1", "on"),
+                ("true", "on"),
+                ("enabled", "on"),
+                ("0", "off"),
+                ("false", "off"),
+                ("disabled", "off"),
+                ("-1", "auto"),
+            ),
+        ),
+        "-fa",
+        "--flash-attn",
+        meaning='fused attention; "auto" is on wherever it is supported',
+        memory="off takes larger compute buffers and no quantized V cache",
+        valueless="on",
+    )
+    cache_type_v: str | None = option(
+        None,
+        Choice(CACHE_TYPES),
+        "-ctv",
+        "--cache-type-v",
+        meaning="type of the V cache",
+        memory="q8_0 takes half of f16",
+        default_words="that of the K cache",
+        written=False,
+    )
+    kv_offload: bool = option(
+        True,
+        Switch(),
+        "-kvo",
+        "--kv-offload",
+        off=("--no-kv-offload", "-nkvo"),
+        meaning="caches lie with their blocks; off keeps them in RAM",
+        memory="off moves KV cache and state to RAM",
+    )
+    op_offload: bool = option(
+        True,
+        Switch(),
+        "--op-offload",
+        off=("--no-op-offload",),
+        meaning="large batches compute with weights in RAM on a GPU",
+        memory="a copy of such weights in the compute buffer",
+    )
+    fit: bool = option(
+        True,
+        Switch(),
+        meaning="keep fit_target_mib free on every GPU (--fit)",
+        memory="off plans up to the last byte",
+    )
+    fit_target_mib: int = option(
+        1024,
+        Count(least=0, most=_MIB_MOST),
+        "-fitt",
+        "--fit-target",
+        meaning="that margin in MiB",
+        memory="stays free on every GPU",
+    )
+    spec_type: str = option(
+        "none",
+        Choice(("none", "draft-mtp")),
+        "--spec-type",
+        meaning='"draft-mtp" drafts with the model\'s own MTP blocks',
+        memory="their weights, a second cache, and copies of the recurrent state",
+    )
+    spec_draft_n_max: int = option(
+        3,
+        Count(most=64),
+        "--spec-draft-n-max",
+        "--draft",
+        "--draft-n",
+        "--draft-max",
+        meaning="tokens drafted per step",
+        memory="one more copy of the recurrent state each",
+        written=False,
+    )
+    mmproj: bool = option(
+        False,
+        Switch(),
+        meaning="load the vision tower beside the model (--mmproj)",
+        memory="the tower's weights and what encoding an image takes",
+    )
+    mmproj_file: str | None = option(
+        None,
+        Text(),
+        meaning="its file, as the command names it",
+        default_words="a name made from the model's",
+    )
+    mmproj_offload: bool = option(
+        True,
+        Switch(),
+        "--mmproj-offload",
+        off=("--no-mmproj-offload",),
+        meaning="keep the vision tower on the first GPU",
+        memory="off moves it to RAM",
+        written=False,
+    )
+    ctx_checkpoints: int = option(
+        32,
+        Count(least=0, most=10_000),
+        "-ctxcp",
+        "--ctx-checkpoints",
+        "--swa-checkpoints",
+        meaning="copies of the recurrent state kept per slot",
+        memory="RAM, as prompts grow",
+    )
+    cache_ram_mib: int = option(
+        8192,
+        Worded(of=Count(least=0, most=_MIB_MOST), spelled=(("-1", _MIB_MOST),)),
+        "-cram",
+        "--cache-ram",
+        meaning="MiB for prompts of idle slots; 0 is off",
+        memory="up to this much RAM",
+    )
+    load_mode: str = option(
+        "auto",
+        Choice(("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")),
+        "-lm",
+        "--load-mode",
+        meaning="how the file is read",
+    )
+    repack: bool = option(
+        True,
+        Switch(),
+        "--repack",
+        off=("--no-repack", "-nr"),
+        meaning="the CPU rearranges weights for its kernels (without GPUs only)",
+    )
+    host_memory_gib: float | None = option(
+        None,
+        Number(above=True),
+        meaning="GiB of RAM, where the system does not tell",
+        memory="what may lie beside the GPUs",
+        default_words="what the hardware database knows",
+    )
 
     @property
     def draft_tokens(self) -> int:

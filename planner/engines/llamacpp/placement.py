@@ -17,9 +17,6 @@ from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 """Tensors that --n-cpu-moe moves: the routed experts of a block."""
 
-DENSE_FFN = r"\.ffn_(up|down|gate)\."
-"""Tensors that --n-cpu-ffn moves: the feed-forward matrices of a dense block."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:

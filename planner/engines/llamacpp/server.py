@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
@@ -169,17 +169,29 @@ class Server:
         return vision_memory(self.model, self.scheme, flash_attn=self.flash_attn)
 
     def usage(self, placement: Placement, *, dry_run: bool = False) -> Usage:
-        """What the server takes under a placement."""
+        """Return what the server takes under a placement."""
+        held = self.held(placement)
+        if self.draft is None:
+            drafting = held.draft_compute
+        else:
+            drafting = self._compute(placement, self.draft, dry_run=dry_run)
+        return replace(
+            held,
+            compute=self._compute(placement, self.trunk, dry_run=dry_run),
+            draft_compute=drafting,
+        )
+
+    def held(self, placement: Placement) -> Usage:
+        """Return the same without compute buffers: no graph is needed for it."""
         speculative = bool(self.options.draft_tokens)
         weights = model_bytes(self.model, self.scheme, placement, mtp=False)
         loaded = model_bytes(self.model, self.scheme, placement, mtp=speculative)
         nothing = (0,) * placement.backends
         kv, states = cache_bytes(self.model, self.trunk, placement)
-        draft_kv, draft_compute = nothing, nothing
+        draft_kv = nothing
         outputs = output_bytes(self.model, self.trunk)
         if self.draft is not None:
             draft_kv, _ = cache_bytes(self.model, self.draft, placement)
-            draft_compute = self._compute(placement, self.draft, dry_run=dry_run)
             rows = self.trunk.n_outputs_max - self.slots
             outputs += 4 * self.model.vocab_size * rows
             outputs += 4 * self.model.hidden_size * self.trunk.batch_size
@@ -190,9 +202,9 @@ class Server:
             mtp_weights=tuple(b - a for a, b in zip(weights, loaded, strict=True)),
             kv=kv,
             states=states,
-            compute=self._compute(placement, self.trunk, dry_run=dry_run),
+            compute=nothing,
             draft_kv=draft_kv,
-            draft_compute=draft_compute,
+            draft_compute=nothing,
             outputs=outputs,
             vision_weights=seen_weights,
             vision_compute=seen_compute,

@@ -1,16 +1,18 @@
-"""The terms of each GPU and of the host."""
+"""Say what each GPU and the RAM hold, term by term."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
-from planner.engines.llamacpp.device import (
+from planner.engines.llamacpp.fit import Fitted
+from planner.engines.llamacpp.machine import (
     HOST_PROGRAM_BYTES,
     RUNTIME_BAND,
     Machine,
 )
-from planner.engines.llamacpp.fit import Fitted
+from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.server import Server, Usage
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.provenance import Band, Confidence, Source
@@ -27,17 +29,16 @@ micro-batch (six start-up logs of a Strix Halo with the 35B: 498 to 769 against 
 
 
 def source(file: str) -> Source:
-    """A file of the commit whose rules are used."""
+    """Return a file of the commit whose rules are used."""
     return Source(where=f"{SOURCE} {file}", when="2026-10-01")
 
 
-def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
-    """GPUs, then the host where its memory is known; one rank where they share their memory."""
-    usage = server.usage(fitted.placement)
+def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tuple[Rank, ...]:
+    """Return GPUs, then RAM where it is known; one rank where they share their memory."""
     usable = machine.usable(server.options)
-    host = tuple(_host_terms(server, fitted, usage))
+    host = tuple(_host_terms(server, fitted.placement, usage))
     if machine.unified:
-        terms = (*_gpu_terms(server, machine, fitted, usage, 0), *host)
+        terms = (*_gpu_terms(server, machine, fitted.placement, usage, 0), *host)
         return (
             Rank(
                 name="unified memory",
@@ -53,7 +54,7 @@ def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
             count=1,
             total=machine.gpu_total,
             usable=usable,
-            terms=tuple(_gpu_terms(server, machine, fitted, usage, gpu)),
+            terms=tuple(_gpu_terms(server, machine, fitted.placement, usage, gpu)),
         )
         for gpu in range(server.devices)
     ]
@@ -70,9 +71,9 @@ def ranks(server: Server, machine: Machine, fitted: Fitted) -> tuple[Rank, ...]:
     return tuple(sorted(found, key=lambda rank: rank.headroom))
 
 
-def host_bytes(server: Server, fitted: Fitted) -> int:
-    """Bytes of host memory that the server takes."""
-    return sum(term.nbytes for term in _host_terms(server, fitted, server.usage(fitted.placement)))
+def host_bytes(server: Server, homes: Placement, usage: Usage) -> int:
+    """Return the bytes of RAM that the server takes."""
+    return sum(term.nbytes for term in _host_terms(server, homes, usage))
 
 
 def _term(
@@ -100,10 +101,10 @@ def _term(
 
 
 def _gpu_terms(
-    server: Server, machine: Machine, fitted: Fitted, usage: Usage, gpu: int
+    server: Server, machine: Machine, homes: Placement, usage: Usage, gpu: int
 ) -> Iterator[Term]:
     checked = machine.backend == "CUDA" and not machine.unified
-    yield from _shared_terms(server, fitted, usage, gpu, checked=checked)
+    yield from _shared_terms(server, homes, usage, gpu, checked=checked)
     vision = server.vision
     if vision is not None and usage.vision_weights[gpu]:
         yield from _term(
@@ -129,14 +130,14 @@ def _gpu_terms(
 
 
 def _shared_terms(
-    server: Server, fitted: Fitted, usage: Usage, backend: int, *, checked: bool
+    server: Server, homes: Placement, usage: Usage, backend: int, *, checked: bool
 ) -> Iterator[Term]:
-    """Terms that GPUs and host have alike."""
-    placement, trunk, model = fitted.placement, server.trunk, server.model
-    where = " on the host" if backend == placement.host else ""
+    """Yield the terms that GPUs and RAM have alike."""
+    trunk, model = server.trunk, server.model
+    where = " on the host" if backend == homes.host else ""
 
     def here(blocks: tuple[int, ...]) -> int:
-        return sum(placement.cache_home(block) == backend for block in blocks)
+        return sum(homes.cache_home(block) == backend for block in blocks)
 
     compute = Confidence.ENGINE_RULE if checked else Confidence.CALIBRATED
     k, v = (size // trunk.cells for size in kv_bytes_per_block(model, trunk))
@@ -230,9 +231,9 @@ def _shared_terms(
     )
 
 
-def _host_terms(server: Server, fitted: Fitted, usage: Usage) -> Iterator[Term]:
+def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term]:
     host = len(usage.weights) - 1
-    yield from _shared_terms(server, fitted, usage, host, checked=True)
+    yield from _shared_terms(server, homes, usage, host, checked=True)
     if usage.vision_compute[host]:
         yield from _term(
             "vision input on the host",
@@ -262,28 +263,17 @@ def _host_terms(server: Server, fitted: Fitted, usage: Usage) -> Iterator[Term]:
 
 
 def checkpoint_bytes(server: Server) -> int:
-    """Bytes of one checkpoint: a sequence's recurrent state, and the draft's cache with MTP."""
-    one = Server(
-        model=server.model,
-        scheme=server.scheme,
-        options=server.options,
-        devices=server.devices,
-        type_k=server.type_k,
-        type_v=server.type_v,
-        context=server.context,
-        slots=1,
-    )
-    states = sum(one.cache_of_blocks().get(b, 0) for b in server.model.linear_attention_layers)
-    states //= 1 + one.trunk.rollback(server.model)
-    if one.draft is None:
-        return states
-    drafts = one.draft.attention_blocks(server.model)
+    """Return the bytes of one checkpoint: a sequence's state, and with MTP the draft's cache."""
+    one = replace(server, slots=1)
     caches = one.cache_of_blocks()
+    states = sum(caches.get(block, 0) for block in server.model.linear_attention_layers)
+    states //= 1 + one.trunk.rollback(server.model)
+    drafts = one.draft.attention_blocks(server.model) if one.draft is not None else ()
     return states + sum(caches[block] for block in drafts)
 
 
 def _checkpoints(server: Server) -> Iterator[Term]:
-    """Copies of the recurrent state that let a slot go back in its prompt."""
+    """Yield the copies of the recurrent state that let a slot go back in its prompt."""
     most = server.options.ctx_checkpoints
     if not most or server.model.linear is None:
         return

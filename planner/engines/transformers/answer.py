@@ -1,18 +1,19 @@
-"""The engine's own figures, resolved parameters and warnings."""
+"""Hold what transformers would allocate, and say what is worth knowing about it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from planner.engines.engine import Deployment
+from planner.engines.engine import Allocation, Deployment
 from planner.engines.transformers.activations import attention_matrix_bytes
-from planner.engines.transformers.budget import budgets_of
-from planner.engines.transformers.cache import cache_bytes, cache_layer_classes, state_shapes
-from planner.engines.transformers.legality import unverified
+from planner.engines.transformers.cache import CacheBytes, cache_layer_classes, state_shapes
 from planner.engines.transformers.loading import BLOCK_FP8, dequantizes_fp8, loads_vision
-from planner.engines.transformers.options import TransformersOptions
-from planner.engines.transformers.placement import DISK, HOST, Placement
-from planner.engines.transformers.release import is_newer_than_read
+from planner.engines.transformers.options import TransformersOptions, is_newer_than_read
+from planner.engines.transformers.placement import DISK, HOST, Budgets, DeviceMap
+from planner.engines.transformers.refusals import unverified
+from planner.memory.placement import Placement
 from planner.units import format_gib
 
 BNB_HOST_ERROR = (
@@ -21,52 +22,88 @@ BNB_HOST_ERROR = (
 )
 
 
-def resolved_of(deployment: Deployment) -> dict[str, Any]:
-    """Every parameter as the engine resolves it."""
-    options: TransformersOptions = deployment.options
-    moe = deployment.checkpoint.model.moe is not None
-    return {
-        "version": options.version,
-        "auto_class": options.auto_class,
-        "dtype": deployment.checkpoint.model.dtype,
-        "device_map": options.device_map,
-        "max_length": deployment.context,
-        "batch_size": deployment.concurrency,
-        "cache_implementation": options.cache_implementation,
-        "prefill_chunk_size": options.prefill_chunk_size,
-        "attn_implementation": options.attn_implementation,
-        "experts_implementation": "grouped_mm" if moe else None,
-        "vision_tower": loads_vision(deployment.checkpoint.model, options),
-    }
+@dataclass(frozen=True, kw_only=True)
+class TransformersAnswer(Allocation):
+    """What transformers would allocate.
+
+    Attributes:
+        deployment: the question, whose options and lengths are the settings.
+        device_map: where every module went.
+        budgets: what each device could take.
+        cache: the cache of one sequence.
+    """
+
+    deployment: Deployment
+    device_map: DeviceMap
+    budgets: Budgets
+    cache: CacheBytes
+
+    @property
+    def gpus_used(self) -> int:
+        """GPUs that hold any weights."""
+        return len({device for device in self.device_map.devices if device >= 0})
+
+    def settings(self) -> dict[str, Any]:
+        """Return every parameter as the engine resolves it."""
+        options: TransformersOptions = self.deployment.options
+        model = self.deployment.checkpoint.model
+        return {
+            "version": options.version,
+            "auto_class": options.auto_class,
+            "dtype": model.dtype,
+            "device_map": options.device_map,
+            "max_length": self.deployment.context,
+            "batch_size": self.deployment.concurrency,
+            "cache_implementation": options.cache_implementation,
+            "prefill_chunk_size": options.prefill_chunk_size,
+            "attn_implementation": options.attn_implementation,
+            "experts_implementation": "grouped_mm" if model.moe is not None else None,
+            "vision_tower": loads_vision(model, options),
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return placement and cache under the engine's own names."""
+        model, options = self.deployment.checkpoint.model, self.deployment.options
+        conv, recurrent = state_shapes(model, 1)
+        names = {HOST: "cpu", DISK: "disk"}
+        where = self.device_map
+        return {
+            "device_map": {
+                module.name: names.get(device, device)
+                for module, device in zip(where.modules, where.devices, strict=True)
+            },
+            "max_memory": {**dict(enumerate(self.budgets.gpus)), "cpu": self.budgets.host},
+            "gpus_used": self.gpus_used,
+            "weight_bytes": sum(module.nbytes for module in where.modules),
+            "offloaded_weight_bytes": sum(module.nbytes for module in where.offloaded),
+            "kv_bytes_per_sequence": self.cache.kv,
+            "state_bytes_per_sequence": self.cache.state,
+            "conv_shape": list(conv),
+            "recurrent_shape": list(recurrent),
+            "layer_types": list(cache_layer_classes(model, options.cache_implementation)),
+        }
 
 
-def details_of(deployment: Deployment, placement: Placement) -> dict[str, Any]:
-    """Placement and cache under the engine's own names."""
-    model, options = deployment.checkpoint.model, deployment.options
-    one = cache_bytes(model, batch=1, tokens=deployment.context)
-    conv, recurrent = state_shapes(model, 1)
-    budgets = budgets_of(deployment)
-    names = {HOST: "cpu", DISK: "disk"}
-    used = {device for device in placement.devices if device >= 0}
-    return {
-        "device_map": {
-            module.name: names.get(device, device)
-            for module, device in zip(placement.modules, placement.devices, strict=True)
-        },
-        "max_memory": {**dict(enumerate(budgets.gpus)), "cpu": budgets.host},
-        "gpus_used": len(used),
-        "weight_bytes": sum(module.nbytes for module in placement.modules),
-        "offloaded_weight_bytes": sum(module.nbytes for module in placement.offloaded),
-        "kv_bytes_per_sequence": one.kv,
-        "state_bytes_per_sequence": one.state,
-        "conv_shape": list(conv),
-        "recurrent_shape": list(recurrent),
-        "layer_types": list(cache_layer_classes(model, options.cache_implementation)),
-    }
+def placement_of(where: DeviceMap) -> Placement:
+    """Return where the weights lie; what is offloaded crosses to a GPU in every step.
+
+    The cache of an offloaded layer stays on the GPU that computes it.
+    """
+
+    def size(device: int) -> int:
+        return sum(module.nbytes for module in where.on(device))
+
+    devices = {device for device in where.devices if device >= 0}
+    return Placement(
+        device=sum(size(device) for device in devices),
+        host_streamed=size(HOST),
+        host_streamed_experts=sum(module.experts for module in where.on(HOST)),
+        disk=size(DISK),
+    )
 
 
-def start_error(deployment: Deployment, placement: Placement, *, placed: bool) -> str:
-    """What happens where it does not start."""
+def start_error(deployment: Deployment, placement: DeviceMap, *, placed: bool) -> str:
+    """Return what happens where it does not start."""
     if placed:
         return "CUDA out of memory."
     if "bnb" in deployment.checkpoint.kernels:
@@ -78,41 +115,39 @@ def start_error(deployment: Deployment, placement: Placement, *, placed: bool) -
     )
 
 
-def warnings_of(
-    deployment: Deployment, placement: Placement, *, host_known: bool
-) -> tuple[str, ...]:
-    """What a user should know."""
+def warnings_of(deployment: Deployment, where: DeviceMap, *, host_known: bool) -> Iterator[str]:
+    """Yield what a user can act on."""
     options: TransformersOptions = deployment.options
-    model, system = deployment.checkpoint.model, deployment.system
-    notes = list(unverified(deployment))
+    model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    yield from unverified(deployment)
     if is_newer_than_read(options.version):
-        notes.append(
+        yield (
             f"transformers {options.version} is newer than the newest release read: its rules are"
             " assumed"
         )
-    offloaded = placement.on(HOST)
+    offloaded = where.on(HOST)
     if offloaded:
         size = format_gib(sum(module.nbytes for module in offloaded))
-        notes.append(
-            f"{len(offloaded)} of {len(placement.modules)} modules ({size}) stay in host memory and"
-            " cross the bus for every token: expect seconds per token rather than tokens per second"
+        yield (
+            f"{len(offloaded)} of {len(where.modules)} modules ({size}) stay in RAM and cross the"
+            " bus for every token: expect seconds per token rather than tokens per second"
         )
-    elif placement.on(DISK) and not host_known and not system.accelerator.is_unified:
-        notes.append(
-            "the host's memory is not known, so nothing is offloaded to it; give max_memory_cpu"
+    elif where.on(DISK) and not host_known and not accelerator.is_unified:
+        yield (
+            "how much RAM this machine has is not known, so nothing is offloaded to it: give"
+            " max_memory_cpu"
         )
-    if len({device for device in placement.devices if device >= 0}) > 1:
-        notes.append("the GPUs take turns: a layer split saves memory, not time")
     stored = {row.format.name for row in deployment.checkpoint.rows("text")}
-    if BLOCK_FP8 in stored and dequantizes_fp8(system.accelerator):
-        notes.append(
-            f"FP8 weights become {model.dtype} while loading: {system.accelerator.name} has no"
-            " FP8 kernels that transformers uses"
+    if BLOCK_FP8 in stored and dequantizes_fp8(accelerator):
+        yield (
+            f"FP8 weights become {model.dtype} while loading: {accelerator.name} has no FP8 kernels"
+            " that transformers uses"
         )
     if model.linear is not None and not options.flash_linear_attention:
-        notes.append(
-            "without flash-linear-attention DeltaNet prefill runs in plain PyTorch: slow, and with"
-            " the peak that is planned here (option flash_linear_attention)"
+        yield (
+            "without the package flash-linear-attention DeltaNet prefill runs in plain PyTorch:"
+            " slow, and with the peak that is planned here (flash_linear_attention=True plans with"
+            " it)"
         )
     if deployment.concurrency > 1 and options.attn_implementation == "sdpa":
         mask = attention_matrix_bytes(
@@ -122,10 +157,15 @@ def warnings_of(
             queries=deployment.context - 1,
             keys=deployment.context,
         )
-        notes.append(
-            f"prompts of different length are padded, and sdpa then needs a mask (up to"
-            f" {format_gib(mask)} more); flash_attention_2 does not"
+        yield (
+            f"prompts of different lengths are padded, and sdpa then needs a mask of up to"
+            f" {format_gib(mask)} more; flash_attention_2 does not"
         )
-    if loads_vision(model, options):
-        notes.append("the peak of encoding images is not planned for")
-    return tuple(notes)
+
+
+def notes_of(deployment: Deployment, where: DeviceMap) -> Iterator[str]:
+    """Yield what else is worth knowing."""
+    if len({device for device in where.devices if device >= 0}) > 1:
+        yield "the GPUs take turns: a layer split saves memory, not time"
+    if loads_vision(deployment.checkpoint.model, deployment.options):
+        yield "the peak of encoding images is not planned for"

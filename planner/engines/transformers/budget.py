@@ -1,4 +1,4 @@
-"""What accelerate may fill with weights, and what the process takes before."""
+"""Say what accelerate may fill with weights, and what the process takes before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GiB for the context, PyTorch's cuBLAS workspaces are 8 to 32 MiB."""
 
 
 def runtime_term() -> Term:
-    """What PyTorch takes beside tensors."""
+    """Return what PyTorch takes beside tensors."""
     return Term(
         name="CUDA context and libraries",
         kind=Kind.RUNTIME,
@@ -34,7 +34,7 @@ def runtime_term() -> Term:
 
 
 def budgets_of(deployment: Deployment) -> Budgets:
-    """Budgets of weights.
+    """Return the budgets of weights.
 
         one GPU, balanced: 0.9 x free;  several, or "sequential": free;  host: 0.9 x memory
         bitsandbytes: 0.9 x every budget;  `max_memory` replaces free memory and the first 0.9

@@ -1,27 +1,37 @@
-"""transformers as an engine: refusals, allocation, command, log."""
+"""Plan transformers: refusals, allocation, command, log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.largest import largest_holding
-from planner.engines.transformers import launch as launching
 from planner.engines.transformers.activations import peak_causes
-from planner.engines.transformers.answer import details_of, resolved_of, start_error, warnings_of
+from planner.engines.transformers.answer import (
+    TransformersAnswer,
+    notes_of,
+    placement_of,
+    start_error,
+    warnings_of,
+)
 from planner.engines.transformers.budget import budgets_of, runtime_term
-from planner.engines.transformers.cache import growth_bytes, kv_token_bytes, sequence_state_bytes
-from planner.engines.transformers.legality import refusals
+from planner.engines.transformers.cache import (
+    cache_bytes,
+    growth_bytes,
+    kv_token_bytes,
+    sequence_state_bytes,
+)
+from planner.engines.transformers.launch import launch_of, log_lines
 from planner.engines.transformers.loading import modules
-from planner.engines.transformers.options import TransformersOptions
+from planner.engines.transformers.options import TransformersOptions, accelerate_source, source
 from planner.engines.transformers.placement import (
     DISK,
     HOST,
-    Placement,
+    DeviceMap,
     on_one_gpu,
     place,
 )
-from planner.engines.transformers.release import accelerate_source, source
+from planner.engines.transformers.refusals import refusals_of
 from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.spec import FULL, LINEAR, LayerType, ModelSpec
@@ -36,7 +46,7 @@ FLA_BAND = 0.3
 """The same where the peak is a first-order reading that nobody measured."""
 
 
-class Transformers(Engine[TransformersOptions, Allocation]):
+class Transformers(Engine[TransformersOptions, TransformersAnswer]):
     """The policy of transformers with accelerate; the release is an option."""
 
     name = "transformers"
@@ -45,15 +55,15 @@ class Transformers(Engine[TransformersOptions, Allocation]):
     degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
 
     def version(self, options: TransformersOptions) -> str:
-        """The release that is asked for."""
+        """Return the release that is asked for."""
         return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why transformers cannot run it; see `legality`."""
-        return tuple(refusals(deployment))
+        """Return why transformers cannot run it; see `refusals`."""
+        return tuple(refusals_of(deployment))
 
-    def allocate(self, deployment: Deployment) -> Allocation:
-        """Placement of the weights, then cache and peak of one call of `generate`.
+    def allocate(self, deployment: Deployment) -> TransformersAnswer:
+        """Return the placement of the weights, then cache and peak of one call of `generate`.
 
             GPU = weights on it + copy of an offloaded module + cache of the layers that run on it
                   + activation peak + CUDA context
@@ -85,7 +95,7 @@ class Transformers(Engine[TransformersOptions, Allocation]):
         longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
         sequences = largest_holding(lambda batch: holds(context, batch), MAX_COUNT)
         shortfall = max(0, *(-rank.headroom for rank in alone)) if placed else 0
-        return Allocation(
+        return TransformersAnswer(
             ranks=asked,
             capacity=Capacity(
                 sequences=sequences,
@@ -97,12 +107,17 @@ class Transformers(Engine[TransformersOptions, Allocation]):
             shortfall=shortfall,
             refusal=None if starts else start_error(deployment, placement, placed=placed),
             kv_cache_dtype=model.dtype,
-            resolved=resolved_of(deployment),
-            details=details_of(deployment, placement),
-            warnings=warnings_of(deployment, placement, host_known=host is not None),
+            placement=placement_of(placement),
+            host_bytes=sum(module.nbytes for module in placement.on(HOST)),
+            warnings=tuple(warnings_of(deployment, placement, host_known=host is not None)),
+            notes=tuple(notes_of(deployment, placement)),
+            deployment=deployment,
+            device_map=placement,
+            budgets=budgets_of(deployment),
+            cache=cache_bytes(model, batch=1, tokens=context),
         )
 
-    def _placement(self, deployment: Deployment) -> Placement:
+    def _placement(self, deployment: Deployment) -> DeviceMap:
         options: TransformersOptions = deployment.options
         found = modules(deployment.checkpoint, options, deployment.system.accelerator)
         if options.device_map == "cuda":
@@ -110,7 +125,7 @@ class Transformers(Engine[TransformersOptions, Allocation]):
         return place(found, budgets_of(deployment))
 
     def _gpu(
-        self, deployment: Deployment, placement: Placement, index: int, *, context: int, batch: int
+        self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
     ) -> Rank:
         accelerator = deployment.system.accelerator
         many = deployment.layout.accelerators > 1
@@ -124,7 +139,7 @@ class Transformers(Engine[TransformersOptions, Allocation]):
         )
 
     def _terms(
-        self, deployment: Deployment, placement: Placement, index: int, *, context: int, batch: int
+        self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
     ) -> Iterator[Term]:
         model, options = deployment.checkpoint.model, deployment.options
         kept = sum(module.nbytes for module in placement.on(index))
@@ -169,7 +184,7 @@ class Transformers(Engine[TransformersOptions, Allocation]):
             yield _peak(causes, fla=options.flash_linear_attention and model.linear is not None)
         yield runtime_term()
 
-    def _host(self, deployment: Deployment, placement: Placement) -> Rank:
+    def _host(self, deployment: Deployment, placement: DeviceMap) -> Rank:
         kept = sum(module.nbytes for module in placement.on(HOST))
         limit = budgets_of(deployment).host
         return Rank(
@@ -190,13 +205,13 @@ class Transformers(Engine[TransformersOptions, Allocation]):
             ),
         )
 
-    def launch(self, deployment: Deployment, allocation: Allocation) -> Launch:
-        """A few lines of Python with exactly the parameters that the plan assumed."""
-        return launching.launch(deployment, allocation)
+    def launch(self, deployment: Deployment, answer: TransformersAnswer) -> Launch:
+        """Return a few lines of Python with exactly the parameters that the plan assumed."""
+        return launch_of(deployment, answer)
 
-    def expected_log(self, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
-        """The lines on kernels that are missing."""
-        return launching.expected_log(deployment)
+    def expected_log(self, deployment: Deployment, answer: TransformersAnswer) -> tuple[str, ...]:
+        """Return the lines on kernels that are missing."""
+        return log_lines(deployment)
 
 
 TRANSFORMERS = Transformers()
@@ -222,7 +237,7 @@ def _peak(causes: dict[str, int], *, fla: bool) -> Term:
 def _cache_terms(
     model: ModelSpec, kinds: Sequence[LayerType], *, context: int, batch: int
 ) -> Iterator[Term]:
-    """KV and state of the layers of these kinds."""
+    """Yield KV and state of the layers of these kinds."""
     where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
     full, linear = kinds.count(FULL), kinds.count(LINEAR)
     if full:

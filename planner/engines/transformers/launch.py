@@ -1,10 +1,11 @@
-"""What to type: a few lines of Python, because transformers is a library."""
+"""Say what to type: a few lines of Python, because transformers is a library."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from planner.engines.engine import Allocation, Deployment, Launch
+from planner.engines.engine import Deployment, Launch
+from planner.engines.transformers.answer import TransformersAnswer
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.yarn import yarn_parameters
 from planner.units import GIB
@@ -25,7 +26,7 @@ FALLBACKS = (
 
 
 def made_on_load(deployment: Deployment) -> str | None:
-    """The `quantization_config` that makes the asked precision, where loading makes it."""
+    """Return the `quantization_config` that makes the asked precision, where loading makes it."""
     if not deployment.checkpoint.hypothetical:
         return None
     for row in deployment.checkpoint.stored:
@@ -34,8 +35,8 @@ def made_on_load(deployment: Deployment) -> str | None:
     return None
 
 
-def launch(deployment: Deployment, allocation: Allocation) -> Launch:
-    """A call of `python -c` that loads and generates exactly as planned.
+def launch_of(deployment: Deployment, answer: TransformersAnswer) -> Launch:
+    """Return a call of `python -c` that loads and generates exactly as planned.
 
     It answers the prompt given as its argument, as often as sequences were asked for.
     """
@@ -83,12 +84,12 @@ def launch(deployment: Deployment, allocation: Allocation) -> Launch:
     ]
     return Launch(
         argv=("python", "-c", "; ".join(lines), "Hello"),
-        notes=_notes(deployment, allocation, made),
+        notes=_notes(deployment, answer, made),
     )
 
 
 def _stretched(deployment: Deployment) -> list[str]:
-    """Lines that scale RoPE beyond the native context (YaRN)."""
+    """Return the lines that scale RoPE beyond the native context (YaRN)."""
     model = deployment.checkpoint.model
     if not deployment.yarn or deployment.context <= model.max_position_embeddings:
         return []
@@ -101,7 +102,7 @@ def _stretched(deployment: Deployment) -> list[str]:
 
 
 def _max_memory(deployment: Deployment) -> dict[int | str, int]:
-    """Accelerate's `max_memory`, in bytes, where the user gave budgets."""
+    """Return accelerate's `max_memory`, in bytes, where the user gave budgets."""
     options: TransformersOptions = deployment.options
     if options.max_memory_gpu is None and options.max_memory_cpu is None:
         return {}
@@ -114,7 +115,7 @@ def _max_memory(deployment: Deployment) -> dict[int | str, int]:
     return budgets
 
 
-def _notes(deployment: Deployment, allocation: Allocation, made: str | None) -> tuple[str, ...]:
+def _notes(deployment: Deployment, answer: TransformersAnswer, made: str | None) -> tuple[str, ...]:
     options: TransformersOptions = deployment.options
     needed = ["torch", f"transformers=={options.version}", "accelerate"]
     if made:
@@ -122,13 +123,13 @@ def _notes(deployment: Deployment, allocation: Allocation, made: str | None) -> 
     if options.flash_linear_attention and deployment.checkpoint.model.linear is not None:
         needed += ["flash-linear-attention", "causal-conv1d"]
     notes = [f"needs the packages {', '.join(needed)}"]
-    if allocation.details["gpus_used"] < deployment.layout.accelerators:
+    if answer.gpus_used < deployment.layout.accelerators:
         notes.append("some GPUs get no layers: hide them with CUDA_VISIBLE_DEVICES")
     return tuple(notes)
 
 
-def expected_log(deployment: Deployment) -> tuple[str, ...]:
-    """Lines that it would print: that DeltaNet runs in plain PyTorch, where it does."""
+def log_lines(deployment: Deployment) -> tuple[str, ...]:
+    """Return the lines that it would print: that DeltaNet runs in plain PyTorch, where it does."""
     options: TransformersOptions = deployment.options
     if options.flash_linear_attention or deployment.checkpoint.model.linear is None:
         return ()

@@ -1,69 +1,112 @@
-"""What a user can set in transformers, under the parameters' own names."""
+"""Declare the parameters of transformers that change memory, and name the release that was read."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from planner.engines.transformers.release import NEWEST, parse_version
+from planner.engines.option_kinds import Choice, Count, Number, Switch, Text
+from planner.engines.options import Options, option
 from planner.errors import InputError
-from planner.units import MAX_TOKENS, check_count
+from planner.provenance import Source
+from planner.units import MAX_TOKENS
 
-DEVICE_MAPS = ("auto", "sequential", "cuda")
-ATTENTION = ("sdpa", "flash_attention_2", "eager")
-CACHES = ("dynamic", "static")
-CLASSES = ("AutoModelForImageTextToText", "AutoModelForCausalLM")
+NEWEST = "5.23.0"
+OLDEST = "5.2.0"
+READ = "2026-11-21"
+
+
+def source(where: str) -> Source:
+    """Return a rule's source: release and file."""
+    return Source(where=f"transformers {NEWEST} {where}", when=READ)
+
+
+def accelerate_source(where: str) -> Source:
+    """Return the same for accelerate, which transformers calls for placement."""
+    return Source(where=f"transformers {NEWEST}, accelerate 1.15.0 {where}", when=READ)
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """Return (major, minor) of a release name such as "5.23.0".
+
+    Raises:
+        InputError: not a release name, or older than the first release with this family.
+    """
+    match = re.match(r"v?(\d{1,4})\.(\d{1,4})(?:\.|$)", text)
+    if match is None:
+        raise InputError(f"transformers version {text!r} is not a release such as {NEWEST}")
+    version = (int(match[1]), int(match[2]))
+    if version < (5, 2):
+        raise InputError(f"transformers {text} does not know this family; {OLDEST} is the first")
+    return version
+
+
+def is_newer_than_read(text: str) -> bool:
+    """Say whether the release is newer than the newest whose code was read."""
+    return parse_version(text) > parse_version(NEWEST)
+
+
+def _release(text: str, what: str) -> str:
+    parse_version(text)
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransformersOptions:
-    """Parameters of `from_pretrained` and `generate`.
+class TransformersOptions(Options):
+    """Parameters of `from_pretrained` and `generate`; there is no command line, hence no flags."""
 
-    Attributes:
-        version: release whose rules apply.
-        auto_class: class that loads the model; AutoModelForCausalLM leaves the vision tower out.
-        device_map: "auto" balances layers over the GPUs, then host memory; "sequential" fills GPU
-            by GPU; "cuda" puts everything on the first GPU.
-        max_memory_gpu: accelerate's `max_memory` per GPU, GiB of weights; None takes what is free.
-        max_memory_cpu: accelerate's `max_memory` of the host, GiB of weights; 0 offloads nothing;
-            None takes the host's memory where it is known.
-        cache_implementation: "dynamic" grows with every token, "static" is allocated at once.
-        prefill_chunk_size: tokens of the prompt per forward pass; None runs the prompt in one.
-        attn_implementation: attention kernels.
-        flash_linear_attention: the package of that name (fla) is installed; without it DeltaNet
-            prefill runs in plain PyTorch, slower and with a larger peak (no parameter of
-            transformers').
-
-    Raises:
-        InputError: a value out of range or not covered.
-    """
-
-    version: str = NEWEST
-    auto_class: str = "AutoModelForImageTextToText"
-    device_map: str = "auto"
-    max_memory_gpu: float | None = None
-    max_memory_cpu: float | None = None
-    cache_implementation: str = "dynamic"
-    prefill_chunk_size: int | None = None
-    attn_implementation: str = "sdpa"
-    flash_linear_attention: bool = False
-
-    def __post_init__(self) -> None:
-        """Check every range; the error names the parameter."""
-        parse_version(self.version)
-        for name, known in (
-            ("auto_class", CLASSES),
-            ("device_map", DEVICE_MAPS),
-            ("cache_implementation", CACHES),
-            ("attn_implementation", ATTENTION),
-        ):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name}: {getattr(self, name)!r}; known: {', '.join(known)}")
-        for name in ("max_memory_gpu", "max_memory_cpu"):
-            value: object = getattr(self, name)
-            if value is None:
-                continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 2**20:  # type: ignore[operator]
-                raise InputError(f"{name}: {value!r} is not a number of GiB from 0 to 1,048,576")
-        if self.prefill_chunk_size is not None:
-            check_count(self.prefill_chunk_size, what="prefill_chunk_size", most=MAX_TOKENS)
+    version: str = option(
+        NEWEST, Text(checked=_release), meaning="release of transformers whose rules apply"
+    )
+    auto_class: str = option(
+        "AutoModelForImageTextToText",
+        Choice(("AutoModelForImageTextToText", "AutoModelForCausalLM")),
+        meaning="class that loads the model",
+        memory="AutoModelForCausalLM leaves the vision tower out",
+    )
+    device_map: str = option(
+        "auto",
+        Choice(("auto", "sequential", "cuda")),
+        meaning='"auto" balances layers over the GPUs, then RAM; "sequential" fills GPU by GPU;'
+        ' "cuda" puts everything on the first GPU',
+        memory="where weights lie",
+    )
+    max_memory_gpu: float | None = option(
+        None,
+        Number(),
+        meaning="accelerate's `max_memory` per GPU, GiB of weights",
+        memory="bounds the weights on each GPU",
+        default_words="what is free",
+    )
+    max_memory_cpu: float | None = option(
+        None,
+        Number(),
+        meaning="accelerate's `max_memory` of the host, GiB of weights; 0 offloads nothing",
+        memory="bounds the weights in RAM",
+        default_words="the RAM, where it is known",
+    )
+    cache_implementation: str = option(
+        "dynamic",
+        Choice(("dynamic", "static")),
+        meaning='"dynamic" grows with every token, "static" is allocated at once',
+        memory="a dynamic cache copies one layer's keys or values as it grows",
+    )
+    prefill_chunk_size: int | None = option(
+        None,
+        Count(most=MAX_TOKENS),
+        meaning="tokens of the prompt per forward pass",
+        memory="smaller chunks take a smaller activation peak",
+        default_words="the whole prompt in one pass",
+    )
+    attn_implementation: str = option(
+        "sdpa",
+        Choice(("sdpa", "flash_attention_2", "eager")),
+        meaning="attention kernels",
+        memory="eager keeps the whole attention matrix",
+    )
+    flash_linear_attention: bool = option(
+        False,
+        Switch(),
+        meaning="the package of that name (fla) is installed",
+        memory="without it DeltaNet prefill runs in plain PyTorch, slower and with a larger peak",
+    )

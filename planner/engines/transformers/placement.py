@@ -1,4 +1,4 @@
-"""Where accelerate puts each module: GPU by GPU, then host memory, then disk."""
+"""Find where accelerate puts each module: GPU by GPU, then host memory, then disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class DeviceMap:
     """Where every module went.
 
     Attributes:
@@ -71,8 +71,8 @@ class Placement:
         return self.on(HOST) + self.on(DISK)
 
 
-def place(modules: Sequence[Module], budgets: Budgets) -> Placement:
-    """The device map of `infer_auto_device_map` for modules that are not split.
+def place(modules: Sequence[Module], budgets: Budgets) -> DeviceMap:
+    """Return the device map of `infer_auto_device_map` for modules that are not split.
 
         GPU i < last: min(budget, weights / GPUs + 1.25 x largest module) where balanced
         a module goes to the current device if used + its size <= budget - reserve, else on to the
@@ -104,9 +104,9 @@ def place(modules: Sequence[Module], budgets: Budgets) -> Placement:
             current, used = current + 1, 0
         used += module.counted
         chosen.append(devices[current] if current < len(devices) else DISK)
-    return Placement(modules=tuple(modules), devices=tuple(chosen))
+    return DeviceMap(modules=tuple(modules), devices=tuple(chosen))
 
 
-def on_one_gpu(modules: Sequence[Module]) -> Placement:
-    """Everything on the first GPU, whether it fits or not (`device_map="cuda"`)."""
-    return Placement(modules=tuple(modules), devices=(0,) * len(modules))
+def on_one_gpu(modules: Sequence[Module]) -> DeviceMap:
+    """Return everything on the first GPU, whether it fits or not (`device_map="cuda"`)."""
+    return DeviceMap(modules=tuple(modules), devices=(0,) * len(modules))

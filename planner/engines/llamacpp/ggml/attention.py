@@ -6,7 +6,8 @@ src/llama-graph.cpp (build_attn, build_attn_mha, build_rs), src/llama-kv-cache.c
 
 from __future__ import annotations
 
-from planner.engines.llamacpp.ggml_tensor import (
+from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
+from planner.engines.llamacpp.ggml.tensor import (
     GgmlTensor,
     Graph,
     cast,
@@ -22,7 +23,6 @@ from planner.engines.llamacpp.ggml_tensor import (
     transpose,
     view,
 )
-from planner.engines.llamacpp.graph_inputs import Inputs, Weights
 
 _F32 = 4
 

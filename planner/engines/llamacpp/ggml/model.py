@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner.engines.llamacpp.ggml_tensor import (
+from planner.engines.llamacpp.ggml.attention import full_attention, gated_delta_net, norm
+from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
+from planner.engines.llamacpp.ggml.tensor import (
     GgmlTensor,
     Graph,
     concat,
@@ -20,8 +22,6 @@ from planner.engines.llamacpp.ggml_tensor import (
     top_k,
     view,
 )
-from planner.engines.llamacpp.graph_attention import full_attention, gated_delta_net, norm
-from planner.engines.llamacpp.graph_inputs import Inputs, Weights
 from planner.model.spec import FULL, ModelSpec, MoE
 
 Pin = Callable[[int], int | None]

@@ -1,7 +1,7 @@
 """ggml's tensors as far as memory goes: shapes, strides, views, and the operations that make them.
 
 A model's graph is built from these exactly as llama.cpp builds it, so that the allocator
-(`graph_allocator`) meets the same tensors in the same order. Nothing is computed.
+(`allocator`) meets the same tensors in the same order. Nothing is computed.
 
 Source: llama.cpp 0c1e570 ggml/src/ggml.c.
 """

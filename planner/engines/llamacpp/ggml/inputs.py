@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from planner.engines.llamacpp.architecture import Architecture
-from planner.engines.llamacpp.batch import Batch
-from planner.engines.llamacpp.ggml_tensor import GgmlTensor, block_type, view
+from planner.engines.llamacpp.ggml.architecture import Architecture
+from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor, block_type, view
 from planner.model.spec import LinearAttention, ModelSpec
 
 _ROTATION = 64

@@ -1,13 +1,13 @@
-"""Why llama.cpp cannot run a deployment at all."""
+"""Say why llama.cpp cannot run a deployment at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from planner.engines.engine import Deployment, Refusal
-from planner.engines.llamacpp.architecture import architecture
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
-from planner.engines.llamacpp.ggml_tensor import block_type
+from planner.engines.llamacpp.ggml.architecture import architecture
+from planner.engines.llamacpp.ggml.tensor import block_type
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type, server_of
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
@@ -16,7 +16,7 @@ from planner.errors import PlannerError
 
 
 def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
-    """Every reason, the file first."""
+    """Yield every reason, the file first."""
     yield from _layout(deployment)
     checkpoint = deployment.checkpoint
     if architecture(checkpoint.model) is None:

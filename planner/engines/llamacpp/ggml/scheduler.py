@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from planner.engines.llamacpp.fusion import kept_alive
-from planner.engines.llamacpp.ggml_tensor import VIEW_OPS, GgmlTensor, Graph
-from planner.engines.llamacpp.graph_allocator import Placed
+from planner.engines.llamacpp.ggml.allocator import Placed
+from planner.engines.llamacpp.ggml.fusion import kept_alive
+from planner.engines.llamacpp.ggml.tensor import VIEW_OPS, GgmlTensor, Graph
 
 OFFLOAD_MIN_BATCH = 32
 """From this batch on CUDA computes with weights that lie on the host (GGML_OP_OFFLOAD_MIN_BATCH)."""

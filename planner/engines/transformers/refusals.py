@@ -1,11 +1,11 @@
-"""What transformers refuses, and what was not verified."""
+"""Say what transformers refuses, and what was not verified."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from planner.engines.engine import Deployment, Refusal
-from planner.engines.transformers.release import source
+from planner.engines.transformers.options import source
 from planner.errors import InputError
 from planner.formats import get_cache_format
 
@@ -14,8 +14,8 @@ VERIFIED_KERNELS = frozenset({"bnb", "fp8-block"})
 FOREIGN_KERNELS = {"ggml": "llama.cpp", "mlx-affine": "MLX", "mlx-mxfp4": "MLX", "mlx-nvfp4": "MLX"}
 
 
-def refusals(deployment: Deployment) -> Iterator[Refusal]:
-    """Every reason why transformers cannot run `deployment` as asked."""
+def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
+    """Yield every reason why transformers cannot run `deployment` as asked."""
     accelerator, layout = deployment.system.accelerator, deployment.layout
     if accelerator.vendor not in VENDORS:
         yield Refusal(
@@ -74,7 +74,7 @@ def _formats(deployment: Deployment) -> Iterator[Refusal]:
 
 
 def unverified(deployment: Deployment) -> tuple[str, ...]:
-    """Formats whose loading nobody checked, as warnings."""
+    """Return the warning about formats whose loading nobody checked."""
     kernels = set(deployment.checkpoint.kernels) - VERIFIED_KERNELS - set(FOREIGN_KERNELS)
     if not kernels:
         return ()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.engines.llamacpp.ggml_tensor import GgmlTensor
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor
 
 MAX_REDUCED_EXPERTS = 15
 _CHOICE = (

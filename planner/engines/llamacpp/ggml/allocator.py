@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from planner.engines.llamacpp.ggml_tensor import (
+from planner.engines.llamacpp.ggml.tensor import (
     IN_PLACE_OPS,
     GgmlTensor,
     Hold,

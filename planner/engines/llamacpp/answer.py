@@ -1,0 +1,190 @@
+"""Hold what llama-server would allocate, and say what is worth knowing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from planner.engines.engine import Allocation, Deployment
+from planner.engines.llamacpp.fit import Fitted, fit
+from planner.engines.llamacpp.machine import Machine, Room
+from planner.engines.llamacpp.placement import Placement as Homes
+from planner.engines.llamacpp.server import Server, Usage
+from planner.engines.llamacpp.tensor_file import file_tensors
+from planner.memory.placement import Placement
+from planner.units import MIB, counted, format_gib
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlamacppAnswer(Allocation):
+    """What llama-server would allocate.
+
+    Attributes:
+        server: the server as resolved.
+        machine: where it runs.
+        fitted: what lies where, and how that is told to the server.
+        usage: bytes per backend once it has started, the host last.
+        ram: bytes of RAM that it takes.
+    """
+
+    server: Server
+    machine: Machine
+    fitted: Fitted
+    usage: Usage
+    ram: int
+
+    def settings(self) -> dict[str, Any]:
+        """Return every option as the server resolves it."""
+        server, options, fitted = self.server, self.server.options, self.fitted
+        return {
+            "ctx_size": server.n_ctx,
+            "parallel": server.slots,
+            "kv_unified": server.kv_unified,
+            "n_gpu_layers": fitted.placement.n_gpu_layers,
+            "n_cpu_moe": fitted.n_cpu_moe,
+            "tensor_split": list(fitted.tensor_split) if fitted.tensor_split else None,
+            "split_mode": options.split_mode,
+            "batch_size": server.trunk.batch_size,
+            "ubatch_size": options.ubatch_size,
+            "flash_attn": server.flash_attn,
+            "cache_type_k": server.type_k,
+            "cache_type_v": server.type_v,
+            "kv_offload": options.kv_offload,
+            "op_offload": options.op_offload,
+            "fit_target_mib": options.fit_target_mib if options.fit else 0,
+            "spec_type": options.spec_type,
+            "spec_draft_n_max": options.draft_tokens,
+            "mmproj": options.mmproj,
+            "ctx_checkpoints": options.ctx_checkpoints,
+            "cache_ram_mib": options.cache_ram_mib,
+            "load_mode": options.load_mode,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the server's own figures, in bytes where they are sizes."""
+        placement, usage, trunk = self.fitted.placement, self.usage, self.server.trunk
+        names = [*self.gpu_names, "host"]
+        homes = [placement.device_of(block) for block in range(placement.blocks + 1)]
+        return {
+            "n_ctx": trunk.cells,
+            "n_ctx_seq": trunk.n_ctx_seq,
+            "kv_streams": trunk.n_streams,
+            "n_outputs_max": trunk.n_outputs_max,
+            "pipeline_parallel": placement.pipeline,
+            "blocks": placement.blocks,
+            "layers_per_device": {name: homes.count(index) for index, name in enumerate(names)},
+            "buffers": {
+                name: {
+                    "model": usage.weights[index] + usage.mtp_weights[index],
+                    "context": usage.kv[index] + usage.states[index] + usage.draft_kv[index],
+                    "compute": usage.compute[index] + usage.draft_compute[index],
+                }
+                for index, name in enumerate(names)
+            },
+            "output_bytes": usage.outputs,
+            "host_bytes": self.ram,
+        }
+
+    @property
+    def gpu_names(self) -> list[str]:
+        """Names of the GPUs as the log prints them."""
+        return [f"{self.machine.backend}{gpu}" for gpu in range(self.fitted.placement.devices)]
+
+
+def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
+    """Return where the weights lie; what lies in RAM is computed there, step by step.
+
+    Left out is what no step of decoding reads: the embedding table in RAM, of which a step looks up
+    one row per sequence, and the vision tower.
+    """
+    homes = fitted.placement
+    on_gpus = sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1])
+    tensors = [
+        tensor
+        for tensor in file_tensors(server.model, server.scheme).values()
+        if homes.home(tensor) == homes.host
+        and tensor.key != "token_embd"
+        and (server.options.draft_tokens or not tensor.mtp)
+    ]
+    experts = sum(tensor.nbytes for tensor in tensors if tensor.key.endswith("_exps"))
+    computed = sum(tensor.nbytes for tensor in tensors)
+    if server.model.tie_word_embeddings and homes.device_of(homes.blocks) == homes.host:
+        computed += file_tensors(server.model, server.scheme)["token_embd", -1].nbytes
+    whole = range(server.model.num_hidden_layers)
+    return Placement(
+        device=on_gpus,
+        host_computed=computed,
+        host_computed_experts=experts,
+        host_layers=sum(homes.cache_home(block) == homes.host for block in whole),
+    )
+
+
+def warnings_of(
+    deployment: Deployment, server: Server, machine: Machine, fitted: Fitted, room: Room, ram: int
+) -> Iterator[str]:
+    """Yield what a user can act on."""
+    options, context = server.options, server.trunk
+    if context.n_ctx_seq != deployment.context and not server.kv_unified:
+        yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
+    moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
+    if server.devices and moved:
+        yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
+    if machine.host_total is None and not machine.unified:
+        yield (
+            f"llama-server needs {format_gib(ram)} of RAM; how much this machine has is not known"
+            " (--host-memory-gib)"
+        )
+        if not fitted.fits and not options.places_by_hand:
+            yield from _with_ram(server, room)
+    if machine.backend != "CUDA":
+        yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
+    if deployment.checkpoint.scheme is not server.scheme:
+        yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"
+
+
+def notes_of(deployment: Deployment, server: Server, fitted: Fitted) -> Iterator[str]:
+    """Yield what else is worth knowing."""
+    options = server.options
+    if server.slots > 1:
+        how = "share one cache" if server.kv_unified else "have a share each"
+        yield (
+            f"-c {server.n_ctx:,} is {server.slots} slots x {deployment.context:,} tokens, which"
+            f" {how}; without -np llama-server makes 4 slots that share one cache"
+        )
+    if fitted.placement.pipeline:
+        yield (
+            "pipeline parallelism keeps every input four times per GPU; -ot or --n-cpu-moe turns"
+            " it off"
+        )
+    if options.cache_ram_mib:
+        size = format_gib(options.cache_ram_mib * MIB)
+        yield f"The prompt cache may use up to {size} more RAM (--cache-ram)"
+
+
+def _in_ram(server: Server, homes: Homes, n_cpu_moe: int) -> Iterator[str]:
+    """Yield what lies in RAM, in words: experts, whole layers."""
+    experts = min(n_cpu_moe, server.expert_blocks)
+    if experts and experts == server.expert_blocks:
+        yield "all experts"
+    elif experts:
+        yield f"the experts of {experts} of {server.expert_blocks} layers"
+    layers = sum(homes.device_of(block) == homes.host for block in range(homes.blocks))
+    if layers and layers == homes.blocks:
+        yield "all layers"
+    elif layers:
+        yield counted(layers, "whole layer")
+
+
+def _with_ram(server: Server, room: Room) -> Iterator[str]:
+    """Yield what RAM would make of it."""
+    found = fit(server, replace(room, host=2**62))
+    if found.fits:
+        usage = server.usage(found.placement)
+        moved = (
+            f"--n-cpu-moe {found.n_cpu_moe}" if found.n_cpu_moe else f"-ngl {found.n_gpu_layers}"
+        )
+        yield (
+            f"with {format_gib(usage.total(found.placement.host))} of RAM it would run ({moved}):"
+            " say how much there is (--host-memory-gib)"
+        )
