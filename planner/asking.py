@@ -17,7 +17,7 @@ from hardware_db.compose import several
 from planner import registry, sources
 from planner.engines import commands, get_engine
 from planner.engines.command import Command
-from planner.engines.option_values import build
+from planner.engines.options import build
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hardware_db import System
+from planner.engines.options import Options
 from planner.layout import Degrees, Layout
 from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
@@ -111,7 +112,6 @@ class Allocation:
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
-        placement: where the weights lie; None where the engine does not say.
     """
 
     ranks: tuple[Rank, ...]
@@ -119,9 +119,7 @@ class Allocation:
     starts: bool
     shortfall: int
     kv_cache_dtype: str
-    placement: Placement | None = None
-    resolved: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    placement: Placement
     host_bytes: int | None = None
     refusal: str | None = None
     warnings: tuple[str, ...] = ()
@@ -131,11 +129,11 @@ class Allocation:
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the engine resolves it, defaults included, as plain data."""
-        return dict(self.resolved)
+        return {}
 
     def figures(self) -> dict[str, Any]:
         """Return the engine's own figures (block sizes, groups, pools) as plain data."""
-        return dict(self.details)
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +184,7 @@ class Modelfile:
     environment: Mapping[str, str]
 
 
-OptionsT = TypeVar("OptionsT")
+OptionsT = TypeVar("OptionsT", bound=Options)
 AnswerT = TypeVar("AnswerT", bound=Allocation)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
-from planner.engines.largest import largest_holding
 from planner.engines.mlx.activations import layer_bytes, scores_bytes
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source

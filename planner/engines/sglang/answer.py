@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment
-from planner.engines.largest import largest_holding
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool

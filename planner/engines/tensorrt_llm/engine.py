@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
-from planner.engines.largest import largest_holding
 from planner.engines.tensorrt_llm.cache import (
     Pool,
     batch_size,

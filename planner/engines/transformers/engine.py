@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
-from planner.engines.largest import largest_holding
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import (
     TransformersAnswer,
