@@ -635,7 +635,7 @@ FP8_CHANNEL = {
 def test_quantized_weights_take_what_the_engines_modules_take(
     model: str, tp: int, config: dict[str, object], nbytes: int
 ) -> None:
-    """Parameters of vLLM 0.33.0's own modules on the meta device."""
+    """Parameters of vLLM 0.33.0's own modules on the meta device, scales of the cache apart."""
     scheme = read_quantization({"quantization_config": config}, name=model)
     assert scheme is not None
     spec = planner.load_checkpoint(model).model
@@ -648,4 +648,5 @@ def test_quantized_weights_take_what_the_engines_modules_take(
         layout=planner.Layout(tensor_parallel=tp),
         options={"language_model_only": True},
     )
-    assert plan.figures["params"][0]["param_bytes"] == nbytes
+    scales_of_the_cache = 18 * len(spec.full_attention_layers)
+    assert 0 <= nbytes - plan.figures["params"][0]["param_bytes"] <= scales_of_the_cache
