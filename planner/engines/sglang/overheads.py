@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hardware_db import Accelerator
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.weights import draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
@@ -220,7 +221,7 @@ def _caches(
     server: Server, stage: Stage, pool: Pool, *, sequences: int, context: int
 ) -> Iterator[Term]:
     resolved, geometry = server.resolved, pool.geometry
-    source = rule(server.rules.version, server.rules.source)
+    source = source_of(server.rules, "state_by_stage")
     cell, tokens = geometry.cells[stage.index], sequences * round_up(context, resolved.page_size)
     yield Term(
         name="KV cache",
