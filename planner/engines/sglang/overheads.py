@@ -79,6 +79,7 @@ class Budget:
 
     Attributes:
         total: bytes that the driver lets programs allocate.
+        usable: bytes of them that the system leaves on unified memory; all of them elsewhere.
         free_before_load: bytes free before weights (``pre``).
         stages: the pipeline stages.
         free_after_load: bytes free on the fullest rank once everything is loaded.
@@ -86,6 +87,7 @@ class Budget:
     """
 
     total: int
+    usable: int
     free_before_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
@@ -98,8 +100,8 @@ class Budget:
 
     @property
     def runtime(self) -> int:
-        """Bytes taken before loading."""
-        return self.total - self.free_before_load
+        """Bytes that the engine has taken before loading."""
+        return self.usable - self.free_before_load
 
 
 def budget_of(server: Server, accelerator: Accelerator) -> Budget:
@@ -136,7 +138,8 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
     )
     return Budget(
         total=total,
-        free_before_load=max(MIB, total - runtime),
+        usable=accelerator.usable_bytes,
+        free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
         stages=stages,
         runtime_band=band,
     )
@@ -374,12 +377,12 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
     )
     unified = server.gpu.integrated
     yield Term(
-        name="system and engine (shared memory)" if unified else "CUDA context and collectives",
+        name="engine (shared memory)" if unified else "CUDA context and collectives",
         kind=Kind.RUNTIME,
         nbytes=budget.runtime,
         confidence=Confidence.CALIBRATED,
-        formula="total - free before loading",
-        values={"total": budget.total, "free before loading": budget.free_before_load},
+        formula="usable - free before loading",
+        values={"usable": budget.usable, "free before loading": budget.free_before_load},
         source=LOGS,
         band=budget.runtime_band,
     )

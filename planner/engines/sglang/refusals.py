@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
 from planner.engines.sglang.releases import source_of
@@ -62,7 +63,7 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"SGLang's rules are covered for NVIDIA and AMD, not for {accelerator.name}",
             source=Source(where="SGLang 0.5.23 platforms/: other backends were not read"),
-            remedy="llama.cpp or MLX run there",
+            remedy=served_by(accelerator),
         )
     if gpu.capability is not None and gpu.capability < LEAST_CAPABILITY:
         major, minor = gpu.capability
