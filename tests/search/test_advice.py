@@ -121,7 +121,12 @@ def test_an_engines_economies_change_its_own_options(ask: Callable[..., Any], en
 def test_an_engine_whose_rules_were_only_read_never_comes_first() -> None:
     """On a Spark TensorRT-LLM's assumed overheads made it the first advice."""
     plan = planner.plan(
-        "Qwen3.5-122B-A10B", on="dgx-spark", engine="sglang", precision="fp8", context=32_768
+        "Qwen3.5-122B-A10B",
+        on="dgx-spark",
+        engine="sglang",
+        precision="nvfp4",
+        context=131_072,
+        concurrency=4,
     )
     found = advise(plan)
     assert any(not advice.trusted for advice in found)
