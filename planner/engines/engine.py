@@ -196,12 +196,15 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         title: what users read: ``vLLM``.
         options_type: the declaration of its options; each has a default.
         degrees: which degrees of parallelism it has.
+        verified: its rules were held against its own code or its logs; False: they were only
+            read, so that its advice never comes first.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     options_type: ClassVar[type[Any]]
     degrees: ClassVar[Degrees]
+    verified: ClassVar[bool] = True
 
     @abstractmethod
     def version(self, options: OptionsT) -> str:
@@ -222,6 +225,14 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     def expected_log(self, deployment: Deployment, answer: AnswerT) -> tuple[str, ...]:
         """Return the lines that it would print at start-up, as far as they are known."""
         return ()
+
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the workload by which a command that names no length is judged.
+
+        `deployment` has the longest context of the model. An engine that sizes its cache to what
+        is left starts without holding that; it puts in a context that it does hold.
+        """
+        return deployment
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes to `deployment` that save memory, those already made left out."""

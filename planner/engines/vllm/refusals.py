@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.releases import capability, source
@@ -30,9 +31,9 @@ def _hardware(deployment: Deployment) -> Iterator[Refusal]:
     accelerator = deployment.system.accelerator
     if accelerator.vendor not in ("nvidia", "amd", "intel", "custom"):
         yield Refusal(
-            reason=f"vLLM has no backend for {accelerator.name}",
+            reason=f"vLLM is planned for NVIDIA, AMD and Intel, not for {accelerator.name}",
             source=source("platforms/"),
-            remedy="llama.cpp or MLX run there",
+            remedy=served_by(accelerator),
         )
     least = capability(accelerator)
     if least is not None and least < (7, 0):
