@@ -16,7 +16,7 @@ from planner.model.spec import ModelSpec
 from planner.model.tensors import Part, tensor_table
 from planner.provenance import Band
 from planner.registry.entry import GGUF_HEADER, Entry
-from planner.registry.scaled import ScaledScheme, scale_to
+from planner.registry.scaled import TABLE, ScaledScheme, scale_to
 from planner.registry.store import entries_of
 from planner.units import format_bytes
 
@@ -79,9 +79,10 @@ def checkpoint_of(entry: Entry) -> Checkpoint:
 def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | None:
     """How far weights on accelerators may be off where the total is known: how it is spread.
 
-    Of a GGUF, the embedding table stays on the host. At one end none of what the file has more than
-    the recipe is in the table, at the other all of it, up to a table in Q8_0 (or down to half). Of
-    other files, the MTP module is what may not be loaded: it may be quantized, or at 16 bits.
+    Of a GGUF, the embedding table stays on the host. It is taken as the recipe's; at the other end
+    all that the file has more than the recipe is in it, up to a table in Q8_0, or all that it has
+    less, down to half a table. Of other files, the MTP module is what may not be loaded: it may be
+    quantized, or at 16 bits.
 
     Args:
         entry: the row; its rounding adds to both ends.
@@ -91,17 +92,11 @@ def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | Non
     """
     below = above = entry.within
     if more and entry.gguf:
-        rows = [row for row in like.store(model) if row.tensor.component == "embed_tokens"]
+        rows = [row for row in like.store(model) if row.tensor.component == TABLE]
         table = sum(row.nbytes for row in rows)
         eight = sum(get_format("Q8_0").nbytes(row.tensor.shape) for row in rows)
-        whole = max(1, _bytes(like, model, ("text", "mtp")))
-        scaled = table + table * more // whole
-        ends = (
-            table,
-            min(table + more, max(eight, table)) if more > 0 else max(table + more, table // 2),
-        )
-        above += max(0, scaled - min(ends))
-        below += max(0, max(ends) - scaled)
+        below += min(max(more, 0), max(0, eight - table))
+        above += min(max(-more, 0), table // 2)
     elif more:
         loose = 2 * sum(row.parameters for row in tensor_table(model) if row.part == "mtp")
         below, above = below + min(abs(more), loose), above + min(abs(more), loose)
