@@ -10,7 +10,6 @@ from functools import lru_cache
 from planner.formats import NumberFormat
 from planner.model.quantization import Scheme, Stored
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part
 
 FINEST = 10**7
 """Parts that a factor is rounded to: 0.1 millionth of a checkpoint is a few hundred bytes."""
@@ -69,31 +68,22 @@ def _times(known: NumberFormat, factor: Fraction) -> NumberFormat:
     return replace(known, bits=known.bits * factor, block_bytes=known.block_bytes * factor)
 
 
-def scale_to(
-    like: Scheme, model: ModelSpec, nbytes: int, *, parts: Iterable[Part]
-) -> tuple[Fraction, bool]:
-    """Return the factor that brings `parts` of `model` to `nbytes`, and whether it is for everything.
+def scale_to(rows: Iterable[Stored], nbytes: int) -> tuple[Fraction, bool]:
+    """Return the factor that brings rows of a recipe to `nbytes`, and whether it is for everything.
 
         factor = (nbytes - bytes that are kept) / bytes of quantized tensors
 
     Kept are tensors in 16 and 32 bits, the embedding table and the vision tower.
     """
-    wanted = tuple(parts)
-    kept = quantized = 0
-    for row in like.store(model):
-        if row.tensor.part not in wanted:
-            continue
+    kept = quantized = vision = 0
+    for row in rows:
         if _is_scaled(row, everything=False):
             quantized += row.nbytes
         else:
             kept += row.nbytes
+            vision += row.nbytes if row.tensor.part == "vision" else 0
     if quantized and nbytes > kept:
         return _rounded(Fraction(nbytes - kept, quantized)), False
-    vision = sum(
-        row.nbytes
-        for row in like.store(model)
-        if row.tensor.part == "vision" and row.tensor.part in wanted
-    )
     return _rounded(Fraction(max(1, nbytes - vision), max(1, kept + quantized - vision))), True
 
 

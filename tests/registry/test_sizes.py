@@ -156,7 +156,8 @@ def test_notes_say_what_is_not_exact() -> None:
 def test_scaling_reaches_any_total(name: str, nbytes: int) -> None:
     model = next(e.model for e in catalog.catalog() if e.id == "Qwen/Qwen3.5-4B")
     like = get_scheme(name)
-    factor, everything = scale_to(like, model, nbytes, parts=("text", "mtp"))
+    rows = [row for row in like.store(model) if row.tensor.part != "vision"]
+    factor, everything = scale_to(rows, nbytes)
     scaled = ScaledScheme(
         name="x", title="x", source="x", like=like, factor=factor, everything=everything
     )
@@ -168,7 +169,7 @@ def test_scaling_reaches_any_total(name: str, nbytes: int) -> None:
 
 def test_a_factor_is_exact_to_a_millionth() -> None:
     model = next(e.model for e in catalog.catalog() if e.id == "Qwen/Qwen3.5-4B")
-    factor, _ = scale_to(get_scheme("q4_k_m"), model, 3_000_000_000, parts=("text",))
+    factor, _ = scale_to(get_scheme("q4_k_m").store(model), 3_000_000_000)
     assert factor.denominator <= 10**7
     assert Fraction(1, 2) < factor < 3
 
