@@ -6,9 +6,14 @@ from planner.formats import CacheFormat
 from planner.model.spec import FullAttention, ModelSpec
 
 
+def heads_per_rank(heads: int, *, tensor_parallel: int) -> int:
+    """Return the KV heads on one rank: split while they last, then one each, replicated."""
+    return max(1, heads // tensor_parallel)
+
+
 def kv_heads_per_rank(attention: FullAttention, *, tensor_parallel: int) -> int:
-    """KV heads on one rank: split while they last, then replicated (one each)."""
-    return max(1, attention.num_key_value_heads // tensor_parallel)
+    """Return the KV heads of `attention` on one rank."""
+    return heads_per_rank(attention.num_key_value_heads, tensor_parallel=tensor_parallel)
 
 
 def kv_bytes_per_token_per_layer(
@@ -27,11 +32,14 @@ def kv_bytes_per_token_per_layer(
 def kv_bytes_per_token(
     model: ModelSpec, *, cache_format: CacheFormat, tensor_parallel: int = 1
 ) -> int:
-    """Bytes that one token adds on one rank, all full-attention layers together.
+    """Return the bytes that one token adds on one rank, all layers together.
 
-    Linear-attention layers add nothing per token; see `recurrent_state`.
+    Only attention keeps something per token; see `recurrent_state` for the rest.
     """
-    per_layer = kv_bytes_per_token_per_layer(
-        model.attention, cache_format=cache_format, tensor_parallel=tensor_parallel
+    return sum(
+        kv_bytes_per_token_per_layer(
+            layer.mixer, cache_format=cache_format, tensor_parallel=tensor_parallel
+        )
+        for layer in model.layers
+        if isinstance(layer.mixer, FullAttention)
     )
-    return len(model.full_attention_layers) * per_layer

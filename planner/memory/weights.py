@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from planner.formats import NumberFormat, get_format
 from planner.layout import Layout
+from planner.memory.kv_cache import heads_per_rank
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
-from planner.model.spec import FullAttention
 from planner.model.tensors import Part, Split, Tensor
 from planner.units import ceil_div, round_up
 
@@ -48,12 +48,10 @@ class LoadRules:
         return layout.tensor_parallel * replicas
 
 
-def rank_shape(
-    tensor: Tensor, *, attention: FullAttention, tensor_parallel: int, rules: LoadRules
-) -> tuple[int, ...]:
+def rank_shape(tensor: Tensor, *, tensor_parallel: int, rules: LoadRules) -> tuple[int, ...]:
     """The shape of `tensor` on one of `tensor_parallel` ranks.
 
-    KV projections keep whole heads: beyond `num_key_value_heads` ranks each holds one, replicated.
+    KV projections keep whole heads: beyond `kv_heads` ranks each holds one, replicated.
     """
     tp, shape = tensor_parallel, tensor.shape
     if f"{tensor.part}.{tensor.component}" in rules.replicated:
@@ -66,8 +64,8 @@ def rank_shape(
         case Split.VOCAB:
             return (ceil_div(round_up(shape[0], rules.vocab_padding), tp), *shape[1:])
         case Split.KV:
-            heads = max(1, attention.num_key_value_heads // tp)
-            return (heads * attention.head_dim, *shape[1:])
+            heads = heads_per_rank(tensor.kv_heads, tensor_parallel=tp)
+            return (shape[0] // tensor.kv_heads * heads, *shape[1:])
         case Split.REPLICATED:
             return shape
 
@@ -80,14 +78,7 @@ def memory_format(row: Stored, rules: LoadRules) -> NumberFormat:
     return get_format(changed) if changed is not None else row.format
 
 
-def rank_bytes(
-    row: Stored,
-    *,
-    attention: FullAttention,
-    layout: Layout,
-    rules: LoadRules,
-    layers: int | None = None,
-) -> int:
+def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | None = None) -> int:
     """Bytes of one row of the table of tensors on one rank.
 
     `layers` is how many of its layers the rank holds; None for all of them.
@@ -100,7 +91,7 @@ def rank_bytes(
         tp, experts = rules.expert_cuts(layout), ceil_div(experts, layout.expert_ranks)
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1
-    shape = rank_shape(tensor, attention=attention, tensor_parallel=tp, rules=rules)
+    shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
     if layers is None:
         layers = max(1, len(tensor.layers))
     return layers * experts * memory_format(row, rules).nbytes(shape)
@@ -140,7 +131,7 @@ def weight_bytes(
         if not held:
             continue
         key = f"{row.tensor.part}.{row.tensor.component}"
-        size = rank_bytes(row, attention=model.attention, layout=layout, rules=rules, layers=held)
+        size = rank_bytes(row, layout=layout, rules=rules, layers=held)
         sizes[key] = sizes.get(key, 0) + size
     return sizes
 

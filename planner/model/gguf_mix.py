@@ -17,8 +17,8 @@ from types import MappingProxyType
 from planner.errors import InputError
 from planner.formats import get_format, ggml_format_name
 from planner.model.gguf_tensors import GgufTensor, block_count, gguf_tensors, mmproj_tensors
-from planner.model.quantization import Stored
 from planner.model.spec import ModelSpec
+from planner.model.stored import Stored
 
 SOURCE = "llama.cpp 0c1e570 src/llama-quant.cpp"
 

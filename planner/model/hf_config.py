@@ -7,15 +7,18 @@ Configs in the wild differ: text fields nested under `text_config` or flat, `dty
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planner.errors import UnsupportedModelError
+from planner.model.architectures import by_model_type
 from planner.model.headers import clip
 from planner.model.spec import (
     FULL,
     LINEAR,
     DenseMLP,
     FullAttention,
+    Layer,
     LayerType,
     LinearAttention,
     ModelSpec,
@@ -24,14 +27,6 @@ from planner.model.spec import (
     VisionTower,
 )
 
-HYBRID_TYPES = frozenset(
-    {"qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"}
-)
-PLAIN_TYPES = frozenset({"qwen3", "qwen3_moe"})
-MODEL_TYPES = HYBRID_TYPES | PLAIN_TYPES
-"""The `model_type`s that can be planned for."""
-
-_MOE_TYPES = frozenset({"qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next", "qwen3_moe"})
 _DTYPES = {
     "bfloat16": "bfloat16",
     "float16": "float16",
@@ -113,14 +108,19 @@ def read_config(
         raise UnsupportedModelError(f"{name}: config.json is not a JSON object")
     top = _Fields(config, f"{name}: config.json")
     model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+    row = by_model_type().get(model_type) if isinstance(model_type, str) else None
+    if row is None:
         raise UnsupportedModelError(
             f"{name}: architecture {model_type or config.get('architectures')!r} is not supported;"
-            f" known: {', '.join(sorted(MODEL_TYPES))}"
+            f" known: {', '.join(sorted(by_model_type()))}"
         )
     text = top.section("text_config") or top
-    hybrid = model_type in HYBRID_TYPES
-    layer_types = _layer_types(text, hybrid=hybrid)
+    layer_types = _layer_types(text, hybrid=row.hybrid)
+    full = Layer(mixer=_attention(text, gate=row.output_gate), mlp=_mlp(text, experts=row.experts))
+    of_kind = {FULL: full}
+    if LINEAR in layer_types:
+        linear = _linear(text, fused=row.fused_projections)
+        of_kind[LINEAR] = replace(full, mixer=linear)
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures:
         architectures = [""]
@@ -135,12 +135,9 @@ def read_config(
             "tie_word_embeddings", top.flag("tie_word_embeddings", default=False)
         ),
         max_position_embeddings=text.whole("max_position_embeddings"),
-        layer_types=layer_types,
-        attention=_attention(text, gate=hybrid),
-        linear=_linear(text, fused=model_type == "qwen3_next") if LINEAR in layer_types else None,
-        mlp=_mlp(text, moe=model_type in _MOE_TYPES),
+        layers=tuple(of_kind[kind] for kind in layer_types),
         vision=_vision(top),
-        mtp=_mtp(top, text, mtp_shipped),
+        mtp=_mtp(top, text, mtp_shipped, layer=full),
         float32_components=float32_components,
     )
 
@@ -231,17 +228,17 @@ def _linear(text: _Fields, *, fused: bool) -> LinearAttention:
     )
 
 
-def _mlp(text: _Fields, *, moe: bool) -> DenseMLP | MoE:
-    if not moe:
+def _mlp(text: _Fields, *, experts: bool) -> DenseMLP | MoE:
+    if not experts:
         return DenseMLP(intermediate_size=text.whole("intermediate_size"))
     if text.get("mlp_only_layers") or text.whole("decoder_sparse_step", 1) != 1:
         raise text.refuse("mlp_only_layers", "mixes dense and expert layers: not supported")
-    experts = text.whole("num_experts")
+    count = text.whole("num_experts")
     chosen = text.whole("num_experts_per_tok")
-    if chosen > experts:
-        raise text.refuse("num_experts_per_tok", f"({chosen}) is more than {experts} experts")
+    if chosen > count:
+        raise text.refuse("num_experts_per_tok", f"({chosen}) is more than {count} experts")
     return MoE(
-        num_experts=experts,
+        num_experts=count,
         num_experts_per_tok=chosen,
         moe_intermediate_size=text.whole("moe_intermediate_size"),
         shared_expert_intermediate_size=text.whole("shared_expert_intermediate_size", 0, least=0),
@@ -266,7 +263,7 @@ def _vision(top: _Fields) -> VisionTower | None:
     )
 
 
-def _mtp(top: _Fields, text: _Fields, shipped: bool | None) -> MTPModule | None:
+def _mtp(top: _Fields, text: _Fields, shipped: bool | None, *, layer: Layer) -> MTPModule | None:
     declared = next(
         (
             count
@@ -279,4 +276,4 @@ def _mtp(top: _Fields, text: _Fields, shipped: bool | None) -> MTPModule | None:
         shipped = declared > 0
     if not declared and not shipped:
         return None
-    return MTPModule(num_layers=declared or 1, shipped=shipped)
+    return MTPModule(layers=(layer,) * (declared or 1), shipped=shipped)

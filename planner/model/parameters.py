@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
 
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Part, Tensor, tensor_table
 
-_EMBED, _HEAD, _EXPERTS = "embed_tokens", "lm_head", "moe.routed_experts"
+_EMBED, _HEAD = "embed_tokens", "lm_head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ def count_parameters(model: ModelSpec) -> ParameterCounts:
         components[key] = components.get(key, 0) + tensor.parameters
     embed = components["text.embed_tokens"]
     head = components.get("text.lm_head", embed)
-    body = _active(model, table, "text")
+    body = _active(table, "text")
     tied = model.tie_word_embeddings
     return ParameterCounts(
         components=MappingProxyType(components),
@@ -65,7 +64,7 @@ def count_parameters(model: ModelSpec) -> ParameterCounts:
         active_body=body,
         active_decode=body + head,
         active_named=body + head + (0 if tied else embed),
-        active_mtp=_active(model, table, "mtp"),
+        active_mtp=_active(table, "mtp"),
     )
 
 
@@ -73,13 +72,9 @@ def _total(table: tuple[Tensor, ...], part: Part) -> int:
     return sum(tensor.parameters for tensor in table if tensor.part == part)
 
 
-def _active(model: ModelSpec, table: tuple[Tensor, ...], part: Part) -> int:
-    share = Fraction(1)
-    if model.moe is not None:
-        share = Fraction(model.moe.num_experts_per_tok, model.moe.num_experts)
-    active = Fraction(0)
-    for tensor in table:
-        if tensor.part != part or tensor.component in (_EMBED, _HEAD):
-            continue
-        active += tensor.parameters * (share if tensor.component == _EXPERTS else 1)
-    return int(active)
+def _active(table: tuple[Tensor, ...], part: Part) -> int:
+    return sum(
+        tensor.parameters * tensor.experts_read // tensor.experts
+        for tensor in table
+        if tensor.part == part and tensor.component not in (_EMBED, _HEAD)
+    )

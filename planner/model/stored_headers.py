@@ -13,7 +13,7 @@ from fractions import Fraction
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import Scheme, Stored, precision_name
-from planner.model.spec import ModelSpec, MTPModule
+from planner.model.spec import Layer, ModelSpec, MTPModule
 from planner.model.stored_formats import Pieces, infer_format
 from planner.model.tensor_names import NameIndex, Place
 from planner.model.tensors import Part, Tensor, tensor_table
@@ -147,7 +147,8 @@ def _with_mtp(model: ModelSpec, sets: Iterable[StoredCheckpoint]) -> ModelSpec:
     }
     if not layers:
         return model
-    return replace(model, mtp=MTPModule(num_layers=min(len(layers), 16)))
+    drafting = Layer(mixer=model.attention, mlp=model.mlp)
+    return replace(model, mtp=MTPModule(layers=(drafting,) * min(len(layers), 16)))
 
 
 def _as_shipped(model: ModelSpec, absent: tuple[Part, ...]) -> ModelSpec:

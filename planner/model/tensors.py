@@ -6,16 +6,25 @@ Layout as in transformers 5.23 `models/qwen3_5*/modeling_*.py` (trunk, vision) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from math import prod
-from typing import Literal
+from typing import Literal, TypeVar
 
-from planner.model.spec import DenseMLP, ModelSpec, MoE, VisionTower
+from planner.model.layers import (
+    DenseMLP,
+    FeedForward,
+    FullAttention,
+    Layer,
+    LinearAttention,
+    Mixer,
+)
+from planner.model.spec import ModelSpec, VisionTower
 
 Part = Literal["text", "vision", "mtp"]
+Kind = TypeVar("Kind", Mixer, FeedForward)
 
 
 class Split(Enum):
@@ -41,7 +50,9 @@ class Tensor:
         shape: [output rows, input columns], or as stored.
         layers: indices of the layers it occurs in, upwards; empty for tensors outside the layers.
         experts: how many of it one layer holds (routed experts), else 1.
+        experts_read: how many of them one token is routed to.
         split: what tensor parallelism divides.
+        kv_heads: KV heads that the output rows belong to (`Split.KV`), else 1.
     """
 
     name: str
@@ -50,7 +61,9 @@ class Tensor:
     shape: tuple[int, ...]
     layers: tuple[int, ...] = ()
     experts: int = 1
+    experts_read: int = 1
     split: Split = Split.REPLICATED
+    kv_heads: int = 1
 
     @property
     def count(self) -> int:
@@ -84,12 +97,7 @@ def _text(model: ModelSpec) -> Iterator[Tensor]:
         shape=(vocab, hidden),
         split=Split.VOCAB,
     )
-    every = tuple(range(model.num_hidden_layers))
-    prefix = base + "layers.{layer}."
-    yield from _attention(model, prefix, "text", model.full_attention_layers)
-    yield from _gated_delta_net(model, prefix, model.linear_attention_layers)
-    yield from _mlp(model, prefix, "text", every)
-    yield from _layer_norms(model, prefix, "text", every)
+    yield from _layers(model.layers, hidden, base + "layers.{layer}.", "text")
     yield Tensor(name=f"{base}norm.weight", part="text", component="final_norm", shape=(hidden,))
     if not model.tie_word_embeddings:
         yield Tensor(
@@ -101,12 +109,33 @@ def _text(model: ModelSpec) -> Iterator[Tensor]:
         )
 
 
+def _layers(layers: tuple[Layer, ...], hidden: int, prefix: str, part: Part) -> Iterator[Tensor]:
+    """Tensors of decoder layers, kind by kind."""
+    for mixer, where in sorted(_alike(layer.mixer for layer in layers), key=_is_linear):
+        if isinstance(mixer, FullAttention):
+            yield from _attention(mixer, hidden, prefix, part, where)
+        else:
+            yield from _gated_delta_net(mixer, hidden, prefix, part, where)
+    for mlp, where in _alike(layer.mlp for layer in layers):
+        yield from _mlp(mlp, hidden, prefix, part, where)
+    yield from _layer_norms(hidden, prefix, part, tuple(range(len(layers))))
+
+
+def _alike(kinds: Iterable[Kind]) -> list[tuple[Kind, tuple[int, ...]]]:
+    """Each kind with the indices of the layers that are of it, in order of first appearance."""
+    found: dict[Kind, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        found.setdefault(kind, []).append(index)
+    return [(kind, tuple(where)) for kind, where in found.items()]
+
+
+def _is_linear(found: tuple[Mixer, tuple[int, ...]]) -> bool:
+    return isinstance(found[0], LinearAttention)
+
+
 def _attention(
-    model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]
+    attention: FullAttention, hidden: int, prefix: str, part: Part, layers: tuple[int, ...]
 ) -> Iterator[Tensor]:
-    if not layers:
-        return
-    attention, hidden = model.attention, model.hidden_size
     kv_rows = attention.num_key_value_heads * attention.head_dim
     q_width = attention.num_attention_heads * attention.head_dim
     shapes: list[tuple[str, tuple[int, ...], Split]] = [
@@ -123,6 +152,7 @@ def _attention(
             shape=shape,
             layers=layers,
             split=split,
+            kv_heads=attention.num_key_value_heads if split is Split.KV else 1,
         )
         if attention.attention_bias:
             yield Tensor(
@@ -132,6 +162,7 @@ def _attention(
                 shape=shape[:1],
                 layers=layers,
                 split=Split.REPLICATED if split is Split.ROW else split,
+                kv_heads=attention.num_key_value_heads if split is Split.KV else 1,
             )
     if attention.qk_norm:
         for name in ("q_norm", "k_norm"):
@@ -144,10 +175,9 @@ def _attention(
             )
 
 
-def _gated_delta_net(model: ModelSpec, prefix: str, layers: tuple[int, ...]) -> Iterator[Tensor]:
-    linear, hidden = model.linear, model.hidden_size
-    if linear is None or not layers:
-        return
+def _gated_delta_net(
+    linear: LinearAttention, hidden: int, prefix: str, part: Part, layers: tuple[int, ...]
+) -> Iterator[Tensor]:
     value_heads = linear.linear_num_value_heads
     if linear.fused_projections:
         projections = {
@@ -174,7 +204,7 @@ def _gated_delta_net(model: ModelSpec, prefix: str, layers: tuple[int, ...]) -> 
     for name, suffix, shape, split in rows:
         yield Tensor(
             name=f"{prefix}linear_attn.{name}{suffix}",
-            part="text",
+            part=part,
             component=f"gdn.{name}",
             shape=shape,
             layers=layers,
@@ -182,14 +212,15 @@ def _gated_delta_net(model: ModelSpec, prefix: str, layers: tuple[int, ...]) -> 
         )
 
 
-def _mlp(model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]) -> Iterator[Tensor]:
-    hidden = model.hidden_size
-    if isinstance(model.mlp, DenseMLP):
+def _mlp(
+    mlp: FeedForward, hidden: int, prefix: str, part: Part, layers: tuple[int, ...]
+) -> Iterator[Tensor]:
+    if isinstance(mlp, DenseMLP):
         yield from _gated_mlp(
-            prefix + "mlp.", part, "dense_mlp", hidden, model.mlp.intermediate_size, layers
+            prefix + "mlp.", part, "dense_mlp", hidden, mlp.intermediate_size, layers
         )
         return
-    moe: MoE = model.mlp
+    moe = mlp
     yield Tensor(
         name=f"{prefix}mlp.gate.weight",
         part=part,
@@ -210,6 +241,7 @@ def _mlp(model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]) -> 
             shape=shape,
             layers=layers,
             experts=moe.num_experts,
+            experts_read=moe.num_experts_per_tok,
             split=split,
         )
     shared = moe.shared_expert_intermediate_size
@@ -244,15 +276,13 @@ def _gated_mlp(
         )
 
 
-def _layer_norms(
-    model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]
-) -> Iterator[Tensor]:
+def _layer_norms(hidden: int, prefix: str, part: Part, layers: tuple[int, ...]) -> Iterator[Tensor]:
     for name in ("input_layernorm", "post_attention_layernorm"):
         yield Tensor(
             name=f"{prefix}{name}.weight",
             part=part,
             component="layer_norms",
-            shape=(model.hidden_size,),
+            shape=(hidden,),
             layers=layers,
         )
 
@@ -314,7 +344,7 @@ def _vision(model: ModelSpec) -> Iterator[Tensor]:
 def _mtp(model: ModelSpec) -> Iterator[Tensor]:
     if model.mtp is None or not model.mtp.shipped:
         return
-    hidden, layers = model.hidden_size, tuple(range(model.mtp.num_layers))
+    hidden = model.hidden_size
     yield Tensor(
         name="mtp.fc.weight",
         part="mtp",
@@ -324,7 +354,4 @@ def _mtp(model: ModelSpec) -> Iterator[Tensor]:
     )
     for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm"):
         yield Tensor(name=f"mtp.{name}.weight", part="mtp", component="norms", shape=(hidden,))
-    prefix = "mtp.layers.{layer}."
-    yield from _attention(model, prefix, "mtp", layers)
-    yield from _mlp(model, prefix, "mtp", layers)
-    yield from _layer_norms(model, prefix, "mtp", layers)
+    yield from _layers(model.mtp.layers, hidden, "mtp.layers.{layer}.", "mtp")

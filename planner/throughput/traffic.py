@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from planner.formats import CacheFormat
 from planner.layout import Layout
-from planner.memory.kv_cache import kv_bytes_per_token, kv_heads_per_rank
+from planner.memory.kv_cache import heads_per_rank, kv_bytes_per_token
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
@@ -261,8 +261,8 @@ def _rank_share(row: Stored, model: ModelSpec, layout: Layout) -> float:
         case Split.REPLICATED:
             return 1.0
         case Split.KV:
-            heads = kv_heads_per_rank(model.attention, tensor_parallel=layout.tensor_parallel)
-            return heads / model.attention.num_key_value_heads
+            heads = row.tensor.kv_heads
+            return heads_per_rank(heads, tensor_parallel=layout.tensor_parallel) / heads
         case Split.EXPERT_COLUMN | Split.EXPERT_ROW if layout.expert_parallel:
             return 1.0 / layout.expert_ranks
         case _:

@@ -9,6 +9,7 @@ from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of, warnings_of
 from planner.engines.llamacpp.economies import economies, knobs
 from planner.engines.llamacpp.fit import capacity_of, fit
+from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.options import LlamacppOptions
@@ -32,7 +33,8 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
-        return tuple(refusals_of(deployment))
+        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        return unknown or tuple(refusals_of(deployment))
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.

@@ -7,6 +7,7 @@ import json
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.options import written_words
 from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
@@ -48,7 +49,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why SGLang cannot run it; see `refusals`."""
-        return tuple(refusals_of(deployment, server_of(deployment)))
+        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Budget, pools and capacity.

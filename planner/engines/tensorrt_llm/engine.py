@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.largest import largest_holding
 from planner.engines.tensorrt_llm.cache import (
     Pool,
@@ -101,7 +102,8 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why TensorRT-LLM cannot run it; see `refusals`."""
-        return tuple(refusals(deployment))
+        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
         """Budget, states, blocks and capacity of one rank (all are alike).

@@ -156,9 +156,7 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
             continue
         if routed:
             tp = rules.expert_cuts(layout)
-        shape = rank_shape(
-            tensor, attention=checkpoint.model.attention, tensor_parallel=tp, rules=rules
-        )
+        shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
         by_rows = tensor.split in (Split.ROW, Split.EXPERT_ROW)
         width = shape[1] if by_rows else shape[0]
         if width % _FP8_BLOCK == 0:

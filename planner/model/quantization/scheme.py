@@ -17,24 +17,12 @@ from typing import Literal, Protocol
 from planner.errors import UnsupportedModelError
 from planner.formats import NumberFormat, get_format
 from planner.model.spec import ModelSpec
+from planner.model.stored import Stored
 from planner.model.tensors import Part, Tensor, tensor_table
 
 Evidence = Literal["official", "published", "tool rule", "hypothesis"]
 """How a recipe is known: by the model's maker, by checkpoints that others published, by what a tool
 does to every model, or not at all for this family ("as if it were quantized like ...")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One row of the table of tensors together with the format it is stored in."""
-
-    tensor: Tensor
-    format: NumberFormat
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors of this row."""
-        return self.tensor.count * self.format.nbytes(self.tensor.shape)
 
 
 class Scheme(Protocol):
