@@ -21,6 +21,7 @@ from benchmarks.suites.result import CaseResult
 
 SUITES = (
     "params",
+    "flash_next_params",
     "vllm",
     "vllm_extra",
     "vllm_versions",

@@ -23,11 +23,7 @@ def kind_refusals(model: ModelSpec, *, title: str) -> tuple[Refusal, ...]:
     """
     layers = (*model.layers, *(model.mtp.layers if model.mtp else ()))
     mixers = {layer.mixer for layer in layers}
-    found = [
-        f"layers of kind {kind}"
-        for kind in dict.fromkeys(layer.mixer.kind for layer in layers)
-        if kind not in COVERED
-    ]
+    found = [f"layers of kind {kind}" for kind in model.kinds if kind not in COVERED]
     found += [
         f"layers of kind {kind} that differ in shape"
         for kind in sorted(COVERED)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
+
+from planner.model.layers import FULL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,13 @@ class Architecture:
     output_gate: bool = False
     experts: bool = False
     fused_projections: bool = False
+    attention_names: tuple[str, ...] = (FULL,)
+    indexer: bool = False
+    hyper_connections: bool = False
+    ngram_embedding: bool = False
+    split_mtp_fc: bool = False
+    gguf_mtp: bool = True
+    needed: tuple[str, ...] = ()
 
     @property
     def text_type(self) -> str:
@@ -31,10 +41,14 @@ class Architecture:
 def architectures() -> tuple[Architecture, ...]:
     """Return every row, as authored."""
     text = (files("planner.model") / "data" / "architectures.toml").read_text("utf-8")
-    return tuple(
-        Architecture(**(row | {"model_types": tuple(row["model_types"])}))
-        for row in tomllib.loads(text)["architecture"]
-    )
+    return tuple(_row(row) for row in tomllib.loads(text)["architecture"])
+
+
+def _row(values: Mapping[str, Any]) -> Architecture:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Architecture(**fields)
 
 
 @cache

@@ -10,10 +10,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-LayerType = Literal["linear_attention", "full_attention"]
+LayerType = Literal["linear_attention", "full_attention", "indexed_attention"]
 
 FULL: LayerType = "full_attention"
 LINEAR: LayerType = "linear_attention"
+INDEXED: LayerType = "indexed_attention"
+HYPER_CONNECTIONS = "hyper_connections"
+NGRAM_EMBEDDING = "ngram_embedding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexer:
+    """A small attention that picks the blocks of tokens which a query reads.
+
+    Cache rule: one key per block of `compress_ratio` tokens, beside K and V, which are all kept:
+    the budget bounds what is read, not what is stored.
+
+    Attributes:
+        num_heads: its query heads.
+        num_key_heads: its key heads.
+        head_dim: elements of a head.
+        budget: tokens that a query reads.
+        compress_ratio: tokens of a block.
+    """
+
+    num_heads: int
+    num_key_heads: int
+    head_dim: int
+    budget: int
+    compress_ratio: int
+
+    @property
+    def key_elements(self) -> int:
+        """Elements of one key."""
+        return self.num_key_heads * self.head_dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +59,7 @@ class FullAttention:
         rotary_dim: dimensions of a head that RoPE turns.
         rope_theta: RoPE's base.
         mrope_section: dimensions of time, height and width in multimodal RoPE; empty without.
+        indexer: picks what a query reads; None where it reads everything.
     """
 
     num_attention_heads: int
@@ -41,11 +72,12 @@ class FullAttention:
     rope_theta: float = 0
     mrope_section: tuple[int, ...] = ()
     mrope_interleaved: bool = False
+    indexer: Indexer | None = None
 
     @property
     def kind(self) -> LayerType:
-        """What configs call such a layer."""
-        return FULL
+        """What such a layer is called."""
+        return FULL if self.indexer is None else INDEXED
 
     @property
     def q_proj_rows(self) -> int:
@@ -78,7 +110,7 @@ class LinearAttention:
 
     @property
     def kind(self) -> LayerType:
-        """What configs call such a layer."""
+        """What such a layer is called."""
         return LINEAR
 
     @property
@@ -127,8 +159,79 @@ FeedForward = DenseMLP | MoE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HyperConnections:
+    """A residual stream several times as wide as the model, read and written by gates.
+
+    Every part of a layer reads a mix of the streams and adds to each; they stand in place of the
+    layer's norms, and one last mixer in place of the final norm. Nothing is kept.
+
+    Attributes:
+        count: streams (`hc_count`).
+        lowrank: width of the mixing gate's bottleneck.
+    """
+
+    count: int
+    lowrank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NgramEmbedding:
+    """Rows looked up by hashes of the last tokens, added to the streams of one layer.
+
+    Cache rule: per sequence the window of a dilated convolution over all streams and the last
+    tokens' ids.
+
+    Attributes:
+        embed_dim: elements looked up per token, all heads together.
+        conv_kernel: width of the convolution, whose dilation is `ngram_size`.
+        ngram_size: longest n-gram that is hashed.
+        heads_per_ngram: hashes per length of n-gram.
+        rows: rows of the table.
+    """
+
+    embed_dim: int
+    conv_kernel: int
+    ngram_size: int
+    heads_per_ngram: int
+    rows: int
+
+    @property
+    def heads(self) -> int:
+        """Hashes per token: rows of the table that one token reads."""
+        return (self.ngram_size - 1) * self.heads_per_ngram
+
+    @property
+    def row_elements(self) -> int:
+        """Elements of one row."""
+        return self.embed_dim // self.heads
+
+    @property
+    def window(self) -> int:
+        """Tokens that the convolution looks back."""
+        return (self.conv_kernel - 1) * self.ngram_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One decoder layer."""
+    """One decoder layer.
+
+    Attributes:
+        mixer: what lets its tokens see those before them.
+        mlp: what it does to each token by itself.
+        streams: None where the residual stream is plain.
+        ngrams: None where the layer looks nothing up.
+    """
 
     mixer: Mixer
     mlp: FeedForward
+    streams: HyperConnections | None = None
+    ngrams: NgramEmbedding | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the layer is made of, by name, as far as engines may not know it."""
+        return (
+            self.mixer.kind,
+            *((HYPER_CONNECTIONS,) if self.streams else ()),
+            *((NGRAM_EMBEDDING,) if self.ngrams else ()),
+        )

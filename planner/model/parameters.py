@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part, Tensor, tensor_table
+from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 
 _EMBED, _HEAD = "embed_tokens", "lm_head"
+_LOOKED_UP = (_EMBED, NGRAM_TABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class ParameterCounts:
         components: ``part.component`` -> parameters, such as ``text.gdn.in_proj_qkv``.
         text, vision, mtp: totals of the parts (zero where a part is absent).
         active_body: trunk layers and final norm, routed experts scaled by
-            num_experts_per_tok / num_experts; no embedding, no lm_head.
+            num_experts_per_tok / num_experts; no embedding, no lm_head, and nothing of a table of
+            n-grams, of which a token reads a few rows.
         active_decode: `active_body` plus the output head: what decoding streams per token.
         active_named: `active_decode` plus the whole embedding table; the convention behind names
             such as "A3B" (tied tables count once).
@@ -50,6 +52,8 @@ def count_parameters(model: ModelSpec) -> ParameterCounts:
     table = tensor_table(model)
     components: dict[str, int] = {}
     for tensor in table:
+        if tensor.constant:
+            continue
         key = f"{tensor.part}.{tensor.component}"
         components[key] = components.get(key, 0) + tensor.parameters
     embed = components["text.embed_tokens"]
@@ -76,5 +80,5 @@ def _active(table: tuple[Tensor, ...], part: Part) -> int:
     return sum(
         tensor.parameters * tensor.experts_read // tensor.experts
         for tensor in table
-        if tensor.part == part and tensor.component not in (_EMBED, _HEAD)
+        if tensor.part == part and tensor.component not in (*_LOOKED_UP, _HEAD)
     )

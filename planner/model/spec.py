@@ -14,6 +14,7 @@ from planner.model.layers import (
     DenseMLP,
     FeedForward,
     FullAttention,
+    HyperConnections,
     Layer,
     LayerType,
     LinearAttention,
@@ -54,14 +55,16 @@ class VisionTower:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MTPModule:
-    """The multi-token-prediction module: fc, three norms and decoder layers of its own.
+    """The multi-token-prediction module: fc, norms and decoder layers of its own.
 
     Attributes:
         layers: its decoder layers.
+        split_fc: embedding and hidden state have a projection each instead of one fc for both.
         shipped: the checkpoint contains its tensors; a config that declares it proves nothing.
     """
 
     layers: tuple[Layer, ...]
+    split_fc: bool = False
     shipped: bool = True
 
     @property
@@ -117,7 +120,7 @@ class ModelSpec:
         full = tuple(i for i, mixer in enumerate(mixers) if isinstance(mixer, FullAttention))
         linear = tuple(i for i, mixer in enumerate(mixers) if isinstance(mixer, LinearAttention))
         if not full:
-            raise UnsupportedModelError(f"{self.name}: no layer is {FULL}")
+            raise UnsupportedModelError(f"{self.name}: no layer keeps keys and values")
         object.__setattr__(self, "attention", mixers[full[0]])
         object.__setattr__(self, "linear", mixers[linear[0]] if linear else None)
         object.__setattr__(self, "full_attention_layers", full)
@@ -139,6 +142,17 @@ class ModelSpec:
 
         mtp = self.mtp and replace(self.mtp, layers=changed(self.mtp.layers))
         return replace(self, layers=changed(self.layers), mtp=mtp)
+
+    @property
+    def streams(self) -> HyperConnections | None:
+        """The residual streams; None where the residual stream is plain."""
+        return self.layers[0].streams
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of thing that the layers are made of, MTP module included, each once."""
+        layers = (*self.layers, *(self.mtp.layers if self.mtp else ()))
+        return tuple(dict.fromkeys(kind for layer in layers for kind in layer.kinds))
 
     @property
     def num_hidden_layers(self) -> int:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from planner.errors import InputError
 from planner.model.gguf_mix import gguf_schemes
+from planner.model.quantization.aliases import ALIASES
 from planner.model.quantization.scheme import (
     Evidence,
     ModelScheme,
@@ -20,7 +21,7 @@ from planner.model.quantization.scheme import (
     recipe,
     scheme_notes,
 )
-from planner.model.quantization.schemes import ALIASES, ALL_SCHEMES
+from planner.model.quantization.schemes import ALL_SCHEMES
 from planner.model.stored import Stored
 from planner.units import check_text, shown
 
