@@ -72,7 +72,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why KTransformers cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> KTransformersAnswer:

@@ -33,7 +33,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment))
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:

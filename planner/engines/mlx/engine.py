@@ -88,7 +88,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why MLX cannot run it."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(_refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> MlxAnswer:

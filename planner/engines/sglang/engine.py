@@ -49,7 +49,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why SGLang cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:

@@ -102,7 +102,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why TensorRT-LLM cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:

@@ -61,7 +61,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why transformers cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment))
 
     def allocate(self, deployment: Deployment) -> TransformersAnswer:

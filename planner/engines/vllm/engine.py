@@ -42,7 +42,7 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why vLLM cannot run it; see `refusals`."""
-        unknown = kind_refusals(deployment.checkpoint.model, title=self.title)
+        unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> VllmAnswer:
