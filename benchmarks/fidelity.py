@@ -24,6 +24,7 @@ SUITES = (
     "flash_next_params",
     "vllm",
     "vllm_extra",
+    "flash_next_vllm",
     "vllm_versions",
     "overheads",
     "sglang",

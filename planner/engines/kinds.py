@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from planner.engines.engine import AnyEngine, Deployment, Refusal
 from planner.model.spec import FULL, LINEAR, ModelSpec
@@ -34,16 +35,22 @@ class Served:
     source: str
     since: str | None = None
     words: str = ""
+    backends: tuple[str, ...] = ()
 
 
 @cache
 def served() -> Mapping[tuple[str, str], Served]:
     """Return the rows by engine and kind."""
     text = (files("planner.engines") / "data" / "kinds.toml").read_text("utf-8")
-    rows = [
-        Served(**(row | {"kinds": tuple(row["kinds"])})) for row in tomllib.loads(text)["served"]
-    ]
+    rows = [_row(values) for values in tomllib.loads(text)["served"]]
     return MappingProxyType({(row.engine, kind): row for row in rows for kind in row.kinds})
+
+
+def _row(values: Mapping[str, Any]) -> Served:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Served(**fields)
 
 
 def kind_refusals(engine: AnyEngine, deployment: Deployment) -> tuple[Refusal, ...]:

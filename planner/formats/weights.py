@@ -108,6 +108,17 @@ _FORMATS = (
         kernel="fp8-block",
         source="vLLM 0.33.0 layers/quantization/fp8.py: block scales are loaded as float32",
     ),
+    *(
+        NumberFormat(
+            name=f"refined-fp8-block{edge}",
+            bits=Fraction(8),
+            block=(edge, edge),
+            block_bytes=Fraction(4),
+            kernel="fp8-block",
+            source="vLLM 0.33.0: blocks of 128x128 refined where a rank's experts cut them",
+        )
+        for edge in (64, 32)
+    ),
     NumberFormat(
         name="fp8-tensor",
         bits=Fraction(8),

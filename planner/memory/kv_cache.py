@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from planner.formats import CacheFormat
+from planner.model.layers import Indexer
 from planner.model.spec import FullAttention, ModelSpec
+from planner.units import ceil_div
 
 
 def heads_per_rank(heads: int, *, tensor_parallel: int) -> int:
@@ -29,12 +31,25 @@ def kv_bytes_per_token_per_layer(
     return 2 * heads * cache_format.head_bytes(attention.head_dim)
 
 
+def index_bytes(indexer: Indexer, *, tokens: int, dtype_bytes: int, compressed: bool = True) -> int:
+    """Return the bytes of an indexer's keys for `tokens` tokens in one layer, on every rank.
+
+        ceil(tokens / compress_ratio) x key heads x head_dim x bytes;  tokens x ... uncompressed
+
+    Source: vLLM 0.33.0 models/qwen4_exp/common/qsa_cache.py (one key per block of tokens);
+    transformers 5.24 and llama.cpp keep one per token.
+    """
+    keys = ceil_div(tokens, indexer.compress_ratio) if compressed else tokens
+    return keys * indexer.key_elements * dtype_bytes
+
+
 def kv_bytes_per_token(
     model: ModelSpec, *, cache_format: CacheFormat, tensor_parallel: int = 1
 ) -> int:
     """Return the bytes that one token adds on one rank, all layers together.
 
-    Only attention keeps something per token; see `recurrent_state` for the rest.
+    Only attention keeps something per token; see `recurrent_state` for the rest. An indexer's keys
+    come on top (`index_bytes`).
     """
     return sum(
         kv_bytes_per_token_per_layer(

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
-from planner.engines.vllm.releases import capability, source
+from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
+from planner.engines.vllm.pool import model_dtype, page_of
+from planner.engines.vllm.releases import capability, rules_of, source
 from planner.engines.vllm.weights import drafter_of, load_rules, loads_vision
-from planner.memory.weights import rank_shape
+from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split
 
 _FP8_BLOCK = 128
@@ -19,11 +21,14 @@ def refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from _hardware(deployment)
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_refusals(deployment)
+    yield from indexed_refusals(deployment, dtype=model_dtype(deployment))
     yield from _heads(deployment)
     yield from _context_parallel(deployment)
     yield from _experts(deployment)
     yield from _block_fp8(deployment)
     yield from _speculation(deployment)
+    page = page_of(deployment, rules_of(deployment.options.version))
+    yield from ring_refusals(deployment, block_size=page.block_size)
 
 
 def _hardware(deployment: Deployment) -> Iterator[Refusal]:
@@ -57,6 +62,14 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
             engine_message=f"Total number of attention heads ({attention.num_attention_heads})"
             f" must be divisible by tensor parallel size ({tp}).",
             source=source("config/model.py"),
+        )
+        return
+    if model.streams is not None and model.vocab_size % tp:
+        # Such models build their embedding before the first layer.
+        yield Refusal(
+            reason=f"a vocabulary of {model.vocab_size} does not divide by TP {tp}",
+            engine_message=f"{model.vocab_size} is not divisible by {tp}",
+            source=source("distributed/utils.py (divide)"),
         )
         return
     linear = model.linear
@@ -143,7 +156,7 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
     The shared expert is checked before the routed ones, and is cut even under expert parallelism.
     """
     checkpoint, layout = deployment.checkpoint, deployment.layout
-    rules = load_rules(checkpoint, layout)
+    rules = load_rules(checkpoint, layout, rules_of(deployment.options.version))
     found: list[tuple[int, Refusal]] = []
     for row in checkpoint.rows("text"):
         tensor, tp = row.tensor, layout.tensor_parallel
@@ -160,6 +173,8 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
         by_rows = tensor.split in (Split.ROW, Split.EXPERT_ROW)
         width = shape[1] if by_rows else shape[0]
         if width % _FP8_BLOCK == 0:
+            continue
+        if routed and whole_edge(tensor, shape, _FP8_BLOCK) in rules.refined:
             continue
         if routed:
             side = (

@@ -88,6 +88,10 @@ class Rules:
         model_runner: default runner for hybrids.
         largest_tier: GPUs from 160 GiB on get their own batch defaults.
         activation_line: what the log calls "peak activation".
+        refines_blocks: FP8 blocks that a rank's experts cut are refined instead of refused.
+        host_tables: tables of n-grams lie in host memory by default.
+        index_dtypes: dtypes that an indexer keeps its keys in.
+        indexed_kv_dtypes: KV cache dtypes that indexed attention takes.
     """
 
     version: str
@@ -103,6 +107,10 @@ class Rules:
     model_runner: Literal["V1", "V2"]
     largest_tier: bool
     activation_line: Literal["activations", "activations and CUDA graphs"]
+    refines_blocks: bool
+    host_tables: bool
+    index_dtypes: tuple[str, ...]
+    indexed_kv_dtypes: tuple[str, ...]
 
 
 @cache
@@ -124,6 +132,8 @@ def _value(rule: str, version: Version) -> Any:
     rows = _TABLE[rule]
     held = [row for row in rows if (_parsed(row.get("since", OLDEST)) or _OLDEST) <= version]
     value = held[-1]["value"]
+    if isinstance(value, list):
+        return tuple(value)
     return Fraction(value) if rule == "grouping_factor" else value
 
 

@@ -9,8 +9,9 @@ from functools import cache
 from importlib.resources import files
 
 from planner.engines.engine import Deployment
+from planner.engines.vllm.indexed import on_host, table_on_rank
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import source
+from planner.engines.vllm.releases import Rules, rules_of, source
 from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Term
@@ -18,7 +19,7 @@ from planner.memory.placement import Placement
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part
+from planner.model.tensors import NGRAM_TABLE, Part
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB
 
@@ -117,14 +118,18 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
     )
 
 
-def load_rules(checkpoint: Checkpoint, layout: Layout) -> LoadRules:
+REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
+"""Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
+
+
+def load_rules(checkpoint: Checkpoint, layout: Layout, rules: Rules) -> LoadRules:
     """Return how vLLM changes `checkpoint` on loading.
 
     Block scales become float32, A_log stays float32 and other float32 vectors become the model's
     dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut them). With experts
     parallel over data-parallel attention the shared expert is replicated; without expert
     parallelism the experts are cut over the ranks of all replicas (fused_moe/config.py,
-    flatten_tp_across_dp_and_pcp).
+    flatten_tp_across_dp_and_pcp). Gates that write to residual streams are padded to 16 rows.
 
     Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
     """
@@ -140,6 +145,8 @@ def load_rules(checkpoint: Checkpoint, layout: Layout) -> LoadRules:
         vocab_padding=64,
         embed_on_every_stage=True,
         shared_expert_replicated=sequence_parallel,
+        row_multiples={"block_inject_weight": 16},
+        refined=REFINED if rules.refines_blocks else {},
         experts_over_replicas=True,
     )
 
@@ -153,6 +160,7 @@ class Loaded:
         vision: the vision tower.
         draft: the MTP module, or a separate drafter.
         buffers: rotary cache.
+        table: the rank's share of tables of n-grams, wherever it lies.
         components: ``part.component`` -> bytes.
     """
 
@@ -160,6 +168,7 @@ class Loaded:
     vision: int
     draft: int
     buffers: int
+    table: int
     components: Mapping[str, int]
 
     @property
@@ -206,7 +215,8 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
     """Return what one rank of `stage` holds."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     options: VllmOptions = deployment.options
-    model, rules = checkpoint.model, load_rules(checkpoint, layout)
+    model = checkpoint.model
+    rules = load_rules(checkpoint, layout, rules_of(options.version))
     parts: tuple[Part, ...] = ("text", "mtp") if options.drafts_by_itself else ("text",)
     sizes = weight_bytes(
         checkpoint, layout=layout, rules=rules, parts=parts, stage=stage, stage_layers=layers
@@ -218,7 +228,15 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
         sizes |= weight_bytes(checkpoint, layout=tower, rules=rules, parts=("vision",), stage=stage)
     if any(row.format.name == "fp8-block128" for row in checkpoint.rows("text")):
         held = sum(layer in layers for layer in model.full_attention_layers)
-        sizes["text.kv_scales"] = KV_SCALE_BYTES * held
+        if model.attention.indexer is None:  # indexed attention has no such scales
+            sizes["text.kv_scales"] = KV_SCALE_BYTES * held
+    scales = sum(
+        row.format.tensor_bytes
+        for row in checkpoint.rows("text")
+        if row.tensor.component == NGRAM_TABLE
+    )
+    if scales:
+        sizes["text.table_scales"] = scales
     by_part = dict.fromkeys(("text", "vision", "mtp"), 0)
     for name, size in sizes.items():
         by_part[name.partition(".")[0]] += size
@@ -231,6 +249,7 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
         vision=by_part["vision"],
         draft=by_part["mtp"],
         buffers=positions * model.attention.rotary_dim * 2,
+        table=table_on_rank(deployment) - scales,
         components=sizes,
     )
 
@@ -287,6 +306,23 @@ def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
                 },
                 source=where,
             )
+    yield from _table_term(deployment, loaded)
+
+
+def _table_term(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
+    """Yield tables of n-grams, where they take the GPU's memory."""
+    on_gpu = not on_host(deployment.options)
+    if not loaded.table or not (on_gpu or deployment.system.accelerator.is_unified):
+        return
+    yield Term(
+        name="n-gram table" if on_gpu else "n-gram table (pinned host memory: the same pool)",
+        kind=Kind.WEIGHTS,
+        nbytes=loaded.table,
+        confidence=Confidence.ENGINE_RULE if on_gpu else Confidence.ASSUMED,
+        formula="bytes of the rank's rows",
+        values={"bytes of the rank's rows": loaded.table},
+        source=source("config/engram.py"),
+    )
 
 
 def placement_of(deployment: Deployment, stages: tuple[StageWeights, ...]) -> Placement:
