@@ -128,6 +128,17 @@ _NVFP4_EXPERTS_FP8_TABLE = RoleScheme(
     weight_bits=4,
     notes=("attention, GDN, hyper-connections, shared expert, vision and MTP stay 16-bit",),
 )
+_NVFP4_EXPERTS_FP8_MTP = RoleScheme(
+    name="nvfp4-experts-fp8-mtp",
+    title="NVFP4 (groups of 16): routed experts; MTP's experts and the n-gram table in FP8",
+    source="nvidia/Qwen3.8-Flash-Next-NVFP4 (MIXED_PRECISION; its size was not seen)",
+    rules=(
+        *_rules(_ROUTED, "nvfp4"),
+        *_rules(_ROUTED, "fp8-block128", "mtp"),
+        *_rules(_TABLE, "table-fp8"),
+    ),
+    weight_bits=4,
+)
 _NVFP4_EXPERTS_TABLE = RoleScheme(
     name="nvfp4-experts-table",
     title="NVFP4 (groups of 16): routed experts and n-gram table",
@@ -364,6 +375,7 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _NVFP4_EXPERTS,
     _NVFP4_EXPERTS_MTP,
     _NVFP4_EXPERTS_FP8_TABLE,
+    _NVFP4_EXPERTS_FP8_MTP,
     _NVFP4_EXPERTS_TABLE,
     _NVFP4_MIXED,
     _NVFP4_ALL,
