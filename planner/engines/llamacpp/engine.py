@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of, warnings_of
 from planner.engines.llamacpp.economies import economies, knobs
 from planner.engines.llamacpp.fit import capacity_of, fit
-from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.options import LlamacppOptions
