@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.errors import InputError
 from planner.memory.breakdown import Kind
+from planner.model.tensors import NGRAM_TABLE
 from planner.planning import Outcome, Plan
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 from planner.throughput.workload import MAX_DRAFTED
@@ -84,8 +85,8 @@ def _outside(plan: Plan) -> bool:
         for rank in plan.ranks
         if not rank.name.startswith("host")
     )
-    rows = plan.deployment.checkpoint.rows("text")
-    needed = sum(row.nbytes for row in rows if row.tensor.component != "embed_tokens")
+    rows, looked_up = plan.deployment.checkpoint.rows("text"), ("embed_tokens", NGRAM_TABLE)
+    needed = sum(row.nbytes for row in rows if row.tensor.component not in looked_up)
     return held < _WHOLE * needed
 
 

@@ -84,6 +84,10 @@ class FullAttention:
         """Rows of q_proj, output gate included."""
         return self.num_attention_heads * self.head_dim * (2 if self.attn_output_gate else 1)
 
+    def tokens_read(self, depth: float) -> float:
+        """Return how many of `depth` tokens of context a query reads."""
+        return depth if self.indexer is None else min(depth, float(self.indexer.budget))
+
     @property
     def kv_elements_per_token(self) -> int:
         """Elements of K and V that one token adds in one layer."""
