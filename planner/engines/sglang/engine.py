@@ -13,9 +13,11 @@ from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
+    host_table_bytes,
     missing_bytes,
     placement_of,
     start_error,
+    table_notes,
     warnings_of,
 )
 from planner.engines.sglang.log import log_lines
@@ -85,6 +87,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             refusal=start_error(server, pool, context=context),
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
+            host_bytes=host_table_bytes(server) or None,
+            notes=table_notes(server),
             server=server,
             budget=budget,
             pool=pool,

@@ -9,7 +9,7 @@ from hardware_db import Accelerator
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.weights import draft_weights, target_weights
+from planner.engines.sglang.weights import TABLE, draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -50,6 +50,11 @@ class Stage:
     def text_bytes(self) -> int:
         """Bytes of the language model."""
         return sum(size for name, size in self.target.items() if name.startswith("text."))
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of tables of n-grams that take the GPU's memory."""
+        return self.target.get(TABLE, 0)
 
     @property
     def vision_bytes(self) -> int:
@@ -145,7 +150,8 @@ REPACK_BAND = 0.05
 """INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
 DRAFT_POOL = "drafter's KV pool (outside the budget)"
 REQUEST_TABLE = "request table and padding page (outside the budget)"
-OUTSIDE = (DRAFT_POOL, REQUEST_TABLE)
+BESIDE = "windows of n-grams and rings of indexers (outside the budget)"
+OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
 """Names of the terms that SGLang allocates without having counted them."""
 
 
@@ -162,7 +168,7 @@ def rank_terms(
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
     )
-    outside = (*_outside(server, pool),)
+    outside = (*_outside(server, pool), *_beside(server, pool))
     return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
 
 
@@ -173,7 +179,13 @@ def _weights(server: Server, stage: Stage) -> Iterator[Term]:
         for row in server.checkpoint.rows("text")
     )
     for name, size, formula, file in (
-        ("weights (text)", stage.text_bytes, "bytes of the rank's tensors", "models/qwen3_5.py"),
+        (
+            "weights (text)",
+            stage.text_bytes - stage.table_bytes,
+            "bytes of the rank's tensors",
+            "models/qwen3_5.py",
+        ),
+        ("n-gram table", stage.table_bytes, "bytes of the rank's rows", "models/qwen4_exp.py"),
         (
             "vision tower",
             stage.vision_bytes,
@@ -321,6 +333,27 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
                 "bytes per token": max(pool.geometry.cells),
             },
             source=rule(version, "mem_cache/memory_pool.py"),
+        )
+
+
+def _beside(server: Server, pool: Pool) -> Iterator[Term]:
+    """Yield what kinds of layers keep beside the pools, which no line of SGLang budgets."""
+    size = server.allocated(pool).beside
+    if size:
+        yield Term(
+            name=BESIDE,
+            kind=Kind.RECURRENT_STATE,
+            nbytes=size,
+            confidence=Confidence.ASSUMED,
+            formula="slots x window + requests x ring",
+            values={
+                "slots": (size - (pool.max_running_requests or 0) * pool.geometry.ring_bytes)
+                // max(1, pool.geometry.window_bytes),
+                "window": pool.geometry.window_bytes,
+                "requests": pool.max_running_requests or 0,
+                "ring": pool.geometry.ring_bytes,
+            },
+            source=rule(server.rules.version, "mem_cache/qsa_kv_pool.py, models/qwen4_exp.py"),
         )
 
 
