@@ -105,6 +105,17 @@ class Accelerator:
         return self.unified is not None
 
     @property
+    def usable_bytes(self) -> int:
+        """Bytes that an engine can really get as the machine comes: the one rule for one pool.
+
+        Unified memory: `unified.usable_mib`, which leaves to the system what the system takes;
+        else `total_bytes`, of which nobody else takes any.
+        """
+        if self.unified is not None and self.unified.usable_mib is not None:
+            return min(int(self.unified.usable_mib.value) * MIB, self.total_bytes)
+        return self.total_bytes
+
+    @property
     def total_bytes(self) -> int:
         """Bytes on which an engine budgets under Linux (macOS for Apple)."""
         return self.total_bytes_on("linux")

@@ -17,7 +17,7 @@ from hardware_db.compose import several
 from planner import registry, sources
 from planner.engines import commands, get_engine
 from planner.engines.command import Command
-from planner.engines.option_values import build
+from planner.engines.options import build
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
@@ -212,7 +212,7 @@ def ask_command(
     degrees = told.layout
     if degrees is None and not policy.degrees.automatic:
         degrees = Layout()
-    return Question(
+    question = Question(
         checkpoint=checkpoint,
         system=resolve_hardware(on, free=free),
         engine=policy,
@@ -225,6 +225,10 @@ def ask_command(
         kept=told.kept,
         environment=tuple(told.environment.items()),
     )
+    if told.context is None and context is None:
+        started = policy.as_started(question.deployment())
+        return question.with_(context=started.context, options=started.options)
+    return question
 
 
 def commanded_model(

@@ -6,6 +6,7 @@ the business of `planner.question`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -18,6 +19,9 @@ from planner.memory.breakdown import Kind, Rank
 from planner.units import check_count, counted, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
+
+_FURTHER_SENTENCES = re.compile(r"\. (?=[A-Z]).*", re.DOTALL)
+"""What follows the first sentence of an engine's message: its own advice."""
 
 
 class Outcome(Enum):
@@ -312,7 +316,7 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
     short = format_gib(allocation.shortfall)
     if said and (not allocation.shortfall or not 0 < longest < deployment.context):
         missing = f" ({short} missing)" if allocation.shortfall else ""
-        return f"{said.rstrip('.')}{missing}."
+        return f"{_FURTHER_SENTENCES.sub('', said).rstrip('.')}{missing}."
     return (
         f"{short} too little for the cache of one request of this length; up to"
         f" {format_tokens(longest)} tokens fit."

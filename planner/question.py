@@ -6,7 +6,7 @@ that is None was not said: `settled` chooses the engine, `best` the layout, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from hardware_db import System
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
-from planner.engines.option_values import build
+from planner.engines.options import Options, build
 from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
 from planner.model.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class Question:
     concurrency: int = 1
     kv_cache_dtype: str = "auto"
     layout: Layout | None = None
-    options: Any = None
+    options: Options | Mapping[str, Any] | None = None
     yarn: bool = False
     objective: Objective = "latency"
     kept: tuple[str, ...] = ()

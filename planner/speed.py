@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from planner.errors import InputError
-from planner.memory.breakdown import Kind
-from planner.model.tensors import NGRAM_TABLE
 from planner.planning import Outcome, Plan
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 from planner.throughput.workload import MAX_DRAFTED
@@ -39,7 +37,7 @@ def speed_of(
         return None
     if _outside(plan):
         return NoEstimate(reason="a part of the weights lies outside the accelerators' memory")
-    drafted = getattr(asked.options, "draft_tokens", 0)
+    drafted = asked.options.draft_tokens
     if drafted is None:
         return NoEstimate(reason="how much a separate drafter speeds decoding up is not known")
     if drafted > MAX_DRAFTED:
@@ -66,28 +64,9 @@ def speed_of(
     )
 
 
-_WHOLE = 0.97
-"""Share of a checkpoint's matrices that must lie on accelerators for none to lie elsewhere; packing
-and formats of the engine's own account for the rest."""
-
-
 def _outside(plan: Plan) -> bool:
-    """Whether weights that a step multiplies lie outside the accelerators.
-
-    Where the engine does not state its placement, the weights on the accelerators are compared with
-    those of the checkpoint, the table of embeddings apart.
-    """
-    allocation = plan.allocation
-    if allocation is not None and allocation.placement is not None:
-        return allocation.placement.outside > 0
-    held = sum(
-        rank.count * rank.of_kind(Kind.WEIGHTS)
-        for rank in plan.ranks
-        if not rank.name.startswith("host")
-    )
-    rows, looked_up = plan.deployment.checkpoint.rows("text"), ("embed_tokens", NGRAM_TABLE)
-    needed = sum(row.nbytes for row in rows if row.tensor.component not in looked_up)
-    return held < _WHOLE * needed
+    """Say whether weights that a step multiplies lie outside the accelerators."""
+    return plan.allocation is not None and plan.allocation.placement.outside > 0
 
 
 def speed_words(speed: SpeedEstimate | NoEstimate | None) -> tuple[str, ...]:

@@ -61,6 +61,6 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path_factory) -> None:
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What a test's planner remembers is remembered for that test alone."""
     monkeypatch.setenv("QWENPLAN_CACHE", str(tmp_path_factory.mktemp("qwenplan-cache")))

@@ -83,7 +83,7 @@ def test_capacity_is_what_the_same_deployment_then_holds(
 def test_names_of_engines_keep_their_spelling_at_the_start_of_a_sentence() -> None:
     refused = planner.plan("Qwen3.5-4B", on="m4-max-128", engine="vllm")
     assert refused.outcome is Outcome.CANNOT_RUN
-    assert refused.verdict.endswith(". llama.cpp or MLX run there.")
+    assert refused.verdict.endswith(". MLX or llama.cpp run there.")
 
 
 def test_the_spare_bytes_name_the_stage_that_has_the_fewest() -> None:

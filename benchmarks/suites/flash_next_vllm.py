@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.vllm_cases import answered_error, ask, cases, errors, name_of
+from benchmarks.suites.vllm_cases import answered_error, ask, cases, layout_error, name_of
 from planner.engines.vllm.indexed import topk_buffer_bytes
 from planner.errors import PlannerError
 from planner.planning import Plan
@@ -73,7 +73,7 @@ def compare(case: dict[str, Any], folder: Path) -> CaseResult:
     except (PlannerError, LookupError) as error:
         return CaseResult(name=name, failure=f"{type(error).__name__}: {error}")
     if "error" in case:
-        expected, answered = errors(case["error"], answered_error(plan))
+        expected, answered = layout_error(case["error"]), answered_error(plan)
         return CaseResult(name=name, expected={"error": expected}, answered={"error": answered})
     if plan.allocation is None:
         return CaseResult(name=name, failure=plan.verdict)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.vllm_cases import KINDS, answered_error, ask, cases, errors, name_of
+from benchmarks.suites.vllm_cases import KINDS, answered_error, ask, cases, layout_error, name_of
 from planner.errors import PlannerError
 
 FILES = ("vllm_versions.json",)
@@ -41,7 +41,8 @@ def _compare(case: dict[str, Any], folder: Path) -> CaseResult:
         expected["groups"] = [[KINDS[kind], layers] for kind, layers in case["groups"]]
         answered["groups"] = [[g["kind"], g["layers"]] for g in plan.figures["groups"]]
     if "error" in case:
-        expected["error"], answered["error"] = errors(case["error"], answered_error(plan))
+        expected["error"] = layout_error(case["error"])
+        answered["error"] = answered_error(plan)
     else:
         expected["starts"] = True
         answered["starts"] = plan.allocation is not None and plan.allocation.shortfall == 0

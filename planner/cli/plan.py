@@ -10,7 +10,6 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
-from planner.cli.extra import options_help
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
@@ -204,5 +203,8 @@ def status(answer: Plan) -> int:
 
 def _show_options(name: str | None) -> None:
     if name is not None:
-        typer.echo(options_help(name))
+        from planner.engines import get_engine
+        from planner.report.options import options_text
+
+        typer.echo(options_text(get_engine(name).name))
         raise typer.Exit

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hardware_db import Accelerator, System
+from planner.engines.elsewhere import has_hbm
 from planner.model.checkpoint import Checkpoint
 
 DEFAULT_ENGINE = "vllm"
 """Taken where nobody names an engine and nothing speaks against it."""
-
-DATACENTRE_MEMORY = "HBM"
-"""What accelerators of datacentres have, by the kind of their memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,7 @@ class Rule:
             (not self.vendors or accelerator.vendor in self.vendors)
             and self.unified in (None, accelerator.is_unified)
             and (self.capability is None or _capability(accelerator) >= self.capability)
-            and self.hbm in (None, _has_hbm(accelerator))
+            and self.hbm in (None, has_hbm(accelerator))
             and (not self.kernels or any(k.startswith(self.kernels) for k in checkpoint.kernels))
             and self.overflows in (None, _overflows(system, checkpoint))
         )
@@ -147,10 +145,6 @@ def _capability(accelerator: Accelerator) -> tuple[int, int]:
     """(major, minor); (0, 0) where it is not known."""
     major, _, minor = (accelerator.compute_capability or "0.0").partition(".")
     return int(major), int(minor or 0)
-
-
-def _has_hbm(accelerator: Accelerator) -> bool:
-    return (accelerator.memory_type or "").upper().startswith(DATACENTRE_MEMORY)
 
 
 def _overflows(system: System, checkpoint: Checkpoint) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
 from planner.engines.face import CommandReader
-from planner.engines.option_values import build
-from planner.engines.options import declared
+from planner.engines.options import build, declared
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.engines.words import FlagTable, sort_words
 from planner.errors import InputError

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hardware_db import System
+from planner.engines.options import Options
 from planner.layout import Degrees, Layout
 from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
@@ -111,7 +112,6 @@ class Allocation:
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
-        placement: where the weights lie; None where the engine does not say.
     """
 
     ranks: tuple[Rank, ...]
@@ -119,9 +119,7 @@ class Allocation:
     starts: bool
     shortfall: int
     kv_cache_dtype: str
-    placement: Placement | None = None
-    resolved: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    placement: Placement
     host_bytes: int | None = None
     refusal: str | None = None
     warnings: tuple[str, ...] = ()
@@ -131,11 +129,11 @@ class Allocation:
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the engine resolves it, defaults included, as plain data."""
-        return dict(self.resolved)
+        return {}
 
     def figures(self) -> dict[str, Any]:
         """Return the engine's own figures (block sizes, groups, pools) as plain data."""
-        return dict(self.details)
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +184,7 @@ class Modelfile:
     environment: Mapping[str, str]
 
 
-OptionsT = TypeVar("OptionsT")
+OptionsT = TypeVar("OptionsT", bound=Options)
 AnswerT = TypeVar("AnswerT", bound=Allocation)
 
 
@@ -198,12 +196,15 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         title: what users read: ``vLLM``.
         options_type: the declaration of its options; each has a default.
         degrees: which degrees of parallelism it has.
+        verified: its rules were held against its own code or its logs; False: they were only
+            read, so that its advice never comes first.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     options_type: ClassVar[type[Any]]
     degrees: ClassVar[Degrees]
+    verified: ClassVar[bool] = True
 
     @abstractmethod
     def version(self, options: OptionsT) -> str:
@@ -224,6 +225,14 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     def expected_log(self, deployment: Deployment, answer: AnswerT) -> tuple[str, ...]:
         """Return the lines that it would print at start-up, as far as they are known."""
         return ()
+
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the workload by which a command that names no length is judged.
+
+        `deployment` has the longest context of the model. An engine that sizes its cache to what
+        is left starts without holding that; it puts in a context that it does hold.
+        """
+        return deployment
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes to `deployment` that save memory, those already made left out."""

@@ -33,7 +33,7 @@ class CommandReader:
     program: str
     starts: Starts
     read: Read
-    flags: FlagTable | None = None
+    flags: FlagTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

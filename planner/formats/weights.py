@@ -13,6 +13,7 @@ from planner.formats.number import NumberFormat
 _MODELOPT = "nvidia NVFP4 checkpoints (modelopt): weight, weight_scale, weight_scale_2, input_scale"
 _PACKED = "compressed-tensors pack-quantized: weight_packed, weight_scale, weight_shape (2 x int64)"
 _GPTQ = "GPTQ: qweight, qzeros (4-bit, packed), scales (FP16), g_idx (int32 per input column)"
+_GPTQ_LOADED = "vLLM 0.27.1 to 0.33.0 layers/quantization/auto_gptq.py (create_weights)"
 _AWQ = "AutoAWQ: qweight, qzeros (4-bit, packed), scales (FP16), groups along the input"
 _OCP = "OCP Microscaling Formats 1.0: blocks of 32 along a row share one E8M0 scale"
 _MLX = "mlx.core.quantize (affine): a 16-bit scale and a 16-bit bias per group"
@@ -54,11 +55,19 @@ def _affine(bits: int, group: int) -> NumberFormat:
     return _grouped(f"mlx-{bits}bit-g{group}", bits, group, 4, kernel="mlx-affine", source=_MLX)
 
 
-def _gptq(bits: int, group: int) -> NumberFormat:
-    name = f"gptq-int{bits}-g{group}"
-    zero = Fraction(bits, 8)
-    kernel = f"marlin-int{bits}"
-    return _grouped(name, bits, group, 2 + zero, kernel=kernel, source=_GPTQ, column_bytes=4)
+def _gptq(bits: int, group: int, *, index: bool = True, bias: bool = False) -> NumberFormat:
+    """GPTQ as stored, or as vLLM holds it: without g_idx, with a 16-bit bias per output row."""
+    stored = index and not bias
+    return NumberFormat(
+        name=f"gptq-int{bits}-g{group}{'' if index else '-plain'}{'-bias' if bias else ''}",
+        bits=Fraction(bits),
+        block=(1, group),
+        block_bytes=2 + Fraction(bits, 8),
+        column_bytes=4 if index else 0,
+        row_bytes=2 if bias else 0,
+        kernel=f"marlin-int{bits}",
+        source=_GPTQ if stored else _GPTQ_LOADED,
+    )
 
 
 def _awq(bits: int, group: int, *, name: str = "awq") -> NumberFormat:
@@ -150,6 +159,7 @@ _FORMATS = (
     _channel("fp8-channel", "fp8", 2, "compressed-tensors float-quantized: BF16 scale per channel"),
     _channel("fp8-channel-f32", "fp8", 4, "the same with float32 scales"),
     _channel("int8-channel", "int8", 2, "compressed-tensors int-quantized: BF16 scale per channel"),
+    _channel("int8-channel-f32", "int8", 4, "the same with float32 scales"),
     _channel("bnb-int8", "bnb", 4, "bitsandbytes LLM.int8: SCB, one float32 per output channel"),
     _grouped("nvfp4", 4, 16, 1, kernel="nvfp4", source=_MODELOPT, tensor_bytes=8),
     _grouped(
@@ -164,7 +174,13 @@ _FORMATS = (
     _grouped("mxfp4", 4, 32, 1, kernel="mxfp4", source=_OCP),
     _grouped("mxfp6", 6, 32, 1, kernel="mxfp6", source=_OCP),
     _grouped("mxfp8", 8, 32, 1, kernel="mxfp8", source=_OCP),
-    *(_gptq(bits, group) for bits in (2, 3, 4, 8) for group in (32, 64, 128)),
+    *(
+        _gptq(bits, group, index=index, bias=bias)
+        for bits in (2, 3, 4, 8)
+        for group in (32, 64, 128)
+        for index in (True, False)
+        for bias in (False, True)
+    ),
     *(_awq(4, group) for group in (32, 64, 128)),
     *(_awq(bits, group, name="autoround") for bits in (2, 3, 4, 8) for group in (32, 64, 128)),
     *(_packed(bits, group) for bits in (4, 8) for group in (32, 64, 128)),

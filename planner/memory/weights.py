@@ -23,28 +23,35 @@ class LoadRules:
 
     Attributes:
         formats: stored format -> format in memory, where they differ.
+        expert_formats: the same for routed experts, where they differ from the other matrices.
         float32: components that are kept in FP32 whatever the checkpoint stores.
         replicated: components that every rank holds whole (patterns are not needed: full names
             ``part.component``).
         vocab_padding: the vocabulary is padded to a multiple of this before it is divided.
         embed_on_every_stage: the embedding table is loaded on every pipeline stage.
+        head_on_every_stage: so is the output head.
         shared_expert_replicated: the shared expert is not divided.
         row_multiples: last part of a tensor's name -> its rows are padded to a multiple of this.
         refined: where a rank's experts cut the blocks of a format in two: edge of the largest
             block that they do not cut -> format in memory.
         experts_over_replicas: without expert parallelism, routed experts are cut over tensor x
             data parallel ranks, so that replicas share one set of them.
+        expert_padding: 16-bit routed experts that are cut are padded to a multiple of so many
+            columns.
     """
 
     formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    expert_formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     float32: tuple[str, ...] = ()
     replicated: tuple[str, ...] = ()
     vocab_padding: int = 1
     embed_on_every_stage: bool = False
+    head_on_every_stage: bool = False
     shared_expert_replicated: bool = False
     row_multiples: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     refined: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     experts_over_replicas: bool = False
+    expert_padding: int = 1
 
     def expert_cuts(self, layout: Layout) -> int:
         """Into how many parts each routed expert is cut (1 under expert parallelism)."""
@@ -85,7 +92,9 @@ def memory_format(row: Stored, rules: LoadRules, shape: tuple[int, ...]) -> Numb
         edge = whole_edge(row.tensor, shape, row.format.block[0])
         if edge in rules.refined:
             return get_format(rules.refined[edge])
-    changed = rules.formats.get(row.format.name)
+    name = row.format.name
+    routed = row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
+    changed = (rules.expert_formats.get(name) if routed else None) or rules.formats.get(name)
     return get_format(changed) if changed is not None else row.format
 
 
@@ -117,9 +126,22 @@ def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | N
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1
     shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
+    if rules.expert_padding > 1 and row.format.bits == 16:
+        shape = _padded(tensor, shape, rules.expert_padding)
     if layers is None:
         layers = max(1, len(tensor.layers))
     return layers * experts * memory_format(row, rules, shape).nbytes(shape)
+
+
+def _padded(tensor: Tensor, shape: tuple[int, ...], multiple: int) -> tuple[int, ...]:
+    """Return the shape of a tensor whose experts' inner width is padded to a multiple."""
+    match tensor.split:
+        case Split.EXPERT_COLUMN:
+            return (round_up(shape[0], multiple), *shape[1:])
+        case Split.EXPERT_ROW:
+            return (*shape[:-1], round_up(shape[-1], multiple))
+        case _:
+            return shape
 
 
 def weight_bytes(
@@ -192,4 +214,4 @@ def _layers_held(
         return bisect_left(tensor.layers, layers.stop) - bisect_left(tensor.layers, layers.start)
     if tensor.component == "embed_tokens":
         return int(stage == 0 or rules.embed_on_every_stage or (last and tied))
-    return int(last)
+    return int(last or (tensor.component == "lm_head" and rules.head_on_every_stage))

@@ -23,6 +23,10 @@ start only); a shell glob; any part of the text."""
 
 _TEXT = ("model.language_model.", "model.", "language_model.model.", "language_model.", "")
 _VISION = ("model.visual.", "visual.", "vision_tower.", "model.vision_tower.")
+_STACKED = "switch_mlp."
+"""How MLX names stacked experts; nobody who lists parts of names does (AWQ's "mlp.gate" is the
+router, and no part of "switch_mlp.gate_proj")."""
+
 _LONGEST_PATTERN = 400
 _MOST_REPEATS = 8
 _NESTED_REPEAT = re.compile(r"\([^()]*[*+}][^()]*\)[*+{]")
@@ -75,7 +79,8 @@ class PatternList:
             hits += [self._dotted[run] for run in runs if run in self._dotted]
         best = min(hits, default=None)
         for index, text in self._parts:
-            if (best is None or index < best) and any(text in name for name in spellings):
+            own = (name for name in spellings if _STACKED not in name)
+            if (best is None or index < best) and any(text in name for name in own):
                 best = index
         for index, compiled in self._compiled:
             if best is not None and index > best:
@@ -130,7 +135,7 @@ def spellings(tensor_name: str, layer: int | None, expert: int) -> tuple[str, ..
     name = module_of(tensor_name).replace("{layer}", str(layer))
     names = [name.replace("{expert}", str(expert))]
     if "experts.{expert}." in name:
-        stacked = name.replace("experts.{expert}.", "switch_mlp.")
+        stacked = name.replace("experts.{expert}.", _STACKED)
         stem, _, projection = name.partition(".{expert}.")
         fused = "down_proj" if projection == "down_proj" else "gate_up_proj"
         names += [stacked, f"{stem}.{fused}"]

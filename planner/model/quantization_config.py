@@ -119,7 +119,8 @@ def _bare(name: str) -> str:
 def _gptq(document: Document) -> ModuleScheme:
     """GPTQ and GPTQModel; `dynamic`: ``-:`` leaves modules alone, ``+:`` or nothing overrides.
 
-    The first rule that matches from the start decides; `modules_in_block_to_quantize`, where given,
+    All linear layers of the decoder that no rule leaves alone are quantized, the two narrow
+    projections of DeltaNet included. The first rule that matches from the start decides; `modules_in_block_to_quantize`, where given,
     names parts of all that is quantized (vllm-project/vllm@02239f5
     layers/quantization/utils/gptq_utils.py).
     """
@@ -149,7 +150,7 @@ def _gptq(document: Document) -> ModuleScheme:
         title=f"GPTQ INT{bits} (groups of {group})",
         source=document.where,
         default=default,
-        roles=(*DECODER, *head),
+        roles=(*DECODER, "text.gdn.in_proj_*", *head),
         rules=tuple(rules),
         keeps_float32=True,
     )

@@ -232,7 +232,8 @@ def _of_kind(base: str, kind: str, bits: float | None) -> Loss:
         for metric in _metrics(base):
             values = _values(_class(base, metric), wanted, metric, _bin(bits, wanted))
             if values:
-                low, high, middle = values[0], values[-1], values[len(values) // 2]
+                low, high = values[0], values[-1]
+                middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
                 word = _worded(middle, bits)
                 if metric == PERPLEXITY and not (bits is not None and bits >= EIGHT_BITS):
                     word = max(word, Word.NEAR_LOSSLESS)

@@ -10,7 +10,6 @@ from functools import lru_cache
 from planner.formats import NumberFormat
 from planner.model.quantization import Scheme, Stored
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part
 
 FINEST = 10**7
 """Parts that a factor is rounded to: 0.1 millionth of a checkpoint is a few hundred bytes."""
@@ -41,14 +40,27 @@ class ScaledScheme:
     def store(self, model: ModelSpec) -> tuple[Stored, ...]:
         """Return every tensor of `model` as the recipe stores it, scaled."""
         return tuple(
-            row if row.tensor.part == "vision" else replace(row, format=self._scaled(row.format))
+            replace(row, format=_times(row.format, self.factor))
+            if _is_scaled(row, everything=self.everything)
+            else row
             for row in self.like.store(model)
         )
 
-    def _scaled(self, known: NumberFormat) -> NumberFormat:
-        if known.kernel is None and not self.everything:
-            return known
-        return _times(known, self.factor)
+
+def _is_scaled(row: Stored, *, everything: bool) -> bool:
+    """Whether a row takes its share of a difference: quantized, no embedding table, no vision tower.
+
+    Files of other mixes keep the table of the plain one: unsloth's Q4_K_S and UD-Q4_K_XL of the 9B
+    and UD-Q4_K_XL of the 27B load 545.62 and 682.03 MiB of it on the host, as Q4_K does (start-up
+    logs).
+    """
+    if row.tensor.part == "vision":
+        return False
+    return everything or (row.format.kernel is not None and row.tensor.component != TABLE)
+
+
+TABLE = "embed_tokens"
+"""The component of the embedding table."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,31 +68,22 @@ def _times(known: NumberFormat, factor: Fraction) -> NumberFormat:
     return replace(known, bits=known.bits * factor, block_bytes=known.block_bytes * factor)
 
 
-def scale_to(
-    like: Scheme, model: ModelSpec, nbytes: int, *, parts: Iterable[Part]
-) -> tuple[Fraction, bool]:
-    """Return the factor that brings `parts` of `model` to `nbytes`, and whether it is for everything.
+def scale_to(rows: Iterable[Stored], nbytes: int) -> tuple[Fraction, bool]:
+    """Return the factor that brings rows of a recipe to `nbytes`, and whether it is for everything.
 
-        factor = (nbytes - bytes in 16 and 32 bits) / bytes of quantized tensors
+        factor = (nbytes - bytes that are kept) / bytes of quantized tensors
 
-    The vision tower is never scaled; it counts as kept where it is one of `parts`.
+    Kept are tensors in 16 and 32 bits, the embedding table and the vision tower.
     """
-    wanted = tuple(parts)
-    kept = quantized = 0
-    for row in like.store(model):
-        if row.tensor.part not in wanted:
-            continue
-        if row.format.kernel is None or row.tensor.part == "vision":
-            kept += row.nbytes
-        else:
+    kept = quantized = vision = 0
+    for row in rows:
+        if _is_scaled(row, everything=False):
             quantized += row.nbytes
+        else:
+            kept += row.nbytes
+            vision += row.nbytes if row.tensor.part == "vision" else 0
     if quantized and nbytes > kept:
         return _rounded(Fraction(nbytes - kept, quantized)), False
-    vision = sum(
-        row.nbytes
-        for row in like.store(model)
-        if row.tensor.part == "vision" and row.tensor.part in wanted
-    )
     return _rounded(Fraction(max(1, nbytes - vision), max(1, kept + quantized - vision))), True
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from typing import Protocol, cast
 
 from planner.errors import InputError, PlannerError, UnsupportedModelError
 from planner.formats import get_format
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme, get_mix
-from planner.model.quantization import Scheme, get_scheme
+from planner.model.quantization import Scheme, Stored, get_scheme
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Part, tensor_table
 from planner.provenance import Band
 from planner.registry.entry import GGUF_HEADER, Entry
-from planner.registry.scaled import ScaledScheme, scale_to
+from planner.registry.scaled import TABLE, ScaledScheme, scale_to
 from planner.registry.store import entries_of
 from planner.units import format_bytes
 
@@ -61,7 +63,8 @@ def checkpoint_of(entry: Entry) -> Checkpoint:
         away = abs(target - plain)
         own = away <= AS_THE_RECIPE * plain or away <= entry.within
         if not own:
-            factor, everything = scale_to(like, model, target, parts=parts)
+            rows = [row for row in stored_rows(like, model) if row.tensor.part in parts]
+            factor, everything = scale_to(rows, target)
             scheme = _scaled(entry, like, factor, everything=everything)
         band = _band(entry, model, like, 0 if own else target - plain)
     return Checkpoint(
@@ -79,9 +82,10 @@ def checkpoint_of(entry: Entry) -> Checkpoint:
 def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | None:
     """How far weights on accelerators may be off where the total is known: how it is spread.
 
-    Of a GGUF, the embedding table stays on the host. At one end none of what the file has more than
-    the recipe is in the table, at the other all of it, up to a table in Q8_0 (or down to half). Of
-    other files, the MTP module is what may not be loaded: it may be quantized, or at 16 bits.
+    Of a GGUF, the embedding table stays on the host. It is taken as the recipe's; at the other end
+    all that the file has more than the recipe is in it, up to a table in Q8_0, or all that it has
+    less, down to half a table. Of other files, the MTP module is what may not be loaded: it may be
+    quantized, or at 16 bits.
 
     Args:
         entry: the row; its rounding adds to both ends.
@@ -91,17 +95,11 @@ def _band(entry: Entry, model: ModelSpec, like: Scheme, more: int) -> Band | Non
     """
     below = above = entry.within
     if more and entry.gguf:
-        rows = [row for row in like.store(model) if row.tensor.component == "embed_tokens"]
+        rows = [row for row in stored_rows(like, model) if row.tensor.component == TABLE]
         table = sum(row.nbytes for row in rows)
         eight = sum(get_format("Q8_0").nbytes(row.tensor.shape) for row in rows)
-        whole = max(1, _bytes(like, model, ("text", "mtp")))
-        scaled = table + table * more // whole
-        ends = (
-            table,
-            min(table + more, max(eight, table)) if more > 0 else max(table + more, table // 2),
-        )
-        above += max(0, scaled - min(ends))
-        below += max(0, max(ends) - scaled)
+        below += min(max(more, 0), max(0, eight - table))
+        above += min(max(-more, 0), table // 2)
     elif more:
         loose = 2 * sum(row.parameters for row in tensor_table(model) if row.part == "mtp")
         below, above = below + min(abs(more), loose), above + min(abs(more), loose)
@@ -146,20 +144,50 @@ def recipe_bytes(entry: Entry) -> int:
 def effective_bits(entry: Entry) -> float | None:
     """Return bits per weight of the language model, MTP included where it is in the file.
 
-    None where no size is published and no recipe says it, or the model is not bundled.
+        8 x (published bytes - vision tower at 16 bits) / parameters
+
+    By its recipe where no size is published; None for what is no model, or none that is bundled.
     """
-    try:
-        return float(_text_bits(checkpoint_of(entry)))
-    except PlannerError:
+    known = catalog.find(entry.base)
+    if known is None or entry.part != "model":
         return None
+    model = _as_shipped(known[0].model, entry)
+    if entry.nbytes is None:
+        try:
+            rows = stored_rows(_recipe(entry, model), model)
+        except PlannerError:
+            return None
+        size = sum(row.nbytes for row in rows if row.tensor.part != "vision")
+        counted = sum(row.tensor.parameters for row in rows if row.tensor.part != "vision")
+        return 8 * size / max(1, counted)
+    text, mtp, vision = parameters_of(model)
+    if entry.container.startswith("mlx") and not entry.mtp:
+        mtp = 0  # MLX conversions leave it out
+    inside = "vision" in parts_of(entry, model)
+    return 8 * (tensor_bytes(entry) - (2 * vision if inside else 0)) / (text + mtp)
 
 
-def _text_bits(checkpoint: Checkpoint) -> Fraction:
-    size = parameters = 0
-    for row in checkpoint.rows("text", "mtp"):
-        size += row.nbytes
-        parameters += row.tensor.parameters
-    return Fraction(8 * size, max(1, parameters))
+@lru_cache(maxsize=256)
+def parameters_of(model: ModelSpec) -> tuple[int, int, int]:
+    """Return the parameters of a model's text, MTP and vision parts."""
+    sums = {"text": 0, "mtp": 0, "vision": 0}
+    for tensor in tensor_table(model):
+        sums[tensor.part] += tensor.parameters
+    return sums["text"], sums["mtp"], sums["vision"]
+
+
+class _Recipe(Scheme, Hashable, Protocol):
+    """A scheme that answers can be remembered by."""
+
+
+def stored_rows(scheme: Scheme, model: ModelSpec) -> tuple[Stored, ...]:
+    """Return a model's table of tensors in a scheme; many checkpoints share one recipe."""
+    return _stored_rows(cast("_Recipe", scheme), model)
+
+
+@lru_cache(maxsize=512)
+def _stored_rows(scheme: _Recipe, model: ModelSpec) -> tuple[Stored, ...]:
+    return scheme.store(model)
 
 
 @lru_cache(maxsize=1024)
@@ -249,14 +277,14 @@ def _recipe(entry: Entry, model: ModelSpec) -> Scheme:
             mtp = model.mtp is not None and model.mtp.shipped and entry.mtp is not False
             imatrix = get_mix(found.mix).needs_imatrix
             return replace(found, mtp=mtp, imatrix=imatrix)
-        found.store(model)
+        stored_rows(found, model)
     except PlannerError as error:
         raise UnsupportedModelError(f"{entry.name}: {error}") from None
     return found
 
 
 def _bytes(scheme: Scheme, model: ModelSpec, parts: tuple[Part, ...]) -> int:
-    return sum(row.nbytes for row in scheme.store(model) if row.tensor.part in parts)
+    return sum(row.nbytes for row in stored_rows(scheme, model) if row.tensor.part in parts)
 
 
 def _scaled(entry: Entry, like: Scheme, factor: Fraction, *, everything: bool) -> ScaledScheme:

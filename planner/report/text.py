@@ -50,6 +50,8 @@ def plan_text(
         speed: how fast it is, if that was asked.
     """
     lines = [f"{SIGNS[plan.outcome]} {plan.verdict}", "", *_question(plan)]
+    if explain:
+        lines.append(f"Facts     {plan.deployment.checkpoint.source}")
     for refusal in plan.refusals:
         lines += ["", f"Why: {refusal.reason}."]
         if refusal.engine_message:
@@ -98,7 +100,6 @@ def _question(plan: Plan) -> Iterator[str]:
     checkpoint, system = deployment.checkpoint, deployment.system
     kind = "as if stored as" if checkpoint.hypothetical else "stored as"
     yield f"Model     {checkpoint.id} ({kind} {checkpoint.scheme.title})"
-    yield f"          facts: {checkpoint.source}"
     yield f"Hardware  {system.name}, {deployment.layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.engine_title} {plan.engine_version}, KV cache {cache}"

@@ -39,6 +39,7 @@ class Advice:
         plan: the plan with the change made.
         gained: bytes more to spare on the tightest accelerator; None where the deployment could
             not run before, so that there is nothing to compare with.
+        trusted: the rules of its engine were verified, or it is the engine that was asked for.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Advice:
     steps: int
     plan: Plan
     gained: int | None
+    trusted: bool = True
 
     @property
     def enough(self) -> bool:
@@ -89,13 +91,13 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     for look in (_economies, _layout, _together, _precision, _less, _engines, _hardware):
         found += look(plan, question)
         enough = [advice for advice in found if advice.enough]
-        if most is not None and len(enough) >= most:
+        if most is not None and sum(advice.trusted for advice in enough) >= most:
             break
     if enough:
-        ordered = sorted(enough, key=lambda advice: (advice.cost, advice.steps))
+        ordered = sorted(enough, key=lambda advice: (not advice.trusted, advice.cost, advice.steps))
     else:
         helping = [advice for advice in found if (advice.gained or 0) > 0]
-        ordered = sorted(helping, key=lambda advice: -(advice.gained or 0))
+        ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
     return tuple(ordered[:most])
 
 
@@ -247,4 +249,5 @@ def _advice(before: Plan, after: Plan, title: str, loses: str, cost: int, steps:
         steps=steps,
         plan=after,
         gained=_gain(before, after),
+        trusted=ENGINES[after.engine].verified or after.engine == before.engine,
     )

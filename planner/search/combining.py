@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from planner.bisection import last_holding
 from planner.engines.economies import Economy
 from planner.errors import PlannerError
 from planner.question import Question
@@ -32,14 +33,8 @@ def fewest(question: Question, economies: Sequence[Economy]) -> tuple[Economy, .
             possible.append(economy)
     if not _enough(question, possible):
         return ()
-    short, enough = 0, len(possible)
-    while enough - short > 1:
-        middle = (short + enough) // 2
-        if _enough(question, possible[:middle]):
-            enough = middle
-        else:
-            short = middle
-    taken = possible[:enough]
+    short = last_holding(lambda n: not _enough(question, possible[:n]), 0, len(possible) - 1)
+    taken = possible[: 0 if short is None else short + 1]
     for economy in sorted(taken, key=lambda economy: -economy.cost):
         fewer = [other for other in taken if other is not economy]
         if _enough(question, fewer):

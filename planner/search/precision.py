@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from planner.bisection import last_holding
 from planner.engines.choice import DEFAULT_ENGINE
 from planner.errors import InputError, PlannerError
 from planner.model import catalog
@@ -128,14 +129,8 @@ def best_that_fits(
 
     sizes = [candidate.nbytes("text") for candidate in candidates]
     by_size = sorted(range(len(candidates)), key=lambda place: sizes[place])
-    small, large = -1, len(by_size)  # places in by_size: fits up to small, not from large on
-    while large - small > 1:
-        middle = (small + large) // 2
-        if plan_of(by_size[middle]).fits:
-            small = middle
-        else:
-            large = middle
-    if small < 0:
+    small = last_holding(lambda place: plan_of(by_size[place]).fits, 0, len(by_size) - 1)
+    if small is None:
         return None, plan_of(0) if candidates else None
     most = sizes[by_size[small]]
     for place in range(len(candidates)):

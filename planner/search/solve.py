@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from planner.bisection import last_holding
 from planner.engines.economies import Knob
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
@@ -77,45 +79,16 @@ def solve_limits(question: Question) -> Limits:
 def last_that_fits(
     plan_at: Callable[[int], Plan], low: int, high: int, *, guess: int | None = None
 ) -> tuple[Plan, Plan | None]:
-    """The plan at the last value from `low` to `high` that fits, and the plan at the next value.
+    """Return the plan at the last value from `low` to `high` that fits, and that of the next value.
 
-    Steps that double, from `guess` (else from `low`) up or down to the other side of the boundary,
-    then bisection. What fits at a value is taken to fit at every smaller one; the boundary that is
-    found is one in any case. If nothing fits at `low`, both are the plan at `low`.
+    What fits at a value is taken to fit at every smaller one; the boundary that is found is one in
+    any case. If nothing fits at `low`, both are the plan at `low`.
     """
-    start = min(max(guess if guess is not None else low, low), high)
-    plan = plan_at(start)
-    good = (start, plan) if plan.fits else None
-    bad = None if plan.fits else (start, plan)
-    if good is None and start > low:
-        least = plan_at(low)  # where not even this fits, nothing does
-        if not least.fits:
-            return least, least
-    step = 1
-    while good is None or bad is None:
-        if good is not None:
-            if good[0] == high:
-                return good[1], None
-            place = min(good[0] + step, high)
-        else:
-            assert bad is not None
-            if bad[0] == low:
-                return bad[1], bad[1]
-            place = max(bad[0] - step, low)
-        plan = plan_at(place)
-        if plan.fits:
-            good = (place, plan)
-        else:
-            bad = (place, plan)
-        step *= 2
-    while bad[0] - good[0] > 1:
-        middle = (good[0] + bad[0]) // 2
-        plan = plan_at(middle)
-        if plan.fits:
-            good = (middle, plan)
-        else:
-            bad = (middle, plan)
-    return good[1], bad[1]
+    planned = cache(plan_at)
+    value = last_holding(lambda n: planned(n).fits, low, high, guess=guess)
+    if value is None:
+        return planned(low), planned(low)
+    return planned(value), planned(value + 1) if value < high else None
 
 
 def longest_context(question: Question) -> Solution:
@@ -206,27 +179,15 @@ def _first_that_fits(
     Bisection where the last value fits; else one by one: what helps one memory may overfill
     another (the host's), so that the values that fit may lie between some that do not.
     """
-    first = plan_at(0)
-    if first.fits:
-        return 0, first, None
-    last = plan_at(len(values) - 1)
-    if not last.fits:
-        before = first
-        for index in range(1, len(values) - 1):
-            plan = plan_at(index)
-            if plan.fits:
-                return index, plan, before
-            before = plan
-        return None, last, None
-    bad, good, found, before = 0, len(values) - 1, last, first
-    while good - bad > 1:
-        middle = (bad + good) // 2
-        plan = plan_at(middle)
-        if plan.fits:
-            good, found = middle, plan
-        else:
-            bad, before = middle, plan
-    return good, found, before
+    planned, end = cache(plan_at), len(values) - 1
+    if planned(end).fits:
+        before = last_holding(lambda index: not planned(index).fits, 0, end)
+        index = 0 if before is None else before + 1
+        return index, planned(index), planned(index - 1) if index else None
+    for index in range(end):
+        if planned(index).fits:
+            return index, planned(index), planned(index - 1) if index else None
+    return None, planned(end), None
 
 
 def _knobs(question: Question) -> tuple[Knob, ...]:

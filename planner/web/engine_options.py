@@ -1,20 +1,18 @@
-"""Fields for an engine's options, made from its options class: no engine is known by name."""
+"""Make fields for an engine's options from their declarations: no engine is known by name."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-import types
 import typing
 from functools import cache
-from typing import Any
 
 import streamlit as st
 
 from planner.engines import get_engine
+from planner.engines.option_kinds import Choice, Count, CountChoice, Number, Share, Switch, Text
+from planner.engines.options import declared
 from planner.web.asked import OptionValue
 
-_ENTRY = re.compile(r"^\s{4,}(\w+(?:,\s*\w+)*):\s*(.+)$")
 _SWITCH = ("default", "on", "off")
 
 
@@ -23,12 +21,12 @@ class OptionField:
     """One option as a visitor can set it.
 
     Attributes:
-        name: the field of the options class.
+        name: the option's name.
         kind: type of a value.
         optional: None means the engine's default.
-        default: value of the class.
-        choices: the values allowed, where the type lists them.
-        help: its line in the class's docstring.
+        default: value of the declaration.
+        choices: the values allowed, where they can be listed.
+        help: what it means and does to memory.
     """
 
     name: str
@@ -42,67 +40,43 @@ class OptionField:
         """What the field shows for `value` of the option."""
         if self.kind is bool:
             return {None: "default", True: "on", False: "off"}[typing.cast("bool | None", value)]
-        return "default" if self.choices and value is None else value
+        if self.choices:
+            return "default" if value is None else str(value)
+        return value
 
 
 @cache
 def option_fields(engine: str) -> tuple[OptionField, ...]:
-    """The simple options of `engine`, in the order of its class."""
-    options = get_engine(engine).options_type
-    hints = typing.get_type_hints(options)
-    words = _described(options.__doc__ or "")
+    """Return the options of `engine` that one field can hold, in the order of its class."""
     fields = []
-    for field in dataclasses.fields(options):
-        found = _simple(hints[field.name])
-        if found is None or field.default is dataclasses.MISSING:
+    for option in declared(get_engine(engine).options_type).values():
+        kind = _TYPES.get(type(option.kind))
+        if kind is None:
             continue
-        kind, optional, choices = found
+        memory = f" Memory: {option.memory}." if option.memory else ""
         fields.append(
             OptionField(
-                name=field.name,
+                name=option.name,
                 kind=kind,
-                optional=optional,
-                default=field.default,
-                choices=choices,
-                help=words.get(field.name),
+                optional=option.default is None,
+                default=option.default,
+                choices=option.kind.choices,
+                help=f"{option.meaning[0].upper()}{option.meaning[1:]}.{memory}",
             )
         )
     return tuple(fields)
 
 
-def _simple(hint: Any) -> tuple[type, bool, tuple[str, ...]] | None:
-    """(type, optional, choices) of a hint that one field can hold; None for others."""
-    parts = list(typing.get_args(hint)) if _is_union(hint) else [hint]
-    optional = type(None) in parts
-    parts = [part for part in parts if part is not type(None)]
-    if len(parts) != 1:
-        return None
-    kind = parts[0]
-    if typing.get_origin(kind) is typing.Literal:
-        choices = typing.get_args(kind)
-        return (str, optional, choices) if all(isinstance(c, str) for c in choices) else None
-    return (kind, optional, ()) if kind in (bool, int, float, str) else None
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
-
-
-def _described(doc: str) -> dict[str, str]:
-    """Attribute -> its words, from the "Attributes:" section of a docstring."""
-    section = doc.partition("Attributes:")[2].partition("Raises:")[0]
-    words: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        entry = _ENTRY.match(line)
-        if entry:
-            names = [name.strip() for name in entry.group(1).split(",")]
-            for name in names:
-                words[name] = entry.group(2).strip()
-        elif line.strip():
-            for name in names:
-                words[name] += f" {line.strip()}"
-    return words
+_TYPES: dict[type, type] = {
+    Count: int,
+    CountChoice: int,
+    Number: float,
+    Share: float,
+    Choice: str,
+    Text: str,
+    Switch: bool,
+}
+"""Kinds of options that one field can hold, and the type of its value."""
 
 
 def ask_options(engine: str) -> tuple[tuple[str, OptionValue], ...]:
@@ -127,11 +101,14 @@ def _ask(engine: str, field: OptionField) -> OptionValue | None:
         return {"on": True, "off": False}.get(word)
     if field.choices:
         words = ("default", *field.choices) if field.optional else field.choices
-        index = words.index(str(field.default)) if field.default in words else 0
+        start = str(field.default)
+        index = words.index(start) if start in words else 0
         word = st.selectbox(
             label, words, index=index, key=key, help=field.help, bind="query-params"
         )
-        return word if word in field.choices else None
+        if word not in field.choices:
+            return None
+        return int(word) if field.kind is int else word
     if field.kind is str:
         text = st.text_input(
             label,

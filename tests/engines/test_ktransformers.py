@@ -61,7 +61,7 @@ def test_converted_experts_take_less() -> None:
 
 
 def test_no_speed_is_claimed_for_weights_in_host_memory() -> None:
-    assert "host memory" in speed_words(speed_of(ask()))[0]
+    assert "outside the accelerators' memory" in speed_words(speed_of(ask()))[0]
 
 
 def test_an_unknown_host_is_said_and_a_known_one_used() -> None:
@@ -122,3 +122,20 @@ def test_what_it_cannot_run(question: dict, words: str) -> None:
 def test_options_out_of_range(options: dict) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         KTransformersOptions(**options)
+
+
+def test_one_memory_is_not_counted_twice() -> None:
+    plan = ask(on="dgx-spark")
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert "share one memory" in plan.verdict
+    assert not plan.ranks
+
+
+def test_all_bytes_lie_somewhere_and_the_cpu_computes_the_experts() -> None:
+    plan = ask("Qwen3.5-122B-A10B", "aws-g6e-48xlarge", layout=planner.Layout(tensor_parallel=8))
+    assert plan.allocation is not None
+    place = plan.allocation.placement
+    assert place is not None
+    assert place.host_computed == place.host_computed_experts == plan.allocation.host_bytes
+    assert place.device == 8 * plan.figures["gpu_weight_bytes"]
+    assert place.host_streamed == place.disk == 0

@@ -14,7 +14,7 @@ from planner.engines.sglang.answer import SglangAnswer
 from planner.engines.sglang.defaults import prefill_buckets, vision_factor
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.ranks import Gpu, Parallel, gpu_of, parallel_of
-from planner.engines.sglang.releases import RULES, rules_for
+from planner.engines.sglang.releases import RULES, SOURCES, rules_for, source_of
 from planner.engines.sglang.server import Server
 from planner.errors import InputError, LayoutError
 from planner.layout import Layout, layouts_of
@@ -509,3 +509,30 @@ def test_images_encoded_elsewhere_leave_a_larger_share_and_the_tower_where_it_is
     assert plan.launch is not None
     assert "--language-only" in plan.launch.argv
     assert any(name.startswith("vision.") for name in plan.figures["weights"][0]["target"])
+
+
+def test_every_cell_of_every_release_says_where_it_was_read() -> None:
+    cells = [field.name for field in dataclasses.fields(RULES[0]) if field.name != "version"]
+    assert set(SOURCES) == set(cells)
+    for rules in RULES:
+        for cell in cells:
+            assert source_of(rules, cell).where.startswith(f"SGLang {rules.version} ")
+    assert "server_args.py" in source_of(rules_for("0.5.9"), "prefill_graphs").where
+    assert "memory_hook.py" in source_of(rules_for("0.5.23"), "small_gpu_chunk").where
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [("0.5.9", "mixed chunked prefill."), ("0.5.15", "speculative decoding"), ("0.5.23", "MTP")],
+)
+def test_speculation_over_stages_is_refused_in_the_releases_own_words(
+    version: str, words: str
+) -> None:
+    plan = ask(
+        on="2x h100",
+        precision="fp8",
+        layout=Layout(pipeline_parallel=2),
+        options={"version": version, "speculative_algorithm": "NEXTN"},
+    )
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert any(words in (refusal.engine_message or "") for refusal in plan.refusals)

@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
+import planner
+from planner import observed
 from planner.engines.commands import read_command, read_words
 from planner.errors import InputError
 from planner.layout import Layout
+from planner.logs import check_log, read_log
+from planner.planning import Outcome
 
 SERVE = "sglang serve --model a/b"
 
@@ -91,6 +95,7 @@ def test_experts_on_the_host_are_read_with_sglangs_own_flags() -> None:
         "kt_weight_path": "/w",
         "kt_num_gpu_experts": 2,
         "mem_fraction_static": 0.98,
+        "context_length": 9000,
     }
     assert command.unplanned == ("--max-mamba-cache-size: not planned for KTransformers",)
     assert command.kept == ("--max-mamba-cache-size", "40", "--port", "1")
@@ -129,3 +134,79 @@ def test_what_cannot_be_read_is_one_line(engine: str, words: str, says: str) -> 
         read_words(engine, words.split())
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "on"),
+    [
+        ("sglang serve --model Qwen/Qwen3.5-4B", "l4"),
+        ("sglang serve --model Qwen/Qwen3.5-9B --mem-fraction-static 0.85", "rtx-4090"),
+        ("sglang serve --model Qwen/Qwen3.5-35B-A3B-FP8 --kt-method FP8", "aws-g6e-48xlarge"),
+    ],
+)
+def test_a_server_without_a_length_is_judged_by_whether_it_starts(command: str, on: str) -> None:
+    """SGLang sizes its pools to what is left, whatever the longest request that it accepts."""
+    plan = observed.plan_command(command, on=on)
+    assert plan.fits
+    assert plan.settings["context_length"] == 262_144
+    held = plan.figures["max_total_num_tokens"]
+    assert plan.deployment.context <= held
+    if held < 262_144:
+        assert any(f"holds {held:,} tokens" in warning for warning in plan.warnings)
+        asked = observed.plan_command(f"{command} --context-length 262144", on=on)
+        assert not asked.fits
+
+
+def test_several_requests_share_what_a_server_without_a_length_holds() -> None:
+    command = "sglang serve --model Qwen/Qwen3.5-4B"
+    one = observed.plan_command(command, on="l4")
+    four = observed.plan_command(command, on="l4", concurrency=4)
+    assert four.fits
+    assert one.deployment.context // 5 < four.deployment.context <= one.deployment.context // 4
+
+
+def test_a_server_that_does_not_start_is_refused_without_a_length_too() -> None:
+    plan = observed.plan_command("sglang serve --model Qwen/Qwen3.5-27B-FP8", on="rtx-5090")
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+
+
+@pytest.mark.parametrize(
+    ("line", "figure", "value"),
+    [
+        (
+            "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state cache."
+            " Computed max_mamba_cache_size=-7 (total_rest_memory=-1.61 GB,"
+            " mamba_cache_per_req=146.81 MB). Try: (1) reduce --max-running-requests",
+            "state per slot",
+            146.81,
+        ),
+        (
+            "ValueError: Loaded weights leave no GPU memory for the KV cache under"
+            " --mem-fraction-static=0.75. Raise --mem-fraction-static above 0.806 (minimum viable"
+            " = 1 - available/pre = 0.8052).",
+            "mem fraction static",
+            0.75,
+        ),
+        (
+            "RuntimeError: Hybrid (mamba/linear-attention) state cache is too small to serve any"
+            " requests. max_mamba_cache_size=4, mamba_ratio=5, resulting max_num_reqs=0.",
+            "state slots per request",
+            5,
+        ),
+    ],
+)
+def test_an_error_pasted_alone_is_recognised(line: str, figure: str, value: float) -> None:
+    log = read_log(line)
+    assert log.engine == "sglang"
+    plan = planner.plan(
+        "Qwen3.5-27B",
+        on="h100",
+        engine="sglang",
+        context=8192,
+        precision="fp8",
+        options={"mem_fraction_static": 0.75},
+    )
+    check = check_log(plan, log)
+    (row,) = [row for row in check.rows if row.figure == figure]
+    assert row.logged == value
+    assert row.agrees is True

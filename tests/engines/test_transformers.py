@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import hardware_db
 import planner
-from planner.engines.largest import largest_holding
+from planner.bisection import largest_holding
 from planner.engines.transformers.activations import deltanet_bytes_per_token, mlp_bytes_per_token
 from planner.engines.transformers.cache import cache_bytes
 from planner.engines.transformers.loading import modules

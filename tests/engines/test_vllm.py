@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
+from planner.engines.vllm import VLLM
 from planner.engines.vllm.cache import align_page, group_layers
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, parse_version, rules_of
 from planner.engines.vllm.weights import stage_layers
 from planner.errors import InputError
+from planner.model.checkpoint import Checkpoint
+from planner.model.quantization_config import read_quantization
 from planner.planning import Outcome, Plan
 
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
@@ -420,3 +423,230 @@ def test_the_dtype_that_is_asked_for_is_served() -> None:
     assert plan.figures["mamba_dtypes"] == ["float16", "float32"]
     with pytest.raises(InputError, match="float32 is not planned"):
         planner.plan_command("vllm serve Qwen/Qwen3.5-4B --dtype float32", on="h100")
+
+
+def test_experts_in_16_bits_are_padded_on_sm_10() -> None:
+    """FLASHINFER_TRTLLM pads each rank's experts to 128 columns (oracle/unquantized.py)."""
+    eight = planner.Layout(tensor_parallel=8)
+    sizes = {
+        (on, version): ask(
+            "Qwen3.5-35B-A3B",
+            f"8x {on}",
+            layout=eight,
+            options={"language_model_only": True, "version": version},
+        ).figures["params"][0]["param_bytes"]
+        / 2**30
+        for on, version in (("b200", "0.33.0"), ("b200", "0.30.0"), ("h200", "0.33.0"))
+    }
+    assert round(sizes["b200", "0.33.0"], 2) == 15.62
+    assert sizes["b200", "0.30.0"] == sizes["h200", "0.33.0"]
+    assert round(sizes["h200", "0.33.0"], 2) == 8.12
+    shared = dataclasses.replace(eight, expert_parallel=True)
+    whole = [
+        ask("Qwen3.5-35B-A3B", f"8x {on}", layout=shared).figures["params"][0]["param_bytes"]
+        for on in ("b200", "h200")
+    ]
+    assert whole[0] == whole[1]
+
+
+def test_next_holds_its_head_on_every_stage() -> None:
+    """models/qwen3_next.py makes ParallelLMHead without a stand-in for other stages."""
+    stages = planner.Layout(pipeline_parallel=2)
+    sizes = [
+        stage["components"].get("text.lm_head", 0)
+        for stage in ask("Qwen3-Next-80B-A3B-Instruct", "2x h200", layout=stages).figures["params"]
+    ]
+    assert sizes == [622_329_856, 622_329_856]
+    qwen = ask("Qwen3.5-27B", "2x h200", layout=stages).figures["params"]
+    assert "text.lm_head" not in qwen[0]["components"]
+
+
+def test_the_tower_lies_on_every_stage_up_to_0_32() -> None:
+    """models/interfaces.py: from 0.33.0 on stages after the first leave it out."""
+    stages = planner.Layout(pipeline_parallel=2)
+    for version, last in (("0.32.0", True), ("0.33.0", False)):
+        plan = ask("Qwen3.5-27B", "2x h200", layout=stages, options={"version": version})
+        held = [
+            any(name.startswith("vision") for name in stage["components"])
+            for stage in plan.figures["params"]
+        ]
+        assert held == [True, last]
+
+
+def test_a_tower_that_is_not_loaded_must_divide_all_the_same() -> None:
+    """0.33.0 builds it on the meta device first (run: "12 is not divisible by 8")."""
+    eight = planner.Layout(tensor_parallel=8)
+    text = ask("Qwen3.5-0.8B", "8x h100", layout=eight, options={"language_model_only": True})
+    assert text.outcome is Outcome.CANNOT_RUN
+    assert text.refusals[0].engine_message == "12 is not divisible by 8"
+    spread = ask("Qwen3.5-0.8B", "8x h100", layout=eight, options={"mm_encoder_tp_mode": "data"})
+    assert spread.outcome is not Outcome.CANNOT_RUN
+
+
+def test_the_tower_stays_until_images_and_videos_are_off() -> None:
+    def loaded(text: str) -> bool:
+        plan = planner.plan_command(
+            f"vllm serve Qwen/Qwen3.5-4B --max-model-len 8192 {text}", on="h100"
+        )
+        assert plan.launch is not None
+        assert not text or "--limit-mm-per-prompt" in plan.launch.command
+        return bool(plan.settings["vision_tower"])
+
+    assert loaded("")
+    assert loaded("--limit-mm-per-prompt.image 0")
+    assert loaded("--limit-mm-per-prompt.video 0")
+    assert not loaded("--limit-mm-per-prompt image=0,video=0")
+    assert not loaded("""--limit-mm-per-prompt '{"image": 0, "video": {"count": 0}}'""")
+
+
+def test_default_sequences_and_tokens_bound_each_other() -> None:
+    """engine/arg_utils.py (_set_default_max_num_seqs_and_batched_tokens_args)."""
+    few = ask("Qwen3.5-4B", options={"max_num_batched_tokens": 512})
+    assert (few.settings["max_num_seqs"], few.settings["default_max_num_seqs"]) == (512, 512)
+    short = ask("Qwen3.5-4B", context=1000, options={"max_num_seqs": 2})
+    assert short.settings["max_num_batched_tokens"] == 2000
+    asked = ask("Qwen3.5-4B", options={"max_num_batched_tokens": 512, "max_num_seqs": 600})
+    assert asked.settings["max_num_seqs"] == 600
+
+
+def test_where_no_number_of_sequences_is_safe_the_estimate_decides() -> None:
+    """An A100 80 GB serves 122B GPTQ at 4,096 tokens (recipe r054), but only just."""
+    question = {"context": 4096, "precision": "gptq-int4"}
+    plan = ask("Qwen3.5-122B-A10B", "a100-sxm-80", **question)
+    assert plan.outcome is Outcome.TIGHT
+    assert plan.settings["max_num_seqs"] < plan.figures["num_blocks"]
+    assert plan.launch is not None
+    assert f"--max-num-seqs {plan.settings['max_num_seqs']}" in plan.launch.command
+
+
+def test_a_drafter_that_does_not_fit_is_advised_away() -> None:
+    options = {
+        "speculative_method": "dflash",
+        "num_speculative_tokens": 4,
+        "draft_model": "z-lab/Qwen3.5-27B-DFlash",
+    }
+    plan = ask("Qwen3.5-27B", "rtx-4090", precision="fp8", context="32k", options=options)
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    economies = VLLM.economies(plan.deployment)
+    saved = next(economy for economy in economies if "separate drafter" in economy.title)
+    without = dataclasses.replace(plan.deployment.options, **saved.options)
+    assert without == VllmOptions()
+    assert plan.advice
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (
+            {"tensor_parallel": 2, "context_parallel": 2},
+            "Decode context parallelism for GQA/MQA requires `--tensor-parallel-size` (2) to be"
+            " greater than the model's total number of KV heads (2). Increase"
+            " `--tensor-parallel-size` or set `--decode-context-parallel-size 1`.",
+        ),
+        (
+            {"tensor_parallel": 8, "context_parallel": 8},
+            "`--decode-context-parallel-size` (8) exceeds the maximum supported value (4) for"
+            " `--tensor-parallel-size` (8) and 2 model KV heads.",
+        ),
+    ],
+)
+def test_refusals_are_in_the_engines_own_words(layout: dict[str, int], message: str) -> None:
+    plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=planner.Layout(**layout))
+    assert plan.refusals[0].engine_message == message
+
+
+def test_the_verdict_keeps_the_first_sentence_of_the_engines_message() -> None:
+    plan = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8", options={"max_num_seqs": 256})
+    assert plan.allocation is not None
+    assert "Each decode sequence requires one Mamba cache block" in str(plan.allocation.refusal)
+    assert "Each decode sequence" not in plan.verdict
+
+
+AWQ = {
+    "quant_method": "awq",
+    "bits": 4,
+    "group_size": 128,
+    "zero_point": True,
+    "modules_to_not_convert": [
+        "visual",
+        "mtp",
+        "mlp.gate",
+        "shared_expert_gate",
+        "linear_attn",
+        "lm_head",
+    ],
+}
+GPTQ = {
+    "quant_method": "gptq",
+    "bits": 4,
+    "group_size": 128,
+    "sym": True,
+    "dynamic": {"-:.*visual.*": {}, "-:.*mtp.*": {}},
+}
+GPTQ_EXPERTS = GPTQ | {
+    "dynamic": {
+        f"-:.*{part}.*": {}
+        for part in ("visual", "mtp", "linear_attn", "shared_expert", "self_attn")
+    }
+}
+FP8_CHANNEL = {
+    "quant_method": "compressed-tensors",
+    "format": "float-quantized",
+    "ignore": [
+        "lm_head",
+        "re:.*visual.*",
+        "re:.*mlp.gate$",
+        "re:.*shared_expert_gate$",
+        "re:.*in_proj_[ab]$",
+        "re:.*mtp.*",
+    ],
+    "config_groups": {
+        "group_0": {
+            "targets": ["Linear"],
+            "weights": {
+                "num_bits": 8,
+                "type": "float",
+                "strategy": "channel",
+                "symmetric": True,
+                "dynamic": False,
+            },
+            "input_activations": {
+                "num_bits": 8,
+                "type": "float",
+                "strategy": "token",
+                "symmetric": True,
+                "dynamic": True,
+            },
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "tp", "config", "nbytes"),
+    [
+        ("Qwen3.5-35B-A3B", 4, AWQ, 5_300_984_736),
+        ("Qwen3.5-9B", 1, GPTQ, 7_664_978_432),
+        ("Qwen3.5-9B", 8, GPTQ, 965_818_944),
+        ("Qwen3.5-35B-A3B", 2, GPTQ_EXPERTS, 10_893_582_656),
+        ("Qwen3.5-35B-A3B", 1, FP8_CHANNEL, 35_832_368_436),
+    ],
+)
+def test_quantized_weights_take_what_the_engines_modules_take(
+    model: str, tp: int, config: dict[str, object], nbytes: int
+) -> None:
+    """Parameters of vLLM 0.33.0's own modules on the meta device, scales of the cache apart."""
+    scheme = read_quantization({"quantization_config": config}, name=model)
+    assert scheme is not None
+    spec = planner.load_checkpoint(model).model
+    stored = Checkpoint(id=model, model=spec, scheme=scheme, source="a config alone")
+    plan = planner.plan(
+        stored,
+        on=f"{tp}x h100",
+        engine="vllm",
+        context=32_768,
+        layout=planner.Layout(tensor_parallel=tp),
+        options={"language_model_only": True},
+    )
+    scales_of_the_cache = 18 * len(spec.full_attention_layers)
+    assert 0 <= nbytes - plan.figures["params"][0]["param_bytes"] <= scales_of_the_cache

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ BUNDLED = {entry.id for entry in catalog.catalog()}
 
 
 @pytest.fixture
-def fresh():
+def fresh() -> Iterator[None]:
     forget()
     yield
     forget()
@@ -91,7 +92,7 @@ def test_parts_that_bytes_count() -> None:
             assert "vision" not in parts
 
 
-def test_renewed_rows_take_the_place_of_a_repository(fresh) -> None:
+def test_renewed_rows_take_the_place_of_a_repository(fresh: None) -> None:
     repo = "unsloth/Qwen3.5-27B-GGUF"
     before = {row.label: row.nbytes for row in entries() if row.repo == repo}
     row = {
@@ -130,14 +131,14 @@ def test_renewed_rows_take_the_place_of_a_repository(fresh) -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_cache_counts_as_none(fresh, content) -> None:
+def test_a_damaged_cache_counts_as_none(fresh: None, content: bytes) -> None:
     folder = cache_folder()
     assert folder is not None
     (folder / store.RENEWED).write_bytes(content)
     assert len(entries()) > 1000
 
 
-def test_a_document_is_written_whole_or_not_at_all(monkeypatch) -> None:
+def test_a_document_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert write_document("a.json", {"n": 1})
 
     def fails(*_: object, **__: object) -> None:
@@ -171,7 +172,9 @@ def test_readers_see_one_of_the_documents_that_were_written() -> None:
             writer.join()
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("QWENPLAN_CACHE", str(blocked))
@@ -179,7 +182,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path: Path)
     assert read_document("a.json") == {}
 
 
-def test_where_the_cache_is(monkeypatch, tmp_path: Path) -> None:
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QWENPLAN_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "own"

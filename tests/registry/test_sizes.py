@@ -61,6 +61,25 @@ def test_an_exact_file_of_another_mix_loads_what_was_logged() -> None:
     assert checkpoint.band.above < 100 * MIB
 
 
+@pytest.mark.parametrize(
+    ("name", "host", "accelerator"),
+    [
+        ("unsloth/Qwen3.5-9B-GGUF:UD-Q4_K_XL", 545.62, 5133.63),  # Vulkan, RTX 3080 Ti
+        ("unsloth/Qwen3.8-27B-GGUF:UD-Q4_K_XL", 682.03, 15718.48),  # ROCm, Strix Halo
+    ],
+)
+def test_a_file_is_spread_as_start_ups_log_it(name: str, host: float, accelerator: float) -> None:
+    """The table on the host to the byte; the rest within 0.5 %: the MTP block is not loaded."""
+    checkpoint = checkpoint_of(entry(name))
+    table = checkpoint.bytes_by_component["text", "embed_tokens", "Q4_K"]
+    assert round(table / MIB, 2) == host
+    rest = (checkpoint.nbytes("text") - table) / MIB
+    assert rest == pytest.approx(accelerator, rel=0.005)
+    band = checkpoint.band_on(checkpoint.nbytes("text") - table)
+    assert band is not None
+    assert rest - band.below / MIB <= accelerator <= rest + band.above / MIB + 0.1
+
+
 def test_llama_cpp_plans_a_file_by_its_own_size() -> None:
     rows = ["unsloth/Qwen3.5-27B-GGUF:Q4_K_M", "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL"]
     plans = [planner.plan(name, on="rtx-3090", engine="llamacpp", context=8192) for name in rows]
@@ -138,7 +157,8 @@ def test_notes_say_what_is_not_exact() -> None:
 def test_scaling_reaches_any_total(name: str, nbytes: int) -> None:
     model = next(e.model for e in catalog.catalog() if e.id == "Qwen/Qwen3.5-4B")
     like = get_scheme(name)
-    factor, everything = scale_to(like, model, nbytes, parts=("text", "mtp"))
+    rows = [row for row in like.store(model) if row.tensor.part != "vision"]
+    factor, everything = scale_to(rows, nbytes)
     scaled = ScaledScheme(
         name="x", title="x", source="x", like=like, factor=factor, everything=everything
     )
@@ -150,7 +170,7 @@ def test_scaling_reaches_any_total(name: str, nbytes: int) -> None:
 
 def test_a_factor_is_exact_to_a_millionth() -> None:
     model = next(e.model for e in catalog.catalog() if e.id == "Qwen/Qwen3.5-4B")
-    factor, _ = scale_to(get_scheme("q4_k_m"), model, 3_000_000_000, parts=("text",))
+    factor, _ = scale_to(get_scheme("q4_k_m").store(model), 3_000_000_000)
     assert factor.denominator <= 10**7
     assert Fraction(1, 2) < factor < 3
 

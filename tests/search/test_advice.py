@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import planner
 from planner.engines.economies import economies_of
 from planner.layout import Layout
 from planner.planning import Outcome
@@ -115,3 +116,21 @@ def test_an_engines_economies_change_its_own_options(ask: Callable[..., Any], en
         assert economy.loses
         assert 1 <= economy.cost <= 4
         assert applied(question, economy) != question
+
+
+def test_an_engine_whose_rules_were_only_read_never_comes_first() -> None:
+    """On a Spark TensorRT-LLM's assumed overheads made it the first advice."""
+    plan = planner.plan(
+        "Qwen3.5-122B-A10B",
+        on="dgx-spark",
+        engine="sglang",
+        precision="nvfp4",
+        context=131_072,
+        concurrency=4,
+    )
+    found = advise(plan)
+    assert any(not advice.trusted for advice in found)
+    order = [advice.trusted for advice in found]
+    assert order == sorted(order, reverse=True)
+    (first,) = advise(plan, most=1)
+    assert first.trusted

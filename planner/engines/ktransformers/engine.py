@@ -10,8 +10,14 @@ from planner.engines.kinds import kind_refusals
 from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
 from planner.engines.ktransformers.refusals import as_sglang, refusals
-from planner.engines.sglang.answer import SglangAnswer, capacity_of, missing_bytes, start_error
-from planner.engines.sglang.engine import launch_of, pool_with
+from planner.engines.sglang.answer import (
+    SglangAnswer,
+    capacity_of,
+    length_notes,
+    missing_bytes,
+    start_error,
+)
+from planner.engines.sglang.engine import launch_of, pool_with, workload_held
 from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
@@ -65,6 +71,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     title = "KTransformers"
     options_type = KTransformersOptions
     degrees = Degrees(tensor=True, nodes=False)
+    verified = False
 
     def version(self, options: KTransformersOptions) -> str:
         """The state of the documentation that was read."""
@@ -128,7 +135,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             options=deployment.options,
             experts=experts,
             method=method,
-            warnings=_warnings(deployment, experts, host),
+            warnings=(*_warnings(deployment, experts, host), *length_notes(server, pool)),
             at_worst=""
             if host is not None
             else f"the host must have {format_gib(held)} for the experts, and its memory is not"
@@ -160,7 +167,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             name="each GPU" if layout.tensor_parallel > 1 else "GPU 0",
             count=layout.tensor_parallel,
             total=budget.total,
-            usable=budget.total,
+            usable=budget.usable,
             terms=terms,
         )
 
@@ -193,6 +200,12 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
                 ),
             ),
         )
+
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the workload that SGLang's pools hold."""
+        if self.refusals(deployment):
+            return deployment
+        return workload_held(deployment, self.allocate(deployment))
 
     def launch(self, deployment: Deployment, answer: KTransformersAnswer) -> Launch:
         """`sglang.launch_server` with the `--kt-*` flags that the plan assumed."""

@@ -95,6 +95,7 @@ class KTransformersOptions(Options):
     chunked_prefill_size: int | None = _of_sglang("chunked_prefill_size")
     max_running_requests: int | None = _of_sglang("max_running_requests")
     max_total_tokens: int | None = _of_sglang("max_total_tokens")
+    context_length: int | None = _of_sglang("context_length")
     host_memory_gib: float | None = option(
         None,
         Number(most=2**20, above=True),

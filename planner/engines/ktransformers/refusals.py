@@ -31,6 +31,13 @@ def refusals(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"KTransformers is documented for NVIDIA GPUs, not for {system.accelerator.name}",
             source=source("doc/en/support/supported-models-and-precision.md"),
         )
+    elif system.accelerator.is_unified:
+        yield Refusal(
+            reason=f"CPU and GPU of {system.accelerator.name} share one memory: experts kept on the"
+            " host free nothing for the GPU",
+            source=source("doc/en/Qwen3.5.md"),
+            remedy="vLLM, SGLang or llama.cpp use the whole memory",
+        )
     if deployment.layout.accelerators > system.accelerators_per_node or (
         deployment.layout.pipeline_parallel * deployment.layout.data_parallel > 1
     ):

@@ -17,14 +17,13 @@ from planner.engines.words import sort_words
 _SGLANG_ALONE = {
     flag: "not planned for KTransformers"
     for name, option in declared(SGLangOptions).items()
-    if name not in declared(KTransformersOptions) and name != "context_length"
+    if name not in declared(KTransformersOptions)
     for flag in option.flags
 }
 
 FLAGS = dataclasses.replace(
     sglang.FLAGS,
     options=KTransformersOptions,
-    parts={**sglang.FLAGS.parts, "context-length": ("--context-length",)},
     own={**sglang.FLAGS.own, "--disable-shared-experts-fusion": 0},
     unplanned={**sglang.FLAGS.unplanned, **_SGLANG_ALONE},
 )
@@ -54,7 +53,6 @@ def read_command(
     alone = [name for name in options if name not in known]
     return dataclasses.replace(
         served,
-        context=found.degree("context-length"),
         options={name: value for name, value in options.items() if name in known},
         unplanned=(
             *served.unplanned,

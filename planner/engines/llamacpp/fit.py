@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Capacity, Deployment
-from planner.engines.largest import largest_holding
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.placement import Override, Placement

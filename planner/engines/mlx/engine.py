@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from planner.bisection import largest_holding
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.largest import largest_holding
 from planner.engines.mlx.activations import layer_bytes, scores_bytes
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
@@ -173,7 +174,7 @@ def _refusals(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"MLX is planned for Apple's GPUs only, not for {accelerator.name}",
             source=Source(where="mlx 0.32.4 (Metal); its CUDA build was not looked at"),
-            remedy="vLLM or llama.cpp run there",
+            remedy=served_by(accelerator) or "vLLM or llama.cpp run there",
         )
     if deployment.layout.accelerators > 1:
         yield Refusal(

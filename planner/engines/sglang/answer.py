@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment
-from planner.engines.largest import largest_holding
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
@@ -186,12 +186,25 @@ def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
     return None
 
 
+def length_notes(server: Server, pool: Pool) -> tuple[str, ...]:
+    """Say how much the server holds where it accepts longer requests than that."""
+    tokens, length = pool.max_total_num_tokens, server.resolved.context_length
+    if tokens is None or tokens >= length:
+        return ()
+    return (
+        f"the KV pool holds {format_tokens(tokens)} tokens: SGLang starts with --context-length"
+        f" {length}, but refuses requests longer than the pool",
+    )
+
+
 def warnings_of(
     server: Server, deployment: Deployment, budget: Budget, pool: Pool, outside: int
 ) -> tuple[str, ...]:
     """What a user should know, one sentence each."""
     resolved, options = server.resolved, server.options
     notes = [*_version_notes(server)]
+    if pool.max_total_num_tokens and pool.max_total_num_tokens >= deployment.context:
+        notes += length_notes(server, pool)
     notes += starting_notes(server, budget, pool, context=deployment.context)
     notes += holding_notes(
         server,

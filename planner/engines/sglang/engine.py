@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
@@ -98,6 +99,12 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             else "",
         )
 
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the workload that its pools hold: it starts whatever length it accepts."""
+        if self.refusals(deployment):
+            return deployment
+        return workload_held(deployment, self.allocate(deployment))
+
     def launch(self, deployment: Deployment, answer: SglangAnswer) -> Launch:
         """The command with exactly the flags that the plan assumed."""
         return launch_of(deployment, answer.server)
@@ -125,6 +132,34 @@ def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:
     )
 
 
+def workload_held(deployment: Deployment, answer: SglangAnswer) -> Deployment:
+    """Return `deployment` with the longest context that the pools hold, all sequences at once.
+
+    The server still accepts requests of the context that `deployment` asks for. What the pools
+    hold at the far end of the estimates' band counts, if they exist there.
+    """
+    server = answer.server
+    worst = _pool_at_worst(server, answer.budget, answer.ranks)
+    tokens = worst.max_total_num_tokens or answer.pool.max_total_num_tokens or 0
+    sequences, page = (
+        ceil_div(deployment.concurrency, server.parallel.pools),
+        server.resolved.page_size,
+    )
+    context = min(deployment.context, tokens // sequences // page * page)
+    if context < 1:
+        return deployment
+    options = replace(deployment.options, context_length=deployment.context)
+    return replace(deployment, context=context, options=options)
+
+
+def _pool_at_worst(server: Server, budget: Budget, ranks: tuple[Rank, ...]) -> Pool:
+    """Return the pools if everything that is loaded takes the most that its band allows."""
+    return server.pool(
+        free_before_load=max(1, budget.free_before_load - budget.runtime_band.above),
+        free_after_load=budget.free_after_load - max(rank.band.above for rank in ranks),
+    )
+
+
 def _at_worst(
     server: Server, budget: Budget, ranks: tuple[Rank, ...], *, asked: int, context: int
 ) -> str:
@@ -133,11 +168,7 @@ def _at_worst(
     The two pools split what is left: spare bytes of one are of no use to the other, so that the
     ranks' headroom does not tell.
     """
-    runtime = budget.runtime_band.above
-    pool = server.pool(
-        free_before_load=max(1, budget.free_before_load - runtime),
-        free_after_load=budget.free_after_load - max(rank.band.above for rank in ranks),
-    )
+    pool = _pool_at_worst(server, budget, ranks)
     held = capacity_of(server, pool, context=context).sequences
     if pool.failure is None and held >= asked:
         return ""
@@ -157,7 +188,7 @@ def _ranks(
             name = f"stage {stage.index + 1} of {len(stages)}"
         terms = rank_terms(server, budget, stage, pool, sequences=sequences, context=context)
         ranks.append(
-            Rank(name=name, count=count, total=budget.total, usable=budget.total, terms=terms)
+            Rank(name=name, count=count, total=budget.total, usable=budget.usable, terms=terms)
         )
     return tuple(sorted(ranks, key=lambda rank: rank.headroom))
 

@@ -1,4 +1,4 @@
-"""Which layouts and options SGLang takes, and what it raises for the others.
+"""Check layouts and options by SGLang's own rules, and say what it raises for the others.
 
 Source: SGLang 0.5.23 models/qwen3_5.py, models/qwen2_moe.py, distributed/utils.py (divide),
 layers/quantization/fp8.py, arg_groups/mamba_hook.py, parallel_hook.py and validation_hook.py.
@@ -267,8 +267,7 @@ def option_violations(
         yield Violation(
             rule="pipeline_speculation",
             reason="speculation does not work across pipeline stages",
-            engine_message="AssertionError: PP + speculative decoding (MTP) is only supported on"
-            " prefill nodes (disaggregation-mode=prefill)",
+            engine_message=rules.pipeline_speculation_error,
             file="arg_groups/validation_hook.py",
         )
     chunk = resolved.chunked_prefill_size

@@ -15,7 +15,7 @@ from planner.engines.sglang.overheads import Budget, budget_of
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.memory.breakdown import Kind
-from planner.units import GIB
+from planner.units import GIB, MIB
 
 BEFORE, AFTER = "free before loading", "free after loading"
 SLOTS, TOKENS = "state slots", "KV tokens"
@@ -40,6 +40,46 @@ def _pool_figure(name: str, pattern: str, *, cue: str = _POOL, unit: str = "GiB"
 
 
 FIGURES = (
+    LogFigure(
+        name="mem fraction static",
+        cue="leave no GPU memory for the KV cache",
+        patterns=(r"--mem-fraction-static=(?P<value>\d+\.\d+)",),
+        unit="share",
+        basis=Basis.RULE,
+        merge=Merge.FIRST,
+    ),
+    LogFigure(
+        name="least mem fraction static",
+        cue="minimum viable",
+        patterns=(r"minimum viable = 1 - available/pre = (?P<value>-?\d+\.\d+)",),
+        unit="share",
+        basis=Basis.ESTIMATE,
+        merge=Merge.FIRST,
+    ),
+    LogFigure(
+        name="state slots computed",
+        cue="mamba",
+        patterns=(r"max_mamba_cache_size=(?P<value>-?\d+)[ ,]",),
+        unit="slots",
+        basis=Basis.ESTIMATE,
+        merge=Merge.FIRST,
+    ),
+    LogFigure(
+        name="state per slot",
+        cue="mamba_cache_per_req=",
+        patterns=(r"mamba_cache_per_req=(?P<value>[\d.]+) MB",),
+        unit="MiB",
+        basis=Basis.RULE,
+        merge=Merge.FIRST,
+    ),
+    LogFigure(
+        name="state slots per request",
+        cue="mamba_ratio=",
+        patterns=(r"mamba_ratio=(?P<value>\d+)",),
+        unit="slots",
+        basis=Basis.RULE,
+        merge=Merge.FIRST,
+    ),
     LogFigure(
         name=BEFORE,
         cue="Load weight begin",
@@ -167,7 +207,15 @@ def _pool_lines(server: Server, pool: Pool) -> tuple[str, ...]:
 
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
-    """CUDA graphs, as the plan estimates them."""
+    """CUDA graphs, as the plan estimates them, and what SGLang's errors tell of its rules."""
+    if isinstance(allocation, SglangAnswer):
+        geometry, resolved = allocation.pool.geometry, allocation.server.resolved
+        yield f"mamba_cache_per_req={geometry.stage_slot_bytes / MIB:.2f} MB"
+        yield f"mamba_ratio={geometry.mamba_ratio}"
+        yield (
+            "leave no GPU memory for the KV cache under"
+            f" --mem-fraction-static={resolved.mem_fraction_static}"
+        )
     graphs = allocation.ranks[0].of_kind(Kind.CUDA_GRAPHS)
     if graphs:
         yield f"Capture cuda graph end. mem usage={graphs / GIB:.2f} GB"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hardware_db import Accelerator
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.weights import TABLE, draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
@@ -83,6 +84,7 @@ class Budget:
 
     Attributes:
         total: bytes that the driver lets programs allocate.
+        usable: bytes of them that the system leaves on unified memory; all of them elsewhere.
         free_before_load: bytes free before weights (``pre``).
         stages: the pipeline stages.
         free_after_load: bytes free on the fullest rank once everything is loaded.
@@ -90,6 +92,7 @@ class Budget:
     """
 
     total: int
+    usable: int
     free_before_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
@@ -102,8 +105,8 @@ class Budget:
 
     @property
     def runtime(self) -> int:
-        """Bytes taken before loading."""
-        return self.total - self.free_before_load
+        """Bytes that the engine has taken before loading."""
+        return self.usable - self.free_before_load
 
 
 def budget_of(server: Server, accelerator: Accelerator) -> Budget:
@@ -140,7 +143,8 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
     )
     return Budget(
         total=total,
-        free_before_load=max(MIB, total - runtime),
+        usable=accelerator.usable_bytes,
+        free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
         stages=stages,
         runtime_band=band,
     )
@@ -232,7 +236,7 @@ def _caches(
     server: Server, stage: Stage, pool: Pool, *, sequences: int, context: int
 ) -> Iterator[Term]:
     resolved, geometry = server.resolved, pool.geometry
-    source = rule(server.rules.version, server.rules.source)
+    source = source_of(server.rules, "state_by_stage")
     cell, tokens = geometry.cells[stage.index], sequences * round_up(context, resolved.page_size)
     yield Term(
         name="KV cache",
@@ -406,12 +410,12 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
     )
     unified = server.gpu.integrated
     yield Term(
-        name="system and engine (shared memory)" if unified else "CUDA context and collectives",
+        name="engine (shared memory)" if unified else "CUDA context and collectives",
         kind=Kind.RUNTIME,
         nbytes=budget.runtime,
         confidence=Confidence.CALIBRATED,
-        formula="total - free before loading",
-        values={"total": budget.total, "free before loading": budget.free_before_load},
+        formula="usable - free before loading",
+        values={"usable": budget.usable, "free before loading": budget.free_before_load},
         source=LOGS,
         band=budget.runtime_band,
     )

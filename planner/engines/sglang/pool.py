@@ -22,6 +22,15 @@ from planner.units import GIB, MIB
 
 LEAST_ESTIMATE, MOST_ESTIMATE = 2048, 4096
 """Bounds of the automatic cap on running requests."""
+TRY_STATE = (
+    "Try: (1) reduce --max-running-requests, (2) increase --mem-fraction-static, (3) reduce"
+    " --speculative-num-draft-tokens, or (4) use GPUs with more memory."
+)
+TRY_REQUESTS = (
+    "Try: (1) reduce --max-running-requests, (2) increase --mem-fraction-static, or (3) use GPUs"
+    " with more memory."
+)
+"""How SGLang's own messages end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +39,7 @@ class PoolFailure:
 
     Attributes:
         kind: "loading", "state pool", "requests" or "KV pool".
-        engine_message: how the engine's own message begins; None where it runs out of memory.
+        engine_message: the engine's own message in full; None where it runs out of memory.
         reason: the same in plain words.
     """
 
@@ -46,7 +55,7 @@ class Pool:
     Attributes:
         max_mamba_cache_size: state slots; None if it failed before.
         max_total_num_tokens: tokens of the KV pool; None if the engine does not start.
-        stage_tokens: tokens that each pipeline stage could hold.
+        stage_tokens: tokens that each pipeline stage holds by itself, max_total_tokens at most.
         max_running_requests: requests at once; None if the engine does not start.
         limited_by: what bounds the running requests.
         intermediate_bytes: bytes kept for verifying drafted tokens.
@@ -119,6 +128,7 @@ def size_pool(
                     "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state"
                     f" cache. Computed max_mamba_cache_size={slots}"
                     f" (total_rest_memory={rest:.2f} GB, mamba_cache_per_req={per_slot:.2f} MB)."
+                    f" {TRY_STATE}"
                 )
                 if rules.pool_errors
                 else None,
@@ -126,7 +136,8 @@ def size_pool(
         )
     rest -= (slots + rules.padding_slot) * geometry.stage_slot_bytes / GIB
     if rest <= 0:
-        least = ceil((1 - after / before) * 1000) / 1000
+        viable = 1 - after / before
+        least = ceil(viable * 1000) / 1000
         return replace(
             pool,
             failure=PoolFailure(
@@ -139,6 +150,8 @@ def size_pool(
                     "ValueError: Loaded weights leave no GPU memory for the KV cache under"
                     f" --mem-fraction-static={resolved.mem_fraction_static}."
                     f" Raise --mem-fraction-static above {least:.3f}"
+                    f" (minimum viable = 1 - available/pre = {viable:.4f})."
+                    " If using speculative decoding, draft weights are now counted."
                 )
                 if rules.pool_errors
                 else None,
@@ -198,13 +211,11 @@ def _with_requests(
 ) -> Pool:
     """`pool` with its tokens and running requests."""
     page = resolved.page_size
-    unbounded = options.max_total_tokens or 2**62
+    most = options.max_total_tokens or 2**62
     stage_tokens = tuple(
-        kv_bytes // cell // page * page if cell else unbounded for cell in pool.geometry.cells
+        min(kv_bytes // cell, most) // page * page if cell else most for cell in pool.geometry.cells
     )
-    tokens = min(stage_tokens)
-    if options.max_total_tokens is not None and options.max_total_tokens < tokens:
-        tokens = options.max_total_tokens // page * page
+    tokens = min(stage_tokens) // page * page
     estimate = int(tokens / resolved.context_length * 512)
     estimate = max(min(estimate, MOST_ESTIMATE), LEAST_ESTIMATE)
     running, limited_by = resolved.max_running_requests, "max_running_requests"
@@ -234,6 +245,7 @@ def _with_requests(
                 "RuntimeError: Hybrid (mamba/linear-attention) state cache is too small to serve"
                 f" any requests. max_mamba_cache_size={pool.max_mamba_cache_size},"
                 f" mamba_ratio={pool.geometry.mamba_ratio}, resulting max_num_reqs={limit}."
+                f" {TRY_REQUESTS}"
             )
             if rules.pool_errors
             else None,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
+from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.errors import LayoutError
 from planner.provenance import Source
@@ -61,7 +63,7 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"SGLang's rules are covered for NVIDIA and AMD, not for {accelerator.name}",
             source=Source(where="SGLang 0.5.23 platforms/: other backends were not read"),
-            remedy="llama.cpp or MLX run there",
+            remedy=served_by(accelerator),
         )
     if gpu.capability is not None and gpu.capability < LEAST_CAPABILITY:
         major, minor = gpu.capability
@@ -75,9 +77,8 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     if server.parallel.replicas > 1 and deployment.system.nodes > 1:
         yield Refusal(
             reason="replicas (--dp-size) stay within one node",
-            source=Source(where="SGLang 0.5.23 arg_groups/validation_hook.py"),
-            engine_message="AssertionError: multi-node data-parallel replicas are not supported;"
-            " use attention DP (--attn-dp-size) across nodes",
+            source=source_of(server.rules, "replica_nodes_error"),
+            engine_message=server.rules.replica_nodes_error,
             remedy="start one server per node",
         )
 

@@ -1,15 +1,18 @@
-"""What changed between releases of SGLang, as data with boundaries.
+"""Say what changed between releases of SGLang, as data with boundaries.
 
-Each row was read from that release's wheel (paths below are relative to ``sglang/srt``). A release
-between two rows follows the older one; the plan says so.
+Each row was read from that release's wheel; `SOURCES` says where in it each cell stands (paths are
+relative to ``sglang/srt``). A release between two rows follows the older one; the plan says so.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from planner.errors import InputError
+from planner.provenance import Source
 
 DEFAULT_VERSION = "0.5.23"
 
@@ -52,7 +55,8 @@ class Rules:
         pool_errors: a pool that is too small raises; before, it came out negative.
         running_cap: bound on a given max_running_requests: "none", "estimate", "half the tokens".
         estimate_by_tokens: the automatic cap is also bound by half the tokens.
-        source: file that the pool rule was read from.
+        pipeline_speculation_error: what speculation across pipeline stages raises.
+        replica_nodes_error: what replicas on several nodes raise.
     """
 
     version: str
@@ -83,7 +87,14 @@ class Rules:
     pool_errors: bool = True
     running_cap: str = "half the tokens"
     estimate_by_tokens: bool = True
-    source: str = "mem_cache/kv_cache_configurator.py"
+    pipeline_speculation_error: str = (
+        "AssertionError: PP + speculative decoding (MTP) is only supported on prefill nodes"
+        " (disaggregation-mode=prefill)"
+    )
+    replica_nodes_error: str = (
+        "AssertionError: multi-node data-parallel replicas are not supported; use attention DP"
+        " (--attn-dp-size) across nodes"
+    )
 
 
 _V0_5_23 = Rules(
@@ -98,6 +109,13 @@ _V0_5_20 = replace(
     version="0.5.20",
     clamp_graph_to_running=False,
     attn_dp_flags=("--dp-size", "{n}", "--enable-dp-attention"),
+    pipeline_speculation_error=(
+        "AssertionError: Pipeline parallelism is not compatible with overlap schedule, speculative"
+        " decoding"
+    ),
+    replica_nodes_error=(
+        "AssertionError: multi-node data parallel is not supported unless dp attention!"
+    ),
 )
 _V0_5_18 = replace(
     _V0_5_20,
@@ -116,7 +134,6 @@ _V0_5_15 = replace(
     padding_slot=False,
     state_by_stage=False,
     multimodal_reserve_mib=0,
-    source="model_executor/model_runner_kv_cache_mixin.py",
 )
 _V0_5_12 = replace(
     _V0_5_15,
@@ -145,10 +162,65 @@ _V0_5_9 = replace(
     mtp_extra_slots=1,
     running_cap="none",
     estimate_by_tokens=False,
+    pipeline_speculation_error=(
+        "AssertionError: Pipeline parallelism is not compatible with overlap schedule, speculative"
+        " decoding, mixed chunked prefill."
+    ),
 )
 
 RULES = (_V0_5_9, _V0_5_12, _V0_5_15, _V0_5_18, _V0_5_20, _V0_5_23)
 """Oldest first."""
+
+SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    dict.fromkeys(
+        (
+            *("small_gpu_chunk", "small_gpu_graph", "clamp_graph_to_running"),
+            *("reserve_decode_graph_always", "mtp_reserve_mib", "deepep_reserve_mib"),
+            "deepep_prefill_reserve_mib",
+        ),
+        (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/memory_hook.py")),
+    )
+    | dict.fromkeys(
+        (
+            *("prefill_graphs", "prefill_graphs_attn_dp", "prefill_graphs_a2a"),
+            *("prefill_graphs_pipeline", "graph_flag"),
+        ),
+        (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/cuda_graph_hook.py")),
+    )
+    | dict.fromkeys(
+        (
+            *("auto_strategy", "strategy_flag", "lazy_strategy", "no_buffer_stops_overlap"),
+            "mtp_without_buffer",
+        ),
+        (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/mamba_hook.py")),
+    )
+    | dict.fromkeys(
+        ("attn_dp_flags",), (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/parallel_hook.py"))
+    )
+    | dict.fromkeys(
+        ("sm100_backend_by_speculation",),
+        (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/model_overrides/qwen3_5.py")),
+    )
+    | dict.fromkeys(
+        (
+            *("mtp_extra_slots", "uncapped_intermediate", "state_by_stage", "pool_errors"),
+            *("multimodal_reserve_mib", "running_cap", "estimate_by_tokens"),
+        ),
+        (
+            ("0.5.9", "model_executor/model_runner_kv_cache_mixin.py"),
+            ("0.5.18", "mem_cache/kv_cache_configurator.py"),
+        ),
+    )
+    | dict.fromkeys(
+        ("padding_slot",),
+        (("0.5.9", "mem_cache/memory_pool.py"), ("0.5.18", "mem_cache/kv_cache_configurator.py")),
+    )
+    | dict.fromkeys(
+        ("pipeline_speculation_error", "replica_nodes_error"),
+        (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/validation_hook.py")),
+    )
+)
+"""Cell -> (release, file that it stands in from there on), oldest first."""
 
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:\.post(\d{1,3}))?")
 
@@ -176,3 +248,10 @@ def rules_for(version: str) -> Rules:
         if version_key(rules.version)[:3] <= wanted[:3]:
             return rules
     raise InputError(f"version: rules are known from SGLang {RULES[0].version} on, not {version}")
+
+
+def source_of(rules: Rules, cell: str) -> Source:
+    """Return where a cell of a release's rules was read."""
+    read = version_key(rules.version)
+    (*_, file) = (file for since, file in SOURCES[cell] if version_key(since) <= read)
+    return Source(where=f"SGLang {rules.version} {file}")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.largest import largest_holding
 from planner.engines.tensorrt_llm.cache import (
     Pool,
     batch_size,
@@ -95,6 +95,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
     title = "TensorRT-LLM"
     options_type = TensorRtLlmOptions
     degrees = Degrees(tensor=True, expert=True)
+    verified = False
 
     def version(self, options: TensorRtLlmOptions) -> str:
         """The state of the main branch that was read."""
@@ -108,27 +109,28 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
         """Budget, states, blocks and capacity of one rank (all are alike).
 
-            budget = free_gpu_memory_fraction x (total - weights - runtime - activation peak)
+            budget = free_gpu_memory_fraction x (usable - weights - runtime - activation peak)
             tokens = (budget - states) // bytes per token
 
         Source: TensorRT-LLM _util.py@00043967 (memory free after load and profiling).
         """
         options: TensorRtLlmOptions = deployment.options
-        total, context = deployment.system.accelerator.total_bytes, deployment.context
+        accelerator, context = deployment.system.accelerator, deployment.context
+        usable = accelerator.usable_bytes
         fixed = tuple(fixed_terms(deployment))
         taken = sum(term.nbytes for term in fixed)
-        budget = int(options.free_gpu_memory_fraction * max(0, total - taken))
+        budget = int(options.free_gpu_memory_fraction * max(0, usable - taken))
         batch, groups = batch_size(deployment), request_groups(deployment)
         pool = build_pool(deployment, budget, batch=batch)
         asked = ceil_div(deployment.concurrency, groups)
         rank = Rank(
             name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
             count=deployment.layout.tensor_parallel,
-            total=total,
-            usable=taken + budget if taken < total else total,
+            total=accelerator.total_bytes,
+            usable=taken + budget if taken < usable else usable,
             terms=(*fixed, *_cache_terms(pool, context, asked)),
         )
-        missing = max(0, taken - total) or max(0, pool.need(context, 1) - budget)
+        missing = max(0, taken - usable) or max(0, pool.need(context, 1) - budget)
         native = deployment.checkpoint.model.max_position_embeddings
         most = max(native, context) if deployment.yarn else native
         sequences, widest = 0, batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from planner.bisection import largest_holding
 from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.largest import largest_holding
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import (
     TransformersAnswer,

@@ -31,7 +31,6 @@ from planner.engines.vllm.pool import (
 from planner.engines.vllm.releases import (
     Rules,
     attention_backend,
-    batch_defaults,
     capture_sizes,
     gdn_prefill_backend,
     is_newer_than_read,
@@ -103,7 +102,7 @@ class VllmAnswer(Allocation):
             "max_model_len": deployment.context,
             "max_num_batched_tokens": step.tokens,
             "max_num_seqs": step.sequences,
-            "default_max_num_seqs": batch_defaults(accelerator, rules).max_num_seqs,
+            "default_max_num_seqs": budget.default_sequences,
             "enable_prefix_caching": self.align,
             "mamba_cache_mode": "align" if self.align else "none",
             "mamba_ssm_cache_dtype": ssm_dtype(deployment) if model.linear else None,
@@ -218,7 +217,7 @@ def answer_of(budget: Budget) -> VllmAnswer:
     layout, context = deployment.layout, deployment.context
     _, notes = utilization_of(deployment, rules)
     resident = pool.sequences(context)
-    placement = placement_of(deployment, budget.stages)
+    placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
     offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
     nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
     tables = nodes * host_table_bytes(deployment)

@@ -10,19 +10,13 @@ from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step, overhead_terms
 from planner.engines.vllm.pool import build_pool
-from planner.engines.vllm.releases import Rules
+from planner.engines.vllm.releases import Rules, batch_defaults
 from planner.engines.vllm.weights import StageWeights
 from planner.memory.breakdown import Term
-from planner.units import GIB, format_gib
+from planner.units import GIB, format_gib, plain_number
 
 FREE_AT_START = int(0.4 * GIB)
 """CUDA context and driver take about this much before vLLM measures free memory (start-up logs)."""
-
-WHOLE_GPU = (
-    "Free memory on device is less than desired GPU memory utilization (the CUDA context is there"
-    " before vLLM measures)"
-)
-"""What vLLM raises at gpu_memory_utilization 1 (v1/worker/gpu_worker.py)."""
 
 
 def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str, ...]]:
@@ -69,6 +63,12 @@ class Budget:
     def _options(self) -> VllmOptions:
         options: VllmOptions = self.deployment.options
         return options
+
+    @property
+    def default_sequences(self) -> int:
+        """The max_num_seqs that vLLM takes by itself, with the tokens of this step."""
+        defaults = batch_defaults(self.deployment.system.accelerator, self.rules)
+        return min(defaults.max_num_seqs, self.step.tokens)
 
     @property
     def cap(self) -> int:
@@ -138,34 +138,41 @@ class Budget:
         """What the engine raises where it does not start."""
         if self.starts:
             return None
-        return WHOLE_GPU if self.whole_gpu else self._start_error()
+        return self._whole_gpu_error() if self.whole_gpu else self._start_error()
+
+    def _whole_gpu_error(self) -> str:
+        """Return what vLLM raises where more is asked for than is free (v1/worker/utils.py)."""
+        free, total = (self.total - FREE_AT_START) / GIB, self.total / GIB
+        return (
+            f"Free memory on device cuda:0 ({free:.2f}/{total:.2f} GiB) on startup is less than"
+            f" desired GPU memory utilization ({plain_number(self.utilization)},"
+            f" {self.usable / GIB:.2f} GiB). Decrease GPU memory utilization or reduce GPU memory"
+            " used by other processes."
+        )
 
     def _start_error(self) -> str:
-        """Return what vLLM raises when the memory does not do (0.33.0 wording)."""
+        """Return what vLLM raises when the memory does not do, in the release's words."""
         length, pool = self.deployment.context, self.pool
         short = pool.shortfall(length)
         if short and min(pool.available) <= 0:
-            return "No available memory for the cache blocks."
+            return self.rules.no_memory_error
         if short:
             pairs = zip(pool.available, pool.bytes_per_block, strict=True)
             available, size = min(pairs, key=lambda pair: pair[0] - pair[1])
-            need = pool.blocks_per_request(length) * size
-            have = available - (size if pool.null_block else 0)
             fits = pool.longest_context()
-            hint = (
-                f" Based on the available memory, the estimated maximum model length is {fits}."
-                if fits
-                else ""
-            )
-            return (
-                f"To serve at least one request with the model's max seq len ({length}),"
-                f" ({round(need / GIB, 2)} GiB KV cache is needed, which is larger than the"
-                f" available KV cache memory ({round(have / GIB, 2)} GiB).{hint}"
+            estimate = "Based on the available memory, the estimated maximum model length is "
+            return self.rules.short_memory_error.format(
+                length=length,
+                need=round(pool.blocks_per_request(length) * size / GIB, 2),
+                have=round((available - (size if pool.null_block else 0)) / GIB, 2),
+                estimate=f"{estimate}{fits}. " if fits else "",
             )
         if self.refuses_sequences(pool):
             return (
                 f"max_num_seqs ({self.step.sequences}) exceeds available Mamba cache blocks"
-                f" ({pool.num_blocks})."
+                f" ({pool.num_blocks}). Each decode sequence requires one Mamba cache block, so"
+                " CUDA graph capture cannot proceed. Please lower max_num_seqs to at most"
+                f" {pool.num_blocks} or increase gpu_memory_utilization."
             )
         return "the fixed KV cache memory and the weights exceed the GPU's memory"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
-from planner.engines.largest import largest_holding
+from planner.bisection import largest_holding
 from planner.units import ceil_div, round_up
 
 KERNEL_BLOCK = 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.bisection import largest_holding
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.largest import largest_holding
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
 from planner.engines.vllm.budget import Budget, budget_of
@@ -56,7 +56,8 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         """
         options: VllmOptions = deployment.options
         rules = rules_of(options.version)
-        step = Step.of(options, batch_defaults(deployment.system.accelerator, rules))
+        defaults = batch_defaults(deployment.system.accelerator, rules)
+        step = Step.of(options, defaults, deployment.context)
         budget = budget_of(deployment, rules, step, stage_weights(deployment))
         if options.max_num_seqs is not None or rules.seqs_check != "refuses":
             return answer_of(budget)
@@ -85,9 +86,10 @@ VLLM = Vllm()
 def _start_by_itself(default: Budget) -> VllmAnswer:
     """Return the default max_num_seqs if the engine starts with it, else the largest that does.
 
-    The pool is estimated, so the value must hold at the far end of the band, too. It is a power of
-    two, or what is asked for; where that would keep sequences waiting that the cache has room for,
-    the very largest. More sequences never leave more blocks, so the largest can be bisected.
+    The pool is estimated, so the value should hold at the far end of the band, too; where none
+    does, it holds by the estimate itself. It is a power of two, or what is asked for; where that
+    would keep sequences waiting that the cache has room for, the very largest. More sequences never
+    leave more blocks, so the largest can be bisected.
     """
     deployment, most = default.deployment, default.step.sequences
     if deployment.options.enforce_eager or most <= default.worst.num_blocks:
@@ -100,7 +102,9 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
 
     largest = largest_holding(lambda n: n <= tried(n).worst.num_blocks, most - 1)
     if not largest:
-        return answer_of(default)  # no number of sequences helps: the memory itself is short
+        largest = largest_holding(lambda n: n <= tried(n).pool.num_blocks, most)
+    if largest in (0, most):
+        return answer_of(default)  # the memory itself is short, or the default does
     chosen = 1 << (largest.bit_length() - 1)
     if chosen < asked <= largest:
         chosen = asked
@@ -128,16 +132,16 @@ def _economies(deployment: Deployment) -> Iterator[Economy]:
             cost=1,
             options={"language_model_only": True},
         )
+    step = Step.of(options, defaults, deployment.context)
     asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
-    if asked < (options.max_num_seqs or defaults.max_num_seqs):
+    if asked < step.sequences:
         yield Economy(
             title=f"schedule no more sequences than asked for (--max-num-seqs {asked})",
             loses="further requests wait",
             cost=1,
             options={"max_num_seqs": asked},
         )
-    chunk = options.max_num_batched_tokens or defaults.max_num_batched_tokens
-    if chunk > SMALL_CHUNK:
+    if step.tokens > SMALL_CHUNK:
         yield Economy(
             title=f"smaller prefill chunks (--max-num-batched-tokens {SMALL_CHUNK})",
             loses="prompts are computed in more steps",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from hardware_db import Accelerator
 from planner.engines.engine import Deployment, Refusal
-from planner.engines.vllm.releases import capability, source
+from planner.engines.vllm.releases import attention_backend, capability, rules_of, source
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Source
@@ -125,8 +125,12 @@ TAKEN = (
 ALIASES = ("fp8_e4m3", "nvfp4_4over6")
 """Names of its own for the same bytes."""
 
-NVFP4_MAJOR = 10
-"""Compute capability from which NVFP4 caches have kernels (FlashInfer with TensorRT-LLM's)."""
+NVFP4 = ("nvfp4", "nvfp4_4over6")
+SEEN_ON = 12
+"""Compute capability on which an NVFP4 cache was published before vLLM's sources named it."""
+
+FP8_TRITON = (8, 9)
+"""Compute capability from which the Triton backend reads FP8 caches."""
 
 
 def cache_flag(name: str) -> str:
@@ -138,11 +142,12 @@ def cache_flag(name: str) -> str:
 def cache_warnings(deployment: Deployment) -> Iterator[str]:
     """Warn where sources disagree on whether a cache dtype runs."""
     have = capability(deployment.system.accelerator)
-    newer = have is not None and have[0] > NVFP4_MAJOR
-    if deployment.kv_cache_dtype.lower() in ("nvfp4", "nvfp4_4over6") and newer:
+    families = rules_of(deployment.options.version).nvfp4_families
+    if deployment.kv_cache_dtype.lower() in NVFP4 and have is not None and have[0] not in families:
         yield (
-            f"vLLM's sources name compute capability {NVFP4_MAJOR}.x for an NVFP4 KV cache; a"
-            " deployment on an RTX 5090 was published, so the plan assumes that it runs"
+            f"vLLM {deployment.options.version} names compute capability {families[0]}.x for an"
+            " NVFP4 KV cache; a deployment on an RTX 5090 was published, so the plan assumes that"
+            " it runs"
         )
 
 
@@ -157,16 +162,62 @@ def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
             source=source("config/cache.py (CacheDType)"),
             remedy=f"choose one of auto, {', '.join(TAKEN)}",
         )
+    elif name == "nvfp4":
+        yield from _nvfp4_refusals(deployment)
+    elif name.startswith("fp8"):
+        yield from _fp8_refusals(deployment)
+
+
+def _nvfp4_refusals(deployment: Deployment) -> Iterator[Refusal]:
+    """Yield why FlashInfer cannot read an NVFP4 cache on this device."""
+    accelerator, version = deployment.system.accelerator, deployment.options.version
+    if accelerator.vendor == "custom":
         return
-    accelerator = deployment.system.accelerator
-    have = capability(accelerator)
-    if name == "nvfp4" and accelerator.vendor != "custom" and (have or (0,))[0] < NVFP4_MAJOR:
+    families = rules_of(version).nvfp4_families
+    major = (capability(accelerator) or (0, 0))[0]
+    read_only = source("v1/attention/backends/flashinfer.py (supports_kv_cache_dtype)")
+    if major not in (*families, SEEN_ON):
+        listed = ", ".join(f"{family}.x" for family in families)
         yield Refusal(
-            reason=f"an NVFP4 KV cache needs compute capability {NVFP4_MAJOR}.0,"
+            reason=f"an NVFP4 KV cache needs compute capability {listed} in vLLM {version},"
             f" which {accelerator.name} has not",
-            engine_message="No valid attention backend found for cuda"
-            if accelerator.vendor == "nvidia"
-            else None,
-            source=source("v1/attention/backends/flashinfer.py (supports_kv_cache_dtype)"),
+            engine_message="No valid attention backend found for cuda" if major else None,
+            source=read_only,
             remedy="choose fp8, or int4_per_token_head of nearly the same size",
         )
+    elif major != 10 and deployment.kv_cache_dtype.lower() == "nvfp4_4over6":
+        yield Refusal(
+            reason=f"nvfp4_4over6 needs compute capability 10.x, which {accelerator.name} has not",
+            engine_message="No valid attention backend found for cuda",
+            source=read_only,
+            remedy="choose nvfp4, which takes the same bytes",
+        )
+    elif major != 10 and deployment.layout.context_parallel > 1:
+        yield Refusal(
+            reason="an NVFP4 KV cache and decode context parallelism exclude each other on"
+            f" {accelerator.name}",
+            engine_message="The DCP prefill wrapper cannot read NVFP4 block scales.",
+            source=source("v1/attention/backends/flashinfer.py"),
+            remedy="choose fp8, or a decode context parallel size of 1",
+        )
+
+
+def _fp8_refusals(deployment: Deployment) -> Iterator[Refusal]:
+    """Yield why Triton cannot read an FP8 cache on this device, where it is what reads it."""
+    accelerator = deployment.system.accelerator
+    have, flag = capability(accelerator), cache_flag(deployment.kv_cache_dtype)
+    if have is None or have >= FP8_TRITON:
+        return
+    if attention_backend(accelerator, flag) != "TRITON_ATTN":
+        return
+    plain = "bfloat16" if have >= BFLOAT16 else "float16"
+    name = next(iter(accelerator.nvml_names), accelerator.name)
+    yield Refusal(
+        reason=f"an FP8 KV cache under the Triton backend needs compute capability 8.9,"
+        f" {accelerator.name} has {have[0]}.{have[1]}",
+        engine_message="FP8 KV cache is not supported by the Triton attention backend on"
+        f" {name} (compute capability {have[0]}.{have[1]}); native FP8 (fp8e4nv) requires SM89+."
+        f" Re-run with --kv-cache-dtype {plain}.",
+        source=source("v1/attention/backends/triton_attn.py"),
+        remedy=f"choose {'fp8 or ' if have >= BFLOAT16 else ''}{plain}",
+    )

@@ -15,7 +15,7 @@ from planner.engines.vllm.cache import Group
 from planner.engines.vllm.formats import BFLOAT16, cache_flag
 from planner.engines.vllm.indexed import kind_flags
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import batch_defaults, capability
+from planner.engines.vllm.releases import capability
 from planner.engines.vllm.weights import Drafter, drafter_of
 from planner.engines.yarn import yarn_parameters
 from planner.memory.breakdown import Kind
@@ -78,8 +78,7 @@ def _memory_words(deployment: Deployment, answer: VllmAnswer) -> Iterator[str]:
         or budget.utilization != budget.rules.gpu_memory_utilization
     ):
         yield from ("--gpu-memory-utilization", plain_number(budget.utilization))
-    default = batch_defaults(deployment.system.accelerator, budget.rules).max_num_seqs
-    if options.max_num_seqs is not None or budget.step.sequences != default:
+    if options.max_num_seqs is not None or budget.step.sequences != budget.default_sequences:
         yield from ("--max-num-seqs", str(budget.step.sequences))
     if deployment.kv_cache_dtype != "auto":
         yield from ("--kv-cache-dtype", cache_flag(deployment.kv_cache_dtype))
@@ -101,12 +100,9 @@ def _speculation_words(options: VllmOptions, drafter: Drafter | None) -> list[st
 
 
 def _limit_words(options: VllmOptions) -> list[str]:
-    if options.limit_images is None:
-        return []
-    limit = {"image": options.limit_images}
-    if options.limit_images == 0:
-        limit["video"] = 0
-    return ["--limit-mm-per-prompt", json.dumps(limit)]
+    limits = {"image": options.limit_images, "video": options.limit_videos}
+    given = {kind: most for kind, most in limits.items() if most is not None}
+    return ["--limit-mm-per-prompt", json.dumps(given)] if given else []
 
 
 def yarn_override(deployment: Deployment) -> str:

@@ -175,7 +175,16 @@ class VllmOptions(Options):
     limit_images: int | None = option(
         None,
         Count(least=0),
-        meaning="most images per prompt (--limit-mm-per-prompt); 0 does not load the tower either",
+        meaning="most images per prompt (--limit-mm-per-prompt)",
+        memory="0 leaves the vision tower out, if videos are 0 as well",
+        default_words="as many as fit",
+        written=False,
+    )
+    limit_videos: int | None = option(
+        None,
+        Count(least=0),
+        meaning="most videos per prompt (--limit-mm-per-prompt)",
+        memory="0 leaves the vision tower out, if images are 0 as well",
         default_words="as many as fit",
         written=False,
     )

@@ -70,12 +70,18 @@ class Step:
     sequences: int
 
     @classmethod
-    def of(cls, options: VllmOptions, defaults: BatchDefaults) -> Step:
-        """Return the user's values over the engine's defaults."""
-        return cls(
-            tokens=options.max_num_batched_tokens or defaults.max_num_batched_tokens,
-            sequences=options.max_num_seqs or defaults.max_num_seqs,
+    def of(cls, options: VllmOptions, defaults: BatchDefaults, context: int) -> Step:
+        """Return the user's values over the engine's defaults, which bound each other.
+
+            tokens    = min(default, sequences * context);  sequences = min(default, tokens)
+
+        Source: vLLM 0.20.0 to 0.33.0 engine/arg_utils.py.
+        """
+        sequences = options.max_num_seqs or defaults.max_num_seqs
+        tokens = options.max_num_batched_tokens or min(
+            defaults.max_num_batched_tokens, sequences * context
         )
+        return cls(tokens=tokens, sequences=options.max_num_seqs or min(sequences, tokens))
 
 
 def vision_peak(vision: VisionTower, *, hidden_size: int, tensor_parallel: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
 from planner.engines.vllm.releases import capability, rules_of, source
-from planner.engines.vllm.weights import drafter_of, load_rules, loads_vision
+from planner.engines.vllm.weights import drafter_of, load_rules
 from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split
 
@@ -35,9 +36,9 @@ def _hardware(deployment: Deployment) -> Iterator[Refusal]:
     accelerator = deployment.system.accelerator
     if accelerator.vendor not in ("nvidia", "amd", "intel", "custom"):
         yield Refusal(
-            reason=f"vLLM has no backend for {accelerator.name}",
+            reason=f"vLLM is planned for NVIDIA, AMD and Intel, not for {accelerator.name}",
             source=source("platforms/"),
-            remedy="llama.cpp or MLX run there",
+            remedy=served_by(accelerator),
         )
     least = capability(accelerator)
     if least is not None and least < (7, 0):
@@ -91,15 +92,15 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"{kv} KV heads can neither be divided over nor replicated on {tp} ranks",
             source=source("model_executor/models/qwen3_next.py"),
         )
-    if loads_vision(model, options) and options.mm_encoder_tp_mode == "weights":
-        assert model.vision is not None
-        if model.vision.num_heads % tp:
-            yield Refusal(
-                reason=f"the vision tower's {model.vision.num_heads} heads do not divide by TP {tp}",
-                engine_message=f"{model.vision.num_heads} is not divisible by {tp}",
-                source=source("distributed/utils.py (divide)"),
-                remedy="--language-model-only, or --mm-encoder-tp-mode data",
-            )
+    # Also for text only: the tower is built without memory before it is dropped.
+    vision = model.vision
+    if vision is not None and options.mm_encoder_tp_mode == "weights" and vision.num_heads % tp:
+        yield Refusal(
+            reason=f"the vision tower's {vision.num_heads} heads do not divide by TP {tp}",
+            engine_message=f"{vision.num_heads} is not divisible by {tp}",
+            source=source("distributed/utils.py (divide), model_executor/models/interfaces.py"),
+            remedy="--mm-encoder-tp-mode data",
+        )
 
 
 def _context_parallel(deployment: Deployment) -> Iterator[Refusal]:
@@ -108,20 +109,33 @@ def _context_parallel(deployment: Deployment) -> Iterator[Refusal]:
     tp, size, kv = layout.tensor_parallel, layout.context_parallel, attention.num_key_value_heads
     if size == 1:
         return
-    reason = None
+    copies, queries = tp // kv, attention.num_attention_heads // kv
     if tp <= kv:
         reason = f"TP {tp} leaves no copies of the {kv} KV heads to share tokens over"
-    elif size > tp // kv:
-        reason = f"TP {tp} makes {tp // kv} copies of each KV head, fewer than {size}"
-    elif (attention.num_attention_heads // kv) % size:
-        reason = (
-            f"{attention.num_attention_heads // kv} query heads per KV head do not divide by {size}"
+        message = (
+            f"Decode context parallelism for GQA/MQA requires `--tensor-parallel-size` ({tp}) to be"
+            f" greater than the model's total number of KV heads ({kv}). Increase"
+            " `--tensor-parallel-size` or set `--decode-context-parallel-size 1`."
         )
-    if reason is not None:
-        yield Refusal(
-            reason=f"decode context parallel size {size}: {reason}",
-            source=source("config/model.py"),
+    elif size > copies:
+        reason = f"TP {tp} makes {copies} copies of each KV head, fewer than {size}"
+        message = (
+            f"`--decode-context-parallel-size` ({size}) exceeds the maximum supported value"
+            f" ({copies}) for `--tensor-parallel-size` ({tp}) and {kv} model KV heads."
         )
+    elif queries % size:
+        reason = f"{queries} query heads per KV head do not divide by {size}"
+        message = (
+            f"The model's number of query heads per KV head ({queries}) must be divisible by"
+            f" `--decode-context-parallel-size` ({size}) for GQA/MQA."
+        )
+    else:
+        return
+    yield Refusal(
+        reason=f"decode context parallel size {size}: {reason}",
+        engine_message=message,
+        source=source("config/model.py"),
+    )
 
 
 def _experts(deployment: Deployment) -> Iterator[Refusal]:
@@ -156,7 +170,7 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
     The shared expert is checked before the routed ones, and is cut even under expert parallelism.
     """
     checkpoint, layout = deployment.checkpoint, deployment.layout
-    rules = load_rules(checkpoint, layout, rules_of(deployment.options.version))
+    rules = load_rules(deployment)
     found: list[tuple[int, Refusal]] = []
     for row in checkpoint.rows("text"):
         tensor, tp = row.tensor, layout.tensor_parallel

@@ -92,6 +92,15 @@ class Rules:
         host_tables: tables of n-grams lie in host memory by default.
         index_dtypes: dtypes that an indexer keeps its keys in.
         indexed_kv_dtypes: KV cache dtypes that indexed attention takes.
+        nvfp4_families: major compute capabilities with kernels for an NVFP4 KV cache.
+        expert_padding: on compute capability 10.x, 16-bit experts that are cut are padded to a
+            multiple of so many columns.
+        tower_on_every_stage: the vision tower is loaded on every pipeline stage.
+        head_on_every_stage: `model_type`s whose output head is made on every stage.
+        gptq_column_index: GPTQ weights keep the group of every input column (g_idx).
+        gptq_expert_bias: GPTQ experts get a bias.
+        no_memory_error: what is raised where no memory is left for the cache.
+        short_memory_error: what is raised where the longest request does not fit.
     """
 
     version: str
@@ -111,6 +120,14 @@ class Rules:
     host_tables: bool
     index_dtypes: tuple[str, ...]
     indexed_kv_dtypes: tuple[str, ...]
+    nvfp4_families: tuple[int, ...]
+    expert_padding: int
+    tower_on_every_stage: bool
+    head_on_every_stage: tuple[str, ...]
+    gptq_column_index: bool
+    gptq_expert_bias: bool
+    no_memory_error: str
+    short_memory_error: str
 
 
 @cache
@@ -198,18 +215,20 @@ def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
 def attention_backend(accelerator: Accelerator, kv_cache_dtype: str) -> str:
     """Return the attention kernels by device and KV cache dtype.
 
-    Source: vLLM 0.33.0 platforms/cuda.py, as resolved on eight GPU classes.
+    FlashAttention reads FP8 (e4m3) on Hopper only, and FlashInfer every other format that is not
+    Triton's own; both need compute capability 8.0.
+
+    Source: vLLM 0.33.0 platforms/cuda.py, v1/attention/backends/fa_utils.py, as resolved on eight
+    GPU classes.
     """
     if kv_cache_dtype.startswith("turboquant"):
         return "TURBOQUANT"
-    if kv_cache_dtype.endswith("_per_token_head"):
+    have = capability(accelerator)
+    if kv_cache_dtype.endswith("_per_token_head") or have is None or have < (8, 0):
         return "TRITON_ATTN"
-    if accelerator.vendor != "nvidia":
-        return "TRITON_ATTN"
-    major = (capability(accelerator) or (0, 0))[0]
-    if major == 10 or (kv_cache_dtype.startswith("fp8") and major != 9):
+    if have[0] == 10 or kv_cache_dtype.startswith(("fp8_e5m2", "nvfp4")):
         return "FLASHINFER"
-    return "FLASH_ATTN"
+    return "FLASHINFER" if kv_cache_dtype.startswith("fp8") and have[0] != 9 else "FLASH_ATTN"
 
 
 def capture_sizes(

@@ -188,11 +188,10 @@ def read_command(
             f"--max-model-len {context}: planned at the model's own length; vLLM takes what fits"
         )
         context = None
-    options = found.options | _speculation(found.document("speculative-config"))
+    options = found.options | _speculation(found.document("speculative-config")) | _limits(found)
+    if options.get("limit_images") == 0 and options.get("limit_videos") != 0:
+        unplanned.append("--limit-mm-per-prompt: without video 0 the vision tower is still loaded")
     options |= _kinds(found, unplanned)
-    images = _images(found, unplanned)
-    if images is not None:
-        options["limit_images"] = images
     return Command(
         model=model,
         revision=found.last("revision"),
@@ -256,23 +255,21 @@ def _kinds(found: Sorted, unplanned: list[str]) -> dict[str, Any]:
     return options
 
 
-def _images(found: Sorted, unplanned: list[str]) -> int | None:
-    """Return the largest number of images per prompt that the flag allows; None for the default."""
+def _limits(found: Sorted) -> dict[str, int]:
+    """Return how many images and videos a prompt may hold, where the flag says it."""
     flag, text = "--limit-mm-per-prompt", found.last("limit-mm-per-prompt")
     if text is not None and "=" in text and not text.lstrip().startswith("{"):
         limits: dict[str, Any] = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     else:
         limits = json_object(flag, text)
     limits |= found.dotted.get("limit-mm-per-prompt", {})
-    counts: dict[str, int | None] = {}
-    for kind, limit in limits.items():
+    options = {}
+    for kind, option in (("image", "limit_images"), ("video", "limit_videos")):
+        limit = limits.get(kind)
         count = limit.get("count") if isinstance(limit, dict) else limit
-        counts[kind] = None if count is None else whole_number(str(count), flag)
-    images = counts.get("image")
-    if images == 0 and counts.get("video") != 0:
-        unplanned.append(f"{flag}: without video 0 the vision tower is still loaded")
-        return None
-    return images
+        if count is not None:
+            options[option] = whole_number(str(count), flag)
+    return options
 
 
 def _environment_notes(environment: Mapping[str, str]) -> list[str]:

@@ -11,13 +11,12 @@ from importlib.resources import files
 from planner.engines.engine import Deployment
 from planner.engines.vllm.indexed import on_host, table_on_rank
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import Rules, rules_of, source
+from planner.engines.vllm.releases import capability, rules_of, source
 from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Term
 from planner.memory.placement import Placement
 from planner.memory.weights import LoadRules, weight_bytes
-from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
 from planner.model.tensors import NGRAM_TABLE, Part
 from planner.provenance import Band, Confidence, Source
@@ -44,10 +43,12 @@ def stage_layers(num_hidden_layers: int, pipeline_parallel: int) -> tuple[range,
 
 
 def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
-    """Say whether the vision tower is loaded: there is one, and no option turns it off."""
-    return (
-        model.vision is not None and not options.language_model_only and options.limit_images != 0
-    )
+    """Say whether the vision tower is loaded: it stays unless images and videos are both off.
+
+    Source: vLLM 0.33.0 model_executor/models/interfaces.py (_mark_tower_model).
+    """
+    off = options.limit_images == 0 and options.limit_videos == 0
+    return model.vision is not None and not options.language_model_only and not off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,33 +123,53 @@ REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
 """Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
 
 
-def load_rules(checkpoint: Checkpoint, layout: Layout, rules: Rules) -> LoadRules:
-    """Return how vLLM changes `checkpoint` on loading.
+def load_rules(deployment: Deployment) -> LoadRules:
+    """Return how vLLM changes the checkpoint on loading.
 
-    Block scales become float32, A_log stays float32 and other float32 vectors become the model's
-    dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut them). With experts
-    parallel over data-parallel attention the shared expert is replicated; without expert
-    parallelism the experts are cut over the ranks of all replicas (fused_moe/config.py,
-    flatten_tp_across_dp_and_pcp). Gates that write to residual streams are padded to 16 rows.
+    Scales of blocks and channels become float32, A_log stays float32 and other float32 vectors
+    become the model's dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut
+    them). With experts parallel over data-parallel attention the shared expert is replicated;
+    without expert parallelism the experts are cut over the ranks of all replicas
+    (fused_moe/config.py, flatten_tp_across_dp_and_pcp). Gates that write to residual streams are
+    padded to 16 rows.
 
     Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
     """
+    checkpoint, layout = deployment.checkpoint, deployment.layout
+    rules = rules_of(deployment.options.version)
     small = ("text.gdn.in_proj_a", "text.gdn.in_proj_b", "text.gdn.in_proj_ba")
     packed = any(row.format.name.startswith(("gptq", "awq", "auto")) for row in checkpoint.stored)
     sequence_parallel = (
         layout.expert_parallel and layout.data_parallel > 1 and layout.tensor_parallel > 1
     )
+    gptq = {name for row in checkpoint.stored if (name := row.format.name).startswith("gptq")}
+    index = "" if rules.gptq_column_index else "-plain"
+    bias = "-bias" if rules.gptq_expert_bias else ""
+    family = (capability(deployment.system.accelerator) or (0, 0))[0]
     return LoadRules(
-        formats={"fp8-block128": "fp8-block128-f32", "float32": checkpoint.model.dtype},
+        formats=FLOAT32_SCALES
+        | {"float32": checkpoint.model.dtype}
+        | {name: f"{name}{index}" for name in gptq},
+        expert_formats={name: f"{name}{index}{bias}" for name in gptq},
         float32=("gdn.A_log",),
         replicated=small if packed else (),
         vocab_padding=64,
         embed_on_every_stage=True,
+        head_on_every_stage=checkpoint.model.model_type in rules.head_on_every_stage,
         shared_expert_replicated=sequence_parallel,
         row_multiples={"block_inject_weight": 16},
         refined=REFINED if rules.refines_blocks else {},
         experts_over_replicas=True,
+        expert_padding=rules.expert_padding if family == 10 else 1,
     )
+
+
+FLOAT32_SCALES = {
+    "fp8-block128": "fp8-block128-f32",
+    "fp8-channel": "fp8-channel-f32",
+    "int8-channel": "int8-channel-f32",
+}
+"""Formats whose scales are loaded as float32 (quantization/fp8.py, compressed_tensors/schemes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +197,15 @@ class Loaded:
         """Bytes of the served model's own parameters (draft apart)."""
         return self.text + self.vision
 
+    @property
+    def layered(self) -> int:
+        """Bytes of the trunk's layers: embeddings and the head apart."""
+        apart = ("text.embed_tokens", "text.lm_head")
+        return self.text - sum(self.components.get(name, 0) for name in apart)
+
     def offloaded(self, options: VllmOptions) -> int:
-        """Bytes of the trunk that stay in host memory (--cpu-offload-gb)."""
-        return min(int(options.cpu_offload_gb * GIB), self.text)
+        """Return the bytes of layers that stay in host memory (--cpu-offload-gb)."""
+        return min(int(options.cpu_offload_gb * GIB), self.layered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +242,7 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
     """Return what one rank of `stage` holds."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     options: VllmOptions = deployment.options
-    model = checkpoint.model
-    rules = load_rules(checkpoint, layout, rules_of(options.version))
+    model, rules = checkpoint.model, load_rules(deployment)
     parts: tuple[Part, ...] = ("text", "mtp") if options.drafts_by_itself else ("text",)
     sizes = weight_bytes(
         checkpoint, layout=layout, rules=rules, parts=parts, stage=stage, stage_layers=layers
@@ -225,7 +251,14 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
         tower = layout
         if options.mm_encoder_tp_mode == "data":
             tower = Layout(pipeline_parallel=layout.pipeline_parallel)
-        sizes |= weight_bytes(checkpoint, layout=tower, rules=rules, parts=("vision",), stage=stage)
+        everywhere = rules_of(options.version).tower_on_every_stage
+        sizes |= weight_bytes(
+            checkpoint,
+            layout=tower,
+            rules=rules,
+            parts=("vision",),
+            stage=0 if everywhere else stage,
+        )
     if any(row.format.name == "fp8-block128" for row in checkpoint.rows("text")):
         held = sum(layer in layers for layer in model.full_attention_layers)
         if model.attention.indexer is None:  # indexed attention has no such scales
@@ -325,24 +358,28 @@ def _table_term(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
     )
 
 
-def placement_of(deployment: Deployment, stages: tuple[StageWeights, ...]) -> Placement:
-    """Return where the weights of all ranks lie.
+def placement_of(
+    deployment: Deployment, stages: tuple[StageWeights, ...], *, chunk: int
+) -> Placement:
+    """Return where the weights that a step multiplies lie, over all ranks.
 
-    What --cpu-offload-gb leaves in host memory is copied over the link in every step. vLLM takes
-    whole layers, the first ones first, so routed experts have their share of it.
+    Kernels read what --cpu-offload-gb leaves in host memory in place, over the link, so only the
+    chosen experts cross it. vLLM takes whole layers, the first ones first: routed experts have
+    their share of it.
 
     Source: vLLM 0.33.0 model_executor/offloader/uva.py.
     """
     options: VllmOptions = deployment.options
+    tied = deployment.checkpoint.model.tie_word_embeddings
     ranks = deployment.layout.tensor_parallel * deployment.layout.data_parallel
     device = host = experts = 0
     for stage in stages:
         loaded = stage.loaded
         offloaded = loaded.offloaded(options)
-        apart = ("text.embed_tokens", "text.lm_head")
-        layered = loaded.text - sum(loaded.components.get(name, 0) for name in apart)
         routed = loaded.components.get("text.moe.routed_experts", 0)
-        device += ranks * sum(term.nbytes for term in stage.terms)
+        looked_up = 0 if tied else loaded.components.get("text.embed_tokens", 0)
+        multiplied = loaded.text - looked_up
+        device += ranks * max(0, multiplied + loaded.draft - offloaded)
         host += ranks * offloaded
-        experts += ranks * min(routed, offloaded * routed // max(1, layered))
-    return Placement(device=device, host_streamed=host, host_streamed_experts=experts)
+        experts += ranks * min(routed, offloaded * routed // max(1, loaded.layered))
+    return Placement(device=device, host_streamed=host, host_streamed_experts=experts, chunk=chunk)
