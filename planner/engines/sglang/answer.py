@@ -13,9 +13,7 @@ from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOUR
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
-from planner.engines.sglang.weights import table_on_host, table_takes_gpu
 from planner.memory.placement import Placement
-from planner.memory.weights import table_bytes
 from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
@@ -144,33 +142,6 @@ def placement_of(server: Server, budget: Budget) -> Placement:
         stage.text_bytes + stage.vision_bytes + stage.draft_module_bytes for stage in budget.stages
     )
     return Placement(device=sum(per_stage) * server.parallel.tp_size * server.parallel.replicas)
-
-
-def host_table_bytes(server: Server) -> int:
-    """Return the bytes of tables of n-grams in the pinned host memory of all machines."""
-    if not table_on_host(server) or table_takes_gpu(server) or server.options.ple_offload_backend:
-        return 0
-    return table_bytes(server.checkpoint) * server.parallel.replicas
-
-
-def table_notes(server: Server) -> tuple[str, ...]:
-    """Say where tables of n-grams lie, and the flag that moves them."""
-    size = table_bytes(server.checkpoint)
-    if not size:
-        return ()
-    if server.options.ple_offload_backend == "file":
-        return ("the n-gram table is mapped from disk: name a folder with --ple-offload-dir",)
-    if server.gpu.integrated:
-        return (
-            f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share;"
-            " --ple-offload-backend file --ple-offload-dir DIR leaves it on disk",
-        )
-    if not table_on_host(server):
-        return ()
-    return (
-        f"the n-gram table takes {format_gib(size)} of pinned host memory;"
-        " --no-ple-offload-embedding puts each rank's share of it on its GPU instead",
-    )
 
 
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:

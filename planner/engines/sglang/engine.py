@@ -14,11 +14,9 @@ from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
-    host_table_bytes,
     missing_bytes,
     placement_of,
     start_error,
-    table_notes,
     warnings_of,
 )
 from planner.engines.sglang.log import log_lines
@@ -27,6 +25,7 @@ from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_te
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
+from planner.engines.sglang.tables import host_table_bytes, table_notes
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank

@@ -10,7 +10,8 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.weights import TABLE, draft_weights, target_weights
+from planner.engines.sglang.tables import BESIDE, TABLE, beside_terms
+from planner.engines.sglang.weights import draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -154,7 +155,6 @@ REPACK_BAND = 0.05
 """INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
 DRAFT_POOL = "drafter's KV pool (outside the budget)"
 REQUEST_TABLE = "request table and padding page (outside the budget)"
-BESIDE = "windows of n-grams and rings of indexers (outside the budget)"
 OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
 """Names of the terms that SGLang allocates without having counted them."""
 
@@ -172,7 +172,7 @@ def rank_terms(
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
     )
-    outside = (*_outside(server, pool), *_beside(server, pool))
+    outside = (*_outside(server, pool), *beside_terms(server, pool))
     return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
 
 
@@ -337,27 +337,6 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
                 "bytes per token": max(pool.geometry.cells),
             },
             source=rule(version, "mem_cache/memory_pool.py"),
-        )
-
-
-def _beside(server: Server, pool: Pool) -> Iterator[Term]:
-    """Yield what kinds of layers keep beside the pools, which no line of SGLang budgets."""
-    size = server.allocated(pool).beside
-    if size:
-        yield Term(
-            name=BESIDE,
-            kind=Kind.RECURRENT_STATE,
-            nbytes=size,
-            confidence=Confidence.ASSUMED,
-            formula="slots x window + requests x ring",
-            values={
-                "slots": (size - (pool.max_running_requests or 0) * pool.geometry.ring_bytes)
-                // max(1, pool.geometry.window_bytes),
-                "window": pool.geometry.window_bytes,
-                "requests": pool.max_running_requests or 0,
-                "ring": pool.geometry.ring_bytes,
-            },
-            source=rule(server.rules.version, "mem_cache/qsa_kv_pool.py, models/qwen4_exp.py"),
         )
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from math import prod
 
 from planner.engines.sglang.defaults import Resolved
+from planner.engines.sglang.indexed import index_bytes_per_token, ring_bytes, window_bytes
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.ranks import Parallel
 from planner.engines.sglang.releases import Rules
 from planner.errors import LayoutError, UnsupportedModelError
 from planner.formats.cache import CacheFormat
-from planner.memory.kv_cache import index_bytes, kv_bytes_per_token_per_layer
-from planner.memory.recurrent_state import ngram_window_bytes
+from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.spec import ModelSpec
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -113,10 +113,6 @@ def state_slot(model: ModelSpec, *, attn_tp_size: int, ssm_dtype: str | None) ->
     )
 
 
-TOKEN_ID_BYTES, POSITION_BYTES = 4, 24
-"""An id as int32; the three positions of multimodal RoPE as int64."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """What the pools are cut into on one rank.
@@ -164,7 +160,7 @@ def geometry_of(
     per_layer = kv_bytes_per_token_per_layer(
         model.attention, cache_format=cache_format, tensor_parallel=parallel.attn_tp_size
     )
-    per_layer += _index_bytes_per_token(model, resolved, options)
+    per_layer += index_bytes_per_token(model, page_size=resolved.page_size, options=options)
     counts = [sum(layer in stage for layer in model.full_attention_layers) for stage in stages]
     cells = tuple(count * per_layer for count in counts)
     speculation, draft_kv = resolved.speculation, 0
@@ -182,47 +178,9 @@ def geometry_of(
         cells=cells,
         mamba_ratio=mamba_ratio(resolved, rules),
         draft_kv_bytes=draft_kv,
-        window_bytes=_window_bytes(model),
-        ring_bytes=_ring_bytes(model),
+        window_bytes=window_bytes(model),
+        ring_bytes=ring_bytes(model),
     )
-
-
-def _index_bytes_per_token(model: ModelSpec, resolved: Resolved, options: SGLangOptions) -> int:
-    """Keys of an indexer beside K and V of a token: one per block of tokens, on every rank.
-
-    Source: SGLang 0.5.23 model_executor/pool_configurator.py (_compute_qsa_cell_size).
-    """
-    indexer, page = model.attention.indexer, resolved.page_size
-    if indexer is None:
-        return 0
-    width = 1 if options.qsa_indexer_dtype == "fp8_e4m3" else 2
-    return index_bytes(indexer, tokens=page, dtype_bytes=width) // page
-
-
-def _window_bytes(model: ModelSpec) -> int:
-    """Window of an n-gram embedding and the ids of its last tokens, per slot and whole on a rank.
-
-    Source: SGLang 0.5.23 models/qwen4_exp.py (beside the state pool; no line budgets it).
-    """
-    width = model.hidden_size * (model.streams.count if model.streams else 1)
-    return sum(
-        ngram_window_bytes(layer.ngrams, width=width, dtype_bytes=2)
-        + TOKEN_ID_BYTES * (layer.ngrams.ngram_size - 1)
-        for layer in model.layers
-        if layer.ngrams is not None
-    )
-
-
-def _ring_bytes(model: ModelSpec) -> int:
-    """Raw keys of a block that is not whole yet, all layers, with three positions per key.
-
-    Source: SGLang 0.5.23 mem_cache/qsa_kv_pool.py.
-    """
-    indexer = model.attention.indexer
-    if indexer is None:
-        return 0
-    keys = indexer.compress_ratio * indexer.key_elements * 2 * len(model.full_attention_layers)
-    return keys + indexer.compress_ratio * POSITION_BYTES
 
 
 def mamba_ratio(resolved: Resolved, rules: Rules) -> int:

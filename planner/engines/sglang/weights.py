@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from planner.engines.sglang.server import Server
+from planner.engines.sglang.tables import TABLE, table_takes_gpu
 from planner.layout import Layout
 from planner.memory.weights import LoadRules, table_bytes, weight_bytes
-from planner.model.tensors import NGRAM_TABLE
 
 ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
-TABLE = f"text.{NGRAM_TABLE}"
 
 
 def load_rules(server: Server) -> LoadRules:
@@ -55,21 +54,6 @@ def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, in
     if table_takes_gpu(server):
         tower[TABLE] = table_bytes(server.checkpoint, cuts=parallel.tp_size)
     return sizes | tower
-
-
-def table_on_host(server: Server) -> bool:
-    """Say whether tables of n-grams lie in pinned host memory: by default on CUDA devices.
-
-    Source: SGLang 0.5.23 models/qwen4_exp.py (ple_offload_embedding).
-    """
-    return server.options.ple_offload_embedding and server.gpu.is_cuda
-
-
-def table_takes_gpu(server: Server) -> bool:
-    """Say whether they take the GPU's memory: there, or in the host memory that it shares."""
-    if server.options.ple_offload_backend == "file":
-        return False
-    return server.gpu.integrated or not table_on_host(server)
 
 
 def draft_weights(server: Server) -> dict[str, int]:
