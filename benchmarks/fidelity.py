@@ -21,8 +21,10 @@ from benchmarks.suites.result import CaseResult
 
 SUITES = (
     "params",
+    "flash_next_params",
     "vllm",
     "vllm_extra",
+    "flash_next_vllm",
     "vllm_versions",
     "overheads",
     "sglang",

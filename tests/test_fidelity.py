@@ -49,6 +49,8 @@ DEMANDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "gguf": exact,
     "llamacpp": exact,
     "params": exact,
+    "flash_next_params": exact,
+    "flash_next_vllm": exact,
     "vllm": exact,
     "vllm_extra": exact,
     "vllm_versions": exact,

@@ -15,10 +15,17 @@ FILES = ("params.json",)
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per model of params.json."""
-    for name, case in json.loads((folder / FILES[0]).read_text("utf-8")).items():
+    """Return one result per model of params.json."""
+    return models_of(folder, FILES[0])
+
+
+def models_of(folder: Path, file: str) -> Iterator[CaseResult]:
+    """Yield one result per model of a file in the format of params.json."""
+    for name, case in json.loads((folder / file).read_text("utf-8")).items():
         try:
-            yield CaseResult(name=name, expected=_expected(case), answered=_answer(name, folder))
+            answered = _answer(name, folder)
+            answered["layers"] = {key: answered["layers"][key] for key in case["layers"]}
+            yield CaseResult(name=name, expected=_expected(case), answered=answered)
         except (LookupError, ValueError) as error:
             yield CaseResult(name=name, failure=str(error))
 
@@ -61,5 +68,6 @@ def _answer(name: str, folder: Path) -> dict[str, Any]:
             "total": model.num_hidden_layers,
             "linear": len(model.linear_attention_layers),
             "full": len(model.full_attention_layers),
+            "ple_layer_indices": [i for i, layer in enumerate(model.layers) if layer.ngrams],
         },
     }

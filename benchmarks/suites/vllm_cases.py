@@ -100,6 +100,9 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
     checkpoint = checkpoint_named(
         name.removesuffix("-FP8"), folder, scheme="fp8" if fp8 else "bf16"
     )
+    if "dtype" in question:
+        model = replace(checkpoint.model, dtype=question["dtype"])
+        checkpoint = replace(checkpoint, model=model)
     layout = Layout(
         tensor_parallel=question.get("tp", 1),
         pipeline_parallel=question.get("pp", 1),
@@ -129,6 +132,8 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
         gdn_prefill_backend=question.get("gdn_prefill_backend", "auto"),
         mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
         kv_cache_memory_bytes=min(available_of(question), default=None),
+        engram_across_dp=question.get("engram_config", {}).get("embedding_across_dp", False),
+        indexer_kv_dtype=question.get("attention_config", {}).get("indexer_kv_dtype", "auto"),
     )
     return Question(
         checkpoint=checkpoint,

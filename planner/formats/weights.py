@@ -117,6 +117,17 @@ _FORMATS = (
         kernel="fp8-block",
         source="vLLM 0.33.0 layers/quantization/fp8.py: block scales are loaded as float32",
     ),
+    *(
+        NumberFormat(
+            name=f"refined-fp8-block{edge}",
+            bits=Fraction(8),
+            block=(edge, edge),
+            block_bytes=Fraction(4),
+            kernel="fp8-block",
+            source="vLLM 0.33.0: blocks of 128x128 refined where a rank's experts cut them",
+        )
+        for edge in (64, 32)
+    ),
     NumberFormat(
         name="fp8-tensor",
         bits=Fraction(8),
@@ -130,6 +141,20 @@ _FORMATS = (
         tensor_bytes=4,
         kernel="fp8",
         source="one float32 weight_scale per matrix, activations scaled as they come",
+    ),
+    NumberFormat(
+        name="table-fp8",
+        bits=Fraction(8),
+        tensor_bytes=4,
+        source="a table of rows that are widened as they are looked up, with one float32 scale",
+    ),
+    NumberFormat(
+        name="table-nvfp4",
+        bits=Fraction(4),
+        block=(1, 16),
+        block_bytes=Fraction(1),
+        tensor_bytes=4,
+        source="the same in NVFP4: one FP8 scale per 16 elements and one float32",
     ),
     _channel("fp8-channel", "fp8", 2, "compressed-tensors float-quantized: BF16 scale per channel"),
     _channel("fp8-channel-f32", "fp8", 4, "the same with float32 scales"),

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from planner.formats import CacheFormat
+from planner.model.layers import Indexer
 from planner.model.spec import FullAttention, ModelSpec
+from planner.units import ceil_div
+
+
+def heads_per_rank(heads: int, *, tensor_parallel: int) -> int:
+    """Return the KV heads on one rank: split while they last, then one each, replicated."""
+    return max(1, heads // tensor_parallel)
 
 
 def kv_heads_per_rank(attention: FullAttention, *, tensor_parallel: int) -> int:
-    """KV heads on one rank: split while they last, then replicated (one each)."""
-    return max(1, attention.num_key_value_heads // tensor_parallel)
+    """Return the KV heads of `attention` on one rank."""
+    return heads_per_rank(attention.num_key_value_heads, tensor_parallel=tensor_parallel)
 
 
 def kv_bytes_per_token_per_layer(
@@ -24,14 +31,30 @@ def kv_bytes_per_token_per_layer(
     return 2 * heads * cache_format.head_bytes(attention.head_dim)
 
 
+def index_bytes(indexer: Indexer, *, tokens: int, dtype_bytes: int, compressed: bool = True) -> int:
+    """Return the bytes of an indexer's keys for `tokens` tokens in one layer, on every rank.
+
+        ceil(tokens / compress_ratio) x key heads x head_dim x bytes;  tokens x ... uncompressed
+
+    Source: vLLM 0.33.0 models/qwen4_exp/common/qsa_cache.py (one key per block of tokens);
+    transformers 5.24 and llama.cpp keep one per token.
+    """
+    keys = ceil_div(tokens, indexer.compress_ratio) if compressed else tokens
+    return keys * indexer.key_elements * dtype_bytes
+
+
 def kv_bytes_per_token(
     model: ModelSpec, *, cache_format: CacheFormat, tensor_parallel: int = 1
 ) -> int:
-    """Bytes that one token adds on one rank, all full-attention layers together.
+    """Return the bytes that one token adds on one rank, all layers together.
 
-    Linear-attention layers add nothing per token; see `recurrent_state`.
+    Only attention keeps something per token; see `recurrent_state` for the rest. An indexer's keys
+    come on top (`index_bytes`).
     """
-    per_layer = kv_bytes_per_token_per_layer(
-        model.attention, cache_format=cache_format, tensor_parallel=tensor_parallel
+    return sum(
+        kv_bytes_per_token_per_layer(
+            layer.mixer, cache_format=cache_format, tensor_parallel=tensor_parallel
+        )
+        for layer in model.layers
+        if isinstance(layer.mixer, FullAttention)
     )
-    return len(model.full_attention_layers) * per_layer

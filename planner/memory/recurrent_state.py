@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.model.layers import NgramEmbedding
 from planner.model.spec import LinearAttention
 
 
@@ -29,3 +30,25 @@ def ssm_state_bytes(linear: LinearAttention, *, dtype_bytes: int, tensor_paralle
     """
     heads = linear.linear_num_value_heads // tensor_parallel
     return heads * linear.linear_value_head_dim * linear.linear_key_head_dim * dtype_bytes
+
+
+def ngram_window_bytes(
+    ngrams: NgramEmbedding, *, width: int, dtype_bytes: int, rows: int | None = None
+) -> int:
+    """Return the bytes of one sequence's window of an n-gram embedding's convolution.
+
+        rows x width x bytes;  rows = (conv kernel - 1) x ngram_size unless given
+
+    Tensor parallelism does not divide it: every rank has all streams.
+
+    Args:
+        ngrams: the embedding.
+        width: elements of all residual streams together.
+        dtype_bytes: bytes of an element.
+        rows: tokens kept.
+
+    Source: vLLM 0.33.0 models/qwen4_exp/nvidia/ple_layer.py; transformers 5.24
+    models/qwen4_exp/modeling_qwen4_exp.py (short_conv_state_len).
+    """
+    kept = ngrams.window if rows is None else rows
+    return kept * width * dtype_bytes

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import gcd
 from types import MappingProxyType
 
 from planner.formats import NumberFormat, get_format
 from planner.layout import Layout
+from planner.memory.kv_cache import heads_per_rank
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
-from planner.model.spec import FullAttention
-from planner.model.tensors import Part, Split, Tensor
+from planner.model.tensors import NGRAM_TABLE, Part, Split, Tensor
 from planner.units import ceil_div, round_up
 
 
@@ -30,6 +31,9 @@ class LoadRules:
         embed_on_every_stage: the embedding table is loaded on every pipeline stage.
         head_on_every_stage: so is the output head.
         shared_expert_replicated: the shared expert is not divided.
+        row_multiples: last part of a tensor's name -> its rows are padded to a multiple of this.
+        refined: where a rank's experts cut the blocks of a format in two: edge of the largest
+            block that they do not cut -> format in memory.
         experts_over_replicas: without expert parallelism, routed experts are cut over tensor x
             data parallel ranks, so that replicas share one set of them.
         expert_padding: 16-bit routed experts that are cut are padded to a multiple of so many
@@ -44,6 +48,8 @@ class LoadRules:
     embed_on_every_stage: bool = False
     head_on_every_stage: bool = False
     shared_expert_replicated: bool = False
+    row_multiples: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    refined: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     experts_over_replicas: bool = False
     expert_padding: int = 1
 
@@ -55,12 +61,10 @@ class LoadRules:
         return layout.tensor_parallel * replicas
 
 
-def rank_shape(
-    tensor: Tensor, *, attention: FullAttention, tensor_parallel: int, rules: LoadRules
-) -> tuple[int, ...]:
+def rank_shape(tensor: Tensor, *, tensor_parallel: int, rules: LoadRules) -> tuple[int, ...]:
     """The shape of `tensor` on one of `tensor_parallel` ranks.
 
-    KV projections keep whole heads: beyond `num_key_value_heads` ranks each holds one, replicated.
+    KV projections keep whole heads: beyond `kv_heads` ranks each holds one, replicated.
     """
     tp, shape = tensor_parallel, tensor.shape
     if f"{tensor.part}.{tensor.component}" in rules.replicated:
@@ -73,30 +77,42 @@ def rank_shape(
         case Split.VOCAB:
             return (ceil_div(round_up(shape[0], rules.vocab_padding), tp), *shape[1:])
         case Split.KV:
-            heads = max(1, attention.num_key_value_heads // tp)
-            return (heads * attention.head_dim, *shape[1:])
+            heads = heads_per_rank(tensor.kv_heads, tensor_parallel=tp)
+            return (shape[0] // tensor.kv_heads * heads, *shape[1:])
         case Split.REPLICATED:
-            return shape
+            name = tensor.name.removesuffix(".weight").rpartition(".")[2]
+            return (round_up(shape[0], rules.row_multiples.get(name, 1)), *shape[1:])
 
 
-def memory_format(row: Stored, rules: LoadRules) -> NumberFormat:
-    """The format that `row` has once loaded."""
+def memory_format(row: Stored, rules: LoadRules, shape: tuple[int, ...]) -> NumberFormat:
+    """The format that `row` has once loaded, in `shape` on a rank."""
     if row.tensor.component in rules.float32:
         return get_format("float32")
+    if row.format.block is not None and rules.refined:
+        edge = whole_edge(row.tensor, shape, row.format.block[0])
+        if edge in rules.refined:
+            return get_format(rules.refined[edge])
     name = row.format.name
     routed = row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
     changed = (rules.expert_formats.get(name) if routed else None) or rules.formats.get(name)
     return get_format(changed) if changed is not None else row.format
 
 
-def rank_bytes(
-    row: Stored,
-    *,
-    attention: FullAttention,
-    layout: Layout,
-    rules: LoadRules,
-    layers: int | None = None,
-) -> int:
+def whole_edge(tensor: Tensor, shape: tuple[int, ...], block: int) -> int:
+    """Return the edge of the largest square block that a rank's share of routed experts holds whole.
+
+    gcd(rows or columns that are cut, block);  `block` for everything else
+    """
+    match tensor.split:
+        case Split.EXPERT_COLUMN:
+            return gcd(shape[0], block)
+        case Split.EXPERT_ROW:
+            return gcd(shape[-1], block)
+        case _:
+            return block
+
+
+def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | None = None) -> int:
     """Bytes of one row of the table of tensors on one rank.
 
     `layers` is how many of its layers the rank holds; None for all of them.
@@ -109,12 +125,12 @@ def rank_bytes(
         tp, experts = rules.expert_cuts(layout), ceil_div(experts, layout.expert_ranks)
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1
-    shape = rank_shape(tensor, attention=attention, tensor_parallel=tp, rules=rules)
+    shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
     if rules.expert_padding > 1 and row.format.bits == 16:
         shape = _padded(tensor, shape, rules.expert_padding)
     if layers is None:
         layers = max(1, len(tensor.layers))
-    return layers * experts * memory_format(row, rules).nbytes(shape)
+    return layers * experts * memory_format(row, rules, shape).nbytes(shape)
 
 
 def _padded(tensor: Tensor, shape: tuple[int, ...], multiple: int) -> tuple[int, ...]:
@@ -139,6 +155,9 @@ def weight_bytes(
 ) -> dict[str, int]:
     """Bytes by ``part.component`` of the weights on one rank of one pipeline stage.
 
+    Tables of n-grams are left out, because engines place them apart (`table_bytes`), and so are
+    constants, which are no weights.
+
         sum over tensors of count on this stage x bytes(format, shape on this rank)
 
     Args:
@@ -156,15 +175,30 @@ def weight_bytes(
     last = stage == layout.pipeline_parallel - 1
     sizes: dict[str, int] = {}
     for row in checkpoint.rows(*parts):
+        if row.tensor.component == NGRAM_TABLE or row.tensor.constant is not None:
+            continue
         held = _layers_held(
             row.tensor, layers, stage=stage, last=last, rules=rules, tied=model.tie_word_embeddings
         )
         if not held:
             continue
         key = f"{row.tensor.part}.{row.tensor.component}"
-        size = rank_bytes(row, attention=model.attention, layout=layout, rules=rules, layers=held)
+        size = rank_bytes(row, layout=layout, rules=rules, layers=held)
         sizes[key] = sizes.get(key, 0) + size
     return sizes
+
+
+def table_bytes(checkpoint: Checkpoint, *, cuts: int = 1) -> int:
+    """Return the bytes of the model's tables of n-grams on one of `cuts` ranks that share them.
+
+    sum over tables of bytes(format, ceil(rows / cuts) x row)
+    """
+    return sum(
+        len(row.tensor.layers)
+        * row.format.nbytes((ceil_div(row.tensor.shape[0], cuts), *row.tensor.shape[1:]))
+        for row in checkpoint.stored
+        if row.tensor.component == NGRAM_TABLE
+    )
 
 
 def _layers_held(

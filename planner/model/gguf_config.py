@@ -10,19 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from planner.errors import UnsupportedModelError
+from planner.model.architectures import by_gguf
 from planner.model.catalog import catalog
 from planner.model.gguf import LongArray, architecture_facts
 from planner.model.headers import StoredCheckpoint
 from planner.model.hf_config import read_config
 from planner.model.spec import ModelSpec, VisionTower
 
-MODEL_TYPES = {
-    "qwen35": "qwen3_5_text",
-    "qwen35moe": "qwen3_5_moe_text",
-    "qwen3next": "qwen3_next",
-    "qwen3": "qwen3",
-    "qwen3moe": "qwen3_moe",
-}
 _FIELDS = {
     "embedding_length": "hidden_size",
     "feed_forward_length": "intermediate_size",
@@ -50,17 +44,17 @@ def read_gguf(stored: StoredCheckpoint, *, name: str) -> ModelSpec:
     """
     facts = architecture_facts(stored.metadata)
     architecture = facts.get("architecture")
-    model_type = MODEL_TYPES.get(str(architecture))
-    if model_type is None:
+    row = by_gguf().get(str(architecture))
+    if row is None:
         raise UnsupportedModelError(
             f"{name}: GGUF architecture {architecture!r} is not supported;"
-            f" known: {', '.join(sorted(MODEL_TYPES))}"
+            f" known: {', '.join(sorted(by_gguf()))}"
         )
     shapes = {tensor.name: tensor.shape for tensor in stored.tensors}
     mtp = _whole(facts.get("nextn_predict_layers")) or 0
     layers = _whole(facts.get("block_count")) or 0
     config: dict[str, Any] = {
-        "model_type": model_type,
+        "model_type": row.text_type,
         "architectures": [str(architecture)],
         "dtype": "bfloat16",
         "num_hidden_layers": layers - mtp,

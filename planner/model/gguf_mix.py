@@ -16,9 +16,15 @@ from types import MappingProxyType
 
 from planner.errors import InputError
 from planner.formats import get_format, ggml_format_name
-from planner.model.gguf_tensors import GgufTensor, block_count, gguf_tensors, mmproj_tensors
-from planner.model.quantization import Stored
+from planner.model.gguf_tensors import (
+    GgufTensor,
+    block_count,
+    converts_mtp,
+    gguf_tensors,
+    mmproj_tensors,
+)
 from planner.model.spec import ModelSpec
+from planner.model.stored import Stored
 
 SOURCE = "llama.cpp 0c1e570 src/llama-quant.cpp"
 
@@ -194,8 +200,9 @@ def _plain(mix: str) -> str:
 
 @cache
 def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
-    held = gguf_tensors(model, mtp=scheme.mtp)
-    mix, blocks = get_mix(scheme.mix), block_count(model, mtp=scheme.mtp)
+    mtp = scheme.mtp and converts_mtp(model)
+    held = gguf_tensors(model, mtp=mtp)
+    mix, blocks = get_mix(scheme.mix), block_count(model, mtp=mtp)
     counted = _counts(held)
     rows: list[TypedTensor] = []
     for tensor in held:

@@ -1,10 +1,12 @@
 """The table of tensors as a GGUF file holds it: llama.cpp's names, merges and splits.
 
 Source: llama.cpp 0c1e570 conversion/qwen.py, conversion/qwen3vl.py, conversion/base.py and
-gguf-py/gguf/tensor_mapping.py. The converter stacks a layer's experts into one tensor, appends the
-MTP module as one more block, drops the unit dimension of the convolution and of the shared
-expert's gate, and splits the fused in_proj_qkvz of older checkpoints in two. The vision tower goes
-into a file of its own (mmproj).
+gguf-py/gguf/tensor_mapping.py; for hyper-connections, indexers and n-gram tables 79e2e74
+conversion/qwen4exp.py. The converter stacks a layer's experts into one tensor, appends the
+MTP module as one more block, drops the unit dimension of convolutions and of the shared
+expert's gate, splits the fused in_proj_qkvz of older checkpoints and an indexer's projection in
+two, joins two projections of an MTP module, and keeps the constants of hashes as metadata. The
+vision tower goes into a file of its own (mmproj).
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from planner.model.spec import LinearAttention, ModelSpec
-from planner.model.tensors import Tensor, tensor_table
+from planner.model.architectures import by_model_type
+from planner.model.spec import ModelSpec
+from planner.model.tensors import NGRAM_TABLE, Tensor, tensor_table
 
 _ONCE = {
     "embed_tokens.weight": "token_embd.weight",
@@ -24,6 +27,12 @@ _ONCE = {
     "mtp.pre_fc_norm_embedding.weight": "nextn.enorm.weight",
     "mtp.pre_fc_norm_hidden.weight": "nextn.hnorm.weight",
     "mtp.norm.weight": "nextn.shared_head_norm.weight",
+    "hyper_connection_mixer.hc_norm.weight": "output_hc_norm.weight",
+    "hyper_connection_mixer.input_mix_weight_down.weight": "output_hc_down.weight",
+    "hyper_connection_mixer.input_mix_weight_up.weight": "output_hc_up.weight",
+    "mtp.hyper_connection_mixer.hc_norm.weight": "nextn.hc_head_norm.weight",
+    "mtp.hyper_connection_mixer.input_mix_weight_down.weight": "nextn.hc_head_down.weight",
+    "mtp.hyper_connection_mixer.input_mix_weight_up.weight": "nextn.hc_head_up.weight",
 }
 _IN_LAYER = {
     "input_layernorm.weight": "attn_norm.weight",
@@ -59,7 +68,24 @@ _IN_LAYER = {
     "mlp.shared_expert.up_proj.weight": "ffn_up_shexp.weight",
     "mlp.shared_expert.down_proj.weight": "ffn_down_shexp.weight",
     "mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
+    "self_attn.indexer.q_layernorm.weight": "indexer.q_norm.weight",
+    "self_attn.indexer.k_layernorm.weight": "indexer.k_norm.weight",
+    "attn_hyper_connection.hc_norm.weight": "hc_attn_norm.weight",
+    "attn_hyper_connection.input_mix_weight_down.weight": "hc_attn_down.weight",
+    "attn_hyper_connection.input_mix_weight_up.weight": "hc_attn_up.weight",
+    "attn_hyper_connection.block_inject_weight.weight": "hc_attn_inject.weight",
+    "mlp_hyper_connection.hc_norm.weight": "hc_ffn_norm.weight",
+    "mlp_hyper_connection.input_mix_weight_down.weight": "hc_ffn_down.weight",
+    "mlp_hyper_connection.input_mix_weight_up.weight": "hc_ffn_up.weight",
+    "mlp_hyper_connection.block_inject_weight.weight": "hc_ffn_inject.weight",
+    "ple.key_proj.weight": "ple_key.weight",
+    "ple.value_proj.weight": "ple_value.weight",
+    "ple.norm_key.weight": "ple_norm_key.weight",
+    "ple.norm_query.weight": "ple_norm_query.weight",
+    "ple.norm_conv.weight": "ple_norm_conv.weight",
+    "ple.conv1d.weight": "ple_conv1d.weight",
 }
+_TABLE = "per_layer_token_embd.weight"
 _VISION_ONCE = {
     "patch_embed.proj.bias": "v.patch_embd.bias",
     "pos_embed.weight": "v.position_embd.weight",
@@ -121,7 +147,7 @@ def gguf_tensors(model: ModelSpec, *, mtp: bool = True) -> tuple[GgufTensor, ...
     found: list[GgufTensor] = []
     for tensor in tensor_table(model):
         if tensor.part == "text" or (tensor.part == "mtp" and mtp):
-            found.extend(_language(tensor, base, model.linear))
+            found.extend(_language(tensor, base, model))
     return tuple(found)
 
 
@@ -158,36 +184,69 @@ def block_count(model: ModelSpec, *, mtp: bool = True) -> int:
     return model.num_hidden_layers + extra
 
 
-def _language(tensor: Tensor, base: int, linear: LinearAttention | None) -> Iterator[GgufTensor]:
+def converts_mtp(model: ModelSpec) -> bool:
+    """Whether llama.cpp's converter takes the MTP module of `model` along."""
+    return by_model_type()[model.model_type].gguf_mtp
+
+
+def _language(tensor: Tensor, base: int, model: ModelSpec) -> Iterator[GgufTensor]:
+    if tensor.constant is not None:
+        return
     _, in_layer, inner = tensor.name.partition("layers.{layer}.")
     if not in_layer:
-        name = tensor.name if tensor.part == "mtp" else _outer_name(tensor.name)
-        key = _ONCE[name]
-        if tensor.part == "mtp":
-            yield _row(replace(tensor, name="blk.{layer}." + key, layers=(0,)), (base,))
-        else:
-            yield _row(replace(tensor, name=key), ())
+        yield from _outside(tensor, base)
+        return
+    if tensor.component == NGRAM_TABLE:
+        yield _row(replace(tensor, name=_TABLE, layers=()), ())
         return
     blocks = (
         tuple(layer + base for layer in tensor.layers) if tensor.part == "mtp" else tensor.layers
     )
-    if inner == "linear_attn.in_proj_qkvz.weight" and linear is not None:
+    parts = _parts(inner, model)
+    if parts:
         columns = tensor.shape[1:]
-        for key, component, rows in (
-            ("attn_qkv", "gdn.in_proj_qkv", linear.conv_dim),
-            ("attn_gate", "gdn.in_proj_z", linear.value_dim),
-        ):
+        for key, component, rows in parts:
             name = f"blk.{{layer}}.{key}.weight"
-            half = replace(tensor, name=name, component=component, shape=(rows, *columns))
-            yield _row(half, blocks)
+            part = replace(tensor, name=name, component=component, shape=(rows, *columns))
+            yield _row(part, blocks)
         return
     shape = tensor.shape
-    if inner == "linear_attn.conv1d.weight":
+    if inner.endswith("conv1d.weight"):
         shape = (shape[0], shape[2])
     elif inner == "mlp.shared_expert_gate.weight":
         shape = shape[1:]
     name = "blk.{layer}." + _IN_LAYER[inner]
     yield _row(replace(tensor, name=name, shape=shape), blocks)
+
+
+def _outside(tensor: Tensor, base: int) -> Iterator[GgufTensor]:
+    """What lies outside the trunk's layers; what the MTP module has so is part of its block."""
+    if tensor.part != "mtp":
+        yield _row(replace(tensor, name=_ONCE[_outer_name(tensor.name)]), ())
+        return
+    if tensor.component == "fc_hidden":
+        return
+    if tensor.component == "fc_embedding":
+        rows, columns = tensor.shape
+        tensor = replace(tensor, name="mtp.fc.weight", component="fc", shape=(rows, 2 * columns))
+    yield _row(replace(tensor, name="blk.{layer}." + _ONCE[tensor.name], layers=(0,)), (base,))
+
+
+def _parts(inner: str, model: ModelSpec) -> tuple[tuple[str, str, int], ...]:
+    """Key, component and rows of the tensors that one tensor is split into; empty for others."""
+    linear, indexer = model.linear, model.attention.indexer
+    if inner == "linear_attn.in_proj_qkvz.weight" and linear is not None:
+        return (
+            ("attn_qkv", "gdn.in_proj_qkv", linear.conv_dim),
+            ("attn_gate", "gdn.in_proj_z", linear.value_dim),
+        )
+    if inner == "self_attn.indexer.index_qk_proj.weight" and indexer is not None:
+        queries = indexer.num_heads * indexer.head_dim
+        return (
+            ("indexer.q_proj", "full_attn.qsa_indexer", queries),
+            ("indexer.k_proj", "full_attn.qsa_indexer", indexer.key_elements),
+        )
+    return ()
 
 
 def _outer_name(name: str) -> str:

@@ -7,87 +7,23 @@ Configs in the wild differ: text fields nested under `text_config` or flat, `dty
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planner.errors import UnsupportedModelError
-from planner.model.headers import clip
-from planner.model.spec import (
-    FULL,
-    LINEAR,
-    DenseMLP,
-    FullAttention,
-    LayerType,
-    LinearAttention,
-    ModelSpec,
-    MoE,
-    MTPModule,
-    VisionTower,
+from planner.model.architectures import Architecture, by_model_type
+from planner.model.config_fields import DTYPES, Fields
+from planner.model.layer_config import (
+    read_attention,
+    read_linear,
+    read_mlp,
+    read_ngrams,
+    read_streams,
 )
+from planner.model.spec import LINEAR, Layer, ModelSpec, MTPModule, VisionTower
 
-HYBRID_TYPES = frozenset(
-    {"qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"}
-)
-PLAIN_TYPES = frozenset({"qwen3", "qwen3_moe"})
-MODEL_TYPES = HYBRID_TYPES | PLAIN_TYPES
-"""The `model_type`s that can be planned for."""
-
-_MOE_TYPES = frozenset({"qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next", "qwen3_moe"})
-_DTYPES = {
-    "bfloat16": "bfloat16",
-    "float16": "float16",
-    "float32": "float32",
-    "half": "float16",
-    "float": "float32",
-}
-_LARGEST = 2**31 - 1
 _MOST_LAYERS = 10_000
 """Layers are counted one by one: a slip of the hand must not fill the memory."""
-
-
-class _Fields:
-    """One level of a config document, read with errors that name the field."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self._values, self._where = values, where
-
-    def _refuse(self, key: str, problem: str) -> UnsupportedModelError:
-        return UnsupportedModelError(f"{self._where}: {key} {problem}")
-
-    def get(self, key: str) -> Any:
-        return self._values.get(key)
-
-    def whole(
-        self, key: str, default: int | None = None, *, least: int = 1, most: int = _LARGEST
-    ) -> int:
-        value = self._values.get(key)
-        if value is None:
-            value = default
-        if value is None:
-            raise self._refuse(key, "is missing")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self._refuse(key, f"is {clip(repr(value))}, not a whole number")
-        if not least <= value <= most:
-            raise self._refuse(key, f"is {clip(repr(value))}, out of range ({least} to {most:,})")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self._refuse(key, f"is {clip(repr(value))}, not true or false")
-        return value
-
-    def section(self, key: str) -> _Fields | None:
-        value = self._values.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, Mapping):
-            raise self._refuse(key, "is not an object")
-        return _Fields(value, f"{self._where} {key}")
-
-    def refuse(self, key: str, problem: str) -> UnsupportedModelError:
-        return self._refuse(key, problem)
 
 
 def read_config(
@@ -111,16 +47,22 @@ def read_config(
     """
     if not isinstance(config, Mapping):
         raise UnsupportedModelError(f"{name}: config.json is not a JSON object")
-    top = _Fields(config, f"{name}: config.json")
+    top = Fields(config, f"{name}: config.json")
     model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+    row = by_model_type().get(model_type) if isinstance(model_type, str) else None
+    if row is None:
         raise UnsupportedModelError(
             f"{name}: architecture {model_type or config.get('architectures')!r} is not supported;"
-            f" known: {', '.join(sorted(MODEL_TYPES))}"
+            f" known: {', '.join(sorted(by_model_type()))}"
         )
     text = top.section("text_config") or top
-    hybrid = model_type in HYBRID_TYPES
-    layer_types = _layer_types(text, hybrid=hybrid)
+    absent = [key for key in row.needed if text.get(key) is None]
+    if absent:
+        raise UnsupportedModelError(
+            f"{name}: config.json lacks {', '.join(absent)}; without them it describes another"
+            " model: take the file from the model's own repository"
+        )
+    layers, drafting = _layers(text, row)
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures:
         architectures = [""]
@@ -135,120 +77,63 @@ def read_config(
             "tie_word_embeddings", top.flag("tie_word_embeddings", default=False)
         ),
         max_position_embeddings=text.whole("max_position_embeddings"),
-        layer_types=layer_types,
-        attention=_attention(text, gate=hybrid),
-        linear=_linear(text, fused=model_type == "qwen3_next") if LINEAR in layer_types else None,
-        mlp=_mlp(text, moe=model_type in _MOE_TYPES),
+        layers=layers,
         vision=_vision(top),
-        mtp=_mtp(top, text, mtp_shipped),
+        mtp=_mtp(top, text, mtp_shipped, layer=drafting, row=row),
         float32_components=float32_components,
     )
 
 
-def _dtype(top: _Fields, text: _Fields) -> str:
+def _dtype(top: Fields, text: Fields) -> str:
     for level in (text, top):
         for key in ("dtype", "torch_dtype"):
             value = level.get(key)
             if value is None:
                 continue
             short = str(value).removeprefix("torch.")
-            if short not in _DTYPES:
-                raise level.refuse(key, f"is {value!r}; known: {', '.join(sorted(_DTYPES))}")
-            return _DTYPES[short]
+            if short not in DTYPES:
+                raise level.refuse(key, f"is {value!r}; known: {', '.join(sorted(DTYPES))}")
+            return DTYPES[short]
     raise text.refuse("dtype", "(or torch_dtype) is missing")
 
 
-def _layer_types(text: _Fields, *, hybrid: bool) -> tuple[LayerType, ...]:
+def _layers(text: Fields, row: Architecture) -> tuple[tuple[Layer, ...], Layer]:
+    """The trunk's layers, and the layer that an MTP module is made of."""
+    full = Layer(
+        mixer=read_attention(text, gate=row.output_gate, indexed=row.indexer),
+        mlp=read_mlp(text, experts=row.experts),
+        streams=read_streams(text) if row.hyper_connections else None,
+    )
+    attention = _is_attention(text, row)
+    linear = full
+    if not all(attention):
+        linear = replace(full, mixer=read_linear(text, fused=row.fused_projections))
+    layers = [full if attends else linear for attends in attention]
+    if row.ngram_embedding:
+        for index, ngrams in read_ngrams(text, layers=len(layers)).items():
+            layers[index] = replace(layers[index], ngrams=ngrams)
+    return tuple(layers), full
+
+
+def _is_attention(text: Fields, row: Architecture) -> tuple[bool, ...]:
+    """For each trunk layer, whether it is attention; else it is linear attention."""
     layers = text.whole("num_hidden_layers", most=_MOST_LAYERS)
-    if not hybrid:
-        return (FULL,) * layers
+    if not row.hybrid:
+        return (True,) * layers
     listed = text.get("layer_types")
     if listed is None:
         interval = text.whole("full_attention_interval")
-        return tuple(FULL if (i + 1) % interval == 0 else LINEAR for i in range(layers))
+        return tuple((i + 1) % interval == 0 for i in range(layers))
     if not isinstance(listed, list | tuple) or len(listed) != layers:
         raise text.refuse("layer_types", f"does not list num_hidden_layers ({layers}) entries")
+    known = (*row.attention_names, LINEAR)
     for kind in listed:
-        if kind not in (FULL, LINEAR):
-            raise text.refuse("layer_types", f"has {kind!r}; known: {FULL}, {LINEAR}")
-    return tuple(listed)
+        if kind not in known:
+            raise text.refuse("layer_types", f"has {kind!r}; known: {', '.join(known)}")
+    return tuple(kind != LINEAR for kind in listed)
 
 
-def _attention(text: _Fields, *, gate: bool) -> FullAttention:
-    heads = text.whole("num_attention_heads")
-    kv_heads = text.whole("num_key_value_heads", heads)
-    if heads % kv_heads:
-        raise text.refuse("num_key_value_heads", f"({kv_heads}) does not divide {heads} heads")
-    head_dim = text.whole("head_dim", text.whole("hidden_size") // heads)
-    rope = text.section("rope_parameters") or text.section("rope_scaling")
-    factor = text.get("partial_rotary_factor")
-    if factor is None and rope is not None:
-        factor = rope.get("partial_rotary_factor")
-    if factor is None:
-        factor = 1.0
-    if not 0 < _number(factor) <= 1:
-        raise text.refuse("partial_rotary_factor", f"is {factor!r}, not a share up to 1")
-    theta = rope.get("rope_theta") if rope is not None else None
-    section = (rope.get("mrope_section") if rope is not None else None) or ()
-    return FullAttention(
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        head_dim=head_dim,
-        attn_output_gate=text.flag("attn_output_gate", gate),
-        attention_bias=text.flag("attention_bias", False),
-        rotary_dim=int(head_dim * factor),
-        rope_theta=_number(theta) or _number(text.get("rope_theta")),
-        mrope_section=_whole_numbers(section),
-        mrope_interleaved=bool(rope is not None and rope.get("mrope_interleaved")),
-    )
-
-
-def _number(value: Any) -> float:
-    """A finite number as it stands; 0 for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e12 < value < 1e12:
-        return 0
-    return value
-
-
-def _whole_numbers(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple):
-        return ()
-    return tuple(item for item in value if isinstance(item, int))
-
-
-def _linear(text: _Fields, *, fused: bool) -> LinearAttention:
-    ssm_dtype = text.get("mamba_ssm_dtype")
-    if ssm_dtype is not None and (not isinstance(ssm_dtype, str) or ssm_dtype not in _DTYPES):
-        raise text.refuse("mamba_ssm_dtype", f"is {ssm_dtype!r}")
-    return LinearAttention(
-        linear_num_key_heads=text.whole("linear_num_key_heads"),
-        linear_num_value_heads=text.whole("linear_num_value_heads"),
-        linear_key_head_dim=text.whole("linear_key_head_dim"),
-        linear_value_head_dim=text.whole("linear_value_head_dim"),
-        linear_conv_kernel_dim=text.whole("linear_conv_kernel_dim", least=2),
-        mamba_ssm_dtype=ssm_dtype,
-        fused_projections=fused,
-    )
-
-
-def _mlp(text: _Fields, *, moe: bool) -> DenseMLP | MoE:
-    if not moe:
-        return DenseMLP(intermediate_size=text.whole("intermediate_size"))
-    if text.get("mlp_only_layers") or text.whole("decoder_sparse_step", 1) != 1:
-        raise text.refuse("mlp_only_layers", "mixes dense and expert layers: not supported")
-    experts = text.whole("num_experts")
-    chosen = text.whole("num_experts_per_tok")
-    if chosen > experts:
-        raise text.refuse("num_experts_per_tok", f"({chosen}) is more than {experts} experts")
-    return MoE(
-        num_experts=experts,
-        num_experts_per_tok=chosen,
-        moe_intermediate_size=text.whole("moe_intermediate_size"),
-        shared_expert_intermediate_size=text.whole("shared_expert_intermediate_size", 0, least=0),
-    )
-
-
-def _vision(top: _Fields) -> VisionTower | None:
+def _vision(top: Fields) -> VisionTower | None:
     vision = top.section("vision_config")
     if vision is None:
         return None
@@ -266,7 +151,9 @@ def _vision(top: _Fields) -> VisionTower | None:
     )
 
 
-def _mtp(top: _Fields, text: _Fields, shipped: bool | None) -> MTPModule | None:
+def _mtp(
+    top: Fields, text: Fields, shipped: bool | None, *, layer: Layer, row: Architecture
+) -> MTPModule | None:
     declared = next(
         (
             count
@@ -279,4 +166,4 @@ def _mtp(top: _Fields, text: _Fields, shipped: bool | None) -> MTPModule | None:
         shipped = declared > 0
     if not declared and not shipped:
         return None
-    return MTPModule(num_layers=declared or 1, shipped=shipped)
+    return MTPModule(layers=(layer,) * (declared or 1), split_fc=row.split_mtp_fc, shipped=shipped)

@@ -11,7 +11,7 @@ from planner.formats import get_format
 from planner.model.module_names import NamePattern, PatternList, places, spellings
 from planner.model.quantization import Stored
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part, Tensor, tensor_table
+from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 
 _ONE_EXPERT = re.compile(r"experts(?:\\?\.)(\d{1,6})(?!\d)")
 
@@ -43,6 +43,7 @@ class ModuleScheme:
         roles: patterns on ``part.component``: what the method touches at all.
         rules: the first that names a module decides.
         drops: parts that such checkpoints leave out.
+        ngram_table: format of a table of n-grams; None where it keeps the model's dtype.
         keeps_float32: tensors that the model's maker stores in FP32 stay so; most tools load a model
             in its 16-bit dtype and save it again.
         notes: what a user should know.
@@ -55,6 +56,7 @@ class ModuleScheme:
     roles: tuple[str, ...]
     rules: tuple[ModuleRule, ...] = ()
     drops: tuple[Part, ...] = ()
+    ngram_table: str | None = None
     keeps_float32: bool = False
     notes: tuple[str, ...] = ()
 
@@ -70,7 +72,10 @@ class ModuleScheme:
         for tensor in tensor_table(model):
             if tensor.part in self.drops:
                 continue
-            if tensor.is_matrix:
+            if tensor.component == NGRAM_TABLE or tensor.constant is not None:
+                kept = tensor.constant or self.ngram_table or model.dtype
+                rows.append(Stored(tensor=tensor, format=get_format(kept)))
+            elif tensor.is_matrix:
                 rows += self._rows(tensor, model, patterns, singled_out)
             else:
                 plain = model.dtype

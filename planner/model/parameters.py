@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
 
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part, Tensor, tensor_table
+from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 
-_EMBED, _HEAD, _EXPERTS = "embed_tokens", "lm_head", "moe.routed_experts"
+_EMBED, _HEAD = "embed_tokens", "lm_head"
+_LOOKED_UP = (_EMBED, NGRAM_TABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,8 @@ class ParameterCounts:
         components: ``part.component`` -> parameters, such as ``text.gdn.in_proj_qkv``.
         text, vision, mtp: totals of the parts (zero where a part is absent).
         active_body: trunk layers and final norm, routed experts scaled by
-            num_experts_per_tok / num_experts; no embedding, no lm_head.
+            num_experts_per_tok / num_experts; no embedding, no lm_head, and nothing of a table of
+            n-grams, of which a token reads a few rows.
         active_decode: `active_body` plus the output head: what decoding streams per token.
         active_named: `active_decode` plus the whole embedding table; the convention behind names
             such as "A3B" (tied tables count once).
@@ -51,11 +52,13 @@ def count_parameters(model: ModelSpec) -> ParameterCounts:
     table = tensor_table(model)
     components: dict[str, int] = {}
     for tensor in table:
+        if tensor.constant:
+            continue
         key = f"{tensor.part}.{tensor.component}"
         components[key] = components.get(key, 0) + tensor.parameters
     embed = components["text.embed_tokens"]
     head = components.get("text.lm_head", embed)
-    body = _active(model, table, "text")
+    body = _active(table, "text")
     tied = model.tie_word_embeddings
     return ParameterCounts(
         components=MappingProxyType(components),
@@ -65,7 +68,7 @@ def count_parameters(model: ModelSpec) -> ParameterCounts:
         active_body=body,
         active_decode=body + head,
         active_named=body + head + (0 if tied else embed),
-        active_mtp=_active(model, table, "mtp"),
+        active_mtp=_active(table, "mtp"),
     )
 
 
@@ -73,13 +76,9 @@ def _total(table: tuple[Tensor, ...], part: Part) -> int:
     return sum(tensor.parameters for tensor in table if tensor.part == part)
 
 
-def _active(model: ModelSpec, table: tuple[Tensor, ...], part: Part) -> int:
-    share = Fraction(1)
-    if model.moe is not None:
-        share = Fraction(model.moe.num_experts_per_tok, model.moe.num_experts)
-    active = Fraction(0)
-    for tensor in table:
-        if tensor.part != part or tensor.component in (_EMBED, _HEAD):
-            continue
-        active += tensor.parameters * (share if tensor.component == _EXPERTS else 1)
-    return int(active)
+def _active(table: tuple[Tensor, ...], part: Part) -> int:
+    return sum(
+        tensor.parameters * tensor.experts_read // tensor.experts
+        for tensor in table
+        if tensor.part == part and tensor.component not in (*_LOOKED_UP, _HEAD)
+    )

@@ -8,6 +8,7 @@ guessed. Where headers are at hand, they win over this (`planner.model.stored_he
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from planner.model.module_names import NamePattern
@@ -33,17 +34,33 @@ def read_quantization(
         UnsupportedModelError: an unknown method, by name, or a document that makes no sense.
     """
     text = config.get("text_config")
-    for holder in (config, text if isinstance(text, Mapping) else {}):
+    levels = (config, text if isinstance(text, Mapping) else {})
+    table = _table_format(levels, name)
+    for holder in levels:
         for key in ("quantization_config", "quantization", "compression_config"):
             given = holder.get(key)
             if isinstance(given, Mapping) and given:
                 document = Document(given, f"{name}: config.json {key}")
-                return _METHODS[_method(document, key)](document)
+                return replace(_METHODS[_method(document, key)](document), ngram_table=table)
             if given is not None and not isinstance(given, Mapping):
                 raise Document({}, f"{name}: config.json").refuse(f"{key} is not an object")
     if hf_quant_config is not None:
-        return modelopt(Document(hf_quant_config, f"{name}: hf_quant_config.json"))
+        document = Document(hf_quant_config, f"{name}: hf_quant_config.json")
+        return replace(modelopt(document), ngram_table=table)
     return None
+
+
+_TABLES = {"float8_e4m3fn": "table-fp8", "nvfp4": "table-nvfp4", "bfloat16": None}
+"""ple_embedding_dtype -> format of the table of n-grams (vLLM 0.33.0 models/qwen4_exp)."""
+
+
+def _table_format(levels: tuple[Mapping[str, Any], ...], name: str) -> str | None:
+    given = next((v for level in levels if (v := level.get("ple_embedding_dtype"))), "bfloat16")
+    if not isinstance(given, str) or given not in _TABLES:
+        raise Document({}, f"{name}: config.json").refuse(
+            f"ple_embedding_dtype is {str(given)[:40]!r}; known: {', '.join(_TABLES)}"
+        )
+    return _TABLES[given]
 
 
 def _method(document: Document, key: str) -> str:

@@ -22,7 +22,10 @@ LINEAR: tuple[str, ...] = (
     "text.gdn.in_proj_*",
     "*.moe.router",
     "*.moe.shared_expert_gate",
-    "mtp.fc",
+    "*.full_attn.qsa_indexer",
+    "*.hyper_connections",
+    "text.ple.other",
+    "mtp.fc*",
     "vision.blocks",
     "vision.merger",
 )

@@ -5,106 +5,36 @@ Field names are those of `config.json`. Sizes are element counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
-LayerType = Literal["linear_attention", "full_attention"]
+from planner.errors import UnsupportedModelError
+from planner.model.layers import (
+    FULL,
+    LINEAR,
+    DenseMLP,
+    FeedForward,
+    FullAttention,
+    HyperConnections,
+    Layer,
+    LayerType,
+    LinearAttention,
+    Mixer,
+    MoE,
+)
 
-FULL: LayerType = "full_attention"
-LINEAR: LayerType = "linear_attention"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FullAttention:
-    """Grouped-query attention; it alone keeps a KV cache.
-
-    Attributes:
-        num_attention_heads: query heads.
-        num_key_value_heads: KV heads.
-        head_dim: elements of a head (not hidden_size / heads in this family).
-        attn_output_gate: q_proj has twice the rows, the second half gates the output.
-        qk_norm: an RMSNorm of `head_dim` on q and on k.
-        rotary_dim: dimensions of a head that RoPE turns.
-        rope_theta: RoPE's base.
-        mrope_section: dimensions of time, height and width in multimodal RoPE; empty without.
-    """
-
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    attn_output_gate: bool
-    qk_norm: bool = True
-    attention_bias: bool = False
-    rotary_dim: int = 0
-    rope_theta: float = 0
-    mrope_section: tuple[int, ...] = ()
-    mrope_interleaved: bool = False
-
-    @property
-    def q_proj_rows(self) -> int:
-        """Rows of q_proj, output gate included."""
-        return self.num_attention_heads * self.head_dim * (2 if self.attn_output_gate else 1)
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Elements of K and V that one token adds in one layer."""
-        return 2 * self.num_key_value_heads * self.head_dim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearAttention:
-    """Gated DeltaNet: a fixed state per sequence (conv state + SSM state), no KV cache.
-
-    Attributes:
-        linear_conv_kernel_dim: width of the causal convolution over q, k and v.
-        mamba_ssm_dtype: dtype that the config asks for the SSM state; None if it does not say.
-        fused_projections: q, k, v, z are stored as in_proj_qkvz and b, a as in_proj_ba.
-    """
-
-    linear_num_key_heads: int
-    linear_num_value_heads: int
-    linear_key_head_dim: int
-    linear_value_head_dim: int
-    linear_conv_kernel_dim: int
-    mamba_ssm_dtype: str | None = None
-    fused_projections: bool = False
-
-    @property
-    def key_dim(self) -> int:
-        """Elements of all key heads (and of all query heads: they are as many)."""
-        return self.linear_num_key_heads * self.linear_key_head_dim
-
-    @property
-    def value_dim(self) -> int:
-        """Elements of all value heads."""
-        return self.linear_num_value_heads * self.linear_value_head_dim
-
-    @property
-    def conv_dim(self) -> int:
-        """Channels of the convolution: q, k and v."""
-        return 2 * self.key_dim + self.value_dim
-
-    @property
-    def ssm_elements(self) -> int:
-        """Elements of one sequence's SSM state in one layer: value heads x d_v x d_k."""
-        return self.value_dim * self.linear_key_head_dim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DenseMLP:
-    """gate_proj, up_proj, down_proj of `intermediate_size`."""
-
-    intermediate_size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoE:
-    """Routed experts behind a router, and optionally one shared expert behind a gate."""
-
-    num_experts: int
-    num_experts_per_tok: int
-    moe_intermediate_size: int
-    shared_expert_intermediate_size: int = 0
+__all__ = [
+    "FULL",
+    "LINEAR",
+    "DenseMLP",
+    "FullAttention",
+    "Layer",
+    "LayerType",
+    "LinearAttention",
+    "MTPModule",
+    "MoE",
+    "ModelSpec",
+    "VisionTower",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +55,22 @@ class VisionTower:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MTPModule:
-    """The multi-token-prediction module: fc, three norms and full-attention layers.
+    """The multi-token-prediction module: fc, norms and decoder layers of its own.
 
     Attributes:
-        num_layers: decoder layers (`mtp_num_hidden_layers`), each with the trunk's MLP.
+        layers: its decoder layers.
+        split_fc: embedding and hidden state have a projection each instead of one fc for both.
         shipped: the checkpoint contains its tensors; a config that declares it proves nothing.
     """
 
-    num_layers: int
+    layers: tuple[Layer, ...]
+    split_fc: bool = False
     shipped: bool = True
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers (`mtp_num_hidden_layers`)."""
+        return len(self.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +81,14 @@ class ModelSpec:
         name: what to call it (repository id or file name).
         model_type: of `config.json`.
         dtype: dtype of stored 16-bit tensors.
-        layer_types: one entry per trunk layer.
-        linear: None when all layers are full attention.
+        layers: the trunk's layers, first to last; layers of one kind share one description.
         vision: None for text-only models.
         mtp: None when neither declared nor shipped.
         float32_components: components that the checkpoint stores in FP32 (`gdn.A_log`, `gdn.norm`).
+        attention: the attention of a model whose attention layers are all alike (see `shapes`).
+        linear: its linear attention, likewise; None when no layer is.
+        full_attention_layers: indices of the layers that keep a KV cache.
+        linear_attention_layers: indices of the layers that keep a recurrent state.
     """
 
     name: str
@@ -159,28 +99,75 @@ class ModelSpec:
     vocab_size: int
     tie_word_embeddings: bool
     max_position_embeddings: int
-    layer_types: tuple[LayerType, ...]
-    attention: FullAttention
-    linear: LinearAttention | None
-    mlp: DenseMLP | MoE
+    layers: tuple[Layer, ...]
     vision: VisionTower | None = None
     mtp: MTPModule | None = None
     float32_components: tuple[str, ...] = ()
 
+    # Derived from the layers once, because sweeps read them thousands of times.
+    attention: FullAttention = field(init=False, repr=False, compare=False)
+    linear: LinearAttention | None = field(init=False, repr=False, compare=False)
+    full_attention_layers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    linear_attention_layers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the layers of each kind.
+
+        Raises:
+            UnsupportedModelError: no layer is attention.
+        """
+        mixers = [layer.mixer for layer in self.layers]
+        full = tuple(i for i, mixer in enumerate(mixers) if isinstance(mixer, FullAttention))
+        linear = tuple(i for i, mixer in enumerate(mixers) if isinstance(mixer, LinearAttention))
+        if not full:
+            raise UnsupportedModelError(f"{self.name}: no layer keeps keys and values")
+        object.__setattr__(self, "attention", mixers[full[0]])
+        object.__setattr__(self, "linear", mixers[linear[0]] if linear else None)
+        object.__setattr__(self, "full_attention_layers", full)
+        object.__setattr__(self, "linear_attention_layers", linear)
+
+    def __hash__(self) -> int:
+        """Hash what tells models apart soonest; models are the keys of many caches."""
+        return hash((self.name, self.dtype, len(self.layers), self.mlp))
+
+    def with_layers(
+        self, *, mixer: Mixer | None = None, mlp: FeedForward | None = None
+    ) -> ModelSpec:
+        """Return the model with these parts in every layer, those of the MTP module too."""
+
+        def changed(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+            return tuple(
+                replace(layer, mixer=mixer or layer.mixer, mlp=mlp or layer.mlp) for layer in layers
+            )
+
+        mtp = self.mtp and replace(self.mtp, layers=changed(self.mtp.layers))
+        return replace(self, layers=changed(self.layers), mtp=mtp)
+
+    @property
+    def streams(self) -> HyperConnections | None:
+        """The residual streams; None where the residual stream is plain."""
+        return self.layers[0].streams
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of thing that the layers are made of, MTP module included, each once."""
+        layers = (*self.layers, *(self.mtp.layers if self.mtp else ()))
+        return tuple(dict.fromkeys(kind for layer in layers for kind in layer.kinds))
+
     @property
     def num_hidden_layers(self) -> int:
         """Trunk layers."""
-        return len(self.layer_types)
+        return len(self.layers)
 
     @property
-    def full_attention_layers(self) -> tuple[int, ...]:
-        """Indices of the layers that keep a KV cache."""
-        return tuple(i for i, kind in enumerate(self.layer_types) if kind == FULL)
+    def layer_types(self) -> tuple[LayerType, ...]:
+        """What each trunk layer mixes tokens with, by the name that configs use."""
+        return tuple(layer.mixer.kind for layer in self.layers)
 
     @property
-    def linear_attention_layers(self) -> tuple[int, ...]:
-        """Indices of the layers that keep a recurrent state."""
-        return tuple(i for i, kind in enumerate(self.layer_types) if kind == LINEAR)
+    def mlp(self) -> FeedForward:
+        """The feed-forward part of a model whose layers all have the same."""
+        return self.layers[0].mlp
 
     @property
     def moe(self) -> MoE | None:

@@ -42,6 +42,10 @@ _FAMILIES: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (("U32",), "biases", ("mlx-",)),
     (("U32",), "scales", ("mlx-mxfp4", "mlx-nvfp4")),
 )
+_TABLES: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
+    (("F8_E4M3",), "scale", ("table-fp8",)),
+    (("U8",), "scale", ("table-nvfp4",)),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +57,14 @@ class Pieces:
         nbytes: bytes of the weight.
         beside: (what, bytes) of everything stored beside it, sorted.
         ggml: the weight is in a GGUF file.
+        table: it is a table of rows to look up, which no kernel multiplies with.
     """
 
     dtypes: tuple[str, ...]
     nbytes: Fraction
     beside: tuple[tuple[str, Fraction], ...]
     ggml: bool = False
+    table: bool = False
 
     @property
     def total(self) -> Fraction:
@@ -101,7 +107,7 @@ def _candidates(pieces: Pieces) -> Iterator[NumberFormat]:
     if not kinds and dtype in _PLAIN:
         yield get_format(_PLAIN[dtype])
         return
-    for dtypes, mark, families in _FAMILIES:
+    for dtypes, mark, families in _TABLES if pieces.table else _FAMILIES:
         if dtype in dtypes and any(mark in kind for kind in kinds):
             for family in families:
                 yield from (f for name, f in FORMATS.items() if name.startswith(family))

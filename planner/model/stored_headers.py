@@ -13,10 +13,10 @@ from fractions import Fraction
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import Scheme, Stored, precision_name
-from planner.model.spec import ModelSpec, MTPModule
+from planner.model.spec import Layer, ModelSpec, MTPModule
 from planner.model.stored_formats import Pieces, infer_format
 from planner.model.tensor_names import NameIndex, Place
-from planner.model.tensors import Part, Tensor, tensor_table
+from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 from planner.units import format_bytes
 
 _LISTED = 12
@@ -147,7 +147,8 @@ def _with_mtp(model: ModelSpec, sets: Iterable[StoredCheckpoint]) -> ModelSpec:
     }
     if not layers:
         return model
-    return replace(model, mtp=MTPModule(num_layers=min(len(layers), 16)))
+    drafting = Layer(mixer=model.attention, mlp=model.mlp)
+    return replace(model, mtp=MTPModule(layers=(drafting,) * min(len(layers), 16)))
 
 
 def _as_shipped(model: ModelSpec, absent: tuple[Part, ...]) -> ModelSpec:
@@ -169,6 +170,7 @@ def _rows(tensor: Tensor, layers: dict[int | None, _Held]) -> Iterable[Stored]:
     for (experts, pieces), members in groups.items():
         kept = tuple(sorted(layer for layer in members if layer is not None))
         row = replace(tensor, layers=kept, experts=experts)
+        pieces = replace(pieces, table=tensor.component == NGRAM_TABLE)
         yield Stored(tensor=row, format=infer_format(pieces, tensor.shape))
 
 
@@ -194,9 +196,13 @@ def _missing(
     if "text.gdn.in_proj_qkv" in stored:
         # GGUF holds the fused projection of older models in two.
         stored.setdefault("text.gdn.in_proj_qkvz", stored["text.gdn.in_proj_qkv"])
+    if "mtp.fc" in stored:
+        # GGUF joins the two projections of an MTP module.
+        stored.setdefault("mtp.fc_embedding", stored["mtp.fc"])
+        stored.setdefault("mtp.fc_hidden", stored["mtp.fc"])
     wanted = {
         role: count
-        for role, count in _roles(tensor_table(model)).items()
+        for role, count in _roles(t for t in tensor_table(model) if not t.constant).items()
         if role.partition(".")[0] not in absent
     }
     return tuple(

@@ -18,6 +18,7 @@ from planner.model.tensors import Tensor, tensor_table
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blocks)\.(\d{1,6})\.")
 _EXPERT = re.compile(r"\.experts\.(\d{1,6})\.")
 _EXPERT_LAST = re.compile(r"\.experts\.(\w+_proj)\.(\d{1,6})\.")
+_SHARD = re.compile(r"(?<=ngram_embedding\.)shard_\d{1,6}\.")
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
 _VISION = ("visual.", "vision_tower.")
 
@@ -113,7 +114,7 @@ class NameIndex:
                     Place(
                         tensor=row,
                         experts=row.experts if stacked else 1,
-                        share=Fraction(row.parameters, whole),
+                        share=Fraction(row.parameters, whole) if len(rows) > 1 else Fraction(1),
                         beside=beside,
                     )
                     for row, stacked in rows
@@ -196,7 +197,8 @@ def _bare(name: str) -> str:
 
 def _split(name: str) -> tuple[str, int | None, int | None]:
     """Name with placeholders, layer index, expert index."""
-    key, layer, expert = _bare(name), None, None
+    # A table of n-grams is stored in many shards of rows.
+    key, layer, expert = _SHARD.sub("", _bare(name)), None, None
     if match := _LAYER.search(key):
         layer = int(match[1])
         key = f"{key[: match.start(1)]}{{layer}}{key[match.end(1) :]}"

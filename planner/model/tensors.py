@@ -1,77 +1,26 @@
 """`ModelSpec` -> the table of its tensors. Everything said about weights derives from it.
 
-Layout as in transformers 5.23 `models/qwen3_5*/modeling_*.py` (trunk, vision) and vLLM 0.33.0
-`model_executor/models/qwen3_5_mtp.py` (MTP module).
+The MTP module is laid out as in vLLM 0.33.0 `model_executor/models/qwen3_5_mtp.py` and
+`models/qwen4_exp/nvidia/mtp.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from functools import cache
-from math import prod
-from typing import Literal
 
-from planner.model.spec import DenseMLP, ModelSpec, MoE, VisionTower
+from planner.model.layer_tensors import last_norm_tensors, layer_tensors
+from planner.model.spec import ModelSpec
+from planner.model.tensor import NGRAM_TABLE, Part, Split, Tensor
+from planner.model.vision_tensors import vision_tensors
 
-Part = Literal["text", "vision", "mtp"]
-
-
-class Split(Enum):
-    """Which axis tensor parallelism divides."""
-
-    REPLICATED = "replicated"
-    COLUMN = "output rows"
-    ROW = "input columns"
-    KV = "KV heads, replicated beyond their number"
-    VOCAB = "vocabulary"
-    EXPERT_COLUMN = "experts, output rows"
-    EXPERT_ROW = "experts, input columns"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """One kind of tensor and how often it occurs.
-
-    Attributes:
-        name: its name in a checkpoint; ``{layer}`` and ``{expert}`` stand for indices.
-        part: text, vision or mtp.
-        component: what it belongs to, such as ``gdn.in_proj_qkv`` or ``moe.routed_experts``.
-        shape: [output rows, input columns], or as stored.
-        layers: indices of the layers it occurs in, upwards; empty for tensors outside the layers.
-        experts: how many of it one layer holds (routed experts), else 1.
-        split: what tensor parallelism divides.
-    """
-
-    name: str
-    part: Part
-    component: str
-    shape: tuple[int, ...]
-    layers: tuple[int, ...] = ()
-    experts: int = 1
-    split: Split = Split.REPLICATED
-
-    @property
-    def count(self) -> int:
-        """How many tensors of this kind the model has."""
-        return max(1, len(self.layers)) * self.experts
-
-    @property
-    def parameters(self) -> int:
-        """Elements of all of them."""
-        return self.count * prod(self.shape)
-
-    @property
-    def is_matrix(self) -> bool:
-        """Two-dimensional: the kind that quantization may touch."""
-        return len(self.shape) == 2
+__all__ = ["NGRAM_TABLE", "Part", "Split", "Tensor", "tensor_table"]
 
 
 @cache
 def tensor_table(model: ModelSpec) -> tuple[Tensor, ...]:
     """Every tensor that a checkpoint of `model` holds, in order of parts."""
-    return (*_text(model), *_vision(model), *_mtp(model))
+    return (*_text(model), *(vision_tensors(model.vision) if model.vision else ()), *_mtp(model))
 
 
 def _text(model: ModelSpec) -> Iterator[Tensor]:
@@ -84,13 +33,8 @@ def _text(model: ModelSpec) -> Iterator[Tensor]:
         shape=(vocab, hidden),
         split=Split.VOCAB,
     )
-    every = tuple(range(model.num_hidden_layers))
-    prefix = base + "layers.{layer}."
-    yield from _attention(model, prefix, "text", model.full_attention_layers)
-    yield from _gated_delta_net(model, prefix, model.linear_attention_layers)
-    yield from _mlp(model, prefix, "text", every)
-    yield from _layer_norms(model, prefix, "text", every)
-    yield Tensor(name=f"{base}norm.weight", part="text", component="final_norm", shape=(hidden,))
+    yield from layer_tensors(model.layers, hidden, base + "layers.{layer}.", "text")
+    yield from last_norm_tensors(model.streams, hidden, base, "text")
     if not model.tie_word_embeddings:
         yield Tensor(
             name="lm_head.weight",
@@ -101,230 +45,26 @@ def _text(model: ModelSpec) -> Iterator[Tensor]:
         )
 
 
-def _attention(
-    model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]
-) -> Iterator[Tensor]:
-    if not layers:
-        return
-    attention, hidden = model.attention, model.hidden_size
-    kv_rows = attention.num_key_value_heads * attention.head_dim
-    q_width = attention.num_attention_heads * attention.head_dim
-    shapes: list[tuple[str, tuple[int, ...], Split]] = [
-        ("q_proj", (attention.q_proj_rows, hidden), Split.COLUMN),
-        ("k_proj", (kv_rows, hidden), Split.KV),
-        ("v_proj", (kv_rows, hidden), Split.KV),
-        ("o_proj", (hidden, q_width), Split.ROW),
-    ]
-    for name, shape, split in shapes:
-        yield Tensor(
-            name=f"{prefix}self_attn.{name}.weight",
-            part=part,
-            component=f"full_attn.{name}",
-            shape=shape,
-            layers=layers,
-            split=split,
-        )
-        if attention.attention_bias:
-            yield Tensor(
-                name=f"{prefix}self_attn.{name}.bias",
-                part=part,
-                component=f"full_attn.{name}",
-                shape=shape[:1],
-                layers=layers,
-                split=Split.REPLICATED if split is Split.ROW else split,
-            )
-    if attention.qk_norm:
-        for name in ("q_norm", "k_norm"):
-            yield Tensor(
-                name=f"{prefix}self_attn.{name}.weight",
-                part=part,
-                component="full_attn.qk_norm",
-                shape=(attention.head_dim,),
-                layers=layers,
-            )
-
-
-def _gated_delta_net(model: ModelSpec, prefix: str, layers: tuple[int, ...]) -> Iterator[Tensor]:
-    linear, hidden = model.linear, model.hidden_size
-    if linear is None or not layers:
-        return
-    value_heads = linear.linear_num_value_heads
-    if linear.fused_projections:
-        projections = {
-            "in_proj_qkvz": 2 * linear.key_dim + 2 * linear.value_dim,
-            "in_proj_ba": 2 * value_heads,
-        }
-    else:
-        projections = {
-            "in_proj_qkv": linear.conv_dim,
-            "in_proj_z": linear.value_dim,
-            "in_proj_b": value_heads,
-            "in_proj_a": value_heads,
-        }
-    rows: list[tuple[str, str, tuple[int, ...], Split]] = [
-        (name, ".weight", (width, hidden), Split.COLUMN) for name, width in projections.items()
-    ]
-    rows += [
-        ("conv1d", ".weight", (linear.conv_dim, 1, linear.linear_conv_kernel_dim), Split.COLUMN),
-        ("A_log", "", (value_heads,), Split.COLUMN),
-        ("dt_bias", "", (value_heads,), Split.COLUMN),
-        ("norm", ".weight", (linear.linear_value_head_dim,), Split.REPLICATED),
-        ("out_proj", ".weight", (hidden, linear.value_dim), Split.ROW),
-    ]
-    for name, suffix, shape, split in rows:
-        yield Tensor(
-            name=f"{prefix}linear_attn.{name}{suffix}",
-            part="text",
-            component=f"gdn.{name}",
-            shape=shape,
-            layers=layers,
-            split=split,
-        )
-
-
-def _mlp(model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]) -> Iterator[Tensor]:
-    hidden = model.hidden_size
-    if isinstance(model.mlp, DenseMLP):
-        yield from _gated_mlp(
-            prefix + "mlp.", part, "dense_mlp", hidden, model.mlp.intermediate_size, layers
-        )
-        return
-    moe: MoE = model.mlp
-    yield Tensor(
-        name=f"{prefix}mlp.gate.weight",
-        part=part,
-        component="moe.router",
-        shape=(moe.num_experts, hidden),
-        layers=layers,
-    )
-    width = moe.moe_intermediate_size
-    for name, shape, split in (
-        ("gate_proj", (width, hidden), Split.EXPERT_COLUMN),
-        ("up_proj", (width, hidden), Split.EXPERT_COLUMN),
-        ("down_proj", (hidden, width), Split.EXPERT_ROW),
-    ):
-        yield Tensor(
-            name=f"{prefix}mlp.experts.{{expert}}.{name}.weight",
-            part=part,
-            component="moe.routed_experts",
-            shape=shape,
-            layers=layers,
-            experts=moe.num_experts,
-            split=split,
-        )
-    shared = moe.shared_expert_intermediate_size
-    if shared:
-        yield from _gated_mlp(
-            prefix + "mlp.shared_expert.", part, "moe.shared_expert", hidden, shared, layers
-        )
-        yield Tensor(
-            name=f"{prefix}mlp.shared_expert_gate.weight",
-            part=part,
-            component="moe.shared_expert_gate",
-            shape=(1, hidden),
-            layers=layers,
-        )
-
-
-def _gated_mlp(
-    prefix: str, part: Part, component: str, hidden: int, width: int, layers: tuple[int, ...]
-) -> Iterator[Tensor]:
-    for name, shape, split in (
-        ("gate_proj", (width, hidden), Split.COLUMN),
-        ("up_proj", (width, hidden), Split.COLUMN),
-        ("down_proj", (hidden, width), Split.ROW),
-    ):
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component=component,
-            shape=shape,
-            layers=layers,
-            split=split,
-        )
-
-
-def _layer_norms(
-    model: ModelSpec, prefix: str, part: Part, layers: tuple[int, ...]
-) -> Iterator[Tensor]:
-    for name in ("input_layernorm", "post_attention_layernorm"):
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component="layer_norms",
-            shape=(model.hidden_size,),
-            layers=layers,
-        )
-
-
-def _vision(model: ModelSpec) -> Iterator[Tensor]:
-    if model.vision is None:
-        return
-    vision: VisionTower = model.vision
-    width, inner = vision.hidden_size, vision.intermediate_size
-    base, block = "model.visual.", "model.visual.blocks.{layer}."
-    every = tuple(range(vision.depth))
-    merged = width * vision.spatial_merge_size**2
-    patch = (width, vision.in_channels, vision.temporal_patch_size) + (vision.patch_size,) * 2
-
-    def once(name: str, component: str, shape: tuple[int, ...], split: Split) -> Tensor:
-        return Tensor(
-            name=base + name, part="vision", component=component, shape=shape, split=split
-        )
-
-    yield once("patch_embed.proj.weight", "patch_embed", patch, Split.REPLICATED)
-    yield once("patch_embed.proj.bias", "patch_embed", (width,), Split.REPLICATED)
-    positions = (vision.num_position_embeddings, width)
-    yield once("pos_embed.weight", "pos_embed", positions, Split.REPLICATED)
-    blocks: list[tuple[str, tuple[int, ...], Split]] = []
-    for norm in ("norm1", "norm2"):
-        blocks += [(f"{norm}.weight", (width,), Split.REPLICATED)]
-        blocks += [(f"{norm}.bias", (width,), Split.REPLICATED)]
-    blocks += [
-        ("attn.qkv.weight", (3 * width, width), Split.COLUMN),
-        ("attn.qkv.bias", (3 * width,), Split.COLUMN),
-        ("attn.proj.weight", (width, width), Split.ROW),
-        ("attn.proj.bias", (width,), Split.REPLICATED),
-        ("mlp.linear_fc1.weight", (inner, width), Split.COLUMN),
-        ("mlp.linear_fc1.bias", (inner,), Split.COLUMN),
-        ("mlp.linear_fc2.weight", (width, inner), Split.ROW),
-        ("mlp.linear_fc2.bias", (width,), Split.REPLICATED),
-    ]
-    for name, shape, split in blocks:
-        yield Tensor(
-            name=block + name,
-            part="vision",
-            component="blocks",
-            shape=shape,
-            layers=every,
-            split=split,
-        )
-    out = vision.out_hidden_size
-    for name, shape, split in (
-        ("merger.norm.weight", (width,), Split.REPLICATED),
-        ("merger.norm.bias", (width,), Split.REPLICATED),
-        ("merger.linear_fc1.weight", (merged, merged), Split.COLUMN),
-        ("merger.linear_fc1.bias", (merged,), Split.COLUMN),
-        ("merger.linear_fc2.weight", (out, merged), Split.ROW),
-        ("merger.linear_fc2.bias", (out,), Split.REPLICATED),
-    ):
-        yield once(name, "merger", shape, split)
-
-
 def _mtp(model: ModelSpec) -> Iterator[Tensor]:
     if model.mtp is None or not model.mtp.shipped:
         return
-    hidden, layers = model.hidden_size, tuple(range(model.mtp.num_layers))
-    yield Tensor(
-        name="mtp.fc.weight",
-        part="mtp",
-        component="fc",
-        shape=(hidden, 2 * hidden),
-        split=Split.COLUMN,
+    hidden = model.hidden_size
+    streams = model.mtp.layers[0].streams
+    projections = (
+        (("fc_embedding", hidden), ("fc_hidden", hidden))
+        if model.mtp.split_fc
+        else (("fc", 2 * hidden),)
     )
-    for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm"):
-        yield Tensor(name=f"mtp.{name}.weight", part="mtp", component="norms", shape=(hidden,))
-    prefix = "mtp.layers.{layer}."
-    yield from _attention(model, prefix, "mtp", layers)
-    yield from _mlp(model, prefix, "mtp", layers)
-    yield from _layer_norms(model, prefix, "mtp", layers)
+    for name, columns in projections:
+        yield Tensor(
+            name=f"mtp.{name}.weight",
+            part="mtp",
+            component=name,
+            shape=(hidden, columns),
+            split=Split.COLUMN,
+        )
+    wide = hidden * (streams.count if streams else 1)
+    for name, width in (("pre_fc_norm_embedding", hidden), ("pre_fc_norm_hidden", wide)):
+        yield Tensor(name=f"mtp.{name}.weight", part="mtp", component="norms", shape=(width,))
+    yield from last_norm_tensors(streams, hidden, "mtp.", "mtp")
+    yield from layer_tensors(model.mtp.layers, hidden, "mtp.layers.{layer}.", "mtp")

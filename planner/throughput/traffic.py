@@ -13,17 +13,20 @@ from types import MappingProxyType
 
 from planner.formats import CacheFormat
 from planner.layout import Layout
-from planner.memory.kv_cache import kv_bytes_per_token, kv_heads_per_rank
+from planner.memory.kv_cache import heads_per_rank, index_bytes, kv_bytes_per_token
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Split
+from planner.model.tensors import NGRAM_TABLE, Split
 
 PLAIN = "plain"
 """Kernel family of weights that everything multiplies as they are."""
 
 _EXPERTS = "moe.routed_experts"
+_INDEX_KEY_BYTES = 2
+"""Indexers keep their keys in 16 bits unless asked otherwise."""
+
 _CONV_STATE_BYTES = 2
 """Engines keep the convolution state in the model's 16-bit dtype."""
 
@@ -117,7 +120,7 @@ def rank_weights(checkpoint: Checkpoint, layout: Layout) -> RankWeights:
             groups[f"{prefix}experts"].append(row)
         elif tensor.component == head and not prefix:
             groups["lm_head"].append(row)
-        elif tensor.component not in ("embed_tokens", "lm_head"):
+        elif tensor.component not in ("embed_tokens", "lm_head", NGRAM_TABLE):
             groups[f"{prefix}dense"].append(row)
     sums = {name: _sum(rows, model, layout) for name, rows in groups.items()}
     return RankWeights(**sums)
@@ -164,12 +167,15 @@ def decode_traffic(
     per_token = kv_bytes_per_token(
         model, cache_format=cache_format, tensor_parallel=layout.tensor_parallel
     )
+    read = shared_prefix + sequences * (depth - shared_prefix)
+    if model.attention.indexer is not None:
+        read = sequences * model.attention.tokens_read(depth)
     state = state_bytes(model, layout, ssm_bytes=ssm_bytes)
     return Traffic(
         dense=weights.dense.nbytes,
         lm_head=weights.lm_head.nbytes,
         experts=weights.experts.nbytes * routed.share,
-        kv=(shared_prefix + sequences * (depth - shared_prefix)) * per_token,
+        kv=read * per_token + sequences * _index_bytes(model, depth),
         state=sequences * (1 + tokens_per_sequence) * state,
         flops=MappingProxyType(flops),
     )
@@ -261,8 +267,8 @@ def _rank_share(row: Stored, model: ModelSpec, layout: Layout) -> float:
         case Split.REPLICATED:
             return 1.0
         case Split.KV:
-            heads = kv_heads_per_rank(model.attention, tensor_parallel=layout.tensor_parallel)
-            return heads / model.attention.num_key_value_heads
+            heads = row.tensor.kv_heads
+            return heads_per_rank(heads, tensor_parallel=layout.tensor_parallel) / heads
         case Split.EXPERT_COLUMN | Split.EXPERT_ROW if layout.expert_parallel:
             return 1.0 / layout.expert_ranks
         case _:
@@ -274,8 +280,18 @@ def _add_flops(flops: dict[str, float], part: Weights, tokens: float) -> None:
         flops[name] = flops.get(name, 0.0) + 2.0 * count * tokens
 
 
+def _index_bytes(model: ModelSpec, depth: float) -> float:
+    """Keys of an indexer that one sequence's query reads, all layers; every rank has all of them."""
+    indexer = model.attention.indexer
+    if indexer is None:
+        return 0.0
+    keys = index_bytes(indexer, tokens=int(depth), dtype_bytes=_INDEX_KEY_BYTES)
+    return float(len(model.full_attention_layers) * keys)
+
+
 def _attention_flops(model: ModelSpec, layout: Layout, *, depth: float) -> float:
-    """Per token on one rank: q.K and weights.V over `depth` tokens, full-attention layers."""
+    """Per token on one rank: q.K and weights.V over the tokens read of `depth`, attention layers."""
     attention = model.attention
-    pairs = prod((4.0, attention.num_attention_heads, attention.head_dim, depth))
+    read = attention.tokens_read(depth)
+    pairs = prod((4.0, attention.num_attention_heads, attention.head_dim, read))
     return len(model.full_attention_layers) * pairs / layout.tensor_parallel

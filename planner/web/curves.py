@@ -13,7 +13,7 @@ from planner.engines import ENGINES
 from planner.engines.yarn import LONGEST
 from planner.errors import PlannerError
 from planner.memory.breakdown import Kind, Rank
-from planner.model.spec import FULL, ModelSpec
+from planner.model.spec import ModelSpec
 from planner.question import Question
 from planner.web.choices import SHORTEST
 
@@ -76,7 +76,7 @@ def memory_curve(asked: Question) -> tuple[Point, ...]:
 
 def all_full_attention(model: ModelSpec) -> ModelSpec:
     """The model as those see it who think that every layer keeps a KV cache."""
-    return replace(model, layer_types=(FULL,) * model.num_hidden_layers, linear=None)
+    return model.with_layers(mixer=model.attention)
 
 
 def _without_linear(question: Question) -> tuple[Question, ...]:

@@ -130,7 +130,7 @@ def test_state_of_a_sequence(name: str, state: int) -> None:
 )
 def test_peak_is_what_was_alive(name: str, deltanet: int, mlp: int) -> None:
     spec = model(name)
-    four_layers = dataclasses.replace(spec, layer_types=spec.layer_types[:4])
+    four_layers = dataclasses.replace(spec, layers=spec.layers[:4])
     cache = cache_bytes(four_layers, batch=1, tokens=16_384).total / 16_384
     ours = deltanet_bytes_per_token(spec, flash_linear_attention=False)
     assert ours <= deltanet <= ours * 1.002 + cache

@@ -25,7 +25,7 @@ from tests.model.stored_tensors import stored, written
 MODELS = {entry.id.rpartition("/")[2]: entry.model for entry in catalog()}
 DENSE = MODELS["Qwen3.5-0.8B"]
 _MOE = MODELS["Qwen3.6-35B-A3B"]
-MOE = replace(_MOE, mlp=replace(_MOE.moe, num_experts=3, num_experts_per_tok=1))
+MOE = _MOE.with_layers(mlp=replace(_MOE.moe, num_experts=3, num_experts_per_tok=1))
 
 
 def total(found: StoredCheckpoint) -> int:

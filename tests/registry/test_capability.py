@@ -11,7 +11,6 @@ from planner.registry.capability import TIE, scores
 
 BUNDLED = {entry.id for entry in catalog.catalog()}
 TEXT_ONLY = {entry.id for entry in catalog.catalog() if entry.model.vision is None}
-NOT_BUNDLED = {"Qwen/Qwen3.8-Flash-Next"}
 
 
 @pytest.mark.parametrize("use", list(uses()))
@@ -19,7 +18,7 @@ def test_every_bundled_model_has_one_place(use: str) -> None:
     places = [base for group in classes(use) for base in group]
     assert len(places) == len(set(places))
     expected = BUNDLED - TEXT_ONLY if use == "vision" else BUNDLED
-    assert set(places) - NOT_BUNDLED == expected - NOT_BUNDLED
+    assert set(places) == expected
 
 
 @pytest.mark.parametrize("use", list(uses()))

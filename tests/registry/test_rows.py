@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import PlannerError
 from planner.model import catalog
 from planner.registry import entries, entries_of, store
 from planner.registry.renewing import forget
@@ -16,7 +15,6 @@ from planner.registry.sizing import parts_of, recipe_bytes, tensor_bytes
 from planner.registry.user_cache import cache_folder, read_document, write_document
 
 BUNDLED = {entry.id for entry in catalog.catalog()}
-NOT_BUNDLED = {"Qwen/Qwen3.8-Flash-Next"}
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def test_a_name_stands_for_one_row() -> None:
 
 
 def test_rows_are_of_bundled_models() -> None:
-    assert {row.base for row in entries()} <= BUNDLED | NOT_BUNDLED
+    assert {row.base for row in entries()} <= BUNDLED
     for base in BUNDLED - {"Qwen/Qwen3.8-2.4T-A95B"}:
         rows = entries_of(base)
         assert sum(row.recommendable for row in rows) >= 10, base
@@ -66,10 +64,7 @@ def test_published_sizes_are_near_a_recipe() -> None:
             or row.container not in ("gguf", "safetensors")
         ):
             continue
-        try:
-            shares.append(tensor_bytes(row) / recipe_bytes(row))
-        except PlannerError:
-            assert row.base in NOT_BUNDLED
+        shares.append(tensor_bytes(row) / recipe_bytes(row))
     assert len(shares) > 850
     assert all(0.45 < share < 1.6 for share in shares)
     assert sum(abs(share - 1) < 0.11 for share in shares) / len(shares) > 0.85

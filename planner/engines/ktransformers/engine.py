@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
 from planner.engines.ktransformers.refusals import as_sglang, refusals
@@ -78,7 +79,8 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why KTransformers cannot run it; see `refusals`."""
-        return tuple(refusals(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> KTransformersAnswer:
         """SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of, warnings_of
 from planner.engines.llamacpp.economies import economies, knobs
 from planner.engines.llamacpp.fit import capacity_of, fit
@@ -32,7 +33,8 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
-        return tuple(refusals_of(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals_of(deployment))
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.

@@ -10,6 +10,7 @@ from typing import Any
 from planner.bisection import largest_holding
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.mlx.activations import layer_bytes, scores_bytes
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
@@ -88,7 +89,8 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why MLX cannot run it."""
-        return tuple(_refusals(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(_refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> MlxAnswer:
         """Weights, cache and one prefill step within the memory that macOS lends the GPU.

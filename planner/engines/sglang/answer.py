@@ -208,6 +208,8 @@ def warnings_of(
             " SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1; its scaling is static and may cost"
             " quality on short texts"
         )
+    if server.checkpoint.model.attention.indexer is not None:
+        notes.append("SGLang's rules for indexed attention and n-gram tables were read, not run")
     if server.gpu.hip:
         notes.append("the rules were checked on NVIDIA devices; ROCm follows the same files")
     return tuple(notes)

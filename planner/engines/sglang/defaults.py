@@ -20,6 +20,8 @@ SM100_OVERRIDDEN = (
     "Qwen3_5ForConditionalGeneration",
 )
 """Architectures whose backend on SM100 is chosen by their own rule."""
+INDEXED_PAGE = 64
+"""Tokens per page of indexed attention, whatever is asked for (mem_cache/qsa_kv_pool.py)."""
 TRTLLM_PAGES = (16, 32, 64, 128)
 WITHOUT_GRAPHS = ("torch_native", "flex_attention")
 
@@ -73,6 +75,8 @@ def attention_of(
         page = 64
     elif backend == "fa4" and gpu.is_sm100 and topk <= 1:
         page = 128
+    if model.attention.indexer is not None:
+        page = requested = INDEXED_PAGE
     return Attention(backend=backend, page_size=page or 1, requested_page_size=requested)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.options import written_words
 from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
@@ -24,6 +25,7 @@ from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_te
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
+from planner.engines.sglang.tables import host_table_bytes, table_notes
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
@@ -49,7 +51,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why SGLang cannot run it; see `refusals`."""
-        return tuple(refusals_of(deployment, server_of(deployment)))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Budget, pools and capacity.
@@ -84,6 +87,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             refusal=start_error(server, pool, context=context),
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
+            host_bytes=host_table_bytes(server) or None,
+            notes=table_notes(server),
             server=server,
             budget=budget,
             pool=pool,

@@ -14,6 +14,7 @@ from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.releases import Rules
 from planner.model.checkpoint import Checkpoint
+from planner.model.layers import Indexer
 from planner.model.spec import DenseMLP, ModelSpec
 
 LANGUAGE_MODEL_ONLY_ARCHITECTURES = (
@@ -234,6 +235,8 @@ def option_violations(
         )
     if not resolved.disable_radix_cache:
         yield from _radix_violations(options, resolved, rules)
+    if model.attention.indexer is not None:
+        yield from _indexed_violations(model.attention.indexer, parallel, gpu, options, resolved)
     if resolved.attention_backend == "trtllm_mha" and gpu.capability is not None:
         if gpu.capability[0] not in (9, 10, 12):
             yield Violation(
@@ -274,6 +277,47 @@ def option_violations(
             reason=f"a prefill chunk of {chunk} tokens is not whole pages of {resolved.page_size}",
             engine_message="AssertionError: chunked_prefill_size must be divisible by page_size",
             file="arg_groups/validation_hook.py",
+        )
+
+
+def _indexed_violations(
+    indexer: Indexer, parallel: Parallel, gpu: Gpu, options: SGLangOptions, resolved: Resolved
+) -> Iterator[Violation]:
+    """Yield what indexed attention and n-gram embeddings do not take (read, not run)."""
+    speculation, ratio = resolved.speculation, indexer.compress_ratio
+    file = "layers/attention/qwen_sparse_attn_backend.py"
+    if speculation is not None and (
+        speculation.num_draft_tokens > ratio or speculation.eagle_topk > 1
+    ):
+        yield Violation(
+            rule="indexed_speculation",
+            reason=f"indexed attention verifies chains of at most {ratio} tokens (steps up to"
+            f" {ratio - 1})",
+            engine_message="Qwen QSA requires speculative_num_draft_tokens <= the QSA compress"
+            f" ratio ({ratio})",
+            file=file,
+        )
+    buffered = resolved.mamba_radix_cache_strategy.startswith("extra_buffer")
+    if not resolved.disable_radix_cache and not buffered:
+        yield Violation(
+            rule="indexed_radix",
+            reason="indexed attention needs the extra_buffer strategy or --disable-radix-cache",
+            engine_message="",
+            file="models/qwen4_exp.py",
+        )
+    if parallel.pp_size > 1:
+        yield Violation(
+            rule="ngram_pipeline",
+            reason="pipeline stages are not planned for with n-gram embeddings",
+            engine_message="",
+            file="models/qwen4_exp.py",
+        )
+    if options.qsa_indexer_dtype == "fp8_e4m3" and (gpu.capability or (9, 0))[0] not in (9, 10):
+        yield Violation(
+            rule="indexed_fp8_keys",
+            reason="FP8 keys of an indexer need compute capability 9.0 or 10.x",
+            engine_message="",
+            file=file,
         )
 
 

@@ -203,6 +203,30 @@ class SGLangOptions(Options):
         meaning="how tokens are exchanged between ranks that share experts out",
         memory="any but none shares the experts out over all ranks; buffers of its own",
     )
+    ple_offload_embedding: bool = option(
+        True,
+        Switch(),
+        "--ple-offload-embedding",
+        off=("--no-ple-offload-embedding",),
+        meaning="tables of n-grams lie in pinned host memory",
+        memory="off puts each rank's share of the table on its GPU",
+    )
+    ple_offload_backend: str | None = option(
+        None,
+        Choice(("file",)),
+        "--ple-offload-backend",
+        meaning="file maps tables of n-grams from disk (needs --ple-offload-dir)",
+        memory="no host memory for the table; needs pageable access, as on GB10",
+        default_words="pinned host memory",
+    )
+    qsa_indexer_dtype: str | None = option(
+        None,
+        Choice(("bfloat16", "fp8_e4m3")),
+        "--qsa-indexer-dtype",
+        meaning="dtype of an indexer's keys",
+        memory="fp8_e4m3 halves them (compute capability 9.0 and 10.0 only)",
+        default_words="bfloat16",
+    )
     mm_feature_transport: str = option(
         "cpu",
         Choice(("cpu", "cuda_ipc", "cuda_vmm")),

@@ -10,6 +10,7 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
+from planner.engines.sglang.tables import BESIDE, TABLE, beside_terms
 from planner.engines.sglang.weights import draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
@@ -51,6 +52,11 @@ class Stage:
     def text_bytes(self) -> int:
         """Bytes of the language model."""
         return sum(size for name, size in self.target.items() if name.startswith("text."))
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of tables of n-grams that take the GPU's memory."""
+        return self.target.get(TABLE, 0)
 
     @property
     def vision_bytes(self) -> int:
@@ -149,7 +155,7 @@ REPACK_BAND = 0.05
 """INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
 DRAFT_POOL = "drafter's KV pool (outside the budget)"
 REQUEST_TABLE = "request table and padding page (outside the budget)"
-OUTSIDE = (DRAFT_POOL, REQUEST_TABLE)
+OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
 """Names of the terms that SGLang allocates without having counted them."""
 
 
@@ -166,7 +172,7 @@ def rank_terms(
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
     )
-    outside = (*_outside(server, pool),)
+    outside = (*_outside(server, pool), *beside_terms(server, pool))
     return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
 
 
@@ -177,7 +183,13 @@ def _weights(server: Server, stage: Stage) -> Iterator[Term]:
         for row in server.checkpoint.rows("text")
     )
     for name, size, formula, file in (
-        ("weights (text)", stage.text_bytes, "bytes of the rank's tensors", "models/qwen3_5.py"),
+        (
+            "weights (text)",
+            stage.text_bytes - stage.table_bytes,
+            "bytes of the rank's tensors",
+            "models/qwen3_5.py",
+        ),
+        ("n-gram table", stage.table_bytes, "bytes of the rank's rows", "models/qwen4_exp.py"),
         (
             "vision tower",
             stage.vision_bytes,

@@ -267,6 +267,7 @@ class Allocated:
         padding_page: the part of keys and values that is the padding page.
         draft_kv: the drafter's own KV pool.
         request_table: token indices of every running request.
+        beside: windows of n-gram embeddings and rings of indexers, beside the pools.
     """
 
     conv_state: int
@@ -278,6 +279,7 @@ class Allocated:
     padding_page: int
     draft_kv: int
     request_table: int
+    beside: int = 0
 
     @property
     def state(self) -> int:
@@ -320,4 +322,7 @@ def allocated_of(pool: Pool, *, resolved: Resolved, rules: Rules) -> Allocated:
         padding_page=page * cell if tokens else 0,
         draft_kv=rows * geometry.draft_kv_bytes,
         request_table=(running + 1) * (resolved.context_length + 4 + drafted) * 4 if running else 0,
+        beside=(slots + verified * drafted) * geometry.window_bytes + running * geometry.ring_bytes
+        if running
+        else 0,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from planner.engines.sglang.defaults import Resolved
+from planner.engines.sglang.indexed import index_bytes_per_token, ring_bytes, window_bytes
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.ranks import Parallel
 from planner.engines.sglang.releases import Rules
@@ -122,6 +123,8 @@ class Geometry:
         cells: bytes of one token per pipeline stage (0: a stage without full attention).
         mamba_ratio: state slots per running request.
         draft_kv_bytes: bytes per token of the drafter's own pool, outside the budget.
+        window_bytes: window of an n-gram embedding per slot, outside the budget.
+        ring_bytes: raw keys of indexers and their positions per request, outside the budget.
     """
 
     slot: StateSlot
@@ -129,6 +132,8 @@ class Geometry:
     cells: tuple[int, ...]
     mamba_ratio: int
     draft_kv_bytes: int
+    window_bytes: int = 0
+    ring_bytes: int = 0
 
 
 def geometry_of(
@@ -155,6 +160,7 @@ def geometry_of(
     per_layer = kv_bytes_per_token_per_layer(
         model.attention, cache_format=cache_format, tensor_parallel=parallel.attn_tp_size
     )
+    per_layer += index_bytes_per_token(model, page_size=resolved.page_size, options=options)
     counts = [sum(layer in stage for layer in model.full_attention_layers) for stage in stages]
     cells = tuple(count * per_layer for count in counts)
     speculation, draft_kv = resolved.speculation, 0
@@ -172,6 +178,8 @@ def geometry_of(
         cells=cells,
         mamba_ratio=mamba_ratio(resolved, rules),
         draft_kv_bytes=draft_kv,
+        window_bytes=window_bytes(model),
+        ring_bytes=ring_bytes(model),
     )
 
 

@@ -43,7 +43,7 @@ KEPT = flags(
     "disaggregation-mode disaggregation-transfer-backend disaggregation-bootstrap-port",
     "disaggregation-ib-device elastic-ep-backend init-expert-location eplb-algorithm",
     "rl-on-policy-target asr-max-buffer-seconds warmups debug-tensor-dump-output-folder",
-    "attention-reduce-in-fp32 cuda-graph-bs-strategy weight-version",
+    "attention-reduce-in-fp32 cuda-graph-bs-strategy weight-version ple-offload-dir",
 )
 
 KEPT_SWITCHES = flags(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from planner.engines.sglang.server import Server
+from planner.engines.sglang.tables import TABLE, table_takes_gpu
 from planner.layout import Layout
-from planner.memory.weights import LoadRules, weight_bytes
+from planner.memory.weights import LoadRules, table_bytes, weight_bytes
 
 ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
@@ -50,6 +51,8 @@ def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, in
         rules=load_rules(server),
         parts=("vision",),
     )
+    if table_takes_gpu(server):
+        tower[TABLE] = table_bytes(server.checkpoint, cuts=parallel.tp_size)
     return sizes | tower
 
 

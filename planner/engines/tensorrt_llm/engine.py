@@ -9,6 +9,7 @@ from typing import Any
 
 from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.tensorrt_llm.cache import (
     Pool,
     batch_size,
@@ -102,7 +103,8 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Why TensorRT-LLM cannot run it; see `refusals`."""
-        return tuple(refusals(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
         """Budget, states, blocks and capacity of one rank (all are alike).

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from planner.bisection import largest_holding
 from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import (
     TransformersAnswer,
@@ -60,7 +61,8 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why transformers cannot run it; see `refusals`."""
-        return tuple(refusals_of(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals_of(deployment))
 
     def allocate(self, deployment: Deployment) -> TransformersAnswer:
         """Return the placement of the weights, then cache and peak of one call of `generate`.

@@ -118,7 +118,7 @@ def _key(row: Stored, layer: int | None) -> tuple[str, ModuleKind, int | None]:
 
 def _sized(row: Stored, rules: LoadRules) -> tuple[str, int, int]:
     """(module inside, bytes, bytes that accelerate counts) of one occurrence of a row."""
-    tensor, kept = row.tensor, memory_format(row, rules)
+    tensor, kept = row.tensor, memory_format(row, rules, row.tensor.shape)
     nbytes = tensor.experts * kept.nbytes(tensor.shape)
     counted = nbytes
     if kept.kernel == "bnb":

@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planner.engines.engine import Allocation, Capacity, Deployment
+from planner.engines.kinds import served
 from planner.engines.vllm.budget import Budget, utilization_of
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.formats import cache_flag, cache_warnings, kernel_warnings
+from planner.engines.vllm.indexed import (
+    host_table_bytes,
+    ring_tokens,
+    table_notes,
+    table_warnings,
+    window_state_bytes,
+)
 from planner.engines.vllm.overheads import FIRST_BOOT
 from planner.engines.vllm.pool import (
     cache_terms,
@@ -82,7 +90,6 @@ class VllmAnswer(Allocation):
         budget, deployment = self.budget, self.budget.deployment
         options, accelerator = deployment.options, deployment.system.accelerator
         model, step, rules = deployment.checkpoint.model, budget.step, budget.rules
-        backends = ["GDN_ATTN"] if model.linear is not None else []
         sizes = capture_sizes(
             accelerator,
             max_num_seqs=step.sequences,
@@ -100,10 +107,7 @@ class VllmAnswer(Allocation):
             "mamba_cache_mode": "align" if self.align else "none",
             "mamba_ssm_cache_dtype": ssm_dtype(deployment) if model.linear else None,
             "cache_dtype": deployment.kv_cache_dtype,
-            "attn_backends": [
-                *backends,
-                attention_backend(accelerator, cache_flag(deployment.kv_cache_dtype)),
-            ],
+            "attn_backends": _backends(deployment),
             "gdn_prefill_backend": gdn_prefill_backend(accelerator, options.gdn_prefill_backend),
             "use_v2_model_runner": rules.model_runner == "V2",
             "cudagraph_mode": "NONE" if options.enforce_eager else "FULL_AND_PIECEWISE",
@@ -120,8 +124,11 @@ class VllmAnswer(Allocation):
         blocks = {
             "attention": pool.page.block_size,
             "state": state_block_size,
+            "window": state_block_size,
             "draft": pool.page.draft_block_size,
+            "ring": ring_tokens(attention.indexer, options) if attention.indexer else 0,
         }
+        held = {"state": pool.state_blocks, "window": pool.state_blocks, "ring": 1}
         return {
             "block_size": pool.page.block_size,
             "mamba_block_size": state_block_size,
@@ -135,6 +142,9 @@ class VllmAnswer(Allocation):
             "mamba_page_bytes": pool.page.nbytes,
             "mamba_shapes": _state_shapes(deployment),
             "mamba_dtypes": [conv_dtype(deployment), ssm_dtype(deployment)],
+            "window_bytes": window_state_bytes(deployment, dtype=conv_dtype(deployment)) or None,
+            "ring_tokens": blocks["ring"] or None,
+            "index_page_bytes": pool.page.index_bytes or None,
             "num_speculative_blocks": options.num_speculative_tokens,
             "num_prefill_checkpoint_blocks": int(
                 exports_checkpoints(deployment, self.budget.rules)
@@ -145,8 +155,8 @@ class VllmAnswer(Allocation):
                     "layers": len(group.layers),
                     "block_size": blocks[group.kind],
                     "page_bytes": pool.page.nbytes,
-                    "blocks_per_req": pool.state_blocks
-                    if group.kind == "state"
+                    "blocks_per_req": held[group.kind]
+                    if group.kind in held
                     else ceil_div(tokens, blocks[group.kind]),
                 }
                 for group in pool.groups
@@ -163,6 +173,16 @@ class VllmAnswer(Allocation):
             "params": [_parameters(stage) for stage in self.budget.stages],
             "available_bytes": list(pool.available),
         }
+
+
+def _backends(deployment: Deployment) -> list[str]:
+    """Return the attention backends by kind of layer, Gated DeltaNet first."""
+    model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    rows = dict.fromkeys(row for kind in model.kinds if (row := served().get(("vllm", kind))))
+    own = [name for row in rows for name in row.backends]
+    if model.attention.indexer is None:
+        own.append(attention_backend(accelerator, cache_flag(deployment.kv_cache_dtype)))
+    return [*(["GDN_ATTN"] if model.linear is not None else []), *own]
 
 
 def _state_shapes(deployment: Deployment) -> list[list[int]]:
@@ -185,6 +205,7 @@ def _parameters(stage: StageWeights) -> dict[str, Any]:
         "rank_pp": stage.index,
         "param_bytes": stage.loaded.parameters,
         "draft_param_bytes": stage.loaded.draft,
+        "table_bytes": stage.loaded.table,
         "buffer_bytes": stage.loaded.buffers,
         "components": dict(stage.loaded.components),
     }
@@ -197,7 +218,10 @@ def answer_of(budget: Budget) -> VllmAnswer:
     _, notes = utilization_of(deployment, rules)
     resident = pool.sequences(context)
     placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
-    host = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
+    offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
+    nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
+    tables = nodes * host_table_bytes(deployment)
+    host = offloaded + (0 if deployment.system.accelerator.is_unified else tables)
     return VllmAnswer(
         ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
         capacity=Capacity(
@@ -218,7 +242,8 @@ def answer_of(budget: Budget) -> VllmAnswer:
         host_bytes=host or None,
         budget=budget,
         pool=pool,
-        warnings=(*notes, *_warnings(deployment, rules, host)),
+        warnings=(*notes, *_warnings(deployment, rules, offloaded)),
+        notes=tuple(table_notes(deployment)),
         first_boot=FIRST_BOOT,
         at_worst=budget.at_worst,
     )
@@ -251,6 +276,7 @@ def _warnings(deployment: Deployment, rules: Rules, host: int) -> Iterator[str]:
         yield f"drafter: {drafter.assumed}"
     yield from kernel_warnings(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_warnings(deployment)
+    yield from table_warnings(deployment)
     if is_newer_than_read(rules.version):
         yield f"vLLM {rules.version} is newer than the newest release read: its rules are assumed"
     native = deployment.checkpoint.model.max_position_embeddings

@@ -29,8 +29,10 @@ class Page:
         block_size: tokens of attention per block.
         nbytes: bytes of the page, the same for every layer.
         attention_bytes_per_token: bytes that a token takes in it.
-        state_bytes: bytes of one DeltaNet state; the rest of its page is padding.
+        state_bytes: bytes of the largest state (of DeltaNet, of an n-gram embedding's window);
+            the rest of its page is padding.
         draft_block_size: tokens per block of a separate drafter's layers; zero without one.
+        index_bytes: bytes of an indexer's keys beside each attention page.
     """
 
     block_size: int
@@ -38,6 +40,7 @@ class Page:
     attention_bytes_per_token: int
     state_bytes: int
     draft_block_size: int = 0
+    index_bytes: int = 0
 
 
 def align_page(
@@ -95,7 +98,8 @@ class Group:
     """Layers that share block ids.
 
     Attributes:
-        kind: "state", "attention" or "draft" (attention layers of a separate drafter).
+        kind: "state", "attention", "draft" (attention layers of a separate drafter), "window"
+            (windows of n-gram embeddings) or "ring" (raw keys of indexers).
         layers: trunk indices; MTP and drafter layers count on from the last.
     """
 
@@ -108,9 +112,13 @@ def group_layers(
     attention: Sequence[int],
     state: Sequence[int],
     draft: Sequence[int] = (),
+    window: Sequence[int] = (),
+    ring: Sequence[int] = (),
     factor: Fraction,
 ) -> tuple[Group, ...]:
     """Split the layers of each kind into groups of about equal size.
+
+    Windows and rings are groups of their own: they are kept beside the pages of the layers.
 
         size   = largest kind if it is < factor * smallest kind, else the smallest kind
         groups = ceil(layers of a kind / size);  group i of a kind = its layers [i::groups]
@@ -122,11 +130,18 @@ def group_layers(
     counts = [len(layers) for _, layers in kinds]
     small, large = min(counts), max(counts)
     size = large if large < factor * small else small
-    return tuple(
+    groups = [
         Group(kind=name, layers=layers[i :: ceil_div(len(layers), size)])
         for name, layers in kinds
         for i in range(ceil_div(len(layers), size))
-    )
+    ]
+    states = sum(group.kind == "state" for group in groups)
+    beside = [
+        Group(kind=name, layers=tuple(layers))
+        for name, layers in (("window", window), ("ring", ring))
+        if layers
+    ]
+    return (*groups[:states], *beside, *groups[states:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +187,16 @@ class Pool:
         return self._groups_of("state")
 
     @property
+    def window_groups(self) -> int:
+        """Groups that hold windows of n-gram embeddings, kept like recurrent state."""
+        return self._groups_of("window")
+
+    @property
+    def ring_groups(self) -> int:
+        """Groups that hold raw keys of indexers: one block per request, whatever its length."""
+        return self._groups_of("ring")
+
+    @property
     def num_blocks(self) -> int:
         """Blocks of the pool: the tightest stage decides for all."""
         pairs = zip(self.available, self.bytes_per_block, strict=True)
@@ -180,7 +205,7 @@ class Pool:
     @property
     def state_blocks_per_request(self) -> int:
         """Blocks that a request holds whatever its length."""
-        return self.state_groups * self.state_blocks
+        return (self.state_groups + self.window_groups) * self.state_blocks + self.ring_groups
 
     def attention_blocks(self, tokens: int) -> int:
         """Return the blocks that `tokens` take in the attention groups, a drafter's included."""

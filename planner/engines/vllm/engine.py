@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.bisection import largest_holding
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
 from planner.engines.vllm.budget import Budget, budget_of
@@ -41,7 +42,8 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why vLLM cannot run it; see `refusals`."""
-        return tuple(refusals(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> VllmAnswer:
         """Return budget, pool and capacity.

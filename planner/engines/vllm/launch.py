@@ -13,6 +13,7 @@ from planner.engines.options import written_words
 from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.cache import Group
 from planner.engines.vllm.formats import BFLOAT16, cache_flag
+from planner.engines.vllm.indexed import kind_flags
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability
 from planner.engines.vllm.weights import Drafter, drafter_of
@@ -40,6 +41,7 @@ def launch(deployment: Deployment, answer: VllmAnswer) -> Launch:
     argv += _memory_words(deployment, answer)
     argv += _speculation_words(options, drafter)
     argv += _limit_words(options)
+    argv += kind_flags(options)
     argv += written_words(options)
     environment = {}
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:

@@ -225,6 +225,28 @@ class VllmOptions(Options):
         meaning="GiB of host memory for KV blocks that leave the GPU, all ranks together",
         memory="host memory only",
     )
+    engram_cpu_offload: bool = option(
+        True,
+        Switch(),
+        meaning="tables of n-grams lie in pinned host memory (cpu_offload of --engram-config)",
+        memory="off puts each rank's share of the table on its GPU",
+        written=False,
+    )
+    engram_across_dp: bool = option(
+        False,
+        Switch(),
+        meaning="they are shared out over replicas, too (embedding_across_dp of --engram-config)",
+        memory="each rank holds its share of one table instead of one table per replica",
+        written=False,
+    )
+    indexer_kv_dtype: str = option(
+        "auto",
+        Choice(("auto", "fp8")),
+        meaning="dtype of an indexer's keys (indexer_kv_dtype of --attention-config)",
+        memory="fp8 halves them",
+        default_words="the model's",
+        written=False,
+    )
     model_memory_gib: float | None = option(
         None,
         Number(above=True, most=MOST_GIB),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardware_db import Accelerator
+from planner.engines.vllm.indexed import step_buffers
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import BatchDefaults, Rules, capability, capture_sizes
 from planner.engines.vllm.weights import loads_vision
@@ -101,11 +102,13 @@ def vision_peak(vision: VisionTower, *, hidden_size: int, tensor_parallel: int) 
 def forward_peak(model: ModelSpec, *, tokens: int, tensor_parallel: int) -> int:
     """Return the peak of one dense or DeltaNet layer over `tokens`.
 
-        dense: 2 T (2 H + 3 I / tp);   DeltaNet: 2 T (2 H + (2 key + 2 value + 2 value) / tp)
+        dense: 2 T (2 s H + 3 I / tp);   DeltaNet: 2 T (2 s H + (2 key + 2 value + 2 value) / tp)
+
+    s: residual streams (1 where the stream is plain).
 
     Source: first-order reading of vLLM 0.33.0 models/qwen3_5.py; +-30 %.
     """
-    hidden = model.hidden_size
+    hidden = model.hidden_size * (model.streams.count if model.streams else 1)
     widths = [0]
     if isinstance(model.mlp, DenseMLP):
         widths.append(3 * model.mlp.intermediate_size)
@@ -199,6 +202,7 @@ def overhead_terms(
         last_stage: logits are computed here.
     """
     yield _runtime(checkpoint, layout, accelerator, rules, step, wsl2=options.wsl2)
+    yield from step_buffers(checkpoint.model, options, tokens=step.tokens)
     yield _peak(checkpoint, layout, options, accelerator, step, first_stage, last_stage)
     graphs = graph_count(accelerator, options, step)
     if graphs and rules.subtracts_cuda_graphs:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from planner.engines.engine import Deployment
-from planner.engines.vllm.cache import KERNEL_BLOCK, Pool, align_page, group_layers, widen_page
+from planner.engines.vllm.cache import (
+    KERNEL_BLOCK,
+    Group,
+    Page,
+    Pool,
+    align_page,
+    group_layers,
+    widen_page,
+)
+from planner.engines.vllm.indexed import index_page_bytes, window_layers, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
 from planner.engines.vllm.weights import drafter_of, stage_layers
@@ -104,22 +114,30 @@ def state_blocks(deployment: Deployment, rules: Rules) -> int:
     return blocks + int(exports_checkpoints(deployment, rules))
 
 
+def page_of(deployment: Deployment, rules: Rules) -> Page:
+    """Return the common page of a layer on one rank, a drafter's layers apart."""
+    sm10 = (capability(deployment.system.accelerator) or (0, 0))[0] == 10
+    window = window_state_bytes(deployment, dtype=conv_dtype(deployment))
+    page = align_page(
+        attention_bytes_per_token=kv_bytes_per_token_per_layer(
+            deployment.checkpoint.model.attention,
+            cache_format=cache_format(deployment),
+            tensor_parallel=deployment.layout.tensor_parallel,
+        ),
+        state_bytes=max(state_bytes(deployment), window),
+        block_size=deployment.options.block_size,
+        prefill_checkpoints=exports_checkpoints(deployment, rules),
+        kernel_block=2 * KERNEL_BLOCK if rules.wide_alignment and sm10 else KERNEL_BLOCK,
+    )
+    keys = index_page_bytes(deployment, block_size=page.block_size, dtype=model_dtype(deployment))
+    return replace(page, index_bytes=keys)
+
+
 def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -> Pool:
     """Return the pool that `available` bytes per stage make."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     model, options = checkpoint.model, deployment.options
-    sm10 = (capability(deployment.system.accelerator) or (0, 0))[0] == 10
-    page = align_page(
-        attention_bytes_per_token=kv_bytes_per_token_per_layer(
-            model.attention,
-            cache_format=cache_format(deployment),
-            tensor_parallel=layout.tensor_parallel,
-        ),
-        state_bytes=state_bytes(deployment),
-        block_size=options.block_size,
-        prefill_checkpoints=exports_checkpoints(deployment, rules),
-        kernel_block=2 * KERNEL_BLOCK if rules.wide_alignment and sm10 else KERNEL_BLOCK,
-    )
+    page = page_of(deployment, rules)
     drafting = model.mtp.num_layers if options.drafts_by_itself and model.mtp else 0
     drafter = drafter_of(deployment)
     if drafter is not None:
@@ -132,6 +150,10 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         attention=(*model.full_attention_layers, *range(first_draft, first_apart)),
         state=model.linear_attention_layers,
         draft=apart,
+        window=window_layers(model),
+        ring=(*model.full_attention_layers, *range(first_draft, first_apart))
+        if model.attention.indexer
+        else (),
         factor=rules.grouping_factor,
     )
     stages = stage_layers(model.num_hidden_layers, layout.pipeline_parallel)
@@ -144,11 +166,20 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         page=page,
         groups=groups,
         layers_per_group=per_group,
-        bytes_per_block=tuple(page.nbytes * max(counts) for counts in per_group),
+        bytes_per_block=tuple(_block_bytes(page, groups, counts) for counts in per_group),
         available=tuple(available),
         state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
         null_block=rules.start_check == "all groups and null block",
         context_parallel=layout.context_parallel,
+    )
+
+
+def _block_bytes(page: Page, groups: Sequence[Group], counts: Sequence[int]) -> int:
+    """Return the bytes of one block id: the pages of the largest group, an indexer's keys too."""
+    return max(
+        count * (page.nbytes + (page.index_bytes if group.kind == "attention" else 0))
+        for group, count in zip(groups, counts, strict=True)
+        if group.kind != "ring"
     )
 
 
@@ -175,19 +206,30 @@ def cache_terms(
         },
         source=where,
     )
-    if pool.state_groups:
+    groups = pool.state_groups + pool.window_groups
+    if groups:
         yield Term(
             name="recurrent state (workload)",
             kind=Kind.RECURRENT_STATE,
-            nbytes=sequences * pool.state_blocks_per_request * bytes_per_block,
+            nbytes=sequences * groups * pool.state_blocks * bytes_per_block,
             confidence=Confidence.ENGINE_RULE,
             formula="sequences x state groups x blocks per group x bytes per block",
             values={
                 "sequences": sequences,
-                "state groups": pool.state_groups,
+                "state groups": groups,
                 "blocks per group": pool.state_blocks,
                 "bytes per block": bytes_per_block,
             },
+            source=where,
+        )
+    if pool.ring_groups:
+        yield Term(
+            name="raw keys of indexers (workload)",
+            kind=Kind.KV_CACHE,
+            nbytes=sequences * pool.ring_groups * bytes_per_block,
+            confidence=Confidence.ENGINE_RULE,
+            formula="sequences x bytes per block",
+            values={"sequences": sequences, "bytes per block": bytes_per_block},
             source=where,
         )
     yield Term(

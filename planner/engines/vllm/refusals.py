@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
-from planner.engines.vllm.releases import capability, source
+from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
+from planner.engines.vllm.pool import model_dtype, page_of
+from planner.engines.vllm.releases import capability, rules_of, source
 from planner.engines.vllm.weights import drafter_of, load_rules
-from planner.memory.weights import rank_shape
+from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split
 
 _FP8_BLOCK = 128
@@ -20,11 +22,14 @@ def refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from _hardware(deployment)
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_refusals(deployment)
+    yield from indexed_refusals(deployment, dtype=model_dtype(deployment))
     yield from _heads(deployment)
     yield from _context_parallel(deployment)
     yield from _experts(deployment)
     yield from _block_fp8(deployment)
     yield from _speculation(deployment)
+    page = page_of(deployment, rules_of(deployment.options.version))
+    yield from ring_refusals(deployment, block_size=page.block_size)
 
 
 def _hardware(deployment: Deployment) -> Iterator[Refusal]:
@@ -58,6 +63,14 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
             engine_message=f"Total number of attention heads ({attention.num_attention_heads})"
             f" must be divisible by tensor parallel size ({tp}).",
             source=source("config/model.py"),
+        )
+        return
+    if model.streams is not None and model.vocab_size % tp:
+        # Such models build their embedding before the first layer.
+        yield Refusal(
+            reason=f"a vocabulary of {model.vocab_size} does not divide by TP {tp}",
+            engine_message=f"{model.vocab_size} is not divisible by {tp}",
+            source=source("distributed/utils.py (divide)"),
         )
         return
     linear = model.linear
@@ -170,12 +183,12 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
             continue
         if routed:
             tp = rules.expert_cuts(layout)
-        shape = rank_shape(
-            tensor, attention=checkpoint.model.attention, tensor_parallel=tp, rules=rules
-        )
+        shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
         by_rows = tensor.split in (Split.ROW, Split.EXPERT_ROW)
         width = shape[1] if by_rows else shape[0]
         if width % _FP8_BLOCK == 0:
+            continue
+        if routed and whole_edge(tensor, shape, _FP8_BLOCK) in rules.refined:
             continue
         if routed:
             side = (

@@ -88,6 +88,10 @@ class Rules:
         model_runner: default runner for hybrids.
         largest_tier: GPUs from 160 GiB on get their own batch defaults.
         activation_line: what the log calls "peak activation".
+        refines_blocks: FP8 blocks that a rank's experts cut are refined instead of refused.
+        host_tables: tables of n-grams lie in host memory by default.
+        index_dtypes: dtypes that an indexer keeps its keys in.
+        indexed_kv_dtypes: KV cache dtypes that indexed attention takes.
         nvfp4_families: major compute capabilities with kernels for an NVFP4 KV cache.
         expert_padding: on compute capability 10.x, 16-bit experts that are cut are padded to a
             multiple of so many columns.
@@ -112,6 +116,10 @@ class Rules:
     model_runner: Literal["V1", "V2"]
     largest_tier: bool
     activation_line: Literal["activations", "activations and CUDA graphs"]
+    refines_blocks: bool
+    host_tables: bool
+    index_dtypes: tuple[str, ...]
+    indexed_kv_dtypes: tuple[str, ...]
     nvfp4_families: tuple[int, ...]
     expert_padding: int
     tower_on_every_stage: bool

@@ -27,6 +27,15 @@ from planner.errors import InputError
 from planner.layout import Layout
 
 _LONGEST = ("-1", "auto")
+_KIND_FLAGS: Mapping[str, Mapping[str, str]] = {
+    "engram-config": {
+        "cpu_offload": "engram_cpu_offload",
+        "embedding_across_dp": "engram_across_dp",
+    },
+    "attention-config": {"indexer_kv_dtype": "indexer_kv_dtype"},
+}
+"""Flags whose value is a document -> key -> option."""
+
 _TRUE = ("1", "true")
 _GRAPHS = "the plan takes the default CUDA graphs"
 _ADAPTERS = "adapters take memory that is not counted"
@@ -50,6 +59,8 @@ FLAGS = FlagTable(
         "speculative-config": ("--speculative-config", "-sc"),
         "hf-overrides": ("--hf-overrides",),
         "limit-mm-per-prompt": ("--limit-mm-per-prompt",),
+        "engram-config": ("--engram-config",),
+        "attention-config": ("--attention-config",),
         "quantization": ("--quantization", "-q"),
     },
     part_switches={
@@ -180,6 +191,7 @@ def read_command(
     options = found.options | _speculation(found.document("speculative-config")) | _limits(found)
     if options.get("limit_images") == 0 and options.get("limit_videos") != 0:
         unplanned.append("--limit-mm-per-prompt: without video 0 the vision tower is still loaded")
+    options |= _kinds(found, unplanned)
     return Command(
         model=model,
         revision=found.last("revision"),
@@ -228,6 +240,18 @@ def _speculation(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {"speculative_method": method, "num_speculative_tokens": tokens}
     if method == "dflash" and config.get("model"):
         options["draft_model"] = str(config["model"])
+    return options
+
+
+def _kinds(found: Sorted, unplanned: list[str]) -> dict[str, Any]:
+    """Return what the flags of n-gram tables and indexers say, as options."""
+    options: dict[str, Any] = {}
+    for flag, names in _KIND_FLAGS.items():
+        for key, value in found.document(flag).items():
+            if key in names:
+                options[names[key]] = value
+            else:
+                unplanned.append(f"--{flag}: {key} is not planned")
     return options
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from planner.engines.engine import Deployment
+from planner.engines.vllm.indexed import on_host, table_on_rank
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability, rules_of, source
 from planner.formats import get_cache_format
@@ -17,7 +18,7 @@ from planner.memory.breakdown import Kind, Term
 from planner.memory.placement import Placement
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.spec import ModelSpec
-from planner.model.tensors import Part
+from planner.model.tensors import NGRAM_TABLE, Part
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB
 
@@ -118,6 +119,10 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
     )
 
 
+REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
+"""Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
+
+
 def load_rules(deployment: Deployment) -> LoadRules:
     """Return how vLLM changes the checkpoint on loading.
 
@@ -125,7 +130,8 @@ def load_rules(deployment: Deployment) -> LoadRules:
     become the model's dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut
     them). With experts parallel over data-parallel attention the shared expert is replicated;
     without expert parallelism the experts are cut over the ranks of all replicas
-    (fused_moe/config.py, flatten_tp_across_dp_and_pcp).
+    (fused_moe/config.py, flatten_tp_across_dp_and_pcp). Gates that write to residual streams are
+    padded to 16 rows.
 
     Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
     """
@@ -151,6 +157,8 @@ def load_rules(deployment: Deployment) -> LoadRules:
         embed_on_every_stage=True,
         head_on_every_stage=checkpoint.model.model_type in rules.head_on_every_stage,
         shared_expert_replicated=sequence_parallel,
+        row_multiples={"block_inject_weight": 16},
+        refined=REFINED if rules.refines_blocks else {},
         experts_over_replicas=True,
         expert_padding=rules.expert_padding if family == 10 else 1,
     )
@@ -173,6 +181,7 @@ class Loaded:
         vision: the vision tower.
         draft: the MTP module, or a separate drafter.
         buffers: rotary cache.
+        table: the rank's share of tables of n-grams, wherever it lies.
         components: ``part.component`` -> bytes.
     """
 
@@ -180,6 +189,7 @@ class Loaded:
     vision: int
     draft: int
     buffers: int
+    table: int
     components: Mapping[str, int]
 
     @property
@@ -251,7 +261,15 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
         )
     if any(row.format.name == "fp8-block128" for row in checkpoint.rows("text")):
         held = sum(layer in layers for layer in model.full_attention_layers)
-        sizes["text.kv_scales"] = KV_SCALE_BYTES * held
+        if model.attention.indexer is None:  # indexed attention has no such scales
+            sizes["text.kv_scales"] = KV_SCALE_BYTES * held
+    scales = sum(
+        row.format.tensor_bytes
+        for row in checkpoint.rows("text")
+        if row.tensor.component == NGRAM_TABLE
+    )
+    if scales:
+        sizes["text.table_scales"] = scales
     by_part = dict.fromkeys(("text", "vision", "mtp"), 0)
     for name, size in sizes.items():
         by_part[name.partition(".")[0]] += size
@@ -264,6 +282,7 @@ def load(deployment: Deployment, *, stage: int, layers: range) -> Loaded:
         vision=by_part["vision"],
         draft=by_part["mtp"],
         buffers=positions * model.attention.rotary_dim * 2,
+        table=table_on_rank(deployment) - scales,
         components=sizes,
     )
 
@@ -320,6 +339,23 @@ def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
                 },
                 source=where,
             )
+    yield from _table_term(deployment, loaded)
+
+
+def _table_term(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
+    """Yield tables of n-grams, where they take the GPU's memory."""
+    on_gpu = not on_host(deployment.options)
+    if not loaded.table or not (on_gpu or deployment.system.accelerator.is_unified):
+        return
+    yield Term(
+        name="n-gram table" if on_gpu else "n-gram table (pinned host memory: the same pool)",
+        kind=Kind.WEIGHTS,
+        nbytes=loaded.table,
+        confidence=Confidence.ENGINE_RULE if on_gpu else Confidence.ASSUMED,
+        formula="bytes of the rank's rows",
+        values={"bytes of the rank's rows": loaded.table},
+        source=source("config/engram.py"),
+    )
 
 
 def placement_of(

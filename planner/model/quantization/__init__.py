@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from planner.errors import InputError
+from planner.model.gguf_mix import gguf_schemes
+from planner.model.quantization.aliases import ALIASES
 from planner.model.quantization.scheme import (
     Evidence,
     ModelScheme,
     RoleScheme,
     Scheme,
-    Stored,
     Variant,
     bits_per_weight,
     kernels,
@@ -20,7 +21,8 @@ from planner.model.quantization.scheme import (
     recipe,
     scheme_notes,
 )
-from planner.model.quantization.schemes import ALIASES, ALL_SCHEMES
+from planner.model.quantization.schemes import ALL_SCHEMES
+from planner.model.stored import Stored
 from planner.units import check_text, shown
 
 __all__ = [
@@ -50,9 +52,6 @@ def get_scheme(name: str) -> Scheme:
     Raises:
         InputError: no such scheme; the line lists the nearest, or all that exist.
     """
-    # The mixes of GGUF files build on this package.
-    from planner.model.gguf_mix import gguf_schemes
-
     plain = check_text(name, what="precision").lower().replace(" ", "-")
     for wanted in (plain, plain.replace("_", "-"), plain.replace("-", "_")):
         for found in (wanted, wanted.removeprefix("gguf-"), wanted.removeprefix("gguf_")):

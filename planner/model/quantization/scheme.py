@@ -17,24 +17,12 @@ from typing import Literal, Protocol
 from planner.errors import UnsupportedModelError
 from planner.formats import NumberFormat, get_format
 from planner.model.spec import ModelSpec
+from planner.model.stored import Stored
 from planner.model.tensors import Part, Tensor, tensor_table
 
 Evidence = Literal["official", "published", "tool rule", "hypothesis"]
 """How a recipe is known: by the model's maker, by checkpoints that others published, by what a tool
 does to every model, or not at all for this family ("as if it were quantized like ...")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One row of the table of tensors together with the format it is stored in."""
-
-    tensor: Tensor
-    format: NumberFormat
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors of this row."""
-        return self.tensor.count * self.format.nbytes(self.tensor.shape)
 
 
 class Scheme(Protocol):
@@ -99,6 +87,8 @@ class RoleScheme:
     def _format(self, tensor: Tensor, model: ModelSpec) -> NumberFormat:
         if self.keeps_float32 and tensor.component in model.float32_components:
             return get_format("float32")
+        if tensor.constant is not None:
+            return get_format(tensor.constant)
         role = f"{tensor.part}.{tensor.component}"
         if tensor.is_matrix:
             for pattern, name in self.rules:
@@ -116,12 +106,14 @@ class Variant:
         moe: True: models with experts, False: dense ones, None: both.
         architectures: config.json's `architectures` that it is for; empty for all.
         shapes: (hidden_size, num_experts) that it is for; empty for all.
+        kind: what a model must be made of (`ModelSpec.kinds`); None for all.
     """
 
     scheme: RoleScheme
     moe: bool | None = None
     architectures: tuple[str, ...] = ()
     shapes: tuple[tuple[int, int], ...] = ()
+    kind: str | None = None
 
     def fits(self, model: ModelSpec) -> bool:
         """Whether this is the variant for `model`."""
@@ -130,6 +122,7 @@ class Variant:
             self.moe in (None, model.moe is not None)
             and (not self.architectures or model.architecture in self.architectures)
             and (not self.shapes or (model.hidden_size, experts) in self.shapes)
+            and self.kind in (None, *model.kinds)
         )
 
 

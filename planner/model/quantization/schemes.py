@@ -5,6 +5,7 @@ Each recipe lists the roles that it touches; everything else keeps the model's d
 
 from __future__ import annotations
 
+from planner.model.layers import NGRAM_EMBEDDING
 from planner.model.quantization.scheme import ModelScheme, RoleScheme, Scheme, Variant
 
 # Roles by what recipes treat alike.
@@ -53,11 +54,23 @@ _FP8_EXPERTS = RoleScheme(
     keeps_float32=True,
     notes=("attention, GDN and the shared expert stay 16-bit",),
 )
+_TABLE = ("ple.ngram_table",)
+_FP8_EXPERTS_TABLE = RoleScheme(
+    name="fp8-experts-table",
+    title="official FP8 (128x128 blocks, BF16 scales): routed experts; n-gram table in FP8",
+    source="Qwen3.8-Flash-Next-FP8: its published 172.8 GiB agree",
+    rules=(*_rules(_ROUTED, "fp8-block128", "*"), *_rules(_TABLE, "table-fp8")),
+    weight_bits=8,
+    evidence="official",
+    keeps_float32=True,
+    notes=("attention, GDN, hyper-connections and the shared expert stay 16-bit",),
+)
 _FP8 = ModelScheme(
     name="fp8",
     title="official FP8 (128x128 blocks, BF16 scales)",
     source="config.json of the official Qwen FP8 checkpoints (modules_to_not_convert)",
     variants=(
+        Variant(scheme=_FP8_EXPERTS_TABLE, kind=NGRAM_EMBEDDING),
         Variant(scheme=_FP8_EXPERTS, architectures=("Qwen3_5MoeForCausalLM",)),
         Variant(scheme=_FP8_LAYERS),
     ),
@@ -107,6 +120,33 @@ _NVFP4_EXPERTS_MTP = RoleScheme(
     rules=_rules(_ROUTED, "nvfp4", "*"),
     weight_bits=4,
 )
+_NVFP4_EXPERTS_FP8_TABLE = RoleScheme(
+    name="nvfp4-experts-fp8-table",
+    title="NVFP4 (groups of 16): routed experts; n-gram table in FP8",
+    source="RadixArk/Qwen3.8-Flash-Next-NVFP4: its published 126 GiB agree",
+    rules=(*_rules(_ROUTED, "nvfp4"), *_rules(_TABLE, "table-fp8")),
+    weight_bits=4,
+    notes=("attention, GDN, hyper-connections, shared expert, vision and MTP stay 16-bit",),
+)
+_NVFP4_EXPERTS_FP8_MTP = RoleScheme(
+    name="nvfp4-experts-fp8-mtp",
+    title="NVFP4 (groups of 16): routed experts; MTP's experts and the n-gram table in FP8",
+    source="nvidia/Qwen3.8-Flash-Next-NVFP4 (MIXED_PRECISION; its size was not seen)",
+    rules=(
+        *_rules(_ROUTED, "nvfp4"),
+        *_rules(_ROUTED, "fp8-block128", "mtp"),
+        *_rules(_TABLE, "table-fp8"),
+    ),
+    weight_bits=4,
+)
+_NVFP4_EXPERTS_TABLE = RoleScheme(
+    name="nvfp4-experts-table",
+    title="NVFP4 (groups of 16): routed experts and n-gram table",
+    source="Mia-AiLab/Qwen3.8-Flash-Next-NVFP4: its published 105 GiB agree with such a recipe",
+    rules=(*_rules(_ROUTED, "nvfp4"), *_rules(_TABLE, "table-nvfp4")),
+    weight_bits=4,
+    notes=("what is quantized was inferred from the size of the files",),
+)
 _NVFP4_MIXED = RoleScheme(
     name="nvfp4-mixed",
     title="NVFP4 weights for MLP, experts and head; FP8 per tensor for attention and GDN",
@@ -139,6 +179,7 @@ _NVFP4 = ModelScheme(
     source="nvidia/Qwen3.5-{122B,397B} and Qwen3.6-{27B,35B} hf_quant_config.json: experts only,"
     " or for the 27B, 35B and everything dense the mixed recipe",
     variants=(
+        Variant(scheme=_NVFP4_EXPERTS_FP8_TABLE, kind=NGRAM_EMBEDDING),
         Variant(scheme=_NVFP4_MIXED, moe=False),
         Variant(scheme=_NVFP4_MIXED, shapes=((2048, 256),)),
         Variant(scheme=_NVFP4_EXPERTS_MTP, architectures=("Qwen3_5MoeForCausalLM",)),
@@ -281,6 +322,10 @@ def _bitsandbytes(name: str, title: str, number_format: str, bits: int) -> RoleS
     )
 
 
+# mlx-lm leaves alone what groups of 64 do not divide (mlx-lm 0.32.2 utils.py, quantize_model).
+_MLX_TABLE = (f"text.{_TABLE[0]}", "")
+
+
 def _mlx(bits: int) -> RoleScheme:
     gates = _rules(_GATES, "mlx-8bit-g64")
     return RoleScheme(
@@ -288,7 +333,7 @@ def _mlx(bits: int) -> RoleScheme:
         title=f"MLX {bits}-bit (affine, groups of 64), embedding and head included",
         source="lmstudio-community/Qwen3.6-{27B,35B-A3B}-MLX-4bit: totals agree to the byte;"
         " mlx-lm 0.32.2 drops mtp.* in sanitize",
-        rules=(*gates, ("text.*", f"mlx-{bits}bit-g64")),
+        rules=(*gates, _MLX_TABLE, ("text.*", f"mlx-{bits}bit-g64")),
         weight_bits=bits,
         drops=("mtp",),
         evidence="tool rule",
@@ -311,6 +356,7 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _FP8,
     _FP8_LAYERS,
     _FP8_EXPERTS,
+    _FP8_EXPERTS_TABLE,
     _compressed("fp8-dynamic", "FP8 per channel (compressed-tensors)", "fp8-channel", 8),
     _compressed("w8a8-int8", "INT8 W8A8 (compressed-tensors)", "int8-channel", 8),
     _compressed("w8a16", "INT8 W8A16 (compressed-tensors, groups of 128)", "ct-int8-g128", 8),
@@ -328,6 +374,9 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _NVFP4,
     _NVFP4_EXPERTS,
     _NVFP4_EXPERTS_MTP,
+    _NVFP4_EXPERTS_FP8_TABLE,
+    _NVFP4_EXPERTS_FP8_MTP,
+    _NVFP4_EXPERTS_TABLE,
     _NVFP4_MIXED,
     _NVFP4_ALL,
     _NVFP4_OUT_PROJ,
@@ -345,37 +394,3 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _MLX_UNIFORM,
 )
 """Every named scheme, widest first within a family."""
-
-ALIASES = {
-    "16bit": "bf16",
-    "bfloat16": "bf16",
-    "f16": "bf16",
-    "fp16": "bf16",
-    "float16": "bf16",
-    "fp8-block": "fp8",
-    "fp8_dynamic": "fp8-dynamic",
-    "8bit": "w8a8-int8",
-    "int8": "w8a8-int8",
-    "w8a8": "w8a8-int8",
-    "4bit": "awq-int4",
-    "int4": "awq-int4",
-    "awq": "awq-int4",
-    "awq-4bit": "awq-int4",
-    "gptq": "gptq-int4",
-    "gptq-4bit": "gptq-int4",
-    "autoround": "autoround-int4",
-    "fp4": "nvfp4",
-    "q4": "q4_k_m",
-    "q5": "q5_k_m",
-    "q6": "q6_k",
-    "q8": "q8_0",
-    "gguf": "q4_k_m",
-    "bnb-4bit": "bnb-nf4",
-    "nf4": "bnb-nf4",
-    "nf4-double": "bnb-nf4-double",
-    "bnb-8bit": "bnb-int8",
-    "llm-int8": "bnb-int8",
-    "mlx": "mlx-4bit",
-    **{f"mlx{bits}": f"mlx-{bits}bit" for bits in (3, 4, 5, 6, 8)},
-}
-"""What people type -> the scheme that is meant."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from planner.model.architectures import by_model_type
 from planner.model.spec import ModelSpec
 
 SOURCE = "llama.cpp 0c1e570 src/llama-arch.cpp, src/llama-model.cpp"
@@ -29,17 +30,18 @@ class Architecture:
     fused_beta_alpha: bool = False
 
 
-_BY_MODEL_TYPE: Mapping[str, Architecture] = MappingProxyType(
+_BY_NAME: Mapping[str, Architecture] = MappingProxyType(
     {
-        "qwen3_5": Architecture(name="qwen35", positions=4, rollback=True),
-        "qwen3_5_text": Architecture(name="qwen35", positions=4, rollback=True),
-        "qwen3_5_moe": Architecture(name="qwen35moe", positions=4, rollback=True),
-        "qwen3_5_moe_text": Architecture(name="qwen35moe", positions=4, rollback=True),
-        "qwen3_next": Architecture(name="qwen3next", fused_beta_alpha=True),
+        row.name: row
+        for row in (
+            Architecture(name="qwen35", positions=4, rollback=True),
+            Architecture(name="qwen35moe", positions=4, rollback=True),
+            Architecture(name="qwen3next", fused_beta_alpha=True),
+        )
     }
 )
 
 
 def architecture(model: ModelSpec) -> Architecture | None:
     """llama.cpp's architecture of `model`; None if its graph is not modelled here."""
-    return _BY_MODEL_TYPE.get(model.model_type)
+    return _BY_NAME.get(by_model_type()[model.model_type].gguf)

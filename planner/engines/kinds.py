@@ -1,0 +1,133 @@
+"""Refusing models whose layers an engine does not serve, or whose memory is not planned for.
+
+The rule knows kinds of layers, never a model; which engine serves which kinds since which release
+is data (data/kinds.toml).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from planner.engines.engine import AnyEngine, Deployment, Refusal
+from planner.model.spec import FULL, LINEAR, ModelSpec
+from planner.provenance import Source
+
+COVERED = frozenset({FULL, LINEAR})
+"""Kinds that every engine serves and whose memory is planned for everywhere."""
+
+_LIMIT = Source(where="what the cache rules of this planner cover")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One row of data/kinds.toml, where the fields are explained."""
+
+    engine: str
+    kinds: tuple[str, ...]
+    planned: bool
+    source: str
+    since: str | None = None
+    words: str = ""
+    backends: tuple[str, ...] = ()
+
+
+@cache
+def served() -> Mapping[tuple[str, str], Served]:
+    """Return the rows by engine and kind."""
+    text = (files("planner.engines") / "data" / "kinds.toml").read_text("utf-8")
+    rows = [_row(values) for values in tomllib.loads(text)["served"]]
+    return MappingProxyType({(row.engine, kind): row for row in rows for kind in row.kinds})
+
+
+def _row(values: Mapping[str, Any]) -> Served:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Served(**fields)
+
+
+def kind_refusals(engine: AnyEngine, deployment: Deployment) -> tuple[Refusal, ...]:
+    """Return why `engine` cannot be planned with layers such as those of the deployment's model.
+
+    Every kind of layer must be served by the release and covered by the cache rules, and layers of
+    one kind must be alike: the engines' cache rules take one shape of each kind.
+    """
+    version = engine.version(deployment.options)
+    return _refusals(deployment.checkpoint.model, engine.name, engine.title, version)
+
+
+@cache
+def _refusals(model: ModelSpec, engine: str, title: str, version: str) -> tuple[Refusal, ...]:
+    rows: dict[Served | None, list[str]] = {}
+    for kind in model.kinds:
+        if kind not in COVERED:
+            rows.setdefault(served().get((engine, kind)), []).append(kind)
+    found = [
+        refusal
+        for row, kinds in rows.items()
+        for refusal in _of_row(row, kinds, title=title, version=version)
+    ]
+    return (*found, *_unlike(model, title))
+
+
+def _of_row(row: Served | None, kinds: list[str], *, title: str, version: str) -> Iterable[Refusal]:
+    named = _words(kinds)
+    if row is None:
+        yield Refusal(
+            reason=f"no release of {title} that serves {named} is known",
+            source=_LIMIT,
+            remedy=_others(kinds),
+        )
+    elif row.since is not None and _release(version) < _release(row.since):
+        yield Refusal(
+            reason=f"{title} {version} does not serve {named}",
+            source=Source(where=row.source),
+            remedy=f"{title} {row.since} is the first release that does",
+        )
+    elif not row.planned:
+        yield Refusal(
+            reason=f"the memory of {named} is not planned for under {title}",
+            source=Source(where=row.source),
+            remedy=row.words,
+        )
+
+
+def _unlike(model: ModelSpec, title: str) -> Iterable[Refusal]:
+    layers = (*model.layers, *(model.mtp.layers if model.mtp else ()))
+    mixers = {layer.mixer for layer in layers}
+    found = [
+        f"layers of {_words([kind])} that differ in shape"
+        for kind in sorted({mixer.kind for mixer in mixers})
+        if len({mixer for mixer in mixers if mixer.kind == kind}) > 1
+    ]
+    if len({layer.mlp for layer in layers}) > 1:
+        found.append("layers that differ in their feed-forward part")
+    for what in found:
+        yield Refusal(reason=f"{what} are not planned for under {title}", source=_LIMIT)
+
+
+def _others(kinds: Iterable[str]) -> str | None:
+    """Which engines are planned for with all of these kinds."""
+    engines = {engine for engine, _ in served()}
+    able = [
+        engine
+        for engine in sorted(engines)
+        if all((row := served().get((engine, kind))) and row.planned for kind in kinds)
+    ]
+    return f"planned for under {' and '.join(able)}" if able else None
+
+
+def _words(kinds: Iterable[str]) -> str:
+    names = [kind.replace("_", " ") for kind in kinds]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _release(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))

@@ -1,0 +1,81 @@
+"""Where SGLang puts tables of n-grams, and what it keeps beside its pools (read, not run)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.server import Server
+from planner.memory.breakdown import Kind, Term
+from planner.memory.weights import table_bytes
+from planner.model.tensors import NGRAM_TABLE
+from planner.provenance import Confidence, Source
+from planner.units import format_gib
+
+TABLE = f"text.{NGRAM_TABLE}"
+BESIDE = "windows of n-grams and rings of indexers (outside the budget)"
+
+
+def table_on_host(server: Server) -> bool:
+    """Say whether tables of n-grams lie in pinned host memory: by default on CUDA devices.
+
+    Source: SGLang 0.5.23 models/qwen4_exp.py (ple_offload_embedding).
+    """
+    return server.options.ple_offload_embedding and server.gpu.is_cuda
+
+
+def table_takes_gpu(server: Server) -> bool:
+    """Say whether they take the GPU's memory: there, or in the host memory that it shares."""
+    if server.options.ple_offload_backend == "file":
+        return False
+    return server.gpu.integrated or not table_on_host(server)
+
+
+def host_table_bytes(server: Server) -> int:
+    """Return the bytes of tables of n-grams in the pinned host memory of all machines."""
+    if not table_on_host(server) or table_takes_gpu(server) or server.options.ple_offload_backend:
+        return 0
+    return table_bytes(server.checkpoint) * server.parallel.replicas
+
+
+def table_notes(server: Server) -> tuple[str, ...]:
+    """Say where tables of n-grams lie, and the flag that moves them."""
+    size = table_bytes(server.checkpoint)
+    if not size:
+        return ()
+    if server.options.ple_offload_backend == "file":
+        return ("the n-gram table is mapped from disk: name a folder with --ple-offload-dir",)
+    if server.gpu.integrated:
+        return (
+            f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share;"
+            " --ple-offload-backend file --ple-offload-dir DIR leaves it on disk",
+        )
+    if not table_on_host(server):
+        return ()
+    return (
+        f"the n-gram table takes {format_gib(size)} of pinned host memory;"
+        " --no-ple-offload-embedding puts each rank's share of it on its GPU instead",
+    )
+
+
+def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
+    """Yield what kinds of layers keep beside the pools, which no line of SGLang budgets."""
+    size = server.allocated(pool).beside
+    if size:
+        yield Term(
+            name=BESIDE,
+            kind=Kind.RECURRENT_STATE,
+            nbytes=size,
+            confidence=Confidence.ASSUMED,
+            formula="slots x window + requests x ring",
+            values={
+                "slots": (size - (pool.max_running_requests or 0) * pool.geometry.ring_bytes)
+                // max(1, pool.geometry.window_bytes),
+                "window": pool.geometry.window_bytes,
+                "requests": pool.max_running_requests or 0,
+                "ring": pool.geometry.ring_bytes,
+            },
+            source=Source(
+                where=f"SGLang {server.rules.version} mem_cache/qsa_kv_pool.py, models/qwen4_exp.py"
+            ),
+        )
