@@ -50,21 +50,20 @@ def custom(size: str) -> Accelerator:
     )
 
 
-def card(gib: float) -> Accelerator:
-    """Return a GPU sold with so much memory, of which nothing else is known ("24GB")."""
-    mib = int(gib * 1024)
-    if not _SMALLEST <= mib * MIB <= _GREATEST:
-        raise HardwareError(f"a GPU with {gib:g} GB is not between 256 MiB and 64 TiB")
-    said = f"given by the user: {gib:g}GB"
+def card(gb: float) -> Accelerator:
+    """Return a GPU of which only the size on its label is known ("24GB").
+
+    Its total is what `Accelerator.total_mib_on` makes of a label, which is never too much: cards
+    of one label differ by ECC and by what the driver keeps.
+    """
+    if not _SMALLEST <= int(gb * 10**9) <= _GREATEST:
+        raise HardwareError(f"a GPU with {gb:g} GB is not between 256 MiB and 64 TiB")
     return Accelerator(
-        id=f"{gib:g}gb-gpu",
-        name=f"GPU with {gib:g} GB",
+        id=f"{gb:g}gb-gpu",
+        name=f"GPU with {gb:g} GB",
         vendor="custom",
         architecture="unknown",
-        memory_marketed_gb=Figure(value=gib, source=said, grade="A"),
-        memory_driver_mib=Figure(
-            value=mib, source=f"assumed: a card of {gib:g} GB holds as many GiB; {said}", grade="D"
-        ),
+        memory_marketed_gb=Figure(value=gb, source=f"given by the user: {gb:g}GB", grade="A"),
     )
 
 

@@ -152,28 +152,45 @@ def _ram(machine: _Machine, text: str) -> Memory | None:
 
 def _joined(found: list[Found], text: str, known: Database) -> System:
     """One system of all that was found: equal ones added up, unequal ones side by side."""
-    counts: dict[str, int] = {}
-    entries: dict[str, Accelerator | System] = {}
-    for one in found:
-        entries[one.entry.id] = one.entry
-        counts[one.entry.id] = counts.get(one.entry.id, 0) + one.count
-    if len(entries) == 1:
-        ((identity, entry),) = entries.items()
+    if len(found) == 1:
+        entry, count = found[0].entry, found[0].count
         if isinstance(entry, System):
-            return repeated(entry, counts[identity], known.systems)
-        return several(entry, counts[identity], known.systems)
-    groups: list[tuple[int, Accelerator]] = []
-    for identity, entry in entries.items():
-        accelerator = entry if isinstance(entry, Accelerator) else entry.accelerator
-        nodes = 1 if isinstance(entry, Accelerator) else entry.nodes * counts[identity]
-        if nodes > 1 or accelerator.is_unified:
-            raise HardwareError(
-                f"{text!r}: {entry.name} is a machine of its own; different GPUs are planned in"
-                " one machine, different machines are not planned together"
-            )
-        each = 1 if isinstance(entry, Accelerator) else entry.accelerators_per_node
-        groups.append((each * counts[identity], accelerator))
+            return repeated(entry, count, known.systems)
+        return several(entry, count, known.systems)
+    if len({one.entry.id for one in found}) == 1 and isinstance(found[0].entry, System):
+        whole = found[0].entry
+        if whole.accelerator.is_unified or whole.nodes > 1:
+            return repeated(whole, sum(one.count for one in found), known.systems)
+    counts: dict[str, int] = {}
+    cards: dict[str, Accelerator] = {}
+    for one in found:
+        accelerator, count = _in_one_machine(one, text)
+        cards[accelerator.id] = accelerator
+        counts[accelerator.id] = counts.get(accelerator.id, 0) + count
+    groups = [(counts[identity], card) for identity, card in cards.items()]
+    if len(groups) == 1:
+        return several(groups[0][1], groups[0][0], known.systems)
+    for _, card in groups:
+        if card.is_unified:
+            raise _own_machine(card.name, text)
     return unequal(groups)
+
+
+def _in_one_machine(found: Found, text: str) -> tuple[Accelerator, int]:
+    """The accelerators of one part among several; a listed machine gives what is in it."""
+    entry = found.entry
+    if isinstance(entry, Accelerator):
+        return entry, found.count
+    if entry.nodes > 1 or found.count > 1 or entry.accelerator.is_unified or entry.provider:
+        raise _own_machine(entry.name, text)
+    return entry.accelerator, entry.accelerators_per_node
+
+
+def _own_machine(name: str, text: str) -> HardwareError:
+    return HardwareError(
+        f"{text!r}: {name} is a machine of its own; different GPUs are planned in one machine,"
+        " different machines are not planned together"
+    )
 
 
 def _with_memory(system: System, ram: Memory, text: str, known: Database) -> System:

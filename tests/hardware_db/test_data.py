@@ -23,7 +23,7 @@ BY_ID = {entry.id: entry for entry in ACCELERATORS}
 
 # GB/s that a memory of this kind can have: slowest and fastest product known
 BANDWIDTH = {
-    "HBM2": (800, 1700),
+    "HBM2": (540, 1700),
     "HBM2e": (900, 4000),
     "HBM3": (3000, 5500),
     "HBM3e": (4500, 8200),
@@ -31,12 +31,12 @@ BANDWIDTH = {
     "GDDR6": (160, 1000),
     "GDDR6 ECC": (400, 1000),
     "GDDR6X": (500, 1100),
-    "GDDR7": (400, 1800),
+    "GDDR7": (380, 1800),
     "GDDR7 ECC": (600, 1800),
     "GDDR5": (180, 360),
     "GDDR5X": (320, 500),
     "DDR5": (85, 130),
-    "LPDDR5": (150, 250),
+    "LPDDR5": (100, 250),
     "LPDDR5X": (200, 320),
 }
 PCIE_LANE = {3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
