@@ -25,7 +25,7 @@ BY_ID = {entry.id: entry for entry in ACCELERATORS}
 BANDWIDTH = {
     "HBM2": (540, 1700),
     "HBM2e": (900, 4000),
-    "HBM3": (3000, 5500),
+    "HBM3": (2000, 5500),
     "HBM3e": (4500, 8200),
     "HBM": (700, 1800),
     "GDDR6": (160, 1000),
