@@ -154,7 +154,7 @@ def test_prices_of_the_database_are_dated_and_say_what_they_cover() -> None:
     assert price_options(hardware_db.resolve("custom:48GiB")) == ()
 
 
-def test_only_recent_prices_rank():
+def test_only_recent_prices_rank() -> None:
     def asked(kind: str, date: str | None) -> bool:
         price = hardware_db.Price(value=1, currency="USD", kind=kind, source="shop", date=date)
         return is_recent(price, as_of="2026-11-09")
@@ -168,14 +168,14 @@ def test_only_recent_prices_rank():
     assert not asked("street", None)
 
 
-def test_different_gpus_are_added_up():
+def test_different_gpus_are_added_up() -> None:
     mixed = price_options(hardware_db.resolve("3090 + rtx-3060-12"))
     assert [(option.kind, option.value) for option in mixed] == [("purchase", 850 + 260)]
     assert power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3).busy_w == 520
     assert price_options(hardware_db.resolve("3090 + 24GB VRAM")) == ()
 
 
-def test_power_of_the_database_says_what_it_stands_for():
+def test_power_of_the_database_says_what_it_stands_for() -> None:
     cards = power_of(hardware_db.resolve("2x rtx-3090"), price_per_kwh=0.3)
     assert cards.busy_w == 700
     assert "alone" in cards.note

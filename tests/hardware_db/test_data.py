@@ -304,7 +304,7 @@ def test_entries_are_hashable_and_frozen() -> None:
         tflops.anything = 1
 
 
-def test_every_accelerator_says_what_can_compute_on_it():
+def test_every_accelerator_says_what_can_compute_on_it() -> None:
     for entry in ACCELERATORS:
         assert entry.backends, entry.id
     assert BY_ID["tpu-v6e"].backends == ("tpu",)
@@ -313,12 +313,12 @@ def test_every_accelerator_says_what_can_compute_on_it():
     assert BY_ID["apple-m4-max"].backends == ("metal",)
 
 
-def test_what_a_bare_name_never_means_says_why():
+def test_what_a_bare_name_never_means_says_why() -> None:
     variants = {entry.id for entry in ACCELERATORS if entry.variant}
     assert {"rtx-4090-48", "rtx-2080-ti-22", "strix-halo-128-gtt", "rtx-6000-ada-ecc"} <= variants
 
 
-def test_prices_that_people_were_misled_by():
+def test_prices_that_people_were_misled_by() -> None:
     """A Spark lists at 6,950 since October 2026, an RTX PRO 6000 at 16,000 since August."""
     asked = {(p.kind, p.value, p.date) for p in BY_ID["gb10"].prices}
     assert ("list", 6950, "2026-10-02") in asked
@@ -331,7 +331,7 @@ def test_prices_that_people_were_misled_by():
     assert hardware_db.prices_as_of() == "2026-11-09"
 
 
-def test_ram_and_electricity_are_data_with_sources():
+def test_ram_and_electricity_are_data_with_sources() -> None:
     classes = {memory.id: memory for memory in hardware_db.host_memories()}
     assert classes["ddr5-6000-2ch"].plan_gb_s.value == 62
     for memory in classes.values():
@@ -346,7 +346,7 @@ def test_ram_and_electricity_are_data_with_sources():
         assert tariff.date
 
 
-def test_clouds_carry_their_ram():
+def test_clouds_carry_their_ram() -> None:
     for system in SYSTEMS:
         if system.provider in ("AWS", "Azure") and system.vcpus:
             assert system.host_memory_gib, system.id

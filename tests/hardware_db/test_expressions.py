@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hardware_db
-from hardware_db import HardwareError, System, UnknownHardware, resolve
+from hardware_db import Accelerator, HardwareError, System, UnknownHardware, resolve
 from hardware_db.database import bundled
 from hardware_db.expression import memory
 
@@ -65,7 +65,7 @@ TYPED = [
 
 
 @pytest.mark.parametrize(("typed", "accelerators", "ram"), TYPED)
-def test_machines_that_people_type(typed, accelerators, ram):
+def test_machines_that_people_type(typed: str, accelerators: list[str], ram: int | None) -> None:
     system = resolve(typed)
     assert [one.id for one in system.accelerators] == accelerators
     assert system.count == len(accelerators)
@@ -81,7 +81,7 @@ def machine(system: System) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("typed", [typed for typed, *_ in TYPED])
-def test_the_id_of_a_machine_means_that_machine(typed):
+def test_the_id_of_a_machine_means_that_machine(typed: str) -> None:
     system = resolve(typed)
     assert machine(resolve(system.id)) == machine(system)
 
@@ -99,7 +99,9 @@ def test_the_id_of_a_machine_means_that_machine(typed):
     st.sampled_from(["RAM", "DDR5", "DDR5-6000", "DDR4-3200 8-channel", "of RAM"]),
     st.sampled_from([" + ", ", ", " and ", " with "]),
 )
-def test_every_machine_that_is_put_together_round_trips(cards, ram, kind, joint):
+def test_every_machine_that_is_put_together_round_trips(
+    cards: list[tuple[int, Accelerator]], ram: int | None, kind: str, joint: str
+) -> None:
     parts = [f"{count}x {card.id}" for count, card in cards]
     if ram is not None:
         parts.append(f"{ram}GB {kind}")
@@ -120,7 +122,7 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=220))
-def test_any_words_are_answered_in_one_line(text):
+def test_any_words_are_answered_in_one_line(text: str) -> None:
     try:
         system = resolve(text)
     except HardwareError as problem:
@@ -153,12 +155,12 @@ def test_any_words_are_answered_in_one_line(text):
         ("+ 64GB", "unknown hardware"),
     ],
 )
-def test_what_cannot_be_meant_is_said_in_words(typed, said):
+def test_what_cannot_be_meant_is_said_in_words(typed: str, said: str) -> None:
     with pytest.raises(HardwareError, match=said):
         resolve(typed)
 
 
-def test_an_unknown_part_is_named_alone():
+def test_an_unknown_part_is_named_alone() -> None:
     with pytest.raises(UnknownHardware, match="unknown hardware 'rtx-6090'") as caught:
         resolve("rtx-6090 + 64GB RAM")
     assert caught.value.candidates[:3] == ("rtx-3090", "rtx-4090", "rtx-5090")
@@ -178,7 +180,7 @@ def test_an_unknown_part_is_named_alone():
         ("4060 Ti, 16GB", "write '16GB RAM' if it is the machine's"),
     ],
 )
-def test_what_is_assumed_is_said(typed, said):
+def test_what_is_assumed_is_said(typed: str, said: str) -> None:
     assert any(said in line for line in resolve(typed).assumptions)
 
 
@@ -187,11 +189,11 @@ def test_what_is_assumed_is_said(typed, said):
     ["4090", "h100", "M4 Max 64GB", "M4 Max + 64GB", "strix halo 128gb", "cpu, 64GB", "2x rtx-3090",
      "4090 + 64GB RAM", "dgx spark", "v100 16gb", "rtx-4090-48"],
 )  # fmt: skip
-def test_nothing_is_said_where_nothing_was_assumed(typed):
+def test_nothing_is_said_where_nothing_was_assumed(typed: str) -> None:
     assert resolve(typed).assumptions == ()
 
 
-def test_a_machine_without_a_gpu_is_one_pool_of_ram():
+def test_a_machine_without_a_gpu_is_one_pool_of_ram() -> None:
     system = resolve("cpu, 64 GB")
     assert system.is_cpu_only
     assert not resolve("4090").is_cpu_only
@@ -205,7 +207,7 @@ def test_a_machine_without_a_gpu_is_one_pool_of_ram():
     assert fast.accelerator.bandwidth_gb_s.value == fast.host_bandwidth_gb_s.value == 62
 
 
-def test_unequal_gpus_keep_what_even_engines_plan_with():
+def test_unequal_gpus_keep_what_even_engines_plan_with() -> None:
     system = resolve("3090 + 3060 + 64GB RAM")
     assert system.is_mixed
     assert (system.accelerator.id, system.count) == ("rtx-3060-12", 2)
@@ -214,7 +216,7 @@ def test_unequal_gpus_keep_what_even_engines_plan_with():
     assert resolve("2x 3090").accelerators == (resolve("3090").accelerator,) * 2
 
 
-def test_the_kind_of_ram_gives_its_bandwidth():
+def test_the_kind_of_ram_gives_its_bandwidth() -> None:
     def rate(kind: str) -> float | None:
         figure = resolve(f"4090 + 64GB {kind}").host_bandwidth_gb_s
         return None if figure is None else figure.value
@@ -232,7 +234,7 @@ def test_the_kind_of_ram_gives_its_bandwidth():
 
 
 @given(st.integers(1, 8), st.integers(1, 512))
-def test_modules_add_up(modules, size):
+def test_modules_add_up(modules: int, size: int) -> None:
     told = memory(f"{modules}x{size}GB DDR5")
     assert told is not None
     assert told.gib == modules * size
@@ -240,18 +242,18 @@ def test_modules_add_up(modules, size):
 
 
 @pytest.mark.parametrize("text", ["4090", "RAM", "64", "GB", "h100 64GB", "64GB 32GB", ""])
-def test_what_is_no_memory(text):
+def test_what_is_no_memory(text: str) -> None:
     assert memory(text) is None
 
 
-def test_a_card_by_its_label_is_never_planned_with_too_much():
+def test_a_card_by_its_label_is_never_planned_with_too_much() -> None:
     for label, card in (("24GB", "a10"), ("24GB", "rtx-3090"), ("48GB", "l40s"), ("16GB", "t4")):
         total = resolve(card).accelerator.total_bytes
         least = 0.89 if card == "rtx-3090" else 0.95
         assert least * total <= resolve(label).accelerator.total_bytes <= 1.001 * total
 
 
-def test_limits_that_the_owner_can_raise_come_with_the_command():
+def test_limits_that_the_owner_can_raise_come_with_the_command() -> None:
     halo = resolve("strix halo").accelerator
     assert halo.usable_bytes / GIB == pytest.approx(62.5, abs=0.1)
     assert halo.raisable_bytes == 124 * GIB == resolve("strix-halo-gtt").accelerator.total_bytes
@@ -269,14 +271,14 @@ def test_limits_that_the_owner_can_raise_come_with_the_command():
 
 
 @given(st.sampled_from(bundled().accelerators))
-def test_what_can_be_had_stands_in_order(entry):
+def test_what_can_be_had_stands_in_order(entry: Accelerator) -> None:
     assert 0 < entry.usable_bytes <= entry.total_bytes
     assert entry.usable_bytes <= entry.raisable_bytes
     if not entry.is_unified:
         assert entry.usable_bytes == entry.total_bytes == entry.raisable_bytes
 
 
-def test_a_spark_is_planned_with_what_is_free_of_it():
+def test_a_spark_is_planned_with_what_is_free_of_it() -> None:
     spark = resolve("dgx spark").accelerator
     assert 101 * GIB < spark.usable_bytes < 118 * GIB < spark.total_bytes
     assert hardware_db.system_reserve_mib(128 * 1024) == 4096

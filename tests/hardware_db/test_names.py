@@ -380,7 +380,7 @@ def test_counts_behind_and_in_words(typed: str, count: int, identity: str) -> No
     assert (system.count, system.accelerator.id) == (count, identity)
 
 
-def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged():
+def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged() -> None:
     assert resolve("RTX 4090 D").accelerator.id == "rtx-4090-d"
     assert match("NVIDIA GeForce RTX 4090 D", 24564).id == "rtx-4090-d"
     assert match("NVIDIA GeForce RTX 4090 D", 49140).id == "rtx-4090-d-48"
