@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner.errors import PlannerError, UnsupportedModelError
+from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
@@ -53,7 +54,7 @@ def test_bytes_are_the_published_ones(row: Entry) -> None:
 
 
 def test_an_exact_file_of_another_mix_loads_what_was_logged() -> None:
-    """W28: unsloth's plain Q4_K_S of the 9B loads 5,134 MiB; llama-quantize's would be 4,9xx."""
+    """W28: unsloth's plain Q4_K_S of the 9B is mapped as 5,134 MiB (start-up log)."""
     checkpoint = checkpoint_of(entry("unsloth/Qwen3.5-9B-GGUF:Q4_K_S"))
     assert round(checkpoint.nbytes("text", "mtp") / MIB) == 5134
     assert checkpoint.band is not None
@@ -79,6 +80,13 @@ def test_a_file_is_spread_as_start_ups_log_it(name: str, host: float, accelerato
     assert rest - band.below / MIB <= accelerator <= rest + band.above / MIB + 0.1
 
 
+def test_llama_cpp_loads_what_the_log_says() -> None:
+    plan = planner.plan(
+        "unsloth/Qwen3.5-9B-GGUF:UD-Q4_K_XL", on="rtx-3090", engine="llamacpp", context=8192
+    )
+    assert plan.ranks[0].of_kind(Kind.WEIGHTS) / MIB == pytest.approx(5133.63, abs=0.1)
+
+
 def test_llama_cpp_plans_a_file_by_its_own_size() -> None:
     rows = ["unsloth/Qwen3.5-27B-GGUF:Q4_K_M", "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL"]
     plans = [planner.plan(name, on="rtx-3090", engine="llamacpp", context=8192) for name in rows]
@@ -86,8 +94,8 @@ def test_llama_cpp_plans_a_file_by_its_own_size() -> None:
         assert plan.fits, plan.verdict
         assert plan.launch is not None
         assert plan.launch.argv[:3] == ("llama-server", "-hf", name)
-    small, large = (plan.deployment.checkpoint.nbytes("text") for plan in plans)
-    assert large - small == pytest.approx(17_621_125_024 - 16_740_812_704, abs=1_000)
+    small, large = (plan.ranks[0].of_kind(Kind.WEIGHTS) for plan in plans)
+    assert large - small == pytest.approx(17_621_125_024 - 16_740_812_704, abs=MIB)
 
 
 @pytest.mark.parametrize("name", ["Lorbus/Qwen3.6-27B-int4-AutoRound", "nvidia/Qwen3.6-27B-NVFP4"])
