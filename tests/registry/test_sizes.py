@@ -182,18 +182,27 @@ def test_a_factor_is_exact_to_a_millionth() -> None:
     assert Fraction(1, 2) < factor < 3
 
 
-def test_a_precision_is_named_by_a_checkpoint_that_exists() -> None:
+def test_a_precision_is_a_checkpoint_that_exists() -> None:
     plain = bundled_checkpoint("Qwen/Qwen3.5-27B", precision="q4_k_m")
     assert not plain.hypothetical
-    assert plain.id == "lmstudio-community/Qwen3.5-27B-GGUF"
-    assert plain.nbytes("text") == catalog.bundled_checkpoint(
-        "Qwen/Qwen3.5-27B", precision="q4_k_m"
-    ).nbytes("text")
+    assert plain.scheme == get_scheme("q4_k_m")
     assert plain.band == spread_of("Qwen/Qwen3.5-27B", "q4_k_m")
+    assert "bartowski/Qwen_Qwen3.5-27B-GGUF:Q4_K_M (16.0 GiB)" in plain.notes[0]
     dynamic = bundled_checkpoint("Qwen/Qwen3.5-397B-A17B", precision="fp8-dynamic")
     assert (dynamic.id, dynamic.hypothetical) == ("RedHatAI/Qwen3.5-397B-A17B-FP8-dynamic", False)
+    assert (
+        dynamic.nbytes()
+        == catalog.bundled_checkpoint("Qwen/Qwen3.5-397B-A17B", precision="fp8-dynamic").nbytes()
+    )
     official = bundled_checkpoint("Qwen/Qwen3.5-27B", precision="fp8")
     assert (official.id, official.band) == ("Qwen/Qwen3.5-27B-FP8", None)
+
+
+def test_another_recipe_of_the_same_name_does_not_stand_for_it() -> None:
+    """xega-ai's FP8-Dynamic of the 35B is 6.5 % smaller than llm-compressor's recipe."""
+    found = bundled_checkpoint("Qwen/Qwen3.5-35B-A3B", precision="fp8-dynamic")
+    assert found.hypothetical
+    assert found.scheme == get_scheme("fp8-dynamic")
 
 
 def test_a_precision_that_nobody_publishes_stays_a_hypothesis() -> None:
