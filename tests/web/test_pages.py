@@ -11,6 +11,7 @@ import hardware_db
 import planner
 from planner.engines import ENGINES
 from planner.planning import Outcome
+from planner.provenance import Confidence
 from planner.web import choices, fidelity
 from planner.web.shell import VIEWS
 from planner.web.views.why import _MEANING
