@@ -1,10 +1,11 @@
 """Figures worked out by hand or printed in the engines' documents, against the policies."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
-from benchmarks.suites import vllm_cases
+from benchmarks.suites import figures, vllm_cases
 from hardware_db import resolve
 from planner.engines import get_engine
 from planner.engines.llamacpp.contexts import Context, cache_bytes
@@ -162,8 +163,8 @@ def test_unequal_stages_take_the_fewest_blocks():
             "available": [40 * GIB, 30 * GIB],
         }
     }
-    plan = vllm_cases.ask(case, "0.33.0", None)
-    details = vllm_cases.details_of(case, plan)
+    plan = vllm_cases.ask(case, "0.33.0", Path())
+    details = figures.vllm(plan, vllm_cases.available_of(case["case"]))
     assert details["num_blocks"] == min(
         size // block
         for size, block in zip((40 * GIB, 30 * GIB), details["bytes_per_block"], strict=True)
