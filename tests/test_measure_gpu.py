@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ MEASURED = {
 }
 
 
-def compare(folder: Path, run: dict) -> dict:
+def compare(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     (folder / "transformers_gpu.json").write_text(json.dumps([run]), "utf-8")
     return summarise(transformers_gpu.run(folder))
 
@@ -108,7 +109,11 @@ def test_the_meter_asks_the_device_that_was_named() -> None:
     asked: list[str] = []
 
     def answer(value: object) -> object:
-        return lambda device: asked.append(device) or value
+        def told(device: str) -> object:
+            asked.append(device)
+            return value
+
+        return told
 
     cuda = SimpleNamespace(
         memory_allocated=answer(10),

@@ -89,7 +89,7 @@ def server_of(case: dict[str, Any], folder: Path) -> SGLangServer:
     # A switch that is off is the default; SGLang has no --no-... for it.
     flags = {name: value for name, value in flags.items() if value is not False}
     command = command_of("sglang", asked["model"], flag_words(flags))
-    if strange := [line for line in command.unplanned if "known" in line]:
+    if strange := [line for line in command.unplanned if "not a flag" in line]:
         raise LookupError("; ".join(strange))
     capability = asked["compute_capability"]
     precision = recipe_of(asked["weights_precision"])

@@ -148,7 +148,7 @@ def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
     if available := available_of(question):
         arguments["kv_cache_memory_bytes"] = min(available)
     command = command_of("vllm", checkpoint.id, flag_words(arguments))
-    if strange := [line for line in command.unplanned if "known" in line]:
+    if strange := [line for line in command.unplanned if "not a flag" in line]:
         raise LookupError("; ".join(strange))
     layout = command.layout or Layout()
     overrides = question.get("hf_overrides", {}).get("text_config", {})

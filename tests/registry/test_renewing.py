@@ -1,6 +1,8 @@
 """Rows renewed from the Hub, headers remembered: on a Hub on the loopback address."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from planner.registry.renewing import forget
 from planner.registry.user_cache import cache_folder
 from planner.sources import load, refresh
 from tests.hub.conftest import hub  # noqa: F401  (a fixture)
-from tests.hub.loopback import status
+from tests.hub.loopback import LoopbackHub, status
 from tests.model import builders
 from tests.test_sources import REPO, entry, header
 
@@ -19,7 +21,7 @@ GGUF = "unsloth/Qwen3.5-27B-GGUF"
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh() -> Iterator[Any]:
     forget()
     yield
     forget()
@@ -29,7 +31,7 @@ def sized(nbytes: int) -> builders.Stub:
     return builders.Stub(b"", nbytes)
 
 
-def test_a_repository_is_renewed_from_the_hub(hub) -> None:  # noqa: F811
+def test_a_repository_is_renewed_from_the_hub(hub: LoopbackHub) -> None:  # noqa: F811
     hub.add(
         GGUF,
         {
@@ -55,14 +57,14 @@ def test_a_repository_is_renewed_from_the_hub(hub) -> None:  # noqa: F811
     assert load(f"{GGUF}:UD-Q4_K_XL").nbytes("text") == pytest.approx(17_689_010_000, abs=1000)
 
 
-def test_new_rows_outlive_the_process(hub) -> None:  # noqa: F811
+def test_new_rows_outlive_the_process(hub: LoopbackHub) -> None:  # noqa: F811
     hub.add(GGUF, {"Qwen3.5-27B-Q8_0.gguf": sized(28_595_764_064)})
     refresh(repositories=[GGUF])
     forget()  # as a new process begins
     assert [row.label for row in entries() if row.repo == GGUF] == ["Q8_0"]
 
 
-def test_a_repository_without_a_row_is_added_by_its_name(hub) -> None:  # noqa: F811
+def test_a_repository_without_a_row_is_added_by_its_name(hub: LoopbackHub) -> None:  # noqa: F811
     new = "someone/Qwen3.8-27B-NVFP4"
     hub.add(new, {"model.safetensors": sized(20_000_000_000), "config.json": {}})
     unknown = "someone/Qwen3.8-27B-marvellous"
@@ -75,7 +77,7 @@ def test_a_repository_without_a_row_is_added_by_its_name(hub) -> None:  # noqa: 
     assert (found.nbytes, found.named) == (20_000_000_000, False)
 
 
-def test_what_cannot_be_asked_is_reported_and_keeps_its_rows(hub) -> None:  # noqa: F811
+def test_what_cannot_be_asked_is_reported_and_keeps_its_rows(hub: LoopbackHub) -> None:  # noqa: F811
     other = "unsloth/Qwen3.5-9B-GGUF"
     hub.add(GGUF, {"Qwen3.5-27B-Q8_0.gguf": sized(28_595_764_064)})
     before = [row for row in entries() if row.repo == other]
@@ -84,7 +86,10 @@ def test_what_cannot_be_asked_is_reported_and_keeps_its_rows(hub) -> None:  # no
     assert [row for row in entries() if row.repo == other] == before
 
 
-def test_nothing_is_written_where_nothing_answers(hub, monkeypatch) -> None:  # noqa: F811
+def test_nothing_is_written_where_nothing_answers(
+    hub: LoopbackHub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(OfflineError, match="nothing was renewed"):
         refresh(repositories=[GGUF])
@@ -93,7 +98,7 @@ def test_nothing_is_written_where_nothing_answers(hub, monkeypatch) -> None:  # 
     assert list(folder.iterdir()) == []
 
 
-def test_a_models_repositories_are_asked_the_most_downloaded_first(hub) -> None:  # noqa: F811
+def test_a_models_repositories_are_asked_the_most_downloaded_first(hub: LoopbackHub) -> None:  # noqa: F811
     wanted = repositories_of(["Qwen/Qwen3.6-27B"])
     assert GGUF not in wanted
     assert wanted[0] == "unsloth/Qwen3.6-27B-GGUF"
@@ -107,9 +112,15 @@ def test_a_models_repositories_are_asked_the_most_downloaded_first(hub) -> None:
         refresh(["Qwen3-32B"])
 
 
-def test_headers_that_were_read_are_remembered(hub, monkeypatch) -> None:  # noqa: F811
+def test_headers_that_were_read_are_remembered(
+    hub: LoopbackHub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, config = entry()
-    files = {"config.json": config, "model.safetensors": builders.safetensors(header(model))}
+    files: dict[str, Any] = {
+        "config.json": config,
+        "model.safetensors": builders.safetensors(header(model)),
+    }
     hub.add(REPO, files)
     first = load(REPO)
     asked = len(hub.requests)
@@ -123,7 +134,10 @@ def test_headers_that_were_read_are_remembered(hub, monkeypatch) -> None:  # noq
     assert plans[0].headroom == plans[1].headroom
 
 
-def test_a_file_whose_headers_were_read_is_exact_from_then_on(hub, monkeypatch) -> None:  # noqa: F811
+def test_a_file_whose_headers_were_read_is_exact_from_then_on(
+    hub: LoopbackHub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, config = entry()
     repo = "Qwen/Qwen3.5-0.8B-FP8-of-my-own"
     hub.add(repo, {"config.json": config, "model.safetensors": builders.safetensors(header(model))})
@@ -132,7 +146,10 @@ def test_a_file_whose_headers_were_read_is_exact_from_then_on(hub, monkeypatch) 
     assert load(repo).stored == read.stored
 
 
-def test_an_anonymous_visitor_neither_reads_nor_writes_the_cache(hub, monkeypatch) -> None:  # noqa: F811
+def test_an_anonymous_visitor_neither_reads_nor_writes_the_cache(
+    hub: LoopbackHub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, config = entry()
     hub.add(REPO, {"config.json": config, "model.safetensors": builders.safetensors(header(model))})
     load(REPO, anonymous=True, local=False)
@@ -145,7 +162,7 @@ def test_an_anonymous_visitor_neither_reads_nor_writes_the_cache(hub, monkeypatc
         load(REPO, anonymous=True, local=False)
 
 
-def test_a_revision_is_always_asked_for(hub) -> None:  # noqa: F811
+def test_a_revision_is_always_asked_for(hub: LoopbackHub) -> None:  # noqa: F811
     model, config = entry()
     hub.add(REPO, {"config.json": config, "model.safetensors": builders.safetensors(header(model))})
     load(REPO)
@@ -170,7 +187,7 @@ def test_a_revision_is_always_asked_for(hub) -> None:  # noqa: F811
     ],
     ids=range(10),
 )
-def test_a_damaged_memory_is_none(hub, change) -> None:  # noqa: F811
+def test_a_damaged_memory_is_none(hub: LoopbackHub, change: Any) -> None:  # noqa: F811
     model, config = entry()
     hub.add(REPO, {"config.json": config, "model.safetensors": builders.safetensors(header(model))})
     load(REPO)
@@ -193,13 +210,13 @@ def test_what_was_not_read_from_headers_is_not_remembered() -> None:
     assert recall("x") is None
 
 
-def test_a_hub_that_fails_is_answered_by_the_name(hub) -> None:  # noqa: F811
+def test_a_hub_that_fails_is_answered_by_the_name(hub: LoopbackHub) -> None:  # noqa: F811
     hub.fault("/api/models/", status(503), times=100)
     with pytest.raises(planner.PlannerError):
         load("someone/Qwen3.5-27B-of-another-kind")
 
 
-def test_offline_the_name_answers(hub, monkeypatch) -> None:  # noqa: F811
+def test_offline_the_name_answers(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = load("someone/Qwen3.5-27B-FP8-dynamic")
     assert found.id == "someone/Qwen3.5-27B-FP8-dynamic"

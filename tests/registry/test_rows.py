@@ -3,7 +3,9 @@
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ NOT_BUNDLED = {"Qwen/Qwen3.8-Flash-Next"}
 
 
 @pytest.fixture
-def fresh():
+def fresh() -> Iterator[Any]:
     forget()
     yield
     forget()
@@ -96,7 +98,7 @@ def test_parts_that_bytes_count() -> None:
             assert "vision" not in parts
 
 
-def test_renewed_rows_take_the_place_of_a_repository(fresh) -> None:
+def test_renewed_rows_take_the_place_of_a_repository(fresh: Any) -> None:
     repo = "unsloth/Qwen3.5-27B-GGUF"
     before = {row.label: row.nbytes for row in entries() if row.repo == repo}
     row = {
@@ -135,14 +137,14 @@ def test_renewed_rows_take_the_place_of_a_repository(fresh) -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_cache_counts_as_none(fresh, content) -> None:
+def test_a_damaged_cache_counts_as_none(fresh: Any, content: Any) -> None:
     folder = cache_folder()
     assert folder is not None
     (folder / store.RENEWED).write_bytes(content)
     assert len(entries()) > 1000
 
 
-def test_a_document_is_written_whole_or_not_at_all(monkeypatch) -> None:
+def test_a_document_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert write_document("a.json", {"n": 1})
 
     def fails(*_: object, **__: object) -> None:
@@ -176,7 +178,9 @@ def test_readers_see_one_of_the_documents_that_were_written() -> None:
             writer.join()
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("QWENPLAN_CACHE", str(blocked))
@@ -184,7 +188,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path: Path)
     assert read_document("a.json") == {}
 
 
-def test_where_the_cache_is(monkeypatch, tmp_path: Path) -> None:
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QWENPLAN_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "own"
