@@ -5,6 +5,7 @@ import itertools
 import tomllib
 from importlib.resources import files
 from math import lcm
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -194,7 +195,7 @@ def test_beyond_the_native_length_the_plan_warns_and_the_command_scales() -> Non
     ],
 )
 def test_a_start_that_fails_prints_no_more_than_that(
-    question: dict[str, object], last_but_one: str, error: str
+    question: dict[str, Any], last_but_one: str, error: str
 ) -> None:
     lines = ask("Qwen3.5-27B", **question).expected_log
     assert lines[-1].startswith(f"ValueError: {error}")
@@ -237,8 +238,9 @@ def test_several_nodes_get_a_command_each() -> None:
 def test_the_options_are_checked_one_by_one() -> None:
     for field in dataclasses.fields(VllmOptions):
         if field.type == "int | None":
+            wrong: dict[str, Any] = {field.name: -1}
             with pytest.raises(InputError, match=field.name):
-                VllmOptions(**{field.name: -1})
+                VllmOptions(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hardware_db.database import bundled
 from hardware_db.figures import FrozenMap
 from hardware_db.names import driver_key, key, shorter
 from hardware_db.walk import figures
+from tests.present import some
 
 DATA = Path(hardware_db.__file__).parent / "data"
 ACCELERATORS = bundled().accelerators
@@ -237,7 +238,7 @@ def test_pcie_rate_follows_from_generation_and_lanes() -> None:
     for entry in ACCELERATORS:
         assert (entry.pcie is None) == (entry.pcie_gb_s is None), entry.id
         if entry.pcie and entry.pcie_gb_s:
-            generation, lanes = re.fullmatch(r"(\d)\.0 x(\d+)", entry.pcie).groups()
+            generation, lanes = some(re.fullmatch(r"(\d)\.0 x(\d+)", entry.pcie)).groups()
             rate = PCIE_LANE[int(generation)] * int(lanes)
             assert entry.pcie_gb_s.value == pytest.approx(rate, rel=0.01), entry.id
 
