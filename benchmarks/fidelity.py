@@ -36,6 +36,7 @@ SUITES = (
     "recipes",
     "field",
     "throughput",
+    "throughput_more",
     "speed",
     "tp_validity",
 )
