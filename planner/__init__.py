@@ -17,6 +17,7 @@ from planner.api import (
     models,
     parameters,
     plan,
+    recommend,
     solve,
     suggest,
     sweep,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
     from planner.document import schema
     from planner.emitting import emit
     from planner.observed import check_log, plan_command, read_command
+    from planner.recommending import Recommendation
     from planner.search import Advice, Fit, Limits, Solution, Suggestion, advise
 
 _LATER = {
     "schema": "planner.document",
     "emit": "planner.emitting",
+    "Recommendation": "planner.recommending",
     **dict.fromkeys(("check_log", "plan_command", "read_command"), "planner.observed"),
     **dict.fromkeys(
         ("Advice", "Fit", "Limits", "Solution", "Suggestion", "advise"), "planner.search"
@@ -64,6 +67,7 @@ __all__ = [
     "Plan",
     "PlannerError",
     "Question",
+    "Recommendation",
     "Solution",
     "SourceError",
     "Suggestion",
@@ -83,6 +87,7 @@ __all__ = [
     "plan_command",
     "probe",
     "read_command",
+    "recommend",
     "resolve_hardware",
     "schema",
     "solve",

@@ -248,7 +248,9 @@ def _cannot_run(refusal: Refusal) -> str:
 def _where(deployment: Deployment) -> str:
     system, layout = deployment.system, deployment.layout
     used = layout.accelerators
-    name = system.accelerator.name
+    if system.is_mixed:
+        return f"{system.short_name} ({layout})"
+    name = system.accelerator.short_name
     return f"{used}× {name} ({layout})" if used > 1 else name
 
 

@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, terminal, web
+from planner.cli import (
+    check,
+    fits,
+    hardware,
+    layouts,
+    model,
+    plan,
+    probe,
+    recommend,
+    solve,
+    terminal,
+    web,
+)
 from planner.cli.parameters import PlainGroup
 from planner.errors import PlannerError, SourceError
 
@@ -54,7 +66,7 @@ def _root(
     """Memory planner for the Qwen3.5 family."""
 
 
-for _module in (plan, fits, solve, layouts, check, model, hardware, probe, web):
+for _module in (plan, recommend, fits, solve, layouts, check, model, hardware, probe, web):
     _module.register(app)
 
 

@@ -94,11 +94,25 @@ def plan(
             "--expect-log": expect_log,
         }
     )
-    answer = _of_command(asked, command) if command is not None else asked.question().plan()
+    recommended = None
+    if command is None:
+        from planner.cli.recommend import chosen
+
+        recommended = chosen(asked)
+    if recommended is not None and recommended.pick is not None:
+        answer = recommended.pick.plan
+    else:
+        answer = _of_command(asked, command) if command is not None else asked.question().plan()
     from planner.speed import speed_of
 
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     speed = speed_of(answer, output_tokens=tokens_out)
+    plain = not (as_json or as_markdown or explain or expect_log or emit_as is not None)
+    if recommended is not None and plain:
+        from planner.cli.recommend import chosen_text
+
+        terminal.show(chosen_text(recommended, asked))
+        return status(answer)
     if as_json:
         from planner.document import plan_document
 
