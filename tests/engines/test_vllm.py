@@ -652,3 +652,31 @@ def test_quantized_weights_take_what_the_engines_modules_take(
     )
     scales_of_the_cache = 18 * len(spec.full_attention_layers)
     assert 0 <= nbytes - plan.figures["params"][0]["param_bytes"] <= scales_of_the_cache
+
+
+def test_a_log_is_compared_with_the_servers_own_max_num_seqs() -> None:
+    """An L40S on 0.26.0 (a start-up log that prints no arguments): graphs of 256 sequences."""
+    log = [
+        "(EngineCore pid=1) Model loading took 28.51 GiB memory and 14 seconds",
+        "(EngineCore pid=1) Estimated CUDA graph memory: 1.11 GiB",
+        "(EngineCore pid=1) Available KV cache memory: 7.04 GiB",
+        "ValueError: To serve at least one request with the model's max seq len (131072), 8.18 GiB"
+        " KV cache is needed, which is larger than the available KV cache memory (7.04 GiB). Based"
+        " on the available memory, the estimated maximum model length is 112896.",
+    ]
+    check = planner.check_log(
+        None,
+        log,
+        on="l40s",
+        model="Qwen/Qwen3.6-27B",
+        precision="fp8",
+        context=131_072,
+        options={"version": "0.26.0", "gpu_memory_utilization": 0.86},
+    )
+    assert check.plan.settings["max_num_seqs"] == 256
+    rows = {row.figure: row for row in check.rows}
+    assert rows["longest request that fits"].agrees
+    assert rows["KV cache that one request needs"].agrees
+    graphs = rows["CUDA graphs as vLLM estimates them"]
+    assert graphs.planned is not None
+    assert 0.8 < graphs.planned[0] < 1.3

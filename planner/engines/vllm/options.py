@@ -253,6 +253,12 @@ class VllmOptions(Options):
         meaning='GiB of weights on each rank, as a log tells them ("Model loading took")',
         default_words="computed",
     )
+    keep_default_seqs: bool = option(
+        False,
+        Switch(),
+        meaning="plan vLLM's own max_num_seqs where it is not given, whether it starts or not",
+        default_words="the largest that starts, and the command carries it",
+    )
     wsl2: bool = option(
         False, Switch(), meaning="the server runs under the Windows Subsystem for Linux"
     )

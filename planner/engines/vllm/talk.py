@@ -335,6 +335,7 @@ FACE = Face(
         also=also,
         given_memory=given_memory,
         soft=soft,
+        running=MappingProxyType({"keep_default_seqs": True}),
     ),
     container=Container(
         images=MappingProxyType(
