@@ -218,7 +218,7 @@ def test_a_drafter_without_a_name_is_asked_for() -> None:
 def test_apple_cannot_run_it() -> None:
     plan = ask(on="apple-m4-max")
     assert plan.outcome is Outcome.CANNOT_RUN
-    assert "no backend" in plan.verdict
+    assert "not for Apple M4 Max" in plan.verdict
 
 
 def test_mtp_needs_its_module() -> None:
@@ -285,7 +285,56 @@ def test_a_drafter_of_unknown_shape_is_refused_until_it_is_given() -> None:
     assert ask("Qwen3.5-9B", options=options).outcome is Outcome.CANNOT_RUN
     shape = {"draft_num_layers": 5, "draft_num_key_value_heads": 8, "draft_head_dim": 128}
     assert ask("Qwen3.5-9B", options=options | shape).outcome is not Outcome.CANNOT_RUN
-    assert any("is assumed" in warning for warning in ask(options=options).warnings)
+    unseen = ask("Qwen3.8-27B", options=options)
+    assert any("is assumed" in warning for warning in unseen.warnings)
+    assert not any("is assumed" in warning for warning in ask(options=options).warnings)
+
+
+def test_sliding_windows_of_a_drafter_stop_growing() -> None:
+    """z-lab/Qwen3.6-27B-DFlash: four of five layers attend to 2,048 tokens (SlidingWindowSpec)."""
+    options = {"num_speculative_tokens": 4, "speculative_method": "dflash"}
+    short, long = (
+        ask("Qwen3.6-27B", "h200", context=context, options=options) for context in (8192, 131_072)
+    )
+    groups = {
+        plan.deployment.context: [
+            group["blocks_per_req"] for group in plan.figures["groups"] if group["kind"] == "window"
+        ]
+        for plan in (short, long)
+    }
+    block = next(
+        group["block_size"] for group in long.figures["groups"] if group["kind"] == "window"
+    )
+    in_flight = 2 * long.settings["max_num_batched_tokens"]
+    assert groups[131_072] == [-(-(2047 + in_flight) // block) + 1] * 4
+    assert groups[8192] == [-(-8192 // block) + 1] * 4
+    old = ask("Qwen3.6-27B", "h200", options={**options, "version": "0.28.0"})
+    assert "V2 model runner" in old.verdict
+    given = {
+        "draft_num_layers": 5,
+        "draft_num_key_value_heads": 8,
+        "draft_head_dim": 128,
+        "draft_sliding_layers": 5,
+        "draft_sliding_window": 2048,
+    }
+    whole = ask("Qwen3.5-9B", "h200", options={**options, **given, "version": "0.28.0"})
+    assert whole.outcome is not Outcome.CANNOT_RUN
+    with pytest.raises(InputError, match="draft_sliding_window"):
+        ask("Qwen3.5-9B", options={**options, **given, "draft_sliding_window": None})
+
+
+@given(context=st.integers(1, 262_144), available=st.integers(2**30, 2**36))
+def test_the_longest_context_beside_sliding_windows_is_exact(context: int, available: int) -> None:
+    options = {
+        "num_speculative_tokens": 4,
+        "speculative_method": "dflash",
+        "kv_cache_memory_bytes": available,
+        "max_num_seqs": 1,
+    }
+    plan = ask("Qwen3.6-27B", "h200", context=context, options=options)
+    assert plan.capacity is not None
+    assert plan.allocation is not None
+    assert plan.allocation.starts == (context <= plan.capacity.longest_context)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,14 @@ class VllmAnswer(Allocation):
             "window": state_block_size,
             "draft": pool.page.draft_block_size,
             "ring": ring_tokens(attention.indexer, options) if attention.indexer else 0,
+            "sliding": pool.page.draft_block_size,
         }
-        held = {"state": pool.state_blocks, "window": pool.state_blocks, "ring": 1}
+        held = {
+            "state": pool.state_blocks,
+            "window": pool.state_blocks,
+            "ring": 1,
+            "sliding": pool.sliding_blocks(tokens),
+        }
         return {
             "block_size": pool.page.block_size,
             "mamba_block_size": state_block_size,

@@ -136,6 +136,16 @@ class VllmOptions(Options):
     draft_head_dim: int | None = option(
         None, Count(most=4096), meaning="elements of one of its heads", default_words="as known"
     )
+    draft_sliding_layers: int | None = option(
+        None,
+        Count(least=0, most=4096),
+        meaning="attention layers of the drafter that attend to a sliding window",
+        memory="they keep the window and what is in flight, not the whole context",
+        default_words="as known",
+    )
+    draft_sliding_window: int | None = option(
+        None, Count(), meaning="tokens of that window", default_words="as known"
+    )
     draft_gib: float | None = option(
         None,
         Number(above=True, most=MOST_GIB),
@@ -274,6 +284,10 @@ class VllmOptions(Options):
                 raise InputError(
                     "num_speculative_tokens: say how many tokens dflash drafts per step"
                 )
+            if self.draft_sliding_layers and self.draft_sliding_window is None:
+                raise InputError(
+                    "draft_sliding_window: say how many tokens the drafter's window holds"
+                )
             return
         for name in DRAFTER:
             if getattr(self, name) is not None:
@@ -298,6 +312,8 @@ DRAFTER = (
     "draft_num_layers",
     "draft_num_key_value_heads",
     "draft_head_dim",
+    "draft_sliding_layers",
+    "draft_sliding_window",
     "draft_gib",
 )
 """Options of a separate drafter: they mean nothing to the model's own module."""
