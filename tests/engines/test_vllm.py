@@ -729,3 +729,38 @@ def test_a_log_is_compared_with_the_servers_own_max_num_seqs() -> None:
     graphs = rows["CUDA graphs as vLLM estimates them"]
     assert graphs.planned is not None
     assert 0.8 < graphs.planned[0] < 1.3
+
+
+def test_a_log_tells_wsl_and_ones() -> None:
+    log = [
+        "INFO [utils.py:1] non-default args: {'model_tag': 'Qwen/Qwen3.6-35B-A3B',"
+        " 'max_model_len': 65536, 'max_num_seqs': 1, 'gpu_memory_utilization': 0.9}",
+        "WARNING [interface.py:686] Using 'pin_memory=False' as WSL is detected. This may slow down"
+        " the performance.",
+        "INFO [gpu_worker.py:1] Available KV cache memory: 2.00 GiB",
+    ]
+    check = planner.check_log(None, log, on="rtx-5090", precision="nvfp4")
+    assert check.plan.settings["max_num_seqs"] == 1
+    assert check.plan.deployment.options.wsl2
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    on=st.sampled_from(["rtx-4090", "h100", "2x rtx-5090", "dgx-spark"]),
+    precision=st.sampled_from(["bf16", "fp8", "nvfp4"]),
+    context=st.integers(1000, 262_144),
+    concurrency=st.integers(1, 64),
+    eager=st.booleans(),
+)
+def test_what_fits_leaves_no_less_than_nothing(
+    model: str, on: str, precision: str, context: int, concurrency: int, eager: bool
+) -> None:
+    plan = ask(
+        model,
+        on,
+        precision=precision,
+        context=context,
+        concurrency=concurrency,
+        options={"enforce_eager": eager},
+    )
+    assert not plan.fits or (plan.headroom is not None and plan.headroom >= 0)
