@@ -42,6 +42,18 @@ from planner.memory.kv_cache import kv_heads_per_rank
 from planner.units import GIB, ceil_div, format_gib, format_tokens
 
 
+STATE_FIGURES = (
+    "mamba_block_size",
+    "mamba_page_bytes_unpadded",
+    "mamba_page_bytes",
+    "mamba_shapes",
+    "mamba_dtypes",
+    "num_speculative_blocks",
+    "num_prefill_checkpoint_blocks",
+)
+"""Figures that a model without recurrent state does not have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VllmAnswer(Allocation):
     """What vLLM would allocate.
@@ -135,7 +147,7 @@ class VllmAnswer(Allocation):
             "ring": 1,
             "sliding": pool.sliding_blocks(tokens),
         }
-        return {
+        figures: dict[str, Any] = {
             "block_size": pool.page.block_size,
             "mamba_block_size": state_block_size,
             "mamba_cache_mode": "align" if self.align else "none",
@@ -179,6 +191,9 @@ class VllmAnswer(Allocation):
             "params": [_parameters(stage) for stage in self.budget.stages],
             "available_bytes": list(pool.available),
         }
+        if deployment.checkpoint.model.linear is None:
+            figures |= dict.fromkeys(STATE_FIGURES)
+        return figures
 
 
 def _backends(deployment: Deployment) -> list[str]:
