@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
+from planner.answer import Plan
 from planner.engines.vllm.answer import STATE_FIGURES
 from planner.engines.vllm.cache import align_page, group_layers
 from planner.engines.vllm.options import VllmOptions
@@ -20,13 +21,13 @@ from planner.engines.vllm.weights import stage_layers
 from planner.errors import InputError
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
 
 
-def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 @given(

@@ -1,20 +1,22 @@
 """Separate drafters under vLLM: how they regroup the pool, and when they are refused."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
+from planner.answer import Plan
 from planner.engines.vllm import VLLM
 from planner.engines.vllm.options import VllmOptions
 from planner.errors import InputError
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 
 
-def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 def test_a_drafter_without_a_name_is_asked_for() -> None:

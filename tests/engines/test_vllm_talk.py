@@ -1,14 +1,16 @@
 """vLLM's command, log and messages: what is written, what is read back."""
 
+from typing import Any
+
 import pytest
 
 import planner
+from planner.answer import Plan
 from planner.errors import InputError
-from planner.planning import Plan
 
 
-def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Pla
     ],
 )
 def test_a_start_that_fails_prints_no_more_than_that(
-    question: dict[str, object], last_but_one: str, error: str
+    question: dict[str, Any], last_but_one: str, error: str
 ) -> None:
     lines = ask("Qwen3.5-27B", **question).expected_log
     assert lines[-1].startswith(f"ValueError: {error}")
@@ -113,7 +115,7 @@ def test_the_tower_stays_until_images_and_videos_are_off() -> None:
         ),
     ],
 )
-def test_refusals_are_in_the_engines_own_words(layout: dict[str, int], message: str) -> None:
+def test_refusals_are_in_the_engines_own_words(layout: dict[str, Any], message: str) -> None:
     plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=planner.Layout(**layout))
     assert plan.refusals[0].engine_message == message
 

@@ -1,17 +1,19 @@
 """vLLM's weights: what its own modules take, on which rank, stage and device."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 import planner
+from planner.answer import Plan
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization_config import read_quantization
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 
 
-def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 def test_weights_on_the_host_are_placed_on_every_rank() -> None:
