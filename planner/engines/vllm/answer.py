@@ -41,7 +41,6 @@ from planner.memory.breakdown import Rank
 from planner.memory.kv_cache import kv_heads_per_rank
 from planner.units import GIB, ceil_div, format_gib, format_tokens
 
-
 STATE_FIGURES = (
     "mamba_block_size",
     "mamba_page_bytes_unpadded",
