@@ -131,7 +131,7 @@ def check_log(
             on=where,
             model=model,
             context=context,
-            options={**release, **(options or {})},
+            options={**found.reader.running, **release, **(options or {})},
             free=free,
         )
         checks.append(logs.check_log(planned, found))
