@@ -538,3 +538,18 @@ def test_speculation_over_stages_is_refused_in_the_releases_own_words(
     )
     assert plan.outcome is Outcome.CANNOT_RUN
     assert any(words in (refusal.engine_message or "") for refusal in plan.refusals)
+
+
+@pytest.mark.parametrize(
+    ("version", "flag"),
+    [
+        ("0.5.9", None),
+        ("0.5.12", "--disable-piecewise-cuda-graph"),
+        ("0.5.23", "--disable-prefill-cuda-graph"),
+    ],
+)
+def test_flags_are_written_as_the_release_spells_them(version: str, flag: str | None) -> None:
+    plan = ask(precision="fp8", options={"version": version, "disable_prefill_cuda_graph": True})
+    assert plan.launch is not None
+    written = [word for word in plan.launch.argv if word.startswith("--disable-")]
+    assert written == ([flag] if flag else [])

@@ -212,6 +212,8 @@ def launch_of(deployment: Deployment, server: Server) -> Launch:
     if cache_flag(server.kv_cache_dtype) != "auto":
         argv += ["--kv-cache-dtype", cache_flag(server.kv_cache_dtype)]
     argv += written_words(options)
+    if options.disable_prefill_cuda_graph and rules.prefill_off_flag is not None:
+        argv.append(rules.prefill_off_flag)
     if options.cuda_graph_max_bs is not None:
         argv += [rules.graph_flag, str(options.cuda_graph_max_bs)]
     if options.mamba_radix_cache_strategy != "auto":

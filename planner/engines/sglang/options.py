@@ -252,8 +252,10 @@ class SGLangOptions(Options):
         False,
         Switch(),
         "--disable-prefill-cuda-graph",
+        "--disable-piecewise-cuda-graph",
         meaning="capture no CUDA graphs for prefill",
         memory="a smaller reserve",
+        written=False,
     )
     disable_radix_cache: bool = option(
         False,
@@ -305,6 +307,7 @@ class SGLangOptions(Options):
         1,
         _RANKS,
         "--attn-dp-size",
+        "--attention-data-parallel-size",
         meaning="groups of tensor-parallel ranks with their own requests (attention DP)",
         memory="each group holds attention, states and KV cache whole",
         written=False,
