@@ -1,4 +1,4 @@
-"""KTransformers as an engine: SGLang on the GPUs, experts in host memory."""
+"""Plan KTransformers: SGLang on the GPUs, experts in host memory."""
 
 from __future__ import annotations
 
@@ -74,16 +74,16 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     verified = False
 
     def version(self, options: KTransformersOptions) -> str:
-        """The state of the documentation that was read."""
+        """Return the state of the documentation that was read."""
         return READ_VERSION
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why KTransformers cannot run it; see `refusals`."""
+        """Return why KTransformers cannot run it; see `refusals`."""
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> KTransformersAnswer:
-        """SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
+        """Return SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
 
             GPU  = (weights - routed experts) / TP + kt_num_gpu_experts x layers x expert / TP
             host = all routed experts
@@ -143,7 +143,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         )
 
     def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
-        """SGLang's budget with the experts that stay on the GPUs only."""
+        """Return SGLang's budget with the experts that stay on the GPUs only."""
         options: KTransformersOptions = deployment.options
         budget = budget_of(server, deployment.system.accelerator)
         stages = []
@@ -172,7 +172,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         )
 
     def _host(self, deployment: Deployment, experts: Experts) -> Rank | None:
-        """The host's memory; None where it is not known."""
+        """Return the host's memory; None where it is not known."""
         options: KTransformersOptions = deployment.options
         known = deployment.system.host_memory_gib
         size = options.host_memory_gib or (known.value if known is not None else None)
@@ -208,7 +208,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         return workload_held(deployment, self.allocate(deployment))
 
     def launch(self, deployment: Deployment, answer: KTransformersAnswer) -> Launch:
-        """`sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
+        """Return `sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
         return _launch(deployment, answer)
 
 

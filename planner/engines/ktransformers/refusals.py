@@ -12,12 +12,12 @@ from planner.engines.sglang import SGLANG
 
 
 def as_sglang(deployment: Deployment) -> Deployment:
-    """The same question to SGLang, which serves it."""
+    """Return the same question to SGLang, which serves it."""
     return replace(deployment, options=deployment.options.server())
 
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
-    """Every reason why KTransformers cannot run `deployment`."""
+    """Yield every reason why KTransformers cannot run `deployment`."""
     system, experts = deployment.system, experts_of(deployment.checkpoint)
     if experts is None:
         yield Refusal(

@@ -100,7 +100,7 @@ class SglangAnswer(Allocation):
 
 
 def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = None) -> Capacity:
-    """How far the pools go, all attention groups and replicas together.
+    """Return how far the pools go, all attention groups and replicas together.
 
     Args:
         server: the server.
@@ -123,7 +123,7 @@ def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = 
 
 
 def missing_bytes(serves: Callable[[int], bool]) -> int:
-    """Least bytes, in whole MiB, that more free memory would need; 0 if none would help.
+    """Return the least bytes, in whole MiB, that more free memory would need; 0 if none would help.
 
     Args:
         serves: whether the server starts and holds one sequence with so many bytes more.
@@ -145,7 +145,7 @@ def placement_of(server: Server, budget: Budget) -> Placement:
 
 
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
-    """Why it does not start or cannot hold one sequence, in the engine's words where it has any."""
+    """Return why it does not start or hold one sequence, in the engine's words if it has any."""
     if pool.failure is not None:
         return pool.failure.engine_message or pool.failure.reason
     tokens = pool.max_total_num_tokens or 0
@@ -171,7 +171,7 @@ def length_notes(server: Server, pool: Pool) -> tuple[str, ...]:
 def warnings_of(
     server: Server, deployment: Deployment, budget: Budget, pool: Pool, outside: int
 ) -> tuple[str, ...]:
-    """What a user should know, one sentence each."""
+    """Return what a user should know, one sentence each."""
     resolved, options = server.resolved, server.options
     notes = [*_version_notes(server)]
     if pool.max_total_num_tokens and pool.max_total_num_tokens >= deployment.context:

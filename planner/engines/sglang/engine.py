@@ -1,4 +1,4 @@
-"""SGLang as an engine: refusals, allocation, command, log."""
+"""Plan SGLang: refusals, allocation, command, log."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
     arg_groups/validation_hook.py (replicas stay on one node), parallel_hook.py (attention DP)."""
 
     def version(self, options: SGLangOptions) -> str:
-        """The release whose rules are asked for."""
+        """Return the release whose rules are asked for."""
         return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why SGLang cannot run it; see `refusals`."""
+        """Return why SGLang cannot run it; see `refusals`."""
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
-        """Budget, pools and capacity.
+        """Return the budget, pools and capacity.
 
             static budget = free after loading - free before x (1 - mem_fraction_static)
             state slots   = budget x q / (1 + q) / bytes per slot
@@ -105,19 +105,19 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         return workload_held(deployment, self.allocate(deployment))
 
     def launch(self, deployment: Deployment, answer: SglangAnswer) -> Launch:
-        """The command with exactly the flags that the plan assumed."""
+        """Return the command with exactly the flags that the plan assumed."""
         return launch_of(deployment, answer.server)
 
     def expected_log(self, deployment: Deployment, answer: SglangAnswer) -> tuple[str, ...]:
-        """The lines on memory that it would print."""
+        """Return the lines on memory that it would print."""
         return log_lines(answer)
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
-        """Changes that free memory for the pools."""
+        """Return the changes that free memory for the pools."""
         return tuple(advice.economies(deployment, server_of(deployment)))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
-        """Settings that can be solved for."""
+        """Return the settings that can be solved for."""
         return tuple(advice.knobs(deployment))
 
 

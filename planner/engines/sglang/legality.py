@@ -56,12 +56,12 @@ class Violation:
 
 
 def messages(violations: Iterator[Violation]) -> dict[str, str]:
-    """Rule -> the engine's message."""
+    """Return the engine's message by rule."""
     return {found.rule: found.engine_message for found in violations}
 
 
 def layout_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
-    """What refuses `model` in this layout, whatever its weights."""
+    """Yield what refuses `model` in this layout, whatever its weights."""
     tp = parallel.attn_tp_size
     if parallel.tp_size % parallel.attn_dp_size:
         yield Violation(
@@ -148,7 +148,7 @@ def _divides(rule: str, size: int, ranks: int, *, what: str) -> Iterator[Violati
 
 
 def vision_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
-    """What refuses the vision tower, which every rank of an attention group cuts."""
+    """Yield what refuses the vision tower, which every rank of an attention group cuts."""
     if model.vision is not None:
         heads = model.vision.num_heads
         yield from _divides("vision_heads", heads, parallel.attn_tp_size, what="vision heads")
@@ -157,7 +157,7 @@ def vision_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violatio
 def block_violations(
     checkpoint: Checkpoint, parallel: Parallel, *, shared_expert_replicated: bool = False
 ) -> Iterator[Violation]:
-    """What refuses block-quantized FP8 weights in this layout.
+    """Yield what refuses block-quantized FP8 weights in this layout.
 
     Every matrix that is cut must be cut at a block boundary. Expert parallelism cures the routed
     experts; the shared expert and dense layers stay cut by tensor parallelism.
@@ -203,7 +203,7 @@ def block_violations(
 def _cut(
     column: str | None, row: str | None, size: int, block: tuple[int, int], *, what: str
 ) -> Iterator[Violation]:
-    """Violations of `size` output rows and of `size` input columns per rank."""
+    """Yield violations of `size` output rows and of `size` input columns per rank."""
     for rule, side, message in ((column, block[0], COLUMN_BLOCK), (row, block[1], ROW_BLOCK)):
         if rule is not None and size % side:
             yield Violation(
@@ -224,7 +224,7 @@ def option_violations(
     rules: Rules,
     mxfp8_cache: bool = False,
 ) -> Iterator[Violation]:
-    """What the argument pipeline refuses, in its order."""
+    """Yield what the argument pipeline refuses, in its order."""
     if options.language_model_only:
         yield Violation(
             rule="language_model_only",

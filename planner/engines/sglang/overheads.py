@@ -111,7 +111,7 @@ class Budget:
 
 
 def budget_of(server: Server, accelerator: Accelerator) -> Budget:
-    """What `server` finds on `accelerator`.
+    """Return what `server` finds on `accelerator`.
 
         discrete: free = CUDA total - context - collectives (several ranks)
         unified:  free = total RAM - what the system needs
@@ -160,14 +160,14 @@ OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
 
 
 def rule(version: str, file: str) -> Source:
-    """An engine file of a release."""
+    """Return the source: an engine file of a release."""
     return Source(where=f"SGLang {version} {file}")
 
 
 def rank_terms(
     server: Server, budget: Budget, stage: Stage, pool: Pool, *, sequences: int, context: int
 ) -> tuple[Term, ...]:
-    """Everything on one rank of `stage` when `sequences` of `context` tokens run on its group."""
+    """Return all terms of a rank of `stage` with `sequences` of `context` tokens on its group."""
     inside = (
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
@@ -297,7 +297,7 @@ def _caches(
 
 
 def multimodal_reserve(server: Server) -> int:
-    """Bytes kept inside the budget for images."""
+    """Return the bytes kept inside the budget for images."""
     if server.checkpoint.model.vision is None or not server.rules.multimodal_reserve_mib:
         return 0
     pooled = 1024 if server.options.mm_feature_transport != "cpu" else 0
@@ -305,7 +305,7 @@ def multimodal_reserve(server: Server) -> int:
 
 
 def _outside(server: Server, pool: Pool) -> Iterator[Term]:
-    """What is allocated after sizing and was not counted in it."""
+    """Yield what is allocated after sizing and was not counted in it."""
     taken, resolved = server.allocated(pool), server.resolved
     version = server.rules.version
     if taken.draft_kv:
@@ -341,7 +341,7 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
 
 
 def captured(resolved: Resolved) -> tuple[int, int]:
-    """(largest decode batch, number of prefill sizes) that CUDA graphs are captured of."""
+    """Return the largest decode batch and the number of prefill sizes that graphs are captured of."""
     decode = resolved.decode_cuda_graph_max_bs
     prefill = resolved.prefill_graph_buckets
     return (
@@ -351,7 +351,7 @@ def captured(resolved: Resolved) -> tuple[int, int]:
 
 
 def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
-    """What the engine leaves free for computing, and what is gone before it starts."""
+    """Yield what the engine leaves free for computing, and what is gone before it starts."""
     resolved, version = server.resolved, server.rules.version
     share = 1 - resolved.mem_fraction_static
     left = max(0, int(budget.free_before_load * share) - outside)

@@ -85,7 +85,7 @@ def size_pool(
     free_before_load: float,
     free_after_load: float,
 ) -> Pool:
-    """The pools that the engine makes of the memory it finds.
+    """Return the pools that the engine makes of the memory it finds.
 
     Args:
         geometry: slot and cell sizes.
@@ -171,7 +171,7 @@ def _state_pool(
     options: SGLangOptions,
     rules: Rules,
 ) -> tuple[int, int, float]:
-    """State slots, bytes kept for verification, and the GiB left before the slots are paid."""
+    """Return the state slots, bytes kept for verification, and GiB left before the slots are paid."""
     size, ratio = geometry.stage_slot_bytes, geometry.mamba_ratio
     running = resolved.max_running_requests
     tokens = resolved.speculation.num_draft_tokens if resolved.speculation else 0
@@ -209,7 +209,7 @@ def _with_requests(
     options: SGLangOptions,
     rules: Rules,
 ) -> Pool:
-    """`pool` with its tokens and running requests."""
+    """Return `pool` with its tokens and running requests."""
     page = resolved.page_size
     most = options.max_total_tokens or 2**62
     stage_tokens = tuple(

@@ -33,7 +33,7 @@ HIGHEST_TP = 4096
 
 
 def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    """Every reason, the device first."""
+    """Yield every reason, the device first."""
     version = server.rules.version
     yield from _device(deployment, server)
     yield from _formats(deployment, server)
@@ -151,7 +151,7 @@ def _model(deployment: Deployment, server: Server) -> Iterator[Refusal]:
 
 
 def _legal_layout(server: Server) -> str | None:
-    """The widest narrower tensor parallelism that loads, in words."""
+    """Return the widest narrower tensor parallelism that loads, in words."""
     parallel = server.parallel
     for width in range(min(parallel.tp_size, HIGHEST_TP) - 1, 0, -1):
         if width % parallel.attn_dp_size:

@@ -231,7 +231,7 @@ _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:\.post(\d{1,3}))?")
 
 
 def version_key(version: object) -> tuple[int, ...]:
-    """A release as numbers that sort: ``0.5.12.post1`` comes after ``0.5.12``.
+    """Return a release as numbers that sort: ``0.5.12.post1`` comes after ``0.5.12``.
 
     Raises:
         InputError: not a release number.
@@ -243,7 +243,7 @@ def version_key(version: object) -> tuple[int, ...]:
 
 
 def rules_for(version: str) -> Rules:
-    """The newest rules that are not newer than `version`.
+    """Return the newest rules that are not newer than `version`.
 
     Raises:
         InputError: not a release number, or older than the oldest release that was read.

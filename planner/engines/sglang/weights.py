@@ -1,4 +1,4 @@
-"""What SGLang holds of a checkpoint on one rank: target model, and drafter before sizing."""
+"""Count what SGLang loads on one rank: target model, and drafter before sizing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
 
 
 def load_rules(server: Server) -> LoadRules:
-    """What SGLang changes on loading.
+    """Return what SGLang changes on loading.
 
     Block scales and A_log are float32, other float32 vectors become the model's dtype; the
     vocabulary is padded to a multiple of 64; all-to-all backends replicate the shared expert.
@@ -29,7 +29,7 @@ def load_rules(server: Server) -> LoadRules:
 
 
 def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, int]:
-    """Bytes by ``part.component`` of the target on one rank of a pipeline stage.
+    """Return the bytes by ``part.component`` of the target on one rank of a pipeline stage.
 
     Attention, DeltaNet and the vision tower are cut over the attention group, experts over what
     expert parallelism leaves, the rest over all ranks; the embedding is whole with attention data
@@ -57,7 +57,7 @@ def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, in
 
 
 def draft_weights(server: Server) -> dict[str, int]:
-    """Bytes of the drafter while pools are sized: MTP module and its own embedding and head.
+    """Return the drafter's bytes while pools are sized: MTP module, its own embedding and head.
 
     The target's embedding and head replace them only after the pools exist.
 
