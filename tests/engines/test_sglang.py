@@ -281,7 +281,7 @@ def test_pipeline_stages_cover_all_layers() -> None:
             "overlap schedule off",
         ),
         ({"options": SGLangOptions(context_length=4096)}, "shorter than"),
-        ({"precision": "mlx-4bit"}, "not covered"),
+        ({"precision": "mlx-4bit"}, "not planned"),
     ],
 )
 def test_refusals_name_the_rule(question: dict[str, Any], words: str) -> None:

@@ -227,13 +227,13 @@ def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tu
     if host is None:
         notes.append(
             f"the host's memory is not known; the experts alone need"
-            f" {format_gib(experts.on_host(method))} of it (option host_memory_gib)"
+            f" {format_gib(experts.on_host(method))} of it (--host-memory-gib)"
         )
     if options.kt_gpu_prefill_token_threshold is not None:
         each = experts.layer_bytes // deployment.layout.tensor_parallel
         notes.append(
             f"long prompts bring a layer's experts to the GPU, about {format_gib(each)} each, which"
-            " the plan does not reserve: leave room by mem_fraction_static"
+            " the plan does not reserve: leave room with --mem-fraction-static"
         )
     if method.startswith("AMX"):
         notes.append(f"{method} needs experts converted by kt-kernel's convert_weights.py")

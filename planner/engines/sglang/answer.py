@@ -187,7 +187,7 @@ def warnings_of(
     left = budget.free_before_load * (1 - resolved.mem_fraction_static) - outside
     if options.mem_fraction_static is not None and left < resolved.reserve_mib * MIB:
         notes.append(
-            f"mem_fraction_static {resolved.mem_fraction_static:g} leaves {format_gib(int(left))}"
+            f"--mem-fraction-static {resolved.mem_fraction_static:g} leaves {format_gib(int(left))}"
             f" for activations and CUDA graphs; SGLang's own rule keeps"
             f" {resolved.reserve_mib / 1024:.1f} GiB"
         )
@@ -198,8 +198,8 @@ def warnings_of(
         )
     if server.gpu.integrated and resolved.mem_fraction_static > SAFE_UNIFIED_FRACTION:
         notes.append(
-            f"on unified memory mem_fraction_static above {SAFE_UNIFIED_FRACTION:g} was seen to run"
-            f" out ({UNIFIED_SOURCE}); this plan has {resolved.mem_fraction_static:.3f}"
+            f"on unified memory --mem-fraction-static above {SAFE_UNIFIED_FRACTION:g} was seen to run"
+            f" out of memory ({UNIFIED_SOURCE}); this plan has {resolved.mem_fraction_static:.3f}"
         )
     native = deployment.checkpoint.model.max_position_embeddings
     if resolved.context_length > native:
@@ -210,9 +210,14 @@ def warnings_of(
         )
     if server.checkpoint.model.attention.indexer is not None:
         notes.append("SGLang's rules for indexed attention and n-gram tables were read, not run")
-    if server.gpu.hip:
-        notes.append("the rules were checked on NVIDIA devices; ROCm follows the same files")
     return tuple(notes)
+
+
+def notes_of(server: Server) -> tuple[str, ...]:
+    """Return what else is worth knowing."""
+    if server.gpu.hip:
+        return ("the rules were checked on NVIDIA devices; ROCm follows the same files",)
+    return ()
 
 
 def _version_notes(server: Server) -> list[str]:

@@ -15,6 +15,7 @@ from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
     missing_bytes,
+    notes_of,
     placement_of,
     start_error,
     warnings_of,
@@ -93,6 +94,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             budget=budget,
             pool=pool,
             warnings=warnings_of(server, deployment, budget, pool, outside),
+            notes=notes_of(server),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",

@@ -104,7 +104,7 @@ def layout_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violatio
         if parallel.tp_size % parallel.ep_size:
             yield Violation(
                 rule="ep_size",
-                reason=f"ep_size {parallel.ep_size} does not divide the {parallel.tp_size} ranks",
+                reason=f"--ep-size {parallel.ep_size} does not divide the {parallel.tp_size} ranks",
                 engine_message="",
                 file="arg_groups/parallel_hook.py",
             )
@@ -250,7 +250,7 @@ def option_violations(
         if speculation is not None and speculation.eagle_topk > 1:
             yield Violation(
                 rule="trtllm_mha_topk",
-                reason="trtllm_mha verifies chains only: speculative_eagle_topk must be 1",
+                reason="trtllm_mha verifies chains only: --speculative-eagle-topk must be 1",
                 engine_message="ValueError: trtllm_mha backend only supports topk = 1 for"
                 " speculative decoding.",
                 file="arg_groups/speculative_hook.py",
@@ -336,7 +336,7 @@ def _radix_violations(
         if not resolved.disable_overlap_schedule:
             yield Violation(
                 rule="no_buffer_overlap",
-                reason="no_buffer needs the overlap schedule off (disable_overlap_schedule)",
+                reason="no_buffer needs the overlap schedule off (--disable-overlap-schedule)",
                 engine_message="AssertionError: no_buffer do not support overlap schedule. Try to"
                 " set disable_overlap_schedule=True.",
                 file=file,

@@ -31,7 +31,7 @@ def _release(text: str, what: str) -> str:
 
 def _not_while_loading(text: str, what: str) -> str:
     raise InputError(
-        f"{what}: quantizing while loading is not covered; name a quantized checkpoint or a"
+        f"{what}: quantizing while loading is not planned; name a quantized checkpoint or a"
         " precision"
     )
 
@@ -137,7 +137,7 @@ class SGLangOptions(Options):
         _Algorithm(
             ("NEXTN", "EAGLE"),
             refused=tuple(
-                (name, "is not covered; NEXTN (the model's own MTP) is")
+                (name, "is not planned; NEXTN (the model's own MTP) is")
                 for name in (
                     *("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP"),
                     "UNO",
@@ -322,7 +322,7 @@ class SGLangOptions(Options):
     quantization: str | None = option(
         None,
         Text(checked=_not_while_loading),
-        meaning="quantizing while loading, which is not covered",
+        meaning="quantizing while loading, which is not planned",
         default_words="what the checkpoint stores",
         written=False,
     )

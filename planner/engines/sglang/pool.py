@@ -123,7 +123,7 @@ def size_pool(
             pool,
             failure=PoolFailure(
                 kind="state pool",
-                reason="no memory is left for the recurrent states under mem_fraction_static",
+                reason="no memory is left for the recurrent states under --mem-fraction-static",
                 engine_message=(
                     "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state"
                     f" cache. Computed max_mamba_cache_size={slots}"
@@ -144,7 +144,7 @@ def size_pool(
                 kind="KV pool",
                 reason=(
                     "weights and recurrent states leave nothing for the KV cache;"
-                    f" mem_fraction_static must be above {least:.3f}"
+                    f" --mem-fraction-static must be above {least:.3f}"
                 ),
                 engine_message=(
                     "ValueError: Loaded weights leave no GPU memory for the KV cache under"

@@ -49,14 +49,14 @@ def cache_flag(name: str) -> str:
     """Return the value of ``--kv-cache-dtype`` that `name` means.
 
     Raises:
-        InputError: not a KV cache dtype that is covered.
+        InputError: not a KV cache dtype that is planned.
     """
     try:
         return CACHE_DTYPES[name.lower()]
     except KeyError:
         raise InputError(
             f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3, fp8_e5m2 and mxfp8 are"
-            " covered"
+            " planned"
         ) from None
 
 

@@ -54,7 +54,7 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
     model, layout, tp = deployment.checkpoint.model, deployment.layout, attention_ranks(deployment)
     if layout.pipeline_parallel > 1 or layout.data_parallel > 1:
         yield Refusal(
-            reason=f"{layout}: pipeline stages and replicas are not covered for TensorRT-LLM",
+            reason=f"{layout}: pipeline stages and replicas are not planned for TensorRT-LLM",
             source=source("mapping.py"),
             remedy="use tensor (and expert) parallelism",
         )
@@ -113,7 +113,7 @@ def _formats(deployment: Deployment) -> Iterator[Refusal]:
     name = deployment.kv_cache_dtype
     if name != "auto" and not _known_cache(name):
         yield Refusal(
-            reason=f"a KV cache in {name} is not covered for TensorRT-LLM",
+            reason=f"a KV cache in {name} is not planned for TensorRT-LLM",
             source=source("llmapi/llm_args.py (KvCacheConfig.dtype)"),
             remedy=f"auto, {', '.join(CACHES)}",
         )
