@@ -138,5 +138,8 @@ def test_all_bytes_lie_somewhere_and_the_cpu_computes_the_experts() -> None:
     place = plan.allocation.placement
     assert place is not None
     assert place.host_computed == place.host_computed_experts == plan.allocation.host_bytes
-    assert place.device == 8 * plan.figures["gpu_weight_bytes"]
+    (weights,) = plan.figures["weights"]
+    text = sum(size for name, size in weights["target"].items() if name.startswith("text."))
+    assert place.device == 8 * (text - weights["target"]["text.embed_tokens"])
+    assert not place.prompts_stream
     assert place.host_streamed == place.disk == 0

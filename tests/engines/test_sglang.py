@@ -483,13 +483,28 @@ def test_every_kind_of_layout_that_the_engine_accepts_is_enumerated() -> None:
         assert all("replicas" not in refusal.reason for refusal in plan.refusals)
 
 
+def test_a_tied_head_is_the_table_of_embeddings_and_counts_once() -> None:
+    plan = ask("Qwen3.5-4B", "2x h100", layout=Layout(pipeline_parallel=2))
+    assert plan.allocation is not None
+    assert plan.allocation.placement is not None
+    assert plan.deployment.checkpoint.model.tie_word_embeddings
+    checkpoint = plan.deployment.checkpoint
+    assert plan.allocation.placement.device == pytest.approx(checkpoint.nbytes("text"), rel=0.001)
+
+
 def test_weights_lie_on_every_gpu() -> None:
     plan = ask("Qwen3.5-27B", precision="fp8", options={"speculative_algorithm": "NEXTN"})
     assert isinstance(plan.allocation, SglangAnswer)
     assert plan.allocation.placement is not None
     (weights,) = plan.figures["weights"]
-    kept = {**weights["target"], **{k: v for k, v in weights["draft"].items() if k[:3] == "mtp"}}
-    assert plan.allocation.placement.device == sum(kept.values())
+    multiplied = [
+        size
+        for part in ("target", "draft")
+        for name, size in weights[part].items()
+        if name.startswith("mtp." if part == "draft" else "text.") and name != "text.embed_tokens"
+    ]
+    assert plan.allocation.placement.device == sum(multiplied)
+    assert plan.allocation.placement.chunk == plan.settings["chunked_prefill_size"]
     assert plan.allocation.placement.outside == 0
     wide = ask("Qwen3.5-27B", "4x h100", precision="fp8", layout=Layout(data_parallel=4))
     alone = ask("Qwen3.5-27B", precision="fp8")

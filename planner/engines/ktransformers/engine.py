@@ -15,6 +15,7 @@ from planner.engines.sglang.answer import (
     capacity_of,
     length_notes,
     missing_bytes,
+    placement_of,
     start_error,
 )
 from planner.engines.sglang.engine import launch_of, pool_with, workload_held
@@ -23,7 +24,6 @@ from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
 from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.memory.placement import Placement
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -114,8 +114,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
                 f" {format_gib(host.total)} are there"
             )
         method = experts.method(deployment.options.kt_method) or "BF16"
-        (stage,), held = budget.stages, experts.on_host(method)
-        on_each = stage.text_bytes + stage.vision_bytes
+        held = experts.on_host(method)
         return KTransformersAnswer(
             ranks=tuple(ranks),
             capacity=capacity if holds_experts else replace(capacity, sequences=0),
@@ -123,10 +122,11 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             shortfall=missing_bytes(serves) if holds_experts else 0,
             refusal=refusal,
             kv_cache_dtype=server.cache_format.name,
-            placement=Placement(
-                device=on_each * deployment.layout.tensor_parallel,
+            placement=replace(
+                placement_of(server, budget),
                 host_computed=held,
                 host_computed_experts=held,
+                prompts_stream=deployment.options.kt_gpu_prefill_token_threshold is not None,
             ),
             host_bytes=held,
             server=server,

@@ -134,14 +134,14 @@ def missing_bytes(serves: Callable[[int], bool]) -> int:
 
 
 def placement_of(server: Server, budget: Budget) -> Placement:
-    """Return where the weights lie once the server runs: on its GPUs, every rank and replica.
-
-    The drafter's own embedding and output head are gone by then.
-    """
-    per_stage = (
-        stage.text_bytes + stage.vision_bytes + stage.draft_module_bytes for stage in budget.stages
+    """Return where the weights that a step multiplies lie: on the GPUs, every rank and replica."""
+    parallel, tied = server.parallel, server.checkpoint.model.tie_word_embeddings
+    stages, chunk = budget.stages, server.resolved.chunked_prefill_size
+    on_each = sum(stage.multiplied_bytes(tied=tied and stage is stages[-1]) for stage in stages)
+    return Placement(
+        device=on_each * parallel.tp_size * parallel.replicas,
+        chunk=chunk if chunk > 0 else None,
     )
-    return Placement(device=sum(per_stage) * server.parallel.tp_size * server.parallel.replicas)
 
 
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:

@@ -11,7 +11,7 @@ from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import BESIDE, TABLE, beside_terms
-from planner.engines.sglang.weights import draft_weights, target_weights
+from planner.engines.sglang.weights import EMBEDDING, draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -52,6 +52,15 @@ class Stage:
     def text_bytes(self) -> int:
         """Bytes of the language model."""
         return sum(size for name, size in self.target.items() if name.startswith("text."))
+
+    def multiplied_bytes(self, *, tied: bool) -> int:
+        """Return the bytes that a step multiplies: the table of embeddings only where it is the head.
+
+        Args:
+            tied: the output head is the table of embeddings, on the stage that has no other.
+        """
+        table = 0 if tied else self.target.get(EMBEDDING, 0)
+        return self.text_bytes - table + self.draft_module_bytes
 
     @property
     def table_bytes(self) -> int:

@@ -152,9 +152,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
             shortfall=missing,
             refusal=_start_error(pool) if missing else None,
             kv_cache_dtype=cache_format(deployment).name,
-            placement=Placement(
-                device=sum(components.values()) * deployment.layout.tensor_parallel
-            ),
+            placement=_placement(deployment, components),
             options=options,
             layout=deployment.layout,
             context=context,
@@ -241,6 +239,19 @@ def _warnings(deployment: Deployment, pool: Pool) -> tuple[str, ...]:
             f" {pool.max_batch_size} instead of the default {DEFAULT_MAX_BATCH_SIZE}"
         )
     return tuple(notes)
+
+
+def _placement(deployment: Deployment, components: Mapping[str, int]) -> Placement:
+    """Return where the weights that a step multiplies lie: on the GPUs, every rank alike."""
+    left_out = () if deployment.checkpoint.model.tie_word_embeddings else ("text.embed_tokens",)
+    on_each = sum(
+        size
+        for name, size in components.items()
+        if name.startswith("text.") and name not in left_out
+    )
+    return Placement(
+        device=on_each * deployment.layout.tensor_parallel, chunk=deployment.options.max_num_tokens
+    )
 
 
 def _notes(deployment: Deployment) -> tuple[str, ...]:
