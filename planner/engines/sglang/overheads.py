@@ -10,8 +10,8 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.tables import BESIDE, TABLE, beside_terms
-from planner.engines.sglang.weights import EMBEDDING, draft_weights, target_weights
+from planner.engines.sglang.tables import BESIDE, beside_terms
+from planner.engines.sglang.weights import Stage, draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -40,55 +40,6 @@ UNIFIED_SOURCE = "sgl-project/sglang#34872, hasso5703/dgx-spark-qwen38"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One pipeline stage: its layers and what is loaded on one of its ranks."""
-
-    index: int
-    layers: range
-    target: dict[str, int]
-    draft: dict[str, int]
-
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the language model."""
-        return sum(size for name, size in self.target.items() if name.startswith("text."))
-
-    def multiplied_bytes(self, *, tied: bool) -> int:
-        """Return the bytes that a step multiplies: the table of embeddings only where it is the head.
-
-        Args:
-            tied: the output head is the table of embeddings, on the stage that has no other.
-        """
-        table = 0 if tied else self.target.get(EMBEDDING, 0)
-        return self.text_bytes - table + self.draft_module_bytes
-
-    @property
-    def table_bytes(self) -> int:
-        """Bytes of tables of n-grams that take the GPU's memory."""
-        return self.target.get(TABLE, 0)
-
-    @property
-    def vision_bytes(self) -> int:
-        """Bytes of the vision tower."""
-        return sum(size for name, size in self.target.items() if name.startswith("vision."))
-
-    @property
-    def draft_bytes(self) -> int:
-        """Bytes of the draft worker while pools are sized."""
-        return sum(self.draft.values())
-
-    @property
-    def draft_module_bytes(self) -> int:
-        """Bytes of the draft worker without its own embedding and output head."""
-        return sum(size for name, size in self.draft.items() if not name.startswith("text."))
-
-    @property
-    def loaded(self) -> int:
-        """Bytes gone once everything is loaded."""
-        return self.text_bytes + self.vision_bytes + self.draft_bytes + LEFTOVERS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Memory of one device under one server.
 
@@ -110,7 +61,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Sum the weights up once: the pools are sized many times."""
-        fullest = max(stage.loaded for stage in self.stages)
+        fullest = max(stage.nbytes for stage in self.stages) + LEFTOVERS
         object.__setattr__(self, "free_after_load", self.free_before_load - fullest)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import TABLE, table_takes_gpu
 from planner.layout import Layout
@@ -9,6 +11,55 @@ from planner.memory.weights import LoadRules, table_bytes, weight_bytes
 
 ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pipeline stage: its layers and what is loaded on one of its ranks."""
+
+    index: int
+    layers: range
+    target: dict[str, int]
+    draft: dict[str, int]
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the language model."""
+        return sum(size for name, size in self.target.items() if name.startswith("text."))
+
+    def multiplied_bytes(self, *, tied: bool) -> int:
+        """Return the bytes that a step multiplies: the table of embeddings only where it is the head.
+
+        Args:
+            tied: the output head is the table of embeddings, on the stage that has no other.
+        """
+        table = self.table_bytes + (0 if tied else self.target.get(EMBEDDING, 0))
+        return self.text_bytes - table + self.draft_module_bytes
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of tables of n-grams that take the GPU's memory."""
+        return self.target.get(TABLE, 0)
+
+    @property
+    def vision_bytes(self) -> int:
+        """Bytes of the vision tower."""
+        return sum(size for name, size in self.target.items() if name.startswith("vision."))
+
+    @property
+    def draft_bytes(self) -> int:
+        """Bytes of the draft worker while pools are sized."""
+        return sum(self.draft.values())
+
+    @property
+    def draft_module_bytes(self) -> int:
+        """Bytes of the draft worker without its own embedding and output head."""
+        return sum(size for name, size in self.draft.items() if not name.startswith("text."))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything that is loaded."""
+        return self.text_bytes + self.vision_bytes + self.draft_bytes
 
 
 def load_rules(server: Server) -> LoadRules:
