@@ -568,3 +568,42 @@ def test_flags_are_written_as_the_release_spells_them(version: str, flag: str | 
     assert plan.launch is not None
     written = [word for word in plan.launch.argv if word.startswith("--disable-")]
     assert written == ([flag] if flag else [])
+
+
+def test_a_prefix_cache_in_host_memory_is_counted() -> None:
+    """Twice the pools of every rank by default (hicache_hook.py), or --hicache-size GB each."""
+
+    def taken(**options: object) -> int | None:
+        plan = ask(
+            "Qwen3.5-35B-A3B",
+            "2x h100",
+            precision="fp8",
+            layout=Layout(tensor_parallel=2),
+            options=options,
+        )
+        assert plan.allocation is not None
+        if options:
+            assert plan.launch is not None
+            assert "--enable-hierarchical-cache" in plan.launch.argv
+        return plan.allocation.host_bytes
+
+    assert taken() is None
+    figures = ask(
+        "Qwen3.5-35B-A3B", "2x h100", precision="fp8", layout=Layout(tensor_parallel=2)
+    ).figures
+    pools = figures["max_total_num_tokens"] * figures["cell_bytes_per_token"][0]
+    pools += figures["max_mamba_cache_size"] * figures["mamba_cache_per_req"]
+    assert taken(enable_hierarchical_cache=True) == 2 * 2 * pools
+    assert taken(enable_hierarchical_cache=True, hicache_ratio=1.5) == 2 * int(1.5 * pools)
+    assert taken(enable_hierarchical_cache=True, hicache_size=30) == 2 * 30 * 10**9
+
+
+def test_more_host_memory_than_there_is_is_said() -> None:
+    plan = ask(
+        "Qwen3.5-35B-A3B",
+        "aws-g6e-48xlarge",
+        precision="fp8",
+        layout=Layout(tensor_parallel=4),
+        options={"enable_hierarchical_cache": True, "hicache_size": 1000},
+    )
+    assert [note for note in plan.warnings if "SGLang does not start" in note]

@@ -35,6 +35,11 @@ SERVE = "sglang serve --model a/b"
         ),
         (f"{SERVE} --language-only", {"language_only": True}, None),
         (
+            f"{SERVE} --enable-hicache --hicache-size 30",
+            {"enable_hierarchical_cache": True, "hicache_size": 30},
+            None,
+        ),
+        (
             f"{SERVE} --cuda-graph-backend-decode disabled --disable-piecewise-cuda-graph",
             {"disable_decode_cuda_graph": True, "disable_prefill_cuda_graph": True},
             None,
@@ -74,8 +79,6 @@ def test_words_that_change_nothing_come_back_and_those_of_one_node_do_not() -> N
 @pytest.mark.parametrize(
     ("flag", "says"),
     [
-        ("--enable-hierarchical-cache", "host memory"),
-        ("--enable-hicache", "host memory"),
         ("--enable-unified-memory", "one buffer"),
         ("--enable-lora", "adapters"),
         ("--brand-new-flag", "not a flag that the planner knows"),

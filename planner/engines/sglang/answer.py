@@ -9,12 +9,13 @@ from typing import Any
 from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.sglang.advice import holding_notes, starting_notes
+from planner.engines.sglang.options import HICACHE_RATIO
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
 from planner.memory.placement import Placement
-from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
+from planner.units import GIB, MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
 """Bytes beyond which no memory would help."""
@@ -144,6 +145,43 @@ def placement_of(server: Server, budget: Budget) -> Placement:
     )
 
 
+def host_cache_bytes(server: Server, pool: Pool) -> int:
+    """Return the bytes that the prefix cache takes in host memory, all ranks together.
+
+        per rank: hicache_size x 10^9, or ratio x (tokens x cell + slots x state)
+
+    Source: SGLang 0.5.23 mem_cache/hybrid_cache/hybrid_pool_assembler.py, pool_host/base.py,
+    hicache_auto_size.py.
+    """
+    options, parallel, geometry = server.options, server.parallel, pool.geometry
+    if not options.enable_hierarchical_cache or pool.failure is not None:
+        return 0
+    ranks = parallel.tp_size * parallel.replicas
+    if options.hicache_size:
+        return options.hicache_size * 10**9 * ranks * parallel.pp_size
+    tokens, slots = pool.max_total_num_tokens or 0, pool.max_mamba_cache_size or 0
+    cells = sum(geometry.cells) + geometry.draft_kv_bytes
+    on_gpus = tokens * cells + slots * geometry.slot.nbytes
+    return int((options.hicache_ratio or HICACHE_RATIO) * on_gpus) * ranks
+
+
+def _host_notes(deployment: Deployment, server: Server, needed: int) -> tuple[str, ...]:
+    """Say what the prefix cache in host memory takes, and whether the machine has it."""
+    if not needed:
+        return ()
+    options, system = server.options, deployment.system
+    what = f"--enable-hierarchical-cache takes {format_gib(needed)} of host memory"
+    if system.host_memory_gib is None:
+        return (f"{what}: see that the machine has them free, or set --hicache-size",)
+    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
+    have = int(system.host_memory_gib.value * GIB) * nodes
+    if needed <= have:
+        return ()
+    if options.hicache_size or options.hicache_ratio is not None:
+        return (f"{what}, the machine has {format_gib(have)}: SGLang does not start; take less",)
+    return (f"{what}, the machine has {format_gib(have)}: SGLang takes less by itself",)
+
+
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
     """Return why it does not start or hold one sequence, in the engine's words if it has any."""
     if pool.failure is not None:
@@ -174,6 +212,7 @@ def warnings_of(
     """Return what a user should know, one sentence each."""
     resolved, options = server.resolved, server.options
     notes = [*_version_notes(server)]
+    notes += _host_notes(deployment, server, host_cache_bytes(server, pool))
     if pool.max_total_num_tokens and pool.max_total_num_tokens >= deployment.context:
         notes += length_notes(server, pool)
     notes += starting_notes(server, budget, pool, context=deployment.context)

@@ -14,6 +14,7 @@ from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
+    host_cache_bytes,
     missing_bytes,
     notes_of,
     placement_of,
@@ -88,13 +89,12 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             refusal=start_error(server, pool, context=context),
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
-            host_bytes=host_table_bytes(server) or None,
-            notes=table_notes(server),
+            host_bytes=(host_table_bytes(server) + host_cache_bytes(server, pool)) or None,
             server=server,
             budget=budget,
             pool=pool,
             warnings=warnings_of(server, deployment, budget, pool, outside),
-            notes=notes_of(server),
+            notes=(*table_notes(server), *notes_of(server)),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",

@@ -13,6 +13,9 @@ from planner.units import MAX_TOKENS
 MTP_STEPS = 3
 """Draft steps that speculation gets unless told otherwise (arg_groups/speculative_hook.py)."""
 
+HICACHE_RATIO = 2.0
+"""Bytes in host memory per byte of the pools unless told otherwise (arg_groups/hicache_hook.py)."""
+
 _RANKS = Count(most=4096)
 
 
@@ -270,6 +273,29 @@ class SGLangOptions(Options):
         "--disable-overlap-schedule",
         meaning="the scheduler does not run ahead of the GPU",
         memory="with extra_buffer 4 state slots per request instead of 5",
+    )
+    enable_hierarchical_cache: bool = option(
+        False,
+        Switch(),
+        "--enable-hierarchical-cache",
+        "--enable-hicache",
+        meaning="keep the prefix cache in host memory as well",
+        memory="host memory: --hicache-size GB per rank, or --hicache-ratio times the pools",
+    )
+    hicache_ratio: float | None = option(
+        None,
+        Number(most=1000, above=True),
+        "--hicache-ratio",
+        meaning="bytes of the prefix cache in host memory per byte of the pools",
+        memory="host memory",
+        default_words=f"{HICACHE_RATIO:g}, or less where the host has less",
+    )
+    hicache_size: int = option(
+        0,
+        Count(least=0),
+        "--hicache-size",
+        meaning="GB (10^9 bytes) of the prefix cache in host memory per rank; 0 takes the ratio",
+        memory="host memory",
     )
     language_only: bool = option(
         False,

@@ -17,10 +17,6 @@ from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_wor
 from planner.errors import InputError
 from planner.layout import Layout
 
-HOST_CACHE = (
-    "the host memory for cached prompts is not counted (by default up to twice the pools, or"
-    " --hicache-size GB per rank)"
-)
 KEPT = flags(
     "tokenizer-path tokenizer-mode tokenizer-worker-num load-format model-loader-extra-config",
     "served-model-name chat-template completion-template file-storage-path hf-chat-template-name",
@@ -34,7 +30,7 @@ KEPT = flags(
     "fp4-gemm-backend nsa-prefill-backend mamba-backend linear-attn-backend",
     "linear-attn-decode-backend linear-attn-prefill-backend deepep-mode deepep-config",
     "preferred-sampling-params custom-sigquit-handler constrained-json-whitespace-pattern",
-    "download-dir model-impl tool-call-constraint hicache-ratio hicache-size hicache-write-policy",
+    "download-dir model-impl tool-call-constraint hicache-write-policy",
     "hicache-io-backend hicache-mem-layout hicache-storage-backend swa-full-tokens-ratio",
     "num-continuous-decode-steps speculative-accept-threshold-single speculative-accept-threshold-acc",
     "speculative-attention-mode speculative-token-map speculative-draft-model-revision",
@@ -110,8 +106,6 @@ UNPLANNED = {
     "--torchao-config": "quantizing while loading is not planned",
     "--enable-linear-replayssm": "its buffers are not counted",
     "--mm-max-concurrent-calls": "it is not planned",
-    "--enable-hierarchical-cache": HOST_CACHE,
-    "--enable-hicache": HOST_CACHE,
     "--enable-unified-memory": "one buffer for states and KV cache is not planned: the plan splits"
     " them in advance",
     "--dcp-size": "decode context parallelism is not planned",
