@@ -143,3 +143,10 @@ def test_all_bytes_lie_somewhere_and_the_cpu_computes_the_experts() -> None:
     assert place.device == 8 * (text - weights["target"]["text.embed_tokens"])
     assert not place.prompts_stream
     assert place.host_streamed == place.disk == 0
+
+
+def test_the_longest_request_is_what_the_pool_holds_not_what_was_asked() -> None:
+    short, longer = (ask(on="h100", context=context).capacity for context in (8192, 16_384))
+    assert short is not None
+    assert longer is not None
+    assert short.longest_context == longer.longest_context == 262_144

@@ -106,7 +106,8 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         starts = serves(0) and holds_experts
         gpu = self._gpu(deployment, server, budget, pool)
         ranks = [gpu] if host is None else sorted((gpu, host), key=lambda rank: rank.headroom)
-        capacity = capacity_of(server, pool, context=context)
+        native = deployment.checkpoint.model.max_position_embeddings
+        capacity = capacity_of(server, pool, context=context, most=max(native, context))
         refusal = start_error(server, pool, context=context)
         if host is not None and not holds_experts:
             refusal = (

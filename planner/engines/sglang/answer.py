@@ -172,7 +172,7 @@ def _host_notes(deployment: Deployment, server: Server, needed: int) -> tuple[st
     options, system = server.options, deployment.system
     what = f"--enable-hierarchical-cache takes {format_gib(needed)} of host memory"
     if system.host_memory_gib is None:
-        return (f"{what}: see that the machine has them free, or set --hicache-size",)
+        return (f"{what}: see that the machine has that much free, or set --hicache-size",)
     nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
     have = int(system.host_memory_gib.value * GIB) * nodes
     if needed <= have:
