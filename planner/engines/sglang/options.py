@@ -16,6 +16,11 @@ MTP_STEPS = 3
 HICACHE_RATIO = 2.0
 """Bytes in host memory per byte of the pools unless told otherwise (arg_groups/hicache_hook.py)."""
 
+ATTENTION_BACKENDS = (
+    *("triton", "torch_native", "flex_attention", "fa3", "fa4", "flashinfer", "trtllm_mha"),
+    *("hpc_ops", "aiter", "wave"),
+)
+
 _RANKS = Count(most=4096)
 
 
@@ -100,20 +105,7 @@ class SGLangOptions(Options):
     )
     attention_backend: str | None = option(
         None,
-        Choice(
-            (
-                "triton",
-                "torch_native",
-                "flex_attention",
-                "fa3",
-                "fa4",
-                "flashinfer",
-                "trtllm_mha",
-                "hpc_ops",
-                "aiter",
-                "wave",
-            )
-        ),
+        Choice(ATTENTION_BACKENDS),
         "--attention-backend",
         meaning="kernels of full attention",
         memory="decides the page size; some work without CUDA graphs only",
