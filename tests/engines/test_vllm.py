@@ -218,7 +218,7 @@ def test_a_drafter_without_a_name_is_asked_for() -> None:
 def test_apple_cannot_run_it() -> None:
     plan = ask(on="apple-m4-max")
     assert plan.outcome is Outcome.CANNOT_RUN
-    assert "no backend" in plan.verdict
+    assert "not for Apple" in plan.verdict
 
 
 def test_mtp_needs_its_module() -> None:
