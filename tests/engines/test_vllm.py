@@ -185,7 +185,7 @@ def test_beyond_the_native_length_the_plan_warns_and_the_command_scales() -> Non
 def test_apple_cannot_run_it() -> None:
     plan = ask(on="apple-m4-max")
     assert plan.outcome is Outcome.CANNOT_RUN
-    assert "not for Apple M4 Max" in plan.verdict
+    assert "not for Apple" in plan.verdict
 
 
 def test_mtp_needs_its_module() -> None:
