@@ -8,9 +8,19 @@ from typing import Literal
 
 from hardware_db.figures import Figure, FrozenMap, Price
 
-__all__ = ["Accelerator", "NvlinkKind", "Platform", "UnifiedMemory", "reserved_mib"]
+__all__ = [
+    "CPU_VENDOR",
+    "Accelerator",
+    "NvlinkKind",
+    "Platform",
+    "RaisableLimit",
+    "UnifiedMemory",
+    "reserved_mib",
+]
 
 MIB = 1 << 20
+CPU_VENDOR = "cpu"
+"""The vendor of the accelerator that stands for a processor and its RAM."""
 Platform = Literal["linux", "wddm"]
 NvlinkKind = Literal["switch", "mesh", "bridge"]
 
@@ -26,6 +36,31 @@ def reserved_mib(driver_mib: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RaisableLimit:
+    """A limit on the GPU's share of one memory that the machine's owner can raise.
+
+    `usable_mib`: the most that the GPU can get then (MiB). `name`: what the setting is called.
+    `command`: the exact line to type, with {mib}, {gib} or {pages} (of 4 KiB) for the new limit.
+    `after`: what has to follow, like a restart; None where it holds at once.
+    """
+
+    usable_mib: Figure
+    name: str
+    command: str
+    after: str | None = None
+
+    def command_for(self, wanted_bytes: int | None = None) -> str:
+        """Return the line that raises the limit to `wanted_bytes`, rounded up to whole GiB.
+
+        Without `wanted_bytes`, and where more is wanted than there is, to the most.
+        """
+        most = int(self.usable_mib.value)
+        wanted = most if wanted_bytes is None else -(-wanted_bytes // (1024 * MIB)) * 1024
+        mib = min(wanted, most)
+        return self.command.format(mib=mib, gib=mib // 1024, pages=mib * 256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnifiedMemory:
     """How CPU and GPU share one memory. Absent on accelerators with memory of their own.
 
@@ -33,13 +68,14 @@ class UnifiedMemory:
     the system itself needs of it (MiB). `default_gpu_share`: the share (0..1) of the memory that
     the system lends to the GPU unless told otherwise: Metal's default on Apple, the default GTT on
     Strix Halo. `safe_utilization`: the highest share of the total that an engine should be told
-    to take (0..1). `notes`: how to change the default, and what goes wrong.
+    to take (0..1). `raisable`: how the owner lends the GPU more. `notes`: what goes wrong.
     """
 
     usable_mib: Figure | None = None
     os_reserve_mib: Figure | None = None
     default_gpu_share: Figure | None = None
     safe_utilization: Figure | None = None
+    raisable: RaisableLimit | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -52,6 +88,9 @@ class Accelerator:
     which engines budget; `memory_cuda_wddm_mib` the same under Windows (WDDM) and WSL2.
     `bandwidth_gb_s` is nominal, `bandwidth_measured_gb_s` what kernels reach; decimal GB/s.
     `tflops` are dense rates with fp32 accumulate (int8: TOPS), `tflops_measured` what GEMMs reach.
+    `backends` names what software can compute on it: cuda, rocm, vulkan, metal, xpu, hpu, tpu, cpu.
+    `variant` says why a bare name never means this entry ("memory exchanged", "ECC on").
+    `power_measured_w`: what it, or the machine around it, drew under load (the note says which).
     `formats` tells per number format "native" or what happens instead. `nvlink_gb_s` is GB/s per
     accelerator and direction over all its links (NVLink, or xGMI and Gaudi's RoCE where
     `link_name` says so); `nvlink_domain` how many accelerators these links join; `nvlink_kind`
@@ -82,6 +121,8 @@ class Accelerator:
         default_factory=FrozenMap[tuple[Figure, ...]]
     )
     formats: Mapping[str, str] = field(default_factory=FrozenMap[str])
+    backends: tuple[str, ...] = ()
+    variant: str | None = None
     link_name: str | None = None
     nvlink_gb_s: Figure | None = None
     nvlink_domain: int | None = None
@@ -89,6 +130,7 @@ class Accelerator:
     pcie: str | None = None
     pcie_gb_s: Figure | None = None
     tdp_w: Figure | None = None
+    power_measured_w: tuple[Figure, ...] = ()
     max_per_node: int | None = None
     unified: UnifiedMemory | None = None
     prices: tuple[Price, ...] = ()
@@ -114,6 +156,13 @@ class Accelerator:
         if self.unified is not None and self.unified.usable_mib is not None:
             return min(int(self.unified.usable_mib.value) * MIB, self.total_bytes)
         return self.total_bytes
+
+    @property
+    def raisable_bytes(self) -> int:
+        """Bytes that an engine can get once the owner has raised the limit; else `usable_bytes`."""
+        if self.unified is None or self.unified.raisable is None:
+            return self.usable_bytes
+        return max(int(self.unified.raisable.usable_mib.value) * MIB, self.usable_bytes)
 
     @property
     def total_bytes(self) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from hardware_db.accelerator import Accelerator
+from hardware_db.accelerator import CPU_VENDOR, Accelerator, UnifiedMemory
 from hardware_db.entries import intra_node
 from hardware_db.errors import HardwareError
+from hardware_db.expression import MAX_COUNT
 from hardware_db.figures import Figure
+from hardware_db.memory import system_reserve_mib
 from hardware_db.system import System
 
-__all__ = ["MAX_COUNT", "custom", "repeated", "several"]
+__all__ = ["card", "custom", "processor", "repeated", "several", "unequal"]
 
 MIB = 1 << 20
-MAX_COUNT = 100_000
+_MOST_UNEQUAL = 64
 _SIZE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(GiB|MiB|GB|MB)\s*", re.IGNORECASE)
 _UNITS = {"gib": 1 << 30, "mib": 1 << 20, "gb": 10**9, "mb": 10**6}
 _SMALLEST, _GREATEST = 256 << 20, 64 << 40
@@ -45,6 +47,87 @@ def custom(size: str) -> Accelerator:
             grade="A",
             note="taken as what the engine sees; bandwidth, formats and links are not known",
         ),
+    )
+
+
+def card(gb: float) -> Accelerator:
+    """Return a GPU of which only the size on its label is known ("24GB").
+
+    Its total is what `Accelerator.total_mib_on` makes of a label, which is never too much: cards
+    of one label differ by ECC and by what the driver keeps.
+    """
+    if not _SMALLEST <= int(gb * 10**9) <= _GREATEST:
+        raise HardwareError(f"a GPU with {gb:g} GB is not between 256 MiB and 64 TiB")
+    return Accelerator(
+        id=f"{gb:g}gb-gpu",
+        name=f"GPU with {gb:g} GB",
+        vendor="custom",
+        architecture="unknown",
+        memory_marketed_gb=Figure(value=gb, source=f"given by the user: {gb:g}GB", grade="A"),
+    )
+
+
+def processor(gib: float, bandwidth: Figure | None) -> System:
+    """Return a machine without a GPU: one pool of RAM, on which the processor computes."""
+    total = int(gib * 1024)
+    if not _SMALLEST <= total * MIB <= _GREATEST:
+        raise HardwareError(f"RAM of {gib:g} GB is not between 256 MiB and 64 TiB")
+    given = f"given by the user: {gib:g} GB RAM"
+    usable = Figure(
+        value=total - system_reserve_mib(total),
+        source=f"derived: {gib:g} GiB less what the system takes; {given}",
+        grade="C",
+        note="as Strix Halo (124 of 128 GiB) and DGX Spark (4 to 5 GiB in use without a desktop)",
+    )
+    return System(
+        id=CPU_VENDOR,
+        name="CPU",
+        accelerator=Accelerator(
+            id=CPU_VENDOR,
+            name="CPU",
+            vendor=CPU_VENDOR,
+            architecture="CPU",
+            backends=("cpu",),
+            memory_marketed_gb=Figure(value=gib, source=given, grade="A"),
+            memory_cuda_mib=Figure(value=total, source=given, grade="A"),
+            bandwidth_gb_s=bandwidth,
+            max_per_node=1,
+            unified=UnifiedMemory(usable_mib=usable),
+        ),
+        accelerators_per_node=1,
+        intra_node_link="unified",
+    )
+
+
+def unequal(groups: list[tuple[int, Accelerator]]) -> System:
+    """Return one machine with different GPUs, in the order given; PCIe joins them.
+
+    Errors: HardwareError for more of them than one machine can hold.
+    """
+    count = sum(number for number, _ in groups)
+    if count > _MOST_UNEQUAL:
+        raise HardwareError(f"{count} different GPUs are more than one machine holds")
+    mixed = tuple(entry for number, entry in groups for _ in range(number))
+    least = min(mixed, key=lambda entry: entry.total_bytes)
+    slowest = min(
+        mixed, key=lambda entry: entry.pcie_gb_s.value if entry.pcie_gb_s is not None else 0.0
+    )
+    words = [f"{number}x " * (number > 1) + entry.name for number, entry in groups]
+    even, all_ = count * least.total_bytes >> 30, sum(e.total_bytes for e in mixed) >> 30
+    return System(
+        id="+".join(f"{number}x-" * (number > 1) + entry.id for number, entry in groups),
+        name=" + ".join(words),
+        accelerator=least,
+        accelerators_per_node=count,
+        mixed=mixed,
+        intra_node_gb_s=slowest.pcie_gb_s,
+        intra_node_link=f"PCIe {slowest.pcie}" if slowest.pcie else None,
+        assumptions=(
+            f"unequal GPUs: an engine that cuts a model into equal parts has {count} x the"
+            f" smallest, {even} GiB; one that splits unevenly has {all_} GiB",
+        )
+        if all_ > even
+        else (),
     )
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.entries import hourly_prices, read_accelerator, read_system
+from hardware_db.electricity import Electricity, read_electricity
+from hardware_db.entries import (
+    hourly_prices,
+    read_accelerator,
+    read_power,
+    read_prices,
+    read_system,
+)
 from hardware_db.errors import HardwareError
+from hardware_db.figures import Figure, Price
+from hardware_db.memory import HostMemory, read_memory
 from hardware_db.names import driver_key, key, shorter
-from hardware_db.reader import Cited, read_cited
+from hardware_db.reader import Cited, Reader, read_cited
 from hardware_db.sizes import in_family, in_sizes
 from hardware_db.system import System
 
@@ -24,6 +34,7 @@ __all__ = ["Database", "bundled", "database", "load_file", "user_file"]
 
 Entry = Accelerator | System
 _LARGEST_FILE = 4 << 20
+_LISTS = ("accelerator", "system", "price", "power", "memory", "electricity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,11 @@ class Database:
     systems: tuple[System, ...]
     by_name: Mapping[str, Entry]
     by_driver_name: Mapping[str, tuple[Accelerator, ...]]
+    by_stem: Mapping[str, tuple[Accelerator, ...]]
+    memories: tuple[HostMemory, ...]
+    electricity: tuple[Electricity, ...]
+    cpu_words: tuple[str, ...]
+    prices_as_of: str
     families: Mapping[str, Any]
     cited: Cited
 
@@ -43,6 +59,11 @@ class _Entries:
     accelerators: tuple[Accelerator, ...]
     systems: tuple[System, ...]
     new_systems: tuple[System, ...]
+    prices: Mapping[str, tuple[Price, ...]]
+    power: Mapping[str, tuple[Figure, ...]]
+    memories: tuple[HostMemory, ...]
+    electricity: tuple[Electricity, ...]
+    cpu_words: tuple[str, ...]
     families: Mapping[str, Any]
     cited: Cited
 
@@ -162,10 +183,34 @@ def _with_entries(
                 raise HardwareError(f"{place} {number} must be a table")
             whole = in_family(table, families, f"{place} {number}")
             systems.append(read_system(whole, place, part.cited, known))
+    prices: dict[str, tuple[Price, ...]] = {}
+    power: dict[str, tuple[Figure, ...]] = {}
+    for part in parts:
+        for of, price in read_prices(part.prices, part.where, part.cited):
+            prices[of] = (*prices.get(of, ()), price)
+        for of, figure in read_power(part.power, part.where, part.cited):
+            if of not in known:
+                raise HardwareError(f"{part.where}: power of {of!r}: no such accelerator")
+            power[of] = (*power.get(of, ()), figure)
     return _Entries(
         accelerators=tuple(known.values()),
         systems=base.systems if base else (),
         new_systems=tuple(systems),
+        prices=prices,
+        power=power,
+        memories=(
+            *(base.memories if base else ()),
+            *(read_memory(t, f"{p.where}: memory", p.cited) for p in parts for t in p.memories),
+        ),
+        electricity=(
+            *(base.electricity if base else ()),
+            *(
+                read_electricity(t, f"{p.where}: electricity", p.cited)
+                for p in parts
+                for t in p.electricity
+            ),
+        ),
+        cpu_words=(*(base.cpu_words if base else ()), *(w for p in parts for w in p.cpu_words)),
         families=families,
         cited=shared,
     )
@@ -179,18 +224,24 @@ class _Part:
     families: Mapping[str, Any]
     accelerators: list[Any]
     systems: list[Any]
+    prices: list[Any]
+    power: list[Any]
+    memories: list[Any]
+    electricity: list[Any]
+    cpu_words: tuple[str, ...]
     cited: Cited
 
     @classmethod
     def of(cls, document: dict[str, Any], where: str, shared: Cited) -> _Part:
         left = dict(document)
         cited = read_cited(left, where, shared)
-        found = {name: left.pop(name, []) for name in ("accelerator", "system")}
+        words = Reader({"cpu_words": left.pop("cpu_words", [])}, where).texts("cpu_words")
+        found = {name: left.pop(name, []) for name in _LISTS}
         families = left.pop("family", {})
         if left:
             raise HardwareError(
-                f"{where}: {sorted(left)[0]!r} is not one of accelerator, system, family, "
-                "sources, accessed"
+                f"{where}: {sorted(left)[0]!r} is not one of {', '.join(_LISTS)}, family, "
+                "sources, accessed, cpu_words"
             )
         for name, tables in found.items():
             if not isinstance(tables, list):
@@ -202,22 +253,36 @@ class _Part:
             families=families,
             accelerators=found["accelerator"],
             systems=found["system"],
+            prices=found["price"],
+            power=found["power"],
+            memories=found["memory"],
+            electricity=found["electricity"],
+            cpu_words=words,
             cited=cited,
         )
 
 
 def _built(entries: _Entries, where: str) -> Database:
-    """Adds hourly prices that follow from instances, and the indexes of names."""
-    hourly = hourly_prices(entries.new_systems)
+    """Add the prices of files of their own and those that follow from instances; index names."""
+    extra = entries.prices
+    everything: tuple[Entry, ...] = (
+        *entries.accelerators,
+        *entries.systems,
+        *entries.new_systems,
+    )
+    known = {entry.id for entry in everything}
+    for identity in extra:
+        if identity not in known:
+            raise HardwareError(f"{where}: price of {identity!r}: no such accelerator or system")
+    new = tuple(_priced(system, extra) for system in entries.new_systems)
+    hourly = hourly_prices(new)
     priced = {
-        entry.id: dataclasses.replace(entry, prices=(*entry.prices, *hourly[entry.id]))
-        if entry.id in hourly
-        else entry
+        entry.id: _measured(_priced(_priced(entry, extra), hourly), entries.power)
         for entry in entries.accelerators
     }
     systems = tuple(
         dataclasses.replace(system, accelerator=priced[system.accelerator.id])
-        for system in (*entries.systems, *entries.new_systems)
+        for system in (*(_priced(system, extra) for system in entries.systems), *new)
     )
     accelerators = tuple(priced.values())
     return Database(
@@ -225,9 +290,37 @@ def _built(entries: _Entries, where: str) -> Database:
         systems=systems,
         by_name=_index(accelerators, systems, where),
         by_driver_name=_driver_index(accelerators),
+        by_stem=_stems(accelerators),
+        memories=entries.memories,
+        electricity=entries.electricity,
+        cpu_words=entries.cpu_words,
+        prices_as_of=max(_price_dates(accelerators, systems), default=""),
         families=entries.families,
         cited=entries.cited,
     )
+
+
+def _price_dates(
+    accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]
+) -> Iterator[str]:
+    for prices in (*(a.prices for a in accelerators), *(s.prices for s in systems)):
+        yield from (price.date for price in prices if price.date is not None)
+
+
+_E = TypeVar("_E", Accelerator, System)
+
+
+def _priced(entry: _E, more: Mapping[str, tuple[Price, ...]]) -> _E:
+    if entry.id not in more:
+        return entry
+    return dataclasses.replace(entry, prices=(*entry.prices, *more[entry.id]))
+
+
+def _measured(entry: Accelerator, power: Mapping[str, tuple[Figure, ...]]) -> Accelerator:
+    if entry.id not in power:
+        return entry
+    more = (*entry.power_measured_w, *power[entry.id])
+    return dataclasses.replace(entry, power_measured_w=more)
 
 
 def _index(
@@ -278,4 +371,19 @@ def _driver_index(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Acce
             found = index.get(driver_key(name), ())
             if entry not in found:
                 index[driver_key(name)] = (*found, entry)
+    return index
+
+
+def _stems(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Accelerator, ...]]:
+    """What a name without its size may mean: "rtx5060ti" → the cards of 8 and of 16 GB."""
+    index: dict[str, tuple[Accelerator, ...]] = {}
+    for entry in accelerators:
+        label = entry.memory_marketed_gb
+        if label is None:
+            continue
+        ending = re.compile(rf"(.*[^\s_-])[\s_-]+{label.value:g}(?: ?gb)?", re.IGNORECASE)
+        for name in (entry.id, *entry.aliases, *shorter(entry.name)):
+            match = ending.fullmatch(name)
+            if match and entry not in index.get(key(match[1]), ()):
+                index[key(match[1])] = (*index.get(key(match[1]), ()), entry)
     return index

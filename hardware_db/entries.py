@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardware_db.accelerator import Accelerator, NvlinkKind, UnifiedMemory
+from hardware_db.accelerator import Accelerator, NvlinkKind, RaisableLimit, UnifiedMemory
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure, FrozenMap, Price
 from hardware_db.reader import Cited, Reader
 from hardware_db.system import System
 
-__all__ = ["hourly_prices", "intra_node", "read_accelerator", "read_system"]
+__all__ = [
+    "hourly_prices",
+    "intra_node",
+    "read_accelerator",
+    "read_power",
+    "read_prices",
+    "read_system",
+]
 
 _ID = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _GFX = re.compile(r"gfx[0-9a-f]{3,4}")
 _PCIE = re.compile(r"[1-7]\.0 x(?:1|2|4|8|16)")
 _KINDS: tuple[NvlinkKind, ...] = ("switch", "mesh", "bridge")
+_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "xpu", "hpu", "tpu", "cpu")
+_BLANKS = ("mib", "gib", "pages")
 
 
 def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Accelerator:
@@ -37,6 +46,7 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         nvml_names=reader.texts("nvml_names"),
         pci_device_ids=reader.texts("pci_device_ids"),
         form_factor=reader.optional_text("form_factor"),
+        variant=reader.optional_text("variant"),
         compute_capability=_shaped(reader, "compute_capability", _CAPABILITY, "9.0"),
         gfx=_shaped(reader, "gfx", _GFX, "gfx942"),
         metal_family=reader.optional_text("metal_family"),
@@ -50,6 +60,7 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         tflops=reader.figure_map("tflops"),
         tflops_measured=_figure_lists(measured, f"{reader.where}: tflops_measured", cited),
         formats=reader.text_map("formats"),
+        backends=tuple(_backend(reader, name) for name in reader.texts("backends")),
         link_name=reader.optional_text("link_name"),
         nvlink_gb_s=reader.figure("nvlink_gb_s"),
         nvlink_domain=reader.optional_whole("nvlink_domain"),
@@ -57,6 +68,7 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         pcie=_shaped(reader, "pcie", _PCIE, "5.0 x16"),
         pcie_gb_s=reader.figure("pcie_gb_s"),
         tdp_w=reader.figure("tdp_w"),
+        power_measured_w=reader.figures("power_measured_w"),
         max_per_node=reader.optional_whole("max_per_node"),
         unified=_unified(reader),
         prices=reader.prices("prices"),
@@ -90,7 +102,10 @@ def read_system(
         nodes=reader.optional_whole("nodes") or 1,
         aliases=reader.texts("aliases"),
         host_memory_gib=reader.figure("host_memory_gib"),
+        host_memory_type=reader.optional_text("host_memory_type"),
+        host_bandwidth_gb_s=reader.figure("host_bandwidth_gb_s"),
         cpu=reader.optional_text("cpu"),
+        vcpus=reader.optional_whole("vcpus"),
         intra_node_gb_s=reader.figure("intra_node_gb_s") or figure,
         intra_node_link=reader.optional_text("intra_node_link") or link,
         inter_node_gb_s=reader.figure("inter_node_gb_s"),
@@ -130,6 +145,12 @@ def _identity(reader: Reader) -> str:
     return identity
 
 
+def _backend(reader: Reader, name: str) -> str:
+    if name not in _BACKENDS:
+        raise reader.error("backends", f"must be of {', '.join(_BACKENDS)}, not {name!r}")
+    return name
+
+
 def _shaped(reader: Reader, field: str, shape: re.Pattern[str], example: str) -> str | None:
     value = reader.optional_text(field)
     if value is not None and not shape.fullmatch(value):
@@ -153,10 +174,31 @@ def _unified(reader: Reader) -> UnifiedMemory | None:
         os_reserve_mib=inner.figure("os_reserve_mib"),
         default_gpu_share=inner.figure("default_gpu_share", share=True),
         safe_utilization=inner.figure("safe_utilization", share=True),
+        raisable=_raisable(inner),
         notes=inner.notes(),
     )
     inner.done()
     return unified
+
+
+def _raisable(reader: Reader) -> RaisableLimit | None:
+    if not reader.has("raisable"):
+        return None
+    inner = Reader(reader.table("raisable"), f"{reader.where}: raisable", reader.cited)
+    usable = inner.figure("usable_mib")
+    if usable is None:
+        raise inner.error("usable_mib", "is missing")
+    command = inner.text("command")
+    if any(blank not in _BLANKS for blank in re.findall(r"\{(.*?)\}", command)):
+        raise inner.error("command", "may hold {mib}, {gib} and {pages} only")
+    limit = RaisableLimit(
+        usable_mib=usable,
+        name=inner.text("name"),
+        command=command,
+        after=inner.optional_text("after"),
+    )
+    inner.done()
+    return limit
 
 
 def _check_memory(accelerator: Accelerator, reader: Reader) -> None:
@@ -168,6 +210,20 @@ def _check_memory(accelerator: Accelerator, reader: Reader) -> None:
         ) from None
     if not 256 <= total <= 64 * 1024 * 1024:
         raise HardwareError(f"{reader.where}: {total:g} MiB of memory is outside 256 MiB to 64 TiB")
+
+
+def read_prices(tables: list[Any], where: str, cited: Cited) -> Iterator[tuple[str, Price]]:
+    """Yield each `[[price]]` with the id that it is `of`; HardwareError with file and number."""
+    for number, table in enumerate(tables, 1):
+        reader = Reader(table, f"{where}: price {number}", cited)
+        yield reader.text("of"), reader.as_price()
+
+
+def read_power(tables: list[Any], where: str, cited: Cited) -> Iterator[tuple[str, Figure]]:
+    """Yield each `[[power]]` with the id that it is `of`; HardwareError with file and number."""
+    for number, table in enumerate(tables, 1):
+        reader = Reader(table, f"{where}: power {number}", cited)
+        yield reader.text("of"), reader.as_figure()
 
 
 def hourly_prices(systems: tuple[System, ...]) -> dict[str, tuple[Price, ...]]:

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 __all__ = ["Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
 
 Grade = Literal["A", "B", "C", "D"]
-PriceKind = Literal["msrp", "street", "hourly"]
+PriceKind = Literal["launch", "list", "street", "used", "hourly"]
 
 V = TypeVar("V")
 
@@ -75,9 +75,11 @@ class Figure:
 class Price:
     """What one unit costs, when and where. Prices move: `volatile` is true for all of them.
 
-    On an accelerator, `msrp` and `street` are per card (for a system on a chip, per machine) and
-    `hourly` is per accelerator and hour, derived from the instances that hold it. On a system,
-    every price is for the whole system. `value` is in `currency`.
+    `launch` is what the maker asked at first, a label and never an offer; `list` what the maker
+    asks on `date`, `street` what shops do, `used` what a second hand does, `hourly` rent. On an
+    accelerator, prices to buy are per card (for a system on a chip, per machine) and `hourly` is
+    per accelerator and hour. On a system, every price is for the whole system. `value` is in
+    `currency`; where the source has a range, it is the lower end and `high` the upper.
     """
 
     value: float
@@ -89,3 +91,4 @@ class Price:
     provider: str | None = None
     region: str | None = None
     note: str | None = None
+    high: float | None = None

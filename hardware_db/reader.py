@@ -14,7 +14,7 @@ from hardware_db.figures import Figure, FrozenMap, Grade, Price, PriceKind
 __all__ = ["Cited", "Reader", "read_cited"]
 
 _GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
-_PRICE_KINDS: tuple[PriceKind, ...] = ("msrp", "street", "hourly")
+_PRICE_KINDS: tuple[PriceKind, ...] = ("launch", "list", "street", "used", "hourly")
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 _CITED = re.compile(r"\{([a-z0-9-]+)\}")
 _LARGEST = 1e9  # no figure of this field is larger: MiB of a rack, TFLOPS, GB/s, USD
@@ -227,23 +227,30 @@ class Reader:
 
     def prices(self, field: str) -> tuple[Price, ...]:
         """A list of prices; empty where the field is not given."""
-        found = []
-        for inner in self.tables(field):
-            word = inner.one_of("kind", _PRICE_KINDS)
-            source, dated = inner.source("source")
-            price = Price(
-                value=inner.number("value"),
-                currency=inner.optional_text("currency") or "USD",
-                kind=next(kind for kind in _PRICE_KINDS if kind == word),
-                source=source,
-                date=inner.date("date") if inner.has("date") else dated,
-                provider=inner.optional_text("provider"),
-                region=inner.optional_text("region"),
-                note=inner.optional_text("note"),
-            )
-            inner.done()
-            found.append(price)
-        return tuple(found)
+        return tuple(inner.as_price() for inner in self.tables(field))
+
+    def as_price(self) -> Price:
+        """This table as a price. A launch price bears the date it was asked on, or none."""
+        word = self.one_of("kind", _PRICE_KINDS)
+        kind = next(kind for kind in _PRICE_KINDS if kind == word)
+        source, dated = self.source("source")
+        if kind == "launch":
+            dated = None
+        price = Price(
+            value=self.number("value"),
+            currency=self.optional_text("currency") or "USD",
+            kind=kind,
+            source=source,
+            date=self.date("date") if self.has("date") else dated,
+            provider=self.optional_text("provider"),
+            region=self.optional_text("region"),
+            note=self.optional_text("note"),
+            high=self.number("high") if self.has("high") else None,
+        )
+        self.done()
+        if price.high is not None and price.high < price.value:
+            raise self.error("high", f"must be at least the value, not {price.high:g}")
+        return price
 
 
 def _shown(value: object) -> str:

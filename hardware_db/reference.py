@@ -9,7 +9,9 @@ from pathlib import Path
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.database import bundled
+from hardware_db.electricity import Electricity
 from hardware_db.figures import Figure
+from hardware_db.memory import HostMemory
 from hardware_db.reference_text import INTRODUCTION, SCHEMA
 from hardware_db.system import System
 from hardware_db.walk import figures
@@ -34,6 +36,10 @@ def page() -> str:
         systems = [system for system in known.systems if system.provider == provider]
         sections.append(f"## Systems: {provider or 'to buy or build'}")
         sections.append(_system_table(systems))
+    sections.append("## RAM beside the accelerators")
+    sections.append(_memory_table(known.memories))
+    sections.append("## Electricity")
+    sections.append(_electricity_table(known.electricity))
     sections.append("## Formats without a native kernel")
     sections.append(_format_table(known.accelerators))
     sections.append("## Conflicts, and why the figure was chosen")
@@ -148,6 +154,22 @@ def _system_table(systems: Iterable[System]) -> str:
 
 def _linked(figure: Figure | None, link: str | None) -> str:
     return " ".join(part for part in (_value(figure), f"({link})" if link else "") if part)
+
+
+def _memory_table(memories: Iterable[HostMemory]) -> str:
+    rows = [
+        (f"`{memory.id}`", memory.name, _value(memory.theoretical_gb_s), _value(memory.plan_gb_s))
+        for memory in memories
+    ]
+    return _table(("id", "name", "theoretical GB/s", "planned GB/s"), rows)
+
+
+def _electricity_table(tariffs: Iterable[Electricity]) -> str:
+    rows = [
+        (t.region, f"{t.price_per_kwh:g} {t.currency}", t.kind, t.date or "", t.source)
+        for t in tariffs
+    ]
+    return _table(("region", "per kWh", "kind", "date", "source"), rows)
 
 
 def _format_table(accelerators: Iterable[Accelerator]) -> str:

@@ -37,12 +37,14 @@ def in_family(table: dict[str, Any], families: Mapping[str, Any], where: str) ->
 
 
 def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    """One table per memory size in which a chip is sold; just the table where it is one size.
+    """Yield one table per memory size in which a chip is sold; just the table where it is one size.
 
-    The largest size keeps the id and the aliases; every size answers to id and alias with the size
-    behind it ("apple-m4-max-64", "m4-max-64gb"); an id may end in the largest size itself. Prices
-    are those of the largest size, unless `by_size` has others. `gpu_share` is the share that the system lends to
-    the GPU by memory size, as steps; a size takes the first step that reaches it.
+    Every size answers to id and alias with the size behind it ("apple-m4-max-64", "m4-max-64gb").
+    The bare id and aliases mean `bare_gb`, or the largest size; an id may end in that size itself.
+    Prices of the table are those of the largest size; `by_size` has others. `gpu_share` is the
+    share that the system lends to the GPU by memory size, and `raised_reserve_gib` what is left to
+    the system where the owner raises that (with `raise_limit`), both as steps: a size takes the
+    first step that reaches it.
     """
     table = dict(table)
     if "memory_sizes_gb" not in table:
@@ -50,18 +52,25 @@ def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
         return
     where = f"{where} {table.get('id')!r}"
     label = table.pop("memory_sizes_gb")
-    steps = table.pop("gpu_share", [])
+    lent = {name: table.pop(name, None) for name in ("gpu_share", "raised_reserve_gib")}
+    how = table.pop("raise_limit", None)
     by_size = Reader({"by_size": table.pop("by_size", {})}, where).table("by_size")
     sizes = label.get("value") if isinstance(label, dict) else None
     if not isinstance(sizes, list) or not sizes or not all(_is_size(size) for size in sizes):
         raise HardwareError(f"{where}: memory_sizes_gb.value must be a list of whole GB")
-    for size in sorted(sizes, reverse=True):
+    bare = table.pop("bare_gb", max(sizes))
+    if bare not in sizes:
+        raise HardwareError(f"{where}: bare_gb must be one of the sizes, not {bare!r}")
+    for size in sorted(sizes, key=lambda size: (size != bare, -size)):
         shared = table if size == max(sizes) else {**table, "prices": []}
         one = {**shared, **by_size.pop(str(size), {})}
         one["memory_marketed_gb"] = {**label, "value": size}
-        if steps:
-            one["unified"] = {**_lent(steps, size, where), **one.get("unified", {})}
-        yield _named(one, size, max(sizes))
+        if lent["gpu_share"]:
+            unified = _lent(lent["gpu_share"], size, where)
+            if lent["raised_reserve_gib"] and isinstance(how, dict):
+                unified |= _raised(lent["raised_reserve_gib"], how, size, unified, where)
+            one["unified"] = {**unified, **one.get("unified", {})}
+        yield _named(one, size, bare)
     if by_size:
         raise HardwareError(f"{where}: by_size.{next(iter(by_size))} is not one of the sizes")
 
@@ -71,30 +80,49 @@ def _is_size(size: object) -> bool:
 
 
 def _lent(steps: object, size: int, where: str) -> dict[str, Any]:
-    for step in Reader({"gpu_share": steps}, where).tables("gpu_share"):
+    share, rest = _step("gpu_share", steps, size, where, most=1.0)
+    usable = {**rest, "value": math.floor(share * size * 1024)}
+    usable.pop("alternatives", None)
+    usable["note"] = f"{share:g} of {size} GiB"
+    return {"default_gpu_share": {**rest, "value": share}, "usable_mib": usable}
+
+
+def _raised(
+    steps: object, how: dict[str, Any], size: int, lent: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """The limit that the owner can raise; nothing where that would not give the GPU more."""
+    reserve, rest = _step("raised_reserve_gib", steps, size, where, most=float(size))
+    raised = math.floor((size - reserve) * 1024)
+    if raised <= lent["usable_mib"]["value"]:
+        return {}
+    figure = {**rest, "value": raised, "note": f"{reserve:g} of {size} GiB left to the system"}
+    return {"raisable": {**how, "usable_mib": figure}}
+
+
+def _step(
+    field: str, steps: object, size: int, where: str, *, most: float
+) -> tuple[float, dict[str, Any]]:
+    """The number of the first step that reaches `size`, and the rest of its table."""
+    for step in Reader({field: steps}, where).tables(field):
         limit = step.whole("up_to_gb")
-        share = step.number("value", most=1.0)
+        number = step.number("value", most=most)
         if size <= limit:
-            figure = {**step.left, "value": share}
-            usable = {**step.left, "value": math.floor(share * size * 1024)}
-            usable.pop("alternatives", None)
-            usable["note"] = f"{share:g} of {size} GiB"
-            return {"default_gpu_share": figure, "usable_mib": usable}
-    raise HardwareError(f"{where}: gpu_share has no step that reaches {size} GB")
+            return number, step.left
+    raise HardwareError(f"{where}: {field} has no step that reaches {size} GB")
 
 
-def _named(table: dict[str, Any], size: int, largest: int) -> dict[str, Any]:
+def _named(table: dict[str, Any], size: int, bare: int) -> dict[str, Any]:
     aliases = table.get("aliases", [])
     identity = table.get("id")
     if not isinstance(aliases, list) or not isinstance(identity, str):
         return table  # read_accelerator says what is wrong
-    stem = identity.removesuffix(f"-{largest}")
+    stem = identity.removesuffix(f"-{bare}")
     names = [stem, *(alias for alias in aliases if isinstance(alias, str))]
     sized = [f"{name}-{size}{unit}" for name in names for unit in ("", "gb")]
     table["name"] = f"{table.get('name')} {size}GB"
-    if size == largest:
-        bare = [stem] if stem != identity else []
-        table["aliases"] = [*bare, *aliases, *(name for name in sized if name != identity)]
+    if size == bare:
+        plain = [stem] if stem != identity else []
+        table["aliases"] = [*plain, *aliases, *(name for name in sized if name != identity)]
     else:
         table["id"], table["aliases"] = sized[0], sized[1:]
     return table

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from hardware_db.accelerator import Accelerator
+from hardware_db.accelerator import CPU_VENDOR, Accelerator
 from hardware_db.figures import Figure, Price
 
 __all__ = ["System"]
@@ -14,6 +14,13 @@ __all__ = ["System"]
 class System:
     """`nodes` equal machines with `accelerators_per_node` accelerators each.
 
+    `accelerator` is the only kind of them, or the one with the least memory where they differ:
+    `mixed` then holds all of them in device order, and an engine that cuts a model evenly plans
+    with `accelerator` and `count`, one that can split unevenly with `accelerators`.
+    `host_memory_gib` is the RAM of one machine beside its accelerators, None where it is not
+    known or is the accelerator's own memory (unified); `host_bandwidth_gb_s` what reading it
+    reaches, `host_memory_type` what it is ("DDR5-6000, 2 channels"). `assumptions` are sentences
+    for the user about what the expression left open; they are not compared.
     `intra_node_gb_s` is nominal GB/s per accelerator and direction between the accelerators of one
     node (NVLink or the like where it joins all of them, else PCIe); `inter_node_gb_s` GB/s per
     node and direction between nodes, a measured collective bandwidth where there is one, else the
@@ -28,8 +35,12 @@ class System:
     accelerators_per_node: int
     nodes: int = 1
     aliases: tuple[str, ...] = ()
+    mixed: tuple[Accelerator, ...] = ()
     host_memory_gib: Figure | None = None
+    host_memory_type: str | None = None
+    host_bandwidth_gb_s: Figure | None = None
     cpu: str | None = None
+    vcpus: int | None = None
     intra_node_gb_s: Figure | None = None
     intra_node_link: str | None = None
     inter_node_gb_s: Figure | None = None
@@ -40,6 +51,7 @@ class System:
     power_w: Figure | None = None
     provider: str | None = None
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = field(default=(), compare=False)
 
     def __hash__(self) -> int:
         return hash((self.id, self.nodes, self.accelerators_per_node))
@@ -48,3 +60,36 @@ class System:
     def count(self) -> int:
         """Accelerators in all nodes."""
         return self.nodes * self.accelerators_per_node
+
+    @property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Every accelerator in device order, node by node; as many as `count`."""
+        return self.mixed or (self.accelerator,) * self.count
+
+    @property
+    def is_mixed(self) -> bool:
+        """True where the accelerators differ."""
+        return bool(self.mixed)
+
+    @property
+    def is_cpu_only(self) -> bool:
+        """True for a machine without a GPU: `accelerator` stands for its processor and RAM."""
+        return self.accelerator.vendor == CPU_VENDOR
+
+    @property
+    def host_memory(self) -> int | None:
+        """Bytes of RAM of one machine beside its accelerators.
+
+        None where it is not known, and where accelerator and processor share one memory: what the
+        accelerator leaves is all there is then.
+        """
+        if self.host_memory_gib is None or self.accelerator.is_unified:
+            return None
+        return int(self.host_memory_gib.value * (1 << 30))
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all accelerators together, as engines budget on them under Linux."""
+        if self.mixed:
+            return sum(accelerator.total_bytes for accelerator in self.mixed)
+        return self.count * self.accelerator.total_bytes

@@ -116,7 +116,7 @@ def plan_deployment(
     """
     check_deployment(deployment, engine)
     version = engine.version(deployment.options)
-    notes = (*notes, *deployment.checkpoint.remarks)
+    notes = (*deployment.system.assumptions, *notes, *deployment.checkpoint.remarks)
     refused = engine.refusals(deployment)
     if refused:
         return Plan(

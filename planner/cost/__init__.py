@@ -8,10 +8,11 @@ from planner.cost.expense import Expense, Purchase, Rental, expense
 from planner.cost.hosted import BreakEven, HostedPrice, break_even
 from planner.cost.listed import ListedPrice, listed_prices, prices_of, usual_price
 from planner.cost.power import Power, power_of
-from planner.cost.prices import PriceOption, price_options
+from planner.cost.prices import RECENT_DAYS, PriceOption, price_options
 from planner.cost.tokens import TokenCost, Traffic, token_cost, traffic_of
 
 __all__ = [
+    "RECENT_DAYS",
     "BreakEven",
     "Expense",
     "HostedPrice",

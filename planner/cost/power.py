@@ -53,11 +53,14 @@ def power_of(
     if system.power_w is not None:
         watts = system.power_w.value
         note = f"whole system, {system.power_w.note or 'as published'} ({system.power_w.source})"
-    elif system.accelerator.tdp_w is not None:
-        watts = system.accelerator.tdp_w.value * system.count
-        note = f"TDP of {system.count} accelerators alone ({system.accelerator.tdp_w.source})"
     else:
-        return None
+        limits = [accelerator.tdp_w for accelerator in system.accelerators]
+        known = [limit for limit in limits if limit is not None]
+        if len(known) < len(limits):
+            return None
+        watts = sum(limit.value for limit in known)
+        sources = "; ".join(dict.fromkeys(limit.source for limit in known))
+        note = f"TDP of {system.count} accelerators alone ({sources})"
     return Power(
         busy_w=watts, price_per_kwh=price_per_kwh, idle_w=idle_w, cooling=cooling, note=note
     )

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
-from hardware_db import Price, System
+import hardware_db
+from hardware_db import Accelerator, Price, System
 
 Kind = Literal["purchase", "hourly"]
+
+RECENT_DAYS = 150
+"""A price older than this is shown, and not used to rank or to recommend.
+
+Counted back from the newest price of the database, not from today: the same version of the
+database always ranks the same way. 150 days hold the clouds' price lists, which are read twice a
+year, and leave out what shops asked before the memory prices of summer 2026.
+"""
+
+_WORDS = {
+    "launch": "launch price",
+    "list": "list price",
+    "street": "street price",
+    "used": "used",
+    "hourly": "per hour",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +34,14 @@ class PriceOption:
 
     Attributes:
         kind: to buy, or per hour of rent.
-        value: money for the whole system.
+        value: money for the whole system; of a range, the lower end.
         currency: its currency.
         source: where it was read.
-        date: when; prices move.
+        date: when it was asked; None where the source does not say.
         note: what it covers.
+        basis: "launch price", "list price", "street price", "used" or "per hour".
+        high: the upper end of a range.
+        recent: it may be used to rank: dated, at most RECENT_DAYS old, and no launch price.
     """
 
     kind: Kind
@@ -29,29 +50,75 @@ class PriceOption:
     source: str
     date: str | None
     note: str
+    basis: str = ""
+    high: float | None = None
+    recent: bool = False
 
 
 def price_options(system: System) -> tuple[PriceOption, ...]:
-    """Every price that the database gives, of whole systems first, cheapest first within a kind.
+    """Return every price that the database gives.
 
-    Prices of accelerators are multiplied by their count and cover nothing else: no host, no
-    network, no rack. Empty where nothing is known.
+    Recent ones first, then of whole systems, then the cheapest within a kind. Prices of
+    accelerators are multiplied by their count and cover nothing else: no host, no network, no
+    rack; different accelerators are added up, each at its cheapest. Empty where nothing is known.
     """
-    whole = [_option(price, count=1, what="whole system") for price in system.prices]
-    parts = [
-        _option(price, count=system.count, what=f"{system.count} accelerators alone")
-        for price in system.accelerator.prices
-    ]
-    if system.count == 1 and system.accelerator.is_unified:
-        parts = [
-            _option(price, count=1, what="whole machine") for price in system.accelerator.prices
+    found = [(0, _option(price, count=1, what="whole system")) for price in system.prices]
+    if system.is_mixed:
+        found += [(1, option) for option in _summed(system.accelerators)]
+    else:
+        alone = system.accelerator.is_unified
+        machines = "whole machine" if system.count == 1 else f"{system.count} machines alone"
+        what = machines if alone else f"{system.count} accelerators alone"
+        found += [
+            (1, _option(price, count=system.count, what=what))
+            for price in system.accelerator.prices
         ]
-    ranked = [sorted(group, key=lambda o: (o.kind, o.value)) for group in (whole, parts)]
-    return tuple(option for group in ranked for option in group)
+    ranked = sorted(found, key=lambda one: (not one[1].recent, one[0], one[1].kind, one[1].value))
+    return tuple(option for _, option in ranked)
+
+
+def is_recent(price: Price, *, as_of: str) -> bool:
+    """Whether `price` may be used to rank, `as_of` being the newest date of the database."""
+    if price.kind == "launch" or price.date is None or not as_of:
+        return False
+    return (_day(as_of) - _day(price.date)).days <= RECENT_DAYS
+
+
+def _day(text: str) -> date:
+    """The first day that "2026", "2026-09" or "2026-09-29" may mean."""
+    year, month, day = (*(int(part) for part in text.split("-")), 1, 1)[:3]
+    return date(year, month, day)
+
+
+def _summed(accelerators: tuple[Accelerator, ...]) -> list[PriceOption]:
+    """The cheapest recent dollar price of each, added up, where every one has such a price."""
+    chosen = []
+    for accelerator in accelerators:
+        options = [
+            option
+            for option in (_option(price, count=1, what="") for price in accelerator.prices)
+            if option.kind == "purchase" and option.recent and option.currency == "USD"
+        ]
+        if not options:
+            return []
+        chosen.append(min(options, key=lambda option: option.value))
+    return [
+        PriceOption(
+            kind="purchase",
+            value=sum(option.value for option in chosen),
+            currency="USD",
+            source="; ".join(dict.fromkeys(option.source for option in chosen)),
+            date=min(option.date or "" for option in chosen),
+            note=f"{len(chosen)} accelerators alone, each at its cheapest",
+            basis=", ".join(dict.fromkeys(option.basis for option in chosen)),
+            recent=True,
+        )
+    ]
 
 
 def _option(price: Price, *, count: int, what: str) -> PriceOption:
-    words = [what, price.kind]
+    basis = _WORDS[price.kind]
+    words = [what, basis]
     words += [text for text in (price.provider, price.region, price.note) if text]
     return PriceOption(
         kind="hourly" if price.kind == "hourly" else "purchase",
@@ -60,4 +127,7 @@ def _option(price: Price, *, count: int, what: str) -> PriceOption:
         source=price.source,
         date=price.date,
         note=", ".join(words),
+        basis=basis,
+        high=None if price.high is None else price.high * count,
+        recent=is_recent(price, as_of=hardware_db.prices_as_of()),
     )

@@ -26,9 +26,11 @@ def to_system(machine: Machine, *, free: bool) -> System:
     """See `Machine.to_system`."""
     usable = [device for device in machine.visible_devices if _memory(device, free) is not None]
     if not usable:
+        ram = machine.host_memory_total_bytes
+        alone = f", or 'cpu, {ram / GIB:.0f}GB' for its processor alone" if ram else ""
         raise InputError(
             f"on local: {machine.reason or 'no device here tells its memory'}; "
-            "name the hardware instead, such as 'h100', '2x rtx-4090' or 'custom:48GiB'"
+            f"name the hardware instead, such as 'h100', '2x rtx-4090' or 'custom:48GiB'{alone}"
         )
     groups = _groups(usable)
     if free:

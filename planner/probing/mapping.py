@@ -67,20 +67,20 @@ def by_pci_id(vendor: str, device_id: str) -> tuple[hardware_db.Accelerator, ...
 def by_gfx(
     gfx: str | None, pci_device_id: str | None, memory_bytes: int, system_bytes: int | None
 ) -> hardware_db.Accelerator | None:
-    """The AMD entry with this instruction set and memory; the PCI id decides between several.
+    """Return the AMD entry with this instruction set and memory; the PCI id decides between several.
 
     Where the GPU shares the system's memory, the size of that (what the kernel has plus what
     firmware set aside) decides, because the part set aside is the owner's choice.
     """
     found = [entry for entry in hardware_db.accelerators() if gfx and entry.gfx == gfx]
-    shared = [entry for entry in found if entry.is_unified]
-    if shared:
-        fitting = shared
-        if len(shared) > 1 and system_bytes is not None:
-            whole = memory_bytes + system_bytes
-            fitting = [min(shared, key=lambda entry: abs(_label_bytes(entry) - whole))]
-    else:
-        fitting = [entry for entry in found if same_memory(entry, memory_bytes)]
+    fitting = [
+        entry for entry in found if not entry.is_unified and same_memory(entry, memory_bytes)
+    ]
+    shared = [entry for entry in found if entry.is_unified and entry.variant is None]
+    if not fitting and len(shared) > 1 and system_bytes is not None:
+        whole = memory_bytes + system_bytes
+        shared = [min(shared, key=lambda entry: abs(_label_bytes(entry) - whole))]
+    fitting = fitting or shared
     if len(fitting) > 1 and pci_device_id is not None:
         listed = {entry.id for entry in by_pci_id("amd", pci_device_id)}
         fitting = [entry for entry in fitting if entry.id in listed]

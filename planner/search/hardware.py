@@ -19,9 +19,12 @@ MOST_MORE = 8
 
 
 def cheapest(system: System, kind: Kind) -> PriceOption | None:
-    """The lowest price of `system` in US dollars: its own, else the sum of its accelerators'."""
+    """Return the lowest recent price of `system` in US dollars: its own, else the accelerators'.
+
+    None where no recent price is known: a launch price is what nobody pays today.
+    """
     options = price_options(system)
-    return next((o for o in options if o.kind == kind and o.currency == "USD"), None)
+    return next((o for o in options if o.kind == kind and o.currency == "USD" and o.recent), None)
 
 
 @cache

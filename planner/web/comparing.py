@@ -101,14 +101,15 @@ class Money:
 
 
 def money(plan: Plan, assumed: Assumptions) -> Money | str:
-    """The cost of `plan` by the lowest price in US dollars, to buy before to rent; or why none.
+    """The cost of `plan` by the lowest recent price in US dollars, to buy before to rent; or why none.
 
     Raises:
         InputError: an assumption out of range.
     """
-    options = [o for o in price_options(plan.deployment.system) if o.currency == "USD"]
+    known = price_options(plan.deployment.system)
+    options = [option for option in known if option.currency == "USD" and option.recent]
     if not options:
-        return "no price is known for this hardware"
+        return "no recent price is known for this hardware"
     bought = [option for option in options if option.kind == "purchase"]
     option = min(bought or options, key=lambda option: option.value)
     power = power_of(plan.deployment.system, price_per_kwh=assumed.price_per_kwh)

@@ -22,6 +22,7 @@ from planner.cost import (
     token_cost,
     traffic_of,
 )
+from planner.cost.prices import is_recent
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.catalog import bundled_checkpoint
@@ -140,12 +141,38 @@ def test_out_of_range(wrong: Callable[..., Any]) -> None:
 
 def test_prices_of_the_database_are_dated_and_say_what_they_cover() -> None:
     cards = price_options(hardware_db.resolve("2x rtx-3090"))
-    assert [option.value for option in cards if option.kind == "purchase"] == [3000]
+    bought = [option for option in cards if option.kind == "purchase"]
+    assert bought[0].basis == "used"
+    assert bought[0].value == 2 * 850
+    assert (bought[-1].value, bought[-1].basis, bought[-1].recent) == (3000, "launch price", False)
     assert "2 accelerators alone" in cards[0].note
     spark = price_options(hardware_db.resolve("dgx-spark"))
-    assert "whole system" in spark[0].note
-    assert all(option.date for option in (*cards, *spark))
+    cheapest = next(option for option in spark if option.kind == "purchase")
+    assert (cheapest.value, cheapest.basis, cheapest.date) == (6950, "list price", "2026-10-02")
+    assert "whole machine" in cheapest.note
+    assert all(option.date for option in (*cards, *spark) if option.recent)
     assert price_options(hardware_db.resolve("custom:48GiB")) == ()
+
+
+def test_only_recent_prices_rank() -> None:
+    def asked(kind: str, date: str | None) -> bool:
+        price = hardware_db.Price(value=1, currency="USD", kind=kind, source="shop", date=date)
+        return is_recent(price, as_of="2026-11-09")
+
+    assert asked("street", "2026-11-09")
+    assert asked("list", "2026-06-18")
+    assert asked("used", "2026-07")
+    assert not asked("street", "2026-05")
+    assert not asked("street", "2026")
+    assert not asked("launch", "2026-11-01")
+    assert not asked("street", None)
+
+
+def test_different_gpus_are_added_up() -> None:
+    mixed = price_options(hardware_db.resolve("3090 + rtx-3060-12"))
+    assert [(option.kind, option.value) for option in mixed] == [("purchase", 850 + 260)]
+    assert power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3).busy_w == 520
+    assert price_options(hardware_db.resolve("3090 + 24GB VRAM")) == ()
 
 
 def test_power_of_the_database_says_what_it_stands_for() -> None:

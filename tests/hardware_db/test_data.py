@@ -23,17 +23,20 @@ BY_ID = {entry.id: entry for entry in ACCELERATORS}
 
 # GB/s that a memory of this kind can have: slowest and fastest product known
 BANDWIDTH = {
-    "HBM2": (800, 1700),
+    "HBM2": (540, 1700),
     "HBM2e": (900, 4000),
-    "HBM3": (3000, 5500),
+    "HBM3": (2000, 5500),
     "HBM3e": (4500, 8200),
     "HBM": (700, 1800),
-    "GDDR6": (200, 1000),
+    "GDDR6": (160, 1000),
     "GDDR6 ECC": (400, 1000),
-    "GDDR6X": (600, 1100),
-    "GDDR7": (400, 1800),
+    "GDDR6X": (500, 1100),
+    "GDDR7": (380, 1800),
     "GDDR7 ECC": (600, 1800),
-    "LPDDR5": (150, 250),
+    "GDDR5": (180, 360),
+    "GDDR5X": (320, 500),
+    "DDR5": (85, 130),
+    "LPDDR5": (100, 250),
     "LPDDR5X": (200, 320),
 }
 PCIE_LANE = {3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
@@ -68,7 +71,7 @@ def test_every_figure_has_source_grade_and_date() -> None:
         assert figure.grade in "ABCD", place
         assert figure.date, place
         assert re.fullmatch(r"20\d\d(-\d\d){0,2}", figure.date), place
-        assert figure.date <= "2026-11-21", place
+        assert figure.date <= "2026-11-26", place
 
 
 def test_every_figure_is_a_finite_positive_number() -> None:
@@ -113,11 +116,13 @@ def test_prices_are_dated_and_volatile() -> None:
     assert len(prices) > 120
     for place, price in prices:
         assert price.volatile, place
-        assert price.date, place
-        assert price.date >= "2024", place
-        assert 0.1 < price.value < 1_000_000, place
+        if price.kind != "launch":  # the day on which it was read is not when it was asked
+            assert price.date, place
+        assert price.date is None or price.date >= "2024", place
+        assert 0.05 < price.value < 1_000_000, place
         assert price.currency == "USD", place
-        assert (price.kind == "hourly") == (price.value < 200), place
+        assert price.value < 200 if price.kind == "hourly" else price.value >= 120, place
+        assert price.high is None or price.high > price.value, place
 
 
 def test_ids_are_well_formed_and_unique() -> None:
@@ -149,7 +154,7 @@ def test_every_accelerator_can_be_planned_with() -> None:
         total = entry.total_bytes
         label = entry.memory_marketed_gb
         assert label is not None, entry.id
-        assert 4 << 30 <= total <= 600 << 30, entry.id
+        assert 3.5 * 2**30 <= total <= 600 << 30, entry.id
         share = total / (label.value * 2**30)
         lowest = 0.45 if entry.is_unified else 0.85
         assert lowest <= share <= 1.0, entry.id
@@ -161,7 +166,8 @@ def test_cuda_total_is_below_the_driver_total() -> None:
     for entry in ACCELERATORS:
         driver, cuda = entry.memory_driver_mib, entry.memory_cuda_mib
         if driver and cuda:
-            assert 0 <= driver.value - cuda.value <= 1110, entry.id
+            most = 1110 if entry.vendor == "nvidia" else 0.016 * driver.value
+            assert 0 <= driver.value - cuda.value <= most, entry.id
         if driver and entry.memory_cuda_wddm_mib:
             assert driver.value - entry.memory_cuda_wddm_mib.value == 1, entry.id
 
@@ -258,10 +264,10 @@ def test_systems_refer_to_accelerators_of_the_database() -> None:
 
 def test_cloud_prices_reach_the_accelerator() -> None:
     hourly = [price for price in BY_ID["h100-sxm"].prices if price.kind == "hourly"]
-    assert {price.provider for price in hourly} == {"AWS", "Azure", "GCP", "Lambda"}
+    assert {price.provider for price in hourly} >= {"AWS", "Azure", "GCP", "Lambda", "RunPod"}
     p5 = next(price for price in hourly if price.note and price.note.startswith("p5.48xlarge"))
     assert p5.value == pytest.approx(55.04 / 8)
-    assert p5.date == "2026-07-20"
+    assert p5.date == "2026-11-09"
 
 
 def test_driver_names_of_several_entries_are_told_apart_by_memory() -> None:
@@ -296,3 +302,54 @@ def test_entries_are_hashable_and_frozen() -> None:
     assert hash(tflops) == hash(FrozenMap(dict(tflops)))
     with pytest.raises(AttributeError):
         tflops.anything = 1
+
+
+def test_every_accelerator_says_what_can_compute_on_it() -> None:
+    for entry in ACCELERATORS:
+        assert entry.backends, entry.id
+    assert BY_ID["tpu-v6e"].backends == ("tpu",)
+    assert BY_ID["gaudi3"].backends == BY_ID["gaudi2"].backends == ("hpu",)
+    assert "cuda" in BY_ID["gb10"].backends
+    assert BY_ID["apple-m4-max"].backends == ("metal",)
+
+
+def test_what_a_bare_name_never_means_says_why() -> None:
+    variants = {entry.id for entry in ACCELERATORS if entry.variant}
+    assert {"rtx-4090-48", "rtx-2080-ti-22", "strix-halo-128-gtt", "rtx-6000-ada-ecc"} <= variants
+
+
+def test_prices_that_people_were_misled_by() -> None:
+    """A Spark lists at 6,950 since October 2026, an RTX PRO 6000 at 16,000 since August."""
+    asked = {(p.kind, p.value, p.date) for p in BY_ID["gb10"].prices}
+    assert ("list", 6950, "2026-10-02") in asked
+    assert 4699 not in {price.value for price in BY_ID["gb10"].prices}
+    assert ("list", 16000, "2026-09-30") in {
+        (p.kind, p.value, p.date) for p in BY_ID["rtx-pro-6000-ws"].prices
+    }
+    launched = next(p for p in BY_ID["gb10"].prices if p.kind == "launch")
+    assert (launched.value, launched.date) == (3999, None)
+    assert hardware_db.prices_as_of() == "2026-11-09"
+
+
+def test_ram_and_electricity_are_data_with_sources() -> None:
+    classes = {memory.id: memory for memory in hardware_db.host_memories()}
+    assert classes["ddr5-6000-2ch"].plan_gb_s.value == 62
+    for memory in classes.values():
+        nominal = memory.channels * 8 * memory.mt_s / 1000
+        assert memory.theoretical_gb_s.value == pytest.approx(nominal, rel=0.01), memory.id
+        assert 0.5 <= memory.plan_gb_s.value / nominal <= 0.95, memory.id
+    tariffs = hardware_db.electricity()
+    assert {"US", "Germany", "France", "UK"} <= {tariff.region for tariff in tariffs}
+    for tariff in tariffs:
+        assert 0.05 < tariff.price_per_kwh < 1
+        assert tariff.source
+        assert tariff.date
+
+
+def test_clouds_carry_their_ram() -> None:
+    for system in SYSTEMS:
+        if system.provider in ("AWS", "Azure") and system.vcpus:
+            assert system.host_memory_gib, system.id
+    small = hardware_db.resolve("g6e.2xlarge")
+    assert (small.host_memory, small.vcpus) == (64 << 30, 8)
+    assert hardware_db.resolve("g2-standard-24").count == 2

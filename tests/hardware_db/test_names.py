@@ -75,12 +75,12 @@ def test_names_that_people_type(typed: str, identity: str) -> None:
     ("typed", "expected"),
     [
         ("h10", "h100-sxm"),
-        ("rtx 4060 ti", "rtx-4060-ti-16"),
         ("rtx-4900", "rtx-4090"),
         ("h100 pci", "h100-pcie"),
         ("m4 max 100", "apple-m4-max"),
         ("dgxspark2", "dgx-spark"),
-        ("7900 xt", "rx7900xtx"),
+        ("7900 xtt", "rx7900xtx"),
+        ("rtx-6090", "rtx-5090"),
         ("a1000", "a100-sxm-80"),
     ],
 )
@@ -299,8 +299,12 @@ def test_case_spaces_and_dashes_do_not_matter(entry: Any, data: Any) -> None:
         ("NVIDIA GeForce RTX 3080", 10240, "rtx-3080-10"),
         ("NVIDIA GeForce RTX 3080", 12288, "rtx-3080-12"),
         ("NVIDIA GeForce RTX 3060", 12288, "rtx-3060-12"),
-        ("NVIDIA GeForce RTX 3060", 8192, None),
-        ("NVIDIA GeForce RTX 3060 Laptop GPU", 6144, None),
+        ("NVIDIA GeForce RTX 3060", 8192, "rtx-3060-8"),
+        ("NVIDIA GeForce RTX 3060 Laptop GPU", 6144, "rtx-3060-laptop"),
+        ("NVIDIA RTX 6000 Ada Generation", 49140, "rtx-6000-ada"),
+        ("NVIDIA RTX 6000 Ada Generation", 46068, "rtx-6000-ada-ecc"),
+        ("NVIDIA GeForce RTX 2080 Ti", 22528, "rtx-2080-ti-22"),
+        ("Orin (nvgpu)", 7620, "orin-nano-8"),
         ("NVIDIA GB10", None, "gb10"),
         ("NVIDIA GB10", 122548, "gb10"),
         ("NVIDIA Thor", None, "thor"),
@@ -377,19 +381,7 @@ def test_counts_behind_and_in_words(typed: str, count: int, identity: str) -> No
 
 
 def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged() -> None:
-    with pytest.raises(UnknownHardware) as caught:
-        resolve("RTX 4090 D")
-    assert caught.value.candidates[:2] == ("rtx-4090", "rtx-4090-48")
-    assert match("NVIDIA GeForce RTX 4090 D", 49140).id == "rtx-4090-48"
-
-
-@pytest.mark.parametrize("typed", ["cpu", "CPU-only", "none"])
-def test_a_processor_alone_is_refused_in_words(typed: str) -> None:
-    with pytest.raises(HardwareError, match="plans are for accelerators"):
-        resolve(typed)
-
-
-@pytest.mark.parametrize("typed", ["4090+3060", "2x 4090 + 1x 3060"])
-def test_several_kinds_name_the_smallest(typed: str) -> None:
-    with pytest.raises(HardwareError, match=r"several kinds .* try '\dx rtx-3060-12'"):
-        resolve(typed)
+    assert resolve("RTX 4090 D").accelerator.id == "rtx-4090-d"
+    assert match("NVIDIA GeForce RTX 4090 D", 24564).id == "rtx-4090-d"
+    assert match("NVIDIA GeForce RTX 4090 D", 49140).id == "rtx-4090-d-48"
+    assert match("NVIDIA GeForce RTX 4090", 49140).id == "rtx-4090-48"

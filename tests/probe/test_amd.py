@@ -46,7 +46,7 @@ def test_radeon_of_its_own_memory() -> None:
 def test_the_same_instruction_set_with_other_memory_is_another_card() -> None:
     files = {
         **linux(64000),
-        **machines.amd_card(0, 20 * 2**30, 2**35, "744c", 110000),
+        **machines.amd_card(0, 28 * 2**30, 2**35, "744c", 110000),
     }
     (device,) = probe(environment=Recorded(machines.NO_NVIDIA, files)).devices
     assert device.accelerator_id is None

@@ -131,7 +131,8 @@ def test_apple_takes_the_default_share_or_the_owners_limit() -> None:
         ("Apple M4 Max", 64, 53084, "apple-m4-max-64"),
         ("Apple M4 Max", 36, 28753, "apple-m4-max-36"),
         ("Apple M5", 24, 18186, "apple-m5-24"),
-        ("Apple M5", 32, 25559, "apple-m5"),
+        ("Apple M5", 32, 25559, "apple-m5-32"),
+        ("Apple M5", 16, 12124, "apple-m5"),
     ],
 )
 def test_apple_by_size(brand: str, gib: int, mib: int, entry: str) -> None:

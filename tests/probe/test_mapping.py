@@ -1,5 +1,7 @@
 """Every card of the database, as its own driver would announce it, finds itself again."""
 
+from collections import Counter
+
 import pytest
 
 import hardware_db
@@ -26,6 +28,7 @@ AMD = [
     for entry in hardware_db.accelerators()
     if entry.vendor == "amd" and not entry.is_unified and entry.gfx and entry.pci_device_ids
 ]
+ALIKE = Counter((entry.gfx, entry.total_bytes >> 30, entry.pci_device_ids[0]) for entry in AMD)
 APPLE = [entry for entry in hardware_db.accelerators() if entry.vendor == "apple"]
 
 
@@ -60,7 +63,11 @@ def test_amd(entry: Accelerator) -> None:
         **linux(999_000),
         **machines.amd_card(0, vram, 2**35, entry.pci_device_ids[0].lower(), version),
     }
-    assert found(Recorded(machines.NO_NVIDIA, files)).accelerator_id == entry.id
+    answered = found(Recorded(machines.NO_NVIDIA, files)).accelerator_id
+    if ALIKE[(entry.gfx, entry.total_bytes >> 30, entry.pci_device_ids[0])] > 1:
+        assert answered is None  # RX 6800, 6800 XT and 6900 XT: nothing in sysfs tells them apart
+    else:
+        assert answered == entry.id
 
 
 @pytest.mark.parametrize("entry", APPLE, ids=lambda entry: entry.id)

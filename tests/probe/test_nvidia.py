@@ -178,8 +178,10 @@ def test_orin_without_nvml_is_read_from_the_device_tree(word: str) -> None:
 
 def test_a_smaller_orin_is_not_the_large_one() -> None:
     _, device = only(machines.orin(total_mib=30000))
-    assert device.accelerator_id is None
+    assert device.accelerator_id == "orin-32"
     assert device.memory_total_bytes == 30000 * MIB
+    _, between = only(machines.orin(total_mib=22000))
+    assert between.accelerator_id is None
 
 
 @pytest.mark.parametrize("host_mib", [580_000, 100_000])

@@ -1,0 +1,199 @@
+"""Reads the words of a hardware expression: parts, counts, sizes, kinds of RAM.
+
+Knows the grammar and no entry of the database: `hardware_db.resolve` says what the names mean.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hardware_db.errors import HardwareError
+from hardware_db.memory import MemoryKind
+
+__all__ = [
+    "MAX_COUNT",
+    "Memory",
+    "Part",
+    "bare_size",
+    "is_cpu",
+    "memory",
+    "parts",
+    "splits",
+    "without_memory",
+    "without_size",
+]
+
+MAX_COUNT = 100_000
+_MOST_PARTS = 12
+_LARGEST_RAM_GIB = 1 << 17
+
+_SEPARATOR = re.compile(r"(\s*\+\s*|\s*[,;&]\s*|\s+(?:and|with|plus|w/)\s+)", re.IGNORECASE)
+_LEADING = re.compile(r"([+-]?[0-9][0-9.,_]*)\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
+_TRAILING = re.compile(r"(.+?)\s+[x×*]\s*([+-]?[0-9][0-9.,_]*)", re.IGNORECASE | re.DOTALL)
+_JOINED = re.compile(r"(.+?)[x×*]([1-9][0-9]?)", re.IGNORECASE | re.DOTALL)
+_COLON = re.compile(r"(.+?)\s*:\s*([0-9]{1,6})", re.DOTALL)
+_WORDS = {
+    "a": 1, "an": 1, "one": 1, "single": 1, "dual": 2, "two": 2, "pair of": 2, "a pair of": 2,
+    "triple": 3, "three": 3, "quad": 4, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "ten": 10, "twelve": 12, "sixteen": 16,
+}  # fmt: skip
+_WORDED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
+_CPU = frozenset(
+    ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
+)
+_UNIT = r"(?:t(?:i?b)?|g(?:i?b)?|gigs?|gigabytes?)"
+_SIZE = re.compile(rf"([0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
+_TOKEN = re.compile(
+    rf"""(?P<modules>[0-9]{{1,2}})\s*[x×*]\s*(?=[0-9.]+\s*{_UNIT}\b)
+    |(?P<size>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
+    |(?P<type>(?:lp)?ddr[2-6]x?|mrdimm)(?:[\s-]?(?P<rate>[0-9]{{3,5}})\b)?
+    |(?P<mts>[0-9]{{3,5}})\s*(?:mhz|mt/?s)\b
+    |(?P<channels>[0-9]{{1,2}}|single|dual|quad|octa)[\s-]*(?:channels?|ch)\b
+    |(?P<vram>vram|gpu|card|graphics|video)\b
+    |(?P<ram>ram|dram|system|host|main)\b
+    |(?P<filler>memory|mem|cl[0-9]{{2}}|of|with|and|ecc|[rul]?dimms?|sodimm|at|@|the|x)\b
+    |[\s,()/-]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_CHANNELS = {"single": 1, "dual": 2, "quad": 4, "octa": 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A memory that an expression names: "64GB RAM", "2x32 GB DDR5-6000", "24GB VRAM".
+
+    `gib` is None where only the kind was said. `of` tells whose it is: "ram", "vram", or None
+    where the words do not say. A module of 64 GB holds 64 GiB.
+    """
+
+    gib: float | None
+    of: str | None
+    kind: MemoryKind
+    modules: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of an expression, and the separator before it ("+", ",", "and"; empty at first)."""
+
+    text: str
+    before: str = ""
+
+
+def parts(text: str) -> tuple[Part, ...]:
+    """Return the parts of `text` at "+", ",", ";", "&", "and", "with", "plus"."""
+    pieces = _SEPARATOR.split(text)
+    found = [Part(text=pieces[0].strip())]
+    for separator, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        found.append(Part(text=piece.strip(), before=separator))
+    if len(found) > _MOST_PARTS:
+        raise HardwareError(
+            f"the hardware has {len(found)} parts, at most {_MOST_PARTS} are read; "
+            "write equal ones as a count, like '4x rtx-3090'"
+        )
+    return tuple(found)
+
+
+def is_cpu(text: str) -> bool:
+    """Whether the words mean a processor alone, or no GPU."""
+    return re.sub(r"[\s_-]+", "", text.casefold()) in _CPU
+
+
+def memory(text: str) -> Memory | None:
+    """Return the memory that all of `text` describes; None where it says anything else."""
+    position, modules, gib, vram, ram = 0, 1, None, False, False
+    type_, rate, channels = None, None, None
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or match.end() == position:
+            return None
+        position = match.end()
+        if match["modules"]:
+            modules = int(match["modules"])
+        elif match["size"]:
+            if gib is not None:
+                return None
+            gib = float(match["size"]) * (1024 if match["unit"].lower().startswith("t") else 1)
+        elif match["type"]:
+            type_, rate = match["type"].lower(), match["rate"] or rate
+        elif match["mts"]:
+            rate = match["mts"]
+        elif match["channels"]:
+            word = match["channels"].lower()
+            channels = _CHANNELS.get(word) or int(word)
+        vram |= bool(match["vram"])
+        ram |= bool(match["ram"])
+    told = type_ is not None or channels is not None
+    if gib is None and not told:
+        return None
+    total = None if gib is None else gib * modules
+    if total is not None and not 0 < total <= _LARGEST_RAM_GIB:
+        raise HardwareError(f"{text!r} must lie between 1 GB and {_LARGEST_RAM_GIB >> 10} TB")
+    kind = MemoryKind(type=type_, mt_s=None if rate is None else int(rate), channels=channels)
+    if channels is not None and not 1 <= channels <= 32:
+        raise HardwareError(f"{text!r}: memory has 1 to 32 channels, not {channels}")
+    of = "vram" if vram else "ram" if ram or told else None
+    return Memory(gib=total, of=of, kind=kind, modules=modules)
+
+
+def bare_size(text: str) -> float | None:
+    """Return the GiB that `text` is, where it is a size and nothing else ("24GB"); else None."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    return float(match[1]) * (1024 if match[2].lower().startswith("t") else 1)
+
+
+def without_memory(text: str) -> tuple[str, Memory] | None:
+    """Split "4090 64GB RAM" into "4090" and the memory; None where no RAM ends the text.
+
+    RAM must be named as such ("RAM", "DDR5"), unless the rest is a processor: "cpu 64GB".
+    """
+    for space in re.finditer(r"\s+", text):
+        head, tail = text[: space.start()].strip(), text[space.end() :]
+        found = memory(tail)
+        if found is not None and (found.of == "ram" or (found.of is None and is_cpu(head))):
+            return head, found
+    return None
+
+
+def without_size(text: str) -> tuple[str, float] | None:
+    """Split "RTX4090 48G" or "4090 (24 GB VRAM)" into the name and the GB; None without a size."""
+    match = re.fullmatch(
+        rf"(.+?)[\s(_-]*\b([0-9]{{1,4}})\s*-?({_UNIT})?(?:\s*(?:of\s+)?(?:vram|memory|ram))?[\s)]*",
+        text,
+        re.IGNORECASE | re.DOTALL,
+    )
+    if match is None or not match[1].strip():
+        return None
+    if (match[3] or "").lower().startswith("t"):
+        return None
+    return match[1].strip(), float(match[2])
+
+
+def splits(text: str) -> list[tuple[int, str]]:
+    """Return counts and names that `text` may mean, likelier ones first.
+
+    "2x name", "name x2", "name:2", "two names", "dual name". Errors: HardwareError for a count
+    that is no whole number from 1 to MAX_COUNT, or stands before nothing.
+    """
+    worded = _WORDED.fullmatch(text)
+    if worded:
+        return [(_WORDS[worded[1].lower()], worded[2].strip())]
+    found: list[tuple[str, str]] = []
+    if leading := _LEADING.fullmatch(text):
+        found.append((leading[1], leading[2]))
+    if trailing := _TRAILING.fullmatch(text) or _COLON.fullmatch(text) or _JOINED.fullmatch(text):
+        found.append((trailing[2], trailing[1]))
+    counted = []
+    for number, name in found:
+        if not name.strip():
+            raise HardwareError(f"{text!r} names no hardware behind the count")
+        if re.fullmatch(r"\+?[0-9]{1,9}", number) and 1 <= int(number) <= MAX_COUNT:
+            counted.append((int(number), name.strip()))
+    if found and not counted:
+        raise HardwareError(
+            f"the count in {text!r} must be a whole number from 1 to {MAX_COUNT}, not {found[0][0]}"
+        )
+    return counted

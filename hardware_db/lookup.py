@@ -1,0 +1,160 @@
+"""Finds the entry that one name means, with what was assumed where the name left it open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hardware_db.accelerator import Accelerator
+from hardware_db.compose import card, custom
+from hardware_db.database import Database
+from hardware_db.errors import UnknownHardware
+from hardware_db.expression import Memory, memory, splits, without_size
+from hardware_db.names import key, nearest, shorter, without_machine
+from hardware_db.system import System
+
+__all__ = ["Found", "counted", "find", "sizes", "unknown", "unnamed_card"]
+
+_CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
+_LIKELY_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An entry, how many of it, and sentences about what was assumed."""
+
+    entry: Accelerator | System
+    count: int = 1
+    assumptions: tuple[str, ...] = ()
+
+
+def find(name: str, known: Database) -> Found | None:
+    """Return the entry that `name` means; None where there is none.
+
+    The whole name first (a part of a name is not a name); then name and size ("RTX 4090 48G"),
+    a name that is sold in several sizes ("5060 Ti"), a plural ("3090s").
+    """
+    size = _CUSTOM.fullmatch(name)
+    if size:
+        return Found(entry=custom(size[1]))
+    for spelled in (*shorter(name), without_machine(name)):
+        entry = known.by_name.get(key(spelled))
+        if entry is not None:
+            return Found(entry=entry, assumptions=_one_of_several(spelled, entry, known))
+    entry = _sized(name, known) or _smallest(name, known)
+    if entry is not None:
+        return Found(entry=entry, assumptions=_one_of_several(name, entry, known))
+    if name.casefold().startswith("laptop "):
+        return find(f"{name[len('laptop ') :]} laptop", known)
+    if len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
+        return find(name[:-1], known)
+    return None
+
+
+def counted(text: str, known: Database) -> Found | None:
+    """Return what "2x rtx-4090", "h100:2" or "two 3090s" means; None where no name is known.
+
+    Errors: HardwareError for a count outside 1..100000.
+    """
+    found = find(text, known)
+    if found is not None:
+        return found
+    for count, name in splits(text):
+        found = find(name, known) or _card(name)
+        if found is not None:
+            return Found(entry=found.entry, count=count, assumptions=found.assumptions)
+    return None
+
+
+def sizes(entry: Accelerator, known: Database) -> tuple[Accelerator, ...]:
+    """Return the entries that differ from `entry` in their memory alone, smallest first."""
+    for alike in known.by_stem.values():
+        if entry in alike:
+            usual = [one for one in alike if one.variant is None]
+            if len(usual) > 1 and entry in usual:
+                return tuple(sorted(usual, key=_label))
+    return (entry,)
+
+
+def unknown(text: str, known: Database) -> UnknownHardware:
+    """Return the error for a name that means nothing, with the nearest ids."""
+    names = [
+        (name, entry.id)
+        for name, entry in known.by_name.items()
+        if isinstance(entry, System) or entry.variant is None
+    ]
+    counts = splits(text)
+    whole = nearest(text, names)
+    if not counts:
+        return UnknownHardware(text, whole)
+    count, name = counts[0]
+    candidates = nearest(name, names)
+    if not candidates or count > _LIKELY_COUNT:  # "7900 xt" has the form of a count, too
+        candidates = whole or candidates
+    return UnknownHardware(text, candidates)
+
+
+def _card(name: str) -> Found | None:
+    """An accelerator of which only the memory is said: "24GB", "24 GB VRAM"."""
+    told = memory(name)
+    if told is None or told.gib is None or told.of == "ram":
+        return None
+    return unnamed_card(told)
+
+
+def unnamed_card(told: Memory) -> Found:
+    """Return the GPU, or as many as there are modules, of which only the memory is said."""
+    each = (told.gib or 0.0) / told.modules
+    note = (
+        f"{each:g} GB is read as a GPU of which only the memory is known: name the card for its"
+        f" speed and formats, or write 'cpu, {each:g}GB' for a machine without a GPU"
+    )
+    return Found(entry=card(each), count=told.modules, assumptions=(note,))
+
+
+def _sized(name: str, known: Database) -> Accelerator | None:
+    """The entry of a name with its size behind it, in whatever way that is written."""
+    split = without_size(name)
+    if split is None:
+        return None
+    head, size = split
+    for spelled in (*shorter(head), without_machine(head)):
+        stem = key(spelled)
+        alike = list(known.by_stem.get(stem, ()))
+        plain = known.by_name.get(stem)
+        if isinstance(plain, Accelerator):
+            alike.insert(0, plain)
+        elif isinstance(plain, System):
+            alike.insert(0, plain.accelerator)
+        for entry in alike:
+            if _label(entry) == size:
+                return entry
+    return None
+
+
+def _smallest(name: str, known: Database) -> Accelerator | None:
+    for spelled in (*shorter(name), without_machine(name)):
+        alike = [one for one in known.by_stem.get(key(spelled), ()) if one.variant is None]
+        if len(alike) > 1:
+            return min(alike, key=_label)
+    return None
+
+
+def _one_of_several(name: str, entry: Accelerator | System, known: Database) -> tuple[str, ...]:
+    """What to say where `name` has no size and is sold in several."""
+    if isinstance(entry, System):
+        return ()
+    alike = [one for one in known.by_stem.get(key(name), ()) if one.variant is None]
+    labels = sorted({_label(one) for one in alike})
+    if entry not in alike or len(labels) < 2:
+        return ()
+    listed = ", ".join(f"{label:g}" for label in labels[:-1]) + f" and {labels[-1]:g}"
+    other = next(label for label in labels if label != _label(entry))
+    return (
+        f"{name} is sold with {listed} GB: {_label(entry):g} GB is assumed;"
+        f" write '{name} {other:g}GB' for another",
+    )
+
+
+def _label(entry: Accelerator) -> float:
+    return 0.0 if entry.memory_marketed_gb is None else entry.memory_marketed_gb.value

@@ -1,0 +1,246 @@
+"""Reads a whole machine: accelerators, the RAM beside them, a machine without a GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+
+from hardware_db.accelerator import Accelerator
+from hardware_db.compose import processor, repeated, several, unequal
+from hardware_db.database import Database
+from hardware_db.errors import HardwareError
+from hardware_db.expression import Memory, Part, bare_size, is_cpu, memory, parts, without_memory
+from hardware_db.figures import Figure
+from hardware_db.lookup import Found, counted, sizes, unknown, unnamed_card
+from hardware_db.memory import MemoryKind, bandwidth_of
+from hardware_db.system import System
+
+__all__ = ["read"]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Machine:
+    """What the parts of an expression have said so far."""
+
+    found: list[Found] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
+    cpu: str | None = None
+    no_gpu: bool = False
+    assumptions: list[str] = field(default_factory=list)
+
+
+def read(text: str, known: Database) -> System:
+    """Return the machine that `text` means. Errors: HardwareError, UnknownHardware."""
+    machine = _Machine()
+    pieces = parts(text)
+    start = 0
+    while start < len(pieces):
+        for end in range(len(pieces), start, -1):
+            if _taken(pieces[start:end], machine, known):
+                start = end
+                break
+        else:
+            raise unknown(pieces[start].text or text, known)
+    return _assembled(machine, text, known)
+
+
+def _taken(pieces: tuple[Part, ...], machine: _Machine, known: Database) -> bool:
+    """Take up what the pieces say together, if they say anything; names may hold separators."""
+    text = pieces[0].text + "".join(piece.before + piece.text for piece in pieces[1:])
+    alone = len(pieces) == 1
+    told = memory(text) if alone else None
+    if told is not None and told.of != "vram":
+        machine.memories.append(told)
+        return True
+    if alone and is_cpu(text):
+        machine.no_gpu = True
+        return True
+    found = counted(text, known) or (unnamed_card(told) if told and told.gib else None)
+    if found is not None:
+        if not alone and bare_size(pieces[-1].text) is not None:
+            entry = found.entry if isinstance(found.entry, Accelerator) else found.entry.accelerator
+            if entry.variant is not None:
+                return False  # a size that is not sold: it is the machine's
+            _say_whose_memory(entry, pieces[-1].text, machine)
+        machine.found.append(found)
+        return True
+    return alone and _ends_in_memory(text, machine, known)
+
+
+def _say_whose_memory(entry: Accelerator, size: str, machine: _Machine) -> None:
+    if not entry.is_unified:
+        machine.assumptions.append(
+            f"{size} is read as the memory of the GPU; write '{size} RAM' if it is the machine's"
+        )
+
+
+def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
+    """Take up "4090 64GB RAM", "cpu 64GB" or "4090 64GB"; or a processor that is named."""
+    split = without_memory(text)
+    if split is not None:
+        head, told = split
+        if _taken((Part(text=head),), machine, known):
+            machine.memories.append(told)
+            return True
+    said = text.split()
+    for index in range(1, len(said)):
+        size = bare_size(" ".join(said[index:]))
+        found = counted(" ".join(said[:index]), known) if size is not None else None
+        if found is not None and size is not None:
+            machine.found.append(found)
+            machine.memories.append(Memory(gib=size, of=None, kind=MemoryKind()))
+            return True
+    words = (re.escape(word) for word in known.cpu_words)
+    if machine.cpu is None and re.search(rf"\b(?:{'|'.join(words)})\b", text, re.IGNORECASE):
+        machine.cpu = text
+        return True
+    return False
+
+
+def _assembled(machine: _Machine, text: str, known: Database) -> System:
+    ram = _ram(machine, text)
+    if ram is not None and ram.of is None:
+        machine.found.append(unnamed_card(ram))
+        ram = None
+    if machine.no_gpu and machine.found:
+        raise HardwareError(f"{text!r} says both that there is no GPU and which; leave out one")
+    if machine.found:
+        system = _joined(machine.found, text, known)
+        shared = system.accelerator.is_unified and ram is not None and ram.gib is not None
+        if not shared:  # else the size was said, apart
+            machine.assumptions += [said for found in machine.found for said in found.assumptions]
+        if ram is not None:
+            system = _with_memory(system, ram, text, known)
+    else:
+        if ram is None or ram.gib is None:
+            raise HardwareError(
+                f"{text!r} is a machine without a GPU: say how much RAM it has, like 'cpu, 64GB'"
+            )
+        if not machine.no_gpu and machine.cpu is None:
+            machine.assumptions.append(
+                f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
+            )
+        system = _with_kind(processor(ram.gib, _bandwidth(ram, known)), ram, known)
+    return dataclasses.replace(
+        system,
+        cpu=machine.cpu or system.cpu,
+        assumptions=(*dict.fromkeys(machine.assumptions), *system.assumptions),
+    )
+
+
+def _ram(machine: _Machine, text: str) -> Memory | None:
+    """The RAM that was said, in one piece or its kind apart; a lone size, which is a card's."""
+    sized = [told for told in machine.memories if told.gib is not None]
+    if len(sized) > 1:
+        told = " and ".join(f"{one.gib:g} GB" for one in sized)
+        raise HardwareError(f"{text!r} names several sizes of RAM: {told}; give one")
+    kinds = [told.kind for told in machine.memories]
+    kind = MemoryKind(
+        type=next((one.type for one in kinds if one.type), None),
+        mt_s=next((one.mt_s for one in kinds if one.mt_s), None),
+        channels=next((one.channels for one in kinds if one.channels), None),
+    )
+    if not machine.memories:
+        return None
+    first = sized[0] if sized else None
+    named = machine.found or machine.no_gpu or machine.cpu is not None
+    if first is not None and first.of is None and not named:
+        return first
+    return Memory(gib=first.gib if first else None, of="ram", kind=kind)
+
+
+def _joined(found: list[Found], text: str, known: Database) -> System:
+    """One system of all that was found: equal ones added up, unequal ones side by side."""
+    if len(found) == 1:
+        entry, count = found[0].entry, found[0].count
+        if isinstance(entry, System):
+            return repeated(entry, count, known.systems)
+        return several(entry, count, known.systems)
+    if len({one.entry.id for one in found}) == 1 and isinstance(found[0].entry, System):
+        whole = found[0].entry
+        if whole.accelerator.is_unified or whole.nodes > 1:
+            return repeated(whole, sum(one.count for one in found), known.systems)
+    counts: dict[str, int] = {}
+    cards: dict[str, Accelerator] = {}
+    for one in found:
+        accelerator, count = _in_one_machine(one, text)
+        cards[accelerator.id] = accelerator
+        counts[accelerator.id] = counts.get(accelerator.id, 0) + count
+    groups = [(counts[identity], card) for identity, card in cards.items()]
+    if len(groups) == 1:
+        return several(groups[0][1], groups[0][0], known.systems)
+    for _, card in groups:
+        if card.is_unified:
+            raise _own_machine(card.name, text)
+    return unequal(groups)
+
+
+def _in_one_machine(found: Found, text: str) -> tuple[Accelerator, int]:
+    """The accelerators of one part among several; a listed machine gives what is in it."""
+    entry = found.entry
+    if isinstance(entry, Accelerator):
+        return entry, found.count
+    if entry.nodes > 1 or found.count > 1 or entry.accelerator.is_unified or entry.provider:
+        raise _own_machine(entry.name, text)
+    return entry.accelerator, entry.accelerators_per_node
+
+
+def _own_machine(name: str, text: str) -> HardwareError:
+    return HardwareError(
+        f"{text!r}: {name} is a machine of its own; different GPUs are planned in one machine,"
+        " different machines are not planned together"
+    )
+
+
+def _with_memory(system: System, ram: Memory, text: str, known: Database) -> System:
+    """The system with the RAM that was said; where memory is shared, the size of that memory."""
+    if not system.accelerator.is_unified:
+        return _with_kind(system, ram, known)
+    label = system.accelerator.memory_marketed_gb
+    if ram.gib is None or label is None or label.value == ram.gib:
+        return system
+    alike = sizes(system.accelerator, known)
+    fitting = [
+        one for one in alike if one.memory_marketed_gb and one.memory_marketed_gb.value == ram.gib
+    ]
+    if fitting and system.provider is None:
+        return several(fitting[0], system.count, known.systems)
+    listed = ", ".join(
+        f"{one.memory_marketed_gb.value:g}" for one in alike if one.memory_marketed_gb
+    )
+    raise HardwareError(
+        f"{text!r}: {system.name} shares one memory of {listed} GB between CPU and GPU,"
+        f" not {ram.gib:g}"
+    )
+
+
+def _bandwidth(ram: Memory, known: Database) -> Figure | None:
+    return bandwidth_of(ram.kind, known.memories)
+
+
+def _with_kind(system: System, ram: Memory, known: Database) -> System:
+    kind = str(ram.kind)
+    size = "" if ram.gib is None else f"{ram.gib:g}gb"
+    channels = ram.kind.channels
+    words = [size, ram.kind.type or "", str(ram.kind.mt_s or "")]
+    words += [f"{channels}ch" if channels else "", "" if ram.kind.type or channels else "ram"]
+    given = (
+        None
+        if ram.gib is None
+        else Figure(
+            value=ram.gib,
+            source=f"given by the user: {ram.gib:g} GB RAM",
+            grade="A",
+            note="modules count in GiB; the system takes its part of it",
+        )
+    )
+    return dataclasses.replace(
+        system,
+        id=f"{system.id}+{'-'.join(word for word in words if word)}",
+        name=system.name if ram.gib is None else f"{system.name}, {ram.gib:g} GB RAM",
+        aliases=(),
+        host_memory_gib=given or system.host_memory_gib,
+        host_memory_type=kind or system.host_memory_type,
+        host_bandwidth_gb_s=_bandwidth(ram, known) or system.host_bandwidth_gb_s,
+    )

@@ -1,0 +1,107 @@
+"""RAM beside the accelerators: its kinds with their speed, and what the system leaves of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hardware_db.figures import Figure
+from hardware_db.reader import Cited, Reader
+
+__all__ = ["HostMemory", "MemoryKind", "bandwidth_of", "read_memory", "system_reserve_mib"]
+
+SYSTEM_RESERVE_MIB = 4096
+_BYTES_PER_TRANSFER = 8
+
+
+def system_reserve_mib(total_mib: int) -> int:
+    """Return the MiB that the system itself takes of a machine's RAM.
+
+    4 GiB, and at most a quarter: Strix Halo machines give 124 of 128 GiB away, DGX Sparks have 4
+    to 5 GiB in use without a desktop, an M2 Max about 4. A desktop with a browser takes more.
+    """
+    return min(SYSTEM_RESERVE_MIB, total_mib // 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryKind:
+    """RAM as people name it: "DDR5-6000, 2 channels"; None where it was not said."""
+
+    type: str | None = None
+    mt_s: int | None = None
+    channels: int | None = None
+
+    def __str__(self) -> str:
+        """Return the name in words; empty where nothing is known."""
+        name = (self.type or "").upper()
+        if self.mt_s is not None:
+            name = f"{name or 'RAM'}-{self.mt_s}"
+        if self.channels is not None:
+            count = f"{self.channels} channel{'s' if self.channels > 1 else ''}"
+            name = f"{name}, {count}" if name else count
+        return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMemory:
+    """One class of RAM.
+
+    `theoretical_gb_s` is channels x 8 bytes x transfers; `plan_gb_s` what decoding on the
+    processor reaches, with every loss in it. `type` is "ddr4", "ddr5", "lpddr5x", "mrdimm".
+    """
+
+    id: str
+    name: str
+    type: str
+    mt_s: int
+    channels: int
+    plan_gb_s: Figure
+    theoretical_gb_s: Figure | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemory:
+    """Return one `[[memory]]` table as a class. Errors: HardwareError with file, entry, field."""
+    reader = Reader(dict(table), where, cited)
+    plan = reader.figure("plan_gb_s")
+    if plan is None:
+        raise reader.error("plan_gb_s", "is missing")
+    memory = HostMemory(
+        id=reader.text("id"),
+        name=reader.text("name"),
+        type=reader.text("type"),
+        mt_s=reader.whole("mt_s"),
+        channels=reader.whole("channels"),
+        plan_gb_s=plan,
+        theoretical_gb_s=reader.figure("theoretical_gb_s"),
+        notes=reader.notes(),
+    )
+    reader.done()
+    return memory
+
+
+def bandwidth_of(kind: MemoryKind, known: Iterable[HostMemory]) -> Figure | None:
+    """Return what decoding on the processor reaches with such RAM (GB/s); None if unknown.
+
+    The class itself; else the nearest rate of the same type and channels, in proportion. Two
+    channels where their number was not said, the slowest rate where that was not said. None where
+    not even the type was.
+    """
+    channels = kind.channels or 2
+    alike = [m for m in known if m.type == kind.type and m.channels == channels]
+    if not alike:
+        return None
+    if kind.mt_s is None:
+        return min(alike, key=lambda m: m.mt_s).plan_gb_s
+    rate = kind.mt_s
+    near = min(alike, key=lambda m: (abs(m.mt_s - rate), m.mt_s))
+    if near.mt_s == rate:
+        return near.plan_gb_s
+    most = channels * _BYTES_PER_TRANSFER * rate / 1000
+    return Figure(
+        value=round(min(near.plan_gb_s.value * rate / near.mt_s, most), 1),
+        source=f"derived: {near.name} in proportion to the rate; {near.plan_gb_s.source}",
+        grade="C",
+        date=near.plan_gb_s.date,
+    )

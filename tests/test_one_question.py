@@ -1,0 +1,234 @@
+"""Every door asks the same question: the same engine, layouts and words, whatever is not said."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import planner
+from planner import observed
+from planner.cli.main import run
+from planner.engines import ENGINES
+from planner.errors import InputError, PlannerError
+from planner.planning import Outcome
+from planner.throughput import SpeedEstimate
+
+# model, hardware, precision: what people ask, on hardware of every kind of engine
+WHERE = [
+    ("Qwen3.5-9B", "rtx-4090", "fp8"),
+    ("Qwen3.5-27B", "2x rtx-3090", "q4_k_m"),
+    ("Qwen3.5-35B-A3B", "8x h100", "fp8"),
+    ("Qwen3.5-35B-A3B", "3x h100", "bf16"),
+    ("Qwen3.5-9B", "m4-max-128", "bf16"),
+    ("Qwen3.5-122B-A10B", "2x dgx-spark", "fp8"),
+    ("Qwen3.5-397B-A17B", "2x dgx-h100", "fp8"),
+]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(WHERE),
+    st.sampled_from([None, *ENGINES]),
+    st.sampled_from([4096, 32_768, 131_072]),
+    st.sampled_from([1, 16, 550]),
+)
+def test_the_plan_is_the_first_of_the_layouts(
+    where: tuple[str, str, str], engine: str | None, context: int, concurrency: int
+) -> None:
+    model, on, precision = where
+    asked: dict[str, Any] = {
+        "engine": engine,
+        "precision": precision,
+        "context": context,
+        "concurrency": concurrency,
+    }
+    try:
+        plan = planner.plan(model, on=on, **asked)
+    except PlannerError:
+        assume(False)
+    first = planner.layouts(model, on=on, **asked)[0]
+    assert first.plan.deployment == plan.deployment
+    assert first.plan.verdict == plan.verdict
+
+
+@pytest.mark.parametrize(("model", "on", "precision"), WHERE)
+def test_every_door_takes_the_same_engine(model: str, on: str, precision: str) -> None:
+    plan = planner.plan(model, on=on, precision=precision)
+    limits = planner.solve(model, on=on, precision=precision)
+    frame = planner.sweep(model, on=on, precisions=precision)
+    assert limits.context.plan.engine == plan.engine
+    assert planner.layouts(model, on=on, precision=precision)[0].plan.engine == plan.engine
+    assert frame["engine"].tolist() == [plan.engine]
+    assert frame["verdict"].tolist() == [plan.verdict]
+
+
+def test_gguf_is_looked_for_in_llamacpp() -> None:
+    """W3: `fits` and `solve` of a GGUF asked vLLM, which cannot read it."""
+    found = planner.fits("Qwen3.5-35B-A3B", precision="q4_k_m", on=["rtx-3090", "rtx-3060-12"])
+    assert [fit.plan.engine for fit in found] == ["llamacpp", "llamacpp"]
+    assert found[0].count == 1
+    longest = planner.solve("Qwen3.5-27B", on="rtx-3090", precision="q4_k_m").context.value
+    assert (
+        longest
+        == planner.plan("Qwen3.5-27B", on="rtx-3090", precision="q4_k_m").capacity.longest_context
+    )  # type: ignore[union-attr]
+
+
+def test_layouts_with_replicas_are_tried() -> None:
+    """W4: 550 sequences fit with data and expert parallelism, which `plan` never tried."""
+    plan = planner.plan(
+        "Qwen/Qwen3.5-35B-A3B",
+        on="8x h100",
+        precision="fp8",
+        concurrency=550,
+        context="32k",
+        engine="vllm",
+    )
+    assert plan.fits
+    assert plan.deployment.layout.data_parallel > 1
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "asked"),
+    [
+        ("qwen3.5-122b-a10b", "rtx-pro-6000", {"precision": "q4_k_m", "words": ("--n-cpu-moe", "30", "--host-memory-gib", "128")}),
+        ("qwen3.5-27b", "rtx-3090", {"precision": "q4_k_m", "words": ("-ngl", "20", "--host-memory-gib", "64")}),
+        ("qwen3.5-27b", "rtx-3090", {"precision": "fp8", "words": ("--cpu-offload-gb", "20")}),
+        ("qwen3.5-35b-a3b", "rtx-4090", {"precision": "q8_0", "words": ("--host-memory-gib", "64")}),
+    ],
+)  # fmt: skip
+def test_no_speed_of_the_accelerator_is_claimed_for_weights_in_ram(
+    model: str, on: str, asked: dict[str, Any]
+) -> None:
+    """W1: with a part of the weights in RAM the answer was that of a GPU that holds them all."""
+    plan = planner.plan(model, on=on, **asked)
+    assert plan.allocation is not None
+    placement = plan.allocation.placement
+    assert placement.outside > 0
+    speed = plan.speed
+    if isinstance(speed, SpeedEstimate):
+        slowest = placement.outside - placement.host_computed_experts * 0.95
+        assert speed.per_user.high < 400e9 / slowest  # no host memory of one socket is faster
+
+
+def test_the_engines_own_spellings_are_understood() -> None:
+    """M8: flags as the engine spells them, behind a model as in a command."""
+    plain = planner.plan("Qwen3.5-27B", on="rtx-3090", precision="q4_k_m", context=8192)
+    spelled = planner.plan("Qwen3.5-27B", on="rtx-3090", precision="q4_k_m", words=("-c", "8192"))
+    assert spelled.deployment == plain.deployment
+    vllm = planner.plan(
+        "Qwen3.5-9B",
+        on="h100",
+        words=(
+            "--max-model-len", "8192", "--limit-mm-per-prompt", '{"image": 0, "video": 0}',
+            "--quantization", "fp8", "--max-num-seqs", "16", "--port", "9000",
+        ),
+    )  # fmt: skip
+    assert vllm.deployment.context == 8192
+    assert vllm.deployment.checkpoint.scheme.name == "fp8"
+    assert vllm.deployment.options.limit_images == 0
+    assert vllm.launch is not None
+    assert {"--port", "9000"} <= set(vllm.launch.argv)
+
+
+@pytest.mark.parametrize("flag", ["--users", "--concurrency"])
+def test_what_people_call_it(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "Qwen3.5-4B", "--on", "h100", flag, "2", "--ctx", "8k"]) == 0
+    assert "2 requests of 8,192 tokens" in capsys.readouterr().out
+
+
+def test_what_is_said_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="context is given twice: 4096 and 8192"):
+        planner.plan("Qwen3.5-4B", on="h100", context=4096, words=("--max-model-len", "8192"))
+
+
+def test_words_of_a_command_come_back() -> None:
+    """W10: flags that change nothing in memory were dropped, unknown ones too."""
+    words = (
+        "--host 0.0.0.0 --port 9000 --api-key secret --served-model-name qwen"
+        " --reasoning-parser qwen3 --enable-auto-tool-choice --tool-call-parser qwen3_coder"
+    )
+    command = f"vllm serve Qwen/Qwen3.5-9B --max-model-len 8192 {words} --brand-new 7"
+    plan = observed.plan_command(command, on="h100")
+    assert plan.launch is not None
+    for word in [*words.split(), "--brand-new", "7"]:
+        assert word in plan.launch.argv
+    assert any("--brand-new" in warning for warning in plan.warnings)
+    for form in ("shell", "compose", "kubernetes"):
+        text = planner.emit(plan, form)
+        assert "--tool-call-parser" in text
+        assert "--brand-new" in text
+
+
+@pytest.mark.parametrize("value", [math.nan, 1, "yes", None])
+def test_nonsense_for_a_switch_is_refused(value: Any) -> None:
+    """W22: yarn=nan counted as true."""
+    with pytest.raises(InputError, match="yarn must be true or false"):
+        planner.plan("Qwen3.5-4B", on="h100", yarn=value)
+
+
+def test_one_name_is_a_list_of_one() -> None:
+    """W22: a string in place of a list was read letter by letter."""
+    frame = planner.sweep("Qwen/Qwen3.5-27B", on="h100", precisions="fp8", contexts="8k")
+    assert frame["model"].tolist() == ["Qwen/Qwen3.5-27B"]
+    assert frame["fits"].tolist() == [True]
+
+
+def test_a_server_that_holds_fewer_has_a_status_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """M6: one status stood for "never starts" and for "holds 1 of 4"."""
+    asked = ["plan", "Qwen3.5-27B", "--on", "2x rtx-4090", "--precision", "fp8"]
+    assert run([*asked, "--context", "128k", "--concurrency", "4"]) == 5
+    assert run([*asked, "--context", "128k", "--concurrency", "1"]) == 0
+    assert run(["plan", "Qwen3.5-27B", "--on", "rtx-4090", "--precision", "bf16"]) == 3
+    capsys.readouterr()
+
+
+def test_nothing_runnable_stands_under_a_verdict_that_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """M5: a plan that does not fit ended in a command, and `--emit` wrote it."""
+    asked = ["plan", "Qwen3.5-27B", "--on", "rtx-4090", "--precision", "bf16"]
+    plan = planner.plan("Qwen3.5-27B", on="rtx-4090", precision="bf16")
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    assert plan.launch is not None
+    run(asked)
+    assert f"\n{plan.launch.command}\n" not in capsys.readouterr().out
+    assert run([*asked, "--emit", "shell"]) == 3
+    assert capsys.readouterr().out == ""
+    run([*asked, "--json"])
+    assert '"advice"' in capsys.readouterr().out
+
+
+def test_a_drafter_that_does_not_fit_is_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    """W6: the advice put the tokens to 0 and kept the method, which is an error."""
+    status = run(
+        [
+            "plan",
+            "Qwen/Qwen3.5-27B-FP8",
+            "--on",
+            "rtx-4090",
+            "--num-speculative-tokens",
+            "4",
+            "--speculative-method",
+            "dflash",
+            "--draft-model",
+            "z-lab/Qwen3.5-27B-DFlash",
+            "--context",
+            "32k",
+        ]
+    )
+    assert status == 3
+    assert "It fits with" in capsys.readouterr().out
+
+
+def test_prefix_caching_follows_the_release() -> None:
+    """W5: off for hybrids up to 0.27.1."""
+    asked: dict[str, Any] = {"on": "h100", "precision": "fp8", "context": 8192, "engine": "vllm"}
+    plan = planner.plan("Qwen/Qwen3.5-35B-A3B", **asked, options={"version": "0.26.0"})
+    assert plan.capacity is not None
+    assert plan.capacity.sequences == 159
+    assert plan.settings["enable_prefix_caching"] is False
