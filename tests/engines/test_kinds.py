@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ class Sliding(FullAttention):
         return cast("LayerType", "sliding_attention")
 
 
-def asked(engine: str, checkpoint: Checkpoint, **options: object) -> Deployment:
+def asked(engine: str, checkpoint: Checkpoint, **options: Any) -> Deployment:
     return Deployment(
         checkpoint=checkpoint,
         system=resolve("h100"),

@@ -1,5 +1,7 @@
 """vLLM: indexed attention, n-gram tables and residual streams, beside the reference cases."""
 
+from typing import Any
+
 import pytest
 
 import planner
@@ -8,10 +10,10 @@ from planner.layout import Layout
 from planner.planning import Outcome, Plan
 
 NAME = "Qwen3.8-Flash-Next"
-ROOMY = {"kv_cache_memory_bytes": 20 * 2**30}
+ROOMY: dict[str, Any] = {"kv_cache_memory_bytes": 20 * 2**30}
 
 
-def ask(on: str = "8x h100", *, precision: str = "nvfp4", **options: object) -> Plan:
+def ask(on: str = "8x h100", *, precision: str = "nvfp4", **options: Any) -> Plan:
     return planner.plan(
         NAME, on=on, precision=precision, context=65_536, engine="vllm", options=options
     )
@@ -57,7 +59,7 @@ def test_the_first_release_that_serves_it_has_no_table_on_the_host() -> None:
         ("v100", {}, "BF16 only"),
     ],
 )
-def test_what_is_refused_says_why(on: str, options: dict[str, object], says: str) -> None:
+def test_what_is_refused_says_why(on: str, options: dict[str, Any], says: str) -> None:
     plan = ask(on, **options)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert any(says in f"{one.reason} {one.remedy}" for one in plan.refusals)
