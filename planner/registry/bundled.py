@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from fractions import Fraction
+from functools import cache, lru_cache
 
-from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
-from planner.provenance import Band
 from planner.registry.entry import Entry
-from planner.registry.sizing import recipe_bytes, spread_of, stored_as, tensor_bytes
+from planner.registry.sizing import (
+    checkpoint_of,
+    recipe_bytes,
+    spread_of,
+    stored_as,
+    tensor_bytes,
+)
+from planner.registry.store import entries_of
+from planner.units import format_gib
+
+NEAR = Fraction(2, 100)
+"""How near a published size must be to a recipe for the checkpoint to count as stored so."""
 
 
 def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint:
-    """Return a bundled model's checkpoint; its bytes follow the recipe that the precision names.
+    """Return a bundled model's checkpoint in a precision.
 
-    Where the catalog knows no checkpoint of that precision and the registry has a row, it is that
-    row's repository that is named, and how far published files are from the recipe is the band.
+    Where the catalog knows none, the registry's stands for it if its size is the recipe's. GGUF files
+    of one type differ by author: bytes are llama-quantize's, the band is the spread of published
+    files, and the note names some.
 
     Args:
         name: repository id, with or without the organisation.
@@ -31,45 +42,46 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
     """
     found = catalog.bundled_checkpoint(name, precision=precision)
     if not found.hypothetical or found.id not in _bases():
-        return found
+        return found  # a variant of other weights (Thinking, Base) is none of the rows' models
     row = stored_as(found.id, found.scheme.name)
     if row is None:
         return found
-    band, note = _beside(found, row)
-    return replace(
-        found,
-        id=row.repo,
-        source=f"{found.source}; {row.repo} by the registry, {row.date}",
-        hypothetical=False,
-        published=True,
-        band=band,
-        notes=(note,),
-        files=((row.file, row.nbytes),) if row.file and row.nbytes else (),
-    )
+    if isinstance(found.scheme, GgufScheme):
+        return replace(
+            found,
+            hypothetical=False,
+            published=True,
+            band=spread_of(row.base, found.scheme.name),
+            notes=(_files_of_type(row),),
+        )
+    return checkpoint_of(row) if _is_near(row) else found
 
 
+@cache
 def _bases() -> frozenset[str]:
-    """Bundled ids: variants of other weights (Thinking, Base) are none of the rows' models."""
     return frozenset(entry.id for entry in catalog.catalog())
 
 
-def _beside(found: Checkpoint, row: Entry) -> tuple[Band | None, str]:
-    if isinstance(found.scheme, GgufScheme):
-        others = "files of this type differ by author; name one for its own size"
-        return spread_of(
-            row.base, found.scheme.name
-        ), f"sizes as llama-quantize makes them: {others}"
-    return _away(row), f"sizes follow the recipe ({found.scheme.title}) of {row.repo}"
+@lru_cache(maxsize=512)
+def _files_of_type(row: Entry) -> str:
+    """Published files of one type by author, as a note."""
+    rows = [
+        other
+        for other in entries_of(row.base)
+        if other.recommendable
+        and not other.ollama
+        and other.recipe == row.recipe
+        and other.label.lower() == row.label.lower()
+        and other.nbytes is not None
+    ]
+    rows.sort(key=lambda other: (-(other.downloads or 0), other.name))
+    named = ", ".join(f"{other.name} ({format_gib(other.nbytes or 0)})" for other in rows[:3])
+    return "sizes as llama-quantize makes them" + (f"; files by author: {named}" if named else "")
 
 
 @lru_cache(maxsize=512)
-def _away(row: Entry) -> Band | None:
-    """How far a row's published bytes are from its recipe's, rounding included."""
+def _is_near(row: Entry) -> bool:
     if row.nbytes is None:
-        return None
-    try:
-        more = tensor_bytes(row) - recipe_bytes(row)
-    except PlannerError:
-        return None
-    below, above = max(0, row.within - more), max(0, row.within + more)
-    return Band(below=below, above=above) if below or above else None
+        return True
+    plain = recipe_bytes(row)
+    return abs(tensor_bytes(row) - plain) <= max(int(NEAR * plain), row.within)

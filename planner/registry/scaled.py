@@ -50,9 +50,9 @@ class ScaledScheme:
 def _is_scaled(row: Stored, *, everything: bool) -> bool:
     """Whether a row takes its share of a difference: quantized, no embedding table, no vision tower.
 
-    Files of other mixes keep the table of the plain one: unsloth's Q4_K_S and UD-Q4_K_XL of the 9B
-    and UD-Q4_K_XL of the 27B load 545.62 and 682.03 MiB of it on the host, as Q4_K does (start-up
-    logs).
+    Most files of other mixes keep the table of the plain one: unsloth's Q4_K_S and UD-Q4_K_XL of the
+    9B and UD-Q4_K_XL of the 27B load 545.62 and 682.03 MiB of it on the host, as Q4_K does; their
+    35B in UD-Q4_K_M has it in Q8_0 (start-up logs).
     """
     if row.tensor.part == "vision":
         return False

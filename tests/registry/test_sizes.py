@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner.errors import PlannerError, UnsupportedModelError
+from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
@@ -54,7 +55,7 @@ def test_bytes_are_the_published_ones(row: Entry) -> None:
 
 
 def test_an_exact_file_of_another_mix_loads_what_was_logged() -> None:
-    """W28: unsloth's plain Q4_K_S of the 9B loads 5,134 MiB; llama-quantize's would be 4,9xx."""
+    """W28: unsloth's plain Q4_K_S of the 9B is mapped as 5,134 MiB (start-up log)."""
     checkpoint = checkpoint_of(entry("unsloth/Qwen3.5-9B-GGUF:Q4_K_S"))
     assert round(checkpoint.nbytes("text", "mtp") / MIB) == 5134
     assert checkpoint.band is not None
@@ -80,6 +81,13 @@ def test_a_file_is_spread_as_start_ups_log_it(name: str, host: float, accelerato
     assert rest - band.below / MIB <= accelerator <= rest + band.above / MIB + 0.1
 
 
+def test_llama_cpp_loads_what_the_log_says() -> None:
+    plan = planner.plan(
+        "unsloth/Qwen3.5-9B-GGUF:UD-Q4_K_XL", on="rtx-3090", engine="llamacpp", context=8192
+    )
+    assert plan.ranks[0].of_kind(Kind.WEIGHTS) / MIB == pytest.approx(5133.63, abs=0.1)
+
+
 def test_llama_cpp_plans_a_file_by_its_own_size() -> None:
     rows = ["unsloth/Qwen3.5-27B-GGUF:Q4_K_M", "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL"]
     plans = [planner.plan(name, on="rtx-3090", engine="llamacpp", context=8192) for name in rows]
@@ -87,8 +95,8 @@ def test_llama_cpp_plans_a_file_by_its_own_size() -> None:
         assert plan.fits, plan.verdict
         assert plan.launch is not None
         assert plan.launch.argv[:3] == ("llama-server", "-hf", name)
-    small, large = (plan.deployment.checkpoint.nbytes("text") for plan in plans)
-    assert large - small == pytest.approx(17_621_125_024 - 16_740_812_704, abs=1_000)
+    small, large = (plan.ranks[0].of_kind(Kind.WEIGHTS) for plan in plans)
+    assert large - small == pytest.approx(17_621_125_024 - 16_740_812_704, abs=MIB)
 
 
 @pytest.mark.parametrize("name", ["Lorbus/Qwen3.6-27B-int4-AutoRound", "nvidia/Qwen3.6-27B-NVFP4"])
@@ -175,18 +183,27 @@ def test_a_factor_is_exact_to_a_millionth() -> None:
     assert Fraction(1, 2) < factor < 3
 
 
-def test_a_precision_is_named_by_a_checkpoint_that_exists() -> None:
+def test_a_precision_is_a_checkpoint_that_exists() -> None:
     plain = bundled_checkpoint("Qwen/Qwen3.5-27B", precision="q4_k_m")
     assert not plain.hypothetical
-    assert plain.id == "lmstudio-community/Qwen3.5-27B-GGUF"
-    assert plain.nbytes("text") == catalog.bundled_checkpoint(
-        "Qwen/Qwen3.5-27B", precision="q4_k_m"
-    ).nbytes("text")
+    assert plain.scheme == get_scheme("q4_k_m")
     assert plain.band == spread_of("Qwen/Qwen3.5-27B", "q4_k_m")
+    assert "bartowski/Qwen_Qwen3.5-27B-GGUF:Q4_K_M (16.0 GiB)" in plain.notes[0]
     dynamic = bundled_checkpoint("Qwen/Qwen3.5-397B-A17B", precision="fp8-dynamic")
     assert (dynamic.id, dynamic.hypothetical) == ("RedHatAI/Qwen3.5-397B-A17B-FP8-dynamic", False)
+    assert (
+        dynamic.nbytes()
+        == catalog.bundled_checkpoint("Qwen/Qwen3.5-397B-A17B", precision="fp8-dynamic").nbytes()
+    )
     official = bundled_checkpoint("Qwen/Qwen3.5-27B", precision="fp8")
     assert (official.id, official.band) == ("Qwen/Qwen3.5-27B-FP8", None)
+
+
+def test_another_recipe_of_the_same_name_does_not_stand_for_it() -> None:
+    """xega-ai's FP8-Dynamic of the 35B is 6.5 % smaller than llm-compressor's recipe."""
+    found = bundled_checkpoint("Qwen/Qwen3.5-35B-A3B", precision="fp8-dynamic")
+    assert found.hypothetical
+    assert found.scheme == get_scheme("fp8-dynamic")
 
 
 def test_a_precision_that_nobody_publishes_stays_a_hypothesis() -> None:

@@ -11,6 +11,7 @@ import hardware_db
 import planner
 from planner.engines import ENGINES
 from planner.planning import Outcome
+from planner.provenance import Confidence
 from planner.web import choices, fidelity
 from planner.web.shell import VIEWS
 from planner.web.views.why import _MEANING
@@ -205,7 +206,7 @@ def test_every_term_is_explained(open_app: Callable[..., AppTest]) -> None:
     for term in plan.ranks[0].terms:
         assert any(label.startswith(f"{term.name}:") for label in labels)
         assert any(f"= {term.nbytes:,} bytes" in code.value for code in app.code)
-    assert len(_MEANING) == 4
+    assert set(_MEANING) == set(Confidence)
     assert plan.expected_log[0] in app.code[-1].value
 
 

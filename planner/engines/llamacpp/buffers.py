@@ -57,7 +57,9 @@ def model_bytes(
         on_gpu = backend != placement.host
         stored = GgmlTensor("none", tensor.type, tensor.ne)
         alignment = CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT
-        sizes[backend] += round_up(alloc_bytes(stored, on_gpu=on_gpu), alignment)
+        # The file's own bytes: of a published size, a type's may be scaled.
+        padding = alloc_bytes(stored, on_gpu=on_gpu) - alloc_bytes(stored, on_gpu=False)
+        sizes[backend] += round_up(tensor.nbytes + padding, alignment)
 
     for tensor in file_tensors(model, scheme).values():
         if mtp or not tensor.mtp:

@@ -146,7 +146,7 @@ def soft(deployment: Deployment) -> frozenset[str]:
     if gpus > 1 or not deployment.options.places_by_hand:
         names |= {f"{what}, GPU {gpu}" for what in _PLACED for gpu in range(gpus)}
         names |= {f"{what}, host" for what in _PLACED}
-    if deployment.checkpoint.hypothetical:
+    if deployment.checkpoint.hypothetical or deployment.checkpoint.band is not None:
         names |= {"weights, host", *(f"weights, GPU {gpu}" for gpu in range(gpus))}
     return frozenset(names)
 
