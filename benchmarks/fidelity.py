@@ -3,6 +3,8 @@
     python -m benchmarks.fidelity --cases DIR [--suite NAME] [--json]
 
 DIR is a folder of case files; its neighbours `facts/`, `field/` and `oracles/` are searched, too.
+"exact" counts cases in which every compared field is equal; a case that agrees only within what its
+reference allows (a rounded print, say) is counted beside it, with the reason.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -25,10 +29,15 @@ SUITES = (
     "vllm",
     "vllm_extra",
     "flash_next_vllm",
+    "vllm_more",
+    "vllm_quant",
     "vllm_versions",
     "overheads",
     "sglang",
+    "sglang_more",
+    "sglang_logs",
     "llamacpp",
+    "llamacpp_more",
     "transformers",
     "transformers_gpu",
     "gguf",
@@ -43,9 +52,9 @@ WORST = 8
 
 
 def find_cases(folder: Path, files: Sequence[str]) -> Path | None:
-    """The folder (DIR or a neighbour of it) that has all of `files`, or None."""
+    """Return the folder (DIR or a neighbour of it) that has all of `files`, or None."""
     places = [folder, *(folder.parent / name for name in ("oracles", "facts", "field"))]
-    places += [folder / name for name in ("oracles", "facts", "field")]
+    places += [folder / name for name in ("oracles", "facts", "field", "speed")]
     for place in places:
         if all((place / name).is_file() for name in files):
             return place
@@ -53,22 +62,25 @@ def find_cases(folder: Path, files: Sequence[str]) -> Path | None:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the sorted values lie (nearest rank)."""
+    """Return the value below which `share` of the sorted values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def summarise(results: Iterable[CaseResult]) -> dict[str, Any]:
-    """Cases, exact, errors and the worst cases of a suite; groups by their own."""
+    """Count a suite's cases: exact, agreeing, failed, not askable; errors, reasons, the worst."""
     cases = list(results)
     errors = [case.size_of_error for case in cases]
     summary: dict[str, Any] = {
         "cases": len(cases),
         "exact": sum(case.exact for case in cases),
-        "failed": sum(case.failure is not None for case in cases),
+        "agree": sum(case.agrees for case in cases),
+        "failed": sum(case.problem is not None and case.unasked is None for case in cases),
+        "unasked": sum(case.unasked is not None for case in cases),
         "median_error": median(errors) if errors else 0.0,
         "p90_error": quantile(errors, 0.9),
         "max_error": max(errors, default=0.0),
+        "reasons": dict(Counter(reason for case in cases for reason in case.reasons)),
         "worst": [_worst(case) for case in sorted(cases, key=_severity, reverse=True)[:WORST]],
     }
     banded = [case.within_band for case in cases if case.within_band is not None]
@@ -77,83 +89,86 @@ def summarise(results: Iterable[CaseResult]) -> dict[str, Any]:
     groups = sorted({case.group for case in cases if case.group})
     if groups:
         summary["groups"] = {
-            name: summarise([_ungrouped(case) for case in cases if case.group == name])
+            name: summarise([replace(case, group=None) for case in cases if case.group == name])
             for name in groups
         }
     summary["worst"] = [row for row in summary["worst"] if row]
     return summary
 
 
-def _severity(case: CaseResult) -> tuple[bool, float]:
-    return case.failure is not None, case.size_of_error
-
-
-def _ungrouped(case: CaseResult) -> CaseResult:
-    return CaseResult(
-        name=case.name,
-        expected=case.expected,
-        answered=case.answered,
-        failure=case.failure,
-        error=case.error,
-        tolerance=case.tolerance,
-        within_band=case.within_band,
-    )
+def _severity(case: CaseResult) -> tuple[bool, bool, float]:
+    return not case.agrees, case.problem is not None, case.size_of_error
 
 
 def _worst(case: CaseResult) -> dict[str, Any] | None:
-    if case.exact:
+    if case.agrees and case.error is None:
         return None
     row: dict[str, Any] = {"case": case.name, "error": case.size_of_error}
-    if case.failure is not None:
-        row["failure"] = case.failure
+    if case.problem is not None:
+        row["failure"] = case.problem
         return row
     row["fields"] = {
         name: {"expected": case.expected[name], "answered": case.answered.get(name)}
-        for name, error in case.errors.items()
-        if error > case.tolerance
+        for name in (case.wrong or case.expected)
     }
     return row
 
 
+def missing(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return suite -> the files that it lacks, for every named suite that cannot run."""
+    lacking: dict[str, str] = {}
+    for name in names:
+        files = import_module(f"benchmarks.suites.{name}").FILES
+        if find_cases(folder, files) is None:
+            lacking[name] = f"no {' and '.join(files)} in {folder} or beside it"
+    return lacking
+
+
 def run(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Suite name -> summary, for every named suite whose files are found."""
+    """Return suite name -> summary, for every named suite whose files are there."""
     report: dict[str, dict[str, Any]] = {}
     for name in names:
-        try:
-            module = import_module(f"benchmarks.suites.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"benchmarks.suites.{name}":
-                raise
-            continue
+        module = import_module(f"benchmarks.suites.{name}")
         place = find_cases(folder, module.FILES)
-        if place is None:
-            if len(names) == 1:
-                raise SystemExit(f"no {' or '.join(module.FILES)} in {folder} or beside it")
-            continue
-        report[name] = summarise(module.run(place))
+        if place is not None:
+            report[name] = summarise(module.run(place))
     return report
 
 
-def _print(report: dict[str, dict[str, Any]]) -> None:
+def _print(report: Mapping[str, Mapping[str, Any]]) -> None:
     for name, s in report.items():
-        band = f"  in band {s['within_band']:.0%}" if "within_band" in s else ""
         print(
-            f"{name:14} {s['exact']}/{s['cases']} exact, {s['failed']} failed;"
+            f"{name:14} {_counts(s)};"
             f" error median {s['median_error']:.4g}, p90 {s['p90_error']:.4g},"
-            f" max {s['max_error']:.4g}{band}"
+            f" max {s['max_error']:.4g}{_band(s)}"
         )
         for group, inner in s.get("groups", {}).items():
-            band = f"  in band {inner['within_band']:.0%}" if "within_band" in inner else ""
             print(
-                f"  - {group:24} {inner['cases']} cases; median {inner['median_error']:.4g},"
-                f" p90 {inner['p90_error']:.4g}{band}"
+                f"  - {group:24} {_counts(inner)}; median {inner['median_error']:.4g},"
+                f" p90 {inner['p90_error']:.4g}{_band(inner)}"
             )
+        for reason, count in s["reasons"].items():
+            print(f"    {count} x {reason}")
         for row in s["worst"]:
             print(f"    {row['error']:.3g}  {row['case']}: {row.get('failure') or row['fields']}")
 
 
+def _counts(s: Mapping[str, Any]) -> str:
+    parts = [f"{s['exact']}/{s['cases']} exact"]
+    if s["agree"] != s["exact"]:
+        parts.append(f"{s['agree'] - s['exact']} more within what is allowed")
+    parts.append(f"{s['failed']} failed")
+    if s["unasked"]:
+        parts.append(f"{s['unasked']} cannot be asked")
+    return ", ".join(parts)
+
+
+def _band(s: Mapping[str, Any]) -> str:
+    return f"  in band {s['within_band']:.0%}" if "within_band" in s else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the suites and print their summaries."""
+    """Run the suites and print their summaries; 1 if a suite that was named lacks its files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
     parser.add_argument("--cases", type=Path, required=True, metavar="DIR")
     parser.add_argument("--suite", choices=SUITES, action="append")
@@ -161,12 +176,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not options.cases.is_dir():
         parser.error(f"--cases: {options.cases} is not a folder")
-    report = run(options.cases, options.suite or SUITES)
+    names = options.suite or SUITES
+    lacking = missing(options.cases, names)
+    report = run(options.cases, names)
     if options.json:
         print(json.dumps(report, default=str))
     else:
         _print(report)
-    return 0
+    for name, files in lacking.items():
+        print(f"{name:14} not run: {files}", file=sys.stderr)
+    return 1 if options.suite and lacking else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,17 @@ from benchmarks.fidelity import SUITES, run
 from planner.document import package_version
 
 TARGET = Path(__file__).resolve().parent.parent / "planner" / "web" / "fidelity.json"
-KEPT = ("cases", "exact", "failed", "median_error", "p90_error", "max_error", "within_band")
+KEPT = (
+    "cases",
+    "exact",
+    "agree",
+    "failed",
+    "unasked",
+    "median_error",
+    "p90_error",
+    "max_error",
+    "within_band",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,7 +43,7 @@ def no_network() -> Iterator[None]:
     """Connections and name look-ups beyond this machine raise; servers on the loopback address work."""
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
-    def guarded_connect(self, address: Any, /) -> Any:
+    def guarded_connect(self: socket.socket, address: Any, /) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_this_machine(address[0]):
             raise NetworkUsedError(f"a test tried to connect to {address}")
         return connect(self, address)

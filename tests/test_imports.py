@@ -17,7 +17,8 @@ def loaded_by(statement: str, modules: list[str] = HEAVY) -> list[str]:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    names: list[str] = json.loads(done.stdout)
+    return names
 
 
 @pytest.mark.parametrize("module", ["planner", "planner.cli", "hardware_db"])

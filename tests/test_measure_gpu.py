@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -39,14 +40,14 @@ MEASURED = {
 }
 
 
-def compare(folder: Path, run: dict) -> dict:
+def compare(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     (folder / "transformers_gpu.json").write_text(json.dumps([run]), "utf-8")
     return summarise(transformers_gpu.run(folder))
 
 
 def test_the_plan_agrees_with_what_was_measured(tmp_path: Path) -> None:
     summary = compare(tmp_path, MEASURED)
-    assert summary["exact"] == summary["cases"] == 1
+    assert summary["agree"] == summary["cases"] == 1
     lines = "\n".join(summary_lines(MEASURED))
     assert "+0.00%" in lines
     assert "250.0 ms per step" in lines
@@ -56,7 +57,7 @@ def test_the_plan_agrees_with_what_was_measured(tmp_path: Path) -> None:
 def test_a_wrong_cache_is_seen(tmp_path: Path, field: str) -> None:
     case = MEASURED["cases"][0]  # type: ignore[index]
     wrong = MEASURED | {"cases": [case | {field: case[field] + 8192}]}
-    assert compare(tmp_path, wrong)["exact"] == 0
+    assert compare(tmp_path, wrong)["agree"] == 0
 
 
 def test_a_peak_is_held_against_the_band(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_peak_is_held_against_the_band(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_is_a_failed_case(tmp_path: Path) -> None:
-    assert compare(tmp_path, MEASURED | {"model": "nobody/nothing"})["failed"] == 1
+    assert compare(tmp_path, MEASURED | {"model": "nobody/nothing"})["unasked"] == 1
 
 
 def test_without_torch_one_line_says_what_to_install(
@@ -108,7 +109,11 @@ def test_the_meter_asks_the_device_that_was_named() -> None:
     asked: list[str] = []
 
     def answer(value: object) -> object:
-        return lambda device: asked.append(device) or value
+        def told(device: str) -> object:
+            asked.append(device)
+            return value
+
+        return told
 
     cuda = SimpleNamespace(
         memory_allocated=answer(10),

@@ -10,6 +10,7 @@ import pytest
 import planner
 from planner.document import PlanDocument, schema
 from planner.model.catalog import find
+from tests.present import accelerator_of, some
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -135,11 +136,13 @@ def test_the_engine_that_suits_the_hardware_is_taken_and_said() -> None:
 
 
 def test_an_accelerator_of_ones_own_is_taken_as_it_is() -> None:
-    (known,) = [entry for entry in planner.hardware() if entry.id == "h100-sxm"]
+    (entry,) = [entry for entry in planner.hardware() if entry.id == "h100-sxm"]
+    known = accelerator_of(entry)
+    memory = some(known.memory_cuda_mib)
     half = replace(
         known,
         id="half-of-it",
-        memory_cuda_mib=replace(known.memory_cuda_mib, value=known.memory_cuda_mib.value // 2),
+        memory_cuda_mib=replace(memory, value=memory.value // 2),
     )
     whole, own = (planner.plan("Qwen3.5-4B", on=entry) for entry in (known, half))
     assert own.deployment.system.accelerator is half

@@ -1,198 +1,159 @@
-"""A published run as a deployment: model, precision, machine, release and flags in our words."""
+"""A published run as a question: model, precision, machine, release and flags in the planner's words."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suites.flags import options_from, parsed_flags
-from benchmarks.suites.hardware_names import system_named
-from benchmarks.suites.models import model_named
-from benchmarks.suites.published import engine_name, model_name, scheme_name
-from hardware_db import Figure, System
-from planner.engines import get_engine
+import planner
+from benchmarks.suites.precisions import recipe_of
+from benchmarks.suites.published_words import drafting, names, words_of
+from benchmarks.suites.words import (
+    cache_named,
+    checkpoint_named,
+    command_of,
+    engine_named,
+    options_of,
+    release_of,
+    system_named,
+    with_memory,
+)
+from hardware_db import System, resolve
 from planner.layout import Layout
-from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
-from planner.model.quantization import get_scheme
 from planner.planning import Plan
-from planner.question import Question
 
 GIB = 2**30
 
-_NOTE = re.compile(r"\s*\(.*\)\s*$")
-_RELEASE = re.compile(r"(?<![\d.-])(\d+)\.(\d+)(?:\.(\d+))?(?!\d)")
-_MONTH = re.compile(r"(20\d\d-\d\d)")
-
-BUILDS = {"2026-04": "0.19.0", "2026-05": "0.21.0", "2026-06": "0.23.0", "2026-09": "0.27.0"}
-"""A build of the main branch, told by its month, -> the release whose rules are nearest: as the
-sources that name both month and release say."""
-
-_OLDEST = (0, 17, 0)
-_UNTOLD = {"int8": "w8a8-int8", "int4": "autoround-int4", "int4 class": "autoround-int4"}
-"""Precisions of which only the bits are told -> what people mean most often."""
-
-_CACHES = {"bf16": "bfloat16", "auto": "auto"}
+_FLAGS = {
+    "gpu_memory_utilization": {"vllm": "--gpu-memory-utilization"},
+    "mem_fraction_static": {"sglang": "--mem-fraction-static"},
+    "max_num_seqs": {
+        "vllm": "--max-num-seqs",
+        "sglang": "--max-running-requests",
+        "llamacpp": "--parallel",
+    },
+    "max_num_batched_tokens": {"vllm": "--max-num-batched-tokens", "llamacpp": "--ubatch-size"},
+}
+"""Field of a case -> the flag that says the same."""
 
 
-def ask(case: dict[str, Any], folder: Path, *, any_weights: bool = False, **changes: Any) -> Plan:
-    """The plan for a case.
+ROOMY = "custom:1024GiB"
+ANY_MACHINE = "the hardware is not told: any with room does, for the figure does not depend on it"
+
+
+def ask(
+    case: dict[str, Any],
+    folder: Path,
+    *,
+    any_weights: bool = False,
+    any_machine: bool = False,
+    **changes: Any,
+) -> Plan:
+    """Return the plan for a case.
 
     Args:
         case: a row of cases.json.
         folder: where the cases lie.
         any_weights: the answer does not depend on how weights are stored.
-        changes: `context` and `concurrency`, and engine options by their names (None: not given).
+        any_machine: nor on the machine, where the case names none.
+        changes: `context` and `concurrency`, and engine options by their names.
 
     Raises:
         LookupError: something that decides cannot be told.
         PlannerError: the planner refuses the question.
     """
-    engine = get_engine(engine_name(case["engine"]))
+    engine = engine_named(case["engine"])
     context = changes.pop("context", None) or case["max_model_len"]
     concurrency = changes.pop("concurrency", 1)
     checkpoint = checkpoint_of(case, folder, any_weights=any_weights)
-    given = _flags(case) | {name: str(value) for name, value in changes.items()}
-    if engine.name == "vllm" and (version := release(case["engine_version"])):
-        given["version"] = version
-    if engine.name == "sglang" and (version := release(case["engine_version"])):
-        given["version"] = version
-    context = context or checkpoint.model.max_position_embeddings
+    command = command_of(engine, checkpoint.id, _words(case, engine, concurrency))
+    native = checkpoint.model.max_position_embeddings
+    context = context or native
     count = case["gpu_count"] or case["tp"] or 1
-    tensor = case["tp"] or 1
-    return Question(
-        checkpoint=checkpoint,
-        system=machine_of(case, count),
+    fits_layout = case["tp"] or count == 1
+    return planner.plan(
+        checkpoint,
+        on=machine_of(case, count, any_machine=any_machine),
         engine=engine,
         context=context,
         concurrency=concurrency,
-        kv_cache_dtype=cache_of(case),
-        layout=Layout(tensor_parallel=tensor) if case["tp"] or count == 1 else None,
-        options=options_from(engine, given),
-        yarn=context > checkpoint.model.max_position_embeddings,
-    ).plan()
+        kv_cache_dtype=cache_named(case["kv_cache_dtype"]),
+        layout=Layout(tensor_parallel=case["tp"] or 1) if fits_layout else None,
+        options=options_of(engine, command, version=release_of(case["engine_version"]), **changes),
+        yarn=context > native,
+    )
 
 
 def checkpoint_of(case: dict[str, Any], folder: Path, *, any_weights: bool = False) -> Checkpoint:
-    """The checkpoint of a case: the catalog's where its name is known, else by its precision."""
-    known = find(case["checkpoint"] or "")
-    if known is not None and known[1] != "bf16":
-        scheme = known[1]
-    else:
-        try:
-            scheme = scheme_of(case["quant"])
-        except LookupError:
-            if not any_weights:
-                raise
-            scheme = "bf16"
-    # Where a source leaves the generation open, any of the same shape does.
-    name = re.sub(r"Qwen3\.(x|5/3\.6)", "Qwen3.5", _NOTE.sub("", case["model"]))
-    model = model_named(model_name(name), folder)
-    return Checkpoint(id=model.name, model=model, scheme=get_scheme(scheme), source="field case")
+    """Return the checkpoint of a case: by its repository where known, else by its precision."""
+    try:
+        if case["quant"] is None:
+            raise LookupError("the precision is not told")
+        scheme = recipe_of(case["quant"], repo=case["checkpoint"] or "").scheme
+    except LookupError:
+        if not any_weights:
+            raise
+        return checkpoint_named(case["model"], folder)
+    return checkpoint_named(case["model"], folder, scheme=scheme)
 
 
-def scheme_of(precision: str | None) -> str:
-    """The scheme that a precision means.
+def unnamed(case: dict[str, Any]) -> bool:
+    """Return whether a case tells neither its hardware nor the memory of it."""
+    return case["hardware"] is None and not case["gpu_mem_gib"]
+
+
+def machine_of(case: dict[str, Any], count: int, *, any_machine: bool = False) -> System:
+    """Return the machine, with the memory that the case says it had.
+
+    Args:
+        case: a row of cases.json.
+        count: accelerators.
+        any_machine: where none is told, any with room does.
 
     Raises:
-        LookupError: it cannot be told.
+        LookupError: neither a name nor the memory is told.
     """
-    if precision is None:
-        raise LookupError("the precision is not told")
-    text = _NOTE.sub("", precision).strip()
-    if text.lower() == "awq-int4" and "compressed-tensors" in precision:
-        return "awq-int4-g32"
-    if text.lower() == "gptq-int4":
-        return "gptq-int4-all"
-    first = text.split(" + ")[0].split(",")[0]
-    return _UNTOLD.get(first.lower()) or scheme_name(first)
+    measured, name = case["gpu_mem_gib"], case["hardware"]
+    if unnamed(case):
+        if any_machine:
+            return resolve(f"{count}x {ROOMY}")
+        raise LookupError("neither the hardware nor its memory is told")
+    system = system_named(name or f"{round(measured)} GiB", count)
+    return with_memory(system, measured, "the case") if measured else system
 
 
-def machine_of(case: dict[str, Any], count: int) -> System:
-    """The machine, with the memory that the case says it had; memory alone where it has no name."""
-    measured = case["gpu_mem_gib"]
-    name = case["hardware"]
-    if name is None:
-        name = f"{round(measured)} GiB" if measured else _roomy(case)
-    system = system_named(name, count)
-    if not measured:
-        return system
-    figure = Figure(value=round(measured * 1024), source="the case", grade="A")
-    accelerator = dataclasses.replace(system.accelerator, memory_cuda_mib=figure)
-    return dataclasses.replace(system, accelerator=accelerator)
+def _words(case: dict[str, Any], engine: str, concurrency: int) -> list[str]:
+    """The case's flags and fields as the words of a command."""
+    words, _ = words_of(f"{case['flags'] or ''}; {case['quant'] or ''}", engine)
+    for field, flags in _FLAGS.items():
+        flag = flags.get(engine)
+        if flag and case.get(field) is not None and not names(words, flag):
+            words += [flag, str(case[field])]
+    if engine == "llamacpp" and not names(words, "-np", "--parallel"):
+        words += ["--parallel", str(concurrency)]
+    if engine == "vllm" and case.get("prefix_caching") is not None:
+        words.append(f"--{'' if case['prefix_caching'] else 'no-'}enable-prefix-caching")
+    return words + _speculation(case["spec"], engine)
 
 
-def _roomy(case: dict[str, Any]) -> str:
-    """A machine with room for what was measured: nobody says which one it was."""
-    sizes = [value for name, value in case["measured"].items() if name.endswith("_gib") and value]
-    return f"{round(2 * sum(sizes)) + 16} GiB"
-
-
-def cache_of(case: dict[str, Any]) -> str:
-    """The KV cache dtype; unsaid is "auto"."""
-    name = _NOTE.sub("", case["kv_cache_dtype"] or "auto").strip()
-    return _CACHES.get(name, name)
-
-
-def release(text: str | None) -> str | None:
-    """The release whose rules a build follows; None where nothing is told.
-
-    A pre-release, or a build "about" a release, is a build of the main branch before it: it
-    follows the release before.
-    """
-    if text is None:
-        return None
-    found = _RELEASE.search(text)
-    if found is None:
-        month = _MONTH.search(text)
-        return BUILDS.get(month[1]) if month else None
-    version = int(found[1]), int(found[2]), int(found[3] or 0)
-    early = "~" in text or "rc" in text or "dev" in text
-    if early and version < (0, 2, 0):
-        return None  # a local build that carries no release's number
-    if early and version[2] > 0 and version > _OLDEST:
-        version = (version[0], version[1], version[2] - 1)
-    return ".".join(str(part) for part in version)
-
-
-def _flags(case: dict[str, Any]) -> dict[str, str]:
-    """The case's flags and fields as options by name."""
-    given = parsed_flags(case["flags"] or "", {})
-    for field, names in (
-        ("gpu_memory_utilization", ("gpu_memory_utilization",)),
-        ("mem_fraction_static", ("mem_fraction_static",)),
-        ("max_num_seqs", ("max_num_seqs", "max_running_requests", "parallel")),
-        ("max_num_batched_tokens", ("max_num_batched_tokens", "ubatch_size")),
-        ("prefix_caching", ("enable_prefix_caching",)),
-    ):
-        if case.get(field) is not None:
-            given |= dict.fromkeys(names, str(case[field]))
-    return given | _speculation(case["spec"])
-
-
-def _speculation(spec: dict[str, Any] | None) -> dict[str, str]:
+def _speculation(spec: dict[str, Any] | None, engine: str) -> list[str]:
     """What a case says about drafting.
 
     Raises:
-        LookupError: how many tokens are drafted is not told.
+        LookupError: how many tokens are drafted is not told, or nobody plans the method.
     """
     if not spec:
-        return {}
+        return []
     method = str(spec["method"]).lower()
     if "steps" in spec:
-        return {
-            "speculative_algorithm": "NEXTN",
-            "speculative_num_steps": str(spec["steps"]),
-            "speculative_eagle_topk": "1",
-            "speculative_num_draft_tokens": str(spec["draft_tokens"]),
-        }
-    if "rs_seq" in spec:
-        return {"spec_type": "draft-mtp", "spec_draft_n_max": str(spec["rs_seq"])}
+        return (
+            f"--speculative-algorithm NEXTN --speculative-num-steps {spec['steps']}"
+            f" --speculative-eagle-topk 1 --speculative-num-draft-tokens {spec['draft_tokens']}"
+        ).split()
     if method == "ngram":
-        return {}
-    if "n" not in spec:
+        return []  # it drafts from the text itself: no weights and no cache of its own
+    tokens = spec.get("n", spec.get("rs_seq"))
+    if tokens is None:
         raise LookupError(f"how many tokens {method} drafts is not told")
-    given = {"num_speculative_tokens": str(spec["n"])}
-    return given | ({"speculative_method": "dflash"} if method == "dflash" else {})
+    return drafting(engine, "dflash" if method == "dflash" else "mtp", tokens)

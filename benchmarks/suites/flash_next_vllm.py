@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.suites.figures import error_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.vllm_cases import answered_error, ask, cases, layout_error, name_of
+from benchmarks.suites.vllm_cases import ask, cases, engine_sentence, name_of
 from planner.engines.vllm.indexed import topk_buffer_bytes
 from planner.errors import PlannerError
 from planner.planning import Plan
@@ -73,7 +74,7 @@ def compare(case: dict[str, Any], folder: Path) -> CaseResult:
     except (PlannerError, LookupError) as error:
         return CaseResult(name=name, failure=f"{type(error).__name__}: {error}")
     if "error" in case:
-        expected, answered = layout_error(case["error"]), answered_error(plan)
+        expected, answered = engine_sentence(case["error"]), error_of(plan)
         return CaseResult(name=name, expected={"error": expected}, answered={"error": answered})
     if plan.allocation is None:
         return CaseResult(name=name, failure=plan.verdict)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suites.models import model_named
+from benchmarks.suites.figures import llamacpp_tower
 from benchmarks.suites.result import CaseResult
-from planner.engines.llamacpp.vision import vision_memory
+from benchmarks.suites.words import model_named
 from planner.model.gguf_file import mmproj_file, model_file
 from planner.model.gguf_mix import GgufScheme, get_mix
 from planner.model.spec import ModelSpec
@@ -57,7 +57,7 @@ def _tensor_types(
         model = model_named(f"Qwen3.5-{name}", folder)
         rows = GgufScheme(mix=mix, imatrix=matrix, mtp=model.mtp is not None).tensors(model)
     except (LookupError, ValueError) as error:
-        return CaseResult(name=title, failure=str(error), group="tensor types")
+        return CaseResult(name=title, unasked=str(error), group="tensor types")
     counts: dict[str, dict[str, int]] = {}
     for row in rows:
         types = counts.setdefault(row.held.key, {})
@@ -84,13 +84,13 @@ def _file(
     wanted = {field: expected[field] for field in fields if field in expected}
     wanted |= {"types": sorted(expected["types"].items()), "n_tensors": case["n_tensors"]}
     if "arch" not in case:
-        return CaseResult(name=title, failure="the case names no architecture")
+        return CaseResult(name=title, unasked="the case names no architecture")
     try:
         model = model_named(name, folder)
         scheme = GgufScheme(mix=mix, imatrix=matrix == "imatrix", mtp=variant == "mtp")
         answered = _answer(model, scheme)
     except (LookupError, ValueError) as error:
-        return CaseResult(name=title, failure=str(error))
+        return CaseResult(name=title, unasked=str(error))
     return CaseResult(name=title, expected=wanted, answered=answered)
 
 
@@ -118,7 +118,7 @@ def _mmproj(label: str, expected: dict[str, Any], folder: Path) -> CaseResult:
         size = mmproj_file(model, scheme)
         tensors = sum(len(row.held.names) for row in scheme.vision_tensors(model))
     except (LookupError, ValueError) as error:
-        return CaseResult(name=f"mmproj {label}", failure=str(error))
+        return CaseResult(name=f"mmproj {label}", unasked=str(error))
     return CaseResult(
         name=f"mmproj {label}",
         expected={key: expected[key] for key in ("tensor_bytes", "file_bytes", "n_tensors")},
@@ -135,13 +135,13 @@ def _mmproj_memory(row: dict[str, Any], folder: Path) -> CaseResult:
     name, _, kind = label.rpartition("-")
     try:
         model = model_named(f"Qwen3.5-{name}", folder)
-        memory = vision_memory(model, GgufScheme(mix="Q8_0", mmproj=kind), flash_attn=True)
+        answered = llamacpp_tower(model, GgufScheme(mix="Q8_0", mmproj=kind))
     except (LookupError, ValueError) as error:
-        return CaseResult(name=f"mmproj memory {label}", failure=str(error))
-    if memory is None:
+        return CaseResult(name=f"mmproj memory {label}", unasked=str(error))
+    if answered is None:
         return CaseResult(name=f"mmproj memory {label}", failure="the model has no vision tower")
     return CaseResult(
         name=f"mmproj memory {label}",
         expected={"CUDA0": row["CUDA0"], "CPU": row["CPU"]},
-        answered={"CUDA0": memory.device, "CPU": memory.host},
+        answered=answered,
     )

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suites.models import checkpoint_named
 from benchmarks.suites.result import CaseResult
+from benchmarks.suites.words import checkpoint_named
 from planner.model.parameters import count_parameters
 
 FILES = ("params.json",)
@@ -27,7 +27,7 @@ def models_of(folder: Path, file: str) -> Iterator[CaseResult]:
             answered["layers"] = {key: answered["layers"][key] for key in case["layers"]}
             yield CaseResult(name=name, expected=_expected(case), answered=answered)
         except (LookupError, ValueError) as error:
-            yield CaseResult(name=name, failure=str(error))
+            yield CaseResult(name=name, unasked=str(error))
 
 
 def _expected(case: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Anchors from real SGLang start-up logs; they run as group "logs" of the suite `sglang`.
+"""Suite `sglang_logs`: anchors from real SGLang start-up logs.
 
-A log rounds to two decimals of a GiB (which it calls GB), K and V apart.
+A row is asked with what its words say; what the log printed is only compared. Figures that depend
+on something that the words do not say (the machine, how it drafts) are left out, with the reason.
 """
 
 from __future__ import annotations
@@ -11,153 +12,105 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hardware_db
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.result import CaseResult
-from planner.engines.engine import Deployment
-from planner.engines.sglang import SGLANG, SGLangOptions
-from planner.engines.sglang.pool import Allocated
-from planner.engines.sglang.ranks import Gpu, Parallel
-from planner.engines.sglang.server import Server
-from planner.engines.sglang.weights import draft_weights
+from benchmarks.suites.figures import SGLangServer
+from benchmarks.suites.precisions import recipe_of
+from benchmarks.suites.result import Allowed, CaseResult
+from benchmarks.suites.words import checkpoint_named, command_of, options_of, release_of
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.units import GIB
 
-FILE = "sglang_logs.json"
-ROUNDING_GIB = 0.011
-ROUNDING_SHARE = 0.005
-LOGGED_VERSION = "0.5.23"
-UNIFIED = "gb10"
-PLENTY = 2.0**40
-"""Bytes: so much that only the row's own flags limit the pools."""
-
-
-def rows_beside(folder: Path) -> list[dict[str, Any]]:
-    """The rows of sglang_logs.json in `folder`; none if there is no such file."""
-    path = folder / FILE
-    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else []
-
-
-def run(rows: list[dict[str, Any]], folder: Path) -> Iterator[CaseResult]:
-    """One result per row; `folder` is where models are looked up."""
-    for row in rows:
-        name = row["what"]
-        try:
-            answered = _answer(row, folder)
-        except (LookupError, PlannerError) as error:
-            yield CaseResult(name=name, failure=f"{type(error).__name__}: {error}", group="logs")
-            continue
-        expected = {key: value for key, value in row["logged"].items() if key in answered}
-        if not expected:
-            yield CaseResult(name=name, failure="no figure of it can be asked", group="logs")
-            continue
-        in_gib = all(key.endswith(("_GiB", "_GB")) for key in expected)
-        yield CaseResult(
-            name=name,
-            expected=expected,
-            answered=answered,
-            error=max(abs(answered[key] - expected[key]) for key in expected) if in_gib else None,
-            tolerance=ROUNDING_GIB if in_gib else ROUNDING_SHARE,
-            group="logs",
-        )
+FILES = ("sglang_logs.json",)
+IN_GIB = Allowed(
+    absolute=0.011, reason="the log prints GiB with two decimals, K and V rounded apart"
+)
+PER_TOKEN = Allowed(
+    relative=0.005, reason="a size per token worked out from sizes that the log had rounded"
+)
+NEEDS = {
+    "kv_tokens": "tokens",
+    "K_GB": "tokens",
+    "V_GB": "tokens",
+    "target_KV_GiB": "tokens",
+    "draft_KV_GiB": "tokens",
+    "ssm_state_GB": "slots",
+    "target_GDN_state_GiB": "drafting",
+    "max_running_requests": "slots",
+    "mtp_intermediate_GiB": "drafting",
+    "draft_worker_load_GiB": "drafting",
+}
+"""Figure of a log -> what decides it beside the model and the layout."""
+UNTOLD = {
+    "tokens": "the words name neither the machine nor the tokens of the pool",
+    "slots": "the words do not say how many state slots there are",
+    "drafting": "the words do not say how it drafts",
+}
+_MODEL = re.compile(r"(Qwen3\.\d-[\w.]+?B)\b|\b(\d+B)(?:-class)?\b")
+_SLOTS_AS_REQUESTS = re.compile(r"state slots = running requests.*\bc=(\d+)")
 
 
-def _number(pattern: str, text: str) -> int | None:
-    found = re.search(pattern, text)
-    return int(found[1]) if found else None
+def run(folder: Path) -> Iterator[CaseResult]:
+    """Compare every row with what its words say."""
+    before = ""
+    for row in json.loads((folder / FILES[0]).read_text("utf-8")):
+        what = row["what"]
+        if what.startswith("same, "):  # the row above, with what comes after
+            what = f"{before}, {what.removeprefix('same, ')}"
+        before = re.sub(r"\s*\(c=\d+\)$", "", what)
+        yield _compare(row["what"], what, row["logged"], folder)
 
 
-def _server(what: str, folder: Path, **options: Any) -> Server:
-    """The server that a row's words describe; 27B-class means the shapes of 27B."""
-    found = re.search(r"(Qwen3\.\d-[\w.]+?B)\b|\b(\d+B)(?:-class)?\b", what)
+def _compare(name: str, what: str, logged: dict[str, Any], folder: Path) -> CaseResult:
+    try:
+        server, told = _server(what, folder)
+    except LookupError as error:
+        return CaseResult(name=name, unasked=str(error))
+    except PlannerError as error:
+        return CaseResult(name=name, failure=f"{type(error).__name__}: {error}")
+    untold = {field: need for field, need in NEEDS.items() if need not in told}
+    expected = {field: value for field, value in logged.items() if field not in untold}
+    left = [f"{field}: {UNTOLD[untold[field]]}" for field in logged if field in untold]
+    if not expected:
+        return CaseResult(name=name, unasked="; ".join(left))
+    return CaseResult(
+        name=name,
+        expected=expected,
+        answered=server.logged(),
+        allowed={
+            field: IN_GIB if field.endswith(("_GiB", "_GB")) else PER_TOKEN
+            for field in expected
+            if field != "bytes"
+        },
+        left_out=tuple(left),
+    )
+
+
+def _server(what: str, folder: Path) -> tuple[SGLangServer, set[str]]:
+    """The server that a row's words describe, and what of its pools they decide."""
+    found = _MODEL.search(what)
     if found is None:
-        raise LookupError(f"no model in {what!r}")
-    name = found[1] or f"Qwen3.5-{found[2]}"
-    precision = "w8a8-int8" if "INT8" in what else "gptq-int4" if "int4" in what else "bf16"
-    return Server(
-        checkpoint=checkpoint_named(name, folder, scheme=precision),
-        parallel=Parallel(tp_size=_number(r"TP(\d+)", what) or 1),
-        gpu=Gpu(memory_mib=1e6, capability=(9, 0)),
-        options=SGLangOptions(
-            version=LOGGED_VERSION, page_size=_number(r"page (\d+)", what), **options
+        raise LookupError(f"no model is named in {what!r}")
+    model = found[1] or f"Qwen3.5-{found[2]}"
+    words = re.findall(r"--[\w-]+ \S+", what)
+    if slots := _SLOTS_AS_REQUESTS.search(what):
+        # one slot per running request: SGLang's rule where the radix cache is off
+        words += ["--disable-radix-cache", f"--max-running-requests {slots[1]}"]
+    if tensor := re.search(r"\bTP(\d+)", what):
+        words.append(f"--tp {tensor[1]}")
+    if page := re.search(r"\bpage (\d+)", what):
+        words.append(f"--page-size {page[1]}")
+    if "fp8 KV" in what:
+        words.append("--kv-cache-dtype fp8_e4m3")
+    told = {"slots"} if slots or "--max-mamba-cache-size" in what else set[str]()
+    command = command_of("sglang", model, [part for word in words for part in word.split()])
+    version = release_of(what.partition("Qwen")[0] or None)
+    precision = re.search(r"\b(INT8|int4|BF16|FP8)\b(?! KV)", what)
+    return SGLangServer.of(
+        checkpoint_named(
+            model, folder, scheme=recipe_of(precision[1] if precision else "bf16").scheme
         ),
-        kv_cache_dtype="fp8_e4m3" if "fp8 KV" in what else "auto",
-    )
-
-
-def _answer(row: dict[str, Any], folder: Path) -> dict[str, Any]:
-    logged, what = row["logged"], row["what"].replace("same, ", "Qwen3.6-27B INT8 page 64 ")
-    formula = " ".join((row["formula"] or {}).values())
-    if "mtp_intermediate_GiB" in logged:
-        return _speculating(what, formula, folder)
-    if "fraction_ok" in logged:
-        return {
-            "fraction_ok": _judged(logged["fraction_ok"], folder, warned=False),
-            "fraction_bad": _judged(logged["fraction_bad"], folder, warned=True),
-        }
-    if "slots_used_at_cap" in logged:
-        server = _server("Qwen3.5-27B", folder, max_mamba_cache_size=logged["max_mamba_cache_size"])
-        pool = server.pool(free_before_load=PLENTY, free_after_load=PLENTY)
-        return {"max_running_requests": pool.max_running_requests}
-    slots = _number(r"--max-mamba-cache-size (\d+)", what) or _number(r"\((\d+)\+1\)", formula)
-    tokens = logged.get("kv_tokens")
-    server = _server(what, folder, max_mamba_cache_size=slots, max_total_tokens=tokens)
-    slot, taken = server.geometry.slot, _taken(server)
-    return {
-        "bytes": slot.nbytes // slot.layers,
-        "kv_bytes_per_token": server.geometry.cells[0],
-        "K_GB": taken.k_cache / GIB,
-        "V_GB": taken.v_cache / GIB,
-        "ssm_state_GB": taken.ssm_state / GIB,
-    }
-
-
-def _taken(server: Server) -> Allocated:
-    """What `server` allocates where memory is no limit."""
-    pool = server.pool(free_before_load=PLENTY, free_after_load=PLENTY)
-    return server.allocated(pool)
-
-
-def _speculating(what: str, formula: str, folder: Path) -> dict[str, Any]:
-    requests = _number(r"c=(\d+)", what)
-    tokens = _number(r"\((\d+)\+64\)", formula)
-    if requests is None or tokens is None:
-        raise LookupError("the row names neither requests nor tokens")
-    server = _server(
-        what,
-        folder,
-        speculative_algorithm="NEXTN",
-        disable_radix_cache=True,
-        max_running_requests=requests,
-        max_total_tokens=tokens,
-    )
-    taken = _taken(server)
-    return {
-        "target_GDN_state_GiB": taken.state / GIB,
-        "mtp_intermediate_GiB": taken.intermediate / GIB,
-        "target_KV_GiB": (taken.k_cache + taken.v_cache) / GIB,
-        "draft_KV_GiB": taken.draft_kv / GIB,
-        "draft_worker_load_GiB": sum(draft_weights(server).values()) / GIB,
-    }
-
-
-def _judged(fractions: list[float], folder: Path, *, warned: bool) -> list[float]:
-    """Those of `fractions` that the planner warns of, or those that it does not."""
-    return [fraction for fraction in fractions if _warns(fraction, folder) is warned]
-
-
-def _warns(fraction: float, folder: Path) -> bool:
-    system = hardware_db.resolve(UNIFIED)
-    allocation = SGLANG.allocate(
-        Deployment(
-            checkpoint=checkpoint_named("Qwen3.5-27B", folder, scheme="fp8"),
-            system=system,
-            layout=Layout(),
-            context=32768,
-            concurrency=1,
-            kv_cache_dtype="auto",
-            options=SGLangOptions(mem_fraction_static=fraction),
-        )
-    )
-    return any("unified memory" in note for note in allocation.warnings)
+        command.layout or Layout(),
+        options_of("sglang", command, version=version),
+        memory_mib=1e6,
+        capability=(9, 0),
+        kv_cache_dtype=command.kv_cache_dtype or "auto",
+    ), told

@@ -11,28 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hardware_db
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.published import scheme_name
+from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
+from benchmarks.suites.words import checkpoint_named, system_named
 from planner.layout import Layout
+from planner.model.checkpoint import Checkpoint
 from planner.throughput import Banded, NoEstimate, SpeedEstimate, Workload, estimate_speed
 
 FILES = ("speed_reference.json",)
 SERVING = "serving_397b.json"
 
-_SYSTEMS = {
-    "b200_sxm": "b200",
-    "b300_sxm": "b300",
-    "gb200": "gb200",
-    "gb300": "gb300",
-    "h100_sxm": "h100-sxm",
-    "h200_sxm": "h200-sxm",
-    "rtx_pro_6000_server": "rtx-pro-6000-server",
-    "l40s": "l40s",
-    "a100_sxm": "a100-sxm-80",
-}
-_SCHEMES = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "nvfp4-experts", "fp4": "nvfp4-experts"}
 _ONE_SHOT = 2**40
 """Chunk of a prompt that is not cut."""
 
@@ -65,8 +53,8 @@ def _asked(
     name = " ".join(f"{key}={row[key]}" for key in keys if key in row)
     try:
         truth, seconds = ask(row, folder)
-    except (LookupError, ValueError) as error:
-        return CaseResult(name=name, failure=str(error), group=group)
+    except LookupError as error:
+        return CaseResult(name=name, unasked=str(error), group=group)
     return CaseResult(
         name=name,
         expected={"seconds": truth},
@@ -76,15 +64,8 @@ def _asked(
     )
 
 
-def _system(row: dict[str, Any]) -> str:
-    """The accelerator by the database's name of it."""
-    name = str(row["system"])
-    return _SYSTEMS.get(name, name.replace("_", "-"))
-
-
-def _scheme(row: dict[str, Any]) -> str:
-    precision = str(row["prec"])
-    return _SCHEMES.get(precision) or scheme_name(precision)
+def _checkpoint(row: dict[str, Any], model: str, folder: Path) -> Checkpoint:
+    return checkpoint_named(model, folder, scheme=recipe_of(row["prec"]).scheme)
 
 
 def _decode(row: dict[str, Any], folder: Path) -> tuple[float, Banded]:
@@ -110,8 +91,8 @@ def _kernel(
         tensor_parallel=row["tp"], data_parallel=row["dp"], expert_parallel=row["ep"] > 1
     )
     found = estimate_speed(
-        checkpoint_named(f"Qwen3.5-{row['model']}", folder, scheme=_scheme(row)),
-        hardware_db.resolve(f"{layout.accelerators}x {_system(row)}"),
+        _checkpoint(row, f"Qwen3.5-{row['model']}", folder),
+        system_named(row["system"], layout.accelerators),
         layout,
         engine=row["backend"],
         workload=workload,
@@ -126,8 +107,8 @@ def _serving(row: dict[str, Any], folder: Path) -> tuple[float, Banded]:
     # Experts over some of the ranks, cut over the rest, weigh on a rank as over all of them.
     layout = Layout(tensor_parallel=row["tp"], expert_parallel=row["ep"] > 1)
     found = estimate_speed(
-        checkpoint_named("Qwen3.5-397B-A17B", folder, scheme=_scheme(row)),
-        hardware_db.resolve(f"{row['tp']}x {_system(row)}"),
+        _checkpoint(row, "Qwen3.5-397B-A17B", folder),
+        system_named(row["system"], row["tp"]),
         layout,
         engine="sglang",
         workload=Workload(

@@ -14,16 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import hardware_db
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.published import (
-    cache_name,
-    engine_name,
-    machine_name,
-    model_name,
-    scheme_name,
-    state_name,
-)
+from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
+from benchmarks.suites.words import accelerator_named, cache_named, checkpoint_named, engine_named
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.throughput import SpeedEstimate, Workload, estimate_speed
@@ -89,8 +82,8 @@ def run(folder: Path) -> Iterator[CaseResult]:
         try:
             point = read()
             found = point.answer()
-        except (LookupError, ValueError) as error:
-            yield CaseResult(name=name, failure=str(error), group="not expressed")
+        except LookupError as error:
+            yield CaseResult(name=name, unasked=str(error), group="not expressed")
             continue
         yield _result(point, found)
 
@@ -125,14 +118,12 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> Point:
     tensor = row["tp"] // row["dp"] if row["dp"] > 1 and accelerators == row["tp"] else row["tp"]
     return Point(
         name=row["id"],
-        checkpoint=checkpoint_named(
-            model_name(row["model"]), folder, scheme=scheme_name(row["quant"])
-        ),
+        checkpoint=_stored(row["model"], row["quant"], row.get("checkpoint"), folder),
         machine=f"{accelerators}x {row['hw']}",
         layout=Layout(
             tensor_parallel=tensor, data_parallel=row["dp"], expert_parallel=row["ep"] > 1
         ),
-        engine=engine_name(row["engine"]),
+        engine=engine_named(row["engine"]),
         workload=Workload(
             prompt_tokens=row["isl"],
             output_tokens=row["osl"] if row["kind"] == "serving" else None,
@@ -140,8 +131,8 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> Point:
             depth=row["depth"],
             shared_prefix=row["isl"] if "shared-prefix" in (row.get("notes") or "") else 0,
         ),
-        cache=cache_name(row.get("kv_dtype")),
-        state=state_name(row.get("ssm_dtype")),
+        cache=cache_named(row.get("kv_dtype")),
+        state=cache_named(row.get("ssm_dtype")),
         seconds=row["tpot_ms"] / 1e3,
         wall=False,
     )
@@ -160,27 +151,36 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
     depth = _tokens(rate["depth"])
     return Point(
         name=name,
-        checkpoint=checkpoint_named(
-            model_name(case["model"]), folder, scheme=scheme_name(_precision(case, note))
-        ),
-        machine=f"{count}x {machine_name(case['hardware'])}",
+        checkpoint=_stored(case["model"], _precision(case, note), case["checkpoint"], folder),
+        machine=f"{count}x {accelerator_named(case['hardware'])}",
         layout=Layout(
             tensor_parallel=tensor,
             pipeline_parallel=rest if layers else case["pp"] or 1,
             data_parallel=1 if layers or case["pp"] else rest,
         ),
-        engine=engine_name(case["engine"]),
+        engine=engine_named(case["engine"]),
         workload=Workload(
             prompt_tokens=prompt,
             output_tokens=answer if wall else None,
             concurrency=rate["batch"],
             depth=prompt + (answer or 0) // 2 if depth is None else depth,
         ),
-        cache=cache_name(case["kv_cache_dtype"]),
+        cache=cache_named(case["kv_cache_dtype"]),
         state="auto",
         seconds=rate["batch"] / rate["tok_s"],
         wall=wall,
     )
+
+
+def _stored(model: str, precision: str | None, repo: str | None, folder: Path) -> Checkpoint:
+    """What was served.
+
+    Raises:
+        LookupError: how it was stored is not told.
+    """
+    if precision is None:
+        raise LookupError("the precision is not told")
+    return checkpoint_named(model, folder, scheme=recipe_of(precision, repo=repo or "").scheme)
 
 
 def _precision(case: dict[str, Any], note: str) -> str | None:

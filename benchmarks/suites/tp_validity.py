@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suites.models import checkpoint_named
+from benchmarks.suites.figures import SGLangServer
 from benchmarks.suites.result import CaseResult
-from planner.engines.sglang.legality import layout_violations, messages
-from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.ranks import Gpu, Parallel
-from planner.engines.sglang.server import Server
+from benchmarks.suites.words import checkpoint_named, command_of, options_of
 from planner.errors import PlannerError
+from planner.layout import Layout
 
 FILES = ("tp_validity_sglang.json",)
 COMPARED = ("errors", "fp8_block128_errors", "valid_bf16", "valid_fp8_block")
@@ -23,36 +20,36 @@ FAMILY = "Qwen/Qwen3.5-"
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per model and tensor-parallel size."""
+    """Compare every model and tensor-parallel size."""
     for case in json.loads((folder / FILES[0]).read_text("utf-8")):
         name = f"{case['model']} TP {case['tp']}"
         expected = {field: case[field] for field in COMPARED if field in case}
         try:
             yield CaseResult(name=name, expected=expected, answered=_answer(case, folder))
-        except (LookupError, PlannerError) as error:
+        except LookupError as error:
+            yield CaseResult(name=name, unasked=str(error))
+        except PlannerError as error:
             yield CaseResult(name=name, failure=f"{type(error).__name__}: {error}")
 
 
 def _answer(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    parallel = Parallel(tp_size=case["tp"])
-    plain, blocks = (_errors(case["model"], parallel, folder, scheme) for scheme in ("bf16", "fp8"))
-    model = checkpoint_named(FAMILY + case["model"], folder).model
-    shared_out = replace(parallel, ep_size=parallel.tp_size)
-    shared = messages(layout_violations(model, shared_out))
-    experts = {rule: text for rule, text in shared.items() if rule == "ep_num_experts"}
+    plain, blocks = (_server(case, folder, scheme) for scheme in ("bf16", "fp8"))
+    errors, block_errors = plain.load_errors(), blocks.load_errors()
     return {
-        "errors": plain | experts,
-        "fp8_block128_errors": blocks,
-        "valid_bf16": not plain,
-        "valid_fp8_block": not blocks,
+        "errors": errors | plain.shared_out_errors(),
+        "fp8_block128_errors": block_errors,
+        "valid_bf16": not errors,
+        "valid_fp8_block": not block_errors,
     }
 
 
-def _errors(model: str, parallel: Parallel, folder: Path, scheme: str) -> dict[str, str]:
-    server = Server(
-        checkpoint=checkpoint_named(FAMILY + model, folder, scheme=scheme),
-        parallel=parallel,
-        gpu=Gpu(memory_mib=81559, capability=(9, 0)),
-        options=SGLangOptions(),
+def _server(case: dict[str, Any], folder: Path, scheme: str) -> SGLangServer:
+    name = FAMILY + case["model"]
+    command = command_of("sglang", name, ["--tp", str(case["tp"])])
+    return SGLangServer.of(
+        checkpoint_named(name, folder, scheme=scheme),
+        command.layout or Layout(),
+        options_of("sglang", command),
+        memory_mib=81559,
+        capability=(9, 0),
     )
-    return messages(iter(server.load_violations()))

@@ -12,5 +12,5 @@ FILES = ("vllm.json",)
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
-    """One result per case."""
+    """Compare every case."""
     yield from compare_all(folder / FILES[0])

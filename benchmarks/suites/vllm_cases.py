@@ -1,44 +1,45 @@
-"""Translates cases of the three vLLM files into deployments, and plans into their fields."""
+"""Translates cases of vLLM's own code into questions, and plans into their fields.
+
+A case's question is a command line: its keys are vLLM's arguments, and the planner's own reader of
+``vllm serve`` reads them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.result import CaseResult
-from hardware_db import resolve
-from planner.engines import get_engine
-from planner.engines.vllm import VllmOptions
-from planner.engines.vllm.answer import VllmAnswer
+import planner
+from benchmarks.suites.figures import error_of, figures, resolved, starts, vllm
+from benchmarks.suites.result import Allowed, CaseResult
+from benchmarks.suites.words import (
+    checkpoint_named,
+    command_of,
+    configured,
+    flag_words,
+    options_of,
+    system_named,
+)
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.planning import Outcome, Plan
-from planner.question import Question
+from planner.model.checkpoint import Checkpoint
+from planner.planning import Plan
 
-GPUS = {
-    "h100": "h100-sxm",
-    "h200": "h200-sxm",
-    "b200": "b200",
-    "a100": "a100-sxm-80",
-    "rtx4090": "rtx-4090",
-    "rtx5090": "rtx-5090",
-    "rtxpro6000": "rtx-pro-6000",
-    "gb10": "gb10",
-}
-SPELLED = {
-    "tensor_parallel_size": "tp",
-    "pipeline_parallel_size": "pp",
-    "enable_expert_parallel": "ep",
+ARGUMENTS = {
+    "tp": "tensor_parallel_size",
+    "pp": "pipeline_parallel_size",
+    "ep": "enable_expert_parallel",
     "dp": "data_parallel_size",
     "dcp": "decode_context_parallel_size",
     "mtp": "num_speculative_tokens",
     "available_bytes": "available",
 }
+"""Short keys of the cases -> vLLM's arguments."""
+NOT_ARGUMENTS = ("model", "gpu", "probe", "available", "num_speculative_tokens", "dtype")
+DEFAULT_GPU = "h200"
 KINDS = {"MambaSpec": "state", "FullAttentionSpec": "attention"}
 PLAIN = (
     "block_size",
@@ -60,6 +61,15 @@ PLAIN = (
     "max_concurrency",
     "max_model_len_that_fits",
 )
+STATE_FIGURES = (
+    "mamba_block_size",
+    "mamba_page_bytes_unpadded",
+    "mamba_page_bytes",
+    "mamba_shapes",
+    "num_speculative_blocks",
+    "num_prefill_checkpoint_blocks",
+)
+"""Figures that a model without recurrent state does not have: null, or a zero that says nothing."""
 RESOLVED = (
     "attn_backends",
     "gdn_prefill_backend",
@@ -71,157 +81,213 @@ RESOLVED = (
     "cudagraph_mode",
     "cudagraph_capture_max",
 )
+GIVEN = ("max_num_seqs", "gpu_memory_utilization")
+"""Where a case gives them, what the plan uses is compared; else the engine's default, so named."""
+ADVICE = re.compile(r"\s*Try increasing .*", re.DOTALL)
+ADVICE_LEFT = (
+    "error: vLLM's advice behind the message (Try increasing ...); the planner gives its own"
+)
+LOWERED = (
+    "cudagraph_capture_max: the plan lowered max_num_seqs to one that starts, and graphs follow it"
+)
 
 
 def cases(path: Path) -> list[dict[str, Any]]:
-    """The cases of one file."""
+    """Return the cases of one file."""
     loaded: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cases"]
     return loaded
 
 
+def name_of(case: dict[str, Any]) -> str:
+    """Return a case in words."""
+    return " ".join(f"{key}={value}" for key, value in case["case"].items())
+
+
 def question_of(case: dict[str, Any]) -> dict[str, Any]:
-    """A case's question by the names that are asked for below."""
-    return {SPELLED.get(key, key): value for key, value in case["case"].items()}
+    """Return a case's question by vLLM's argument names."""
+    return {ARGUMENTS.get(key, key): value for key, value in case["case"].items()}
 
 
-def available_of(question: dict[str, Any]) -> tuple[int, ...]:
-    """Bytes for the cache: one figure for all ranks, or one per pipeline stage."""
+def available_of(question: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return bytes for the cache: one figure for all ranks, or one per pipeline stage."""
     available = question.get("available")
     if available is None:
         return ()
     return tuple(available) if isinstance(available, list) else (available,)
 
 
-def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
-    """The plan for a case's question."""
-    question = question_of(case)
-    name = str(question["model"])
+def checkpoint_of(case: dict[str, Any], folder: Path) -> Checkpoint:
+    """Return what a case loads: NAME, NAME-FP8, or BASE@SCHEME with its quantization_config.
+
+    Raises:
+        LookupError: the model is not known.
+    """
+    name = str(case["case"]["model"])
+    if "quantization_config" in case:
+        base = str(case.get("base_model") or name.partition("@")[0])
+        return configured(base, folder, case["quantization_config"])
     fp8 = name.endswith("-FP8")
-    checkpoint = checkpoint_named(
-        name.removesuffix("-FP8"), folder, scheme="fp8" if fp8 else "bf16"
-    )
-    if "dtype" in question:
-        model = replace(checkpoint.model, dtype=question["dtype"])
-        checkpoint = replace(checkpoint, model=model)
-    layout = Layout(
-        tensor_parallel=question.get("tp", 1),
-        pipeline_parallel=question.get("pp", 1),
-        data_parallel=question.get("data_parallel_size", 1),
-        expert_parallel=bool(question.get("ep", False)),
-        context_parallel=question.get("decode_context_parallel_size", 1),
-    )
-    gpu = GPUS.get(question.get("gpu", "h200"), question.get("gpu", "h200"))
+    return checkpoint_named(name.removesuffix("-FP8"), folder, scheme="fp8" if fp8 else "bf16")
+
+
+def ask(case: dict[str, Any], version: str, folder: Path) -> Plan:
+    """Return the plan for a case's question.
+
+    Raises:
+        LookupError: the planner has no word for something that the case asks.
+        PlannerError: the planner refuses the question.
+    """
+    question, checkpoint = question_of(case), checkpoint_of(case, folder)
+    dtype = question.get("dtype", "auto")
+    if dtype not in ("auto", checkpoint.model.dtype):
+        raise LookupError(f"dtype {dtype}: the planner plans the model's own dtype")
+    arguments = {name: value for name, value in question.items() if name not in NOT_ARGUMENTS}
+    arguments.setdefault("language_model_only", True)  # as the program that made the cases does
+    if tokens := question.get("num_speculative_tokens"):
+        arguments["speculative_config"] = {"method": "mtp", "num_speculative_tokens": tokens}
+    if available := available_of(question):
+        arguments["kv_cache_memory_bytes"] = min(available)
+    command = command_of("vllm", checkpoint.id, flag_words(arguments))
+    if strange := [line for line in command.unplanned if "not a flag" in line]:
+        raise LookupError("; ".join(strange))
+    layout = command.layout or Layout()
     overrides = question.get("hf_overrides", {}).get("text_config", {})
-    longest = overrides.get("max_position_embeddings")
-    context = question.get("max_model_len") or checkpoint.model.max_position_embeddings
-    limits = question.get("limit_mm_per_prompt", {})
-    options = VllmOptions(
-        version=version,
-        gpu_memory_utilization=question.get("gpu_memory_utilization"),
-        max_num_seqs=question.get("max_num_seqs"),
-        max_num_batched_tokens=question.get("max_num_batched_tokens"),
-        enable_prefix_caching=question.get("enable_prefix_caching"),
-        num_speculative_tokens=question.get("num_speculative_tokens", 0),
-        block_size=question.get("block_size"),
-        mamba_cache_dtype=question.get("mamba_cache_dtype", "auto"),
-        mamba_ssm_cache_dtype=question.get("mamba_ssm_cache_dtype", "auto"),
-        language_model_only=question.get("language_model_only", True),
-        limit_images=limits.get("image"),
-        limit_videos=limits.get("video"),
-        enforce_eager=question.get("enforce_eager", False),
-        gdn_prefill_backend=question.get("gdn_prefill_backend", "auto"),
-        mm_encoder_tp_mode=question.get("mm_encoder_tp_mode", "weights"),
-        kv_cache_memory_bytes=min(available_of(question), default=None),
-        engram_across_dp=question.get("engram_config", {}).get("embedding_across_dp", False),
-        indexer_kv_dtype=question.get("attention_config", {}).get("indexer_kv_dtype", "auto"),
-    )
-    return Question(
-        checkpoint=checkpoint,
-        system=resolve(f"{layout.accelerators}x {gpu}"),
-        engine=get_engine("vllm"),
-        context=context,
-        concurrency=1,
-        kv_cache_dtype=question.get("kv_cache_dtype", "auto"),
+    return planner.plan(
+        checkpoint,
+        on=system_named(question.get("gpu", DEFAULT_GPU), layout.accelerators),
+        engine="vllm",
+        context=command.context or checkpoint.model.max_position_embeddings,
+        kv_cache_dtype=command.kv_cache_dtype or "auto",
         layout=layout,
-        options=options,
-        yarn=longest is not None,
-    ).plan()
+        options=options_of("vllm", command, version=version),
+        yarn=command.yarn or "max_position_embeddings" in overrides,
+    )
 
 
-def details_of(case: dict[str, Any], plan: Plan) -> Mapping[str, Any]:
-    """The plan's figures; where stages have unequal memory, those of the pool that they make."""
-    available = available_of(question_of(case))
-    answer = plan.allocation
-    if len(available) < 2 or not isinstance(answer, VllmAnswer):
-        return plan.figures
-    return replace(answer, pool=replace(answer.pool, available=available)).figures()
-
-
-def name_of(case: dict[str, Any]) -> str:
-    """A case in words."""
-    return " ".join(f"{key}={value}" for key, value in case["case"].items())
-
-
-def layout_error(text: str) -> str:
-    """The engine's own sentence inside a raised error."""
+def engine_sentence(text: str) -> str:
+    """Return the engine's own message inside a raised error, whole but for its advice."""
     text = re.sub(r"^\w*Error: ", "", text.strip())
     if "Value error, " in text:
         text = text.partition("Value error, ")[2].partition(" [type=")[0]
-    return text.partition("\n")[0]
+    return ADVICE.sub("", text).partition("\n")[0].replace("models's", "model's")
 
 
-def answered_error(plan: Plan) -> str | None:
-    """What the planner says the engine raises."""
-    if plan.outcome is Outcome.CANNOT_RUN:
-        return plan.refusals[0].engine_message or plan.refusals[0].reason
-    return plan.allocation.refusal if plan.allocation else None
+def compare(
+    case: dict[str, Any],
+    folder: Path,
+    *,
+    weights: Allowed | None = None,
+) -> CaseResult:
+    """Compare one case of 0.33.0.
 
-
-def compare(case: dict[str, Any], folder: Path) -> CaseResult:
-    """One case of vllm.json or vllm_extra.json."""
+    Args:
+        case: the case.
+        folder: where it lies.
+        weights: how far the bytes of weights may be off, and why; None: not at all.
+    """
     name = name_of(case)
     try:
         plan = ask(case, case["vllm_version"], folder)
-    except (PlannerError, LookupError) as error:
+    except LookupError as error:
+        return CaseResult(name=name, unasked=str(error))
+    except PlannerError as error:
         return CaseResult(name=name, failure=f"{type(error).__name__}: {error}")
     expected: dict[str, Any] = {}
     answered: dict[str, Any] = {}
+    left: list[str] = []
     if "error" in case:
-        expected["error"] = layout_error(case["error"])
-        answered["error"] = answered_error(plan)
-    details = details_of(case, plan)
+        expected["error"], answered["error"] = engine_sentence(case["error"]), error_of(plan)
+        if ADVICE.search(case["error"]):
+            left.append(ADVICE_LEFT)
+    details = vllm(plan, available_of(question_of(case)))
     if "block_size" in case and not details:
         return CaseResult(name=name, failure=plan.verdict)
+    stateless = "mamba_dtypes" in case and case["mamba_dtypes"] is None
     for field in PLAIN:
-        if field in case:
+        if field not in case:
+            continue
+        if stateless and field in STATE_FIGURES:
+            expected[field], answered[field] = None, details.get(field)
+        else:
             expected[field], answered[field] = case[field], details.get(field)
     if "groups" in case:
-        expected["groups"] = [
-            [KINDS[g["kind"]], g["layers"], g["block_size"], g["page_bytes"], g["blocks_per_req"]]
-            for g in case["groups"]
-        ]
+        expected |= _groups(case, stateless=stateless)
         answered["groups"] = [list(group.values()) for group in details["groups"]]
-        expected["mamba_dtypes"] = [t.removeprefix("torch.") for t in case["mamba_dtypes"]]
-        answered["mamba_dtypes"] = details["mamba_dtypes"]
-    for ours, theirs in zip(details.get("params", ()), case.get("params", ()), strict=False):
-        stage = f"stage {theirs['rank_pp']}"
+        answered["mamba_dtypes"] = details.get("mamba_dtypes")
+    allowed: dict[str, Allowed] = {}
+    ours = details.get("params", ())
+    for index, theirs in enumerate(case.get("params", ())):
         for field in ("param_bytes", "draft_param_bytes"):
-            expected[f"{stage} {field}"], answered[f"{stage} {field}"] = theirs[field], ours[field]
-    if "resolved" in case and plan.allocation is not None:
-        resolved = plan.settings
-        lowered = resolved["max_num_seqs"] != resolved["default_max_num_seqs"]
-        for field in RESOLVED:
-            if lowered and field == "cudagraph_capture_max":
-                continue  # the plan chose a max_num_seqs that starts, and graphs follow it
-            expected[field] = case["resolved"][field]
-            answered[field] = plan.settings.get(field)
-        for field in ("max_num_seqs", "gpu_memory_utilization"):
-            expected[field] = case["resolved"][field]
-            answered[field] = resolved[f"default_{field}"]
-    return CaseResult(name=name, expected=expected, answered=answered)
+            key = f"stage {theirs['rank_pp']} {field}"
+            expected[key] = theirs[field]
+            if index < len(ours):
+                answered[key] = ours[index][field]
+            if weights is not None:
+                allowed[key] = weights
+    if "resolved" in case:
+        left += _resolved(case, plan, expected, answered)
+    return CaseResult(
+        name=name, expected=expected, answered=answered, allowed=allowed, left_out=tuple(left)
+    )
 
 
-def compare_all(path: Path) -> Iterator[CaseResult]:
-    """Every case of a file."""
+def _groups(case: dict[str, Any], *, stateless: bool) -> dict[str, Any]:
+    groups = [
+        [KINDS[g["kind"]], g["layers"], g["block_size"], g["page_bytes"], g["blocks_per_req"]]
+        for g in case["groups"]
+    ]
+    dtypes = None if stateless else [t.removeprefix("torch.") for t in case["mamba_dtypes"]]
+    return {"groups": groups, "mamba_dtypes": dtypes}
+
+
+def _resolved(
+    case: dict[str, Any], plan: Plan, expected: dict[str, Any], answered: dict[str, Any]
+) -> list[str]:
+    """Put the resolved options beside each other; returns what is left out, and why."""
+    theirs, ours, given = case["resolved"], resolved(plan), question_of(case)
+    lowered = "max_num_seqs" not in given and (
+        ours.get("max_num_seqs") != ours.get("default_max_num_seqs")
+    )
+    for field in RESOLVED:
+        if not (lowered and field == "cudagraph_capture_max"):
+            expected[field], answered[field] = theirs[field], ours.get(field)
+    for field in GIVEN:
+        name = field if given.get(field) is not None else f"default_{field}"
+        expected[name], answered[name] = theirs[field], ours.get(name)
+    return [LOWERED] if lowered else []
+
+
+def compare_all(path: Path, *, weights: Allowed | None = None) -> Iterator[CaseResult]:
+    """Compare every case of a file."""
     for case in cases(path):
-        yield compare(case, path.parent)
+        yield compare(case, path.parent, weights=weights)
+
+
+def compare_release(case: dict[str, Any], folder: Path, fields: Mapping[str, str]) -> CaseResult:
+    """Compare one case of an earlier release.
+
+    Args:
+        case: the case.
+        folder: where it lies.
+        fields: the case's figure -> ours.
+    """
+    version = case["vllm_version"]
+    name = f"{version} {name_of(case)}"
+    try:
+        plan = ask(case, version, folder)
+    except LookupError as error:
+        return CaseResult(name=name, unasked=str(error), group=version)
+    except PlannerError as error:
+        return CaseResult(name=name, failure=f"{type(error).__name__}: {error}", group=version)
+    details = figures(plan)
+    expected = {field: case[field] for field in fields if field in case}
+    answered = {field: details.get(fields[field]) for field in expected}
+    left: tuple[str, ...] = ()
+    if "groups" in case:
+        expected["groups"] = [[KINDS[kind], layers] for kind, layers in case["groups"]]
+        answered["groups"] = [[g["kind"], g["layers"]] for g in details["groups"]]
+    if "error" in case:
+        expected["error"], answered["error"] = engine_sentence(case["error"]), error_of(plan)
+        left = (ADVICE_LEFT,) if ADVICE.search(case["error"]) else ()
+    expected["starts"], answered["starts"] = "error" not in case, starts(plan)
+    return CaseResult(name=name, expected=expected, answered=answered, left_out=left, group=version)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hardware_db
+from hardware_db.figures import PriceKind
 from planner.cost import (
     HostedPrice,
     Power,
@@ -27,6 +28,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.catalog import bundled_checkpoint
 from planner.throughput import Workload, estimate_speed
+from tests.present import estimated, some
 
 TRAFFIC = Traffic(
     prompt_tokens=1000, output_tokens=500, requests_per_second=0.5, prefill_seconds=0.4
@@ -64,7 +66,7 @@ def test_rented_machines_cost_while_idle_unless_given_back() -> None:
 @given(hourly=MONEY, share=SHARES)
 def test_input_and_output_tokens_make_up_a_request(hourly: Any, share: Any) -> None:
     cost = token_cost(expense(Rental(hourly=hourly), utilization=share), TRAFFIC)
-    parts = cost.per_million_input * 1000 + cost.per_million_output * 500
+    parts = some(cost.per_million_input) * 1000 + cost.per_million_output * 500
     assert parts / 1e6 == pytest.approx(cost.per_request)
     assert cost.per_million == pytest.approx(cost.per_request / 1500 * 1e6)
     per_day = cost.per_request * cost.requests_per_day
@@ -115,7 +117,7 @@ def test_currencies_are_not_mixed() -> None:
     [
         lambda: Purchase(price=-1),
         lambda: Purchase(price=float("nan")),
-        lambda: Purchase(price="abc"),
+        lambda: Purchase(price="abc"),  # type: ignore[arg-type]
         lambda: Purchase(price=1, years=0),
         lambda: Purchase(price=1, residual=1),
         lambda: Purchase(price=10**18),
@@ -155,7 +157,7 @@ def test_prices_of_the_database_are_dated_and_say_what_they_cover() -> None:
 
 
 def test_only_recent_prices_rank() -> None:
-    def asked(kind: str, date: str | None) -> bool:
+    def asked(kind: PriceKind, date: str | None) -> bool:
         price = hardware_db.Price(value=1, currency="USD", kind=kind, source="shop", date=date)
         return is_recent(price, as_of="2026-11-09")
 
@@ -171,16 +173,18 @@ def test_only_recent_prices_rank() -> None:
 def test_different_gpus_are_added_up() -> None:
     mixed = price_options(hardware_db.resolve("3090 + rtx-3060-12"))
     assert [(option.kind, option.value) for option in mixed] == [("purchase", 850 + 260)]
-    assert power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3).busy_w == 520
+    assert (
+        some(power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3)).busy_w == 520
+    )
     assert price_options(hardware_db.resolve("3090 + 24GB VRAM")) == ()
 
 
 def test_power_of_the_database_says_what_it_stands_for() -> None:
     cards = power_of(hardware_db.resolve("2x rtx-3090"), price_per_kwh=0.3)
-    assert cards.busy_w == 700
-    assert "alone" in cards.note
+    assert some(cards).busy_w == 700
+    assert "alone" in some(cards).note
     spark = power_of(hardware_db.resolve("dgx-spark"), price_per_kwh=0.3)
-    assert "whole system" in spark.note
+    assert "whole system" in some(spark).note
     assert power_of(hardware_db.resolve("custom:48GiB"), price_per_kwh=0.3) is None
 
 
@@ -192,10 +196,10 @@ def test_cost_of_an_estimate_carries_its_band() -> None:
         engine="vllm",
         workload=Workload(prompt_tokens=2048, output_tokens=512, concurrency=4),
     )
-    cost = token_cost(expense(Purchase(price=4699)), traffic_of(found))
+    cost = token_cost(expense(Purchase(price=4699)), traffic_of(estimated(found)))
     assert 0 < cost.low < cost.per_request < cost.high
     served = cost.requests_per_day * 512 / 86400
-    assert served == pytest.approx(found.total.value)
+    assert served == pytest.approx(estimated(found).total.value)
 
 
 def test_cost_per_token_needs_the_length_of_answers() -> None:
@@ -207,4 +211,4 @@ def test_cost_per_token_needs_the_length_of_answers() -> None:
         workload=Workload(prompt_tokens=2048),
     )
     with pytest.raises(InputError, match="output tokens"):
-        traffic_of(found)
+        traffic_of(estimated(found))

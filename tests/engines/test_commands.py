@@ -60,39 +60,43 @@ VLLM_OPTIONS = some(
     version=st.sampled_from(["0.17.1", "0.20.0", "0.24.0", "0.29.0", "0.33.0"]),
 )
 MTP = {"speculative_algorithm": "NEXTN"}
-SGLANG_OPTIONS = st.one_of(
-    some(base, **strategies)
-    for base in (
-        {},
-        MTP,
-        MTP
-        | {
-            "speculative_num_steps": 2,
-            "speculative_eagle_topk": 1,
-            "speculative_num_draft_tokens": 3,
-        },
+SGLANG_OPTIONS: st.SearchStrategy[Any] = st.one_of(
+    *(
+        some(base, **strategies)
+        for base in (
+            {},
+            MTP,
+            MTP
+            | {
+                "speculative_num_steps": 2,
+                "speculative_eagle_topk": 1,
+                "speculative_num_draft_tokens": 3,
+            },
+        )
+        for strategies in [
+            {
+                "mem_fraction_static": shares,
+                "chunked_prefill_size": st.sampled_from([-1, 2048, 4096, 8192]),
+                "max_prefill_tokens": st.sampled_from([4096, 16384]),
+                "max_running_requests": st.integers(1, 300),
+                "max_total_tokens": st.integers(1000, 10**6),
+                "page_size": st.sampled_from([1, 16, 64]),
+                "cuda_graph_max_bs": st.integers(1, 256),
+                "disable_cuda_graph": st.booleans(),
+                "disable_radix_cache": st.booleans(),
+                "disable_overlap_schedule": st.booleans(),
+                "mamba_radix_cache_strategy": st.sampled_from(
+                    ["auto", "no_buffer", "extra_buffer"]
+                ),
+                "mamba_full_memory_ratio": st.floats(0.1, 3),
+                "max_mamba_cache_size": st.integers(10, 400),
+                "mamba_ssm_dtype": st.sampled_from(["float32", "bfloat16"]),
+                "mm_feature_transport": st.sampled_from(["cpu", "cuda_ipc"]),
+                "attn_dp_size": st.sampled_from([1, 2]),
+                "version": st.sampled_from(["0.5.12.post1", "0.5.18", "0.5.20", "0.5.23"]),
+            }
+        ]
     )
-    for strategies in [
-        {
-            "mem_fraction_static": shares,
-            "chunked_prefill_size": st.sampled_from([-1, 2048, 4096, 8192]),
-            "max_prefill_tokens": st.sampled_from([4096, 16384]),
-            "max_running_requests": st.integers(1, 300),
-            "max_total_tokens": st.integers(1000, 10**6),
-            "page_size": st.sampled_from([1, 16, 64]),
-            "cuda_graph_max_bs": st.integers(1, 256),
-            "disable_cuda_graph": st.booleans(),
-            "disable_radix_cache": st.booleans(),
-            "disable_overlap_schedule": st.booleans(),
-            "mamba_radix_cache_strategy": st.sampled_from(["auto", "no_buffer", "extra_buffer"]),
-            "mamba_full_memory_ratio": st.floats(0.1, 3),
-            "max_mamba_cache_size": st.integers(10, 400),
-            "mamba_ssm_dtype": st.sampled_from(["float32", "bfloat16"]),
-            "mm_feature_transport": st.sampled_from(["cpu", "cuda_ipc"]),
-            "attn_dp_size": st.sampled_from([1, 2]),
-            "version": st.sampled_from(["0.5.12.post1", "0.5.18", "0.5.20", "0.5.23"]),
-        }
-    ]
 )
 LLAMACPP_OPTIONS = some(
     {},
@@ -274,12 +278,14 @@ def test_commands_of_several_nodes_and_beyond_the_native_length_round_trip() -> 
         {"model": "Qwen3.5-397B-A17B", "on": "16x h200", "layout": Layout(tensor_parallel=16)},
         {"model": "Qwen3.5-27B", "on": "h200", "context": 500_000, "yarn": True},
     ]
+    plans = []
     for engine in ("vllm", "sglang"):
         for question in questions:
             plan = planner.plan(**question, engine=engine)
             same(plan, again(plan, on=question["on"]))
-    assert plan.launch is not None
-    assert plan.launch.environment
+            plans.append(plan)
+    assert plans[-1].launch is not None
+    assert plans[-1].launch.environment
 
 
 def same(plan: Plan, read: Plan) -> None:

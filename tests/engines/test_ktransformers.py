@@ -1,6 +1,7 @@
 """KTransformers: experts in host memory, everything else as under SGLang."""
 
 import shlex
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_the_command_carries_the_flags() -> None:
         ({"on": "2x h200", "layout": planner.Layout(pipeline_parallel=2)}, "tensor parallelism"),
     ],
 )
-def test_what_it_cannot_run(question: dict, words: str) -> None:
+def test_what_it_cannot_run(question: dict[str, Any], words: str) -> None:
     plan = ask(**question)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert words in plan.verdict
@@ -119,7 +120,7 @@ def test_what_it_cannot_run(question: dict, words: str) -> None:
         {"attention_backend": "none"},
     ],
 )
-def test_options_out_of_range(options: dict) -> None:
+def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         KTransformersOptions(**options)
 

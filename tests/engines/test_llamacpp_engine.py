@@ -14,6 +14,7 @@ from planner.layout import Layout
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.units import GIB
+from tests.present import some
 
 SMALL = "Qwen/Qwen3.5-4B"
 MOE = "Qwen/Qwen3.5-35B-A3B"
@@ -28,7 +29,7 @@ def ask(
     kv: str = "auto",
     layout: Layout | None = None,
     yarn: bool = False,
-    **options: object,
+    **options: Any,
 ) -> Plan:
     return asking.ask(
         model,
@@ -84,7 +85,7 @@ def test_a_small_ram_takes_as_many_experts_as_it_must_and_can(
     assert 0 < moved < plan.figures["blocks"] - 1
     fewer = ask(model, on, precision, context=32_768, host_memory_gib=ram, n_cpu_moe=moved - 1)
     assert not fewer.fits
-    assert plan.allocation.placement.host_computed == sum(
+    assert some(some(plan.allocation).placement).host_computed == sum(
         term.nbytes for term in _rank(plan, "host").terms if "weights (text)" in term.name
     ) - _embedding(model, precision)
 
@@ -101,15 +102,15 @@ def _embedding(name: str, precision: str) -> int:
 
 
 def test_where_the_weights_lie_is_said_to_the_byte() -> None:
-    plain = ask(MOE, n_gpu_layers=99).allocation.placement
-    moved = ask(MOE, n_gpu_layers=99, n_cpu_moe=10).allocation.placement
-    whole = ask(MOE, n_gpu_layers=0, host_memory_gib=64).allocation.placement
-    assert plain.outside == plain.host_layers == 0
-    assert moved.host_computed == moved.host_computed_experts > 0
-    assert moved.device + moved.host_computed == plain.device
-    assert whole.device == 0
-    assert whole.host_computed == plain.device
-    assert whole.host_layers == 40
+    plain = some(ask(MOE, n_gpu_layers=99).allocation).placement
+    moved = some(ask(MOE, n_gpu_layers=99, n_cpu_moe=10).allocation).placement
+    whole = some(ask(MOE, n_gpu_layers=0, host_memory_gib=64).allocation).placement
+    assert some(plain).outside == some(plain).host_layers == 0
+    assert some(moved).host_computed == some(moved).host_computed_experts > 0
+    assert some(moved).device + some(moved).host_computed == some(plain).device
+    assert some(whole).device == 0
+    assert some(whole).host_computed == some(plain).device
+    assert some(whole).host_layers == 40
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_where_the_weights_lie_is_said_to_the_byte() -> None:
         ({"n_gpu_layers": 41}, "1 whole layer in RAM"),
     ],
 )
-def test_what_lies_in_ram_is_counted_as_there_is(options: dict[str, int], says: str) -> None:
+def test_what_lies_in_ram_is_counted_as_there_is(options: dict[str, Any], says: str) -> None:
     plan = ask(MOE, host_memory_gib=64, **options)
     assert any(text.startswith(says) for text in plan.warnings)
     assert not any("99 of" in text or "10000" in text for text in plan.warnings)
@@ -138,7 +139,7 @@ def test_a_dense_model_leaves_whole_blocks_on_the_host() -> None:
     assert plan.fits
     layers = plan.settings["n_gpu_layers"]
     assert 0 < layers < 34
-    assert f"-ngl {layers}" in plan.launch.command
+    assert f"-ngl {layers}" in some(plan.launch).command
 
 
 def test_an_unknown_host_is_not_counted_on() -> None:
@@ -167,9 +168,9 @@ def test_unequal_rooms_are_balanced_by_a_split() -> None:
 
 def test_slots_share_the_context_or_have_one_each() -> None:
     split = ask(context=8000, concurrency=3)
-    assert split.launch.command.endswith("-c 24576 -np 3")
+    assert some(split.launch).command.endswith("-c 24576 -np 3")
     unified = ask(context=8192, concurrency=3, kv_unified=True)
-    assert "-kvu" in unified.launch.command
+    assert "-kvu" in some(unified.launch).command
     kv = [rank.of_kind(Kind.KV_CACHE) for plan in (split, unified) for rank in plan.ranks[:1]]
     assert kv[0] == kv[1]
 
@@ -177,17 +178,17 @@ def test_slots_share_the_context_or_have_one_each() -> None:
 def test_more_sequences_than_fit() -> None:
     plan = ask(SMALL, "custom:8GiB", context=65536, concurrency=64)
     assert plan.outcome is Outcome.HOLDS_FEWER
-    assert 1 <= plan.capacity.sequences < 64
-    again = ask(SMALL, "custom:8GiB", context=65536, concurrency=plan.capacity.sequences)
+    assert 1 <= some(plan.capacity).sequences < 64
+    again = ask(SMALL, "custom:8GiB", context=65536, concurrency=some(plan.capacity).sequences)
     assert again.fits
     assert not ask(
-        SMALL, "custom:8GiB", context=65536, concurrency=plan.capacity.sequences + 1
+        SMALL, "custom:8GiB", context=65536, concurrency=some(plan.capacity).sequences + 1
     ).fits
 
 
 def test_the_longest_context_is_the_longest() -> None:
     plan = ask(SMALL, "custom:6GiB", context=4096)
-    longest = plan.capacity.longest_context
+    longest = some(plan.capacity).longest_context
     assert 4096 < longest < 262_144
     assert ask(SMALL, "custom:6GiB", context=longest).fits
     assert not ask(SMALL, "custom:6GiB", context=longest + 256).fits
@@ -199,7 +200,7 @@ def test_drafting_with_mtp_takes_weights_states_and_a_second_context() -> None:
     assert {"weights (MTP)", "KV cache (MTP)", "compute buffer (MTP)"} <= set(names)
     states = [plan.ranks[0].of_kind(Kind.RECURRENT_STATE) for plan in (plain, drafting)]
     assert states[1] == 4 * states[0]
-    assert "--spec-type draft-mtp" in drafting.launch.command
+    assert "--spec-type draft-mtp" in some(drafting.launch).command
 
 
 def test_the_vision_tower_counts_only_where_it_is_loaded() -> None:
@@ -212,7 +213,7 @@ def test_a_quantized_cache_is_half_as_large() -> None:
     full, half = ask(context=65536), ask(context=65536, kv="q8_0")
     kv = [plan.ranks[0].of_kind(Kind.KV_CACHE) for plan in (full, half)]
     assert kv[1] * 32 == kv[0] * 17
-    assert "-ctk q8_0 -ctv q8_0" in half.launch.command
+    assert "-ctk q8_0 -ctv q8_0" in some(half.launch).command
 
 
 def test_unified_memory_is_one_rank() -> None:
@@ -223,7 +224,7 @@ def test_unified_memory_is_one_rank() -> None:
 
 def test_yarn_is_in_the_command() -> None:
     plan = ask(context=400_000, yarn=True)
-    assert "--rope-scaling yarn --rope-scale 2 --yarn-orig-ctx 262144" in plan.launch.command
+    assert "--rope-scaling yarn --rope-scale 2 --yarn-orig-ctx 262144" in some(plan.launch).command
 
 
 def test_16_bit_checkpoints_are_taken_as_converted() -> None:

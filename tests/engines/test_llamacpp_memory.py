@@ -34,7 +34,7 @@ SMALL, MOE, NEXT = (
 )
 
 
-def on_gpus(spec: ModelSpec, devices: int = 1, **placing: object) -> Placement:
+def on_gpus(spec: ModelSpec, devices: int = 1, **placing: Any) -> Placement:
     blocks = file_blocks(spec, Q4)
     return Placement(
         **{
@@ -125,7 +125,8 @@ def test_compute_buffers_grow_with_context_and_batch(spec: ModelSpec) -> None:
     placement = on_gpus(spec)
 
     def needed(**change: int) -> tuple[int, ...]:
-        context = Context(**{"n_ctx": 8192, "n_ubatch": 128, "n_outputs_max": 1, **change})
+        asked: dict[str, Any] = {"n_ctx": 8192, "n_ubatch": 128, "n_outputs_max": 1, **change}
+        context = Context(**asked)
         return compute_buffers(spec, Q4, placement, context).nbytes
 
     assert needed(n_ctx=65536)[0] > needed()[0]

@@ -1,6 +1,7 @@
 """MLX: measured sizes of its cache, Apple's share of the memory, and what it refuses."""
 
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,7 +120,7 @@ def test_long_context_needs_an_edited_config() -> None:
         ({"on": "2x mac-studio-m4-max-128", "layout": planner.Layout(tensor_parallel=2)}, "machin"),
     ],
 )
-def test_what_it_cannot_run(question: dict, words: str) -> None:
+def test_what_it_cannot_run(question: dict[str, Any], words: str) -> None:
     plan = ask(**question)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert words in plan.verdict
@@ -137,7 +138,7 @@ def test_what_it_cannot_run(question: dict, words: str) -> None:
         {"version": "new"},
     ],
 )
-def test_options_out_of_range(options: dict) -> None:
+def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(
         InputError, match=next(iter(options)) if "version" not in options else "mlx"
     ):

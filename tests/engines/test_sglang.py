@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,13 +36,13 @@ def server(
     kv_cache_dtype: str = "auto",
     parallel: Parallel | None = None,
     precision: str = "bf16",
-    **options: object,
+    **options: Any,
 ) -> Server:
     return Server(
         checkpoint=bundled_checkpoint(model, precision=precision),
         parallel=parallel or Parallel(),
         gpu=gpu,
-        options=SGLangOptions(**options),  # type: ignore[arg-type]
+        options=SGLangOptions(**options),
         kv_cache_dtype=kv_cache_dtype,
         context=context,
     )
@@ -51,11 +52,11 @@ def pool(asked: Server, *, before: float = 79.0, after: float = 45.0) -> Pool:
     return asked.pool(free_before_load=before * GIB, free_after_load=after * GIB)
 
 
-def ask(model: str = "Qwen3.5-35B-A3B", on: str = "h100", **question: object) -> Plan:
+def ask(model: str = "Qwen3.5-35B-A3B", on: str = "h100", **question: Any) -> Plan:
     options = question.pop("options", None)
     return planner.plan(
         model, on=on, engine="sglang", options=options, **{"context": 8192, **question}
-    )  # type: ignore[arg-type]
+    )
 
 
 @given(
@@ -125,7 +126,7 @@ def test_more_memory_never_runs_fewer(after: float, more: float) -> None:
         ({"version": "0.5.9", "mamba_radix_cache_strategy": "extra_buffer"}, 5),
     ],
 )
-def test_slots_per_request(options: dict[str, object], slots: int) -> None:
+def test_slots_per_request(options: dict[str, Any], slots: int) -> None:
     assert server(**options).geometry.mamba_ratio == slots
 
 
@@ -283,7 +284,7 @@ def test_pipeline_stages_cover_all_layers() -> None:
         ({"precision": "mlx-4bit"}, "not covered"),
     ],
 )
-def test_refusals_name_the_rule(question: dict[str, object], words: str) -> None:
+def test_refusals_name_the_rule(question: dict[str, Any], words: str) -> None:
     layout = question.get("layout", Layout())
     assert isinstance(layout, Layout)
     plan = ask(on=f"{layout.accelerators}x h100", **{"layout": layout, **question})
@@ -415,9 +416,9 @@ def test_graph_buckets_grow_with_the_chunk() -> None:
         {"attn_dp_size": True},
     ],
 )
-def test_options_out_of_range_are_one_clear_line(options: dict[str, object]) -> None:
+def test_options_out_of_range_are_one_clear_line(options: dict[str, Any]) -> None:
     with pytest.raises(InputError) as error:
-        SGLangOptions(**options)  # type: ignore[arg-type]
+        SGLangOptions(**options)
     assert next(iter(options)) in str(error.value) or "speculative" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -438,15 +439,16 @@ def test_mxfp8_cache_carries_a_scale_per_32_elements_and_needs_blackwell() -> No
 
 def test_no_buffer_does_not_go_with_trtllm_mha_nor_with_pages() -> None:
     blackwell = Gpu(memory_mib=183359, capability=(10, 0))
-    for options, rule in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"attention_backend": "trtllm_mha"}, "no_buffer_trtllm"),
         ({"page_size": 16}, "no_buffer_page"),
-    ):
+    )
+    for options, rule in cases:
         asked = server(
             gpu=blackwell,
             mamba_radix_cache_strategy="no_buffer",
             disable_overlap_schedule=True,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         found = asked.option_violations()
         assert [violation.rule for violation in found] == [rule]

@@ -1,5 +1,7 @@
 """TensorRT-LLM: the straight line of its cache, states for every slot, and what is refused."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,7 +131,7 @@ def test_what_is_not_verified_is_said() -> None:
         ),
     ],
 )
-def test_what_it_cannot_run(question: dict, words: str) -> None:
+def test_what_it_cannot_run(question: dict[str, Any], words: str) -> None:
     plan = ask(**question)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert words in plan.verdict
@@ -147,6 +149,6 @@ def test_what_it_cannot_run(question: dict, words: str) -> None:
         {"mamba_ssm_cache_dtype": "fp8"},
     ],
 )
-def test_options_out_of_range(options: dict) -> None:
+def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         TensorRtLlmOptions(**options)

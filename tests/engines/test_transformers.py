@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +67,7 @@ def term(plan: Plan, words: str) -> int:
 
 
 @pytest.mark.parametrize("case", PLACED, ids=lambda case: f"{case[0]} {case[2]} {case[4]}")
-def test_modules_go_where_the_engine_itself_puts_them(case: tuple) -> None:
+def test_modules_go_where_the_engine_itself_puts_them(case: tuple[Any, ...]) -> None:
     name, auto_class, free, host, device_map, layers, norm = case
     found = modules(
         planner.load_checkpoint(name, precision="bf16"),
@@ -254,7 +255,7 @@ def test_fp8_becomes_16_bit_without_kernels() -> None:
         ({"on": "2x h200", "options": {"device_map": "cuda"}}, "first GPU only"),
     ],
 )
-def test_what_it_cannot_run(question: dict, words: str) -> None:
+def test_what_it_cannot_run(question: dict[str, Any], words: str) -> None:
     plan = ask(**question)
     assert plan.outcome is Outcome.CANNOT_RUN
     assert words in plan.verdict
@@ -275,7 +276,7 @@ def test_what_it_cannot_run(question: dict, words: str) -> None:
         {"attn_implementation": ""},
     ],
 )
-def test_options_out_of_range(options: dict) -> None:
+def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         ask(options=options)
 

@@ -5,6 +5,7 @@ import itertools
 import tomllib
 from importlib.resources import files
 from math import lcm
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,13 +20,13 @@ from planner.engines.vllm.weights import stage_layers
 from planner.errors import InputError
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization_config import read_quantization
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
 
 
-def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: object) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})  # type: ignore[arg-type]
+def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> planner.Plan:
+    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 @given(
@@ -194,7 +195,7 @@ def test_beyond_the_native_length_the_plan_warns_and_the_command_scales() -> Non
     ],
 )
 def test_a_start_that_fails_prints_no_more_than_that(
-    question: dict[str, object], last_but_one: str, error: str
+    question: dict[str, Any], last_but_one: str, error: str
 ) -> None:
     lines = ask("Qwen3.5-27B", **question).expected_log
     assert lines[-1].startswith(f"ValueError: {error}")
@@ -237,8 +238,9 @@ def test_several_nodes_get_a_command_each() -> None:
 def test_the_options_are_checked_one_by_one() -> None:
     for field in dataclasses.fields(VllmOptions):
         if field.type == "int | None":
+            wrong: dict[str, Any] = {field.name: -1}
             with pytest.raises(InputError, match=field.name):
-                VllmOptions(**{field.name: -1})
+                VllmOptions(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -538,20 +540,20 @@ def test_a_drafter_that_does_not_fit_is_advised_away() -> None:
     ("layout", "message"),
     [
         (
-            {"tensor_parallel": 2, "context_parallel": 2},
+            planner.Layout(tensor_parallel=2, context_parallel=2),
             "Decode context parallelism for GQA/MQA requires `--tensor-parallel-size` (2) to be"
             " greater than the model's total number of KV heads (2). Increase"
             " `--tensor-parallel-size` or set `--decode-context-parallel-size 1`.",
         ),
         (
-            {"tensor_parallel": 8, "context_parallel": 8},
+            planner.Layout(tensor_parallel=8, context_parallel=8),
             "`--decode-context-parallel-size` (8) exceeds the maximum supported value (4) for"
             " `--tensor-parallel-size` (8) and 2 model KV heads.",
         ),
     ],
 )
-def test_refusals_are_in_the_engines_own_words(layout: dict[str, int], message: str) -> None:
-    plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=planner.Layout(**layout))
+def test_refusals_are_in_the_engines_own_words(layout: planner.Layout, message: str) -> None:
+    plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=layout)
     assert plan.refusals[0].engine_message == message
 
 

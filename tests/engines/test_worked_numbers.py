@@ -1,10 +1,12 @@
 """Figures worked out by hand or printed in the engines' documents, against the policies."""
 
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.suites import vllm_cases
+from benchmarks.suites import figures, vllm_cases
 from hardware_db import resolve
 from planner.engines import get_engine
 from planner.engines.llamacpp.contexts import Context, cache_bytes
@@ -18,13 +20,23 @@ from planner.formats import get_cache_format
 from planner.layout import Layout
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.catalog import bundled_checkpoint
+from planner.planning import Plan
 from planner.question import Question
 from planner.units import GIB, MIB
+from tests.present import some
 
 VLLM = get_engine("vllm")
 
 
-def vllm_plan(name, *, tp=1, precision="bf16", kv="auto", gpu="h100-sxm", **options):
+def vllm_plan(
+    name: str,
+    *,
+    tp: int = 1,
+    precision: str = "bf16",
+    kv: str = "auto",
+    gpu: str = "h100-sxm",
+    **options: Any,
+) -> Plan:
     asked = {"language_model_only": True, "kv_cache_memory_bytes": 10 * GIB} | options
     return Question(
         checkpoint=bundled_checkpoint(name, precision=precision),
@@ -63,7 +75,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize(("model", "tp"), BLOCKS)
-def test_vllm_blocks_and_pages(model, tp):
+def test_vllm_blocks_and_pages(model: str, tp: int) -> None:
     narrow, wide, state, page = BLOCKS[model, tp]
     for version, blocks in (("0.32.0", narrow), ("0.33.0", wide)):
         dtypes = product(("auto", "fp8"), ("float32", "bfloat16"))
@@ -100,14 +112,14 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize(("model", "precision"), PARAMETERS)
-def test_vllm_parameters_per_rank(model, precision):
+def test_vllm_parameters_per_rank(model: str, precision: str) -> None:
     for power, gib in enumerate(PARAMETERS[model, precision]):
         plan = vllm_plan(model, tp=2**power, precision=precision)
         (stage,) = plan.figures["params"]
         assert stage["param_bytes"] / GIB == pytest.approx(gib, abs=6e-4)
 
 
-def test_vllm_example_of_the_document():
+def test_vllm_example_of_the_document() -> None:
     """35B-A3B, 40 GiB, bf16 KV: 1927 blocks and 7.708x on H100, 1985 and 7.784x on A100."""
     for gpu, blocks, need, concurrency in (
         ("h100-sxm", 1927, 250, 7.708),
@@ -133,7 +145,7 @@ def test_vllm_example_of_the_document():
         ("turboquant_3bit_nc", 96 + 2 + 96 + 4),
     ],
 )
-def test_bytes_of_a_kv_head_of_256(dtype, nbytes):
+def test_bytes_of_a_kv_head_of_256(dtype: str, nbytes: int) -> None:
     attention = bundled_checkpoint("Qwen3.5-35B-A3B").model.attention
     size = kv_bytes_per_token_per_layer(
         attention, cache_format=get_cache_format(dtype), tensor_parallel=2
@@ -141,7 +153,7 @@ def test_bytes_of_a_kv_head_of_256(dtype, nbytes):
     assert size == nbytes
 
 
-def test_triton_prefill_keeps_no_checkpoints():
+def test_triton_prefill_keeps_no_checkpoints() -> None:
     """As vLLM 0.33 on a device without FlashInfer's kernels: narrow blocks, one state block less."""
     found = vllm_plan("Qwen3.5-35B-A3B", gdn_prefill_backend="triton")
     there = vllm_plan("Qwen3.5-35B-A3B", gpu="a100-sxm-80")
@@ -149,10 +161,10 @@ def test_triton_prefill_keeps_no_checkpoints():
         assert found.figures[field] == there.figures[field]
     assert found.figures["num_prefill_checkpoint_blocks"] == 0
     assert vllm_plan("Qwen3.5-35B-A3B").figures["num_prefill_checkpoint_blocks"] == 1
-    assert "--gdn-prefill-backend" in found.launch.argv
+    assert "--gdn-prefill-backend" in some(found.launch).argv
 
 
-def test_unequal_stages_take_the_fewest_blocks():
+def test_unequal_stages_take_the_fewest_blocks() -> None:
     case = {
         "case": {
             "model": "Qwen3.5-35B-A3B",
@@ -162,15 +174,23 @@ def test_unequal_stages_take_the_fewest_blocks():
             "available": [40 * GIB, 30 * GIB],
         }
     }
-    plan = vllm_cases.ask(case, "0.33.0", None)
-    details = vllm_cases.details_of(case, plan)
+    plan = vllm_cases.ask(case, "0.33.0", Path())
+    details = figures.vllm(plan, vllm_cases.available_of(case["case"]))
     assert details["num_blocks"] == min(
         size // block
         for size, block in zip((40 * GIB, 30 * GIB), details["bytes_per_block"], strict=True)
     )
 
 
-def sglang_server(model, *, tp=1, mib=81559, capability=(9, 0), kv="auto", **options):
+def sglang_server(
+    model: str,
+    *,
+    tp: int = 1,
+    mib: int = 81559,
+    capability: tuple[int, int] = (9, 0),
+    kv: str = "auto",
+    **options: Any,
+) -> Server:
     return Server(
         checkpoint=bundled_checkpoint(model, precision="fp8"),
         parallel=Parallel(tp_size=tp),
@@ -194,7 +214,7 @@ def sglang_server(model, *, tp=1, mib=81559, capability=(9, 0), kv="auto", **opt
         (122502, (12, 1), 0.8193),
     ],
 )
-def test_sglang_fraction_by_gpu(mib, capability, fraction):
+def test_sglang_fraction_by_gpu(mib: int, capability: tuple[int, int], fraction: float) -> None:
     server = sglang_server("Qwen3.5-35B-A3B", mib=mib, capability=capability)
     assert server.resolved.mem_fraction_static == pytest.approx(fraction, abs=5.1e-5)
 
@@ -210,7 +230,9 @@ def test_sglang_fraction_by_gpu(mib, capability, fraction):
         ("Qwen3.5-397B-A17B", 4, 15_360, 48_015_360, 24_422_400),
     ],
 )
-def test_sglang_cells_and_slots(model, tp, cell, slot, slot_16_bit):
+def test_sglang_cells_and_slots(
+    model: str, tp: int, cell: int, slot: int, slot_16_bit: int
+) -> None:
     server = sglang_server(model, tp=tp)
     assert server.geometry.cells == (cell,)
     assert server.geometry.slot.nbytes == slot
@@ -234,7 +256,7 @@ def test_sglang_cells_and_slots(model, tp, cell, slot, slot_16_bit):
         ("Qwen3-Next-80B-A3B", 24, 75.38),
     ],
 )
-def test_llamacpp_caches(model, kv_kib, state_mib):
+def test_llamacpp_caches(model: str, kv_kib: int, state_mib: float) -> None:
     spec = bundled_checkpoint(model).model
     placement = Placement(
         devices=1, blocks=spec.num_hidden_layers, n_gpu_layers=10**4, shares=(1.0,)
@@ -255,6 +277,6 @@ def test_llamacpp_caches(model, kv_kib, state_mib):
         ("Qwen3.5-397B-A17B", 193_167_360),
     ],
 )
-def test_transformers_state(model, state):
+def test_transformers_state(model: str, state: int) -> None:
     spec = bundled_checkpoint(model).model
     assert transformers_cache_bytes(spec, batch=1, tokens=1000).state == state

@@ -14,6 +14,7 @@ from hardware_db.database import bundled
 from hardware_db.figures import FrozenMap
 from hardware_db.names import driver_key, key, shorter
 from hardware_db.walk import figures
+from tests.present import some
 
 DATA = Path(hardware_db.__file__).parent / "data"
 ACCELERATORS = bundled().accelerators
@@ -237,7 +238,7 @@ def test_pcie_rate_follows_from_generation_and_lanes() -> None:
     for entry in ACCELERATORS:
         assert (entry.pcie is None) == (entry.pcie_gb_s is None), entry.id
         if entry.pcie and entry.pcie_gb_s:
-            generation, lanes = re.fullmatch(r"(\d)\.0 x(\d+)", entry.pcie).groups()
+            generation, lanes = some(re.fullmatch(r"(\d)\.0 x(\d+)", entry.pcie)).groups()
             rate = PCIE_LANE[int(generation)] * int(lanes)
             assert entry.pcie_gb_s.value == pytest.approx(rate, rel=0.01), entry.id
 
@@ -333,11 +334,11 @@ def test_prices_that_people_were_misled_by() -> None:
 
 def test_ram_and_electricity_are_data_with_sources() -> None:
     classes = {memory.id: memory for memory in hardware_db.host_memories()}
-    assert classes["ddr5-6000-2ch"].plan_gb_s.value == 62
+    assert some(classes["ddr5-6000-2ch"].plan_gb_s).value == 62
     for memory in classes.values():
         nominal = memory.channels * 8 * memory.mt_s / 1000
         assert memory.theoretical_gb_s.value == pytest.approx(nominal, rel=0.01), memory.id
-        assert 0.5 <= memory.plan_gb_s.value / nominal <= 0.95, memory.id
+        assert 0.5 <= some(memory.plan_gb_s).value / nominal <= 0.95, memory.id
     tariffs = hardware_db.electricity()
     assert {"US", "Germany", "France", "UK"} <= {tariff.region for tariff in tariffs}
     for tariff in tariffs:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hardware_db import Accelerator, Figure, UnifiedMemory, get
 from hardware_db.accelerator import reserved_mib
+from tests.present import accelerator_of, some
 
 MIB = 1 << 20
 
@@ -43,9 +44,9 @@ MIB = 1 << 20
 )
 def test_total_on_linux(name: str, mib: int, grade: str) -> None:
     accelerator = get(name)
-    assert accelerator.total_bytes == mib * MIB
-    assert accelerator.total_bytes_source.grade == grade
-    assert accelerator.total_bytes_source.value == mib
+    assert accelerator_of(accelerator).total_bytes == mib * MIB
+    assert accelerator_of(accelerator).total_bytes_source.grade == grade
+    assert accelerator_of(accelerator).total_bytes_source.value == mib
 
 
 @pytest.mark.parametrize(
@@ -60,11 +61,11 @@ def test_total_on_linux(name: str, mib: int, grade: str) -> None:
     ],
 )
 def test_total_under_windows_and_wsl2(name: str, mib: int) -> None:
-    assert get(name).total_bytes_on("wddm") == mib * MIB
+    assert accelerator_of(get(name)).total_bytes_on("wddm") == mib * MIB
 
 
 def test_derived_totals_say_how() -> None:
-    derived = get("rtx-5080").total_bytes_source
+    derived = accelerator_of(get("rtx-5080")).total_bytes_source
     assert "16303" in derived.source
     assert "450" in derived.source
     label_only = Accelerator(
@@ -78,36 +79,42 @@ def test_derived_totals_say_how() -> None:
 def test_the_largest_apple_machines_are_assumed() -> None:
     for size in (256, 512):
         ultra = get(f"apple-m3-ultra-{size}")
-        assert ultra.unified is not None
-        assert ultra.unified.default_gpu_share.grade == "D"
-        assert ultra.total_bytes == int(0.84 * size * 1024) * MIB
+        assert accelerator_of(ultra).unified is not None
+        assert some(some(accelerator_of(ultra).unified).default_gpu_share).grade == "D"
+        assert accelerator_of(ultra).total_bytes == int(0.84 * size * 1024) * MIB
 
 
 def test_smaller_apple_chips_of_a_size_are_slower() -> None:
-    assert get("apple-m4-max").bandwidth_gb_s.value == 546
-    small = get("apple-m4-max-36").bandwidth_gb_s
-    assert small.value == 410
-    assert small.grade == "D"
-    assert small.alternatives[0].value == 546
+    assert some(accelerator_of(get("apple-m4-max")).bandwidth_gb_s).value == 546
+    small = accelerator_of(get("apple-m4-max-36")).bandwidth_gb_s
+    assert some(small).value == 410
+    assert some(small).grade == "D"
+    assert some(small).alternatives[0].value == 546
 
 
 def test_dgx_spark() -> None:
-    spark = get("gb10").unified
-    assert spark.safe_utilization.value == 0.85
-    assert spark.usable_mib.value < get("gb10").memory_cuda_mib.value
-    assert 103424 in {other.value for other in spark.usable_mib.alternatives}
-    assert get("gb10").memory_driver_mib is None
-    assert not get("gb200").is_unified
-    assert not get("gh200").is_unified
+    spark = accelerator_of(get("gb10")).unified
+    assert some(some(spark).safe_utilization).value == 0.85
+    assert (
+        some(some(spark).usable_mib).value < some(accelerator_of(get("gb10")).memory_cuda_mib).value
+    )
+    assert 103424 in {other.value for other in some(some(spark).usable_mib).alternatives}
+    assert accelerator_of(get("gb10")).memory_driver_mib is None
+    assert not accelerator_of(get("gb200")).is_unified
+    assert not accelerator_of(get("gh200")).is_unified
 
 
 def test_strix_halo_as_it_comes_and_set_up() -> None:
     plain, raised = get("strix-halo-128"), get("strix-halo-128-gtt")
-    assert plain.unified.default_gpu_share.value == pytest.approx(0.488)
-    assert plain.total_bytes / 2**30 == pytest.approx(62.4, abs=0.1)
-    assert raised.total_bytes == 124 << 30
-    assert get("strix-halo-64").total_bytes == pytest.approx(plain.total_bytes / 2, abs=MIB)
-    assert get("strix-halo-64").bandwidth_gb_s == plain.bandwidth_gb_s
+    assert some(some(accelerator_of(plain).unified).default_gpu_share).value == pytest.approx(0.488)
+    assert accelerator_of(plain).total_bytes / 2**30 == pytest.approx(62.4, abs=0.1)
+    assert accelerator_of(raised).total_bytes == 124 << 30
+    assert accelerator_of(get("strix-halo-64")).total_bytes == pytest.approx(
+        accelerator_of(plain).total_bytes / 2, abs=MIB
+    )
+    assert (
+        accelerator_of(get("strix-halo-64")).bandwidth_gb_s == accelerator_of(plain).bandwidth_gb_s
+    )
 
 
 @given(st.integers(1, 2_000_000))

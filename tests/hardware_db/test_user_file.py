@@ -15,6 +15,7 @@ import hardware_db
 from hardware_db import HardwareError, get, resolve
 from hardware_db.database import load_file, user_file
 from hardware_db.reference_text import SCHEMA
+from tests.present import accelerator_of, some
 
 CARD = """
 [[accelerator]]
@@ -39,13 +40,13 @@ def write(tmp_path: Path) -> Callable[..., Any]:
 def test_the_example_of_the_reference_page_works(
     write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = re.search(r"```toml\n(.*?)```", SCHEMA, re.DOTALL)[1]
+    example = some(re.search(r"```toml\n(.*?)```", SCHEMA, re.DOTALL))[1]
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(write(example)))
     card = get("RTX 5090 64")
-    assert card.architecture == "Blackwell"  # from its family
-    assert "Marlin" in card.formats["nvfp4"]
-    assert card.total_bytes == (65247 - 652) << 20
-    assert card.memory_driver_mib.date == "2026-11-21"  # `accessed`
+    assert accelerator_of(card).architecture == "Blackwell"  # from its family
+    assert "Marlin" in accelerator_of(card).formats["nvfp4"]
+    assert accelerator_of(card).total_bytes == (65247 - 652) << 20
+    assert some(accelerator_of(card).memory_driver_mib).date == "2026-11-21"  # `accessed`
     server = resolve("our server")
     assert server.count == 4
     assert server.accelerator is card
@@ -137,15 +138,15 @@ bandwidth_gb_s = { value = 100, grade = "A", source = "the shop" }
 """
     found = load_file(write(text)).by_name
     assert found["m9"] is found["m9600gb"]
-    assert found["m9"].total_bytes == 300 << 30
-    assert found["m916"].total_bytes == 8 << 30
-    assert found["m916"].bandwidth_gb_s.value == 100
-    assert found["m9"].vendor == "apple"
+    assert accelerator_of(found["m9"]).total_bytes == 300 << 30
+    assert accelerator_of(found["m916"]).total_bytes == 8 << 30
+    assert some(accelerator_of(found["m916"]).bandwidth_gb_s).value == 100
+    assert accelerator_of(found["m9"]).vendor == "apple"
 
 
 def card(**changes: Any) -> str:
     """CARD with fields changed (None: left out), as TOML."""
-    fields = {
+    fields: dict[str, Any] = {
         "id": '"our-card"',
         "name": '"Our card"',
         "vendor": '"ours"',

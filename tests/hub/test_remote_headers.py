@@ -44,7 +44,7 @@ def repo(hub: LoopbackHub) -> Any:
 @pytest.fixture
 def gguf_repo(hub: LoopbackHub) -> Any:
     tokens = [f"token {n}" for n in range(3000)]
-    pairs = {"general.architecture": "qwen35", "tokenizer.ggml.tokens": tokens}
+    pairs: dict[str, object] = {"general.architecture": "qwen35", "tokenizer.ggml.tokens": tokens}
 
     def split(number: Any) -> Any:
         facts = {"split.no": number, "split.count": 2, "split.tensors.count": 2}

@@ -267,7 +267,7 @@ def test_a_hub_that_is_not_there_is_offline(
     hub: LoopbackHub, cached: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    pauses = []
+    pauses: list[float] = []
     found = ask(session=open_session(sleep=pauses.append))
     assert found.source == "cache"
     assert "127.0.0.1:1 cannot be reached" in found.notes[0]

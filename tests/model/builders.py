@@ -97,7 +97,9 @@ def gguf_value(value: object) -> bytes:
         case str():
             return struct.pack("<I", 8) + gguf_text(value)
         case [str(), *_]:
-            return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(gguf_text, value))
+            return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(
+                gguf_text(str(item)) for item in value
+            )
         case list():
             return struct.pack(f"<IIQ{len(value)}i", 9, 5, len(value), *value)
     raise TypeError(value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import prod
+from typing import Literal
 
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import Scheme
@@ -53,17 +55,23 @@ def layout(name: str, shape: tuple[int, ...]) -> list[Entry]:
     if name == "int8-channel":
         return [(".weight", "I8", shape), (".weight_scale", "BF16", (r, 1))]
     if name.startswith("nvfp4"):
-        found = [(".weight", "U8", (r, c // 2)), (".weight_scale", "F8_E4M3", (r, c // 16))]
+        found: list[Entry] = [
+            (".weight", "U8", (r, c // 2)),
+            (".weight_scale", "F8_E4M3", (r, c // 16)),
+        ]
         found.append((".weight_scale_2", "F32", ()))
         return found if name.endswith("only") else [*found, (".input_scale", "F32", ())]
     if name.startswith("mxfp"):
         kind = "F8_E4M3" if bits == 8 else "U8"
         return [(".weight", kind, (r, c * bits // 8)), (".weight_scale", "U8", (r, c // 32))]
     if name.startswith("ct-"):
-        found = [(".weight_packed", "I32", (r, c * bits // 32)), (".weight_shape", "I64", (2,))]
-        found.append((".weight_scale", "BF16", (r, c // group)))
+        packed: list[Entry] = [
+            (".weight_packed", "I32", (r, c * bits // 32)),
+            (".weight_shape", "I64", (2,)),
+        ]
+        packed.append((".weight_scale", "BF16", (r, c // group)))
         zero = (".weight_zero_point", "I32", (r * bits // 32, c // group))
-        return [*found, zero] if name.endswith("asym") else found
+        return [*packed, zero] if name.endswith("asym") else packed
     if name.startswith("gptq"):
         return [
             (".qweight", "I32", (c * bits // 32, r)),
@@ -83,7 +91,9 @@ def layout(name: str, shape: tuple[int, ...]) -> list[Entry]:
     raise AssertionError(f"no layout for {name}")
 
 
-def stored(tensors: list[Entry], *, kind: str = "safetensors") -> StoredCheckpoint:
+def stored(
+    tensors: Sequence[Entry], *, kind: Literal["safetensors", "gguf"] = "safetensors"
+) -> StoredCheckpoint:
     found = tuple(
         StoredTensor(
             name=name, dtype=dtype, shape=shape, nbytes=prod(shape) * WIDTH[dtype], file="f"

@@ -74,24 +74,25 @@ def test_private_mixes_are_told_apart(tmp_path: Path, repo: str, words: str) -> 
 
 def test_a_known_repository_needs_no_words(tmp_path: Path) -> None:
     found = result(tmp_path, repo="nvidia/Qwen3.6-27B-NVFP4", format="NVFP4", published_size="21.9")
-    assert found.exact
+    assert found.agrees
+    assert not found.exact
     assert found.group == "rounded"
 
 
 def test_rounding_is_the_tolerance(tmp_path: Path) -> None:
-    assert result(tmp_path).exact
-    assert not result(tmp_path, published_size="30.6").exact
-    assert not result(tmp_path, published_size="30.70").exact
-    assert result(tmp_path, published_size="29", unit="GiB").exact
+    assert result(tmp_path).agrees
+    assert not result(tmp_path, published_size="30.6").agrees
+    assert not result(tmp_path, published_size="30.70").agrees
+    assert result(tmp_path, published_size="29", unit="GiB").agrees
 
 
-def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path: Path) -> None:
+def test_tensor_bytes_are_equal_and_files_within_two_parts_in_a_thousand(tmp_path: Path) -> None:
     tensors = {"unit": "B", "scope": "tensor bytes (safetensors index total_size)"}
     assert result(tmp_path, published_size="30866663264", **tensors).exact
-    assert not result(tmp_path, published_size="30866663265", **tensors).exact
+    assert not result(tmp_path, published_size="30866663265", **tensors).agrees
     file = {"unit": "B", "scope": "repo total"}
-    assert result(tmp_path, published_size="30890000000", **file).exact
-    assert not result(tmp_path, published_size="30990000000", **file).exact
+    assert result(tmp_path, published_size="30890000000", **file).agrees
+    assert not result(tmp_path, published_size="30990000000", **file).agrees
 
 
 @pytest.mark.parametrize(
@@ -105,5 +106,5 @@ def test_bytes_are_exact_or_within_two_parts_in_a_thousand(tmp_path: Path) -> No
 )
 def test_what_cannot_be_asked_fails(tmp_path: Path, changes: dict[str, str]) -> None:
     found = result(tmp_path, **changes)
-    assert found.failure
+    assert found.unasked
     assert not found.exact

@@ -11,7 +11,7 @@ from planner.errors import InputError, UnsupportedModelError
 from planner.model.local_files import open_ranges, read_checkpoint
 from planner.model.weight_files import choose, closest_companion, gguf_sets, refuse_other_kinds
 from tests.model import builders
-from tests.model.builders import Stub
+from tests.model.builders import Stub, Tensors
 
 REPOSITORY = {
     name: size
@@ -34,8 +34,8 @@ REPOSITORY = {
         1,
     )
 }
-ONE = {"a.weight": ("BF16", (4, 4))}
-TWO = {"b.weight": ("BF16", (4, 4)), "b.bias": ("F32", (4,))}
+ONE: Tensors = {"a.weight": ("BF16", (4, 4))}
+TWO: Tensors = {"b.weight": ("BF16", (4, 4)), "b.bias": ("F32", (4,))}
 
 
 def write(folder: Path, files: dict[str, Stub]) -> Path:
@@ -260,7 +260,7 @@ def test_a_broken_index_is_refused(tmp_path: Path, index: bytes, words: str) -> 
 
 def test_ggufs_are_read_split_or_not_and_below(tmp_path: Path) -> None:
     def shard(number: int) -> Stub:
-        pairs = {"split.no": number, "split.count": 2, "split.tensors.count": 2}
+        pairs: dict[str, object] = {"split.no": number, "split.count": 2, "split.tensors.count": 2}
         return builders.gguf(pairs, {f"t{number}": ("F32", (8,))})
 
     write(

@@ -11,8 +11,9 @@ from planner.errors import InputError, PlannerError, UnsupportedModelError
 from planner.model import gguf
 from planner.model.ggml_types import GGML_TYPES
 from planner.model.gguf import CHUNK, LongArray
+from planner.model.headers import FileHeader
 from tests.model import builders
-from tests.model.builders import Ranges, Stub, gguf_text
+from tests.model.builders import Ranges, Stub, Tensors, gguf_text
 
 PAIRS = {
     "general.architecture": "qwen35moe",
@@ -36,7 +37,7 @@ TENSORS = {
 }
 
 
-def read(stub: Stub) -> gguf.FileHeader:
+def read(stub: Stub) -> FileHeader:
     return gguf.read_header(Ranges(stub), stub.size, "model.gguf")
 
 
@@ -82,7 +83,7 @@ def test_a_vocabulary_is_passed_over_and_no_more_than_a_chunk_of_data_is_read(co
         "tokenizer.ggml.merges": vocabulary(count),
         "tokenizer.chat_template": "x" * 70_000,
     }
-    many = {f"blk.{n}.attn_norm.weight": ("F32", (512,)) for n in range(500)}
+    many: Tensors = {f"blk.{n}.attn_norm.weight": ("F32", (512,)) for n in range(500)}
     stub = builders.gguf(pairs, many)
     huge = Stub(stub.head, stub.size + 10**9)
     ranges = Ranges(huge)
@@ -219,8 +220,12 @@ def test_any_keys_come_back(pairs: Any) -> None:
     assert header.metadata == pairs
 
 
-def split(number: int, count: int, tensors: int) -> gguf.FileHeader:
-    pairs = {"split.no": number, "split.count": count, "split.tensors.count": tensors}
+def split(number: int, count: int, tensors: int) -> FileHeader:
+    pairs: dict[str, object] = {
+        "split.no": number,
+        "split.count": count,
+        "split.tensors.count": tensors,
+    }
     stub = builders.gguf(pairs, {f"t{number}": ("F32", (8,))})
     return gguf.read_header(Ranges(stub), stub.size, f"m-{number + 1:05d}-of-{count:05d}.gguf")
 

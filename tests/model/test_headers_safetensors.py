@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError, PlannerError, UnsupportedModelError
 from planner.model import safetensors
-from planner.model.headers import MAX_JSON_BYTES
+from planner.model.headers import MAX_JSON_BYTES, FileHeader
 from tests.model import builders
 from tests.model.builders import Ranges, Stub
 
@@ -19,17 +19,17 @@ SHAPES = st.lists(st.integers(0, 300), max_size=4).map(tuple)
 TENSORS = st.dictionaries(st.text(min_size=1, max_size=30), st.tuples(DTYPES, SHAPES), max_size=8)
 
 
-def read(stub: Stub) -> safetensors.FileHeader:
+def read(stub: Stub) -> FileHeader:
     return safetensors.read_header(Ranges(stub), stub.size, "model.safetensors")
 
 
 def entry(
-    begin: int, end: int, shape: list[int] | None = None, dtype: int | str | None = "U8"
-) -> dict:
+    begin: int, end: int, shape: list[Any] | None = None, dtype: int | str | None = "U8"
+) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape or [end - begin], "data_offsets": [begin, end]}
 
 
-def with_entries(entries: dict, data_bytes: int) -> Stub:
+def with_entries(entries: dict[str, Any], data_bytes: int) -> Stub:
     return builders.safetensors_raw(json.dumps(entries).encode(), data_bytes)
 
 

@@ -18,7 +18,8 @@ ENTRY = {entry.id: entry for entry in catalog()}
 
 
 def config(name: str = "Qwen/Qwen3.5-27B") -> dict[str, Any]:
-    return json.loads(json.dumps(ENTRY[name].config))
+    config: dict[str, Any] = json.loads(json.dumps(ENTRY[name].config))
+    return config
 
 
 def read(document: Any, **facts: Any) -> ModelSpec:

@@ -16,6 +16,7 @@ from planner.model.parameters import count_parameters
 from planner.model.quantization import (
     ALIASES,
     SCHEMES,
+    ModelScheme,
     RoleScheme,
     bits_per_weight,
     get_scheme,
@@ -164,7 +165,9 @@ def test_unknown_precisions_are_refused_in_one_line(typed: str) -> None:
 
 
 def test_a_name_without_meaning_for_a_model_is_refused() -> None:
-    only_moe = replace(SCHEMES["mxfp4"], variants=SCHEMES["mxfp4"].variants[:1])
+    both = SCHEMES["mxfp4"]
+    assert isinstance(both, ModelScheme)
+    only_moe = replace(both, variants=both.variants[:1])
     with pytest.raises(UnsupportedModelError, match="no recipe"):
         only_moe.store(MODELS["Qwen3.5-0.8B"])
 

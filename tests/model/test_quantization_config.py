@@ -12,6 +12,7 @@ from planner.model.module_names import NamePattern, PatternList, spellings
 from planner.model.module_scheme import ModuleScheme
 from planner.model.quantization import get_scheme
 from planner.model.quantization_config import read_quantization
+from tests.present import some
 
 MODELS = {entry.id.rpartition("/")[2]: entry.model for entry in catalog()}
 DENSE, MOE = "Qwen3.6-27B", "Qwen3.6-35B-A3B"
@@ -56,12 +57,12 @@ def groups(ignore: list[str], **weights: Any) -> Any:
 def read(
     document: dict[str, Any] | list[Any] | str, key: str = "quantization_config"
 ) -> ModuleScheme:
-    return read_quantization({key: document}, name="repo")
+    return some(read_quantization({key: document}, name="repo"))
 
 
 def stored(scheme: ModuleScheme, model_name: str) -> Any:
     rows = scheme.store(MODELS[model_name])
-    found = {}
+    found: dict[str, set[str]] = {}
     for row in rows:
         role = f"{row.tensor.part}.{row.tensor.component}"
         found.setdefault(role, set()).add(row.format.name)
@@ -146,7 +147,7 @@ def test_modelopt_globs_and_parts() -> None:
     }
     scheme = read_quantization({}, name="repo", hf_quant_config=document)
     expected = get_scheme("nvfp4").store(MODELS[BIG])
-    assert sum(r.nbytes for r in scheme.store(MODELS[BIG])) == sum(r.nbytes for r in expected)
+    assert sum(r.nbytes for r in some(scheme).store(MODELS[BIG])) == sum(r.nbytes for r in expected)
 
 
 def test_modelopt_mixed_precision_lists_its_layers() -> None:
@@ -275,8 +276,7 @@ def test_refused_by_name_in_one_line(
     document: dict[str, Any] | list[Any] | str, words: str
 ) -> None:
     def apply() -> Any:
-        scheme = read(document)
-        return scheme and scheme.store(MODELS[DENSE])
+        return read(document).store(MODELS[DENSE])
 
     with pytest.raises(UnsupportedModelError) as caught:
         apply()

@@ -78,7 +78,7 @@ def instance(number: int, total_mib: int, slices: int, multiprocessors: int) -> 
     )
 
 
-def split_h200(mem: tuple[int, int, int], **answers: Any) -> Any:
+def split_h200(mem: Any, **answers: Any) -> Any:
     return card(
         "NVIDIA H200",
         mem,

@@ -6,12 +6,14 @@ constants, slips included (NVML_P2P_CAPS_INDEX_READ is the tuple (0,)).
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pynvml
+
+from planner.probing.cuda_driver import CudaDevice
 
 MIB = 2**20
 KIB = 2**10
@@ -60,23 +62,23 @@ def card(name: Any, mem: Any, **answers: Any) -> Any:
 class Nvml:
     """The stand-in. `link(a, b)` is "nvlink" or a topology level (30: host bridge); `init` an error at start-up."""
 
-    cards: list = field(default_factory=list)
+    cards: list[Any] = field(default_factory=list)
     init: Refused | None = None
     driver: Any = "580.95.05"
     cuda: Any = 13000
     link: Any = None
-    missing: frozenset = frozenset()  # from the driver's library
-    unbound: frozenset = frozenset()  # from the binding
+    missing: frozenset[str] = frozenset()  # from the driver's library
+    unbound: frozenset[str] = frozenset()  # from the binding
     started: int = 0
     stopped: int = 0
 
-    def __getattr__(self, name: str) -> Callable[..., Any] | type[Any]:
+    def __getattr__(self, name: str) -> Any:
         real = getattr(pynvml, name)  # AttributeError where the binding has no such name
         if name in self.unbound:
             raise AttributeError(name)
         return partial(self._call, name) if name.startswith("nvml") and callable(real) else real
 
-    def _call(self, name: str, *arguments: Any, **options: Any) -> bytes | int | str | None:
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         try:
             bound = inspect.signature(getattr(pynvml, name)).bind(*arguments, **options)
         except TypeError as wrong:
@@ -104,10 +106,10 @@ class Nvml:
             raise found.error()
         return found
 
-    def _systemgetdriverversion(self) -> bytes | str:
+    def _systemgetdriverversion(self) -> Any:
         return self._answer(self.driver)
 
-    def _systemgetcudadriverversion_v2(self) -> int:
+    def _systemgetcudadriverversion_v2(self) -> Any:
         return self._answer(self.cuda)
 
     _systemgetcudadriverversion = _systemgetcudadriverversion_v2
@@ -115,7 +117,7 @@ class Nvml:
     def _systemgetprocessname(self, pid: Any) -> Any:
         return f"process-{pid}"
 
-    def _devicegetcount(self) -> int:
+    def _devicegetcount(self) -> Any:
         return len(self.cards)
 
     def _devicegethandlebyindex(self, index: int) -> Any:
@@ -205,33 +207,33 @@ class Recorded:
     """A machine: files, folders that follow from them, commands, variables, drivers."""
 
     nvml_module: Any = None
-    files: dict = field(default_factory=dict)
-    environ: dict = field(default_factory=dict)
-    commands: dict = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
     system: str = "Linux"
     machine: str = "x86_64"
     processor: str = ""
     cpu_count: int | None = 16
     nvml_timeout_s: float = 10.0
-    windows_memory: tuple | None = None
-    cuda_devices: tuple = ()
+    windows_memory: tuple[int, int] | None = None
+    cuda_devices: tuple[CudaDevice, ...] = ()
 
     def nvml(self) -> Any:
         if self.nvml_module is None:
             raise ImportError("No module named 'pynvml'")
         return self.nvml_module
 
-    def cuda(self) -> Any:
+    def cuda(self) -> tuple[CudaDevice, ...]:
         return self.cuda_devices
 
     def read_text(self, path: str) -> str | None:
         return self.files.get(path)
 
-    def listdir(self, path: str) -> tuple[Any, ...]:
+    def listdir(self, path: str) -> tuple[str, ...]:
         inside = [name[len(path) + 1 :] for name in self.files if name.startswith(path + "/")]
         return tuple(sorted({name.split("/")[0] for name in inside}))
 
-    def run(self, argv: tuple[str, ...]) -> str | None:
+    def run(self, argv: Sequence[str]) -> str | None:
         return self.commands.get(" ".join(argv))
 
     def physical_memory(self) -> tuple[int, int] | None:

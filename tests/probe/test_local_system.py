@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -8,6 +9,7 @@ from planner.errors import InputError
 from planner.probing import probe
 from planner.probing.local_system import pcie_gb_s
 from planner.probing.report import report_lines
+from tests.present import accelerator_of, some
 from tests.probe import machines
 from tests.probe.recorded import MIB, Nvml, Recorded, Refused, card, linux, memory
 
@@ -62,7 +64,8 @@ def test_no_device_is_one_line_that_says_what_to_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*MACHINES, *WITHOUT])
 def test_the_document_and_the_report(name: str, snapshot: SnapshotAssertion) -> None:
-    machine = probe(environment={**MACHINES, **WITHOUT}[name]())
+    machines_by_name: dict[str, Callable[[], Recorded]] = {**MACHINES, **WITHOUT}
+    machine = probe(environment=machines_by_name[name]())
     document = json.loads(json.dumps(machine.to_dict()))
     assert len(document["devices"]) == len(machine.devices)
     assert "\n".join(report_lines(machine)) == snapshot
@@ -73,8 +76,8 @@ def test_eight_joined_cards_are_one_group() -> None:
     assert system.count == 8
     assert system.accelerator.id == "h100-sxm"
     assert system.intra_node_link == "NVLink 4"
-    assert system.intra_node_gb_s.value == 450
-    assert system.host_memory_gib.value == pytest.approx(2_000_000 / 1024)
+    assert some(system.intra_node_gb_s).value == 450
+    assert some(system.host_memory_gib).value == pytest.approx(2_000_000 / 1024)
 
 
 def test_without_nvlink_between_them_pcie_joins_the_group() -> None:
@@ -82,7 +85,7 @@ def test_without_nvlink_between_them_pcie_joins_the_group() -> None:
     environment.nvml_module.link = lambda a, b: 50
     system = probe(environment=environment).to_system()
     assert system.intra_node_link == "PCIe 5.0 x16"
-    assert system.intra_node_gb_s.value == pytest.approx(63.0, abs=0.1)
+    assert some(system.intra_node_gb_s).value == pytest.approx(63.0, abs=0.1)
     assert any("does not join all" in note for note in system.notes)
 
 
@@ -127,12 +130,12 @@ def test_instances_are_never_joined() -> None:
     whole = hardware_db.get("h200-sxm")
     assert system.count == 1
     assert system.accelerator.total_bytes == 71424 * MIB
-    share = 71424 / whole.memory_driver_mib.value
-    assert system.accelerator.bandwidth_gb_s.value == pytest.approx(
-        whole.bandwidth_gb_s.value * share
+    share = 71424 / some(accelerator_of(whole).memory_driver_mib).value
+    assert some(system.accelerator.bandwidth_gb_s).value == pytest.approx(
+        some(accelerator_of(whole).bandwidth_gb_s).value * share
     )
     assert system.accelerator.tflops["bf16"].value == pytest.approx(
-        whole.tflops["bf16"].value * 3 / 7
+        accelerator_of(whole).tflops["bf16"].value * 3 / 7
     )
     assert system.accelerator.max_per_node == 1
 
@@ -162,7 +165,7 @@ def test_devices_of_two_makers_do_not_lend_each_other_their_links() -> None:
     assert len(machine.topology.pairs) == 2
     for path in [path for path in environment.files if "io_links" in path]:
         del environment.files[path]
-    assert probe(environment=environment).to_system().intra_node_link.startswith("PCIe")
+    assert some(probe(environment=environment).to_system().intra_node_link).startswith("PCIe")
 
 
 def test_a_dead_nvidia_driver_beside_another_makers_chip_is_told() -> None:
@@ -184,8 +187,8 @@ def test_an_unknown_card_has_what_was_measured_and_what_its_kin_share() -> None:
     )
     accelerator = probe(environment=Recorded(Nvml([device]), linux(64000))).to_system().accelerator
     assert accelerator.id == "local-nvidia"
-    assert accelerator.bandwidth_gb_s.value == pytest.approx(288, abs=0.1)
-    assert accelerator.bandwidth_gb_s.grade == "C"
+    assert some(accelerator.bandwidth_gb_s).value == pytest.approx(288, abs=0.1)
+    assert some(accelerator.bandwidth_gb_s).grade == "C"
     assert accelerator.formats["fp8"] == "native"
     assert accelerator.pcie == "4.0 x8"
     assert accelerator.tflops == {}
@@ -195,17 +198,17 @@ def test_a_card_in_a_slow_slot_has_that_slots_rate() -> None:
     device = machines.rtx_4090(GetMaxPcieLinkGeneration=3, GetMaxPcieLinkWidth=4)
     accelerator = probe(environment=Recorded(Nvml([device]), linux(64000))).to_system().accelerator
     assert accelerator.pcie == "3.0 x4"
-    assert accelerator.pcie_gb_s.value == pytest.approx(3.94, abs=0.01)
+    assert some(accelerator.pcie_gb_s).value == pytest.approx(3.94, abs=0.01)
 
 
 def test_unified_memory_keeps_the_entrys_rules_for_it() -> None:
     accelerator = probe(environment=machines.gb10()).to_system().accelerator
     assert accelerator.is_unified
-    known = hardware_db.get("gb10").unified
-    assert accelerator.unified.safe_utilization == known.safe_utilization
+    known = accelerator_of(hardware_db.get("gb10")).unified
+    assert some(accelerator.unified).safe_utilization == some(known).safe_utilization
     nearly_full = probe(environment=machines.gb10()).to_system(free=True).accelerator
     assert nearly_full.total_bytes == 98000 * MIB
-    assert nearly_full.unified.usable_mib is None, "more than is free"
+    assert some(nearly_full.unified).usable_mib is None, "more than is free"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import hardware_db
 from hardware_db.accelerator import Accelerator
 from planner.probing import probe
 from planner.probing.machine import Device
+from tests.present import some
 from tests.probe import machines
-from tests.probe.recorded import Nvml, Recorded, card, linux, memory
+from tests.probe.recorded import NOT_SUPPORTED, Nvml, Recorded, card, linux, memory
 
 DISCRETE = [
     (name, entry)
@@ -39,7 +40,7 @@ def found(environment: Recorded) -> Device:
 
 @pytest.mark.parametrize(("name", "entry"), DISCRETE, ids=lambda v: getattr(v, "id", v))
 def test_nvidia(name: str, entry: Accelerator) -> None:
-    total = int(entry.memory_driver_mib.value)
+    total = int(some(entry.memory_driver_mib).value)
     capability = tuple(map(int, (entry.compute_capability or "7.0").split(".")))
     device = card(name, memory(total, 400), GetCudaComputeCapability=capability)
     assert found(Recorded(Nvml([device]), linux(999_000))).accelerator_id == entry.id
@@ -47,7 +48,7 @@ def test_nvidia(name: str, entry: Accelerator) -> None:
 
 @pytest.mark.parametrize(("name", "entry"), INTEGRATED, ids=lambda v: getattr(v, "id", v))
 def test_nvidia_with_shared_memory(name: str, entry: Accelerator) -> None:
-    device = card(name, machines.NOT_SUPPORTED, **machines.UNIFIED)
+    device = card(name, NOT_SUPPORTED, **machines.UNIFIED)
     environment = machines.arm(linux(entry.total_bytes >> 20), Nvml([device]))
     device = found(environment)
     assert (device.accelerator_id, device.unified) == (entry.id, True)
@@ -55,7 +56,7 @@ def test_nvidia_with_shared_memory(name: str, entry: Accelerator) -> None:
 
 @pytest.mark.parametrize("entry", AMD, ids=lambda entry: entry.id)
 def test_amd(entry: Accelerator) -> None:
-    number = entry.gfx.removeprefix("gfx")
+    number = some(entry.gfx).removeprefix("gfx")
     version = int(number[:-2]) * 10000 + int(number[-2], 16) * 100 + int(number[-1], 16)
     figure = entry.memory_driver_mib or entry.memory_cuda_mib
     vram = int(figure.value) << 20 if figure else entry.total_bytes
@@ -72,9 +73,9 @@ def test_amd(entry: Accelerator) -> None:
 
 @pytest.mark.parametrize("entry", APPLE, ids=lambda entry: entry.id)
 def test_apple(entry: Accelerator) -> None:
-    size = int(entry.memory_marketed_gb.value)
+    size = int(some(entry.memory_marketed_gb).value)
     brand = entry.name.removesuffix(f" {size}GB")
     device = found(machines.mac(brand, size))
     assert device.accelerator_id == entry.id
     assert device.memory_total_bytes == pytest.approx(entry.total_bytes, rel=0.01)
-    assert device.memory_total_bytes < size * 2**30
+    assert some(device.memory_total_bytes) < size * 2**30

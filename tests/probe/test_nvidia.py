@@ -5,6 +5,7 @@ import pytest
 from planner.probing import probe
 from planner.probing.cuda_driver import CudaDevice
 from planner.probing.machine import Device, Machine
+from tests.present import some
 from tests.probe import machines
 from tests.probe.recorded import MIB, NOT_SUPPORTED, Nvml, Recorded, Refused, card, linux, memory
 
@@ -29,8 +30,12 @@ def test_eight_h100_joined_by_nvlink() -> None:
     assert first.mig_enabled is False
     assert first.power_limit_w == 700
     assert first.bandwidth_derived_gb_s == pytest.approx(3352, abs=1)
-    assert (first.nvlink.links, first.nvlink.version, first.nvlink.gb_s) == (18, "4.0", 450)
-    assert first.nvlink.to_switch is True
+    assert (some(first.nvlink).links, some(first.nvlink).version, some(first.nvlink).gb_s) == (
+        18,
+        "4.0",
+        450,
+    )
+    assert some(first.nvlink).to_switch is True
     assert machine.topology.fully_connected
     assert len(machine.topology.pairs) == 28
     assert (machine.driver_version, machine.cuda_version) == ("580.95.05", "13.0")
@@ -80,7 +85,7 @@ def test_split_card_from_outside() -> None:
     assert device.accelerator_id == "h200-sxm"
     assert device.mig_enabled is True
     assert device.memory_total_bytes == (143771 - 700) * MIB
-    assert [part.memory_total_bytes // MIB for part in device.mig_instances] == [33280, 71424]
+    assert [some(part.memory_total_bytes) // MIB for part in device.mig_instances] == [33280, 71424]
     assert [part.mig_share for part in device.mig_instances] == [1 / 7, 3 / 7]
     assert all(part.kind == "mig" for part in machine.visible_devices)
     assert machine.topology.pairs == ()
@@ -108,7 +113,7 @@ def test_split_card_without_instances_says_so() -> None:
     machine, _ = only(Recorded(Nvml(cards), linux(64000)))
     assert any("no instance" in warning for warning in machine.warnings)
     assert machine.visible_devices == ()
-    assert "no instance" in machine.reason
+    assert "no instance" in some(machine.reason)
 
 
 def test_gb10_has_the_systems_memory() -> None:
@@ -192,14 +197,14 @@ def test_gh200_has_its_own_memory(host_mib: int) -> None:
     assert device.addressing_mode == "ats"
     assert device.memory_total_bytes == (97871 - 600) * MIB
     assert machine.host_memory_total_bytes == (host_mib - 97871) * MIB, "HBM is a NUMA node"
-    assert machine.host_memory_available_bytes <= machine.host_memory_total_bytes
+    assert some(machine.host_memory_available_bytes) <= some(machine.host_memory_total_bytes)
 
 
 def test_gb200_has_its_own_memory_and_a_fabric() -> None:
     machine = probe(environment=machines.gb200())
     assert {device.accelerator_id for device in machine.devices} == {"gb200"}
     assert not any(device.unified for device in machine.devices)
-    assert machine.devices[0].nvlink.gb_s == 900
+    assert some(machine.devices[0].nvlink).gb_s == 900
     assert machine.devices[0].fabric == "ab" * 16 + "/7"
     assert machine.topology.fully_connected
 
@@ -210,7 +215,7 @@ def test_n1x_reports_its_carve_out_only(carve_out: int, least: int) -> None:
     assert device.unified
     assert device.accelerator_id == "n1x"
     assert device.memory_driver_bytes == carve_out * MIB
-    assert device.memory_total_bytes > least * MIB
+    assert some(device.memory_total_bytes) > least * MIB
     assert dict(device.obtained)["memory_total_bytes"].startswith("assumed")
     assert any("firmware set aside" in warning for warning in machine.warnings)
     assert machine.platform == "windows"
@@ -267,7 +272,7 @@ def test_an_old_driver_lacks_functions() -> None:
     assert device.memory_total_bytes == (32768 - 450) * MIB, "at least 450 MiB"
     assert dict(device.obtained)["memory_total_bytes"].startswith("assumed")
     assert (device.mig_enabled, device.addressing_mode) == (None, None)
-    assert (device.nvlink.gb_s, device.nvlink.to_switch) == (150, None)
+    assert (some(device.nvlink).gb_s, some(device.nvlink).to_switch) == (150, None)
     assert (machine.driver_version, machine.cuda_version) == ("418.226.00", "10.1")
 
 
@@ -305,7 +310,7 @@ def test_slower_links_count_with_their_own_rate() -> None:
     device = machines.rtx_4090(GetNvLinkState=4, GetNvLinkVersion=5, GetNvLinkRemoteDeviceType=0)
     device["link speed"] = 14062
     _, found = only(Recorded(Nvml([device]), linux(64000)))
-    assert found.nvlink.gb_s == pytest.approx(56.25, abs=0.01)
+    assert some(found.nvlink).gb_s == pytest.approx(56.25, abs=0.01)
 
 
 def test_a_known_card_that_hides_its_memory_is_not_unified() -> None:

@@ -45,10 +45,12 @@ def test_the_first_is_the_cheapest_that_is_enough(ask: Callable[..., Any]) -> No
     """A little too much for the card: leaving out what is not used comes before everything else."""
     question = ask("Qwen3.5-9B", "custom:24GiB", context=32_768, concurrency=1)
     left = question.plan().headroom
+    assert left is not None
     assert left > 0
     question = ask("Qwen3.5-9B", f"custom:{24 - left / 2**30 - 0.3:.2f}GiB")
     first = advise(question.plan())[0]
     assert first.title.startswith("leave the vision tower out")
+    assert first.gained is not None
     assert first.gained > 0
     assert first.plan.deployment.options.language_model_only
 

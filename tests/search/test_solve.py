@@ -26,6 +26,12 @@ ENGINES = st.sampled_from(["vllm", "sglang"])
 CACHES = st.sampled_from(["auto", "fp8_e4m3"])
 
 
+def whole(found: Any) -> int:
+    """The value of a limit in tokens or sequences."""
+    assert isinstance(found.value, int)
+    return found.value
+
+
 @settings(max_examples=30)
 @given(MODELS, MACHINES, ENGINES, CACHES, st.integers(1, 24))
 def test_one_token_more_does_not_fit(
@@ -38,7 +44,7 @@ def test_one_token_more_does_not_fit(
         assert not question.plan(context=1).fits
     else:
         assert question.plan(context=found.value).fits
-        assert found.value == native or not question.plan(context=found.value + 1).fits
+        assert found.value == native or not question.plan(context=whole(found) + 1).fits
 
 
 @settings(max_examples=30)
@@ -52,7 +58,7 @@ def test_one_sequence_more_does_not_fit(
         assert not question.plan(concurrency=1).fits
     else:
         assert question.plan(concurrency=found.value).fits
-        assert not question.plan(concurrency=found.value + 1).fits
+        assert not question.plan(concurrency=whole(found) + 1).fits
         assert found.beyond is not None
 
 
@@ -64,7 +70,7 @@ def test_what_fits_at_a_limit_fits_below_it(
     question = ask(model, machine, concurrency=concurrency)
     found = longest_context(question)
     if found.value is not None:
-        less = data.draw(st.integers(1, found.value))
+        less = data.draw(st.integers(1, whole(found)))
         assert question.plan(context=less).fits
 
 
@@ -89,6 +95,7 @@ def test_the_smallest_utilization_is_the_smallest(ask: Callable[..., Any]) -> No
     question = ask("Qwen3.5-27B", "h100", precision="fp8", concurrency=4)
     limits = solve_limits(question)
     share = next(s for s in limits.knobs if s.asked == "smallest utilization").value
+    assert isinstance(share, float)
     for value, fits in ((share, True), (round(share - 0.01, 2), False)):
         assert question.with_options(gpu_memory_utilization=value).plan().fits is fits
 
@@ -97,6 +104,7 @@ def test_no_more_weights_than_needed_go_to_the_host(ask: Callable[..., Any]) -> 
     question = ask("Qwen3.5-27B", "rtx-4090", precision="fp8", language_model_only=True)
     limits = solve_limits(question)
     size = next(s for s in limits.knobs if s.asked == "least weights on the host").value
+    assert isinstance(size, int | float)
     assert size > 0
     assert question.with_options(cpu_offload_gb=size).plan().fits
     assert not question.with_options(cpu_offload_gb=size - 1).plan().fits

@@ -15,8 +15,9 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
 from planner.sweeping import COLUMNS
+from tests.present import some
 
-SWEEP = {
+SWEEP: dict[str, Any] = {
     "on": ["rtx-4090", "h100"],
     "counts": [1, 2],
     "precisions": ["bf16", "fp8"],
@@ -52,7 +53,7 @@ def test_a_row_is_the_plan(
     concurrency: Any,
     layout: Any,
 ) -> None:
-    question = {"precision": precision, "kv_cache_dtype": cache, "context": context}
+    question: dict[str, Any] = {"precision": precision, "kv_cache_dtype": cache, "context": context}
     frame = planner.sweep(
         [model],
         on=[machine],
@@ -76,8 +77,8 @@ def test_a_row_is_the_plan(
         rank = plan.ranks[0]
         assert row["headroom_bytes"] == rank.headroom
         assert row["weights_bytes"] == rank.of_kind(Kind.WEIGHTS)
-        assert row["sequences"] == plan.capacity.sequences
-        assert row["longest_context"] == plan.capacity.longest_context
+        assert row["sequences"] == some(plan.capacity).sequences
+        assert row["longest_context"] == some(plan.capacity).longest_context
 
 
 def test_what_makes_no_sense_is_a_row_with_the_reason() -> None:

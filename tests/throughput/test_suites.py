@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.fidelity import summarise
-from benchmarks.suites import published, speed, throughput
+from benchmarks.suites import speed, throughput
+from benchmarks.suites.precisions import recipe_of
+from benchmarks.suites.words import accelerator_named, engine_named
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "speed"
 
@@ -29,7 +31,7 @@ def test_real_machines_agree_within_the_band_as_often_as_claimed() -> None:
 
 
 def test_a_machine_that_the_source_does_not_name_is_a_failed_case() -> None:
-    failed = [case for case in throughput.run(REFERENCE) if case.failure]
+    failed = [case for case in throughput.run(REFERENCE) if case.unasked]
     assert [case.name for case in failed] == ["llamacpp-mac-122b-q4km#2"]
 
 
@@ -57,18 +59,18 @@ def test_a_wrong_measurement_falls_out_of_the_band(tmp_path: Path) -> None:
         ("IQ4_KSS", "iq4_xs"),
         ("gguf-mxfp4_moe", "mxfp4_moe"),
         ("mlx6", "mlx-6bit"),
-        ("GPTQ Int4", "gptq-int4"),
+        ("GPTQ Int4", "gptq-int4-all"),
         ("mxfp8", "mxfp8"),
     ],
 )
-def test_precisions_that_no_table_lists(precision: Any, scheme: Any) -> None:
-    assert published.scheme_name(precision) == scheme
+def test_precisions_are_told(precision: Any, scheme: Any) -> None:
+    assert recipe_of(precision).scheme.name == scheme
 
 
 @pytest.mark.parametrize("precision", [None, "gguf-?", "exl3-4bpw"])
 def test_precisions_that_cannot_be_told(precision: Any) -> None:
     with pytest.raises(LookupError):
-        published.scheme_name(precision)
+        recipe_of(precision)
 
 
 @pytest.mark.parametrize(
@@ -79,19 +81,19 @@ def test_precisions_that_cannot_be_told(precision: Any) -> None:
         ("RTX 4060 Ti 16GB", "rtx-4060-ti-16"),
     ],
 )
-def test_machines_that_no_table_lists(hardware: Any, accelerator: Any) -> None:
-    assert published.machine_name(hardware) == accelerator
+def test_machines_are_told(hardware: Any, accelerator: Any) -> None:
+    assert accelerator_named(hardware) == accelerator
 
 
 @pytest.mark.parametrize("hardware", [None, "24 GB-class GPU", "RTX 5070 Ti + 5060 Ti (2x16GB)"])
 def test_machines_that_cannot_be_told(hardware: Any) -> None:
     with pytest.raises(LookupError):
-        published.machine_name(hardware)
+        accelerator_named(hardware)
 
 
 @pytest.mark.parametrize(
     ("engine", "name"),
     [("vLLM-nightly", "vllm"), ("ik_llama.cpp", "llamacpp"), ("vllm-mlx", "mlx")],
 )
-def test_engines_that_no_table_lists(engine: Any, name: Any) -> None:
-    assert published.engine_name(engine) == name
+def test_engines_are_told(engine: Any, name: Any) -> None:
+    assert engine_named(engine) == name

@@ -15,10 +15,9 @@ from planner.errors import UnknownModelError
 from planner.web import access
 from planner.web import asked as asking
 from planner.web.asked import Asked
-from tests.hub.loopback import LoopbackHub
 
 
-def asked(model: str, hub: LoopbackHub) -> Asked:
+def asked(model: str, hub: bool) -> Asked:
     return Asked(
         model=model,
         precision=None,
@@ -65,9 +64,7 @@ def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
 )
-def test_no_typed_path_is_opened(
-    monkeypatch: pytest.MonkeyPatch, name: str, hub: LoopbackHub
-) -> None:
+def test_no_typed_path_is_opened(monkeypatch: pytest.MonkeyPatch, name: str, hub: bool) -> None:
     asking.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     opened = []
@@ -85,8 +82,8 @@ def test_no_typed_path_is_opened(
     assert [path for path in opened if name.strip("~./\\") in path] == []
 
 
-class Headers(dict):
-    def get(self, name: str, default: Any = None) -> str | None:
+class Headers(dict[str, str]):
+    def get(self, name: str, default: Any = None) -> Any:
         return super().get(name.lower(), default)
 
 
@@ -108,7 +105,7 @@ def test_who_counts_as_the_machines_own_user(
     monkeypatch: pytest.MonkeyPatch, listens: str | None, headers: dict[str, Any], own: bool
 ) -> None:
     monkeypatch.delenv(access.HUB_SWITCH, raising=False)
-    monkeypatch.setattr(access.st, "get_option", lambda name: listens)
+    monkeypatch.setattr(st, "get_option", lambda name: listens)
     monkeypatch.setattr(
         type(st.context), "headers", property(lambda self: Headers(headers)), raising=True
     )

@@ -234,7 +234,7 @@ def test_the_theme_can_be_changed_and_the_chart_follows(visit: Callable[..., Any
     )
 
 
-NOT_OURS = {
+NOT_OURS: dict[str, Any] = {
     # Streamlit 1.67: its own controls, not this app's content.
 }
 
