@@ -27,7 +27,7 @@ from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_te
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
-from planner.engines.sglang.tables import host_table_bytes, table_notes
+from planner.engines.sglang.tables import host_table_bytes, table_words
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
@@ -93,8 +93,11 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             server=server,
             budget=budget,
             pool=pool,
-            warnings=warnings_of(server, deployment, budget, pool, outside),
-            notes=(*table_notes(server), *notes_of(server)),
+            warnings=(
+                *table_words(server),
+                *warnings_of(server, deployment, budget, pool, outside),
+            ),
+            notes=notes_of(server),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",
