@@ -15,9 +15,10 @@ import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from hardware_db.compose import several
 from planner import registry, sources
-from planner.engines import commands, get_engine
+from planner.engines import commands, front_note, get_engine
 from planner.engines.command import Command
 from planner.engines.options import build
+from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
@@ -102,19 +103,38 @@ def ask(
         checkpoint=checkpoint,
         system=system,
         engine=None if engine is None else get_engine(engine),
-        context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
+        context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
         layout=layout,
         options=options,
         yarn=yarn,
         objective=objective,
+        notes=(note,) if engine is not None and (note := front_note(engine)) else (),
     )
     if words:
         question = _with_words(question, words, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
         return question.with_(options=question.settled_options)
     return question
+
+
+def tokens_of(context: int | str) -> int:
+    """Return the tokens of a context as people write it.
+
+    The family calls its longest context 1M, which is 1,010,000 tokens: a length that exceeds it
+    only because k stands for 1,024 is that one.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    tokens = parse_tokens(context)
+    if isinstance(context, str) and tokens > LONGEST:
+        written = context.strip().lower()
+        unit = {"k": 1000, "m": 1000**2}.get(written[-1:])
+        if unit is not None and float(written[:-1].replace(",", "")) * unit <= LONGEST:
+            return LONGEST
+    return tokens
 
 
 def _with_words(
@@ -170,6 +190,18 @@ def _merged(question: Question, told: Mapping[str, Any]) -> Any:
     return replace(question.settled_options, **told)
 
 
+class AskedBeside(TypedDict, total=False):
+    """What may be said beside a launch command; `ask_command` says what each means."""
+
+    model: str | Checkpoint | None
+    precision: str | None
+    context: int | str | None
+    concurrency: int
+    options: Mapping[str, Any] | None
+    free: bool
+    progress: Progress | None
+
+
 def ask_command(
     engine: str,
     told: Command,
@@ -216,7 +248,7 @@ def ask_command(
         checkpoint=checkpoint,
         system=resolve_hardware(on, free=free),
         engine=policy,
-        context=longest if context is None else parse_tokens(context),
+        context=longest if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype=told.kv_cache_dtype or "auto",
         layout=degrees,

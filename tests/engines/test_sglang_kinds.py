@@ -55,7 +55,7 @@ def test_one_machine_of_shared_memory_holds_it_only_with_the_table_on_disk() -> 
     disk = ask("gb10", ple_offload_backend="file")
     assert disk.outcome in (Outcome.FITS, Outcome.TIGHT)
     assert disk.allocation is not None
-    assert "--ple-offload-dir" in disk.allocation.notes[0]
+    assert any("--ple-offload-dir" in line for line in disk.allocation.warnings)
 
 
 def test_drafts_are_chains_of_at_most_a_block() -> None:
