@@ -14,6 +14,7 @@ from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
+from planner.model.spec import ModelSpec
 
 Q8 = GgufScheme(mix="Q8_0")
 
@@ -26,7 +27,7 @@ def test_buffers_by_shape_are_those_of_the_whole_graph(seed: int) -> None:
         assert compute_buffers(*arguments, **flags) == whole_graph(*arguments, **flags)
 
 
-def on_one(name: str) -> tuple:
+def on_one(name: str) -> tuple[ModelSpec, GgufScheme, Placement]:
     found = find(name)
     assert found is not None
     model = found[0].model
