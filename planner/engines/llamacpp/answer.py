@@ -117,6 +117,8 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
         host_computed=computed,
         host_computed_experts=experts,
         host_layers=sum(homes.cache_home(block) == homes.host for block in whole),
+        chunk=server.options.ubatch_size,
+        prompts_stream=server.options.op_offload,
     )
 
 
