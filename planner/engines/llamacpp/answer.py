@@ -111,6 +111,8 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
         host_layers=sum(
             homes.cache_home(block) == homes.host for block in range(model.num_hidden_layers)
         ),
+        chunk=server.options.ubatch_size,
+        prompts_stream=server.options.op_offload,
     )
 
 
