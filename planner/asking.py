@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import hardware_db
-from hardware_db import Accelerator, HardwareError, System
+from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several
 from planner import registry, sources
 from planner.engines import commands, front_note, get_engine
@@ -51,6 +51,8 @@ class Asked(TypedDict, total=False):
     words: Sequence[str]
     yarn: bool
     free: bool
+    ram: str | None
+    ram_bandwidth: float | None
     objective: Objective
     progress: Progress | None
 
@@ -70,6 +72,8 @@ def ask(
     words: Sequence[str] = (),
     yarn: bool = False,
     free: bool = False,
+    ram: str | None = None,
+    ram_bandwidth: float | None = None,
     objective: Objective = "latency",
     progress: Progress | None = None,
 ) -> Question:
@@ -89,6 +93,8 @@ def ask(
         words: flags as the engine itself spells them (``-ngl 30``, ``--max-model-len 8192``).
         yarn: allow a context beyond the native length.
         free: with ``on="local"``: plan with the memory that is free now.
+        ram: memory beside the accelerators, as one says it: "64GB", "128GB DDR5-6000".
+        ram_bandwidth: nominal GB/s of that memory (two channels of DDR5-5600 are 90).
         objective: what makes a layout the best: "latency", "throughput", "cost" or "memory".
         progress: told (done, total, file) after each file whose header was read.
 
@@ -97,7 +103,7 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-    system = resolve_hardware(on, free=free)
+    system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(
         checkpoint=checkpoint,
@@ -373,6 +379,45 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         return hardware_db.resolve(on)
     except HardwareError as error:
         raise InputError(str(error)) from None
+
+
+def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
+    """Return `system` with this memory beside its accelerators.
+
+    Args:
+        system: the machine.
+        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
+        bandwidth: nominal GB/s; None leaves what is known.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    if ram is not None:
+        try:
+            said = hardware_db.resolve(f"cpu + {check_text(ram, what='RAM')}")
+        except HardwareError:
+            raise InputError(
+                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
+            ) from None
+        system = replace(
+            system,
+            host_memory_gib=said.host_memory_gib,
+            host_memory_type=said.host_memory_type or system.host_memory_type,
+            host_bandwidth_gb_s=said.host_bandwidth_gb_s or system.host_bandwidth_gb_s,
+        )
+    if bandwidth is None:
+        return system
+    if (
+        isinstance(bandwidth, bool)
+        or not isinstance(bandwidth, int | float)
+        or not 0 < bandwidth <= 10_000
+    ):
+        raise InputError(
+            f"RAM bandwidth must be GB/s up to 10,000, got {shown(bandwidth)}; two channels of"
+            " DDR5-5600 are 90"
+        )
+    figure = Figure(value=float(bandwidth), source="given by the user", grade="A")
+    return replace(system, host_bandwidth_gb_s=figure)
 
 
 def _this_machine(*, free: bool) -> System:

@@ -205,8 +205,8 @@ def test_a_machine_without_a_gpu_is_one_pool_of_ram() -> None:
     assert system.host_memory is None  # the same memory, not another
     assert system.accelerator.bandwidth_gb_s is None
     fast = resolve("cpu, 128GB DDR5-6000")
-    assert some(fast.accelerator.bandwidth_gb_s).value == 62
-    assert some(fast.host_bandwidth_gb_s).value == 62
+    assert some(fast.accelerator.bandwidth_gb_s).value == 96
+    assert some(fast.host_bandwidth_gb_s).value == 96
 
 
 def test_unequal_gpus_keep_what_even_engines_plan_with() -> None:
