@@ -393,8 +393,11 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
         InputError: unreadable, or out of range.
     """
     if ram is not None:
+        size = check_text(ram, what="RAM")
         try:
-            said = hardware_db.resolve(f"cpu + {check_text(ram, what='RAM')}")
+            if not size[:1].isdigit():
+                raise HardwareError(size)
+            said = hardware_db.resolve(f"cpu + {size}")
         except HardwareError:
             raise InputError(
                 f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
