@@ -406,7 +406,9 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
             system,
             host_memory_gib=said.host_memory_gib,
             host_memory_type=said.host_memory_type or system.host_memory_type,
-            host_bandwidth_gb_s=said.host_bandwidth_gb_s or system.host_bandwidth_gb_s,
+            host_bandwidth_gb_s=said.host_bandwidth_gb_s
+            if said.host_bandwidth_gb_s is not None
+            else system.host_bandwidth_gb_s,
         )
     if bandwidth is None:
         return system
