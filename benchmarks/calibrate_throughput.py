@@ -1,246 +1,301 @@
 """Where the constants of `planner/throughput/data/serving.toml` come from.
 
-    python -m benchmarks.calibrate_throughput --cases DIR
+    python -m benchmarks.calibrate_throughput --cases DIR [--write]
 
-Reads the measured points of suite `throughput` in DIR and fits, per device class and engine, the
-constants that decoding depends on: log errors of the planner's own step time, minimised robustly
-(Levenberg-Marquardt, reweighted) with weak priors around [default]. Whole deployments are held out
-in turn; the error and the band that are printed beside the constants are those of points held out.
-Prefill shares are taken as they stand in the data. Takes minutes.
+Reads the measured points of the suites `throughput` and `throughput_more` in DIR, fits the constants
+(`benchmarks.speed_fit`) and prints first how well points are met whose rig, source or device class
+was left out of the fit. Bands are those that hold 92 % of points of rigs left out. Takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import exp, log
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-import hardware_db
-from benchmarks.fidelity import find_cases, quantile
-from benchmarks.suites.throughput import FILES, Point, questions
-from planner.throughput.constants import Constants, calibration, serving_rules
-from planner.throughput.decode import Question
-from planner.throughput.estimate import (
-    output_token_terms,
-    prompt_terms,
-    request_seconds,
-    resolve_question,
-)
-from planner.throughput.step import CEILING, UnknownFigureError, total
+from benchmarks.fidelity import find_cases
+from benchmarks.speed_fit import LEVELS, Key, Pool, Sample
+from benchmarks.suites import throughput, throughput_more
+from benchmarks.suites.speed_points import SpeedPoint
+from planner.throughput.bands import rough_rules
+from planner.throughput.constants import acceptance, calibration, device_class, family
+from planner.throughput.estimate import output_token_parts, prompt_parts
+from planner.throughput.host import host_memory
+from planner.throughput.part import Part, UnknownFigureError
+from planner.throughput.question import chunk_of, resolve_question
+from planner.throughput.traffic import width_of
 
-SPREAD = {
-    "bandwidth": 0.08,
-    "experts": 0.4,
-    "kv": 0.4,
-    "layer_us": 0.5,
-    "sequence_us": 1.2,
-    "collective": 0.4,
-    "interference": 0.5,
-}
-"""What is fitted, and how far (in logs) it strays from [default] unless the points insist."""
-
-NOISE = 0.15
-"""Log error of a measurement, by which points weigh against priors."""
-
-OUTLIER = 1.5
-"""Errors beyond this many times the noise count less."""
-
-FEWEST = 8
-FOLDS = 4
-SHUFFLES = 3
-STEPS = 25
-
-Values = dict[str, float]
-Vector = npt.NDArray[np.float64]
+FOLDS = 10
+KEPT = 0.04
+"""Share of points left outside a band at each end."""
+SHOWN = 0.02
+"""Factors nearer to one than this are left out."""
+OUT = Path(__file__).parent.parent / "planner" / "throughput" / "data" / "serving.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One point, ready to be asked again and again with other constants."""
+class Asked:
+    """A measured point ready to be fitted.
 
-    point: Point
-    question: Question
-    deployment: str
-    prompt: float
+    Attributes:
+        point: the point.
+        sample: its parts.
+        kind: which band it belongs to.
+        rough: the planner says that its figure is rough.
+    """
 
-    def error(self, constants: Constants) -> float:
-        """Log of estimated over measured time per output token."""
-        question, workload = replace(self.question, constants=constants), self.point.workload
-        time = total(output_token_terms(question, workload, prompt=self.prompt))
-        if self.point.wall:
-            time = request_seconds(workload, time, self.prompt)
-        return log(time / self.point.seconds)
-
-    @property
-    def atypical(self) -> bool:
-        """A roofline is known to fail there; it would bend the constants."""
-        local = self.point.engine.startswith("mlx") or self.point.engine == "ollama"
-        quantized = self.question.cache_format.bits < 16
-        return self.point.layout.expert_parallel or (
-            local and (self.question.sequences > 1 or quantized)
-        )
-
-
-def samples(folder: Path) -> Iterator[tuple[tuple[str, str, str], Sample]]:
-    """(device class, engine, pattern of schemes) and sample of every point that can be asked."""
-    rows = json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]
-    deployments = {row["id"]: row["set"] for row in rows}
-    for name, read in questions(folder):
-        try:
-            point: Point = read()
-            system = hardware_db.resolve(point.machine)
-            precision = point.checkpoint.scheme.name
-            found = calibration(system, point.engine, preset="serving", precision=precision)
-            question = resolve_question(
-                point.checkpoint,
-                system,
-                point.layout,
-                workload=point.workload,
-                constants=found.constants,
-                kv_cache_dtype=point.cache,
-                ssm_dtype=point.state,
-            )
-            prompt = total(prompt_terms(question, point.workload))
-            total(output_token_terms(question, point.workload, prompt=prompt))
-        except (LookupError, ValueError, UnknownFigureError):
-            continue
-        key = (found.device_class or "", point.engine, _schemes(found.device_class, point))
-        deployment = deployments.get(name, name.partition("#")[0])
-        yield key, Sample(point=point, question=question, deployment=deployment, prompt=prompt)
-
-
-def _schemes(found: str | None, point: Point) -> str:
-    """The schemes among which a row is shared, where the data hold some apart."""
-    precision = point.checkpoint.scheme.name
-    for row in serving_rules()["fit"]:
-        if row["device"] == found and row["engine"] == point.engine:
-            for pattern in row.get("schemes", ()):
-                if precision.startswith(pattern.rstrip("*")):
-                    return str(pattern)
-    return ""
-
-
-def fit(rows: Sequence[Sample]) -> Constants:
-    """The constants that bring `rows` nearest, weighed against the priors."""
-    default = serving_rules()["default"]
-    names = list(SPREAD)
-    centre = np.array([log(default[name]) for name in names])
-    width = np.array([SPREAD[name] for name in names])
-    least, most = centre - 3 * width, centre + 3 * width
-    for index, name in enumerate(names):
-        if name in ("bandwidth", "experts", "kv"):
-            most[index] = min(most[index], log(CEILING - 0.01))
-
-    def residuals(x: Vector) -> Vector:
-        constants = _constants(rows[0].question.constants, names, x)
-        errors = np.array([sample.error(constants) for sample in rows]) / NOISE
-        weights = (1 + (errors / OUTLIER) ** 2) ** -0.25
-        return np.concatenate([errors * weights, (x - centre) / width])
-
-    x, damping = centre, 1e-2
-    found = residuals(x)
-    for _ in range(STEPS):
-        columns = []
-        for index in range(len(x)):
-            nudged = x.copy()
-            nudged[index] += 1e-3
-            columns.append((residuals(nudged) - found) / 1e-3)
-        jacobian = np.stack(columns, axis=1)
-        normal = jacobian.T @ jacobian
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -jacobian.T @ found)
-        tried = np.clip(x + step, least, most)
-        better = residuals(tried)
-        if better @ better < found @ found:
-            x, found, damping = tried, better, max(damping / 3, 1e-6)
-            if float(np.abs(step).max()) < 1e-3:
-                break
-        else:
-            damping *= 4
-    return _constants(rows[0].question.constants, names, x)
-
-
-def _constants(base: Constants, names: Sequence[str], x: Vector) -> Constants:
-    values: dict[str, Any] = {name: exp(value) for name, value in zip(names, x, strict=True)}
-    return replace(base, **values, state=values["bandwidth"])
-
-
-def held_out(rows: Sequence[Sample]) -> list[float]:
-    """Estimated over measured time of points whose whole deployment was left out."""
-    deployments = sorted({row.deployment for row in rows})
-    ratios: list[float] = []
-    for seed in range(SHUFFLES if len(deployments) > 1 else 0):
-        order = deployments[:]
-        random.Random(seed).shuffle(order)
-        for fold in range(min(FOLDS, len(order))):
-            left = set(order[fold::FOLDS])
-            kept = [row for row in rows if row.deployment not in left]
-            if kept:
-                constants = fit(kept)
-                tested = (row for row in rows if row.deployment in left)
-                ratios += [exp(row.error(constants)) for row in tested]
-    return ratios
-
-
-def describe(
-    key: tuple[str, str, str], rows: Sequence[Sample], constants: Constants, held: Sequence[float]
-) -> str:
-    """A row of serving.toml."""
-    device, engine, schemes = key
-    default: Mapping[str, float] = serving_rules()["default"]
-    shown = {}
-    for name in (*SPREAD, "state", "prefill_dense", "prefill_moe"):
-        value = float(f"{getattr(constants, name):.{3 if name == 'layer_us' else 2}g}")
-        if abs(log(value / default[name])) > 0.03:
-            shown[name] = value
-    error = median(abs(exp(row.error(constants)) - 1) for row in rows)
-    left = f"held out {median(abs(r - 1) for r in held):.0%}" if held else "none held out"
-    points = f"{len(rows)} points of {len({row.deployment for row in rows})} deployments"
-    low, high = serving_rules()["bands"]["fitted" if held else "sibling"]
-    if held:
-        low, high = min(low, quantile(held, 0.1)), max(high, quantile(held, 0.9))
-    lines = ["[[fit]]", f'device = "{device}"', f'engine = "{engine}"']
-    lines += [f'schemes = ["{schemes}"]'] if schemes else []
-    lines += [f'title = "{points}; median error {error:.0%}, {left}"']
-    lines += [f"band = [{low:.2f}, {high:.2f}]"]
-    pairs = ", ".join(f"{name} = {value:g}" for name, value in shown.items())
-    return "\n".join([*lines, f"constants = {{ {pairs} }}"])
+    point: SpeedPoint
+    sample: Sample
+    kind: str
+    rough: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit every class and engine with enough points and print the rows."""
+    """Fit, hold out, print; with --write renew the data."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrate_throughput")
     parser.add_argument("--cases", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--write", action="store_true", help=f"renew {OUT.name}")
     options = parser.parse_args(argv)
-    folder = find_cases(options.cases, FILES)
-    if folder is None:
-        parser.error(f"no {' and '.join(FILES)} in {options.cases} or beside it")
-    groups: dict[tuple[str, str, str], list[Sample]] = defaultdict(list)
-    for key, sample in samples(folder):
-        groups[key].append(sample)
-    everything: list[float] = []
-    for key, rows in sorted(groups.items()):
-        typical = [row for row in rows if not row.atypical]
-        used = typical if len(typical) >= FEWEST else rows
-        if len(used) < FEWEST or not key[0]:
-            continue
-        held = held_out(used)
-        everything += held
-        print(describe(key, used, fit(used), held), end="\n\n", flush=True)
-    errors = [abs(ratio - 1) for ratio in everything]
-    low, high = quantile(everything, 0.1), quantile(everything, 0.9)
-    print(f"# held out: median {median(errors):.1%}, p90 {quantile(errors, 0.9):.1%};")
-    print(f"# 8 of 10 between {low:.2f} and {high:.2f}")
+    asked = list(points(options.cases))
+    pool = Pool([one.sample for one in asked])
+    everything = np.ones(len(asked), dtype=bool)
+    found = pool.fit(everything)
+    by_rig = held_out(pool, asked, lambda one: one.sample.rig, found)
+    by_source = held_out(pool, asked, lambda one: one.point.source, found)
+    by_class = held_out(pool, asked, lambda one: one.sample.device, found)
+    report("rigs held out", asked, by_rig)
+    report("sources held out", asked, by_source)
+    report("device classes held out", asked, by_class)
+    report("in sample", asked, pool.ratios(found))
+    if options.write:
+        bands = bands_of(asked, by_rig, by_source, by_class)
+        OUT.write_text(document(asked, found, bands), encoding="utf-8")
+        print(f"wrote {OUT}")
     return 0
+
+
+def points(cases: Path) -> Iterator[Asked]:
+    """Every measured point that can be asked; drafts only where it is told how many."""
+    suites: tuple[
+        tuple[Sequence[str], Callable[[Path], Iterator[tuple[str, Callable[[], SpeedPoint]]]]], ...
+    ] = (
+        (throughput.FILES, lambda folder: throughput.questions(folder, drafts=True)),
+        (throughput.FILES, throughput.prompts),
+        (throughput_more.FILES, throughput_more.questions),
+    )
+    for files, questions in suites:
+        folder = find_cases(cases, files)
+        if folder is None:
+            raise SystemExit(f"no {' and '.join(files)} in {cases} or beside it")
+        for _, read in questions(folder):
+            try:
+                yield _asked(read())
+            except (LookupError, ValueError, UnknownFigureError):
+                continue
+
+
+def _asked(point: SpeedPoint) -> Asked:
+    host = host_memory(point.system, bandwidth=point.ram)
+    question = resolve_question(
+        point.checkpoint,
+        point.system,
+        point.layout,
+        workload=point.workload,
+        host=host,
+        kv_cache_dtype=point.cache,
+        ssm_dtype=point.state,
+        speculation=point.speculation,
+        placement=point.placement,
+    )
+    chunk = chunk_of(point.engine, point.chunk, point.placement)
+    prompt = prompt_parts(question, point.workload, chunk)
+    parts: tuple[Part, ...] = prompt
+    seconds = point.workload.prompt_tokens / point.rate
+    if not point.prefill:
+        drafts = point.speculation
+        accepted = acceptance(drafts.tokens) if drafts else 1.0
+        parts = output_token_parts(question, point.workload, prompt=prompt, accepted=accepted)
+        seconds = 1 / point.rate
+        if point.wall and point.workload.output_tokens:
+            share = 1 / point.workload.output_tokens
+            parts = (*parts, *(part.scaled(share) for part in prompt))
+    engine, precision = point.engine, point.checkpoint.scheme.name
+    known = calibration(point.system, engine, preset="serving")
+    kind = point.group.partition(",")[0]
+    if point.lies.startswith("RAM"):
+        kind = "prefill-ram" if point.prefill else "ram"
+    if point.lies == "CPU":
+        kind = "prefill-ram" if point.prefill else "cpu"
+    sample = Sample(
+        parts=parts,
+        seconds=seconds,
+        device="" if point.lies == "CPU" else device_class(point.system.accelerator) or "other",
+        engines=tuple(dict.fromkeys((family(engine), engine))),
+        rig=point.rig,
+        width=width_of(point.checkpoint),
+    )
+    rough = rough_rules(question, known, engine=engine, precision=precision)
+    if point.speculation:
+        kind = f"{kind}, drafts"
+    return Asked(point=point, sample=sample, kind=kind, rough=bool(rough))
+
+
+def held_out(
+    pool: Pool, asked: Sequence[Asked], group: Callable[[Asked], str], start: dict[Key, float]
+) -> np.ndarray:
+    """Estimated over measured time of points whose whole group was left out of the fit."""
+    classes = {group(one): one.sample.device for one in asked}
+    # Neighbours in this order are alike and fall into different folds.
+    groups = sorted(classes, key=lambda name: (classes[name], name))
+    ratios = np.ones(len(asked))
+    for fold in range(min(FOLDS, len(groups))):
+        left = set(groups[fold :: min(FOLDS, len(groups))])
+        out = np.array([group(one) in left for one in asked])
+        ratios[out] = pool.ratios(pool.fit(~out, start))[out]
+    return ratios
+
+
+def report(title: str, asked: Sequence[Asked], ratios: np.ndarray) -> None:
+    """Print errors by kind, and how far 92 % of the points lie."""
+    print(f"== {title}")
+    kinds: dict[str, list[float]] = defaultdict(list)
+    for one, ratio in zip(asked, ratios, strict=True):
+        kinds[f"{one.kind}{', rough' if one.rough else ''}"].append(float(ratio))
+    for kind, values in sorted(kinds.items()):
+        errors = sorted(abs(value - 1) for value in values)
+        low, high = np.quantile(values, [KEPT, 1 - KEPT])
+        print(
+            f"{kind:24} {len(values):5} points; error median {median(errors):.1%},"
+            f" p90 {errors[int(0.9 * len(errors))]:.1%}; truth/estimate {low:.2f} to {high:.2f}"
+        )
+
+
+def bands_of(
+    asked: Sequence[Asked], *held: np.ndarray
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Truth over estimate of the speed at a band's ends, by kind and by how well founded it is.
+
+    `held`: ratios with rigs, sources and device classes left out. The first gives the bands of
+    constants that were measured on such machines under this engine, the second under other engines,
+    the third on none. Rigs count by n^3/4 of their n points, so that none makes a band alone.
+    """
+    bands: dict[str, dict[str, tuple[float, float]]] = {}
+    kinds = sorted({one.kind.partition(",")[0] for one in asked})
+    for kind in kinds:
+        rows = [
+            i
+            for i, one in enumerate(asked)
+            if one.kind == kind and (not one.rough or kind in ("ram", "prefill-ram", "cpu"))
+        ]
+        found = [_ends(asked, ratios, rows) for ratios in held]
+        # What is known of fewer machines is never claimed more narrowly.
+        fitted = found[0]
+        sibling = (min(fitted[0], found[1][0]), max(fitted[1], found[1][1]))
+        unmeasured = (min(sibling[0], found[2][0]), max(sibling[1], found[2][1]))
+        bands[kind] = {"fitted": fitted, "sibling": sibling, "unmeasured": unmeasured}
+    rough = [i for i, one in enumerate(asked) if one.rough]
+    drafts = [i for i, one in enumerate(asked) if one.point.speculation and not one.rough]
+    bands["rough"] = {"any": _ends(asked, held[0], rough)}
+    bands["drafted"] = {"any": _ends(asked, held[0], drafts)}
+    return bands
+
+
+def _ends(asked: Sequence[Asked], ratios: np.ndarray, rows: Sequence[int]) -> tuple[float, float]:
+    """The weighted quantiles of some ratios; a band always holds its estimate."""
+    counts = Counter(asked[i].sample.rig for i in rows)
+    order = sorted(rows, key=lambda i: float(ratios[i]))
+    weights = np.cumsum([counts[asked[i].sample.rig] ** -0.25 for i in order])
+    weights /= weights[-1]
+    low = float(ratios[order[int(np.searchsorted(weights, KEPT))]])
+    high = float(ratios[order[min(len(order) - 1, int(np.searchsorted(weights, 1 - KEPT)))]])
+    return min(low, 0.9), max(high, 1.1)
+
+
+def document(
+    asked: Sequence[Asked],
+    found: Mapping[Key, float],
+    bands: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> str:
+    """serving.toml: defaults, factors with what they rest on, bands."""
+    rows: dict[tuple[str, str, int], dict[str, float]] = defaultdict(dict)
+    for (name, device, engine, width), value in found.items():
+        if (device or engine) and abs(value) > SHOWN:
+            rows[device, engine, width][name] = exp(value)
+    lines = [HEADER, "[default]"]
+    for name, meaning in MEANINGS.items():
+        known = "bandwidth" if name == "state" else name
+        value = LEVELS[known][0] * exp(found.get((known, "", "", 0), 0.0))
+        lines.append(f"{name} = {value:.3g} # {meaning}")
+    for (device, engine, width), factors in sorted(rows.items()):
+        here = [one.sample for one in asked if _concerns(one.sample, device, engine, width)]
+        if device and len({one.rig for one in here}) < 1:
+            continue
+        lines += ["", "[[effect]]"]
+        lines += [f'device = "{device}"'] if device else []
+        lines += [f'engine = "{engine}"'] if engine else []
+        lines += [f"width = {width}"] if width else []
+        rigs = len({one.rig for one in here})
+        title = " under ".join(word for word in (device, engine) if word)
+        title += f" at {width} bits" if width else ""
+        lines.append(f'title = "{title}: {len(here)} points of {rigs} rigs"')
+        if "bandwidth" in factors:
+            factors["state"] = factors["bandwidth"]
+        pairs = ", ".join(f"{name} = {factor:.3g}" for name, factor in sorted(factors.items()))
+        lines.append(f"times = {{ {pairs} }}")
+    lines += ["", "# Truth / estimate of the speed between which 92 % of the points held out lie."]
+    lines += ["[band]"]
+    for kind, ends in sorted(bands.items()):
+        pairs = ", ".join(
+            f"{basis} = [{low:.2f}, {high:.2f}]" for basis, (low, high) in ends.items()
+        )
+        lines.append(f"{kind} = {{ {pairs} }}")
+    return "\n".join(lines) + "\n"
+
+
+def _concerns(sample: Sample, device: str, engine: str, width: int) -> bool:
+    fits_device = not device or sample.device == device
+    fits_engine = not engine or engine in sample.engines
+    return fits_device and fits_engine and (not width or sample.width == width)
+
+
+HEADER = """\
+# Serving preset: what people measure on real machines, scheduler and CPU included.
+# Written by `python -m benchmarks.calibrate_throughput --write`; `python -m benchmarks.speed_fit` says
+# how. A constant is its default times the factors of every row that holds: device class, engine,
+# both, both at a width of weights. Factors within 2 % of one are left out.
+
+source = "measured serving, decode and prefill points, spring to autumn 2026 (InferenceX, sglang cookbooks, rtx6kpro, Strix Halo toolboxes, localmaxxing users, MI100, DGX Spark, Apple and 3090 benchmarks, guides of single machines)"
+"""
+
+MEANINGS = {
+    "bandwidth": "share of nominal bandwidth at which dense weights stream",
+    "experts": "the same for routed experts",
+    "kv": "the same for the KV cache",
+    "state": "the same for the recurrent state: as dense weights",
+    "compute": "share of the format's peak in a decode step",
+    "layer_us": "microseconds per layer and step: launches, norms, small kernels, scheduler",
+    "sequence_us": "microseconds per layer, step and sequence",
+    "collective": "multiple of a link's latency that an all-reduce takes",
+    "verification": "multiple of its parts' sum that a cycle of drafts and verification takes",
+    "interference": "how much of other users' prefill a decoding user waits for",
+    "host": "share of RAM bandwidth (bent, see decode.py) at which the CPU streams weights",
+    "host_step_ms": "milliseconds per step that hand-overs between accelerator and CPU take",
+    "link": "share of the link to the host at which weights are copied",
+    "host_compute": "share of 10 FLOP per byte of RAM bandwidth at which the CPU computes prompts",
+    "prefill_dense": "share of peak in the matrix products of a prompt, dense model",
+    "prefill_moe": "the same for a mixture of experts",
+    "prefill_narrow": "what of it is left where weights have fewer than 16 bits and the peak is higher",
+    "prefill_attention": "share of 30 FLOP per byte of bandwidth in the attention of a prompt",
+    "prefill_delta": "the same in the DeltaNet recurrence",
+    "prefill_layer_us": "microseconds per layer and chunk of a prompt",
+    "prefill_link": "share of the link that a prompt's all-reduces reach",
+}
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ SUITES = (
     "recipes",
     "field",
     "throughput",
+    "throughput_more",
     "speed",
     "tp_validity",
 )

@@ -1,144 +1,116 @@
 """Suite `throughput`: time per output token of real machines, and whether the stated band holds it.
 
 Points of `throughput.json` of the kinds serving and decode without speculation, and the decode rates
-of `cases.json` that were measured without speculation. Groups are how well founded the planner says
-its answer is, roughness apart.
+of `cases.json` that were measured without speculation. Groups are one user (decode) and several at
+once (serving).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hardware_db
 from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.words import accelerator_named, cache_named, checkpoint_named, engine_named
+from benchmarks.suites.speed_points import Question, SpeedPoint, results, rig_of, source_of
+from benchmarks.suites.words import (
+    accelerator_named,
+    cache_named,
+    checkpoint_named,
+    engine_named,
+    system_named,
+)
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
-from planner.throughput import SpeedEstimate, Workload, estimate_speed
+from planner.throughput import Speculation, Workload
 
 FILES = ("throughput.json", "cases.json")
 
 _KINDS = ("serving", "decode")
+_LONG = 1000
+"""Tokens from which on a first token's time is the prompt's."""
 _AGGREGATE = "aggregate"
 _WITHOUT = ("no spec", "no mtp")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One measurement as a question.
-
-    Attributes:
-        name: which one.
-        checkpoint: what was served.
-        machine: the hardware, as `hardware_db.resolve` reads it.
-        layout: how it was spread.
-        engine: what served it.
-        workload: prompts, answers, how many at once.
-        cache: KV-cache dtype.
-        state: dtype of the SSM state.
-        seconds: measured time per output token.
-        wall: measured over whole requests, prefill included, not between tokens.
-    """
-
-    name: str
-    checkpoint: Checkpoint
-    machine: str
-    layout: Layout
-    engine: str
-    workload: Workload
-    cache: str
-    state: str
-    seconds: float
-    wall: bool
-
-    def answer(self) -> SpeedEstimate:
-        """The planner's answer.
-
-        Raises:
-            LookupError: there is no estimate; the text says why.
-        """
-        found = estimate_speed(
-            self.checkpoint,
-            hardware_db.resolve(self.machine),
-            self.layout,
-            engine=self.engine,
-            workload=self.workload,
-            kv_cache_dtype=self.cache,
-            ssm_dtype=self.state,
-        )
-        if not isinstance(found, SpeedEstimate):
-            raise LookupError(found.reason)
-        return found
-
-
 def run(folder: Path) -> Iterator[CaseResult]:
     """One result per measured point."""
-    for name, read in questions(folder):
-        try:
-            point = read()
-            found = point.answer()
-        except LookupError as error:
-            yield CaseResult(name=name, unasked=str(error), group="not expressed")
-            continue
-        yield _result(point, found)
+    return results(questions(folder))
 
 
-def questions(folder: Path) -> Iterator[tuple[str, Any]]:
-    """(name, function that reads the point) of every case that belongs to the suite."""
+def questions(folder: Path, *, drafts: bool = False) -> Iterator[Question]:
+    """(name, function that reads the point) of every case that belongs to the suite.
+
+    Args:
+        folder: where the files are.
+        drafts: those with speculation as well.
+    """
     for row in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
-        if row["kind"] in _KINDS and not row.get("spec"):
-            yield row["id"], lambda row=row: _from_throughput(row, folder)
+        if row["kind"] in _KINDS and (drafts or not row.get("spec")):
+            yield row["id"], partial(_from_throughput, row, folder)
     for case in json.loads((folder / FILES[1]).read_text("utf-8"))["cases"]:
         for index, rate in enumerate(case["throughput"]):
             if rate["phase"] == "decode" and _without_speculation(case, rate):
                 name = f"{case['id']}#{index}"
-                yield name, lambda c=case, r=rate, n=name: _from_case(c, r, n, folder)
+                yield name, partial(_from_case, case, rate, name, folder)
 
 
-def _result(point: Point, found: SpeedEstimate) -> CaseResult:
-    rate = found.total.scaled(1 / point.workload.concurrency) if point.wall else found.per_user
-    rough = ", rough" if found.rough else ""
-    return CaseResult(
-        name=point.name,
-        expected={"seconds": point.seconds},
-        answered={"seconds": 1 / rate.value},
-        within_band=rate.holds(1 / point.seconds),
-        group=f"{found.calibration.basis}{rough}",
+def prompts(folder: Path) -> Iterator[Question]:
+    """(name, function that reads the point) of every prompt timed alone: one user's first token."""
+    for row in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
+        cached = "shared-prefix" in (row.get("notes") or "")
+        alone = row.get("conc") == 1 and row.get("ttft_ms") and not cached
+        if alone and (row.get("isl") or 0) >= _LONG:
+            yield f"{row['id']}, prompt", partial(_prompt, row, folder)
+
+
+def _prompt(row: dict[str, Any], folder: Path) -> SpeedPoint:
+    point = _from_throughput(row | {"spec": None}, folder)
+    return replace(
+        point,
+        prefill=True,
+        rate=row["isl"] / row["ttft_ms"] * 1e3,
+        workload=Workload(prompt_tokens=row["isl"]),
     )
 
 
-def _from_throughput(row: dict[str, Any], folder: Path) -> Point:
+def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
     accelerators = row.get("n_gpu") or row["tp"]
+    shared = "shared-prefix" in (row.get("notes") or "")  # its cache is there: nobody computes it
     # DP attention: the ranks of the group are shared out between replicas of attention.
     tensor = row["tp"] // row["dp"] if row["dp"] > 1 and accelerators == row["tp"] else row["tp"]
-    return Point(
+    return SpeedPoint(
         name=row["id"],
+        rig=rig_of(row),
+        source=source_of(row["source"]),
+        lies="GPU, drafts" if row.get("spec") else "GPU",
+        prefill=False,
+        rate=1e3 / row["tpot_ms"] if row.get("tpot_ms") else 0.0,
         checkpoint=_stored(row["model"], row["quant"], row.get("checkpoint"), folder),
-        machine=f"{accelerators}x {row['hw']}",
+        system=system_named(row["hw"], accelerators),
         layout=Layout(
             tensor_parallel=tensor, data_parallel=row["dp"], expert_parallel=row["ep"] > 1
         ),
         engine=engine_named(row["engine"]),
         workload=Workload(
-            prompt_tokens=row["isl"],
+            prompt_tokens=0 if shared else row["isl"],
+            cached=row["isl"] if shared else 0,
             output_tokens=row["osl"] if row["kind"] == "serving" else None,
             concurrency=row["conc"],
             depth=row["depth"],
-            shared_prefix=row["isl"] if "shared-prefix" in (row.get("notes") or "") else 0,
+            shared_prefix=row["isl"] if shared else 0,
         ),
         cache=cache_named(row.get("kv_dtype")),
         state=cache_named(row.get("ssm_dtype")),
-        seconds=row["tpot_ms"] / 1e3,
-        wall=False,
+        speculation=_speculation(row.get("spec")),
     )
 
 
-def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Path) -> Point:
+def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Path) -> SpeedPoint:
     note = (rate["note"] or "").lower()
     if "on cpu" in f"{case['flags']} {case['hardware']}".lower():
         raise LookupError("experts on the CPU: the source names no host bandwidth")
@@ -149,10 +121,15 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
     layers = case["tp"] is None
     prompt, answer = _tokens(rate["prompt"]) or 0, _tokens(rate["gen"])
     depth = _tokens(rate["depth"])
-    return Point(
+    return SpeedPoint(
         name=name,
+        rig=f"{case['source']} | {case['hardware']} | {count}",
+        source=source_of(case["source"]),
+        lies="GPU",
+        prefill=False,
+        rate=rate["tok_s"] / rate["batch"],
         checkpoint=_stored(case["model"], _precision(case, note), case["checkpoint"], folder),
-        machine=f"{count}x {accelerator_named(case['hardware'])}",
+        system=system_named(accelerator_named(case["hardware"]), count),
         layout=Layout(
             tensor_parallel=tensor,
             pipeline_parallel=rest if layers else case["pp"] or 1,
@@ -167,7 +144,6 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
         ),
         cache=cache_named(case["kv_cache_dtype"]),
         state="auto",
-        seconds=rate["batch"] / rate["tok_s"],
         wall=wall,
     )
 
@@ -181,6 +157,14 @@ def _stored(model: str, precision: str | None, repo: str | None, folder: Path) -
     if precision is None:
         raise LookupError("the precision is not told")
     return checkpoint_named(model, folder, scheme=recipe_of(precision, repo=repo or "").scheme)
+
+
+def _speculation(text: str | None) -> Speculation | None:
+    if text is None:
+        return None
+    if not text.startswith("mtp") or not text[3:].isdigit():
+        raise LookupError(f"speculation {text!r}: how many tokens it drafts is not told")
+    return Speculation(tokens=int(text[3:]))
 
 
 def _precision(case: dict[str, Any], note: str) -> str | None:

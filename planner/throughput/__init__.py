@@ -1,13 +1,14 @@
-"""How fast a deployment runs: a first-order roofline with measured efficiencies and a stated band."""
+"""How fast a deployment runs: a first-order law with measured constants and a stated band."""
 
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
 from planner.throughput.estimate import estimate_speed
-from planner.throughput.step import StepTerm
-from planner.throughput.workload import HostExperts, Speculation, Workload
+from planner.throughput.host import HostMemory, host_memory
+from planner.throughput.part import StepTerm
+from planner.throughput.workload import Speculation, Workload
 
 __all__ = [
     "Banded",
-    "HostExperts",
+    "HostMemory",
     "NoEstimate",
     "PrefillEstimate",
     "Speculation",
@@ -15,4 +16,5 @@ __all__ = [
     "StepTerm",
     "Workload",
     "estimate_speed",
+    "host_memory",
 ]

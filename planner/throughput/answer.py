@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 from planner.throughput.constants import Calibration
-from planner.throughput.step import StepTerm
+from planner.throughput.host import HostMemory
+from planner.throughput.part import StepTerm
 from planner.throughput.workload import Speculation, Workload
+from planner.units import format_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +44,19 @@ class PrefillEstimate:
 
     Attributes:
         tokens: tokens of the prompt, or of all of them.
+        chunk: tokens computed at a time.
         seconds: how long it takes. Not the time to first token under load: that adds waiting.
         tokens_per_second: the same as a rate.
+        first_token: seconds to the first token, at best (alone) and at worst (all users' prompts
+            arrive at once and this one is served last).
         terms: what the time is made of.
     """
 
     tokens: int
+    chunk: int
     seconds: Banded
     tokens_per_second: Banded
+    first_token: tuple[float, float]
     terms: tuple[StepTerm, ...]
 
 
@@ -67,6 +74,8 @@ class SpeedEstimate:
         terms: what that time is made of, per output token; hidden ones add nothing.
         binding: name of the longest term.
         prefill: one prompt alone; None for a workload without a prompt.
+        gain: speed with drafts over speed without; None where nothing is drafted.
+        host: the RAM that weights are read from; None where none are.
         calibration: the constants, their basis and the band.
         rough: why the figure is rough; empty if it is not.
         assumptions: what was assumed, one sentence each.
@@ -81,21 +90,26 @@ class SpeedEstimate:
     terms: tuple[StepTerm, ...]
     binding: str
     prefill: PrefillEstimate | None
+    gain: Banded | None
+    host: HostMemory | None
     calibration: Calibration
     rough: tuple[str, ...]
     assumptions: tuple[str, ...]
 
     @property
     def words(self) -> str:
-        """The rates in one sentence, with band, binding term and basis."""
+        """The rates in one sentence, with band, depth, binding term and basis."""
         rate = self.per_user.words("tok/s per user")
+        rate += f" at {format_tokens(round(self.workload.mean_depth))} of context"
         if self.workload.concurrency > 1:
             rate += f", {self.total.words('tok/s')} in all"
         share = float(two_digits(100 * self._share(self.binding)))
         text = f"{rate}; longest part: {self.binding} ({share:.0f} %)"
         text += f"; {_BASIS[self.calibration.basis]}"
-        if self.speculation is not None:
-            text += f"; {two_digits(self.accepted)} tokens accepted per step"
+        if self.host is not None:
+            text += f"; {self.host.words}"
+        if self.gain is not None:
+            text += f"; drafting {_gain_words(self.gain)}"
         return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text
 
     @property
@@ -104,10 +118,11 @@ class SpeedEstimate:
         if self.prefill is None:
             return "no prompt"
         time = self.prefill.seconds.words("s")
-        return (
-            f"{time} of prefill for {self.prefill.tokens:,} tokens alone on the machine;"
-            " under load a first token also waits for other users' prompts"
-        )
+        text = f"{time} of prefill for {self.prefill.tokens:,} tokens alone on the machine"
+        if self.workload.concurrency > 1:
+            worst = two_digits(self.prefill.first_token[1])
+            text += f"; first token after {worst} s at worst, when all prompts arrive at once"
+        return text
 
     def _share(self, name: str) -> float:
         shown = [term for term in self.terms if not term.hidden]
@@ -115,10 +130,21 @@ class SpeedEstimate:
         return sum(term.seconds for term in shown if term.name == name) / whole
 
 
+def _gain_words(gain: Banded) -> str:
+    """Return what drafting brings: ``x1.6 (1-2.2)``, or that it does not."""
+    ends = f"{two_digits(gain.low)}-{two_digits(gain.high)}"
+    if gain.value < _WORTH_IT:
+        return f"hardly helps or harms here: x{two_digits(gain.value)} ({ends})"
+    return f"gives x{two_digits(gain.value)} ({ends})"
+
+
+_WORTH_IT = 1.1
+"""Below this gain drafting is not worth the memory of its module."""
+
 _BASIS = {
     "kernel tables": "kernel times alone, the optimistic bound",
     "fitted": "constants measured on such machines under this engine",
-    "sibling": "constants measured on such machines under another engine or precision",
+    "sibling": "constants measured on such machines under other engines",
     "unmeasured": "no measurement of such a machine: median of others",
 }
 

@@ -1,51 +1,76 @@
-"""How far the truth may lie from an estimate, and where a roofline is known to fail."""
+"""How far the truth may lie from an estimate, and where the law is known to fail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
-from planner.throughput.constants import Calibration, serving_rules
+from planner.throughput.answer import Banded
+from planner.throughput.constants import Calibration, table
 from planner.throughput.decode import Question
+from planner.throughput.workload import Workload
 
-SPECULATION_WIDENS = 0.15
-"""Drafting widens the band by this share at each end (speed of real drafts spreads that much)."""
+Kind = Literal["decode", "serving", "ram", "cpu", "prefill", "prefill-ram"]
+"""What a band was measured on: one user, several, weights in RAM, no accelerator; prompts."""
 
 
-def band(found: Calibration, *, rough: bool, drafted: int) -> tuple[float, float]:
+def kind_of(question: Question, workload: Workload) -> Kind:
+    """The kind of decoding that a question asks for."""
+    if question.where.cpu_alone:
+        return "cpu"
+    if question.where.on_host or question.where.over_link:
+        return "ram"
+    return "serving" if workload.concurrency > 1 else "decode"
+
+
+def prefill_kind(question: Question) -> Kind:
+    """The kind of its prompts."""
+    return "prefill-ram" if question.where.on_host or question.where.over_link else "prefill"
+
+
+Rule = Mapping[str, Any]
+"""A row of `data/rules.toml`: when it holds, the reason, a band of its own if it has one."""
+
+
+def band(
+    found: Calibration, kind: Kind, *, rough: Sequence[Rule] = (), drafted: bool = False
+) -> tuple[float, float]:
     """Truth / estimate of the speed at the lower and the upper end of the band."""
-    low, high = found.low, found.high
-    if rough:
-        wide = serving_rules()["bands"]["rough"]
-        low, high = min(low, wide[0]), max(high, wide[1])
-    if drafted:
-        low, high = low * (1 - SPECULATION_WIDENS), high * (1 + SPECULATION_WIDENS)
-    return low, high
+    if found.preset == "kernel":
+        kernel = table("kernel")
+        known = kernel["devices"]
+        low, high = kernel["band" if found.device_class in known else "band_elsewhere"]
+        if kind.startswith("prefill"):
+            low, high = kernel["band_prefill"]
+    else:
+        low, high = table("serving")["band"][kind][found.basis]
+    bands = table("serving")["band"]
+    wider = [rule.get("band", bands["rough"]["any"]) for rule in rough]
+    wider += [bands["drafted"]["any"]] if drafted else []
+    return min([low, *(ends[0] for ends in wider)]), max([high, *(ends[1] for ends in wider)])
 
 
-def prefill_band(found: Calibration) -> tuple[float, float]:
-    """The same for the speed of a prompt alone: wider, as prompts were timed less often."""
-    low, high = serving_rules()["bands"]["prefill"]
-    return min(found.low, low), max(found.high, high)
+def gain_band(gain: float) -> Banded:
+    """Return what drafting brings with the band of measured pairs."""
+    low, high = table("rules")["gain"]["band"]
+    return Banded(value=gain, low=gain * low, high=gain * high)
 
 
 def unknown_engine(engine: str) -> str | None:
     """Why nothing is said of an engine's speed; None where something is known."""
-    for rule in serving_rules()["unknown"]:
+    for rule in table("rules")["unknown"]:
         if any(fnmatchcase(engine, pattern) for pattern in rule["engine"]):
             return str(rule["reason"])
     return None
 
 
-def rough_reasons(
+def rough_rules(
     question: Question, found: Calibration, *, engine: str, precision: str
-) -> tuple[str, ...]:
-    """Why the figure is rough, one clause each: the rules of `data/serving.toml` that apply."""
+) -> tuple[Rule, ...]:
+    """Return the rules of `data/rules.toml` that apply: why the figure is rough."""
     facts = _facts(question, found, engine, precision)
-    return tuple(
-        str(rule["reason"]) for rule in serving_rules()["rough"] if _applies(rule["when"], facts)
-    )
+    return tuple(rule for rule in table("rules")["rough"] if _applies(rule["when"], facts))
 
 
 def _facts(
@@ -64,7 +89,6 @@ def _facts(
         "more_ranks_than_a_node": layout.accelerators > system.accelerators_per_node,
         "expert_parallel": layout.expert_parallel and layout.expert_ranks > 1,
         "quantized_cache": question.cache_format.bits < 16,
-        "experts_on_host": question.host is not None,
     }
 
 

@@ -1,30 +1,45 @@
-"""The time between a user's tokens: one step, with its drafts where there are any."""
+"""The time between a user's tokens: one step, with its drafts where there are any.
+
+    t = max(bytes / (BW e), FLOPs / (peak f)) + c L + o L B + n a + ring bytes / (link r)
+      + host bytes / (RAM h) + l host layers + streamed bytes / (link to the host p)
+
+with bytes in streams of their own share e, L layers, B sequences and n = 2 L + 1 all-reduces.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from hardware_db import System
 from planner.formats import CacheFormat
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
-from planner.throughput.constants import Constants
-from planner.throughput.step import (
-    StepTerm,
+from planner.throughput.constants import Link, link, link_bandwidth
+from planner.throughput.part import (
+    COMPUTE,
+    MEMORY,
+    Part,
+    UnknownFigureError,
     bandwidth,
-    communication_terms,
-    compute_seconds,
-    memory_terms,
-    overhead_terms,
-    total,
+    peak,
 )
 from planner.throughput.traffic import RankWeights, Traffic, decode_traffic, draft_traffic
-from planner.throughput.workload import HostExperts
+from planner.throughput.where import Where, link_rate
 
 SSM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes per element of the SSM state, by dtype."""
+
+WIDE_RAM = 80e9
+"""Bytes per second of RAM beyond which cores limit the CPU rather than the memory: desktops reach the
+same share of 40 to 80 GB/s, servers with 205 and 614 GB/s a half and a quarter of it."""
+
+_BEYOND = 0.4
+"""What is gained beyond that, as a power of the bandwidth."""
+
+_ACTIVATION_BYTES = 2
+_STEP = "step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,32 +51,32 @@ class Question:
         system: where it runs.
         layout: how it is spread.
         weights: what one rank reads.
-        constants: of the preset, the device class and the engine.
         sequences: sequences in one step of one replica.
         depth: mean tokens of context per sequence.
         shared_prefix: tokens of it that are read once for all sequences.
         drafted: tokens drafted per step (zero without speculation).
         cache_format: number format of the KV cache.
         ssm_bytes: bytes per element of the SSM state.
-        host: routed experts on the host, if any.
+        where: which share of the weights and caches lies where.
+        ram: nominal bytes per second of the host's memory.
     """
 
     model: ModelSpec
     system: System
     layout: Layout
     weights: RankWeights
-    constants: Constants
     sequences: int
     depth: float
     shared_prefix: float
     drafted: int
     cache_format: CacheFormat
     ssm_bytes: int
-    host: HostExperts | None = None
+    where: Where
+    ram: float
 
     @property
     def traffic(self) -> Traffic:
-        """What one step (of verification) moves on one rank."""
+        """What one step (of verification) moves on one rank, wherever it lies."""
         return decode_traffic(
             self.model,
             self.layout,
@@ -75,106 +90,196 @@ class Question:
         )
 
 
-def streamed_bytes(question: Question) -> float:
-    """Bytes that one step takes from the accelerator's memory on one rank; drafts not counted."""
-    traffic = question.traffic
-    return traffic.nbytes - traffic.experts * _host_share(question)
+def host_rate(ram: float) -> float:
+    """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide."""
+    return min(ram, float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND))
 
 
-def cycle_terms(question: Question, *, accepted: float) -> tuple[StepTerm, ...]:
-    """The terms of one step, per token that it yields.
+def cycle_parts(question: Question, *, accepted: float) -> tuple[Part, ...]:
+    """The parts of one step, per token that it yields.
 
         (verification of T = B (1 + n) tokens + n drafts) x v / accepted tokens
 
     v is what sampling, bookkeeping of the states and a second schedule add in practice.
     """
-    terms = [*_step(question)]
-    if question.drafted:
-        terms.append(_drafts(question))
-        whole, multiple = total(terms), question.constants.verification
-        terms.append(
-            StepTerm(
-                name="bookkeeping of drafts",
-                seconds=(multiple - 1) * whole,
-                formula="(v - 1) x cycle",
-                values=MappingProxyType({"v": multiple, "cycle": whole}),
-            )
-        )
-    return tuple(replace(term, seconds=term.seconds / accepted) for term in terms)
+    parts = tuple(_step(question))
+    if not question.drafted:
+        return parts
+    cycle = (*parts, *_drafts(question))
+    return tuple(part.scaled(1 / accepted, "verification") for part in cycle)
 
 
-def _step(question: Question) -> Iterator[StepTerm]:
-    constants, model, traffic = question.constants, question.model, question.traffic
-    accelerator = question.system.accelerator
-    rate, host = bandwidth(accelerator), _host_share(question)
-    here = replace(traffic, experts=traffic.experts * (1 - host))
-    memory = memory_terms(here, rate=rate, constants=constants)
-    compute = StepTerm(
-        name="compute",
-        seconds=compute_seconds(accelerator, traffic.flops, efficiency=constants.compute),
-        formula="sum of FLOPs / (peak x f)",
-        values=MappingProxyType({"FLOPs": sum(traffic.flops.values()), "f": constants.compute}),
-    )
-    bound = compute.seconds > total(memory)
-    yield from (replace(term, hidden=bound) for term in memory)
-    yield replace(compute, hidden=not bound)
-    if host and question.host is not None:
-        yield _on_host(question, traffic.experts * host)
+def _step(question: Question) -> Iterator[Part]:
+    where, model, traffic = question.where, question.model, question.traffic
     layers = model.num_hidden_layers
-    yield from overhead_terms(layers, sequences=question.sequences, constants=constants)
-    yield from communication_terms(
-        model,
-        question.system,
-        question.layout,
-        tokens=question.sequences * (1 + question.drafted),
-        layers=layers,
-        constants=constants,
+    tokens = question.sequences * (1 + question.drafted)
+    if not where.cpu_alone:
+        yield from _memory(question, traffic)
+        yield _compute(question, traffic)
+        yield from _overhead(layers, question.sequences)
+        yield from _communication(question, tokens=tokens, layers=layers)
+    if where.on_host:
+        yield from _on_host(question, traffic)
+    if where.over_link:
+        yield _over_link(question, traffic)
+
+
+def _memory(question: Question, traffic: Traffic, *, roof: bool = True) -> Iterator[Part]:
+    where, rate = question.where, bandwidth(question.system.accelerator)
+    caches = 1.0 - where.caches
+    streams = (
+        ("weights", (traffic.dense + traffic.lm_head) * where.dense.here, "bandwidth"),
+        ("routed experts", traffic.experts * where.experts.here, "experts"),
+        ("KV cache", traffic.kv * caches, "kv"),
+        ("recurrent state", traffic.state * caches, "state"),
+    )
+    for name, nbytes, share in streams:
+        if nbytes:
+            yield Part(
+                name=name,
+                amount=nbytes / rate,
+                over=(share,),
+                formula=f"bytes / (BW x {share})",
+                values=MappingProxyType({"bytes": nbytes, "BW": rate}),
+                roof=(_STEP, MEMORY) if roof else None,
+                bound=True,
+            )
+
+
+def _compute(question: Question, traffic: Traffic) -> Part:
+    accelerator = question.system.accelerator
+    seconds = sum(count / peak(accelerator, name) for name, count in traffic.flops.items())
+    return Part(
+        name="compute",
+        amount=seconds,
+        over=("compute",),
+        formula="sum of FLOPs / (peak x compute)",
+        values=MappingProxyType({"FLOPs": sum(traffic.flops.values())}),
+        roof=(_STEP, COMPUTE),
     )
 
 
-def _drafts(question: Question) -> StepTerm:
-    """N times the MTP module and the head, one token per sequence."""
-    constants, model = question.constants, question.model
+def _overhead(layers: int, sequences: float) -> Iterator[Part]:
+    """Time that no byte and no FLOP accounts for: launches and small kernels per layer."""
+    yield Part(
+        name="per-layer overhead",
+        amount=layers * 1e-6,
+        times=("layer_us",),
+        formula="layer_us x layers",
+        values=MappingProxyType({"layers": layers}),
+    )
+    yield Part(
+        name="per-sequence overhead",
+        amount=layers * sequences * 1e-6,
+        times=("sequence_us",),
+        formula="sequence_us x layers x B",
+        values=MappingProxyType({"layers": layers, "B": sequences}),
+    )
+
+
+def _communication(question: Question, *, tokens: float, layers: int) -> Iterator[Part]:
+    """All-reduces of tensor parallelism and hand-overs between pipeline stages.
+
+        n a + n x 2 (tp-1)/tp x T x hidden x 2 bytes / (link x r),  n = 2 layers + 1
+
+    Raises:
+        UnknownFigureError: the bandwidth of the link is not known.
+    """
+    tp, pp = question.layout.tensor_parallel, question.layout.pipeline_parallel
+    message = tokens * question.model.hidden_size * _ACTIVATION_BYTES
+    if tp > 1:
+        over, rate = _link(question.system, ranks=tp)
+        count = 2 * layers + 1
+        ring = count * 2 * (tp - 1) / tp * message
+        yield Part(
+            name="all-reduce",
+            amount=count * over.latency(tp),
+            times=("collective",),
+            formula="n x a x collective",
+            values=MappingProxyType({"n": count, "a": over.latency(tp)}),
+        )
+        yield Part(
+            name="all-reduce",
+            amount=ring / (rate * over.efficiency),
+            formula="ring bytes / (link x r)",
+            values=MappingProxyType({"ring bytes": ring, "link": rate, "r": over.efficiency}),
+        )
+    if pp > 1:
+        over, rate = _link(question.system, ranks=tp * pp)
+        yield Part(
+            name="hand-over between stages",
+            amount=(pp - 1) * (over.latency(2) + message / (rate * over.efficiency)),
+            formula="(pp - 1) x (a + message / (link x r))",
+            values=MappingProxyType({"pp": pp, "a": over.latency(2), "message": message}),
+        )
+
+
+def _drafts(question: Question) -> Iterator[Part]:
+    """N times the MTP module and the head, one token per sequence; they lie on the accelerator."""
+    model = question.model
     traffic = draft_traffic(
         model, question.layout, weights=question.weights, sequences=question.sequences
     )
-    rate = bandwidth(question.system.accelerator)
     layers = model.mtp.num_layers if model.mtp else 0
-    one = total(memory_terms(traffic, rate=rate, constants=constants))
-    one += total(overhead_terms(layers, sequences=question.sequences, constants=constants))
-    one += total(
-        communication_terms(
-            model,
-            question.system,
-            question.layout,
-            tokens=question.sequences,
-            layers=layers,
-            constants=constants,
+    one = (
+        *_memory(question, traffic, roof=False),
+        *_overhead(layers, question.sequences),
+        *_communication(question, tokens=question.sequences, layers=layers),
+    )
+    for part in one:
+        drafted = part.scaled(question.drafted)
+        yield Part(
+            name="drafts",
+            amount=drafted.amount,
+            over=drafted.over,
+            times=drafted.times,
+            formula=f"n x {part.formula}",
+            values=MappingProxyType({"n": question.drafted, **part.values}),
+            bound=drafted.bound,
         )
+
+
+def _on_host(question: Question, traffic: Traffic) -> Iterator[Part]:
+    """What the CPU computes: the weights of every rank stream from the one host memory."""
+    where, layout = question.where, question.layout
+    weights = (traffic.dense + traffic.lm_head) * where.dense.computed
+    weights += traffic.experts * where.experts.computed
+    caches = (traffic.kv + traffic.state) * where.caches
+    nbytes = (weights + caches) * layout.tensor_parallel
+    yield Part(
+        name="weights computed by the CPU",
+        amount=nbytes / host_rate(question.ram),
+        over=("host",),
+        formula="bytes / (RAM x host)",
+        values=MappingProxyType({"bytes": nbytes, "RAM": host_rate(question.ram)}),
     )
-    return StepTerm(
-        name="drafts",
-        seconds=question.drafted * one,
-        formula="n x (MTP module and head / (BW x e) + c + all-reduces)",
-        values=MappingProxyType({"n": question.drafted, "one draft": one}),
+    yield Part(
+        name="hand-overs to the CPU",
+        amount=0.0 if where.cpu_alone else 1e-3,
+        times=("host_step_ms",),
+        formula="host_step_ms",
     )
 
 
-def _on_host(question: Question, nbytes: float) -> StepTerm:
-    """The experts of every rank stream from the one host memory."""
-    host = question.host
-    whole = nbytes * question.layout.tensor_parallel
-    rate = (host.bandwidth_gb_s if host else 0.0) * 1e9
-    share = question.constants.bandwidth
-    return StepTerm(
-        name="routed experts on the host",
-        seconds=whole / (rate * share),
-        formula="bytes / (host BW x e)",
-        values=MappingProxyType({"bytes": whole, "host BW": rate, "e": share}),
+def _over_link(question: Question, traffic: Traffic) -> Part:
+    """What crosses the link in every step; whole layers bring all their experts."""
+    where, layout = question.where, question.layout
+    experts = traffic.experts if where.read_in_place else question.weights.experts.nbytes
+    nbytes = (traffic.dense + traffic.lm_head) * where.dense.streamed
+    nbytes = (nbytes + experts * where.experts.streamed) * layout.tensor_parallel
+    rate = min(link_rate(question.system, layout), question.ram)
+    return Part(
+        name="weights over the link",
+        amount=nbytes / rate,
+        over=("link",),
+        formula="bytes / (link x share)",
+        values=MappingProxyType({"bytes": nbytes, "link": rate}),
+        bound=True,
     )
 
 
-def _host_share(question: Question) -> float:
-    if question.host is None:
-        return 0.0
-    return min(1.0, question.host.layers / question.model.num_hidden_layers)
+def _link(system: System, *, ranks: int) -> tuple[Link, float]:
+    over, rate = link(system, ranks=ranks), link_bandwidth(system, ranks=ranks)
+    if over is None or rate is None:
+        raise UnknownFigureError(f"the link between the accelerators of {system.name} is not known")
+    return over, rate

@@ -1,20 +1,28 @@
 """The door: how fast does this checkpoint run there?
 
-A first-order roofline with measured efficiencies. It answers with a band, names what binds, and
-says where it is rough; it is no simulation of a scheduler.
+A first-order law with measured constants. It answers with a band, names what binds, and says where
+it is rough; it is no simulation of a scheduler.
 """
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import replace
 
 from hardware_db import System
-from planner.errors import InputError
-from planner.formats import CACHE_FORMATS, FORMATS, CacheFormat, get_cache_format
 from planner.layout import Layout
+from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
-from planner.throughput.bands import band, prefill_band, rough_reasons, unknown_engine
+from planner.throughput.bands import (
+    Rule,
+    band,
+    gain_band,
+    kind_of,
+    prefill_kind,
+    rough_rules,
+    unknown_engine,
+)
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     Calibration,
@@ -23,11 +31,20 @@ from planner.throughput.constants import (
     acceptance,
     calibration,
 )
-from planner.throughput.decode import SSM_BYTES, Question, cycle_terms, streamed_bytes
-from planner.throughput.prefill import CHUNK, prefill_terms
-from planner.throughput.step import CEILING, StepTerm, UnknownFigureError, bandwidth, total
-from planner.throughput.traffic import rank_weights
-from planner.throughput.workload import HostExperts, Speculation, Workload
+from planner.throughput.decode import Question, cycle_parts, host_rate
+from planner.throughput.host import HostMemory, host_memory
+from planner.throughput.part import (
+    Part,
+    UnknownFigureError,
+    bandwidth,
+    least_seconds,
+    terms,
+    total,
+)
+from planner.throughput.prefill import prefill_parts
+from planner.throughput.question import chunk_of, resolve_question
+from planner.throughput.traffic import width_of
+from planner.throughput.workload import Speculation, Workload
 
 
 def estimate_speed(
@@ -41,10 +58,11 @@ def estimate_speed(
     ssm_dtype: str = "auto",
     speculation: Speculation | None = None,
     preset: Preset = "serving",
-    chunk: int = CHUNK,
-    host: HostExperts | None = None,
+    chunk: int | None = None,
+    placement: Placement | None = None,
+    ram_bandwidth: float | None = None,
 ) -> SpeedEstimate | NoEstimate:
-    """How fast `checkpoint` decodes and prefills on `system`.
+    """Estimate how fast `checkpoint` decodes and prefills on `system`.
 
     Args:
         checkpoint: what is served.
@@ -56,84 +74,49 @@ def estimate_speed(
         ssm_dtype: "auto" (what the config asks for, else 16 bits), "float32" or "bfloat16".
         speculation: drafting by the MTP module.
         preset: "serving", or "kernel" for sums of kernel times without scheduler and CPU.
-        chunk: tokens of a prompt computed at a time.
-        host: routed experts kept on the host.
+        chunk: tokens of a prompt computed at a time; None takes the placement's or the engine's.
+        placement: where the weights lie; None: all on the accelerators.
+        ram_bandwidth: nominal GB/s of the host's memory; None takes what is known or assumed.
 
     Returns:
         The estimate, or why there is none (a figure of the device is unknown).
 
     Raises:
-        InputError: an unknown dtype, or drafting without an MTP module.
+        InputError: a value out of range, an unknown dtype, or drafting without an MTP module.
     """
     if reason := unknown_engine(engine):
         return NoEstimate(reason=reason)
-    found = calibration(system, engine, preset=preset, precision=checkpoint.scheme.name)
+    if placement is not None and placement.disk:
+        return NoEstimate(reason="weights are read from disk for every token: expect seconds each")
+    host = host_memory(system, bandwidth=ram_bandwidth)
     question = resolve_question(
         checkpoint,
         system,
         layout,
         workload=workload,
-        constants=found.constants,
+        host=host,
         kv_cache_dtype=kv_cache_dtype,
         ssm_dtype=ssm_dtype,
         speculation=speculation,
-        host=host,
+        placement=placement,
+    )
+    precision = checkpoint.scheme.name
+    found = calibration(system, engine, preset=preset, width=width_of(checkpoint))
+    rough = rough_rules(question, found, engine=engine, precision=precision)
+    asked = _Asked(
+        question, workload, found, chunk_of(engine, chunk, placement), speculation, rough
     )
     try:
-        return _estimate(question, checkpoint, found, engine, workload, speculation, chunk)
+        return asked.answer(host)
     except UnknownFigureError as unknown:
         return NoEstimate(reason=str(unknown))
 
 
-def resolve_question(
-    checkpoint: Checkpoint,
-    system: System,
-    layout: Layout,
-    *,
-    workload: Workload,
-    constants: Constants,
-    kv_cache_dtype: str = "auto",
-    ssm_dtype: str = "auto",
-    speculation: Speculation | None = None,
-    host: HostExperts | None = None,
-) -> Question:
-    """The question with every "auto" resolved, for given constants; arguments as `estimate_speed`.
-
-    Raises:
-        InputError: an unknown dtype, drafting without an MTP module, experts that are not there.
-    """
-    model = checkpoint.model
-    if speculation is not None and not any(checkpoint.rows("mtp")):
-        raise InputError(
-            f"{checkpoint.id} as {checkpoint.scheme.title} has no MTP module to draft with"
-        )
-    if host is not None and (model.moe is None or host.layers > model.num_hidden_layers):
-        raise InputError(f"{checkpoint.id} has no routed experts in {host.layers} layers")
-    cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
-    replica = -(-workload.concurrency // layout.data_parallel)
-    return Question(
-        model=model,
-        system=system,
-        layout=layout,
-        weights=rank_weights(checkpoint, layout),
-        constants=constants,
-        # Pipeline stages work on one share of the sequences each.
-        sequences=-(-replica // layout.pipeline_parallel),
-        depth=workload.mean_depth,
-        shared_prefix=workload.shared_prefix,
-        drafted=speculation.tokens if speculation else 0,
-        cache_format=_cache_format(cache),
-        ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
-        host=host,
-    )
-
-
-def output_token_terms(
-    question: Question, workload: Workload, *, prompt: float, accepted: float = 1.0
-) -> tuple[StepTerm, ...]:
-    """What the time between a user's tokens is made of; `prompt`: seconds of one prompt alone."""
-    waiting = _interference(workload, question, prompt)
-    return (*cycle_terms(question, accepted=accepted), *waiting)
+def output_token_parts(
+    question: Question, workload: Workload, *, prompt: Sequence[Part], accepted: float = 1.0
+) -> tuple[Part, ...]:
+    """Return what the time between a user's tokens is made of; `prompt`: one prompt alone."""
+    return (*cycle_parts(question, accepted=accepted), *_waiting(question, workload, prompt))
 
 
 def request_seconds(workload: Workload, time: float, prompt: float) -> float:
@@ -144,42 +127,133 @@ def request_seconds(workload: Workload, time: float, prompt: float) -> float:
     return time + (prompt / workload.output_tokens if workload.output_tokens else 0.0)
 
 
-def _estimate(
-    question: Question,
-    checkpoint: Checkpoint,
-    found: Calibration,
-    engine: str,
-    workload: Workload,
-    speculation: Speculation | None,
-    chunk: int,
-) -> SpeedEstimate:
-    accepted, assumptions = _accepted(speculation)
-    prompt = prompt_terms(question, workload, chunk)
-    alone = total(prompt) / workload.prompts_together
-    terms = output_token_terms(question, workload, prompt=alone, accepted=accepted)
-    if workload.output_tokens is None and workload.concurrency > 1:
-        assumptions.append("no prompts arrive while the sequences decode")
-    rough = rough_reasons(question, found, engine=engine, precision=checkpoint.scheme.name)
-    low, high = band(found, rough=bool(rough), drafted=question.drafted)
-    time = total(terms)
-    ceiling = bandwidth(question.system.accelerator) * CEILING
-    most = accepted * ceiling / streamed_bytes(question)
-    rate = Banded(value=1 / time, low=low / time, high=max(1 / time, min(high / time, most)))
-    shown = [term for term in terms if not term.hidden]
-    return SpeedEstimate(
-        workload=workload,
-        speculation=speculation,
-        accepted=accepted,
-        per_user=rate,
-        total=rate.scaled(_total_rate(workload, time, alone) * time),
-        time_per_output_token=rate.inverse(),
-        terms=terms,
-        binding=max(shown, key=lambda term: term.seconds).name,
-        prefill=_prefill(workload, prompt, *prefill_band(found)),
-        calibration=found,
-        rough=rough,
-        assumptions=tuple(assumptions),
+def prompt_parts(question: Question, workload: Workload, chunk: int) -> tuple[Part, ...]:
+    """Return what the prefill of the workload's prompts is made of; nothing without a prompt."""
+    return prefill_parts(
+        question,
+        tokens=workload.prompt_tokens,
+        chunk=chunk,
+        prompts=workload.prompts_together,
+        cached=workload.cached,
     )
+
+
+def _waiting(question: Question, workload: Workload, prompt: Sequence[Part]) -> tuple[Part, ...]:
+    """Per output token, the prefill of the users that come while one answer is decoded.
+
+    s x (B - 1) x prefill / output tokens
+    """
+    others = -(-workload.concurrency // question.layout.data_parallel) - 1
+    if workload.output_tokens is None or not others:
+        return ()
+    share = others / workload.output_tokens / workload.prompts_together
+    return tuple(
+        replace(
+            part.scaled(share, "interference"),
+            name="other users' prefill",
+            formula=f"interference x (B - 1) x ({part.formula}) / output tokens",
+            bound=False,
+        )
+        for part in prompt
+    )
+
+
+class _Asked:
+    """A question on its way to an answer."""
+
+    def __init__(
+        self,
+        question: Question,
+        workload: Workload,
+        found: Calibration,
+        chunk: int,
+        speculation: Speculation | None,
+        rough: tuple[Rule, ...],
+    ) -> None:
+        self.question, self.workload, self.found = question, workload, found
+        self.chunk, self.speculation, self.rough = chunk, speculation, rough
+
+    def answer(self, host: HostMemory) -> SpeedEstimate:
+        """Evaluate the parts and put bands around them."""
+        question, workload, constants = self.question, self.workload, self.found.constants
+        prompt = prompt_parts(question, workload, self.chunk)
+        prefill = self._prefill(prompt)
+        alone = total(terms(prompt, constants)) / workload.prompts_together
+        accepted, assumptions = _accepted(self.speculation)
+        rate, parts = self._rate(question, prompt, accepted)
+        time, found = 1 / rate.value, terms(parts, constants)
+        gain = None
+        if question.drafted:
+            plain, _ = self._rate(replace(question, drafted=0), prompt, 1.0)
+            gain = gain_band(rate.value / plain.value)
+        if workload.output_tokens is None and workload.concurrency > 1:
+            assumptions.append("no prompts arrive while the sequences decode")
+        outside = question.where.on_host or question.where.over_link
+        if outside and host.assumed:
+            assumptions.append(host.words)
+        if question.where.on_host and not question.where.cpu_alone:
+            assumptions += _fast_ram(question, constants)
+        shown = [term for term in found if not term.hidden]
+        requests = workload.concurrency / request_seconds(workload, time, alone)
+        return SpeedEstimate(
+            workload=workload,
+            speculation=self.speculation,
+            accepted=accepted,
+            per_user=rate,
+            total=rate.scaled(requests * time),
+            time_per_output_token=rate.inverse(),
+            terms=found,
+            binding=max(shown, key=lambda term: term.seconds).name,
+            prefill=prefill,
+            gain=gain,
+            host=host if outside else None,
+            calibration=self.found,
+            rough=tuple(str(rule["reason"]) for rule in self.rough),
+            assumptions=tuple(assumptions),
+        )
+
+    def _rate(
+        self, question: Question, prompt: tuple[Part, ...], accepted: float
+    ) -> tuple[Banded, tuple[Part, ...]]:
+        """Tokens per second of one user with its band, and what they are made of."""
+        parts = output_token_parts(question, self.workload, prompt=prompt, accepted=accepted)
+        time = total(terms(parts, self.found.constants))
+        low, high = band(
+            self.found,
+            kind_of(question, self.workload),
+            rough=self.rough,
+            drafted=bool(question.drafted),
+        )
+        least = least_seconds(parts)
+        most = min(high / time, 1 / least) if least else high / time
+        return Banded(value=1 / time, low=low / time, high=max(1 / time, most)), parts
+
+    def _prefill(self, parts: tuple[Part, ...]) -> PrefillEstimate | None:
+        if not parts:
+            return None
+        found = terms(parts, self.found.constants)
+        tokens = self.workload.prompt_tokens * self.workload.prompts_together
+        rate = tokens / total(found)
+        low, high = band(self.found, prefill_kind(self.question))
+        banded = Banded(value=rate, low=rate * low, high=rate * high)
+        waiting = -(-self.workload.concurrency // self.question.layout.data_parallel)
+        seconds = banded.inverse().scaled(tokens)
+        return PrefillEstimate(
+            tokens=tokens,
+            chunk=self.chunk,
+            seconds=seconds,
+            tokens_per_second=banded,
+            first_token=(seconds.low, seconds.high * max(1, waiting)),
+            terms=found,
+        )
+
+
+def _fast_ram(question: Question, constants: Constants) -> list[str]:
+    """What to say where weights in RAM are read as fast as on the card."""
+    card = bandwidth(question.system.accelerator) * constants["experts"]
+    if host_rate(question.ram) * constants["host"] < card:
+        return []
+    return ["RAM is read as fast as the accelerator's memory, so weights in RAM cost little"]
 
 
 def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:
@@ -190,90 +264,3 @@ def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:
         return speculation.accepted, []
     reference = acceptance(speculation.tokens)
     return reference, [f"{reference:g} tokens accepted per step, as in {ACCEPTANCE_SOURCE}"]
-
-
-def prompt_terms(
-    question: Question, workload: Workload, chunk: int = CHUNK
-) -> tuple[StepTerm, ...]:
-    """What the prefill of the workload's prompt is made of; nothing without a prompt."""
-    if not workload.prompt_tokens:
-        return ()
-    return prefill_terms(
-        question.model,
-        question.system,
-        question.layout,
-        weights=question.weights,
-        tokens=workload.prompt_tokens,
-        constants=question.constants,
-        chunk=chunk,
-        prompts=workload.prompts_together,
-    )
-
-
-def _interference(workload: Workload, question: Question, prompt: float) -> tuple[StepTerm, ...]:
-    """Per output token, the prefill of the users that come while one answer is decoded."""
-    others = -(-workload.concurrency // question.layout.data_parallel) - 1
-    share = question.constants.interference
-    if workload.output_tokens is None or not others or not prompt or not share:
-        return ()
-    return (
-        StepTerm(
-            name="other users' prefill",
-            seconds=share * others * prompt / workload.output_tokens,
-            formula="s x (B - 1) x prefill / output tokens",
-            values=MappingProxyType(
-                {
-                    "s": share,
-                    "B": others + 1,
-                    "prefill": prompt,
-                    "output tokens": workload.output_tokens,
-                }
-            ),
-        ),
-    )
-
-
-def _total_rate(workload: Workload, time: float, prompt: float) -> float:
-    """Output tokens per second of all users, each of whom prefills, decodes and comes again.
-
-    concurrency / (time per output token + prefill / output tokens)
-    """
-    return workload.concurrency / request_seconds(workload, time, prompt)
-
-
-def _prefill(
-    workload: Workload, terms: tuple[StepTerm, ...], low: float, high: float
-) -> PrefillEstimate | None:
-    if not terms:
-        return None
-    seconds = total(terms)
-    tokens = workload.prompt_tokens * workload.prompts_together
-    rate = tokens / seconds
-    banded = Banded(value=rate, low=rate * low, high=rate * high)
-    return PrefillEstimate(
-        tokens=tokens,
-        seconds=banded.inverse().scaled(tokens),
-        tokens_per_second=banded,
-        terms=terms,
-    )
-
-
-def _cache_format(name: str) -> CacheFormat:
-    """A cache format, or a block format of weights in which an engine keeps its cache as well."""
-    if name.lower() in CACHE_FORMATS:
-        return CACHE_FORMATS[name.lower()]
-    for known in (name, name.lower(), name.upper()):
-        if known in FORMATS:
-            return CacheFormat(name=known, bits=FORMATS[known].bits_per_weight)
-    return get_cache_format(name)
-
-
-def _ssm_bytes(checkpoint: Checkpoint, dtype: str) -> int:
-    linear = checkpoint.model.linear
-    if dtype == "auto":
-        dtype = (linear.mamba_ssm_dtype if linear else None) or checkpoint.model.dtype
-    try:
-        return SSM_BYTES[dtype]
-    except KeyError:
-        known = ", ".join(sorted(SSM_BYTES))
-        raise InputError(f"unknown SSM state dtype {dtype!r}; known: auto, {known}") from None

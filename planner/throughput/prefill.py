@@ -1,121 +1,201 @@
 """The time that a prompt takes alone.
 
-Per chunk: max(FLOPs / (peak f), weights / (BW e)) + attention + DeltaNet + c L + all-reduce bytes.
+Per chunk: max(FLOPs / (peak f), weights / (BW e)) + attention + DeltaNet + c L + all-reduce bytes,
+and weights of the host that cross the link once per chunk, or are multiplied by the CPU.
 It is not the time to first token under load: waiting for other users is not in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from hardware_db import Accelerator, System
+from hardware_db import Accelerator
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
-from planner.throughput.constants import Constants, link_bandwidth
-from planner.throughput.step import (
+from planner.throughput.constants import link_bandwidth
+from planner.throughput.decode import Question
+from planner.throughput.part import (
+    COMPUTE,
+    MEMORY,
     SIXTEEN_BITS,
-    StepTerm,
+    Part,
     UnknownFigureError,
     bandwidth,
     dtype,
     peak,
 )
 from planner.throughput.traffic import (
-    PLAIN,
-    RankWeights,
     distinct_experts,
     linear_flops,
     prefill_attention_flops,
 )
+from planner.throughput.where import link_rate
 
-CHUNK = 8192
-"""Tokens of a chunk unless told otherwise: vLLM's and SGLang's default on large GPUs."""
+ATTENTION_FLOPS_PER_BYTE = 30
+"""FLOPs per byte of nominal bandwidth at which attention and DeltaNet shares are 1. Attention under
+llama.cpp follows the bandwidth rather than the peak (RTX 4090 33, 3090 30, Strix Halo 27, R9700 16)."""
 
 _DELTA_FLOPS = 6
 """FLOPs per element of the state and token: decay and update, read by key, read by query."""
 
+_PROMPT = "prompt"
 
-def prefill_terms(
-    model: ModelSpec,
-    system: System,
-    layout: Layout,
-    *,
-    weights: RankWeights,
-    tokens: int,
-    constants: Constants,
-    chunk: int = CHUNK,
-    prompts: int = 1,
-) -> tuple[StepTerm, ...]:
-    """The terms of prefilling `prompts` prompts of `tokens` tokens each on one replica.
+
+def prefill_parts(
+    question: Question, *, tokens: int, chunk: int, prompts: int = 1, cached: int = 0
+) -> tuple[Part, ...]:
+    """Return the parts of prefilling `prompts` prompts of `tokens` tokens each on one replica.
 
     Args:
-        model: the architecture.
-        system: where it runs.
-        layout: how it is spread; pipeline stages work one after the other for one prompt.
-        weights: of `rank_weights`.
+        question: the deployment; pipeline stages work one after the other for one prompt.
         tokens: tokens of one prompt.
-        constants: of the preset.
         chunk: tokens that the engine computes at a time.
         prompts: prompts computed together.
+        cached: tokens before the prompt whose cache is there already.
 
     Raises:
         UnknownFigureError: bandwidth, a rate or the link is not in the database.
     """
-    accelerator = system.accelerator
-    share = constants.prefill_dense if model.moe is None else constants.prefill_moe
+    if not tokens:
+        return ()
     every = prompts * tokens
-    wide, narrow = _by_width(accelerator, linear_flops(weights, model, layout, tokens=every))
-    linear = (wide + narrow / constants.prefill_narrow) / share
     chunks = -(-every // chunk)
-    streamed = chunks * _streamed(weights, model, tokens=min(every, chunk))
-    stream = streamed / (bandwidth(accelerator) * constants.bandwidth)
-    sixteen = peak(accelerator, PLAIN)
-    attention = prompts * prefill_attention_flops(model, layout, start=0, end=tokens)
-    delta = every * _delta_flops(model, layout)
-    terms = [
-        StepTerm(
-            name="matrix products" if linear >= stream else "weights",
-            seconds=max(linear, stream),
-            formula="max(FLOPs / (peak x f), weights x chunks / (BW x e))",
-            values=MappingProxyType({"f": share, "weights x chunks": streamed}),
-        ),
-        StepTerm(
-            name="attention",
-            seconds=attention / (sixteen * constants.prefill_attention),
-            formula="4 x heads x head_dim x pairs of tokens x layers / (peak x f)",
-            values=MappingProxyType({"FLOPs": attention, "f": constants.prefill_attention}),
-        ),
-        StepTerm(
-            name="DeltaNet",
-            seconds=delta / (sixteen * constants.prefill_delta),
-            formula="6 x state elements x tokens x layers / (peak x f)",
-            values=MappingProxyType({"FLOPs": delta, "f": constants.prefill_delta}),
-        ),
-        StepTerm(
-            name="per-layer overhead",
-            seconds=chunks * model.num_hidden_layers * constants.prefill_layer_us * 1e-6,
-            formula="c x layers x chunks",
-            values=MappingProxyType({"c": constants.prefill_layer_us * 1e-6, "chunks": chunks}),
-        ),
-    ]
-    tp = layout.tensor_parallel
-    if tp > 1:
-        rate = link_bandwidth(system, ranks=tp)
-        if rate is None:
-            raise UnknownFigureError(f"the link inside {system.name} is not known")
-        ring = 2 * (tp - 1) / tp * every * model.hidden_size * 2 * 2 * model.num_hidden_layers
-        terms.append(
-            StepTerm(
-                name="all-reduce",
-                seconds=ring / (rate * constants.prefill_link),
-                formula="ring bytes / (link x r)",
-                values=MappingProxyType(
-                    {"ring bytes": ring, "link": rate, "r": constants.prefill_link}
-                ),
-            )
+    if question.where.cpu_alone and not question.where.prompts_stream:
+        return (_by_cpu(question, every, share=1.0),)
+    found = [*_products(question, every, chunks)]
+    found += _attention(question, prompts=prompts, tokens=tokens, cached=cached)
+    found += _rest(question, every, chunks)
+    found += _host(question, every, chunks)
+    return tuple(part for part in found if part.amount)
+
+
+def _products(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+    """Products with the weights, or reading them once per chunk where that takes longer."""
+    model, layout, weights = question.model, question.layout, question.weights
+    accelerator = question.system.accelerator
+    share = "prefill_dense" if model.moe is None else "prefill_moe"
+    wide, narrow = _by_width(accelerator, linear_flops(weights, model, layout, tokens=tokens))
+    for seconds, over in ((wide, (share,)), (narrow, (share, "prefill_narrow"))):
+        yield Part(
+            name="matrix products",
+            amount=seconds,
+            over=over,
+            formula=f"FLOPs / (peak x {' x '.join(over)})",
+            roof=(_PROMPT, COMPUTE),
         )
-    return tuple(term for term in terms if term.seconds)
+    here = question.where
+    nbytes = (weights.dense.nbytes + weights.lm_head.nbytes) * here.dense.here
+    nbytes += _hit(model, tokens // chunks) * weights.experts.nbytes * here.experts.here
+    yield Part(
+        name="weights",
+        amount=chunks * nbytes / bandwidth(accelerator),
+        over=("bandwidth",),
+        formula="weights x chunks / (BW x bandwidth)",
+        values=MappingProxyType({"weights": nbytes, "chunks": chunks}),
+        roof=(_PROMPT, MEMORY),
+    )
+
+
+def _attention(question: Question, *, prompts: int, tokens: int, cached: int) -> Iterator[Part]:
+    rate = bandwidth(question.system.accelerator) * ATTENTION_FLOPS_PER_BYTE
+    flops = prompts * prefill_attention_flops(
+        question.model, question.layout, start=cached, end=cached + tokens
+    )
+    yield Part(
+        name="attention",
+        amount=flops / rate,
+        over=("prefill_attention",),
+        formula="4 x heads x head_dim x pairs of tokens x layers / (30 BW x prefill_attention)",
+        values=MappingProxyType({"FLOPs": flops}),
+    )
+    delta = prompts * tokens * _delta_flops(question.model, question.layout)
+    yield Part(
+        name="DeltaNet",
+        amount=delta / rate,
+        over=("prefill_delta",),
+        formula="6 x state elements x tokens x layers / (30 BW x prefill_delta)",
+        values=MappingProxyType({"FLOPs": delta}),
+    )
+
+
+def _rest(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+    """Overhead per layer and chunk, and the bytes of all-reduces."""
+    model, layers = question.model, question.model.num_hidden_layers
+    yield Part(
+        name="per-layer overhead",
+        amount=chunks * layers * 1e-6,
+        times=("prefill_layer_us",),
+        formula="prefill_layer_us x layers x chunks",
+        values=MappingProxyType({"layers": layers, "chunks": chunks}),
+    )
+    tp = question.layout.tensor_parallel
+    if tp > 1:
+        rate = link_bandwidth(question.system, ranks=tp)
+        if rate is None:
+            raise UnknownFigureError(f"the link inside {question.system.name} is not known")
+        ring = 2 * (tp - 1) / tp * tokens * model.hidden_size * 2 * 2 * layers
+        yield Part(
+            name="all-reduce",
+            amount=ring / rate,
+            over=("prefill_link",),
+            formula="ring bytes / (link x prefill_link)",
+            values=MappingProxyType({"ring bytes": ring, "link": rate}),
+        )
+
+
+def _host(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+    """Weights of the host: copied once per chunk, or multiplied by the CPU."""
+    where, weights = question.where, question.weights
+    copied = (where.dense.streamed, where.experts.streamed)
+    if where.on_host and where.prompts_stream:
+        copied = (copied[0] + where.dense.computed, copied[1] + where.experts.computed)
+    elif where.on_host:
+        yield _by_cpu(question, tokens, share=_host_share_of_flops(question))
+    hit = _hit(question.model, tokens // chunks)
+    nbytes = (weights.dense.nbytes + weights.lm_head.nbytes) * copied[0]
+    nbytes = (nbytes + hit * weights.experts.nbytes * copied[1]) * question.layout.tensor_parallel
+    if nbytes and not question.system.accelerator.is_unified:
+        rate = min(link_rate(question.system, question.layout), question.ram)
+        yield Part(
+            name="weights over the link",
+            amount=chunks * nbytes / rate,
+            over=("link",),
+            formula="weights on the host x chunks / (link x share)",
+            values=MappingProxyType({"weights on the host": nbytes, "chunks": chunks}),
+            bound=True,
+        )
+
+
+def _by_cpu(question: Question, tokens: int, *, share: float) -> Part:
+    """Products that the CPU computes; a wide memory stands for many cores."""
+    found = linear_flops(question.weights, question.model, question.layout, tokens=tokens)
+    flops = sum(found.values()) * share * question.layout.tensor_parallel
+    return Part(
+        name="prompt computed by the CPU",
+        amount=flops / host_flops(question.ram),
+        over=("host_compute",),
+        formula="FLOPs / (FLOP/s of such a host x host_compute)",
+        values=MappingProxyType({"FLOPs": flops, "FLOP/s": host_flops(question.ram)}),
+    )
+
+
+def host_flops(ram: float) -> float:
+    """FLOP/s that `host_compute` is a share of: 10 per byte that the memory streams.
+
+    Cores are not known to the planner; machines with wide memories have more of them.
+    """
+    return 10 * ram
+
+
+def _host_share_of_flops(question: Question) -> float:
+    """Share of a token's products whose weights lie on the host."""
+    found, where = question.weights, question.where
+    moe = question.model.moe
+    chosen = moe.num_experts_per_tok / moe.num_experts if moe is not None else 0.0
+    dense, experts = sum(found.dense.elements.values()), sum(found.experts.elements.values())
+    experts *= chosen
+    return (dense * where.dense.computed + experts * where.experts.computed) / (dense + experts)
 
 
 def _by_width(accelerator: Accelerator, flops: Mapping[str, float]) -> tuple[float, float]:
@@ -126,13 +206,12 @@ def _by_width(accelerator: Accelerator, flops: Mapping[str, float]) -> tuple[flo
     return seconds[0], seconds[1]
 
 
-def _streamed(weights: RankWeights, model: ModelSpec, *, tokens: int) -> float:
-    """Bytes of weights that one chunk reads on one rank."""
-    hit = 1.0
-    if model.moe is not None:
-        experts = model.moe.num_experts
-        hit = distinct_experts(experts, model.moe.num_experts_per_tok, tokens) / experts
-    return weights.dense.nbytes + weights.lm_head.nbytes + hit * weights.experts.nbytes
+def _hit(model: ModelSpec, tokens: float) -> float:
+    """Share of the experts that a chunk of `tokens` tokens is expected to choose."""
+    if model.moe is None:
+        return 1.0
+    experts = model.moe.num_experts
+    return distinct_experts(experts, model.moe.num_experts_per_tok, tokens) / experts
 
 
 def _delta_flops(model: ModelSpec, layout: Layout) -> float:

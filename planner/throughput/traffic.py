@@ -91,6 +91,24 @@ class Traffic:
         return self.dense + self.lm_head + self.experts + self.kv + self.state
 
 
+def width_of(checkpoint: Checkpoint) -> int:
+    """Return the bits that most matrices of the trunk have, rounded to 16, 8 or 4.
+
+    All quantized GGUF types count as 8: one family of kernels multiplies them, with 8-bit
+    activations.
+    """
+    rows = [row for row in checkpoint.rows("text") if row.tensor.is_matrix]
+    kept = [row for row in rows if row.tensor.component not in ("embed_tokens", "lm_head")]
+    bits = 8 * sum(row.nbytes for row in kept) / sum(row.tensor.parameters for row in kept)
+    if bits > _WIDE:
+        return 16
+    return 8 if bits > _NARROW or "ggml" in checkpoint.kernels else 4
+
+
+_WIDE, _NARROW = 12.0, 6.2
+"""Bits per weight between which formats count as 8-bit ones."""
+
+
 def distinct_experts(num_experts: int, per_token: int, tokens: float) -> float:
     """Experts that at least one of `tokens` tokens chooses, expected over even routing.
 

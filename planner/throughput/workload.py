@@ -10,9 +10,6 @@ from planner.units import MAX_TOKENS, check_count
 MAX_DRAFTED = 16
 """More drafted tokens per step than this is a slip of the hand."""
 
-MAX_HOST_GB_S = 10_000
-"""Host memory of no machine streams more."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -24,8 +21,9 @@ class Workload:
             Where prompts arrive, each user waits for the prefill of the others, the more the
             shorter the answers are: a rate at a concurrency means nothing without it.
         concurrency: sequences in flight over the whole deployment.
-        depth: mean tokens of context while decoding; None: prompt and half of the answer.
+        depth: mean tokens of context while decoding; None: all of the prompt and half of the answer.
         prompts_together: prompts that one prefill computes at once.
+        cached: tokens before the prompt whose cache is there already (the conversation so far).
         shared_prefix: tokens that all sequences begin with and whose KV cache a step reads once.
 
     Raises:
@@ -38,6 +36,7 @@ class Workload:
     depth: int | None = None
     shared_prefix: int = 0
     prompts_together: int = 1
+    cached: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -48,6 +47,7 @@ class Workload:
             check_count(self.output_tokens, what="output tokens", most=MAX_TOKENS)
         if self.depth is not None:
             check_count(self.depth, what="depth", least=0, most=MAX_TOKENS)
+        check_count(self.cached, what="cached tokens", least=0, most=MAX_TOKENS)
         check_count(self.shared_prefix, what="shared prefix", least=0, most=MAX_TOKENS)
         if self.shared_prefix > self.mean_depth:
             raise InputError(
@@ -60,7 +60,7 @@ class Workload:
         """Mean tokens of context per sequence while it decodes."""
         if self.depth is not None:
             return float(self.depth)
-        return self.prompt_tokens + (self.output_tokens or 0) / 2
+        return self.cached + self.prompt_tokens + (self.output_tokens or 0) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,38 +84,13 @@ class Speculation:
         check_count(self.tokens, what="drafted tokens", most=MAX_DRAFTED)
         if self.accepted is None:
             return
-        if not _is_number(self.accepted) or not 1 <= self.accepted <= self.tokens + 1:
+        if not is_number(self.accepted) or not 1 <= self.accepted <= self.tokens + 1:
             raise InputError(
                 f"accepted tokens per step: {self.accepted} is out of range"
                 f" (1 to {self.tokens + 1} when {self.tokens} are drafted)"
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostExperts:
-    """Routed experts that lie in host memory and are computed by the CPU.
-
-    Attributes:
-        layers: in how many layers.
-        bandwidth_gb_s: what the host memory streams, in decimal GB/s. The database does not know
-            it: it depends on the modules that are fitted.
-
-    Raises:
-        InputError: a number out of its range.
-    """
-
-    layers: int
-    bandwidth_gb_s: float
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        check_count(self.layers, what="layers with experts on the host")
-        if not _is_number(self.bandwidth_gb_s) or not 0 < self.bandwidth_gb_s <= MAX_HOST_GB_S:
-            raise InputError(
-                f"host bandwidth: {self.bandwidth_gb_s} GB/s is out of range (up to {MAX_HOST_GB_S:,})"
-            )
-
-
-def _is_number(value: object) -> bool:
-    """A number that can be compared: NaN fails every comparison by itself."""
+def is_number(value: object) -> bool:
+    """Whether `value` can be compared: NaN fails every comparison by itself."""
     return isinstance(value, int | float) and not isinstance(value, bool)

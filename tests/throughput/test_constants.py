@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 import hardware_db
-from planner.throughput.bands import rough_reasons
 from planner.throughput.constants import (
     acceptance,
     calibration,
     compute_dtypes,
     device_class,
+    effects,
     link,
+    pooled,
 )
-from planner.throughput.step import CEILING
+from planner.throughput.part import CEILING
 from tests.present import some
 
 SHARES = ("bandwidth", "experts", "kv", "state")
@@ -26,22 +27,38 @@ def table(name: str) -> Any:
 
 
 def test_no_stream_passes_the_ceiling() -> None:
-    serving, kernel = table("serving"), table("kernel")
-    rows = [serving["default"], kernel["constants"]]
-    rows += [serving["default"] | row["constants"] for row in serving["fit"]]
+    serving = table("serving")
+    engines = {row["engine"] for row in serving["effect"] if "engine" in row}
+    rows = [table("kernel")["constants"]]
+    for device in {row["id"] for row in table("devices")["class"]}:
+        for engine in engines | {"unheard-of"}:
+            rows += [pooled(serving["default"], effects(device, engine, w)) for w in (4, 8, 16)]
     for row in rows:
         assert all(0 < row[name] < CEILING for name in SHARES)
-        assert row["layer_us"] >= 0 <= row["sequence_us"]
+        assert row["layer_us"] > 0 <= row["sequence_us"]
 
 
-def test_rows_name_classes_that_exist_and_constants_that_exist() -> None:
+def test_rows_name_classes_and_constants_that_exist() -> None:
     serving = table("serving")
     classes = {row["id"] for row in table("devices")["class"]}
-    for row in serving["fit"]:
-        assert row["device"] in classes
-        assert set(row["constants"]) <= set(serving["default"])
-        low, high = row.get("band", serving["bands"]["fitted"])
-        assert low < 1 < high
+    for row in serving["effect"]:
+        assert row.get("device", "other") in classes | {"other"}
+        assert set(row["times"]) <= set(serving["default"])
+        assert "points of" in row["title"]
+
+
+def test_bands_hold_their_estimate_and_widen_with_ignorance() -> None:
+    for kind, ends in table("serving")["band"].items():
+        assert all(low < 1 < high for low, high in ends.values()), kind
+        if "fitted" in ends:
+            widths = [
+                ends[basis][1] / ends[basis][0] for basis in ("fitted", "sibling", "unmeasured")
+            ]
+            assert widths == sorted(widths), kind
+
+
+def test_kernels_know_every_constant() -> None:
+    assert set(table("kernel")["constants"]) == set(table("serving")["default"])
 
 
 def test_every_class_has_an_accelerator() -> None:
@@ -71,13 +88,12 @@ def test_classes_follow_from_facts(name: str, expected: str | None) -> None:
     assert device_class(hardware_db.resolve(name).accelerator) == expected
 
 
-def test_precision_decides_where_a_fit_holds_for_some_only() -> None:
-    system = hardware_db.resolve("8x mi300x")
-    plain = calibration(system, "sglang", preset="serving", precision="bf16")
-    narrow = calibration(system, "sglang", preset="serving", precision="fp8")
-    other = calibration(system, "sglang", preset="serving", precision="mxfp4")
-    assert (plain.basis, narrow.basis, other.basis) == ("fitted", "fitted", "sibling")
-    assert narrow.constants.layer_us > plain.constants.layer_us
+def test_what_is_known_of_class_and_engine_is_pooled() -> None:
+    both = calibration(hardware_db.resolve("rtx-4090"), "llamacpp", preset="serving")
+    other = calibration(hardware_db.resolve("rtx-4090"), "tensorrt-llm", preset="serving")
+    neither = calibration(hardware_db.resolve("gaudi3"), "unheard-of", preset="serving")
+    assert (both.basis, other.basis, neither.basis) == ("fitted", "sibling", "unmeasured")
+    assert neither.constants == table("serving")["default"]
 
 
 def test_links() -> None:
@@ -112,8 +128,9 @@ def test_acceptance_stays_within_what_can_be_accepted() -> None:
     assert all(1 <= acceptance(n) <= n + 1 for n in range(1, 17))
 
 
-def test_rules_of_roughness_name_known_facts() -> None:
-    assert rough_reasons.__doc__
-    for rule in table("serving")["rough"]:
+def test_rules_of_roughness_have_a_reason() -> None:
+    for rule in table("rules")["rough"]:
         assert rule["when"]
         assert rule["reason"]
+        low, high = rule.get("band", (0.5, 2))
+        assert low < 1 < high

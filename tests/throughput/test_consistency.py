@@ -1,0 +1,174 @@
+"""Two answers never contradict physics: over the whole database, or the reason is said."""
+
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hardware_db
+from planner.layout import Layout
+from planner.memory.placement import Placement
+from planner.model.catalog import bundled_checkpoint
+from planner.throughput import SpeedEstimate, Workload, estimate_speed
+from planner.throughput.constants import device_class
+
+CARDS = [card for card in hardware_db.accelerators() if card.bandwidth_gb_s and card.tflops]
+SERVERS = ("vllm", "sglang", "tensorrt-llm")
+SHORT = Workload(prompt_tokens=2048, depth=2048)
+
+
+@cache
+def ask(model: str, on: str, precision: str, engine: str, **asked: Any) -> SpeedEstimate | None:
+    """An estimate, or None where a figure is not known."""
+    found = estimate_speed(
+        bundled_checkpoint(model, precision=precision),
+        hardware_db.resolve(on),
+        asked.pop("layout", Layout()),
+        engine=engine,
+        workload=asked.pop("workload", SHORT),
+        **asked,
+    )
+    return found if isinstance(found, SpeedEstimate) else None
+
+
+def said(found: SpeedEstimate) -> bool:
+    """Whether an answer says why it is not what bytes alone would make it."""
+    return bool(found.rough or found.assumptions)
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "ollama", "ik-llamacpp"])
+@pytest.mark.parametrize("model", ["Qwen/Qwen3.5-27B", "Qwen/Qwen3.5-35B-A3B"])
+def test_fewer_bytes_with_the_same_kernels_are_never_slower(engine: str, model: str) -> None:
+    for card in CARDS:
+        found = [ask(model, card.id, name, engine) for name in ("q8_0", "q6_k", "q4_k_m", "q3_k_m")]
+        for more, fewer in pairwise(found):
+            if more is not None and fewer is not None and not said(fewer):
+                assert fewer.per_user.value >= more.per_user.value * (1 - 1e-9), card.id
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+@pytest.mark.parametrize("model", ["Qwen/Qwen3.5-27B", "Qwen/Qwen3.5-35B-A3B"])
+def test_fp8_is_never_slower_than_bf16_unless_said(engine: str, model: str) -> None:
+    for card in CARDS:
+        wide, narrow = ask(model, card.id, "bf16", engine), ask(model, card.id, "fp8", engine)
+        if wide is None or narrow is None or said(narrow):
+            continue
+        assert narrow.per_user.value >= wide.per_user.value * (1 - 1e-9), card.id
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "tensor", "narrow", "engine"),
+    [
+        ("Qwen/Qwen3.5-397B-A17B", "8x h200-sxm", 8, "fp8", "vllm"),
+        ("Qwen/Qwen3.5-397B-A17B", "8x h200-sxm", 8, "fp8", "sglang"),
+        ("Qwen/Qwen3.5-35B-A3B", "h100-sxm", 1, "gptq-int4", "vllm"),
+        ("Qwen/Qwen3.5-35B-A3B", "h100-sxm", 1, "fp8", "vllm"),
+    ],
+)
+def test_narrow_weights_are_not_slower(
+    model: str, on: str, tensor: int, narrow: str, engine: str
+) -> None:
+    layout = Layout(tensor_parallel=tensor)
+    wide = ask(model, on, "bf16", engine, layout=layout)
+    found = ask(model, on, narrow, engine, layout=layout)
+    assert wide is not None
+    assert found is not None
+    assert found.per_user.value >= wide.per_user.value or said(found)
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "vllm"])
+def test_a_faster_card_of_the_same_kind_is_never_slower(engine: str) -> None:
+    precision = "q4_k_m" if engine == "llamacpp" else "bf16"
+    compared = 0
+    for slow in CARDS:
+        for fast in CARDS:
+            if not _faster(fast, slow):
+                continue
+            one = ask("Qwen/Qwen3.5-27B", slow.id, precision, engine)
+            other = ask("Qwen/Qwen3.5-27B", fast.id, precision, engine)
+            if one is None or other is None or one.prefill is None or other.prefill is None:
+                continue
+            compared += 1
+            assert other.per_user.value >= one.per_user.value * (1 - 1e-9), (fast.id, slow.id)
+            longer, shorter = one.prefill.seconds.value, other.prefill.seconds.value
+            assert shorter <= longer * (1 + 1e-9), (fast.id, slow.id)
+    assert compared > 50
+
+
+def _faster(fast: hardware_db.Accelerator, slow: hardware_db.Accelerator) -> bool:
+    """Whether `fast` is of the same kind and no figure of it is smaller."""
+    if fast.id == slow.id or device_class(fast) != device_class(slow) or not device_class(fast):
+        return False
+    if fast.tflops.keys() != slow.tflops.keys():
+        return False
+    assert fast.bandwidth_gb_s is not None
+    assert slow.bandwidth_gb_s is not None
+    rates = all(fast.tflops[name].value >= rate.value for name, rate in slow.tflops.items())
+    return rates and fast.bandwidth_gb_s.value >= slow.bandwidth_gb_s.value
+
+
+@given(layers=st.integers(0, 39), card=st.sampled_from(CARDS), ram=st.floats(20, 800))
+def test_fewer_layers_in_ram_are_never_slower(
+    layers: int, card: hardware_db.Accelerator, ram: float
+) -> None:
+    checkpoint = bundled_checkpoint("Qwen/Qwen3.5-35B-A3B", precision="q4_k_m")
+    experts = sum(
+        row.nbytes
+        for row in checkpoint.rows("text")
+        if row.tensor.component == "moe.routed_experts"
+    )
+    found = []
+    for count in (layers, layers + 1):
+        moved = experts * count // 40
+        one = ask(
+            "Qwen/Qwen3.5-35B-A3B",
+            card.id,
+            "q4_k_m",
+            "llamacpp",
+            placement=Placement(
+                device=experts - moved, host_computed=moved, host_computed_experts=moved
+            ),
+            ram_bandwidth=ram,
+        )
+        if one is None:
+            return
+        found.append(one)
+    fewer, more = found
+    fast = any("RAM is read as fast" in text for text in more.assumptions)
+    assert fewer.per_user.value >= more.per_user.value * (1 - 1e-9) or fast
+
+
+def test_prompts_follow_the_cards() -> None:
+    """27B Q4_K_M, a prompt of 32k: a 3090 is not six times slower than a 4090."""
+    asked = Workload(prompt_tokens=32768, depth=16384)
+    seconds = {}
+    for on in ("rtx-3090", "rtx-4090", "rx7900xtx", "rtx-5090"):
+        found = ask("Qwen/Qwen3.5-27B", on, "q4_k_m", "llamacpp", workload=asked)
+        assert found is not None
+        assert found.prefill is not None
+        seconds[on] = found.prefill.seconds.value
+    assert seconds["rtx-5090"] < seconds["rtx-4090"] < seconds["rtx-3090"]
+    assert 1.5 < seconds["rtx-3090"] / seconds["rtx-4090"] < 4
+
+
+@given(depth=st.integers(0, 200_000), extra=st.integers(1, 60_000))
+def test_depth_costs_speed(depth: int, extra: int) -> None:
+    near, far = (
+        ask(
+            "Qwen/Qwen3.5-27B",
+            "rtx-4090",
+            "q4_k_m",
+            "llamacpp",
+            workload=Workload(prompt_tokens=2048, cached=cached),
+        )
+        for cached in (depth, depth + extra)
+    )
+    assert near is not None
+    assert far is not None
+    assert near.prefill is not None
+    assert far.prefill is not None
+    assert far.per_user.value < near.per_user.value
+    assert far.prefill.tokens_per_second.value < near.prefill.tokens_per_second.value
