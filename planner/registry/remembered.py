@@ -83,7 +83,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return {"is": "Fraction", "of": [value.numerator, value.denominator]}
     if is_dataclass(value) and not isinstance(value, type):
-        named = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        named = {one.name: _plain(getattr(value, one.name)) for one in fields(value) if one.init}
         return {"is": type(value).__name__, **named}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
