@@ -301,10 +301,11 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
         name="weights (text)",
         kind=Kind.WEIGHTS,
         nbytes=weights,
-        confidence=Confidence.ENGINE_RULE,
+        confidence=deployment.checkpoint.confidence(Confidence.ENGINE_RULE),
         formula="bytes of the text tensors",
         values={"bytes of the text tensors": weights},
         source=source("models/qwen3_5.py (sanitize)"),
+        band=deployment.checkpoint.band_on(weights),
     )
     per_token = len(model.full_attention_layers) * _token_bytes(deployment)
     yield Term(
@@ -396,6 +397,11 @@ def _too_large(largest: int, limit: int) -> str:
 def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]:
     options: MlxOptions = deployment.options
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    if deployment.system.nodes > 1:
+        yield (
+            f"one machine of {deployment.system.nodes} is planned: several (mx.distributed) are not"
+            " covered"
+        )
     if options.version != NEWEST:
         yield f"rules were read from mlx-lm {NEWEST}: those of {options.version} are assumed alike"
     if options.iogpu_wired_limit_mb is None:
