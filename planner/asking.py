@@ -17,6 +17,7 @@ from hardware_db.compose import several
 from planner import registry, sources
 from planner.engines import commands, front_note, get_engine
 from planner.engines.command import Command
+from planner.engines.option_kinds import Number
 from planner.engines.options import build
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
@@ -412,16 +413,8 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
         )
     if bandwidth is None:
         return system
-    if (
-        isinstance(bandwidth, bool)
-        or not isinstance(bandwidth, int | float)
-        or not 0 < bandwidth <= 10_000
-    ):
-        raise InputError(
-            f"RAM bandwidth must be GB/s up to 10,000, got {shown(bandwidth)}; two channels of"
-            " DDR5-5600 are 90"
-        )
-    figure = Figure(value=float(bandwidth), source="given by the user", grade="A")
+    rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
+    figure = Figure(value=float(rate), source="given by the user", grade="A")
     return replace(system, host_bandwidth_gb_s=figure)
 
 
