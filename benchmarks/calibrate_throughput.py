@@ -183,7 +183,7 @@ def bands_of(
 
     `held`: ratios with rigs, sources and device classes left out. The first gives the bands of
     constants that were measured on such machines under this engine, the second under other engines,
-    the third on none. Rigs count by the root of their points, so that no single one makes a band.
+    the third on none. Rigs count by n^3/4 of their n points, so that none makes a band alone.
     """
     bands: dict[str, dict[str, tuple[float, float]]] = {}
     kinds = sorted({one.kind.partition(",")[0] for one in asked})
@@ -210,7 +210,7 @@ def _ends(asked: Sequence[Asked], ratios: np.ndarray, rows: Sequence[int]) -> tu
     """The weighted quantiles of some ratios; a band always holds its estimate."""
     counts = Counter(asked[i].sample.rig for i in rows)
     order = sorted(rows, key=lambda i: float(ratios[i]))
-    weights = np.cumsum([counts[asked[i].sample.rig] ** -0.5 for i in order])
+    weights = np.cumsum([counts[asked[i].sample.rig] ** -0.25 for i in order])
     weights /= weights[-1]
     low = float(ratios[order[int(np.searchsorted(weights, KEPT))]])
     high = float(ratios[order[min(len(order) - 1, int(np.searchsorted(weights, 1 - KEPT)))]])

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import hardware_db
-from hardware_db import Accelerator, HardwareError, System
+from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several
 from planner import registry, sources
-from planner.engines import commands, get_engine
+from planner.engines import commands, front_note, get_engine
 from planner.engines.command import Command
+from planner.engines.option_kinds import Number
 from planner.engines.options import build
+from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
@@ -50,6 +52,8 @@ class Asked(TypedDict, total=False):
     words: Sequence[str]
     yarn: bool
     free: bool
+    ram: str | None
+    ram_bandwidth: float | None
     objective: Objective
     progress: Progress | None
 
@@ -69,6 +73,8 @@ def ask(
     words: Sequence[str] = (),
     yarn: bool = False,
     free: bool = False,
+    ram: str | None = None,
+    ram_bandwidth: float | None = None,
     objective: Objective = "latency",
     progress: Progress | None = None,
 ) -> Question:
@@ -88,6 +94,8 @@ def ask(
         words: flags as the engine itself spells them (``-ngl 30``, ``--max-model-len 8192``).
         yarn: allow a context beyond the native length.
         free: with ``on="local"``: plan with the memory that is free now.
+        ram: memory beside the accelerators, as one says it: "64GB", "128GB DDR5-6000".
+        ram_bandwidth: nominal GB/s of that memory (two channels of DDR5-5600 are 90).
         objective: what makes a layout the best: "latency", "throughput", "cost" or "memory".
         progress: told (done, total, file) after each file whose header was read.
 
@@ -96,25 +104,44 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-    system = resolve_hardware(on, free=free)
+    system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(
         checkpoint=checkpoint,
         system=system,
         engine=None if engine is None else get_engine(engine),
-        context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
+        context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
         layout=layout,
         options=options,
         yarn=yarn,
         objective=objective,
+        notes=(note,) if engine is not None and (note := front_note(engine)) else (),
     )
     if words:
         question = _with_words(question, words, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
         return question.with_(options=question.settled_options)
     return question
+
+
+def tokens_of(context: int | str) -> int:
+    """Return the tokens of a context as people write it.
+
+    The family calls its longest context 1M, which is 1,010,000 tokens: a length that exceeds it
+    only because k stands for 1,024 is that one.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    tokens = parse_tokens(context)
+    if isinstance(context, str) and tokens > LONGEST:
+        written = context.strip().lower()
+        unit = {"k": 1000, "m": 1000**2}.get(written[-1:])
+        if unit is not None and float(written[:-1].replace(",", "")) * unit <= LONGEST:
+            return LONGEST
+    return tokens
 
 
 def _with_words(
@@ -170,6 +197,18 @@ def _merged(question: Question, told: Mapping[str, Any]) -> Any:
     return replace(question.settled_options, **told)
 
 
+class AskedBeside(TypedDict, total=False):
+    """What may be said beside a launch command; `ask_command` says what each means."""
+
+    model: str | Checkpoint | None
+    precision: str | None
+    context: int | str | None
+    concurrency: int
+    options: Mapping[str, Any] | None
+    free: bool
+    progress: Progress | None
+
+
 def ask_command(
     engine: str,
     told: Command,
@@ -216,7 +255,7 @@ def ask_command(
         checkpoint=checkpoint,
         system=resolve_hardware(on, free=free),
         engine=policy,
-        context=longest if context is None else parse_tokens(context),
+        context=longest if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype=told.kv_cache_dtype or "auto",
         layout=degrees,
@@ -341,6 +380,42 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         return hardware_db.resolve(on)
     except HardwareError as error:
         raise InputError(str(error)) from None
+
+
+def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
+    """Return `system` with this memory beside its accelerators.
+
+    Args:
+        system: the machine.
+        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
+        bandwidth: nominal GB/s; None leaves what is known.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    if ram is not None:
+        size = check_text(ram, what="RAM")
+        try:
+            if not size[:1].isdigit():
+                raise HardwareError(size)
+            said = hardware_db.resolve(f"cpu + {size}")
+        except HardwareError:
+            raise InputError(
+                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
+            ) from None
+        system = replace(
+            system,
+            host_memory_gib=said.host_memory_gib,
+            host_memory_type=said.host_memory_type or system.host_memory_type,
+            host_bandwidth_gb_s=said.host_bandwidth_gb_s
+            if said.host_bandwidth_gb_s is not None
+            else system.host_bandwidth_gb_s,
+        )
+    if bandwidth is None:
+        return system
+    rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
+    figure = Figure(value=float(rate), source="given by the user", grade="A")
+    return replace(system, host_bandwidth_gb_s=figure)
 
 
 def _this_machine(*, free: bool) -> System:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from hardware_db import System
 from planner import logs, planning
 from planner.answer import Plan
-from planner.asking import DEFAULT_CONTEXT, ask_command, commanded_model
+from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
 from planner.engines import commands, get_engine
 from planner.engines.command import Command
 from planner.errors import InputError
@@ -36,48 +36,20 @@ def read_command(text: str) -> tuple[str, Command]:
 
 
 def plan_command(
-    command: str | tuple[str, Command],
-    *,
-    on: str | System,
-    model: str | Checkpoint | None = None,
-    precision: str | None = None,
-    context: int | str | None = None,
-    concurrency: int = 1,
-    options: Mapping[str, Any] | None = None,
-    free: bool = False,
-    progress: Progress | None = None,
+    command: str | tuple[str, Command], *, on: str | System, **beside: Unpack[AskedBeside]
 ) -> Plan:
     """Return the plan of what a launch command starts.
 
     Args:
         command: what is typed, or what `read_command` made of it.
         on: see `planner.asking.resolve_hardware`.
-        model: in place of the model that the command names.
-        precision: how weights are stored, where the model's name does not tell.
-        context: tokens per sequence of the workload; None takes the longest that the command
-            allows.
-        concurrency: sequences resident at full context.
-        options: the engine's options that the command does not say, such as its release.
-        free: with ``on="local"``: plan with the memory that is free now.
-        progress: see `planner.asking.ask`.
+        beside: what the command does not say; see `planner.asking.ask_command`.
 
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
     engine, told = read_command(command) if isinstance(command, str) else command
-    question = ask_command(
-        engine,
-        told,
-        on=on,
-        model=model,
-        precision=precision,
-        context=context,
-        concurrency=concurrency,
-        options=options,
-        free=free,
-        progress=progress,
-    )
-    plan = question.plan()
+    plan = ask_command(engine, told, on=on, **beside).plan()
     notes = (*told.unplanned, *_assumed(plan))
     return Plan.of(dataclasses.replace(plan, warnings=(*plan.warnings, *notes)))
 
@@ -159,7 +131,7 @@ def check_log(
             on=where,
             model=model,
             context=context,
-            options={**release, **(options or {})},
+            options={**found.reader.running, **release, **(options or {})},
             free=free,
         )
         checks.append(logs.check_log(planned, found))

@@ -33,25 +33,28 @@ class Rating:
 
     Attributes:
         outcome: place of the verdict: what holds the workload comes first.
+        idle: there are more replicas than requests, so that some have no work.
         score: how much of the objective is reached; 0 where it is not known.
         turns: what the layout adds beyond plain tensor parallelism: the simpler wins a tie.
         headroom: bytes to spare.
     """
 
     outcome: int
+    idle: bool
     score: float
     turns: tuple[int, ...]
     headroom: int
 
-    def key(self, best: float) -> tuple[int, bool, tuple[int, ...], float, int]:
+    def key(self, best: float) -> tuple[int, bool, bool, tuple[int, ...], float, int]:
         """What plans are sorted by.
 
         Args:
-            best: the best score among those of this outcome.
+            best: the best score among those of this outcome and idleness.
         """
         tied = self.score >= TIE * best
         return (
             self.outcome,
+            self.idle,
             not tied,
             self.turns if tied else (),
             -self.score,
@@ -62,10 +65,11 @@ class Rating:
 def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
     """The rated things, best first."""
     pairs = list(rated)
-    best: dict[int, float] = {}
+    best: dict[tuple[int, bool], float] = {}
     for rating, _ in pairs:
-        best[rating.outcome] = max(rating.score, best.get(rating.outcome, 0.0))
-    pairs.sort(key=lambda pair: pair[0].key(best[pair[0].outcome]))
+        group = (rating.outcome, rating.idle)
+        best[group] = max(rating.score, best.get(group, 0.0))
+    pairs.sort(key=lambda pair: pair[0].key(best[pair[0].outcome, pair[0].idle]))
     return tuple(thing for _, thing in pairs)
 
 
@@ -90,6 +94,7 @@ def rate(
     layout = plan.deployment.layout
     return Rating(
         outcome=_ORDER.index(plan.outcome),
+        idle=layout.data_parallel > plan.deployment.concurrency,
         score=_score(plan, speed, objective, offer),
         turns=(
             sum(degree > 1 for degree in (layout.pipeline_parallel, layout.data_parallel))

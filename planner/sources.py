@@ -234,7 +234,9 @@ def _from_path(path: Path, precision: str | None, progress: Progress | None) -> 
         return _checkpoint(str(path), config, word, (stored,), wanted, source=f"headers in {path}")
     if config is None:
         raise InputError(f"{path}: there is neither a config.json nor a weight file")
-    return _from_config(str(path), config, None, precision, source=f"config of {path}")
+    # what a server is told is the folder that the configuration lies in
+    name = str(path.parent) if path.name == "config.json" else str(path)
+    return _from_config(name, config, None, precision, source=f"config of {path}")
 
 
 def _only_gguf(names: Iterable[str]) -> bool:

@@ -188,7 +188,7 @@ def test_old_releases_that_start_but_serve_nothing_say_so() -> None:
         options={"version": "0.17.0"},
     )
     assert plan.outcome is Outcome.HOLDS_FEWER
-    assert "but not one sequence of 262,144 tokens fits" in plan.verdict
+    assert "but cannot hold one request of 262,144 tokens" in plan.verdict
     assert speed_of(plan) is None
 
 
@@ -203,7 +203,7 @@ def test_a_rate_is_for_the_sequences_that_are_resident() -> None:
     assert speed == speed_of(alone)
     text = plan_text(plan, speed=speed)
     assert "Speed     with 1 at once: about" in text
-    assert "Room for  1 sequence of 131,072 tokens" in text
+    assert "Room for  1 request of 131,072 tokens" in text
 
 
 def test_drafting_counts_under_every_engine_that_drafts_with_the_mtp_module() -> None:

@@ -27,8 +27,6 @@ GRAPHS_OFF = {
 }
 """Flags whose value "disabled" is an option of its own."""
 SAME = "SAME_AS_MODEL"
-ADVICE = " Try:"
-ADVICE_LEFT = "pool.error: SGLang's advice behind the message (Try: ...); the planner gives its own"
 WHILE_LOADING = "weights exceed free memory"
 LOADING_SAID = "pool.error: the case names no message of the engine, only that loading fails"
 
@@ -61,8 +59,8 @@ def _expected(case: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     message = pool.get("error")
     if message is not None and message.startswith(WHILE_LOADING):
         pool["error"], left = "loading", (LOADING_SAID,)
-    elif message is not None and ADVICE in message:
-        pool["error"], left = message.partition(ADVICE)[0], (ADVICE_LEFT,)
+    elif message is not None:
+        pool["error"] = "; ".join(dict.fromkeys(message.split("; ")))  # stages say the same
     return {
         **{f"resolved.{key}": value for key, value in (case.get("resolved") or {}).items()},
         **{f"pool.{key}": value for key, value in pool.items()},
@@ -119,4 +117,15 @@ def _answer(case: dict[str, Any], server: SGLangServer) -> dict[str, Any]:
         )
     except LayoutError as error:
         return answered | {"error": f"AssertionError: {error}"}
+    if asked := (case.get("pool") or {}).get("stages"):
+        pool |= {"stages": _stages(pool, asked)}
     return answered | {f"pool.{key}": value for key, value in pool.items()}
+
+
+def _stages(pool: dict[str, Any], asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pool as each pipeline stage sees it: they differ in the bytes of a token."""
+    cells = pool["pp_stage_cell_bytes"]
+    return [
+        {key: pool.get(key) for key in stage} | {"cell_bytes_per_token": cell}
+        for stage, cell in zip(asked, cells, strict=True)
+    ]

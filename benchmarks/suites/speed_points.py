@@ -13,17 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import hardware_db
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.published import (
-    cache_name,
-    engine_name,
-    machine_name,
-    model_name,
-    scheme_name,
-    state_name,
-)
+from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
+from benchmarks.suites.words import (
+    accelerator_named,
+    cache_named,
+    checkpoint_named,
+    engine_named,
+)
+from hardware_db import HardwareError, System, resolve
+from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
@@ -100,7 +99,7 @@ class SpeedPoint:
     prefill: bool
     rate: float
     checkpoint: Checkpoint
-    system: hardware_db.System
+    system: System
     layout: Layout
     engine: str
     workload: Workload
@@ -115,7 +114,7 @@ class SpeedPoint:
     @property
     def group(self) -> str:
         """The sub-heading: what was measured, and where the weights lie."""
-        several = self.workload.concurrency > 1 or self.workload.output_tokens is not None
+        several = self.workload.concurrency > 1
         what = "prefill" if self.prefill else "serving" if several else "decode"
         return f"{what}, {self.lies}"
 
@@ -158,8 +157,8 @@ def results(questions: Iterable[Question]) -> Iterator[CaseResult]:
         try:
             point = read()
             found = point.answer()
-        except (LookupError, ValueError) as error:
-            yield CaseResult(name=name, failure=str(error), group="not expressed")
+        except (LookupError, PlannerError) as error:
+            yield CaseResult(name=name, unasked=str(error), group="not expressed")
             continue
         yield CaseResult(
             name=name,
@@ -196,8 +195,8 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
         layout=Layout(pipeline_parallel=count) if layered else Layout(tensor_parallel=row["tp"]),
         engine=engine,
         workload=workload,
-        cache=_CACHES.get(row.get("kv_dtype")) or cache_name(row.get("kv_dtype")),
-        state=state_name(row.get("ssm_dtype")),
+        cache=_cache(row.get("kv_dtype")),
+        state=cache_named(row.get("ssm_dtype")),
         chunk=row.get("ubatch"),
         placement=_placement(row, kind, checkpoint, system, workload),
         ram=row.get("ram_gb_s"),
@@ -222,14 +221,14 @@ def _engine(name: str) -> str:
         return "ik-llamacpp"
     if name.lower().startswith("igllama") or "llama.cpp" in name.lower():
         return "llamacpp"
-    return "llamacpp" if name == "LM Studio" else engine_name(name)
+    return "llamacpp" if name == "LM Studio" else engine_named(name)
 
 
 def _cache(dtype: str | None) -> str:
-    return _CACHES.get(dtype or "", cache_name(dtype))
+    return _CACHES.get(dtype or "") or cache_named(dtype)
 
 
-def _system(row: Mapping[str, Any]) -> hardware_db.System:
+def _system(row: Mapping[str, Any]) -> System:
     found = _resolved(str(row["hw"]), row["hw_name"], row.get("n_gpu") or 1)
     if isinstance(found, str):
         raise LookupError(found)
@@ -237,16 +236,16 @@ def _system(row: Mapping[str, Any]) -> hardware_db.System:
 
 
 @cache
-def _resolved(name: str, words: str, count: int) -> hardware_db.System | str:
+def _resolved(name: str, words: str, count: int) -> System | str:
     """The system, or why it cannot be told (kept, since looking in vain takes long)."""
     if name == "cpu":
-        return hardware_db.resolve("custom:24GiB")
+        return resolve("custom:24GiB")
     try:
         try:
-            accelerator = hardware_db.resolve(_MACHINES.get(name, name)).accelerator.id
-        except hardware_db.HardwareError:
-            accelerator = machine_name(words)
-        return hardware_db.resolve(f"{count}x {accelerator}")
+            accelerator = resolve(_MACHINES.get(name, name)).accelerator.id
+        except HardwareError:
+            accelerator = accelerator_named(words)
+        return resolve(f"{count}x {accelerator}")
     except LookupError as error:
         return str(error)
 
@@ -254,21 +253,20 @@ def _resolved(name: str, words: str, count: int) -> hardware_db.System | str:
 @cache
 def _checkpoint(name: str, text: str, size: float | None, folder: Path) -> Checkpoint:
     """The nearest recipe: by its name, by a type named anywhere in it, by the file's size."""
-    model = model_name(name)
     if "exl3" in text:
         raise LookupError(f"precision {text!r} is of an engine that the planner does not have")
     found = _ANYWHERE.search(text)
     tried = [text, f"gguf-{text}", *([found[1].lower()] if found else [])]
-    for name in tried:
+    for word in tried:
         try:
-            return checkpoint_named(model, folder, scheme=scheme_name(name))
-        except (LookupError, ValueError):
+            return checkpoint_named(name, folder, scheme=recipe_of(word).scheme)
+        except (LookupError, PlannerError):
             continue
     size = size or _size_told(text)
     if not size:
         raise LookupError(f"precision {text!r} of the source cannot be told")
     types = ("iq2_m", "q3_k_s", "q3_k_m", "iq4_xs", "q4_k_m", "q5_k_m", "q6_k", "q8_0")
-    files = [checkpoint_named(model, folder, scheme=name) for name in types]
+    files = [checkpoint_named(name, folder, scheme=word) for word in types]
     return min(files, key=lambda one: abs(one.nbytes("text") - size * GIB))
 
 
@@ -313,7 +311,7 @@ def _placement(
     row: Mapping[str, Any],
     kind: str,
     checkpoint: Checkpoint,
-    system: hardware_db.System,
+    system: System,
     workload: Workload,
 ) -> Placement | None:
     rows = [

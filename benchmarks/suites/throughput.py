@@ -1,8 +1,8 @@
 """Suite `throughput`: time per output token of real machines, and whether the stated band holds it.
 
 Points of `throughput.json` of the kinds serving and decode without speculation, and the decode rates
-of `cases.json` that were measured without speculation. Groups are one user (decode) and several or
-whole requests (serving), by how well founded the planner says its answer is.
+of `cases.json` that were measured without speculation. Groups are one user (decode) and several at
+once (serving).
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hardware_db
-from benchmarks.suites.models import checkpoint_named
-from benchmarks.suites.published import (
-    cache_name,
-    engine_name,
-    machine_name,
-    model_name,
-    scheme_name,
-    state_name,
-)
+from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
 from benchmarks.suites.speed_points import Question, SpeedPoint, results, rig_of, source_of
+from benchmarks.suites.words import (
+    accelerator_named,
+    cache_named,
+    checkpoint_named,
+    engine_named,
+    system_named,
+)
 from planner.layout import Layout
+from planner.model.checkpoint import Checkpoint
 from planner.throughput import Speculation, Workload
 
 FILES = ("throughput.json", "cases.json")
@@ -91,14 +90,12 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
         lies="GPU, drafts" if row.get("spec") else "GPU",
         prefill=False,
         rate=1e3 / row["tpot_ms"] if row.get("tpot_ms") else 0.0,
-        checkpoint=checkpoint_named(
-            model_name(row["model"]), folder, scheme=scheme_name(row["quant"])
-        ),
-        system=hardware_db.resolve(f"{accelerators}x {row['hw']}"),
+        checkpoint=_stored(row["model"], row["quant"], row.get("checkpoint"), folder),
+        system=system_named(row["hw"], accelerators),
         layout=Layout(
             tensor_parallel=tensor, data_parallel=row["dp"], expert_parallel=row["ep"] > 1
         ),
-        engine=engine_name(row["engine"]),
+        engine=engine_named(row["engine"]),
         workload=Workload(
             prompt_tokens=0 if shared else row["isl"],
             cached=row["isl"] if shared else 0,
@@ -107,8 +104,8 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
             depth=row["depth"],
             shared_prefix=row["isl"] if shared else 0,
         ),
-        cache=cache_name(row.get("kv_dtype")),
-        state=state_name(row.get("ssm_dtype")),
+        cache=cache_named(row.get("kv_dtype")),
+        state=cache_named(row.get("ssm_dtype")),
         speculation=_speculation(row.get("spec")),
     )
 
@@ -131,26 +128,35 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
         lies="GPU",
         prefill=False,
         rate=rate["tok_s"] / rate["batch"],
-        checkpoint=checkpoint_named(
-            model_name(case["model"]), folder, scheme=scheme_name(_precision(case, note))
-        ),
-        system=hardware_db.resolve(f"{count}x {machine_name(case['hardware'])}"),
+        checkpoint=_stored(case["model"], _precision(case, note), case["checkpoint"], folder),
+        system=system_named(accelerator_named(case["hardware"]), count),
         layout=Layout(
             tensor_parallel=tensor,
             pipeline_parallel=rest if layers else case["pp"] or 1,
             data_parallel=1 if layers or case["pp"] else rest,
         ),
-        engine=engine_name(case["engine"]),
+        engine=engine_named(case["engine"]),
         workload=Workload(
             prompt_tokens=prompt,
             output_tokens=answer if wall else None,
             concurrency=rate["batch"],
             depth=prompt + (answer or 0) // 2 if depth is None else depth,
         ),
-        cache=cache_name(case["kv_cache_dtype"]),
+        cache=cache_named(case["kv_cache_dtype"]),
         state="auto",
         wall=wall,
     )
+
+
+def _stored(model: str, precision: str | None, repo: str | None, folder: Path) -> Checkpoint:
+    """What was served.
+
+    Raises:
+        LookupError: how it was stored is not told.
+    """
+    if precision is None:
+        raise LookupError("the precision is not told")
+    return checkpoint_named(model, folder, scheme=recipe_of(precision, repo=repo or "").scheme)
 
 
 def _speculation(text: str | None) -> Speculation | None:

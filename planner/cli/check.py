@@ -122,7 +122,7 @@ def _line(row: LogRow) -> str:
 
 
 def _digits(unit: str) -> int:
-    return 2 if unit in ("GiB", "MiB", "%", "x") else 0
+    return {"GiB": 2, "MiB": 2, "%": 2, "x": 2, "share": 3}.get(unit, 0)
 
 
 def _plain(value: float, unit: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.emitting.container import CACHE, Service, heading, service_of
+from planner.emitting.container import CACHE, FILES, Service, heading, service_of
 from planner.emitting.yaml_text import yaml_text
 from planner.errors import InputError
 from planner.planning import Plan
@@ -34,12 +34,13 @@ def _mount(folder: str | None) -> list[dict[str, Any]]:
     if folder is None:
         return []
     folder = folder.replace("$", "$$")
-    return [{"type": "bind", "source": folder, "target": folder, "read_only": True}]
+    target = FILES if folder.startswith(".") else folder
+    return [{"type": "bind", "source": folder, "target": target, "read_only": True}]
 
 
 def _service(service: Service) -> dict[str, Any]:
     argv = service.argv()
-    port = service.container.port
+    port = service.port
     environment = {"HF_TOKEN": "${HF_TOKEN:-}", **service.launch.environment}
     content: dict[str, Any] = {
         "image": service.image,

@@ -19,6 +19,9 @@ CACHE = "/root/.cache/huggingface"
 RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 """Kubernetes resource names of the vendors' device plugins."""
 
+FILES = "/models"
+"""Where a container finds weight files that are named without a folder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -34,6 +37,7 @@ class Service:
         launch: the command.
         checkpoint: its name in the command.
         path: where it is on this machine; None: it comes from the Hub.
+        port: that the server listens on: the user's own, or the engine's default.
     """
 
     name: str
@@ -45,23 +49,45 @@ class Service:
     launch: Launch
     checkpoint: str
     path: str | None
+    port: int
 
     def argv(self) -> list[str]:
         """The first node's command, listening beyond its container."""
         return [*self.words(self.launch.argv), *self.container.listen]
 
     def words(self, argv: Sequence[str]) -> list[str]:
-        """A command as it reads in a container: a checkpoint of this machine by its whole path."""
+        """Return a command as it reads in a container.
+
+        A checkpoint of this machine is named by its whole path; a file without a path is expected
+        in the folder that is handed in.
+        """
         path = self.path or self.checkpoint
-        return [path if word == self.checkpoint else word for word in argv]
+        named = (path if word == self.checkpoint else word for word in argv)
+        return [f"{FILES}/{word}" if _is_loose(word) else word for word in named]
 
     @property
     def folder(self) -> str | None:
         """The folder of this machine to hand in: the checkpoint's own, or that of its file."""
         if self.path is None:
-            return None
+            return "./models" if any(map(_is_loose, self.launch.argv)) else None
         file = self.path.endswith((".gguf", ".safetensors", ".json"))
         return str(PurePath(self.path).parent) if file else self.path
+
+
+def _is_loose(word: str) -> bool:
+    """Say whether a word names a weight file without a folder."""
+    return word.endswith(".gguf") and "/" not in word and "\\" not in word
+
+
+def _port(plan: Plan, default: int) -> int:
+    """Return the port that the user's own words name, else the engine's."""
+    words = list(plan.kept)
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag == "--port":
+            text = value if equals else "".join(words[place + 1 : place + 2])
+            return int(text) if text.isdigit() and 0 < int(text) < 2**16 else default
+    return default
 
 
 def service_of(plan: Plan) -> Service:
@@ -89,6 +115,7 @@ def service_of(plan: Plan) -> Service:
         launch=plan.launch,
         checkpoint=plan.deployment.checkpoint.id,
         path=plan.deployment.checkpoint.path,
+        port=_port(plan, container.port),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.emitting.container import CACHE, RESOURCES, Service, heading, service_of
+from planner.emitting.container import CACHE, FILES, RESOURCES, Service, heading, service_of
 from planner.emitting.yaml_text import yaml_text
 from planner.engines.containers import HEAD_ADDRESS
 from planner.planning import Plan
@@ -28,7 +28,8 @@ def manifests(plan: Plan) -> str:
     documents = (_claim(plan, service), server, _service(service))
     lines = heading(plan)
     if service.folder is not None:
-        lines.append(f"# {service.folder} is mounted from the node: it must be there")
+        inside = FILES if service.folder.startswith(".") else service.folder
+        lines.append(f"# {inside} is mounted from the node: it must be there")
     return "\n".join(lines) + "\n" + yaml_text(*documents)
 
 
@@ -60,7 +61,7 @@ def _service(service: Service) -> dict[str, Any]:
         "metadata": {"name": service.name, "labels": _labels(service)},
         "spec": {
             "selector": selector,
-            "ports": [{"name": "http", "port": 80, "targetPort": service.container.port}],
+            "ports": [{"name": "http", "port": 80, "targetPort": service.port}],
         },
     }
 
@@ -151,14 +152,13 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
     if service.folder is not None:
-        container["volumeMounts"] += [
-            {"name": "checkpoint", "mountPath": service.folder, "readOnly": True}
-        ]
-        volumes += [
-            {"name": "checkpoint", "hostPath": {"path": service.folder, "type": "Directory"}}
-        ]
+        loose = service.folder.startswith(".")
+        inside = FILES if loose else service.folder
+        outside = FILES if loose else service.folder
+        container["volumeMounts"] += [{"name": "checkpoint", "mountPath": inside, "readOnly": True}]
+        volumes += [{"name": "checkpoint", "hostPath": {"path": outside, "type": "Directory"}}]
     if serves:
-        container["ports"] = [{"containerPort": service.container.port, "name": "http"}]
+        container["ports"] = [{"containerPort": service.port, "name": "http"}]
         container["startupProbe"] = {
             **_check(service),
             "periodSeconds": 10,
@@ -170,4 +170,4 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
 
 def _check(service: Service) -> dict[str, Any]:
     """Healthy means that the model is loaded and answers."""
-    return {"httpGet": {"path": service.container.health, "port": service.container.port}}
+    return {"httpGet": {"path": service.container.health, "port": service.port}}

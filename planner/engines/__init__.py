@@ -65,8 +65,14 @@ FACES: Mapping[str, Face] = _Lazily(_face)
 """How every engine is talked to, by the same names."""
 
 
+FRONTS: Mapping[str, str] = MappingProxyType(
+    {"ollama": "llamacpp", "lmstudio": "llamacpp", "jan": "llamacpp", "koboldcpp": "llamacpp"}
+)
+"""Programs that run one of the engines inside, by their name without spaces -> that engine."""
+
+
 def get_engine(name: str) -> AnyEngine:
-    """The engine called `name`.
+    """Return the engine called `name`; of a program that runs one inside, that one.
 
     Raises:
         InputError: no such engine; the line lists those that exist.
@@ -75,9 +81,19 @@ def get_engine(name: str) -> AnyEngine:
     for known in ENGINES:
         if _plain(known) == wanted:
             return ENGINES[known]
+    if wanted in FRONTS:
+        return ENGINES[FRONTS[wanted]]
     raise InputError(f"unknown engine {shown(name)}; known: {', '.join(ENGINES)}")
 
 
 def _plain(name: str) -> str:
     """A name without what spellings differ in: "llama.cpp" and "TensorRT-LLM" are understood."""
     return "".join(c for c in name.lower() if c.isalnum())
+
+
+def front_note(name: str) -> str | None:
+    """Return what to tell about a program that runs an engine inside; None for an engine."""
+    inside = FRONTS.get(_plain(name))
+    if inside is None:
+        return None
+    return f"{name} runs {ENGINES[inside].title} inside: planned as that"

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.engines.engine import AnyEngine, Deployment, Refusal
+from planner.model.layers import HYPER_CONNECTIONS, NGRAM_EMBEDDING
 from planner.model.spec import FULL, LINEAR, ModelSpec
 from planner.provenance import Source
 
@@ -30,6 +31,7 @@ class Served:
     """One row of data/kinds.toml, where the fields are explained."""
 
     engine: str
+    title: str
     kinds: tuple[str, ...]
     planned: bool
     source: str
@@ -95,7 +97,7 @@ def _of_row(row: Served | None, kinds: list[str], *, title: str, version: str) -
         yield Refusal(
             reason=f"the memory of {named} is not planned for under {title}",
             source=Source(where=row.source),
-            remedy=row.words,
+            remedy="; ".join(filter(None, (row.words, _others(kinds)))),
         )
 
 
@@ -114,18 +116,24 @@ def _unlike(model: ModelSpec, title: str) -> Iterable[Refusal]:
 
 
 def _others(kinds: Iterable[str]) -> str | None:
-    """Which engines are planned for with all of these kinds."""
-    engines = {engine for engine, _ in served()}
-    able = [
-        engine
-        for engine in sorted(engines)
-        if all((row := served().get((engine, kind))) and row.planned for kind in kinds)
-    ]
-    return f"planned for under {' and '.join(able)}" if able else None
+    """Say which engines are planned for with all of these kinds."""
+    wanted = set(kinds)
+    able = {row.title for row in served().values() if row.planned and wanted <= set(row.kinds)}
+    return f"planned for under {_joined(sorted(able))}" if able else None
+
+
+_WORDS = {
+    HYPER_CONNECTIONS: "hyper-connections",
+    NGRAM_EMBEDDING: "n-gram embeddings",
+}
+"""What users read, where it is not the kind's name without underscores."""
 
 
 def _words(kinds: Iterable[str]) -> str:
-    names = [kind.replace("_", " ") for kind in kinds]
+    return _joined([_WORDS.get(kind, kind.replace("_", " ")) for kind in kinds])
+
+
+def _joined(names: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

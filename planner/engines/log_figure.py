@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
+from typing import Any
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
@@ -108,6 +110,8 @@ class LogReader:
         given_memory: the lines for the memory that the log states, for figures that follow from
             it; None where the log states none.
         soft: names of figures that are estimates for this deployment, whatever their basis.
+        running: options that hold for every server that printed a log: it runs as it was started,
+            so nothing is chosen for it.
     """
 
     marks: tuple[str, ...]
@@ -119,6 +123,7 @@ class LogReader:
     also: Callable[[Deployment, Allocation], Iterable[str]]
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
+    running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:

@@ -78,7 +78,12 @@ def as_words(values: Mapping[str, Any], known: Iterable[str]) -> list[str]:
             words.append(flag)
         elif value is False and off in spellings:
             words.append(off)
-        elif value in (None, False, True, "", [], ()) or flag not in spellings:
+        elif (
+            value is None
+            or isinstance(value, bool)
+            or flag not in spellings
+            or value in ("", [], ())
+        ):
             continue
         elif isinstance(value, dict):
             words.append(f"{flag}={json.dumps(value, default=str)}")

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,11 +22,14 @@ from planner.errors import InputError
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
 
-SLIP = 0.84
-"""How alike an unknown flag and a known one are when the former is taken for a slip of the hand."""
-
 NEAR = 0.8
-"""How alike they are when the known one is worth naming."""
+"""How alike an unknown flag and a known one are when the known one is worth naming."""
+
+WORD_NEAR = 0.75
+"""How alike two words of such flags are when one is taken for a slip of the hand."""
+
+WORD_START = 3
+"""Letters that two words begin with when one is taken for another form of the other."""
 
 Role = Literal["option", "off", "part", "part switch", "own", "kept", "kept switch", "unplanned"]
 
@@ -241,11 +244,30 @@ def _unknown(flag: str, table: FlagTable) -> str:
         InputError: it is a slip in a flag that matters.
     """
     matters = [spelling for spelling, (role, _) in table.known.items() if "kept" not in role]
-    if near := get_close_matches(flag, matters, n=1, cutoff=SLIP):
-        raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
-    near = get_close_matches(flag, matters, n=1, cutoff=NEAR)
+    near = get_close_matches(flag, matters, cutoff=NEAR)
+    for known in near:
+        if _is_slip(flag, known):
+            raise InputError(f"unknown flag {flag}; did you mean {known}?")
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"{flag} is not a flag that the planner knows{hint}: it is passed on as it is"
+
+
+def _is_slip(flag: str, known: str) -> bool:
+    """Say whether an unknown flag is a known one with a slip of the hand in it.
+
+    The words between the dashes decide: a flag with a word more or less (``--language-only`` beside
+    ``--language-model-only``) may be a real one of another release, but ``--max-num-sequence`` has
+    the words of ``--max-num-seqs``.
+    """
+    ours, theirs = flag.strip("-").split("-"), known.strip("-").split("-")
+    if "".join(ours) == "".join(theirs):
+        return True
+    return len(ours) == len(theirs) and all(map(_are_near, ours, theirs))
+
+
+def _are_near(one: str, other: str) -> bool:
+    alike = SequenceMatcher(None, one, other).ratio() >= WORD_NEAR
+    return alike or one[:WORD_START] == other[:WORD_START]
 
 
 def _put(tree: dict[str, Any], path: Sequence[str], value: str) -> None:

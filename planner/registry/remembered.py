@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from planner.formats import NumberFormat
-from planner.model import spec, tensors
+from planner.model import layers, spec, tensor
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
 from planner.model.stored_headers import HeaderScheme
@@ -29,7 +29,7 @@ _KINDS: Mapping[str, type] = {
         NumberFormat,
         *(
             member
-            for module in (spec, tensors)
+            for module in (spec, layers, tensor)
             for member in vars(module).values()
             if isinstance(member, type)
             and member.__module__ == module.__name__
@@ -83,7 +83,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return {"is": "Fraction", "of": [value.numerator, value.denominator]}
     if is_dataclass(value) and not isinstance(value, type):
-        named = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        named = {one.name: _plain(getattr(value, one.name)) for one in fields(value) if one.init}
         return {"is": type(value).__name__, **named}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from planner.throughput.constants import Calibration
+from planner.throughput.host import HostMemory
 from planner.throughput.part import StepTerm
 from planner.throughput.workload import Speculation, Workload
 from planner.units import format_tokens
@@ -74,6 +75,7 @@ class SpeedEstimate:
         binding: name of the longest term.
         prefill: one prompt alone; None for a workload without a prompt.
         gain: speed with drafts over speed without; None where nothing is drafted.
+        host: the RAM that weights are read from; None where none are.
         calibration: the constants, their basis and the band.
         rough: why the figure is rough; empty if it is not.
         assumptions: what was assumed, one sentence each.
@@ -89,6 +91,7 @@ class SpeedEstimate:
     binding: str
     prefill: PrefillEstimate | None
     gain: Banded | None
+    host: HostMemory | None
     calibration: Calibration
     rough: tuple[str, ...]
     assumptions: tuple[str, ...]
@@ -103,6 +106,8 @@ class SpeedEstimate:
         share = float(two_digits(100 * self._share(self.binding)))
         text = f"{rate}; longest part: {self.binding} ({share:.0f} %)"
         text += f"; {_BASIS[self.calibration.basis]}"
+        if self.host is not None:
+            text += f"; {self.host.words}"
         if self.gain is not None:
             text += f"; drafting {_gain_words(self.gain)}"
         return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from planner.throughput.answer import Banded
 from planner.throughput.constants import Calibration, table
 from planner.throughput.decode import Question
 from planner.throughput.workload import Workload
@@ -20,7 +21,7 @@ def kind_of(question: Question, workload: Workload) -> Kind:
         return "cpu"
     if question.where.on_host or question.where.over_link:
         return "ram"
-    return "serving" if workload.concurrency > 1 or workload.output_tokens else "decode"
+    return "serving" if workload.concurrency > 1 else "decode"
 
 
 def prefill_kind(question: Question) -> Kind:
@@ -48,6 +49,12 @@ def band(
     wider = [rule.get("band", bands["rough"]["any"]) for rule in rough]
     wider += [bands["drafted"]["any"]] if drafted else []
     return min([low, *(ends[0] for ends in wider)]), max([high, *(ends[1] for ends in wider)])
+
+
+def gain_band(gain: float) -> Banded:
+    """Return what drafting brings with the band of measured pairs."""
+    low, high = table("rules")["gain"]["band"]
+    return Banded(value=gain, low=gain * low, high=gain * high)
 
 
 def unknown_engine(engine: str) -> str | None:

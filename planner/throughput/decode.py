@@ -31,11 +31,13 @@ from planner.throughput.where import Where, link_rate
 SSM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes per element of the SSM state, by dtype."""
 
-RAM_REFERENCE = 80e9
-"""Bytes per second at which `host` is the share of RAM bandwidth that the CPU reaches; faster RAM
-is used less well, since cores limit it: share = host x (reference / RAM) ^ 0.6."""
+WIDE_RAM = 80e9
+"""Bytes per second of RAM beyond which cores limit the CPU rather than the memory: desktops reach the
+same share of 40 to 80 GB/s, servers with 205 and 614 GB/s a half and a quarter of it."""
 
-_SATURATION = 0.6
+_BEYOND = 0.4
+"""What is gained beyond that, as a power of the bandwidth."""
+
 _ACTIVATION_BYTES = 2
 _STEP = "step"
 
@@ -89,8 +91,8 @@ class Question:
 
 
 def host_rate(ram: float) -> float:
-    """Bytes per second that `host` is a share of: RAM bandwidth, bent down where it is wide."""
-    return float(ram * (RAM_REFERENCE / ram) ** _SATURATION)
+    """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide."""
+    return min(ram, float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND))
 
 
 def cycle_parts(question: Question, *, accepted: float) -> tuple[Part, ...]:

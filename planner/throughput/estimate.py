@@ -14,17 +14,33 @@ from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.answer import Banded, NoEstimate, PrefillEstimate, SpeedEstimate
-from planner.throughput.bands import Rule, band, kind_of, prefill_kind, rough_rules, unknown_engine
+from planner.throughput.bands import (
+    Rule,
+    band,
+    gain_band,
+    kind_of,
+    prefill_kind,
+    rough_rules,
+    unknown_engine,
+)
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     Calibration,
+    Constants,
     Preset,
     acceptance,
     calibration,
 )
-from planner.throughput.decode import Question, cycle_parts
+from planner.throughput.decode import Question, cycle_parts, host_rate
 from planner.throughput.host import HostMemory, host_memory
-from planner.throughput.part import Part, UnknownFigureError, least_seconds, terms, total
+from planner.throughput.part import (
+    Part,
+    UnknownFigureError,
+    bandwidth,
+    least_seconds,
+    terms,
+    total,
+)
 from planner.throughput.prefill import prefill_parts
 from planner.throughput.question import chunk_of, resolve_question
 from planner.throughput.traffic import width_of
@@ -169,11 +185,14 @@ class _Asked:
         gain = None
         if question.drafted:
             plain, _ = self._rate(replace(question, drafted=0), prompt, 1.0)
-            gain = rate.scaled(1 / plain.value)
+            gain = gain_band(rate.value / plain.value)
         if workload.output_tokens is None and workload.concurrency > 1:
             assumptions.append("no prompts arrive while the sequences decode")
-        if question.where.on_host or question.where.over_link:
+        outside = question.where.on_host or question.where.over_link
+        if outside and host.assumed:
             assumptions.append(host.words)
+        if question.where.on_host and not question.where.cpu_alone:
+            assumptions += _fast_ram(question, constants)
         shown = [term for term in found if not term.hidden]
         requests = workload.concurrency / request_seconds(workload, time, alone)
         return SpeedEstimate(
@@ -187,6 +206,7 @@ class _Asked:
             binding=max(shown, key=lambda term: term.seconds).name,
             prefill=prefill,
             gain=gain,
+            host=host if outside else None,
             calibration=self.found,
             rough=tuple(str(rule["reason"]) for rule in self.rough),
             assumptions=tuple(assumptions),
@@ -226,6 +246,14 @@ class _Asked:
             first_token=(seconds.low, seconds.high * max(1, waiting)),
             terms=found,
         )
+
+
+def _fast_ram(question: Question, constants: Constants) -> list[str]:
+    """What to say where weights in RAM are read as fast as on the card."""
+    card = bandwidth(question.system.accelerator) * constants["experts"]
+    if host_rate(question.ram) * constants["host"] < card:
+        return []
+    return ["RAM is read as fast as the accelerator's memory, so weights in RAM cost little"]
 
 
 def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hardware_db
+from hardware_db.figures import PriceKind
 from planner.cost import (
     HostedPrice,
     Power,
@@ -156,7 +157,7 @@ def test_prices_of_the_database_are_dated_and_say_what_they_cover() -> None:
 
 
 def test_only_recent_prices_rank() -> None:
-    def asked(kind: str, date: str | None) -> bool:
+    def asked(kind: PriceKind, date: str | None) -> bool:
         price = hardware_db.Price(value=1, currency="USD", kind=kind, source="shop", date=date)
         return is_recent(price, as_of="2026-11-09")
 
@@ -172,7 +173,9 @@ def test_only_recent_prices_rank() -> None:
 def test_different_gpus_are_added_up() -> None:
     mixed = price_options(hardware_db.resolve("3090 + rtx-3060-12"))
     assert [(option.kind, option.value) for option in mixed] == [("purchase", 850 + 260)]
-    assert power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3).busy_w == 520
+    assert (
+        some(power_of(hardware_db.resolve("3090 + rtx-3060-12"), price_per_kwh=0.3)).busy_w == 520
+    )
     assert price_options(hardware_db.resolve("3090 + 24GB VRAM")) == ()
 
 

@@ -66,10 +66,10 @@ def test_no_speed_is_claimed_for_weights_in_host_memory() -> None:
 
 
 def test_an_unknown_host_is_said_and_a_known_one_used() -> None:
-    assert any("host_memory_gib" in warning for warning in ask().warnings)
+    assert any("--host-memory-gib" in warning for warning in ask().warnings)
     known = ask(on="aws-g6e-48xlarge")
     assert any(rank.name == "host" for rank in known.ranks)
-    assert not any("host_memory_gib" in warning for warning in known.warnings)
+    assert not any("--host-memory-gib" in warning for warning in known.warnings)
 
 
 def test_the_command_carries_the_flags() -> None:
@@ -93,7 +93,7 @@ def test_the_command_carries_the_flags() -> None:
     [
         ({"name": "Qwen3.5-27B"}, "dense"),
         ({"on": "mi300x"}, "NVIDIA"),
-        ({"precision": "nvfp4"}, "no kt-method"),
+        ({"precision": "nvfp4"}, "no --kt-method"),
         ({"precision": "fp8", "options": {"kt_method": "BF16"}}, "does not compute"),
         ({"options": {"kt_num_gpu_experts": 257}}, "more than the"),
         ({"on": "2x h200", "layout": planner.Layout(pipeline_parallel=2)}, "tensor parallelism"),
@@ -138,5 +138,15 @@ def test_all_bytes_lie_somewhere_and_the_cpu_computes_the_experts() -> None:
     place = plan.allocation.placement
     assert place is not None
     assert place.host_computed == place.host_computed_experts == plan.allocation.host_bytes
-    assert place.device == 8 * plan.figures["gpu_weight_bytes"]
+    (weights,) = plan.figures["weights"]
+    text = sum(size for name, size in weights["target"].items() if name.startswith("text."))
+    assert place.device == 8 * (text - weights["target"]["text.embed_tokens"])
+    assert not place.prompts_stream
     assert place.host_streamed == place.disk == 0
+
+
+def test_the_longest_request_is_what_the_pool_holds_not_what_was_asked() -> None:
+    short, longer = (ask(on="h100", context=context).capacity for context in (8192, 16_384))
+    assert short is not None
+    assert longer is not None
+    assert short.longest_context == longer.longest_context == 262_144

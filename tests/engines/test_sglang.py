@@ -281,7 +281,7 @@ def test_pipeline_stages_cover_all_layers() -> None:
             "overlap schedule off",
         ),
         ({"options": SGLangOptions(context_length=4096)}, "shorter than"),
-        ({"precision": "mlx-4bit"}, "not covered"),
+        ({"precision": "mlx-4bit"}, "not planned"),
     ],
 )
 def test_refusals_name_the_rule(question: dict[str, Any], words: str) -> None:
@@ -483,13 +483,28 @@ def test_every_kind_of_layout_that_the_engine_accepts_is_enumerated() -> None:
         assert all("replicas" not in refusal.reason for refusal in plan.refusals)
 
 
+def test_a_tied_head_is_the_table_of_embeddings_and_counts_once() -> None:
+    plan = ask("Qwen3.5-4B", "2x h100", layout=Layout(pipeline_parallel=2))
+    assert plan.allocation is not None
+    assert plan.allocation.placement is not None
+    assert plan.deployment.checkpoint.model.tie_word_embeddings
+    checkpoint = plan.deployment.checkpoint
+    assert plan.allocation.placement.device == pytest.approx(checkpoint.nbytes("text"), rel=0.001)
+
+
 def test_weights_lie_on_every_gpu() -> None:
     plan = ask("Qwen3.5-27B", precision="fp8", options={"speculative_algorithm": "NEXTN"})
     assert isinstance(plan.allocation, SglangAnswer)
     assert plan.allocation.placement is not None
     (weights,) = plan.figures["weights"]
-    kept = {**weights["target"], **{k: v for k, v in weights["draft"].items() if k[:3] == "mtp"}}
-    assert plan.allocation.placement.device == sum(kept.values())
+    multiplied = [
+        size
+        for part in ("target", "draft")
+        for name, size in weights[part].items()
+        if name.startswith("mtp." if part == "draft" else "text.") and name != "text.embed_tokens"
+    ]
+    assert plan.allocation.placement.device == sum(multiplied)
+    assert plan.allocation.placement.chunk == plan.settings["chunked_prefill_size"]
     assert plan.allocation.placement.outside == 0
     wide = ask("Qwen3.5-27B", "4x h100", precision="fp8", layout=Layout(data_parallel=4))
     alone = ask("Qwen3.5-27B", precision="fp8")
@@ -538,3 +553,57 @@ def test_speculation_over_stages_is_refused_in_the_releases_own_words(
     )
     assert plan.outcome is Outcome.CANNOT_RUN
     assert any(words in (refusal.engine_message or "") for refusal in plan.refusals)
+
+
+@pytest.mark.parametrize(
+    ("version", "flag"),
+    [
+        ("0.5.9", None),
+        ("0.5.12", "--disable-piecewise-cuda-graph"),
+        ("0.5.23", "--disable-prefill-cuda-graph"),
+    ],
+)
+def test_flags_are_written_as_the_release_spells_them(version: str, flag: str | None) -> None:
+    plan = ask(precision="fp8", options={"version": version, "disable_prefill_cuda_graph": True})
+    assert plan.launch is not None
+    written = [word for word in plan.launch.argv if word.startswith("--disable-")]
+    assert written == ([flag] if flag else [])
+
+
+def test_a_prefix_cache_in_host_memory_is_counted() -> None:
+    """Twice the pools of every rank by default (hicache_hook.py), or --hicache-size GB each."""
+
+    def taken(**options: object) -> int | None:
+        plan = ask(
+            "Qwen3.5-35B-A3B",
+            "2x h100",
+            precision="fp8",
+            layout=Layout(tensor_parallel=2),
+            options=options,
+        )
+        assert plan.allocation is not None
+        if options:
+            assert plan.launch is not None
+            assert "--enable-hierarchical-cache" in plan.launch.argv
+        return plan.allocation.host_bytes
+
+    assert taken() is None
+    figures = ask(
+        "Qwen3.5-35B-A3B", "2x h100", precision="fp8", layout=Layout(tensor_parallel=2)
+    ).figures
+    pools = figures["max_total_num_tokens"] * figures["cell_bytes_per_token"][0]
+    pools += figures["max_mamba_cache_size"] * figures["mamba_cache_per_req"]
+    assert taken(enable_hierarchical_cache=True) == 2 * 2 * pools
+    assert taken(enable_hierarchical_cache=True, hicache_ratio=1.5) == 2 * int(1.5 * pools)
+    assert taken(enable_hierarchical_cache=True, hicache_size=30) == 2 * 30 * 10**9
+
+
+def test_more_host_memory_than_there_is_is_said() -> None:
+    plan = ask(
+        "Qwen3.5-35B-A3B",
+        "aws-g6e-48xlarge",
+        precision="fp8",
+        layout=Layout(tensor_parallel=4),
+        options={"enable_hierarchical_cache": True, "hicache_size": 1000},
+    )
+    assert [note for note in plan.warnings if "SGLang does not start" in note]

@@ -34,6 +34,16 @@ SERVE = "sglang serve --model a/b"
             None,
         ),
         (f"{SERVE} --language-only", {"language_only": True}, None),
+        (
+            f"{SERVE} --enable-hicache --hicache-size 30",
+            {"enable_hierarchical_cache": True, "hicache_size": 30},
+            None,
+        ),
+        (
+            f"{SERVE} --cuda-graph-backend-decode disabled --disable-piecewise-cuda-graph",
+            {"disable_decode_cuda_graph": True, "disable_prefill_cuda_graph": True},
+            None,
+        ),
         (f"{SERVE} --chunked-prefill-size -1", {"chunked_prefill_size": -1}, None),
     ],
 )
@@ -57,6 +67,7 @@ def test_words_that_change_nothing_come_back_and_those_of_one_node_do_not() -> N
     kept = (
         "--host 0.0.0.0 --port 30001 --served-model-name q --reasoning-parser qwen3"
         " --tool-call-parser qwen3_coder --api-key k --trust-remote-code --dtype bfloat16"
+        " --quantization fp8 --cuda-graph-backend-prefill breakable"
     )
     _, command = read_command(
         f"{SERVE} {kept} --nnodes 2 --node-rank 1 --dist-init-addr 10.0.0.1:50000"
@@ -68,8 +79,6 @@ def test_words_that_change_nothing_come_back_and_those_of_one_node_do_not() -> N
 @pytest.mark.parametrize(
     ("flag", "says"),
     [
-        ("--enable-hierarchical-cache", "host memory"),
-        ("--enable-hicache", "host memory"),
         ("--enable-unified-memory", "one buffer"),
         ("--enable-lora", "adapters"),
         ("--brand-new-flag", "not a flag that the planner knows"),

@@ -118,8 +118,8 @@ def test_what_is_not_verified_is_said() -> None:
         ({"on": "a100", "precision": "fp8"}, "8.9"),
         ({"on": "a100", "kv_cache_dtype": "fp8"}, "8.9"),
         ({"precision": "q4_k_m"}, "not verified"),
-        ({"kv_cache_dtype": "float32"}, "not covered"),
-        ({"on": "2x h200", "layout": planner.Layout(pipeline_parallel=2)}, "not covered"),
+        ({"kv_cache_dtype": "float32"}, "not planned"),
+        ({"on": "2x h200", "layout": planner.Layout(pipeline_parallel=2)}, "not planned"),
         ({"options": {"enable_attention_dp": True}}, "several ranks"),
         (
             {

@@ -222,7 +222,8 @@ def test_bitsandbytes_leaves_experts_alone() -> None:
 def test_bitsandbytes_does_not_go_to_the_host() -> None:
     plan = ask(on="aws-g6e-xlarge", precision="bnb-nf4")
     assert plan.outcome is Outcome.DOES_NOT_FIT
-    assert "enough GPU RAM" in plan.verdict
+    assert plan.allocation is not None
+    assert "enough GPU RAM" in (plan.allocation.refusal or "")
 
 
 def test_the_host_takes_what_the_gpu_cannot() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 import planner
+from planner.answer import Plan
 from planner.engines.vllm.formats import TAKEN
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 
 
 def plan(dtype: str, on: str = "h100", **options: object) -> Plan:

@@ -334,11 +334,11 @@ def test_prices_that_people_were_misled_by() -> None:
 
 def test_ram_and_electricity_are_data_with_sources() -> None:
     classes = {memory.id: memory for memory in hardware_db.host_memories()}
-    assert classes["ddr5-6000-2ch"].plan_gb_s.value == 62
+    assert some(classes["ddr5-6000-2ch"].plan_gb_s).value == 62
     for memory in classes.values():
         nominal = memory.channels * 8 * memory.mt_s / 1000
-        assert memory.theoretical_gb_s.value == pytest.approx(nominal, rel=0.01), memory.id
-        assert 0.5 <= memory.plan_gb_s.value / nominal <= 0.95, memory.id
+        assert some(memory.theoretical_gb_s).value == pytest.approx(nominal, rel=0.01), memory.id
+        assert 0.5 <= some(memory.plan_gb_s).value / nominal <= 0.95, memory.id
     tariffs = hardware_db.electricity()
     assert {"US", "Germany", "France", "UK"} <= {tariff.region for tariff in tariffs}
     for tariff in tariffs:

@@ -16,24 +16,25 @@ from planner.model.catalog import catalog
 from planner.model.gguf_mix import GgufScheme
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import SCHEMES, get_scheme
-from planner.model.quantization.scheme import Stored
-from planner.model.spec import ModelSpec
+from planner.model.spec import DenseMLP, ModelSpec
+from planner.model.stored import Stored
 from planner.model.stored_formats import Pieces, infer_format
 from planner.model.stored_headers import checkpoint_from_headers, classify, differences
 from tests.model.stored_tensors import stored, written
+from tests.present import some
 
 MODELS = {entry.id.rpartition("/")[2]: entry.model for entry in catalog()}
 DENSE = MODELS["Qwen3.5-0.8B"]
 _MOE = MODELS["Qwen3.6-35B-A3B"]
-MOE = _MOE.with_layers(mlp=replace(_MOE.moe, num_experts=3, num_experts_per_tok=1))
+MOE = _MOE.with_layers(mlp=replace(some(_MOE.moe), num_experts=3, num_experts_per_tok=1))
 
 
 def total(found: StoredCheckpoint) -> int:
     return sum(tensor.nbytes for tensor in found.tensors)
 
 
-def by_role(rows: tuple[Stored, ...]) -> Any:
-    found = {}
+def by_role(rows: tuple[Stored, ...]) -> dict[str, tuple[frozenset[str], int]]:
+    found: dict[str, tuple[frozenset[str], int]] = {}
     for row in rows:
         role = f"{row.tensor.part}.{row.tensor.component}"
         names, size = found.get(role, (frozenset(), 0))
@@ -90,7 +91,7 @@ def test_every_spelling_of_the_way_leads_to_the_same_roles(old: str, new: str) -
 
 def stacked(names: Any, suffix: str = "") -> Any:
     """BF16 files in which a layer's experts are stacked under other names."""
-    experts, hidden, width = 3, MOE.hidden_size, MOE.moe.moe_intermediate_size
+    experts, hidden, width = 3, MOE.hidden_size, some(MOE.moe).moe_intermediate_size
     plain = [
         (tensor.name, tensor.dtype, tensor.shape)
         for tensor in written(get_scheme("bf16"), MOE).tensors
@@ -114,7 +115,8 @@ def test_stacked_experts_are_experts() -> None:
 
     for files in (stacked(transformers), stacked(mlx, ".weight")):
         table = classify(MOE, files)
-        assert table.other == table.missing == ()
+        assert table.other == ()
+        assert table.missing == ()
         assert by_role(table.rows) == plain
         experts = [r for r in table.rows if r.tensor.component == "moe.routed_experts"]
         assert {row.tensor.experts for row in experts} == {3}
@@ -130,6 +132,7 @@ def test_projection_before_expert_number() -> None:
 
 def test_fused_projections_are_shared_out() -> None:
     hidden = DENSE.hidden_size
+    assert isinstance(DENSE.mlp, DenseMLP)
     width = DENSE.mlp.intermediate_size
     files = written(get_scheme("bf16"), DENSE)
     kept = [t for t in files.tensors if "gate_proj" not in t.name and "up_proj" not in t.name]
@@ -138,7 +141,8 @@ def test_fused_projections_are_shared_out() -> None:
         for prefix in [f"model.layers.{i}" for i in range(24)] + ["mtp.layers.0"]
     ]
     table = classify(DENSE, replace(files, tensors=(*kept, *stored(fused).tensors)))
-    assert table.other == table.missing == ()
+    assert table.other == ()
+    assert table.missing == ()
     assert by_role(table.rows) == by_role(
         get_scheme("bf16").store(replace(DENSE, float32_components=DENSE.float32_components))
     )
@@ -168,7 +172,8 @@ def test_gguf_types_are_formats(mix: str, model: ModelSpec) -> None:
         for tensors in (own, tower)
     ]
     table = classify(model, *sets)
-    assert table.other == table.missing == table.absent == ()
+    assert table.other == ()
+    assert table.missing == table.absent == ()
     assert by_role(table.rows) == by_role(scheme.store(model))
     alone = classify(model, sets[0])
     assert alone.absent == ("vision",)

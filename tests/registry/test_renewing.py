@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 import planner
 from planner.errors import OfflineError, UnknownModelError
+from planner.model.catalog import bundled_checkpoint, catalog
+from planner.model.quantization import get_scheme
+from planner.model.stored_headers import HeaderScheme
 from planner.registry import downloads, entries, find, recall, remember, repositories_of, table
 from planner.registry.renewing import forget
 from planner.registry.user_cache import cache_folder
@@ -235,3 +239,19 @@ def test_the_list_of_downloads_reads_from_top_to_bottom() -> None:
     assert table(()) == ("Nothing is known to be downloadable.",)
     with pytest.raises(UnknownModelError):
         downloads("Qwen3-32B")
+
+
+def test_models_of_every_kind_of_layer_are_remembered() -> None:
+    for base in catalog():
+        read = replace(
+            bundled_checkpoint(base.id),
+            scheme=HeaderScheme(
+                name="bf16",
+                title="BF16",
+                source="test",
+                rows=get_scheme("bf16").store(base.model),
+            ),
+            revision="a" * 40,
+        )
+        assert remember(read, base.id)
+        assert recall(base.id) == read

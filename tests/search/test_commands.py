@@ -46,7 +46,7 @@ def test_fits_is_a_table_of_hardware_and_precisions(capsys: pytest.CaptureFixtur
     assert run(["fits", "Qwen3.5-35B-A3B", "--on", "rtx-5090,h100,rtx-3090,l4"]) == 0
     text = capsys.readouterr().out
     assert "gptq-int4" in text
-    assert "1 x (" in text
+    assert "1× (" in text
     run(["fits", "Qwen3.5-9B", "--on", "h100", "--precision", "bf16,fp8", "--json"])
     rows = json.loads(capsys.readouterr().out)["fits"]
     assert [row["precision"] for row in rows] == ["bf16", "fp8"]

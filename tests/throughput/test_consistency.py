@@ -110,7 +110,7 @@ def _faster(fast: hardware_db.Accelerator, slow: hardware_db.Accelerator) -> boo
     return rates and fast.bandwidth_gb_s.value >= slow.bandwidth_gb_s.value
 
 
-@given(layers=st.integers(0, 39), card=st.sampled_from(CARDS), ram=st.floats(20, 100))
+@given(layers=st.integers(0, 39), card=st.sampled_from(CARDS), ram=st.floats(20, 800))
 def test_fewer_layers_in_ram_are_never_slower(
     layers: int, card: hardware_db.Accelerator, ram: float
 ) -> None:
@@ -120,10 +120,10 @@ def test_fewer_layers_in_ram_are_never_slower(
         for row in checkpoint.rows("text")
         if row.tensor.component == "moe.routed_experts"
     )
-    rates = []
+    found = []
     for count in (layers, layers + 1):
         moved = experts * count // 40
-        found = ask(
+        one = ask(
             "Qwen/Qwen3.5-35B-A3B",
             card.id,
             "q4_k_m",
@@ -133,11 +133,12 @@ def test_fewer_layers_in_ram_are_never_slower(
             ),
             ram_bandwidth=ram,
         )
-        if found is None:
+        if one is None:
             return
-        rates.append(found.per_user.value)
-    if card.bandwidth_gb_s is not None and card.bandwidth_gb_s.value > 2 * ram:
-        assert rates[0] >= rates[1] * (1 - 1e-9)
+        found.append(one)
+    fewer, more = found
+    fast = any("RAM is read as fast" in text for text in more.assumptions)
+    assert fewer.per_user.value >= more.per_user.value * (1 - 1e-9) or fast
 
 
 def test_prompts_follow_the_cards() -> None:

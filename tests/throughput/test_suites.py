@@ -26,7 +26,7 @@ def test_kernel_and_serving_presets_agree_with_their_references() -> None:
 def test_real_machines_agree_within_the_band_as_often_as_claimed() -> None:
     summary = summarise(throughput.run(REFERENCE))
     assert summary["median_error"] < 0.15
-    assert summary["p90_error"] < 0.40
+    assert summary["p90_error"] < 0.50
     assert summary["within_band"] >= 0.8
 
 

@@ -10,7 +10,7 @@ from planner.question import question_of
 from planner.search import checkpoints_of
 from planner.units import GIB
 from planner.web import curves
-from planner.web.figures.anatomy import checkpoint_sizes, layer_strip
+from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
 from planner.web.figures.context import memory_over_context, reach
 from planner.web.figures.document import Checked
 from planner.web.figures.layout_map import layout_map
@@ -139,3 +139,15 @@ def test_cells_of_the_heat_map_can_be_read(count: int | None) -> None:
 def test_text_in_figures_can_be_read_on_both_themes() -> None:
     assert contrast(LIGHT_THEME_TEXT, "#ffffff") >= 4.5
     assert contrast(DARK_THEME_TEXT, "#12161c") >= 4.5
+
+
+def test_the_strip_says_what_newer_layers_are_made_of() -> None:
+    checkpoint = planner.load_checkpoint("Qwen3.8-Flash-Next")
+    words = describe_layers(checkpoint.model)
+    for said in ("12 indexed-attention layers", "2,048 tokens", "4 times", "51.2 billion"):
+        assert said in words
+    strip = layer_strip(checkpoint.model, text=INK)
+    assert [trace["x"] for trace in strip["data"] if trace["type"] == "scatter"] == [[1]]
+    plain = planner.load_checkpoint("Qwen3.5-27B").model
+    assert "indexed" not in describe_layers(plain)
+    assert all(trace["type"] == "bar" for trace in layer_strip(plain, text=INK)["data"])

@@ -1,4 +1,4 @@
-"""KTransformers as an engine: SGLang on the GPUs, experts in host memory."""
+"""Plan KTransformers: SGLang on the GPUs, experts in host memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from planner.engines.sglang.answer import (
     capacity_of,
     length_notes,
     missing_bytes,
+    placement_of,
     start_error,
 )
 from planner.engines.sglang.engine import launch_of, pool_with, workload_held
@@ -23,7 +24,6 @@ from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
 from planner.layout import Degrees
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.memory.placement import Placement
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -74,16 +74,16 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     verified = False
 
     def version(self, options: KTransformersOptions) -> str:
-        """The state of the documentation that was read."""
+        """Return the state of the documentation that was read."""
         return READ_VERSION
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why KTransformers cannot run it; see `refusals`."""
+        """Return why KTransformers cannot run it; see `refusals`."""
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> KTransformersAnswer:
-        """SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
+        """Return SGLang's pools beside the weights that stay on the GPUs, and the experts on the host.
 
             GPU  = (weights - routed experts) / TP + kt_num_gpu_experts x layers x expert / TP
             host = all routed experts
@@ -106,7 +106,8 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         starts = serves(0) and holds_experts
         gpu = self._gpu(deployment, server, budget, pool)
         ranks = [gpu] if host is None else sorted((gpu, host), key=lambda rank: rank.headroom)
-        capacity = capacity_of(server, pool, context=context)
+        native = deployment.checkpoint.model.max_position_embeddings
+        capacity = capacity_of(server, pool, context=context, most=max(native, context))
         refusal = start_error(server, pool, context=context)
         if host is not None and not holds_experts:
             refusal = (
@@ -114,8 +115,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
                 f" {format_gib(host.total)} are there"
             )
         method = experts.method(deployment.options.kt_method) or "BF16"
-        (stage,), held = budget.stages, experts.on_host(method)
-        on_each = stage.text_bytes + stage.vision_bytes
+        held = experts.on_host(method)
         return KTransformersAnswer(
             ranks=tuple(ranks),
             capacity=capacity if holds_experts else replace(capacity, sequences=0),
@@ -123,10 +123,11 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             shortfall=missing_bytes(serves) if holds_experts else 0,
             refusal=refusal,
             kv_cache_dtype=server.cache_format.name,
-            placement=Placement(
-                device=on_each * deployment.layout.tensor_parallel,
+            placement=replace(
+                placement_of(server, budget),
                 host_computed=held,
                 host_computed_experts=held,
+                prompts_stream=deployment.options.kt_gpu_prefill_token_threshold is not None,
             ),
             host_bytes=held,
             server=server,
@@ -143,7 +144,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         )
 
     def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
-        """SGLang's budget with the experts that stay on the GPUs only."""
+        """Return SGLang's budget with the experts that stay on the GPUs only."""
         options: KTransformersOptions = deployment.options
         budget = budget_of(server, deployment.system.accelerator)
         stages = []
@@ -172,7 +173,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         )
 
     def _host(self, deployment: Deployment, experts: Experts) -> Rank | None:
-        """The host's memory; None where it is not known."""
+        """Return the host's memory; None where it is not known."""
         options: KTransformersOptions = deployment.options
         known = deployment.system.host_memory_gib
         size = options.host_memory_gib or (known.value if known is not None else None)
@@ -208,7 +209,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         return workload_held(deployment, self.allocate(deployment))
 
     def launch(self, deployment: Deployment, answer: KTransformersAnswer) -> Launch:
-        """`sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
+        """Return `sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
         return _launch(deployment, answer)
 
 
@@ -227,13 +228,13 @@ def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tu
     if host is None:
         notes.append(
             f"the host's memory is not known; the experts alone need"
-            f" {format_gib(experts.on_host(method))} of it (option host_memory_gib)"
+            f" {format_gib(experts.on_host(method))} of it (--host-memory-gib)"
         )
     if options.kt_gpu_prefill_token_threshold is not None:
         each = experts.layer_bytes // deployment.layout.tensor_parallel
         notes.append(
             f"long prompts bring a layer's experts to the GPU, about {format_gib(each)} each, which"
-            " the plan does not reserve: leave room by mem_fraction_static"
+            " the plan does not reserve: leave room with --mem-fraction-static"
         )
     if method.startswith("AMX"):
         notes.append(f"{method} needs experts converted by kt-kernel's convert_weights.py")

@@ -35,11 +35,11 @@ class Experts:
     per_layer: int
 
     def method(self, asked: str) -> str | None:
-        """The method that is used; None if no method computes what is stored."""
+        """Return the method that is used; None if no method computes what is stored."""
         return METHOD_OF.get(self.kernel) if asked == "auto" else asked
 
     def on_host(self, method: str) -> int:
-        """Bytes in host memory: as stored, or converted."""
+        """Return the bytes in host memory: as stored, or converted."""
         bits = CONVERTED_BITS.get(method)
         return self.stored if bits is None else int(self.parameters * bits / 8)
 
@@ -50,7 +50,7 @@ class Experts:
 
 
 def experts_of(checkpoint: Checkpoint) -> Experts | None:
-    """The routed experts; None for a dense model."""
+    """Return the routed experts; None for a dense model."""
     rows = [row for row in checkpoint.rows("text") if row.tensor.component == ROUTED]
     moe = checkpoint.model.moe
     if moe is None or not rows:

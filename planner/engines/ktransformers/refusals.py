@@ -12,12 +12,12 @@ from planner.engines.sglang import SGLANG
 
 
 def as_sglang(deployment: Deployment) -> Deployment:
-    """The same question to SGLang, which serves it."""
+    """Return the same question to SGLang, which serves it."""
     return replace(deployment, options=deployment.options.server())
 
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
-    """Every reason why KTransformers cannot run `deployment`."""
+    """Yield every reason why KTransformers cannot run `deployment`."""
     system, experts = deployment.system, experts_of(deployment.checkpoint)
     if experts is None:
         yield Refusal(
@@ -55,21 +55,21 @@ def _method(deployment: Deployment, experts: Experts) -> Iterator[Refusal]:
     method = experts.method(options.kt_method)
     if method is None:
         yield Refusal(
-            reason=f"no kt-method is documented for experts stored as"
+            reason=f"no --kt-method is documented for experts stored as"
             f" {deployment.checkpoint.recipe.name}",
             source=source("doc/en/support/supported-models-and-precision.md"),
             remedy="use BF16, FP8 or GPTQ-Int4, or convert them (AMXINT8, AMXINT4)",
         )
     elif method in ("BF16", "FP8", "GPTQ_INT4") and experts.method("auto") != method:
         yield Refusal(
-            reason=f"kt-method {method} does not compute experts stored as"
+            reason=f"--kt-method {method} does not compute experts stored as"
             f" {deployment.checkpoint.recipe.name}",
             source=source("doc/en/kt-kernel/Native-Precision-Tutorial.md"),
-            remedy="leave kt_method at auto",
+            remedy="leave --kt-method out",
         )
     if options.kt_num_gpu_experts > experts.per_layer:
         yield Refusal(
-            reason=f"kt_num_gpu_experts {options.kt_num_gpu_experts} is more than the"
+            reason=f"--kt-num-gpu-experts {options.kt_num_gpu_experts} is more than the"
             f" {experts.per_layer} experts of a layer",
             source=source("doc/en/kt-kernel/Native-Precision-Tutorial.md"),
         )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
 from planner.engines.llamacpp.placement import Placement as Homes
+from planner.engines.llamacpp.placement import is_expert
 from planner.engines.llamacpp.server import Server, Usage
-from planner.engines.llamacpp.tensor_file import file_tensors
+from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
 from planner.memory.placement import Placement
+from planner.model.spec import ModelSpec
 from planner.units import MIB, counted, format_gib
 
 
@@ -98,35 +101,50 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
     Left out is what no step of decoding reads: the embedding table in RAM, of which a step looks up
     one row per sequence, and the vision tower.
     """
-    homes = fitted.placement
-    on_gpus = sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1])
-    tensors = [
-        tensor
-        for tensor in file_tensors(server.model, server.scheme).values()
-        if homes.home(tensor) == homes.host
-        and tensor.key != "token_embd"
-        and (server.options.draft_tokens or not tensor.mtp)
-    ]
-    experts = sum(tensor.nbytes for tensor in tensors if tensor.key.endswith("_exps"))
-    computed = sum(tensor.nbytes for tensor in tensors)
-    if server.model.tie_word_embeddings and homes.device_of(homes.blocks) == homes.host:
-        computed += file_tensors(server.model, server.scheme)["token_embd", -1].nbytes
-    whole = range(server.model.num_hidden_layers)
+    homes, model = fitted.placement, server.model
+    mtp = bool(server.options.draft_tokens)
+    computed, experts = _bytes_in_ram(model, server.scheme, homes, mtp=mtp)
+    blocks = range(model.num_hidden_layers)
     return Placement(
-        device=on_gpus,
+        device=sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1]),
         host_computed=computed,
         host_computed_experts=experts,
-        host_layers=sum(homes.cache_home(block) == homes.host for block in whole),
+        host_layers=sum(homes.device_of(block) == homes.host for block in blocks),
+        host_cache_layers=sum(homes.cache_home(block) == homes.host for block in blocks),
         chunk=server.options.ubatch_size,
-        prompts_stream=server.options.op_offload,
+        prompts_stream=server.options.op_offload and server.devices > 0,
     )
+
+
+@lru_cache(maxsize=512)
+def _bytes_in_ram(
+    model: ModelSpec, scheme: FileScheme, homes: Homes, *, mtp: bool
+) -> tuple[int, int]:
+    """Return the bytes of weights that the CPU computes with, and how many are routed experts."""
+    tensors = file_tensors(model, scheme)
+    kept = [
+        tensor
+        for tensor in tensors.values()
+        if tensor.key != "token_embd"
+        and homes.home(tensor) == homes.host
+        and (mtp or not tensor.mtp)
+    ]
+    computed = sum(tensor.nbytes for tensor in kept)
+    if model.tie_word_embeddings and homes.device_of(homes.blocks) == homes.host:
+        computed += tensors["token_embd", OUTSIDE].nbytes
+    return computed, sum(tensor.nbytes for tensor in kept if is_expert(tensor))
 
 
 def warnings_of(
     deployment: Deployment, server: Server, machine: Machine, fitted: Fitted, room: Room, ram: int
 ) -> Iterator[str]:
     """Yield what a user can act on."""
-    options, context = server.options, server.trunk
+    options, context, system = server.options, server.trunk, deployment.system
+    if system.nodes > 1:
+        yield (
+            f"one machine of {system.nodes} is planned: llama.cpp joins several by its RPC backend"
+            " (--rpc), which is not planned for"
+        )
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
@@ -139,7 +157,7 @@ def warnings_of(
         )
         if not fitted.fits and not options.places_by_hand:
             yield from _with_ram(server, room)
-    if machine.backend != "CUDA":
+    if machine.backend not in ("CUDA", "CPU"):
         yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
     if deployment.checkpoint.scheme is not server.scheme:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"

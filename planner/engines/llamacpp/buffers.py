@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,15 +16,21 @@ from planner.engines.llamacpp.ggml.allocator import (
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
-from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
+from planner.engines.llamacpp.ggml.shapes import number, peaks
+from planner.engines.llamacpp.ggml.structures import Homes, Setting
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
-from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, FileTensor, file_tensors
+from planner.engines.llamacpp.placement import Placement, is_expert
+from planner.engines.llamacpp.tensor_file import (
+    OUTSIDE,
+    FileScheme,
+    FileTensor,
+    file_tensors,
+    members,
+)
 from planner.errors import UnsupportedModelError
 from planner.model.spec import ModelSpec
 from planner.units import round_up
-
-_SMALL_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,33 +52,75 @@ class ComputeBuffers:
 def model_bytes(
     model: ModelSpec, scheme: FileScheme, placement: Placement, *, mtp: bool
 ) -> tuple[int, ...]:
-    """Bytes of the weights per backend, the host last.
+    """Return the bytes of the weights per backend, the host last.
 
     Every tensor is padded to the backend's alignment. A tied embedding table is held twice where
     the output layer is on a GPU: on the host for lookups, there as the output head. MTP blocks are
     left out unless speculation uses them.
     """
     sizes = [0] * placement.backends
-
-    def add(tensor: FileTensor, backend: int) -> None:
-        on_gpu = backend != placement.host
-        stored = GgmlTensor("none", tensor.type, tensor.ne)
-        alignment = CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT
-        # The file's own bytes: of a published size, a type's may be scaled.
-        padding = alloc_bytes(stored, on_gpu=on_gpu) - alloc_bytes(stored, on_gpu=False)
-        sizes[backend] += round_up(tensor.nbytes + padding, alignment)
-
-    for tensor in file_tensors(model, scheme).values():
-        if mtp or not tensor.mtp:
-            add(tensor, placement.home(tensor))
+    host = placement.host
+    for block, parts in members(model, scheme).items():
+        if parts[0].mtp and not mtp:
+            continue
+        experts = placement.experts_only
+        if block == OUTSIDE or experts is None:
+            for tensor in parts:
+                home = placement.home(tensor)
+                sizes[home] += _padded(tensor, on_gpu=home != host)
+        else:
+            home = placement.device_of(block)
+            rest, routed = _block_bytes(model, scheme, block, on_gpu=home != host)
+            sizes[home] += rest
+            if block < experts:
+                sizes[host] += _block_bytes(model, scheme, block, on_gpu=False)[1]
+            else:
+                sizes[home] += routed
     if model.tie_word_embeddings:
         head = placement.device_of(placement.blocks)
-        if head != placement.host:
-            add(file_tensors(model, scheme)["token_embd", OUTSIDE], head)
+        if head != host:
+            table = file_tensors(model, scheme)["token_embd", OUTSIDE]
+            sizes[head] += _padded(table, on_gpu=True)
     return tuple(sizes)
 
 
 @lru_cache(maxsize=512)
+def gpu_bytes_of_blocks(
+    model: ModelSpec, scheme: FileScheme, placement: Placement, *, mtp: bool
+) -> tuple[int, ...]:
+    """Return the bytes that each block keeps on GPUs, as the file counts them.
+
+    The last entry is what lies outside the blocks.
+    """
+    sizes = [0] * (placement.blocks + 1)
+    for block, parts in members(model, scheme).items():
+        if parts[0].mtp and not mtp:
+            continue
+        sizes[placement.blocks if block == OUTSIDE else block] = sum(
+            tensor.nbytes for tensor in parts if placement.home(tensor) != placement.host
+        )
+    return tuple(sizes)
+
+
+@lru_cache(maxsize=16_384)
+def _block_bytes(
+    model: ModelSpec, scheme: FileScheme, block: int, *, on_gpu: bool
+) -> tuple[int, int]:
+    """Return the bytes of a block's tensors in one buffer: routed experts apart."""
+    sizes = [0, 0]
+    for tensor in members(model, scheme)[block]:
+        sizes[is_expert(tensor)] += _padded(tensor, on_gpu=on_gpu)
+    return sizes[0], sizes[1]
+
+
+def _padded(tensor: FileTensor, *, on_gpu: bool) -> int:
+    """Return the bytes that a buffer of weights gives a tensor."""
+    stored = GgmlTensor("none", tensor.type, tensor.ne)
+    # The file's own bytes: of a published size, a type's may be scaled.
+    padding = alloc_bytes(stored, on_gpu=on_gpu) - alloc_bytes(stored, on_gpu=False)
+    return round_up(tensor.nbytes + padding, CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
+
+
 def compute_buffers(
     model: ModelSpec,
     scheme: FileScheme,
@@ -82,7 +131,7 @@ def compute_buffers(
     dry_run: bool = False,
     generation: bool = False,
 ) -> ComputeBuffers:
-    """Compute buffers of one context: the graph of the worst batch, scheduled and allocated.
+    """Return the compute buffers of one context: the graph of the worst batch, run to its peaks.
 
     A start ties each block's norms to the block's GPU; the dry run behind --fit forgets that
     (ggml_backend_sched_reserve_size resets the scheduler first), copies one more tensor to every
@@ -95,10 +144,31 @@ def compute_buffers(
     Raises:
         UnsupportedModelError: the architecture's graph is not modelled.
     """
-    arch = architecture(model)
-    if arch is None:
-        raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
     batch = context.batch(model, generation=generation)
+    started = generation or not dry_run
+    alike = placement.full and placement.devices == 1  # every norm is on that GPU anyway
+    tied_to_blocks = placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH
+    found = peaks(
+        homes_of(model, scheme, placement),
+        Setting(
+            mtp=context.kind == "mtp",
+            op_offload=op_offload,
+            pipeline=placement.pipeline,
+            pinned=started and not alike and tied_to_blocks,
+            tied=started and not placement.kv_offload,
+        ),
+        batch,
+    )
+    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
+
+
+@lru_cache(maxsize=512)
+def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Homes:
+    """Return where a file's weights lie under a placement, as far as graphs depend on it.
+
+    A weight's type counts only where the weight lies in RAM or away from its block: only there it
+    may be copied.
+    """
     tensors = file_tensors(model, scheme)
 
     def look_up(key: str, block: int) -> FileTensor:
@@ -110,20 +180,95 @@ def compute_buffers(
         tensor = look_up(key, block)
         return tensor.type, tensor.ne
 
-    def home(key: str, block: int) -> int:
+    def weight(key: str, block: int) -> int:
         if key == "output":
             return placement.device_of(placement.blocks)
         return placement.home(look_up(key, block))
 
+    arch = architecture(model)
+    if arch is None:
+        raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
+    layers, host = model.num_hidden_layers, placement.host
+
+    def block_number(block: int) -> int:
+        device = placement.device_of(block)
+        kind = model.layer_types[block] if block < layers else "mtp"
+        away: Hashable = ()
+        if placement.overrides or device == host:
+            away = _away(model, scheme, placement, block, device)
+        return number((kind, device, placement.cache_home(block), away))
+
+    head = placement.device_of(placement.blocks)
+    outside = (
+        weight("token_embd", OUTSIDE),
+        weight("output_norm", OUTSIDE),
+        (head, types("output", OUTSIDE)[0] if head == host else ""),
+    )
+    return Homes(
+        model=model,
+        arch=arch,
+        backends=placement.backends,
+        blocks=tuple(map(block_number, range(layers))),
+        outside=number(outside),
+        mtp=block_number(layers) if placement.blocks > layers else None,
+        types=types,
+        weight=weight,
+        cache=placement.cache_home,
+        device=placement.device_of,
+    )
+
+
+def _away(
+    model: ModelSpec, scheme: FileScheme, placement: Placement, block: int, device: int
+) -> Hashable:
+    """Return a block's weights that lie in RAM or away from the block, and their types."""
+    experts = placement.experts_only
+    if experts is not None and device != placement.host:
+        return _experts(model, scheme, block) if block < experts else ()
+    return tuple(
+        (tensor.key, home, tensor.type)
+        for tensor in members(model, scheme).get(block, ())
+        if (home := placement.home(tensor)) != device or home == placement.host
+    )
+
+
+@lru_cache(maxsize=4096)
+def _experts(model: ModelSpec, scheme: FileScheme, block: int) -> Hashable:
+    """Return a block's experts in RAM, and their types."""
+    parts = members(model, scheme).get(block, ())
+    return tuple((tensor.key, tensor.type) for tensor in parts if is_expert(tensor))
+
+
+def whole_graph(
+    model: ModelSpec,
+    scheme: FileScheme,
+    placement: Placement,
+    context: Context,
+    *,
+    op_offload: bool = True,
+    dry_run: bool = False,
+    generation: bool = False,
+) -> ComputeBuffers:
+    """Return the same as `compute_buffers` the long way: every block built, nothing kept.
+
+    Raises:
+        UnsupportedModelError: the architecture's graph is not modelled.
+    """
+    arch = architecture(model)
+    if arch is None:
+        raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
+    batch = context.batch(model, generation=generation)
+    homes = homes_of(model, scheme, placement)
+
     def pin(block: int) -> int | None:
-        if (generation or not dry_run) and (placement.full or batch.n_tokens < _SMALL_BATCH):
+        if (generation or not dry_run) and (placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH):
             return placement.device_of(block)
         return None
 
     build = mtp_graph if context.kind == "mtp" else trunk_graph
     tied = None if placement.kv_offload or (dry_run and not generation) else placement.host
     inputs = Inputs(model, arch, batch, placement.cache_home, host=tied)
-    graph = build(inputs, Weights(types, home), pin)
+    graph = build(inputs, Weights(homes.types, homes.weight), pin)
     nodes = len(graph.nodes)
     plan = schedule(
         graph,

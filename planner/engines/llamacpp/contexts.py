@@ -1,4 +1,4 @@
-"""Contexts: how long, how many, and what their caches take.
+"""Say how long contexts are, how many, and what their caches take.
 
 Source: llama.cpp 0c1e570 src/llama-context.cpp, src/llama-kv-cache.cpp,
 src/llama-memory-recurrent.cpp; tools/server/server.cpp (the server's defaults).
@@ -7,6 +7,7 @@ src/llama-memory-recurrent.cpp; tools/server/server.cpp (the server's defaults).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from planner.engines.llamacpp.ggml.architecture import architecture
@@ -100,10 +101,8 @@ class Context:
         )
 
     def attention_blocks(self, model: ModelSpec) -> tuple[int, ...]:
-        """Blocks with a KV cache in this context."""
-        if self.kind == "mtp":
-            return (model.num_hidden_layers,)
-        return model.full_attention_layers
+        """Return the blocks with a KV cache in this context."""
+        return attention_blocks(model, self.kind)
 
 
 def kv_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
@@ -135,13 +134,29 @@ def state_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]
 def cache_bytes(
     model: ModelSpec, context: Context, placement: Placement
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """KV cache and recurrent state in bytes per backend, the host last."""
-    kv, states = [0] * placement.backends, [0] * placement.backends
-    for block in context.attention_blocks(model):
-        kv[placement.cache_home(block)] += sum(kv_bytes_per_block(model, context))
+    """Return KV cache and recurrent state in bytes per backend, the host last."""
+    attention, linear = _cached_blocks(model, placement, context.kind)
+    kv = sum(kv_bytes_per_block(model, context))
+    states = sum(state_bytes_per_block(model, context))
+    return tuple(kv * count for count in attention), tuple(states * count for count in linear)
+
+
+@lru_cache(maxsize=1024)
+def _cached_blocks(
+    model: ModelSpec, placement: Placement, kind: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return how many blocks have a KV cache, and how many a state, on each backend."""
+    attention, linear = [0] * placement.backends, [0] * placement.backends
+    for block in attention_blocks(model, kind):
+        attention[placement.cache_home(block)] += 1
     for block in model.linear_attention_layers:
-        states[placement.cache_home(block)] += sum(state_bytes_per_block(model, context))
-    return tuple(kv), tuple(states)
+        linear[placement.cache_home(block)] += 1
+    return tuple(attention), tuple(linear)
+
+
+def attention_blocks(model: ModelSpec, kind: str) -> tuple[int, ...]:
+    """Return the blocks with a KV cache in a context of this kind."""
+    return (model.num_hidden_layers,) if kind == "mtp" else model.full_attention_layers
 
 
 def output_bytes(model: ModelSpec, context: Context, *, hidden_rows: int = 0) -> int:

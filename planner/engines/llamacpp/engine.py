@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
@@ -17,6 +19,11 @@ from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.server import server_of
 from planner.engines.llamacpp.terms import COMMIT, host_bytes, ranks
 from planner.layout import Degrees
+
+KEPT = 1024
+"""Deployments whose answers are kept: some 10 kB each."""
+
+T = TypeVar("T")
 
 
 class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
@@ -33,8 +40,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
-        unknown = kind_refusals(self, deployment)
-        return unknown or tuple(refusals_of(deployment))
+        return _REFUSALS.of(deployment)
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.
@@ -44,33 +50,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
         Source: llama.cpp 0c1e570 common/fit.cpp and the sources of `buffers`.
         """
-        server = server_of(deployment)
-        machine = machine_of(deployment.system, deployment.options, gpus=server.devices)
-        room = machine.room(deployment.options)
-        fitted = fit(server, room)
-        single, alone = server, fitted
-        if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
-            single = replace(server, slots=1)
-            alone = fit(single, room)
-        shortfall = max(0, -alone.slack)
-        usage = server.usage(fitted.placement)
-        ram = host_bytes(server, fitted.placement, usage)
-        return LlamacppAnswer(
-            ranks=ranks(server, machine, fitted, usage),
-            capacity=capacity_of(deployment, server, fitted, room),
-            starts=shortfall == 0,
-            shortfall=shortfall,
-            kv_cache_dtype=server.type_k,
-            placement=placement_of(server, fitted, usage),
-            host_bytes=ram,
-            warnings=tuple(warnings_of(deployment, server, machine, fitted, room, ram)),
-            notes=tuple(notes_of(deployment, server, fitted)),
-            server=server,
-            machine=machine,
-            fitted=fitted,
-            usage=usage,
-            ram=ram,
-        )
+        return _ANSWERS.of(deployment)
 
     def launch(self, deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         """Return the command with exactly the flags that the plan assumed."""
@@ -89,4 +69,71 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         return () if self.refusals(deployment) else tuple(knobs(deployment))
 
 
+def _answer(deployment: Deployment) -> LlamacppAnswer:
+    server = server_of(deployment)
+    machine = machine_of(deployment.system, deployment.options, gpus=server.devices)
+    room = machine.room(deployment.options)
+    fitted = fit(server, room)
+    single, alone = server, fitted
+    if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
+        single = replace(server, slots=1)
+        alone = fit(single, room)
+    shortfall = max(0, -alone.slack)
+    usage = server.usage(fitted.placement)
+    ram = host_bytes(server, fitted.placement, usage)
+    return LlamacppAnswer(
+        ranks=ranks(server, machine, fitted, usage),
+        capacity=capacity_of(deployment, server, fitted, room),
+        starts=shortfall == 0,
+        shortfall=shortfall,
+        kv_cache_dtype=server.type_k,
+        placement=placement_of(server, fitted, usage),
+        host_bytes=ram,
+        warnings=tuple(warnings_of(deployment, server, machine, fitted, room, ram)),
+        notes=tuple(notes_of(deployment, server, fitted)),
+        server=server,
+        machine=machine,
+        fitted=fitted,
+        usage=usage,
+        ram=ram,
+    )
+
+
+class _Kept(Generic[T]):
+    """What was worked out for the last deployments, which searches ask for again and again.
+
+    Args:
+        work_out: a deployment -> what is kept.
+    """
+
+    def __init__(self, work_out: Callable[[Deployment], T]) -> None:
+        self._work_out = work_out
+        self._kept: dict[Hashable, tuple[Deployment, T]] = {}
+
+    def of(self, deployment: Deployment) -> T:
+        """Return it for `deployment`."""
+        # checkpoint and system are known by identity: what is kept holds them
+        key = (
+            id(deployment.checkpoint),
+            id(deployment.system),
+            deployment.layout,
+            deployment.context,
+            deployment.concurrency,
+            deployment.kv_cache_dtype,
+            deployment.options,
+            deployment.yarn,
+        )
+        found = self._kept.get(key)
+        if found is None:
+            found = deployment, self._work_out(deployment)
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = found
+        return found[1]
+
+
 LLAMACPP = Llamacpp()
+_REFUSALS = _Kept(
+    lambda deployment: kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
+)
+_ANSWERS = _Kept(_answer)

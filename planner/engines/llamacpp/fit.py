@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from planner.bisection import largest_holding
+from planner.bisection import last_holding
 from planner.engines.engine import Capacity, Deployment
+from planner.engines.llamacpp.buffers import gpu_bytes_of_blocks
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.placement import Override, Placement
-from planner.engines.llamacpp.server import Server
+from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
 from planner.engines.yarn import LONGEST
 
@@ -32,6 +33,7 @@ class Fitted:
         placement: what lies where.
         slack: bytes to spare on the tightest backend; negative when over.
         gpu_slack: the same of the GPUs alone.
+        usage: what the server takes, as the dry run counts.
         n_gpu_layers: -ngl, where it is not all.
         n_cpu_moe: --n-cpu-moe.
         tensor_split: -ts, where it is not llama.cpp's own.
@@ -40,6 +42,7 @@ class Fitted:
     placement: Placement
     slack: int
     gpu_slack: int
+    usage: Usage
     n_gpu_layers: int | None = None
     n_cpu_moe: int = 0
     tensor_split: tuple[float, ...] | None = None
@@ -68,57 +71,71 @@ def fit(server: Server, room: Room) -> Fitted:
     experts, layers = server.expert_blocks, server.blocks + 1
     tried = [balanced]
     if experts:
-        found = _least(
-            lambda n: _balanced(server, room, n_cpu_moe=n, n_gpu_layers=layers),
-            lambda n: _may_fit(server, room, n_cpu_moe=n, n_gpu_layers=layers),
-            most=experts,
-        )
+        found = _least(server, room, balanced, lambda n: (n, layers), most=experts)
         if found.fits:
             return found
         tried.append(found)
-    found = _least(
-        lambda n: _balanced(server, room, n_cpu_moe=experts, n_gpu_layers=layers - n),
-        lambda n: _may_fit(server, room, n_cpu_moe=experts, n_gpu_layers=layers - n),
-        most=layers,
-    )
+    found = _least(server, room, tried[-1], lambda n: (experts, layers - n), most=layers)
     if found.fits:
         return found
     return max((*tried, found), key=lambda attempt: attempt.slack)
 
 
 def _least(
-    attempt: Callable[[int], Fitted], may_fit: Callable[[int], bool], *, most: int
+    server: Server,
+    room: Room,
+    before: Fitted,
+    offload: Callable[[int], tuple[int, int]],
+    *,
+    most: int,
 ) -> Fitted:
     """Return the fitting attempt with the smallest number from 1 to `most`; else the closest.
 
     More in RAM leaves more on the GPUs, so the GPUs alone are bisected. RAM overflows at the other
     end, and a compute buffer may grow by a step where a block moves: what the bisection finds is
     looked at, and where it does not fit, all numbers that may are tried one by one.
+
+    Args:
+        server: the server.
+        room: what may be used.
+        before: an attempt with less in RAM, whose compute buffers tell where to begin.
+        offload: a number -> (--n-cpu-moe, -ngl).
+        most: the largest number.
     """
     tried: dict[int, Fitted] = {}
+    totals: dict[int, tuple[int, int]] = {}
+    on_gpus = sum(room.gpus)
+    computing = sum(before.usage.compute[:-1]) + sum(before.usage.draft_compute[:-1])
 
     def found(moved: int) -> Fitted:
         if moved not in tried:
-            tried[moved] = attempt(moved)
+            n_cpu_moe, n_gpu_layers = offload(moved)
+            tried[moved] = _balanced(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
         return tried[moved]
 
-    kept = largest_holding(lambda kept: found(most - kept).gpu_slack >= 0, most - 1)
-    first = found(most - kept)
+    def held(moved: int) -> tuple[int, int]:
+        """Return the bytes of weights and caches on the GPUs and in RAM."""
+        if moved not in totals:
+            n_cpu_moe, n_gpu_layers = offload(moved)
+            placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+            usage = server.held(placement)
+            gpus = sum(usage.total(gpu) for gpu in range(server.devices))
+            totals[moved] = gpus, usage.total(placement.host)
+        return totals[moved]
+
+    def gpus_hold(kept: int) -> bool:
+        moved = most - kept
+        return not kept or (held(moved)[0] <= on_gpus and found(moved).gpu_slack >= 0)
+
+    guess = last_holding(lambda kept: held(most - kept)[0] + computing <= on_gpus, 0, most - 1)
+    first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first
     for moved in range(1, most + 1):
-        if may_fit(moved) and found(moved).fits:
+        gpus, ram = held(moved)
+        if gpus <= on_gpus and (room.host is None or ram <= room.host) and found(moved).fits:
             return found(moved)
     return max(tried.values(), key=lambda fitted: fitted.slack)
-
-
-def _may_fit(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> bool:
-    """Say whether weights and caches alone keep within the GPUs' sum and within RAM."""
-    placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
-    held = server.held(placement)
-    on_gpus = sum(held.total(gpu) for gpu in range(server.devices))
-    fits_host = room.host is None or held.total(placement.host) <= room.host
-    return fits_host and on_gpus <= sum(room.gpus)
 
 
 def _judged(
@@ -136,6 +153,7 @@ def _judged(
         placement=placement,
         slack=room.slack(usage),
         gpu_slack=room.gpu_slack(usage),
+        usage=usage,
         n_gpu_layers=n_gpu_layers,
         n_cpu_moe=n_cpu_moe,
         tensor_split=tensor_split,
@@ -208,13 +226,9 @@ def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) 
 def _layer_bytes(server: Server, placement: Placement) -> list[int]:
     """Return the bytes of each offloaded block and of the output layer: weights on GPUs and caches."""
     start = max(placement.blocks + 1 - placement.n_gpu_layers, 0)
-    sizes = [0] * (placement.blocks + 1)
     speculative = bool(server.options.draft_tokens)
+    sizes = list(gpu_bytes_of_blocks(server.model, server.scheme, placement, mtp=speculative))
     tensors = file_tensors(server.model, server.scheme)
-    for tensor in tensors.values():
-        if placement.home(tensor) == placement.host or (tensor.mtp and not speculative):
-            continue
-        sizes[placement.blocks if tensor.block == OUTSIDE else tensor.block] += tensor.nbytes
     if server.model.tie_word_embeddings:
         sizes[placement.blocks] += tensors["token_embd", OUTSIDE].nbytes
     if placement.kv_offload:
@@ -259,23 +273,24 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
     """Return the slots at the asked context, and the longest single sequence.
 
     Where the asked workload fits, both are sought under its placement; where it does not, fewer
-    slots are sought with a placement of their own. What a server takes grows with its slots and
-    with its cells.
+    slots are sought with a placement of their own.
     """
     length = _longest(deployment, server, fitted, room)
     options = server.options
     if options.parallel is not None:
         sequences, limit = (options.parallel if fitted.fits else 0), "slots (-np)"
     elif fitted.fits:
-        more = largest_holding(
-            lambda more: _holds(replace(server, slots=server.slots + more), fitted, room),
-            MAX_SEQUENCES - server.slots,
+        reach = _Reach(
+            room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
         )
-        sequences = server.slots + more
+        sequences = server.slots + reach.most(MAX_SEQUENCES - server.slots)
         limit = "slots (LLAMA_MAX_SEQ)" if sequences == MAX_SEQUENCES else "KV cache and state"
     else:
-        sequences = largest_holding(
-            lambda slots: fit(replace(server, slots=slots), room).fits, server.slots - 1
+        sequences = (
+            last_holding(
+                lambda slots: fit(replace(server, slots=slots), room).fits, 1, server.slots - 1
+            )
+            or 0
         )
         limit = "KV cache and state"
     return Capacity(
@@ -286,22 +301,88 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
     )
 
 
-def _holds(server: Server, fitted: Fitted, room: Room) -> bool:
-    return room.holds(server.usage(fitted.placement, dry_run=True))
-
-
 def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
     """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
     native = deployment.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if deployment.yarn else native
     single = replace(server, slots=1)
     chosen = fitted if fitted.fits else fit(single, room)
-
-    def holds(tokens: int) -> bool:
-        return _holds(replace(single, context=tokens), chosen, room)
-
-    if holds(most):
-        return most
-    return CELLS_PADDING * largest_holding(
-        lambda units: holds(units * CELLS_PADDING), most // CELLS_PADDING
+    shortest = replace(single, context=min(CELLS_PADDING, most))
+    least = shortest.usage(chosen.placement, dry_run=True)
+    if not room.holds(least):
+        return 0
+    reach = _Reach(
+        room, chosen, lambda tokens: replace(single, context=tokens), least, step=CELLS_PADDING
     )
+    if reach.holds(most):
+        return most
+    return CELLS_PADDING * max(1, reach.most(most // CELLS_PADDING))
+
+
+class _Reach:
+    """How far a number can go under a placement: slots, or tokens in steps.
+
+    Precondition: a server with more of it takes no less, compute buffers included. So a number is
+    refuted without a graph where its caches and the compute buffers of a smaller one are too much.
+
+    Args:
+        room: what may be used.
+        fitted: the placement.
+        server: the server with a number of it.
+        usage: what it takes with the smallest number, which holds.
+        step: the numbers are multiples of it.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        fitted: Fitted,
+        server: Callable[[int], Server],
+        usage: Usage,
+        *,
+        step: int = 1,
+    ) -> None:
+        self._room, self._placement, self._server, self._step = room, fitted.placement, server, step
+        self._largest, self._usage = 0, usage
+        self._spare: dict[int, int] = {0: room.slack(usage)}
+
+    def holds(self, number: int) -> bool:
+        """Say whether the room holds the server with `number` of it."""
+        if number not in self._spare:
+            server = self._server(number)
+            held = server.held(self._placement)
+            if self._largest <= number:
+                compute, drafting = self._usage.compute, self._usage.draft_compute
+                atleast = replace(held, compute=compute, draft_compute=drafting)
+                if not self._room.holds(atleast):
+                    return False
+            usage = server.usage(self._placement, dry_run=True)
+            self._spare[number] = self._room.slack(usage)
+            if number > self._largest and self._spare[number] >= 0:
+                self._largest, self._usage = number, usage
+        return self._spare[number] >= 0
+
+    def most(self, numbers: int) -> int:
+        """Return the largest multiple of the step, in steps up to `numbers`, that holds."""
+        found = last_holding(
+            lambda number: self.holds(number * self._step), 0, numbers, guess=self._guess(numbers)
+        )
+        return found or 0
+
+    def _guess(self, numbers: int) -> int:
+        """Return where the caches alone would end, with the compute buffers that are known."""
+        if numbers < 1:
+            return 1
+        steps = max(1, numbers // 64)
+        compute, drafting = self._usage.compute, self._usage.draft_compute
+        more = self._server(self._largest + steps * self._step)
+        held = replace(more.held(self._placement), compute=compute, draft_compute=drafting)
+        here = self._spare[self._largest]
+        slope = here - self._room.slack(held)
+        guess = self._largest // self._step + here * steps // slope if slope > 0 else numbers
+        if not self.holds(min(guess, numbers) * self._step):
+            there = self._spare.get(guess * self._step)
+            if there is not None and there < here:
+                first = self._largest // self._step
+                guess = first + (guess - first) * here // (here - there)
+        return guess

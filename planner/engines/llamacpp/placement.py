@@ -17,13 +17,37 @@ from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 """Tensors that --n-cpu-moe moves: the routed experts of a block."""
 
+_EXPERTS = frozenset(
+    f"ffn_{part}_{chunk}exps" for part in ("up", "down", "gate", "gate_up") for chunk in ("", "ch")
+)
+"""The same as keys of tensors."""
+
+
+def is_expert(tensor: FileTensor) -> bool:
+    """Say whether --n-cpu-moe is about `tensor`."""
+    return tensor.key in _EXPERTS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One -ot rule: tensors whose name matches `pattern` go to `backend` (the host's is the last)."""
+    """One -ot rule: tensors whose name matches `pattern` go to `backend` (the host's is the last).
+
+    Attributes:
+        pattern: a regular expression.
+        backend: where they go.
+        experts: the rule is that of --n-cpu-moe with this number, which needs no expression; 0: it
+            is another one.
+    """
 
     pattern: str
     backend: int
+    experts: int = 0
+
+    def takes(self, tensor: FileTensor) -> bool:
+        """Say whether the rule is about `tensor`."""
+        if self.experts:
+            return is_expert(tensor) and OUTSIDE < tensor.block < self.experts
+        return re.search(self.pattern, tensor.name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,24 +90,26 @@ class Placement:
         """llama.cpp turns pipeline parallelism on: several GPUs, nothing on the host."""
         return self.devices > 1 and self.full and self.kv_offload and not self.overrides
 
+    @property
+    def experts_only(self) -> int | None:
+        """Blocks whose experts lie in RAM, where nothing else is overridden; else None."""
+        if not self.overrides:
+            return 0
+        only = self.overrides[0]
+        return only.experts if len(self.overrides) == 1 and only.experts else None
+
     def device_of(self, block: int) -> int:
         """Backend of a block; `blocks` is the output layer.
 
         The k-th of n offloaded layers goes to the first GPU whose cumulated share exceeds k/n, in
         32-bit floats.
         """
-        if not self.devices:
-            return self.host
-        offloaded = min(self.n_gpu_layers, self.blocks + 1)
-        start = max(self.blocks + 1 - self.n_gpu_layers, 0)
-        if block < start or block - start >= offloaded:
-            return self.host
-        return bisect_right(_ends(self.shares), _float32((block - start) / offloaded))
+        return _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)[block]
 
     def home(self, tensor: FileTensor) -> int:
         """Backend of a weight. The embedding table always stays on the host."""
         for override in self.overrides:
-            if re.search(override.pattern, tensor.name):
+            if override.takes(tensor):
                 return override.backend
         if tensor.key == "token_embd":
             return self.host
@@ -99,7 +125,20 @@ def experts_on_host(blocks: int, *, host: int) -> tuple[Override, ...]:
     if not blocks:
         return ()
     indices = "|".join(str(block) for block in range(blocks))
-    return (Override(pattern=rf"blk\.(?:{indices}){EXPERTS}", backend=host),)
+    return (Override(pattern=rf"blk\.(?:{indices}){EXPERTS}", backend=host, experts=blocks),)
+
+
+@lru_cache(maxsize=4096)
+def _devices(
+    devices: int, blocks: int, n_gpu_layers: int, shares: tuple[float, ...]
+) -> tuple[int, ...]:
+    """Return the backend of each block and of the output layer."""
+    offloaded = min(n_gpu_layers, blocks + 1) if devices else 0
+    start = blocks + 1 - offloaded
+    ends = _ends(shares)
+    return (devices,) * start + tuple(
+        bisect_right(ends, _float32(place / offloaded)) for place in range(offloaded)
+    )
 
 
 @lru_cache(maxsize=256)

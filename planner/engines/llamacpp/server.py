@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
@@ -15,11 +15,13 @@ from planner.engines.llamacpp.contexts import (
     output_bytes,
     state_bytes_per_block,
 )
+from planner.engines.llamacpp.machine import default_shares
 from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
-from planner.engines.llamacpp.placement import EXPERTS, Override, Placement, experts_on_host
-from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, file_tensors, gguf_scheme
+from planner.engines.llamacpp.placement import Override, Placement, experts_on_host, is_expert
+from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, gguf_scheme, members
 from planner.engines.llamacpp.vision import VisionMemory, vision_memory
 from planner.errors import InputError, UnsupportedModelError
+from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -81,25 +83,29 @@ class Usage:
         return sum(part[backend] for part in parts) + host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Server:
     """A model, its file and the settings of the server.
 
     Attributes:
-        model: the architecture.
+        checkpoint: what is served.
+        model: its architecture.
         scheme: how the file is stored.
         options: the server's options.
-        devices: GPUs that it may use.
+        devices: GPUs that it may use; none on a machine without.
+        shares: proportions of the GPUs, unless told otherwise.
         type_k: ggml type of the K cache.
         type_v: ggml type of the V cache.
         context: tokens per sequence.
         slots: sequences at once.
     """
 
+    checkpoint: Checkpoint
     model: ModelSpec
     scheme: FileScheme
     options: LlamacppOptions
     devices: int
+    shares: tuple[float, ...]
     type_k: str
     type_v: str
     context: int
@@ -115,19 +121,19 @@ class Server:
         """One cache for all slots; a single slot needs none of it."""
         return bool(self.options.kv_unified)
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Blocks of the file."""
         return file_blocks(self.model, self.scheme)
 
-    @property
+    @cached_property
     def n_ctx(self) -> int:
         """-c: cells for all slots, each slot's share padded so that none is rounded up later."""
         if self.slots == 1:
             return self.context
         return self.slots * round_up(self.context, CELLS_PADDING)
 
-    @property
+    @cached_property
     def trunk(self) -> Context:
         """The model's own context."""
         options = self.options
@@ -144,7 +150,7 @@ class Server:
             type_v=self.type_v,
         )
 
-    @property
+    @cached_property
     def draft(self) -> Context | None:
         """The MTP blocks' context: the same cells in F16, one output per slot."""
         if not self.options.draft_tokens:
@@ -161,7 +167,7 @@ class Server:
             flash_attn=self.flash_attn,
         )
 
-    @property
+    @cached_property
     def vision(self) -> VisionMemory | None:
         """The vision tower, if it is loaded."""
         if not self.options.mmproj:
@@ -247,7 +253,7 @@ class Server:
             devices=self.devices,
             blocks=self.blocks,
             n_gpu_layers=layers if self.devices else 0,
-            shares=shares or (1.0,) * self.devices,
+            shares=shares or self.shares,
             overrides=(*overrides, *experts),
             kv_offload=self.options.kv_offload,
         )
@@ -266,14 +272,17 @@ class Server:
 
     @property
     def expert_blocks(self) -> int:
-        """Blocks with routed experts that can be kept on the host; zero for dense models."""
-        return len(
-            {
-                tensor.block
-                for tensor in file_tensors(self.model, self.scheme).values()
-                if re.search(EXPERTS, tensor.name) and (self.options.draft_tokens or not tensor.mtp)
-            }
-        )
+        """Blocks with routed experts that can be kept in RAM; zero for dense models."""
+        return expert_blocks(self.model, self.scheme, mtp=bool(self.options.draft_tokens))
+
+
+@lru_cache(maxsize=64)
+def expert_blocks(model: ModelSpec, scheme: FileScheme, *, mtp: bool) -> int:
+    """Return how many blocks have routed experts, those of the MTP module only with `mtp`."""
+    return sum(
+        any(is_expert(tensor) for tensor in parts) and (mtp or not parts[0].mtp)
+        for parts in members(model, scheme).values()
+    )
 
 
 def server_of(
@@ -294,12 +303,16 @@ def server_of(
     type_k = cache_type(deployment.kv_cache_dtype)
     if type_k is None:
         raise InputError(f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}")
-    gpus = deployment.layout.accelerators
+    system = deployment.system
+    gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
+    devices = 0 if system.is_cpu_only else gpus
     return Server(
+        checkpoint=deployment.checkpoint,
         model=deployment.checkpoint.model,
         scheme=scheme,
         options=options,
-        devices=1 if options.split_mode == "none" else gpus,
+        devices=devices,
+        shares=default_shares(system.accelerators[:devices]),
         type_k=type_k,
         type_v=options.cache_type_v or type_k,
         context=context if context is not None else deployment.context,

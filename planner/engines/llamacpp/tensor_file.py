@@ -1,4 +1,4 @@
-"""A GGUF file's tensors one by one: what llama.cpp places on devices."""
+"""List a GGUF file's tensors one by one: what llama.cpp places on devices."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FileTensor:
 
 
 def gguf_scheme(checkpoint: Checkpoint) -> FileScheme | None:
-    """How the checkpoint's GGUF file is stored; None if it is no GGUF and cannot become one.
+    """Return how the checkpoint's GGUF file is stored; None if it is no GGUF and cannot become one.
 
     16-bit checkpoints are taken as converted to BF16 without loss.
     """
@@ -68,19 +68,30 @@ def gguf_scheme(checkpoint: Checkpoint) -> FileScheme | None:
     return GgufScheme(mix=mix) if mix is not None else None
 
 
+@lru_cache(maxsize=64)
 def has_mtp(model: ModelSpec, scheme: FileScheme) -> bool:
-    """The file holds the MTP blocks."""
+    """Say whether the file holds the MTP blocks."""
     return any(tensor.mtp for tensor in file_tensors(model, scheme).values())
 
 
+@lru_cache(maxsize=64)
 def file_blocks(model: ModelSpec, scheme: FileScheme) -> int:
-    """Blocks of the file, those of the MTP module included (``block_count``)."""
+    """Return the blocks of the file, those of the MTP module included (``block_count``)."""
     return block_count(model, mtp=has_mtp(model, scheme))
 
 
 @lru_cache(maxsize=64)
+def members(model: ModelSpec, scheme: FileScheme) -> Mapping[int, tuple[FileTensor, ...]]:
+    """Return the tensors of each block, and those outside the blocks under `OUTSIDE`."""
+    found: dict[int, list[FileTensor]] = {}
+    for tensor in file_tensors(model, scheme).values():
+        found.setdefault(tensor.block, []).append(tensor)
+    return MappingProxyType({block: tuple(parts) for block, parts in found.items()})
+
+
+@lru_cache(maxsize=64)
 def file_tensors(model: ModelSpec, scheme: FileScheme) -> Mapping[tuple[str, int], FileTensor]:
-    """(key, block) -> tensor, in the order of the table of tensors.
+    """Return (key, block) -> tensor, in the order of the table of tensors.
 
     Raises:
         UnsupportedModelError: a tensor that GGUF files have no place or type for.

@@ -18,7 +18,7 @@ MOST_FRACTION = 0.95
 
 
 def holds(server: Server, pool: Pool, *, sequences: int, context: int) -> bool:
-    """`pool` runs `sequences` of `context` tokens at once on one attention group."""
+    """Say whether `pool` runs `sequences` of `context` tokens at once on one attention group."""
     tokens = pool.max_total_num_tokens or 0
     by_tokens = tokens // round_up(context, server.resolved.page_size)
     running = pool.max_running_requests or 0
@@ -28,7 +28,7 @@ def holds(server: Server, pool: Pool, *, sequences: int, context: int) -> bool:
 def split_that_holds(
     server: Server, budget: Budget, *, sequences: int, context: int
 ) -> tuple[str, ...]:
-    """Flags under which the same memory holds `sequences`; empty if no split does.
+    """Return the flags under which the same memory holds `sequences`; empty if no split does.
 
     The state pool gets exactly the slots that they need, the KV pool the rest.
     """
@@ -52,7 +52,7 @@ def split_that_holds(
 def holding_notes(
     server: Server, budget: Budget, pool: Pool, *, sequences: int, context: int
 ) -> tuple[str, ...]:
-    """Why fewer than `sequences` run at once on a group, and which flags would change that."""
+    """Say why fewer than `sequences` run at once on a group, and which flags change that."""
     if pool.failure is not None or holds(server, pool, sequences=sequences, context=context):
         return ()
     running, ratio = pool.max_running_requests or 0, pool.geometry.mamba_ratio
@@ -80,7 +80,7 @@ def holding_notes(
 
 
 def fraction_that_serves(server: Server, budget: Budget, *, context: int) -> float | None:
-    """The smallest mem_fraction_static, in steps of 0.01, that serves one sequence.
+    """Return the smallest mem_fraction_static, in steps of 0.01, that serves one sequence.
 
     Up to 0.95; on unified memory up to what was seen to work.
     """
@@ -98,7 +98,7 @@ def fraction_that_serves(server: Server, budget: Budget, *, context: int) -> flo
 
 
 def starting_notes(server: Server, budget: Budget, pool: Pool, *, context: int) -> tuple[str, ...]:
-    """Which mem_fraction_static would start it where the present one does not."""
+    """Say which mem_fraction_static would start it where the present one does not."""
     if holds(server, pool, sequences=1, context=context):
         return ()
     fraction = fraction_that_serves(server, budget, context=context)
@@ -120,7 +120,7 @@ HIGH_FRACTION = 0.9
 
 
 def economies(deployment: Deployment, server: Server) -> Iterator[Economy]:
-    """Changes that free memory for the pools, those that are already made left out."""
+    """Yield changes that free memory for the pools, those already made left out."""
     options: SGLangOptions = deployment.options
     resolved = server.resolved
     hybrid = deployment.checkpoint.model.linear is not None
@@ -198,7 +198,7 @@ def economies(deployment: Deployment, server: Server) -> Iterator[Economy]:
 
 
 def knobs(deployment: Deployment) -> Iterator[Knob]:
-    """What can be solved for: the share of memory for weights and pools."""
+    """Yield what can be solved for: the share of memory for weights and pools."""
     yield Knob(
         question="smallest utilization",
         option="mem_fraction_static",

@@ -9,12 +9,13 @@ from typing import Any
 from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.sglang.advice import holding_notes, starting_notes
+from planner.engines.sglang.options import HICACHE_RATIO
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
 from planner.memory.placement import Placement
-from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
+from planner.units import GIB, MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
 """Bytes beyond which no memory would help."""
@@ -100,7 +101,7 @@ class SglangAnswer(Allocation):
 
 
 def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = None) -> Capacity:
-    """How far the pools go, all attention groups and replicas together.
+    """Return how far the pools go, all attention groups and replicas together.
 
     Args:
         server: the server.
@@ -123,7 +124,7 @@ def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = 
 
 
 def missing_bytes(serves: Callable[[int], bool]) -> int:
-    """Least bytes, in whole MiB, that more free memory would need; 0 if none would help.
+    """Return the least bytes, in whole MiB, that more free memory would need; 0 if none would help.
 
     Args:
         serves: whether the server starts and holds one sequence with so many bytes more.
@@ -134,18 +135,55 @@ def missing_bytes(serves: Callable[[int], bool]) -> int:
 
 
 def placement_of(server: Server, budget: Budget) -> Placement:
-    """Return where the weights lie once the server runs: on its GPUs, every rank and replica.
-
-    The drafter's own embedding and output head are gone by then.
-    """
-    per_stage = (
-        stage.text_bytes + stage.vision_bytes + stage.draft_module_bytes for stage in budget.stages
+    """Return where the weights that a step multiplies lie: on the GPUs, every rank and replica."""
+    parallel, tied = server.parallel, server.checkpoint.model.tie_word_embeddings
+    stages, chunk = budget.stages, server.resolved.chunked_prefill_size
+    on_each = sum(stage.multiplied_bytes(tied=tied and stage is stages[-1]) for stage in stages)
+    return Placement(
+        device=on_each * parallel.tp_size * parallel.replicas,
+        chunk=chunk if chunk > 0 else None,
     )
-    return Placement(device=sum(per_stage) * server.parallel.tp_size * server.parallel.replicas)
+
+
+def host_cache_bytes(server: Server, pool: Pool) -> int:
+    """Return the bytes that the prefix cache takes in host memory, all ranks together.
+
+        per rank: hicache_size x 10^9, or ratio x (tokens x cell + slots x state)
+
+    Source: SGLang 0.5.23 mem_cache/hybrid_cache/hybrid_pool_assembler.py, pool_host/base.py,
+    hicache_auto_size.py.
+    """
+    options, parallel, geometry = server.options, server.parallel, pool.geometry
+    if not options.enable_hierarchical_cache or pool.failure is not None:
+        return 0
+    ranks = parallel.tp_size * parallel.replicas
+    if options.hicache_size:
+        return options.hicache_size * 10**9 * ranks * parallel.pp_size
+    tokens, slots = pool.max_total_num_tokens or 0, pool.max_mamba_cache_size or 0
+    cells = sum(geometry.cells) + geometry.draft_kv_bytes
+    on_gpus = tokens * cells + slots * geometry.slot.nbytes
+    return int((options.hicache_ratio or HICACHE_RATIO) * on_gpus) * ranks
+
+
+def _host_notes(deployment: Deployment, server: Server, needed: int) -> tuple[str, ...]:
+    """Say what the prefix cache in host memory takes, and whether the machine has it."""
+    if not needed:
+        return ()
+    options, system = server.options, deployment.system
+    what = f"--enable-hierarchical-cache takes {format_gib(needed)} of host memory"
+    if system.host_memory_gib is None:
+        return (f"{what}: see that the machine has that much free, or set --hicache-size",)
+    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
+    have = int(system.host_memory_gib.value * GIB) * nodes
+    if needed <= have:
+        return ()
+    if options.hicache_size or options.hicache_ratio is not None:
+        return (f"{what}, the machine has {format_gib(have)}: SGLang does not start; take less",)
+    return (f"{what}, the machine has {format_gib(have)}: SGLang takes less by itself",)
 
 
 def start_error(server: Server, pool: Pool, *, context: int) -> str | None:
-    """Why it does not start or cannot hold one sequence, in the engine's words where it has any."""
+    """Return why it does not start or hold one sequence, in the engine's words if it has any."""
     if pool.failure is not None:
         return pool.failure.engine_message or pool.failure.reason
     tokens = pool.max_total_num_tokens or 0
@@ -171,9 +209,10 @@ def length_notes(server: Server, pool: Pool) -> tuple[str, ...]:
 def warnings_of(
     server: Server, deployment: Deployment, budget: Budget, pool: Pool, outside: int
 ) -> tuple[str, ...]:
-    """What a user should know, one sentence each."""
+    """Return what a user should know, one sentence each."""
     resolved, options = server.resolved, server.options
     notes = [*_version_notes(server)]
+    notes += _host_notes(deployment, server, host_cache_bytes(server, pool))
     if pool.max_total_num_tokens and pool.max_total_num_tokens >= deployment.context:
         notes += length_notes(server, pool)
     notes += starting_notes(server, budget, pool, context=deployment.context)
@@ -187,7 +226,7 @@ def warnings_of(
     left = budget.free_before_load * (1 - resolved.mem_fraction_static) - outside
     if options.mem_fraction_static is not None and left < resolved.reserve_mib * MIB:
         notes.append(
-            f"mem_fraction_static {resolved.mem_fraction_static:g} leaves {format_gib(int(left))}"
+            f"--mem-fraction-static {resolved.mem_fraction_static:g} leaves {format_gib(int(left))}"
             f" for activations and CUDA graphs; SGLang's own rule keeps"
             f" {resolved.reserve_mib / 1024:.1f} GiB"
         )
@@ -198,8 +237,8 @@ def warnings_of(
         )
     if server.gpu.integrated and resolved.mem_fraction_static > SAFE_UNIFIED_FRACTION:
         notes.append(
-            f"on unified memory mem_fraction_static above {SAFE_UNIFIED_FRACTION:g} was seen to run"
-            f" out ({UNIFIED_SOURCE}); this plan has {resolved.mem_fraction_static:.3f}"
+            f"on unified memory --mem-fraction-static above {SAFE_UNIFIED_FRACTION:g} was seen to run"
+            f" out of memory ({UNIFIED_SOURCE}); this plan has {resolved.mem_fraction_static:.3f}"
         )
     native = deployment.checkpoint.model.max_position_embeddings
     if resolved.context_length > native:
@@ -210,9 +249,14 @@ def warnings_of(
         )
     if server.checkpoint.model.attention.indexer is not None:
         notes.append("SGLang's rules for indexed attention and n-gram tables were read, not run")
-    if server.gpu.hip:
-        notes.append("the rules were checked on NVIDIA devices; ROCm follows the same files")
     return tuple(notes)
+
+
+def notes_of(server: Server) -> tuple[str, ...]:
+    """Return what else is worth knowing."""
+    if server.gpu.hip:
+        return ("the rules were checked on NVIDIA devices; ROCm follows the same files",)
+    return ()
 
 
 def _version_notes(server: Server) -> list[str]:

@@ -53,7 +53,7 @@ def attention_of(
     radix_off: bool,
     kv_cache_dtype: str,
 ) -> Attention:
-    """The attention backend and page size that SGLang ends up with."""
+    """Return the attention backend and page size that SGLang ends up with."""
     backend, page = options.attention_backend, options.page_size
     if backend is None:
         backend = _default(gpu, options)
@@ -155,7 +155,7 @@ def resolve(
     kv_cache_dtype: str,
     context_length: int,
 ) -> Resolved:
-    """The options as SGLang resolves them for `model` on `gpu`.
+    """Return the options as SGLang resolves them for `model` on `gpu`.
 
     Args:
         model: the architecture.
@@ -241,7 +241,7 @@ def reserve_mib(
     options: SGLangOptions,
     rules: Rules,
 ) -> float:
-    """MiB that SGLang leaves outside weights and pools.
+    """Return the MiB that SGLang leaves outside weights and pools.
 
         512 + 1.5 max(chunk, 2048) + 128 tp pp + 2 decode batch + 8 buckets
         + attention dp: 3 batch dp (4.5 above batch 300);  at least 10 GiB on GPUs above 60 GiB;
@@ -272,7 +272,7 @@ def reserve_mib(
 
 
 def vision_factor(model: ModelSpec) -> float:
-    """Share of the fraction that a vision tower leaves.
+    """Return the share of the fraction that a vision tower leaves.
 
         0.95 x clamp(1 - 0.1 (C - 1), 0.8, 1.05),  C = layers x hidden^2 / (24 x 1024^2)
 
@@ -288,7 +288,7 @@ def vision_factor(model: ModelSpec) -> float:
 
 
 def prefill_buckets(largest: int) -> int:
-    """How many prefill sizes up to `largest` tokens are captured.
+    """Return how many prefill sizes up to `largest` tokens are captured.
 
     Source: SGLang 0.5.23 arg_groups/cuda_graph_hook.py (generate_prefill_cuda_graph_batch_sizes).
     """
@@ -304,7 +304,7 @@ def prefill_buckets(largest: int) -> int:
 
 
 def _sizes(parallel: Parallel, gpu: Gpu, options: SGLangOptions, rules: Rules) -> tuple[int, int]:
-    """Prefill chunk and decode graph batch, before attention data parallelism divides."""
+    """Return the prefill chunk and decode graph batch, before attention data parallelism divides."""
     chunk, small, large = LARGEST_TIER
     for below, *sizes in TIERS:
         if gpu.memory_mib < below * GIB_IN_MIB:
@@ -324,7 +324,7 @@ def _sizes(parallel: Parallel, gpu: Gpu, options: SGLangOptions, rules: Rules) -
 def _prefill_graphs(
     model: ModelSpec, *, parallel: Parallel, gpu: Gpu, options: SGLangOptions, rules: Rules
 ) -> str:
-    """The prefill graph backend: "breakable" or "disabled"."""
+    """Return the prefill graph backend: "breakable" or "disabled"."""
     off = (
         not options.prefill_graphs
         or not gpu.is_cuda
@@ -338,7 +338,7 @@ def _prefill_graphs(
 
 
 def _strategy(options: SGLangOptions, rules: Rules, *, page_size: int | None) -> tuple[str, bool]:
-    """The radix-cache strategy, and whether the overlap schedule is off."""
+    """Return the radix-cache strategy, and whether the overlap schedule is off."""
     strategy, no_overlap = options.mamba_radix_cache_strategy, options.disable_overlap_schedule
     if strategy != "auto":
         return strategy, no_overlap or (strategy == "no_buffer" and rules.no_buffer_stops_overlap)

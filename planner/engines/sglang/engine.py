@@ -1,4 +1,4 @@
-"""SGLang as an engine: refusals, allocation, command, log."""
+"""Plan SGLang: refusals, allocation, command, log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from planner.engines.sglang import advice
 from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
+    host_cache_bytes,
     missing_bytes,
+    notes_of,
     placement_of,
     start_error,
     warnings_of,
@@ -25,7 +27,7 @@ from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_te
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
-from planner.engines.sglang.tables import host_table_bytes, table_notes
+from planner.engines.sglang.tables import host_table_bytes, table_words
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
@@ -46,16 +48,16 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
     arg_groups/validation_hook.py (replicas stay on one node), parallel_hook.py (attention DP)."""
 
     def version(self, options: SGLangOptions) -> str:
-        """The release whose rules are asked for."""
+        """Return the release whose rules are asked for."""
         return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why SGLang cannot run it; see `refusals`."""
+        """Return why SGLang cannot run it; see `refusals`."""
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
-        """Budget, pools and capacity.
+        """Return the budget, pools and capacity.
 
             static budget = free after loading - free before x (1 - mem_fraction_static)
             state slots   = budget x q / (1 + q) / bytes per slot
@@ -87,12 +89,15 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             refusal=start_error(server, pool, context=context),
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
-            host_bytes=host_table_bytes(server) or None,
-            notes=table_notes(server),
+            host_bytes=(host_table_bytes(server) + host_cache_bytes(server, pool)) or None,
             server=server,
             budget=budget,
             pool=pool,
-            warnings=warnings_of(server, deployment, budget, pool, outside),
+            warnings=(
+                *table_words(server),
+                *warnings_of(server, deployment, budget, pool, outside),
+            ),
+            notes=notes_of(server),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",
@@ -105,19 +110,19 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         return workload_held(deployment, self.allocate(deployment))
 
     def launch(self, deployment: Deployment, answer: SglangAnswer) -> Launch:
-        """The command with exactly the flags that the plan assumed."""
+        """Return the command with exactly the flags that the plan assumed."""
         return launch_of(deployment, answer.server)
 
     def expected_log(self, deployment: Deployment, answer: SglangAnswer) -> tuple[str, ...]:
-        """The lines on memory that it would print."""
+        """Return the lines on memory that it would print."""
         return log_lines(answer)
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
-        """Changes that free memory for the pools."""
+        """Return the changes that free memory for the pools."""
         return tuple(advice.economies(deployment, server_of(deployment)))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
-        """Settings that can be solved for."""
+        """Return the settings that can be solved for."""
         return tuple(advice.knobs(deployment))
 
 
@@ -212,6 +217,8 @@ def launch_of(deployment: Deployment, server: Server) -> Launch:
     if cache_flag(server.kv_cache_dtype) != "auto":
         argv += ["--kv-cache-dtype", cache_flag(server.kv_cache_dtype)]
     argv += written_words(options)
+    if options.disable_prefill_cuda_graph and rules.prefill_off_flag is not None:
+        argv.append(rules.prefill_off_flag)
     if options.cuda_graph_max_bs is not None:
         argv += [rules.graph_flag, str(options.cuda_graph_max_bs)]
     if options.mamba_radix_cache_strategy != "auto":

@@ -56,12 +56,12 @@ class Violation:
 
 
 def messages(violations: Iterator[Violation]) -> dict[str, str]:
-    """Rule -> the engine's message."""
+    """Return the engine's message by rule."""
     return {found.rule: found.engine_message for found in violations}
 
 
 def layout_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
-    """What refuses `model` in this layout, whatever its weights."""
+    """Yield what refuses `model` in this layout, whatever its weights."""
     tp = parallel.attn_tp_size
     if parallel.tp_size % parallel.attn_dp_size:
         yield Violation(
@@ -104,7 +104,7 @@ def layout_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violatio
         if parallel.tp_size % parallel.ep_size:
             yield Violation(
                 rule="ep_size",
-                reason=f"ep_size {parallel.ep_size} does not divide the {parallel.tp_size} ranks",
+                reason=f"--ep-size {parallel.ep_size} does not divide the {parallel.tp_size} ranks",
                 engine_message="",
                 file="arg_groups/parallel_hook.py",
             )
@@ -148,7 +148,7 @@ def _divides(rule: str, size: int, ranks: int, *, what: str) -> Iterator[Violati
 
 
 def vision_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violation]:
-    """What refuses the vision tower, which every rank of an attention group cuts."""
+    """Yield what refuses the vision tower, which every rank of an attention group cuts."""
     if model.vision is not None:
         heads = model.vision.num_heads
         yield from _divides("vision_heads", heads, parallel.attn_tp_size, what="vision heads")
@@ -157,7 +157,7 @@ def vision_violations(model: ModelSpec, parallel: Parallel) -> Iterator[Violatio
 def block_violations(
     checkpoint: Checkpoint, parallel: Parallel, *, shared_expert_replicated: bool = False
 ) -> Iterator[Violation]:
-    """What refuses block-quantized FP8 weights in this layout.
+    """Yield what refuses block-quantized FP8 weights in this layout.
 
     Every matrix that is cut must be cut at a block boundary. Expert parallelism cures the routed
     experts; the shared expert and dense layers stay cut by tensor parallelism.
@@ -203,7 +203,7 @@ def block_violations(
 def _cut(
     column: str | None, row: str | None, size: int, block: tuple[int, int], *, what: str
 ) -> Iterator[Violation]:
-    """Violations of `size` output rows and of `size` input columns per rank."""
+    """Yield violations of `size` output rows and of `size` input columns per rank."""
     for rule, side, message in ((column, block[0], COLUMN_BLOCK), (row, block[1], ROW_BLOCK)):
         if rule is not None and size % side:
             yield Violation(
@@ -224,7 +224,7 @@ def option_violations(
     rules: Rules,
     mxfp8_cache: bool = False,
 ) -> Iterator[Violation]:
-    """What the argument pipeline refuses, in its order."""
+    """Yield what the argument pipeline refuses, in its order."""
     if options.language_model_only:
         yield Violation(
             rule="language_model_only",
@@ -250,7 +250,7 @@ def option_violations(
         if speculation is not None and speculation.eagle_topk > 1:
             yield Violation(
                 rule="trtllm_mha_topk",
-                reason="trtllm_mha verifies chains only: speculative_eagle_topk must be 1",
+                reason="trtllm_mha verifies chains only: --speculative-eagle-topk must be 1",
                 engine_message="ValueError: trtllm_mha backend only supports topk = 1 for"
                 " speculative decoding.",
                 file="arg_groups/speculative_hook.py",
@@ -336,7 +336,7 @@ def _radix_violations(
         if not resolved.disable_overlap_schedule:
             yield Violation(
                 rule="no_buffer_overlap",
-                reason="no_buffer needs the overlap schedule off (disable_overlap_schedule)",
+                reason="no_buffer needs the overlap schedule off (--disable-overlap-schedule)",
                 engine_message="AssertionError: no_buffer do not support overlap schedule. Try to"
                 " set disable_overlap_schedule=True.",
                 file=file,

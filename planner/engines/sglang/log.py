@@ -27,7 +27,7 @@ _POOL = "Mamba Cache is allocated"
 
 
 def _pool_figure(name: str, pattern: str, *, cue: str = _POOL, unit: str = "GiB") -> LogFigure:
-    """A figure that follows from free memory before and after loading."""
+    """Return a figure that follows from free memory before and after loading."""
     return LogFigure(
         name=name,
         cue=cue,
@@ -207,7 +207,7 @@ def _pool_lines(server: Server, pool: Pool) -> tuple[str, ...]:
 
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
-    """CUDA graphs, as the plan estimates them, and what SGLang's errors tell of its rules."""
+    """Yield CUDA graphs as the plan estimates them, and what SGLang's errors tell of its rules."""
     if isinstance(allocation, SglangAnswer):
         geometry, resolved = allocation.pool.geometry, allocation.server.resolved
         yield f"mamba_cache_per_req={geometry.stage_slot_bytes / MIB:.2f} MB"
@@ -222,7 +222,7 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
 
 
 def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bounds | None:
-    """The lines for the free memory that the log states before and after loading.
+    """Return the lines for the free memory that the log states before and after loading.
 
     The pools shrink with what was free before (a share of it stays outside) and grow with what is
     free after. Of a log without these lines the pools' own sizes are taken, and what slots and

@@ -13,6 +13,14 @@ from planner.units import MAX_TOKENS
 MTP_STEPS = 3
 """Draft steps that speculation gets unless told otherwise (arg_groups/speculative_hook.py)."""
 
+HICACHE_RATIO = 2.0
+"""Bytes in host memory per byte of the pools unless told otherwise (arg_groups/hicache_hook.py)."""
+
+ATTENTION_BACKENDS = (
+    *("triton", "torch_native", "flex_attention", "fa3", "fa4", "flashinfer", "trtllm_mha"),
+    *("hpc_ops", "aiter", "wave"),
+)
+
 _RANKS = Count(most=4096)
 
 
@@ -31,7 +39,7 @@ def _release(text: str, what: str) -> str:
 
 def _not_while_loading(text: str, what: str) -> str:
     raise InputError(
-        f"{what}: quantizing while loading is not covered; name a quantized checkpoint or a"
+        f"{what}: quantizing while loading is not planned; name a quantized checkpoint or a"
         " precision"
     )
 
@@ -97,20 +105,7 @@ class SGLangOptions(Options):
     )
     attention_backend: str | None = option(
         None,
-        Choice(
-            (
-                "triton",
-                "torch_native",
-                "flex_attention",
-                "fa3",
-                "fa4",
-                "flashinfer",
-                "trtllm_mha",
-                "hpc_ops",
-                "aiter",
-                "wave",
-            )
-        ),
+        Choice(ATTENTION_BACKENDS),
         "--attention-backend",
         meaning="kernels of full attention",
         memory="decides the page size; some work without CUDA graphs only",
@@ -137,7 +132,7 @@ class SGLangOptions(Options):
         _Algorithm(
             ("NEXTN", "EAGLE"),
             refused=tuple(
-                (name, "is not covered; NEXTN (the model's own MTP) is")
+                (name, "is not planned; NEXTN (the model's own MTP) is")
                 for name in (
                     *("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP"),
                     "UNO",
@@ -252,8 +247,10 @@ class SGLangOptions(Options):
         False,
         Switch(),
         "--disable-prefill-cuda-graph",
+        "--disable-piecewise-cuda-graph",
         meaning="capture no CUDA graphs for prefill",
         memory="a smaller reserve",
+        written=False,
     )
     disable_radix_cache: bool = option(
         False,
@@ -268,6 +265,29 @@ class SGLangOptions(Options):
         "--disable-overlap-schedule",
         meaning="the scheduler does not run ahead of the GPU",
         memory="with extra_buffer 4 state slots per request instead of 5",
+    )
+    enable_hierarchical_cache: bool = option(
+        False,
+        Switch(),
+        "--enable-hierarchical-cache",
+        "--enable-hicache",
+        meaning="keep the prefix cache in host memory as well",
+        memory="host memory: --hicache-size GB per rank, or --hicache-ratio times the pools",
+    )
+    hicache_ratio: float | None = option(
+        None,
+        Number(most=1000, above=True),
+        "--hicache-ratio",
+        meaning="bytes of the prefix cache in host memory per byte of the pools",
+        memory="host memory",
+        default_words=f"{HICACHE_RATIO:g}, or less where the host has less",
+    )
+    hicache_size: int = option(
+        0,
+        Count(least=0),
+        "--hicache-size",
+        meaning="GB (10^9 bytes) of the prefix cache in host memory per rank; 0 takes the ratio",
+        memory="host memory",
     )
     language_only: bool = option(
         False,
@@ -305,6 +325,7 @@ class SGLangOptions(Options):
         1,
         _RANKS,
         "--attn-dp-size",
+        "--attention-data-parallel-size",
         meaning="groups of tensor-parallel ranks with their own requests (attention DP)",
         memory="each group holds attention, states and KV cache whole",
         written=False,
@@ -319,7 +340,7 @@ class SGLangOptions(Options):
     quantization: str | None = option(
         None,
         Text(checked=_not_while_loading),
-        meaning="quantizing while loading, which is not covered",
+        meaning="quantizing while loading, which is not planned",
         default_words="what the checkpoint stores",
         written=False,
     )

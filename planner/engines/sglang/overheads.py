@@ -10,8 +10,8 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.tables import BESIDE, TABLE, beside_terms
-from planner.engines.sglang.weights import draft_weights, target_weights
+from planner.engines.sglang.tables import BESIDE, beside_terms
+from planner.engines.sglang.weights import Stage, draft_weights, target_weights
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -40,46 +40,6 @@ UNIFIED_SOURCE = "sgl-project/sglang#34872, hasso5703/dgx-spark-qwen38"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One pipeline stage: its layers and what is loaded on one of its ranks."""
-
-    index: int
-    layers: range
-    target: dict[str, int]
-    draft: dict[str, int]
-
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the language model."""
-        return sum(size for name, size in self.target.items() if name.startswith("text."))
-
-    @property
-    def table_bytes(self) -> int:
-        """Bytes of tables of n-grams that take the GPU's memory."""
-        return self.target.get(TABLE, 0)
-
-    @property
-    def vision_bytes(self) -> int:
-        """Bytes of the vision tower."""
-        return sum(size for name, size in self.target.items() if name.startswith("vision."))
-
-    @property
-    def draft_bytes(self) -> int:
-        """Bytes of the draft worker while pools are sized."""
-        return sum(self.draft.values())
-
-    @property
-    def draft_module_bytes(self) -> int:
-        """Bytes of the draft worker without its own embedding and output head."""
-        return sum(size for name, size in self.draft.items() if not name.startswith("text."))
-
-    @property
-    def loaded(self) -> int:
-        """Bytes gone once everything is loaded."""
-        return self.text_bytes + self.vision_bytes + self.draft_bytes + LEFTOVERS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Memory of one device under one server.
 
@@ -101,7 +61,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Sum the weights up once: the pools are sized many times."""
-        fullest = max(stage.loaded for stage in self.stages)
+        fullest = max(stage.nbytes for stage in self.stages) + LEFTOVERS
         object.__setattr__(self, "free_after_load", self.free_before_load - fullest)
 
     @property
@@ -111,7 +71,7 @@ class Budget:
 
 
 def budget_of(server: Server, accelerator: Accelerator) -> Budget:
-    """What `server` finds on `accelerator`.
+    """Return what `server` finds on `accelerator`.
 
         discrete: free = CUDA total - context - collectives (several ranks)
         unified:  free = total RAM - what the system needs
@@ -160,14 +120,14 @@ OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
 
 
 def rule(version: str, file: str) -> Source:
-    """An engine file of a release."""
+    """Return the source: an engine file of a release."""
     return Source(where=f"SGLang {version} {file}")
 
 
 def rank_terms(
     server: Server, budget: Budget, stage: Stage, pool: Pool, *, sequences: int, context: int
 ) -> tuple[Term, ...]:
-    """Everything on one rank of `stage` when `sequences` of `context` tokens run on its group."""
+    """Return all terms of a rank of `stage` with `sequences` of `context` tokens on its group."""
     inside = (
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
@@ -297,7 +257,7 @@ def _caches(
 
 
 def multimodal_reserve(server: Server) -> int:
-    """Bytes kept inside the budget for images."""
+    """Return the bytes kept inside the budget for images."""
     if server.checkpoint.model.vision is None or not server.rules.multimodal_reserve_mib:
         return 0
     pooled = 1024 if server.options.mm_feature_transport != "cpu" else 0
@@ -305,7 +265,7 @@ def multimodal_reserve(server: Server) -> int:
 
 
 def _outside(server: Server, pool: Pool) -> Iterator[Term]:
-    """What is allocated after sizing and was not counted in it."""
+    """Yield what is allocated after sizing and was not counted in it."""
     taken, resolved = server.allocated(pool), server.resolved
     version = server.rules.version
     if taken.draft_kv:
@@ -341,7 +301,7 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
 
 
 def captured(resolved: Resolved) -> tuple[int, int]:
-    """(largest decode batch, number of prefill sizes) that CUDA graphs are captured of."""
+    """Return the largest decode batch and the number of prefill sizes that graphs are captured of."""
     decode = resolved.decode_cuda_graph_max_bs
     prefill = resolved.prefill_graph_buckets
     return (
@@ -351,7 +311,7 @@ def captured(resolved: Resolved) -> tuple[int, int]:
 
 
 def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
-    """What the engine leaves free for computing, and what is gone before it starts."""
+    """Yield what the engine leaves free for computing, and what is gone before it starts."""
     resolved, version = server.resolved, server.rules.version
     share = 1 - resolved.mem_fraction_static
     left = max(0, int(budget.free_before_load * share) - outside)

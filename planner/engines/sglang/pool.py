@@ -85,7 +85,7 @@ def size_pool(
     free_before_load: float,
     free_after_load: float,
 ) -> Pool:
-    """The pools that the engine makes of the memory it finds.
+    """Return the pools that the engine makes of the memory it finds.
 
     Args:
         geometry: slot and cell sizes.
@@ -123,7 +123,7 @@ def size_pool(
             pool,
             failure=PoolFailure(
                 kind="state pool",
-                reason="no memory is left for the recurrent states under mem_fraction_static",
+                reason="no memory is left for the recurrent states under --mem-fraction-static",
                 engine_message=(
                     "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state"
                     f" cache. Computed max_mamba_cache_size={slots}"
@@ -144,7 +144,7 @@ def size_pool(
                 kind="KV pool",
                 reason=(
                     "weights and recurrent states leave nothing for the KV cache;"
-                    f" mem_fraction_static must be above {least:.3f}"
+                    f" --mem-fraction-static must be above {least:.3f}"
                 ),
                 engine_message=(
                     "ValueError: Loaded weights leave no GPU memory for the KV cache under"
@@ -171,7 +171,7 @@ def _state_pool(
     options: SGLangOptions,
     rules: Rules,
 ) -> tuple[int, int, float]:
-    """State slots, bytes kept for verification, and the GiB left before the slots are paid."""
+    """Return the state slots, bytes kept for verification, and GiB left before the slots are paid."""
     size, ratio = geometry.stage_slot_bytes, geometry.mamba_ratio
     running = resolved.max_running_requests
     tokens = resolved.speculation.num_draft_tokens if resolved.speculation else 0
@@ -209,7 +209,7 @@ def _with_requests(
     options: SGLangOptions,
     rules: Rules,
 ) -> Pool:
-    """`pool` with its tokens and running requests."""
+    """Return `pool` with its tokens and running requests."""
     page = resolved.page_size
     most = options.max_total_tokens or 2**62
     stage_tokens = tuple(

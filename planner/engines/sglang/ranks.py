@@ -50,7 +50,7 @@ class Gpu:
 
 
 def gpu_of(accelerator: Accelerator) -> Gpu:
-    """`accelerator` as SGLang sees it.
+    """Return `accelerator` as SGLang sees it.
 
     Source: SGLang 0.5.23 utils/common.py (get_nvgpu_memory_capacity: nvidia-smi, else CUDA's
     total; get_available_gpu_memory: psutil's available RAM on integrated GPUs).
@@ -102,7 +102,7 @@ class Parallel:
         return self.attn_dp_size * self.replicas
 
     def stages(self, layers: int) -> tuple[range, ...]:
-        """Layers of each pipeline stage; a remainder goes to the last stages.
+        """Return the layers of each pipeline stage; a remainder goes to the last stages.
 
         Source: SGLang distributed/utils.py get_pp_indices, the same from 0.5.9 to 0.5.23.
         """
@@ -114,7 +114,7 @@ class Parallel:
 
 
 def parallel_of(layout: Layout, options: SGLangOptions) -> Parallel:
-    """`layout` and the options in SGLang's words.
+    """Return `layout` and the options in SGLang's words.
 
     Data parallel ranks that share experts are attention data parallelism inside one group of
     tensor x data parallel ranks; without shared experts they are replicas.

@@ -33,7 +33,7 @@ HIGHEST_TP = 4096
 
 
 def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    """Every reason, the device first."""
+    """Yield every reason, the device first."""
     version = server.rules.version
     yield from _device(deployment, server)
     yield from _formats(deployment, server)
@@ -61,7 +61,7 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     accelerator, gpu = deployment.system.accelerator, server.gpu
     if accelerator.vendor not in ("nvidia", "amd", "custom"):
         yield Refusal(
-            reason=f"SGLang's rules are covered for NVIDIA and AMD, not for {accelerator.name}",
+            reason=f"SGLang is planned for NVIDIA and AMD, not for {accelerator.name}",
             source=Source(where="SGLang 0.5.23 platforms/: other backends were not read"),
             remedy=served_by(accelerator),
         )
@@ -90,7 +90,7 @@ def _formats(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     for kernel in sorted(str(name) for name in kernels):
         if kernel not in KERNEL_CAPABILITY:
             yield Refusal(
-                reason=f"{server.checkpoint.scheme.title} weights ({kernel}) are not covered for"
+                reason=f"{server.checkpoint.scheme.title} weights ({kernel}) are not planned for"
                 " SGLang",
                 source=Source(where="SGLang 0.5.23 layers/quantization"),
                 remedy="FP8, NVFP4, MXFP4, INT8, GPTQ or AWQ weights are",
@@ -115,7 +115,7 @@ def _model(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     model, asked = deployment.checkpoint.model, server.options.context_length
     if model.linear is None:
         yield Refusal(
-            reason=f"{model.name} has no linear attention; SGLang's rules are covered for hybrids",
+            reason=f"{model.name} has no linear attention; SGLang is planned for hybrids",
             source=Source(where="SGLang 0.5.23 mem_cache/kv_cache_configurator.py"),
         )
     if server.parallel.pp_size > model.num_hidden_layers:
@@ -126,32 +126,32 @@ def _model(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         )
     if asked is not None and asked < deployment.context:
         yield Refusal(
-            reason=f"context_length {asked:,} is shorter than the {deployment.context:,} tokens"
+            reason=f"--context-length {asked} is shorter than the {deployment.context:,} tokens"
             " asked for",
             source=Source(
                 where="SGLang 0.5.23 managers/scheduler.py (longer requests are refused)"
             ),
-            remedy="leave context_length out, or raise it",
+            remedy="leave --context-length out, or raise it",
         )
     native = model.max_position_embeddings
     if asked is not None and asked > native and not deployment.yarn:
         yield Refusal(
-            reason=f"context_length {asked:,} is beyond the native {native:,}",
+            reason=f"--context-length {asked} is beyond the native {native:,} tokens",
             source=Source(where="SGLang 0.5.23 configs/model_config.py (_derive_context_length)"),
             engine_message=f"ValueError: Warning: User-specified context_length ({asked}) is"
             f" greater than the derived context_length ({native}).",
-            remedy="ask for YaRN",
+            remedy="allow YaRN (--yarn)",
         )
     if server.resolved.speculation is not None and (model.mtp is None or not model.mtp.shipped):
         yield Refusal(
             reason=f"{deployment.checkpoint.id} ships no MTP module to speculate with",
             source=Source(where="SGLang 0.5.23 models/qwen3_5_mtp.py"),
-            remedy="leave speculative_algorithm out",
+            remedy="leave --speculative-algorithm out",
         )
 
 
 def _legal_layout(server: Server) -> str | None:
-    """The widest narrower tensor parallelism that loads, in words."""
+    """Return the widest narrower tensor parallelism that loads, in words."""
     parallel = server.parallel
     for width in range(min(parallel.tp_size, HIGHEST_TP) - 1, 0, -1):
         if width % parallel.attn_dp_size:

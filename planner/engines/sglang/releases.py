@@ -42,6 +42,8 @@ class Rules:
         lazy_strategy: extra_buffer_lazy exists.
         attn_dp_flags: flags of attention data parallelism, ``{n}`` for its size.
         graph_flag: flag of the decode graph batch.
+        prefill_off_flag: flag that captures no prefill graphs; None: the release has none, since
+            it captures none by default.
         sm100_backend_by_speculation: SM100 takes trtllm_mha when speculation (with a stated
             topk), a buffer strategy or no radix cache allows it; else triton.
         mtp_without_buffer: what MTP with a radix cache and no_buffer does: "radix off", "refused"
@@ -77,6 +79,7 @@ class Rules:
     no_buffer_stops_overlap: bool = False
     attn_dp_flags: tuple[str, ...] = ("--dp-size", "{n}", "--enable-dp-attention")
     graph_flag: str = "--cuda-graph-max-bs-decode"
+    prefill_off_flag: str | None = "--disable-prefill-cuda-graph"
     sm100_backend_by_speculation: bool = True
     mtp_without_buffer: str = "runs"
     mtp_extra_slots: int | None = None
@@ -147,6 +150,7 @@ _V0_5_12 = replace(
     lazy_strategy=False,
     no_buffer_stops_overlap=True,
     graph_flag="--cuda-graph-max-bs",
+    prefill_off_flag="--disable-piecewise-cuda-graph",
     mtp_without_buffer="refused",
     uncapped_intermediate=True,
     pool_errors=False,
@@ -157,6 +161,7 @@ _V0_5_9 = replace(
     version="0.5.9",
     mtp_reserve_mib=2048,
     prefill_graphs="off",
+    prefill_off_flag=None,
     sm100_backend_by_speculation=False,
     mtp_without_buffer="radix off",
     mtp_extra_slots=1,
@@ -183,7 +188,7 @@ SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     | dict.fromkeys(
         (
             *("prefill_graphs", "prefill_graphs_attn_dp", "prefill_graphs_a2a"),
-            *("prefill_graphs_pipeline", "graph_flag"),
+            *("prefill_graphs_pipeline", "graph_flag", "prefill_off_flag"),
         ),
         (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/cuda_graph_hook.py")),
     )
@@ -226,7 +231,7 @@ _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:\.post(\d{1,3}))?")
 
 
 def version_key(version: object) -> tuple[int, ...]:
-    """A release as numbers that sort: ``0.5.12.post1`` comes after ``0.5.12``.
+    """Return a release as numbers that sort: ``0.5.12.post1`` comes after ``0.5.12``.
 
     Raises:
         InputError: not a release number.
@@ -238,7 +243,7 @@ def version_key(version: object) -> tuple[int, ...]:
 
 
 def rules_for(version: str) -> Rules:
-    """The newest rules that are not newer than `version`.
+    """Return the newest rules that are not newer than `version`.
 
     Raises:
         InputError: not a release number, or older than the oldest release that was read.

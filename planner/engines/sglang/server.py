@@ -46,17 +46,17 @@ REPLICATED_SHARED_EXPERT = ("deepep", "mori", "flashinfer", "megamoe")
 
 
 def cache_flag(name: str) -> str:
-    """The value of ``--kv-cache-dtype`` that `name` means.
+    """Return the value of ``--kv-cache-dtype`` that `name` means.
 
     Raises:
-        InputError: not a KV cache dtype that is covered.
+        InputError: not a KV cache dtype that is planned.
     """
     try:
         return CACHE_DTYPES[name.lower()]
     except KeyError:
         raise InputError(
             f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3, fp8_e5m2 and mxfp8 are"
-            " covered"
+            " planned"
         ) from None
 
 
@@ -129,7 +129,7 @@ class Server:
         )
 
     def pool(self, *, free_before_load: float, free_after_load: float) -> Pool:
-        """The pools made of so many free bytes on the tightest rank, before and after loading."""
+        """Return the pools for so many bytes free on the tightest rank before and after loading."""
         return size_pool(
             self.geometry,
             resolved=self.resolved,
@@ -151,7 +151,7 @@ class Server:
         return self.options.moe_a2a_backend in REPLICATED_SHARED_EXPERT
 
     def load_violations(self) -> tuple[Violation, ...]:
-        """Why the language model would not load, in this layout and these formats.
+        """Return why the language model would not load, in this layout and these formats.
 
         Blocks are looked at only where the layout itself is legal, as the engine does.
         """
@@ -165,7 +165,7 @@ class Server:
         )
 
     def option_violations(self) -> tuple[Violation, ...]:
-        """Options that the argument pipeline refuses."""
+        """Return the options that the argument pipeline refuses."""
         return tuple(
             option_violations(
                 self.checkpoint.model,
@@ -179,7 +179,7 @@ class Server:
         )
 
     def violations(self) -> tuple[Violation, ...]:
-        """Everything that SGLang refuses about this server."""
+        """Return everything that SGLang refuses about this server."""
         vision = vision_violations(self.checkpoint.model, self.parallel)
         return (*self.option_violations(), *self.load_violations(), *vision)
 

@@ -57,7 +57,7 @@ class StateSlot:
         return self.conv_bytes + self.ssm_bytes
 
     def verification_bytes(self, draft_tokens: int, *, chain: bool) -> int:
-        """Bytes of one request's states while `draft_tokens` are verified.
+        """Return the bytes of one request's states while `draft_tokens` are verified.
 
             D x SSM + conv x (D + K - 2) / (K - 1)     (chain: neighbouring windows overlap)
             D x (SSM + conv)                           (tree)
@@ -72,7 +72,7 @@ class StateSlot:
 
 
 def state_slot(model: ModelSpec, *, attn_tp_size: int, ssm_dtype: str | None) -> StateSlot:
-    """The state of `model` on one of `attn_tp_size` ranks.
+    """Return the state of `model` on one of `attn_tp_size` ranks.
 
     Key heads that do not divide are extended to one per rank; the pool's arithmetic accepts that,
     the model does not load (see `legality`).
@@ -145,7 +145,7 @@ def geometry_of(
     rules: Rules,
     cache_format: CacheFormat,
 ) -> Geometry:
-    """Sizes of slots and cells of `model` in this layout.
+    """Return the sizes of slots and cells of `model` in this layout.
 
     Raises:
         LayoutError: state channels or heads do not divide.
@@ -184,7 +184,7 @@ def geometry_of(
 
 
 def mamba_ratio(resolved: Resolved, rules: Rules) -> int:
-    """State slots that one running request may occupy.
+    """Return the state slots that one running request may occupy.
 
     1 without radix cache; else 3, and with a tracking buffer 1 more (lazy, or no overlap) or 2.
 

@@ -38,8 +38,8 @@ def host_table_bytes(server: Server) -> int:
     return table_bytes(server.checkpoint) * server.parallel.replicas
 
 
-def table_notes(server: Server) -> tuple[str, ...]:
-    """Say where tables of n-grams lie, and the flag that moves them."""
+def table_words(server: Server) -> tuple[str, ...]:
+    """Say what a machine must have for tables of n-grams, and the flag that moves them."""
     size = table_bytes(server.checkpoint)
     if not size:
         return ()
@@ -53,7 +53,7 @@ def table_notes(server: Server) -> tuple[str, ...]:
     if not table_on_host(server):
         return ()
     return (
-        f"the n-gram table takes {format_gib(size)} of pinned host memory;"
+        f"the n-gram table needs {format_gib(size)} of pinned host memory: see that they are free;"
         " --no-ple-offload-embedding puts each rank's share of it on its GPU instead",
     )
 

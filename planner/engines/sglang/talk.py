@@ -17,10 +17,6 @@ from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_wor
 from planner.errors import InputError
 from planner.layout import Layout
 
-HOST_CACHE = (
-    "the host memory for cached prompts is not counted (by default up to twice the pools, or"
-    " --hicache-size GB per rank)"
-)
 KEPT = flags(
     "tokenizer-path tokenizer-mode tokenizer-worker-num load-format model-loader-extra-config",
     "served-model-name chat-template completion-template file-storage-path hf-chat-template-name",
@@ -34,7 +30,7 @@ KEPT = flags(
     "fp4-gemm-backend nsa-prefill-backend mamba-backend linear-attn-backend",
     "linear-attn-decode-backend linear-attn-prefill-backend deepep-mode deepep-config",
     "preferred-sampling-params custom-sigquit-handler constrained-json-whitespace-pattern",
-    "download-dir model-impl tool-call-constraint hicache-ratio hicache-size hicache-write-policy",
+    "download-dir model-impl tool-call-constraint hicache-write-policy",
     "hicache-io-backend hicache-mem-layout hicache-storage-backend swa-full-tokens-ratio",
     "num-continuous-decode-steps speculative-accept-threshold-single speculative-accept-threshold-acc",
     "speculative-attention-mode speculative-token-map speculative-draft-model-revision",
@@ -44,6 +40,21 @@ KEPT = flags(
     "disaggregation-ib-device elastic-ep-backend init-expert-location eplb-algorithm",
     "rl-on-policy-target asr-max-buffer-seconds warmups debug-tensor-dump-output-folder",
     "attention-reduce-in-fp32 cuda-graph-bs-strategy weight-version ple-offload-dir",
+    "allowed-media-domains",
+    "bf16-gemm-backend fp8-gemm-runner-backend fp4-gemm-runner-backend tokenizer-backend",
+    "default-chat-template-kwargs detokenizer-worker-num encoder-bootstrap-port encoder-urls",
+    "encoder-transfer-backend encoder-register-urls extra-metric-labels generation-tokens-buckets",
+    "prompt-tokens-buckets grpc-port grpc-worker-threads hicache-host-memory-fraction",
+    "hicache-host-memory-mode hicache-storage-prefetch-policy",
+    "hicache-storage-backend-extra-config image-processor-backend kv-events-config",
+    "linear-attn-verify-backend log-requests-format log-requests-target mamba-track-interval",
+    "max-queued-requests media-url-max-file-size-mb min-free-slots-delay mm-io-worker-num",
+    "mm-processor-worker-num num-reserved-decode-tokens pp-async-batch-depth retraction-policy",
+    "pp-max-micro-batch-size prefill-max-requests scheduler-recv-interval radix-cache-backend",
+    "speculative-draft-attention-backend ssl-ca-certs ssl-certfile ssl-keyfile",
+    "ssl-keyfile-password torch-compile-max-bs triton-attention-num-kv-splits",
+    "triton-attention-split-tile-size uvicorn-access-log-exclude-prefixes",
+    "weight-loader-prefetch-num-threads",
 )
 
 KEPT_SWITCHES = flags(
@@ -60,11 +71,24 @@ KEPT_SWITCHES = flags(
     "enable-return-hidden-states disable-hybrid-swa-memory disable-cuda-graph-padding",
     "enable-profile-cuda-graph enable-cudagraph-gc enable-single-batch-overlap numa-node",
     "enable-streaming-session incremental-streaming-output enable-fused-qk-norm-rope",
+    "constrained-json-disable-any-whitespace disable-flashinfer-autotune disable-priority-preemption",
+    "enable-adaptive-dispatch-to-encoder enable-dynamic-batch-tokenizer enable-dynamic-chunking",
+    "enable-forward-pass-metrics enable-fused-moe-sum-all-reduce enable-http2 enable-mfu-metrics",
+    "enable-prefill-delayer enable-return-routed-experts enable-strict-thinking is-embedding",
+    "enable-torch-symm-mem export-metrics-to-file flashinfer-mla-disable-ragged pre-warm-nccl",
+    "schedule-low-priority-values-first stream-response-default-include-usage",
+    "weight-loader-disable-mmap weight-loader-drop-cache-after-load",
+    "weight-loader-prefetch-checkpoints delete-ckpt-after-loading stream-output",
 )
 
 UNPLANNED = {
     "--cuda-graph-bs": "the plan takes the default CUDA graphs",
-    "--disable-piecewise-cuda-graph": "the plan takes the release's default prefill graphs",
+    "--cuda-graph-bs-decode": "the plan takes the default CUDA graphs",
+    "--cuda-graph-bs-prefill": "the plan takes the default CUDA graphs",
+    "--cuda-graph-max-bs-prefill": "the plan takes the default CUDA graphs",
+    "--cuda-graph-config": "the plan takes the default CUDA graphs",
+    "--enforce-piecewise-cuda-graph": "the plan takes the release's default prefill graphs",
+    "--piecewise-cuda-graph-max-tokens": "the plan takes the release's default prefill graphs",
     "--enable-piecewise-cuda-graph": "the plan takes the release's default prefill graphs",
     "--enable-lora": "adapters take memory that is not counted",
     "--lora-paths": "adapters take memory that is not counted",
@@ -82,11 +106,30 @@ UNPLANNED = {
     "--torchao-config": "quantizing while loading is not planned",
     "--enable-linear-replayssm": "its buffers are not counted",
     "--mm-max-concurrent-calls": "it is not planned",
-    "--enable-hierarchical-cache": HOST_CACHE,
-    "--enable-hicache": HOST_CACHE,
     "--enable-unified-memory": "one buffer for states and KV cache is not planned: the plan splits"
     " them in advance",
     "--dcp-size": "decode context parallelism is not planned",
+    "--decode-context-parallel-size": "decode context parallelism is not planned",
+    "--moe-data-parallel-size": "it is not planned",
+    "--enable-int8-mamba-checkpoint": "its pool of quantized states is not counted",
+    "--enable-kv-cache-sharding": "the plan keeps the KV cache whole on its ranks",
+    "--enable-page-major-kv-layout": "it is not planned",
+    "--enable-multi-layer-eagle": "the plan drafts with one MTP layer",
+    "--enable-paged-experts": "experts are planned on the GPUs",
+    "--enable-weights-cpu-backup": "the host memory of the copy is not counted",
+    "--enable-draft-weights-cpu-backup": "the host memory of the copy is not counted",
+    "--enable-lmcache": "its host memory is not counted",
+    "--enable-flexkv": "its host memory is not counted",
+    "--enable-hisparse": "it is not planned",
+    "--enable-fp32-lm-head": "the plan keeps the output head in 16 bit",
+    "--encoder-only": "an encoder alone is not planned",
+    "--enable-prefix-mm-cache": "its cache is not counted",
+    "--mm-enable-dp-encoder": "the plan cuts the vision tower over the attention group",
+    "--modelopt-quant": "quantizing while loading is not planned",
+    "--offload-mode": "offload is not planned for SGLang",
+    "--offload-group-size": "offload is not planned for SGLang",
+    "--speculative-adaptive": "the plan drafts the same number of tokens in every step",
+    "--speculative-draft-kv-cache-dtype": "the plan keeps the drafter's cache like the target's",
 }
 
 FLAGS = FlagTable(
@@ -98,7 +141,13 @@ FLAGS = FlagTable(
         "pp-size": ("--pp-size", "--pp", "--pipeline-parallel-size"),
         "dp-size": ("--dp-size", "--dp", "--data-parallel-size"),
         "ep-size": ("--ep-size", "--ep", "--expert-parallel-size"),
-        "attn-cp-size": ("--attn-cp-size", "--context-parallel-size"),
+        "attn-cp-size": (
+            "--attn-cp-size",
+            "--context-parallel-size",
+            "--attention-context-parallel-size",
+        ),
+        "cuda-graph-backend-decode": ("--cuda-graph-backend-decode",),
+        "cuda-graph-backend-prefill": ("--cuda-graph-backend-prefill",),
         "kv-cache-dtype": ("--kv-cache-dtype",),
         "json-model-override-args": ("--json-model-override-args",),
         "quantization": ("--quantization",),
@@ -116,6 +165,12 @@ FLAGS = FlagTable(
 )
 """Source: SGLang 0.5.9 to 0.5.23 server_args.py, arg_groups/fields/."""
 
+GRAPHS_OFF = {
+    "cuda-graph-backend-decode": "disable_decode_cuda_graph",
+    "cuda-graph-backend-prefill": "disable_prefill_cuda_graph",
+}
+OFF = "disabled"
+"""Value of a graph backend that is an option of its own."""
 DEGREES = ("tp-size", "pp-size", "dp-size", "ep-size")
 LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 _SIXTEEN_BITS = ("auto", "bfloat16", "float16", "half")
@@ -161,12 +216,14 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
         context=found.options.get("context_length"),
         layout=layout,
         kv_cache_dtype=found.last("kv-cache-dtype"),
-        options={**found.options, **parallel},
+        options={**found.options, **_without_graphs(found), **parallel},
         yarn=yarn or environment.get(LONGER, "").lower() in _TRUE,
         quantization=found.last("quantization"),
         kept=(
             *found.kept,
             *_given(found, "dtype"),
+            *_given(found, "quantization"),
+            *(word for part in GRAPHS_OFF for word in _captured(found, part)),
             *(() if yarn else _given(found, "json-model-override-args")),
             *(word for word in found.positional if word != model),
         ),
@@ -179,6 +236,16 @@ def _given(found: Sorted, part: str) -> tuple[str, ...]:
     """Return a flag that was read and changes no memory, as it was given."""
     value = found.last(part)
     return () if value is None else (f"--{part}", value)
+
+
+def _without_graphs(found: Sorted) -> dict[str, Any]:
+    """Return the options that a graph backend called "disabled" stands for."""
+    return {option: True for part, option in GRAPHS_OFF.items() if found.last(part) == OFF}
+
+
+def _captured(found: Sorted, part: str) -> tuple[str, ...]:
+    """Return the flag of a graph backend that captures, as it was given."""
+    return () if found.last(part) == OFF else _given(found, part)
 
 
 def _layout(found: Sorted) -> tuple[Layout | None, dict[str, Any]]:

@@ -1,6 +1,8 @@
-"""What SGLang holds of a checkpoint on one rank: target model, and drafter before sizing."""
+"""Count what SGLang loads on one rank: target model, and drafter before sizing."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import TABLE, table_takes_gpu
@@ -11,8 +13,57 @@ ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pipeline stage: its layers and what is loaded on one of its ranks."""
+
+    index: int
+    layers: range
+    target: dict[str, int]
+    draft: dict[str, int]
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the language model."""
+        return sum(size for name, size in self.target.items() if name.startswith("text."))
+
+    def multiplied_bytes(self, *, tied: bool) -> int:
+        """Return the bytes that a step multiplies: the table of embeddings only where it is the head.
+
+        Args:
+            tied: the output head is the table of embeddings, on the stage that has no other.
+        """
+        table = self.table_bytes + (0 if tied else self.target.get(EMBEDDING, 0))
+        return self.text_bytes - table + self.draft_module_bytes
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of tables of n-grams that take the GPU's memory."""
+        return self.target.get(TABLE, 0)
+
+    @property
+    def vision_bytes(self) -> int:
+        """Bytes of the vision tower."""
+        return sum(size for name, size in self.target.items() if name.startswith("vision."))
+
+    @property
+    def draft_bytes(self) -> int:
+        """Bytes of the draft worker while pools are sized."""
+        return sum(self.draft.values())
+
+    @property
+    def draft_module_bytes(self) -> int:
+        """Bytes of the draft worker without its own embedding and output head."""
+        return sum(size for name, size in self.draft.items() if not name.startswith("text."))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything that is loaded."""
+        return self.text_bytes + self.vision_bytes + self.draft_bytes
+
+
 def load_rules(server: Server) -> LoadRules:
-    """What SGLang changes on loading.
+    """Return what SGLang changes on loading.
 
     Block scales and A_log are float32, other float32 vectors become the model's dtype; the
     vocabulary is padded to a multiple of 64; all-to-all backends replicate the shared expert.
@@ -29,7 +80,7 @@ def load_rules(server: Server) -> LoadRules:
 
 
 def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, int]:
-    """Bytes by ``part.component`` of the target on one rank of a pipeline stage.
+    """Return the bytes by ``part.component`` of the target on one rank of a pipeline stage.
 
     Attention, DeltaNet and the vision tower are cut over the attention group, experts over what
     expert parallelism leaves, the rest over all ranks; the embedding is whole with attention data
@@ -57,7 +108,7 @@ def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, in
 
 
 def draft_weights(server: Server) -> dict[str, int]:
-    """Bytes of the drafter while pools are sized: MTP module and its own embedding and head.
+    """Return the drafter's bytes while pools are sized: MTP module, its own embedding and head.
 
     The target's embedding and head replace them only after the pools exist.
 

@@ -1,4 +1,4 @@
-"""TensorRT-LLM: states for every schedulable request, KV blocks from what is left."""
+"""Plan TensorRT-LLM: states for every schedulable request, KV blocks from what is left."""
 
 from planner.engines.tensorrt_llm.engine import TENSORRT_LLM
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions

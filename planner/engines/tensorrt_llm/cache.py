@@ -1,4 +1,4 @@
-"""TensorRT-LLM's cache as a straight line: bytes = slope x tokens + intercept.
+"""Size TensorRT-LLM's cache as a straight line: bytes = slope x tokens + intercept.
 
 Every schedulable request holds a recurrent state from the start; what is left holds KV blocks.
 """
@@ -47,42 +47,42 @@ class Pool:
         return fitting // self.tokens_per_block * self.tokens_per_block
 
     def sequence_tokens(self, context: int) -> int:
-        """Tokens that one sequence of `context` takes: whole blocks."""
+        """Return the tokens that one sequence of `context` takes: whole blocks."""
         return round_up(context, self.tokens_per_block)
 
     def sequences(self, context: int) -> int:
-        """Sequences of `context` that are resident at once on this rank."""
+        """Return the sequences of `context` that are resident at once on this rank."""
         return min(self.max_batch_size, self.tokens // self.sequence_tokens(context))
 
     def need(self, context: int, sequences: int) -> int:
-        """Bytes that `sequences` of `context` need."""
+        """Return the bytes that `sequences` of `context` need."""
         return self.intercept + sequences * self.sequence_tokens(context) * self.slope
 
 
 def attention_ranks(deployment: Deployment) -> int:
-    """Ranks over which attention and state are cut: 1 with attention data parallelism."""
+    """Return the ranks over which attention and state are cut: 1 with attention data parallelism."""
     return 1 if deployment.options.enable_attention_dp else deployment.layout.tensor_parallel
 
 
 def request_groups(deployment: Deployment) -> int:
-    """Groups of ranks with their own requests."""
+    """Return the groups of ranks with their own requests."""
     return deployment.layout.tensor_parallel // attention_ranks(deployment)
 
 
 def batch_size(deployment: Deployment) -> int:
-    """`max_batch_size`: as given, else the asked concurrency, shared over the groups."""
+    """Return `max_batch_size`: as given, else the asked concurrency, shared over the groups."""
     given = deployment.options.max_batch_size
     return given or ceil_div(deployment.concurrency, request_groups(deployment))
 
 
 def cache_format(deployment: Deployment) -> CacheFormat:
-    """Format of the KV cache; auto is the model's dtype."""
+    """Return the format of the KV cache; auto is the model's dtype."""
     name = deployment.kv_cache_dtype
     return get_cache_format(deployment.checkpoint.model.dtype if name == "auto" else name)
 
 
 def state_bytes(deployment: Deployment) -> int:
-    """One request's state on one rank.
+    """Return the bytes of one request's state on one rank.
 
         layers x (conv channels / tp x (kernel - 1) x b + value heads / tp x d_v x d_k x s)
 
@@ -106,7 +106,7 @@ def state_bytes(deployment: Deployment) -> int:
 
 
 def build_pool(deployment: Deployment, budget: int, *, batch: int) -> Pool:
-    """The caches that `budget` bytes of one rank make with `max_batch_size` of `batch`.
+    """Return the caches that `budget` bytes of one rank make with `max_batch_size` of `batch`.
 
         slope     = KV bytes per token (+ state / snapshot interval with block reuse)
         intercept = (max_batch_size + padding dummies + 1 with attention DP) x state

@@ -1,4 +1,4 @@
-"""TensorRT-LLM as an engine: refusals, allocation, command."""
+"""Plan TensorRT-LLM: refusals, allocation, command."""
 
 from __future__ import annotations
 
@@ -98,16 +98,16 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
     verified = False
 
     def version(self, options: TensorRtLlmOptions) -> str:
-        """The state of the main branch that was read."""
+        """Return the state of the main branch that was read."""
         return READ_VERSION
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
-        """Why TensorRT-LLM cannot run it; see `refusals`."""
+        """Return why TensorRT-LLM cannot run it; see `refusals`."""
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals(deployment))
 
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
-        """Budget, states, blocks and capacity of one rank (all are alike).
+        """Return the budget, states, blocks and capacity of one rank (all are alike).
 
             budget = free_gpu_memory_fraction x (usable - weights - runtime - activation peak)
             tokens = (budget - states) // bytes per token
@@ -152,9 +152,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
             shortfall=missing,
             refusal=_start_error(pool) if missing else None,
             kv_cache_dtype=cache_format(deployment).name,
-            placement=Placement(
-                device=sum(components.values()) * deployment.layout.tensor_parallel
-            ),
+            placement=_placement(deployment, components),
             options=options,
             layout=deployment.layout,
             context=context,
@@ -166,7 +164,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
         )
 
     def launch(self, deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
-        """`trtllm-serve` with exactly the options that the plan assumed."""
+        """Return `trtllm-serve` with exactly the options that the plan assumed."""
         return _launch(deployment, answer)
 
 
@@ -174,7 +172,7 @@ TENSORRT_LLM = TensorRtLlm()
 
 
 def _widest(deployment: Deployment, budget: int) -> int:
-    """`max_batch_size` under which the most sequences fit: the user's, or found by asking."""
+    """Return `max_batch_size` under which the most sequences fit: the user's, or found by asking."""
     given = deployment.options.max_batch_size
     if given is not None:
         return int(given)
@@ -243,6 +241,19 @@ def _warnings(deployment: Deployment, pool: Pool) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _placement(deployment: Deployment, components: Mapping[str, int]) -> Placement:
+    """Return where the weights that a step multiplies lie: on the GPUs, every rank alike."""
+    left_out = () if deployment.checkpoint.model.tie_word_embeddings else ("text.embed_tokens",)
+    on_each = sum(
+        size
+        for name, size in components.items()
+        if name.startswith("text.") and name not in left_out
+    )
+    return Placement(
+        device=on_each * deployment.layout.tensor_parallel, chunk=deployment.options.max_num_tokens
+    )
+
+
 def _notes(deployment: Deployment) -> tuple[str, ...]:
     if deployment.checkpoint.model.vision is None:
         return ()
@@ -278,7 +289,7 @@ def _launch(deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
 
 
 def _config_lines(deployment: Deployment) -> list[str]:
-    """What has no flag, as YAML in flow style."""
+    """Return what has no flag, as YAML in flow style."""
     options: TensorRtLlmOptions = deployment.options
     cache: dict[str, Any] = {}
     if deployment.kv_cache_dtype != "auto":

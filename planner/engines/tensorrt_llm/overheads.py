@@ -1,4 +1,4 @@
-"""What lies on a rank before the caches. Nothing of it was measured here: all is assumed."""
+"""Estimate what lies on a rank before the caches; nothing of it was measured: all is assumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHT_BAND = 0.05
 
 
 def weights(deployment: Deployment) -> dict[str, int]:
-    """Bytes by ``part.component`` on one rank.
+    """Return the bytes by ``part.component`` on one rank.
 
     Tensor parallelism cuts everything but vision; attention data parallelism replicates everything
     but the routed experts, which stay cut or shared out.
@@ -40,7 +40,7 @@ def weights(deployment: Deployment) -> dict[str, int]:
 
 
 def forward_peak(model: ModelSpec, *, tokens: int, ranks: int, expert_ranks: int) -> int:
-    """Activations of the widest layer over `tokens`, 16 bit.
+    """Return the activations of the widest layer over `tokens`, 16 bit.
 
         dense: 2 T (2 H + 3 I / tp);  experts: 2 T (2 H + k (2 H + 3 Im) / ranks)
         DeltaNet: 2 T (2 H + (2 K + 4 V) / tp)
@@ -59,7 +59,7 @@ def forward_peak(model: ModelSpec, *, tokens: int, ranks: int, expert_ranks: int
 
 
 def fixed_terms(deployment: Deployment) -> Iterator[Term]:
-    """Weights, runtime and activation peak of one rank."""
+    """Yield weights, runtime and activation peak of one rank."""
     options: TensorRtLlmOptions = deployment.options
     size = sum(weights(deployment).values())
     yield Term(

@@ -1,4 +1,4 @@
-"""What TensorRT-LLM refuses, and what was not verified."""
+"""Say what TensorRT-LLM refuses, and what was not verified."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CACHES = ("bfloat16", "float16", "fp8")
 
 
 def capability(accelerator: Accelerator) -> tuple[int, int]:
-    """(major, minor); (0, 0) where it is not known."""
+    """Return (major, minor); (0, 0) where it is not known."""
     major, _, minor = (accelerator.compute_capability or "0.0").partition(".")
     return int(major), int(minor or 0)
 
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
-    """Every reason why TensorRT-LLM cannot run `deployment`."""
+    """Yield every reason why TensorRT-LLM cannot run `deployment`."""
     yield from _hardware(deployment)
     yield from _layout(deployment)
     yield from _formats(deployment)
@@ -54,7 +54,7 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
     model, layout, tp = deployment.checkpoint.model, deployment.layout, attention_ranks(deployment)
     if layout.pipeline_parallel > 1 or layout.data_parallel > 1:
         yield Refusal(
-            reason=f"{layout}: pipeline stages and replicas are not covered for TensorRT-LLM",
+            reason=f"{layout}: pipeline stages and replicas are not planned for TensorRT-LLM",
             source=source("mapping.py"),
             remedy="use tensor (and expert) parallelism",
         )
@@ -113,7 +113,7 @@ def _formats(deployment: Deployment) -> Iterator[Refusal]:
     name = deployment.kv_cache_dtype
     if name != "auto" and not _known_cache(name):
         yield Refusal(
-            reason=f"a KV cache in {name} is not covered for TensorRT-LLM",
+            reason=f"a KV cache in {name} is not planned for TensorRT-LLM",
             source=source("llmapi/llm_args.py (KvCacheConfig.dtype)"),
             remedy=f"auto, {', '.join(CACHES)}",
         )
@@ -127,7 +127,7 @@ def _known_cache(name: str) -> bool:
 
 
 def unverified(deployment: Deployment) -> Iterator[str]:
-    """What nobody checked, as warnings."""
+    """Yield what nobody checked, as warnings."""
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
     yield (
         "TensorRT-LLM's cache rule was read, not run; weights per rank, runtime and activation peak"

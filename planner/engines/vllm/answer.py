@@ -41,6 +41,17 @@ from planner.memory.breakdown import Rank
 from planner.memory.kv_cache import kv_heads_per_rank
 from planner.units import GIB, ceil_div, format_gib, format_tokens
 
+STATE_FIGURES = (
+    "mamba_block_size",
+    "mamba_page_bytes_unpadded",
+    "mamba_page_bytes",
+    "mamba_shapes",
+    "mamba_dtypes",
+    "num_speculative_blocks",
+    "num_prefill_checkpoint_blocks",
+)
+"""Figures that a model without recurrent state does not have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VllmAnswer(Allocation):
@@ -127,9 +138,15 @@ class VllmAnswer(Allocation):
             "window": state_block_size,
             "draft": pool.page.draft_block_size,
             "ring": ring_tokens(attention.indexer, options) if attention.indexer else 0,
+            "sliding": pool.page.draft_block_size,
         }
-        held = {"state": pool.state_blocks, "window": pool.state_blocks, "ring": 1}
-        return {
+        held = {
+            "state": pool.state_blocks,
+            "window": pool.state_blocks,
+            "ring": 1,
+            "sliding": pool.sliding_blocks(tokens),
+        }
+        figures: dict[str, Any] = {
             "block_size": pool.page.block_size,
             "mamba_block_size": state_block_size,
             "mamba_cache_mode": "align" if self.align else "none",
@@ -173,6 +190,9 @@ class VllmAnswer(Allocation):
             "params": [_parameters(stage) for stage in self.budget.stages],
             "available_bytes": list(pool.available),
         }
+        if deployment.checkpoint.model.linear is None:
+            figures |= dict.fromkeys(STATE_FIGURES)
+        return figures
 
 
 def _backends(deployment: Deployment) -> list[str]:

@@ -89,7 +89,7 @@ class Budget:
     @cached_property
     def pool(self) -> Pool:
         """The pool that the estimates leave."""
-        return build_pool(self.deployment, self.rules, self.available)
+        return self._pool_of(self.available)
 
     @cached_property
     def worst(self) -> Pool:
@@ -98,7 +98,10 @@ class Budget:
             return self.pool
         above = (sum(term.band.above for term in terms if term.band) for terms in self.terms)
         pairs = zip(self.available, above, strict=True)
-        return build_pool(self.deployment, self.rules, tuple(size - more for size, more in pairs))
+        return self._pool_of(tuple(size - more for size, more in pairs))
+
+    def _pool_of(self, available: tuple[int, ...]) -> Pool:
+        return build_pool(self.deployment, self.rules, available, step_tokens=self.step.tokens)
 
     @property
     def over(self) -> int:

@@ -98,8 +98,9 @@ class Group:
     """Layers that share block ids.
 
     Attributes:
-        kind: "state", "attention", "draft" (attention layers of a separate drafter), "window"
-            (windows of n-gram embeddings) or "ring" (raw keys of indexers).
+        kind: "state", "attention", "draft" (layers of a separate drafter that attend to everything),
+            "sliding" (those that attend to a sliding window), "window" (windows of n-gram
+            embeddings) or "ring" (raw keys of indexers).
         layers: trunk indices; MTP and drafter layers count on from the last.
     """
 
@@ -112,6 +113,7 @@ def group_layers(
     attention: Sequence[int],
     state: Sequence[int],
     draft: Sequence[int] = (),
+    sliding: Sequence[int] = (),
     window: Sequence[int] = (),
     ring: Sequence[int] = (),
     factor: Fraction,
@@ -125,7 +127,7 @@ def group_layers(
 
     Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size).
     """
-    named = (("state", state), ("attention", attention), ("draft", draft))
+    named = (("state", state), ("attention", attention), ("draft", draft), ("sliding", sliding))
     kinds = [(name, tuple(layers)) for name, layers in named if layers]
     counts = [len(layers) for _, layers in kinds]
     small, large = min(counts), max(counts)
@@ -157,6 +159,7 @@ class Pool:
         state_blocks: blocks that a request holds in each state group.
         null_block: one block is set aside before a request is admitted.
         context_parallel: ranks that share a request's tokens (state is not shared).
+        sliding_tokens: tokens that a request keeps in layers with a sliding window.
     """
 
     page: Page
@@ -167,6 +170,7 @@ class Pool:
     state_blocks: int
     null_block: bool
     context_parallel: int = 1
+    sliding_tokens: int = 0
 
     def _groups_of(self, kind: str) -> int:
         return sum(group.kind == kind for group in self.groups)
@@ -180,6 +184,11 @@ class Pool:
     def draft_groups(self) -> int:
         """Groups that hold a separate drafter's KV."""
         return self._groups_of("draft")
+
+    @property
+    def sliding_groups(self) -> int:
+        """Groups that hold the KV of a drafter's sliding windows."""
+        return self._groups_of("sliding")
 
     @property
     def state_groups(self) -> int:
@@ -213,7 +222,16 @@ class Pool:
         blocks = self.attention_groups * ceil_div(tokens, self.page.block_size)
         if self.draft_groups:
             blocks += self.draft_groups * ceil_div(tokens, self.page.draft_block_size)
-        return blocks
+        return blocks + self.sliding_groups * self.sliding_blocks(tokens)
+
+    def sliding_blocks(self, tokens: int) -> int:
+        """Return the blocks of one group of sliding windows: their tokens, and one begun before.
+
+        Source: vLLM 0.33.0 v1/kv_cache_interface.py (SlidingWindowSpec).
+        """
+        if not self.sliding_groups:
+            return 0
+        return ceil_div(min(self.sliding_tokens, tokens), self.page.draft_block_size) + 1
 
     def blocks_per_request(self, tokens: int) -> int:
         """Return the blocks that one request of `tokens` holds."""
@@ -254,7 +272,7 @@ class Pool:
         blocks = usable // sequences - self.state_blocks_per_request
         if blocks <= 0 or not self.attention_groups:
             return 0
-        if not self.draft_groups:
+        if not (self.draft_groups or self.sliding_groups):
             held = self.page.block_size * (blocks // self.attention_groups)
             return held * self.context_parallel
         # Two block sizes: count in the smaller one, which the other is a multiple of.

@@ -59,7 +59,8 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         defaults = batch_defaults(deployment.system.accelerator, rules)
         step = Step.of(options, defaults, deployment.context)
         budget = budget_of(deployment, rules, step, stage_weights(deployment))
-        if options.max_num_seqs is not None or rules.seqs_check != "refuses":
+        settled = options.max_num_seqs is not None or options.keep_default_seqs
+        if settled or rules.seqs_check != "refuses":
             return answer_of(budget)
         return _start_by_itself(budget)
 

@@ -180,31 +180,45 @@ def host_table_bytes(deployment: Deployment) -> int:
 
 
 def table_notes(deployment: Deployment) -> Iterator[str]:
-    """Yield where tables of n-grams lie, and the flag that moves them."""
-    size = host_table_bytes(deployment)
+    """Yield where tables of n-grams lie, where nothing has to be done about it."""
+    size, host = host_table_bytes(deployment), deployment.system.host_memory_gib
+    if size and host is not None and size <= host.value * GIB and not _shares(deployment):
+        yield (
+            f"the n-gram table takes {format_gib(size)} of pinned host memory on each machine;"
+            f" {_on_gpu(deployment)}"
+        )
+
+
+def table_warnings(deployment: Deployment) -> Iterator[str]:
+    """Yield what a machine must have for tables of n-grams that its accelerators do not hold."""
+    size, host = host_table_bytes(deployment), deployment.system.host_memory_gib
     if not size:
         return
-    if deployment.system.accelerator.is_unified:
+    if _shares(deployment):
         yield (
             f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share: vLLM"
             f" {deployment.options.version} has no way to leave it on disk"
         )
-        return
-    yield (
-        f"the n-gram table takes {format_gib(size)} of pinned host memory on each machine;"
-        f" {TABLE_FLAG} '{TABLE_ON_GPU}' puts {format_gib(table_on_rank(deployment))} of it on"
-        " every GPU instead"
-    )
-
-
-def table_warnings(deployment: Deployment) -> Iterator[str]:
-    """Yield a warning where the host's memory is known and does not hold the tables."""
-    size, host = host_table_bytes(deployment), deployment.system.host_memory_gib
-    if host is not None and size > host.value * GIB:
+    elif host is None:
         yield (
-            f"the n-gram table needs {format_gib(size)} of host memory, and the machine has"
-            f" {format_gib(int(host.value * GIB))}: vLLM has no way to leave it on disk"
+            f"the n-gram table needs {format_gib(size)} of pinned host memory on each machine: see"
+            f" that they are free; {_on_gpu(deployment)}"
         )
+    elif size > host.value * GIB:
+        yield (
+            f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
+            f" {format_gib(int(host.value * GIB))}: vLLM has no way to leave it on disk;"
+            f" {_on_gpu(deployment)}"
+        )
+
+
+def _shares(deployment: Deployment) -> bool:
+    return deployment.system.accelerator.is_unified
+
+
+def _on_gpu(deployment: Deployment) -> str:
+    share = format_gib(table_on_rank(deployment))
+    return f"{TABLE_FLAG} '{TABLE_ON_GPU}' puts {share} of it on every GPU instead"
 
 
 def kind_flags(options: VllmOptions) -> list[str]:

@@ -206,6 +206,9 @@ def soft(deployment: Deployment) -> frozenset[str]:
     return frozenset((BLOCK_SIZE, PADDING)) if drafting else frozenset()
 
 
+WSL = "pin_memory=False' as WSL is detected"
+"""Printed where the server runs under the Windows Subsystem for Linux."""
+
 MARKS = (
     "vLLM API server version",
     "LLM engine (v",
@@ -217,6 +220,7 @@ MARKS = (
     "Setting attention block size to",
     "non-default args:",
     "█  version",
+    WSL,
 )
 """Characters that only vLLM prints."""
 

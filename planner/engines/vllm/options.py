@@ -136,6 +136,16 @@ class VllmOptions(Options):
     draft_head_dim: int | None = option(
         None, Count(most=4096), meaning="elements of one of its heads", default_words="as known"
     )
+    draft_sliding_layers: int | None = option(
+        None,
+        Count(least=0, most=4096),
+        meaning="attention layers of the drafter that attend to a sliding window",
+        memory="they keep the window and what is in flight, not the whole context",
+        default_words="as known",
+    )
+    draft_sliding_window: int | None = option(
+        None, Count(), meaning="tokens of that window", default_words="as known"
+    )
     draft_gib: float | None = option(
         None,
         Number(above=True, most=MOST_GIB),
@@ -253,6 +263,12 @@ class VllmOptions(Options):
         meaning='GiB of weights on each rank, as a log tells them ("Model loading took")',
         default_words="computed",
     )
+    keep_default_seqs: bool = option(
+        False,
+        Switch(),
+        meaning="plan vLLM's own max_num_seqs where it is not given, whether it starts or not",
+        default_words="the largest that starts, and the command carries it",
+    )
     wsl2: bool = option(
         False, Switch(), meaning="the server runs under the Windows Subsystem for Linux"
     )
@@ -267,6 +283,10 @@ class VllmOptions(Options):
             if not self.num_speculative_tokens:
                 raise InputError(
                     "num_speculative_tokens: say how many tokens dflash drafts per step"
+                )
+            if self.draft_sliding_layers and self.draft_sliding_window is None:
+                raise InputError(
+                    "draft_sliding_window: say how many tokens the drafter's window holds"
                 )
             return
         for name in DRAFTER:
@@ -292,6 +312,8 @@ DRAFTER = (
     "draft_num_layers",
     "draft_num_key_value_heads",
     "draft_head_dim",
+    "draft_sliding_layers",
+    "draft_sliding_window",
     "draft_gib",
 )
 """Options of a separate drafter: they mean nothing to the model's own module."""

@@ -53,6 +53,9 @@ MAX_IMAGE_PATCHES = 65_536
 EXPERT_WORKSPACE_FACTOR = {"nvfp4": 4, "marlin": 2, "triton": 1}
 """Measured workspace of the routed experts against the first-order rule, by kernel family."""
 
+DRAFTER_BAND = _gib(2.0)
+"""What a separate drafter's own workspaces may take; they are not modelled (GB10 start-up logs)."""
+
 FIRST_BOOT = (_gib(0.7), _gib(2.5))
 """What a first start may take beyond a later one."""
 
@@ -201,7 +204,7 @@ def overhead_terms(
         first_stage: the vision tower runs here.
         last_stage: logits are computed here.
     """
-    yield _runtime(checkpoint, layout, accelerator, rules, step, wsl2=options.wsl2)
+    yield _runtime(checkpoint, layout, accelerator, rules, step, options)
     yield from step_buffers(checkpoint.model, options, tokens=step.tokens)
     yield _peak(checkpoint, layout, options, accelerator, step, first_stage, last_stage)
     graphs = graph_count(accelerator, options, step)
@@ -228,8 +231,7 @@ def _runtime(
     accelerator: Accelerator,
     rules: Rules,
     step: Step,
-    *,
-    wsl2: bool,
+    options: VllmOptions,
 ) -> Term:
     parallel = RUNTIME_TENSOR_PARALLEL if layout.tensor_parallel > 1 else 0
     switched = layout.tensor_parallel > 1 and (accelerator.nvlink_domain or 0) > 2
@@ -243,11 +245,13 @@ def _runtime(
         values["NVLink channels"] = RUNTIME_SWITCHED
     if host:
         values["host process"] = host
-    if wsl2:
+    if options.wsl2:
         values["WSL2"] = WSL2
     band = Band(below=_gib(0.2), above=_gib(0.5))
-    if accelerator.is_unified or wsl2:
+    if accelerator.is_unified or options.wsl2:
         band = Band(below=_gib(1.5), above=_gib(1.0))
+    if options.speculative_method == "dflash":
+        band = Band(below=band.below, above=band.above + DRAFTER_BAND)
     return Term(
         name="runtime (CUDA context, libraries, buffers)",
         kind=Kind.RUNTIME,

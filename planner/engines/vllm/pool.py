@@ -133,8 +133,17 @@ def page_of(deployment: Deployment, rules: Rules) -> Page:
     return replace(page, index_bytes=keys)
 
 
-def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -> Pool:
-    """Return the pool that `available` bytes per stage make."""
+def build_pool(
+    deployment: Deployment, rules: Rules, available: Sequence[int], *, step_tokens: int
+) -> Pool:
+    """Return the pool that `available` bytes per stage make.
+
+    Args:
+        deployment: the question.
+        rules: the release's rules.
+        available: pipeline stage -> bytes for the pool.
+        step_tokens: max_num_batched_tokens: so many are in flight beside a sliding window.
+    """
     checkpoint, layout = deployment.checkpoint, deployment.layout
     model, options = checkpoint.model, deployment.options
     page = page_of(deployment, rules)
@@ -146,10 +155,12 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
     first_draft = model.num_hidden_layers
     first_apart = first_draft + drafting
     apart = range(first_apart, first_apart + (drafter.num_layers if drafter else 0))
+    sliding = drafter.sliding_layers if drafter else 0
     groups = group_layers(
         attention=(*model.full_attention_layers, *range(first_draft, first_apart)),
         state=model.linear_attention_layers,
-        draft=apart,
+        draft=apart[sliding:],
+        sliding=apart[:sliding],
         window=window_layers(model),
         ring=(*model.full_attention_layers, *range(first_draft, first_apart))
         if model.attention.indexer
@@ -171,6 +182,7 @@ def build_pool(deployment: Deployment, rules: Rules, available: Sequence[int]) -
         state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
         null_block=rules.start_check == "all groups and null block",
         context_parallel=layout.context_parallel,
+        sliding_tokens=_sliding_tokens(deployment, rules, step_tokens) if sliding else 0,
     )
 
 
@@ -181,6 +193,20 @@ def _block_bytes(page: Page, groups: Sequence[Group], counts: Sequence[int]) -> 
         for group, count in zip(groups, counts, strict=True)
         if group.kind != "ring"
     )
+
+
+def _sliding_tokens(deployment: Deployment, rules: Rules, step_tokens: int) -> int:
+    """Return the tokens that a request keeps in a sliding window.
+
+        window - 1 + batches in flight * max_num_batched_tokens
+
+    Source: vLLM 0.33.0 config/vllm.py (max_in_flight_tokens), with asynchronous scheduling.
+    """
+    drafter = drafter_of(deployment)
+    assert drafter is not None
+    stages = deployment.layout.pipeline_parallel
+    overlapping = rules.model_runner == "V2" or stages == 1
+    return drafter.window - 1 + (stages + int(overlapping)) * step_tokens
 
 
 def cache_terms(

@@ -10,7 +10,7 @@ from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
 from planner.engines.vllm.releases import capability, rules_of, source
-from planner.engines.vllm.weights import drafter_of, load_rules
+from planner.engines.vllm.weights import Drafter, drafter_of, load_rules
 from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split
 
@@ -228,16 +228,43 @@ def _speculation(deployment: Deployment) -> Iterator[Refusal]:
     if not options.num_speculative_tokens:
         return
     if options.speculative_method == "dflash":
-        if drafter_of(deployment) is None:
+        drafter = drafter_of(deployment)
+        if drafter is None:
             yield Refusal(
                 reason=f"the shape of a drafter for {model.name} is not known",
                 source=source("v1/core/kv_cache_utils.py"),
                 remedy="give draft_num_layers, draft_num_key_value_heads and draft_head_dim",
             )
+        else:
+            yield from _sliding_windows(deployment, drafter)
         return
     if model.mtp is None or not model.mtp.shipped:
         yield Refusal(
             reason=f"{deployment.checkpoint.id} ships no MTP module to speculate with",
             source=source("model_executor/models/qwen3_5_mtp.py"),
             remedy="leave num_speculative_tokens at 0",
+        )
+
+
+def _sliding_windows(deployment: Deployment, drafter: Drafter) -> Iterator[Refusal]:
+    """Yield what a drafter whose layers attend to a sliding window does not run with."""
+    if not drafter.sliding_layers:
+        return
+    version = deployment.options.version
+    mixed = drafter.sliding_layers < drafter.num_layers
+    if mixed and rules_of(version).model_runner == "V1":
+        yield Refusal(
+            reason=f"a drafter with sliding and full attention needs the V2 model runner, vLLM"
+            f" {version} takes V1",
+            engine_message="DFlash drafters with mixed sliding/full attention require the V2 model"
+            " runner; relaunch with VLLM_USE_V2_MODEL_RUNNER=1.",
+            source=source("model_executor/models/qwen3_dflash.py"),
+            remedy="vLLM takes V2 by itself from 0.29.0 on",
+        )
+    if deployment.layout.context_parallel > 1:
+        yield Refusal(
+            reason="a drafter's sliding windows and decode context parallelism exclude each other",
+            engine_message="DCP not support sliding window.",
+            source=source("v1/kv_cache_interface.py (SlidingWindowSpec)"),
+            remedy="--decode-context-parallel-size 1",
         )

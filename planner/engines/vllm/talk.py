@@ -13,7 +13,7 @@ from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
-from planner.engines.vllm.log import FIGURES, MARKS, VERSION, also, given_memory, soft
+from planner.engines.vllm.log import FIGURES, MARKS, VERSION, WSL, also, given_memory, soft
 from planner.engines.vllm.options import VllmOptions, human_integer
 from planner.engines.words import (
     FlagTable,
@@ -301,16 +301,18 @@ _UNTOLD = ("kept", "kept switch", "own")
 
 def logged_command(lines: Sequence[str]) -> Command | None:
     """Return what vLLM was told: the arguments that it prints, else its configuration."""
+    seen = {"wsl2": True} if any(WSL in line for line in lines) else {}
     for line in reversed(lines):
         _, mark, text = line.partition("non-default args: ")
         if mark:
-            return _command(logged_values(text))
+            return _command(logged_values(text) | seen)
     for line in reversed(lines):
         _, mark, text = line.partition("with config: ")
         if mark and "LLM engine" in line:
             values = logged_values(text.partition("_config={")[0])
             return _command(
                 {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
+                | seen
             )
     return None
 
@@ -335,6 +337,7 @@ FACE = Face(
         also=also,
         given_memory=given_memory,
         soft=soft,
+        running=MappingProxyType({"keep_default_seqs": True}),
     ),
     container=Container(
         images=MappingProxyType(

@@ -62,6 +62,8 @@ class Drafter:
         nbytes: bytes of its weights.
         source: where that was read.
         assumed: what is assumed about it, in words; empty if nothing is.
+        sliding_layers: how many of its layers attend to a sliding window.
+        window: tokens of that window.
     """
 
     model: str | None
@@ -70,6 +72,8 @@ class Drafter:
     nbytes: int
     source: str
     assumed: str = ""
+    sliding_layers: int = 0
+    window: int = 0
 
 
 @cache
@@ -84,6 +88,8 @@ def _known() -> dict[str, Drafter]:
             nbytes=int(row.get("gib", 0) * GIB),
             source=row["source"],
             assumed=row.get("assumed", ""),
+            sliding_layers=row.get("sliding_layers", 0),
+            window=row.get("window", 0),
         )
         for row in tomllib.loads(text)["drafter"]
         for target in row["targets"]
@@ -107,6 +113,10 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
         per_token = 2 * heads * get_cache_format("bfloat16").head_bytes(width)
     if layers is None or per_token is None:
         return None
+    sliding, window = options.draft_sliding_layers, options.draft_sliding_window
+    if known is not None and not given:
+        sliding = known.sliding_layers if sliding is None else sliding
+        window = known.window if window is None else window
     tp = deployment.layout.tensor_parallel
     whole = int(options.draft_gib * GIB) if options.draft_gib else (known.nbytes if known else 0)
     return Drafter(
@@ -116,6 +126,8 @@ def drafter_of(deployment: Deployment) -> Drafter | None:
         nbytes=whole // tp,
         source=known.source if known and not given else "the user's figures",
         assumed=known.assumed if known and not given else "",
+        sliding_layers=min(sliding or 0, layers),
+        window=window or 0,
     )
 
 

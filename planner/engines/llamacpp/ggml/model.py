@@ -6,7 +6,7 @@ src/llama-graph.cpp (build_inp_embd, build_ffn, build_moe_ffn).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from planner.engines.llamacpp.ggml.attention import full_attention, gated_delta_net, norm
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
@@ -27,19 +27,24 @@ from planner.model.spec import FULL, ModelSpec, MoE
 Pin = Callable[[int], int | None]
 
 
-def trunk_graph(inputs: Inputs, weights: Weights, pin: Pin) -> Graph:
-    """All blocks of the trunk, the last norm and the output head.
+def trunk_graph(
+    inputs: Inputs, weights: Weights, pin: Pin, blocks: Sequence[int] | None = None
+) -> Graph:
+    """Return all blocks of the trunk, the last norm and the output head.
 
     Args:
         inputs: what it is fed.
         weights: the model's weights.
         pin: backend that a block's norms are tied to; None where nothing is.
+        blocks: these blocks alone, in order; None: all.
     """
     graph, model = Graph(), inputs.model
     x = get_rows(weights.get("token_embd"), inputs.tokens)
     graph.expand(x)
     graph.expand(inputs.embeddings)
-    for block, kind in enumerate(model.layer_types):
+    graph.marks.append(x)
+    for block in range(model.num_hidden_layers) if blocks is None else blocks:
+        kind = model.layer_types[block]
         residual = x
         x = norm(x, weights.get("attn_norm", block), pin=pin(block))
         graph.expand(x)
@@ -49,6 +54,7 @@ def trunk_graph(inputs: Inputs, weights: Weights, pin: Pin) -> Graph:
         residual = x
         x = norm(x, weights.get("post_attention_norm", block), pin=pin(block))
         x = dup("add", feed_forward(graph, model, weights, x, block), residual)
+        graph.marks.append(x)
     x = norm(x, weights.get("output_norm"))
     chosen = get_rows(x, inputs.out_ids)
     logits = mul_mat(weights.get("output"), chosen)

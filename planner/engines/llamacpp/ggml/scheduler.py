@@ -9,6 +9,7 @@ ggml-cuda/ggml-cuda.cu (offload_op, graph_optimize).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from planner.engines.llamacpp.ggml.allocator import Placed
@@ -34,11 +35,24 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A graph ready for allocation."""
+    """A graph ready for allocation.
+
+    Attributes:
+        leafs: inputs, weights and caches.
+        nodes: what is computed, copies and dependencies included.
+        starts: index among the graph's own nodes at which each split begins.
+        copied: copy (by id) -> what it is a copy of.
+    """
 
     leafs: tuple[Placed, ...]
     nodes: tuple[Placed, ...]
-    splits: int
+    starts: tuple[int, ...]
+    copied: Mapping[int, GgmlTensor]
+
+    @property
+    def splits(self) -> int:
+        """Parts of the graph that run on one backend each."""
+        return len(self.starts)
 
 
 def schedule(graph: Graph, *, backends: int, op_offload: bool, pipeline: bool) -> Schedule:
@@ -76,6 +90,7 @@ class _Scheduler:
         self.graph, self.cpu, self.copies = graph, backends - 1, copies
         self.op_offload = op_offload and self.cpu > 0
         self.copied: dict[tuple[int, int], list[GgmlTensor]] = {}
+        self.copies_of: dict[int, GgmlTensor] = {}
 
     def run(self) -> Schedule:
         graph = self.graph
@@ -92,7 +107,8 @@ class _Scheduler:
         return Schedule(
             leafs=tuple(self.place_leafs(splits, pipelined)),
             nodes=tuple(self.place_nodes(splits)),
-            splits=len(splits),
+            starts=tuple(split.start for split in splits),
+            copied=self.copies_of,
         )
 
     def from_place(self, tensor: GgmlTensor) -> int | None:
@@ -176,6 +192,7 @@ class _Scheduler:
             for copy in copies:
                 copy.is_input = copy.is_output = self.copies > 1
                 copy.backend = split.backend
+                self.copies_of[id(copy)] = operand
             self.copied[key] = copies
             split.inputs.append(operand)
         return copies[0]
@@ -193,6 +210,7 @@ class _Scheduler:
                     tensor.is_input = tensor.is_output = True
                     tensor.backend = leaf.backend
                     found.append(tensor)
+                self.copies_of |= dict.fromkeys(map(id, others), leaf)
         return found
 
     def place_leafs(self, splits: list[Split], pipelined: list[GgmlTensor]) -> list[Placed]:

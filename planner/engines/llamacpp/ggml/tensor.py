@@ -8,9 +8,11 @@ Source: llama.cpp 0c1e570 ggml/src/ggml.c.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from types import MappingProxyType
 
 from planner.formats import get_format, ggml_format_name
 
@@ -50,6 +52,16 @@ def row_bytes(type_: str, elements: int) -> int:
     return elements // block.elements * block.nbytes
 
 
+_PADDED: Mapping[int, Callable[..., Shape]] = MappingProxyType(
+    {
+        1: lambda a: (a, 1, 1, 1),
+        2: lambda a, b: (a, b, 1, 1),
+        3: lambda a, b, c: (a, b, c, 1),
+    }
+)
+"""Dimensions -> a shape of four."""
+
+
 class Hold:
     """A tensor's memory while the allocator runs.
 
@@ -57,15 +69,13 @@ class Hold:
         children: uses still to come.
         views: views of it still in use.
         own: it holds memory now.
-        arena: index of the buffer.
-        offset: place in it.
-        size: bytes there, before rounding.
+        slot: number of the memory that it holds or held.
     """
 
-    __slots__ = ("arena", "children", "offset", "own", "size", "views")
+    __slots__ = ("children", "own", "slot", "views")
 
     def __init__(self) -> None:
-        self.children = self.views = self.arena = self.offset = self.size = 0
+        self.children = self.views = self.slot = 0
         self.own = False
 
 
@@ -117,8 +127,7 @@ class GgmlTensor:
         name: str = "",
     ) -> None:
         self.op, self.type, self.name = op, type_, name
-        padded = (*ne, 1, 1, 1)[:4]
-        self.ne: Shape = (padded[0], padded[1], padded[2], padded[3])
+        self.ne: Shape = ne if len(ne) == 4 else _PADDED[len(ne)](*ne)
         self.nb: Shape = nb or contiguous_strides(type_, self.ne)
         self.src = list(src)
         self.view_src: GgmlTensor | None = None
@@ -133,10 +142,10 @@ class GgmlTensor:
     @property
     def nbytes(self) -> int:
         """Bytes from its first to its last element."""
-        if min(self.ne) <= 0:
+        (n0, n1, n2, n3), (b0, b1, b2, b3) = self.ne, self.nb
+        if n0 <= 0 or n1 <= 0 or n2 <= 0 or n3 <= 0:
             return 0
         block = block_type(self.type)
-        (n0, n1, n2, n3), (b0, b1, b2, b3) = self.ne, self.nb
         row = n0 * b0 // block.elements
         if block.elements == 1:
             row += block.nbytes - b0
@@ -163,10 +172,15 @@ class GgmlTensor:
 
 
 def contiguous_strides(type_: str, ne: Shape) -> Shape:
-    """Strides of a tensor without gaps."""
-    block = block_type(type_)
-    row = ne[0] // block.elements * block.nbytes
-    return (block.nbytes, row, row * ne[1], row * ne[1] * ne[2])
+    """Return the strides of a tensor without gaps."""
+    size = _PLAIN.get(type_)
+    if size is None:
+        block = block_type(type_)
+        size, row = block.nbytes, ne[0] // block.elements * block.nbytes
+    else:
+        row = size * ne[0]
+    plane = row * ne[1]
+    return (size, row, plane, plane * ne[2])
 
 
 def dup(op: str, like: GgmlTensor, *src: GgmlTensor) -> GgmlTensor:
@@ -251,9 +265,16 @@ def top_k(a: GgmlTensor, k: int) -> GgmlTensor:
 
 
 class Graph:
-    """Tensors in the order in which they are computed."""
+    """Tensors in the order in which they are computed.
+
+    Attributes:
+        nodes: what is computed.
+        leafs: weights, caches and inputs.
+        marks: what enters the first block, and what leaves each block.
+    """
 
     def __init__(self) -> None:
+        self.marks: list[GgmlTensor] = []
         self.nodes: list[GgmlTensor] = []
         self.leafs: list[GgmlTensor] = []
         self._seen: set[int] = set()

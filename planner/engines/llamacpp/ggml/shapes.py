@@ -1,0 +1,215 @@
+"""Find compute buffers by shape: a graph once, then arithmetic.
+
+A graph's order of events follows from where its tensors lie and from a few properties of the batch
+(`structures`); the sizes follow from the batch (`Shape`); the length of the context only stretches
+them (`Segment`). Each is worked out once and kept. What is kept and what is left out is exact:
+
+- periods of blocks are left out only where the allocator is in the same state before and after one
+  (see `repeats`), else the whole graph is built;
+- a stretch of lengths ends where any of the allocator's decisions would change (see `allocator`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeVar
+
+from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
+from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.cells import Cells, growth_of
+from planner.engines.llamacpp.ggml.repeats import Selection
+from planner.engines.llamacpp.ggml.structures import (
+    ATTEMPTS,
+    Homes,
+    Setting,
+    Structure,
+    decides,
+    sizes_of,
+    structure_of,
+)
+from planner.units import round_up
+
+STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
+"""How many are kept: some 100 kB, 20 kB, 200 and 200 bytes each."""
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Peaks on a stretch of lengths: `nbytes + growth x (cells - at)` from `low` to `high`."""
+
+    at: int
+    low: int
+    high: int
+    nbytes: tuple[int, ...]
+    growth: tuple[int, ...]
+
+    def nbytes_at(self, cells: int) -> tuple[int, ...]:
+        """Return the peaks at a length within the stretch."""
+        more = cells - self.at
+        return tuple(a + b * more for a, b in zip(self.nbytes, self.growth, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """The buffers of one graph at one length.
+
+    Attributes:
+        nbytes: per backend, the host last.
+        nodes: tensors of the graph, as the log counts them.
+        splits: parts of it that run on one backend each.
+    """
+
+    nbytes: tuple[int, ...]
+    nodes: int
+    splits: int
+
+
+class Shape:
+    """Blocks, a setting and a batch, whose peaks at any length are arithmetic once found.
+
+    Args:
+        homes: where the tensors lie.
+        setting: how the graph is made.
+        batch: the batch; its length does not count.
+        selection: the blocks that are built.
+        known: what shapes with the same structure have in common.
+    """
+
+    def __init__(
+        self, homes: Homes, setting: Setting, batch: Batch, selection: Selection, known: Hashable
+    ) -> None:
+        self._batch, self._selection = batch, selection
+        self._segments: list[Segment] = []
+        # the length at which the sizes were worked out, the sizes, and their growth per cell
+        self._at = batch.n_kv
+        self._sizes: list[int] = []
+        self._growths: list[int] = []
+        self._backends = homes.backends
+        self._unproved = False
+        self.structure = self._prepare(homes, setting, known)
+
+    def _prepare(self, homes: Homes, setting: Setting, known: Hashable) -> Structure:
+        """Find the structure, and the sizes of its slots."""
+        batch = replace(self._batch, n_kv=Cells(self._at))
+        found = _STRUCTURES.get(known)
+        if found is None:
+            found, sizes = structure_of(homes, setting, batch, self._selection)
+            _keep(_STRUCTURES, known, found, STRUCTURES)
+        else:
+            sizes = sizes_of(found, homes, setting, batch, self._selection.blocks)
+        aligned = [
+            round_up(int(size), CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
+            for size, (_, on_gpu) in zip(sizes, found.classes, strict=True)
+        ]
+        growths = list(map(growth_of, sizes))
+        self._sizes = [aligned[index] for index in found.slots]
+        self._growths = [growths[index] for index in found.slots]
+        return found
+
+    def at(self, cells: int) -> Segment | None:
+        """Return the stretch of lengths that `cells` lies in.
+
+        None where a period that was left out changes what is free: more must be built.
+        """
+        if self._unproved:
+            return None
+        for segment in self._segments:
+            if segment.low <= cells <= segment.high:
+                return segment
+        memory = self._proved(cells)
+        if memory is None:
+            self._unproved = True
+            return None
+        segment = Segment(
+            at=cells,
+            low=cells + memory.least,
+            high=cells + memory.most,
+            nbytes=tuple(arena.peak for arena in memory.arenas),
+            growth=tuple(arena.peak_growth for arena in memory.arenas),
+        )
+        if len(self._segments) == SEGMENTS:
+            del self._segments[0]
+        self._segments.append(segment)
+        return segment
+
+    def _proved(self, cells: int) -> Memory | None:
+        """Run the events at a length; None if a period that was left out changes the state."""
+        record, growths, sizes = self.structure.record, self._growths, self._sizes
+        if cells != self._at:
+            more = cells - self._at
+            sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
+        events, marks = record.events, record.marks
+        memory = Memory(backends=self._backends, host=self._backends - 1)
+        cuts = self._selection.cuts
+        wanted = sorted({marks[at] for cut in cuts for at in (cut.at, cut.at - cut.period)})
+        states, start = {}, 0
+        for end in (*wanted, len(events)):
+            memory.run(events[start:end], record.arenas, sizes, growths)
+            if end != len(events):
+                states[end] = memory.state()
+            start = end
+        if any(states[marks[cut.at]] != states[marks[cut.at - cut.period]] for cut in cuts):
+            return None
+        return memory
+
+
+_STRUCTURES: dict[Hashable, Structure] = {}
+_SHAPES: dict[Hashable, Shape] = {}
+_NUMBERS: dict[Hashable, int] = {}
+_PROVED: dict[Hashable, int] = {}
+"""The attempt that was proved last, per model and setting: the next begins there."""
+_NEXT = count()
+
+
+def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
+    """Return the buffers of a graph."""
+    mtp = homes.mtp if setting.mtp else None
+    about = (number(homes.model), homes.backends, homes.outside, mtp, setting)
+    sizes = (batch.n_tokens, batch.n_seqs, batch.n_outputs, batch.type_k, batch.type_v)
+    rules = decides(batch)
+    whole = len(ATTEMPTS)
+    for attempt in range(whole if setting.mtp else _PROVED.get(about, 0), whole + 1):
+        selection = Selection(blocks=()) if setting.mtp else homes.selection(attempt)
+        built = (
+            tuple(homes.blocks[block] for block in selection.blocks),
+            tuple((cut.at, cut.period) for cut in selection.cuts),
+        )
+        known = (about, built, rules)
+        shape = _SHAPES.get((known, sizes))
+        if shape is None:
+            shape = Shape(homes, setting, batch, selection, known)
+            _keep(_SHAPES, (known, sizes), shape, SHAPES)
+        segment = shape.at(batch.n_kv)
+        if segment is not None:
+            if _PROVED.get(about) != attempt:
+                _keep(_PROVED, about, attempt, STRUCTURES)
+            break
+    else:
+        raise AssertionError("the whole graph leaves nothing out")
+    structure = shape.structure
+    pairs = list(zip(selection.cuts, structure.repeated, strict=True))
+    return Peaks(
+        nbytes=segment.nbytes_at(batch.n_kv),
+        nodes=structure.nodes + sum(cut.times * nodes for cut, (nodes, _) in pairs),
+        splits=structure.splits + sum(cut.times * splits for cut, (_, splits) in pairs),
+    )
+
+
+def number(value: Hashable) -> int:
+    """Return the number by which keys know `value`: values of equal numbers are equal."""
+    found = _NUMBERS.get(value)
+    if found is None:
+        found = next(_NEXT)
+        _keep(_NUMBERS, value, found, NUMBERS)
+    return found
+
+
+def _keep(kept: dict[Hashable, Kept], key: Hashable, value: Kept, most: int) -> None:
+    """Keep a value; the oldest goes where there are too many."""
+    if len(kept) >= most:
+        del kept[next(iter(kept))]
+    kept[key] = value

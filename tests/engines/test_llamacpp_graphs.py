@@ -1,0 +1,103 @@
+"""llama.cpp's compute buffers by shape: equal to the whole graph's, whatever is asked."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.llamacpp_graphs import cases
+from planner.engines.llamacpp.buffers import compute_buffers, homes_of, whole_graph
+from planner.engines.llamacpp.contexts import Context
+from planner.engines.llamacpp.ggml import shapes
+from planner.engines.llamacpp.ggml.cells import Cells, growth_of
+from planner.engines.llamacpp.ggml.repeats import select
+from planner.engines.llamacpp.placement import Placement
+from planner.engines.llamacpp.tensor_file import file_blocks
+from planner.model.catalog import find
+from planner.model.gguf_mix import GgufScheme
+from planner.model.spec import ModelSpec
+
+Q8 = GgufScheme(mix="Q8_0")
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_buffers_by_shape_are_those_of_the_whole_graph(seed: int) -> None:
+    """2,000 cases: python -m benchmarks.llamacpp_graphs."""
+    for arguments, flags in cases(6, seed):
+        assert compute_buffers(*arguments, **flags) == whole_graph(*arguments, **flags)
+
+
+def on_one(name: str) -> tuple[ModelSpec, GgufScheme, Placement]:
+    found = find(name)
+    assert found is not None
+    model = found[0].model
+    blocks = file_blocks(model, Q8)
+    return model, Q8, Placement(devices=1, blocks=blocks, n_gpu_layers=blocks + 1, shares=(1.0,))
+
+
+@settings(max_examples=10, deadline=None)
+@given(units=st.lists(st.integers(8, 1024), min_size=2, max_size=6))
+@pytest.mark.parametrize("name", ["Qwen3.5-27B", "Qwen3.5-122B-A10B"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_one_graph_tells_all_lengths(name: str, fused: bool, units: list[int]) -> None:
+    model, scheme, placement = on_one(name)
+    before = len(shapes._STRUCTURES)
+    for unit in units:
+        context = Context(n_ctx=256 * unit, n_outputs_max=1, flash_attn=fused)
+        found = compute_buffers(model, scheme, placement, context)
+        assert found == whole_graph(model, scheme, placement, context)
+    assert len(shapes._STRUCTURES) <= before + 3, "no graph is built for another length"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("Qwen3.5-27B", 16), ("Qwen3.5-122B-A10B", 12)], ids=["dense", "moe"]
+)
+def test_most_blocks_are_left_out(name: str, kept: int) -> None:
+    """After one period of a MoE model the residual is back in its place, of a dense one after two."""
+    model, scheme, placement = on_one(name)
+    homes = homes_of(model, scheme, placement)
+    attempts = [homes.selection(attempt) for attempt in range(2)]
+    assert kept in [len(selection.blocks) for selection in attempts]
+    for selection in attempts:
+        left_out = sum(cut.period * cut.times for cut in selection.cuts)
+        assert len(selection.blocks) + left_out == model.num_hidden_layers
+
+
+@given(
+    runs=st.lists(
+        st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=4), st.integers(1, 9))
+    ),
+    unit=st.integers(1, 2),
+    spare=st.integers(1, 2),
+)
+def test_what_is_left_out_repeats_what_is_kept(
+    runs: list[tuple[list[int], int]], unit: int, spare: int
+) -> None:
+    signatures = [number for period, times in runs for number in period * times]
+    selection = select(signatures, unit=unit, spare=spare)
+    whole: list[int] = []
+    cuts = {cut.at: cut for cut in selection.cuts}
+    for at, block in enumerate(selection.blocks, start=1):
+        whole.append(signatures[block])
+        if at in cuts:
+            whole += whole[-cuts[at].period :] * cuts[at].times
+    assert whole == signatures
+
+
+@given(
+    a=st.integers(-99, 99), b=st.integers(-99, 99), n=st.integers(0, 999), more=st.integers(0, 99)
+)
+def test_cells_remember_how_sizes_grow(a: int, b: int, n: int, more: int) -> None:
+    def size(cells: int) -> int:
+        return (cells * a + b) * 4 - (b - cells) * 2 + 3 * cells // 3 + -cells
+
+    found = size(Cells(n))
+    assert found == size(n)
+    assert found + growth_of(found) * more == size(n + more)
+
+
+def test_what_is_not_affine_is_refused() -> None:
+    with pytest.raises(ValueError, match="not affine"):
+        Cells(4) * Cells(4)
+    with pytest.raises(ValueError, match="not affine"):
+        Cells(4) // 2
