@@ -135,7 +135,7 @@ def test_the_engines_own_spellings_are_understood() -> None:
 @pytest.mark.parametrize("flag", ["--users", "--concurrency"])
 def test_what_people_call_it(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "Qwen3.5-4B", "--on", "h100", flag, "2", "--ctx", "8k"]) == 0
-    assert "2 requests of 8,192 tokens" in capsys.readouterr().out
+    assert "2 users at 8k" in capsys.readouterr().out
 
 
 def test_what_is_said_twice_is_refused() -> None:

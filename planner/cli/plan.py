@@ -99,6 +99,12 @@ def plan(
         from planner.cli.recommend import chosen
 
         recommended = chosen(asked)
+    plain = not (as_json or as_markdown or explain or expect_log or emit_as is not None)
+    if recommended is not None and plain:
+        from planner.cli.recommend import chosen_text
+
+        terminal.show(chosen_text(recommended, asked))
+        return 0 if recommended.pick is not None else 3
     if recommended is not None and recommended.pick is not None:
         answer = recommended.pick.plan
     else:
@@ -107,12 +113,6 @@ def plan(
 
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     speed = speed_of(answer, output_tokens=tokens_out)
-    plain = not (as_json or as_markdown or explain or expect_log or emit_as is not None)
-    if recommended is not None and plain:
-        from planner.cli.recommend import chosen_text
-
-        terminal.show(chosen_text(recommended, asked))
-        return status(answer)
     if as_json:
         from planner.document import plan_document
 

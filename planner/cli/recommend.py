@@ -94,7 +94,8 @@ def wanted_of(asked: Typed) -> Wanted | None:
 def chosen(asked: Typed) -> Recommendation | None:
     """Return the recommendation that a plan's question asks for; None where it is settled.
 
-    None, too, where no checkpoint that is known answers it: it is planned as it was asked.
+    None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
+    was asked, with what to change.
     """
     wanted = wanted_of(asked)
     if wanted is None:
@@ -102,7 +103,8 @@ def chosen(asked: Typed) -> Recommendation | None:
     from planner.recommending import recommend as choose
 
     answer = choose(wanted)
-    return answer if answer.pick is not None or answer.misses else None
+    said = wanted.fixed.engine is not None or wanted.fixed.precision is not None
+    return None if answer.pick is None and (said or not answer.misses) else answer
 
 
 def chosen_text(answer: Recommendation, asked: Typed) -> str:

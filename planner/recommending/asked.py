@@ -41,7 +41,8 @@ def recommend(wanted: Wanted) -> Recommendation:
     """
     search = Search(wanted)
     choices = _of_any_model(search) if wanted.base is None else _of_named(search, wanted.base)
-    pick = next((choice for choice in choices if _holds(choice)), None)
+    own = (choice for choice in choices if wanted.base in (None, choice.entry.base))
+    pick = next((choice for choice in own if _holds(choice)), None)
     if pick is None:
         return Recommendation(
             wanted=wanted, pick=None, front=(), misses=tuple(_misses(search, choices))
@@ -105,6 +106,8 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
                 command=unified.raisable.command_for(held.plan.ranks[0].used),
                 choice=held,
             )
+    choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
+    yield from _fewer(search, choices)
     yield from _shorter(search, choices)
     for choice in choices:
         if choice.needs_ram is not None and choice.plan.fits:
@@ -141,6 +144,21 @@ def raised_system(system: System) -> System | None:
     if total is not None:
         total = most if total.value < most.value else total
     return replace(system, accelerator=replace(accelerator, unified=lent, memory_cuda_mib=total))
+
+
+def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
+    """The most users that one of the candidates holds at the asked context, planned at that number."""
+    sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
+    most = max(sound, key=lambda choice: choice.users, default=None)
+    if most is None or not 0 < most.users < search.wanted.concurrency:
+        return
+    cache = most.plan.deployment.kv_cache_dtype
+    plan = search.plan(most.entry, most.plan.engine, concurrency=most.users, kv_cache_dtype=cache)
+    if plan is not None and plan.fits:
+        yield Miss(
+            change=f"serve {most.users:,} at once instead of {search.wanted.concurrency:,}",
+            choice=_as_planned(most, plan),
+        )
 
 
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:

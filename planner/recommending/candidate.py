@@ -88,8 +88,8 @@ def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
     if precision is None:
         return rows
     wanted = precision.lower().removeprefix("gguf-")
-    labelled = [row for row in rows if row.label.lower() == wanted]
-    return labelled or [row for row in rows if row.recipe.removeprefix("gguf-") == wanted]
+    named = [row for row in rows if (row.label or row.recipe).lower() == wanted]
+    return named or [row for row in rows if row.recipe.removeprefix("gguf-") == wanted]
 
 
 def _room(system: System, *, offload: bool) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from itertools import zip_longest
 
 from hardware_db import System
@@ -77,12 +77,7 @@ class Search:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self._plans: dict[tuple[str, str, str, int], Plan | None] = {}
-
-    @cached_property
-    def planned(self) -> tuple[Plan, ...]:
-        """Every plan that was made."""
-        return tuple(plan for plan in self._plans.values() if plan is not None)
+        self._plans: dict[tuple[str, int, int], Plan | None] = {}
 
     def of_model(self, base: str, *, thorough: bool = True) -> list[Choice]:
         """Return the candidates of one model that start, the best first.
@@ -211,6 +206,7 @@ class Search:
         kv_cache_dtype: str | None = None,
         system: System | None = None,
         context: int | None = None,
+        concurrency: int | None = None,
     ) -> Plan | None:
         """Return the plan of one candidate; None where it makes no sense.
 
@@ -220,11 +216,13 @@ class Search:
             kv_cache_dtype: None: as asked.
             system: None: the machine.
             context: None: as asked.
+            concurrency: None: as asked.
         """
         wanted = self.wanted
         cache = kv_cache_dtype or wanted.kv_cache_dtype
         place, tokens = system or wanted.system, context or wanted.context
-        key = (f"{row.name} {engine} {place.id}", row.container, cache, tokens)
+        users = concurrency or wanted.concurrency
+        key = (f"{row.name} {engine} {place.id} {cache}", tokens, users)
         if key not in self._plans:
             try:
                 self._plans[key] = Question(
@@ -232,7 +230,7 @@ class Search:
                     system=place,
                     engine=ENGINES[engine],
                     context=tokens,
-                    concurrency=wanted.concurrency,
+                    concurrency=users,
                     kv_cache_dtype=cache,
                     layout=wanted.layout,
                     options=FOR_PICTURES[engine] if wanted.wish.pictures else None,

@@ -57,8 +57,8 @@ def _better(pick: Choice, held: Sequence[Choice], wish: Wish) -> Iterator[Choice
     for engine in dict.fromkeys(choice.plan.engine for choice in ready):
         if engine != pick.plan.engine:
             other = next(choice for choice in ready if choice.plan.engine == engine)
-            many = other.users >= CLEARLY * max(1, pick.users)
-            yield replace(other, better="serves more at once" if many else "another server")
+            more = other.users >= CLEARLY * max(1, pick.users)
+            yield replace(other, better="serves more at once" if more else "another server")
     yield from _of_other_models(pick, held)
     many = [choice for choice in sound if choice.users >= 2 * max(1, pick.users)]
     if many:

@@ -32,9 +32,10 @@ def headline(answer: Recommendation) -> str:
     if pick is None:
         what = _model(wanted.base) if wanted.base is not None else "No model"
         verb = "does not fit" if wanted.base is not None else "fits"
+        said = f" as {wanted.fixed.precision}" if wanted.fixed.precision is not None else ""
         return (
-            f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)} in any checkpoint"
-            " that is known."
+            f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no checkpoint that"
+            f" is known{said} holds it."
         )
     parts = [f"{_short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
