@@ -41,7 +41,7 @@ def plan(
 def solve(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Limits:
-    """Say how far a deployment goes: longest context, most sequences, best precision, knobs.
+    """Say how far a deployment goes: longest context, most requests, best precision, knobs.
 
     Each is looked for while the rest of the question is held, by planning alone; one step beyond
     each answer does not fit. Arguments and errors are those of `plan`.

@@ -47,7 +47,7 @@ def hardware(
         row = _row(entry)
         bandwidth = row["bandwidth_gb_s"]
         speed = f"{bandwidth:,.0f}" if isinstance(bandwidth, int | float) else "?"
-        count = f"{row['accelerators']} x " if row["accelerators"] != 1 else ""
+        count = f"{row['accelerators']}× " if row["accelerators"] != 1 else ""
         memory = count + format_gib(_accelerator(entry).total_bytes)
         typer.echo(f"{entry.id:34} {entry.name[:44]:44} {memory:>12} {speed:>7}")
     return None

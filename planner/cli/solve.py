@@ -25,7 +25,7 @@ def solve(
     asked: Typed,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
-    """Longest context, most sequences, best precision and the engine's own limits for MODEL.
+    """Longest context, most requests, best precision and the engine's own limits for MODEL.
 
     Each is looked for while the rest of the question is held. Further flags are the engine's own
     options.

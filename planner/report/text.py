@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from planner.engines.engine import Deployment
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
@@ -103,10 +104,13 @@ def _question(plan: Plan) -> Iterator[str]:
     yield f"Hardware  {system.name}, {deployment.layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.engine_title} {plan.engine_version}, KV cache {cache}"
-    yield (
-        f"Workload  {deployment.concurrency:,} x {format_tokens(deployment.context)} tokens"
-        " (prompt and output together)"
-    )
+    yield (f"Workload  {workload_words(deployment)} (prompt and output together)")
+
+
+def workload_words(deployment: Deployment) -> str:
+    """Return what shall be served: ``4 requests of 131,072 tokens``."""
+    context = counted(deployment.context, "token")
+    return f"{counted(deployment.concurrency, 'request')} of {context}"
 
 
 def _rank(plan: Plan, rank: Rank) -> Iterator[str]:

@@ -227,7 +227,7 @@ class LlamacppOptions(Options):
     fit: bool = option(
         True,
         Switch(),
-        meaning="keep fit_target_mib free on every GPU (--fit)",
+        meaning="keep the margin of --fit-target free on every GPU",
         memory="off plans up to the last byte",
     )
     fit_target_mib: int = option(
@@ -259,7 +259,7 @@ class LlamacppOptions(Options):
     mmproj: bool = option(
         False,
         Switch(),
-        meaning="load the vision tower beside the model (--mmproj)",
+        meaning="load the vision tower beside the model",
         memory="the tower's weights and what encoding an image takes",
     )
     mmproj_file: str | None = option(
