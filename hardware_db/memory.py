@@ -82,26 +82,20 @@ def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemor
 
 
 def bandwidth_of(kind: MemoryKind, known: Iterable[HostMemory]) -> Figure | None:
-    """Return what decoding on the processor reaches with such RAM (GB/s); None if unknown.
+    """Return what such RAM streams at nominal (GB/s); None if not even its type was said.
 
-    The class itself; else the nearest rate of the same type and channels, in proportion. Two
-    channels where their number was not said, the slowest rate where that was not said. None where
-    not even the type was.
+        channels x 8 bytes x transfers per second
+
+    Two channels where their number was not said, the slowest known rate of the type where that was
+    not said. How much of it a processor reaches is the business of whoever estimates speed.
     """
     channels = kind.channels or 2
     alike = [m for m in known if m.type == kind.type and m.channels == channels]
     if not alike:
         return None
-    if kind.mt_s is None:
-        return min(alike, key=lambda m: m.mt_s).plan_gb_s
-    rate = kind.mt_s
-    near = min(alike, key=lambda m: (abs(m.mt_s - rate), m.mt_s))
-    if near.mt_s == rate:
-        return near.plan_gb_s
-    most = channels * _BYTES_PER_TRANSFER * rate / 1000
+    rate = kind.mt_s if kind.mt_s is not None else min(m.mt_s for m in alike)
     return Figure(
-        value=round(min(near.plan_gb_s.value * rate / near.mt_s, most), 1),
-        source=f"derived: {near.name} in proportion to the rate; {near.plan_gb_s.source}",
-        grade="C",
-        date=near.plan_gb_s.date,
+        value=channels * _BYTES_PER_TRANSFER * rate / 1000,
+        source=f"derived: {channels} x 64-bit x {rate:,} MT/s",
+        grade="A",
     )

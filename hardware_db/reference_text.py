@@ -116,7 +116,7 @@ figures that contradict it). A `source` may cite a `[sources.name]` table as `{n
 | `id`, `name`, `accelerator`, `accelerators_per_node` | needed; `accelerator` is an id |
 | `nodes`, `link_domain` | whole numbers |
 | `aliases`, `notes`, `cpu`, `provider`, `prices` | as above; prices are for the whole system |
-| `host_memory_gib`, `host_bandwidth_gb_s`, `power_w` | figures; RAM per node and what reading it reaches, power of the whole |
+| `host_memory_gib`, `host_bandwidth_gb_s`, `power_w` | figures; RAM per node and what it streams at nominal, power of the whole |
 | `host_memory_type`, `vcpus` | text like "DDR5-6000, 2 channels"; whole number |
 | `intra_node_gb_s`, `intra_node_link`, `inter_node_gb_s`, `inter_node_link` | figures and names of the links; inside a node they follow from the accelerator |
 | `bus_bandwidth_gb_s` | list of measured collective bandwidths inside a node |

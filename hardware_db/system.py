@@ -18,8 +18,8 @@ class System:
     `mixed` then holds all of them in device order, and an engine that cuts a model evenly plans
     with `accelerator` and `count`, one that can split unevenly with `accelerators`.
     `host_memory_gib` is the RAM of one machine beside its accelerators, None where it is not
-    known or is the accelerator's own memory (unified); `host_bandwidth_gb_s` what reading it
-    reaches, `host_memory_type` what it is ("DDR5-6000, 2 channels"). `assumptions` are sentences
+    known or is the accelerator's own memory (unified); `host_bandwidth_gb_s` what it
+    streams at nominal, `host_memory_type` what it is ("DDR5-6000, 2 channels"). `assumptions` are sentences
     for the user about what the expression left open; they are not compared.
     `intra_node_gb_s` is nominal GB/s per accelerator and direction between the accelerators of one
     node (NVLink or the like where it joins all of them, else PCIe); `inter_node_gb_s` GB/s per

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import hardware_db
-from hardware_db import Accelerator, HardwareError, System
+from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several
 from planner import registry, sources
 from planner.engines import commands, front_note, get_engine
 from planner.engines.command import Command
+from planner.engines.option_kinds import Number
 from planner.engines.options import build
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
@@ -51,6 +52,8 @@ class Asked(TypedDict, total=False):
     words: Sequence[str]
     yarn: bool
     free: bool
+    ram: str | None
+    ram_bandwidth: float | None
     objective: Objective
     progress: Progress | None
 
@@ -70,6 +73,8 @@ def ask(
     words: Sequence[str] = (),
     yarn: bool = False,
     free: bool = False,
+    ram: str | None = None,
+    ram_bandwidth: float | None = None,
     objective: Objective = "latency",
     progress: Progress | None = None,
 ) -> Question:
@@ -89,6 +94,8 @@ def ask(
         words: flags as the engine itself spells them (``-ngl 30``, ``--max-model-len 8192``).
         yarn: allow a context beyond the native length.
         free: with ``on="local"``: plan with the memory that is free now.
+        ram: memory beside the accelerators, as one says it: "64GB", "128GB DDR5-6000".
+        ram_bandwidth: nominal GB/s of that memory (two channels of DDR5-5600 are 90).
         objective: what makes a layout the best: "latency", "throughput", "cost" or "memory".
         progress: told (done, total, file) after each file whose header was read.
 
@@ -97,7 +104,7 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-    system = resolve_hardware(on, free=free)
+    system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(
         checkpoint=checkpoint,
@@ -373,6 +380,42 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         return hardware_db.resolve(on)
     except HardwareError as error:
         raise InputError(str(error)) from None
+
+
+def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
+    """Return `system` with this memory beside its accelerators.
+
+    Args:
+        system: the machine.
+        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
+        bandwidth: nominal GB/s; None leaves what is known.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    if ram is not None:
+        size = check_text(ram, what="RAM")
+        try:
+            if not size[:1].isdigit():
+                raise HardwareError(size)
+            said = hardware_db.resolve(f"cpu + {size}")
+        except HardwareError:
+            raise InputError(
+                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
+            ) from None
+        system = replace(
+            system,
+            host_memory_gib=said.host_memory_gib,
+            host_memory_type=said.host_memory_type or system.host_memory_type,
+            host_bandwidth_gb_s=said.host_bandwidth_gb_s
+            if said.host_bandwidth_gb_s is not None
+            else system.host_bandwidth_gb_s,
+        )
+    if bandwidth is None:
+        return system
+    rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
+    figure = Figure(value=float(rate), source="given by the user", grade="A")
+    return replace(system, host_bandwidth_gb_s=figure)
 
 
 def _this_machine(*, free: bool) -> System:

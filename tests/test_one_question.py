@@ -231,3 +231,23 @@ def test_prefix_caching_follows_the_release() -> None:
     assert plan.capacity is not None
     assert plan.capacity.sequences == 159
     assert plan.settings["enable_prefix_caching"] is False
+
+
+def test_ram_is_said_like_a_colleague_would() -> None:
+    """M4: memory beside the GPU was an option that nobody knows; its bandwidth decides the speed."""
+    asked: dict[str, Any] = {"precision": "q4_k_m", "context": 8192}
+    said = planner.plan("Qwen3.5-122B-A10B", on="rtx-4090", ram="128GB DDR5-5600", **asked)
+    beside = planner.plan("Qwen3.5-122B-A10B", on="4090 + 128GB DDR5-5600", **asked)
+    assert said.fits
+    assert said.ranks == beside.ranks
+    slow = planner.plan("Qwen3.5-122B-A10B", on="4090 + 128GB", ram_bandwidth=40, **asked).speed
+    fast = planner.plan("Qwen3.5-122B-A10B", on="4090 + 128GB", ram_bandwidth=400, **asked).speed
+    assert isinstance(slow, SpeedEstimate)
+    assert isinstance(fast, SpeedEstimate)
+    assert slow.per_user.value < fast.per_user.value
+
+
+@pytest.mark.parametrize("bad", [{"ram": "much"}, {"ram": "-3GB"}, {"ram_bandwidth": 0}])
+def test_ram_that_cannot_be_read_is_one_line(bad: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="RAM"):
+        planner.plan("Qwen3.5-4B", on="rtx-4090", **bad)

@@ -12,6 +12,7 @@ import typer
 from planner.asking import ask
 from planner.cli import terminal
 from planner.engines import ENGINES
+from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.question import Question
@@ -50,6 +51,8 @@ _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "pp": (("--pp",), "N", "Pipeline parallel size."),
     "dp": (("--dp",), "N", "Data parallel size."),
     "dcp": (("--dcp",), "N", "Decode context parallel size."),
+    "ram": (("--ram",), "SIZE", "RAM beside the GPUs: 64GB, 128GB DDR5-6000."),
+    "ram_bandwidth": (("--ram-bandwidth",), "GB/S", "Nominal bandwidth of that RAM."),
 }
 _SWITCHES: Mapping[str, tuple[str, str]] = {
     "ep": ("--ep", "Share experts out over ranks."),
@@ -103,6 +106,16 @@ class Typed:
         text = self.said[name]
         return None if text is None else whole(text, _TEXT[name][0][0])
 
+    @property
+    def bandwidth(self) -> float | None:
+        """GB/s of the RAM, as typed; None if not.
+
+        Raises:
+            InputError: no number.
+        """
+        text = self.said["ram_bandwidth"]
+        return None if text is None else decimal_number(text, "--ram-bandwidth")
+
     def given(self, *names: str) -> tuple[str, ...]:
         """Return the flags of those parameters that somebody typed."""
         flags = {name: spellings[0] for name, (spellings, _, _) in _TEXT.items()}
@@ -148,6 +161,8 @@ class Typed:
                 words=self.words,
                 yarn=self.said["yarn"],
                 free=self.said["free"],
+                ram=self.said["ram"],
+                ram_bandwidth=self.bandwidth,
                 progress=progress,
                 **more,
             )

@@ -13,6 +13,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
+from planner.provenance import Confidence
 from planner.units import GIB
 from tests.present import some
 
@@ -307,3 +308,84 @@ def test_a_refused_format_is_advised_on_without_a_fault() -> None:
     plan = planner.plan("Qwen3.5-27B", on="rtx-4090", engine="llamacpp", precision="fp8")
     assert plan.outcome is planner.Outcome.CANNOT_RUN
     assert all(advice.words for advice in planner.advise(plan, most=2))
+
+
+def test_unequal_gpus_are_filled_each_to_its_own_memory() -> None:
+    plan = ask("Qwen/Qwen3.5-27B", "rtx-3090 + rtx-3060 12GB", context=32_768)
+    assert plan.fits
+    totals = {rank.name: rank.total for rank in plan.ranks}
+    assert totals["GPU 0"] > 23 * GIB > 12 * GIB > totals["GPU 1"]
+    layers = plan.figures["layers_per_device"]
+    assert layers["CUDA0"] > 1.7 * layers["CUDA1"] > 0
+    assert "-ts" not in plan.launch.command, "llama.cpp shares blocks out by free memory itself"
+    small = ask("Qwen/Qwen3.5-27B", "2x rtx-3060", precision="q8_0", context=32_768)
+    assert not small.fits
+    assert ask(
+        "Qwen/Qwen3.5-27B", "rtx-3090 + rtx-3060 12GB", precision="q8_0", context=32_768
+    ).fits
+
+
+def test_unequal_gpus_are_balanced_where_the_default_split_overflows() -> None:
+    plan = ask(MOE, "rtx-3090 + rtx-3060 12GB", "q6_k", context=32_768, host_memory_gib=64)
+    assert plan.fits
+    assert all(rank.headroom >= 0 for rank in plan.ranks)
+
+
+@pytest.mark.parametrize(("ram", "fits"), [(64, True), (16, False)])
+def test_a_machine_without_a_gpu_computes_in_ram(ram: int, fits: bool) -> None:
+    plan = ask(MOE, f"cpu {ram}GB", context=32_768)
+    assert plan.fits is fits
+    assert [rank.name for rank in plan.ranks] == ["host"]
+    assert plan.ranks[0].total == ram * GIB
+    assert plan.ranks[0].usable == (ram - 4) * GIB, "the system takes 4 GiB"
+    placement = plan.allocation.placement
+    assert placement.device == 0
+    assert placement.host_layers == placement.host_cache_layers == 40
+    assert not placement.prompts_stream
+    assert not any("differ" in warning for warning in plan.warnings)
+
+
+def test_one_machine_of_several_is_said_to_be_one() -> None:
+    plan = ask("Qwen/Qwen3.5-397B-A17B", "4x dgx-spark", "q6_k")
+    assert not plan.fits
+    assert any(text.startswith("one machine of 4 is planned") for text in plan.warnings)
+    assert not any("one machine of" in text for text in ask(MOE, "dgx-spark").warnings)
+
+
+@pytest.mark.parametrize(
+    ("on", "says"),
+    [
+        ("tpu-v5e", "no backend for Google TPU v5e"),
+        ("tpu-v6e", "no backend for Google TPU v6e"),
+        ("gaudi-3", "no backend for Intel Gaudi 3"),
+        ("gaudi-2", "no backend for Intel Gaudi 2"),
+    ],
+)
+def test_what_has_no_backend_is_refused(on: str, says: str) -> None:
+    plan = ask(on=on)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert says in plan.verdict
+    assert "llama.cpp run" not in plan.verdict
+
+
+def test_gpus_of_two_vendors_share_what_runs_on_both() -> None:
+    plan = ask(on="rtx-3090 + rx-7900-xtx")
+    assert plan.fits
+    assert any("Vulkan" in warning for warning in plan.warnings)
+
+
+def test_weights_of_another_recipe_carry_its_band() -> None:
+    """A file of an author's own mix is larger or smaller than llama-quantize's."""
+    checkpoint = planner.load_checkpoint("Qwen/Qwen3.5-9B", precision="q4_k_s")
+    assert checkpoint.band is not None
+    gpu, host = (
+        next(term for term in rank.terms if term.name.startswith("weights (text)"))
+        for rank in sorted(
+            ask("Qwen/Qwen3.5-9B", precision="q4_k_s", host_memory_gib=32).ranks,
+            key=lambda rank: rank.name,
+        )
+    )
+    for term in (gpu, host):
+        assert term.band is not None
+        assert term.band.above > 0
+        assert term.confidence is not Confidence.ENGINE_RULE

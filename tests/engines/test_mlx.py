@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
+from planner.engines.mlx import MLX
+from planner.engines.mlx.activations import scores_bytes
 from planner.engines.mlx.cache import quantized_format, sequence_cache
 from planner.engines.mlx.options import MlxOptions
 from planner.errors import InputError
@@ -143,3 +145,32 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
         InputError, match=next(iter(options)) if "version" not in options else "mlx"
     ):
         MlxOptions(**options)
+
+
+def test_one_buffer_is_bounded_apart_from_the_memory() -> None:
+    """Reported: 9B in 4 bits on an M1 Max 32 GB holds 64,022 tokens and dies of one buffer at
+    128,022: 22,011,707,392 bytes (8192 queries over 83,968 keys) where Metal allows 20.10 GB."""
+    works, dies = (ask("Qwen3.5-9B", "m1-max-32", context=n) for n in (64_022, 128_022))
+    assert works.outcome is Outcome.FITS
+    assert dies.outcome is Outcome.TIGHT
+    assert any("--prefill-step-size" in warning for warning in dies.warnings)
+    assert scores_bytes(model("Qwen3.5-9B"), batch=1, step=8192, context=83_968) == 22_011_707_392
+    assert dies.figures["max_buffer_length"] == 20_100_415_488
+    wide = ask("Qwen3.5-9B", "m1-max-32", context=128_022, options={"prefill_step_size": 8192})
+    assert wide.outcome is Outcome.DOES_NOT_FIT
+    assert wide.allocation is not None
+    assert "maximum allowed buffer size of 20100415488 bytes" in (wide.allocation.refusal or "")
+
+
+def test_raising_the_working_set_does_not_raise_the_largest_buffer() -> None:
+    """Measured on an M5 Max 128 GB with iogpu.wired_limit_mb raised: still 86.6 GB."""
+    raised = ask(on="m5-max-128", options={"iogpu_wired_limit_mb": 124_518})
+    assert raised.figures["max_buffer_length"] == pytest.approx(86_586_540_032, rel=1e-5)
+
+
+def test_a_smaller_step_is_advised_where_a_prompt_is_too_much() -> None:
+    plan = ask("Qwen3.5-9B", "m1-max-32", context=128_022, options={"prefill_step_size": 8192})
+    titles = [economy.title for economy in MLX.economies(plan.deployment)]
+    assert any("--prefill-step-size" in title for title in titles)
+    small = ask("Qwen3.5-9B", "m1-max-32", context=128_022, options={"prefill_step_size": 256})
+    assert small.outcome is Outcome.FITS

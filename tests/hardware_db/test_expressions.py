@@ -205,8 +205,8 @@ def test_a_machine_without_a_gpu_is_one_pool_of_ram() -> None:
     assert system.host_memory is None  # the same memory, not another
     assert system.accelerator.bandwidth_gb_s is None
     fast = resolve("cpu, 128GB DDR5-6000")
-    assert some(fast.accelerator.bandwidth_gb_s).value == 62
-    assert some(fast.host_bandwidth_gb_s).value == 62
+    assert some(fast.accelerator.bandwidth_gb_s).value == 96
+    assert some(fast.host_bandwidth_gb_s).value == 96
 
 
 def test_unequal_gpus_keep_what_even_engines_plan_with() -> None:
@@ -224,11 +224,11 @@ def test_the_kind_of_ram_gives_its_bandwidth() -> None:
         return None if figure is None else figure.value
 
     assert rate("RAM") is None
-    assert rate("DDR5-6000") == 62
-    assert rate("DDR4-3200") == 43
-    assert rate("8-channel DDR4-3200") == 154
-    assert rate("DDR5") == 63  # the slowest that is sold
-    assert rate("DDR4-3000") == pytest.approx(43 * 3000 / 3200, abs=0.1)
+    assert rate("DDR5-6000") == 96
+    assert rate("DDR4-3200") == 51.2
+    assert rate("8-channel DDR4-3200") == 204.8
+    assert rate("DDR5") == 76.8  # the slowest that is sold
+    assert rate("DDR4-3000") == 48
     assert rate("7-channel DDR5") is None
     system = resolve("4090 + 2x32GB DDR5-6000")
     assert system.host_memory_type == "DDR5-6000"

@@ -104,15 +104,15 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
     homes, model = fitted.placement, server.model
     mtp = bool(server.options.draft_tokens)
     computed, experts = _bytes_in_ram(model, server.scheme, homes, mtp=mtp)
+    blocks = range(model.num_hidden_layers)
     return Placement(
         device=sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1]),
         host_computed=computed,
         host_computed_experts=experts,
-        host_layers=sum(
-            homes.cache_home(block) == homes.host for block in range(model.num_hidden_layers)
-        ),
+        host_layers=sum(homes.device_of(block) == homes.host for block in blocks),
+        host_cache_layers=sum(homes.cache_home(block) == homes.host for block in blocks),
         chunk=server.options.ubatch_size,
-        prompts_stream=server.options.op_offload,
+        prompts_stream=server.options.op_offload and server.devices > 0,
     )
 
 
@@ -139,7 +139,12 @@ def warnings_of(
     deployment: Deployment, server: Server, machine: Machine, fitted: Fitted, room: Room, ram: int
 ) -> Iterator[str]:
     """Yield what a user can act on."""
-    options, context = server.options, server.trunk
+    options, context, system = server.options, server.trunk, deployment.system
+    if system.nodes > 1:
+        yield (
+            f"one machine of {system.nodes} is planned: llama.cpp joins several by its RPC backend"
+            " (--rpc), which is not planned for"
+        )
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
@@ -152,7 +157,7 @@ def warnings_of(
         )
         if not fitted.fits and not options.places_by_hand:
             yield from _with_ram(server, room)
-    if machine.backend != "CUDA":
+    if machine.backend not in ("CUDA", "CPU"):
         yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
     if deployment.checkpoint.scheme is not server.scheme:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"

@@ -1,4 +1,4 @@
-"""What of a llama.cpp deployment can be changed to take less memory."""
+"""Say what of a llama.cpp deployment can be changed to take less memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL_MARGIN_MIB = 512
 
 
 def economies(deployment: Deployment) -> Iterator[Economy]:
-    """Changes that save memory, those that are already made left out."""
+    """Yield the changes that save memory, those that are already made left out."""
     options: LlamacppOptions = deployment.options
     server = server_of(deployment)
     if options.mmproj:
@@ -38,7 +38,7 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             cost=2,
             options={"ubatch_size": SMALL_UBATCH},
         )
-    if options.fit and options.fit_target_mib > SMALL_MARGIN_MIB:
+    if options.fit and server.devices and options.fit_target_mib > SMALL_MARGIN_MIB:
         yield Economy(
             title=f"leave only {SMALL_MARGIN_MIB} MiB of each GPU free (-fitt {SMALL_MARGIN_MIB})",
             loses="less room for other programs and for kernel pools",
@@ -57,9 +57,9 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
                 kv_cache_dtype=type_,
                 group="KV cache",
             )
-    if options.kv_offload and not deployment.system.accelerator.is_unified:
+    if options.kv_offload and server.devices and not deployment.system.accelerator.is_unified:
         yield Economy(
-            title="caches in host memory (--no-kv-offload)",
+            title="caches in RAM (--no-kv-offload)",
             loses="much slower decoding",
             cost=3,
             options={"kv_offload": False},
@@ -67,16 +67,18 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
 
 
 def knobs(deployment: Deployment) -> Iterator[Knob]:
-    """What can be solved for: experts, or whole layers, on the host."""
+    """Yield what can be solved for: experts, or whole layers, in RAM."""
     if deployment.system.accelerator.is_unified:
         return
     server = server_of(deployment)
+    if not server.devices:
+        return
     if server.expert_blocks:
         yield Knob(
-            question="fewest blocks with experts on the host",
+            question="fewest layers with experts in RAM",
             option="n_cpu_moe",
             values=tuple(range(server.expert_blocks + 1)),
-            unit="blocks",
+            unit="layers",
         )
     else:
         yield Knob(

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from hardware_db import System
+from hardware_db import Accelerator, System
+from hardware_db.memory import system_reserve_mib
 from planner.engines.llamacpp.options import LlamacppOptions
-from planner.engines.llamacpp.server import Usage
 from planner.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from planner.engines.llamacpp.server import Usage
 
 BACKENDS: Mapping[str, str] = MappingProxyType(
     {
-        "nvidia": "CUDA",
-        "amd": "ROCm",
-        "apple": "MTL",
-        "intel": "SYCL",
-        "custom": "CUDA",
+        "cuda": "CUDA",
+        "rocm": "ROCm",
+        "metal": "MTL",
+        "xpu": "SYCL",
+        "vulkan": "Vulkan",
+        "cpu": "CPU",
     }
 )
-"""Vendor -> ggml backend, as device names begin in the log."""
+"""What computes on an accelerator -> ggml backend, as device names begin in the log; the first that
+all accelerators have is taken."""
+
+UNKNOWN_BACKEND = "CUDA"
+"""Taken for an accelerator of which only the memory is known."""
 
 CONTEXT_BYTES = GIB // 2
 """What a GPU's context takes before llama.cpp asks for the free memory (the lower end of 0.5 to
@@ -74,51 +83,75 @@ class Machine:
 
     Attributes:
         backend: ggml backend of its GPUs.
-        gpu_total: bytes of each GPU.
-        gpus: how many.
+        gpu_totals: bytes of each GPU; empty without GPUs.
         host_total: bytes of RAM; None if unknown.
+        host_reserve: bytes of it that the system takes, where that is planned for.
         unified: GPU and host are one memory.
         runtime: bytes that every GPU loses to its context and to pools.
     """
 
     backend: str
-    gpu_total: int
-    gpus: int
+    gpu_totals: tuple[int, ...]
     host_total: int | None
+    host_reserve: int
     unified: bool
     runtime: int
+
+    @property
+    def host_usable(self) -> int | None:
+        """Bytes of RAM that a server may take; None if unknown."""
+        return None if self.host_total is None else self.host_total - self.host_reserve
 
     def room(self, options: LlamacppOptions) -> Room:
         """Return what --fit would use: free memory less its margin; all of it without --fit."""
         margin = options.fit_target_mib * MIB if options.fit else 0
         context = min(CONTEXT_BYTES, self.runtime)
-        host = None if self.host_total is None else self.host_total - HOST_PROGRAM_BYTES
+        usable = self.host_usable
         return Room(
-            gpus=(self.gpu_total - context - margin,) * self.gpus,
-            host=host,
+            gpus=tuple(total - context - margin for total in self.gpu_totals),
+            host=None if usable is None else usable - HOST_PROGRAM_BYTES,
             shared=self.unified,
         )
 
-    def usable(self, options: LlamacppOptions) -> int:
+    def usable(self, options: LlamacppOptions, gpu: int) -> int:
         """Return the bytes of a GPU up to the margin, of which pools take their part after start."""
         margin = options.fit_target_mib * MIB if options.fit else 0
         pools = self.runtime - min(CONTEXT_BYTES, self.runtime)
-        return self.gpu_total - max(margin - pools, 0)
+        return self.gpu_totals[gpu] - max(margin - pools, 0)
+
+
+def backend_of(accelerators: Sequence[Accelerator]) -> str | None:
+    """Return the ggml backend that runs on all accelerators; None if there is none."""
+    known = [accelerator.backends for accelerator in accelerators if accelerator.backends]
+    if not known:
+        return UNKNOWN_BACKEND
+    return next(
+        (title for name, title in BACKENDS.items() if all(name in names for names in known)), None
+    )
+
+
+def default_shares(accelerators: Sequence[Accelerator]) -> tuple[float, ...]:
+    """Return the proportions in which blocks are shared out unless told otherwise: free memory."""
+    totals = [accelerator.total_bytes for accelerator in accelerators]
+    if len(set(totals)) <= 1:
+        return (1.0,) * len(totals)
+    return tuple(float(total - CONTEXT_BYTES) for total in totals)
 
 
 def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machine:
     """Return the machine that `system` is; its RAM as the options say, else as the database does."""
-    accelerator = system.accelerator
-    backend = BACKENDS.get(accelerator.vendor, "GPU")
-    host = system.host_memory_gib
+    used = system.accelerators[:gpus]
+    backend = backend_of(used or system.accelerators[:1]) or UNKNOWN_BACKEND
     told = options.host_memory_gib
-    if told is None and host is not None:
-        told = float(host.value)
+    if told is None and system.host_memory_gib is not None:
+        told = float(system.host_memory_gib.value)
+    total = None if told is None else int(told * GIB)
+    alone = total is not None and system.is_cpu_only
     return Machine(
         backend=backend,
-        gpu_total=accelerator.total_bytes,
-        gpus=gpus,
-        host_total=None if told is None else int(told * GIB),
-        unified=accelerator.is_unified,
+        gpu_totals=tuple(accelerator.total_bytes for accelerator in used),
+        host_total=total,
+        host_reserve=system_reserve_mib((total or 0) // MIB) * MIB if alone else 0,
+        unified=system.accelerator.is_unified and not system.is_cpu_only,
         runtime=0 if backend == "MTL" else RUNTIME_BYTES,
     )

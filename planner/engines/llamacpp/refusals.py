@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
+from planner.engines.llamacpp.machine import backend_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type, server_of
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
@@ -16,7 +18,8 @@ from planner.errors import PlannerError
 
 
 def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
-    """Yield every reason, the file first."""
+    """Yield every reason, the hardware first."""
+    yield from _hardware(deployment)
     yield from _layout(deployment)
     checkpoint = deployment.checkpoint
     if architecture(checkpoint.model) is None:
@@ -46,6 +49,25 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
         server.expert_blocks  # noqa: B018  a file with tensors that have no place is refused here
     except PlannerError as error:
         yield Refusal(reason=str(error), source=source("src/llama-model-loader.cpp"))
+
+
+def _hardware(deployment: Deployment) -> Iterator[Refusal]:
+    used = deployment.system.accelerators[: deployment.layout.accelerators]
+    for accelerator in dict.fromkeys(used):
+        if backend_of([accelerator]) is None:
+            yield Refusal(
+                reason=f"llama.cpp has no backend for {accelerator.name}",
+                source=source("ggml/src (ggml-cuda, ggml-hip, ggml-metal, ggml-sycl, ggml-vulkan)"),
+                remedy=served_by(accelerator),
+            )
+            return
+    if backend_of(used) is None:
+        names = " and ".join(dict.fromkeys(accelerator.name for accelerator in used))
+        yield Refusal(
+            reason=f"no backend of llama.cpp runs on {names} together",
+            source=source("ggml/src"),
+            remedy="plan for GPUs of one vendor",
+        )
 
 
 def _layout(deployment: Deployment) -> Iterator[Refusal]:

@@ -15,11 +15,13 @@ from planner.engines.llamacpp.contexts import (
     output_bytes,
     state_bytes_per_block,
 )
+from planner.engines.llamacpp.machine import default_shares
 from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host, is_expert
 from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, gguf_scheme, members
 from planner.engines.llamacpp.vision import VisionMemory, vision_memory
 from planner.errors import InputError, UnsupportedModelError
+from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -86,20 +88,24 @@ class Server:
     """A model, its file and the settings of the server.
 
     Attributes:
-        model: the architecture.
+        checkpoint: what is served.
+        model: its architecture.
         scheme: how the file is stored.
         options: the server's options.
-        devices: GPUs that it may use.
+        devices: GPUs that it may use; none on a machine without.
+        shares: proportions of the GPUs, unless told otherwise.
         type_k: ggml type of the K cache.
         type_v: ggml type of the V cache.
         context: tokens per sequence.
         slots: sequences at once.
     """
 
+    checkpoint: Checkpoint
     model: ModelSpec
     scheme: FileScheme
     options: LlamacppOptions
     devices: int
+    shares: tuple[float, ...]
     type_k: str
     type_v: str
     context: int
@@ -247,7 +253,7 @@ class Server:
             devices=self.devices,
             blocks=self.blocks,
             n_gpu_layers=layers if self.devices else 0,
-            shares=shares or (1.0,) * self.devices,
+            shares=shares or self.shares,
             overrides=(*overrides, *experts),
             kv_offload=self.options.kv_offload,
         )
@@ -297,12 +303,16 @@ def server_of(
     type_k = cache_type(deployment.kv_cache_dtype)
     if type_k is None:
         raise InputError(f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}")
-    gpus = deployment.layout.accelerators
+    system = deployment.system
+    gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
+    devices = 0 if system.is_cpu_only else gpus
     return Server(
+        checkpoint=deployment.checkpoint,
         model=deployment.checkpoint.model,
         scheme=scheme,
         options=options,
-        devices=1 if options.split_mode == "none" else gpus,
+        devices=devices,
+        shares=default_shares(system.accelerators[:devices]),
         type_k=type_k,
         type_v=options.cache_type_v or type_k,
         context=context if context is not None else deployment.context,

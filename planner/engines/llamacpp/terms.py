@@ -35,7 +35,6 @@ def source(file: str) -> Source:
 
 def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tuple[Rank, ...]:
     """Return GPUs, then RAM where it is known; one rank where they share their memory."""
-    usable = machine.usable(server.options)
     host = tuple(_host_terms(server, fitted.placement, usage))
     if machine.unified:
         terms = (*_gpu_terms(server, machine, fitted.placement, usage, 0), *host)
@@ -43,8 +42,8 @@ def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tup
             Rank(
                 name="unified memory",
                 count=1,
-                total=machine.gpu_total,
-                usable=usable,
+                total=machine.gpu_totals[0],
+                usable=machine.usable(server.options, 0),
                 terms=terms,
             ),
         )
@@ -52,8 +51,8 @@ def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tup
         Rank(
             name=f"GPU {gpu}",
             count=1,
-            total=machine.gpu_total,
-            usable=usable,
+            total=machine.gpu_totals[gpu],
+            usable=machine.usable(server.options, gpu),
             terms=tuple(_gpu_terms(server, machine, fitted.placement, usage, gpu)),
         )
         for gpu in range(server.devices)
@@ -64,7 +63,7 @@ def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tup
                 name="host",
                 count=1,
                 total=machine.host_total,
-                usable=machine.host_total,
+                usable=machine.host_total - machine.host_reserve,
                 terms=host,
             )
         )
@@ -150,6 +149,8 @@ def _shared_terms(
         "tensors placed here, each padded to the buffer's alignment",
         "src/llama-model.cpp",
         {},
+        confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
+        band=server.checkpoint.band_on(usage.weights[backend]),
     )
     yield from _term(
         "weights (MTP)" + where,
@@ -158,6 +159,8 @@ def _shared_terms(
         "the MTP blocks' tensors, loaded with --spec-type draft-mtp",
         "src/models/qwen35.cpp",
         {},
+        confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
+        band=server.checkpoint.band_on(usage.mtp_weights[backend]),
     )
     yield from _term(
         "vision tower" + where,

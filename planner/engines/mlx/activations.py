@@ -1,16 +1,41 @@
-"""First-order peak of a prefill step in MLX. Not measured: shown as assumed, with a wide band."""
+"""Estimate the first-order peak of a prefill step in MLX. Not measured: shown as assumed, with a wide band."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from hardware_db import Accelerator
 from planner.formats import get_cache_format
 from planner.model.spec import DenseMLP, ModelSpec
 
 FUSED_HEAD_DIMS = (64, 80, 128)
 """Head sizes with a fused prefill kernel; others hold the whole matrix of scores."""
 
+STEPS_AT_ONCE = 4
+"""Steps of 2048 tokens whose scores were seen in one buffer of the server (see `scores_bytes`); why
+they were together was not found, so that more than one step is a band and no rule."""
+
+MAX_BUFFER_SHARE = Fraction(3, 4)
+"""Metal's largest buffer (maxBufferLength) as a share of the working set that macOS lends the GPU by
+default. What MLX prints of itself (mx.device_info): 20,100,415,488 of 26,800,553,984 bytes on an M1
+Max 32 GB, 30,150,672,384 of 40,200,896,512 on an M4 Pro 48 GB, 86,586,540,032 of 115,448,725,504 on
+128 GB (also where iogpu.wired_limit_mb was raised to 130,566,586,368), 167,503,724,544 of
+223,338,299,392 on an M3 Ultra 256 GB. Under macOS 13 it was half of the memory (M1 16 GB)."""
+
+PAGE = 16_384
+"""The limit is whole pages."""
+
+
+def max_buffer_bytes(accelerator: Accelerator) -> int:
+    """Return the bytes of Metal's largest buffer; raising the working set does not raise it."""
+    return int(accelerator.total_bytes * MAX_BUFFER_SHARE) // PAGE * PAGE
+
 
 def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> int:
-    """Scores of one layer where attention is not fused: batch x heads x step x context x bytes.
+    """Return the scores of one layer where attention is not fused: batch x heads x step x context x bytes.
+
+    They are one buffer. A report of 2026-09-03 (local-ai-registry pull request 43: Qwen3.5-9B on an
+    M1 Max 32 GB) names one of 22.01 GB, which is 16 heads x 8192 x 83,968 x 2 to the last digit.
 
     Source: mlx 0.31.1 backend/metal/scaled_dot_product_attention.cpp (use_fallback); whether later
     releases fuse heads of 256 depends on the device and was not verified.
@@ -23,7 +48,7 @@ def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> in
 
 
 def layer_bytes(model: ModelSpec, *, tokens: int) -> int:
-    """The widest layer over `tokens`, without scores.
+    """Return the widest layer over `tokens`, without scores.
 
         DeltaNet: b (3 H + 3 conv + 2 V);  dense: b (4 H + 3 I);  experts: b (5 H + k (2 H + 3 Im))
 

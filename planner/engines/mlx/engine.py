@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.bisection import largest_holding
+from planner.engines.economies import Economy
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.mlx.activations import layer_bytes, scores_bytes
+from planner.engines.mlx.activations import (
+    STEPS_AT_ONCE,
+    layer_bytes,
+    max_buffer_bytes,
+    scores_bytes,
+)
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
 from planner.engines.options import written_words
@@ -40,6 +46,8 @@ class MlxAnswer(Allocation):
         kv_bytes_per_token_per_layer: bytes that one token adds to one attention layer.
         keeping: finished caches that the server is told to keep.
         working_set: bytes that the GPU may use (max_recommended_working_set_size).
+        largest_buffer: bytes of the largest single buffer, the scores of a prefill step.
+        max_buffer: bytes that Metal lets one buffer have (maxBufferLength).
     """
 
     options: MlxOptions
@@ -48,6 +56,8 @@ class MlxAnswer(Allocation):
     kv_bytes_per_token_per_layer: int
     keeping: int
     working_set: int
+    largest_buffer: int
+    max_buffer: int
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the server resolves it."""
@@ -72,6 +82,8 @@ class MlxAnswer(Allocation):
             "recurrent_bytes_per_sequence": self.cache.recurrent,
             "kv_bytes_per_token_per_layer": self.kv_bytes_per_token_per_layer,
             "max_recommended_working_set_size": self.working_set,
+            "largest_buffer": self.largest_buffer,
+            "max_buffer_length": self.max_buffer,
         }
 
 
@@ -114,31 +126,44 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
                 terms=tuple(_terms(deployment, tokens, sequences, kept)),
             )
 
+        limit = max_buffer_bytes(accelerator)
+
+        def one_buffer(tokens: int, sequences: int) -> int:
+            return _scores(deployment, tokens, sequences)
+
         def holds(tokens: int, sequences: int) -> bool:
+            if one_buffer(tokens, sequences) > limit:
+                return False
             return rank(tokens, sequences).headroom >= 0
 
         at_once = 1 if options.kv_bits is not None else options.decode_concurrency
         asked, alone = rank(context, deployment.concurrency), rank(context, 1)
-        starts = alone.headroom >= 0
+        starts = holds(context, 1)
+        largest = one_buffer(context, deployment.concurrency)
+        worst = _too_large(STEPS_AT_ONCE * one_buffer(context, 1), limit) if starts else ""
         sequences = largest_holding(lambda batch: holds(context, batch), at_once)
         longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
         one, weights = _cache(deployment, context), _weights(deployment.checkpoint)
         spare = max(0, asked.headroom) // one.total
         keeping = min(KEPT_CACHES, spare) if options.prompt_cache_size is None else kept
-        limit = "one request at a time" if options.kv_bits is not None else "decode_concurrency"
+        alone_only = options.kv_bits is not None
+        slots = "one request at a time" if alone_only else "decode_concurrency"
         return MlxAnswer(
             ranks=(asked,),
             capacity=Capacity(
                 sequences=sequences,
                 tokens=sequences * context,
                 longest_context=largest_holding(lambda tokens: holds(tokens, 1), longest),
-                limited_by=limit if sequences == at_once else "memory lent to the GPU",
+                limited_by=slots
+                if sequences == at_once
+                else "Metal's largest buffer"
+                if one_buffer(context, sequences + 1) > limit
+                else "memory lent to the GPU",
             ),
             starts=starts,
             shortfall=max(0, -alone.headroom),
-            refusal=None
-            if starts
-            else "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+            refusal=None if starts else _death(one_buffer(context, 1), limit),
+            at_worst=worst,
             kv_cache_dtype=model.dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
             placement=Placement(device=weights),
             options=options,
@@ -147,12 +172,20 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             kv_bytes_per_token_per_layer=_token_bytes(deployment),
             keeping=keeping,
             working_set=usable,
-            warnings=tuple(_warnings(deployment, asked, keeping)),
+            largest_buffer=largest,
+            max_buffer=limit,
+            warnings=(*((worst,) if worst else ()), *_warnings(deployment, asked, keeping)),
         )
 
     def launch(self, deployment: Deployment, answer: MlxAnswer) -> Launch:
         """`mlx_lm.server` with exactly the flags that the plan assumed."""
         return _launch(deployment, answer)
+
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Return changes that save memory: smaller prefill steps, fewer prompts at once."""
+        if self.refusals(deployment):
+            return ()
+        return tuple(_economies(deployment.options))
 
     def expected_log(self, deployment: Deployment, answer: MlxAnswer) -> tuple[str, ...]:
         """The warning that it prints where weights come close to the limit."""
@@ -166,6 +199,26 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
 
 
 MLX = Mlx()
+
+SMALL_STEP = 256
+"""Tokens of a prefill step that is still worth its kernels' launches (assumed)."""
+
+
+def _economies(options: MlxOptions) -> Iterator[Economy]:
+    if options.prefill_step_size > SMALL_STEP:
+        yield Economy(
+            title=f"smaller prefill steps (--prefill-step-size {SMALL_STEP})",
+            loses="prompts are computed more slowly",
+            cost=2,
+            options={"prefill_step_size": SMALL_STEP},
+        )
+    if options.prompt_concurrency > 1 and options.kv_bits is None:
+        yield Economy(
+            title="one prompt at a time (--prompt-concurrency 1)",
+            loses="prompts wait for each other",
+            cost=2,
+            options={"prompt_concurrency": 1},
+        )
 
 
 def _refusals(deployment: Deployment) -> Iterator[Refusal]:
@@ -242,16 +295,17 @@ def _token_bytes(deployment: Deployment) -> int:
 
 
 def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> Iterator[Term]:
-    model, options = deployment.checkpoint.model, deployment.options
+    model = deployment.checkpoint.model
     weights, cache = _weights(deployment.checkpoint), _cache(deployment, tokens)
     yield Term(
         name="weights (text)",
         kind=Kind.WEIGHTS,
         nbytes=weights,
-        confidence=Confidence.ENGINE_RULE,
+        confidence=deployment.checkpoint.confidence(Confidence.ENGINE_RULE),
         formula="bytes of the text tensors",
         values={"bytes of the text tensors": weights},
         source=source("models/qwen3_5.py (sanitize)"),
+        band=deployment.checkpoint.band_on(weights),
     )
     per_token = len(model.full_attention_layers) * _token_bytes(deployment)
     yield Term(
@@ -292,8 +346,7 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
             values={"caches": kept, "bytes of a sequence": cache.total},
             source=source("server.py, models/cache.py (LRUPromptCache)"),
         )
-    batch = 1 if options.kv_bits is not None else min(sequences, options.prompt_concurrency)
-    step = min(options.prefill_step_size, tokens)
+    batch, step = _step(deployment, tokens, sequences)
     layer = layer_bytes(model, tokens=batch * step)
     scores = scores_bytes(model, batch=batch, step=step, context=tokens)
     yield Term(
@@ -304,13 +357,51 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
         formula="widest layer + scores",
         values={"widest layer": layer, "scores": scores},
         source=source("models/qwen3_5.py, first-order reading"),
-        band=Band(below=scores + layer // 2, above=scores + layer // 2),
+        band=Band(below=scores + layer // 2, above=(STEPS_AT_ONCE - 1) * scores + layer // 2),
+    )
+
+
+def _step(deployment: Deployment, tokens: int, sequences: int) -> tuple[int, int]:
+    """Return (prompts, tokens of each) of one prefill step."""
+    options: MlxOptions = deployment.options
+    batch = 1 if options.kv_bits is not None else min(sequences, options.prompt_concurrency)
+    return batch, min(options.prefill_step_size, tokens)
+
+
+def _scores(deployment: Deployment, tokens: int, sequences: int) -> int:
+    """Return the scores of one prefill step, which are one buffer."""
+    batch, step = _step(deployment, tokens, sequences)
+    return scores_bytes(deployment.checkpoint.model, batch=batch, step=step, context=tokens)
+
+
+def _death(largest: int, limit: int) -> str:
+    """Return what mlx-lm dies with."""
+    if largest > limit:
+        return (
+            f"[metal::malloc] Attempting to allocate {largest} bytes which is greater than the"
+            f" maximum allowed buffer size of {limit} bytes."
+        )
+    return "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)"
+
+
+def _too_large(largest: int, limit: int) -> str:
+    """Return what goes wrong where several steps' scores are in one buffer; empty if nothing."""
+    if largest <= limit:
+        return ""
+    return (
+        f"the scores of a prompt's steps may need one buffer of {format_gib(largest)}, and Metal"
+        f" allows {format_gib(limit)} (a smaller --prefill-step-size avoids it)"
     )
 
 
 def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]:
     options: MlxOptions = deployment.options
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    if deployment.system.nodes > 1:
+        yield (
+            f"one machine of {deployment.system.nodes} is planned: several (mx.distributed) are not"
+            " covered"
+        )
     if options.version != NEWEST:
         yield f"rules were read from mlx-lm {NEWEST}: those of {options.version} are assumed alike"
     if options.iogpu_wired_limit_mb is None:

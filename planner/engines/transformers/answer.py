@@ -85,7 +85,7 @@ class TransformersAnswer(Allocation):
 
 
 def placement_of(where: DeviceMap) -> Placement:
-    """Return where the weights lie; what is offloaded crosses to a GPU in every step.
+    """Return where the weights lie; what is offloaded crosses to a GPU, whole, in every step.
 
     The cache of an offloaded layer stays on the GPU that computes it.
     """
@@ -97,7 +97,6 @@ def placement_of(where: DeviceMap) -> Placement:
     return Placement(
         device=sum(size(device) for device in devices),
         host_streamed=size(HOST),
-        host_streamed_experts=sum(module.experts for module in where.on(HOST)),
         disk=size(DISK),
     )
 
@@ -120,6 +119,9 @@ def warnings_of(deployment: Deployment, where: DeviceMap, *, host_known: bool) -
     options: TransformersOptions = deployment.options
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
     yield from unverified(deployment)
+    nodes = deployment.system.nodes
+    if nodes > 1:
+        yield f"one machine of {nodes} is planned: one process of transformers does not span several"
     if is_newer_than_read(options.version):
         yield (
             f"transformers {options.version} is newer than the newest release read: its rules are"

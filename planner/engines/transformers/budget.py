@@ -48,12 +48,13 @@ def budgets_of(deployment: Deployment) -> Budgets:
     options: TransformersOptions = deployment.options
     system, count = deployment.system, deployment.layout.accelerators
     accelerator = system.accelerator
-    free = accelerator.total_bytes - RUNTIME
     balanced = options.device_map == "auto"
     given = options.max_memory_gpu is not None or options.max_memory_cpu is not None
-    gpu = free if options.max_memory_gpu is None else min(free, int(options.max_memory_gpu * GIB))
+    gpus = [each.total_bytes - RUNTIME for each in system.accelerators[:count]]
+    if options.max_memory_gpu is not None:
+        gpus = [min(free, int(options.max_memory_gpu * GIB)) for free in gpus]
     if balanced and count == 1 and not given:
-        gpu = int(gpu * SINGLE_GPU_SHARE)
+        gpus = [int(free * SINGLE_GPU_SHARE) for free in gpus]
     host = 0
     if not accelerator.is_unified:
         if options.max_memory_cpu is not None:
@@ -61,5 +62,6 @@ def budgets_of(deployment: Deployment) -> Budgets:
         elif system.host_memory_gib is not None and not given:
             host = int(system.host_memory_gib.value * GIB * HOST_SHARE)
     if "bnb" in deployment.checkpoint.kernels:
-        gpu, host = int(gpu * QUANTIZER_SHARE), int(host * QUANTIZER_SHARE)
-    return Budgets(gpus=(max(0, gpu),) * count, host=host, balanced=balanced)
+        gpus = [int(free * QUANTIZER_SHARE) for free in gpus]
+        host = int(host * QUANTIZER_SHARE)
+    return Budgets(gpus=tuple(max(0, free) for free in gpus), host=host, balanced=balanced)

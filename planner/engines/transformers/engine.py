@@ -129,7 +129,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
     def _gpu(
         self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
     ) -> Rank:
-        accelerator = deployment.system.accelerator
+        accelerator = deployment.system.accelerators[index]
         many = deployment.layout.accelerators > 1
         terms = self._terms(deployment, placement, index, context=context, batch=batch)
         return Rank(
@@ -149,10 +149,11 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             name="weights",
             kind=Kind.WEIGHTS,
             nbytes=kept,
-            confidence=Confidence.ENGINE_RULE,
+            confidence=deployment.checkpoint.confidence(Confidence.ENGINE_RULE),
             formula="bytes of the modules on this GPU",
             values={"bytes of the modules on this GPU": kept},
             source=accelerate_source("integrations/accelerate.py (infer_auto_device_map)"),
+            band=deployment.checkpoint.band_on(kept),
         )
         if placement.offloaded and index == placement.main:
             largest = max(module.largest_part for module in placement.offloaded)

@@ -106,11 +106,12 @@ def _max_memory(deployment: Deployment) -> dict[int | str, int]:
     options: TransformersOptions = deployment.options
     if options.max_memory_gpu is None and options.max_memory_cpu is None:
         return {}
-    accelerator = deployment.system.accelerator
-    share = options.max_memory_gpu
-    size = accelerator.total_bytes if share is None else int(share * GIB)
-    budgets: dict[int | str, int] = dict.fromkeys(range(deployment.layout.accelerators), size)
-    if options.max_memory_cpu is not None and not accelerator.is_unified:
+    system, share = deployment.system, options.max_memory_gpu
+    budgets: dict[int | str, int] = {
+        index: accelerator.total_bytes if share is None else int(share * GIB)
+        for index, accelerator in enumerate(system.accelerators[: deployment.layout.accelerators])
+    }
+    if options.max_memory_cpu is not None and not system.accelerator.is_unified:
         budgets["cpu"] = int(options.max_memory_cpu * GIB)
     return budgets
 

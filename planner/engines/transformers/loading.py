@@ -35,7 +35,6 @@ class Module:
         counted: bytes that accelerate counts for it (no scales of bitsandbytes).
         largest_part: bytes of the largest module inside it, which is what an offloaded module
             brings to the GPU at a time.
-        experts: how many of `nbytes` are routed experts.
         layer: index of the trunk layer, if it is one.
     """
 
@@ -44,7 +43,6 @@ class Module:
     nbytes: int
     counted: int
     largest_part: int
-    experts: int = 0
     layer: int | None = None
 
 
@@ -141,7 +139,6 @@ def _modules(
             nbytes=sum(nbytes for _, nbytes, _ in parts),
             counted=sum(counted for _, _, counted in parts),
             largest_part=max(inside.values()),
-            experts=inside.get(FUSED, 0),
             layer=layer,
         )
 
