@@ -317,7 +317,9 @@ def test_unequal_gpus_are_filled_each_to_its_own_memory() -> None:
     assert totals["GPU 0"] > 23 * GIB > 12 * GIB > totals["GPU 1"]
     layers = plan.figures["layers_per_device"]
     assert layers["CUDA0"] > 1.7 * layers["CUDA1"] > 0
-    assert "-ts" not in plan.launch.command, "llama.cpp shares blocks out by free memory itself"
+    assert "-ts" not in some(plan.launch).command, (
+        "llama.cpp shares blocks out by free memory itself"
+    )
     small = ask("Qwen/Qwen3.5-27B", "2x rtx-3060", precision="q8_0", context=32_768)
     assert not small.fits
     assert ask(
@@ -338,7 +340,7 @@ def test_a_machine_without_a_gpu_computes_in_ram(ram: int, fits: bool) -> None:
     assert [rank.name for rank in plan.ranks] == ["host"]
     assert plan.ranks[0].total == ram * GIB
     assert plan.ranks[0].usable == (ram - 4) * GIB, "the system takes 4 GiB"
-    placement = plan.allocation.placement
+    placement = some(plan.allocation).placement
     assert placement.device == 0
     assert placement.host_layers == placement.host_cache_layers == 40
     assert not placement.prompts_stream
