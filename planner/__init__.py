@@ -21,7 +21,7 @@ from planner.api import (
     suggest,
     sweep,
 )
-from planner.asking import ask, load_checkpoint, resolve_hardware
+from planner.asking import ask, load_checkpoint
 from planner.errors import (
     InputError,
     LayoutError,
@@ -35,6 +35,7 @@ from planner.layout import Layout
 from planner.planning import Outcome
 from planner.probing import probe
 from planner.question import Question
+from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:
     from planner.document import schema

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import ANYWHERE, Asked, ask, load_checkpoint, resolve_hardware
+from planner.asking import ANYWHERE, Asked, ask, load_checkpoint
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.spec import ModelSpec
+from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ def plan(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `planner.asking.resolve_hardware`.
+        on: see `planner.systems.resolve_hardware`.
         asked: the rest of the question; see `planner.asking.ask`. What is not said is chosen.
 
     Raises:
@@ -81,7 +82,7 @@ def suggest(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `planner.asking.resolve_hardware`; None looks for hardware.
+        on: see `planner.systems.resolve_hardware`; None looks for hardware.
         executor: where candidates for hardware are planned; None plans them here.
         asked: the rest of the question; see `planner.asking.ask`.
 

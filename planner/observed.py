@@ -42,7 +42,7 @@ def plan_command(
 
     Args:
         command: what is typed, or what `read_command` made of it.
-        on: see `planner.asking.resolve_hardware`.
+        on: see `planner.systems.resolve_hardware`.
         beside: what the command does not say; see `planner.asking.ask_command`.
 
     Raises:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.asking import ANYWHERE, load_checkpoint, resolve_hardware
+from planner.asking import ANYWHERE, load_checkpoint
 from planner.cli import terminal
 from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 from planner.cli.layouts import as_objective
 from planner.errors import InputError
+from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:
     from planner.search import Suggestion
