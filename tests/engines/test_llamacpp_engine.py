@@ -317,6 +317,7 @@ def test_unequal_gpus_are_filled_each_to_its_own_memory() -> None:
     assert totals["GPU 0"] > 23 * GIB > 12 * GIB > totals["GPU 1"]
     layers = plan.figures["layers_per_device"]
     assert layers["CUDA0"] > 1.7 * layers["CUDA1"] > 0
+    assert plan.launch is not None
     assert "-ts" not in plan.launch.command, "llama.cpp shares blocks out by free memory itself"
     small = ask("Qwen/Qwen3.5-27B", "2x rtx-3060", precision="q8_0", context=32_768)
     assert not small.fits
@@ -338,6 +339,7 @@ def test_a_machine_without_a_gpu_computes_in_ram(ram: int, fits: bool) -> None:
     assert [rank.name for rank in plan.ranks] == ["host"]
     assert plan.ranks[0].total == ram * GIB
     assert plan.ranks[0].usable == (ram - 4) * GIB, "the system takes 4 GiB"
+    assert plan.allocation is not None
     placement = plan.allocation.placement
     assert placement.device == 0
     assert placement.host_layers == placement.host_cache_layers == 40
@@ -389,3 +391,36 @@ def test_weights_of_another_recipe_carry_its_band() -> None:
         assert term.band is not None
         assert term.band.above > 0
         assert term.confidence is not Confidence.ENGINE_RULE
+
+
+@pytest.mark.parametrize(
+    ("context", "host", "device"),
+    [(34_048, 74.52, 308.75), (66_816, 138.52, None), (132_352, 266.52, None)],
+)
+def test_an_older_build_keeps_an_f32_mask_and_logits_of_a_batch(
+    context: int, host: float, device: float | None
+) -> None:
+    """Start-up logs of b9010 (strix-halo-guide, 2026-05-03): Next-80B, 512 tokens per micro-batch."""
+    old, new = (
+        ask(
+            "Qwen/Qwen3-Next-80B-A3B-Instruct",
+            "rtx-pro-6000",
+            context=context,
+            version=version,
+            n_gpu_layers=99,
+        ).figures["buffers"]
+        for version in ("b9010", "0c1e570")
+    )
+    assert old["host"]["compute"] / 2**20 == pytest.approx(host, abs=0.02)
+    if device is not None:
+        assert old["CUDA0"]["compute"] / 2**20 == pytest.approx(device, abs=0.01)
+    assert new["CUDA0"]["compute"] < old["CUDA0"]["compute"]
+
+
+def test_a_build_is_named_by_its_number_or_its_commit() -> None:
+    for version in ("b9010", "9010", "b11151-bd4f514db", "0c1e570"):
+        assert ask(version=version).engine_version == version
+    with pytest.raises(InputError, match="neither a build"):
+        LlamacppOptions(version="newest")
+    assert any("assumed alike" in text for text in ask(version="b11151").warnings)
+    assert not any("assumed alike" in text for text in ask(version="b9010").warnings)

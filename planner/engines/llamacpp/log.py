@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from planner.engines.command import Command
@@ -84,6 +85,7 @@ _HEADER = (
     ("-ctk", r"\bK \((?P<value>\w+)\):"),
     ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
+_BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
@@ -118,7 +120,11 @@ def logged_command(
     rollback = _first(_ROLLBACK, lines)
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
-    return read(words)
+    command = read(words)
+    build = _first(_BUILD, lines)
+    if build is None:
+        return command
+    return replace(command, options={**command.options, "version": build})
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
@@ -169,7 +175,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             ", compute capability ",
         ),
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
-        version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
+        version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
         also=also,
