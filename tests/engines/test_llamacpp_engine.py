@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner import asking
+from planner import asking, observed
 from planner.engines.llamacpp import LlamacppOptions
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors, gguf_scheme
 from planner.errors import InputError
@@ -424,3 +424,31 @@ def test_a_build_is_named_by_its_number_or_its_commit() -> None:
         LlamacppOptions(version="newest")
     assert any("assumed alike" in text for text in ask(version="b11151").warnings)
     assert not any("assumed alike" in text for text in ask(version="b9010").warnings)
+
+
+HEADLESS = """\
+build      : b11151-bd4f514db
+load_tensors:    ROCm_Host model buffer size =   682.03 MiB
+llama_context: n_ctx                 = 262144
+llama_context: n_batch               = 2048
+llama_context: n_ubatch              = 512
+llama_context:  ROCm_Host  output buffer size =     0.95 MiB
+llama_kv_cache:      ROCm0 KV buffer size = 16384.00 MiB
+llama_memory_recurrent:      ROCm0 RS buffer size =   149.62 MiB
+sched_reserve:      ROCm0 compute buffer size =   378.02 MiB
+sched_reserve:  ROCm_Host compute buffer size =   276.02 MiB
+"""
+"""A start of the 27B on a Strix Halo as it was pasted, without the lines of the loader."""
+
+
+def test_a_log_without_its_head_is_compared_at_its_own_length() -> None:
+    check = observed.check_log(
+        None, HEADLESS, on="strix-halo-128", model="Qwen3.5-27B", precision="q4_k_m"
+    )
+    assert check.plan.deployment.context == 262_144
+    assert check.plan.engine_version == "b11151"
+    for row in check.rows:
+        assert row.planned is not None
+        assert row.planned[0] == pytest.approx(row.logged, abs=0.01)
+    with pytest.raises(InputError, match="names no model"):
+        observed.check_log(None, HEADLESS, on="strix-halo-128")

@@ -85,6 +85,7 @@ _HEADER = (
     ("-ctk", r"\bK \((?P<value>\w+)\):"),
     ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
+_CELLS = re.compile(r"llama_context: n_ctx\s+= (?P<value>\d+)")
 _BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
@@ -99,10 +100,10 @@ def logged_command(
     read: Callable[[Sequence[str]], Command], lines: Sequence[str]
 ) -> Command | None:
     """Return what the server was told, from what it says of its first context."""
-    file = _first(_FILE, lines)
-    if file is None:
+    file, cells = _first(_FILE, lines), _first(_CELLS, lines)
+    if file is None and cells is None:
         return None
-    words = ["-m", file]
+    words = ["-m", file] if file is not None else []
     for flag, pattern in _HEADER:
         value = _first(re.compile(pattern), lines)
         if value is not None:
@@ -175,6 +176,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             ", compute capability ",
         ),
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
+        kept=("build: ", "build_info", "build      :"),
         version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
