@@ -110,6 +110,7 @@ class LogReader:
         given_memory: the lines for the memory that the log states, for figures that follow from
             it; None where the log states none.
         soft: names of figures that are estimates for this deployment, whatever their basis.
+        kept: characters of further lines worth keeping, which other programs may print, too.
         running: options that hold for every server that printed a log: it runs as it was started,
             so nothing is chosen for it.
     """
@@ -123,12 +124,13 @@ class LogReader:
     also: Callable[[Deployment, Allocation], Iterable[str]]
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
+    kept: tuple[str, ...] = ()
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:
         """Characters of lines worth keeping."""
-        words = {*self.marks, *(figure.cue for figure in self.figures)}
+        words = {*self.marks, *self.kept, *(figure.cue for figure in self.figures)}
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 

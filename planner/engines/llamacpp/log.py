@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from planner.engines.command import Command
@@ -84,6 +85,8 @@ _HEADER = (
     ("-ctk", r"\bK \((?P<value>\w+)\):"),
     ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
+_CELLS = re.compile(r"llama_context: n_ctx\s+= (?P<value>\d+)")
+_BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
@@ -97,10 +100,10 @@ def logged_command(
     read: Callable[[Sequence[str]], Command], lines: Sequence[str]
 ) -> Command | None:
     """Return what the server was told, from what it says of its first context."""
-    file = _first(_FILE, lines)
-    if file is None:
+    file, cells = _first(_FILE, lines), _first(_CELLS, lines)
+    if file is None and cells is None:
         return None
-    words = ["-m", file]
+    words = ["-m", file] if file is not None else []
     for flag, pattern in _HEADER:
         value = _first(re.compile(pattern), lines)
         if value is not None:
@@ -118,7 +121,11 @@ def logged_command(
     rollback = _first(_ROLLBACK, lines)
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
-    return read(words)
+    command = read(words)
+    build = _first(_BUILD, lines)
+    if build is None:
+        return command
+    return replace(command, options={**command.options, "version": build})
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
@@ -169,7 +176,8 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             ", compute capability ",
         ),
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
-        version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
+        kept=("build: ", "build_info", "build      :"),
+        version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
         also=also,
