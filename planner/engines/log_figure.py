@@ -119,6 +119,7 @@ class LogReader:
             it; None where the log states none.
         soft: names of figures that are estimates for this deployment, whatever their basis.
         refusals: characters of lines with which a start ends that fails for want of memory.
+        kept: characters of further lines worth keeping, which other programs may print, too.
         running: options that hold for every server that printed a log: it runs as it was started,
             so nothing is chosen for it.
     """
@@ -133,12 +134,14 @@ class LogReader:
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
     refusals: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:
         """Characters of lines worth keeping."""
-        words = {*self.marks, *self.refusals, *(figure.cue for figure in self.figures)}
+        figures = (figure.cue for figure in self.figures)
+        words = {*self.marks, *self.refusals, *self.kept, *figures}
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from planner.engines.llamacpp.releases import NEWEST, check_version
 from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
 from planner.engines.options import Options, option
 from planner.errors import InputError
@@ -88,6 +89,12 @@ def _shares(values: tuple[Any, ...], what: str) -> None:
 class LlamacppOptions(Options):
     """Options of `llama-server`; None means that the planner chooses, by --fit's order."""
 
+    version: str = option(
+        NEWEST,
+        Text(checked=check_version, longest=60),
+        meaning="build (b9010) or commit whose rules apply",
+        memory="builds up to b9235 take larger compute buffers",
+    )
     n_gpu_layers: int | None = option(
         None,
         Worded(
