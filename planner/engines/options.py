@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -168,7 +169,7 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
     """
     known = declared(options_type)
     if given is None:
-        return options_type()
+        return _defaults(options_type)
     if isinstance(given, options_type):
         return given
     if not isinstance(given, Mapping):
@@ -182,6 +183,12 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
                 f"{engine} has no option {shown(name)}; known: {', '.join(sorted(known))}"
             )
     return options_type(**given)
+
+
+@cache
+def _defaults(options_type: type[OptionsT]) -> OptionsT:
+    """Return the defaults, always the same object: what depends on options is kept by it."""
+    return options_type()
 
 
 def changed(options: Options) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from planner.bisection import largest_holding
+from planner.bisection import last_holding
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
@@ -107,10 +107,15 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
         step = replace(default.step, sequences=sequences)
         return budget_of(deployment, default.rules, step, default.stages)
 
-    largest = largest_holding(lambda n: n <= tried(n).worst.num_blocks, most - 1)
+    # So many hold at the default's step, which leaves the fewest blocks: the search begins there.
+    largest = last_holding(
+        lambda n: n <= tried(n).worst.num_blocks, 1, most - 1, guess=default.worst.num_blocks
+    )
     if not largest:
-        largest = largest_holding(lambda n: n <= tried(n).pool.num_blocks, most)
-    if largest in (0, most):
+        largest = last_holding(
+            lambda n: n <= tried(n).pool.num_blocks, 1, most, guess=default.pool.num_blocks
+        )
+    if largest in (None, most):
         return answer_of(default)  # the memory itself is short, or the default does
     chosen = 1 << (largest.bit_length() - 1)
     if chosen < asked <= largest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from planner.engines.engine import Deployment, but_machine
+from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import (
     KERNEL_BLOCK,
     Group,
@@ -150,8 +150,9 @@ def build_pool(
 
 
 def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
-    held, said = but_machine(deployment)
-    return (*held, rules), (said, step_tokens)
+    device = capability(deployment.system.accelerator)
+    said = (deployment.layout, deployment.kv_cache_dtype, device, step_tokens)
+    return (deployment.checkpoint, deployment.options, rules), said
 
 
 @remembered(_with_rules)
