@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from planner.cost import PriceOption
 from planner.planning import Outcome, Plan
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
+
+if TYPE_CHECKING:
+    from planner.cost import PriceOption
 
 T = TypeVar("T")
 Objective = Literal["latency", "throughput", "cost", "memory"]
