@@ -65,6 +65,11 @@ COMMANDS = (
         takes_engine_flags=True,
     ),
     Command(
+        name="sweep",
+        module="sweep",
+        summary="Every combination of models, hardware and workloads, in a file.",
+    ),
+    Command(
         name="check",
         module="check",
         summary="An engine's start-up log against the plan.",
