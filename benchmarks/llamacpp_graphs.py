@@ -1,10 +1,11 @@
 """Hold llama.cpp's short way to compute buffers against the long one, and measure what it saves.
 
-    python -m benchmarks.llamacpp_graphs [--cases 2000] [--seed 1]
+    python -m benchmarks.llamacpp_graphs [--cases 2000] [--seed 1] [--plans 240]
 
 Every case is a random model, file, placement, context and batch; its buffers, nodes and splits are
 worked out by shape (`compute_buffers`) and by building the whole graph (`whole_graph`), which must
-agree to the byte. Exit status 1: some do not.
+agree to the byte. Exit status 1: some do not. `--plans` measures whole plans instead: of new shapes
+(model, file, cache type, slots, micro-batch, GPUs; the context is no part of a shape) and repeated.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from planner.asking import ask
 from planner.engines.llamacpp.buffers import ComputeBuffers, compute_buffers, whole_graph
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host
@@ -35,6 +37,7 @@ MODELS = (
     "Qwen3.5-397B-A17B",
     "Qwen3-Next-80B-A3B-Instruct",
 )
+PLANNED = ("Qwen3.5-4B", "Qwen3.5-9B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B")
 MIXES = ("Q4_K_M", "Q8_0", "Q3_K_M", "IQ4_XS", "Q2_K", "BF16", "Q5_K_S")
 CACHES = ("f16", "f16", "q8_0", "q4_0", "bf16", "f32")
 
@@ -114,12 +117,46 @@ def _placement(random_: random.Random, model: ModelSpec, blocks: int) -> Placeme
     )
 
 
+def plan_rates(count: int, seed: int) -> Iterator[str]:
+    """Yield the rates of whole plans, per second of CPU: new shapes, then the same again."""
+    random_ = random.Random(seed)
+    for machines in (("rtx-3090", "h100", "rtx-pro-6000"), ("2x rtx-3090", "4x rtx-3090")):
+        bases = [
+            ask(name, on=on, precision=mix, engine="llamacpp")
+            for name in PLANNED
+            for on in machines
+            for mix in ("q4_k_m", "q8_0")
+        ]
+        questions = [
+            random_.choice(bases)
+            .with_(
+                context=random_.choice((4096, 8192, 16_384, 32_768, 65_536)),
+                concurrency=random_.choice((1, 2, 3, 4, 6, 8)),
+                kv_cache_dtype=random_.choice(("auto", "q8_0", "q4_0")),
+            )
+            .with_options(ubatch_size=random_.choice((128, 256, 512, 1024, 2048)))
+            for _ in range(count)
+        ]
+        for what in ("new shapes", "new shapes, later half", "repeated"):
+            chosen = {"new shapes": questions[: count // 2], "repeated": questions}
+            asked = chosen.get(what, questions[count // 2 :])
+            start = time.process_time()
+            for question in asked:
+                question.plan()
+            rate = len(asked) / (time.process_time() - start)
+            yield f"{', '.join(machines)}: {what} {rate:,.0f}/s"
+
+
 def main() -> int:
     """Compare, print the counts and the rates; 1 if some case differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plans", type=int, default=0)
     asked = parser.parse_args()
+    if asked.plans:
+        print(*plan_rates(asked.plans, asked.seed), sep="\n")
+        return 0
     short = long = 0.0
     wrong = 0
     for number, (arguments, flags) in enumerate(cases(asked.cases, asked.seed)):

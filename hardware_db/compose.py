@@ -150,7 +150,7 @@ def several(accelerator: Accelerator, count: int, known: tuple[System, ...]) -> 
     prefix = "" if count == 1 else f"{count}x-"
     return System(
         id=f"{prefix}{accelerator.id}",
-        name=accelerator.name if count == 1 else f"{count} x {accelerator.name}",
+        name=accelerator.name if count == 1 else f"{count}× {accelerator.name}",
         accelerator=accelerator,
         accelerators_per_node=per_node,
         nodes=nodes,
@@ -227,7 +227,7 @@ def repeated(system: System, count: int, known: tuple[System, ...]) -> System:
     return dataclasses.replace(
         system,
         id=f"{count}x-{system.id}",
-        name=f"{count} x {system.name}",
+        name=f"{count}× {system.name}",
         aliases=(),
         nodes=system.nodes * count,
         inter_node_gb_s=gb_s,

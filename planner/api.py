@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import ANYWHERE, Asked, ask, load_checkpoint, resolve_hardware
+from planner.asking import ANYWHERE, Asked, ask, load_checkpoint
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.spec import ModelSpec
+from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ def plan(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `planner.asking.resolve_hardware`.
+        on: see `planner.systems.resolve_hardware`.
         asked: the rest of the question; see `planner.asking.ask`. What is not said is chosen.
 
     Raises:
@@ -50,6 +51,7 @@ def recommend(
     context: int | str | None = None,
     concurrency: int = 1,
     yarn: bool = False,
+    ram: str | None = None,
     **wished: Unpack[Wished],
 ) -> Recommendation:
     """Say what to run: checkpoints that exist, the engine, the command, and alternatives.
@@ -63,6 +65,7 @@ def recommend(
         context: tokens per sequence; without it 32k.
         concurrency: sequences at once, each at full context.
         yarn: allow a context beyond the native length.
+        ram: memory beside the accelerators: "64GB", "128GB DDR5-6000".
         wished: what decides; see `planner.wanting.want`.
 
     Raises:
@@ -81,6 +84,7 @@ def recommend(
             context=context,
             concurrency=concurrency,
             yarn=yarn,
+            ram=ram,
             **wished,
         )
     )
@@ -89,7 +93,7 @@ def recommend(
 def solve(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Limits:
-    """Say how far a deployment goes: longest context, most sequences, best precision, knobs.
+    """Say how far a deployment goes: longest context, most requests, best precision, knobs.
 
     Each is looked for while the rest of the question is held, by planning alone; one step beyond
     each answer does not fit. Arguments and errors are those of `plan`.
@@ -129,7 +133,7 @@ def suggest(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `planner.asking.resolve_hardware`; None looks for hardware.
+        on: see `planner.systems.resolve_hardware`; None looks for hardware.
         executor: where candidates for hardware are planned; None plans them here.
         asked: the rest of the question; see `planner.asking.ask`.
 
@@ -227,7 +231,7 @@ def sweep(
     from planner.sweeping import sweep_all
 
     return sweep_all(
-        models,
+        models=models,
         on=on,
         counts=counts,
         engines=engines,

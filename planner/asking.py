@@ -1,7 +1,8 @@
 """Make the question: names, words and numbers in, one `Question` out, for every door.
 
-Everything that a string can mean is resolved here (bundled ids, repositories, folders, hardware
-expressions, "local", the engine's own flags), so that the rooms below work on settled values only.
+Everything that a string can mean is resolved here or in `planner.systems` (bundled ids,
+repositories, folders, hardware expressions, "local", the engine's own flags), so that the rooms
+below work on settled values only.
 """
 
 from __future__ import annotations
@@ -11,13 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-import hardware_db
-from hardware_db import Accelerator, Figure, HardwareError, System
-from hardware_db.compose import several
+from hardware_db import Accelerator, System
 from planner import registry, sources
 from planner.engines import commands, front_note, get_engine
 from planner.engines.command import Command
-from planner.engines.option_kinds import Number
 from planner.engines.options import build
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
@@ -27,7 +25,8 @@ from planner.model.headers import Progress
 from planner.model.path_names import named_by_path
 from planner.question import Question
 from planner.ranking import OBJECTIVES, Objective
-from planner.units import check_text, parse_tokens, shown
+from planner.systems import resolve_hardware, with_ram
+from planner.units import parse_tokens, shown
 
 T = TypeVar("T")
 
@@ -82,7 +81,7 @@ def ask(
 
     Args:
         model: see `load_checkpoint`.
-        on: see `resolve_hardware`; `ANYWHERE` where hardware is looked for.
+        on: see `planner.systems.resolve_hardware`; `ANYWHERE` where hardware is looked for.
         engine: who serves; None takes what suits the hardware and the weights, and says why.
         precision: how weights are stored; None takes what the checkpoint stores.
         revision: branch, tag or commit on the Hub.
@@ -227,7 +226,7 @@ def ask_command(
     Args:
         engine: whose command it is.
         told: what it says.
-        on: see `resolve_hardware`.
+        on: see `planner.systems.resolve_hardware`.
         model: in place of the model that the command names.
         precision: how weights are stored, where the model's name does not tell.
         context: tokens per sequence of the workload; None takes the longest that the command
@@ -355,70 +354,3 @@ def load_checkpoint(
         anonymous=anonymous,
         local=local,
     )
-
-
-def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
-    """Return the system that `on` means.
-
-    Args:
-        on: "2x rtx-5090", "dgx-spark", "custom:48GiB", "local" (what `probe` finds), or an object
-            of the hardware database.
-        free: with "local": plan with the memory that is free now.
-
-    Raises:
-        InputError: unknown or unreadable; the line lists the nearest names.
-    """
-    if isinstance(on, System):
-        return on
-    if free and (not isinstance(on, str) or on.strip().lower() != "local"):
-        raise InputError("free: what is free now is known of this machine only (hardware: local)")
-    try:
-        if isinstance(on, Accelerator):
-            return several(on, 1, hardware_db.systems())
-        if check_text(on, what="hardware").lower() == "local":
-            return _this_machine(free=free)
-        return hardware_db.resolve(on)
-    except HardwareError as error:
-        raise InputError(str(error)) from None
-
-
-def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
-    """Return `system` with this memory beside its accelerators.
-
-    Args:
-        system: the machine.
-        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
-        bandwidth: nominal GB/s; None leaves what is known.
-
-    Raises:
-        InputError: unreadable, or out of range.
-    """
-    if ram is not None:
-        size = check_text(ram, what="RAM")
-        try:
-            if not size[:1].isdigit():
-                raise HardwareError(size)
-            said = hardware_db.resolve(f"cpu + {size}")
-        except HardwareError:
-            raise InputError(
-                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
-            ) from None
-        system = replace(
-            system,
-            host_memory_gib=said.host_memory_gib,
-            host_memory_type=said.host_memory_type or system.host_memory_type,
-            host_bandwidth_gb_s=said.host_bandwidth_gb_s
-            if said.host_bandwidth_gb_s is not None
-            else system.host_bandwidth_gb_s,
-        )
-    if bandwidth is None:
-        return system
-    rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
-    figure = Figure(value=float(rate), source="given by the user", grade="A")
-    return replace(system, host_bandwidth_gb_s=figure)
-
-
-def _this_machine(*, free: bool) -> System:
-    from planner.probing import probe
-
-    return probe().to_system(free=free)

@@ -2,8 +2,8 @@
 
 Plan and log are read by the same patterns: what the engine would print, and what it printed.
 Figures that follow from the engine's rules must agree to the last printed digit; those that follow
-from memory are worked out again from the memory that the log states; the rest are estimates, whose
-difference is told and decides nothing.
+from memory are worked out again from the memory that the log states; the rest are estimates, which
+must lie within their band where the plan gives one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 
 from planner.engines import log_readers
 from planner.engines.command import Command
-from planner.engines.log_figure import Basis, LogReader, Reading, read_figures
+from planner.engines.engine import Allocation
+from planner.engines.log_figure import Basis, LogReader, Reading, estimate_band, read_figures
 from planner.engines.log_readers import engine_of, version_of
 from planner.errors import InputError
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 
 MOST = 64 * 2**20
 """Characters of a log that are read; start-up is at its beginning."""
@@ -45,8 +46,8 @@ class LogRow:
         planned: the least and the most that the plan allows it to be; None: it has no word on it.
         logged: what the log says.
         basis: what the figure follows from.
-        agrees: whether they agree to the last printed digit; None for estimates and where the plan
-            has no word on it.
+        agrees: whether they agree to the last printed digit; of an estimate, False where the log
+            lies outside its band and None where it does not; None where the plan has no word on it.
         note: why there is no verdict, or what to know.
     """
 
@@ -77,6 +78,7 @@ class LogCheck:
         plan: what it was compared with.
         rows: figures that the plan has a word on.
         unplanned: figures of the log that it has none on.
+        refusal: with what the start ends, where it fails for want of memory.
         notes: what to know, one sentence each.
     """
 
@@ -85,12 +87,19 @@ class LogCheck:
     plan: Plan
     rows: tuple[LogRow, ...]
     unplanned: tuple[LogRow, ...]
+    refusal: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
+    def refused_as_planned(self) -> bool | None:
+        """Whether the plan fails as well; None where the log ends with no refusal."""
+        return None if self.refusal is None else self.plan.outcome is not Outcome.FITS
+
+    @property
     def agrees(self) -> bool:
-        """No figure that is not an estimate contradicts the plan."""
-        return all(row.agrees is not False for row in self.rows)
+        """No figure contradicts the plan, and no start fails that it calls safe."""
+        figures = all(row.agrees is not False for row in self.rows)
+        return figures and self.refused_as_planned is not False
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain data."""
@@ -99,6 +108,8 @@ class LogCheck:
             "version": self.version,
             "planned_version": self.plan.engine_version,
             "agrees": self.agrees,
+            "refusal": self.refusal,
+            "refused_as_planned": self.refused_as_planned,
             "rows": [_document(row) for row in self.rows],
             "unplanned": [_document(row) for row in self.unplanned],
             "notes": list(self.notes),
@@ -152,8 +163,15 @@ class Log:
         return f"{len(names)}x {names[0]}" if names and len(set(names)) == 1 else None
 
     @property
+    def refusal(self) -> str | None:
+        """The last line with which a start failed for want of memory; None if none did."""
+        cues = self.reader.refusals
+        found = (line for line in reversed(self.lines) if any(cue in line for cue in cues))
+        return next(found, None)
+
+    @property
     def command(self) -> Command | None:
-        """What the engine was told, as far as the log says.
+        """What the engine was told, as far as the log says; without a model if it names none.
 
         Raises:
             InputError: it was told something that is not planned.
@@ -281,7 +299,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment
     logged = read_figures(found.lines, reader.figures)
-    if not logged:
+    if not logged and found.refusal is None:
         raise InputError("log: it prints no figure on memory; give the log of a whole start-up")
     refusal = (plan.allocation.refusal,) if plan.allocation.refusal else ()
     also = reader.also(deployment, plan.allocation)
@@ -297,8 +315,11 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         key=lambda name: (order[(logged.get(name) or planned[name]).figure.name], name),
     )
     rows = [
-        _row(name, planned, logged, ends, soft=name in soft) for name in names if name in logged
+        _row(name, planned, logged, ends, plan.allocation, soft=name in soft)
+        for name in names
+        if name in logged
     ]
+    rows += _sums(planned, logged, soft)
     printed = read_figures(plan.expected_log, reader.figures)
     missing = [name for name in names if name in printed and name not in logged]
     return LogCheck(
@@ -307,6 +328,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         plan=plan,
         rows=tuple(row for row in rows if row.planned is not None or row.agrees is False),
         unplanned=tuple(row for row in rows if row.planned is None and row.agrees is not False),
+        refusal=found.refusal,
         notes=tuple(_notes(found, plan, rows, missing)),
     )
 
@@ -316,6 +338,7 @@ def _row(
     planned: Mapping[str, Reading],
     logged: Mapping[str, Reading],
     ends: tuple[Mapping[str, Reading], Mapping[str, Reading]] | None,
+    allocation: Allocation,
     *,
     soft: bool,
 ) -> LogRow:
@@ -336,6 +359,10 @@ def _row(
         note = "the log does not state the memory that it follows from"
     if range_ is not None and basis is not Basis.ESTIMATE:
         agrees = _within(value, range_)
+    elif range_ is not None and (band := estimate_band(figure, range_[0], allocation)) is not None:
+        range_ = range_[0] - band[0], range_[1] + band[1]
+        agrees = None if _within(value, range_) else False
+        note = note or ("" if agrees is None else "outside its band")
     return LogRow(
         figure=name,
         unit=figure.unit,
@@ -345,6 +372,31 @@ def _row(
         agrees=agrees,
         note=note,
     )
+
+
+def _sums(
+    planned: Mapping[str, Reading], logged: Mapping[str, Reading], soft: frozenset[str]
+) -> Iterator[LogRow]:
+    """Yield the sum over devices of figures that may lie anywhere, where it is off.
+
+    What lies where is the engine's choice by free memory; how much there is in all is not.
+    """
+    for figure in {reading.figure.name: reading.figure for reading in logged.values()}.values():
+        parts = [reading for reading in logged.values() if reading.figure is figure]
+        if not figure.whole or not all(reading.name in soft for reading in parts):
+            continue
+        least = sum(reading.value for reading in planned.values() if reading.figure is figure)
+        step = sum(reading.step for reading in parts)
+        value = sum(reading.value for reading in parts)
+        if least and abs(value - least) > step * 1.001:
+            yield LogRow(
+                figure=f"{figure.name}, in all",
+                unit=figure.unit,
+                planned=(least, least),
+                logged=value,
+                basis=figure.basis,
+                agrees=False,
+            )
 
 
 def _range(reading: Reading | None) -> tuple[float, float] | None:
@@ -368,5 +420,5 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
         yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
     if missing:
         yield f"not in the log: {', '.join(missing)}"
-    if all(row.agrees is None for row in rows):
+    if all(row.agrees is None for row in rows) and log.refusal is None:
         yield "no figure of this log follows from rules alone: nothing could be contradicted"

@@ -42,7 +42,7 @@ def plan_command(
 
     Args:
         command: what is typed, or what `read_command` made of it.
-        on: see `planner.asking.resolve_hardware`.
+        on: see `planner.systems.resolve_hardware`.
         beside: what the command does not say; see `planner.asking.ask_command`.
 
     Raises:
@@ -110,9 +110,14 @@ def check_log(
     if plan is not None:
         return logs.check_log(plan, found)
     told = found.command
-    if told is None and model is None:
-        raise InputError("log: it does not say what the server was told; name the model and flags")
-    told = told or Command(context=DEFAULT_CONTEXT)
+    if model is None and (told is None or told.model is None):
+        raise InputError(
+            f"log of {found.engine}: it does not say what the server was told; name the model and"
+            " flags"
+        )
+    told = told or Command()
+    if told.model is None and told.context is None:
+        told = dataclasses.replace(told, context=DEFAULT_CONTEXT)
     told = dataclasses.replace(
         told,
         kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,

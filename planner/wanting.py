@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TypedDict
 
 from hardware_db import Accelerator, System
-from planner.asking import DEFAULT_CONTEXT, resolve_hardware
+from planner.asking import DEFAULT_CONTEXT
 from planner.engines import get_engine
 from planner.errors import InputError
 from planner.model import catalog
 from planner.recommending import Best, Fixed, Wanted, Wish
+from planner.systems import resolve_hardware, with_ram
 from planner.units import parse_tokens
 
 
@@ -47,6 +48,8 @@ def want(
     concurrency: int = 1,
     yarn: bool = False,
     free: bool = False,
+    ram: str | None = None,
+    ram_bandwidth: float | None = None,
     best: Best = "quality",
     use: str = "general",
     images: bool = False,
@@ -65,6 +68,8 @@ def want(
         concurrency: sequences at once, each at full context.
         yarn: allow a context beyond the native length.
         free: with ``on="local"``: plan with the memory that is free now.
+        ram: memory beside the accelerators, as one says it: "64GB", "128GB DDR5-6000".
+        ram_bandwidth: nominal GB/s of that memory.
         best: what comes first: "quality", "speed" or "context".
         use: what models are compared by: "general", "coding", "vision", "long-context".
         images: pictures must be taken.
@@ -88,7 +93,7 @@ def want(
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
     return Wanted(
-        system=resolve_hardware(on, free=free),
+        system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
         base=base,
         context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
         concurrency=concurrency,

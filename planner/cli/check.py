@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "check",
-        short_help="An engine's start-up log against the plan.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(check)
 
 
 @asks(
@@ -56,7 +47,7 @@ def check(
             None,
             found,
             on=asked.on,
-            model=asked.model,
+            model=asked.model or told.model,
             precision=asked.said["precision"],
             context=asked.said["context"] or told.context,
             kv_cache_dtype=asked.said["kv_cache_dtype"] or told.kv_cache_dtype,
@@ -74,16 +65,28 @@ def check(
 
 
 def _table(answer: LogCheck) -> Iterator[str]:
+    from planner.engines.log_figure import Basis
+
     plan = answer.plan
-    wrong = sum(row.agrees is False for row in answer.rows)
-    right = sum(row.agrees is True for row in answer.rows)
+    rules = [row for row in answer.rows if row.basis is not Basis.ESTIMATE]
+    wrong = sum(row.agrees is False for row in rules)
+    right = sum(row.agrees is True for row in rules)
+    outside = sum(row.agrees is False for row in answer.rows) - wrong
     title = f"{plan.engine_title} {plan.engine_version}"
     if wrong:
         yield f"✘ {wrong} of {wrong + right} figures contradict the plan ({title})"
     elif right:
         yield f"✔ All {right} figures that follow from the engine's rules agree ({title})"
-    else:
+    elif not outside and answer.refusal is None:
         yield f"Nothing in this log could contradict the plan ({title})"
+    if outside:
+        yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
+    if answer.refusal is not None:
+        sign, word = (
+            ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
+        )
+        yield f"{sign} The start fails, {word}: {answer.refusal}"
+        yield f"  {plan.verdict}"
     yield ""
     deployment = plan.deployment
     yield f"Model     {deployment.checkpoint.id} ({deployment.checkpoint.scheme.title})"

@@ -13,11 +13,6 @@ from planner.errors import InputError
 from planner.units import format_gib
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("hardware", short_help="The database; one entry with its sources.")(hardware)
-
-
 def hardware(
     name: Annotated[
         str | None,
@@ -47,7 +42,7 @@ def hardware(
         row = _row(entry)
         bandwidth = row["bandwidth_gb_s"]
         speed = f"{bandwidth:,.0f}" if isinstance(bandwidth, int | float) else "?"
-        count = f"{row['accelerators']} x " if row["accelerators"] != 1 else ""
+        count = f"{row['accelerators']}× " if row["accelerators"] != 1 else ""
         memory = count + format_gib(_accelerator(entry).total_bytes)
         typer.echo(f"{entry.id:34} {entry.name[:44]:44} {memory:>12} {speed:>7}")
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
@@ -23,15 +23,6 @@ SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dc
 
 HOLDS_FEWER = 5
 """Exit status of a server that starts and holds fewer requests at once than asked for."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "plan",
-        short_help="Does MODEL run on this hardware, and what does it take?",
-        context_settings=FLAGS_OF_ENGINES,
-    )(plan)
 
 
 @asks(model=False)
@@ -99,8 +90,8 @@ def plan(
         from planner.cli.recommend import chosen
 
         recommended = chosen(asked)
-    plain = not (as_json or as_markdown or explain or expect_log or emit_as is not None)
-    if recommended is not None and plain:
+    forms = (as_json, as_markdown, explain, expect_log, emit_as is not None)
+    if recommended is not None and not any(forms) and output_tokens is None:
         from planner.cli.recommend import chosen_text
 
         terminal.show(chosen_text(recommended, asked))

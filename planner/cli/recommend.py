@@ -19,13 +19,6 @@ SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
 """Parameters of a deployment that is settled already."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("recommend", short_help="What to run on this hardware: model, checkpoint, engine.")(
-        recommend
-    )
-
-
 @asks(model=False, leave_out=SETTLED)
 def recommend(
     asked: Typed,
@@ -117,10 +110,11 @@ def chosen_text(answer: Recommendation, asked: Typed) -> str:
 def _said(asked: Typed) -> dict[str, Any]:
     """The parts of a question that a recommendation keeps."""
     concurrency = asked.number("concurrency")
-    names = ("engine", "precision", "kv_cache_dtype", "context", "yarn", "free")
+    names = ("engine", "precision", "kv_cache_dtype", "context", "yarn", "free", "ram")
     return {
         "on": asked.on or "",
         "concurrency": 1 if concurrency is None else concurrency,
+        "ram_bandwidth": asked.bandwidth,
         **{name: asked.said[name] for name in names},
     }
 
@@ -128,7 +122,11 @@ def _said(asked: Typed) -> dict[str, Any]:
 def _where(asked: Typed) -> str:
     """The machine and the workload as they were typed, for a command that takes an alternative."""
     words = ["--on", asked.on or ""]
-    for name, flag in (("context", "--context"), ("concurrency", "--concurrency")):
+    for name, flag in (
+        ("ram", "--ram"),
+        ("context", "--context"),
+        ("concurrency", "--concurrency"),
+    ):
         if asked.said[name] is not None:
             words += [flag, str(asked.said[name])]
     return " " + shlex.join(words)

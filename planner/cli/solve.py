@@ -8,16 +8,7 @@ from typing import Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "solve",
-        short_help="How far it goes: context, sequences, precision.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(solve)
+from planner.cli.asking import Typed, asks
 
 
 @asks()
@@ -25,7 +16,7 @@ def solve(
     asked: Typed,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
-    """Longest context, most sequences, best precision and the engine's own limits for MODEL.
+    """Longest context, most requests, best precision and the engine's own limits for MODEL.
 
     Each is looked for while the rest of the question is held. Further flags are the engine's own
     options.

@@ -11,6 +11,8 @@ from typing import Any
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
+from planner.memory.breakdown import Kind
+from planner.units import GIB, MIB
 
 
 class Basis(Enum):
@@ -45,6 +47,9 @@ class LogFigure:
         step: the value's last printed digit; finer where more digits are printed.
         merge: which of several lines counts.
         parts: makes a device's name as logged comparable; the identity by default.
+        kinds: of an estimate: the terms of the plan whose bands bound it; None judges it never.
+        slack: share of an estimate that lies beyond any term: what an allocator rounds up.
+        whole: the sum over devices follows from rules, whatever lies where.
     """
 
     name: str
@@ -55,6 +60,9 @@ class LogFigure:
     step: float = 1.0
     merge: Merge = Merge.LAST
     parts: Callable[[str], str] = str
+    kinds: tuple[Kind, ...] | None = None
+    slack: float = 0.0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +112,14 @@ class LogReader:
         device: a pattern with a group "name" that matches once per accelerator in use.
         version: patterns with a group "version".
         figures: what is read.
-        command: what the engine was told, from the arguments that it prints; None if it prints
-            none.
+        command: what the engine was told, from the arguments that it prints, else as far as other
+            lines tell (its model is None then); None if nothing does.
         also: further lines that tell a plan's figures, beyond those that a start prints.
         given_memory: the lines for the memory that the log states, for figures that follow from
             it; None where the log states none.
         soft: names of figures that are estimates for this deployment, whatever their basis.
+        refusals: characters of lines with which a start ends that fails for want of memory.
+        kept: characters of further lines worth keeping, which other programs may print, too.
         running: options that hold for every server that printed a log: it runs as it was started,
             so nothing is chosen for it.
     """
@@ -123,12 +133,15 @@ class LogReader:
     also: Callable[[Deployment, Allocation], Iterable[str]]
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
+    refusals: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:
         """Characters of lines worth keeping."""
-        words = {*self.marks, *(figure.cue for figure in self.figures)}
+        figures = (figure.cue for figure in self.figures)
+        words = {*self.marks, *self.refusals, *self.kept, *figures}
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 
@@ -205,3 +218,26 @@ def _merged(before: Reading, now: Reading) -> Reading:
             part=now.part,
         )
     return now
+
+
+def estimate_band(
+    figure: LogFigure, planned: float, allocation: Allocation
+) -> tuple[float, float] | None:
+    """Return how far below and above what was planned an estimate may lie, in the figure's unit.
+
+    None: it is not judged.
+
+    Of several ranks the widest counts: a log does not say which of them printed a line.
+    """
+    if figure.kinds is None:
+        return None
+    unit = {"GiB": GIB, "MiB": MIB}[figure.unit]
+    rounded = abs(planned) * figure.slack
+    bands = [
+        [term.band for term in rank.terms if term.band and term.kind in figure.kinds]
+        for rank in allocation.ranks
+    ]
+    return (
+        rounded + max(sum(band.below for band in rank) for rank in bands) / unit,
+        rounded + max(sum(band.above for band in rank) for rank in bands) / unit,
+    )

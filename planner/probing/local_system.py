@@ -292,7 +292,7 @@ def _about(group: Group, free: bool) -> list[str]:
 
 
 def _name(group: Group) -> str:
-    count = f"{len(group)} x " if len(group) > 1 else ""
+    count = f"{len(group)}× " if len(group) > 1 else ""
     return f"{count}{group[0].name} (this machine)"
 
 

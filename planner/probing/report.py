@@ -68,7 +68,7 @@ def _device_lines(devices: list[Device]) -> list[str]:
     first, last = devices[0], devices[-1]
     if first is last:
         return [f"GPU {first.index}: {_details(first)[0]}", *_details(first)[1:]]
-    header = f"GPU {first.index} to {last.index}: {len(devices)} x {_details(first)[0]}, each"
+    header = f"GPU {first.index} to {last.index}: {len(devices)}× {_details(first)[0]}, each"
     return [header, *_details(first)[1:]]
 
 

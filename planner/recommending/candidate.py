@@ -133,7 +133,7 @@ def _size(row: Entry) -> int:
         return 1 << 60  # what no recipe describes is tried last
 
 
-def with_ram(system: System, gib: int) -> System:
+def assuming_ram(system: System, gib: int) -> System:
     """Return `system` with so much RAM beside its accelerators, as an assumption."""
     from hardware_db import Figure
 

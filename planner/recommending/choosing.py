@@ -22,7 +22,7 @@ from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
 from planner.question import Question
-from planner.recommending.candidate import Fixed, Lane, lanes, with_ram
+from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes
 from planner.recommending.choice import Choice
 from planner.recommending.wish import Wish
 from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, rank_of
@@ -174,7 +174,7 @@ class Search:
             return
         if any(self._is_good(choice) and choice.word <= Word.SMALL for choice in found):
             return
-        system = with_ram(wanted.system, ASSUMED_RAM)
+        system = assuming_ram(wanted.system, ASSUMED_RAM)
         for turn, lane in enumerate(lanes(base, system, wanted.wish, wanted.fixed)):
             rows = [rows for word, rows in lane.classes if word <= Word.SMALL]
             if lane.engine not in OFFLOADS or not rows:

@@ -17,7 +17,7 @@ def entry_lines(entry: Accelerator | System) -> Iterator[str]:
     if entry.aliases:
         yield f"also: {', '.join(entry.aliases)}"
     if isinstance(entry, System):
-        yield f"{entry.count} x {accelerator.name} ({accelerator.id}) in {entry.nodes} node(s)"
+        yield f"{entry.count}× {accelerator.name} ({accelerator.id}) in {entry.nodes} node(s)"
     basis = accelerator.total_bytes_source
     yield (
         f"engines budget on {format_gib(accelerator.total_bytes, 2)} each"

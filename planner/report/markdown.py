@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.explain import band_text
-from planner.report.text import STARTS
+from planner.report.text import STARTS, workload_words
 from planner.units import counted, format_gib, format_tokens
 
 
@@ -23,7 +23,7 @@ def plan_markdown(plan: Plan) -> str:
         + (" (hypothesis)" if deployment.checkpoint.hypothetical else ""),
         f"- Layout: {deployment.layout}",
         f"- Engine: {plan.engine_title} {plan.engine_version}",
-        f"- Workload: {deployment.concurrency:,} x {format_tokens(deployment.context)} tokens",
+        f"- Workload: {workload_words(deployment)}",
     ]
     for refusal in plan.refusals:
         lines += ["", f"{refusal.reason} ({refusal.source.where})"]
@@ -33,8 +33,8 @@ def plan_markdown(plan: Plan) -> str:
         capacity = plan.capacity
         lines += [
             "",
-            f"Room for {counted(capacity.sequences, 'sequence')} of this length (limited by"
-            f" {capacity.limited_by}); longest single sequence"
+            f"Room for {counted(capacity.sequences, 'request')} of this length, limited by"
+            f" {capacity.limited_by}; one request alone may have up to"
             f" {format_tokens(capacity.longest_context)} tokens.",
         ]
     lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []

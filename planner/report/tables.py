@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from planner.planning import Outcome
-from planner.report.text import SIGNS
+from planner.planning import Outcome, Plan
+from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Suggestion
 from planner.throughput import SpeedEstimate
-from planner.units import format_gib, format_tokens
+from planner.units import format_gib
 
 
 def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> str:
@@ -22,12 +22,12 @@ def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> s
         best.plan.verdict,
         "",
         f"{asked.checkpoint.id} on {asked.system.name}, {best.plan.engine_title}"
-        f" {best.plan.engine_version}: {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        f" {best.plan.engine_version}: {workload_words(asked)}",
         "",
     ]
     several = len({entry.plan.deployment.checkpoint.scheme.name for entry in suggestions}) > 1
     rows: list[tuple[str, ...]] = [
-        ("", "layout", "free per GPU", "sequences", "tok/s per user", "tok/s in all")
+        ("", "layout", "free per GPU", "requests", "tok/s per user", "tok/s in all")
     ]
     rows += [_layout_row(entry, precision=several) for entry in suggestions if entry.legal]
     lines += columns(rows)
@@ -96,8 +96,8 @@ def fits_text(fits: Sequence[Fit]) -> str:
         by_device.setdefault(fit.accelerator.id, {})[fit.checkpoint.scheme.name] = fit
     asked = fits[0].plan.deployment
     lines = [
-        f"{asked.checkpoint.model.name} under {fits[0].plan.engine_title}:"
-        f" {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        f"{asked.checkpoint.model.name} with {_engines(fit.plan for fit in fits)}:"
+        f" {workload_words(asked)}",
         "Smallest number of each accelerator that holds this, with the free memory per GPU.",
         "",
     ]
@@ -133,18 +133,26 @@ def _cell(fit: Fit | None) -> str:
     return f"{fit.count}× ({free} free{tight})"
 
 
+def _engines(plans: Iterable[Plan]) -> str:
+    """Return the engines that serve these plans: "vLLM, MLX or llama.cpp"."""
+    *others, last = dict.fromkeys(plan.engine_title for plan in plans)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
     """Hardware that holds a workload, ranked, the first `most` of it."""
     if not suggestions:
         return "No hardware in the database can hold it."
     asked = suggestions[0].plan.deployment
-    rows = [("hardware", "layout", "precision", "free per GPU", "tok/s per user", "price")]
+    rows: list[tuple[str, ...]] = [
+        ("hardware", "engine", "layout", "precision", "free per GPU", "tok/s per user", "price")
+    ]
     rows += [_system_row(entry) for entry in suggestions[:most]]
     lines = [
-        f"{asked.checkpoint.model.name} under {suggestions[0].plan.engine_title}:"
-        f" {asked.concurrency:,} x {format_tokens(asked.context)} tokens",
+        f"{asked.checkpoint.model.name} with {_engines(entry.plan for entry in suggestions)}:"
+        f" {workload_words(asked)}",
         "",
-        *columns(rows, right=(3, 4)),
+        *columns(rows, right=(4, 5)),
     ]
     if len(suggestions) > most:
         lines += ["", f"{len(suggestions) - most} more can hold it."]
@@ -152,7 +160,7 @@ def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _system_row(entry: Suggestion) -> tuple[str, str, str, str, str, str]:
+def _system_row(entry: Suggestion) -> tuple[str, ...]:
     plan, offer, speed = entry.plan, entry.offer, "not known"
     if isinstance(entry.speed, SpeedEstimate):
         speed = _range(entry.speed, per_user=True)
@@ -161,6 +169,7 @@ def _system_row(entry: Suggestion) -> tuple[str, str, str, str, str, str]:
         price = f"{offer.value:,.0f} {offer.currency} ({offer.date or 'no date'})"
     return (
         plan.deployment.system.name,
+        plan.engine_title,
         str(entry.layout),
         plan.deployment.checkpoint.scheme.name,
         format_gib(plan.headroom or 0),

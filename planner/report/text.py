@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from planner.engines.engine import Deployment
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.explain import band_text, explanation
-from planner.search import Advice
 from planner.speed import speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
+
+if TYPE_CHECKING:
+    from planner.search import Advice
 
 BAR = 30
 MARKS = {
@@ -103,10 +107,13 @@ def _question(plan: Plan) -> Iterator[str]:
     yield f"Hardware  {system.name}, {deployment.layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.engine_title} {plan.engine_version}, KV cache {cache}"
-    yield (
-        f"Workload  {deployment.concurrency:,} x {format_tokens(deployment.context)} tokens"
-        " (prompt and output together)"
-    )
+    yield (f"Workload  {workload_words(deployment)} (prompt and output together)")
+
+
+def workload_words(deployment: Deployment) -> str:
+    """Return what shall be served: ``4 requests of 131,072 tokens``."""
+    context = counted(deployment.context, "token")
+    return f"{counted(deployment.concurrency, 'request')} of {context}"
 
 
 def _rank(plan: Plan, rank: Rank) -> Iterator[str]:

@@ -91,7 +91,7 @@ def layout_notes(plan: Plan) -> Iterator[str]:
         each = -(-asked.concurrency // layout.data_parallel)
         weights = plan.ranks[0].of_kind(Kind.WEIGHTS) if plan.ranks else 0
         per_rank = f", {format_gib(weights)} of weights per GPU" if weights else ""
-        yield f"{layout.data_parallel} replicas with {_count(each, 'sequence')} each{per_rank}"
+        yield f"{layout.data_parallel} replicas with {_count(each, 'request')} each{per_rank}"
     if asked.concurrency < layout.data_parallel:
         spare = layout.data_parallel - asked.concurrency
         yield f"{_count(spare, 'replica')} without work at this concurrency"
@@ -100,7 +100,7 @@ def layout_notes(plan: Plan) -> Iterator[str]:
         yield f"{idle} of {system.count} accelerators stay idle"
     yield from _links(layout, system)
     if plan.outcome is Outcome.HOLDS_FEWER and plan.capacity is not None:
-        yield f"holds {plan.capacity.sequences:,} of {asked.concurrency:,} sequences"
+        yield f"holds {plan.capacity.sequences:,} of {asked.concurrency:,} requests"
     elif plan.outcome is Outcome.DOES_NOT_FIT and plan.allocation is not None:
         yield f"{format_gib(plan.allocation.shortfall)} short"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from planner.bisection import last_holding
 from planner.engines.economies import Knob
+from planner.engines.options import declared
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.planning import Plan
@@ -114,7 +115,7 @@ def longest_context(question: Question) -> Solution:
 
 
 def most_sequences(question: Question) -> Solution:
-    """Sequences of the asked context that are held at once."""
+    """Requests of the asked context that are held at once."""
     capacity = question.plan(concurrency=1).capacity
     found, beyond = last_that_fits(
         lambda many: question.plan(concurrency=many),
@@ -130,7 +131,7 @@ def most_sequences(question: Question) -> Solution:
         words = f"{_sequences(value)} of {tokens} tokens at once"
         capacity = beyond.capacity if beyond is not None else None
         words += f", limited by {capacity.limited_by}." if capacity is not None else "."
-    return Solution(asked="most sequences", value=value, plan=found, beyond=beyond, words=words)
+    return Solution(asked="most requests", value=value, plan=found, beyond=beyond, words=words)
 
 
 def best_precision(question: Question) -> Solution:
@@ -163,8 +164,10 @@ def turn(question: Question, knob: Knob) -> Solution:
     if index is None:
         words = f"No value of {knob.option} helps. {found.verdict}"
         return Solution(asked=knob.question, value=None, plan=found, beyond=None, words=words)
-    unit = f" {knob.unit}" if knob.unit else ""
-    words = f"{knob.option} {values[index]:g}{unit}"
+    unit = f" ({knob.unit})" if knob.unit else ""
+    option = declared(question.settled_engine.options_type)[knob.option]
+    words = " ".join(option.words(values[index])) or f"{option.label} {values[index]:g}"
+    words += unit
     words += f"; {values[index - 1]:g} is not enough." if before is not None else "."
     return Solution(
         asked=knob.question, value=values[index], plan=found, beyond=before, words=words

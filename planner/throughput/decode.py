@@ -90,9 +90,14 @@ class Question:
         )
 
 
-def host_rate(ram: float) -> float:
-    """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide."""
-    return min(ram, float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND))
+def host_rate(ram: float, *, alone: bool = False) -> float:
+    """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide.
+
+    A CPU alone reaches more of a slow memory than one that waits for a card in every layer: there
+    the same power holds below as well.
+    """
+    bent = float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND)
+    return bent if alone else min(ram, bent)
 
 
 def cycle_parts(question: Question, *, accepted: float) -> tuple[Part, ...]:
@@ -246,12 +251,14 @@ def _on_host(question: Question, traffic: Traffic) -> Iterator[Part]:
     weights += traffic.experts * where.experts.computed
     caches = (traffic.kv + traffic.state) * where.caches
     nbytes = (weights + caches) * layout.tensor_parallel
+    # Where prompts go to a card, there is one, even if no weight lies on it.
+    rate = host_rate(question.ram, alone=where.cpu_alone and not where.prompts_stream)
     yield Part(
         name="weights computed by the CPU",
-        amount=nbytes / host_rate(question.ram),
+        amount=nbytes / rate,
         over=("host",),
         formula="bytes / (RAM x host)",
-        values=MappingProxyType({"bytes": nbytes, "RAM": host_rate(question.ram)}),
+        values=MappingProxyType({"bytes": nbytes, "RAM": rate}),
     )
     yield Part(
         name="hand-overs to the CPU",

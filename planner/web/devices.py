@@ -12,8 +12,8 @@ import streamlit as st
 import hardware_db
 from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several as compose_several
-from planner.asking import resolve_hardware
 from planner.errors import InputError
+from planner.systems import resolve_hardware
 
 PREFIX = "my-"
 _KEY = "own-devices"

@@ -1,6 +1,5 @@
 """The command line: what it prints, and its exit statuses."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from planner.cli.main import run
 from planner.cli.terminal import prepare_streams
 from planner.emitting import KINDS
 from planner.engines import ENGINES
+from planner.engines.options import declared
 
 MAIN = [
     "plan",
@@ -242,11 +242,13 @@ def test_help_names_what_can_be_asked_for(ask: Ask) -> None:
 def test_every_option_of_an_engine_is_explained(ask: Ask, engine: str) -> None:
     lines = ask("plan", "--help-engine", engine)[1].splitlines()[1:]
     for place, line in enumerate(lines):
-        if line.startswith("  --"):
+        if line.startswith("  -"):
             assert lines[place + 1].startswith("      "), line
-    names = {line.split()[0] for line in lines if line.startswith("  --")}
-    fields = dataclasses.fields(ENGINES[engine].options_type)
-    assert names == {"--" + field.name.replace("_", "-") for field in fields}
+    told = [line.replace(",", " ").split() for line in lines if line.startswith("  -")]
+    options = declared(ENGINES[engine].options_type).values()
+    for words, option in zip(told, options, strict=True):
+        typed = option.flags or (f"--{option.name.replace('_', '-')}",)
+        assert {*typed, *option.off} <= set(words), option.name
 
 
 def test_engines_and_lists_are_read_as_people_write_them(ask: Ask) -> None:

@@ -49,6 +49,23 @@ def test_the_table_lies_on_the_host_on_disk_or_on_the_gpus() -> None:
     assert "--no-ple-offload-embedding" in gpu.launch.command
 
 
+def test_a_host_too_small_for_the_table_does_not_do() -> None:
+    """Pinned memory cannot be swapped out."""
+
+    def on(ram: str | None) -> Plan:
+        return planner.plan(
+            NAME, on="8x h100", precision="nvfp4", context=65_536, engine="sglang", ram=ram
+        )
+
+    assert on(None).fits
+    assert on("512GB").fits
+    small = on("32GB")
+    assert small.outcome is Outcome.DOES_NOT_FIT
+    assert small.allocation is not None
+    assert small.allocation.capacity.sequences == 0
+    assert "--no-ple-offload-embedding" in small.verdict
+
+
 def test_one_machine_of_shared_memory_holds_it_only_with_the_table_on_disk() -> None:
     """As the cookbook of SGLang has it (sgl-project/sglang#37995)."""
     assert ask("gb10").outcome is Outcome.DOES_NOT_FIT

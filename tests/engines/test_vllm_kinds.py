@@ -39,6 +39,23 @@ def test_the_table_lies_on_the_host_and_a_flag_moves_it() -> None:
     assert "--engram-config '{\"cpu_offload\": false}'" in gpu.launch.command
 
 
+def test_a_host_too_small_for_the_table_does_not_do() -> None:
+    """Pinned memory cannot be swapped out."""
+
+    def on(ram: str | None) -> Plan:
+        return planner.plan(
+            NAME, on="8x h100", precision="nvfp4", context=65_536, engine="vllm", ram=ram
+        )
+
+    assert on(None).fits
+    assert on("512GB").fits
+    small = on("32GB")
+    assert small.outcome is Outcome.DOES_NOT_FIT
+    assert small.allocation is not None
+    assert small.allocation.capacity.sequences == 0
+    assert "--engram-config" in small.verdict
+
+
 def test_on_shared_memory_the_table_counts_wherever_it_lies() -> None:
     plan = ask("gb10")
     assert any(name.startswith("n-gram table") for name in terms(plan))

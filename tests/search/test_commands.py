@@ -29,14 +29,14 @@ def test_layouts_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_solve_tells_every_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["solve", "Qwen3.5-27B", "--on", "h100", "--precision", "fp8"]) == 0
     text = capsys.readouterr().out
-    for word in ("Longest context", "Most sequences", "Best precision", "Smallest utilization"):
+    for word in ("Longest context", "Most requests", "Best precision", "Smallest utilization"):
         assert word in text
 
 
 def test_solve_as_json_has_both_sides_of_the_boundary(capsys: pytest.CaptureFixture[str]) -> None:
     run(["solve", "Qwen3.5-9B", "--on", "rtx-4090", "--json", "--max-num-seqs", "64"])
     solutions = {s["asked"]: s for s in json.loads(capsys.readouterr().out)["solutions"]}
-    found = solutions["most sequences"]
+    found = solutions["most requests"]
     assert found["plan"]["fits"]
     assert not found["beyond"]["fits"]
     assert found["value"] <= 64

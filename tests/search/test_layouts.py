@@ -111,7 +111,7 @@ def test_notes_tell_what_a_layout_replicates_and_where_it_talks(ask: Callable[..
     notes = {str(entry.layout): " ".join(entry.notes) for entry in found}
     assert "2 KV heads over TP 8: each is kept on 4 ranks" in notes["TP 8 x PP 2"]
     assert "stages hand over between nodes: InfiniBand" in notes["TP 8 x PP 2"]
-    assert "2 replicas with 4 sequences each" in notes["TP 8 x DP 2"]
+    assert "2 replicas with 4 requests each" in notes["TP 8 x DP 2"]
     assert "EP 16: 32 whole experts per rank" in notes["DP 16 EP"]
     rack = suggest_layouts(ask("Qwen3.5-397B-A17B", "gb200-nvl72"))
     wide = next(entry for entry in rack if str(entry.layout) == "TP 8 x DP 9")

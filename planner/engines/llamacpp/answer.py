@@ -12,6 +12,7 @@ from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
 from planner.engines.llamacpp.placement import Placement as Homes
 from planner.engines.llamacpp.placement import is_expert
+from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
 from planner.memory.placement import Placement
@@ -41,6 +42,7 @@ class LlamacppAnswer(Allocation):
         """Return every option as the server resolves it."""
         server, options, fitted = self.server, self.server.options, self.fitted
         return {
+            "version": options.version,
             "ctx_size": server.n_ctx,
             "parallel": server.slots,
             "kv_unified": server.kv_unified,
@@ -140,6 +142,8 @@ def warnings_of(
 ) -> Iterator[str]:
     """Yield what a user can act on."""
     options, context, system = server.options, server.trunk, deployment.system
+    if options.version != NEWEST and rules_of(options.version) is RELEASES[-1]:
+        yield f"rules were read from commit {NEWEST}: those of {options.version} are assumed alike"
     if system.nodes > 1:
         yield (
             f"one machine of {system.nodes} is planned: llama.cpp joins several by its RPC backend"

@@ -40,6 +40,8 @@ class Context:
         flash_attn: fused attention (-fa).
         type_k: K cache type (-ctk).
         type_v: V cache type (-ctv).
+        half_mask: see `releases`.
+        scratch: likewise.
     """
 
     kind: Literal["trunk", "mtp"] = "trunk"
@@ -53,6 +55,8 @@ class Context:
     flash_attn: bool = True
     type_k: str = "f16"
     type_v: str = "f16"
+    half_mask: bool = True
+    scratch: bool = True
 
     @property
     def batch_size(self) -> int:
@@ -98,6 +102,8 @@ class Context:
             flash_attn=self.flash_attn,
             type_k=self.type_k,
             type_v=self.type_v,
+            half_mask=self.half_mask,
+            scratch=self.scratch,
         )
 
     def attention_blocks(self, model: ModelSpec) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.server import server_of
-from planner.engines.llamacpp.terms import COMMIT, host_bytes, ranks
+from planner.engines.llamacpp.terms import host_bytes, ranks
 from planner.layout import Degrees
 
 KEPT = 1024
@@ -35,8 +35,8 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
 
     def version(self, options: LlamacppOptions) -> str:
-        """Return the commit whose rules are used."""
-        return COMMIT
+        """Return the build or commit that is asked for."""
+        return options.version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""

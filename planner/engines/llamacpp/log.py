@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
+from planner.memory.breakdown import Kind
 
 _MIB = r"(?P<value>[\d.]+) MiB"
 _PART = r"(?P<part>[\w()]+)"
@@ -27,7 +29,14 @@ def device(name: str) -> str:
 
 
 def _per_device(
-    name: str, line: str, what: str, *, basis: Basis, merge: Merge = Merge.FIRST
+    name: str,
+    line: str,
+    what: str,
+    *,
+    basis: Basis,
+    merge: Merge = Merge.FIRST,
+    kind: Kind | None = None,
+    whole: bool = False,
 ) -> LogFigure:
     return LogFigure(
         name=name,
@@ -38,6 +47,9 @@ def _per_device(
         step=0.01,
         merge=merge,
         parts=device,
+        kinds=None if kind is None else (kind,),
+        slack=0.0 if kind is None else SLACK,
+        whole=whole,
     )
 
 
@@ -53,18 +65,28 @@ def _total(name: str, cue: str, pattern: str, *, unit: str = "MiB") -> LogFigure
     )
 
 
+SLACK = 0.02
+"""Share by which a buffer may be off for what its tensors do not tell: alignment, padding. Assumed."""
+
 _KV, _RS = "llama_kv_cache", "llama_memory_recurrent"
 
 FIGURES = (
-    _per_device("weights", "load_tensors", "model buffer size", basis=Basis.RULE, merge=Merge.SUM),
+    _per_device(
+        "weights",
+        "load_tensors",
+        "model buffer size",
+        basis=Basis.RULE,
+        merge=Merge.SUM,
+        kind=Kind.WEIGHTS,
+    ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
-    _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE),
+    _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
     _total("KV cache", _KV, rf"{_KV}(?:_\w+)?: size =\s+{_MIB}"),
     _total("cells", _KV, r"\(\s*(?P<value>\d+) cells", unit="cells"),
     _total("layers with KV", _KV, r"(?P<value>\d+) layers,", unit="layers"),
     _total("keys", _KV, rf"\bK \(\w+\):\s+{_MIB}"),
     _total("values", _KV, rf"\bV \(\w+\):\s+{_MIB}"),
-    _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE),
+    _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE, whole=True),
     _total("recurrent state", _RS, rf"{_RS}: size =\s+{_MIB}"),
     _total("conv state", _RS, rf"\bR \(\w+\):\s+{_MIB}"),
     _total("SSM state", _RS, rf"\bS \(\w+\):\s+{_MIB}"),
@@ -73,17 +95,24 @@ FIGURES = (
         "sched_reserve|llama_context|graph_reserve",
         "compute buffer size",
         basis=Basis.ESTIMATE,
+        kind=Kind.ACTIVATIONS,
     ),
 )
 
 _HEADER = (
-    ("-c", r"llama_context: n_ctx\s+= (?P<value>\d+)"),
     ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
     ("-b", r"llama_context: n_batch\s+= (?P<value>\d+)"),
     ("-ub", r"llama_context: n_ubatch\s+= (?P<value>\d+)"),
     ("-ctk", r"\bK \((?P<value>\w+)\):"),
     ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
+_CELLS = re.compile(
+    r"llama_kv_cache(?:_\w+)?: size =.*\(\s*(?P<cells>\d+) cells,.*\d+/(?P<streams>\d+) seqs\)"
+)
+"""Cells of each stream, and streams: their product is the length that was asked for."""
+
+_CONTEXT = re.compile(r"llama_context: n_ctx(?:_seq)?\s+(?:= |\()(?P<value>\d+)")
+_BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
@@ -97,10 +126,11 @@ def logged_command(
     read: Callable[[Sequence[str]], Command], lines: Sequence[str]
 ) -> Command | None:
     """Return what the server was told, from what it says of its first context."""
-    file = _first(_FILE, lines)
-    if file is None:
+    file, context = _first(_FILE, lines), _context(lines)
+    if file is None and context is None:
         return None
-    words = ["-m", file]
+    words = ["-m", file] if file is not None else []
+    words += ["-c", context] if context is not None else []
     for flag, pattern in _HEADER:
         value = _first(re.compile(pattern), lines)
         if value is not None:
@@ -118,7 +148,20 @@ def logged_command(
     rollback = _first(_ROLLBACK, lines)
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
-    return read(words)
+    command = read(words)
+    build = _first(_BUILD, lines)
+    if build is None:
+        return command
+    return replace(command, options={**command.options, "version": build})
+
+
+def _context(lines: Sequence[str]) -> str | None:
+    """Return the length of the first context, as it says it or as its cache tells it."""
+    for line in lines:
+        match = _CELLS.search(line)
+        if match is not None:
+            return str(int(match["cells"]) * int(match["streams"]))
+    return _first(_CONTEXT, lines)
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
@@ -166,10 +209,21 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "print_info:",
             "sched_reserve:",
             "llama_model_load",
+            "common_params_fit_impl:",
+            "ggml_backend_cuda_buffer_type_alloc_buffer:",
+            "ggml_gallocr_reserve_n",
             ", compute capability ",
         ),
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
-        version=(r"build(?:_info)?: (?P<version>b?\d[\w.-]*)",),
+        refusals=(
+            "cudaMalloc failed: out of memory",
+            "failed to allocate buffer for kv cache",
+            "failed to allocate compute buffers",
+            "error loading model: unable to allocate",
+            "ggml_vulkan: Device memory allocation of size",
+        ),
+        kept=("build: ", "build_info", "build      :"),
+        version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
         also=also,

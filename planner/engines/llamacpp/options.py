@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from planner.engines.llamacpp.releases import NEWEST, check_version
 from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
 from planner.engines.options import Options, option
 from planner.errors import InputError
@@ -88,6 +89,12 @@ def _shares(values: tuple[Any, ...], what: str) -> None:
 class LlamacppOptions(Options):
     """Options of `llama-server`; None means that the planner chooses, by --fit's order."""
 
+    version: str = option(
+        NEWEST,
+        Text(checked=check_version, longest=60),
+        meaning="build (b9010) or commit whose rules apply",
+        memory="builds up to b9235 take larger compute buffers",
+    )
     n_gpu_layers: int | None = option(
         None,
         Worded(
@@ -227,7 +234,7 @@ class LlamacppOptions(Options):
     fit: bool = option(
         True,
         Switch(),
-        meaning="keep fit_target_mib free on every GPU (--fit)",
+        meaning="keep the margin of --fit-target free on every GPU",
         memory="off plans up to the last byte",
     )
     fit_target_mib: int = option(
@@ -259,7 +266,7 @@ class LlamacppOptions(Options):
     mmproj: bool = option(
         False,
         Switch(),
-        meaning="load the vision tower beside the model (--mmproj)",
+        meaning="load the vision tower beside the model",
         memory="the tower's weights and what encoding an image takes",
     )
     mmproj_file: str | None = option(

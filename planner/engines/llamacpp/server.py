@@ -18,6 +18,7 @@ from planner.engines.llamacpp.contexts import (
 from planner.engines.llamacpp.machine import default_shares
 from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host, is_expert
+from planner.engines.llamacpp.releases import rules_of
 from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, gguf_scheme, members
 from planner.engines.llamacpp.vision import VisionMemory, vision_memory
 from planner.errors import InputError, UnsupportedModelError
@@ -136,18 +137,22 @@ class Server:
     @cached_property
     def trunk(self) -> Context:
         """The model's own context."""
-        options = self.options
+        options, rules = self.options, rules_of(self.options.version)
         return Context(
             n_ctx=self.n_ctx,
             n_seq_max=self.slots,
             kv_unified=self.kv_unified,
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
-            n_outputs_max=min(options.batch_size, self.slots * (1 + options.draft_tokens)),
+            n_outputs_max=min(options.batch_size, self.slots * (1 + options.draft_tokens))
+            if rules.few_outputs
+            else 0,
             n_rs_seq=options.draft_tokens,
             flash_attn=self.flash_attn,
             type_k=self.type_k,
             type_v=self.type_v,
+            half_mask=rules.half_mask,
+            scratch=rules.scratch,
         )
 
     @cached_property
@@ -155,7 +160,7 @@ class Server:
         """The MTP blocks' context: the same cells in F16, one output per slot."""
         if not self.options.draft_tokens:
             return None
-        options = self.options
+        options, rules = self.options, rules_of(self.options.version)
         return Context(
             kind="mtp",
             n_ctx=self.n_ctx,
@@ -163,8 +168,10 @@ class Server:
             kv_unified=self.kv_unified,
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
-            n_outputs_max=self.slots,
+            n_outputs_max=self.slots if rules.few_outputs else 0,
             flash_attn=self.flash_attn,
+            half_mask=rules.half_mask,
+            scratch=rules.scratch,
         )
 
     @cached_property
@@ -198,7 +205,8 @@ class Server:
         outputs = output_bytes(self.model, self.trunk)
         if self.draft is not None:
             draft_kv, _ = cache_bytes(self.model, self.draft, placement)
-            rows = self.trunk.n_outputs_max - self.slots
+            most = self.slots * (1 + self.options.draft_tokens)
+            rows = (self.trunk.n_outputs_max or most) - self.slots
             outputs += 4 * self.model.vocab_size * rows
             outputs += 4 * self.model.hidden_size * self.trunk.batch_size
             outputs += output_bytes(self.model, self.draft, hidden_rows=self.slots)

@@ -13,19 +13,20 @@ from planner.engines.llamacpp.machine import (
     Machine,
 )
 from planner.engines.llamacpp.placement import Placement
+from planner.engines.llamacpp.releases import NEWEST
 from planner.engines.llamacpp.server import Server, Usage
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import MIB, ceil_div
 
-COMMIT = "0c1e570"
-SOURCE = f"llama.cpp {COMMIT}"
+SOURCE = f"llama.cpp {NEWEST}"
 CHECKPOINT_STEP = 8192
 """Tokens between checkpoints of the recurrent state (checkpoint_min_step)."""
 
 UNCHECKED_COMPUTE = 400 * MIB
-"""How much more compute buffers took under Vulkan than CUDA's rule says, at 512 tokens per
-micro-batch (six start-up logs of a Strix Halo with the 35B: 498 to 769 against 102 to 360 MiB)."""
+"""How much more compute buffers may take beside CUDA, at 512 tokens per micro-batch. Under Vulkan six
+start-up logs of b9010 on a Strix Halo with the 35B show 498 to 769 MiB where that build's rule says
+493 to 638; of a build that is not known, the rule of b9010 says 340 to 425 MiB more than the newest."""
 
 
 def source(file: str) -> Source:
@@ -252,7 +253,10 @@ def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term
         usage.outputs,
         "4 x vocabulary x outputs per batch",
         "src/llama-context.cpp (output_reserve)",
-        {"vocabulary": server.model.vocab_size, "outputs per batch": server.trunk.n_outputs_max},
+        {
+            "vocabulary": server.model.vocab_size,
+            "outputs per batch": server.trunk.n_outputs_max or server.slots,
+        },
     )
     yield from _checkpoints(server)
     yield Term(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from planner.bisection import largest_holding
 from planner.engines.economies import Economy
 from planner.engines.elsewhere import served_by
-from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.mlx.activations import (
     STEPS_AT_ONCE,
@@ -18,10 +15,10 @@ from planner.engines.mlx.activations import (
     max_buffer_bytes,
     scores_bytes,
 )
+from planner.engines.mlx.answer import MlxAnswer
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
+from planner.engines.mlx.launch import launch_of
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
-from planner.engines.options import written_words
-from planner.engines.yarn import yarn_parameters
 from planner.errors import InputError
 from planner.formats import get_cache_format
 from planner.layout import Degrees
@@ -33,58 +30,6 @@ from planner.units import MIB, format_gib
 
 CLOSE_TO_LIMIT = 0.9
 """mlx-lm warns that generation can be slow from this share of the limit on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MlxAnswer(Allocation):
-    """What mlx-lm would allocate.
-
-    Attributes:
-        options: as they were asked.
-        weights: bytes of the text model.
-        cache: bytes of one sequence of the asked context, by kind.
-        kv_bytes_per_token_per_layer: bytes that one token adds to one attention layer.
-        keeping: finished caches that the server is told to keep.
-        working_set: bytes that the GPU may use (max_recommended_working_set_size).
-        largest_buffer: bytes of the largest single buffer, the scores of a prefill step.
-        max_buffer: bytes that Metal lets one buffer have (maxBufferLength).
-    """
-
-    options: MlxOptions
-    weights: int
-    cache: SequenceCache
-    kv_bytes_per_token_per_layer: int
-    keeping: int
-    working_set: int
-    largest_buffer: int
-    max_buffer: int
-
-    def settings(self) -> dict[str, Any]:
-        """Return every option as the server resolves it."""
-        options, alone = self.options, self.options.kv_bits is not None
-        return {
-            "version": options.version,
-            "kv_bits": options.kv_bits,
-            "kv_group_size": options.kv_group_size,
-            "quantized_kv_start": options.quantized_kv_start,
-            "prefill_step_size": options.prefill_step_size,
-            "decode_concurrency": 1 if alone else options.decode_concurrency,
-            "prompt_concurrency": 1 if alone else options.prompt_concurrency,
-            "prompt_cache_size": self.keeping,
-        }
-
-    def figures(self) -> dict[str, Any]:
-        """Return the server's own figures, in bytes."""
-        return {
-            "weight_bytes": self.weights,
-            "kv_bytes_per_sequence": self.cache.kv,
-            "conv_bytes_per_sequence": self.cache.conv,
-            "recurrent_bytes_per_sequence": self.cache.recurrent,
-            "kv_bytes_per_token_per_layer": self.kv_bytes_per_token_per_layer,
-            "max_recommended_working_set_size": self.working_set,
-            "largest_buffer": self.largest_buffer,
-            "max_buffer_length": self.max_buffer,
-        }
 
 
 class Mlx(Engine[MlxOptions, MlxAnswer]):
@@ -134,7 +79,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         def holds(tokens: int, sequences: int) -> bool:
             if one_buffer(tokens, sequences) > limit:
                 return False
-            return rank(tokens, sequences).headroom >= 0
+            return needed_bytes(deployment, tokens, sequences, kept) <= usable
 
         at_once = 1 if options.kv_bits is not None else options.decode_concurrency
         asked, alone = rank(context, deployment.concurrency), rank(context, 1)
@@ -179,7 +124,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
 
     def launch(self, deployment: Deployment, answer: MlxAnswer) -> Launch:
         """`mlx_lm.server` with exactly the flags that the plan assumed."""
-        return _launch(deployment, answer)
+        return launch_of(deployment, answer)
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes that save memory: smaller prefill steps, fewer prompts at once."""
@@ -294,6 +239,19 @@ def _token_bytes(deployment: Deployment) -> int:
     )
 
 
+def _layer(deployment: Deployment, tokens: int, sequences: int) -> int:
+    """Return the bytes of the widest layer in one prefill step."""
+    batch, step = _step(deployment, tokens, sequences)
+    return layer_bytes(deployment.checkpoint.model, tokens=batch * step)
+
+
+def needed_bytes(deployment: Deployment, tokens: int, sequences: int, kept: int) -> int:
+    """Return the bytes of all terms (see `_terms`), which a search asks for many times."""
+    cache = _cache(deployment, tokens)
+    peak = _layer(deployment, tokens, sequences) + _scores(deployment, tokens, sequences)
+    return _weights(deployment.checkpoint) + (sequences + kept) * cache.total + peak
+
+
 def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> Iterator[Term]:
     model = deployment.checkpoint.model
     weights, cache = _weights(deployment.checkpoint), _cache(deployment, tokens)
@@ -346,9 +304,8 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
             values={"caches": kept, "bytes of a sequence": cache.total},
             source=source("server.py, models/cache.py (LRUPromptCache)"),
         )
-    batch, step = _step(deployment, tokens, sequences)
-    layer = layer_bytes(model, tokens=batch * step)
-    scores = scores_bytes(model, batch=batch, step=step, context=tokens)
+    layer = _layer(deployment, tokens, sequences)
+    scores = _scores(deployment, tokens, sequences)
     yield Term(
         name="activation peak (prefill step)",
         kind=Kind.ACTIVATIONS,
@@ -426,23 +383,3 @@ def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]
     if deployment.yarn and deployment.context > model.max_position_embeddings:
         yield "mlx_lm.server has no flag for YaRN: config.json must be edited (see the notes)"
     yield "the process itself (Python, Metal buffers kept for reuse) is not planned for"
-
-
-def _launch(deployment: Deployment, answer: MlxAnswer) -> Launch:
-    options = answer.options
-    argv = ["mlx_lm.server", "--model", deployment.checkpoint.id, *written_words(options)]
-    if options.prompt_cache_size is not None or answer.keeping != KEPT_CACHES:
-        argv += ["--prompt-cache-size", str(answer.keeping)]
-    notes = [f"needs the package mlx-lm=={options.version}"]
-    if options.iogpu_wired_limit_mb is not None:
-        notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")
-    model = deployment.checkpoint.model
-    if deployment.yarn and deployment.context > model.max_position_embeddings:
-        rope = json.dumps(yarn_parameters(model, deployment.context))
-        where = "text_config of config.json" if model.vision is not None else "config.json"
-        notes.append(f'in {where}, set "rope_parameters" to {rope}')
-    notes.append(
-        f"the server does not bound a request: keep prompts and max_tokens within"
-        f" {deployment.context:,} tokens ({format_gib(answer.working_set)} usable)"
-    )
-    return Launch(argv=tuple(argv), notes=tuple(notes))

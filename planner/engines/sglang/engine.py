@@ -27,7 +27,7 @@ from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_te
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
-from planner.engines.sglang.tables import host_table_bytes, table_words
+from planner.engines.sglang.tables import host_table_bytes, table_shortage, table_words
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
@@ -75,7 +75,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             tried = pool_with(server, budget, extra)
             return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
 
-        starts = serves(0)
+        lacking = table_shortage(deployment, server)
+        starts = serves(0) and not lacking
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
         outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
@@ -83,10 +84,10 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         capacity = capacity_of(server, pool, context=context, most=max(native, context))
         return SglangAnswer(
             ranks=ranks,
-            capacity=capacity,
+            capacity=replace(capacity, sequences=0) if lacking else capacity,
             starts=starts,
             shortfall=missing_bytes(serves),
-            refusal=start_error(server, pool, context=context),
+            refusal=start_error(server, pool, context=context) or lacking,
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
             host_bytes=(host_table_bytes(server) + host_cache_bytes(server, pool)) or None,
@@ -94,7 +95,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             budget=budget,
             pool=pool,
             warnings=(
-                *table_words(server),
+                *table_words(deployment, server),
                 *warnings_of(server, deployment, budget, pool, outside),
             ),
             notes=notes_of(server),

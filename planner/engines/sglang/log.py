@@ -19,6 +19,16 @@ from planner.units import GIB, MIB
 
 BEFORE, AFTER = "free before loading", "free after loading"
 SLOTS, TOKENS = "state slots", "KV tokens"
+ALLOCATOR = 0.03
+"""Share by which what loading takes may exceed the tensors. Assumed."""
+
+REFUSALS = (
+    "Not enough GPU memory for hybrid (mamba/linear-attention) state cache",
+    "Hybrid (mamba/linear-attention) state cache is too small",
+    "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
+)
+"""With these words a start ends for want of memory."""
+
 PLENTY = 2.0**50
 """Bytes: so many that memory limits nothing."""
 
@@ -95,6 +105,8 @@ FIGURES = (
         patterns=(rf"mem usage={_GB}",),
         unit="GiB",
         basis=Basis.ESTIMATE,
+        kinds=(Kind.WEIGHTS,),
+        slack=ALLOCATOR,
         step=0.01,
         merge=Merge.FIRST,
     ),
@@ -146,6 +158,7 @@ FIGURES = (
         patterns=(rf"mem usage={_GB}",),
         unit="GiB",
         basis=Basis.ESTIMATE,
+        kinds=(Kind.CUDA_GRAPHS,),
         step=0.01,
         merge=Merge.SUM,
     ),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.engines.engine import Deployment
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
 from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import table_bytes
 from planner.model.tensors import NGRAM_TABLE
 from planner.provenance import Confidence, Source
-from planner.units import format_gib
+from planner.units import GIB, ceil_div, format_gib
 
 TABLE = f"text.{NGRAM_TABLE}"
+_ON_GPU = "--no-ple-offload-embedding puts each rank's share of it on its GPU instead"
 BESIDE = "windows of n-grams and rings of indexers (outside the budget)"
 
 
@@ -38,7 +40,22 @@ def host_table_bytes(server: Server) -> int:
     return table_bytes(server.checkpoint) * server.parallel.replicas
 
 
-def table_words(server: Server) -> tuple[str, ...]:
+def table_shortage(deployment: Deployment, server: Server) -> str | None:
+    """Return what is missing where the hosts' memory is known and does not hold the tables."""
+    size, system = host_table_bytes(server), deployment.system
+    if system.host_memory_gib is None:
+        return None
+    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
+    have = int(system.host_memory_gib.value * GIB) * nodes
+    if size <= have:
+        return None
+    return (
+        f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
+        f" {format_gib(have)}; {_ON_GPU}"
+    )
+
+
+def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
     """Say what a machine must have for tables of n-grams, and the flag that moves them."""
     size = table_bytes(server.checkpoint)
     if not size:
@@ -50,11 +67,11 @@ def table_words(server: Server) -> tuple[str, ...]:
             f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share;"
             " --ple-offload-backend file --ple-offload-dir DIR leaves it on disk",
         )
-    if not table_on_host(server):
+    if not table_on_host(server) or deployment.system.host_memory_gib is not None:
         return ()
     return (
         f"the n-gram table needs {format_gib(size)} of pinned host memory: see that they are free;"
-        " --no-ple-offload-embedding puts each rank's share of it on its GPU instead",
+        f" {_ON_GPU}",
     )
 
 

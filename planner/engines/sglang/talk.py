@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
-from planner.engines.sglang.log import FIGURES, also, given_memory
+from planner.engines.sglang.log import FIGURES, REFUSALS, also, given_memory
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
@@ -287,6 +288,22 @@ def logged_command(lines: Sequence[str]) -> Command | None:
             if not values.get("model_path"):
                 return None
             return read_command(as_words(values, matter))
+    return _inferred(lines, matter)
+
+
+_RESOLVED = re.compile(
+    r"max_total_num_tokens=.*chunked_prefill_size=(\d+),.*context_len=(?P<context>\d+)"
+)
+"""The line that tells two arguments as they were resolved."""
+
+
+def _inferred(lines: Sequence[str], matter: Sequence[str]) -> Command | None:
+    """Return what a log without the arguments tells of them; the model is left open."""
+    for line in reversed(lines):
+        match = _RESOLVED.search(line)
+        if match is not None:
+            told = {"chunked_prefill_size": int(match[1]), "context_length": int(match["context"])}
+            return read_command(as_words(told, matter))
     return None
 
 
@@ -300,10 +317,10 @@ LOG_READER = LogReader(
         "KV Cache is allocated.",
         "Load weight begin. avail mem=",
         "max_total_num_tokens=",
-        "Not enough GPU memory for hybrid (mamba/linear-attention) state cache",
-        "Hybrid (mamba/linear-attention) state cache is too small",
-        "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
+        "Load weight end. elapsed=",
+        "Memory pool end. avail mem=",
         "sglang",
+        *REFUSALS,
     ),
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
     figures=FIGURES,
@@ -311,6 +328,7 @@ LOG_READER = LogReader(
     command=logged_command,
     also=also,
     given_memory=given_memory,
+    refusals=REFUSALS,
 )
 
 FACE = Face(

@@ -15,6 +15,7 @@ from planner.engines.vllm.indexed import (
     host_table_bytes,
     ring_tokens,
     table_notes,
+    table_shortage,
     table_warnings,
     window_state_bytes,
 )
@@ -240,13 +241,13 @@ def answer_of(budget: Budget) -> VllmAnswer:
     placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
     offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
     nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
-    tables = nodes * host_table_bytes(deployment)
+    tables, lacking = nodes * host_table_bytes(deployment), table_shortage(deployment)
     host = offloaded + (0 if deployment.system.accelerator.is_unified else tables)
     return VllmAnswer(
         ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
         capacity=Capacity(
             sequences=min(resident, budget.step.sequences) * layout.data_parallel
-            if budget.starts
+            if budget.starts and not lacking
             else 0,
             tokens=int(pool.max_concurrency(context) * context) * layout.data_parallel,
             longest_context=budget.longest_context,
@@ -254,9 +255,9 @@ def answer_of(budget: Budget) -> VllmAnswer:
             blocks=pool.num_blocks,
             block_size=pool.page.block_size,
         ),
-        starts=budget.starts,
+        starts=budget.starts and not lacking,
         shortfall=budget.shortfall,
-        refusal=budget.refusal,
+        refusal=budget.refusal or lacking,
         kv_cache_dtype=kv_dtype(deployment),
         placement=placement,
         host_bytes=host or None,

@@ -204,12 +204,17 @@ def table_warnings(deployment: Deployment) -> Iterator[str]:
             f"the n-gram table needs {format_gib(size)} of pinned host memory on each machine: see"
             f" that they are free; {_on_gpu(deployment)}"
         )
-    elif size > host.value * GIB:
-        yield (
-            f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
-            f" {format_gib(int(host.value * GIB))}: vLLM has no way to leave it on disk;"
-            f" {_on_gpu(deployment)}"
-        )
+
+
+def table_shortage(deployment: Deployment) -> str | None:
+    """Return what is missing where the host's memory is known and does not hold the tables."""
+    size, host = host_table_bytes(deployment), deployment.system.host_memory_gib
+    if host is None or size <= host.value * GIB or _shares(deployment):
+        return None
+    return (
+        f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
+        f" {format_gib(int(host.value * GIB))}; {_on_gpu(deployment)}"
+    )
 
 
 def _shares(deployment: Deployment) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,16 @@ from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
-from planner.engines.vllm.log import FIGURES, MARKS, VERSION, WSL, also, given_memory, soft
+from planner.engines.vllm.log import (
+    FIGURES,
+    MARKS,
+    REFUSALS,
+    VERSION,
+    WSL,
+    also,
+    given_memory,
+    soft,
+)
 from planner.engines.vllm.options import VllmOptions, human_integer
 from planner.engines.words import (
     FlagTable,
@@ -314,7 +324,24 @@ def logged_command(lines: Sequence[str]) -> Command | None:
                 {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
                 | seen
             )
-    return None
+    return _inferred(lines, seen)
+
+
+_SAID = {
+    "max_model_len": r"Using max model len (\d+)|max seq len \((\d+)\)|for ([\d,]+) tokens per request",
+    "max_num_seqs": r"max_num_seqs \((\d+)\) exceeds",
+    "max_num_batched_tokens": r"Chunked prefill is enabled with max_num_batched_tokens=(\d+)",
+}
+"""Flag -> how other lines tell its value, in a log without the arguments."""
+
+
+def _inferred(lines: Sequence[str], seen: Mapping[str, object]) -> Command | None:
+    """Return what lines beside the arguments tell; the model is left open."""
+    values = dict(seen)
+    for flag, pattern in _SAID.items():
+        for match in re.finditer(pattern, "\n".join(lines)):
+            values[flag] = int(next(filter(None, match.groups())).replace(",", ""))
+    return read_command(as_words(values, FLAGS.known)) if values else None
 
 
 def _command(values: Mapping[str, object]) -> Command | None:
@@ -337,6 +364,7 @@ FACE = Face(
         also=also,
         given_memory=given_memory,
         soft=soft,
+        refusals=REFUSALS,
         running=MappingProxyType({"keep_default_seqs": True}),
     ),
     container=Container(

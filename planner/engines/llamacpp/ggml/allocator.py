@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from planner.engines.llamacpp.ggml.tensor import (
     IN_PLACE_OPS,
+    NO_SCRATCH,
     GgmlTensor,
     Hold,
     block_type,
@@ -49,7 +50,7 @@ def alloc_bytes(tensor: GgmlTensor, *, on_gpu: bool) -> int:
     size = tensor.nbytes
     if not on_gpu:
         return size
-    if tensor.op == "flash_attn":
+    if tensor.op == "flash_attn" and tensor.name != NO_SCRATCH:
         for cache in tensor.src[1:3]:
             if cache.type != "f16":
                 size = aligned(size, CUDA_ALIGNMENT) + 2 * cache.elements

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.tensor import (
+    NO_SCRATCH,
     GgmlTensor,
     Graph,
     cast,
@@ -158,7 +159,8 @@ def _attend(inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor) -> Ggml
             v = transpose(v)
         k, v = (cast(x, "f16") if x.type == "f32" else x for x in (k, v))
         ne = (v.ne[0], q.ne[2], q.ne[1], q.ne[3])
-        out = GgmlTensor("flash_attn", "f32", ne, src=(q, k, v, inputs.mask))
+        name = "" if inputs.batch.scratch else NO_SCRATCH
+        out = GgmlTensor("flash_attn", "f32", ne, src=(q, k, v, inputs.mask), name=name)
         return reshape(out, out.ne[0] * out.ne[1], out.ne[2] * out.ne[3])
     scores = dup("soft_max", mul_mat(k, q), inputs.mask)
     if not transposed:

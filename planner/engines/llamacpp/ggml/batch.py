@@ -19,6 +19,8 @@ class Batch:
         flash_attn: fused attention.
         type_k: ggml type of the K cache, as the flag spells it.
         type_v: ggml type of the V cache.
+        half_mask: with flash attention the mask is F16 from the start.
+        scratch: flash attention's F16 copies of other caches are reserved.
     """
 
     n_tokens: int
@@ -30,6 +32,8 @@ class Batch:
     flash_attn: bool
     type_k: str
     type_v: str
+    half_mask: bool = True
+    scratch: bool = True
 
     @property
     def n_seq_tokens(self) -> int:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.tensor import GgmlTensor, block_type, view
+from planner.engines.llamacpp.ggml.tensor import GgmlTensor, block_type, cast, view
 from planner.model.spec import LinearAttention, ModelSpec
 
 _ROTATION = 64
@@ -111,11 +111,16 @@ class Inputs:
 
     @cached_property
     def mask(self) -> GgmlTensor:
-        """Attention mask: cells x tokens, F16 for flash attention and else F32."""
+        """Attention mask: cells x tokens, F16 for flash attention and else F32.
+
+        Older builds take it in F32 and convert it for flash attention, once.
+        """
         batch = self.batch
-        type_ = "f16" if batch.flash_attn else "f32"
+        half = batch.flash_attn and batch.half_mask
         rows = batch.n_tokens // batch.n_stream
-        return self._input("kq_mask", type_, batch.n_kv, rows, 1, batch.n_stream)
+        shape = (batch.n_kv, rows, 1, batch.n_stream)
+        mask = self._input("kq_mask", "f16" if half else "f32", *shape)
+        return cast(mask, "f16") if batch.flash_attn and not half else mask
 
     @cached_property
     def k_rotation(self) -> GgmlTensor | None:

@@ -138,6 +138,8 @@ def decides(batch: Batch) -> tuple[object, ...]:
         min(batch.n_tokens, OFFLOAD_MIN_BATCH),
         batch.n_outputs >= OFFLOAD_MIN_BATCH,
         batch.n_outputs == batch.n_tokens,
+        batch.half_mask,
+        batch.scratch,
     )
 
 

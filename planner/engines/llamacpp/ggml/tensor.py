@@ -25,6 +25,10 @@ IN_PLACE_OPS = frozenset(
 """Operations that may write over an operand that nothing else needs (ggml-alloc.c)."""
 
 
+NO_SCRATCH = "no scratch"
+"""Name of a flash attention of builds that make its F16 copies outside the compute buffer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockType:
     """Elements and bytes of one block of a ggml type."""

@@ -1,0 +1,84 @@
+"""Say what builds of llama.cpp do differently from the commit whose rules are used.
+
+Adding a build: a row, its source, and a case that its log confirms.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from planner.errors import InputError
+
+NEWEST = "0c1e570"
+"""The commit whose rules are used where nobody names a build."""
+
+_BUILD = re.compile(r"b?(\d{3,6})(?:[ (-].*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a build does.
+
+    Attributes:
+        until: last build number that the row is known to hold for; None: the newest.
+        half_mask: with flash attention the attention mask is F16 from the start; before, it was an
+            F32 input that was converted once per batch.
+        few_outputs: llama-server reserves logits for one token per slot (and drafted token);
+            before, for a whole batch.
+        scratch: compute buffers hold the F16 copies that flash attention makes of other caches.
+        source: where it was read.
+    """
+
+    until: int | None
+    half_mask: bool
+    few_outputs: bool
+    scratch: bool
+    source: str
+
+
+RELEASES = (
+    Rules(
+        until=9235,
+        half_mask=False,
+        few_outputs=False,
+        scratch=False,
+        source="before llama.cpp pull requests 23764 (2026-05-29), 23861 (2026-06-01) and 23907;"
+        " start-up logs of b9010",
+    ),
+    Rules(
+        until=None,
+        half_mask=True,
+        few_outputs=True,
+        scratch=True,
+        source=f"llama.cpp {NEWEST} src/llama-graph.cpp, tools/server/server-context.cpp,"
+        " ggml/src/ggml-cuda/fattn.cu",
+    ),
+)
+"""Oldest first."""
+
+
+def build_number(version: str) -> int | None:
+    """Return the number of a build such as ``b9010``; None for a commit."""
+    match = _BUILD.fullmatch(version)
+    return int(match[1]) if match else None
+
+
+def check_version(text: str, what: str) -> str:
+    """Return the name of a build or commit.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if build_number(text) is None and re.fullmatch(r"[0-9a-f]{7,40}", text) is None:
+        raise InputError(f"{what}: {text!r} is neither a build such as b9010 nor a commit")
+    return text
+
+
+def rules_of(version: str) -> Rules:
+    """Return the rules of a build; commits and builds of unknown age are taken as the newest."""
+    number = build_number(version)
+    for row in RELEASES:
+        if row.until is None or (number is not None and number <= row.until):
+            return row
+    raise AssertionError("the last row holds for every build")

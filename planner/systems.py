@@ -1,0 +1,79 @@
+"""Resolve the hardware that somebody names: an expression, an entry of the database, this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import hardware_db
+from hardware_db import Accelerator, Figure, HardwareError, System
+from hardware_db.compose import several
+from planner.engines.option_kinds import Number
+from planner.errors import InputError
+from planner.units import check_text, shown
+
+
+def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
+    """Return the system that `on` means.
+
+    Args:
+        on: "2x rtx-5090", "dgx-spark", "custom:48GiB", "local" (what `probe` finds), or an object
+            of the hardware database.
+        free: with "local": plan with the memory that is free now.
+
+    Raises:
+        InputError: unknown or unreadable; the line lists the nearest names.
+    """
+    if isinstance(on, System):
+        return on
+    if free and (not isinstance(on, str) or on.strip().lower() != "local"):
+        raise InputError("free: what is free now is known of this machine only (hardware: local)")
+    try:
+        if isinstance(on, Accelerator):
+            return several(on, 1, hardware_db.systems())
+        if check_text(on, what="hardware").lower() == "local":
+            return _this_machine(free=free)
+        return hardware_db.resolve(on)
+    except HardwareError as error:
+        raise InputError(str(error)) from None
+
+
+def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
+    """Return `system` with this memory beside its accelerators.
+
+    Args:
+        system: the machine.
+        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
+        bandwidth: nominal GB/s; None leaves what is known.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    if ram is not None:
+        size = check_text(ram, what="RAM")
+        try:
+            if not size[:1].isdigit():
+                raise HardwareError(size)
+            said = hardware_db.resolve(f"cpu + {size}")
+        except HardwareError:
+            raise InputError(
+                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
+            ) from None
+        system = replace(
+            system,
+            host_memory_gib=said.host_memory_gib,
+            host_memory_type=said.host_memory_type or system.host_memory_type,
+            host_bandwidth_gb_s=said.host_bandwidth_gb_s
+            if said.host_bandwidth_gb_s is not None
+            else system.host_bandwidth_gb_s,
+        )
+    if bandwidth is None:
+        return system
+    rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
+    figure = Figure(value=float(rate), source="given by the user", grade="A")
+    return replace(system, host_bandwidth_gb_s=figure)
+
+
+def _this_machine(*, free: bool) -> System:
+    from planner.probing import probe
+
+    return probe().to_system(free=free)
