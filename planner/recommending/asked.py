@@ -13,7 +13,6 @@ from planner.recommending.choice import Choice
 from planner.recommending.choosing import Search, Wanted, models_to_try, siblings
 from planner.recommending.front import front
 from planner.registry import checkpoint_of
-from planner.search.hardware import cheapest_systems
 from planner.speed import speed_of
 from planner.units import format_tokens
 
@@ -199,6 +198,8 @@ def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
     )
     if small is None:
         return None
+    from planner.search.hardware import cheapest_systems  # most answers look for no machine
+
     least = checkpoint_of(small.entry).nbytes("text")
     for system in islice(cheapest_systems(least_bytes=least), MACHINES):
         plan = search.plan(small.entry, small.plan.engine, system=system)

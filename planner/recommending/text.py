@@ -14,7 +14,6 @@ from planner.recommending.answer import Miss, Recommendation, download_bytes, wh
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted
 from planner.registry import Word, cache_losses
-from planner.report.tables import columns
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -229,6 +228,8 @@ def _bar(rank: Rank) -> str:
 
 
 def _front(choices: tuple[Choice, ...]) -> list[str]:
+    from planner.report.tables import columns  # a room of tables of everything else
+
     rows = [("Or", "", "quality", "tok/s", "context", "spare", "")]
     for place, choice in enumerate(choices, start=1):
         rows.append(
