@@ -1,6 +1,7 @@
 """`qwenplan sweep`: lists, ranges, files that stay whole."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -56,7 +57,7 @@ def test_the_file_holds_what_python_gets(tmp_path: Path, ending: str) -> None:
 
 
 def test_pieces_are_the_table_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {
+    asked: dict[str, Any] = {
         "models": ["Qwen3.5-4B", "no such model"],
         "on": ["h100", "l4"],
         "contexts": [4096, 8192],
