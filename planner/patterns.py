@@ -1,12 +1,12 @@
-"""Match patterns that strangers wrote, within a bounded number of steps whatever they wrote.
+r"""Match patterns that strangers wrote, within a bounded number of steps whatever they wrote.
 
 `re` tries one way after the other, so a pattern in somebody's config.json can keep it busy for
 hours. Here all ways are followed at once: a set of positions in a text is one integer (bit i stands
 for position i), and each part of a pattern turns the positions where it may begin into those where
 it may end. `re` itself is only asked about single characters and single positions.
 
-Understood: literals, ``.``, classes, groups, ``|``, ``* + ? {m,n}`` (lazy ones, too), ``^ $ \\A \\Z
-\\b \\B`` and looks ahead and behind. Refused: back-references, flags, conditions, possessive forms.
+Understood: literals, ``.``, classes, groups, ``|``, ``* + ? {m,n}`` (lazy ones, too), ``^ $ \A \Z
+\b \B`` and looks ahead and behind. Refused: back-references, flags, conditions, possessive forms.
 """
 
 from __future__ import annotations
