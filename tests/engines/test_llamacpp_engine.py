@@ -262,6 +262,7 @@ def test_refusals(question: dict[str, Any], reason: str) -> None:
         {"flash_attn": "abc"},
         {"override_tensor": ("no buffer",)},
         {"override_tensor": ("([=CPU",)},
+        {"override_tensor": ("(.|.)*(?>x)=CPU",)},
         {"tensor_split": (0.0,)},
         {"tensor_split": (float("nan"),)},
         {"host_memory_gib": float("nan")},
@@ -279,6 +280,12 @@ def test_an_override_moves_what_it_names() -> None:
     buffers = [plan.figures["buffers"] for plan in (plain, moved)]
     shift = buffers[1]["host"]["model"] - buffers[0]["host"]["model"]
     assert shift == buffers[0]["CUDA0"]["model"] - buffers[1]["CUDA0"]["model"] > 0
+
+
+@pytest.mark.parametrize("pattern", ["(.|.)*x", ".*.*.*.*.*.*.*.*[!]", "((.+))+[!]"])
+def test_an_override_made_to_take_forever_takes_a_moment(pattern: str) -> None:
+    plan = ask(MOE, n_gpu_layers=42, override_tensor=(f"{pattern}=CPU",))
+    assert plan.figures["buffers"]["CUDA0"]["model"] > 0
 
 
 def test_the_log_agrees_with_the_plan() -> None:
