@@ -13,7 +13,8 @@ from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from planner.logs import LogCheck, LogRow
+    from planner.engines.log_row import LogRow
+    from planner.logs import LogCheck
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}
@@ -91,7 +92,9 @@ def _table(answer: LogCheck) -> Iterator[str]:
     if outside:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
     if answer.refusal is not None:
-        sign, word = ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
+        sign, word = (
+            ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
+        )
         yield f"{sign} The start fails, {word}: {answer.refusal}"
         yield f"  {plan.verdict}"
     yield ""
