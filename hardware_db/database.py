@@ -6,13 +6,13 @@ import dataclasses
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hardware_db import compiled
 from hardware_db.accelerator import Accelerator
 from hardware_db.electricity import Electricity, read_electricity
 from hardware_db.entries import (
@@ -114,6 +114,11 @@ def database() -> Database:
 @cache
 def bundled() -> Database:
     """The data that come with the package, without the user's file."""
+    return compiled.read() or from_sources()
+
+
+def from_sources() -> Database:
+    """Read the data that come with the package from their TOML files."""
     documents = {
         file.name: _parsed(file.read_bytes(), file.name)
         for file in sorted(Path(__file__).with_name("data").glob("*.toml"))
@@ -146,6 +151,8 @@ def load_file(path: Path) -> Database:
 
 
 def _parsed(content: bytes, where: str) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:

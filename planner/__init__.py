@@ -9,49 +9,74 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from planner.answer import Plan
-from planner.api import (
-    fits,
-    hardware,
-    layouts,
-    models,
-    parameters,
-    plan,
-    solve,
-    suggest,
-    sweep,
-)
-from planner.asking import ask, load_checkpoint
-from planner.errors import (
-    InputError,
-    LayoutError,
-    OfflineError,
-    PlannerError,
-    SourceError,
-    UnknownModelError,
-    UnsupportedModelError,
-)
-from planner.layout import Layout
-from planner.planning import Outcome
-from planner.probing import probe
-from planner.question import Question
-from planner.systems import resolve_hardware
-
 if TYPE_CHECKING:
+    from planner.answer import Plan
+    from planner.api import (
+        fits,
+        hardware,
+        layouts,
+        models,
+        parameters,
+        plan,
+        solve,
+        suggest,
+        sweep,
+    )
+    from planner.asking import ask, load_checkpoint
     from planner.document import schema
     from planner.emitting import emit
+    from planner.errors import (
+        InputError,
+        LayoutError,
+        OfflineError,
+        PlannerError,
+        SourceError,
+        UnknownModelError,
+        UnsupportedModelError,
+    )
+    from planner.layout import Layout
     from planner.observed import check_log, plan_command, read_command
+    from planner.planning import Outcome
+    from planner.probing import probe
+    from planner.question import Question
     from planner.search import Advice, Fit, Limits, Solution, Suggestion, advise
+    from planner.systems import resolve_hardware
 
-_LATER = {
-    "schema": "planner.document",
-    "emit": "planner.emitting",
-    **dict.fromkeys(("check_log", "plan_command", "read_command"), "planner.observed"),
-    **dict.fromkeys(
-        ("Advice", "Fit", "Limits", "Solution", "Suggestion", "advise"), "planner.search"
+_PLACES = {
+    "answer": ("Plan",),
+    "api": (
+        "fits",
+        "hardware",
+        "layouts",
+        "models",
+        "parameters",
+        "plan",
+        "solve",
+        "suggest",
+        "sweep",
     ),
+    "asking": ("ask", "load_checkpoint"),
+    "document": ("schema",),
+    "emitting": ("emit",),
+    "errors": (
+        "InputError",
+        "LayoutError",
+        "OfflineError",
+        "PlannerError",
+        "SourceError",
+        "UnknownModelError",
+        "UnsupportedModelError",
+    ),
+    "layout": ("Layout",),
+    "observed": ("check_log", "plan_command", "read_command"),
+    "planning": ("Outcome",),
+    "probing": ("probe",),
+    "question": ("Question",),
+    "search": ("Advice", "Fit", "Limits", "Solution", "Suggestion", "advise"),
+    "systems": ("resolve_hardware",),
 }
-"""Names that most programs do not ask for, by where they come from: loaded when they do."""
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+"""Public name -> the module that is loaded when the name is asked for."""
 
 __all__ = [
     "Advice",
@@ -95,7 +120,13 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker must still see names that do not exist
 
     def __getattr__(name: str) -> object:
-        """Return a public name that is loaded when it is asked for."""
-        if name not in _LATER:
+        """Return a public name, loaded when it is first asked for."""
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_LATER[name]), name)
+        found = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """Return the public names, loaded or not."""
+        return sorted({*globals(), *__all__})

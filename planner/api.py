@@ -180,7 +180,7 @@ def sweep(
     from planner.sweeping import sweep_all
 
     return sweep_all(
-        models,
+        models=models,
         on=on,
         counts=counts,
         engines=engines,

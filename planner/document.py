@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.memory.breakdown import Rank, Term
 from planner.planning import SCHEMA_VERSION, Plan
-from planner.search import Advice
 from planner.speed import speed_of, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import Banded
+
+if TYPE_CHECKING:
+    from planner.search import Advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

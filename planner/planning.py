@@ -9,12 +9,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
-from planner.engines.engine import Allocation, AnyEngine, Capacity, Deployment, Launch, Refusal
+from planner.engines.engine import (
+    Allocation,
+    AnyEngine,
+    Capacity,
+    Deployment,
+    Launch,
+    Refusal,
+    but_workload,
+)
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
 from planner.units import check_count, counted, format_gib, format_tokens, shown
 
@@ -34,21 +44,22 @@ class Outcome(Enum):
     CANNOT_RUN = "cannot run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The answer to one deployment.
 
+    What decides is computed at once; sentence, command and log when they are asked for, because a
+    search asks a thousand plans for nothing but their verdict.
+
     Attributes:
         deployment: the question, with everything resolved.
-        engine: name of the engine; `engine_version` whose rules were used.
+        policy: who allocated.
+        engine_version: whose rules were used.
         outcome: the verdict as one of five words.
-        verdict: one sentence with the number that decides it.
         ranks: accelerators, tightest first; empty when it cannot run.
         capacity: how far the memory goes; None when it cannot run.
         allocation: the engine's whole answer; None when it cannot run.
         refusals: why it cannot run.
-        launch: what to type; None when it cannot run.
-        expected_log: what the engine would print.
         warnings: what a user can act on, one sentence each.
         notes: what else is worth knowing, one sentence each.
         kept: words of the user's own command that the command carries on.
@@ -56,21 +67,50 @@ class Plan:
     """
 
     deployment: Deployment
-    engine: str
-    engine_title: str
+    policy: AnyEngine
     engine_version: str
     outcome: Outcome
-    verdict: str
     ranks: tuple[Rank, ...] = ()
     capacity: Capacity | None = None
     allocation: Allocation | None = None
     refusals: tuple[Refusal, ...] = ()
-    launch: Launch | None = None
-    expected_log: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.policy.name
+
+    @property
+    def engine_title(self) -> str:
+        """Its name as users read it."""
+        return self.policy.title
+
+    @cached_property
+    def verdict(self) -> str:
+        """One sentence with the number that decides it."""
+        if self.allocation is None:
+            return _cannot_run(self.refusals[0])
+        engine = f"{self.engine_title} {self.engine_version}"
+        return _verdict(self.outcome, self.deployment, self.allocation, engine)
+
+    @cached_property
+    def launch(self) -> Launch | None:
+        """What to type; None when it cannot run."""
+        if self.allocation is None:
+            return None
+        command = _launch(self.deployment, self.policy, self.allocation)
+        return _with_kept(command, self.kept, self.environment)
+
+    @cached_property
+    def expected_log(self) -> tuple[str, ...]:
+        """What the engine would print; empty when it cannot run."""
+        if self.allocation is None:
+            return ()
+        return self.policy.expected_log(self.deployment, self.allocation)
 
     @property
     def fits(self) -> bool:
@@ -117,39 +157,45 @@ def plan_deployment(
     check_deployment(deployment, engine)
     version = engine.version(deployment.options)
     notes = (*deployment.system.assumptions, *notes, *deployment.checkpoint.remarks)
-    refused = engine.refusals(deployment)
-    if refused:
+    refused, allocation = _answered(deployment, engine)
+    if allocation is None:
         return Plan(
             deployment=deployment,
-            engine=engine.name,
-            engine_title=engine.title,
+            policy=engine,
             engine_version=version,
             outcome=Outcome.CANNOT_RUN,
-            verdict=_cannot_run(refused[0]),
             refusals=refused,
             warnings=notes,
             kept=kept,
             environment=environment,
         )
-    allocation = engine.allocate(deployment)
-    outcome = _outcome(deployment, allocation)
     return Plan(
         deployment=deployment,
-        engine=engine.name,
-        engine_title=engine.title,
+        policy=engine,
         engine_version=version,
-        outcome=outcome,
-        verdict=_verdict(outcome, deployment, allocation, f"{engine.title} {version}"),
+        outcome=_outcome(deployment, allocation),
         ranks=allocation.ranks,
         capacity=allocation.capacity,
         allocation=allocation,
-        launch=_with_kept(_launch(deployment, engine, allocation), kept, environment),
-        expected_log=engine.expected_log(deployment, allocation),
         warnings=(*notes, *allocation.warnings),
         notes=allocation.notes,
         kept=kept,
         environment=environment,
     )
+
+
+def _whole(deployment: Deployment, engine: AnyEngine) -> Key:
+    held, said = but_workload(deployment)
+    return (*held, engine), (said, deployment.context, deployment.concurrency)
+
+
+@remembered(_whole, most=512)
+def _answered(
+    deployment: Deployment, engine: AnyEngine
+) -> tuple[tuple[Refusal, ...], Allocation | None]:
+    """Return why the engine refuses, else what it allocates: a search asks about few twice."""
+    refused = engine.refusals(deployment)
+    return refused, None if refused else engine.allocate(deployment)
 
 
 def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:

@@ -19,8 +19,7 @@ from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan, plan_deployment
-from planner.ranking import Objective, ranked, rate
-from planner.speed import speed_of
+from planner.ranking import Objective, best, in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,8 @@ class Question:
             InputError: a value that makes no sense, whatever the memory.
         """
         asked = self.settled()
-        engine = asked.settled_engine
+        engine, options = asked.settled_engine, asked.settled_options
+        asked = replace(asked, options=options)
         for layout in asked.layouts():
             yield plan_deployment(
                 asked.deployment(layout),
@@ -147,10 +147,7 @@ class Question:
         Raises:
             InputError: as `plans`.
         """
-        plans = tuple(self.plans())
-        if len(plans) == 1:
-            return plans
-        return ranked((rate(plan, speed_of(plan), self.objective), plan) for plan in plans)
+        return in_order(tuple(self.plans()), self.objective)
 
     def plan(self, **changes: Any) -> Plan:
         """Return the plan of the best layout, with `changes` of the question's fields.
@@ -159,7 +156,7 @@ class Question:
             InputError: a value that makes no sense, whatever the memory.
         """
         asked = replace(self, **changes) if changes else self
-        return asked.ranked()[0]
+        return best(tuple(asked.plans()), asked.objective)
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from planner.cost import PriceOption
 from planner.planning import Outcome, Plan
+from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
+
+if TYPE_CHECKING:
+    from planner.cost import PriceOption
 
 T = TypeVar("T")
 Objective = Literal["latency", "throughput", "cost", "memory"]
@@ -71,6 +74,23 @@ def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
         best[group] = max(rating.score, best.get(group, 0.0))
     pairs.sort(key=lambda pair: pair[0].key(best[pair[0].outcome, pair[0].idle]))
     return tuple(thing for _, thing in pairs)
+
+
+def in_order(plans: Sequence[Plan], objective: Objective) -> tuple[Plan, ...]:
+    """Return `plans`, the best for `objective` first; speeds are worked out where they decide."""
+    if len(plans) < 2:
+        return tuple(plans)
+    return ranked((rate(plan, _deciding(plan, objective), objective), plan) for plan in plans)
+
+
+def best(plans: Sequence[Plan], objective: Objective) -> Plan:
+    """Return the first of `in_order`: only plans with the best verdict are compared."""
+    least = min(_ORDER.index(plan.outcome) for plan in plans)
+    return in_order([plan for plan in plans if plan.outcome is _ORDER[least]], objective)[0]
+
+
+def _deciding(plan: Plan, objective: Objective) -> SpeedEstimate | NoEstimate | None:
+    return speed_of(plan) if plan.fits and objective != "memory" else None
 
 
 def rate(

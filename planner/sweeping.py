@@ -1,15 +1,18 @@
 """Plan many deployments into one table: every combination a question, one row each.
 
 What cannot be planned is a row, too, with the reason in `error`. The work is cut into tasks of one
-checkpoint on one system under one engine, so that any `concurrent.futures.Executor` can share it.
+checkpoint on one system under one engine, so that any `concurrent.futures.Executor` can share it;
+tables larger than memory are handed on piece by piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -65,65 +68,146 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 """Columns of the table and their pandas dtypes; bytes are those of the tightest accelerator."""
 
 
+AHEAD = 32
+"""Tasks that are handed to an executor before the first of them is waited for."""
+
+ROWS = 20_000
+"""Rows of a task: few enough that a piece is small, enough that a task outweighs its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """What varies within one question; a row is one of each.
+
+    Attributes:
+        kv_cache_dtypes: number formats of the KV cache.
+        contexts: tokens per sequence.
+        concurrencies: sequences at once.
+        layouts: layouts; None for the best one.
+    """
+
+    kv_cache_dtypes: tuple[str, ...]
+    contexts: tuple[int, ...]
+    concurrencies: tuple[int, ...]
+    layouts: tuple[Layout | None, ...]
+
+    @property
+    def _all(self) -> tuple[tuple[Any, ...], ...]:
+        return (self.kv_cache_dtypes, self.contexts, self.concurrencies, self.layouts)
+
+    def __len__(self) -> int:
+        return prod(len(axis) for axis in self._all)
+
+    def rows(self, start: int, stop: int) -> Iterator[tuple[str, int, int, Layout | None]]:
+        """Yield (KV cache dtype, context, concurrency, layout) of some rows."""
+        yield from islice(product(*self._all), start, stop)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """All rows of one checkpoint on one system under one engine.
+    """Rows of one checkpoint on one system under one engine.
 
     Attributes:
         labels: what the rows call model, precision, hardware and engine.
         question: what is asked, or the error that its names led to.
-        axes: (KV cache dtype, context, concurrency, layout) of each row.
+        axes: what varies.
+        start: the first row of the axes.
+        stop: the first row that is no longer part of it.
         speed: estimate the decode speed as well.
     """
 
     labels: Mapping[str, str]
     question: Question | PlannerError
-    axes: tuple[tuple[str, int, int, Layout | None], ...]
+    axes: Axes
+    start: int
+    stop: int
     speed: bool = False
 
 
-def sweep_all(
-    models: Any,
-    *,
-    on: Any,
-    counts: Any,
-    engines: Any,
-    precisions: Any,
-    kv_cache_dtypes: Any,
-    contexts: Any,
-    concurrencies: Any,
-    layouts: Any,
-    options: Mapping[str, Mapping[str, Any]],
-    yarn: bool,
-    speed: bool,
-    executor: Executor | None,
-) -> pd.DataFrame:
+def sweep_all(*, executor: Executor | None, **asked: Any) -> pd.DataFrame:
     """Return the table of every combination; see `planner.api.sweep` for the arguments.
 
     Raises:
         InputError: a context that cannot be read.
     """
+    parts = answers(tasks_of(**asked), executor=executor)
+    return _frame([row for part in parts for row in part])
+
+
+def sweep_frames(*, executor: Executor | None = None, **asked: Any) -> Iterator[pd.DataFrame]:
+    """Yield the table of every combination in pieces of at most `ROWS` rows, in order.
+
+    No more than a few pieces are in memory at once, however many rows there are. Whoever stops
+    asking keeps what came. Arguments are those of `planner.api.sweep`.
+
+    Raises:
+        InputError: a context that cannot be read.
+    """
+    for part in answers(tasks_of(**asked), executor=executor):
+        yield _frame(part)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    axes = tuple(
-        product(
-            listed(kv_cache_dtypes),
-            tuple(parse_tokens(context) for context in listed(contexts)),
-            listed(concurrencies),
-            listed(layouts),
-        )
-    )
-    tasks = [
-        _task(model, precision, system, count, engine, options, axes, yarn=yarn, speed=speed)
-        for engine in listed(engines)
-        for model in listed(models)
-        for precision in listed(precisions)
-        for system in listed(on)
-        for count in listed(counts)
-    ]
-    run: Callable[..., Iterator[list[dict[str, Any]]]] = map if executor is None else executor.map
-    rows = [row for part in run(rows_of, tasks) for row in part]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict(COLUMNS))
+
+
+def answers(
+    tasks: Iterable[Task], *, executor: Executor | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of every task, in order; at most `AHEAD` tasks wait with the executor."""
+    if executor is None:
+        yield from map(rows_of, tasks)
+        return
+    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(executor.submit(rows_of, task))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def tasks_of(
+    *,
+    models: Any,
+    on: Any,
+    counts: Any = (None,),
+    engines: Any = None,
+    precisions: Any = None,
+    kv_cache_dtypes: Any = "auto",
+    contexts: Any = 32_768,
+    concurrencies: Any = 1,
+    layouts: Any = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    yarn: bool = False,
+    speed: bool = False,
+) -> Iterator[Task]:
+    """Yield the tasks of a sweep, each with at most `ROWS` rows; see `planner.api.sweep`.
+
+    Raises:
+        InputError: a context that cannot be read.
+    """
+    axes = Axes(
+        kv_cache_dtypes=listed(kv_cache_dtypes),
+        contexts=tuple(parse_tokens(context) for context in listed(contexts)),
+        concurrencies=listed(concurrencies),
+        layouts=listed(layouts),
+    )
+    for engine, model, precision, system, count in product(
+        listed(engines), listed(models), listed(precisions), listed(on), listed(counts)
+    ):
+        labels, question = _asked(model, precision, system, count, engine, options or {}, yarn=yarn)
+        for start in range(0, len(axes), ROWS):
+            stop = min(start + ROWS, len(axes))
+            yield Task(
+                labels=labels, question=question, axes=axes, start=start, stop=stop, speed=speed
+            )
 
 
 def listed(value: Any) -> tuple[Any, ...]:
@@ -133,18 +217,17 @@ def listed(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _task(
+def _asked(
     model: str | Checkpoint,
     precision: str | None,
     on: str | System,
     count: int | None,
     engine: str | None,
     options: Mapping[str, Mapping[str, Any]],
-    axes: tuple[tuple[str, int, int, Layout | None], ...],
     *,
     yarn: bool,
-    speed: bool,
-) -> Task:
+) -> tuple[Mapping[str, str], Question | PlannerError]:
+    """Return what rows call the names, and the question that the names lead to."""
     hardware = on.id if isinstance(on, System) else on
     if count is not None:
         hardware = f"{count}x {hardware}"
@@ -168,12 +251,12 @@ def _task(
         question = question.with_(options=question.settled_options)
     except PlannerError as error:
         question = error
-    return Task(labels=labels, question=question, axes=axes, speed=speed)
+    return labels, question
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
     """Return one row for each combination of the task."""
-    return [_row(task, *axis) for axis in task.axes]
+    return [_row(task, *axis) for axis in task.axes.rows(task.start, task.stop)]
 
 
 def _row(

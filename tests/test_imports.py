@@ -51,6 +51,33 @@ def test_a_plan_loads_the_engine_that_is_asked_for_and_no_other() -> None:
     assert loaded_by(plan, others + beside) == []
 
 
+LISTED = """
+import contextlib, io
+from planner.cli.main import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["--help"])
+"""
+
+
+def test_help_loads_the_list_of_commands_and_none_of_them() -> None:
+    rooms = ["asking", "planning", "engines", "model", "search", "cli.plan", "cli.fits", "cli.web"]
+    beside = [*(f"planner.{room}" for room in rooms), "hardware_db"]
+    assert loaded_by(LISTED, [*beside, *HEAVY]) == []
+
+
+def test_a_plan_loads_its_own_command_and_no_search() -> None:
+    others = ["planner.cli.fits", "planner.cli.solve", "planner.cli.model", "planner.search"]
+    assert loaded_by(PLAN.format(form="--explain"), ["planner.cli.plan", *others]) == [
+        "planner.cli.plan"
+    ]
+
+
+def test_the_package_loads_a_name_when_it_is_asked_for() -> None:
+    rooms = ["planner.api", "planner.planning", "planner.engines", "hardware_db"]
+    assert loaded_by("import planner; planner.PlannerError", rooms) == []
+    assert "planner.api" in loaded_by("import planner; planner.plan", rooms)
+
+
 def test_public_names_stay_what_they_are_whatever_is_imported_later() -> None:
     modules = "planning, sweeping, probing, search, api, observed, document, engines"
     check = "all(callable(getattr(planner, name)) for name in planner.__all__)"

@@ -17,9 +17,6 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.question import Question
 
-FLAGS_OF_ENGINES = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Settings of a command that takes the engine's own flags as well."""
-
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
         ("--engine",),

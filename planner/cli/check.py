@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "check",
-        short_help="An engine's start-up log against the plan.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(check)
 
 
 @asks(

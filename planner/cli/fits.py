@@ -11,22 +11,13 @@ import typer
 
 from planner.asking import ANYWHERE, load_checkpoint
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 from planner.cli.layouts import as_objective
 from planner.errors import InputError
 from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:
     from planner.search import Suggestion
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "fits",
-        short_help="Which hardware holds MODEL, in which precision.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(fits)
 
 
 @asks(on=False, hardware="Accelerators to try, with commas; without it all of them.")

@@ -13,11 +13,6 @@ from planner.errors import InputError
 from planner.units import format_gib
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("hardware", short_help="The database; one entry with its sources.")(hardware)
-
-
 def hardware(
     name: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 
 if TYPE_CHECKING:
     from planner.ranking import Objective
@@ -17,15 +17,6 @@ ObjectiveName = Annotated[
     str,
     typer.Option("--objective", help="What ranks: latency, throughput, cost or memory."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "layouts",
-        short_help="Every layout of MODEL on this hardware, ranked.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(layouts)
 
 
 @asks()

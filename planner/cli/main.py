@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import check, fits, hardware, layouts, model, plan, probe, solve, terminal, web
+from planner.cli import terminal
+from planner.cli.commands import COMMANDS
 from planner.cli.parameters import PlainGroup
 from planner.errors import PlannerError, SourceError
 
@@ -22,18 +23,6 @@ NOBODY_READS = 128 + 13
 """As shells report a writer whose reader went away: never 0, which would say that it fits."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 """What a full or missing place for the answer raises."""
-
-app = typer.Typer(
-    name="qwenplan",
-    cls=PlainGroup,
-    help="Does this Qwen model run on that hardware, under which engine, and how far can it go?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    epilog="Exit status: 0 fits, 5 starts but holds fewer, 3 does not fit, 2 the input is wrong, 4 a source could not be"
-    " reached or refused, 1 a bug of ours.",
-)
 
 
 def _version(value: bool) -> None:
@@ -44,7 +33,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -54,8 +42,30 @@ def _root(
     """Memory planner for the Qwen3.5 family."""
 
 
-for _module in (plan, fits, solve, layouts, check, model, hardware, probe, web):
-    _module.register(app)
+def app_for(argv: Sequence[str]) -> typer.Typer:
+    """Return the command line with the sub-command that `argv` calls; the others are only listed."""
+    app = typer.Typer(
+        name="qwenplan",
+        cls=PlainGroup,
+        help="Does this Qwen model run on that hardware, under which engine, and how far can it go?",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        epilog="Exit status: 0 fits, 5 starts but holds fewer, 3 does not fit, 2 the input is wrong, 4 a source could not be"
+        " reached or refused, 1 a bug of ours.",
+    )
+    app.callback()(_root)
+    called = next((word for word in argv if not word.startswith("-")), None)
+    for command in COMMANDS:
+        app.command(
+            command.name, short_help=command.summary, context_settings=command.settings or None
+        )(command.load() if command.name == called else _not_called)
+    return app
+
+
+def _not_called() -> None:
+    """Stand in the list for a command that is not called."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -67,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Run the command line; expected errors become one line on stderr and a status."""
     try:
-        status = app(args=list(argv), standalone_mode=False)
+        status = app_for(argv)(args=list(argv), standalone_mode=False)
         sys.stdout.flush()
     except SourceError as error:
         return _say(error, NO_SOURCE)

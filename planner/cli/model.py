@@ -25,11 +25,6 @@ WIDEST = 48
 PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("models", short_help="The bundled family, and one model by component.")(models)
-
-
 def models(
     model: Annotated[
         str | None,

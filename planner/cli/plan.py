@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
+from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
@@ -23,15 +23,6 @@ SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dc
 
 HOLDS_FEWER = 5
 """Exit status of a server that starts and holds fewer requests at once than asked for."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "plan",
-        short_help="Does MODEL run on this hardware, and what does it take?",
-        context_settings=FLAGS_OF_ENGINES,
-    )(plan)
 
 
 @asks(model=False)

@@ -8,11 +8,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("probe", short_help="What is in this machine.")(probe)
-
-
 def probe(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     strict: Annotated[

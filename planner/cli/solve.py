@@ -8,16 +8,7 @@ from typing import Annotated
 import typer
 
 from planner.cli import terminal
-from planner.cli.asking import FLAGS_OF_ENGINES, Typed, asks
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(
-        "solve",
-        short_help="How far it goes: context, sequences, precision.",
-        context_settings=FLAGS_OF_ENGINES,
-    )(solve)
+from planner.cli.asking import Typed, asks
 
 
 @asks()

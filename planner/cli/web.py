@@ -13,11 +13,6 @@ import typer
 from planner.errors import InputError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("web")(web)
-
-
 def web(
     port: Annotated[
         int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")

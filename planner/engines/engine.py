@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hardware_db import System
 from planner.engines.options import Options
 from planner.layout import Degrees, Layout
+from planner.memo import Key
 from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
@@ -48,6 +49,18 @@ class Deployment:
     kv_cache_dtype: str
     options: Any
     yarn: bool = False
+
+
+def but_workload(deployment: Deployment) -> Key:
+    """Return everything of a deployment except context and concurrency, as the key of a memo."""
+    held = (deployment.checkpoint, deployment.system, deployment.options)
+    return held, (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
+
+
+def but_machine(deployment: Deployment) -> Key:
+    """Return what `but_workload` does, but of the system the accelerator alone."""
+    held = (deployment.checkpoint, deployment.system.accelerator, deployment.options)
+    return held, (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,10 @@ def declared(options_type: type[Any]) -> Mapping[str, Option]:
     return found
 
 
+_DEFAULTS: dict[type[Any], Any] = {}
+"""Every engine's defaults, always the same object: what depends on options is kept by it."""
+
+
 def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | Any) -> OptionsT:
     """Return the options object of `engine` from a mapping of its fields (None: its defaults).
 
@@ -168,7 +172,10 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
     """
     known = declared(options_type)
     if given is None:
-        return options_type()
+        if options_type not in _DEFAULTS:
+            _DEFAULTS[options_type] = options_type()
+        defaults: OptionsT = _DEFAULTS[options_type]
+        return defaults
     if isinstance(given, options_type):
         return given
     if not isinstance(given, Mapping):

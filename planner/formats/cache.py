@@ -97,6 +97,10 @@ def get_cache_format(name: str) -> CacheFormat:
     Raises:
         InputError: the format is not known; the line lists those that are.
     """
+    asked: object = name
+    found = CACHE_FORMATS.get(name) if isinstance(asked, str) else None
+    if found is not None:
+        return found
     found = CACHE_FORMATS.get(check_text(name, what="KV cache dtype").lower())
     if found is None:
         known = ", ".join(sorted(CACHE_FORMATS))

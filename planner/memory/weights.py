@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from planner.formats import NumberFormat, get_format
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.memory.kv_cache import heads_per_rank
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
@@ -188,6 +189,11 @@ def weight_bytes(
     return sizes
 
 
+def _cut(checkpoint: Checkpoint, *, cuts: int = 1) -> Key:
+    return (checkpoint,), cuts
+
+
+@remembered(_cut)
 def table_bytes(checkpoint: Checkpoint, *, cuts: int = 1) -> int:
     """Return the bytes of the model's tables of n-grams on one of `cuts` ranks that share them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -62,15 +61,34 @@ class Checkpoint:
         """Every tensor with its format."""
         return self.scheme.store(self.model)
 
-    def rows(self, *parts: Part) -> Iterator[Stored]:
+    @cached_property
+    def _rows(self) -> dict[tuple[Part, ...], tuple[Stored, ...]]:
+        """Parts -> their rows, as they were asked for."""
+        return {}
+
+    @cached_property
+    def _sizes(self) -> dict[tuple[Part, ...], int]:
+        """Parts -> their bytes, as they were asked for."""
+        return {}
+
+    def rows(self, *parts: Part) -> tuple[Stored, ...]:
         """The rows of the given parts, in table order."""
-        return (row for row in self.stored if row.tensor.part in parts)
+        found = self._rows.get(parts)
+        if found is None:
+            found = tuple(row for row in self.stored if row.tensor.part in parts)
+            self._rows[parts] = found
+        return found
 
     def nbytes(self, *parts: Part) -> int:
         """Bytes of the given parts; of the whole checkpoint, `other` included, if none is named."""
-        if parts:
-            return sum(row.nbytes for row in self.rows(*parts))
-        return sum(row.nbytes for row in self.stored) + self.other
+        size = self._sizes.get(parts)
+        if size is None:
+            if parts:
+                size = sum(row.nbytes for row in self.rows(*parts))
+            else:
+                size = sum(row.nbytes for row in self.stored) + self.other
+            self._sizes[parts] = size
+        return size
 
     @cached_property
     def bytes_by_component(self) -> dict[tuple[str, str, str], int]:
@@ -118,22 +136,22 @@ class Checkpoint:
             return rule
         return Confidence.PUBLISHED
 
-    @property
+    @cached_property
     def recipe(self) -> Scheme:
         """The concrete scheme: what a name such as "nvfp4" means for this model."""
         return recipe(self.scheme, self.model)
 
-    @property
+    @cached_property
     def kernels(self) -> tuple[str, ...]:
         """Families of kernels that an engine needs for these weights ("fp8-block", "nvfp4", ...)."""
         return kernels(self.stored)
 
-    @property
+    @cached_property
     def bits_per_weight(self) -> Fraction:
         """Bits per parameter, everything included; exact."""
         return bits_per_weight(self.stored)
 
-    @property
+    @cached_property
     def remarks(self) -> tuple[str, ...]:
         """All that a user should know: notes, those of the scheme, differences."""
         return (*self.notes, *scheme_notes(self.scheme, self.model), *self.differences)

@@ -89,6 +89,8 @@ class ModelSpec:
         linear: its linear attention, likewise; None when no layer is.
         full_attention_layers: indices of the layers that keep a KV cache.
         linear_attention_layers: indices of the layers that keep a recurrent state.
+        layer_types: what each trunk layer mixes tokens with, by the name that configs use.
+        kinds: every kind of thing that the layers are made of, MTP module included, each once.
     """
 
     name: str
@@ -109,6 +111,8 @@ class ModelSpec:
     linear: LinearAttention | None = field(init=False, repr=False, compare=False)
     full_attention_layers: tuple[int, ...] = field(init=False, repr=False, compare=False)
     linear_attention_layers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    layer_types: tuple[LayerType, ...] = field(init=False, repr=False, compare=False)
+    kinds: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the layers of each kind.
@@ -125,6 +129,10 @@ class ModelSpec:
         object.__setattr__(self, "linear", mixers[linear[0]] if linear else None)
         object.__setattr__(self, "full_attention_layers", full)
         object.__setattr__(self, "linear_attention_layers", linear)
+        object.__setattr__(self, "layer_types", tuple(mixer.kind for mixer in mixers))
+        layers = (*self.layers, *(self.mtp.layers if self.mtp else ()))
+        kinds = dict.fromkeys(kind for layer in layers for kind in layer.kinds)
+        object.__setattr__(self, "kinds", tuple(kinds))
 
     def __hash__(self) -> int:
         """Hash what tells models apart soonest; models are the keys of many caches."""
@@ -149,20 +157,9 @@ class ModelSpec:
         return self.layers[0].streams
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Every kind of thing that the layers are made of, MTP module included, each once."""
-        layers = (*self.layers, *(self.mtp.layers if self.mtp else ()))
-        return tuple(dict.fromkeys(kind for layer in layers for kind in layer.kinds))
-
-    @property
     def num_hidden_layers(self) -> int:
         """Trunk layers."""
         return len(self.layers)
-
-    @property
-    def layer_types(self) -> tuple[LayerType, ...]:
-        """What each trunk layer mixes tokens with, by the name that configs use."""
-        return tuple(layer.mixer.kind for layer in self.layers)
 
     @property
     def mlp(self) -> FeedForward:

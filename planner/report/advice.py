@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
-from planner.search import Advice
+if TYPE_CHECKING:
+    from planner.search import Advice
 
 WIDTH = 100
 """Columns of the widest line."""

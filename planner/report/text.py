@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from planner.engines.engine import Deployment
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.explain import band_text, explanation
-from planner.search import Advice
 from planner.speed import speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
+
+if TYPE_CHECKING:
+    from planner.search import Advice
 
 BAR = 30
 MARKS = {

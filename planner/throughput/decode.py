@@ -251,7 +251,8 @@ def _on_host(question: Question, traffic: Traffic) -> Iterator[Part]:
     weights += traffic.experts * where.experts.computed
     caches = (traffic.kv + traffic.state) * where.caches
     nbytes = (weights + caches) * layout.tensor_parallel
-    rate = host_rate(question.ram, alone=where.cpu_alone)
+    # Where prompts go to a card, there is one, even if no weight lies on it.
+    rate = host_rate(question.ram, alone=where.cpu_alone and not where.prompts_stream)
     yield Part(
         name="weights computed by the CPU",
         amount=nbytes / rate,

@@ -66,12 +66,10 @@ def host_memory(system: System, *, bandwidth: float | None = None) -> HostMemory
             title=f"the memory of {accelerator.name}",
             assumed=False,
         )
-    if system.host_bandwidth_gb_s is not None:
-        return HostMemory(
-            gb_s=system.host_bandwidth_gb_s.value,
-            title=system.host_memory_type or f"that of {system.name}",
-            assumed=False,
-        )
+    if (figure := system.host_bandwidth_gb_s) is not None:
+        given = figure.source.startswith("given by the user")
+        title = system.host_memory_type or ("as you say" if given else f"that of {system.name}")
+        return HostMemory(gb_s=figure.value, title=title, assumed=False)
     rows: list[Mapping[str, Any]] = table("host")["memory"]
     for row in rows:
         if system.cpu and any(fnmatchcase(system.cpu, pattern) for pattern in row["cpu"]):

@@ -61,8 +61,8 @@ def test_converted_experts_take_less() -> None:
     assert any("convert_weights.py" in warning for warning in converted.warnings)
 
 
-def test_no_speed_is_claimed_for_weights_in_host_memory() -> None:
-    assert "outside the accelerators' memory" in speed_words(speed_of(ask()))[0]
+def test_the_cpus_share_of_the_weights_counts_in_the_speed() -> None:
+    assert "weights computed by the CPU" in speed_words(speed_of(ask()))[0]
 
 
 def test_an_unknown_host_is_said_and_a_known_one_used() -> None:

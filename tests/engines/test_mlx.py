@@ -11,6 +11,7 @@ import planner
 from planner.engines.mlx import MLX
 from planner.engines.mlx.activations import scores_bytes
 from planner.engines.mlx.cache import quantized_format, sequence_cache
+from planner.engines.mlx.engine import needed_bytes
 from planner.engines.mlx.options import MlxOptions
 from planner.errors import InputError
 from planner.model.catalog import find
@@ -174,3 +175,18 @@ def test_a_smaller_step_is_advised_where_a_prompt_is_too_much() -> None:
     assert any("--prefill-step-size" in title for title in titles)
     small = ask("Qwen3.5-9B", "m1-max-32", context=128_022, options={"prefill_step_size": 256})
     assert small.outcome is Outcome.FITS
+
+
+@given(
+    context=st.integers(1, 262_144),
+    concurrency=st.integers(1, 64),
+    options=st.fixed_dictionaries(
+        {}, optional={"kv_bits": st.sampled_from((4, 8)), "prompt_cache_size": st.integers(0, 9)}
+    ),
+)
+def test_what_a_search_asks_for_is_the_sum_of_the_terms(
+    context: int, concurrency: int, options: dict[str, Any]
+) -> None:
+    plan = ask(context=context, concurrency=concurrency, options=options)
+    kept = options.get("prompt_cache_size", 0)
+    assert needed_bytes(plan.deployment, context, concurrency, kept) == plan.ranks[0].used

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from planner.formats import CacheFormat, get_cache_format
+from planner.memo import Key, remembered
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
 from planner.model.spec import ModelSpec
@@ -56,10 +57,31 @@ def quantized_format(bits: int, group: int) -> CacheFormat:
     )
 
 
+def _format_of(model: ModelSpec, *, kv_bits: int | None, group: int) -> Key:
+    return (model,), (kv_bits, group)
+
+
+@remembered(_format_of)
 def token_bytes(model: ModelSpec, *, kv_bits: int | None, group: int) -> int:
     """Bytes of one token's K and V in one full-attention layer."""
     kept = get_cache_format(model.dtype) if kv_bits is None else quantized_format(kv_bits, group)
     return kv_bytes_per_token_per_layer(model.attention, cache_format=kept)
+
+
+def _of_model(model: ModelSpec) -> Key:
+    return (model,), None
+
+
+@remembered(_of_model)
+def _states(model: ModelSpec) -> tuple[int, int]:
+    """Return the bytes of a sequence's convolution and recurrent states."""
+    linear = model.linear
+    if linear is None:
+        return 0, 0
+    width = int(get_cache_format(model.dtype).bits) // 8
+    layers = len(model.linear_attention_layers)
+    conv = layers * conv_state_bytes(linear, dtype_bytes=width)
+    return conv, layers * ssm_state_bytes(linear, dtype_bytes=STATE_BYTES)
 
 
 def sequence_cache(
@@ -82,13 +104,7 @@ def sequence_cache(
     Source: mlx-lm 0.32.2 models/cache.py (KVCache, QuantizedKVCache), models/qwen3_5.py
     (make_cache); sizes of the real model on a CPU agree.
     """
-    linear = model.linear
-    conv = recurrent = 0
-    if linear is not None:
-        width = int(get_cache_format(model.dtype).bits) // 8
-        layers = len(model.linear_attention_layers)
-        conv = layers * conv_state_bytes(linear, dtype_bytes=width)
-        recurrent = layers * ssm_state_bytes(linear, dtype_bytes=STATE_BYTES)
+    conv, recurrent = _states(model)
     bits = kv_bits if tokens >= quantized_kv_start else None
     per_token = len(model.full_attention_layers) * token_bytes(model, kv_bits=bits, group=group)
     return SequenceCache(kv=round_up(tokens, STEP) * per_token, conv=conv, recurrent=recurrent)

@@ -79,7 +79,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         def holds(tokens: int, sequences: int) -> bool:
             if one_buffer(tokens, sequences) > limit:
                 return False
-            return rank(tokens, sequences).headroom >= 0
+            return needed_bytes(deployment, tokens, sequences, kept) <= usable
 
         at_once = 1 if options.kv_bits is not None else options.decode_concurrency
         asked, alone = rank(context, deployment.concurrency), rank(context, 1)
@@ -239,6 +239,19 @@ def _token_bytes(deployment: Deployment) -> int:
     )
 
 
+def _layer(deployment: Deployment, tokens: int, sequences: int) -> int:
+    """Return the bytes of the widest layer in one prefill step."""
+    batch, step = _step(deployment, tokens, sequences)
+    return layer_bytes(deployment.checkpoint.model, tokens=batch * step)
+
+
+def needed_bytes(deployment: Deployment, tokens: int, sequences: int, kept: int) -> int:
+    """Return the bytes of all terms (see `_terms`), which a search asks for many times."""
+    cache = _cache(deployment, tokens)
+    peak = _layer(deployment, tokens, sequences) + _scores(deployment, tokens, sequences)
+    return _weights(deployment.checkpoint) + (sequences + kept) * cache.total + peak
+
+
 def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> Iterator[Term]:
     model = deployment.checkpoint.model
     weights, cache = _weights(deployment.checkpoint), _cache(deployment, tokens)
@@ -291,9 +304,8 @@ def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> It
             values={"caches": kept, "bytes of a sequence": cache.total},
             source=source("server.py, models/cache.py (LRUPromptCache)"),
         )
-    batch, step = _step(deployment, tokens, sequences)
-    layer = layer_bytes(model, tokens=batch * step)
-    scores = scores_bytes(model, batch=batch, step=step, context=tokens)
+    layer = _layer(deployment, tokens, sequences)
+    scores = _scores(deployment, tokens, sequences)
     yield Term(
         name="activation peak (prefill step)",
         kind=Kind.ACTIVATIONS,

@@ -10,8 +10,9 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.tables import BESIDE, beside_terms
+from planner.engines.sglang.tables import BESIDE, beside_terms, table_takes_gpu
 from planner.engines.sglang.weights import Stage, draft_weights, target_weights
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -92,8 +93,26 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
         band = Band(
             below=band.below + COLLECTIVES_BAND.below, above=band.above + COLLECTIVES_BAND.above
         )
+    return Budget(
+        total=total,
+        usable=accelerator.usable_bytes,
+        free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
+        stages=_stages(server),
+        runtime_band=band,
+    )
+
+
+def _loading(server: Server) -> Key:
+    drafting = server.resolved.speculation is not None
+    said = (server.parallel, drafting, table_takes_gpu(server))
+    return (server.checkpoint, server.options), said
+
+
+@remembered(_loading)
+def _stages(server: Server) -> tuple[Stage, ...]:
+    """Return what every pipeline stage loads; nothing of that depends on the workload."""
     layers = server.parallel.stages(server.checkpoint.model.num_hidden_layers)
-    stages = tuple(
+    return tuple(
         Stage(
             index=index,
             layers=held,
@@ -101,13 +120,6 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
             draft=draft_weights(server),
         )
         for index, held in enumerate(layers)
-    )
-    return Budget(
-        total=total,
-        usable=accelerator.usable_bytes,
-        free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
-        stages=stages,
-        runtime_band=band,
     )
 
 
@@ -136,7 +148,17 @@ def rank_terms(
     return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
 
 
-def _weights(server: Server, stage: Stage) -> Iterator[Term]:
+def _of_stage(server: Server, stage: Stage) -> Key:
+    return (server.checkpoint, stage), server.rules.version
+
+
+@remembered(_of_stage)
+def _weights(server: Server, stage: Stage) -> tuple[Term, ...]:
+    """Return the terms of what `stage` loads."""
+    return tuple(_weight_terms(server, stage))
+
+
+def _weight_terms(server: Server, stage: Stage) -> Iterator[Term]:
     version = server.rules.version
     repacked = any(
         row.format.bits_per_weight < 8 and row.tensor.is_matrix

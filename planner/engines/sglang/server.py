@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from planner.engines.engine import Deployment
+from planner.engines.engine import Deployment, but_machine
 from planner.engines.sglang.defaults import Resolved, resolve
 from planner.engines.sglang.legality import (
     Violation,
@@ -22,6 +22,7 @@ from planner.engines.sglang.releases import Rules, rules_for
 from planner.engines.sglang.state import Geometry, geometry_of
 from planner.errors import InputError
 from planner.formats.cache import CacheFormat, get_cache_format
+from planner.memo import Key, remembered
 from planner.model.checkpoint import Checkpoint
 
 CACHE_DTYPES = {
@@ -155,14 +156,7 @@ class Server:
 
         Blocks are looked at only where the layout itself is legal, as the engine does.
         """
-        found = tuple(layout_violations(self.checkpoint.model, self.parallel))
-        return found or tuple(
-            block_violations(
-                self.checkpoint,
-                self.parallel,
-                shared_expert_replicated=self.shared_expert_replicated,
-            )
-        )
+        return _load_violations(self)
 
     def option_violations(self) -> tuple[Violation, ...]:
         """Return the options that the argument pipeline refuses."""
@@ -184,6 +178,12 @@ class Server:
         return (*self.option_violations(), *self.load_violations(), *vision)
 
 
+def _asked(deployment: Deployment) -> Key:
+    held, said = but_machine(deployment)
+    return held, (said, deployment.context)
+
+
+@remembered(_asked)
 def server_of(deployment: Deployment) -> Server:
     """Return the server that `deployment` describes."""
     return Server(
@@ -193,4 +193,21 @@ def server_of(deployment: Deployment) -> Server:
         options=deployment.options,
         kv_cache_dtype=deployment.kv_cache_dtype,
         context=deployment.context,
+    )
+
+
+def _loading(server: Server) -> Key:
+    return (server.checkpoint,), (server.parallel, server.shared_expert_replicated)
+
+
+@remembered(_loading)
+def _load_violations(server: Server) -> tuple[Violation, ...]:
+    """Return what `Server.load_violations` says; nothing of that depends on the workload."""
+    found = tuple(layout_violations(server.checkpoint.model, server.parallel))
+    return found or tuple(
+        block_violations(
+            server.checkpoint,
+            server.parallel,
+            shared_expert_replicated=server.shared_expert_replicated,
+        )
     )

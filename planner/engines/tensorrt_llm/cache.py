@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.engines.engine import Deployment
+from planner.engines.engine import Deployment, but_machine
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
 from planner.formats import CacheFormat, get_cache_format
+from planner.memo import remembered
 from planner.memory.kv_cache import kv_bytes_per_token
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
 from planner.units import ceil_div, round_up
@@ -105,14 +106,9 @@ def state_bytes(deployment: Deployment) -> int:
     return len(model.linear_attention_layers) * per_layer
 
 
-def build_pool(deployment: Deployment, budget: int, *, batch: int) -> Pool:
-    """Return the caches that `budget` bytes of one rank make with `max_batch_size` of `batch`.
-
-        slope     = KV bytes per token (+ state / snapshot interval with block reuse)
-        intercept = (max_batch_size + padding dummies + 1 with attention DP) x state
-
-    Source: TensorRT-LLM _util.py@00043967, kv_cache/mamba_cache_manager/common.py@28295084.
-    """
+@remembered(but_machine)
+def _line(deployment: Deployment) -> tuple[int, int]:
+    """Return the bytes that a token takes on one rank, and those of one request's state."""
     options: TensorRtLlmOptions = deployment.options
     state = state_bytes(deployment)
     slope = kv_bytes_per_token(
@@ -122,6 +118,19 @@ def build_pool(deployment: Deployment, budget: int, *, batch: int) -> Pool:
     )
     if options.enable_block_reuse and options.periodic_snapshot_interval:
         slope += ceil_div(state, options.periodic_snapshot_interval)
+    return slope, state
+
+
+def build_pool(deployment: Deployment, budget: int, *, batch: int) -> Pool:
+    """Return the caches that `budget` bytes of one rank make with `max_batch_size` of `batch`.
+
+        slope     = KV bytes per token (+ state / snapshot interval with block reuse)
+        intercept = (max_batch_size + padding dummies + 1 with attention DP) x state
+
+    Source: TensorRT-LLM _util.py@00043967, kv_cache/mamba_cache_manager/common.py@28295084.
+    """
+    options: TensorRtLlmOptions = deployment.options
+    slope, state = _line(deployment)
     slots = batch + PADDING_DUMMIES + int(options.enable_attention_dp) if state else 0
     return Pool(
         slope=slope,

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.bisection import largest_holding
-from planner.engines.engine import Allocation, Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import (
+    Allocation,
+    Capacity,
+    Deployment,
+    Engine,
+    Launch,
+    Refusal,
+    but_machine,
+)
 from planner.engines.kinds import kind_refusals
 from planner.engines.tensorrt_llm.cache import (
     Pool,
@@ -27,6 +35,7 @@ from planner.engines.tensorrt_llm.overheads import fixed_terms, weights
 from planner.engines.tensorrt_llm.refusals import refusals, unverified
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees, Layout
+from planner.memo import remembered
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.memory.placement import Placement
 from planner.provenance import Confidence
@@ -103,8 +112,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why TensorRT-LLM cannot run it; see `refusals`."""
-        unknown = kind_refusals(self, deployment)
-        return unknown or tuple(refusals(deployment))
+        return _refusals(deployment)
 
     def allocate(self, deployment: Deployment) -> TensorRtLlmAnswer:
         """Return the budget, states, blocks and capacity of one rank (all are alike).
@@ -117,7 +125,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
         options: TensorRtLlmOptions = deployment.options
         accelerator, context = deployment.system.accelerator, deployment.context
         usable = accelerator.usable_bytes
-        fixed = tuple(fixed_terms(deployment))
+        fixed = fixed_terms(deployment)
         taken = sum(term.nbytes for term in fixed)
         budget = int(options.free_gpu_memory_fraction * max(0, usable - taken))
         batch, groups = batch_size(deployment), request_groups(deployment)
@@ -169,6 +177,12 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
 
 TENSORRT_LLM = TensorRtLlm()
+
+
+@remembered(but_machine)
+def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
+    """Return why it cannot run; nothing of that depends on the workload."""
+    return kind_refusals(TENSORRT_LLM, deployment) or tuple(refusals(deployment))
 
 
 def _widest(deployment: Deployment, budget: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
-from planner.engines.engine import Deployment
+from planner.engines.engine import Deployment, but_machine
 from planner.engines.tensorrt_llm.cache import attention_ranks
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions, source
 from planner.layout import Layout
+from planner.memo import remembered
 from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.spec import DenseMLP, ModelSpec
@@ -22,7 +24,8 @@ WEIGHT_BAND = 0.05
 """Repacking and replication that were not read may add this share."""
 
 
-def weights(deployment: Deployment) -> dict[str, int]:
+@remembered(but_machine)
+def weights(deployment: Deployment) -> Mapping[str, int]:
     """Return the bytes by ``part.component`` on one rank.
 
     Tensor parallelism cuts everything but vision; attention data parallelism replicates everything
@@ -36,7 +39,8 @@ def weights(deployment: Deployment) -> dict[str, int]:
     if routed in sizes:
         cut = weight_bytes(checkpoint, layout=layout, rules=rules, parts=("text",))
         sizes[routed] = cut[routed]
-    return sizes | weight_bytes(checkpoint, layout=Layout(), rules=rules, parts=("vision",))
+    vision = weight_bytes(checkpoint, layout=Layout(), rules=rules, parts=("vision",))
+    return MappingProxyType(sizes | vision)
 
 
 def forward_peak(model: ModelSpec, *, tokens: int, ranks: int, expert_ranks: int) -> int:
@@ -58,8 +62,13 @@ def forward_peak(model: ModelSpec, *, tokens: int, ranks: int, expert_ranks: int
     return 2 * tokens * (2 * hidden + max(widths))
 
 
-def fixed_terms(deployment: Deployment) -> Iterator[Term]:
-    """Yield weights, runtime and activation peak of one rank."""
+@remembered(but_machine)
+def fixed_terms(deployment: Deployment) -> tuple[Term, ...]:
+    """Return weights, runtime and activation peak of one rank."""
+    return tuple(_fixed(deployment))
+
+
+def _fixed(deployment: Deployment) -> Iterator[Term]:
     options: TensorRtLlmOptions = deployment.options
     size = sum(weights(deployment).values())
     yield Term(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from planner.bisection import largest_holding
-from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal, but_workload
 from planner.engines.kinds import kind_refusals
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import (
@@ -34,6 +34,7 @@ from planner.engines.transformers.placement import (
 )
 from planner.engines.transformers.refusals import refusals_of
 from planner.layout import Degrees
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.spec import FULL, LINEAR, LayerType, ModelSpec
 from planner.provenance import Band, Confidence
@@ -72,7 +73,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
 
         Source: transformers 5.23.0 integrations/accelerate.py, cache_utils.py.
         """
-        placement = self._placement(deployment)
+        placement = _placement(deployment)
         host = deployment.system.host_memory_gib
         quantized = "bnb" in deployment.checkpoint.kernels
         placed = not placement.on(DISK) and not (quantized and placement.on(HOST))
@@ -119,13 +120,6 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             cache=cache_bytes(model, batch=1, tokens=context),
         )
 
-    def _placement(self, deployment: Deployment) -> DeviceMap:
-        options: TransformersOptions = deployment.options
-        found = modules(deployment.checkpoint, options, deployment.system.accelerator)
-        if options.device_map == "cuda":
-            return on_one_gpu(found)
-        return place(found, budgets_of(deployment))
-
     def _gpu(
         self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
     ) -> Rank:
@@ -166,9 +160,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
                 values={"largest offloaded module": largest},
                 source=accelerate_source("hooks.py (AlignDevicesHook)"),
             )
-        running = placement.runs_on(index)
-        layers = [module.layer for module in running if module.layer is not None]
-        kinds = [model.layer_types[layer] for layer in layers]
+        kinds, head = _running(model, placement, index)
         yield from _cache_terms(model, kinds, context=context, batch=batch)
         static = options.cache_implementation == "static"
         causes = peak_causes(
@@ -177,10 +169,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             batch=batch,
             prompt=context,
             layers=kinds,
-            head=any(
-                module.kind == ("embed" if model.tie_word_embeddings else "head")
-                for module in running
-            ),
+            head=head,
             growth=0 if static else growth_bytes(model, batch=batch, tokens=context),
         )
         if causes:
@@ -218,6 +207,31 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
 
 
 TRANSFORMERS = Transformers()
+
+
+def _on_device(model: ModelSpec, placement: DeviceMap, index: int) -> Key:
+    return (model, placement), index
+
+
+@remembered(_on_device)
+def _running(
+    model: ModelSpec, placement: DeviceMap, index: int
+) -> tuple[tuple[LayerType, ...], bool]:
+    """Return the kinds of the layers that run on a device, and whether logits are computed there."""
+    running = placement.runs_on(index)
+    last = "embed" if model.tie_word_embeddings else "head"
+    kinds = (model.layer_types[module.layer] for module in running if module.layer is not None)
+    return tuple(kinds), any(module.kind == last for module in running)
+
+
+@remembered(but_workload)
+def _placement(deployment: Deployment) -> DeviceMap:
+    """Return where the modules lie: the workload is put beside them, whatever it takes."""
+    options: TransformersOptions = deployment.options
+    found = modules(deployment.checkpoint, options, deployment.system.accelerator)
+    if options.device_map == "cuda":
+        return on_one_gpu(found)
+    return place(found, budgets_of(deployment))
 
 
 def _peak(causes: dict[str, int], *, fla: bool) -> Term:

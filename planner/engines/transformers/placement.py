@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from planner.engines.transformers.loading import Module
 
@@ -38,7 +39,7 @@ class Budgets:
     balanced: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DeviceMap:
     """Where every module went.
 
@@ -50,12 +51,18 @@ class DeviceMap:
     modules: tuple[Module, ...]
     devices: tuple[int, ...]
 
+    @cached_property
+    def _held(self) -> dict[int, tuple[Module, ...]]:
+        found: dict[int, list[Module]] = {}
+        for module, where in zip(self.modules, self.devices, strict=True):
+            found.setdefault(where, []).append(module)
+        return {where: tuple(held) for where, held in found.items()}
+
     def on(self, device: int) -> tuple[Module, ...]:
         """Modules whose weights are kept on `device`."""
-        pairs = zip(self.modules, self.devices, strict=True)
-        return tuple(module for module, where in pairs if where == device)
+        return self._held.get(device, ())
 
-    @property
+    @cached_property
     def main(self) -> int:
         """The device that computes what is offloaded: the first GPU that holds anything."""
         return min((device for device in self.devices if device >= 0), default=HOST)
@@ -65,7 +72,7 @@ class DeviceMap:
         mine = self.on(device)
         return mine + self.offloaded if device == self.main and device >= 0 else mine
 
-    @property
+    @cached_property
     def offloaded(self) -> tuple[Module, ...]:
         """Modules in host memory or on disk."""
         return self.on(HOST) + self.on(DISK)

@@ -8,10 +8,11 @@ from functools import cached_property
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.overheads import Step, overhead_terms
+from planner.engines.vllm.overheads import SWITCHED, Step, overhead_terms
 from planner.engines.vllm.pool import build_pool
-from planner.engines.vllm.releases import Rules, batch_defaults
+from planner.engines.vllm.releases import Rules, batch_defaults, capability
 from planner.engines.vllm.weights import StageWeights
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Term
 from planner.units import GIB, format_gib, plain_number
 
@@ -123,7 +124,7 @@ class Budget:
             and self.step.sequences > pool.num_blocks
         )
 
-    @property
+    @cached_property
     def shortfall(self) -> int:
         """Bytes missing to start and serve one request of the asked length."""
         missing = self.pool.shortfall(self.deployment.context)
@@ -131,7 +132,7 @@ class Budget:
             missing = 0 if self.pool.num_blocks > 0 else max(missing, 1)
         return max(missing, self.over)
 
-    @property
+    @cached_property
     def starts(self) -> bool:
         """The engine starts and can serve one request of the asked length."""
         return not (self.shortfall or self.whole_gpu or self.refuses_sequences(self.pool))
@@ -226,9 +227,22 @@ def budget_of(
     )
 
 
+def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeights) -> Key:
+    accelerator = deployment.system.accelerator
+    device = (
+        accelerator.is_unified,
+        capability(accelerator),
+        (accelerator.nvlink_domain or 0) > SWITCHED,
+    )
+    said = (deployment.layout, device, step.tokens, step.sequences, stage.index, len(stage.layers))
+    return (deployment.checkpoint, deployment.options, rules), said
+
+
+@remembered(_of_step, most=4096)
 def _overheads(
     deployment: Deployment, rules: Rules, step: Step, stage: StageWeights
 ) -> tuple[Term, ...]:
+    """Return the overheads of one stage: the context shows in nothing but the step."""
     last = stage.index == deployment.layout.pipeline_parallel - 1
     drafting = bool(deployment.options.num_speculative_tokens) and last
     return tuple(

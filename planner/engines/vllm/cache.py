@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import lcm
 
 from planner.bisection import largest_holding
@@ -146,7 +147,7 @@ def group_layers(
     return (*groups[:states], *beside, *groups[states:])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pool:
     """The cache pool of a deployment: what a block costs and how many there are.
 
@@ -175,43 +176,43 @@ class Pool:
     def _groups_of(self, kind: str) -> int:
         return sum(group.kind == kind for group in self.groups)
 
-    @property
+    @cached_property
     def attention_groups(self) -> int:
         """Groups that hold the served model's KV (MTP layer included)."""
         return self._groups_of("attention")
 
-    @property
+    @cached_property
     def draft_groups(self) -> int:
         """Groups that hold a separate drafter's KV."""
         return self._groups_of("draft")
 
-    @property
+    @cached_property
     def sliding_groups(self) -> int:
         """Groups that hold the KV of a drafter's sliding windows."""
         return self._groups_of("sliding")
 
-    @property
+    @cached_property
     def state_groups(self) -> int:
         """Groups that hold recurrent state."""
         return self._groups_of("state")
 
-    @property
+    @cached_property
     def window_groups(self) -> int:
         """Groups that hold windows of n-gram embeddings, kept like recurrent state."""
         return self._groups_of("window")
 
-    @property
+    @cached_property
     def ring_groups(self) -> int:
         """Groups that hold raw keys of indexers: one block per request, whatever its length."""
         return self._groups_of("ring")
 
-    @property
+    @cached_property
     def num_blocks(self) -> int:
         """Blocks of the pool: the tightest stage decides for all."""
         pairs = zip(self.available, self.bytes_per_block, strict=True)
         return max(0, min(available // size for available, size in pairs))
 
-    @property
+    @cached_property
     def state_blocks_per_request(self) -> int:
         """Blocks that a request holds whatever its length."""
         return (self.state_groups + self.window_groups) * self.state_blocks + self.ring_groups

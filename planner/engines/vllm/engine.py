@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from planner.bisection import largest_holding
+from planner.bisection import last_holding
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
@@ -19,6 +19,7 @@ from planner.engines.vllm.refusals import refusals
 from planner.engines.vllm.releases import batch_defaults, rules_of
 from planner.engines.vllm.weights import loads_vision, stage_weights
 from planner.layout import Degrees
+from planner.memo import remembered
 from planner.units import ceil_div
 
 SMALL_CHUNK = 2048
@@ -42,8 +43,7 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why vLLM cannot run it; see `refusals`."""
-        unknown = kind_refusals(self, deployment)
-        return unknown or tuple(refusals(deployment))
+        return _refusals(deployment)
 
     def allocate(self, deployment: Deployment) -> VllmAnswer:
         """Return budget, pool and capacity.
@@ -84,6 +84,12 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 VLLM = Vllm()
 
 
+@remembered(but_machine)
+def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
+    """Return why vLLM cannot run it; nothing of that depends on the workload."""
+    return kind_refusals(VLLM, deployment) or tuple(refusals(deployment))
+
+
 def _start_by_itself(default: Budget) -> VllmAnswer:
     """Return the default max_num_seqs if the engine starts with it, else the largest that does.
 
@@ -101,10 +107,15 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
         step = replace(default.step, sequences=sequences)
         return budget_of(deployment, default.rules, step, default.stages)
 
-    largest = largest_holding(lambda n: n <= tried(n).worst.num_blocks, most - 1)
+    # So many hold at the default's step, which leaves the fewest blocks: the search begins there.
+    largest = last_holding(
+        lambda n: n <= tried(n).worst.num_blocks, 1, most - 1, guess=default.worst.num_blocks
+    )
     if not largest:
-        largest = largest_holding(lambda n: n <= tried(n).pool.num_blocks, most)
-    if largest in (0, most):
+        largest = last_holding(
+            lambda n: n <= tried(n).pool.num_blocks, 1, most, guess=default.pool.num_blocks
+        )
+    if largest in (None, most):
         return answer_of(default)  # the memory itself is short, or the default does
     chosen = 1 << (largest.bit_length() - 1)
     if chosen < asked <= largest:

@@ -60,6 +60,10 @@ FIRST_BOOT = (_gib(0.7), _gib(2.5))
 """What a first start may take beyond a later one."""
 
 
+SWITCHED = 2
+"""GPUs that a link joins directly; where it joins more, a switch does, with channels of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What the engine is set up to run at once.
@@ -234,7 +238,7 @@ def _runtime(
     options: VllmOptions,
 ) -> Term:
     parallel = RUNTIME_TENSOR_PARALLEL if layout.tensor_parallel > 1 else 0
-    switched = layout.tensor_parallel > 1 and (accelerator.nvlink_domain or 0) > 2
+    switched = layout.tensor_parallel > 1 and (accelerator.nvlink_domain or 0) > SWITCHED
     # NVIDIA only: on AMD's unified memory the driver counts what the GPU holds.
     host = HOST_PROCESS if accelerator.is_unified and capability(accelerator) else 0
     buffers = sampler_buffers(checkpoint.model, step, rules)

@@ -20,6 +20,7 @@ from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
 from planner.engines.vllm.weights import drafter_of, stage_layers
 from planner.formats import CacheFormat, get_cache_format
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
@@ -144,6 +145,19 @@ def build_pool(
         available: pipeline stage -> bytes for the pool.
         step_tokens: max_num_batched_tokens: so many are in flight beside a sliding window.
     """
+    empty = _empty_pool(deployment, rules, step_tokens)
+    return replace(empty, available=tuple(available))
+
+
+def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
+    device = capability(deployment.system.accelerator)
+    said = (deployment.layout, deployment.kv_cache_dtype, device, step_tokens)
+    return (deployment.checkpoint, deployment.options, rules), said
+
+
+@remembered(_with_rules)
+def _empty_pool(deployment: Deployment, rules: Rules, step_tokens: int) -> Pool:
+    """Return the pool without its bytes: pages and groups do not depend on the workload."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     model, options = checkpoint.model, deployment.options
     page = page_of(deployment, rules)
@@ -178,7 +192,7 @@ def build_pool(
         groups=groups,
         layers_per_group=per_group,
         bytes_per_block=tuple(_block_bytes(page, groups, counts) for counts in per_group),
-        available=tuple(available),
+        available=(),
         state_blocks=state_blocks(deployment, rules) if model.linear is not None else 0,
         null_block=rules.start_check == "all groups and null block",
         context_parallel=layout.context_parallel,

@@ -11,6 +11,7 @@ from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
 from planner.engines.vllm.releases import capability, rules_of, source
 from planner.engines.vllm.weights import Drafter, drafter_of, load_rules
+from planner.memo import Key, remembered
 from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split
 
@@ -23,6 +24,22 @@ def refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_refusals(deployment)
     yield from indexed_refusals(deployment, dtype=model_dtype(deployment))
+    yield from _of_layout(deployment)
+
+
+def _but_memory(deployment: Deployment) -> Key:
+    device = capability(deployment.system.accelerator)
+    said = (deployment.layout, deployment.kv_cache_dtype, device)
+    return (deployment.checkpoint, deployment.options), said
+
+
+@remembered(_but_memory)
+def _of_layout(deployment: Deployment) -> tuple[Refusal, ...]:
+    """Return what follows from model, layout and options: the same on every device of a family."""
+    return tuple(_layout_refusals(deployment))
+
+
+def _layout_refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from _heads(deployment)
     yield from _context_parallel(deployment)
     yield from _experts(deployment)

@@ -14,6 +14,7 @@ from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability, rules_of, source
 from planner.formats import get_cache_format
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.memory.placement import Placement
 from planner.memory.weights import LoadRules, weight_bytes
@@ -237,6 +238,20 @@ class StageWeights:
     terms: tuple[Term, ...]
 
 
+def _loaded(deployment: Deployment) -> Key:
+    """Return what the weights on a rank depend on; of the context, how far it is beyond the native."""
+    accelerator = deployment.system.accelerator
+    native = deployment.checkpoint.model.max_position_embeddings
+    said = (
+        deployment.layout,
+        max(deployment.context, native),
+        capability(accelerator),
+        accelerator.is_unified,
+    )
+    return (deployment.checkpoint, deployment.options), said
+
+
+@remembered(_loaded)
 def stage_weights(deployment: Deployment) -> tuple[StageWeights, ...]:
     """Return the weights of every pipeline stage."""
     layers_of = stage_layers(

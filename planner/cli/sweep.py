@@ -1,0 +1,191 @@
+"""`qwenplan sweep`: every combination of some lists, one row each, in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner.errors import InputError
+from planner.units import parse_tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STOPPED = 130
+MOST = 1_000_000
+"""Values that one range may stand for."""
+
+
+def sweep(
+    models: Annotated[str, typer.Argument(metavar="MODELS", help="Models, with commas between.")],
+    on: Annotated[str, typer.Option("--on", help="Hardware, with commas: h100,2x rtx-4090.")],
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file.")],
+    context: Annotated[
+        str, typer.Option("--context", help="Lists and ranges: 32k, 4k:1M:x2, 1k:9k:+1k.")
+    ] = "32k",
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", help="Lists and ranges: 1,8,64 or 1:256:x2.")
+    ] = "1",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="How weights are stored, with commas.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Engines, with commas; without it what suits.")
+    ] = None,
+    kv_cache_dtype: Annotated[
+        str, typer.Option("--kv-cache-dtype", help="Formats of the KV cache, with commas.")
+    ] = "auto",
+    yarn: Annotated[bool, typer.Option("--yarn", help="Allow contexts beyond the native.")] = False,
+    speed: Annotated[bool, typer.Option("--speed", help="Estimate decode speeds as well.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes; 0 plans in this one.")
+    ] = 0,
+) -> int:
+    """Plan every combination and write one row for each.
+
+    Rows are written as they come: what is written when you press Ctrl-C stays.
+    """
+    from planner.sweeping import sweep_frames
+
+    path = _writable(out)
+    asked = {
+        "models": _names(models),
+        "on": _names(on),
+        "precisions": _names(precision),
+        "engines": _names(engine),
+        "kv_cache_dtypes": _names(kv_cache_dtype),
+        "contexts": numbers(context, parse_tokens, what="context"),
+        "concurrencies": numbers(concurrency, _count, what="concurrency"),
+    }
+    total = 1
+    for values in asked.values():
+        total *= len(values) if values is not None else 1
+    done = 0
+    try:
+        with _pool(workers) as executor, Table(path) as table:
+            for frame in sweep_frames(executor=executor, yarn=yarn, speed=speed, **asked):
+                table.add(frame)
+                done += len(frame)
+                _show(f"{done:,} of {total:,} rows")
+    except KeyboardInterrupt:
+        _show("")
+        typer.echo(f"qwenplan: stopped; {done:,} of {total:,} rows are in {out}", err=True)
+        return STOPPED
+    _show("")
+    typer.echo(f"{done:,} rows in {out}")
+    return 0
+
+
+class Table:
+    """A file that rows are added to, Parquet or CSV by its name.
+
+    Closing it makes the file whole, however many pieces came.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: Any = None
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None and self.path.suffix == ".parquet":
+            self._writer.close()
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Write the rows of `frame` behind those that are there."""
+        if self.path.suffix == ".csv":
+            first = self._writer is None
+            frame.to_csv(self.path, mode="w" if first else "a", header=first, index=False)
+            self._writer = self.path
+            return
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self.path, rows.schema)
+        self._writer.write_table(rows)
+
+
+def numbers(text: str, read: Callable[[str], int], *, what: str) -> tuple[int, ...]:
+    """Return the numbers that lists and ranges stand for: "1,8,64", "4k:1M:x2", "1k:9k:+1k".
+
+    The end of a range belongs to it.
+
+    Args:
+        text: what was typed.
+        read: reads one number.
+        what: the name of the quantity, for the error line.
+
+    Raises:
+        InputError: it cannot be read, or never ends.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        bounds = part.split(":")
+        if len(bounds) == 1:
+            found.append(read(part.strip()))
+            continue
+        if len(bounds) != 3 or bounds[2][:1] not in ("x", "+"):
+            raise InputError(
+                f"{what}: cannot read {part!r}; write a range as 4k:1M:x2 or 1k:9k:+1k"
+            )
+        value, end = read(bounds[0].strip()), read(bounds[1].strip())
+        step = read(bounds[2][1:].strip())
+        times = bounds[2][0] == "x"
+        if times and step < 2:
+            raise InputError(f"{what}: {part!r} never ends; multiply by 2 or more")
+        while value <= end:
+            found.append(value)
+            if len(found) > MOST:
+                raise InputError(f"{what}: {part!r} is more than {MOST:,} values")
+            value = value * step if times else value + step
+    return tuple(dict.fromkeys(found))
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise InputError(f"concurrency: cannot read {text!r}; write a whole number such as 8")
+    return int(text)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Return names between commas; None where nothing was given."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError(f"{text!r} names nothing; write names with commas between")
+    return names
+
+
+def _writable(out: str) -> Path:
+    path = Path(out)
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out {out}: name a .parquet or a .csv file")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {path.absolute().parent}")
+    return path
+
+
+def _pool(workers: int) -> AbstractContextManager[Any]:
+    if not workers:
+        return nullcontext()
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+def _show(text: str) -> None:
+    """Show progress on one line of a terminal; an empty text takes it away."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r" + text.ljust(60) + ("" if text else "\r"))
+        sys.stderr.flush()

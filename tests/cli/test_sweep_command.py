@@ -1,0 +1,106 @@
+"""`qwenplan sweep`: lists, ranges, files that stay whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import planner
+from planner import sweeping
+from planner.cli.main import run
+from planner.cli.sweep import numbers
+from planner.errors import InputError
+from planner.units import parse_tokens
+
+WORDS = ["sweep", "Qwen3.5-4B", "--on", "h100,l4", "--engine", "vllm", "--context", "4k:16k:x2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8", (8,)),
+        ("1,8,64", (1, 8, 64)),
+        ("4k:32k:x2", (4096, 8192, 16_384, 32_768)),
+        ("1k:3k:+1k", (1024, 2048, 3072)),
+        ("4k:9k:x2,100", (4096, 8192, 100)),
+        ("8,8", (8,)),
+        ("9k:1k:x2,5", (5,)),
+    ],
+)
+def test_lists_and_ranges(text: str, expected: tuple[int, ...]) -> None:
+    assert numbers(text, parse_tokens, what="context") == expected
+
+
+@pytest.mark.parametrize("text", ["4k:8k", "1:8:x1", "1:8:2", "a", "1:2:x", "1:1M:+1,1:1M:+1k:2"])
+def test_a_range_that_cannot_be_read_is_one_line(text: str) -> None:
+    with pytest.raises(InputError, match="context"):
+        numbers(text, parse_tokens, what="context")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_file_holds_what_python_gets(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"plans.{ending}"
+    assert run([*WORDS, "--concurrency", "1,64", "--out", str(out)]) == 0
+    read = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
+    frame = planner.sweep(
+        "Qwen3.5-4B",
+        on=["h100", "l4"],
+        engines="vllm",
+        contexts=[4096, 8192, 16_384],
+        concurrencies=[1, 64],
+    )
+    assert len(frame) == 12
+    assert list(read.columns) == list(sweeping.COLUMNS)
+    for column in ("headroom_bytes", "sequences", "outcome", "verdict"):
+        assert read[column].tolist() == frame[column].tolist()
+
+
+def test_pieces_are_the_table_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {
+        "models": ["Qwen3.5-4B", "no such model"],
+        "on": ["h100", "l4"],
+        "contexts": [4096, 8192],
+        "concurrencies": [1, 8, 64],
+    }
+    whole = sweeping.sweep_all(executor=None, **asked)
+    monkeypatch.setattr(sweeping, "ROWS", 4)
+    pieces = list(sweeping.sweep_frames(**asked))
+    assert [len(piece) for piece in pieces] == [4, 2] * 4
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole)
+
+
+def test_what_is_written_before_ctrl_c_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = sweeping.rows_of
+    seen: list[sweeping.Task] = []
+
+    def interrupted(task: sweeping.Task) -> list[dict[str, object]]:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(task)
+        return real(task)
+
+    monkeypatch.setattr(sweeping, "rows_of", interrupted)
+    out = tmp_path / "plans.parquet"
+    assert run([*WORDS, "--out", str(out)]) == 130
+    assert len(pd.read_parquet(out)) == 3
+    assert "stopped; 3 of 6 rows are in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--out", "plans.txt"], "name a .parquet or a .csv file"),
+        (["--out", "nowhere/plans.csv"], "there is no folder"),
+        (["--out", "plans.csv", "--concurrency", "many"], "concurrency: cannot read 'many'"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*WORDS, *words]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
