@@ -3,6 +3,8 @@
 Figures are those of published logs; the engines' own words stand around them.
 """
 
+from typing import Any
+
 import pytest
 
 from planner import logs, observed
@@ -105,7 +107,7 @@ sched_reserve:      ROCm0 compute buffer size =   378.02 MiB
 
 def test_a_log_without_the_loaders_lines_names_its_own_length() -> None:
     """W20: the header's n_ctx was ignored, and 14,336 MiB of cache too many were an estimate."""
-    asked = {"model": "Qwen3.8-27B", "on": "strix-halo", "precision": "q4_k_m"}
+    asked: dict[str, Any] = {"model": "Qwen3.8-27B", "on": "strix-halo", "precision": "q4_k_m"}
     found = observed.check_log(None, STRIX, **asked)
     assert found.plan.deployment.context == 262_144
     assert found.agrees
