@@ -342,7 +342,7 @@ def test_a_pattern_made_to_take_forever_takes_a_moment(pattern: str) -> None:
 
 
 def test_a_list_made_to_take_forever_is_refused() -> None:
-    rules = {f"-:(?=(.|..)*[!])(.|..)*{'.' * index}[!]": {} for index in range(200)}
+    rules: dict[str, Any] = {f"-:(?=(.|..)*[!])(.|..)*{'.' * index}[!]": {} for index in range(200)}
     with pytest.raises(UnsupportedModelError, match="with the others it is too complicated"):
         read(GPTQ | {"dynamic": rules}).store(MODELS["Qwen3.5-27B"])
     rules = {f"-:(a|b)*{index}": {} for index in range(20_000)}
