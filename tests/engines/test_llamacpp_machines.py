@@ -171,5 +171,5 @@ def test_a_log_without_its_head_is_compared_at_its_own_length() -> None:
     buffers = check.plan.figures["buffers"]
     compute = [buffers[name]["compute"] / 2**20 for name in ("ROCm0", "host")]
     assert compute == pytest.approx([378.02, 276.02], abs=0.01)
-    with pytest.raises(InputError, match="names no model"):
+    with pytest.raises(InputError, match="name the model"):
         observed.check_log(None, HEADLESS, on="strix-halo-128")
