@@ -12,6 +12,7 @@ def plan_row(plan: Plan) -> dict[str, Any]:
     """Return what a row says about a plan; bytes are those of the tightest accelerator."""
     layout = plan.deployment.layout
     row: dict[str, Any] = {
+        "engine": plan.engine,
         "engine_version": plan.engine_version,
         "layout": str(layout),
         "tensor_parallel": layout.tensor_parallel,
