@@ -82,7 +82,9 @@ def _table(answer: LogCheck) -> Iterator[str]:
     if outside:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
     if answer.refusal is not None:
-        sign, word = ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
+        sign, word = (
+            ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
+        )
         yield f"{sign} The start fails, {word}: {answer.refusal}"
         yield f"  {plan.verdict}"
     yield ""
