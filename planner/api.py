@@ -20,7 +20,9 @@ from planner.systems import resolve_hardware
 if TYPE_CHECKING:
     import pandas as pd
 
+    from planner.recommending import Recommendation
     from planner.search import Fit, Limits, Suggestion
+    from planner.wanting import Wished
 
 
 def plan(
@@ -37,6 +39,55 @@ def plan(
         PlannerError: one line that says what is wrong and what would work.
     """
     return Plan.of(ask(model, on=on, **asked).plan())
+
+
+def recommend(
+    model: str | None = None,
+    *,
+    on: str | System | Accelerator,
+    engine: str | None = None,
+    precision: str | None = None,
+    kv_cache_dtype: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    yarn: bool = False,
+    ram: str | None = None,
+    **wished: Unpack[Wished],
+) -> Recommendation:
+    """Say what to run: checkpoints that exist, the engine, the command, and alternatives.
+
+    Args:
+        model: a bundled model; None asks for models, too.
+        on: see `planner.asking.resolve_hardware`.
+        engine: who serves; None is chosen.
+        precision: scheme or label of the checkpoint; None is chosen.
+        kv_cache_dtype: number format of the KV cache; None is chosen.
+        context: tokens per sequence; without it 32k.
+        concurrency: sequences at once, each at full context.
+        yarn: allow a context beyond the native length.
+        ram: memory beside the accelerators: "64GB", "128GB DDR5-6000".
+        wished: what decides; see `planner.wanting.want`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    from planner.recommending import recommend as choose
+    from planner.wanting import want
+
+    return choose(
+        want(
+            model,
+            on=on,
+            engine=engine,
+            precision=precision,
+            kv_cache_dtype=kv_cache_dtype,
+            context=context,
+            concurrency=concurrency,
+            yarn=yarn,
+            ram=ram,
+            **wished,
+        )
+    )
 
 
 def solve(

@@ -85,7 +85,21 @@ def plan(
             "--expect-log": expect_log,
         }
     )
-    answer = _of_command(asked, command) if command is not None else asked.question().plan()
+    recommended = None
+    if command is None:
+        from planner.cli.recommend import chosen
+
+        recommended = chosen(asked)
+    forms = (as_json, as_markdown, explain, expect_log, emit_as is not None)
+    if recommended is not None and not any(forms) and output_tokens is None:
+        from planner.cli.recommend import chosen_text
+
+        terminal.show(chosen_text(recommended, asked))
+        return 0 if recommended.pick is not None else 3
+    if recommended is not None and recommended.pick is not None:
+        answer = recommended.pick.plan
+    else:
+        answer = _of_command(asked, command) if command is not None else asked.question().plan()
     from planner.speed import speed_of
 
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
