@@ -103,6 +103,10 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
+    if not isinstance(yarn, bool):
+        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
+    if kv_cache_dtype is not None and not isinstance(kv_cache_dtype, str):
+        raise InputError(f"kv_cache_dtype must be a string, got {shown(kv_cache_dtype)}")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 
 from planner.engines import log_readers
 from planner.engines.command import Command
-from planner.engines.engine import Allocation
-from planner.engines.log_figure import Basis, LogReader, Reading, estimate_band, read_figures
+from planner.engines.log_figure import Basis, LogReader, Reading, read_figures
 from planner.engines.log_readers import engine_of, version_of
+from planner.engines.log_row import LogRow, rows_of
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 
@@ -34,38 +34,6 @@ MOST_LINES = 100_000
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SNIFFED = 8192
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRow:
-    """One figure.
-
-    Attributes:
-        figure: what it is.
-        unit: of the numbers.
-        planned: the least and the most that the plan allows it to be; None: it has no word on it.
-        logged: what the log says.
-        basis: what the figure follows from.
-        agrees: whether they agree to the last printed digit; of an estimate, False where the log
-            lies outside its band and None where it does not; None where the plan has no word on it.
-        note: why there is no verdict, or what to know.
-    """
-
-    figure: str
-    unit: str
-    planned: tuple[float, float] | None
-    logged: float
-    basis: Basis
-    agrees: bool | None
-    note: str = ""
-
-    @property
-    def difference(self) -> float | None:
-        """Logged less planned; zero within the planned range; None where nothing was planned."""
-        if self.planned is None:
-            return None
-        least, most = self.planned
-        return self.logged - min(max(self.logged, least), most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +69,12 @@ class LogCheck:
         figures = all(row.agrees is not False for row in self.rows)
         return figures and self.refused_as_planned is not False
 
+    @property
+    def rules_agree(self) -> bool:
+        """No figure that is not an estimate contradicts the plan."""
+        rules = (row for row in self.rows if row.basis is not Basis.ESTIMATE)
+        return all(row.agrees is not False for row in rules)
+
     def to_dict(self) -> dict[str, Any]:
         """The check as plain data."""
         return {
@@ -110,23 +84,10 @@ class LogCheck:
             "agrees": self.agrees,
             "refusal": self.refusal,
             "refused_as_planned": self.refused_as_planned,
-            "rows": [_document(row) for row in self.rows],
-            "unplanned": [_document(row) for row in self.unplanned],
+            "rows": [row.to_dict() for row in self.rows],
+            "unplanned": [row.to_dict() for row in self.unplanned],
             "notes": list(self.notes),
         }
-
-
-def _document(row: LogRow) -> dict[str, Any]:
-    return {
-        "figure": row.figure,
-        "unit": row.unit,
-        "planned": list(row.planned) if row.planned is not None else None,
-        "logged": row.logged,
-        "difference": row.difference,
-        "basis": row.basis.value,
-        "agrees": row.agrees,
-        "note": row.note,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,12 +275,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         {*planned, *logged},
         key=lambda name: (order[(logged.get(name) or planned[name]).figure.name], name),
     )
-    rows = [
-        _row(name, planned, logged, ends, plan.allocation, soft=name in soft)
-        for name in names
-        if name in logged
-    ]
-    rows += _sums(planned, logged, soft)
+    rows = rows_of(names, planned, logged, ends, plan.allocation, soft)
     printed = read_figures(plan.expected_log, reader.figures)
     missing = [name for name in names if name in printed and name not in logged]
     return LogCheck(
@@ -331,82 +287,6 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         refusal=found.refusal,
         notes=tuple(_notes(found, plan, rows, missing)),
     )
-
-
-def _row(
-    name: str,
-    planned: Mapping[str, Reading],
-    logged: Mapping[str, Reading],
-    ends: tuple[Mapping[str, Reading], Mapping[str, Reading]] | None,
-    allocation: Allocation,
-    *,
-    soft: bool,
-) -> LogRow:
-    value, range_ = logged[name], _range(planned.get(name))
-    figure = value.figure
-    basis = Basis.ESTIMATE if soft else figure.basis
-    agrees: bool | None = None
-    note = ""
-    if basis is Basis.MEMORY and ends is not None:
-        low, high = ends[0].get(name), ends[1].get(name)
-        if low is not None and high is not None:
-            range_ = min(low.value, high.value), max(low.value, high.value)
-        else:
-            range_, agrees = None, False
-            note = "with the logged memory the plan has no room for it"
-    elif basis is Basis.MEMORY:
-        basis = Basis.ESTIMATE
-        note = "the log does not state the memory that it follows from"
-    if range_ is not None and basis is not Basis.ESTIMATE:
-        agrees = _within(value, range_)
-    elif range_ is not None and (band := estimate_band(figure, range_[0], allocation)) is not None:
-        range_ = range_[0] - band[0], range_[1] + band[1]
-        agrees = None if _within(value, range_) else False
-        note = note or ("" if agrees is None else "outside its band")
-    return LogRow(
-        figure=name,
-        unit=figure.unit,
-        planned=range_,
-        logged=value.value,
-        basis=basis,
-        agrees=agrees,
-        note=note,
-    )
-
-
-def _sums(
-    planned: Mapping[str, Reading], logged: Mapping[str, Reading], soft: frozenset[str]
-) -> Iterator[LogRow]:
-    """Yield the sum over devices of figures that may lie anywhere, where it is off.
-
-    What lies where is the engine's choice by free memory; how much there is in all is not.
-    """
-    for figure in {reading.figure.name: reading.figure for reading in logged.values()}.values():
-        parts = [reading for reading in logged.values() if reading.figure is figure]
-        if not figure.whole or not all(reading.name in soft for reading in parts):
-            continue
-        least = sum(reading.value for reading in planned.values() if reading.figure is figure)
-        step = sum(reading.step for reading in parts)
-        value = sum(reading.value for reading in parts)
-        if least and abs(value - least) > step * 1.001:
-            yield LogRow(
-                figure=f"{figure.name}, in all",
-                unit=figure.unit,
-                planned=(least, least),
-                logged=value,
-                basis=figure.basis,
-                agrees=False,
-            )
-
-
-def _range(reading: Reading | None) -> tuple[float, float] | None:
-    return None if reading is None else (reading.value, reading.value)
-
-
-def _within(value: Reading, range_: tuple[float, float]) -> bool:
-    """Within the range; of decimals the last one may be rounded the other way."""
-    slack = value.step * 1.001 if value.figure.step < 1 else 0.0
-    return range_[0] - slack <= value.value <= range_[1] + slack
 
 
 def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:

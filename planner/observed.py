@@ -140,7 +140,7 @@ def check_log(
             free=free,
         )
         checks.append(logs.check_log(planned, found))
-        if checks[-1].agrees:
+        if checks[-1].rules_agree:
             return checks[-1]
     return checks[0]
 

@@ -198,6 +198,11 @@ def _answered(
     return refused, None if refused else engine.allocate(deployment)
 
 
+def forget() -> None:
+    """Forget every allocation that was kept, for measurements; what engines keep stays."""
+    _answered.clear()
+
+
 def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     """Refuse values that make no sense, whatever the memory.
 

@@ -1,5 +1,6 @@
 """Every door asks the same question: the same engine, layouts and words, whatever is not said."""
 
+import json
 import math
 from typing import Any
 
@@ -251,3 +252,19 @@ def test_ram_is_said_like_a_colleague_would() -> None:
 def test_ram_that_cannot_be_read_is_one_line(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="RAM"):
         planner.plan("Qwen3.5-4B", on="rtx-4090", **bad)
+
+
+@pytest.mark.parametrize("words", [["Qwen3.5-27B", "--on", "rtx-3090"], ["Qwen3.5-9B", "--on", "2x rtx-4090"]])  # fmt: skip
+def test_commands_answer_for_the_same_pick(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing is said, `plan` picks a checkpoint and an engine; `layouts` and `solve` too."""
+    answers = {}
+    for command in ("plan", "layouts", "solve"):
+        assert run([command, *words, "--json"]) == 0
+        answers[command] = json.loads(capsys.readouterr().out)
+    plan, first = answers["plan"], answers["layouts"]["layouts"][0]
+    assert (first["model"], first["precision"]) == (plan["model"]["id"], plan["model"]["precision"])
+    assert first["verdict"] == plan["verdict"]
+    longest = answers["solve"]["solutions"][0]
+    assert longest["value"] == plan["capacity"]["longest_context"]

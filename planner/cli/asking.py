@@ -132,6 +132,20 @@ class Typed:
             raise InputError(f"{question.kept[0]}: unknown here, or without effect on memory")
         return question
 
+    def picked(self, **more: Any) -> Question | None:
+        """Return the question of the pick of `plan`; None where something of it was said.
+
+        Raises:
+            PlannerError: as `question`.
+        """
+        from planner.cli.recommend import chosen
+        from planner.question import question_of
+
+        recommended = chosen(self)
+        if recommended is None or recommended.pick is None:
+            return None
+        return question_of(recommended.pick.plan).with_(layout=None, **more)
+
     def question(self, **more: Any) -> Question:
         """Return the question; `more` are further arguments of `planner.asking.ask`.
 

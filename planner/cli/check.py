@@ -13,7 +13,8 @@ from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from planner.logs import LogCheck, LogRow
+    from planner.engines.log_row import LogRow
+    from planner.logs import LogCheck
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}

@@ -34,8 +34,11 @@ def layouts(
     """
     from planner.search import suggest_layouts
 
-    question = asked.searched(objective=as_objective(objective))
-    found = suggest_layouts(question, any_precision=asked.said["precision"] is None)
+    best = as_objective(objective)
+    picked = asked.picked(objective=best)
+    question = picked if picked is not None else asked.searched(objective=best)
+    any_precision = picked is None and asked.said["precision"] is None
+    found = suggest_layouts(question, any_precision=any_precision)
     if as_json:
         from planner.report.answers import suggestion_document
 

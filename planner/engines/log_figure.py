@@ -49,7 +49,7 @@ class LogFigure:
         parts: makes a device's name as logged comparable; the identity by default.
         kinds: of an estimate: the terms of the plan whose bands bound it; None judges it never.
         slack: share of an estimate that lies beyond any term: what an allocator rounds up.
-        whole: the sum over devices follows from rules, whatever lies where.
+        whole: what lies on which device is free; the sum over them is judged.
     """
 
     name: str

@@ -21,7 +21,8 @@ def engine_of(lines: Iterable[str]) -> str | None:
     seen: dict[str, set[str]] = {name: set() for name in known}
     for line in lines:
         for name, reader in known.items():
-            seen[name].update(mark for mark in reader.marks if mark in line)
+            marks = (*reader.marks, *reader.refusals)
+            seen[name].update(mark for mark in marks if mark in line)
     best = max(seen, key=lambda name: len(seen[name]))
     return best if seen[best] else None
 

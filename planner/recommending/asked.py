@@ -26,7 +26,7 @@ SHORTEST = 2048
 """Tokens of context below which nothing is offered."""
 
 MACHINES = 6
-"""Machines that are tried where the asked one does not do, the cheapest first."""
+"""Machines that are tried where the asked one is too small, the cheapest first."""
 
 
 def recommend(wanted: Wanted) -> Recommendation:

@@ -21,11 +21,16 @@ _GPU = re.compile(r"(?:CUDA|ROCm|Vulkan|SYCL|MTL|Metal|OpenCL|HIP|MUSA|CANN)(\d*
 
 
 def device(name: str) -> str:
-    """A buffer's device whatever the backend calls it: ``CUDA0`` and ``Vulkan0`` are ``GPU 0``."""
+    """A buffer's device whatever the backend calls it: ``CUDA0`` and ``Vulkan0`` are ``GPU 0``.
+
+    A GPU that shares memory may map the file: its buffer is then a range of it, from the first of
+    its tensors to the last, whatever lies between.
+    """
     match = _GPU.match(name)
     if match is None or name.endswith("_Host"):
         return "repacked" if name == "CPU_REPACK" else "host"
-    return f"GPU {match[1] or 0}"
+    mapped = " (range of the mapped file)" if name.endswith("_Mapped") else ""
+    return f"GPU {match[1] or 0}{mapped}"
 
 
 def _per_device(
@@ -65,8 +70,9 @@ def _total(name: str, cue: str, pattern: str, *, unit: str = "MiB") -> LogFigure
     )
 
 
-SLACK = 0.02
-"""Share by which a buffer may be off for what its tensors do not tell: alignment, padding. Assumed."""
+SLACK = 0.05
+"""Share by which an estimated buffer may be off beyond its band: one author's files of a type are
+not another's, and builds reserve differently. Assumed."""
 
 _KV, _RS = "llama_kv_cache", "llama_memory_recurrent"
 
@@ -78,6 +84,7 @@ FIGURES = (
         basis=Basis.RULE,
         merge=Merge.SUM,
         kind=Kind.WEIGHTS,
+        whole=True,
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),

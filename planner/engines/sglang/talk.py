@@ -320,7 +320,6 @@ LOG_READER = LogReader(
         "Load weight end. elapsed=",
         "Memory pool end. avail mem=",
         "sglang",
-        *REFUSALS,
     ),
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
     figures=FIGURES,

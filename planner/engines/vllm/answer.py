@@ -10,6 +10,7 @@ from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.kinds import served
 from planner.engines.vllm.budget import Budget, utilization_of
 from planner.engines.vllm.cache import Pool
+from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.formats import cache_flag, cache_warnings, kernel_warnings
 from planner.engines.vllm.indexed import (
     host_table_bytes,
@@ -36,7 +37,7 @@ from planner.engines.vllm.releases import (
     gdn_prefill_backend,
     is_newer_than_read,
 )
-from planner.engines.vllm.weights import StageWeights, drafter_of, loads_vision, placement_of
+from planner.engines.vllm.weights import StageWeights, loads_vision, placement_of
 from planner.layout import Layout
 from planner.memory.breakdown import Rank
 from planner.memory.kv_cache import kv_heads_per_rank

@@ -155,7 +155,7 @@ class Budget:
         )
 
     def _start_error(self) -> str:
-        """Return what vLLM raises when the memory does not do, in the release's words."""
+        """Return what vLLM raises when the memory is too small, in the release's words."""
         length, pool = self.deployment.context, self.pool
         short = pool.shortfall(length)
         if short and min(pool.available) <= 0:

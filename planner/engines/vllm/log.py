@@ -243,7 +243,6 @@ MARKS = (
     "Using max model len",
     "Chunked prefill is enabled with max_num_batched_tokens",
     WSL,
-    *REFUSALS,
 )
 """Characters that only vLLM prints."""
 

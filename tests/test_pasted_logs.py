@@ -1,0 +1,186 @@
+"""Logs as people paste them: a few lines, without the arguments, or the refusal alone.
+
+Figures are those of published logs; the engines' own words stand around them.
+"""
+
+from typing import Any
+
+import pytest
+
+from planner import logs, observed
+from planner.engines.log_readers import readers
+from planner.engines.logged_arguments import as_words, logged_values
+from planner.errors import InputError
+from planner.logs import LogCheck
+
+REFUSALS = {
+    "ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (466). Each decode"
+    " sequence requires one Mamba cache block": "vllm",
+    "ValueError: To serve at least one request with the model's max seq len (131072), (2.15 GiB KV"
+    " cache is needed, which is larger than the available KV cache memory (1.5 GiB). Based on the"
+    " available memory, the estimated maximum model length is 87808.": "vllm",
+    "ValueError: No available memory for the cache blocks. Try increasing"
+    " `gpu_memory_utilization` when initializing the engine.": "vllm",
+    "ValueError: Free memory on device (20.1/23.5 GiB) on startup is less than desired GPU memory"
+    " utilization (0.9, 21.2 GiB).": "vllm",
+    "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state cache. Computed"
+    " max_mamba_cache_size=-3 (total_rest_memory=-0.20 GB, mamba_cache_per_req=49.50 MB).": "sglang",
+    "ValueError: Loaded weights leave no GPU memory for the KV cache under"
+    " --mem-fraction-static=0.8. Raise --mem-fraction-static above 0.912": "sglang",
+    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 16384.00 MiB on device 0: cudaMalloc"
+    " failed: out of memory": "llamacpp",
+    "llama_model_load: error loading model: unable to allocate CUDA0 buffer": "llamacpp",
+    "llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv"
+    " cache": "llamacpp",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "engine"), REFUSALS.items())
+def test_a_refusal_alone_is_recognised(text: str, engine: str) -> None:
+    """M7: a pasted ValueError was "no engine recognised"."""
+    found = logs.read_log(text)
+    assert found.engine == engine
+    assert found.refusal == text
+    with pytest.raises(InputError, match=f"log of {engine}: .* name the model"):
+        observed.check_log(None, text, on="rtx-3090")
+
+
+SMALL_AND_LARGE = {
+    "vllm": ("Qwen3.5-27B", "rtx-4090", "Qwen3.5-0.8B", "h100"),
+    "sglang": ("Qwen3.5-27B", "rtx-4090", "Qwen3.5-0.8B", "h100"),
+    "llamacpp": ("Qwen3.5-122B-A10B", "rtx-3060-12", "Qwen3.5-0.8B", "h100"),
+}
+
+
+@pytest.mark.parametrize(("text", "engine"), REFUSALS.items())
+def test_a_refusal_is_compared_with_the_verdict(text: str, engine: str) -> None:
+    large, narrow, small, wide = SMALL_AND_LARGE[engine]
+    refused = observed.check_log(None, text, model=large, on=narrow)
+    assert refused.refused_as_planned is True
+    if not (refused.rows or refused.unplanned):  # its figures would make the plan their own
+        started = observed.check_log(None, text, model=small, on=wide)
+        assert started.refused_as_planned is False
+        assert not started.agrees
+
+
+def test_the_length_that_a_refusal_names_is_the_plans() -> None:
+    """W21: the server's own 256 sequences and 131,072 tokens, not what advice puts in."""
+    text = (
+        "Estimated CUDA graph memory: 1.11 GiB\n"
+        "Available KV cache memory: 7.04 GiB\n"
+        "ValueError: To serve at least one request with the model's max seq len (131072), 8.18 GiB"
+        " KV cache is needed, which is larger than the available KV cache memory (7.04 GiB). Based"
+        " on the available memory, the estimated maximum model length is 112896."
+    )
+    found = observed.check_log(
+        None,
+        text,
+        model="Qwen/Qwen3.8-27B-FP8",
+        on="l40s",
+        options={"version": "0.26.0", "gpu_memory_utilization": 0.86},
+    )
+    assert found.plan.deployment.context == 131_072
+    assert {row.figure: row.agrees for row in found.rows} == {
+        "CUDA graphs as vLLM estimates them": None,
+        "KV cache memory": None,
+        "KV cache that one request needs": True,
+        "longest request that fits": True,
+    }
+    assert found.agrees
+
+
+def rows(found: LogCheck) -> dict[str, bool | None]:
+    return {row.figure: row.agrees for row in found.rows}
+
+
+# Qwen3.8-27B on a Strix Halo, b11151
+STRIX = """\
+build      : b11151-bd4f514db
+llama_context: n_ctx                 = 262144
+llama_context: n_batch               = 2048
+llama_context: n_ubatch              = 512
+llama_kv_cache:      ROCm0 KV buffer size = 16384.00 MiB
+llama_memory_recurrent:      ROCm0 RS buffer size =   149.62 MiB
+sched_reserve:      ROCm0 compute buffer size =   378.02 MiB
+"""
+
+
+def test_a_log_without_the_loaders_lines_names_its_own_length() -> None:
+    """W20: the header's n_ctx was ignored, and 14,336 MiB of cache too many were an estimate."""
+    asked: dict[str, Any] = {"model": "Qwen3.8-27B", "on": "strix-halo", "precision": "q4_k_m"}
+    found = observed.check_log(None, STRIX, **asked)
+    assert found.plan.deployment.context == 262_144
+    assert found.agrees
+    short = observed.check_log(None, STRIX, context=32_768, **asked)
+    assert not short.agrees
+    other = STRIX.replace("compute buffer size =   378.02", "compute buffer size =  4378.02")
+    assert rows(observed.check_log(None, other, **asked))["compute buffer, GPU 0"] is False
+
+
+@pytest.mark.parametrize(
+    ("line", "context", "slots"),
+    [
+        ("llama_kv_cache: size = 2048.00 MiB ( 32768 cells,  16 layers,  1/1 seqs), K (f16): 1024.00 MiB", 32_768, 1),
+        ("llama_kv_cache: size = 2048.00 MiB (  8192 cells,  16 layers,  4/4 seqs), K (f16): 1024.00 MiB", 8192, 4),
+    ],
+)  # fmt: skip
+def test_the_cells_of_a_cache_tell_the_length(line: str, context: int, slots: int) -> None:
+    text = f"llama_context: n_seq_max = {slots}\n{line}\n"
+    found = observed.check_log(None, text, model="Qwen3.6-27B", on="dgx-spark", precision="q8_0")
+    assert found.plan.deployment.context == context
+    assert found.plan.deployment.options.parallel == slots
+    assert rows(found)["cells"] is True
+
+
+def test_vllms_other_lines_tell_length_sequences_batch_and_wsl() -> None:
+    text = (
+        "WARNING [interface.py:686] Using 'pin_memory=False' as WSL is detected.\n"
+        "Chunked prefill is enabled with max_num_batched_tokens=4096.\n"
+        "Available KV cache memory: 6.28 GiB\n"
+        "Maximum concurrency for 8,192 tokens per request: 4.65x\n"
+    )
+    found = observed.check_log(None, text, model="Qwen3.5-4B", on="rtx-3090")
+    options = found.plan.deployment.options
+    assert found.plan.deployment.context == 8192
+    assert (options.wsl2, options.max_num_batched_tokens) == (True, 4096)
+
+
+def test_sglangs_last_line_tells_length_and_chunk() -> None:
+    text = (
+        "[2026-02-27 17:10:28 TP0] KV Cache is allocated. #tokens: 580364, K size: 4.15 GB\n"
+        "max_total_num_tokens=580364, chunked_prefill_size=2048, max_prefill_tokens=16384,"
+        " max_running_requests=1, context_len=8192, available_gpu_mem=3.63 GB\n"
+    )
+    found = observed.check_log(None, text, model="Qwen3.5-35B-A3B", on="h100", precision="fp8")
+    assert found.plan.deployment.context == 8192
+    assert found.plan.deployment.options.chunked_prefill_size == 2048
+
+
+def test_logged_ones_and_zeros_count() -> None:
+    """W19: 1 == True and 0 == False, so they were dropped as switches."""
+    values = logged_values("{'max_num_seqs': 1, 'cpu_offload_gb': 0, 'enforce_eager': False}")
+    words = as_words(values, {"--max-num-seqs", "--cpu-offload-gb", "--enforce-eager"})
+    assert words == ["--max-num-seqs=1", "--cpu-offload-gb=0"]
+    text = (
+        "INFO [utils.py:233] non-default args: {'model': 'Qwen/Qwen3.5-9B', 'max_num_seqs': 1,"
+        " 'max_model_len': 8192}\nAvailable KV cache memory: 4.0 GiB\n"
+    )
+    assert observed.check_log(None, text, on="h100").plan.deployment.options.max_num_seqs == 1
+
+
+def test_a_mapped_range_of_a_file_is_no_buffer_of_weights() -> None:
+    """Metal maps the file from the first of its tensors to the last; the plan counts tensors."""
+    text = (
+        "llama_context: n_ctx         = 262144\n"
+        "load_tensors:  MTL0_Mapped model buffer size =  5133.75 MiB\n"
+        "llama_kv_cache: size = 4352.00 MiB (262144 cells,   8 layers,  1/1 seqs), K (q8_0):"
+        " 2176.00 MiB, V (q8_0): 2176.00 MiB\n"
+    )
+    found = observed.check_log(None, text, model="Qwen3.5-9B", on="m4-pro-24", precision="q4_k_s")
+    assert found.agrees
+    assert [row.figure for row in found.unplanned] == ["weights, GPU 0 (range of the mapped file)"]
+
+
+def test_every_engine_with_a_reader_knows_how_its_starts_fail() -> None:
+    assert set(REFUSALS.values()) == set(readers())
+    assert all(reader.refusals for reader in readers().values())
