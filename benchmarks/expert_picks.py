@@ -144,10 +144,13 @@ def machine_of(text: str) -> str | None:
 
 
 def _known(text: str | None) -> str | None:
+    if text is None:
+        return None
     try:
-        return text if text is not None and hardware_db.resolve(text) else None
+        hardware_db.resolve(text)
     except hardware_db.HardwareError:
         return None
+    return text
 
 
 def read(path: Path) -> Iterator[Pick | dict[str, Any]]:

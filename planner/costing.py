@@ -138,6 +138,90 @@ def _offers(options: tuple[PriceOption, ...]) -> Iterator[PriceOption]:
                 break
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillDocument:
+    """One way of having the machine; money in `currency`.
+
+    `cheaper_from` is the share of the day from which on it is cheaper than the hosted service, null
+    where it never is or nothing is known.
+    """
+
+    kind: str
+    price: float
+    currency: str
+    note: str
+    date: str | None
+    per_hour: float
+    parts_per_hour: dict[str, float]
+    per_million_input: float | None
+    per_million_output: float | None
+    cheaper_from: float | None
+    assumptions: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedDocument:
+    """The hosted service that it is compared with; money per million tokens."""
+
+    provider: str
+    sold_as: str
+    currency: str
+    per_million_input: float
+    per_million_output: float
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostDocument:
+    """What a plan costs at its planned load."""
+
+    bills: list[BillDocument]
+    hosted: HostedDocument | None
+    watts: float | None
+    price_per_kwh: float | None
+    output_tokens: int
+
+
+def cost_document(cost: Cost) -> CostDocument:
+    """Return what a plan costs as plain data."""
+    hosted = cost.hosted
+    return CostDocument(
+        bills=[_bill_document(bill) for bill in cost.bills],
+        hosted=HostedDocument(
+            provider=hosted.provider,
+            sold_as=hosted.sold_as,
+            currency=hosted.price.currency,
+            per_million_input=hosted.price.per_million_input,
+            per_million_output=hosted.price.per_million_output,
+            date=hosted.date,
+            source=hosted.source,
+        )
+        if hosted is not None
+        else None,
+        watts=cost.watts,
+        price_per_kwh=cost.electricity.price_per_kwh if cost.electricity is not None else None,
+        output_tokens=cost.output_tokens,
+    )
+
+
+def _bill_document(bill: Bill) -> BillDocument:
+    tokens, even = bill.tokens, bill.even
+    return BillDocument(
+        kind=bill.kind,
+        price=bill.offer.value,
+        currency=bill.offer.currency,
+        note=bill.offer.note,
+        date=bill.offer.date,
+        per_hour=bill.expense.per_hour,
+        parts_per_hour=dict(bill.expense.parts),
+        per_million_input=tokens.per_million_input if tokens is not None else None,
+        per_million_output=tokens.per_million_output if tokens is not None else None,
+        cheaper_from=even.utilization if even is not None and even.reachable else None,
+        assumptions=list(tokens.assumptions if tokens is not None else bill.expense.assumptions),
+    )
+
+
 def cost_lines(cost: Cost) -> Iterator[str]:
     """Yield what a plan costs, one line for each way to have it."""
     for bill in cost.bills:

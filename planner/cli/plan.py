@@ -110,13 +110,16 @@ def plan(
 
     speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:
+        from planner.costing import cost_of
         from planner.document import plan_document
 
-        document = plan_document(answer, speed, advice=_advice(answer))
-        if cost:
-            from planner.costing import cost_document
-
-            document["cost"] = cost_document(cost_of(answer, output_tokens=tokens_out))
+        document = plan_document(
+            answer,
+            speed,
+            advice=_advice(answer),
+            cost=cost_of(answer, output_tokens=tokens_out) if cost else None,
+            alternatives=recommended.to_dict()["front"] if recommended is not None else (),
+        )
         typer.echo(json.dumps(document, indent=2, default=str))
     elif as_markdown:
         from planner.report.markdown import plan_markdown

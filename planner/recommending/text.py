@@ -46,7 +46,9 @@ def headline(answer: Recommendation) -> str:
     return f"{_named(pick)} in {pick.plan.engine_title} fits {machine(wanted.system)}: {', '.join(parts)}."
 
 
-def recommendation_text(answer: Recommendation, *, command: str = "", more: Sequence[str] = ()) -> str:
+def recommendation_text(
+    answer: Recommendation, *, command: str = "", more: Sequence[str] = ()
+) -> str:
     """Return the whole answer, at most one screen.
 
     Args:
