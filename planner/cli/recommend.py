@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,11 +101,11 @@ def chosen(asked: Typed) -> Recommendation | None:
     return None if answer.pick is None and (said or not answer.misses) else answer
 
 
-def chosen_text(answer: Recommendation, asked: Typed) -> str:
-    """Return the first screen of a plan that was chosen."""
+def chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:
+    """Return the first screen of a plan that was chosen, with further lines such as its cost."""
     from planner.recommending.text import recommendation_text
 
-    return recommendation_text(answer, command=_where(asked))
+    return recommendation_text(answer, command=_where(asked), more=more)
 
 
 def _said(asked: Typed) -> dict[str, Any]:

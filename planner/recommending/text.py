@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hardware_db import System
 from planner.engines import ENGINES
@@ -46,13 +46,15 @@ def headline(answer: Recommendation) -> str:
     return f"{_named(pick)} in {pick.plan.engine_title} fits {machine(wanted.system)}: {', '.join(parts)}."
 
 
-def recommendation_text(answer: Recommendation, *, command: str = "", more: str = "") -> str:
+def recommendation_text(
+    answer: Recommendation, *, command: str = "", more: Sequence[str] = ()
+) -> str:
     """Return the whole answer, at most one screen.
 
     Args:
         answer: what to tell.
         command: what was typed, without the alternatives' own names, for the last line.
-        more: a further line, such as the cost.
+        more: further lines, such as the cost.
     """
     pick = answer.pick
     if pick is None:
@@ -70,7 +72,7 @@ def recommendation_text(answer: Recommendation, *, command: str = "", more: str 
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
     if more:
-        lines += ["", f"  {more}"]
+        lines += ["", *(f"  {line}" for line in more)]
     hint = (
         f"  More: --explain (every number), --json; take a line: qwenplan plan CHECKPOINT{command}"
     )
