@@ -14,6 +14,10 @@ from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.engines.words import FlagTable, sort_words
 from planner.errors import InputError
 
+SHELLS = ("bash", "sh", "zsh", "dash")
+_RUNS = re.compile(r"-[a-z]*c")
+"""The flag of a shell that runs what follows: ``-c``, ``-lc``."""
+
 RUNNERS = ("docker", "podman", "nerdctl")
 _RELEASE = re.compile(r"v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 
@@ -95,7 +99,7 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     Raises:
         InputError: no server is started, or a flag or value cannot be read.
     """
-    words = shell_words(text) if isinstance(text, str) else list(text)
+    words = _of_shells(shell_words(text) if isinstance(text, str) else list(text))
     environment: dict[str, str] = {}
     known = readers()
     for place, word in enumerate(words):
@@ -113,6 +117,16 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
             environment[key] = value
     programs = ", ".join(reader.program for reader in known.values())
     raise InputError(f"command: it starts no server that is known ({programs})")
+
+
+def _of_shells(words: Sequence[str]) -> list[str]:
+    """Return the words with those that a shell is given to run (``bash -c "..."``) in its place."""
+    for place, word in enumerate(words):
+        flags = words[place + 1 : place + 2]
+        if word.rpartition("/")[2] in SHELLS and flags and _RUNS.fullmatch(flags[0]):
+            inner = [part for text in words[place + 2 : place + 3] for part in shell_words(text)]
+            return [*words[:place], *_of_shells(inner), *words[place + 3 :]]
+    return list(words)
 
 
 def _until_end(words: Sequence[str]) -> list[str]:

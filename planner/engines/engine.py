@@ -258,6 +258,7 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         degrees: which degrees of parallelism it has.
         verified: its rules were held against its own code or its logs; False: they were only
             read, so that its advice never comes first.
+        raises_limit: a limit on the GPU's share of the machine's memory is an option of its own.
     """
 
     name: ClassVar[str]
@@ -265,6 +266,7 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     options_type: ClassVar[type[Any]]
     degrees: ClassVar[Degrees]
     verified: ClassVar[bool] = True
+    raises_limit: ClassVar[bool] = False
 
     @abstractmethod
     def version(self, options: OptionsT) -> str:
