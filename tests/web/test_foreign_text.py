@@ -17,7 +17,9 @@ from planner.web.tables import escape
 IMAGE = "![x](https://evil.example/x.png)"
 LINK = "[Log in again](https://evil.example)"
 HOSTILE = f"{IMAGE} {LINK} https://evil.example www.evil.example :red[x] `c` <b>"
-LIVE = re.compile(r"(?<!\\)\[[^\]]*\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<b>|(?<!\\):red")
+LIVE = re.compile(
+    r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<b>|(?<!\\):red"
+)
 
 
 def shown(app: AppTest) -> Iterator[str]:
