@@ -65,7 +65,7 @@ def test_a_strangers_model_brings_no_marks_onto_a_page(
         real,
         model=replace(real.model, name=HOSTILE),
         source=HOSTILE,
-        scheme=replace(real.scheme, title=HOSTILE),
+        scheme=replace(real.scheme, title=HOSTILE),  # type: ignore[type-var]
     )
     monkeypatch.setenv(HUB_SWITCH, "1")
     monkeypatch.setattr(asking, "load_checkpoint", lambda *_, **__: hostile)
