@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from hardware_db.errors import HardwareError
 from planner.errors import PlannerError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -40,7 +41,7 @@ def own_errors_only(question: Callable[[], object]) -> object:
     """
     try:
         return question()
-    except PlannerError as error:
+    except (PlannerError, HardwareError) as error:
         line = str(error)
         assert line, "an error says what is wrong"
         assert "\n" not in line
@@ -56,7 +57,9 @@ ODD = st.one_of(
     st.sampled_from([0, 1, -1, 2, 3, 7, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308]),
     st.floats(allow_nan=False),
     st.text(max_size=12),
-    st.sampled_from(["", "auto", "re:.*", "(.|.)*!", "\x1b[31m", "\ud800", "9" * 5000, "../..", "*"]),
+    st.sampled_from(
+        ["", "auto", "re:.*", "(.|.)*!", "\x1b[31m", "\ud800", "9" * 5000, "../..", "*"]
+    ),
     st.just([]),
     st.just({}),
     st.lists(st.integers(0, 4), max_size=4),
@@ -114,7 +117,9 @@ def mutated_bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 def mutated_text(text: str) -> st.SearchStrategy[str]:
     """`text` with words and characters changed, as `mutated_bytes` does it."""
-    odd = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(text.split() or [""])), max_size=4)
+    odd = st.lists(
+        st.one_of(st.text(max_size=6), st.sampled_from(text.split() or [""])), max_size=4
+    )
     return st.one_of(
         mutated_bytes(text.encode()).map(lambda raw: raw.decode("utf-8", "replace")),
         odd.map(lambda words: f"{text} {' '.join(words)}"),
