@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8501
 PYTEST_ARGS ?=
+FUZZ ?= 100000
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -15,7 +16,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test lint format build smoke bench lock clean
+.PHONY: help setup app test fuzz lint format build smoke bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -26,6 +27,9 @@ app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=..
 
 test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+fuzz: $(READY) ## hand mutated files, texts and questions to every reader (FUZZ=... inputs each)
+	FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest tests/fuzz -n auto --hypothesis-show-statistics
 
 setup: $(READY) ## make .venv with the exact versions of requirements.lock
 

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 from hardware_db import accelerators
 from planner import planning
 from planner.asking import ANYWHERE, ask
 from planner.question import Question
 from planner.search import advise, fits_table, headline_precisions, solve_limits
+from planner.sweeping import sweep_frames
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -180,6 +182,28 @@ def searches() -> Iterator[Figure]:
         yield Figure(what=what, goal=goal, measured=f"{first:,.0f} ms, again {again:,.0f} ms")
 
 
+def sweeps() -> Iterator[Figure]:
+    """Yield rows of a sweep per CPU second: in columns, and one plan after the other."""
+    asked: dict[str, Any] = {
+        "models": "Qwen3.5-27B",
+        "on": "h100",
+        "precisions": "fp8",
+        "contexts": list(range(1024, 262_144, 64)),
+        "concurrencies": list(range(1, 129)),
+    }
+    for engine, goal in (("vllm", "1,000,000"), ("sglang", "1,000,000")):
+        count, start = 0, process_time()
+        for frame in sweep_frames(engines=engine, verdicts=False, **asked):
+            count += len(frame)
+            if (busy := process_time() - start) > SECONDS:
+                yield Figure(
+                    what=f"rows of a sweep per second, {engine}",
+                    goal=goal,
+                    measured=f"{count / busy:,.0f}",
+                )
+                break
+
+
 def written(figures: Sequence[Figure]) -> str:
     """Return the page."""
     lines = [
@@ -232,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (asked.peers / "bin").is_dir():
         print(f"no peers in {asked.peers}: they are left out")
     figures = []
-    for figure in (*start_up(asked.peers), *plans(), *searches()):
+    for figure in (*start_up(asked.peers), *plans(), *searches(), *sweeps()):
         print(f"{figure.what:72} {figure.goal:>12}  {figure.measured}", flush=True)
         figures.append(figure)
     if asked.write:

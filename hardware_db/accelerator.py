@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hardware_db.figures import Figure, FrozenMap, Price
@@ -179,6 +179,14 @@ class Accelerator:
         if self.unified is None or self.unified.raisable is None:
             return self.usable_bytes
         return max(int(self.unified.raisable.usable_mib.value) * MIB, self.usable_bytes)
+
+    def raised(self) -> Accelerator | None:
+        """Return the accelerator once its owner has raised the limit; None where there is none."""
+        if self.unified is None or self.unified.raisable is None:
+            return None
+        most = self.unified.raisable.usable_mib
+        lent = replace(self.unified, usable_mib=most, raisable=None)
+        return replace(self, unified=lent, memory_cuda_mib=most)
 
     @property
     def total_bytes(self) -> int:

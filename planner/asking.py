@@ -8,7 +8,7 @@ below work on settled values only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -122,6 +122,8 @@ def ask(
         objective=objective,
         notes=(note,) if engine is not None and (note := front_note(engine)) else (),
     )
+    if isinstance(words, str):
+        words = words.split()
     if words:
         question = _with_words(question, words, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
@@ -160,7 +162,7 @@ def _with_words(
     Raises:
         InputError: they say something twice, or cannot be read.
     """
-    question = question.settled()
+    question = _of_whom(question, words)
     told = commands.read_words(question.settled_engine.name, words)
     if told.model is not None:
         raise InputError(f"the model is named twice: {shown(_name(model))} and {told.model}")
@@ -174,12 +176,53 @@ def _with_words(
         context=question.context if asked is None else asked,
         concurrency=max(question.concurrency, told.slots),
         kv_cache_dtype=_once("KV cache dtype", kv_cache_dtype, told.kv_cache_dtype) or "auto",
-        layout=_once("layout", question.layout, told.layout),
+        layout=_joined(question.layout, told.layout),
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
         notes=(*question.notes, *told.unplanned),
     )
+
+
+def _of_whom(question: Question, words: Sequence[str]) -> Question:
+    """Return the question with an engine that has these flags.
+
+    Raises:
+        InputError: a flag belongs to another engine than the one that is named.
+    """
+    settled = question.settled()
+    mine = settled.settled_engine
+    for flag in commands.strange_flags(mine.name, words):
+        others = commands.engines_with(flag)
+        if not others:
+            continue
+        for name in others if question.engine is None else ():
+            if not commands.strange_flags(name, words):
+                engine = get_engine(name)
+                note = f"engine not named, {engine.title} taken: {flag} is its flag"
+                return question.with_(engine=engine, notes=(*question.notes, note))
+        titles = " and ".join(get_engine(name).title for name in others)
+        raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
+    return settled
+
+
+def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
+    """Return the degrees that were said, whichever way.
+
+    Raises:
+        InputError: one degree was said in two ways that differ.
+    """
+    if said is None or told is None:
+        return told if said is None else said
+    plain, degrees = Layout(), {}
+    for field in fields(Layout):
+        ours, theirs = getattr(said, field.name), getattr(told, field.name)
+        unsaid = getattr(plain, field.name)
+        name = field.name.replace("_", " ")
+        degrees[field.name] = _once(
+            name, None if ours == unsaid else ours, None if theirs == unsaid else theirs
+        )
+    return Layout(**{name: value for name, value in degrees.items() if value is not None})
 
 
 def _once(what: str, said: T | None, told: T | None) -> T | None:

@@ -37,8 +37,7 @@ def layouts(
     best = as_objective(objective)
     picked = asked.picked(objective=best)
     question = picked if picked is not None else asked.searched(objective=best)
-    any_precision = picked is None and asked.said["precision"] is None
-    found = suggest_layouts(question, any_precision=any_precision)
+    found = suggest_layouts(question)
     if as_json:
         from planner.report.answers import suggestion_document
 

@@ -14,6 +14,10 @@ from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.engines.words import FlagTable, sort_words
 from planner.errors import InputError
 
+SHELLS = ("bash", "sh", "zsh", "dash")
+_RUNS = re.compile(r"-[a-z]*c")
+"""The flag of a shell that runs what follows: ``-c``, ``-lc``."""
+
 RUNNERS = ("docker", "podman", "nerdctl")
 _RELEASE = re.compile(r"v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 
@@ -55,6 +59,34 @@ def _options_alone(engine: str, words: Sequence[str]) -> Command:
     return Command(options=found.options)
 
 
+def strange_flags(engine: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags among `words` that `engine` does not know."""
+    reader = FACES[engine].command
+    if reader is None:
+        return ()
+    flags = (word.partition("=")[0].partition(".")[0] for word in words if _is_flag(word))
+    return tuple(flag for flag in flags if reader.flags.spelling(flag) is None)
+
+
+def engines_with(flag: str) -> tuple[str, ...]:
+    """Return the engines for which `flag` matters: it sets an option or a part of the question."""
+    found = []
+    for name, reader in readers().items():
+        spelling = reader.flags.spelling(flag)
+        if spelling is not None and "kept" not in reader.flags.known[spelling][0]:
+            found.append(name)
+    return tuple(name for name in ENGINES if name in found)
+
+
+def known_to_any(flag: str) -> bool:
+    """Say whether some engine knows `flag`, whatever it does there."""
+    return any(reader.flags.spelling(flag) is not None for reader in readers().values())
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and len(word) > 1 and not word[1].isdigit()
+
+
 def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     """The engine that a launch command starts, and what it tells it.
 
@@ -67,7 +99,7 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     Raises:
         InputError: no server is started, or a flag or value cannot be read.
     """
-    words = shell_words(text) if isinstance(text, str) else list(text)
+    words = _of_shells(shell_words(text) if isinstance(text, str) else list(text))
     environment: dict[str, str] = {}
     known = readers()
     for place, word in enumerate(words):
@@ -85,6 +117,16 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
             environment[key] = value
     programs = ", ".join(reader.program for reader in known.values())
     raise InputError(f"command: it starts no server that is known ({programs})")
+
+
+def _of_shells(words: Sequence[str]) -> list[str]:
+    """Return the words with those that a shell is given to run (``bash -c "..."``) in its place."""
+    for place, word in enumerate(words):
+        flags = words[place + 1 : place + 2]
+        if word.rpartition("/")[2] in SHELLS and flags and _RUNS.fullmatch(flags[0]):
+            inner = [part for text in words[place + 2 : place + 3] for part in shell_words(text)]
+            return [*words[:place], *_of_shells(inner), *words[place + 3 :]]
+    return list(words)
 
 
 def _until_end(words: Sequence[str]) -> list[str]:

@@ -138,6 +138,7 @@ def from_ollama(tag: str) -> Entry | None:
 def gguf_recipe(label: str) -> str | None:
     """Return the scheme nearest to a GGUF label (``UD-Q4_K_XL`` -> ``q4_k_m``); None if it names none."""
     quant = re.sub(r"^(?:ud|i1|mtp|smol|ad)-", "", label, flags=re.I).upper()
+    quant = re.sub(r"^(I?Q\d)_?K_?(XXL|XL|L|M|S)?$", _spelled, quant)
     if not _QUANT.fullmatch(quant):
         return None
     tries = (quant, f"{quant.rpartition('_')[0]}_M", quant.rpartition("_")[0])
@@ -150,6 +151,11 @@ def gguf_recipe(label: str) -> str | None:
     if own is None:
         return None
     return f"gguf-{own.lower()}" if own in ("F32", "F16", "BF16") else own.lower()
+
+
+def _spelled(match: re.Match[str]) -> str:
+    """Return a quant as llama.cpp spells it: ``Q4KXL`` is ``Q4_K_XL``."""
+    return "_".join(filter(None, (match[1], "K", match[2])))
 
 
 def _entry(

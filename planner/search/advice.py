@@ -20,7 +20,7 @@ from planner.search.precision import best_that_fits, first_of_classes, runnable
 from planner.search.solve import longest_context, most_sequences
 from planner.units import format_gib, format_tokens
 
-OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 2, 4, 5, 6, 7, 8
+RAISED, OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 0, 2, 4, 5, 6, 7, 8
 """What a change costs the user; an engine's own economies cost 1 to 4."""
 
 FREE_STEPS = 2
@@ -88,7 +88,7 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     question = question_of(plan)
     found: list[Advice] = []
     enough: list[Advice] = []
-    for look in (_economies, _layout, _together, _precision, _less, _engines, _hardware):
+    for look in (_raised, _economies, _layout, _together, _precision, _less, _engines, _hardware):
         found += look(plan, question)
         enough = [advice for advice in found if advice.enough]
         if most is not None and sum(advice.trusted for advice in enough) >= most:
@@ -99,6 +99,22 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
         helping = [advice for advice in found if (advice.gained or 0) > 0]
         ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
     return tuple(ordered[:most])
+
+
+def _raised(plan: Plan, question: Question) -> Iterator[Advice]:
+    """The limit on the GPU's share of the machine's memory, raised by its owner as far as it goes."""
+    accelerator = question.system.accelerator
+    raised = accelerator.raised()
+    if raised is None or accelerator.unified is None or question.settled_engine.raises_limit:
+        return
+    limit = accelerator.unified.raisable
+    assert limit is not None
+    system = replace(question.system, accelerator=raised)
+    changed = _try(replace(question, system=system, layout=None))
+    if changed is not None and (changed.fits or _gain(plan, changed)):
+        after = f", {limit.after}" if limit.after else ""
+        title = f"raise {limit.name}: {limit.command_for()}{after}"
+        yield _advice(plan, changed, title, "", RAISED)
 
 
 def _economies(plan: Plan, question: Question) -> Iterator[Advice]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.errors import printable
 
-_MARKS = {ord(c): f"\\{c}" for c in "\\|*_`$[]<>~:#!&"}
+_MARKS = {ord(c): f"\\{c}" for c in "\\|*_`$[]<>~:&"}
 _ADDRESS = re.compile(r"//|@|www(?=\.)", re.IGNORECASE)
 _JOINER = "\u2060"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hardware_db import Accelerator
 from planner.bisection import largest_holding
 from planner.engines.economies import Economy
 from planner.engines.elsewhere import served_by
@@ -39,6 +40,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
     title = "MLX"
     options_type = MlxOptions
     degrees = Degrees()
+    raises_limit = True
 
     def version(self, options: MlxOptions) -> str:
         """The release of mlx-lm that is asked for."""
@@ -130,7 +132,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         """Return changes that save memory: smaller prefill steps, fewer prompts at once."""
         if self.refusals(deployment):
             return ()
-        return tuple(_economies(deployment.options))
+        return tuple(_economies(deployment.options, deployment.system.accelerator))
 
     def expected_log(self, deployment: Deployment, answer: MlxAnswer) -> tuple[str, ...]:
         """The warning that it prints where weights come close to the limit."""
@@ -149,7 +151,15 @@ SMALL_STEP = 256
 """Tokens of a prefill step that is still worth its kernels' launches (assumed)."""
 
 
-def _economies(options: MlxOptions) -> Iterator[Economy]:
+def _economies(options: MlxOptions, accelerator: Accelerator) -> Iterator[Economy]:
+    limit = accelerator.unified.raisable if accelerator.unified is not None else None
+    if limit is not None and options.iogpu_wired_limit_mb is None:
+        yield Economy(
+            title=f"raise {limit.name}: {limit.command_for()}",
+            loses="",
+            cost=1,
+            options={"iogpu_wired_limit_mb": int(limit.usable_mib.value)},
+        )
     if options.prefill_step_size > SMALL_STEP:
         yield Economy(
             title=f"smaller prefill steps (--prefill-step-size {SMALL_STEP})",
@@ -378,7 +388,7 @@ def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]
     if options.prompt_cache_size is None and keeping < KEPT_CACHES:
         yield (
             f"by default the server keeps the caches of {KEPT_CACHES} finished requests; only"
-            f" {keeping} of this length fit beside the workload: the command says so"
+            f" {keeping} of this length fit beside the workload, so the command carries --prompt-cache-size"
         )
     if deployment.yarn and deployment.context > model.max_position_embeddings:
         yield "mlx_lm.server has no flag for YaRN: config.json must be edited (see the notes)"
