@@ -36,7 +36,7 @@ class Plan(planning.Plan):
     @property
     def advice(self) -> tuple[Advice, ...]:
         """What to change where the workload is not held, the cheapest for the user first."""
-        from planner.search import advise
+        from planner.recommending.advice import advise
 
         return advise(self)
 

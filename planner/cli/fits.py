@@ -26,15 +26,25 @@ def fits(
     by: Annotated[
         str | None,
         typer.Option(
-            "--by", help="Rank whole systems: cost (to buy), memory, latency or throughput."
+            "--by",
+            help="Order: price, power, speed, memory; with --precision: cost, memory, latency,"
+            " throughput over the whole database.",
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every accelerator of the database, by precision.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
-    """Which hardware holds MODEL with this workload, how many of it, and in which precision.
+    """Which machine runs MODEL with this workload: common machines, with what each would run.
 
-    Several precisions may be named, with commas. Further flags are the engine's own options.
+    With --on, --precision, --all or flags of an engine: how many of each accelerator hold it, by
+    precision (several may be named, with commas).
     """
+    if not every and (by is None or by.lower() not in OVER_THE_DATABASE):
+        listed = _machines(asked, by, as_json=as_json)
+        if listed is not None:
+            return listed
     from planner.search import fits_table, headline_precisions, smallest_systems
 
     if by is not None and asked.on is not None:
@@ -63,6 +73,29 @@ def fits(
 
         terminal.show(fits_text(found))
     return 0 if any(fit.plan.fits for fit in found) else 3
+
+
+OVER_THE_DATABASE = ("cost", "latency", "throughput")
+"""Orders of whole systems of the database; the others are those of common machines."""
+
+
+def _machines(asked: Typed, by: str | None, *, as_json: bool) -> int | None:
+    """Print what common machines would run; None where the question is another one."""
+    from planner.cli.recommend import wanted_of
+
+    if asked.on is not None or asked.said["precision"] is not None:
+        return None
+    wanted = wanted_of(replace(asked, on=ANYWHERE))
+    if wanted is None:
+        return None
+    from planner.recommending.machines import machine_documents, machines, machines_text
+
+    found = machines(wanted, by=by.lower() if by is not None else None)
+    if as_json:
+        typer.echo(json.dumps({"machines": list(machine_documents(found))}, indent=2, default=str))
+    else:
+        terminal.show(machines_text(found, wanted, by=by))
+    return 0 if any(machine.choice is not None for machine in found) else 3
 
 
 def _ranked(systems: Sequence[Suggestion], *, as_json: bool) -> int:

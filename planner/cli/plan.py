@@ -156,7 +156,7 @@ def _advice(answer: Plan) -> tuple[Advice, ...]:
     """Return the three best changes; none where the workload is held."""
     if answer.fits:
         return ()
-    from planner.search import advise
+    from planner.recommending.advice import advise
 
     return advise(answer, most=3)
 

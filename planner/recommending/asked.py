@@ -12,7 +12,8 @@ from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Search, Wanted, models_to_try, siblings
 from planner.recommending.front import front
-from planner.registry import checkpoint_of
+from planner.recommending.machines import by_price
+from planner.registry import Word, checkpoint_of
 from planner.speed import speed_of
 from planner.units import format_tokens
 
@@ -41,19 +42,19 @@ def recommend(wanted: Wanted) -> Recommendation:
     search = Search(wanted)
     choices = _of_any_model(search) if wanted.base is None else _of_named(search, wanted.base)
     own = (choice for choice in choices if wanted.base in (None, choice.entry.base))
-    pick = next((choice for choice in own if _holds(choice)), None)
+    pick = next((choice for choice in own if choice.holds), None)
     if pick is None:
         return Recommendation(
             wanted=wanted, pick=None, front=(), misses=tuple(_misses(search, choices))
         )
     smaller = search.smaller_cache(pick)
     beside = [*choices, *([smaller] if smaller is not None else [])]
-    return Recommendation(wanted=wanted, pick=pick, front=front(pick, beside, wanted.wish))
-
-
-def _holds(choice: Choice) -> bool:
-    """It holds the workload, and with nothing that was only assumed."""
-    return choice.plan.fits and choice.needs_ram is None
+    return Recommendation(
+        wanted=wanted,
+        pick=pick,
+        front=front(pick, beside, wanted.wish),
+        misses=tuple(_with_limit_raised(replace(wanted, base=pick.entry.base), pick)),
+    )
 
 
 def _of_named(search: Search, base: str) -> list[Choice]:
@@ -68,6 +69,9 @@ def _of_named(search: Search, base: str) -> list[Choice]:
         beside += bool(more)
         if beside == BESIDE:
             break
+    if not any(choice.holds and choice.is_above_floor for choice in found):
+        smaller = _other_model(search)
+        found += [smaller] if smaller is not None else []
     return found
 
 
@@ -85,7 +89,7 @@ def _of_any_model(search: Search) -> list[Choice]:
         if below == 0:
             break
     best.sort(key=lambda choice: choice.key_of_model(wish))
-    first = next((choice for choice in best if _holds(choice)), None)
+    first = next((choice for choice in best if choice.holds), None)
     if first is None:
         return best
     own = search.of_model(first.entry.base)
@@ -95,16 +99,7 @@ def _of_any_model(search: Search) -> list[Choice]:
 def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     """What would have to change for something to hold the workload, the least change first."""
     wanted = search.wanted
-    raised = raised_system(wanted.system)
-    unified = wanted.system.accelerator.unified
-    if raised is not None and unified is not None and unified.raisable is not None:
-        held = next(iter(_held(replace(wanted, system=raised))), None)
-        if held is not None:
-            yield Miss(
-                change=f"raise {unified.raisable.name}",
-                command=unified.raisable.command_for(held.plan.ranks[0].used),
-                choice=held,
-            )
+    yield from _with_limit_raised(wanted, None)
     choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
     yield from _fewer(search, choices)
     yield from _shorter(search, choices)
@@ -122,11 +117,34 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
         yield Miss(change=f"on {where}, the cheapest machine that does it", choice=machine)
 
 
+def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
+    """What the machine holds once its owner raises the limit, where that is better than the pick."""
+    raised = raised_system(wanted.system)
+    unified = wanted.system.accelerator.unified
+    if raised is None or unified is None or unified.raisable is None:
+        return
+    if pick is not None and pick.word == Word.ORIGINAL:
+        return
+    held = next(iter(_held(replace(wanted, system=raised))), None)
+    if held is not None and (pick is None or held.word < pick.word):
+        yield Miss(
+            change=f"raise {unified.raisable.name}",
+            command=unified.raisable.command_for(needed_bytes(held.plan)),
+            choice=held,
+        )
+
+
 def _held(wanted: Wanted) -> list[Choice]:
     """Candidates that hold the workload, the best first; of the named model alone, if one is."""
     search = Search(wanted)
     found = _of_any_model(search) if wanted.base is None else search.of_model(wanted.base)
-    return [choice for choice in found if _holds(choice)]
+    return [choice for choice in found if choice.holds]
+
+
+def needed_bytes(plan: Plan) -> int:
+    """Return what a plan takes of its tightest accelerator, the engine's own margin included."""
+    rank = plan.ranks[0]
+    return rank.used + rank.total - rank.usable
 
 
 def raised_system(system: System) -> System | None:
@@ -184,13 +202,13 @@ def _other_model(search: Search) -> Choice | None:
             if base == search.wanted.base:
                 continue
             for choice in search.of_model(base, thorough=False):
-                if _holds(choice) and not any(choice.holding(search.wanted.wish)):
+                if choice.holds and not any(choice.holding(search.wanted.wish)):
                     return choice
     return None
 
 
 def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
-    """The smallest candidate on the cheapest machine of the database that holds it."""
+    """The smallest candidate on the cheapest machine of those that people own that holds it."""
     small = min(
         (choice for choice in choices if choice.needs_ram is None and choice.is_above_floor),
         key=lambda choice: checkpoint_of(choice.entry).nbytes(),
@@ -198,10 +216,9 @@ def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
     )
     if small is None:
         return None
-    from planner.search.hardware import cheapest_systems  # most answers look for no machine
-
     least = checkpoint_of(small.entry).nbytes("text")
-    for system in islice(cheapest_systems(least_bytes=least), MACHINES):
+    large = (system for system in by_price() if system.total_bytes >= least)
+    for system in islice(large, MACHINES):
         plan = search.plan(small.entry, small.plan.engine, system=system)
         if plan is not None and plan.fits:
             return _as_planned(small, plan)

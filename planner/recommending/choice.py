@@ -72,12 +72,13 @@ class Choice:
         return floor is None or bits is None or bits >= floor.bits
 
     @property
-    def is_fast(self) -> bool:
-        """Never called slow without an estimate, unless weights lie in RAM."""
-        return self.per_user is not None or not self.in_ram
+    def holds(self) -> bool:
+        """It holds the workload with nothing over, and with nothing that was only assumed."""
+        spare = self.plan.headroom or 0
+        return self.plan.fits and self.needs_ram is None and spare >= 0
 
     def holding(self, wish: Wish) -> tuple[int, ...]:
-        """Return what comes before every wish: RAM that is there, the band, the least speed, the floor.
+        """Return what comes before every wish: RAM that is there, the floor of bits, the least speed.
 
         Too slow counts in steps of two: half the least speed is one step.
         """
@@ -91,8 +92,8 @@ class Choice:
         return (
             self.needs_ram is not None,
             max(0, held - 1),
-            slow,
             not self.is_above_floor,
+            slow,
             held,
         )
 

@@ -84,15 +84,15 @@ class Search:
 
         Args:
             base: bundled id.
-            thorough: every engine and class that may be of use; else the best one of the first
-                engine that holds the workload well.
+            thorough: every engine and class that may be of use; else the best class of each engine,
+                up to one that loses nothing.
         """
         wanted, found = self.wanted, list[Choice]()
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
             best = min(
                 (int(choice.word) for choice in found if self._is_good(choice)), default=None
             )
-            if best is not None and not thorough:
+            if best == Word.ORIGINAL and not thorough:
                 break
             # where nothing is lost already, a further engine is an alternative, no better answer
             few = not thorough or best == Word.ORIGINAL

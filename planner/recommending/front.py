@@ -78,6 +78,8 @@ def _of_other_models(pick: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
         shapes.add(shape_of(base))
         if other.needs_ram is not None:
             yield replace(other, better=f"with {other.needs_ram} GiB of RAM")
+        elif not pick.is_above_floor:
+            yield replace(other, better="above its floor of bits")
         elif other.place < pick.place:
             better = "better scores, slower" if _is_slower(other, pick) else "better scores"
             yield replace(other, better=better)

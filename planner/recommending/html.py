@@ -6,7 +6,8 @@ from html import escape
 
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
-from planner.recommending.text import headline, short_word
+from planner.recommending.text import headline
+from planner.recommending.words import short_word
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 

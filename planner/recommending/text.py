@@ -13,7 +13,8 @@ from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted
-from planner.registry import Word, cache_losses
+from planner.recommending.words import short_word
+from planner.registry import cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -68,9 +69,12 @@ def recommendation_text(
     lines = [f"{SIGNS[plan.outcome]} {headline(answer)}", "", *_command(plan), ""]
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     lines += ["", f"  Chosen    {chosen(answer, pick)}"]
-    lines += [f"  ! {warning}" for warning in _warnings(plan)]
+    lines += [f"  ! {warning}" for warning in (*_floor(pick), *_warnings(plan))]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
+    if answer.misses:
+        lines += ["", "  Better with a limit raised:"]
+        lines += [f"  {line}" for miss in answer.misses for line in _miss(miss)]
     if more:
         lines += ["", *(f"  {line}" for line in more)]
     hint = (
@@ -159,6 +163,13 @@ def _workload(wanted: Wanted) -> str:
 
 def _short_tokens(tokens: int) -> str:
     return f"{tokens // 1024:,}k" if tokens >= 1024 else format_tokens(tokens)
+
+
+def _floor(pick: Choice) -> Iterator[str]:
+    """Say that a smaller model is the better choice, where it is."""
+    floor = floor_of(pick.entry.base)
+    if floor is not None and not pick.is_above_floor:
+        yield f"below {floor.bits:g} bits per weight a smaller model is the better choice ({floor.why})"
 
 
 def _warnings(plan: Plan) -> tuple[str, ...]:
@@ -251,11 +262,6 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
 def _cache(choice: Choice) -> str:
     cache = choice.plan.deployment.kv_cache_dtype
     return f", {cache} KV" if cache != "auto" else ""
-
-
-def short_word(word: Word) -> str:
-    """Return a class of quality in as few words as a column has room for."""
-    return word.text.removesuffix(" loss").replace("as the original", "original")
 
 
 def _miss(miss: Miss) -> Iterator[str]:

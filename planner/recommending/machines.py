@@ -1,0 +1,203 @@
+"""Which machine runs a model: machines that people own, each with what it would run."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import hardware_db
+from hardware_db import System
+from planner.cost import PriceOption, power_of, price_options
+from planner.errors import InputError
+from planner.recommending.answer import choice_document
+from planner.recommending.choice import Choice
+from planner.recommending.choosing import Search, Wanted
+from planner.recommending.words import short_word
+from planner.throughput.answer import two_digits
+from planner.units import format_gib, format_tokens, shown
+
+By = Literal["price", "power", "speed", "memory"]
+BYS: tuple[By, ...] = ("price", "power", "speed", "memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine with what it would run.
+
+    Attributes:
+        group: heading that it stands under.
+        on: the machine as it is typed.
+        choice: the best candidate there; None where nothing holds the workload.
+        bought: the lowest recent price to buy, in dollars.
+        rented: the lowest recent price per hour, in dollars.
+        watts: what it draws under load, as far as the database knows.
+        total_bytes: memory of all accelerators.
+        name: as people say it.
+    """
+
+    group: str
+    on: str
+    choice: Choice | None
+    bought: PriceOption | None
+    rented: PriceOption | None
+    watts: float | None
+    total_bytes: int
+    name: str
+
+    def key(self, by: By) -> tuple[bool, float]:
+        """Return what machines are sorted by: what is not known comes last."""
+        speed = self.choice.per_user if self.choice is not None else None
+        value = {
+            "price": self.bought.value if self.bought is not None else None,
+            "power": self.watts,
+            "speed": -speed if speed is not None else None,
+            "memory": float(self.total_bytes),
+        }[by]
+        return value is None, value if value is not None else 0.0
+
+
+@cache
+def groups() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the machines that are listed, by heading."""
+    text = (files("planner.recommending") / "data" / "machines.toml").read_text("utf-8")
+    return tuple((row["title"], tuple(row["machines"])) for row in tomllib.loads(text)["group"])
+
+
+@cache
+def by_price() -> tuple[System, ...]:
+    """Return the machines of the list that have a recent price to buy, the cheapest first."""
+    priced = []
+    for _, names in groups():
+        for on in names:
+            system = hardware_db.resolve(on)
+            offer = _cheapest(system, "purchase")
+            if offer is not None:
+                priced.append((offer.value, on, system))
+    return tuple(system for *_, system in sorted(priced, key=lambda row: row[:2]))
+
+
+def _cheapest(system: System, kind: str) -> PriceOption | None:
+    """Return the first recent price in dollars of a kind."""
+    offers = (offer for offer in price_options(system) if offer.kind == kind)
+    return next((offer for offer in offers if offer.recent and offer.currency == "USD"), None)
+
+
+def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
+    """Return the machines with what each would run; `wanted.system` is not used.
+
+    Args:
+        wanted: the question; its model must be named.
+        by: "price" (to buy), "power", "speed" or "memory"; None keeps the order of the list.
+
+    Raises:
+        InputError: an unknown order.
+    """
+    order = next((known for known in BYS if known == by), None)
+    if by is not None and order is None:
+        raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
+    found = [_machine(group, on, wanted) for group, names in groups() for on in names]
+    if order is None:
+        return tuple(found)
+    chosen: By = order
+    held = [machine for machine in found if machine.choice is not None]
+    return tuple(sorted(held, key=lambda machine: machine.key(chosen)))
+
+
+def _machine(group: str, on: str, wanted: Wanted) -> Machine:
+    assert wanted.base is not None
+    system = hardware_db.resolve(on)
+    candidates = Search(replace(wanted, system=system)).of_model(wanted.base, thorough=False)
+    held = (choice for choice in candidates if choice.holds)
+    power = power_of(system, price_per_kwh=0.0)
+    return Machine(
+        group=group,
+        on=on,
+        choice=next(held, None),
+        bought=_cheapest(system, "purchase"),
+        rented=_cheapest(system, "hourly"),
+        watts=power.busy_w if power is not None else None,
+        total_bytes=system.total_bytes,
+        name=system.short_name,
+    )
+
+
+def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = None) -> str:
+    """Return the machines as a table, by heading; those that cannot hold it in one line."""
+    from planner.report.tables import columns  # a room of tables of everything else
+
+    model = (wanted.base or "").rpartition("/")[2]
+    users = f"{wanted.concurrency:,} × " if wanted.concurrency > 1 else ""
+    lines = [f"{model}, {users}{format_tokens(wanted.context)} tokens: what each machine would run"]
+    head = (
+        "machine",
+        "checkpoint",
+        "engine",
+        "quality",
+        "tok/s",
+        "spare",
+        "to buy",
+        "rent",
+        "power",
+    )
+    rows: list[tuple[str, ...]] = [head]
+    marks: dict[int, str] = {}
+    for machine in found:
+        if machine.choice is None:
+            continue
+        if by is None and machine.group not in marks.values():
+            marks[len(rows)] = machine.group
+        rows.append(_row(machine, machine.choice))
+    if len(rows) == 1:
+        lines += ["", "None of the machines that are listed holds it."]
+    else:
+        table = columns(rows, right=(4, 5, 6, 7, 8))
+        for place, line in enumerate(table):
+            if place in marks:
+                lines += ["", marks[place]]
+            lines.append(f"  {line}")
+    cannot = [machine.name for machine in found if machine.choice is None]
+    if cannot:
+        lines += ["", f"Too small: {', '.join(cannot)}."]
+    lines += [
+        "",
+        "Prices: the lowest recent ones of the database in USD, cards without a machine around them;"
+        " power under load.",
+        f"More: --all (every accelerator), --by {'|'.join(BYS)}; one machine: qwenplan plan {model}"
+        " --on MACHINE",
+    ]
+    return "\n".join(lines)
+
+
+def _row(machine: Machine, choice: Choice) -> tuple[str, ...]:
+    speed = two_digits(choice.per_user) if choice.per_user is not None else "?"
+    return (
+        machine.name,
+        choice.entry.name,
+        choice.plan.engine_title,
+        short_word(choice.word),
+        speed,
+        format_gib(choice.plan.headroom or 0),
+        f"{machine.bought.value:,.0f}" if machine.bought is not None else "",
+        f"{machine.rented.value:.2f}/h" if machine.rented is not None else "",
+        f"{machine.watts:,.0f} W" if machine.watts is not None else "",
+    )
+
+
+def machine_documents(found: Sequence[Machine]) -> Iterator[dict[str, Any]]:
+    """Yield the machines as plain data; money in dollars."""
+    for machine in found:
+        yield {
+            "machine": machine.on,
+            "name": machine.name,
+            "group": machine.group,
+            "total_bytes": machine.total_bytes,
+            "pick": asdict(choice_document(machine.choice)) if machine.choice else None,
+            "price": machine.bought.value if machine.bought is not None else None,
+            "price_date": machine.bought.date if machine.bought is not None else None,
+            "rent_per_hour": machine.rented.value if machine.rented is not None else None,
+            "watts": machine.watts,
+        }

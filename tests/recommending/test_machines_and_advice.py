@@ -1,0 +1,76 @@
+"""Which machine; what to change: checkpoints that exist, limits that can be raised."""
+
+import json
+
+import pytest
+
+import planner
+from planner import registry
+from planner.cli.main import run
+from planner.errors import InputError
+from planner.recommending.advice import advise
+from planner.recommending.machines import machines
+from planner.wanting import want
+
+WANTED = want("Qwen3.5-9B", on="h100")
+
+
+def test_common_machines_come_with_what_they_would_run() -> None:
+    found = machines(WANTED)
+    held = [machine for machine in found if machine.choice is not None]
+    assert held
+    for machine in held:
+        assert machine.choice is not None
+        assert machine.choice.holds
+        entry = registry.find(machine.choice.entry.name)
+        assert entry is not None
+        assert entry.recommendable
+
+
+@pytest.mark.parametrize("by", ["price", "power", "speed", "memory"])
+def test_orders(by: str) -> None:
+    found = machines(WANTED, by=by)
+    values: list[float] = {
+        "price": [m.bought.value for m in found if m.bought is not None],
+        "power": [m.watts for m in found if m.watts is not None],
+        "speed": [-(m.choice.per_user or 0.0) for m in found if m.choice is not None],
+        "memory": [float(m.total_bytes) for m in found],
+    }[by]
+    assert values == sorted(values)
+
+
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(InputError, match="price, power, speed, memory"):
+        machines(WANTED, by="beauty")
+
+
+def test_the_command_lists_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fits", "Qwen3.5-9B"]) == 0
+    out = capsys.readouterr().out
+    assert "RTX 3090" in out
+    assert "Prices: the lowest recent ones" in out
+    assert run(["fits", "Qwen3.5-9B", "--by", "price", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["machines"]
+    prices = [row["price"] for row in rows if row["price"] is not None]
+    assert prices == sorted(prices)
+
+
+def test_a_limit_that_can_be_raised_comes_first_with_its_command() -> None:
+    plan = planner.plan(
+        "unsloth/Qwen3.5-122B-A10B-GGUF:Q6_K", on="strix halo 128", engine="llamacpp"
+    )
+    assert not plan.fits
+    first = advise(plan, most=3)[0]
+    assert first.enough
+    assert first.title.startswith("raise ")
+    assert "pages_limit" in first.title
+
+
+def test_advice_names_checkpoints_that_exist() -> None:
+    plan = planner.plan("Qwen3.5-27B", on="rtx-3090", engine="vllm", precision="bf16")
+    found = advise(plan, most=3)
+    assert found[0].enough
+    assert found[0].command is not None
+    assert "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL" in found[0].command
+    assert all(advice.command is not None for advice in found)
+    assert all(not advice.plan.deployment.checkpoint.hypothetical for advice in found)
