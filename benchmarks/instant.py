@@ -192,6 +192,8 @@ def sweeps() -> Iterator[Figure]:
         "concurrencies": list(range(1, 129)),
     }
     for engine, goal in (("vllm", "1,000,000"), ("sglang", "1,000,000")):
+        for frame in sweep_frames(engines=engine, **asked | {"contexts": [4096]}):
+            assert len(frame)  # pandas is imported, what engines keep is kept
         count, start = 0, process_time()
         for frame in sweep_frames(engines=engine, verdicts=False, **asked):
             count += len(frame)
