@@ -197,13 +197,13 @@ def sweeps() -> Iterator[Figure]:
         count, start = 0, process_time()
         for frame in sweep_frames(engines=engine, verdicts=False, **asked):
             count += len(frame)
-            if (busy := process_time() - start) > SECONDS:
-                yield Figure(
-                    what=f"rows of a sweep per second, {engine}",
-                    goal=goal,
-                    measured=f"{count / busy:,.0f}",
-                )
+            if process_time() - start > SECONDS:
                 break
+        yield Figure(
+            what=f"rows of a sweep per second, {engine}",
+            goal=goal,
+            measured=f"{count / (process_time() - start):,.0f}",
+        )
 
 
 def written(figures: Sequence[Figure]) -> str:
