@@ -241,10 +241,7 @@ def ask_command(
     """
     checkpoint = commanded_model(told, model, precision, progress)
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
-        raise InputError(
-            f"--quantization {told.quantization}: quantizing a 16-bit checkpoint while loading is"
-            " not planned; name a quantized checkpoint or a precision"
-        )
+        checkpoint = _quantized_on_load(checkpoint, told.quantization)
     policy = get_engine(engine)
     longest = told.context or checkpoint.model.max_position_embeddings // told.slots
     degrees = told.layout
@@ -267,6 +264,28 @@ def ask_command(
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
+
+
+def _quantized_on_load(checkpoint: Checkpoint, quantization: str) -> Checkpoint:
+    """Return a 16-bit checkpoint as it lies in memory once the engine has quantized it.
+
+    Raises:
+        InputError: no precision is called so.
+    """
+    try:
+        stored = load_checkpoint(checkpoint.id, precision=quantization)
+    except InputError:
+        raise InputError(
+            f"--quantization {quantization}: quantizing a 16-bit checkpoint while loading is not"
+            " planned; name a quantized checkpoint or a precision"
+        ) from None
+    note = (
+        f"--quantization {quantization}: planned as weights that are stored so; what quantizing them"
+        " takes while loading is not counted"
+    )
+    return replace(
+        checkpoint, scheme=stored.scheme, other=stored.other, notes=(*checkpoint.notes, note)
+    )
 
 
 def commanded_model(

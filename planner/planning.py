@@ -294,6 +294,8 @@ def _cannot_run(refusal: Refusal) -> str:
 def _where(deployment: Deployment) -> str:
     system, layout = deployment.system, deployment.layout
     used = layout.accelerators
+    if system.is_mixed and used == system.count:
+        return f"{system.name} ({layout})"
     name = system.accelerator.name
     return f"{used}× {name} ({layout})" if used > 1 else name
 
