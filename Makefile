@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8501
 PYTEST_ARGS ?=
+FUZZ ?= 100000
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -15,7 +16,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test lint format build smoke lock clean
+.PHONY: help setup app test fuzz lint format build smoke bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -26,6 +27,9 @@ app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=..
 
 test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+fuzz: $(READY) ## hand mutated files, texts and questions to every reader (FUZZ=... inputs each)
+	FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest tests/fuzz -n auto --hypothesis-show-statistics
 
 setup: $(READY) ## make .venv with the exact versions of requirements.lock
 
@@ -46,12 +50,17 @@ build: $(READY) ## make the wheel and the source archive in dist/
 smoke: build ## install the wheel in a clean environment and ask it one question
 	$(WITH_INDEX) .ci/smoke dist/*.whl
 
+bench: $(READY) ## measure start-up, plans and searches beside other planners; writes docs/performance.md
+	-$(UV) venv --quiet --clear --no-project --python $(BIN)/python .peers
+	-$(WITH_INDEX) VIRTUAL_ENV=.peers $(UV) pip install --quiet -r benchmarks/peers.txt
+	$(BIN)/python -m benchmarks.instant --write
+
 lock: $(UV) ## renew requirements.lock (needs the network)
 	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean: ## remove everything that these commands made
-	rm -rf .uv .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .uv .venv .peers build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find planner hardware_db benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

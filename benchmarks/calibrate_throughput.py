@@ -28,7 +28,7 @@ from planner.throughput.constants import acceptance, calibration, device_class, 
 from planner.throughput.estimate import output_token_parts, prompt_parts
 from planner.throughput.host import host_memory
 from planner.throughput.part import Part, UnknownFigureError
-from planner.throughput.question import chunk_of, resolve_question
+from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 
 FOLDS = 10
@@ -102,7 +102,7 @@ def points(cases: Path) -> Iterator[Asked]:
 
 def _asked(point: SpeedPoint) -> Asked:
     host = host_memory(point.system, bandwidth=point.ram)
-    question = resolve_question(
+    question = resolve_serving(
         point.checkpoint,
         point.system,
         point.layout,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hardware_db.figures import Figure, FrozenMap, Price
+from hardware_db.names import spoken
 
 __all__ = [
     "CPU_VENDOR",
@@ -89,6 +90,7 @@ class Accelerator:
     `bandwidth_gb_s` is nominal, `bandwidth_measured_gb_s` what kernels reach; decimal GB/s.
     `tflops` are dense rates with fp32 accumulate (int8: TOPS), `tflops_measured` what GEMMs reach.
     `backends` names what software can compute on it: cuda, rocm, vulkan, metal, xpu, hpu, tpu, cpu.
+    `called` is what people call it, where that does not follow from `name` (see `short_name`).
     `variant` says why a bare name never means this entry ("memory exchanged", "ECC on").
     `power_measured_w`: what it, or the machine around it, drew under load (the note says which).
     `formats` tells per number format "native" or what happens instead. `nvlink_gb_s` is GB/s per
@@ -123,6 +125,7 @@ class Accelerator:
     formats: Mapping[str, str] = field(default_factory=FrozenMap[str])
     backends: tuple[str, ...] = ()
     variant: str | None = None
+    called: str | None = None
     link_name: str | None = None
     nvlink_gb_s: Figure | None = None
     nvlink_domain: int | None = None
@@ -140,6 +143,19 @@ class Accelerator:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def short_name(self) -> str:
+        """The name as people say it: ``RTX 3090``; with its memory where several sizes are sold.
+
+        Several sizes are sold of what shares its memory with the processor, and of cards whose id
+        ends in one of them.
+        """
+        label = self.memory_marketed_gb
+        sized = label is not None and f"-{label.value:g}" in self.id
+        if self.called is not None:
+            return f"{self.called} {label.value:g} GB" if sized and label else self.called
+        return spoken(self.name, memory=self.is_unified or sized)
 
     @property
     def is_unified(self) -> bool:

@@ -155,7 +155,7 @@ def _parsed(content: bytes, where: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # ValueError: also of a number without end
         detail = " ".join(str(problem).split()) or "nested too deep"
         raise HardwareError(f"{where}: is not valid TOML: {detail}") from None
 

@@ -47,6 +47,7 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         pci_device_ids=reader.texts("pci_device_ids"),
         form_factor=reader.optional_text("form_factor"),
         variant=reader.optional_text("variant"),
+        called=reader.optional_text("called"),
         compute_capability=_shaped(reader, "compute_capability", _CAPABILITY, "9.0"),
         gfx=_shaped(reader, "gfx", _GFX, "gfx942"),
         metal_family=reader.optional_text("metal_family"),

@@ -44,7 +44,7 @@ def find(name: str, known: Database) -> Found | None:
     entry = _sized(name, known) or _smallest(name, known)
     if entry is not None:
         return Found(entry=entry, assumptions=_one_of_several(name, entry, known))
-    if name.casefold().startswith("laptop "):
+    if name.casefold().startswith("laptop ") and not name.casefold().endswith(" laptop"):
         return find(f"{name[len('laptop ') :]} laptop", known)
     if len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
         return find(name[:-1], known)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["driver_key", "key", "nearest", "shorter", "without_machine"]
+__all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine"]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
 _MACHINES = re.compile(
@@ -70,3 +70,21 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
         scores[identity] = max(score, scores.get(identity, 0.0))
     ranked = sorted(scores, key=lambda identity: (-scores[identity], identity))
     return tuple(identity for identity in ranked if scores[identity] >= 0.75)[:limit]
+
+
+_MEMORY = re.compile(r"\s+([0-9]+) ?GB\b")
+_MAKERS = re.compile(r"^(?:NVIDIA|AMD|Apple|Intel|Google)\s+(?:GeForce\s+|Tesla\s+|Instinct\s+)?")
+_LEFT_OUT = re.compile(r"\s+(?:Blackwell|Generation|Edition|Super ?chip)\b|\s+\([^)]*\)")
+
+
+def spoken(name: str, *, memory: bool) -> str:
+    """Return a device's name as people say it: ``RTX 3090``, ``M4 Max 64 GB``, ``H100 SXM5``.
+
+    Maker, brand, generation and what stands in parentheses are left out.
+
+    Args:
+        name: the full name.
+        memory: it is sold with several sizes, so that the size belongs to the name.
+    """
+    short = _LEFT_OUT.sub("", _MAKERS.sub("", name)).replace("Laptop GPU", "laptop")
+    return _MEMORY.sub(r" \1 GB" if memory else "", short)

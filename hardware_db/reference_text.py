@@ -99,6 +99,7 @@ figures that contradict it). A `source` may cite a `[sources.name]` table as `{n
 | `memory_marketed_gb`, `memory_driver_mib`, `memory_cuda_mib`, `memory_cuda_wddm_mib` | figures; at least one of them |
 | `memory_sizes_gb`, `bare_gb`, `by_size` | for a chip sold in several sizes: the sizes, the one that the bare name means, what differs by size |
 | `gpu_share`, `raised_reserve_gib`, `raise_limit` | for such a chip, by size: the share lent to the GPU, what is left to the system where the owner raises it, and how (`name`, `command`, `after`) |
+| `called` | text: what people call it, where that does not follow from `name` ("DGX Spark") |
 | `variant` | text: why a bare name never means this entry ("memory exchanged") |
 | `backends` | list of what software can compute on it: cuda, rocm, vulkan, metal, xpu, hpu, tpu, cpu |
 | `bandwidth_gb_s`, `pcie_gb_s`, `nvlink_gb_s`, `tdp_w` | figures; links per direction |

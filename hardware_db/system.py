@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from hardware_db.accelerator import CPU_VENDOR, Accelerator
@@ -65,6 +66,19 @@ class System:
     def accelerators(self) -> tuple[Accelerator, ...]:
         """Every accelerator in device order, node by node; as many as `count`."""
         return self.mixed or (self.accelerator,) * self.count
+
+    @property
+    def short_name(self) -> str:
+        """The name as people say it: ``2× RTX 3090``, ``RTX 4090, 64 GB RAM``, ``2× DGX Spark``."""
+        if self.mixed:
+            counts = Counter(accelerator.short_name for accelerator in self.mixed)
+            name = " + ".join(f"{n}× {what}" if n > 1 else what for what, n in counts.items())
+        else:
+            alone = self.accelerator.short_name
+            name = f"{self.count}× {alone}" if self.count > 1 else alone
+        given = self.host_memory_gib
+        said = given is not None and f"{given.value:g}gb-ram" in self.id
+        return f"{name}, {given.value:g} GB RAM" if said and given is not None else name
 
     @property
     def is_mixed(self) -> bool:

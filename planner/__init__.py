@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         models,
         parameters,
         plan,
+        recommend,
         solve,
         suggest,
         sweep,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from planner.planning import Outcome
     from planner.probing import probe
     from planner.question import Question
+    from planner.recommending import Recommendation
     from planner.search import Advice, Fit, Limits, Solution, Suggestion, advise
     from planner.systems import resolve_hardware
 
@@ -51,6 +53,7 @@ _PLACES = {
         "models",
         "parameters",
         "plan",
+        "recommend",
         "solve",
         "suggest",
         "sweep",
@@ -72,6 +75,7 @@ _PLACES = {
     "planning": ("Outcome",),
     "probing": ("probe",),
     "question": ("Question",),
+    "recommending": ("Recommendation",),
     "search": ("Advice", "Fit", "Limits", "Solution", "Suggestion", "advise"),
     "systems": ("resolve_hardware",),
 }
@@ -90,6 +94,7 @@ __all__ = [
     "Plan",
     "PlannerError",
     "Question",
+    "Recommendation",
     "Solution",
     "SourceError",
     "Suggestion",
@@ -109,6 +114,7 @@ __all__ = [
     "plan_command",
     "probe",
     "read_command",
+    "recommend",
     "resolve_hardware",
     "schema",
     "solve",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from planner import planning
 
 if TYPE_CHECKING:
+    from planner.costing import Cost
+    from planner.recommending import Choice
     from planner.search import Advice
     from planner.throughput import NoEstimate, SpeedEstimate
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 class Plan(planning.Plan):
     """The answer to one deployment; see `planner.planning.Plan` for its fields.
 
-    Speed and advice are worked out when they are asked for.
+    Speed, cost, advice and alternatives are worked out when they are asked for.
     """
 
     @classmethod
@@ -38,6 +40,35 @@ class Plan(planning.Plan):
 
         return advise(self)
 
+    @property
+    def cost(self) -> Cost:
+        """What it costs at its planned load: rent, own machine, a hosted service beside it."""
+        from planner.costing import cost_of
+
+        return cost_of(self)
+
+    @property
+    def alternatives(self) -> tuple[Choice, ...]:
+        """What else runs this model there, checkpoints and engines chosen: the pick, then the front.
+
+        Empty for a model that is not bundled.
+        """
+        from planner.model import catalog
+        from planner.recommending import Wanted, recommend
+
+        asked = self.deployment
+        known = catalog.find(asked.checkpoint.model.name) or catalog.find(asked.checkpoint.id)
+        if known is None:
+            return ()
+        wanted = Wanted(
+            system=asked.system,
+            base=known[0].id,
+            context=asked.context,
+            concurrency=asked.concurrency,
+            yarn=asked.yarn,
+        )
+        return tuple(recommend(wanted))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data; its shape is `planner.schema()`."""
         from planner.document import plan_document
@@ -47,3 +78,9 @@ class Plan(planning.Plan):
     def __repr__(self) -> str:
         """Return the verdict: the terms are in `ranks`, everything else in `to_dict()`."""
         return f"<Plan: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, the bar and the command as a notebook shows them."""
+        from planner.report.html import plan_html
+
+        return plan_html(self)

@@ -20,7 +20,9 @@ from planner.systems import resolve_hardware
 if TYPE_CHECKING:
     import pandas as pd
 
+    from planner.recommending import Recommendation
     from planner.search import Fit, Limits, Suggestion
+    from planner.wanting import Wished
 
 
 def plan(
@@ -37,6 +39,55 @@ def plan(
         PlannerError: one line that says what is wrong and what would work.
     """
     return Plan.of(ask(model, on=on, **asked).plan())
+
+
+def recommend(
+    model: str | None = None,
+    *,
+    on: str | System | Accelerator,
+    engine: str | None = None,
+    precision: str | None = None,
+    kv_cache_dtype: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    yarn: bool = False,
+    ram: str | None = None,
+    **wished: Unpack[Wished],
+) -> Recommendation:
+    """Say what to run: checkpoints that exist, the engine, the command, and alternatives.
+
+    Args:
+        model: a bundled model; None asks for models, too.
+        on: see `planner.asking.resolve_hardware`.
+        engine: who serves; None is chosen.
+        precision: scheme or label of the checkpoint; None is chosen.
+        kv_cache_dtype: number format of the KV cache; None is chosen.
+        context: tokens per sequence; without it 32k.
+        concurrency: sequences at once, each at full context.
+        yarn: allow a context beyond the native length.
+        ram: memory beside the accelerators: "64GB", "128GB DDR5-6000".
+        wished: what decides; see `planner.wanting.want`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    from planner.recommending import recommend as choose
+    from planner.wanting import want
+
+    return choose(
+        want(
+            model,
+            on=on,
+            engine=engine,
+            precision=precision,
+            kv_cache_dtype=kv_cache_dtype,
+            context=context,
+            concurrency=concurrency,
+            yarn=yarn,
+            ram=ram,
+            **wished,
+        )
+    )
 
 
 def solve(
@@ -57,14 +108,11 @@ def layouts(
 ) -> tuple[Suggestion, ...]:
     """Return every layout on that system, the best first, those that cannot run last.
 
-    The first is the layout that `plan` takes. Where none holds the workload and no precision was
-    asked for, layouts in the best precision that holds it come first. Arguments and errors are
-    those of `plan`.
+    The first is the layout that `plan` takes. Arguments and errors are those of `plan`.
     """
     from planner.search import suggest_layouts
 
-    any_precision = asked.get("precision") is None
-    return suggest_layouts(ask(model, on=on, **asked), any_precision=any_precision)
+    return suggest_layouts(ask(model, on=on, **asked))
 
 
 def suggest(
@@ -76,7 +124,8 @@ def suggest(
 ) -> tuple[Suggestion, ...]:
     """Return candidates, planned and ranked: layouts on a system, or hardware where none is named.
 
-    With `on` as `layouts`. Without it the smallest number of every accelerator in the database
+    With `on` as `layouts`; where none holds the workload and no precision was asked for, layouts in
+    the best precision that does come first. Without it the smallest number of every accelerator in the database
     that holds the workload, in the best precision for which it does; the objective "cost" then
     ranks by price, "memory" by the fewest accelerators.
 
@@ -89,9 +138,11 @@ def suggest(
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
+    from planner.search import headline_precisions, smallest_systems, suggest_layouts
+
     if on is not None:
-        return layouts(model, on=on, **asked)
-    from planner.search import headline_precisions, smallest_systems
+        any_precision = asked.get("precision") is None
+        return suggest_layouts(ask(model, on=on, **asked), any_precision=any_precision)
 
     question = ask(model, on=ANYWHERE, **asked)
     named = asked.get("precision") is not None
@@ -102,8 +153,8 @@ def suggest(
 def fits(
     model: str | Checkpoint,
     *,
-    on: Iterable[str | Accelerator] | None = None,
-    precisions: Iterable[str] | None = None,
+    on: str | Accelerator | Iterable[str | Accelerator] | None = None,
+    precisions: str | Iterable[str] | None = None,
     executor: Executor | None = None,
     **asked: Unpack[Asked],
 ) -> tuple[Fit, ...]:
@@ -124,12 +175,14 @@ def fits(
 
     question = ask(model, on=ANYWHERE, **asked)
     if precisions is not None:
-        wanted = tuple(load_checkpoint(model, precision=name) for name in precisions)
+        names = (precisions,) if isinstance(precisions, str) else precisions
+        wanted = tuple(load_checkpoint(model, precision=name) for name in names)
     elif asked.get("precision") is not None:
         wanted = (question.checkpoint,)
     else:
         wanted = headline_precisions(question)
-    chosen = None if on is None else tuple(_accelerator(name) for name in on)
+    machines = (on,) if isinstance(on, str | Accelerator) else on
+    chosen = None if machines is None else tuple(_accelerator(name) for name in machines)
     return fits_table(question, wanted, chosen, executor=executor)
 
 

@@ -8,7 +8,7 @@ below work on settled values only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -103,6 +103,10 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
+    if not isinstance(yarn, bool):
+        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
+    if kv_cache_dtype is not None and not isinstance(kv_cache_dtype, str):
+        raise InputError(f"kv_cache_dtype must be a string, got {shown(kv_cache_dtype)}")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     question = Question(
@@ -118,6 +122,8 @@ def ask(
         objective=objective,
         notes=(note,) if engine is not None and (note := front_note(engine)) else (),
     )
+    if isinstance(words, str):
+        words = words.split()
     if words:
         question = _with_words(question, words, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
@@ -156,7 +162,7 @@ def _with_words(
     Raises:
         InputError: they say something twice, or cannot be read.
     """
-    question = question.settled()
+    question = _of_whom(question, words)
     told = commands.read_words(question.settled_engine.name, words)
     if told.model is not None:
         raise InputError(f"the model is named twice: {shown(_name(model))} and {told.model}")
@@ -170,12 +176,53 @@ def _with_words(
         context=question.context if asked is None else asked,
         concurrency=max(question.concurrency, told.slots),
         kv_cache_dtype=_once("KV cache dtype", kv_cache_dtype, told.kv_cache_dtype) or "auto",
-        layout=_once("layout", question.layout, told.layout),
+        layout=_joined(question.layout, told.layout),
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
         notes=(*question.notes, *told.unplanned),
     )
+
+
+def _of_whom(question: Question, words: Sequence[str]) -> Question:
+    """Return the question with an engine that has these flags.
+
+    Raises:
+        InputError: a flag belongs to another engine than the one that is named.
+    """
+    settled = question.settled()
+    mine = settled.settled_engine
+    for flag in commands.strange_flags(mine.name, words):
+        others = commands.engines_with(flag)
+        if not others:
+            continue
+        for name in others if question.engine is None else ():
+            if not commands.strange_flags(name, words):
+                engine = get_engine(name)
+                note = f"engine not named, {engine.title} taken: {flag} is its flag"
+                return question.with_(engine=engine, notes=(*question.notes, note))
+        titles = " and ".join(get_engine(name).title for name in others)
+        raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
+    return settled
+
+
+def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
+    """Return the degrees that were said, whichever way.
+
+    Raises:
+        InputError: one degree was said in two ways that differ.
+    """
+    if said is None or told is None:
+        return told if said is None else said
+    plain, degrees = Layout(), {}
+    for field in fields(Layout):
+        ours, theirs = getattr(said, field.name), getattr(told, field.name)
+        unsaid = getattr(plain, field.name)
+        name = field.name.replace("_", " ")
+        degrees[field.name] = _once(
+            name, None if ours == unsaid else ours, None if theirs == unsaid else theirs
+        )
+    return Layout(**{name: value for name, value in degrees.items() if value is not None})
 
 
 def _once(what: str, said: T | None, told: T | None) -> T | None:
@@ -241,7 +288,7 @@ def ask_command(
     """
     checkpoint = commanded_model(told, model, precision, progress)
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
-        checkpoint = _quantized_on_load(checkpoint, told.quantization)
+        checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
     longest = told.context or checkpoint.model.max_position_embeddings // told.slots
     degrees = told.layout
@@ -264,28 +311,6 @@ def ask_command(
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
-
-
-def _quantized_on_load(checkpoint: Checkpoint, quantization: str) -> Checkpoint:
-    """Return a 16-bit checkpoint as it lies in memory once the engine has quantized it.
-
-    Raises:
-        InputError: no precision is called so.
-    """
-    try:
-        stored = load_checkpoint(checkpoint.id, precision=quantization)
-    except InputError:
-        raise InputError(
-            f"--quantization {quantization}: quantizing a 16-bit checkpoint while loading is not"
-            " planned; name a quantized checkpoint or a precision"
-        ) from None
-    note = (
-        f"--quantization {quantization}: planned as weights that are stored so; what quantizing them"
-        " takes while loading is not counted"
-    )
-    return replace(
-        checkpoint, scheme=stored.scheme, other=stored.other, notes=(*checkpoint.notes, note)
-    )
 
 
 def commanded_model(

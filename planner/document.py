@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from planner.costing import Cost, CostDocument, cost_document
 from planner.memory.breakdown import Rank, Term
 from planner.planning import SCHEMA_VERSION, Plan
 from planner.speed import speed_of, speed_words
@@ -183,7 +184,11 @@ class AdviceDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDocument:
-    """The whole answer. `schema_version` grows when a field changes its meaning."""
+    """The whole answer. `schema_version` grows when a field changes its meaning.
+
+    `cost` is null where it was not asked for. `alternatives`: where engine or checkpoint were chosen,
+    what else there is, in the form of the recommendation's own document.
+    """
 
     schema_version: int
     qwenplan_version: str
@@ -208,6 +213,8 @@ class PlanDocument:
     first_boot_bytes: list[int] | None
     resolved: dict[str, Any]
     details: dict[str, Any]
+    cost: CostDocument | None = None
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
 
 
 def package_version() -> str:
@@ -223,6 +230,8 @@ def plan_document(
     speed: SpeedEstimate | NoEstimate | None = None,
     *,
     advice: Iterable[Advice] = (),
+    cost: Cost | None = None,
+    alternatives: Iterable[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """`plan` as JSON-ready data; its shape is `schema()`.
 
@@ -230,9 +239,13 @@ def plan_document(
         plan: the answer.
         speed: how fast it is; estimated here if not given.
         advice: what to change, the best first.
+        cost: what it costs, where that was asked.
+        alternatives: what else there is, where it was chosen.
     """
     speed = speed if speed is not None else speed_of(plan)
-    return asdict(_document(plan, speed, tuple(advice)))
+    document = _document(plan, speed, tuple(advice))
+    money = cost_document(cost) if cost is not None else None
+    return asdict(replace(document, cost=money, alternatives=list(alternatives)))
 
 
 def schema() -> dict[str, Any]:

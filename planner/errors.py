@@ -18,7 +18,19 @@ import re
 LONGEST_WORD = 200
 """Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
 
+_UNSEEN = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _LONG = re.compile(rf"(\S{{{LONGEST_WORD}}})\S+")
+
+
+def printable(text: str) -> str:
+    """Return `text` with "?" for what steers a terminal or a page instead of being read.
+
+    Control characters (all but the line feed), marks that turn the direction of writing, and half
+    characters. Every text that somebody else wrote passes here before it is shown.
+    """
+    return _UNSEEN.sub("?", text)
 
 
 class PlannerError(Exception):
@@ -26,7 +38,7 @@ class PlannerError(Exception):
 
     def __init__(self, message: str = "") -> None:
         """Keep the message on one line, however long or broken the input that it quotes."""
-        super().__init__(_LONG.sub(r"\1…", " ".join(str(message).splitlines())))
+        super().__init__(_LONG.sub(r"\1…", printable(" ".join(str(message).splitlines()))))
 
 
 class InputError(PlannerError, ValueError):

@@ -198,6 +198,11 @@ def _answered(
     return refused, None if refused else engine.allocate(deployment)
 
 
+def forget() -> None:
+    """Forget every allocation that was kept, for measurements; what engines keep stays."""
+    _answered.clear()
+
+
 def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     """Refuse values that make no sense, whatever the memory.
 
@@ -294,9 +299,9 @@ def _cannot_run(refusal: Refusal) -> str:
 def _where(deployment: Deployment) -> str:
     system, layout = deployment.system, deployment.layout
     used = layout.accelerators
-    if system.is_mixed and used == system.count:
-        return f"{system.name} ({layout})"
-    name = system.accelerator.name
+    if system.is_mixed:
+        return f"{system.short_name} ({layout})"
+    name = system.accelerator.short_name
     return f"{used}× {name} ({layout})" if used > 1 else name
 
 

@@ -84,7 +84,8 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
     tag = ":" in name and "/" not in name and precision is None
     known = catalog.find(name)
     if known is not None and not tag:
-        file = None if precision is None else registry.file_of(known[0].id, precision)
+        said = isinstance(precision, str)
+        file = registry.file_of(known[0].id, str(precision)) if said else None
         if file is not None:
             return registry.checkpoint_of(file)
         return registry.bundled_checkpoint(name, precision=precision)

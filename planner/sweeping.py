@@ -8,16 +8,17 @@ tables larger than memory are handed on piece by piece.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import islice, product
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hardware_db import System
 from planner.asking import ask
+from planner.column_rows import columns_frame
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
@@ -30,6 +31,8 @@ from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -114,6 +117,7 @@ class Task:
         start: the first row of the axes.
         stop: the first row that is no longer part of it.
         speed: estimate the decode speed as well.
+        verdicts: say the verdict in words, too.
     """
 
     labels: Mapping[str, str]
@@ -122,6 +126,7 @@ class Task:
     start: int
     stop: int
     speed: bool = False
+    verdicts: bool = True
 
 
 def sweep_all(*, executor: Executor | None, **asked: Any) -> pd.DataFrame:
@@ -130,7 +135,7 @@ def sweep_all(*, executor: Executor | None, **asked: Any) -> pd.DataFrame:
     Raises:
         InputError: a context that cannot be read.
     """
-    parts = answers(tasks_of(**asked), executor=executor)
+    parts = answers(tasks_of(**asked), executor=executor, answer=rows_of)
     return _frame([row for part in parts for row in part])
 
 
@@ -143,8 +148,7 @@ def sweep_frames(*, executor: Executor | None = None, **asked: Any) -> Iterator[
     Raises:
         InputError: a context that cannot be read.
     """
-    for part in answers(tasks_of(**asked), executor=executor):
-        yield _frame(part)
+    yield from answers(tasks_of(**asked), executor=executor, answer=frame_of)
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -154,16 +158,16 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def answers(
-    tasks: Iterable[Task], *, executor: Executor | None = None
-) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of every task, in order; at most `AHEAD` tasks wait with the executor."""
+    tasks: Iterable[Task], *, answer: Callable[[Task], T], executor: Executor | None = None
+) -> Iterator[T]:
+    """Yield the answer to every task, in order; at most `AHEAD` tasks wait with the executor."""
     if executor is None:
-        yield from map(rows_of, tasks)
+        yield from map(answer, tasks)
         return
-    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    waiting: deque[Future[T]] = deque()
     try:
         for task in tasks:
-            waiting.append(executor.submit(rows_of, task))
+            waiting.append(executor.submit(answer, task))
             if len(waiting) >= AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -187,6 +191,7 @@ def tasks_of(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     yarn: bool = False,
     speed: bool = False,
+    verdicts: bool = True,
 ) -> Iterator[Task]:
     """Yield the tasks of a sweep, each with at most `ROWS` rows; see `planner.api.sweep`.
 
@@ -206,7 +211,13 @@ def tasks_of(
         for start in range(0, len(axes), ROWS):
             stop = min(start + ROWS, len(axes))
             yield Task(
-                labels=labels, question=question, axes=axes, start=start, stop=stop, speed=speed
+                labels=labels,
+                question=question,
+                axes=axes,
+                start=start,
+                stop=stop,
+                speed=speed,
+                verdicts=verdicts,
             )
 
 
@@ -254,6 +265,21 @@ def _asked(
     return labels, question
 
 
+def frame_of(task: Task) -> pd.DataFrame:
+    """Return the rows of a task as a table: in columns where its engine has them."""
+    question, axes = task.question, task.axes
+    single = len(axes.kv_cache_dtypes) == len(axes.layouts) == 1
+    if single and not (task.speed or task.verdicts or isinstance(question, PlannerError)):
+        asked = question.with_(kv_cache_dtype=axes.kv_cache_dtypes[0], layout=axes.layouts[0])
+        labels = {**task.labels, "precision": question.checkpoint.scheme.name}
+        found = columns_frame(
+            asked, labels, axes.contexts, axes.concurrencies, start=task.start, stop=task.stop
+        )
+        if found is not None:
+            return found.reindex(columns=list(COLUMNS)).astype(dict(COLUMNS))
+    return _frame(rows_of(task))
+
+
 def rows_of(task: Task) -> list[dict[str, Any]]:
     """Return one row for each combination of the task."""
     return [_row(task, *axis) for axis in task.axes.rows(task.start, task.stop)]
@@ -277,6 +303,8 @@ def _row(
         plan = question.plan(
             kv_cache_dtype=kv_cache_dtype, context=context, concurrency=concurrency, layout=layout
         )
+        if not task.verdicts:
+            return row | plan_row(plan, verdict=False) | (_speed(plan) if task.speed else {})
         return row | plan_row(plan) | (_speed(plan) if task.speed else {})
     except PlannerError as error:
         return row | {"error": str(error)}

@@ -58,9 +58,15 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
             raise InputError(
                 f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
             ) from None
+        before, now = system.host_memory_gib, said.host_memory_gib
+        typed = before is not None and before.source.startswith("given by the user")
+        if typed and now is not None and before is not None and before.value != now.value:
+            raise InputError(
+                f"RAM is given twice: {before.value:g} GB and {now.value:g} GB; leave one of them out"
+            )
         system = replace(
             system,
-            host_memory_gib=said.host_memory_gib,
+            host_memory_gib=now,
             host_memory_type=said.host_memory_type or system.host_memory_type,
             host_bandwidth_gb_s=said.host_bandwidth_gb_s
             if said.host_bandwidth_gb_s is not None

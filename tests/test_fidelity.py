@@ -19,7 +19,7 @@ from benchmarks.suites.vllm_cases import engine_sentence
 
 REFERENCE = Path(__file__).parent / "reference"
 KNOWN = tomllib.loads((REFERENCE / "known_failures.toml").read_text("utf-8"))["failure"]
-MEASURED = ("overheads", "throughput", "speed", "transformers_gpu")
+MEASURED = ("overheads", "throughput", "throughput_more", "speed", "transformers_gpu")
 """Suites of estimates: held to bands here, in tests/throughput and in tests/test_measure_gpu.py."""
 EXACT = [name for name in SUITES if name not in MEASURED]
 
@@ -168,7 +168,8 @@ def test_an_engines_message_is_compared_whole() -> None:
     )
     whole = "Total number of heads (24) must be divisible by tensor parallel size (16)."
     assert engine_sentence(raised) == whole
-    assert engine_sentence("ValueError: It is short. Try increasing `x` or y.") == "It is short."
+    advice = "It is short. Try increasing `x` or y."
+    assert engine_sentence(f"ValueError: {advice}\nTraceback ...") == advice
 
 
 def test_a_logged_figure_that_is_not_answered_is_wrong(tmp_path: Path) -> None:

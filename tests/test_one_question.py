@@ -1,5 +1,6 @@
 """Every door asks the same question: the same engine, layouts and words, whatever is not said."""
 
+import json
 import math
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_the_engines_own_spellings_are_understood() -> None:
 @pytest.mark.parametrize("flag", ["--users", "--concurrency"])
 def test_what_people_call_it(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "Qwen3.5-4B", "--on", "h100", flag, "2", "--ctx", "8k"]) == 0
-    assert "2 requests of 8,192 tokens" in capsys.readouterr().out
+    assert "2 users at 8k" in capsys.readouterr().out
 
 
 def test_what_is_said_twice_is_refused() -> None:
@@ -314,3 +315,19 @@ def test_an_authors_own_label_is_a_precision(label: str, size: float) -> None:
     assert plan.fits
     assert plan.deployment.checkpoint.id == "unsloth/Qwen3.8-27B-GGUF"
     assert plan.deployment.checkpoint.nbytes("text") / 2**30 == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.parametrize("words", [["Qwen3.5-27B", "--on", "rtx-3090"], ["Qwen3.5-9B", "--on", "2x rtx-4090"]])  # fmt: skip
+def test_commands_answer_for_the_same_pick(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing is said, `plan` picks a checkpoint and an engine; `layouts` and `solve` too."""
+    answers = {}
+    for command in ("plan", "layouts", "solve"):
+        assert run([command, *words, "--json"]) == 0
+        answers[command] = json.loads(capsys.readouterr().out)
+    plan, first = answers["plan"], answers["layouts"]["layouts"][0]
+    assert (first["model"], first["precision"]) == (plan["model"]["id"], plan["model"]["precision"])
+    assert first["verdict"] == plan["verdict"]
+    longest = answers["solve"]["solutions"][0]
+    assert longest["value"] == plan["capacity"]["longest_context"]

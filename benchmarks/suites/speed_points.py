@@ -147,11 +147,11 @@ class SpeedPoint:
         return found.per_user
 
 
-Question = tuple[str, Callable[[], SpeedPoint]]
+SpeedQuestion = tuple[str, Callable[[], SpeedPoint]]
 """A case's name, and what reads it (LookupError: it cannot be expressed)."""
 
 
-def results(questions: Iterable[Question]) -> Iterator[CaseResult]:
+def results(questions: Iterable[SpeedQuestion]) -> Iterator[CaseResult]:
     """Ask every question; compare seconds per token."""
     for name, read in questions:
         try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.speed_points import Question, SpeedPoint, results, rig_of, source_of
+from benchmarks.suites.speed_points import SpeedPoint, SpeedQuestion, results, rig_of, source_of
 from benchmarks.suites.words import (
     accelerator_named,
     cache_named,
@@ -42,7 +42,7 @@ def run(folder: Path) -> Iterator[CaseResult]:
     return results(questions(folder))
 
 
-def questions(folder: Path, *, drafts: bool = False) -> Iterator[Question]:
+def questions(folder: Path, *, drafts: bool = False) -> Iterator[SpeedQuestion]:
     """(name, function that reads the point) of every case that belongs to the suite.
 
     Args:
@@ -59,7 +59,7 @@ def questions(folder: Path, *, drafts: bool = False) -> Iterator[Question]:
                 yield name, partial(_from_case, case, rate, name, folder)
 
 
-def prompts(folder: Path) -> Iterator[Question]:
+def prompts(folder: Path) -> Iterator[SpeedQuestion]:
     """(name, function that reads the point) of every prompt timed alone: one user's first token."""
     for row in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
         cached = "shared-prefix" in (row.get("notes") or "")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.speed_points import Question, point_of, results
+from benchmarks.suites.speed_points import SpeedQuestion, point_of, results
 
 FILES = ("throughput_more.json",)
 
@@ -21,7 +21,7 @@ def run(folder: Path) -> Iterator[CaseResult]:
     return results(questions(folder))
 
 
-def questions(folder: Path) -> Iterator[Question]:
+def questions(folder: Path) -> Iterator[SpeedQuestion]:
     """(name, function that reads the point) of every row."""
     for row in json.loads((folder / FILES[0]).read_text("utf-8"))["cases"]:
         yield row["id"], partial(point_of, row, folder)

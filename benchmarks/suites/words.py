@@ -114,6 +114,9 @@ _ENGINES = (
     ("tensorrt-llm*", "tensorrt-llm"),
     ("transformers*", "transformers"),
 )
+_BUILD = re.compile(r"\bb\d{4,5}\b")
+"""A build of llama.cpp."""
+
 _RELEASE = re.compile(r"(?<![\d.-])(\d+)\.(\d+)(?:\.(\d+))?(?!\d)")
 _MONTH = re.compile(r"(20\d\d-\d\d)")
 _OLDEST = (0, 17, 0)
@@ -149,6 +152,9 @@ def release_of(text: str | None) -> str | None:
     """
     if text is None:
         return None
+    build = _BUILD.search(text)
+    if build is not None:
+        return build[0]
     found = _RELEASE.search(text)
     if found is None:
         month = _MONTH.search(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_type_hints
 
@@ -11,7 +12,7 @@ import typer
 
 from planner.asking import ask
 from planner.cli import terminal
-from planner.engines import ENGINES
+from planner.engines import ENGINES, commands
 from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
 from planner.layout import Layout
@@ -94,6 +95,21 @@ class Typed:
             expert_parallel=self.said["ep"],
         )
 
+    def _refuse_slips(self) -> None:
+        """Refuse a slip of the hand in a flag of the question's own.
+
+        Raises:
+            InputError: such a flag, with the one that was meant.
+        """
+        own = [flag for spellings, _, _ in _TEXT.values() for flag in spellings]
+        own += ["--on", *(flag for flag, _ in _SWITCHES.values())]
+        for word in self.words:
+            flag = word.partition("=")[0]
+            if not flag.startswith("--") or commands.known_to_any(flag):
+                continue
+            if near := get_close_matches(flag, own, n=1, cutoff=0.8):
+                raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
+
     def number(self, name: str) -> int | None:
         """Return the whole number that was typed for a parameter.
 
@@ -128,9 +144,23 @@ class Typed:
             PlannerError: as `question`.
         """
         question = self.question(**more)
-        if question.kept:
-            raise InputError(f"{question.kept[0]}: unknown here, or without effect on memory")
+        for flag in commands.strange_flags(question.settled_engine.name, self.words):
+            raise InputError(f"unknown flag {flag}")
         return question
+
+    def picked(self, **more: Any) -> Question | None:
+        """Return the question of the pick of `plan`; None where something of it was said.
+
+        Raises:
+            PlannerError: as `question`.
+        """
+        from planner.cli.recommend import chosen
+        from planner.question import question_of
+
+        recommended = chosen(self)
+        if recommended is None or recommended.pick is None:
+            return None
+        return question_of(recommended.pick.plan).with_(layout=None, **more)
 
     def question(self, **more: Any) -> Question:
         """Return the question; `more` are further arguments of `planner.asking.ask`.
@@ -143,6 +173,7 @@ class Typed:
                 f" first, then {self.words[0]} and other flags of the engine" if self.words else ""
             )
             raise InputError(f"name a MODEL{flag}")
+        self._refuse_slips()
         concurrency = self.number("concurrency")
         with terminal.progress() as progress:
             return ask(

@@ -47,6 +47,11 @@ COMMANDS = (
         takes_engine_flags=True,
     ),
     Command(
+        name="recommend",
+        module="recommend",
+        summary="What to run on this hardware: model, checkpoint, engine.",
+    ),
+    Command(
         name="fits",
         module="fits",
         summary="Which hardware holds MODEL, in which precision.",

@@ -34,8 +34,10 @@ def layouts(
     """
     from planner.search import suggest_layouts
 
-    question = asked.searched(objective=as_objective(objective))
-    found = suggest_layouts(question, any_precision=asked.said["precision"] is None)
+    best = as_objective(objective)
+    picked = asked.picked(objective=best)
+    question = picked if picked is not None else asked.searched(objective=best)
+    found = suggest_layouts(question)
     if as_json:
         from planner.report.answers import suggestion_document
 

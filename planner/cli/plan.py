@@ -58,6 +58,9 @@ def plan(
             help="Only what to type: shell, compose, kubernetes, ray, ollama.",
         ),
     ] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Rent, own machine, power; money per million tokens.")
+    ] = False,
     help_engine: Annotated[
         str | None,
         typer.Option(
@@ -85,15 +88,38 @@ def plan(
             "--expect-log": expect_log,
         }
     )
-    answer = _of_command(asked, command) if command is not None else asked.question().plan()
+    recommended = None
+    if command is None:
+        from planner.cli.recommend import chosen
+
+        recommended = chosen(asked)
+    forms = (as_json, as_markdown, explain, expect_log, emit_as is not None)
+    tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
+    if recommended is not None and not any(forms) and output_tokens is None:
+        from planner.cli.recommend import chosen_text
+
+        pick = recommended.pick
+        more = _cost(pick.plan, tokens_out) if cost and pick is not None else ()
+        terminal.show(chosen_text(recommended, asked, more))
+        return 0 if recommended.pick is not None else 3
+    if recommended is not None and recommended.pick is not None:
+        answer = recommended.pick.plan
+    else:
+        answer = _of_command(asked, command) if command is not None else asked.question().plan()
     from planner.speed import speed_of
 
-    tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:
+        from planner.costing import cost_of
         from planner.document import plan_document
 
-        document = plan_document(answer, speed, advice=_advice(answer))
+        document = plan_document(
+            answer,
+            speed,
+            advice=_advice(answer),
+            cost=cost_of(answer, output_tokens=tokens_out) if cost else None,
+            alternatives=recommended.to_dict()["front"] if recommended is not None else (),
+        )
         typer.echo(json.dumps(document, indent=2, default=str))
     elif as_markdown:
         from planner.report.markdown import plan_markdown
@@ -110,11 +136,20 @@ def plan(
         from planner.report.text import plan_text
 
         text = plan_text(answer, explain=explain, advice=_advice(answer), speed=speed)
+        if cost:
+            text = "\n".join([text, "", *_cost(answer, tokens_out)])
         if emit_as is None:
             terminal.show(text)
         else:  # nothing to write for a server that would not start
             typer.echo(text, err=True)
     return status(answer)
+
+
+def _cost(answer: Plan, output_tokens: int | None) -> tuple[str, ...]:
+    """Return what a plan costs, in lines."""
+    from planner.costing import cost_lines, cost_of
+
+    return tuple(cost_lines(cost_of(answer, output_tokens=output_tokens)))
 
 
 def _advice(answer: Plan) -> tuple[Advice, ...]:

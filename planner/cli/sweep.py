@@ -41,6 +41,9 @@ def sweep(
         str, typer.Option("--kv-cache-dtype", help="Formats of the KV cache, with commas.")
     ] = "auto",
     yarn: Annotated[bool, typer.Option("--yarn", help="Allow contexts beyond the native.")] = False,
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="Say every verdict in words; much slower.")
+    ] = False,
     speed: Annotated[bool, typer.Option("--speed", help="Estimate decode speeds as well.")] = False,
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0 plans in this one.")
@@ -68,7 +71,9 @@ def sweep(
     done = 0
     try:
         with _pool(workers) as executor, Table(path) as table:
-            for frame in sweep_frames(executor=executor, yarn=yarn, speed=speed, **asked):
+            for frame in sweep_frames(
+                executor=executor, yarn=yarn, speed=speed, verdicts=verdicts, **asked
+            ):
                 table.add(frame)
                 done += len(frame)
                 _show(f"{done:,} of {total:,} rows")

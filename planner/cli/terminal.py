@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 
 import typer
 
+from planner.errors import printable
+
 
 def is_colourful() -> bool:
     """Standard output is a terminal, and nobody asked for no colour."""
@@ -37,7 +39,11 @@ def silence_stdout() -> None:
 
 
 def show(text: str) -> None:
-    """Print `text`; on a terminal its first line is bold."""
+    """Print `text`; on a terminal its first line is bold.
+
+    A plan quotes what strangers wrote (names, formats, notes): none of it steers the terminal.
+    """
+    text = printable(text)
     if is_colourful():
         first, _, rest = text.partition("\n")
         text = typer.style(first, bold=True) + ("\n" + rest if rest else "")

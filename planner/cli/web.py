@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -23,19 +26,65 @@ def web(
     headless: Annotated[
         bool, typer.Option("--headless", help="Do not open a browser window.")
     ] = False,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="Strangers visit, directly or through a proxy; see below."),
+    ] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="Address that a proxy serves it under: https://x.example"),
+    ] = None,
 ) -> int:
-    """Open the web app; stop it with Ctrl-C."""
+    """Open the web app; stop it with Ctrl-C.
+
+    With --public, or an --address beyond this machine, nobody counts as the machine's own user: no
+    look at this machine's devices, no Hub unless QWENPLAN_WEB_HUB=1 allows it, and then within
+    limits. docs/security.md says what else a public page needs.
+    """
     spec = find_spec("planner.web")
     if spec is None or spec.origin is None:
         raise InputError("the web app is not part of this installation")
     folder = Path(spec.origin).parent
     command = [sys.executable, "-m", "streamlit", "run", str(folder / "main.py")]
     command += ["--server.port", str(port), "--server.address", address]
+    environment = dict(os.environ)
+    if public or not _is_loopback(address):
+        headless = True
+        environment["QWENPLAN_WEB_PUBLIC"] = "1"
+        for line in _public_words(environment):
+            typer.echo(line)
     command += ["--server.headless", "true" if headless else "false"]
+    # Said here, so that no setting of a file or of the environment switches them off.
+    command += ["--server.enableCORS", "true", "--server.enableXsrfProtection", "true"]
+    for allowed in origin or ():
+        command += ["--server.corsAllowedOrigins", allowed]
     try:
-        return subprocess.run(command, cwd=_settings(folder), check=False).returncode
+        finished = subprocess.run(command, cwd=_settings(folder), env=environment, check=False)
+        return finished.returncode
     except KeyboardInterrupt:
         return 0
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _public_words(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What a public page does otherwise."""
+    hub = environment.get("QWENPLAN_WEB_HUB", "").strip().lower() in ("1", "true", "yes", "on")
+    return (
+        "Public page: every visitor is a stranger.",
+        "  off: this machine's devices, paths of this machine, the server's Hub token",
+        "  Hub: asked as anybody, so many times an hour"
+        if hub
+        else "  off: the Hub (QWENPLAN_WEB_HUB=1 allows it, so many times an hour)",
+        "  on: refusal of other sites' pages (CORS, XSRF); name a proxy's address with --origin",
+    )
 
 
 def _settings(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import hardware_db
 from hardware_db import Accelerator, Price, System
+from planner.units import counted
 
 Kind = Literal["purchase", "hourly"]
 
@@ -68,7 +69,7 @@ def price_options(system: System) -> tuple[PriceOption, ...]:
     else:
         alone = system.accelerator.is_unified
         machines = "whole machine" if system.count == 1 else f"{system.count} machines alone"
-        what = machines if alone else f"{system.count} accelerators alone"
+        what = machines if alone else f"{counted(system.count, 'accelerator')} alone"
         found += [
             (1, _option(price, count=system.count, what=what))
             for price in system.accelerator.prices

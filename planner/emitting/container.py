@@ -12,12 +12,16 @@ from planner.engines.containers import Container
 from planner.engines.engine import Launch
 from planner.errors import InputError
 from planner.planning import Plan
+from planner.units import check_count
 
 CACHE = "/root/.cache/huggingface"
 """Where the images keep what huggingface_hub downloads."""
 
 RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 """Kubernetes resource names of the vendors' device plugins."""
+
+EVERYWHERE = ("--host", "0.0.0.0")
+"""Words that make a server listen beyond its container where it was told another address."""
 
 FILES = "/models"
 """Where a container finds weight files that are named without a folder."""
@@ -53,7 +57,9 @@ class Service:
 
     def argv(self) -> list[str]:
         """The first node's command, listening beyond its container."""
-        return [*self.words(self.launch.argv), *self.container.listen]
+        argv = self.words(self.launch.argv)
+        listen = self.container.listen or (EVERYWHERE if "--host" in argv else ())
+        return [*argv, *listen]
 
     def words(self, argv: Sequence[str]) -> list[str]:
         """Return a command as it reads in a container.
@@ -80,14 +86,18 @@ def _is_loose(word: str) -> bool:
 
 
 def _port(plan: Plan, default: int) -> int:
-    """Return the port that the user's own words name, else the engine's."""
-    words = list(plan.kept)
+    """Return the port that the user's own words name (the last one counts), else the engine's.
+
+    Raises:
+        InputError: it is none.
+    """
+    words, port = list(plan.kept), default
     for place, word in enumerate(words):
         flag, equals, value = word.partition("=")
         if flag == "--port":
             text = value if equals else "".join(words[place + 1 : place + 2])
-            return int(text) if text.isdigit() and 0 < int(text) < 2**16 else default
-    return default
+            port = check_count(int(text) if text.isdigit() else text, what="--port", most=65_535)
+    return port
 
 
 def service_of(plan: Plan) -> Service:

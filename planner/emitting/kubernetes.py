@@ -136,7 +136,8 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
         "name": "server",
         "image": service.image,
         "command": [argv[0]],
-        "args": argv[1:],
+        # Kubernetes reads $(NAME) as a variable; the command's own are doubled.
+        "args": [word.replace("$(", "$$(") for word in argv[1:]],
         "env": environment,
         "resources": {"limits": {resource: service.accelerators}},
         "volumeMounts": [

@@ -6,7 +6,10 @@ and of the weights (formats, size), never at names. The first rule that fits dec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from hardware_db import Accelerator, System
 from planner.engines.elsewhere import has_hbm
@@ -40,14 +43,20 @@ class Rule:
     kernels: tuple[str, ...] = ()
     overflows: bool | None = None
 
-    def fits(self, system: System, checkpoint: Checkpoint) -> bool:
-        """Whether the rule is about this hardware and these weights."""
+    def on(self, system: System) -> bool:
+        """Whether the rule is about this hardware."""
         accelerator = system.accelerator
         return (
             (not self.vendors or accelerator.vendor in self.vendors)
             and self.unified in (None, accelerator.is_unified)
             and (self.capability is None or _capability(accelerator) >= self.capability)
             and self.hbm in (None, has_hbm(accelerator))
+        )
+
+    def fits(self, system: System, checkpoint: Checkpoint) -> bool:
+        """Whether the rule is about this hardware and these weights."""
+        return (
+            self.on(system)
             and (not self.kernels or any(k.startswith(self.kernels) for k in checkpoint.kernels))
             and self.overflows in (None, _overflows(system, checkpoint))
         )
@@ -139,6 +148,45 @@ def default_engine(
     rules = (rule for rule in RULES if offload or not rule.overflows)
     rule = next(rule for rule in rules if rule.fits(system, checkpoint))
     return rule.engine, rule.reason
+
+
+LOADS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "gguf": ("llamacpp",),
+        "safetensors": ("vllm", "sglang"),
+        "mlx": ("mlx",),
+    }
+)
+"""Container of the registry -> engines that are proposed for it, the first choice first. Forks'
+containers, and engines whose rules were only read, are left out: they are never proposed first."""
+
+SMALLER_CACHE: Mapping[str, str] = MappingProxyType(
+    {"vllm": "fp8", "sglang": "fp8_e4m3", "llamacpp": "q8_0"}
+)
+"""Engine -> the KV cache format of half the size that costs the least."""
+
+FOR_PICTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"vllm": {}, "sglang": {}, "llamacpp": {"mmproj": True}}
+)
+"""Engine -> options under which it takes pictures; absent: the planned server takes none."""
+
+OFFLOADS = ("llamacpp",)
+"""Engines that are proposed with a part of the weights in RAM."""
+
+
+def engines_for(system: System) -> tuple[tuple[str, str], ...]:
+    """Return (engine, why) for everything that is proposed on `system`, the first choice first.
+
+    The order is that of `RULES`, the weights aside; engines without a rule follow in the order of
+    `LOADS`. Whether one takes a checkpoint there is for its own refusals to say.
+    """
+    found: dict[str, str] = {}
+    for rule in RULES:
+        if not rule.kernels and not rule.overflows and rule.on(system):
+            found.setdefault(rule.engine, rule.reason)
+    for name in dict.fromkeys(name for names in LOADS.values() for name in names):
+        found.setdefault(name, "another server for the same weights")
+    return tuple(found.items())
 
 
 def _capability(accelerator: Accelerator) -> tuple[int, int]:

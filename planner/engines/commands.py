@@ -59,6 +59,34 @@ def _options_alone(engine: str, words: Sequence[str]) -> Command:
     return Command(options=found.options)
 
 
+def strange_flags(engine: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags among `words` that `engine` does not know."""
+    reader = FACES[engine].command
+    if reader is None:
+        return ()
+    flags = (word.partition("=")[0].partition(".")[0] for word in words if _is_flag(word))
+    return tuple(flag for flag in flags if reader.flags.spelling(flag) is None)
+
+
+def engines_with(flag: str) -> tuple[str, ...]:
+    """Return the engines for which `flag` matters: it sets an option or a part of the question."""
+    found = []
+    for name, reader in readers().items():
+        spelling = reader.flags.spelling(flag)
+        if spelling is not None and "kept" not in reader.flags.known[spelling][0]:
+            found.append(name)
+    return tuple(name for name in ENGINES if name in found)
+
+
+def known_to_any(flag: str) -> bool:
+    """Say whether some engine knows `flag`, whatever it does there."""
+    return any(reader.flags.spelling(flag) is not None for reader in readers().values())
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and len(word) > 1 and not word[1].isdigit()
+
+
 def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     """The engine that a launch command starts, and what it tells it.
 

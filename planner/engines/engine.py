@@ -8,8 +8,8 @@ no layout and prints nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -150,6 +150,53 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The answers to a column of workloads: numpy arrays, one place per row.
+
+    Attributes:
+        starts: the engine starts and serves one sequence.
+        tight: it may not, at the far end of the estimates' bands.
+        sequences: as in `Capacity`.
+        tokens: likewise.
+        longest_context: likewise.
+        limited_by: likewise.
+        usable: bytes of the tightest accelerator that the engine plans to use.
+        used: bytes of all terms there.
+        weights: of them weights.
+        kv_cache: of them KV cache.
+        state: of them recurrent state.
+    """
+
+    starts: Any
+    tight: Any
+    sequences: Any
+    tokens: Any
+    longest_context: Any
+    limited_by: Any
+    usable: Any
+    used: Any
+    weights: Any
+    kv_cache: Any
+    state: Any
+
+    @classmethod
+    def joined(cls, length: int, parts: Iterable[tuple[Any, Columns]]) -> Columns:
+        """Return columns of `length` rows from parts, each with the rows that it answers."""
+        import numpy
+
+        whole: dict[str, Any] = {}
+        for rows, part in parts:
+            for field_ in fields(cls):
+                values = getattr(part, field_.name)
+                if field_.name not in whole:
+                    whole[field_.name] = numpy.empty(length, dtype=values.dtype)
+                if whole[field_.name].dtype.itemsize < values.dtype.itemsize:  # longer words
+                    whole[field_.name] = whole[field_.name].astype(values.dtype)
+                whole[field_.name][rows] = values
+        return cls(**whole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """What to type.
 
@@ -248,6 +295,20 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         is left starts without holding that; it puts in a context that it does hold.
         """
         return deployment
+
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts that `columns` answers; empty where the engine has no columns."""
+        return range(0)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once; only within `contexts_alike`.
+
+        Args:
+            deployment: everything but the workload; the engine does not refuse it.
+            contexts: tokens per sequence of each row, a numpy array.
+            concurrencies: sequences of each row, likewise.
+        """
+        raise NotImplementedError(f"{self.title} plans one workload at a time")
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes to `deployment` that save memory, those already made left out."""

@@ -54,7 +54,7 @@ def parse_address(text: str, hosts: Collection[str] = ()) -> Address:
     """
     written = text.strip()
     shown = clip(repr(written), 120)
-    if not written or len(written) > _MAX_ADDRESS:
+    if not written or len(written) > _MAX_ADDRESS or not is_text(written):
         raise InputError(f"name a repository such as Qwen/Qwen3.5-27B, not {shown}")
     scheme, separator, rest = written.partition("://")
     if separator and scheme.lower() in ("http", "https"):
@@ -106,9 +106,25 @@ def _from_path(path: str, shown: str) -> Address:
         file = "/".join(parts[2:])
         if not file.lower().endswith((".gguf", ".safetensors", ".json")):
             repo = ""  # neither a page of the Hub nor a file that could be read
-    if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo or repo.endswith(".git"):
+    if not is_repository(repo):
         raise InputError(f"{shown} is not a repository id; write it as org/name")
     return Address(repo=repo, revision=revision or None, file=file or None, pattern=pattern or None)
+
+
+def is_repository(repo: str) -> bool:
+    """Return whether the Hub allows `repo` as a repository's id."""
+    return bool(_REPO.fullmatch(repo)) and not (
+        "--" in repo or ".." in repo or repo.endswith(".git")
+    )
+
+
+def is_text(text: str) -> bool:
+    """Return whether `text` can be sent: half a surrogate pair, as JSON may hold, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _revision_and_file(path: str) -> tuple[str, str | None]:

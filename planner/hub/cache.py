@@ -16,7 +16,10 @@ def cached_file(repo: str, name: str, revision: str | None) -> Path | None:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, name, cache_dir=_folder(), revision=revision)
+    try:
+        found = try_to_load_from_cache(repo, name, cache_dir=_folder(), revision=revision)
+    except (OSError, ValueError):
+        return None  # a cache that cannot be read holds nothing
     return Path(found) if isinstance(found, str) else None
 
 

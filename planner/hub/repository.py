@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from planner.errors import InputError, OfflineError, PlannerError, SourceError, UnknownModelError
-from planner.hub.address import Address, parse_address
+from planner.hub.address import Address, is_repository, is_text, parse_address
 from planner.hub.cache import cached_file, cached_snapshot
 from planner.hub.session import (
     RETRIED,
+    Answer,
     HubSession,
     RefusedError,
     StatusError,
@@ -104,6 +105,8 @@ def fetch_repository(
     session = session or open_session(token, anonymous=anonymous)
     address = parse_address(repo_or_url, session.hosts)
     wanted = revision or address.revision
+    if wanted is not None and not is_text(wanted):
+        raise InputError(f"{clip(repr(wanted))} is not a revision")
     if is_offline():
         return _from_cache(address, wanted, session, OfflineError("HF_HUB_OFFLINE is set"))
     try:
@@ -149,7 +152,24 @@ def _document(session: HubSession, repo: str, commit: str, name: str, most: int)
         answer = session.get(file_url(session, repo, commit, name), most=most)
     except StatusError as error:
         explain(error, repo, commit, session)
+    refuse_pages(answer, f"{repo}/{name}")
     return parse_json(answer.body, f"{repo}/{name}", most)
+
+
+def refuse_pages(answer: Answer, what: str) -> None:
+    """Refuse a web page or nothing at all in place of a document.
+
+    Raises:
+        SourceError: so that a login page between here and the Hub is not called a damaged file.
+    """
+    start = answer.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    kind = "a web page" if start.startswith(b"<") else "" if start else "an empty answer"
+    if kind:
+        host = clip(urlsplit(answer.url).netloc)
+        raise SourceError(
+            f"{what}: {kind} came from {host} instead of JSON; a login page of the network or a "
+            "proxy may stand in between"
+        )
 
 
 def _from_hub(
@@ -165,11 +185,20 @@ def _from_hub(
             _no_such_repository(error, address.repo, session, known)
         explain(error, address.repo, revision, session)
     # Cards and tags are anybody's: only the size is bounded, what is needed is checked below.
-    info = parse_json(answer.body, f"{session.endpoint} on {address.repo}", MAX_INDEX_BYTES)
+    where = f"{session.endpoint} on {address.repo}"
+    refuse_pages(answer, where)
+    try:
+        info = parse_json(answer.body, where, MAX_INDEX_BYTES)
+    except InputError as error:
+        raise SourceError(str(error)) from None
     repo, commit = info.get("id", address.repo), info.get("sha")
     if not isinstance(repo, str) or not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise SourceError(f"{session.endpoint} answers for {address.repo} without a commit")
+    if not is_repository(repo):
+        raise SourceError(f"{where} answers for {clip(repr(repo))}, which is no repository's id")
     files = _files(info.get("siblings"))
+    if odd := next((name for name, _ in files if not is_text(name)), None):
+        raise SourceError(f"{where} lists {clip(repr(odd))}, which cannot be a file's name")
     names = {name for name, _ in files}
     bases = _base_models(info)
     refuse_other_kinds(names, repo, bases)

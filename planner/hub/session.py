@@ -1,24 +1,36 @@
-"""One bounded way of asking the Hub: retries, deadlines, redirects, and what a refusal means.
+"""One bounded way of asking the Hub: time, size, retries, redirects, and what a refusal means.
 
 Settings are huggingface_hub's: endpoint, token, offline switch, time-out, proxies and the client a
 program may have put in place (`huggingface_hub.set_client_factory`). Its own retry loop sleeps as
 long as a server asks, and its header reader fetches 100 kB of every file; so requests are made
 here, on its client. The token is sent to the endpoint's own origin only.
+
+What bounds an answer: connecting and each silence `timeout`; headers, body, waits and all attempts
+together `deadline`; its length `most` or the range asked for, counted after decompression; the
+client refuses headers above 100 kB.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from planner.errors import InputError, OfflineError, PlannerError, SourceError
+from planner.hub.wire import (
+    asked_pause,
+    is_of_hub,
+    origin,
+    place,
+    plain,
+    transport_errors,
+    whole_size,
+)
 from planner.model.headers import clip
 
 MAX_REDIRECTS = 5
@@ -27,9 +39,12 @@ MAX_REDIRECTS = 5
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """Answers that another attempt may better (huggingface_hub 2.4.0 retries the same, but 425)."""
 
+MOST_HANGING = 16
+"""Requests that were given up while the server still held them; more are not begun."""
+
+_hanging = threading.BoundedSemaphore(MOST_HANGING)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_UNRANGED = 2**26
-_RATE_LIMIT = re.compile(r'"\w+"\s*;\s*r=0\s*;\s*t=(\d+)')
 
 
 class StatusError(SourceError):
@@ -121,7 +136,7 @@ class HubSession:
         """
         answer = self._ask(url, {}, most + 1, 0)
         if len(answer.body) > most:
-            raise SourceError(f"{_place(url)} is longer than {most:,} bytes")
+            raise SourceError(f"{place(url)} is longer than {most:,} bytes")
         return answer
 
     def read_range(self, url: str, offset: int, length: int) -> tuple[bytes, int | None, str]:
@@ -137,7 +152,7 @@ class HubSession:
         """
         asked = {"Range": f"bytes={offset}-{offset + length - 1}"}
         answer = self._ask(url, asked, length, offset)
-        return answer.body, _whole_size(answer), answer.url
+        return answer.body, whole_size(answer.status, answer.headers), answer.url
 
     def _ask(self, url: str, headers: dict[str, str], want: int, offset: int) -> Answer:
         start = self.clock()
@@ -146,13 +161,13 @@ class HubSession:
             attempt, most = attempt + 1, self.attempts
             pause = min(0.5 * 2 ** (attempt - 1), 8.0)
             try:
-                answer = self._attempt(url, headers, want, offset, start)
+                answer = self._in_time(url, headers, want, offset, start)
                 if answer.status < 400:
                     return answer
                 failure: PlannerError = _status_error(answer)
                 if answer.status not in RETRIED:
                     raise failure
-                pause = _asked_pause(answer) or pause
+                pause = asked_pause(answer.headers) or pause
                 if pause > self.longest_wait:
                     raise SourceError(
                         f"{failure}; it asks for a pause of {pause:.0f} s: try again then"
@@ -166,12 +181,45 @@ class HubSession:
                 raise failure
             self.sleep(pause)
 
+    def _in_time(
+        self, url: str, headers: dict[str, str], want: int, offset: int, start: float
+    ) -> Answer:
+        """One attempt, given up at the deadline wherever it stands.
+
+        A server that sends its headers byte by byte is silent for no longer than `timeout`, and the
+        client looks at no other clock meanwhile: so another thread waits for it.
+        """
+        found: list[Answer | BaseException] = []
+
+        def attempt() -> None:
+            try:
+                found.append(self._attempt(url, headers, want, offset, start))
+            except BaseException as error:
+                found.append(error)
+            finally:
+                _hanging.release()
+
+        left = self.deadline - (self.clock() - start)
+        if not _hanging.acquire(timeout=max(left, 0.0)):
+            raise SourceError(f"{place(url)}: {MOST_HANGING} requests hang already; try later")
+        worker = threading.Thread(target=attempt, name="qwenplan-hub", daemon=True)
+        worker.start()
+        worker.join(max(left, 0.0))
+        if not found:
+            raise self._too_slow(url)
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found[0]
+
+    def _too_slow(self, url: str) -> SourceError:
+        return SourceError(f"{place(url)}: too slow, given up after {self.deadline:.0f} s")
+
     def _attempt(
         self, url: str, headers: dict[str, str], want: int, offset: int, start: float
     ) -> Answer:
         from huggingface_hub import get_session
 
-        client, faults = get_session(), _transport_errors()
+        client, faults = get_session(), transport_errors()
         for _ in range(MAX_REDIRECTS + 1):
             # Compressed answers have other lengths than were asked for, and may be bombs.
             sent = {**self._identity(url), **headers, "Accept-Encoding": "identity"}
@@ -183,16 +231,36 @@ class HubSession:
                     status = response.status_code
                     body = self._body(response, url, found, want, offset, start)
                     if status in _REDIRECTS and "location" in found:
-                        url = _redirected(url, found["location"])
+                        url = self._redirected(url, found["location"])
                         continue
                     return Answer(status=status, headers=found, body=body, url=url)
             except faults as error:
                 raise _fault(url, error) from None
-        raise SourceError(f"{_place(url)}: more than {MAX_REDIRECTS} redirects")
+        raise SourceError(f"{place(url)}: more than {MAX_REDIRECTS} redirects")
+
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+        except ValueError:
+            target = ""
+        scheme, host, _ = origin(target)
+        if scheme not in ("http", "https") or not host:
+            raise SourceError(f"{place(url)}: redirected to {clip(repr(location))}")
+        if scheme == "http" and origin(url)[0] == "https":
+            raise SourceError(f"{place(url)}: redirected from https to plain http; not followed")
+        if not self._leads_to(host):
+            raise SourceError(f"{place(url)}: redirected to {clip(host)}; not followed")
+        return target
+
+    def _leads_to(self, host: str) -> bool:
+        """A mirror's owner knows where its files lie; the Hub's lie with the Hub."""
+        if host in self.hosts or is_of_hub(host):
+            return True
+        return not self.anonymous and not is_of_hub(self.hosts[0])
 
     def _identity(self, url: str) -> dict[str, str]:
         headers = {"User-Agent": "qwenplan"}
-        if self.token and not self.anonymous and _origin(url) == _origin(self.endpoint):
+        if self.token and not self.anonymous and origin(url) == origin(self.endpoint):
             headers["Authorization"] = f"Bearer {self.token}"
         return headers
 
@@ -213,26 +281,29 @@ class HubSession:
             span = re.fullmatch(r"bytes (\d+)-(\d+)/(?:\d+|\*)", headers.get("content-range", ""))
             if span is None or int(span[1]) != offset:
                 raise _FaultError(
-                    SourceError(f"{_place(url)}: another range came than was asked for")
+                    SourceError(f"{place(url)}: another range came than was asked for")
                 )
         elif offset:
             skip = offset
             if offset + want > _MAX_UNRANGED:
-                raise SourceError(f"{_place(url)}: the server serves no ranges")
+                raise SourceError(f"{place(url)}: the server serves no ranges")
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding and status == 206:
+            raise SourceError(f"{place(url)}: a range came compressed, which was not asked for")
         # A body that ends where it should is read to its end: then the connection is kept.
         declared = headers.get("content-length", "")
-        ends = re.fullmatch(r"\d{1,18}", declared) and int(declared) <= skip + want
+        ends = not encoding and re.fullmatch(r"\d{1,18}", declared) and int(declared) <= skip + want
         parts, have = [], -skip
-        for chunk in response.iter_bytes():
+        for chunk in plain(response.iter_raw(), encoding, url):
             parts.append(chunk)
             have += len(chunk)
             if self.clock() - start > self.deadline:
-                raise SourceError(f"{_place(url)}: too slow, given up after {self.deadline:.0f} s")
+                raise self._too_slow(url)
             if have >= want and not ends:
                 break
         body = b"".join(parts)[skip : skip + want]
         if len(body) < want and (status == 206 or skip):
-            raise _FaultError(SourceError(f"{_place(url)}: {len(body):,} of {want:,} bytes came"))
+            raise _FaultError(SourceError(f"{place(url)}: {len(body):,} of {want:,} bytes came"))
         return body
 
 
@@ -250,7 +321,7 @@ def open_session(token: str | None = None, *, anonymous: bool = False, **limits:
     from huggingface_hub import constants, get_token
 
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).strip().rstrip("/")
-    scheme, host, _ = _origin(endpoint)
+    scheme, host, _ = origin(endpoint)
     if scheme not in ("http", "https") or not host:
         raise InputError(f"HF_ENDPOINT is {clip(repr(endpoint))}; it must be an http(s) address")
     if anonymous:
@@ -271,16 +342,6 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE) or value.strip().upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the HTTP client under huggingface_hub (httpx, httpx2) raises when a request fails."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # HfHubHTTPError derives from the client's HTTPError, the base of its time-outs and cuts.
-    base = HfHubHTTPError.__bases__[0]
-    client = sys.modules[base.__module__.partition(".")[0]]
-    return (base, client.InvalidURL, OSError)
-
-
 def _fault(url: str, error: Exception) -> _FaultError:
     name, words = type(error).__name__, clip(str(error), 120)
     host = clip(urlsplit(url).netloc)
@@ -289,67 +350,15 @@ def _fault(url: str, error: Exception) -> _FaultError:
     if "Connect" in name or "Proxy" in name or isinstance(error, OSError):
         # Nobody there: one more try, not the patience that a busy server deserves.
         return _FaultError(OfflineError(f"{host} cannot be reached: {words or name}"), attempts=2)
-    return _FaultError(SourceError(f"{_place(url)}: the connection broke ({words or name})"))
+    return _FaultError(SourceError(f"{place(url)}: the connection broke ({words or name})"))
 
 
 def _status_error(answer: Answer) -> StatusError:
     reason = clip(answer.headers.get("x-error-message", "").strip(), 200)
     code = clip(answer.headers.get("x-error-code", ""))
-    message = f"{_place(answer.url)}: the server answers {answer.status}"
+    message = f"{place(answer.url)}: the server answers {answer.status}"
     if answer.status == 429:
         message += " (too many requests)"
     if reason:
         message += f": {reason}"
     return StatusError(message, answer.status, code, reason)
-
-
-def _asked_pause(answer: Answer) -> float | None:
-    """Seconds that the server asks to wait, by Retry-After or the Hub's rate-limit header."""
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}", value):
-        return float(value)
-    if value:
-        try:
-            until = parsedate_to_datetime(value)
-            now = parsedate_to_datetime(answer.headers.get("date", ""))
-            return max((until - now).total_seconds(), 0.0)
-        except (ValueError, TypeError):
-            return None
-    match = _RATE_LIMIT.search(answer.headers.get("ratelimit", ""))
-    return float(match[1]) if match else None
-
-
-def _whole_size(answer: Answer) -> int | None:
-    if answer.status == 206:
-        match = re.search(r"/(\d{1,18})$", answer.headers.get("content-range", ""))
-        return int(match[1]) if match else None
-    length = answer.headers.get("content-length", "")
-    return int(length) if re.fullmatch(r"\d{1,18}", length) else None
-
-
-def _redirected(url: str, location: str) -> str:
-    try:
-        target = urljoin(url, location)
-    except ValueError:
-        target = ""
-    scheme, host, _ = _origin(target)
-    if scheme not in ("http", "https") or not host:
-        raise SourceError(f"{_place(url)}: redirected to {clip(repr(location))}")
-    if scheme == "http" and _origin(url)[0] == "https":
-        raise SourceError(f"{_place(url)}: redirected from https to plain http; not followed")
-    return target
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        return parts.scheme, (parts.hostname or "").lower(), port
-    except ValueError:
-        return "", "", None
-
-
-def _place(url: str) -> str:
-    """Host and path for an error line; a signed URL's query is nobody's business."""
-    parts = urlsplit(url)
-    return clip(f"{parts.netloc}{parts.path}", 160)

@@ -2,20 +2,19 @@
 
 Quantizers name a model's modules (``model.language_model.layers.0.mlp.gate``) exactly, by regular
 expression or glob, and spell the way to the language model in several ways. Foreign patterns are
-untrusted: they are bounded before they are compiled.
+untrusted: `planner.patterns` matches them, and one list has a bounded number of steps for a model.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import translate
-from functools import cache
+from functools import lru_cache
 from typing import Literal
 
 from planner.errors import UnsupportedModelError
 from planner.model.tensors import Tensor
+from planner.patterns import Pattern, PatternError, read_glob, read_pattern
 
 How = Literal["exact", "dotted", "regex", "glob", "part"]
 """How a pattern is meant: the whole name; whole dotted parts of it; `re.match` (anchored at the
@@ -27,10 +26,11 @@ _STACKED = "switch_mlp."
 """How MLX names stacked experts; nobody who lists parts of names does (AWQ's "mlp.gate" is the
 router, and no part of "switch_mlp.gate_proj")."""
 
-_LONGEST_PATTERN = 400
-_MOST_REPEATS = 8
-_NESTED_REPEAT = re.compile(r"\([^()]*[*+}][^()]*\)[*+{]")
-_REPEAT = re.compile(r"(?<!\\)[*+{]")
+MOST_STEPS = 2_000_000
+"""Steps of one list over a whole model; the lists of published checkpoints take some ten thousand."""
+
+MOST_CHARACTERS = 100_000
+"""Characters of one list's regular expressions and globs together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,57 +53,81 @@ class PatternList:
         """Sort the patterns by the way they are looked up.
 
         Raises:
-            UnsupportedModelError: a pattern is no regular expression, or one that could take
-                forever.
+            UnsupportedModelError: a pattern is no regular expression, or of a form that is not
+                understood.
         """
+        self._where, self._left = where, MOST_STEPS
         self._exact: dict[str, int] = {}
         self._dotted: dict[str, int] = {}
         self._parts: list[tuple[int, str]] = []
-        self._compiled: list[tuple[int, re.Pattern[str]]] = []
+        self._read: list[tuple[int, str, Pattern]] = []
+        characters = 0
         for index, pattern in enumerate(patterns):
             match pattern.how:
                 case "exact":
+                    self._exact.setdefault(pattern.text, index)
+                case "glob" if not set("*?[") & set(pattern.text):
                     self._exact.setdefault(pattern.text, index)
                 case "dotted":
                     self._dotted.setdefault(pattern.text, index)
                 case "part":
                     self._parts.append((index, pattern.text))
                 case "regex" | "glob":
-                    self._compiled.append((index, _compile(pattern, where)))
+                    characters += len(pattern.text)
+                    if characters > MOST_CHARACTERS:
+                        raise self._refusal(pattern.text, "with those before it is too long")
+                    self._read.append((index, pattern.text, self._pattern(pattern)))
 
     def first(self, spellings: tuple[str, ...]) -> int | None:
-        """Index of the first pattern that matches one of a module's spellings, or None."""
+        """Return the index of the first pattern that matches one of a module's spellings, or None.
+
+        Raises:
+            UnsupportedModelError: the list is too complicated to apply.
+        """
         hits = [self._exact[name] for name in spellings if name in self._exact]
         if self._dotted:
             runs = (run for name in spellings for run in _dotted_runs(name))
             hits += [self._dotted[run] for run in runs if run in self._dotted]
         best = min(hits, default=None)
+        own = tuple(name for name in spellings if _STACKED not in name)
         for index, text in self._parts:
-            own = (name for name in spellings if _STACKED not in name)
-            if (best is None or index < best) and any(text in name for name in own):
-                best = index
-        for index, compiled in self._compiled:
             if best is not None and index > best:
-                continue
-            if any(compiled.match(name) for name in spellings):
+                break
+            self._spend(len(own), text)
+            if any(text in name for name in own):
+                best = index
+        for index, text, pattern in self._read:
+            if best is not None and index > best:
+                break
+            if any(self._matches(pattern, name, text) for name in spellings):
                 best = index
         return best
 
+    def _matches(self, pattern: Pattern, name: str, text: str) -> bool:
+        try:
+            found, steps = pattern.match(name)
+        except PatternError as error:
+            raise self._refusal(text, error) from None
+        self._spend(steps, text)
+        return found
 
-def _compile(pattern: NamePattern, where: str) -> re.Pattern[str]:
-    text = pattern.text
-    too_much = len(text) > _LONGEST_PATTERN or len(_REPEAT.findall(text)) > _MOST_REPEATS
-    if too_much or (pattern.how == "regex" and _NESTED_REPEAT.search(text)):
-        raise UnsupportedModelError(f"{where}: pattern {text[:60]!r} is too complicated to apply")
-    try:
-        return re.compile(translate(text) if pattern.how == "glob" else text)
-    except (re.error, OverflowError):
-        raise UnsupportedModelError(
-            f"{where}: pattern {text[:60]!r} is no regular expression"
-        ) from None
+    def _spend(self, steps: int, text: str) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise self._refusal(text, "with the others it is too complicated to apply")
+
+    def _pattern(self, pattern: NamePattern) -> Pattern:
+        read = read_glob if pattern.how == "glob" else read_pattern
+        try:
+            return read(pattern.text)
+        except PatternError as error:
+            raise self._refusal(pattern.text, error) from None
+
+    def _refusal(self, text: str, why: object) -> UnsupportedModelError:
+        return UnsupportedModelError(f"{self._where}: pattern {text[:60]!r}: {why}")
 
 
-@cache
+@lru_cache(maxsize=65536)
 def _dotted_runs(name: str) -> tuple[str, ...]:
     words = name.split(".")
     return tuple(
@@ -123,7 +147,7 @@ def places(tensor: Tensor) -> Iterator[int | None]:
     yield from tensor.layers or (None,)
 
 
-@cache
+@lru_cache(maxsize=65536)
 def spellings(tensor_name: str, layer: int | None, expert: int) -> tuple[str, ...]:
     """All names under which quantizers may know the module of a row of the table of tensors.
 

@@ -7,7 +7,7 @@ The MTP module is laid out as in vLLM 0.33.0 `model_executor/models/qwen3_5_mtp.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 
 from planner.model.layer_tensors import last_norm_tensors, layer_tensors
 from planner.model.spec import ModelSpec
@@ -17,7 +17,7 @@ from planner.model.vision_tensors import vision_tensors
 __all__ = ["NGRAM_TABLE", "Part", "Split", "Tensor", "tensor_table"]
 
 
-@cache
+@lru_cache(maxsize=256)
 def tensor_table(model: ModelSpec) -> tuple[Tensor, ...]:
     """Every tensor that a checkpoint of `model` holds, in order of parts."""
     return (*_text(model), *(vision_tensors(model.vision) if model.vision else ()), *_mtp(model))

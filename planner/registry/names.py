@@ -41,12 +41,14 @@ def file_of(base: str, label: str) -> Entry | None:
     Labels that are llama.cpp's own types name no author's file. Of an author's own kind ("UD-") that
     has no row of this label, the size follows the nearest type.
     """
-    rows = [row for row in entries_of(base) if row.gguf and row.recommendable]
     wanted = label.lower()
-    found = _best(row for row in rows if row.label.lower() == wanted != row.recipe)
-    if found is not None or bare(wanted) == wanted:
-        return found
     kind = wanted.removesuffix(bare(wanted))
+    if not kind:
+        return None
+    rows = [row for row in entries_of(base) if row.gguf and row.recommendable]
+    found = _best(row for row in rows if row.label.lower() == wanted)
+    if found is not None:
+        return found
     own = _best(row for row in rows if row.label.lower().startswith(kind))
     return None if own is None else by_name.beside(own, label)
 

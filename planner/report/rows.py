@@ -8,10 +8,16 @@ from planner.memory.breakdown import Kind
 from planner.planning import Plan
 
 
-def plan_row(plan: Plan) -> dict[str, Any]:
-    """Return what a row says about a plan; bytes are those of the tightest accelerator."""
+def plan_row(plan: Plan, *, verdict: bool = True) -> dict[str, Any]:
+    """Return what a row says about a plan; bytes are those of the tightest accelerator.
+
+    Args:
+        plan: the plan.
+        verdict: say the verdict in words, too, which takes longer than the rest.
+    """
     layout = plan.deployment.layout
     row: dict[str, Any] = {
+        "engine": plan.engine,
         "engine_version": plan.engine_version,
         "layout": str(layout),
         "tensor_parallel": layout.tensor_parallel,
@@ -21,7 +27,7 @@ def plan_row(plan: Plan) -> dict[str, Any]:
         "outcome": plan.outcome.value,
         "fits": plan.fits,
         "headroom_bytes": plan.headroom,
-        "verdict": plan.verdict,
+        **({"verdict": plan.verdict} if verdict else {}),
     }
     if plan.refusals:
         row["error"] = plan.refusals[0].reason

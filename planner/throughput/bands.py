@@ -8,25 +8,25 @@ from typing import Any, Literal
 
 from planner.throughput.answer import Banded
 from planner.throughput.constants import Calibration, table
-from planner.throughput.decode import Question
+from planner.throughput.decode import Serving
 from planner.throughput.workload import Workload
 
 Kind = Literal["decode", "serving", "ram", "cpu", "prefill", "prefill-ram"]
 """What a band was measured on: one user, several, weights in RAM, no accelerator; prompts."""
 
 
-def kind_of(question: Question, workload: Workload) -> Kind:
-    """The kind of decoding that a question asks for."""
-    if question.where.cpu_alone:
+def kind_of(serving: Serving, workload: Workload) -> Kind:
+    """The kind of decoding that a serving asks for."""
+    if serving.where.cpu_alone:
         return "cpu"
-    if question.where.on_host or question.where.over_link:
+    if serving.where.on_host or serving.where.over_link:
         return "ram"
     return "serving" if workload.concurrency > 1 else "decode"
 
 
-def prefill_kind(question: Question) -> Kind:
+def prefill_kind(serving: Serving) -> Kind:
     """The kind of its prompts."""
-    return "prefill-ram" if question.where.on_host or question.where.over_link else "prefill"
+    return "prefill-ram" if serving.where.on_host or serving.where.over_link else "prefill"
 
 
 Rule = Mapping[str, Any]
@@ -66,29 +66,27 @@ def unknown_engine(engine: str) -> str | None:
 
 
 def rough_rules(
-    question: Question, found: Calibration, *, engine: str, precision: str
+    serving: Serving, found: Calibration, *, engine: str, precision: str
 ) -> tuple[Rule, ...]:
     """Return the rules of `data/rules.toml` that apply: why the figure is rough."""
-    facts = _facts(question, found, engine, precision)
+    facts = _facts(serving, found, engine, precision)
     return tuple(rule for rule in table("rules")["rough"] if _applies(rule["when"], facts))
 
 
-def _facts(
-    question: Question, found: Calibration, engine: str, precision: str
-) -> Mapping[str, Any]:
-    layout, system = question.layout, question.system
-    kernels = (*question.weights.dense.elements, *question.weights.experts.elements)
+def _facts(serving: Serving, found: Calibration, engine: str, precision: str) -> Mapping[str, Any]:
+    layout, system = serving.layout, serving.system
+    kernels = (*serving.weights.dense.elements, *serving.weights.experts.elements)
     return {
         "engine": (engine,),
         "device": (found.device_class or "",),
         "precision": (precision,),
         "kernel": kernels,
         "vendor": (system.accelerator.vendor,),
-        "more_sequences_than": question.sequences,
+        "more_sequences_than": serving.sequences,
         "more_stages_than": layout.pipeline_parallel,
         "more_ranks_than_a_node": layout.accelerators > system.accelerators_per_node,
         "expert_parallel": layout.expert_parallel and layout.expert_ranks > 1,
-        "quantized_cache": question.cache_format.bits < 16,
+        "quantized_cache": serving.cache_format.bits < 16,
     }
 
 

@@ -43,7 +43,7 @@ _STEP = "step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Serving:
     """A deployment and its load with everything resolved.
 
     Attributes:
@@ -100,37 +100,37 @@ def host_rate(ram: float, *, alone: bool = False) -> float:
     return bent if alone else min(ram, bent)
 
 
-def cycle_parts(question: Question, *, accepted: float) -> tuple[Part, ...]:
+def cycle_parts(serving: Serving, *, accepted: float) -> tuple[Part, ...]:
     """The parts of one step, per token that it yields.
 
         (verification of T = B (1 + n) tokens + n drafts) x v / accepted tokens
 
     v is what sampling, bookkeeping of the states and a second schedule add in practice.
     """
-    parts = tuple(_step(question))
-    if not question.drafted:
+    parts = tuple(_step(serving))
+    if not serving.drafted:
         return parts
-    cycle = (*parts, *_drafts(question))
+    cycle = (*parts, *_drafts(serving))
     return tuple(part.scaled(1 / accepted, "verification") for part in cycle)
 
 
-def _step(question: Question) -> Iterator[Part]:
-    where, model, traffic = question.where, question.model, question.traffic
+def _step(serving: Serving) -> Iterator[Part]:
+    where, model, traffic = serving.where, serving.model, serving.traffic
     layers = model.num_hidden_layers
-    tokens = question.sequences * (1 + question.drafted)
+    tokens = serving.sequences * (1 + serving.drafted)
     if not where.cpu_alone:
-        yield from _memory(question, traffic)
-        yield _compute(question, traffic)
-        yield from _overhead(layers, question.sequences)
-        yield from _communication(question, tokens=tokens, layers=layers)
+        yield from _memory(serving, traffic)
+        yield _compute(serving, traffic)
+        yield from _overhead(layers, serving.sequences)
+        yield from _communication(serving, tokens=tokens, layers=layers)
     if where.on_host:
-        yield from _on_host(question, traffic)
+        yield from _on_host(serving, traffic)
     if where.over_link:
-        yield _over_link(question, traffic)
+        yield _over_link(serving, traffic)
 
 
-def _memory(question: Question, traffic: Traffic, *, roof: bool = True) -> Iterator[Part]:
-    where, rate = question.where, bandwidth(question.system.accelerator)
+def _memory(serving: Serving, traffic: Traffic, *, roof: bool = True) -> Iterator[Part]:
+    where, rate = serving.where, bandwidth(serving.system.accelerator)
     caches = 1.0 - where.caches
     streams = (
         ("weights", (traffic.dense + traffic.lm_head) * where.dense.here, "bandwidth"),
@@ -151,8 +151,8 @@ def _memory(question: Question, traffic: Traffic, *, roof: bool = True) -> Itera
             )
 
 
-def _compute(question: Question, traffic: Traffic) -> Part:
-    accelerator = question.system.accelerator
+def _compute(serving: Serving, traffic: Traffic) -> Part:
+    accelerator = serving.system.accelerator
     seconds = sum(count / peak(accelerator, name) for name, count in traffic.flops.items())
     return Part(
         name="compute",
@@ -182,7 +182,7 @@ def _overhead(layers: int, sequences: float) -> Iterator[Part]:
     )
 
 
-def _communication(question: Question, *, tokens: float, layers: int) -> Iterator[Part]:
+def _communication(serving: Serving, *, tokens: float, layers: int) -> Iterator[Part]:
     """All-reduces of tensor parallelism and hand-overs between pipeline stages.
 
         n a + n x 2 (tp-1)/tp x T x hidden x 2 bytes / (link x r),  n = 2 layers + 1
@@ -190,10 +190,10 @@ def _communication(question: Question, *, tokens: float, layers: int) -> Iterato
     Raises:
         UnknownFigureError: the bandwidth of the link is not known.
     """
-    tp, pp = question.layout.tensor_parallel, question.layout.pipeline_parallel
-    message = tokens * question.model.hidden_size * _ACTIVATION_BYTES
+    tp, pp = serving.layout.tensor_parallel, serving.layout.pipeline_parallel
+    message = tokens * serving.model.hidden_size * _ACTIVATION_BYTES
     if tp > 1:
-        over, rate = _link(question.system, ranks=tp)
+        over, rate = _link(serving.system, ranks=tp)
         count = 2 * layers + 1
         ring = count * 2 * (tp - 1) / tp * message
         yield Part(
@@ -210,7 +210,7 @@ def _communication(question: Question, *, tokens: float, layers: int) -> Iterato
             values=MappingProxyType({"ring bytes": ring, "link": rate, "r": over.efficiency}),
         )
     if pp > 1:
-        over, rate = _link(question.system, ranks=tp * pp)
+        over, rate = _link(serving.system, ranks=tp * pp)
         yield Part(
             name="hand-over between stages",
             amount=(pp - 1) * (over.latency(2) + message / (rate * over.efficiency)),
@@ -219,40 +219,40 @@ def _communication(question: Question, *, tokens: float, layers: int) -> Iterato
         )
 
 
-def _drafts(question: Question) -> Iterator[Part]:
+def _drafts(serving: Serving) -> Iterator[Part]:
     """N times the MTP module and the head, one token per sequence; they lie on the accelerator."""
-    model = question.model
+    model = serving.model
     traffic = draft_traffic(
-        model, question.layout, weights=question.weights, sequences=question.sequences
+        model, serving.layout, weights=serving.weights, sequences=serving.sequences
     )
     layers = model.mtp.num_layers if model.mtp else 0
     one = (
-        *_memory(question, traffic, roof=False),
-        *_overhead(layers, question.sequences),
-        *_communication(question, tokens=question.sequences, layers=layers),
+        *_memory(serving, traffic, roof=False),
+        *_overhead(layers, serving.sequences),
+        *_communication(serving, tokens=serving.sequences, layers=layers),
     )
     for part in one:
-        drafted = part.scaled(question.drafted)
+        drafted = part.scaled(serving.drafted)
         yield Part(
             name="drafts",
             amount=drafted.amount,
             over=drafted.over,
             times=drafted.times,
             formula=f"n x {part.formula}",
-            values=MappingProxyType({"n": question.drafted, **part.values}),
+            values=MappingProxyType({"n": serving.drafted, **part.values}),
             bound=drafted.bound,
         )
 
 
-def _on_host(question: Question, traffic: Traffic) -> Iterator[Part]:
+def _on_host(serving: Serving, traffic: Traffic) -> Iterator[Part]:
     """What the CPU computes: the weights of every rank stream from the one host memory."""
-    where, layout = question.where, question.layout
+    where, layout = serving.where, serving.layout
     weights = (traffic.dense + traffic.lm_head) * where.dense.computed
     weights += traffic.experts * where.experts.computed
     caches = (traffic.kv + traffic.state) * where.caches
     nbytes = (weights + caches) * layout.tensor_parallel
     # Where prompts go to a card, there is one, even if no weight lies on it.
-    rate = host_rate(question.ram, alone=where.cpu_alone and not where.prompts_stream)
+    rate = host_rate(serving.ram, alone=where.cpu_alone and not where.prompts_stream)
     yield Part(
         name="weights computed by the CPU",
         amount=nbytes / rate,
@@ -268,13 +268,13 @@ def _on_host(question: Question, traffic: Traffic) -> Iterator[Part]:
     )
 
 
-def _over_link(question: Question, traffic: Traffic) -> Part:
+def _over_link(serving: Serving, traffic: Traffic) -> Part:
     """What crosses the link in every step; whole layers bring all their experts."""
-    where, layout = question.where, question.layout
-    experts = traffic.experts if where.read_in_place else question.weights.experts.nbytes
+    where, layout = serving.where, serving.layout
+    experts = traffic.experts if where.read_in_place else serving.weights.experts.nbytes
     nbytes = (traffic.dense + traffic.lm_head) * where.dense.streamed
     nbytes = (nbytes + experts * where.experts.streamed) * layout.tensor_parallel
-    rate = min(link_rate(question.system, layout), question.ram)
+    rate = min(link_rate(serving.system, layout), serving.ram)
     return Part(
         name="weights over the link",
         amount=nbytes / rate,

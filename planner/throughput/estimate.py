@@ -31,7 +31,7 @@ from planner.throughput.constants import (
     acceptance,
     calibration,
 )
-from planner.throughput.decode import Question, cycle_parts, host_rate
+from planner.throughput.decode import Serving, cycle_parts, host_rate
 from planner.throughput.host import HostMemory, host_memory
 from planner.throughput.part import (
     Part,
@@ -42,7 +42,7 @@ from planner.throughput.part import (
     total,
 )
 from planner.throughput.prefill import prefill_parts
-from planner.throughput.question import chunk_of, resolve_question
+from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.workload import Speculation, Workload
 
@@ -89,7 +89,7 @@ def estimate_speed(
     if placement is not None and placement.disk:
         return NoEstimate(reason="weights are read from disk for every token: expect seconds each")
     host = host_memory(system, bandwidth=ram_bandwidth)
-    question = resolve_question(
+    serving = resolve_serving(
         checkpoint,
         system,
         layout,
@@ -102,10 +102,8 @@ def estimate_speed(
     )
     precision = checkpoint.scheme.name
     found = calibration(system, engine, preset=preset, width=width_of(checkpoint))
-    rough = rough_rules(question, found, engine=engine, precision=precision)
-    asked = _Asked(
-        question, workload, found, chunk_of(engine, chunk, placement), speculation, rough
-    )
+    rough = rough_rules(serving, found, engine=engine, precision=precision)
+    asked = _Asked(serving, workload, found, chunk_of(engine, chunk, placement), speculation, rough)
     try:
         return asked.answer(host)
     except UnknownFigureError as unknown:
@@ -113,10 +111,10 @@ def estimate_speed(
 
 
 def output_token_parts(
-    question: Question, workload: Workload, *, prompt: Sequence[Part], accepted: float = 1.0
+    serving: Serving, workload: Workload, *, prompt: Sequence[Part], accepted: float = 1.0
 ) -> tuple[Part, ...]:
     """Return what the time between a user's tokens is made of; `prompt`: one prompt alone."""
-    return (*cycle_parts(question, accepted=accepted), *_waiting(question, workload, prompt))
+    return (*cycle_parts(serving, accepted=accepted), *_waiting(serving, workload, prompt))
 
 
 def request_seconds(workload: Workload, time: float, prompt: float) -> float:
@@ -127,10 +125,10 @@ def request_seconds(workload: Workload, time: float, prompt: float) -> float:
     return time + (prompt / workload.output_tokens if workload.output_tokens else 0.0)
 
 
-def prompt_parts(question: Question, workload: Workload, chunk: int) -> tuple[Part, ...]:
+def prompt_parts(serving: Serving, workload: Workload, chunk: int) -> tuple[Part, ...]:
     """Return what the prefill of the workload's prompts is made of; nothing without a prompt."""
     return prefill_parts(
-        question,
+        serving,
         tokens=workload.prompt_tokens,
         chunk=chunk,
         prompts=workload.prompts_together,
@@ -138,12 +136,12 @@ def prompt_parts(question: Question, workload: Workload, chunk: int) -> tuple[Pa
     )
 
 
-def _waiting(question: Question, workload: Workload, prompt: Sequence[Part]) -> tuple[Part, ...]:
+def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tuple[Part, ...]:
     """Per output token, the prefill of the users that come while one answer is decoded.
 
     s x (B - 1) x prefill / output tokens
     """
-    others = -(-workload.concurrency // question.layout.data_parallel) - 1
+    others = -(-workload.concurrency // serving.layout.data_parallel) - 1
     if workload.output_tokens is None or not others:
         return ()
     share = others / workload.output_tokens / workload.prompts_together
@@ -159,40 +157,40 @@ def _waiting(question: Question, workload: Workload, prompt: Sequence[Part]) -> 
 
 
 class _Asked:
-    """A question on its way to an answer."""
+    """A serving on its way to an answer."""
 
     def __init__(
         self,
-        question: Question,
+        serving: Serving,
         workload: Workload,
         found: Calibration,
         chunk: int,
         speculation: Speculation | None,
         rough: tuple[Rule, ...],
     ) -> None:
-        self.question, self.workload, self.found = question, workload, found
+        self.serving, self.workload, self.found = serving, workload, found
         self.chunk, self.speculation, self.rough = chunk, speculation, rough
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
-        question, workload, constants = self.question, self.workload, self.found.constants
-        prompt = prompt_parts(question, workload, self.chunk)
+        serving, workload, constants = self.serving, self.workload, self.found.constants
+        prompt = prompt_parts(serving, workload, self.chunk)
         prefill = self._prefill(prompt)
         alone = total(terms(prompt, constants)) / workload.prompts_together
         accepted, assumptions = _accepted(self.speculation)
-        rate, parts = self._rate(question, prompt, accepted)
+        rate, parts = self._rate(serving, prompt, accepted)
         time, found = 1 / rate.value, terms(parts, constants)
         gain = None
-        if question.drafted:
-            plain, _ = self._rate(replace(question, drafted=0), prompt, 1.0)
+        if serving.drafted:
+            plain, _ = self._rate(replace(serving, drafted=0), prompt, 1.0)
             gain = gain_band(rate.value / plain.value)
         if workload.output_tokens is None and workload.concurrency > 1:
             assumptions.append("no prompts arrive while the sequences decode")
-        outside = question.where.on_host or question.where.over_link
+        outside = serving.where.on_host or serving.where.over_link
         if outside and host.assumed:
             assumptions.append(host.words)
-        if question.where.on_host and not question.where.cpu_alone:
-            assumptions += _fast_ram(question, constants)
+        if serving.where.on_host and not serving.where.cpu_alone:
+            assumptions += _fast_ram(serving, constants)
         shown = [term for term in found if not term.hidden]
         requests = workload.concurrency / request_seconds(workload, time, alone)
         return SpeedEstimate(
@@ -213,16 +211,16 @@ class _Asked:
         )
 
     def _rate(
-        self, question: Question, prompt: tuple[Part, ...], accepted: float
+        self, serving: Serving, prompt: tuple[Part, ...], accepted: float
     ) -> tuple[Banded, tuple[Part, ...]]:
         """Tokens per second of one user with its band, and what they are made of."""
-        parts = output_token_parts(question, self.workload, prompt=prompt, accepted=accepted)
+        parts = output_token_parts(serving, self.workload, prompt=prompt, accepted=accepted)
         time = total(terms(parts, self.found.constants))
         low, high = band(
             self.found,
-            kind_of(question, self.workload),
+            kind_of(serving, self.workload),
             rough=self.rough,
-            drafted=bool(question.drafted),
+            drafted=bool(serving.drafted),
         )
         least = least_seconds(parts)
         most = min(high / time, 1 / least) if least else high / time
@@ -234,9 +232,9 @@ class _Asked:
         found = terms(parts, self.found.constants)
         tokens = self.workload.prompt_tokens * self.workload.prompts_together
         rate = tokens / total(found)
-        low, high = band(self.found, prefill_kind(self.question))
+        low, high = band(self.found, prefill_kind(self.serving))
         banded = Banded(value=rate, low=rate * low, high=rate * high)
-        waiting = -(-self.workload.concurrency // self.question.layout.data_parallel)
+        waiting = -(-self.workload.concurrency // self.serving.layout.data_parallel)
         seconds = banded.inverse().scaled(tokens)
         return PrefillEstimate(
             tokens=tokens,
@@ -248,10 +246,10 @@ class _Asked:
         )
 
 
-def _fast_ram(question: Question, constants: Constants) -> list[str]:
+def _fast_ram(serving: Serving, constants: Constants) -> list[str]:
     """What to say where weights in RAM are read as fast as on the card."""
-    card = bandwidth(question.system.accelerator) * constants["experts"]
-    if host_rate(question.ram) * constants["host"] < card:
+    card = bandwidth(serving.system.accelerator) * constants["experts"]
+    if host_rate(serving.ram) * constants["host"] < card:
         return []
     return ["RAM is read as fast as the accelerator's memory, so weights in RAM cost little"]
 

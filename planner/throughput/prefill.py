@@ -14,7 +14,7 @@ from hardware_db import Accelerator
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import link_bandwidth
-from planner.throughput.decode import Question
+from planner.throughput.decode import Serving
 from planner.throughput.part import (
     COMPUTE,
     MEMORY,
@@ -43,12 +43,12 @@ _PROMPT = "prompt"
 
 
 def prefill_parts(
-    question: Question, *, tokens: int, chunk: int, prompts: int = 1, cached: int = 0
+    serving: Serving, *, tokens: int, chunk: int, prompts: int = 1, cached: int = 0
 ) -> tuple[Part, ...]:
     """Return the parts of prefilling `prompts` prompts of `tokens` tokens each on one replica.
 
     Args:
-        question: the deployment; pipeline stages work one after the other for one prompt.
+        serving: the deployment; pipeline stages work one after the other for one prompt.
         tokens: tokens of one prompt.
         chunk: tokens that the engine computes at a time.
         prompts: prompts computed together.
@@ -61,19 +61,19 @@ def prefill_parts(
         return ()
     every = prompts * tokens
     chunks = -(-every // chunk)
-    if question.where.cpu_alone and not question.where.prompts_stream:
-        return (_by_cpu(question, every, share=1.0),)
-    found = [*_products(question, every, chunks)]
-    found += _attention(question, prompts=prompts, tokens=tokens, cached=cached)
-    found += _rest(question, every, chunks)
-    found += _host(question, every, chunks)
+    if serving.where.cpu_alone and not serving.where.prompts_stream:
+        return (_by_cpu(serving, every, share=1.0),)
+    found = [*_products(serving, every, chunks)]
+    found += _attention(serving, prompts=prompts, tokens=tokens, cached=cached)
+    found += _rest(serving, every, chunks)
+    found += _host(serving, every, chunks)
     return tuple(part for part in found if part.amount)
 
 
-def _products(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+def _products(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
     """Products with the weights, or reading them once per chunk where that takes longer."""
-    model, layout, weights = question.model, question.layout, question.weights
-    accelerator = question.system.accelerator
+    model, layout, weights = serving.model, serving.layout, serving.weights
+    accelerator = serving.system.accelerator
     share = "prefill_dense" if model.moe is None else "prefill_moe"
     wide, narrow = _by_width(accelerator, linear_flops(weights, model, layout, tokens=tokens))
     for seconds, over in ((wide, (share,)), (narrow, (share, "prefill_narrow"))):
@@ -84,7 +84,7 @@ def _products(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
             formula=f"FLOPs / (peak x {' x '.join(over)})",
             roof=(_PROMPT, COMPUTE),
         )
-    here = question.where
+    here = serving.where
     nbytes = (weights.dense.nbytes + weights.lm_head.nbytes) * here.dense.here
     nbytes += _hit(model, tokens // chunks) * weights.experts.nbytes * here.experts.here
     yield Part(
@@ -97,10 +97,10 @@ def _products(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
     )
 
 
-def _attention(question: Question, *, prompts: int, tokens: int, cached: int) -> Iterator[Part]:
-    rate = bandwidth(question.system.accelerator) * ATTENTION_FLOPS_PER_BYTE
+def _attention(serving: Serving, *, prompts: int, tokens: int, cached: int) -> Iterator[Part]:
+    rate = bandwidth(serving.system.accelerator) * ATTENTION_FLOPS_PER_BYTE
     flops = prompts * prefill_attention_flops(
-        question.model, question.layout, start=cached, end=cached + tokens
+        serving.model, serving.layout, start=cached, end=cached + tokens
     )
     yield Part(
         name="attention",
@@ -109,7 +109,7 @@ def _attention(question: Question, *, prompts: int, tokens: int, cached: int) ->
         formula="4 x heads x head_dim x pairs of tokens x layers / (30 BW x prefill_attention)",
         values=MappingProxyType({"FLOPs": flops}),
     )
-    delta = prompts * tokens * _delta_flops(question.model, question.layout)
+    delta = prompts * tokens * _delta_flops(serving.model, serving.layout)
     yield Part(
         name="DeltaNet",
         amount=delta / rate,
@@ -119,9 +119,9 @@ def _attention(question: Question, *, prompts: int, tokens: int, cached: int) ->
     )
 
 
-def _rest(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
     """Overhead per layer and chunk, and the bytes of all-reduces."""
-    model, layers = question.model, question.model.num_hidden_layers
+    model, layers = serving.model, serving.model.num_hidden_layers
     yield Part(
         name="per-layer overhead",
         amount=chunks * layers * 1e-6,
@@ -129,11 +129,11 @@ def _rest(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
         formula="prefill_layer_us x layers x chunks",
         values=MappingProxyType({"layers": layers, "chunks": chunks}),
     )
-    tp = question.layout.tensor_parallel
+    tp = serving.layout.tensor_parallel
     if tp > 1:
-        rate = link_bandwidth(question.system, ranks=tp)
+        rate = link_bandwidth(serving.system, ranks=tp)
         if rate is None:
-            raise UnknownFigureError(f"the link inside {question.system.name} is not known")
+            raise UnknownFigureError(f"the link inside {serving.system.name} is not known")
         ring = 2 * (tp - 1) / tp * tokens * model.hidden_size * 2 * 2 * layers
         yield Part(
             name="all-reduce",
@@ -144,19 +144,19 @@ def _rest(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
         )
 
 
-def _host(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
+def _host(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
     """Weights of the host: copied once per chunk, or multiplied by the CPU."""
-    where, weights = question.where, question.weights
+    where, weights = serving.where, serving.weights
     copied = (where.dense.streamed, where.experts.streamed)
     if where.on_host and where.prompts_stream:
         copied = (copied[0] + where.dense.computed, copied[1] + where.experts.computed)
     elif where.on_host:
-        yield _by_cpu(question, tokens, share=_host_share_of_flops(question))
-    hit = _hit(question.model, tokens // chunks)
+        yield _by_cpu(serving, tokens, share=_host_share_of_flops(serving))
+    hit = _hit(serving.model, tokens // chunks)
     nbytes = (weights.dense.nbytes + weights.lm_head.nbytes) * copied[0]
-    nbytes = (nbytes + hit * weights.experts.nbytes * copied[1]) * question.layout.tensor_parallel
-    if nbytes and not question.system.accelerator.is_unified:
-        rate = min(link_rate(question.system, question.layout), question.ram)
+    nbytes = (nbytes + hit * weights.experts.nbytes * copied[1]) * serving.layout.tensor_parallel
+    if nbytes and not serving.system.accelerator.is_unified:
+        rate = min(link_rate(serving.system, serving.layout), serving.ram)
         yield Part(
             name="weights over the link",
             amount=chunks * nbytes / rate,
@@ -167,16 +167,16 @@ def _host(question: Question, tokens: int, chunks: int) -> Iterator[Part]:
         )
 
 
-def _by_cpu(question: Question, tokens: int, *, share: float) -> Part:
+def _by_cpu(serving: Serving, tokens: int, *, share: float) -> Part:
     """Products that the CPU computes; a wide memory stands for many cores."""
-    found = linear_flops(question.weights, question.model, question.layout, tokens=tokens)
-    flops = sum(found.values()) * share * question.layout.tensor_parallel
+    found = linear_flops(serving.weights, serving.model, serving.layout, tokens=tokens)
+    flops = sum(found.values()) * share * serving.layout.tensor_parallel
     return Part(
         name="prompt computed by the CPU",
-        amount=flops / host_flops(question.ram),
+        amount=flops / host_flops(serving.ram),
         over=("host_compute",),
         formula="FLOPs / (FLOP/s of such a host x host_compute)",
-        values=MappingProxyType({"FLOPs": flops, "FLOP/s": host_flops(question.ram)}),
+        values=MappingProxyType({"FLOPs": flops, "FLOP/s": host_flops(serving.ram)}),
     )
 
 
@@ -188,10 +188,10 @@ def host_flops(ram: float) -> float:
     return 10 * ram
 
 
-def _host_share_of_flops(question: Question) -> float:
+def _host_share_of_flops(serving: Serving) -> float:
     """Share of a token's products whose weights lie on the host."""
-    found, where = question.weights, question.where
-    moe = question.model.moe
+    found, where = serving.weights, serving.where
+    moe = serving.model.moe
     chosen = moe.num_experts_per_tok / moe.num_experts if moe is not None else 0.0
     dense, experts = sum(found.dense.elements.values()), sum(found.experts.elements.values())
     experts *= chosen

@@ -19,6 +19,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.registry.bundled import bundled_checkpoint
 from planner.units import parse_tokens
+from planner.web.allowance import allow_hub_question, visitor
 from planner.web.choices import CUSTOM, LOCAL
 
 OptionValue = bool | int | float | str
@@ -111,6 +112,7 @@ HUB_PATIENCE = 60
 
 @lru_cache(maxsize=64)
 def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | PlannerError:
+    allow_hub_question(visitor())
     try:
         return load_checkpoint(model, precision=precision, anonymous=True, local=False)
     except PlannerError as error:

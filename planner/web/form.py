@@ -12,6 +12,7 @@ from planner.web import choices, devices
 from planner.web.access import hub_allowed, is_own_user
 from planner.web.asked import Asked, OptionValue, checkpoint, system
 from planner.web.engine_options import ask_options, option_fields
+from planner.web.tables import escape
 
 _CONTEXT, _SLIDER = "context", "context-slider"
 _YARN = "yarn"
@@ -107,7 +108,7 @@ def _ask_precision(model: str, *, hub: bool) -> str | None:
     try:
         with st.spinner("Reading the headers of its files", show_time=True):
             found = checkpoint(model, chosen, hub=hub)
-        words = f"**{format_gib(found.nbytes())}** of weights: {found.scheme.title}"
+        words = f"**{format_gib(found.nbytes())}** of weights: {escape(found.scheme.title)}"
         if found.hypothetical:
             words += "; no official checkpoint is known"
         st.markdown(f":small[{words}]")
@@ -157,13 +158,13 @@ def _ask_hardware(*, own_user: bool) -> tuple[str, int, float | None, System | N
             machine = devices.several(own[on], int(count))
         found = machine or system(on, int(count), memory)
         each = found.accelerator
-        words = f"{found.name}: **{format_gib(each.total_bytes)}** each"
+        words = f"{escape(found.name)}: **{format_gib(each.total_bytes)}** each"
         if each.is_unified:
             words += ", shared with the system"
         st.markdown(f":small[{words}]")
     except InputError as error:
         if on == choices.LOCAL:
-            st.markdown(f":small[{error}]")
+            st.markdown(f":small[{escape(error)}]")
         # else the verdict says what is wrong
     return on, int(count), memory, machine
 

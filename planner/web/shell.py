@@ -17,6 +17,7 @@ from planner.web.asked import Asked, answer
 from planner.web.early import expected, remember
 from planner.web.form import ask
 from planner.web.palette import LOOKS
+from planner.web.tables import escape
 from planner.web.theme import follow_theme
 
 
@@ -103,7 +104,7 @@ def show() -> None:
     clean_address()
     st.title(view.title)
     if notice := st.session_state.get(NOTICE):
-        st.markdown(f":material/info: {notice}")
+        st.markdown(f":material/info: {escape(notice)}")
     head, below = st.empty(), st.container()
     guess = expected()
     if guess is not None:
@@ -154,10 +155,10 @@ def _page(view: View) -> st.Page:
 def show_verdict(found: Plan | PlannerError) -> None:
     """The verdict, or the sentence that says what is wrong with the question."""
     if isinstance(found, PlannerError):
-        st.error(str(found), title="This cannot be planned", icon=":material/help:")
+        st.error(escape(found), title="This cannot be planned", icon=":material/help:")
         return
     look = LOOKS[found.outcome]
     text = found.verdict.removeprefix(f"{look.word}: ").removeprefix(f"{look.word} ")
     body = text[:1].upper() + text[1:]
     alert = {"success": st.success, "warning": st.warning, "error": st.error}[look.alert]
-    alert(body, title=look.word, icon=look.icon)
+    alert(escape(body), title=look.word, icon=look.icon)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-_MARKS = {ord(c): f"\\{c}" for c in "|*_`$[]<>~"}
+from planner.errors import printable
+
+_MARKS = {ord(c): f"\\{c}" for c in "\\|*_`$[]<>~:&"}
+_ADDRESS = re.compile(r"//|@|www(?=\.)", re.IGNORECASE)
+_JOINER = "\u2060"
 
 
 def escape(text: object) -> str:
-    """`text` as it stands, without Markdown meaning."""
-    return " ".join(str(text).translate(_MARKS).split())
+    """Return `text` as it stands, without Markdown meaning: whatever is not this app's own words.
+
+    Addresses in it become no links: a reader would take them for the app's. Markdown links a bare
+    address even where its marks are escaped; an invisible joiner is what keeps it from that.
+    """
+    line = " ".join(printable(str(text)).split())
+    return _ADDRESS.sub(rf"\g<0>{_JOINER}", line.translate(_MARKS))
 
 
 def markdown_table(

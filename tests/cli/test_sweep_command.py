@@ -41,7 +41,7 @@ def test_a_range_that_cannot_be_read_is_one_line(text: str) -> None:
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_the_file_holds_what_python_gets(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"plans.{ending}"
-    assert run([*WORDS, "--concurrency", "1,64", "--out", str(out)]) == 0
+    assert run([*WORDS, "--concurrency", "1,64", "--verdicts", "--out", str(out)]) == 0
     read = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
     frame = planner.sweep(
         "Qwen3.5-4B",
@@ -73,16 +73,16 @@ def test_pieces_are_the_table_whatever_their_size(monkeypatch: pytest.MonkeyPatc
 def test_what_is_written_before_ctrl_c_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = sweeping.rows_of
+    real = sweeping.frame_of
     seen: list[sweeping.Task] = []
 
-    def interrupted(task: sweeping.Task) -> list[dict[str, object]]:
+    def interrupted(task: sweeping.Task) -> pd.DataFrame:
         if seen:
             raise KeyboardInterrupt
         seen.append(task)
         return real(task)
 
-    monkeypatch.setattr(sweeping, "rows_of", interrupted)
+    monkeypatch.setattr(sweeping, "frame_of", interrupted)
     out = tmp_path / "plans.parquet"
     assert run([*WORDS, "--out", str(out)]) == 130
     assert len(pd.read_parquet(out)) == 3

@@ -1,7 +1,7 @@
 """Machines as people type them: RAM beside GPUs, machines without one, unequal GPUs, bare names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hardware_db
@@ -122,6 +122,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@example("laptop 2 laptop")
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=220))
 def test_any_words_are_answered_in_one_line(text: str) -> None:
     try:

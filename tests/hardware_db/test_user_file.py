@@ -296,6 +296,9 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"#" * (5 << 20))
     with pytest.raises(HardwareError, match="larger than 4 MiB"):
         load_file(path)
+    path.write_text("a = " + "9" * 5000, encoding="utf-8")
+    with pytest.raises(HardwareError, match="not valid TOML"):
+        load_file(path)
     path.write_text("a = " + "[" * 20_000, encoding="utf-8")
     with pytest.raises(HardwareError, match="not valid TOML"):
         load_file(path)

@@ -156,6 +156,19 @@ def drip(handler: _Handler) -> None:
     handler.file(cut=1, wait=True)
 
 
+def drip_headers(handler: _Handler) -> None:
+    """One byte of a header comes now and then until the client has had enough."""
+    handler.note(0, 0)
+    handler.connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    handler.connection.settimeout(0.05)
+    for _ in range(100):
+        handler.connection.sendall(b"a")
+        with suppress(TimeoutError):
+            handler.connection.recv(1)
+            break
+    handler.close_connection = True
+
+
 def hang(handler: _Handler) -> None:
     """Nothing comes at all until the client has had enough."""
     handler.note(0, 0)

@@ -184,7 +184,7 @@ def test_a_repository_without_weights_is_told(hub: LoopbackHub) -> None:
     with pytest.raises(InputError, match="there are no weights"):
         read()
     hub.add("a/b", {"pytorch_model.bin": b""})
-    with pytest.raises(UnsupportedModelError, match=r"there is only pytorch_model\.bin"):
+    with pytest.raises(UnsupportedModelError, match=r"only pytorch_model\.bin"):
         read("a/b")
 
 

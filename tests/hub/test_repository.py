@@ -1,5 +1,6 @@
 """What a repository is, and every way in which that cannot be told."""
 
+import json
 from typing import Any
 
 import huggingface_hub
@@ -201,7 +202,8 @@ def test_what_is_no_model_is_refused_by_name(hub: LoopbackHub, files: Any, words
         (b'{"a": 1, "a": 2}', "occurs twice"),
         (b'{"a": NaN}', "NaN"),
         (b"[1]", "must hold a JSON object"),
-        (b"<html>", "unreadable JSON"),
+        (b"<html>", "a web page came from .* instead of JSON"),
+        (b"nonsense", "unreadable JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": "' + b"x" * 5_000_000 + b'"}', "longer than 4,194,304 bytes"),
     ],
@@ -211,6 +213,65 @@ def test_a_config_that_is_none_is_refused(hub: LoopbackHub, config: bytes, words
     with pytest.raises((InputError, SourceError), match=words) as caught:
         ask()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["/api/models/", "config.json"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "an empty answer"),
+        (b" \n", "an empty answer"),
+        (b"\xef\xbb\xbf\n<!doctype html><title>Log in", "a web page"),
+    ],
+)
+def test_a_login_page_in_between_is_the_sources_fault(
+    hub: LoopbackHub, place: str, body: bytes, words: str
+) -> None:
+    hub.add(Q, {"config.json": {}})
+    hub.fault(place, loopback.status(200, body=body), times=9)
+    with pytest.raises(SourceError, match=f"{words} came from 127") as caught:
+        ask()
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"{"])
+def test_a_listing_that_is_no_listing_is_the_sources_fault(hub: LoopbackHub, body: bytes) -> None:
+    hub.add(Q, {"config.json": {}})
+    hub.fault("/api/models/", loopback.status(200, body=body), times=9)
+    with pytest.raises(SourceError):
+        ask()
+
+
+COMMIT = "0" * 40
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"id": "../../x<script>", "sha": COMMIT}, "no repository's id"),
+        ({"id": "a/\ud800", "sha": COMMIT}, "no repository's id"),
+        (
+            {"id": Q, "sha": COMMIT, "siblings": [{"rfilename": "m\ud800.safetensors"}]},
+            "cannot be a file's name",
+        ),
+    ],
+)
+def test_names_that_nobody_could_ask_for_are_refused(
+    hub: LoopbackHub, document: dict[str, Any], words: str
+) -> None:
+    hub.fault("/api/models/", loopback.status(200, body=json.dumps(document).encode()), times=9)
+    with pytest.raises(SourceError, match=words) as caught:
+        ask()
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("name", ["a/b\udc80", "\ud800", "a/b@\ud800", "hf://a/\udfff"])
+def test_half_a_character_names_no_repository(hub: LoopbackHub, name: str) -> None:
+    with pytest.raises(InputError):
+        fetch_repository(name)
+    with pytest.raises(InputError):
+        fetch_repository(Q, "\udc80")
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Asking the Hub: retries within bounds, redirects, cut and slow connections, and the token."""
 
+import gzip
+import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
 
 from planner.errors import InputError, OfflineError, SourceError
 from planner.hub import StatusError, open_session
+from planner.hub.session import HubSession
 from tests.hub import loopback
 from tests.hub.loopback import LoopbackHub
 from tests.model.builders import Stub
@@ -124,7 +128,7 @@ def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for(
 def test_waits_and_attempts_stay_within_one_deadline(
     hub: LoopbackHub, url: Any, pauses: Any
 ) -> None:
-    session = open_session(sleep=pauses.append, clock=Clock(11.0), deadline=30.0)
+    session = open_session(sleep=pauses.append, clock=Clock(9.0), deadline=30.0)
     hub.fault("x.json", loopback.status(429, {"Retry-After": "5"}), times=99)
     with pytest.raises(StatusError, match="429"):
         session.get(f"{url}/x.json", most=100)
@@ -153,6 +157,72 @@ def test_a_body_that_drips_is_given_up_at_the_deadline(hub: LoopbackHub, url: An
     session = open_session(clock=Clock(100.0), deadline=60.0)
     with pytest.raises(SourceError, match="too slow, given up after 60 s"):
         session.read_range(f"{url}/x.safetensors", 0, 300)
+
+
+def test_headers_that_drip_are_given_up_at_the_deadline(hub: LoopbackHub, url: Any) -> None:
+    hub.fault("x.json", loopback.drip_headers, times=9)
+    with pytest.raises(SourceError, match="too slow, given up after 0 s"):
+        open_session(deadline=0.2).get(f"{url}/x.json", most=100)
+
+
+def test_a_compressed_bomb_is_read_no_further_than_its_limit(hub: LoopbackHub, url: Any) -> None:
+    bomb = gzip.compress(bytes(2**26))
+    hub.fault("x.json", loopback.status(200, {"Content-Encoding": "gzip"}, bomb))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="longer than 1,000,000 bytes"):
+            open_session().get(f"{url}/x.json", most=1_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_compressed_document_is_read_though_it_was_not_asked_for(
+    hub: LoopbackHub, url: Any, session: Any
+) -> None:
+    for name, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        hub.fault("x.json", loopback.status(200, {"Content-Encoding": name}, pack(b'{"b": 2}')))
+        assert session.get(f"{url}/x.json", most=100).body == b'{"b": 2}'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [("br", b"xx", r"compressed \(br\)"), ("gzip", b"no gzip", r"\(tried 4 times\)")],
+)
+def test_compression_that_cannot_be_read_is_an_error_line(
+    hub: LoopbackHub, url: Any, session: Any, encoding: str, body: bytes, words: str
+) -> None:
+    hub.fault("x.json", loopback.status(200, {"Content-Encoding": encoding}, body), times=9)
+    with pytest.raises(SourceError, match=words):
+        session.get(f"{url}/x.json", most=100)
+
+
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_who_leads_elsewhere_is_followed_only_where_the_owner_chose_the_endpoint(
+    hub: LoopbackHub, url: Any, anonymous: bool
+) -> None:
+    hub.fault("x.json", loopback.redirect("http://localhost:1/internal"), times=9)
+    session = open_session(anonymous=anonymous, sleep=lambda pause: None)
+    with pytest.raises(SourceError) as caught:
+        session.get(f"{url}/x.json", most=100)
+    assert ("not followed" in str(caught.value)) is anonymous
+
+
+@pytest.mark.parametrize(
+    ("host", "followed"),
+    [
+        ("huggingface.co", True),
+        ("cdn-lfs.hf.co", True),
+        ("evilhf.co", False),
+        ("hf.co.evil.example", False),
+        ("169.254.169.254", False),
+        ("localhost", False),
+    ],
+)
+def test_the_hub_leads_nobody_elsewhere(host: str, followed: bool) -> None:
+    session = HubSession(endpoint="https://huggingface.co")
+    assert session._leads_to(host) is followed
 
 
 def test_a_server_that_says_nothing_is_given_up_and_called_offline(

@@ -258,7 +258,7 @@ def test_nothing_said_means_nothing_quantized() -> None:
         ({"quant_method": "gptq", "bits": True}, "bits is True"),
         ({"quant_method": "gptq", "bits": 10**18}, "out of range"),
         ({"quant_method": "gptq", "bits": 5, "group_size": 128}, "INT5 in groups of 128"),
-        ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:(a+)+$": {}}}, "too complicated"),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {r"-:(a)\1": {}}}, "not understood"),
         ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:[": {}}}, "no regular expression"),
         ({"quant_method": "gptq", "bits": 4, "dynamic": [1]}, "dynamic is not an object"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "weight_block_size"),
@@ -332,6 +332,22 @@ def test_no_document_causes_a_traceback(method: Any, document: Any) -> None:
         line = ""
     assert bool(rows) != bool(line)
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "pattern", [".*.*.*.*.*.*.*.*!", "(.|.)*!", "((.+))+!", "(.*)*[!]", "(a|a|.)*[!]", "(.|..)*[!]"]
+)
+def test_a_pattern_made_to_take_forever_takes_a_moment(pattern: str) -> None:
+    read(GPTQ | {"dynamic": {f"-:{pattern}": {}}}).store(MODELS["Qwen3.5-0.8B"])
+
+
+def test_a_list_made_to_take_forever_is_refused() -> None:
+    rules: dict[str, Any] = {f"-:(?=(.|..)*[!])(.|..)*{'.' * index}[!]": {} for index in range(200)}
+    with pytest.raises(UnsupportedModelError, match="with the others it is too complicated"):
+        read(GPTQ | {"dynamic": rules}).store(MODELS["Qwen3.5-27B"])
+    rules = {f"-:(a|b)*{index}": {} for index in range(20_000)}
+    with pytest.raises(UnsupportedModelError, match="with those before it is too long"):
+        read(GPTQ | {"dynamic": rules}).store(MODELS["Qwen3.5-27B"])
 
 
 def test_the_first_pattern_that_matches_decides() -> None:

@@ -11,9 +11,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import hardware_db
-from planner.errors import UnknownModelError
+from planner.errors import SourceError, UnknownModelError
 from planner.web import access
 from planner.web import asked as asking
+from planner.web.allowance import Allowance
 from planner.web.asked import Asked
 
 
@@ -87,6 +88,9 @@ class Headers(dict[str, str]):
         return super().get(name.lower(), default)
 
 
+GUARDS = {"server.enableCORS": True, "server.enableXsrfProtection": True}
+
+
 @pytest.mark.parametrize(
     ("listens", "headers", "own"),
     [
@@ -99,18 +103,58 @@ class Headers(dict[str, str]):
         ("127.0.0.1", {"host": "localhost.example.org"}, False),
         ("127.0.0.1", {}, False),
         ("127.0.0.1", {"host": "localhost", "x-forwarded-for": "10.0.0.1"}, False),
+        ("127.0.0.1", {"host": "localhost:8501", "origin": "http://localhost:8501"}, True),
+        ("127.0.0.1", {"host": "localhost:8501", "origin": "http://localhost:3000"}, False),
+        ("127.0.0.1", {"host": "127.0.0.1:8501", "origin": "http://planner.example"}, False),
     ],
 )
 def test_who_counts_as_the_machines_own_user(
     monkeypatch: pytest.MonkeyPatch, listens: str | None, headers: dict[str, Any], own: bool
 ) -> None:
     monkeypatch.delenv(access.HUB_SWITCH, raising=False)
-    monkeypatch.setattr(st, "get_option", lambda name: listens)
+    monkeypatch.setattr(st, "get_option", {"server.address": listens, **GUARDS}.get)
     monkeypatch.setattr(
         type(st.context), "headers", property(lambda self: Headers(headers)), raising=True
     )
     assert access.is_own_user() is own
     assert access.hub_allowed() is own
+
+
+@pytest.mark.parametrize(
+    ("peer", "options", "public", "own"),
+    [
+        (None, {}, "", True),
+        ("10.0.0.7", {}, "", False),
+        (None, {"server.enableCORS": False}, "", False),
+        (None, {"server.enableXsrfProtection": False}, "", False),
+        (None, {}, "1", False),
+    ],
+)
+def test_the_socket_and_the_operator_decide_and_no_header(
+    monkeypatch: pytest.MonkeyPatch, peer: str | None, options: Any, public: str, own: bool
+) -> None:
+    monkeypatch.delenv(access.HUB_SWITCH, raising=False)
+    monkeypatch.setenv(access.PUBLIC_SWITCH, public)
+    settings = {"server.address": "127.0.0.1", **GUARDS, **options}
+    monkeypatch.setattr(st, "get_option", settings.get)
+    headers = Headers({"host": "127.0.0.1:8501"})
+    monkeypatch.setattr(type(st.context), "headers", property(lambda self: headers))
+    monkeypatch.setattr(type(st.context), "ip_address", property(lambda self: peer))
+    assert access.is_own_user() is own
+    assert access.hub_allowed() is own
+
+
+def test_a_public_page_asks_the_hub_so_many_times_an_hour() -> None:
+    now = 0.0
+    allowance = Allowance(per_visitor=2, in_all=3, clock=lambda: now)
+    for visitor in ("a", "a", "b"):
+        allowance.take(visitor)
+    with pytest.raises(SourceError, match="2 times for you within an hour; try again in 60 min"):
+        allowance.take("a")
+    with pytest.raises(SourceError, match="3 times for its visitors"):
+        allowance.take("c")
+    now = 3600.0
+    allowance.take("a")
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def warnings_of(
     if machine.host_total is None and not machine.unified:
         yield (
             f"llama-server needs {format_gib(ram)} of RAM; how much this machine has is not known"
-            " (--host-memory-gib)"
+            " (--ram)"
         )
         if not fitted.fits and not options.places_by_hand:
             yield from _with_ram(server, room)
@@ -210,5 +210,5 @@ def _with_ram(server: Server, room: Room) -> Iterator[str]:
         )
         yield (
             f"with {format_gib(usage.total(found.placement.host))} of RAM it would run ({moved}):"
-            " say how much there is (--host-memory-gib)"
+            " say how much there is (--ram)"
         )

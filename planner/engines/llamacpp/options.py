@@ -14,6 +14,7 @@ from planner.engines.llamacpp.releases import NEWEST, check_version
 from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
 from planner.engines.options import Options, option
 from planner.errors import InputError
+from planner.patterns import PatternError, read_pattern
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """What -ctk and -ctv take."""
@@ -73,9 +74,9 @@ def _override(rule: str, what: str) -> str:
     if not equals or not pattern or not re.fullmatch(r"CPU|(CUDA|ROCm|Vulkan|SYCL)\d+", buffer):
         raise InputError(f"{what}: {rule!r} is not of the form pattern=CPU or pattern=CUDA0")
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"{what}: {pattern!r} is not a regular expression ({error})") from None
+        read_pattern(pattern)
+    except PatternError as error:
+        raise InputError(f"{what}: {pattern!r}: {error}") from None
     return rule
 
 

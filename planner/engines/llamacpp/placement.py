@@ -6,13 +6,13 @@ src/llama-context.cpp (pipeline parallelism), common/common.h (LLM_FFN_EXPS_REGE
 
 from __future__ import annotations
 
-import re
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
+from planner.patterns import read_pattern
 
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 """Tensors that --n-cpu-moe moves: the routed experts of a block."""
@@ -47,7 +47,7 @@ class Override:
         """Say whether the rule is about `tensor`."""
         if self.experts:
             return is_expert(tensor) and OUTSIDE < tensor.block < self.experts
-        return re.search(self.pattern, tensor.name) is not None
+        return read_pattern(self.pattern).search(tensor.name)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

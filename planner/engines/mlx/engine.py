@@ -388,7 +388,7 @@ def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]
     if options.prompt_cache_size is None and keeping < KEPT_CACHES:
         yield (
             f"by default the server keeps the caches of {KEPT_CACHES} finished requests; only"
-            f" {keeping} of this length fit beside the workload: the command says so"
+            f" {keeping} of this length fit beside the workload, so the command carries --prompt-cache-size"
         )
     if deployment.yarn and deployment.context > model.max_position_embeddings:
         yield "mlx_lm.server has no flag for YaRN: config.json must be edited (see the notes)"

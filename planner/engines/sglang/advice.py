@@ -84,6 +84,8 @@ def fraction_that_serves(server: Server, budget: Budget, *, context: int) -> flo
 
     Up to 0.95; on unified memory up to what was seen to work.
     """
+    if budget.free_after_load < 0:
+        return None  # weights that exceed the device do so under every fraction
     least = int(server.resolved.mem_fraction_static * 100) + 1
     most = SAFE_UNIFIED_FRACTION if server.gpu.integrated else MOST_FRACTION
     for percent in range(least, round(most * 100) + 1):

@@ -44,7 +44,7 @@ class Pool:
     @property
     def tokens(self) -> int:
         """Tokens that fit, in whole blocks: (budget - intercept) // slope."""
-        fitting = max(0, self.budget - self.intercept) // self.slope
+        fitting = max(0, self.budget - self.intercept) // max(self.slope, 1)
         return fitting // self.tokens_per_block * self.tokens_per_block
 
     def sequence_tokens(self, context: int) -> int:

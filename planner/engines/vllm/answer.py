@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from planner.columns import choose, smaller, whole
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.kinds import served
 from planner.engines.vllm.budget import Budget, utilization_of
 from planner.engines.vllm.cache import Pool
+from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.formats import cache_flag, cache_warnings, kernel_warnings
 from planner.engines.vllm.indexed import (
     host_table_bytes,
@@ -36,7 +38,7 @@ from planner.engines.vllm.releases import (
     gdn_prefill_backend,
     is_newer_than_read,
 )
-from planner.engines.vllm.weights import StageWeights, drafter_of, loads_vision, placement_of
+from planner.engines.vllm.weights import StageWeights, loads_vision, placement_of
 from planner.layout import Layout
 from planner.memory.breakdown import Rank
 from planner.memory.kv_cache import kv_heads_per_rank
@@ -232,30 +234,49 @@ def _parameters(stage: StageWeights) -> dict[str, Any]:
     }
 
 
+def held_at_once(budget: Budget, context: Any, starts: Any) -> tuple[Any, Any]:
+    """Return sequences and tokens that are resident at once; numbers or columns.
+
+    Args:
+        budget: the budget.
+        context: tokens per sequence.
+        starts: whether the engine starts and serves one of them.
+    """
+    replicas = budget.deployment.layout.data_parallel
+    resident = smaller(budget.pool.sequences(context), budget.step.sequences) * replicas
+    tokens = whole(budget.pool.max_concurrency(context) * context) * replicas
+    return choose(starts, resident, 0), tokens
+
+
+def limited_by(budget: Budget, context: Any) -> Any:
+    """Return what stops the number of sequences from growing; one word, or a column of them."""
+    more = budget.pool.sequences(context) > budget.step.sequences
+    return choose(more, "max_num_seqs", "cache blocks")
+
+
 def answer_of(budget: Budget) -> VllmAnswer:
     """Return the allocation that a budget comes to."""
     deployment, rules, pool = budget.deployment, budget.rules, budget.pool
     layout, context = deployment.layout, deployment.context
     _, notes = utilization_of(deployment, rules)
-    resident = pool.sequences(context)
     placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
     offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
     nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
     tables, lacking = nodes * host_table_bytes(deployment), table_shortage(deployment)
+    starts = budget.starts and not lacking
+    sequences, tokens = held_at_once(budget, context, starts)
     host = offloaded + (0 if deployment.system.accelerator.is_unified else tables)
     return VllmAnswer(
         ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
         capacity=Capacity(
-            sequences=min(resident, budget.step.sequences) * layout.data_parallel
-            if budget.starts and not lacking
-            else 0,
-            tokens=int(pool.max_concurrency(context) * context) * layout.data_parallel,
+            sequences=sequences,
+            tokens=tokens,
             longest_context=budget.longest_context,
-            limited_by="max_num_seqs" if resident > budget.step.sequences else "cache blocks",
+            limited_by=limited_by(budget, context),
             blocks=pool.num_blocks,
             block_size=pool.page.block_size,
         ),
-        starts=budget.starts and not lacking,
+        starts=starts,
         shortfall=budget.shortfall,
         refusal=budget.refusal or lacking,
         kv_cache_dtype=kv_dtype(deployment),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from planner.columns import larger
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.options import VllmOptions
@@ -127,15 +128,25 @@ class Budget:
     @cached_property
     def shortfall(self) -> int:
         """Bytes missing to start and serve one request of the asked length."""
-        missing = self.pool.shortfall(self.deployment.context)
+        return self.shortfall_of(self.deployment.context)
+
+    def shortfall_of(self, context: int) -> int:
+        """Return the bytes missing to start and serve one request; `context` may be a column."""
+        missing = self.pool.shortfall(context)
         if self.rules.start_check == "first group":
-            missing = 0 if self.pool.num_blocks > 0 else max(missing, 1)
-        return max(missing, self.over)
+            missing = context * 0 if self.pool.num_blocks > 0 else larger(missing, 1)
+        short: int = larger(missing, self.over)
+        return short
 
     @cached_property
     def starts(self) -> bool:
         """The engine starts and can serve one request of the asked length."""
-        return not (self.shortfall or self.whole_gpu or self.refuses_sequences(self.pool))
+        return not self.shortfall and self.may_start
+
+    @property
+    def may_start(self) -> bool:
+        """Nothing but the length of a request can keep the engine from starting."""
+        return not (self.whole_gpu or self.refuses_sequences(self.pool))
 
     @property
     def refusal(self) -> str | None:
@@ -155,7 +166,7 @@ class Budget:
         )
 
     def _start_error(self) -> str:
-        """Return what vLLM raises when the memory does not do, in the release's words."""
+        """Return what vLLM raises when the memory is too small, in the release's words."""
         length, pool = self.deployment.context, self.pool
         short = pool.shortfall(length)
         if short and min(pool.available) <= 0:

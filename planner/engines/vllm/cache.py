@@ -13,6 +13,7 @@ from functools import cached_property
 from math import lcm
 
 from planner.bisection import largest_holding
+from planner.columns import larger, smaller
 from planner.units import ceil_div, round_up
 
 KERNEL_BLOCK = 16
@@ -151,6 +152,8 @@ def group_layers(
 class Pool:
     """The cache pool of a deployment: what a block costs and how many there are.
 
+    Tokens may be a column (`planner.columns`) wherever a method counts blocks, bytes or sequences.
+
     Attributes:
         page: the common page.
         groups: groups of layers.
@@ -232,7 +235,8 @@ class Pool:
         """
         if not self.sliding_groups:
             return 0
-        return ceil_div(min(self.sliding_tokens, tokens), self.page.draft_block_size) + 1
+        held: int = smaller(self.sliding_tokens, tokens)
+        return ceil_div(held, self.page.draft_block_size) + 1
 
     def blocks_per_request(self, tokens: int) -> int:
         """Return the blocks that one request of `tokens` holds."""
@@ -244,8 +248,10 @@ class Pool:
         Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (check_enough_kv_cache_memory).
         """
         need = self.blocks_per_request(tokens) + int(self.null_block)
-        pairs = zip(self.available, self.bytes_per_block, strict=True)
-        return max(0, *(need * size - available for available, size in pairs))
+        missing = 0
+        for available, size in zip(self.available, self.bytes_per_block, strict=True):
+            missing = larger(missing, need * size - available)
+        return missing
 
     def max_concurrency(self, tokens: int) -> float:
         """Return how many requests of `tokens` the pool holds, as the log prints it."""

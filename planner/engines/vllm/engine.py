@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from planner.bisection import last_holding
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
+from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
@@ -72,6 +73,18 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         """Return the lines on memory that it would print."""
         return launching.expected_log(deployment, answer)
 
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts between one step and the native length."""
+        from planner.engines.vllm import columns
+
+        return columns.contexts_alike(deployment)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once; see `columns_of`."""
+        from planner.engines.vllm import columns
+
+        return columns.columns_of(deployment, contexts, concurrencies)
+
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes that save memory, those that are already made left out."""
         return tuple(_economies(deployment))
@@ -99,13 +112,38 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
     leave more blocks, so the largest can be bisected.
     """
     deployment, most = default.deployment, default.step.sequences
-    if deployment.options.enforce_eager or most <= default.worst.num_blocks:
-        return answer_of(default)
+    largest = largest_that_starts(default)
+    if largest is None:
+        return answer_of(default)  # the memory itself is short, or the default does
     asked = min(ceil_div(deployment.concurrency, deployment.layout.data_parallel), most)
+    chosen = 1 << (largest.bit_length() - 1)
+    if chosen < asked <= largest:
+        chosen = asked
+    if chosen < min(asked, with_sequences(default, chosen).pool.sequences(deployment.context)):
+        chosen = largest
+    note = (
+        f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
+        f" {default.pool.num_blocks:,} cache blocks): the command carries"
+        f" --max-num-seqs {chosen}"
+    )
+    answer = answer_of(with_sequences(default, chosen))
+    return replace(answer, warnings=(note, *answer.warnings))
+
+
+def with_sequences(default: Budget, sequences: int) -> Budget:
+    """Return the budget with another max_num_seqs."""
+    step = replace(default.step, sequences=sequences)
+    return budget_of(default.deployment, default.rules, step, default.stages)
+
+
+def largest_that_starts(default: Budget) -> int | None:
+    """Return the largest max_num_seqs with which it starts; None where the default is to be kept."""
+    most = default.step.sequences
+    if default.deployment.options.enforce_eager or most <= default.worst.num_blocks:
+        return None
 
     def tried(sequences: int) -> Budget:
-        step = replace(default.step, sequences=sequences)
-        return budget_of(deployment, default.rules, step, default.stages)
+        return with_sequences(default, sequences)
 
     # So many hold at the default's step, which leaves the fewest blocks: the search begins there.
     largest = last_holding(
@@ -115,20 +153,7 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
         largest = last_holding(
             lambda n: n <= tried(n).pool.num_blocks, 1, most, guess=default.pool.num_blocks
         )
-    if largest in (None, most):
-        return answer_of(default)  # the memory itself is short, or the default does
-    chosen = 1 << (largest.bit_length() - 1)
-    if chosen < asked <= largest:
-        chosen = asked
-    if chosen < min(asked, tried(chosen).pool.sequences(deployment.context)):
-        chosen = largest
-    note = (
-        f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
-        f" {default.pool.num_blocks:,} cache blocks): the command carries"
-        f" --max-num-seqs {chosen}"
-    )
-    answer = answer_of(tried(chosen))
-    return replace(answer, warnings=(note, *answer.warnings))
+    return None if largest == most else largest
 
 
 def _economies(deployment: Deployment) -> Iterator[Economy]:

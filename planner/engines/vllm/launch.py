@@ -12,11 +12,11 @@ from planner.engines.engine import Deployment, Launch
 from planner.engines.options import written_words
 from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.cache import Group
+from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import BFLOAT16, cache_flag
 from planner.engines.vllm.indexed import kind_flags
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability
-from planner.engines.vllm.weights import Drafter, drafter_of
 from planner.engines.yarn import yarn_parameters
 from planner.memory.breakdown import Kind
 from planner.units import GIB, plain_number

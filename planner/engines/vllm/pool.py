@@ -15,10 +15,11 @@ from planner.engines.vllm.cache import (
     group_layers,
     widen_page,
 )
+from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import index_page_bytes, window_layers, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
-from planner.engines.vllm.weights import drafter_of, stage_layers
+from planner.engines.vllm.weights import stage_layers
 from planner.formats import CacheFormat, get_cache_format
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term

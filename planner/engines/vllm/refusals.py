@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
+from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
 from planner.engines.vllm.releases import capability, rules_of, source
-from planner.engines.vllm.weights import Drafter, drafter_of, load_rules
+from planner.engines.vllm.weights import load_rules
 from planner.memo import Key, remembered
 from planner.memory.weights import rank_shape, whole_edge
 from planner.model.tensors import Split

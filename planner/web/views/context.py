@@ -16,6 +16,7 @@ from planner.web.asked import Asked, system
 from planner.web.curves import Point, frontiers, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
+from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 MOST_SYSTEMS = 6
@@ -31,7 +32,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         return
     st.subheader("What context costs")
     words = _words(points, found)
-    st.markdown(words)
+    st.markdown(escape(words))
     draw(
         memory_over_context(points, asked=asked.context, text=text_colour()),
         key="context-memory",
@@ -72,7 +73,7 @@ def _show_reach(asked: Question) -> None:
         try:
             other = replace(asked, system=system(on, 1), layout=None)
         except InputError as error:
-            st.markdown(f":material/info: {error}")
+            st.markdown(f":material/info: {escape(error)}")
             continue
         compared.append((other.system.name, other))
     if not chosen:
@@ -89,7 +90,7 @@ def _show_reach(asked: Question) -> None:
         alt="Sequences held at once against the context. " + _reach_words(lines),
     )
     if empty:
-        st.markdown(f":material/cancel: No context fits on: {', '.join(empty)}.")
+        st.markdown(f":material/cancel: No context fits on: {escape(', '.join(empty))}.")
 
 
 def _more_of_it(asked: Question) -> list[tuple[str, Question]]:

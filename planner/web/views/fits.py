@@ -20,6 +20,7 @@ from planner.web.apply import FIRST_PAGE, apply
 from planner.web.asked import Asked
 from planner.web.fitting import Cell, cell, columns_of, workload_of
 from planner.web.palette import fit_colours
+from planner.web.tables import escape
 
 _TABLE = "fits-table"
 _OPENED = "fits-opened"
@@ -41,13 +42,13 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     asked = question_of(found)
     st.markdown(
         f"The smallest number of each accelerator that holds **{asked.concurrency:,} ×"
-        f" {format_tokens(asked.context)} tokens** of {asked.checkpoint.model.name} under"
+        f" {format_tokens(asked.context)} tokens** of {escape(asked.checkpoint.model.name)} under"
         f" {asked.settled_engine.title}. Choose a cell to take it as the deployment."
     )
     if st.session_state.get(_OPENED):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f":material/check: Taken: **{asked.system.name}**, {asked.checkpoint.scheme.name}."
+                f":material/check: Taken: **{escape(asked.system.name)}**, {escape(asked.checkpoint.scheme.name)}."
             )
             st.page_link(
                 st.session_state[FIRST_PAGE],

@@ -219,7 +219,7 @@ def _show_own() -> None:
             try:
                 key = devices.add_device(name, memory, like or "", bandwidth)
             except InputError as error:
-                st.error(str(error))
+                st.error(escape(error))
             else:
                 st.session_state["added-device"] = key
                 st.rerun()

@@ -20,6 +20,7 @@ from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.holdings import holdings
 from planner.web.palette import LOOKS
+from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 _MARKS = {
@@ -49,7 +50,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         with st.spinner("Planning every layout"):
             ranked = suggest_layouts(question_of(found).with_(objective=objective or "latency"))
     except PlannerError as error:
-        st.markdown(f":material/info: {error}")
+        st.markdown(f":material/info: {escape(error)}")
         return
     picked = st.dataframe(
         table(ranked),
@@ -74,9 +75,9 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
             on_click=apply,
             args=(layout_values(layout),),
         )
-        st.markdown(chosen.why)
+        st.markdown(escape(chosen.why))
         for note in chosen.notes:
-            st.markdown(f"- {note}")
+            st.markdown(f"- {escape(note)}")
     _show_map(found, layout, legal=chosen is None or chosen.legal)
 
 

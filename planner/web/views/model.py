@@ -38,7 +38,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         key="layers",
         alt=describe_layers(model),
     )
-    st.markdown(describe_layers(model))
+    st.markdown(escape(describe_layers(model)))
     st.subheader("Checkpoint sizes by precision")
     _show_sizes(checkpoint)
     left, right = st.columns(2, gap="large")
@@ -46,7 +46,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         st.subheader("Parameters by component")
         _show_parameters(counts)
     with right:
-        st.subheader(f"What is stored how: {checkpoint.scheme.name}")
+        st.subheader(f"What is stored how: {escape(checkpoint.scheme.name)}")
         _show_formats(checkpoint)
 
 

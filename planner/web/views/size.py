@@ -28,6 +28,7 @@ from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
+from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 MOST_ADVICE = 6
@@ -44,13 +45,15 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     if isinstance(found, PlannerError):
         return
     for refusal in found.refusals:
-        st.markdown(f":material/rule: {refusal.reason} (source: {refusal.source.where})")
+        st.markdown(
+            f":material/rule: {escape(refusal.reason)} (source: {escape(refusal.source.where)})"
+        )
     if found.ranks:
         _show_numbers(found)
     advice, chart = st.container(), st.container()
     _show_command(found)
     for warning in found.warnings:
-        st.markdown(f":material/info: {warning}")
+        st.markdown(f":material/info: {escape(warning)}")
     _show_downloads(found)
     if found.ranks:
         with chart:  # last, so that the numbers do not wait for it
@@ -97,9 +100,9 @@ def _show_numbers(plan: Plan) -> None:
         )
         _speed(speed)
     if isinstance(speed, SpeedEstimate):
-        st.markdown(f":small[:material/speed: Estimated speed: {speed.words}.]")
+        st.markdown(f":small[:material/speed: Estimated speed: {escape(speed.words)}.]")
     elif isinstance(speed, NoEstimate):
-        st.markdown(f":small[:material/speed: {speed.words}.]")
+        st.markdown(f":small[:material/speed: {escape(speed.words)}.]")
 
 
 def _headroom(rank: Rank) -> None:
@@ -139,7 +142,7 @@ def _show_advice(plan: Plan) -> None:
         with st.skeleton(height=60):
             found = _advice(question_of(plan))
     except PlannerError as error:
-        st.markdown(f":material/info: {error}")
+        st.markdown(f":material/info: {escape(error)}")
         return
     if not found:
         return
@@ -152,12 +155,12 @@ def _show_advice(plan: Plan) -> None:
                 "Apply",
                 key=f"advice-{number}",
                 icon=":material/check:",
-                help=entry.plan.verdict,
+                help=escape(entry.plan.verdict),
                 on_click=_use,
                 args=(entry.plan,),
             )
         with right:
-            st.markdown(entry.words)
+            st.markdown(escape(entry.words))
 
 
 def _use(plan: Plan) -> None:
@@ -177,7 +180,7 @@ def _show_command(plan: Plan) -> None:
         st.subheader(f"What to type for {engine}")
     st.code(shell_text(launch), language=None, wrap_lines=True)
     for note in launch.notes:
-        st.markdown(f":material/info: {note}")
+        st.markdown(f":material/info: {escape(note)}")
 
 
 def shell_text(launch: Launch) -> str:

@@ -1,4 +1,4 @@
-"""From a deployment and a load to a question with everything resolved."""
+"""Settle what is served and its load for the law of speed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.throughput.constants import family, table
-from planner.throughput.decode import SSM_BYTES, Question
+from planner.throughput.decode import SSM_BYTES, Serving
 from planner.throughput.host import HostMemory
 from planner.throughput.traffic import rank_weights
 from planner.throughput.where import where
 from planner.throughput.workload import Speculation, Workload
 
 
-def resolve_question(
+def resolve_serving(
     checkpoint: Checkpoint,
     system: System,
     layout: Layout,
@@ -27,8 +27,8 @@ def resolve_question(
     ssm_dtype: str = "auto",
     speculation: Speculation | None = None,
     placement: Placement | None = None,
-) -> Question:
-    """Return the question with every "auto" resolved; arguments as `estimate_speed`.
+) -> Serving:
+    """Return the serving with every "auto" resolved; arguments as `estimate_speed`.
 
     Raises:
         InputError: an unknown dtype, or drafting without an MTP module.
@@ -40,7 +40,7 @@ def resolve_question(
         )
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
     replica = -(-workload.concurrency // layout.data_parallel)
-    return Question(
+    return Serving(
         model=model,
         system=system,
         layout=layout,

@@ -1,0 +1,89 @@
+"""Write docs/recommendations.md: the first screen for machines that people own.
+
+``python -m benchmarks.recommendations`` prints the page; ``--write`` puts it in its place. A test
+holds sections of it against what the planner says now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hardware_db
+from planner.recommending import Wanted, recommend
+from planner.recommending.text import recommendation_text
+
+PAGE = Path(__file__).parents[1] / "docs" / "recommendations.md"
+
+MACHINES: dict[str, str] = {
+    "RTX 4070 laptop, 8 GB": "rtx-4070 laptop",
+    "RTX 3060 12 GB and 32 GB of RAM": "rtx-3060 12GB + 32GB RAM",
+    "T4": "t4",
+    "RTX 3090": "rtx-3090",
+    "RTX 4090 and 64 GB of RAM": "rtx-4090 + 64GB RAM",
+    "RTX 5090": "rtx-5090",
+    "Two RTX 3090": "2x rtx-3090",
+    "RTX PRO 6000": "rtx-pro-6000",
+    "Mac mini M4, 24 GB": "mac mini m4 24GB",
+    "M4 Max, 64 GB": "m4 max 64GB",
+    "M3 Ultra, 512 GB": "m3 ultra 512GB",
+    "Strix Halo, 128 GB": "strix halo 128GB",
+    "DGX Spark": "dgx-spark",
+    "Two DGX Spark": "2x dgx-spark",
+    "Four DGX Spark": "4x dgx-spark",
+    "Eight H100": "8x h100",
+    "Eight B200": "8x b200",
+    "No GPU, 64 GB of RAM": "cpu, 64GB",
+}
+"""Heading -> hardware as it is typed."""
+
+HEAD = """# What to run on which machine
+
+`qwenplan recommend --on MACHINE`, with nothing else said: any model of the family, 32k tokens of
+context, one user, quality first. Written by `python -m benchmarks.recommendations --write`; a test
+keeps it current.
+
+How it is chosen: candidates are checkpoints of the registry that exist (official and community, never
+fine-tunes), under every engine that loads them there, each asked for its plan. What holds the
+workload even at the far end of its band comes before what holds it within the band; what gives a user
+10 tok/s or more before what does not; what is not below its floor of bits ([quality.md](quality.md))
+before what is. Then the wish. Quality is compared in its classes and never split by speed; within a
+class official checkpoints come first, then the order of engines for that hardware, then spare memory.
+Models are compared in classes of published scores for the use (`--for general|coding|vision|
+long-context`), ties by speed; in one class, what loses noticeably comes after what does not. RAM that
+nobody named is never counted on. Every alternative is better in what its line says.
+
+Speeds are estimates with their bands; sizes are published ones. Nothing here was fitted to anybody's
+list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run.
+"""
+
+
+def section(heading: str) -> str:
+    """Return one machine's section."""
+    on = MACHINES[heading]
+    answer = recommend(Wanted(system=hardware_db.resolve(on)))
+    words = f"'{on}'" if " " in on else on
+    text = recommendation_text(answer, command=f" --on {words}")
+    return f"## {heading}\n\n```console\n$ qwenplan recommend --on {words}\n{text}\n```\n"
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([HEAD, *(section(heading) for heading in MACHINES)])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print or write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    if parser.parse_args(argv).write:
+        PAGE.write_text(page(), encoding="utf-8")
+    else:
+        print(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""`qwenplan recommend`: what to run on a machine, checkpoint and engine chosen."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner.cli import terminal
+from planner.cli.asking import Typed, asks
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from planner.recommending import Recommendation, Wanted
+
+SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
+"""Parameters of a deployment that is settled already."""
+
+
+@asks(model=False, leave_out=SETTLED)
+def recommend(
+    asked: Typed,
+    best: Annotated[
+        str | None, typer.Option("--best", metavar="WISH", help="quality, speed or context first.")
+    ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="USE", help="Compare models for general, coding, vision, long-context."
+        ),
+    ] = None,
+    images: Annotated[bool, typer.Option("--images", help="Pictures must be taken.")] = False,
+    official: Annotated[
+        bool, typer.Option("--official", help="Only checkpoints of the model's maker.")
+    ] = False,
+    least_speed: Annotated[
+        str | None,
+        typer.Option("--least-speed", metavar="N", help="tok/s for each user. Without it: 10."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> int:
+    """What to run on this hardware: checkpoints that exist, the engine, the command.
+
+    Without MODEL, every bundled model comes into question. Every line is a plan that was made.
+
+    Exit status: 0 something holds the workload, 3 nothing does, 2 the question is wrong.
+    """
+    from planner.recommending import recommend as choose
+    from planner.recommending.text import recommendation_text
+    from planner.wanting import want
+
+    if asked.words:
+        raise InputError(f"{asked.words[0]}: unknown here; flags of an engine belong to `plan`")
+    wanted = want(
+        asked.model,
+        **_said(asked),
+        best=best.lower() if best is not None else "quality",  # type: ignore[arg-type]
+        use=use if use is not None else "general",
+        images=images,
+        official=official,
+        least_speed=_rate(least_speed),
+    )
+    answer = choose(wanted)
+    if as_json:
+        typer.echo(json.dumps(answer.to_dict(), indent=2, default=str))
+    else:
+        terminal.show(recommendation_text(answer, command=_where(asked)))
+    return 0 if answer.pick is not None else 3
+
+
+def wanted_of(asked: Typed) -> Wanted | None:
+    """Return what is to be chosen where a plan's question leaves something open; None if settled.
+
+    Settled is: one checkpoint, engine and precision, a layout, a revision, an engine's flag.
+    """
+    from planner.wanting import base_of, want
+
+    said = asked.said
+    both = said["engine"] is not None and said["precision"] is not None
+    if asked.model is None or asked.words or both or asked.given(*SETTLED):
+        return None
+    return want(asked.model, **_said(asked)) if base_of(asked.model) is not None else None
+
+
+def chosen(asked: Typed) -> Recommendation | None:
+    """Return the recommendation that a plan's question asks for; None where it is settled.
+
+    None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
+    was asked, with what to change.
+    """
+    wanted = wanted_of(asked)
+    if wanted is None:
+        return None
+    from planner.recommending import recommend as choose
+
+    answer = choose(wanted)
+    said = wanted.fixed.engine is not None or wanted.fixed.precision is not None
+    return None if answer.pick is None and (said or not answer.misses) else answer
+
+
+def chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:
+    """Return the first screen of a plan that was chosen, with further lines such as its cost."""
+    from planner.recommending.text import recommendation_text
+
+    return recommendation_text(answer, command=_where(asked), more=more)
+
+
+def _said(asked: Typed) -> dict[str, Any]:
+    """The parts of a question that a recommendation keeps."""
+    concurrency = asked.number("concurrency")
+    names = ("engine", "precision", "kv_cache_dtype", "context", "yarn", "free", "ram")
+    return {
+        "on": asked.on or "",
+        "concurrency": 1 if concurrency is None else concurrency,
+        "ram_bandwidth": asked.bandwidth,
+        **{name: asked.said[name] for name in names},
+    }
+
+
+def _where(asked: Typed) -> str:
+    """The machine and the workload as they were typed, for a command that takes an alternative."""
+    words = ["--on", asked.on or ""]
+    for name, flag in (
+        ("ram", "--ram"),
+        ("context", "--context"),
+        ("concurrency", "--concurrency"),
+    ):
+        if asked.said[name] is not None:
+            words += [flag, str(asked.said[name])]
+    return " " + shlex.join(words)
+
+
+def _rate(text: str | None) -> float | None:
+    """Tokens per second that somebody wrote.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--least-speed must be a number, got {text!r}") from None

@@ -1,0 +1,33 @@
+"""Do integer arithmetic on one number or on a column of them, written once for both.
+
+A column is a numpy array of 64-bit integers. numpy is loaded by whoever makes a column, never here:
+one number takes Python's own way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def smaller(one: Any, other: Any) -> Any:
+    """Return the smaller of two numbers, place by place where one is a column."""
+    return choose(one < other, one, other)
+
+
+def larger(one: Any, other: Any) -> Any:
+    """Return the larger of two numbers, place by place where one is a column."""
+    return choose(one > other, one, other)
+
+
+def choose(condition: Any, one: Any, other: Any) -> Any:
+    """Return `one` where the condition holds, else `other`; place by place in columns."""
+    if isinstance(condition, bool):
+        return one if condition else other
+    import numpy
+
+    return numpy.where(condition, one, other)
+
+
+def whole(number: Any) -> Any:
+    """Return a number, or every number of a column, without its fraction."""
+    return int(number) if isinstance(number, int | float) else number.astype("int64")

@@ -1,0 +1,212 @@
+"""Choose: the pick, the front beside it, and the nearest misses where nothing holds the workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from hardware_db import System
+from planner.planning import Plan
+from planner.recommending.answer import Miss, Recommendation
+from planner.recommending.choice import Choice
+from planner.recommending.choosing import Search, Wanted, models_to_try, siblings
+from planner.recommending.front import front
+from planner.registry import checkpoint_of
+from planner.speed import speed_of
+from planner.units import format_tokens
+
+BESIDE = 2
+"""Other models that are set beside a named one."""
+
+BELOW = 2
+"""Classes of models below the first that holds the workload that are looked at: they are faster."""
+
+SHORTEST = 2048
+"""Tokens of context below which nothing is offered."""
+
+MACHINES = 6
+"""Machines that are tried where the asked one is too small, the cheapest first."""
+
+
+def recommend(wanted: Wanted) -> Recommendation:
+    """Return what to run: every line of the answer is a plan that was made.
+
+    Args:
+        wanted: the question.
+
+    Raises:
+        InputError: an unknown wish or use.
+    """
+    search = Search(wanted)
+    choices = _of_any_model(search) if wanted.base is None else _of_named(search, wanted.base)
+    own = (choice for choice in choices if wanted.base in (None, choice.entry.base))
+    pick = next((choice for choice in own if _holds(choice)), None)
+    if pick is None:
+        return Recommendation(
+            wanted=wanted, pick=None, front=(), misses=tuple(_misses(search, choices))
+        )
+    smaller = search.smaller_cache(pick)
+    beside = [*choices, *([smaller] if smaller is not None else [])]
+    return Recommendation(wanted=wanted, pick=pick, front=front(pick, beside, wanted.wish))
+
+
+def _holds(choice: Choice) -> bool:
+    """It holds the workload, and with nothing that was only assumed."""
+    return choice.plan.fits and choice.needs_ram is None
+
+
+def _of_named(search: Search, base: str) -> list[Choice]:
+    """Candidates of one model, then one each of models to set beside it."""
+    found = search.of_model(base)
+    if search.wanted.fixed.precision is not None:
+        return found
+    beside = 0
+    for other in siblings(search.wanted, base):
+        more = [choice for choice in search.of_model(other, thorough=False) if choice.plan.fits]
+        found += more[:1]
+        beside += bool(more)
+        if beside == BESIDE:
+            break
+    return found
+
+
+def _of_any_model(search: Search) -> list[Choice]:
+    """Candidates of the best model, in their order, then the best of each other one."""
+    best: list[Choice] = []
+    wish, below = search.wanted.wish, None
+    for group in models_to_try(search.wanted):
+        of_group = [search.of_model(base, thorough=False)[:1] for base in group]
+        best += [choice for found in of_group for choice in found]
+        if below is not None:
+            below -= any(of_group)
+        elif any(not any(choice.holding(wish)) for choice in best):
+            below = BELOW
+        if below == 0:
+            break
+    best.sort(key=lambda choice: choice.key_of_model(wish))
+    first = next((choice for choice in best if _holds(choice)), None)
+    if first is None:
+        return best
+    own = search.of_model(first.entry.base)
+    return [*own, *(choice for choice in best if choice.entry.base != first.entry.base)]
+
+
+def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
+    """What would have to change for something to hold the workload, the least change first."""
+    wanted = search.wanted
+    raised = raised_system(wanted.system)
+    unified = wanted.system.accelerator.unified
+    if raised is not None and unified is not None and unified.raisable is not None:
+        held = next(iter(_held(replace(wanted, system=raised))), None)
+        if held is not None:
+            yield Miss(
+                change=f"raise {unified.raisable.name}",
+                command=unified.raisable.command_for(held.plan.ranks[0].used),
+                choice=held,
+            )
+    choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
+    yield from _fewer(search, choices)
+    yield from _shorter(search, choices)
+    for choice in choices:
+        if choice.needs_ram is not None and choice.plan.fits:
+            yield Miss(change=f"with {choice.needs_ram} GiB of RAM", choice=choice)
+            break
+    if wanted.base is not None and wanted.fixed.precision is None:
+        other = _other_model(search)
+        if other is not None:
+            yield Miss(change=f"use {other.entry.base.rpartition('/')[2]}", choice=other)
+    machine = _other_machine(search, choices)
+    if machine is not None:
+        where = machine.plan.deployment.system.short_name
+        yield Miss(change=f"on {where}, the cheapest machine that does it", choice=machine)
+
+
+def _held(wanted: Wanted) -> list[Choice]:
+    """Candidates that hold the workload, the best first; of the named model alone, if one is."""
+    search = Search(wanted)
+    found = _of_any_model(search) if wanted.base is None else search.of_model(wanted.base)
+    return [choice for choice in found if _holds(choice)]
+
+
+def raised_system(system: System) -> System | None:
+    """Return the machine with the limit raised that its owner can raise; None where there is none."""
+    accelerator = system.accelerator
+    unified = accelerator.unified
+    if unified is None or unified.raisable is None:
+        return None
+    if accelerator.raisable_bytes <= accelerator.usable_bytes:
+        return None
+    most = unified.raisable.usable_mib
+    lent = replace(unified, usable_mib=most)
+    total = accelerator.memory_cuda_mib
+    if total is not None:
+        total = most if total.value < most.value else total
+    return replace(system, accelerator=replace(accelerator, unified=lent, memory_cuda_mib=total))
+
+
+def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
+    """The most users that one of the candidates holds at the asked context, planned at that number."""
+    sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
+    most = max(sound, key=lambda choice: choice.users, default=None)
+    if most is None or not 0 < most.users < search.wanted.concurrency:
+        return
+    cache = most.plan.deployment.kv_cache_dtype
+    plan = search.plan(most.entry, most.plan.engine, concurrency=most.users, kv_cache_dtype=cache)
+    if plan is not None and plan.fits:
+        yield Miss(
+            change=f"serve {most.users:,} at once instead of {search.wanted.concurrency:,}",
+            choice=_as_planned(most, plan),
+        )
+
+
+def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
+    """The longest context that one of the candidates holds, planned at that length."""
+    wanted = search.wanted
+    for choice in sorted(choices, key=lambda choice: (not choice.is_above_floor, -choice.longest)):
+        tokens = choice.longest // 1024 * 1024
+        if not SHORTEST <= tokens < wanted.context or choice.needs_ram is not None:
+            continue
+        cache = choice.plan.deployment.kv_cache_dtype
+        plan = search.plan(choice.entry, choice.plan.engine, context=tokens, kv_cache_dtype=cache)
+        if plan is not None and plan.fits:
+            yield Miss(
+                change=f"limit the context to {format_tokens(tokens)} tokens",
+                choice=_as_planned(choice, plan),
+            )
+            return
+
+
+def _other_model(search: Search) -> Choice | None:
+    """The best other model that holds the workload."""
+    for group in models_to_try(search.wanted):
+        for base in group:
+            if base == search.wanted.base:
+                continue
+            for choice in search.of_model(base, thorough=False):
+                if _holds(choice) and not any(choice.holding(search.wanted.wish)):
+                    return choice
+    return None
+
+
+def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
+    """The smallest candidate on the cheapest machine of the database that holds it."""
+    small = min(
+        (choice for choice in choices if choice.needs_ram is None and choice.is_above_floor),
+        key=lambda choice: checkpoint_of(choice.entry).nbytes(),
+        default=None,
+    )
+    if small is None:
+        return None
+    from planner.search.hardware import cheapest_systems  # most answers look for no machine
+
+    least = checkpoint_of(small.entry).nbytes("text")
+    for system in islice(cheapest_systems(least_bytes=least), MACHINES):
+        plan = search.plan(small.entry, small.plan.engine, system=system)
+        if plan is not None and plan.fits:
+            return _as_planned(small, plan)
+    return None
+
+
+def _as_planned(choice: Choice, plan: Plan) -> Choice:
+    return replace(choice, plan=plan, speed=speed_of(plan))

@@ -1,0 +1,276 @@
+"""Plan the candidates that matter, the most promising first, and stop when no better one can come.
+
+Every candidate is a `Question` that is asked for its plan; there is no second formula. None is asked
+twice: classes of quality are walked from the best down, and of each class one checkpoint is planned
+that holds the workload, of the smallest of the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import zip_longest
+
+from hardware_db import System
+from planner.engines import ENGINES
+from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
+from planner.errors import PlannerError
+from planner.layout import Layout
+from planner.memory.breakdown import Kind
+from planner.model import catalog
+from planner.model.parameters import count_parameters
+from planner.planning import Outcome, Plan
+from planner.question import Question
+from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes
+from planner.recommending.choice import Choice
+from planner.recommending.wish import Wish
+from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, rank_of
+from planner.speed import speed_of
+from planner.units import GIB
+
+MORE_CLASSES = 2
+"""Classes of quality that are planned below the first that holds the workload: they are faster and
+reach further."""
+
+TRIES = 3
+"""Checkpoints of one class that are planned until one holds the workload."""
+
+ASSUMED_RAM = 64
+"""GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for: where, how much, and what somebody said already.
+
+    Attributes:
+        system: the machine.
+        base: bundled id of the model; None asks for models, too.
+        context: tokens per sequence.
+        concurrency: sequences at once.
+        kv_cache_dtype: "auto" is chosen.
+        layout: None is chosen.
+        yarn: contexts beyond the native length are allowed.
+        fixed: engine or precision that was said.
+        wish: what decides.
+    """
+
+    system: System
+    base: str | None = None
+    context: int = 32_768
+    concurrency: int = 1
+    kv_cache_dtype: str = "auto"
+    layout: Layout | None = None
+    yarn: bool = False
+    fixed: Fixed = field(default_factory=Fixed)
+    wish: Wish = field(default_factory=Wish)
+
+    def place_of(self, base: str) -> int:
+        """Return the class of a model for the use, 0 the best; what has no place comes last."""
+        place = rank_of(base, self.wish.use)
+        return len(classes(self.wish.use)) if place is None else place
+
+
+class Search:
+    """The candidates of one question, each planned once."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self._plans: dict[tuple[str, int, int], Plan | None] = {}
+
+    def of_model(self, base: str, *, thorough: bool = True) -> list[Choice]:
+        """Return the candidates of one model that start, the best first.
+
+        Args:
+            base: bundled id.
+            thorough: every engine and class that may be of use; else the best one of the first
+                engine that holds the workload well.
+        """
+        wanted, found = self.wanted, list[Choice]()
+        for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
+            best = min(
+                (int(choice.word) for choice in found if self._is_good(choice)), default=None
+            )
+            if best is not None and not thorough:
+                break
+            # where nothing is lost already, a further engine is an alternative, no better answer
+            few = not thorough or best == Word.ORIGINAL
+            found += self._of_lane(base, lane, turn, few=few)
+        found += self._with_assumed_ram(base, found)
+        return sorted(found, key=lambda choice: choice.key(wanted.wish))
+
+    def _is_good(self, choice: Choice) -> bool:
+        return not any(choice.holding(self.wanted.wish))
+
+    def _of_lane(self, base: str, lane: Lane, turn: int, *, few: bool) -> Iterator[Choice]:
+        """The candidates of one engine, class by class."""
+        more = 0 if few else MORE_CLASSES
+        below: int | None = None
+        refused: set[str] = set()
+        for _, rows in lane.classes:
+            choice = self._of_class(base, rows, lane, turn, refused)
+            if choice is None:
+                continue
+            yield choice
+            if below is None and self._is_good(choice):
+                below = more
+            elif below is not None:
+                below -= 1
+            if below == 0:
+                return
+
+    def _of_class(
+        self, base: str, rows: Iterable[Entry], lane: Lane, turn: int, refused: set[str]
+    ) -> Choice | None:
+        """The first checkpoint of a class that holds the workload, else the nearest to it."""
+        nearest: Choice | None = None
+        tried = 0
+        for row in rows:
+            if row.recipe in refused or tried >= TRIES:
+                continue
+            plan = self.plan(row, lane.engine)
+            if plan is None or not plan.ranks:
+                refused.add(row.recipe)
+                continue
+            tried += 1
+            if not plan.fits:
+                plan = self._with_smaller_cache(row, lane.engine, plan)
+            choice = self._choice(base, row, plan, turn, lane.why)
+            if plan.outcome is Outcome.FITS:
+                return choice
+            if nearest is None or choice.key(self.wanted.wish) < nearest.key(self.wanted.wish):
+                nearest = choice
+        return nearest
+
+    def _with_smaller_cache(self, row: Entry, engine: str, plan: Plan) -> Plan:
+        """The plan with a KV cache of half the size, where that may help and nobody said which."""
+        smaller = SMALLER_CACHE.get(engine)
+        if smaller is None or self.wanted.kv_cache_dtype != "auto":
+            return plan
+        rank = plan.ranks[0]
+        if rank.used - rank.of_kind(Kind.KV_CACHE) // 2 > rank.usable:
+            return plan
+        other = self.plan(row, engine, kv_cache_dtype=smaller)
+        return other if other is not None and other.fits else plan
+
+    def smaller_cache(self, choice: Choice) -> Choice | None:
+        """Return a candidate with a KV cache of half the size; None where there is none."""
+        smaller = SMALLER_CACHE.get(choice.plan.engine)
+        if smaller is None or choice.plan.deployment.kv_cache_dtype != "auto":
+            return None
+        if self.wanted.kv_cache_dtype != "auto" or choice.needs_ram is not None:
+            return None
+        plan = self.plan(choice.entry, choice.plan.engine, kv_cache_dtype=smaller)
+        if plan is None or not plan.fits:
+            return None
+        return replace(choice, plan=plan, speed=speed_of(plan))
+
+    def _with_assumed_ram(self, base: str, found: list[Choice]) -> Iterator[Choice]:
+        """What a model with experts does with some of them in RAM, where RAM is not known."""
+        wanted, known = self.wanted, catalog.find(base)
+        unknown = wanted.system.host_memory is None and not wanted.system.accelerator.is_unified
+        if not unknown or known is None or known[0].model.moe is None:
+            return
+        if any(self._is_good(choice) and choice.word <= Word.SMALL for choice in found):
+            return
+        system = assuming_ram(wanted.system, ASSUMED_RAM)
+        for turn, lane in enumerate(lanes(base, system, wanted.wish, wanted.fixed)):
+            rows = [rows for word, rows in lane.classes if word <= Word.SMALL]
+            if lane.engine not in OFFLOADS or not rows:
+                continue
+            row = rows[-1][0]
+            plan = self.plan(row, lane.engine, system=system)
+            if plan is not None and plan.fits and plan.allocation is not None:
+                needed = -(-(plan.allocation.host_bytes or 0) // GIB)
+                choice = self._choice(base, row, plan, turn, lane.why)
+                yield replace(choice, needs_ram=needed)
+
+    def _choice(self, base: str, row: Entry, plan: Plan, turn: int, why: str) -> Choice:
+        return Choice(
+            entry=row,
+            plan=plan,
+            loss=loss_of(row),
+            speed=speed_of(plan),
+            place=self.wanted.place_of(base),
+            turn=turn,
+            why=why,
+            released=released(base),
+        )
+
+    def plan(
+        self,
+        row: Entry,
+        engine: str,
+        *,
+        kv_cache_dtype: str | None = None,
+        system: System | None = None,
+        context: int | None = None,
+        concurrency: int | None = None,
+    ) -> Plan | None:
+        """Return the plan of one candidate; None where it makes no sense.
+
+        Args:
+            row: the checkpoint.
+            engine: who serves it.
+            kv_cache_dtype: None: as asked.
+            system: None: the machine.
+            context: None: as asked.
+            concurrency: None: as asked.
+        """
+        wanted = self.wanted
+        cache = kv_cache_dtype or wanted.kv_cache_dtype
+        place, tokens = system or wanted.system, context or wanted.context
+        users = concurrency or wanted.concurrency
+        key = (f"{row.name} {engine} {place.id} {cache}", tokens, users)
+        if key not in self._plans:
+            try:
+                self._plans[key] = Question(
+                    checkpoint=checkpoint_of(row),
+                    system=place,
+                    engine=ENGINES[engine],
+                    context=tokens,
+                    concurrency=users,
+                    kv_cache_dtype=cache,
+                    layout=wanted.layout,
+                    options=FOR_PICTURES[engine] if wanted.wish.pictures else None,
+                    yarn=wanted.yarn,
+                ).plan()
+            except PlannerError:
+                self._plans[key] = None
+        return self._plans[key]
+
+
+def models_to_try(wanted: Wanted) -> tuple[tuple[str, ...], ...]:
+    """Return the models that come into question, in classes, the best first."""
+    return classes(wanted.wish.use)
+
+
+def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:
+    """Return models to set beside a named one: faster ones of its class, and better ones, in turn.
+
+    Faster is what less than half as much is active of per token. The newest of each kind first.
+    """
+    place, own = wanted.place_of(base), _active(base)
+    groups = models_to_try(wanted)[: place + 1]
+    others = [other for group in groups for other in group if other != base]
+    others.sort(key=lambda other: (wanted.place_of(other), -released(other), _active(other)))
+    faster = [other for other in others if 2 * _active(other) < own]
+    better = [other for other in others if other not in faster and wanted.place_of(other) < place]
+    pairs = zip_longest(faster, better)
+    return tuple(other for pair in pairs for other in pair if other is not None)
+
+
+@cache
+def released(base: str) -> int:
+    """Return the day of a model's release as a number that grows; 0 where it is not known."""
+    known = catalog.find(base)
+    day = known[0].released if known is not None else None
+    return int((day or "0").replace("-", ""))
+
+
+@cache
+def _active(base: str) -> int:
+    """Parameters that one token goes through."""
+    known = catalog.find(base)
+    return count_parameters(known[0].model).active_decode if known is not None else 0

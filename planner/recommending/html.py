@@ -1,0 +1,45 @@
+"""The answer as a notebook shows it: one verdict, the command, a table."""
+
+from __future__ import annotations
+
+from html import escape
+
+from planner.recommending.answer import Recommendation
+from planner.recommending.choice import Choice
+from planner.recommending.text import headline, short_word
+from planner.throughput.answer import two_digits
+from planner.units import format_gib, format_tokens
+
+_HEADS = ("checkpoint", "engine", "quality", "tok/s", "longest context", "spare", "better in")
+
+
+def recommendation_html(answer: Recommendation) -> str:
+    """Return the answer as HTML."""
+    parts = [f"<p><strong>{escape(headline(answer))}</strong></p>"]
+    pick = answer.pick
+    if pick is not None and pick.plan.launch is not None:
+        parts.append(f"<pre>{escape(pick.plan.launch.command)}</pre>")
+    if pick is not None:
+        heads = "".join(f"<th>{head}</th>" for head in _HEADS)
+        rows = "".join(_row(choice) for choice in answer)
+        parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
+    if answer.misses:
+        items = "".join(
+            f"<li>{escape(miss.change)}: {escape(miss.choice.entry.name)}</li>"
+            for miss in answer.misses
+        )
+        parts.append(f"<ul>{items}</ul>")
+    return "".join(parts)
+
+
+def _row(choice: Choice) -> str:
+    cells = (
+        choice.entry.name,
+        choice.plan.engine_title,
+        short_word(choice.word),
+        two_digits(choice.per_user) if choice.per_user is not None else "not known",
+        format_tokens(choice.longest),
+        format_gib(choice.plan.headroom or 0),
+        choice.better,
+    )
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,272 @@
+"""The answer as one screen of text: verdict, command, why, alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hardware_db import System
+from planner.engines import ENGINES
+from planner.engines.choice import engines_for
+from planner.engines.engine import AnyEngine
+from planner.memory.breakdown import Kind, Rank
+from planner.planning import Plan
+from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
+from planner.recommending.choice import Choice
+from planner.recommending.choosing import Wanted
+from planner.registry import Word, cache_losses
+from planner.report.text import BAR, MARKS, SIGNS
+from planner.throughput import NoEstimate, SpeedEstimate
+from planner.throughput.answer import two_digits
+from planner.units import counted, format_gib, format_tokens
+
+WARNINGS = 2
+"""Sentences that a user can act on and that are shown; all are behind ``--explain``."""
+
+_LETTERS_SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
+
+
+def headline(answer: Recommendation) -> str:
+    """Return the answer in one sentence."""
+    wanted, pick = answer.wanted, answer.pick
+    if pick is None:
+        what = _model(wanted.base) if wanted.base is not None else "No model"
+        verb = "does not fit" if wanted.base is not None else "fits"
+        said = f" as {wanted.fixed.precision}" if wanted.fixed.precision is not None else ""
+        return (
+            f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no checkpoint that"
+            f" is known{said} holds it."
+        )
+    parts = [f"{_short_tokens(wanted.context)} context"]
+    if wanted.concurrency > 1:
+        parts[0] = f"{wanted.concurrency:,} users at {_short_tokens(wanted.context)}"
+    parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare")
+    if pick.per_user is not None:
+        each = " each" if wanted.concurrency > 1 else ""
+        parts.append(f"about {two_digits(pick.per_user)} tok/s{each}")
+    return f"{_named(pick)} in {pick.plan.engine_title} fits {machine(wanted.system)}: {', '.join(parts)}."
+
+
+def recommendation_text(
+    answer: Recommendation, *, command: str = "", more: Sequence[str] = ()
+) -> str:
+    """Return the whole answer, at most one screen.
+
+    Args:
+        answer: what to tell.
+        command: what was typed, without the alternatives' own names, for the last line.
+        more: further lines, such as the cost.
+    """
+    pick = answer.pick
+    if pick is None:
+        lines = [f"✘ {headline(answer)}"]
+        if answer.misses:
+            lines += ["", "What would do it:"]
+            for miss in answer.misses:
+                lines += _miss(miss)
+        return "\n".join(lines)
+    plan = pick.plan
+    lines = [f"{SIGNS[plan.outcome]} {headline(answer)}", "", *_command(plan), ""]
+    lines += [f"  {line}" for line in _why(answer.wanted, pick)]
+    lines += ["", f"  Chosen    {chosen(answer, pick)}"]
+    lines += [f"  ! {warning}" for warning in _warnings(plan)]
+    if answer.front:
+        lines += ["", *(f"  {line}" for line in _front(answer.front))]
+    if more:
+        lines += ["", *(f"  {line}" for line in more)]
+    hint = (
+        f"  More: --explain (every number), --json; take a line: qwenplan plan CHECKPOINT{command}"
+    )
+    return "\n".join([*lines, "", hint])
+
+
+def machine(system: System) -> str:
+    """Return a machine with its article: ``an RTX 3090``, ``2× RTX 3090``, ``a CPU, 64 GB RAM``."""
+    name = system.short_name
+    if system.count > 1:
+        return name
+    first = name.split()[0]
+    spelled = first.isupper() or any(letter.isdigit() for letter in first)
+    vowels = _LETTERS_SPOKEN_WITH_A_VOWEL if spelled and first not in ("TITAN",) else "AEIO"
+    return f"{'an' if first[0] in vowels else 'a'} {name}"
+
+
+def chosen(answer: Recommendation, pick: Choice) -> str:
+    """Return what was chosen for the user, and why, in one line."""
+    wanted, parts = answer.wanted, []
+    first = ENGINES[engines_for(wanted.system)[0][0]]
+    if wanted.fixed.engine is None:
+        if pick.turn == 0 and pick.plan.engine == first.name:
+            reason = pick.why.partition(":")[0].partition(";")[0]
+            parts.append(f"{pick.plan.engine_title} ({reason})")
+        elif first.name != pick.plan.engine:
+            parts.append(f"{pick.plan.engine_title}: {_why_not(first, answer, pick)}")
+        else:
+            parts.append(pick.plan.engine_title)
+    if wanted.fixed.precision is None:
+        least = f" at {wanted.wish.least_speed:g} tok/s or more" if pick.per_user else ""
+        why = {
+            "quality": f"the best quality that fits{least}",
+            "speed": "the fastest that keeps its quality",
+            "context": "the longest context that fits",
+        }[wanted.wish.best]
+        parts.append(f"{pick.entry.label or pick.entry.repo.rpartition('/')[2]}, {why}")
+    cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
+    parts.append(f"KV cache {cache}{_cache_note(pick)}")
+    return "; ".join(parts)
+
+
+def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
+    """Return why the first choice of engine for such a machine was not taken."""
+    others = (
+        choice
+        for choice in answer.front
+        if choice.plan.engine == first.name and choice.entry.base == pick.entry.base
+    )
+    other = next(others, None)
+    if other is None:
+        return f"no {first.title} checkpoint that is known holds this here"
+    if other.word > pick.word:
+        return f"what {first.title} holds here has {other.word.text}"
+    if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
+        return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
+    return f"{first.title} has less to spare"
+
+
+def _cache_note(pick: Choice) -> str:
+    """Return what a smaller cache costs, where it was chosen."""
+    losses = cache_losses(pick.plan.deployment.kv_cache_dtype)
+    if not losses or pick.plan.deployment.kv_cache_dtype == "auto":
+        return ""
+    return f" to save memory ({losses[0].word.text}: KLD {losses[0].value:.2g})"
+
+
+def _named(choice: Choice) -> str:
+    """A checkpoint as a sentence names it: the model with the file's label, or the repository."""
+    entry = choice.entry
+    return f"{_model(entry.base)} as {entry.label}" if entry.label else entry.repo
+
+
+def _model(base: str) -> str:
+    return base.rpartition("/")[2]
+
+
+def _workload(wanted: Wanted) -> str:
+    tokens = f"{_short_tokens(wanted.context)} context"
+    if wanted.concurrency == 1:
+        return tokens
+    return f"{wanted.concurrency:,} users at {tokens}"
+
+
+def _short_tokens(tokens: int) -> str:
+    return f"{tokens // 1024:,}k" if tokens >= 1024 else format_tokens(tokens)
+
+
+def _warnings(plan: Plan) -> tuple[str, ...]:
+    """What was assumed of the machine, and what can be acted on; what a file is comes with --explain."""
+    own = plan.allocation.warnings if plan.allocation is not None else ()
+    return (*plan.deployment.system.assumptions, *own)[:WARNINGS]
+
+
+def _command(plan: Plan) -> Iterator[str]:
+    if plan.launch is None:
+        return
+    yield f"    {plan.launch.command}"
+    for command in plan.launch.further_commands:
+        yield f"    {command}"
+    for note in plan.launch.notes[:2]:
+        yield f"    ({note})"
+
+
+def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
+    """Quality, speed, memory and reach of the pick, one line each."""
+    yield f"Quality   {pick.loss.text}"
+    yield f"Speed     {speed_line(pick.speed, wanted.concurrency)}"
+    if pick.plan.ranks:
+        yield f"Memory    {_memory(pick)}"
+    if pick.plan.capacity is not None:
+        users = f", or {counted(pick.users, 'user')} at {_short_tokens(wanted.context)}"
+        more = users if pick.users > 1 else ""
+        yield f"Reach     {_short_tokens(pick.longest)} tokens for one{more}"
+
+
+def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> str:
+    """Return decode and prefill speed in one line."""
+    if not isinstance(speed, SpeedEstimate):
+        return speed.words if speed is not None else "not known"
+    rate = speed.per_user
+    text = f"about {two_digits(rate.value)} tok/s ({two_digits(rate.low)}–{two_digits(rate.high)})"
+    if concurrency > 1:
+        text += f" each, {two_digits(speed.total.value)} in all"
+    if speed.prefill is not None:
+        prompt = _short_tokens(speed.prefill.tokens)
+        text += f"; a prompt of {prompt} takes about {two_digits(speed.prefill.seconds.value)} s"
+    return text
+
+
+def _memory(pick: Choice) -> str:
+    """Used of usable with a bar, then what takes it."""
+    rank = pick.plan.ranks[0]
+    kinds: tuple[tuple[str, tuple[Kind, ...]], ...] = (
+        ("weights", (Kind.WEIGHTS,)),
+        ("KV cache", (Kind.KV_CACHE,)),
+        ("state", (Kind.RECURRENT_STATE,)),
+        ("other", (Kind.ACTIVATIONS, Kind.CUDA_GRAPHS, Kind.RUNTIME)),
+    )
+    parts = [
+        f"{name} {format_gib(rank.of_kind(*kind)).removesuffix(' GiB')}"
+        for name, kind in kinds
+        if rank.of_kind(*kind)
+    ]
+    each = " on each" if rank.count > 1 else ""
+    ram = f"; weights in {where_weights_lie(pick)}" if pick.in_ram else ""
+    used = format_gib(rank.used).removesuffix(" GiB")
+    return f"{used} of {format_gib(rank.usable)}{each}  {_bar(rank)}  {' · '.join(parts)}{ram}"
+
+
+def _bar(rank: Rank) -> str:
+    scale = max(rank.usable, rank.used, 1)
+    bar = "".join(MARKS[kind] * round(BAR * rank.of_kind(kind) / scale) for kind in MARKS)
+    return bar[:BAR].ljust(BAR, "·")
+
+
+def _front(choices: tuple[Choice, ...]) -> list[str]:
+    from planner.report.tables import columns  # a room of tables of everything else
+
+    rows = [("Or", "", "quality", "tok/s", "context", "spare", "")]
+    for place, choice in enumerate(choices, start=1):
+        rows.append(
+            (
+                f"{place}  {choice.entry.name}{_cache(choice)}",
+                choice.plan.engine_title,
+                short_word(choice.word),
+                two_digits(choice.per_user) if choice.per_user is not None else "?",
+                _short_tokens(choice.longest),
+                format_gib(choice.plan.headroom or 0),
+                choice.better,
+            )
+        )
+    return columns(rows, right=(3, 4, 5))
+
+
+def _cache(choice: Choice) -> str:
+    cache = choice.plan.deployment.kv_cache_dtype
+    return f", {cache} KV" if cache != "auto" else ""
+
+
+def short_word(word: Word) -> str:
+    """Return a class of quality in as few words as a column has room for."""
+    return word.text.removesuffix(" loss").replace("as the original", "original")
+
+
+def _miss(miss: Miss) -> Iterator[str]:
+    choice = miss.choice
+    speed = f", about {two_digits(choice.per_user)} tok/s" if choice.per_user is not None else ""
+    size = format_gib(download_bytes(choice))
+    yield (
+        f"  - {miss.change}: {choice.entry.name} ({size}) in {choice.plan.engine_title} fits,"
+        f" {format_gib(choice.plan.headroom or 0)} to spare{speed}"
+    )
+    if miss.command is not None:
+        yield f"      {miss.command}"
+    if choice.plan.launch is not None:
+        yield f"      {choice.plan.launch.command}"

@@ -1,0 +1,51 @@
+"""What somebody wants of an answer: quality, speed or context first, and for what use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.errors import InputError
+from planner.registry import get_use
+from planner.units import shown
+
+Best = Literal["quality", "speed", "context"]
+BESTS: tuple[Best, ...] = ("quality", "speed", "context")
+
+LEAST_SPEED = 10.0
+"""Tokens per second for one user below which people stop to read along."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What decides between candidates that hold the workload.
+
+    Attributes:
+        best: what comes first.
+        use: what models are compared by: "general", "coding", "vision", "long-context", ...
+        images: pictures must be taken; the use "vision" says so, too.
+        official: only checkpoints of the model's maker.
+        least_speed: tokens per second that each user must get.
+
+    Raises:
+        InputError: an unknown wish or use.
+    """
+
+    best: Best = "quality"
+    use: str = "general"
+    images: bool = False
+    official: bool = False
+    least_speed: float = LEAST_SPEED
+
+    def __post_init__(self) -> None:
+        """Check the words."""
+        if self.best not in BESTS:
+            raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
+        object.__setattr__(self, "use", get_use(self.use).name)
+        if self.least_speed < 0:
+            raise InputError(f"least speed must not be negative, got {self.least_speed:g}")
+
+    @property
+    def pictures(self) -> bool:
+        """Whether pictures must be taken."""
+        return self.images or self.use == "vision"

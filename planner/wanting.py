@@ -1,0 +1,106 @@
+"""Make the question "what should I run?": names and words in, one `Wanted` out, for every door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+from hardware_db import Accelerator, System
+from planner.asking import DEFAULT_CONTEXT
+from planner.engines import get_engine
+from planner.errors import InputError
+from planner.model import catalog
+from planner.recommending import Best, Fixed, Wanted, Wish
+from planner.systems import resolve_hardware, with_ram
+from planner.units import parse_tokens
+
+
+class Wished(TypedDict, total=False):
+    """What decides between candidates; `want` says what each means."""
+
+    best: Best
+    use: str
+    images: bool
+    official: bool
+    least_speed: float
+
+
+def base_of(name: str) -> str | None:
+    """Return the bundled id where `name` means a model, whichever way it is stored.
+
+    None where it names one checkpoint (``Qwen3.5-27B-FP8``, a GGUF file, an Ollama tag), a variant
+    (Base, Thinking) or something on this machine.
+    """
+    known = catalog.find(name)
+    if known is None or ":" in name or known[1] != "bf16" or catalog.spelled(name) != known[0].id:
+        return None
+    return None if Path(name).exists() else known[0].id
+
+
+def want(
+    model: str | None = None,
+    *,
+    on: str | System | Accelerator,
+    engine: str | None = None,
+    precision: str | None = None,
+    kv_cache_dtype: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    yarn: bool = False,
+    free: bool = False,
+    ram: str | None = None,
+    ram_bandwidth: float | None = None,
+    best: Best = "quality",
+    use: str = "general",
+    images: bool = False,
+    official: bool = False,
+    least_speed: float | None = None,
+) -> Wanted:
+    """Return what these arguments ask for; None is what nobody said, and is chosen.
+
+    Args:
+        model: a bundled model; None asks for models, too.
+        on: see `planner.asking.resolve_hardware`.
+        engine: who serves.
+        precision: scheme or label of the checkpoint.
+        kv_cache_dtype: number format of the KV cache.
+        context: tokens per sequence; without it 32k.
+        concurrency: sequences at once, each at full context.
+        yarn: allow a context beyond the native length.
+        free: with ``on="local"``: plan with the memory that is free now.
+        ram: memory beside the accelerators, as one says it: "64GB", "128GB DDR5-6000".
+        ram_bandwidth: nominal GB/s of that memory.
+        best: what comes first: "quality", "speed" or "context".
+        use: what models are compared by: "general", "coding", "vision", "long-context".
+        images: pictures must be taken.
+        official: only checkpoints of the model's maker.
+        least_speed: tokens per second that each user must get; without it 10.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    base = None
+    if model is not None:
+        base = base_of(model)
+        if base is None:
+            if catalog.find(model) is None:
+                raise catalog.unknown(model)
+            raise InputError(
+                f"{model} is one checkpoint, which `qwenplan plan {model}` judges; name a model"
+                " (Qwen3.5-27B) or none"
+            )
+    wish = Wish(best=best, use=use, images=images, official=official)
+    if least_speed is not None:
+        wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
+    return Wanted(
+        system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
+        base=base,
+        context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
+        concurrency=concurrency,
+        kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
+        yarn=yarn,
+        fixed=Fixed(
+            engine=None if engine is None else get_engine(engine).name, precision=precision
+        ),
+        wish=wish,
+    )

@@ -1,0 +1,175 @@
+"""llama.cpp on machines as people own them: unequal GPUs, none, several; older builds; their logs."""
+
+import pytest
+
+import planner
+from planner import observed
+from planner.engines.llamacpp import LlamacppOptions
+from planner.errors import InputError
+from planner.planning import Outcome, Plan
+from planner.provenance import Confidence
+from planner.units import GIB
+
+SMALL = "Qwen/Qwen3.5-4B"
+MOE = "Qwen/Qwen3.5-35B-A3B"
+
+
+def ask(
+    model: str = SMALL,
+    on: str = "rtx-4090",
+    precision: str = "q4_k_m",
+    context: int = 8192,
+    **options: object,
+) -> Plan:
+    return planner.plan(
+        model, on=on, engine="llamacpp", precision=precision, context=context, options=options
+    )
+
+
+def test_unequal_gpus_are_filled_each_to_its_own_memory() -> None:
+    plan = ask("Qwen/Qwen3.5-27B", "rtx-3090 + rtx-3060 12GB", context=32_768)
+    assert plan.fits
+    totals = {rank.name: rank.total for rank in plan.ranks}
+    assert totals["GPU 0"] > 23 * GIB > 12 * GIB > totals["GPU 1"]
+    layers = plan.figures["layers_per_device"]
+    assert layers["CUDA0"] > 1.7 * layers["CUDA1"] > 0
+    assert plan.launch is not None
+    assert "-ts" not in plan.launch.command, "llama.cpp shares blocks out by free memory itself"
+    small = ask("Qwen/Qwen3.5-27B", "2x rtx-3060", precision="q8_0", context=32_768)
+    assert not small.fits
+    assert ask(
+        "Qwen/Qwen3.5-27B", "rtx-3090 + rtx-3060 12GB", precision="q8_0", context=32_768
+    ).fits
+
+
+def test_unequal_gpus_are_balanced_where_the_default_split_overflows() -> None:
+    plan = ask(MOE, "rtx-3090 + rtx-3060 12GB", "q6_k", context=32_768, host_memory_gib=64)
+    assert plan.fits
+    assert all(rank.headroom >= 0 for rank in plan.ranks)
+
+
+@pytest.mark.parametrize(("ram", "fits"), [(64, True), (16, False)])
+def test_a_machine_without_a_gpu_computes_in_ram(ram: int, fits: bool) -> None:
+    plan = ask(MOE, f"cpu {ram}GB", context=32_768)
+    assert plan.fits is fits
+    assert [rank.name for rank in plan.ranks] == ["host"]
+    assert plan.ranks[0].total == ram * GIB
+    assert plan.ranks[0].usable == (ram - 4) * GIB, "the system takes 4 GiB"
+    assert plan.allocation is not None
+    placement = plan.allocation.placement
+    assert placement.device == 0
+    assert placement.host_layers == placement.host_cache_layers == 40
+    assert not placement.prompts_stream
+    assert not any("differ" in warning for warning in plan.warnings)
+
+
+def test_one_machine_of_several_is_said_to_be_one() -> None:
+    plan = ask("Qwen/Qwen3.5-397B-A17B", "4x dgx-spark", "q6_k")
+    assert not plan.fits
+    assert any(text.startswith("one machine of 4 is planned") for text in plan.warnings)
+    assert not any("one machine of" in text for text in ask(MOE, "dgx-spark").warnings)
+
+
+@pytest.mark.parametrize(
+    ("on", "says"),
+    [
+        ("tpu-v5e", "no backend for Google TPU v5e"),
+        ("tpu-v6e", "no backend for Google TPU v6e"),
+        ("gaudi-3", "no backend for Intel Gaudi 3"),
+        ("gaudi-2", "no backend for Intel Gaudi 2"),
+    ],
+)
+def test_what_has_no_backend_is_refused(on: str, says: str) -> None:
+    plan = ask(on=on)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert says in plan.verdict
+    assert "llama.cpp run" not in plan.verdict
+
+
+def test_gpus_of_two_vendors_share_what_runs_on_both() -> None:
+    plan = ask(on="rtx-3090 + rx-7900-xtx")
+    assert plan.fits
+    assert any("Vulkan" in warning for warning in plan.warnings)
+
+
+def test_weights_of_another_recipe_carry_its_band() -> None:
+    """A file of an author's own mix is larger or smaller than llama-quantize's."""
+    checkpoint = planner.load_checkpoint("Qwen/Qwen3.5-9B", precision="q4_k_s")
+    assert checkpoint.band is not None
+    gpu, host = (
+        next(term for term in rank.terms if term.name.startswith("weights (text)"))
+        for rank in sorted(
+            ask("Qwen/Qwen3.5-9B", precision="q4_k_s", host_memory_gib=32).ranks,
+            key=lambda rank: rank.name,
+        )
+    )
+    for term in (gpu, host):
+        assert term.band is not None
+        assert term.band.above > 0
+        assert term.confidence is not Confidence.ENGINE_RULE
+
+
+@pytest.mark.parametrize(
+    ("context", "host", "device"),
+    [(34_048, 74.52, 308.75), (66_816, 138.52, None), (132_352, 266.52, None)],
+)
+def test_an_older_build_keeps_an_f32_mask_and_logits_of_a_batch(
+    context: int, host: float, device: float | None
+) -> None:
+    """Start-up logs of b9010 (strix-halo-guide, 2026-05-03): Next-80B, 512 tokens per micro-batch."""
+    old, new = (
+        ask(
+            "Qwen/Qwen3-Next-80B-A3B-Instruct",
+            "rtx-pro-6000",
+            context=context,
+            version=version,
+            n_gpu_layers=99,
+        ).figures["buffers"]
+        for version in ("b9010", "0c1e570")
+    )
+    assert old["host"]["compute"] / 2**20 == pytest.approx(host, abs=0.02)
+    if device is not None:
+        assert old["CUDA0"]["compute"] / 2**20 == pytest.approx(device, abs=0.01)
+    assert new["CUDA0"]["compute"] < old["CUDA0"]["compute"]
+
+
+def test_a_build_is_named_by_its_number_or_its_commit() -> None:
+    for version in ("b9010", "9010", "b11151-bd4f514db", "0c1e570"):
+        assert ask(version=version).engine_version == version
+    with pytest.raises(InputError, match="neither a build"):
+        LlamacppOptions(version="newest")
+    assert any("assumed alike" in text for text in ask(version="b11151").warnings)
+    assert not any("assumed alike" in text for text in ask(version="b9010").warnings)
+
+
+HEADLESS = """\
+build      : b11151-bd4f514db
+load_tensors:    ROCm_Host model buffer size =   682.03 MiB
+llama_context: n_ctx                 = 262144
+llama_context: n_batch               = 2048
+llama_context: n_ubatch              = 512
+llama_context:  ROCm_Host  output buffer size =     0.95 MiB
+llama_kv_cache:      ROCm0 KV buffer size = 16384.00 MiB
+llama_memory_recurrent:      ROCm0 RS buffer size =   149.62 MiB
+sched_reserve:      ROCm0 compute buffer size =   378.02 MiB
+sched_reserve:  ROCm_Host compute buffer size =   276.02 MiB
+"""
+"""A start of the 27B on a Strix Halo as it was pasted, without the lines of the loader."""
+
+
+def test_a_log_without_its_head_is_compared_at_its_own_length() -> None:
+    check = observed.check_log(
+        None, HEADLESS, on="strix-halo-128", model="Qwen3.5-27B", precision="q4_k_m"
+    )
+    assert check.plan.deployment.context == 262_144
+    assert check.plan.engine_version == "b11151"
+    compared = [row for row in check.rows if not row.figure.startswith("weights")]
+    assert len(compared) >= 4, "output, cache, state, compute buffers"
+    for row in compared:
+        assert row.planned is not None
+        assert row.planned[0] - 0.01 <= row.logged <= row.planned[1] + 0.01
+    buffers = check.plan.figures["buffers"]
+    compute = [buffers[name]["compute"] / 2**20 for name in ("ROCm0", "host")]
+    assert compute == pytest.approx([378.02, 276.02], abs=0.01)
+    with pytest.raises(InputError, match="name the model"):
+        observed.check_log(None, HEADLESS, on="strix-halo-128")

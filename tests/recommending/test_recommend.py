@@ -1,0 +1,169 @@
+"""What is recommended: order, reasons, names that exist, words."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+import hardware_db
+import planner
+from planner import registry
+from planner.errors import InputError
+from planner.planning import Outcome
+from planner.recommending import Recommendation, Wanted, Wish, recommend, schema
+from planner.recommending.text import headline, machine, recommendation_text
+from planner.registry import Word
+
+
+@cache
+def answer(
+    on: str, model: str | None = None, best: str = "quality", users: int = 1
+) -> Recommendation:
+    wish = Wish(best=best)  # type: ignore[arg-type]
+    system = hardware_db.resolve(on)
+    return recommend(Wanted(system=system, base=model, concurrency=users, wish=wish))
+
+
+BIG = ("8x h100", "Qwen/Qwen3.5-397B-A17B")
+CARD = ("rtx-3090", "Qwen/Qwen3.5-27B")
+
+
+def test_a_server_gets_the_official_checkpoint_in_eight_bits() -> None:
+    pick = answer(*BIG).pick
+    assert pick is not None
+    assert pick.entry.repo == "Qwen/Qwen3.5-397B-A17B-FP8"
+    assert pick.plan.engine == "vllm"
+
+
+def test_a_card_of_24_gb_gets_a_gguf_that_exists() -> None:
+    pick = answer(*CARD).pick
+    assert pick is not None
+    assert pick.entry.name == "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL"
+    assert pick.plan.launch is not None
+    assert pick.entry.name in pick.plan.launch.command
+
+
+@pytest.mark.parametrize("asked", [BIG, CARD])
+def test_every_line_names_a_row_of_the_registry_and_is_a_plan(asked: tuple[str, str]) -> None:
+    for choice in answer(*asked):
+        entry = registry.find(choice.entry.name)
+        assert entry is not None
+        assert entry.recommendable
+        assert choice.plan.fits
+        assert choice.plan.launch is not None
+        assert choice.entry.repo in choice.plan.launch.command
+
+
+@pytest.mark.parametrize("asked", [BIG, CARD])
+def test_the_front_is_short_and_each_line_says_what_is_better(asked: tuple[str, str]) -> None:
+    found = answer(*asked)
+    assert 1 <= len(found.front) <= 6
+    assert all(choice.better for choice in found.front)
+    names = [(c.entry.name, c.plan.engine, c.plan.deployment.kv_cache_dtype) for c in found]
+    assert len(set(names)) == len(names)
+
+
+def test_the_wish_changes_the_order() -> None:
+    quality, speed = answer(*CARD).pick, answer(*CARD, "speed").pick
+    assert quality is not None
+    assert speed is not None
+    assert speed.word > quality.word
+    assert (speed.per_user or 0) > (quality.per_user or 0)
+    reach = answer(*CARD, "context").pick
+    assert reach is not None
+    assert reach.longest > quality.longest
+
+
+def test_what_is_tight_comes_after_what_fits() -> None:
+    found = answer(*CARD)
+    assert found.pick is not None
+    assert found.pick.plan.outcome is Outcome.FITS
+    assert found.pick.holding(found.wanted.wish) == (False, 0, 0, False, 0)
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    again = recommend(answer(*BIG).wanted)
+    assert again.to_dict() == answer(*BIG).to_dict()
+
+
+def test_where_nothing_holds_it_the_nearest_misses_are_plans() -> None:
+    found = answer("rtx-3090", "Qwen/Qwen3.5-397B-A17B")
+    assert found.pick is None
+    assert "does not fit an RTX 3090" in headline(found)
+    assert found.misses
+    assert all(miss.choice.plan.fits for miss in found.misses)
+    assert all(miss.change in recommendation_text(found) for miss in found.misses)
+
+
+def test_the_first_screen_is_one_screen() -> None:
+    text = recommendation_text(answer(*CARD), command=" --on rtx-3090")
+    assert len(text.splitlines()) <= 40
+    first = text.splitlines()[0]
+    assert first.startswith(
+        "✔ Qwen3.5-27B as UD-Q4_K_XL in llama.cpp fits an RTX 3090: 32k context"
+    )
+
+
+def test_the_document_follows_its_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    for asked in (BIG, CARD):
+        jsonschema.validate(answer(*asked).to_dict(), schema())
+
+
+def test_a_notebook_gets_a_table() -> None:
+    found = answer(*BIG)
+    assert len(found.frame()) == 1 + len(found.front)
+    assert "<table>" in found._repr_html_()
+    assert len(repr(found)) < 300
+
+
+def test_an_engine_or_a_precision_that_is_said_is_kept() -> None:
+    found = planner.recommend("Qwen3.5-27B", on="h100", engine="sglang")
+    assert {choice.plan.engine for choice in found} == {"sglang"}
+    pick = planner.recommend("Qwen3.5-27B", on="h100", precision="bf16").pick
+    assert pick is not None
+    assert pick.entry.repo == "Qwen/Qwen3.5-27B"
+
+
+def test_official_checkpoints_alone_where_that_is_wished() -> None:
+    found = planner.recommend("Qwen3.5-27B", on="h100", official=True)
+    assert all(choice.entry.maker == "official" for choice in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("rtx-3090", "an RTX 3090"),
+        ("2x rtx-3090", "2× RTX 3090"),
+        ("dgx-spark", "a DGX Spark"),
+        ("t4", "a T4"),
+        ("m4-max-64", "an M4 Max 64 GB"),
+        ("cpu, 64GB", "a CPU, 64 GB RAM"),
+        ("strix halo 128", "a Strix Halo 128 GB"),
+    ],
+)
+def test_machines_are_called_as_people_call_them(name: str, words: str) -> None:
+    assert machine(hardware_db.resolve(name)) == words
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: planner.recommend(on="h100", best="cheapest"),  # type: ignore[arg-type]
+        lambda: planner.recommend(on="h100", use="cooking"),
+        lambda: planner.recommend("Qwen3.5-27B-FP8", on="h100"),
+        lambda: planner.recommend(on="h100", least_speed=-1),
+    ],
+    ids=("wish", "use", "one checkpoint", "speed"),
+)
+def test_wrong_wishes_are_one_line(ask: Callable[[], object]) -> None:
+    with pytest.raises(InputError) as caught:
+        ask()
+    assert "\n" not in str(caught.value)
+
+
+def test_models_below_their_floor_of_bits_are_not_picked() -> None:
+    pick = answer("rtx-4070 laptop").pick
+    assert pick is not None
+    assert pick.is_above_floor
+    assert pick.word < Word.LARGE
