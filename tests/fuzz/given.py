@@ -56,7 +56,9 @@ ODD = st.one_of(
     st.sampled_from([0, 1, -1, 2, 3, 7, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308]),
     st.floats(allow_nan=False),
     st.text(max_size=12),
-    st.sampled_from(["", "auto", "re:.*", "(.|.)*!", "\x1b[31m", "\ud800", "9" * 5000, "../..", "*"]),
+    st.sampled_from(
+        ["", "auto", "re:.*", "(.|.)*!", "\x1b[31m", "\ud800", "9" * 5000, "../..", "*"]
+    ),
     st.just([]),
     st.just({}),
     st.lists(st.integers(0, 4), max_size=4),
@@ -114,7 +116,9 @@ def mutated_bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 def mutated_text(text: str) -> st.SearchStrategy[str]:
     """`text` with words and characters changed, as `mutated_bytes` does it."""
-    odd = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(text.split() or [""])), max_size=4)
+    odd = st.lists(
+        st.one_of(st.text(max_size=6), st.sampled_from(text.split() or [""])), max_size=4
+    )
     return st.one_of(
         mutated_bytes(text.encode()).map(lambda raw: raw.decode("utf-8", "replace")),
         odd.map(lambda words: f"{text} {' '.join(words)}"),

@@ -51,7 +51,12 @@ QUANTIZED: tuple[dict[str, Any], ...] = (
     {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head"]},
     {"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}}},
     {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["mlp.gate"]},
-    {"quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": {".*x": {"bits": 8}}},
+    {
+        "quant_method": "auto-round",
+        "bits": 4,
+        "group_size": 128,
+        "extra_config": {".*x": {"bits": 8}},
+    },
     {
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",
@@ -124,7 +129,9 @@ def test_quantization_config_with_attack_patterns(found: Any, hostile: list[str]
     own_errors_only(stored)
 
 
-@given(st.one_of(st.sampled_from(HOSTILE), st.text(alphabet="ab.*+?{}()[]|\\^$,1d<=!:P-", max_size=40)))
+@given(
+    st.one_of(st.sampled_from(HOSTILE), st.text(alphabet="ab.*+?{}()[]|\\^$,1d<=!:P-", max_size=40))
+)
 @some(100)
 def test_patterns(text: str) -> None:
     for read in (read_pattern, read_glob):
@@ -141,7 +148,10 @@ def test_json_documents(content: bytes) -> None:
 
 
 SAFETENSORS = safetensors_file(
-    {"model.layers.0.mlp.up_proj.weight": ("BF16", (64, 32)), "lm_head.weight": ("F8_E4M3", (8, 8))},
+    {
+        "model.layers.0.mlp.up_proj.weight": ("BF16", (64, 32)),
+        "lm_head.weight": ("F8_E4M3", (8, 8)),
+    },
     {"format": "pt"},
 )
 GGUF = gguf_file(
@@ -225,8 +235,9 @@ def test_logs(text: str) -> None:
 
 @given(
     st.one_of(
-        st.sampled_from(["128k", "1M", "24GB", "2x rtx-4090 + rtx-3090", "custom:48GiB", "8 x h100"])
-        .flatmap(mutated_text),
+        st.sampled_from(
+            ["128k", "1M", "24GB", "2x rtx-4090 + rtx-3090", "custom:48GiB", "8 x h100"]
+        ).flatmap(mutated_text),
         st.text(max_size=40),
     )
 )
