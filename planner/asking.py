@@ -288,10 +288,7 @@ def ask_command(
     """
     checkpoint = commanded_model(told, model, precision, progress)
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
-        raise InputError(
-            f"--quantization {told.quantization}: quantizing a 16-bit checkpoint while loading is"
-            " not planned; name a quantized checkpoint or a precision"
-        )
+        checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
     longest = told.context or checkpoint.model.max_position_embeddings // told.slots
     degrees = told.layout

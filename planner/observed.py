@@ -11,7 +11,7 @@ from hardware_db import System
 from planner import logs, planning
 from planner.answer import Plan
 from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
-from planner.engines import commands, get_engine
+from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
 from planner.errors import InputError
 from planner.layout import Layout
@@ -49,9 +49,27 @@ def plan_command(
         PlannerError: one line that says what is wrong and how to mend it.
     """
     engine, told = read_command(command) if isinstance(command, str) else command
-    plan = ask_command(engine, told, on=on, **beside).plan()
+    plan = _as_typed(engine, told, on, beside)
     notes = (*told.unplanned, *_assumed(plan))
     return Plan.of(dataclasses.replace(plan, warnings=(*plan.warnings, *notes)))
+
+
+def _as_typed(engine: str, told: Command, on: str | System, beside: AskedBeside) -> planning.Plan:
+    """Return the plan of a command with nothing chosen for it that its engine would not choose.
+
+    Where that fails by less than estimates may be too high, whatever would be chosen decides.
+    """
+    reader = FACES[engine].log
+    running = reader.running if reader is not None else {}
+    strict = beside.copy()
+    strict["options"] = {**running, **(beside.get("options") or {})}
+    typed = ask_command(engine, told, on=on, **strict).plan()
+    tightest = typed.ranks[0] if typed.ranks else None
+    if typed.fits or not running or tightest is None or tightest.headroom >= 0:
+        return typed
+    if -tightest.headroom > tightest.band.below:
+        return typed
+    return ask_command(engine, told, on=on, **beside).plan()
 
 
 def _assumed(plan: planning.Plan) -> Iterator[str]:

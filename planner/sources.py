@@ -82,7 +82,12 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         InputError: no model of that name is known, or it is stored in another precision.
     """
     tag = ":" in name and "/" not in name and precision is None
-    if catalog.find(name) is not None and not tag:
+    known = catalog.find(name)
+    if known is not None and not tag:
+        said = isinstance(precision, str)
+        file = registry.file_of(known[0].id, str(precision)) if said else None
+        if file is not None:
+            return registry.checkpoint_of(file)
         return registry.bundled_checkpoint(name, precision=precision)
     kept = None if anonymous else registry.recall(_asked(name, precision))
     if kept is not None:

@@ -254,6 +254,69 @@ def test_ram_that_cannot_be_read_is_one_line(bad: dict[str, Any]) -> None:
         planner.plan("Qwen3.5-4B", on="rtx-4090", **bad)
 
 
+@pytest.mark.parametrize(
+    ("model", "on", "engine", "precision", "word"),
+    [
+        ("Qwen3.5-122B-A10B", "strix halo", None, "q4_k_m", "ttm pages_limit="),
+        ("Qwen3.5-122B-A10B", "m4 max 64", "llamacpp", "q3_k_m", "iogpu.wired_limit_mb="),
+        ("Qwen3.5-27B", "m4 max 64", "mlx", "bf16", "iogpu.wired_limit_mb="),
+        ("Qwen3.5-397B-A17B-GPTQ-Int4", "3x strix halo", "vllm", None, "ttm pages_limit="),
+    ],
+)
+def test_a_limit_that_the_owner_can_raise_is_raised_first(
+    model: str, on: str, engine: str | None, precision: str | None, word: str
+) -> None:
+    """W11: the first advice was another machine, although this one has the memory."""
+    plan = planner.plan(model, on=on, engine=engine, precision=precision, context=32_768)
+    assert not plan.fits
+    first = plan.advice[0]
+    assert first.enough
+    assert word in first.title
+
+
+def test_unequal_gpus_are_named_as_they_are() -> None:
+    """M14: "2x RTX 3060" for a 3090 and a 3060."""
+    plan = planner.plan("Qwen3.5-27B", on="3090 + 3060", precision="q4_k_m")
+    assert plan.fits
+    assert "3090" in plan.verdict
+    assert "3060" in plan.verdict
+
+
+def test_a_command_is_judged_as_typed() -> None:
+    """A server whose default number of sequences exceeds its cache blocks does not start; what
+    the planner would choose in its place is advice."""
+    typed = "vllm serve Qwen/Qwen3.8-27B --gpu-memory-utilization 0.90"
+    plan = observed.plan_command(typed, on="g7e.4xlarge")
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    assert "max_num_seqs (1024) exceeds" in plan.verdict
+    assert observed.plan_command(f"{typed} --max-num-seqs 256", on="g7e.4xlarge").fits
+    assert planner.plan("Qwen/Qwen3.8-27B", on="g7e.4xlarge", context=262_144).fits
+
+
+def test_weights_that_an_engine_quantizes_itself() -> None:
+    typed = "vllm serve Qwen/Qwen3-Coder-Next --quantization fp8 --max-model-len 32768"
+    plan = observed.plan_command(typed, on="h200")
+    assert plan.fits
+    assert plan.deployment.checkpoint.id == "Qwen/Qwen3-Coder-Next"
+    assert plan.deployment.checkpoint.scheme.name == "fp8"
+    assert plan.launch is not None
+    assert plan.launch.command.startswith("vllm serve Qwen/Qwen3-Coder-Next ")
+    with pytest.raises(InputError, match="not planned"):
+        observed.plan_command(typed.replace("fp8", "torchao"), on="h200")
+
+
+@pytest.mark.parametrize(
+    ("label", "size"),
+    [("UD-Q4_K_XL", 17.0), ("ud-q4_k_xl", 17.0), ("UD-IQ4_XS", 14.0)],
+)
+def test_an_authors_own_label_is_a_precision(label: str, size: float) -> None:
+    """M3: `--precision UD-Q4_K_XL` beside a bundled name was unknown."""
+    plan = planner.plan("Qwen3.8-27B", on="rtx-3090", precision=label, context=8192)
+    assert plan.fits
+    assert plan.deployment.checkpoint.id == "unsloth/Qwen3.8-27B-GGUF"
+    assert plan.deployment.checkpoint.nbytes("text") / 2**30 == pytest.approx(size, rel=0.1)
+
+
 @pytest.mark.parametrize("words", [["Qwen3.5-27B", "--on", "rtx-3090"], ["Qwen3.5-9B", "--on", "2x rtx-4090"]])  # fmt: skip
 def test_commands_answer_for_the_same_pick(
     words: list[str], capsys: pytest.CaptureFixture[str]

@@ -184,3 +184,19 @@ def test_a_mapped_range_of_a_file_is_no_buffer_of_weights() -> None:
 def test_every_engine_with_a_reader_knows_how_its_starts_fail() -> None:
     assert set(REFUSALS.values()) == set(readers())
     assert all(reader.refusals for reader in readers().values())
+
+
+def test_a_command_above_the_log_tells_the_batch() -> None:
+    """Qwen3.5-9B UD-Q4_K_XL on an RTX 3080 Ti (Vulkan): 5,133.63 MiB of weights, 416 of compute."""
+    text = (
+        "$ llama-server --ctx-size 8192 --batch-size 2048 --ubatch-size 2048 -np 1\n"
+        "load_tensors:      Vulkan0 model buffer size =  5133.63 MiB\n"
+        "llama_context: n_ctx         = 8192\n"
+        "sched_reserve:    Vulkan0 compute buffer size =   416.16 MiB\n"
+    )
+    asked: dict[str, Any] = {"on": "rtx-3080-ti", "precision": "UD-Q4_K_XL"}
+    found = observed.check_log(None, text, model="Qwen3.5-9B", **asked)
+    assert found.plan.deployment.options.ubatch_size == 2048
+    weights = next(row for row in found.rows if row.figure == "weights, GPU 0")
+    assert weights.planned is not None
+    assert weights.planned[0] == pytest.approx(5133.63, abs=0.02)

@@ -51,6 +51,14 @@ def layouts(
 
 
 def as_objective(text: str) -> Objective:
-    """Return the objective that a user named; an unknown one is refused by `ask`."""
-    name: Objective = text.lower()  # type: ignore[assignment]
-    return name
+    """Return the objective that a user named.
+
+    Raises:
+        InputError: there is no such objective.
+    """
+    from planner.ranking import OBJECTIVES
+
+    for name in OBJECTIVES:
+        if name == text.lower():
+            return name
+    raise InputError(f"unknown objective {shown(text)}; known: {', '.join(OBJECTIVES)}")

@@ -120,8 +120,8 @@ class LogReader:
         soft: names of figures that are estimates for this deployment, whatever their basis.
         refusals: characters of lines with which a start ends that fails for want of memory.
         kept: characters of further lines worth keeping, which other programs may print, too.
-        running: options that hold for every server that printed a log: it runs as it was started,
-            so nothing is chosen for it.
+        running: options that hold for every server that somebody starts by a command of his own: it
+            is judged as it is, and nothing is chosen for it.
     """
 
     marks: tuple[str, ...]

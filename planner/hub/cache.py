@@ -18,7 +18,7 @@ def cached_file(repo: str, name: str, revision: str | None) -> Path | None:
 
     try:
         found = try_to_load_from_cache(repo, name, cache_dir=_folder(), revision=revision)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return None  # a cache that cannot be read holds nothing
     return Path(found) if isinstance(found, str) else None
 
@@ -34,7 +34,7 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
         found = snapshot_download(
             repo, revision=revision, cache_dir=_folder(), local_files_only=True
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return None  # nothing cached; huggingface_hub says so with a FileNotFoundError
     return Path(found) if Path(found).is_dir() else None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
+from planner.errors import InputError
 from planner.model.quantization import (
     Scheme,
     Stored,
     bits_per_weight,
+    get_scheme,
     kernels,
     recipe,
     scheme_notes,
@@ -55,6 +57,25 @@ class Checkpoint:
     path: str | None = None
     band: Band | None = None
     published: bool = False
+
+    def quantized_on_load(self, quantization: str) -> Checkpoint:
+        """Return the checkpoint as it lies in memory once an engine has quantized it.
+
+        Raises:
+            InputError: no precision is called so.
+        """
+        try:
+            scheme = get_scheme(quantization)
+        except InputError:
+            raise InputError(
+                f"--quantization {quantization}: quantizing a 16-bit checkpoint while loading is"
+                " not planned; name a quantized checkpoint or a precision"
+            ) from None
+        note = (
+            f"--quantization {quantization}: planned as weights that are stored so; what"
+            " quantizing them takes while loading is not counted"
+        )
+        return replace(self, scheme=scheme, notes=(*self.notes, note))
 
     @cached_property
     def stored(self) -> tuple[Stored, ...]:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from planner.registry.measurements import (
         measured_of as measured_of,
     )
+    from planner.registry.names import file_of as file_of
     from planner.registry.names import find as find
     from planner.registry.quality import (
         CacheLoss as CacheLoss,
@@ -121,7 +122,7 @@ _PUBLIC = {
     "listing": "Download downloads table",
     "entry": "Entry",
     "measurements": "Measurement Protocol measured_of",
-    "names": "find",
+    "names": "file_of find",
     "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from planner.registry import by_name
 from planner.registry.entry import Entry
-from planner.registry.store import entries
+from planner.registry.store import entries, entries_of
 from planner.registry.written import LONGEST, Written, read_written
 
 DEFAULT_LABELS = ("Q4_K_M", "UD-Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q8_0")
@@ -33,6 +33,24 @@ def find(name: str, *, precision: str | None = None) -> Entry | None:
     if not name or len(name) > LONGEST or (precision is not None and len(precision) > LONGEST):
         return None
     return _find(name, precision)
+
+
+def file_of(base: str, label: str) -> Entry | None:
+    """Return the published GGUF of a bundled model that is called `label` (``UD-Q4_K_XL``), or None.
+
+    Labels that are llama.cpp's own types name no author's file. Of an author's own kind ("UD-") that
+    has no row of this label, the size follows the nearest type.
+    """
+    wanted = label.lower()
+    kind = wanted.removesuffix(bare(wanted))
+    if not kind:
+        return None
+    rows = [row for row in entries_of(base) if row.gguf and row.recommendable]
+    found = _best(row for row in rows if row.label.lower() == wanted)
+    if found is not None:
+        return found
+    own = _best(row for row in rows if row.label.lower().startswith(kind))
+    return None if own is None else by_name.beside(own, label)
 
 
 @lru_cache(maxsize=4096)

@@ -533,13 +533,28 @@ def test_a_command_is_planned_as_it_stands() -> None:
 
 
 def test_what_the_plan_adds_to_a_command_is_told() -> None:
-    """vLLM's default max_num_seqs of 256 needs more blocks than this leaves: it would refuse."""
-    bare = "vllm serve Qwen/Qwen3.5-27B-FP8 -tp 2 --max-model-len 32K"
-    plan = observed.plan_command(bare, on="2x rtx-4090")
+    """vLLM's default max_num_seqs of 256 needs more than is left, by less than the estimates' band."""
+    bare = (
+        "vllm serve cyankiwi/Qwen3.8-27B-AWQ-INT4 -tp 2 --dtype float16 --max-model-len 2048"
+        " --speculative-config.method mtp --speculative-config.num_speculative_tokens 1"
+    )
+    asked: dict[str, Any] = {"on": "2x tesla-t4", "options": {"version": "0.30.0"}}
+    plan = observed.plan_command(bare, **asked)
     assert any(line.startswith("--max-num-seqs: the command leaves") for line in plan.warnings)
     assert plan.launch is not None
-    whole = observed.plan_command(plan.launch.command, on="2x rtx-4090")
+    whole = observed.plan_command(plan.launch.command, **asked)
     assert not any("the command leaves" in line for line in whole.warnings)
+
+
+def test_a_command_that_refuses_by_default_is_told_what_starts() -> None:
+    """vLLM's default max_num_seqs of 256 needs more blocks than this leaves: it refuses."""
+    bare = "vllm serve Qwen/Qwen3.5-27B-FP8 -tp 2 --max-model-len 32K"
+    plan = observed.plan_command(bare, on="2x rtx-4090")
+    assert plan.outcome is Outcome.DOES_NOT_FIT
+    helps = next(advice for advice in plan.advice if "--max-num-seqs" in advice.title)
+    assert helps.enough
+    assert helps.command is not None
+    assert observed.plan_command(helps.command, on="2x rtx-4090").fits
 
 
 @pytest.mark.parametrize(
@@ -571,10 +586,25 @@ def test_files_of_another_machine_tell_their_precision() -> None:
     [
         ("vllm serve /x/nobody-knows", "tells no model"),
         ("llama-server -m /x/model.gguf -np 1", "tells no model"),
-        ("vllm serve Qwen/Qwen3.5-27B --quantization fp8", "--quantization fp8"),
+        ("vllm serve Qwen/Qwen3.5-27B --quantization torchao", "--quantization torchao"),
         ("vllm serve Qwen/Qwen3.5-27B -tp 2", "has 1"),
     ],
 )
 def test_commands_that_cannot_be_planned_are_one_line(text: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         observed.plan_command(text, on="h100")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bash -c 'vllm serve Qwen/Qwen3.5-9B --max-model-len 8192'",
+        '/bin/sh -lc "export A=1; vllm serve Qwen/Qwen3.5-9B --max-model-len 8192"',
+        "docker run --gpus all vllm/vllm-openai:latest bash -c 'vllm serve Qwen/Qwen3.5-9B"
+        " --max-model-len 8192'",
+    ],
+)
+def test_a_command_that_a_shell_is_given(text: str) -> None:
+    engine, told = read_command(text)
+    assert engine == "vllm"
+    assert (told.model, told.context) == ("Qwen/Qwen3.5-9B", 8192)

@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from hardware_db.errors import HardwareError
 from planner.errors import PlannerError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -40,7 +41,7 @@ def own_errors_only(question: Callable[[], object]) -> object:
     """
     try:
         return question()
-    except PlannerError as error:
+    except (PlannerError, HardwareError) as error:
         line = str(error)
         assert line, "an error says what is wrong"
         assert "\n" not in line

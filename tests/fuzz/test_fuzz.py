@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import hardware_db
 import planner
 from hardware_db.database import load_file
-from hardware_db.errors import HardwareError
 from planner.engines import ENGINES
 from planner.engines.commands import read_command
 from planner.logs import read_log
@@ -199,10 +198,7 @@ def test_hardware_files(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hardware.toml"
         path.write_text(text, encoding="utf-8", errors="replace")
-        try:
-            load_file(path)
-        except HardwareError as error:
-            assert "\n" not in str(error)
+        own_errors_only(lambda: load_file(path))
 
 
 COMMANDS = (
@@ -245,10 +241,7 @@ def test_logs(text: str) -> None:
 def test_sizes_and_hardware(text: str) -> None:
     own_errors_only(lambda: parse_tokens(text))
     own_errors_only(lambda: parse_bytes(text))
-    try:
-        hardware_db.resolve(text)
-    except HardwareError as error:
-        assert "\n" not in str(error)
+    own_errors_only(lambda: hardware_db.resolve(text))
 
 
 LINE = "Qwen3.5-27B fp8 on 2x h100-sxm with vllm 64k x4 tp=2 max_num_seqs=8"

@@ -1,6 +1,7 @@
 """What a repository is, and every way in which that cannot be told."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import huggingface_hub
@@ -365,3 +366,27 @@ def test_what_is_cached_of_the_very_commit_is_not_fetched_again(
     assert [request.path.split("?")[0] for request in hub.requests] == [f"/api/models/{Q}"]
     fetch_repository(Q, anonymous=True)
     assert len(hub.asked("config.json")) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "loop", "folder of another", "broken ref"])
+def test_a_cache_that_cannot_be_read_holds_nothing(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    hub.add(Q, {"config.json": {"a": 1}})
+    cache = tmp_path / "odd"
+    if kind == "file":
+        cache.write_bytes(b"\0")
+    elif kind == "loop":
+        cache.symlink_to(cache)
+    else:
+        refs = cache / f"models--{Q.replace('/', '--')}" / "refs"
+        refs.mkdir(parents=True)
+        if kind == "broken ref":
+            (refs / "main").write_bytes(b"\xff\xfe../../x")
+        else:
+            (refs / "main").mkdir()
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    assert ask().config == {"a": 1}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(OfflineError):
+        ask()

@@ -264,3 +264,22 @@ def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
     verdict(page).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.faults == []
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "![x](https://evil.example/x.png)",
+        "[Log in again](https://evil.example)",
+        "https://evil.example/a",
+        "www.evil.example/a b",
+        "a@evil.example",
+    ],
+)
+def test_a_link_to_the_app_shows_what_it_carries_as_text(visit: Any, repository: str) -> None:
+    page = visit("/?" + urlencode({"model": "other", "repository": repository}))
+    alert = page.locator('[data-testid="stAlert"]').first
+    shown = alert.inner_text().replace("\u2060", "")
+    assert "evil.example" in shown
+    assert page.locator('a[href*="evil"], img[src*="evil"]').count() == 0
+    assert page.outside == []

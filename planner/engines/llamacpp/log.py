@@ -108,8 +108,14 @@ FIGURES = (
 
 _HEADER = (
     ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
-    ("-b", r"llama_context: n_batch\s+= (?P<value>\d+)"),
-    ("-ub", r"llama_context: n_ubatch\s+= (?P<value>\d+)"),
+    (
+        "-b",
+        r"(?:llama_context: n_batch\s+= |llama-server.* (?:-b|--batch-size)[ =])(?P<value>\d+)",
+    ),
+    (
+        "-ub",
+        r"(?:llama_context: n_ubatch\s+= |llama-server.* (?:-ub|--ubatch-size)[ =])(?P<value>\d+)",
+    ),
     ("-ctk", r"\bK \((?P<value>\w+)\):"),
     ("-ctv", r"\bV \((?P<value>\w+)\):"),
 )
@@ -229,7 +235,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
         ),
-        kept=("build: ", "build_info", "build      :"),
+        kept=("llama-server", "build: ", "build_info", "build      :"),
         version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
