@@ -126,7 +126,9 @@ def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
     if pick is not None and pick.word == Word.ORIGINAL:
         return
     held = next(iter(_held(replace(wanted, system=raised))), None)
-    if held is not None and (pick is None or held.word < pick.word):
+    if held is None or needed_bytes(held.plan) <= wanted.system.accelerator.usable_bytes:
+        return
+    if pick is None or held.word < pick.word:
         yield Miss(
             change=f"raise {unified.raisable.name}",
             command=unified.raisable.command_for(needed_bytes(held.plan)),

@@ -80,7 +80,7 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
 def _proposed(row: Entry, wish: Wish) -> bool:
     """A row of the model itself that can be downloaded, as far as it was asked for."""
     official = row.maker == "official" or not wish.official
-    return row.recommendable and not row.ollama and official
+    return row.recommendable and not (row.ollama or row.docker) and official
 
 
 def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:

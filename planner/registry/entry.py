@@ -97,6 +97,11 @@ class Entry:
         return ":" in self.repo
 
     @property
+    def docker(self) -> bool:
+        """It is an image of Docker's own library, which no server downloads by this name."""
+        return self.repo.startswith("ai/")
+
+    @property
     def evidence(self) -> Evidence:
         """How its size is known."""
         if self.named:
