@@ -105,15 +105,14 @@ def ask(
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
+    dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
     question = Question(
         checkpoint=checkpoint,
         system=system,
         engine=None if engine is None else get_engine(engine),
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
-        kv_cache_dtype=check_text(
-            "auto" if kv_cache_dtype is None else kv_cache_dtype, what="KV cache"
-        ),
+        kv_cache_dtype=check_text(dtype, what="KV cache dtype"),
         layout=layout,
         options=options,
         yarn=check_switch(yarn, what="yarn"),
