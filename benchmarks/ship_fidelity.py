@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.fidelity import SUITES, run
-from planner.document import package_version
+from planner.version import package_version
 
 TARGET = Path(__file__).resolve().parent.parent / "planner" / "web" / "fidelity.json"
 KEPT = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from planner.costing import Cost, CostDocument, cost_document
@@ -13,6 +12,7 @@ from planner.planning import SCHEMA_VERSION, Plan
 from planner.speed import speed_of, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import Banded
+from planner.version import package_version
 
 if TYPE_CHECKING:
     from planner.search import Advice
@@ -215,14 +215,6 @@ class PlanDocument:
     details: dict[str, Any]
     cost: CostDocument | None = None
     alternatives: list[dict[str, Any]] = field(default_factory=list)
-
-
-def package_version() -> str:
-    """The installed version of qwenplan; "unknown" in a tree that was never installed."""
-    try:
-        return version("qwenplan")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def plan_document(

@@ -27,7 +27,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 def _version(value: bool) -> None:
     if value:
-        from planner.document import package_version
+        from planner.version import package_version
 
         typer.echo(f"qwenplan {package_version()}")
         raise typer.Exit
