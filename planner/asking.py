@@ -26,7 +26,7 @@ from planner.model.path_names import named_by_path
 from planner.question import Question
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
-from planner.units import parse_tokens, shown
+from planner.units import check_switch, check_text, parse_tokens, shown
 
 T = TypeVar("T")
 
@@ -103,22 +103,19 @@ def ask(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-    if not isinstance(yarn, bool):
-        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
-    if kv_cache_dtype is not None and not isinstance(kv_cache_dtype, str):
-        raise InputError(f"kv_cache_dtype must be a string, got {shown(kv_cache_dtype)}")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
+    dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
     question = Question(
         checkpoint=checkpoint,
         system=system,
         engine=None if engine is None else get_engine(engine),
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
-        kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
+        kv_cache_dtype=check_text(dtype, what="KV cache dtype"),
         layout=layout,
         options=options,
-        yarn=yarn,
+        yarn=check_switch(yarn, what="yarn"),
         objective=objective,
         notes=(note,) if engine is not None and (note := front_note(engine)) else (),
     )

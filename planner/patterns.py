@@ -65,8 +65,7 @@ class _Text:
         mask = self.masks.get(source)
         if mask is None:
             found = _compiled(source)
-            every = range(len(self.text) + 1)
-            mask = sum(1 << at for at in every if found.match(self.text, at))
+            mask = sum(1 << at for at in range(len(self.text) + 1) if found.match(self.text, at))
             self.masks[source] = mask
         return mask
 
@@ -140,11 +139,9 @@ class _Repeat:
 
     def ends(self, text: _Text, starts: int) -> int:
         for _ in range(self.least):
-            after = self.part.ends(text, starts)
-            if after in (0, starts):
-                starts = after
+            before, starts = starts, self.part.ends(text, starts)
+            if starts in (0, before):
                 break
-            starts = after
         if self.most is None and isinstance(self.part, _Character):
             # Carries of one addition run through the characters that match, however many.
             text.step()
@@ -318,8 +315,8 @@ class _Reader:
         if self._count() is not None:
             raise PatternError("it is no regular expression: a repeat of a repeat")
         least, most = found
-        if isinstance(part, _Repeat) and part.most is None and most is None and part.least < 2:
-            return _Repeat(part.part, part.least if least else 0, None) if least < 2 else part
+        if isinstance(part, _Repeat) and part.most is most is None and max(part.least, least) < 2:
+            return _Repeat(part.part, part.least if least else 0, None)
         return _Repeat(part, least, most)
 
     def _count(self) -> tuple[int, int | None] | None:
@@ -343,9 +340,7 @@ class _Reader:
             return self._class()
         if self._take("\\"):
             return self._escape()
-        if self._peek() in "*+?" or (
-            (counted := _COUNTED.match(self.text, self.at)) and counted[0] != "{}"
-        ):
+        if self._count() is not None:
             raise PatternError("it is no regular expression: nothing to repeat")
         character = self._peek()
         self.at += 1
@@ -396,9 +391,9 @@ class _Reader:
     def _escape(self) -> _Part:
         character = self._peek()
         self.at += 1
-        if character in _PLACES and character:
+        if character in _PLACES:
             return _Place(f"\\{character}")
-        if character in _CLASSES and character:
+        if character in _CLASSES:
             return _Character(f"\\{character}")
         if not character or (character.isalnum() and character.isascii()):
             raise PatternError(f"\\{character} is not understood")

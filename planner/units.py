@@ -129,6 +129,17 @@ def check_text(value: object, *, what: str) -> str:
     return value.strip()
 
 
+def check_switch(value: object, *, what: str) -> bool:
+    """Return a truth value; anything else that Python would take for one is refused.
+
+    Raises:
+        InputError: it is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{what} must be true or false, got {shown(value)}")
+    return value
+
+
 def check_fraction(value: object, *, what: str) -> float:
     """A share above 0 and up to 1.
 

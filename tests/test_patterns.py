@@ -22,9 +22,9 @@ def joined(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.lists(parts, min_size=1, max_size=3).map("".join),
         st.lists(parts, min_size=1, max_size=3).map(lambda p: f"({'|'.join(p)})"),
-        st.tuples(parts, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{,2}", "*?"])).map(
-            lambda p: f"(?:{p[0]}){p[1]}"
-        ),
+        st.tuples(
+            parts, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{,2}", "{2,}", "*?"])
+        ).map(lambda p: f"(?:{p[0]}){p[1]}"),
         parts.map(lambda p: f"(?={p})"),
         parts.map(lambda p: f"(?!{p})"),
     )

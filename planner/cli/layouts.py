@@ -9,6 +9,8 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.errors import InputError
+from planner.units import shown
 
 if TYPE_CHECKING:
     from planner.ranking import Objective
