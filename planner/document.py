@@ -231,8 +231,7 @@ def plan_document(
         plan: the answer.
         speed: how fast it is; estimated if not given.
         advice: what to change, the best first.
-        cost: what it costs, where that was asked.
-        alternatives: what else there is, where it was chosen.
+        cost, alternatives: what it costs, and what else there is, where that was asked.
     """
     speed = speed if speed is not None else speed_of(plan)
     document = replace(
