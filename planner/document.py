@@ -167,11 +167,7 @@ class SpeedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceDocument:
-    """One change, what it costs the user, and the command that makes it; bytes.
-
-    `enough`: with it the workload is held. `gained_bytes` is null where the deployment could not
-    run before.
-    """
+    """One change and its command; `gained_bytes` is null where it could not run before."""
 
     title: str
     loses: str
@@ -184,11 +180,7 @@ class AdviceDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDocument:
-    """The whole answer. `schema_version` grows when a field changes its meaning.
-
-    `cost` is null where it was not asked for. `alternatives`: where engine or checkpoint were chosen,
-    what else there is, in the form of the recommendation's own document.
-    """
+    """The whole answer; `cost` and `alternatives` (a recommendation's) only where asked for."""
 
     schema_version: int
     qwenplan_version: str
@@ -229,15 +221,17 @@ def plan_document(
 
     Args:
         plan: the answer.
-        speed: how fast it is; estimated here if not given.
+        speed: how fast it is; estimated if not given.
         advice: what to change, the best first.
-        cost: what it costs, where that was asked.
-        alternatives: what else there is, where it was chosen.
+        cost, alternatives: what it costs, and what else there is, where that was asked.
     """
     speed = speed if speed is not None else speed_of(plan)
-    document = _document(plan, speed, tuple(advice))
-    money = cost_document(cost) if cost is not None else None
-    return asdict(replace(document, cost=money, alternatives=list(alternatives)))
+    document = replace(
+        _document(plan, speed, tuple(advice)),
+        cost=None if cost is None else cost_document(cost),
+        alternatives=list(alternatives),
+    )
+    return asdict(document)
 
 
 def schema() -> dict[str, Any]:
