@@ -223,7 +223,8 @@ def plan_document(
         plan: the answer.
         speed: how fast it is; estimated if not given.
         advice: what to change, the best first.
-        cost, alternatives: what it costs, and what else there is, where that was asked.
+        cost: what it costs, where that was asked.
+        alternatives: what else there is, where that was asked.
     """
     speed = speed if speed is not None else speed_of(plan)
     document = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from planner.emitting.container import CACHE, FILES, RESOURCES, Service, heading, service_of
@@ -77,7 +78,7 @@ def _deployment(service: Service) -> dict[str, Any]:
             "selector": {"matchLabels": _labels(service)},
             "template": {
                 "metadata": {"labels": _labels(service)},
-                "spec": _pod(service, service.argv(), serves=True),
+                "spec": _pod(service, _as_said(service.argv()), serves=True),
             },
         },
     }
@@ -85,10 +86,9 @@ def _deployment(service: Service) -> dict[str, Any]:
 
 def _leader_worker_set(service: Service) -> dict[str, Any]:
     """One leader and its workers (LeaderWorkerSet v1); each node's rank is its index."""
-    leader = [word.replace(HEAD_ADDRESS, LEADER) for word in service.argv()]
+    leader = _with_leader(service.argv())
     worker = _with_rank(
-        [word.replace(HEAD_ADDRESS, LEADER) for word in service.words(service.launch.per_node[0])],
-        service.container.rank_flag,
+        _with_leader(service.words(service.launch.per_node[0])), service.container.rank_flag
     )
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
@@ -110,6 +110,15 @@ def _leader_worker_set(service: Service) -> dict[str, Any]:
             },
         },
     }
+
+
+def _as_said(argv: Sequence[str]) -> list[str]:
+    """Return the words with "$(" doubled: Kubernetes reads $(NAME) as a variable of its own."""
+    return [word.replace("$(", "$$(") for word in argv]
+
+
+def _with_leader(argv: Sequence[str]) -> list[str]:
+    return [word.replace(HEAD_ADDRESS, LEADER) for word in _as_said(argv)]
 
 
 def _with_rank(argv: list[str], flag: str | None) -> list[str]:
@@ -136,8 +145,7 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
         "name": "server",
         "image": service.image,
         "command": [argv[0]],
-        # Kubernetes reads $(NAME) as a variable; the command's own are doubled.
-        "args": [word.replace("$(", "$$(") for word in argv[1:]],
+        "args": argv[1:],
         "env": environment,
         "resources": {"limits": {resource: service.accelerators}},
         "volumeMounts": [

@@ -88,6 +88,7 @@ def test_several_nodes_are_a_leader_and_its_workers(engine: str) -> None:
         (container,) = template[name]["spec"]["containers"]
         assert container["resources"]["limits"] == {"nvidia.com/gpu": 8}
         assert any("$(LWS_LEADER_ADDRESS)" in word for word in container["args"])
+        assert not any("$$(" in word for word in container["args"]), "variables, not their names"
     assert "$(LWS_WORKER_INDEX)" in template["workerTemplate"]["spec"]["containers"][0]["args"]
     assert "HEAD_ADDRESS" not in text.replace("LWS_LEADER_ADDRESS", "").partition("apiVersion")[2]
 
