@@ -120,7 +120,7 @@ def test_from_fits_to_does_not_fit_and_back(visit: Callable[..., Any]) -> None:
     entry = page.get_by_role("textbox", name="Context, exactly")
     entry.fill("256k")
     entry.press("Enter")
-    page.get_by_text("short of the cache").first.wait_for()
+    page.get_by_text("too little for the cache").first.wait_for()
     assert "Does not fit" in verdict(page).inner_text()
     entry.fill("4k")
     entry.press("Enter")
