@@ -62,8 +62,13 @@ def test_capacity_is_what_the_same_deployment_then_holds(
     assume(plan.capacity is not None)
     assert plan.capacity is not None
 
+    # What vLLM's sequences were set to belongs to the deployment: a server that is asked for
+    # fewer would capture fewer CUDA graphs, and hold more.
+    chosen = {key: plan.settings[key] for key in ("max_num_seqs",) if key in plan.settings}
+    same = {"layout": plan.deployment.layout, "options": chosen | asked["options"]}
+
     def again(**changes: int) -> Plan:
-        return planner.plan(model, **asked | {"layout": plan.deployment.layout} | changes)
+        return planner.plan(model, **asked | same | changes)
 
     held, longest = plan.capacity.sequences, plan.capacity.longest_context
     assert plan.fits == (held >= asked["concurrency"])
