@@ -349,7 +349,8 @@ def _index(
                     f"{where}: {entry.id!r}: the name {name!r} is taken by {other.id!r}"
                 )
     for entry in entries:
-        for spelled in shorter(entry.name):
+        # Azure's own pages write NC24ads_A100_v4 where its machines are Standard_NC24ads_A100_v4.
+        for spelled in (*shorter(entry.name), entry.name.removeprefix("Standard_")):
             index.setdefault(key(spelled), entry)
     by_driver_name = _driver_names(accelerators)
     for name, sharing in by_driver_name.items():

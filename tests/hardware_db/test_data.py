@@ -354,3 +354,12 @@ def test_clouds_carry_their_ram() -> None:
     small = hardware_db.resolve("g6e.2xlarge")
     assert (small.host_memory, small.vcpus) == (64 << 30, 8)
     assert hardware_db.resolve("g2-standard-24").count == 2
+
+
+def test_azures_machines_are_found_without_the_first_word_of_their_names() -> None:
+    machines = [one for one in SYSTEMS if one.name.startswith("Standard_")]
+    assert machines
+    for system in machines:
+        short = system.name.removeprefix("Standard_")
+        for said in (system.name, short, short.replace("_", " ")):
+            assert hardware_db.resolve(said).id == system.id
