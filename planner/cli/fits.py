@@ -13,6 +13,7 @@ from planner.asking import ANYWHERE, load_checkpoint
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.layouts import as_objective
+from planner.cli.lists import names_in
 from planner.errors import InputError
 from planner.systems import resolve_hardware
 
@@ -49,7 +50,7 @@ def fits(
 
     if by is not None and asked.on is not None:
         raise InputError("--by looks through the whole database: leave --on out")
-    precisions = _names(asked.said["precision"])
+    precisions = names_in(asked.said["precision"])
     question = replace(
         asked, on=ANYWHERE, said={**asked.said, "precision": precisions[0] if precisions else None}
     ).searched(**({} if by is None else {"objective": as_objective(by)}))
@@ -60,7 +61,7 @@ def fits(
     )
     if by is not None:
         return _ranked(smallest_systems(question, wanted), as_json=as_json)
-    names = _names(asked.on)
+    names = names_in(asked.on)
     chosen = None if names is None else [resolve_hardware(name).accelerator for name in names]
     found = fits_table(question, wanted, chosen)
     if as_json:
@@ -110,17 +111,3 @@ def _ranked(systems: Sequence[Suggestion], *, as_json: bool) -> int:
 
         terminal.show(systems_text(systems))
     return 0 if systems else 3
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    """Names between commas; None where nothing was given.
-
-    Raises:
-        InputError: commas without names.
-    """
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise InputError(f"{text!r} names nothing; write names with commas between")
-    return names

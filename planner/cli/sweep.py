@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli.lists import names_in
 from planner.errors import InputError
 from planner.units import parse_tokens
 
@@ -57,11 +58,11 @@ def sweep(
 
     path = _writable(out)
     asked = {
-        "models": _names(models),
-        "on": _names(on),
-        "precisions": _names(precision),
-        "engines": _names(engine),
-        "kv_cache_dtypes": _names(kv_cache_dtype),
+        "models": names_in(models),
+        "on": names_in(on),
+        "precisions": names_in(precision),
+        "engines": names_in(engine),
+        "kv_cache_dtypes": names_in(kv_cache_dtype),
         "contexts": numbers(context, parse_tokens, what="context"),
         "concurrencies": numbers(concurrency, _count, what="concurrency"),
     }
@@ -159,16 +160,6 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise InputError(f"concurrency: cannot read {text!r}; write a whole number such as 8")
     return int(text)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    """Return names between commas; None where nothing was given."""
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise InputError(f"{text!r} names nothing; write names with commas between")
-    return names
 
 
 def _writable(out: str) -> Path:

@@ -125,6 +125,14 @@ class Sorted:
         values = self.parts.get(part)
         return values[-1] if values else None
 
+    def model(self, part: str = "model") -> str | None:
+        """Return the model: what its flag says, or else the first word that belongs to no flag."""
+        return self.last(part) or (self.positional[0] if self.positional else None)
+
+    def strays(self, model: str | None) -> tuple[str, ...]:
+        """Return the words that belong to no flag and are not the model."""
+        return tuple(word for word in self.positional if word != model)
+
     def degree(self, part: str) -> int | None:
         """Return a degree of parallelism; None where it is not given.
 

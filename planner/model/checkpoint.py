@@ -128,14 +128,6 @@ class Checkpoint:
             sizes[part] = sizes.get(part, 0) + size
         return sizes | ({"other": self.other} if self.other else {})
 
-    @cached_property
-    def bytes_by_format(self) -> dict[str, int]:
-        """Number format -> bytes, largest first."""
-        sizes: dict[str, int] = {}
-        for (_, _, name), size in self.bytes_by_component.items():
-            sizes[name] = sizes.get(name, 0) + size
-        return dict(sorted(sizes.items(), key=lambda item: -item[1]))
-
     def band_on(self, nbytes: int) -> Band | None:
         """Return how far `nbytes` of its weights may be off: their share of its band, at most all of it.
 

@@ -57,8 +57,6 @@ _SHORTER_BLOCKS = {
     "Q5_K": "Q5_1",
     "Q6_K": "Q8_0",
 }
-MMPROJ_TYPES = ("F32", "F16", "BF16", "Q8_0")
-"""Types that the converter writes a vision tower in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

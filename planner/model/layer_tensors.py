@@ -6,7 +6,7 @@ Layout as in transformers 5.23 `models/qwen3_5*/modeling_*.py` and 5.24
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from planner.model.layers import (
@@ -22,6 +22,7 @@ from planner.model.layers import (
 )
 from planner.model.tensor import NGRAM_TABLE, Part, Split, Tensor
 
+Shapes = dict[str, tuple[int, ...]]
 Kind = TypeVar("Kind", Mixer, FeedForward, HyperConnections | None)
 
 
@@ -46,6 +47,24 @@ def layer_tensors(
         if layer.ngrams is not None:
             wide = hidden * (layer.streams.count if layer.streams else 1)
             yield from _ngrams(layer.ngrams, hidden, wide, f"{prefix}ple.", part, (index,))
+
+
+def _whole(
+    shapes: Mapping[str, tuple[int, ...]],
+    prefix: str,
+    part: Part,
+    component: str,
+    layers: tuple[int, ...],
+) -> Iterator[Tensor]:
+    """Weights that every rank holds whole."""
+    for name, shape in shapes.items():
+        yield Tensor(
+            name=f"{prefix}{name}.weight",
+            part=part,
+            component=component,
+            shape=shape,
+            layers=layers,
+        )
 
 
 def _alike(kinds: Iterable[Kind]) -> list[tuple[Kind, tuple[int, ...]]]:
@@ -92,14 +111,8 @@ def _attention(
                 kv_heads=attention.num_key_value_heads if split is Split.KV else 1,
             )
     if attention.qk_norm:
-        for name in ("q_norm", "k_norm"):
-            yield Tensor(
-                name=f"{prefix}self_attn.{name}.weight",
-                part=part,
-                component="full_attn.qk_norm",
-                shape=(attention.head_dim,),
-                layers=layers,
-            )
+        norms = dict.fromkeys(("q_norm", "k_norm"), (attention.head_dim,))
+        yield from _whole(norms, f"{prefix}self_attn.", part, "full_attn.qk_norm", layers)
     if attention.indexer is not None:
         yield from _indexer(attention.indexer, hidden, f"{prefix}self_attn.indexer.", part, layers)
 
@@ -107,19 +120,12 @@ def _attention(
 def _indexer(
     indexer: Indexer, hidden: int, prefix: str, part: Part, layers: tuple[int, ...]
 ) -> Iterator[Tensor]:
-    rows = (indexer.num_heads + indexer.num_key_heads) * indexer.head_dim
-    for name, shape in (
-        ("index_qk_proj", (rows, hidden)),
-        ("q_layernorm", (indexer.head_dim,)),
-        ("k_layernorm", (indexer.head_dim,)),
-    ):
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component="full_attn.qsa_indexer",
-            shape=shape,
-            layers=layers,
-        )
+    shapes: Shapes = {
+        "index_qk_proj": ((indexer.num_heads + indexer.num_key_heads) * indexer.head_dim, hidden),
+        "q_layernorm": (indexer.head_dim,),
+        "k_layernorm": (indexer.head_dim,),
+    }
+    yield from _whole(shapes, prefix, part, "full_attn.qsa_indexer", layers)
 
 
 def _gated_delta_net(
@@ -168,13 +174,8 @@ def _mlp(
         )
         return
     moe = mlp
-    yield Tensor(
-        name=f"{prefix}mlp.gate.weight",
-        part=part,
-        component="moe.router",
-        shape=(moe.num_experts, hidden),
-        layers=layers,
-    )
+    gate: Shapes = {"gate": (moe.num_experts, hidden)}
+    yield from _whole(gate, f"{prefix}mlp.", part, "moe.router", layers)
     width = moe.moe_intermediate_size
     for name, shape, split in (
         ("gate_proj", (width, hidden), Split.EXPERT_COLUMN),
@@ -196,13 +197,8 @@ def _mlp(
         yield from _gated_mlp(
             prefix + "mlp.shared_expert.", part, "moe.shared_expert", hidden, shared, layers
         )
-        yield Tensor(
-            name=f"{prefix}mlp.shared_expert_gate.weight",
-            part=part,
-            component="moe.shared_expert_gate",
-            shape=(1, hidden),
-            layers=layers,
-        )
+        gate = {"shared_expert_gate": (1, hidden)}
+        yield from _whole(gate, f"{prefix}mlp.", part, "moe.shared_expert_gate", layers)
 
 
 def _gated_mlp(
@@ -224,14 +220,8 @@ def _gated_mlp(
 
 
 def _layer_norms(hidden: int, prefix: str, part: Part, layers: tuple[int, ...]) -> Iterator[Tensor]:
-    for name in ("input_layernorm", "post_attention_layernorm"):
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component="layer_norms",
-            shape=(hidden,),
-            layers=layers,
-        )
+    norms = dict.fromkeys(("input_layernorm", "post_attention_layernorm"), (hidden,))
+    yield from _whole(norms, prefix, part, "layer_norms", layers)
 
 
 def last_norm_tensors(
@@ -242,12 +232,9 @@ def last_norm_tensors(
         yield from _mixer(
             streams, hidden, f"{prefix}hyper_connection_mixer.", part, (), inject=False
         )
-    elif part == "text":
-        yield Tensor(
-            name=f"{prefix}norm.weight", part=part, component="final_norm", shape=(hidden,)
-        )
     else:
-        yield Tensor(name=f"{prefix}norm.weight", part=part, component="norms", shape=(hidden,))
+        component = "final_norm" if part == "text" else "norms"
+        yield from _whole({"norm": (hidden,)}, prefix, part, component, ())
 
 
 def _mixer(
@@ -261,21 +248,14 @@ def _mixer(
 ) -> Iterator[Tensor]:
     """The gates that read the residual streams and, with `inject`, write to them."""
     wide = streams.count * hidden
-    shapes: list[tuple[str, tuple[int, ...]]] = [
-        ("hc_norm", (wide,)),
-        ("input_mix_weight_down", (streams.lowrank, wide)),
-        ("input_mix_weight_up", (wide, streams.lowrank)),
-    ]
+    shapes: Shapes = {
+        "hc_norm": (wide,),
+        "input_mix_weight_down": (streams.lowrank, wide),
+        "input_mix_weight_up": (wide, streams.lowrank),
+    }
     if inject:
-        shapes.append(("block_inject_weight", (streams.count, wide)))
-    for name, shape in shapes:
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component="hyper_connections",
-            shape=shape,
-            layers=layers,
-        )
+        shapes["block_inject_weight"] = (streams.count, wide)
+    yield from _whole(shapes, prefix, part, "hyper_connections", layers)
 
 
 def _ngrams(
@@ -294,22 +274,15 @@ def _ngrams(
         layers=layers,
         split=Split.COLUMN,
     )
-    shapes: list[tuple[str, tuple[int, ...]]] = [
-        ("key_proj", (wide, ngrams.embed_dim)),
-        ("value_proj", (hidden, ngrams.embed_dim)),
-        ("norm_key", (wide,)),
-        ("norm_query", (wide,)),
-        ("norm_conv", (wide,)),
-        ("conv1d", (wide, 1, ngrams.conv_kernel)),
-    ]
-    for name, shape in shapes:
-        yield Tensor(
-            name=f"{prefix}{name}.weight",
-            part=part,
-            component="ple.other",
-            shape=shape,
-            layers=layers,
-        )
+    shapes: Shapes = {
+        "key_proj": (wide, ngrams.embed_dim),
+        "value_proj": (hidden, ngrams.embed_dim),
+        "norm_key": (wide,),
+        "norm_query": (wide,),
+        "norm_conv": (wide,),
+        "conv1d": (wide, 1, ngrams.conv_kernel),
+    }
+    yield from _whole(shapes, prefix, part, "ple.other", layers)
     for name, count in (
         ("layer_multipliers", ngrams.ngram_size),
         ("ngram_heads_offsets", ngrams.heads),

@@ -27,10 +27,6 @@ from planner.registry.measurements import (
 from planner.registry.sizing import effective_bits
 from planner.units import counted
 
-FACTOR = 2.5
-"""How far absolute values of two protocols may be apart, either way: official FP8 of the 27B is 0.005
-to 0.023 by four of them, 0.052 by a fifth of eight samples."""
-
 EIGHT_BITS = 7.5
 """Effective bits from which on a checkpoint counts as stored in 8 bits."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.report.rows import plan_row
-from planner.search import Advice, Fit, Limits, Solution, Suggestion
+from planner.search import Fit, Limits, Solution, Suggestion
 from planner.throughput import SpeedEstimate
 
 
@@ -67,16 +67,4 @@ def fit_document(fit: Fit) -> dict[str, Any]:
         "model": fit.checkpoint.id,
         "count": fit.count,
         **plan_row(fit.plan),
-    }
-
-
-def advice_document(advice: Advice) -> dict[str, Any]:
-    """One piece of advice."""
-    return {
-        "title": advice.title,
-        "loses": advice.loses,
-        "cost": advice.cost,
-        "enough": advice.enough,
-        "gained_bytes": advice.gained,
-        "plan": plan_row(advice.plan),
     }

@@ -24,9 +24,6 @@ CUSTOM = "custom"
 LOCAL = "local"
 """The accelerators of the machine that serves this page; offered to its own user alone."""
 
-STORED = "as stored"
-"""The precision of a named repository: what its checkpoint holds."""
-
 SHORTEST = 4096
 _SIZES = (1, 2, 3, 4, 6)
 

@@ -72,11 +72,6 @@ LOOKS = {
 }
 
 
-def part_of(kind: Kind) -> Part:
-    """The part of memory that a kind of term belongs to."""
-    return next(part for part in PARTS if kind in part.kinds)
-
-
 _FITS = ((1, "#fee838", DARK), (2, "#bcaf6f", DARK), (4, "#968f76", DARK), (8, "#414d6b", LIGHT))
 _NO_FIT = ("#00224e", LIGHT)
 

@@ -204,7 +204,7 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
     Raises:
         InputError: a value that cannot be read, or a layout that is not planned.
     """
-    model = found.last("model-path") or (found.positional[0] if found.positional else None)
+    model = found.model("model-path")
     if (found.degree("attn-cp-size") or 1) > 1:
         raise InputError("--attn-cp-size: context parallelism is not planned")
     if found.last("dtype") not in (None, *_SIXTEEN_BITS):
@@ -226,7 +226,7 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
             *_given(found, "quantization"),
             *(word for part in GRAPHS_OFF for word in _captured(found, part)),
             *(() if yarn else _given(found, "json-model-override-args")),
-            *(word for word in found.positional if word != model),
+            *found.strays(model),
         ),
         unplanned=tuple(found.unplanned),
         environment=environment,

@@ -60,7 +60,7 @@ def read_command(
         InputError: a flag or value that cannot be read, or a layout that is not planned.
     """
     found = sort_words(words, FLAGS)
-    model = found.last("model") or (found.positional[0] if found.positional else None)
+    model = found.model()
     longest = found.last("max_seq_len")
     return Command(
         model=model,
@@ -68,7 +68,7 @@ def read_command(
         context=None if longest is None else whole_number(longest, "--max_seq_len"),
         layout=_layout(found),
         options=found.options,
-        kept=(*found.kept, *(word for word in found.positional if word != model)),
+        kept=(*found.kept, *found.strays(model)),
         unplanned=tuple(found.unplanned),
         environment=environment,
     )

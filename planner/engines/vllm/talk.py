@@ -180,8 +180,8 @@ def read_command(
         InputError: a flag or value that cannot be read, or a layout that is not planned.
     """
     found = sort_words(words, FLAGS)
-    model = found.last("model") or (found.positional[0] if found.positional else None)
-    kept = [*found.kept, *(word for word in found.positional if word != model)]
+    model = found.model()
+    kept = [*found.kept, *found.strays(model)]
     unplanned = [*found.unplanned, *_environment_notes(environment)]
     if (found.degree("prefill-context-parallel-size") or 1) > 1:
         raise InputError("--prefill-context-parallel-size is not planned; leave it at 1")
