@@ -158,6 +158,14 @@ class Accelerator:
         return spoken(self.name, memory=self.is_unified or sized)
 
     @property
+    def capability(self) -> tuple[int, int] | None:
+        """Compute capability as (major, minor); None where there is none."""
+        if self.compute_capability is None:
+            return None
+        major, _, minor = self.compute_capability.partition(".")
+        return int(major), int(minor or 0)
+
+    @property
     def is_unified(self) -> bool:
         """True where CPU and GPU share one memory (not for GH200/GB200: these have own HBM)."""
         return self.unified is not None

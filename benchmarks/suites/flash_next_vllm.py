@@ -11,36 +11,14 @@ from typing import Any
 
 from benchmarks.suites.figures import error_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.vllm_cases import ask, cases, engine_sentence, name_of
+from benchmarks.suites.vllm_cases import PLAIN, ask, cases, engine_sentence, name_of
 from planner.engines.vllm.indexed import topk_buffer_bytes
 from planner.errors import PlannerError
 from planner.planning import Plan
 
 FILES = ("flash_next_vllm.json",)
 
-FIELDS = {
-    **{
-        name: name
-        for name in (
-            "block_size",
-            "mamba_block_size",
-            "attn_page_bytes",
-            "attn_bytes_per_token_per_layer",
-            "attn_kv_heads_per_rank",
-            "mamba_page_bytes_unpadded",
-            "mamba_page_bytes",
-            "mamba_shapes",
-            "num_speculative_blocks",
-            "num_prefill_checkpoint_blocks",
-            "bytes_per_block",
-            "blocks_per_request",
-            "needed_bytes_for_one_request",
-            "num_blocks",
-            "kv_cache_size_tokens",
-            "max_concurrency",
-            "max_model_len_that_fits",
-        )
-    },
+FIELDS = {name: name for name in PLAIN if name != "layers_per_group_by_pp"} | {
     "ple_conv_page_bytes_unpadded": "window_bytes",
     "qsa_ring_tokens": "ring_tokens",
     "qsa_index_page_bytes": "index_page_bytes",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from hardware_db import Accelerator, System
+from hardware_db import System
 from planner.engines.elsewhere import has_hbm
 from planner.model.checkpoint import Checkpoint
 
@@ -49,7 +49,7 @@ class Rule:
         return (
             (not self.vendors or accelerator.vendor in self.vendors)
             and self.unified in (None, accelerator.is_unified)
-            and (self.capability is None or _capability(accelerator) >= self.capability)
+            and (self.capability is None or (accelerator.capability or (0, 0)) >= self.capability)
             and self.hbm in (None, has_hbm(accelerator))
         )
 
@@ -187,12 +187,6 @@ def engines_for(system: System) -> tuple[tuple[str, str], ...]:
     for name in dict.fromkeys(name for names in LOADS.values() for name in names):
         found.setdefault(name, "another server for the same weights")
     return tuple(found.items())
-
-
-def _capability(accelerator: Accelerator) -> tuple[int, int]:
-    """(major, minor); (0, 0) where it is not known."""
-    major, _, minor = (accelerator.compute_capability or "0.0").partition(".")
-    return int(major), int(minor or 0)
 
 
 def _overflows(system: System, checkpoint: Checkpoint) -> bool:

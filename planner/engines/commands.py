@@ -11,7 +11,7 @@ from planner.engines.command import Command
 from planner.engines.face import CommandReader
 from planner.engines.options import build, declared
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
-from planner.engines.words import FlagTable, sort_words
+from planner.engines.words import FlagTable, is_flag, sort_words
 from planner.errors import InputError
 
 SHELLS = ("bash", "sh", "zsh", "dash")
@@ -64,7 +64,7 @@ def strange_flags(engine: str, words: Sequence[str]) -> tuple[str, ...]:
     reader = FACES[engine].command
     if reader is None:
         return ()
-    flags = (word.partition("=")[0].partition(".")[0] for word in words if _is_flag(word))
+    flags = (word.partition("=")[0].partition(".")[0] for word in words if is_flag(word))
     return tuple(flag for flag in flags if reader.flags.spelling(flag) is None)
 
 
@@ -81,10 +81,6 @@ def engines_with(flag: str) -> tuple[str, ...]:
 def known_to_any(flag: str) -> bool:
     """Say whether some engine knows `flag`, whatever it does there."""
     return any(reader.flags.spelling(flag) is not None for reader in readers().values())
-
-
-def _is_flag(word: str) -> bool:
-    return word.startswith("-") and len(word) > 1 and not word[1].isdigit()
 
 
 def read_command(text: str | Sequence[str]) -> tuple[str, Command]:

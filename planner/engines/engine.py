@@ -21,6 +21,7 @@ from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Source
+from planner.units import GIB, ceil_div
 
 if TYPE_CHECKING:
     from planner.engines.economies import Economy, Knob
@@ -49,6 +50,17 @@ class Deployment:
     kv_cache_dtype: str
     options: Any
     yarn: bool = False
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that the layout takes."""
+        return ceil_div(self.layout.accelerators, self.system.accelerators_per_node)
+
+    @property
+    def host_memory(self) -> int | None:
+        """Bytes of RAM of these nodes together; None where it is not known."""
+        each = self.system.host_memory_gib
+        return None if each is None else int(each.value * GIB) * self.nodes
 
 
 def but_workload(deployment: Deployment) -> Key:

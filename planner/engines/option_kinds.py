@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from planner.errors import InputError
-from planner.units import MAX_COUNT, check_count, check_fraction, plain_number, shown
+from planner.units import MAX_COUNT, check_count, check_fraction, check_switch, plain_number, shown
 
 
 class Kind(Protocol):
@@ -233,9 +233,7 @@ class Switch:
 
     def check(self, value: object, what: str) -> bool:
         """Return the truth value; anything else is refused."""
-        if not isinstance(value, bool):
-            raise InputError(f"{what} must be true or false, got {shown(value)}")
-        return value
+        return check_switch(value, what=what)
 
     def read(self, text: str, what: str) -> bool:
         """Return what true, false, 1 or 0 stands for."""

@@ -163,7 +163,7 @@ def sort_words(words: Sequence[str], table: FlagTable) -> Sorted:
         word = queue.pop(0)
         if word == "--":
             continue
-        if not _is_flag(word):
+        if not is_flag(word):
             found.positional.append(word)
             continue
         flag, equals, attached = word.partition("=") if table.argparse else (word, "", "")
@@ -229,7 +229,7 @@ def _value(flag: str, values: list[str], queue: list[str], table: FlagTable) -> 
         InputError: there is none, or it is a placeholder.
     """
     if not values:
-        if not queue or (_is_flag(queue[0]) and table.spelling(queue[0]) is not None):
+        if not queue or (is_flag(queue[0]) and table.spelling(queue[0]) is not None):
             raise InputError(f"{flag} needs a value")
         values = [queue.pop(0)]
     if _PLACEHOLDER.match(values[0]):
@@ -237,12 +237,13 @@ def _value(flag: str, values: list[str], queue: list[str], table: FlagTable) -> 
     return values[0]
 
 
-def _is_flag(word: str) -> bool:
+def is_flag(word: str) -> bool:
+    """Say whether a word begins as flags do; negative numbers are none."""
     return len(word) > 1 and word.startswith("-") and not _NUMBER.match(word)
 
 
 def _next_value(queue: list[str], already: Sequence[str]) -> list[str]:
-    return [queue.pop(0)] if queue and not already and not _is_flag(queue[0]) else []
+    return [queue.pop(0)] if queue and not already and not is_flag(queue[0]) else []
 
 
 def _unknown(flag: str, table: FlagTable) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from planner.model.spec import ModelSpec
@@ -30,3 +31,9 @@ def yarn_parameters(model: ModelSpec, context: int) -> dict[str, Any]:
         rope["mrope_section"] = list(attention.mrope_section)
         rope["mrope_interleaved"] = attention.mrope_interleaved
     return rope
+
+
+def yarn_override(model: ModelSpec, context: int) -> str:
+    """Return, as JSON, what an engine lays over a checkpoint's config.json to serve `context`."""
+    override: dict[str, Any] = {"rope_parameters": yarn_parameters(model, context)}
+    return json.dumps({"text_config": override} if model.vision is not None else override)

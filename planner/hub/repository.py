@@ -49,7 +49,6 @@ class HubRepository:
         files: (path, bytes or None where the Hub does not say), in the Hub's order.
         source: "hub", or "cache" when the Hub was not asked or not reached.
         notes: what a user should know: that the cache was used and why, a new name.
-        base_models: what the card says it was made from.
         file: the file that the address named, if it named one.
         pattern: the GGUF that the address named, if it named one.
         folder: the cache's copy, where the source is the cache.
@@ -64,7 +63,6 @@ class HubRepository:
     files: tuple[tuple[str, int | None], ...]
     source: Literal["hub", "cache"]
     notes: tuple[str, ...] = ()
-    base_models: tuple[str, ...] = ()
     file: str | None = None
     pattern: str | None = None
     folder: Path | None = None
@@ -200,8 +198,7 @@ def _from_hub(
     if odd := next((name for name, _ in files if not is_text(name)), None):
         raise SourceError(f"{where} lists {clip(repr(odd))}, which cannot be a file's name")
     names = {name for name, _ in files}
-    bases = _base_models(info)
-    refuse_other_kinds(names, repo, bases)
+    refuse_other_kinds(names, repo, _base_models(info))
     config, quantization = (
         _document(session, repo, commit, name, _MAX_CONFIG) if name in names else None
         for name in (CONFIG_FILE, QUANTIZATION_FILE)
@@ -216,7 +213,6 @@ def _from_hub(
         files=files,
         source="hub",
         notes=(f"{address.repo} is now called {repo}",) if renamed else (),
-        base_models=bases,
         file=address.file,
         pattern=address.pattern,
         session=session,

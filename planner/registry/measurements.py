@@ -116,9 +116,9 @@ def _is_of(row: Measurement, entry: Entry) -> bool:
     if entry.gguf:
         label, by = entry.label, row.by.lower()
         if author == "mradermacher":
-            by, label = by.removesuffix("-i1"), label if row.by.endswith("-i1") else entry.label
-            if row.by.lower().endswith("-i1") != ("-i1-" in entry.repo or label.startswith("i1-")):
+            if by.endswith("-i1") != ("-i1-" in entry.repo or label.startswith("i1-")):
                 return False
+            by = by.removesuffix("-i1")
         same = by in (author, entry.repo.lower()) or by.startswith(f"{author} ")
         if not same or row.kind != "gguf":
             return False

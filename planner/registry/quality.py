@@ -169,18 +169,7 @@ def loss_of(entry: Entry) -> Loss:
             protocol=own.protocol,
             bits=bits,
         )
-    return _of_kind(entry.base, kind, bits)
-
-
-def loss_of_kind(base: str, kind: str, bits: float | None) -> Loss:
-    """Return the spread of what was measured of files of one kind.
-
-    Args:
-        base: bundled id of the model.
-        kind: family of formats (`kind_of`).
-        bits: effective bits per weight.
-    """
-    return _of_kind(base, kind, bits)
+    return loss_of_kind(entry.base, kind, bits)
 
 
 def _worded(loss: float, bits: float | None) -> Word:
@@ -196,7 +185,7 @@ def _word_of_file(own: Measurement, loss: float, base: str, kind: str, bits: flo
     word = _worded(loss, bits)
     if own.protocol.metric != PERPLEXITY or (bits is not None and bits >= EIGHT_BITS):
         return word
-    kind_word = _of_kind(base, kind, bits).word
+    kind_word = loss_of_kind(base, kind, bits).word
     return max(word, Word.NEAR_LOSSLESS, kind_word if kind_word is not Word.UNKNOWN else word)
 
 
@@ -225,7 +214,14 @@ def _counts() -> Counter[tuple[str, Protocol]]:
     return Counter((row.base, row.protocol) for row in measurements())
 
 
-def _of_kind(base: str, kind: str, bits: float | None) -> Loss:
+def loss_of_kind(base: str, kind: str, bits: float | None) -> Loss:
+    """Return the spread of what was measured of files of one kind.
+
+    Args:
+        base: bundled id of the model.
+        kind: family of formats (`kind_of`).
+        bits: effective bits per weight.
+    """
     for basis, wanted in (("kind", kind), ("bits", "gguf")):
         if basis == "bits" and (kind == "gguf" or bits is None):
             break

@@ -45,6 +45,7 @@ from planner.throughput.prefill import prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.workload import Speculation, Workload
+from planner.units import ceil_div
 
 
 def estimate_speed(
@@ -141,7 +142,7 @@ def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tu
 
     s x (B - 1) x prefill / output tokens
     """
-    others = -(-workload.concurrency // serving.layout.data_parallel) - 1
+    others = ceil_div(workload.concurrency, serving.layout.data_parallel) - 1
     if workload.output_tokens is None or not others:
         return ()
     share = others / workload.output_tokens / workload.prompts_together
@@ -234,7 +235,7 @@ class _Asked:
         rate = tokens / total(found)
         low, high = band(self.found, prefill_kind(self.serving))
         banded = Banded(value=rate, low=rate * low, high=rate * high)
-        waiting = -(-self.workload.concurrency // self.serving.layout.data_parallel)
+        waiting = ceil_div(self.workload.concurrency, self.serving.layout.data_parallel)
         seconds = banded.inverse().scaled(tokens)
         return PrefillEstimate(
             tokens=tokens,

@@ -31,6 +31,7 @@ from planner.throughput.traffic import (
     prefill_attention_flops,
 )
 from planner.throughput.where import link_rate
+from planner.units import ceil_div
 
 ATTENTION_FLOPS_PER_BYTE = 30
 """FLOPs per byte of nominal bandwidth at which attention and DeltaNet shares are 1. Attention under
@@ -60,7 +61,7 @@ def prefill_parts(
     if not tokens:
         return ()
     every = prompts * tokens
-    chunks = -(-every // chunk)
+    chunks = ceil_div(every, chunk)
     if serving.where.cpu_alone and not serving.where.prompts_stream:
         return (_by_cpu(serving, every, share=1.0),)
     found = [*_products(serving, every, chunks)]

@@ -14,6 +14,7 @@ from planner.throughput.host import HostMemory
 from planner.throughput.traffic import rank_weights
 from planner.throughput.where import where
 from planner.throughput.workload import Speculation, Workload
+from planner.units import ceil_div
 
 
 def resolve_serving(
@@ -39,14 +40,14 @@ def resolve_serving(
             f"{checkpoint.id} as {checkpoint.scheme.title} has no MTP module to draft with"
         )
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
-    replica = -(-workload.concurrency // layout.data_parallel)
+    replica = ceil_div(workload.concurrency, layout.data_parallel)
     return Serving(
         model=model,
         system=system,
         layout=layout,
         weights=rank_weights(checkpoint, layout),
         # Pipeline stages work on one share of the sequences each.
-        sequences=-(-replica // layout.pipeline_parallel),
+        sequences=ceil_div(replica, layout.pipeline_parallel),
         depth=workload.mean_depth,
         shared_prefix=workload.shared_prefix,
         drafted=speculation.tokens if speculation else 0,

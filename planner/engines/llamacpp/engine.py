@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Generic, TypeVar
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
@@ -19,11 +17,7 @@ from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.server import server_of
 from planner.engines.llamacpp.terms import host_bytes, ranks
 from planner.layout import Degrees
-
-KEPT = 1024
-"""Deployments whose answers are kept: some 10 kB each."""
-
-T = TypeVar("T")
+from planner.memo import Key, remembered
 
 
 class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
@@ -40,7 +34,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
-        return _REFUSALS.of(deployment)
+        return _refusals(deployment)
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.
@@ -50,7 +44,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
         Source: llama.cpp 0c1e570 common/fit.cpp and the sources of `buffers`.
         """
-        return _ANSWERS.of(deployment)
+        return _answer(deployment)
 
     def launch(self, deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         """Return the command with exactly the flags that the plan assumed."""
@@ -69,6 +63,24 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         return () if self.refusals(deployment) else tuple(knobs(deployment))
 
 
+def _asked(deployment: Deployment) -> Key:
+    """Return all of a deployment; options by value, for searches make equal ones again and again."""
+    return (deployment.checkpoint, deployment.system), (
+        deployment.layout,
+        deployment.context,
+        deployment.concurrency,
+        deployment.kv_cache_dtype,
+        deployment.options,
+        deployment.yarn,
+    )
+
+
+@remembered(_asked)
+def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
+    return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
+
+
+@remembered(_asked)
 def _answer(deployment: Deployment) -> LlamacppAnswer:
     server = server_of(deployment)
     machine = machine_of(deployment.system, deployment.options, gpus=server.devices)
@@ -99,41 +111,4 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     )
 
 
-class _Kept(Generic[T]):
-    """What was worked out for the last deployments, which searches ask for again and again.
-
-    Args:
-        work_out: a deployment -> what is kept.
-    """
-
-    def __init__(self, work_out: Callable[[Deployment], T]) -> None:
-        self._work_out = work_out
-        self._kept: dict[Hashable, tuple[Deployment, T]] = {}
-
-    def of(self, deployment: Deployment) -> T:
-        """Return it for `deployment`."""
-        # checkpoint and system are known by identity: what is kept holds them
-        key = (
-            id(deployment.checkpoint),
-            id(deployment.system),
-            deployment.layout,
-            deployment.context,
-            deployment.concurrency,
-            deployment.kv_cache_dtype,
-            deployment.options,
-            deployment.yarn,
-        )
-        found = self._kept.get(key)
-        if found is None:
-            found = deployment, self._work_out(deployment)
-            if len(self._kept) >= KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = found
-        return found[1]
-
-
 LLAMACPP = Llamacpp()
-_REFUSALS = _Kept(
-    lambda deployment: kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
-)
-_ANSWERS = _Kept(_answer)

@@ -9,13 +9,13 @@ from typing import Any
 from planner.bisection import largest_holding
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.sglang.advice import holding_notes, starting_notes
-from planner.engines.sglang.options import HICACHE_RATIO
+from planner.engines.sglang.options import HICACHE_RATIO, LONGER_CONTEXT
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
 from planner.memory.placement import Placement
-from planner.units import GIB, MIB, ceil_div, format_gib, format_tokens, round_up
+from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
 
 MOST = 2**46
 """Bytes beyond which no memory would help."""
@@ -169,12 +169,10 @@ def _host_notes(deployment: Deployment, server: Server, needed: int) -> tuple[st
     """Say what the prefix cache in host memory takes, and whether the machine has it."""
     if not needed:
         return ()
-    options, system = server.options, deployment.system
+    options, have = server.options, deployment.host_memory
     what = f"--enable-hierarchical-cache takes {format_gib(needed)} of host memory"
-    if system.host_memory_gib is None:
+    if have is None:
         return (f"{what}: see that the machine has that much free, or set --hicache-size",)
-    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
-    have = int(system.host_memory_gib.value * GIB) * nodes
     if needed <= have:
         return ()
     if options.hicache_size or options.hicache_ratio is not None:
@@ -244,7 +242,7 @@ def warnings_of(
     if resolved.context_length > native:
         notes.append(
             f"beyond {format_tokens(native)} tokens SGLang needs the YaRN override and"
-            " SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1; its scaling is static and may cost"
+            f" {LONGER_CONTEXT}=1; its scaling is static and may cost"
             " quality on short texts"
         )
     if server.checkpoint.model.attention.indexer is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from planner.engines.containers import HEAD_ADDRESS
@@ -22,18 +21,17 @@ from planner.engines.sglang.answer import (
     warnings_of,
 )
 from planner.engines.sglang.log import log_lines
-from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.engines.sglang.tables import host_table_bytes, table_shortage, table_words
-from planner.engines.yarn import yarn_parameters
+from planner.engines.yarn import yarn_override
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
 from planner.units import ceil_div
 
-LONGER_CONTEXT = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 PORT = 50000
 
 
@@ -227,16 +225,14 @@ def launch_of(deployment: Deployment, server: Server) -> Launch:
     environment = {}
     model = deployment.checkpoint.model
     if server.context_length > model.max_position_embeddings:
-        override = {"rope_parameters": yarn_parameters(model, server.context_length)}
-        wrapped = {"text_config": override} if model.vision is not None else override
-        argv += ["--json-model-override-args", json.dumps(wrapped)]
+        argv += ["--json-model-override-args", yarn_override(model, server.context_length)]
         environment[LONGER_CONTEXT] = "1"
     return _over_nodes(deployment, argv, environment)
 
 
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
     """Return one command, or one per node where the layout leaves the node."""
-    nodes = ceil_div(deployment.layout.accelerators, deployment.system.accelerators_per_node)
+    nodes = deployment.nodes
     if nodes == 1:
         return Launch(argv=tuple(argv), environment=environment)
     shared = ["--nnodes", str(nodes), "--dist-init-addr", f"{HEAD_ADDRESS}:{PORT}"]

@@ -16,6 +16,9 @@ MTP_STEPS = 3
 HICACHE_RATIO = 2.0
 """Bytes in host memory per byte of the pools unless told otherwise (arg_groups/hicache_hook.py)."""
 
+LONGER_CONTEXT = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
+"""Variable without which SGLang refuses a context beyond the model's own."""
+
 ATTENTION_BACKENDS = (
     *("triton", "torch_native", "flex_attention", "fa3", "fa4", "flashinfer", "trtllm_mha"),
     *("hpc_ops", "aiter", "wave"),

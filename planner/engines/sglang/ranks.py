@@ -56,13 +56,9 @@ def gpu_of(accelerator: Accelerator) -> Gpu:
     total; get_available_gpu_memory: psutil's available RAM on integrated GPUs).
     """
     driver = accelerator.memory_driver_mib
-    capability = None
-    if accelerator.compute_capability is not None:
-        major, _, minor = accelerator.compute_capability.partition(".")
-        capability = (int(major), int(minor or 0))
     return Gpu(
         memory_mib=driver.value if driver is not None else accelerator.total_bytes / MIB,
-        capability=capability,
+        capability=accelerator.capability,
         hip=accelerator.gfx is not None,
         integrated=accelerator.is_unified,
     )

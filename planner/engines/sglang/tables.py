@@ -11,7 +11,7 @@ from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import table_bytes
 from planner.model.tensors import NGRAM_TABLE
 from planner.provenance import Confidence, Source
-from planner.units import GIB, ceil_div, format_gib
+from planner.units import format_gib
 
 TABLE = f"text.{NGRAM_TABLE}"
 _ON_GPU = "--no-ple-offload-embedding puts each rank's share of it on its GPU instead"
@@ -42,12 +42,8 @@ def host_table_bytes(server: Server) -> int:
 
 def table_shortage(deployment: Deployment, server: Server) -> str | None:
     """Return what is missing where the hosts' memory is known and does not hold the tables."""
-    size, system = host_table_bytes(server), deployment.system
-    if system.host_memory_gib is None:
-        return None
-    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
-    have = int(system.host_memory_gib.value * GIB) * nodes
-    if size <= have:
+    size, have = host_table_bytes(server), deployment.host_memory
+    if have is None or size <= have:
         return None
     return (
         f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"

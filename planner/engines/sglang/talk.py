@@ -13,7 +13,7 @@ from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.sglang.log import FIGURES, REFUSALS, also, given_memory
-from planner.engines.sglang.options import SGLangOptions
+from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
 from planner.layout import Layout
@@ -133,6 +133,9 @@ UNPLANNED = {
     "--speculative-draft-kv-cache-dtype": "the plan keeps the drafter's cache like the target's",
 }
 
+OWN = MappingProxyType({"--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1})
+"""Flags of one node of several -> how many values follow."""
+
 FLAGS = FlagTable(
     options=SGLangOptions,
     parts={
@@ -161,7 +164,7 @@ FLAGS = FlagTable(
     },
     kept=KEPT,
     kept_switches=KEPT_SWITCHES,
-    own={"--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1, "--nccl-init-addr": 1},
+    own={**OWN, "--nccl-init-addr": 1},
     unplanned=UNPLANNED,
 )
 """Source: SGLang 0.5.9 to 0.5.23 server_args.py, arg_groups/fields/."""
@@ -173,7 +176,6 @@ GRAPHS_OFF = {
 OFF = "disabled"
 """Value of a graph backend that is an option of its own."""
 DEGREES = ("tp-size", "pp-size", "dp-size", "ep-size")
-LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 _SIXTEEN_BITS = ("auto", "bfloat16", "float16", "half")
 _TRUE = ("1", "true", "yes", "y")
 
@@ -218,7 +220,7 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
         layout=layout,
         kv_cache_dtype=found.last("kv-cache-dtype"),
         options={**found.options, **_without_graphs(found), **parallel},
-        yarn=yarn or environment.get(LONGER, "").lower() in _TRUE,
+        yarn=yarn or environment.get(LONGER_CONTEXT, "").lower() in _TRUE,
         quantization=found.last("quantization"),
         kept=(
             *found.kept,
@@ -339,7 +341,7 @@ FACE = Face(
         ),
         port=30000,
         listen=("--host", "0.0.0.0"),
-        node_flags=MappingProxyType({"--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1}),
+        node_flags=OWN,
         rank_flag="--node-rank",
     ),
 )

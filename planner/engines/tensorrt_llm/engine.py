@@ -296,7 +296,7 @@ def _launch(deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
     if deployment.yarn and deployment.context > model.max_position_embeddings:
         rope = json.dumps(yarn_parameters(model, deployment.context))
         notes.append(f"in config.json, set rope_parameters to {rope} (not verified)")
-    nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
+    nodes = deployment.nodes
     if nodes > 1:
         notes.append(f"start it on {nodes} nodes with trtllm-llmapi-launch under MPI or Slurm")
     return Launch(argv=tuple(argv), notes=tuple(notes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hardware_db import Accelerator
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.tensorrt_llm.cache import attention_ranks
 from planner.engines.tensorrt_llm.options import source
@@ -21,12 +20,6 @@ GUIDED_TYPES = frozenset({"qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next", "qwen
 CACHES = ("bfloat16", "float16", "fp8")
 
 
-def capability(accelerator: Accelerator) -> tuple[int, int]:
-    """Return (major, minor); (0, 0) where it is not known."""
-    major, _, minor = (accelerator.compute_capability or "0.0").partition(".")
-    return int(major), int(minor or 0)
-
-
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
     """Yield every reason why TensorRT-LLM cannot run `deployment`."""
     yield from _hardware(deployment)
@@ -36,13 +29,13 @@ def refusals(deployment: Deployment) -> Iterator[Refusal]:
 
 def _hardware(deployment: Deployment) -> Iterator[Refusal]:
     accelerator = deployment.system.accelerator
-    known = accelerator.compute_capability is not None
+    have = accelerator.capability
     if accelerator.vendor not in ("nvidia", "custom"):
         yield Refusal(
             reason=f"TensorRT-LLM runs on NVIDIA GPUs, not on {accelerator.name}",
             source=source("docs/source/reference/support-matrix.md"),
         )
-    elif known and capability(accelerator) < LEAST:
+    elif have is not None and have < LEAST:
         yield Refusal(
             reason=f"TensorRT-LLM needs compute capability 8.0, {accelerator.name} has"
             f" {accelerator.compute_capability}",
@@ -103,7 +96,7 @@ def _formats(deployment: Deployment) -> Iterator[Refusal]:
             remedy="use BF16, FP8 or NVFP4",
         )
     fp8_cache = deployment.kv_cache_dtype.lower().startswith("fp8")
-    old = accelerator.vendor == "nvidia" and capability(accelerator) < FP8_LEAST
+    old = accelerator.vendor == "nvidia" and (accelerator.capability or (0, 0)) < FP8_LEAST
     if old and (fp8_cache or {"fp8", "fp8-block"} & set(kernels)):
         yield Refusal(
             reason=f"FP8 needs compute capability 8.9, {accelerator.name} has"
@@ -139,7 +132,11 @@ def unverified(deployment: Deployment) -> Iterator[str]:
             " not verified"
         )
     nvfp4 = any(kernel.startswith("nvfp4") for kernel in deployment.checkpoint.kernels)
-    if nvfp4 and accelerator.vendor == "nvidia" and capability(accelerator) < NVFP4_LEAST:
+    if (
+        nvfp4
+        and accelerator.vendor == "nvidia"
+        and (accelerator.capability or (0, 0)) < NVFP4_LEAST
+    ):
         yield (
             "NVFP4 has kernels from compute capability 10.0 on; below, moe_config.backend MARLIN is"
             " used elsewhere and was not verified for this family"

@@ -124,10 +124,9 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
         self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
     ) -> Rank:
         accelerator = deployment.system.accelerators[index]
-        many = deployment.layout.accelerators > 1
         terms = self._terms(deployment, placement, index, context=context, batch=batch)
         return Rank(
-            name=f"GPU {index}" if many else "GPU 0",
+            name=f"GPU {index}",
             count=1,
             total=accelerator.total_bytes,
             usable=accelerator.total_bytes,

@@ -58,11 +58,8 @@ def dequantizes_fp8(accelerator: Accelerator) -> bool:
     """
     if accelerator.vendor not in ("nvidia", "amd", "intel", "custom"):
         return True
-    text = accelerator.compute_capability
-    if accelerator.vendor != "nvidia" or text is None:
-        return False
-    major, _, minor = text.partition(".")
-    return (int(major), int(minor or 0)) < FP8_CAPABILITY
+    have = accelerator.capability
+    return accelerator.vendor == "nvidia" and have is not None and have < FP8_CAPABILITY
 
 
 def load_rules(checkpoint: Checkpoint, accelerator: Accelerator) -> LoadRules:

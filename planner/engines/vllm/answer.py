@@ -257,12 +257,11 @@ def limited_by(budget: Budget, context: Any) -> Any:
 def answer_of(budget: Budget) -> VllmAnswer:
     """Return the allocation that a budget comes to."""
     deployment, rules, pool = budget.deployment, budget.rules, budget.pool
-    layout, context = deployment.layout, deployment.context
+    context = deployment.context
     _, notes = utilization_of(deployment, rules)
     placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
     offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
-    nodes = ceil_div(layout.accelerators, deployment.system.accelerators_per_node)
-    tables, lacking = nodes * host_table_bytes(deployment), table_shortage(deployment)
+    tables, lacking = deployment.nodes * host_table_bytes(deployment), table_shortage(deployment)
     starts = budget.starts and not lacking
     sequences, tokens = held_at_once(budget, context, starts)
     host = offloaded + (0 if deployment.system.accelerator.is_unified else tables)
@@ -338,12 +337,10 @@ def _warnings(deployment: Deployment, rules: Rules, host: int) -> Iterator[str]:
 
 def _host_warning(deployment: Deployment, host: int) -> str:
     """Return what to say about the host memory that offloaded weights and KV blocks take."""
-    system = deployment.system
+    system, have = deployment.system, deployment.host_memory
     needed = f"{format_gib(host)} of host memory for what is offloaded (pinned)"
-    if system.host_memory_gib is None:
+    if have is None:
         return f"vLLM takes {needed}: see that the machine has them free"
-    nodes = ceil_div(deployment.layout.accelerators, system.accelerators_per_node)
-    have = int(system.host_memory_gib.value * GIB) * nodes
     if host > have:
         return f"vLLM takes {needed}; {system.name} has {format_gib(have)}: offload less"
     return f"vLLM takes {needed} of the {format_gib(have)} of {system.name}"

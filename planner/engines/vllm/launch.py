@@ -17,7 +17,7 @@ from planner.engines.vllm.formats import BFLOAT16, cache_flag
 from planner.engines.vllm.indexed import kind_flags
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability
-from planner.engines.yarn import yarn_parameters
+from planner.engines.yarn import yarn_override
 from planner.memory.breakdown import Kind
 from planner.units import GIB, plain_number
 
@@ -45,7 +45,7 @@ def launch(deployment: Deployment, answer: VllmAnswer) -> Launch:
     argv += written_words(options)
     environment = {}
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:
-        argv += ["--hf-overrides", yarn_override(deployment)]
+        argv += ["--hf-overrides", yarn_override(deployment.checkpoint.model, deployment.context)]
         environment["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
     found = _over_nodes(deployment, argv, environment)
     if drafter is None or drafter.model:
@@ -105,22 +105,9 @@ def _limit_words(options: VllmOptions) -> list[str]:
     return ["--limit-mm-per-prompt", json.dumps(given)] if given else []
 
 
-def yarn_override(deployment: Deployment) -> str:
-    """Return `--hf-overrides` that scales RoPE beyond the native context (YaRN, static factor).
-
-    Source: the model cards of the family ("Processing Ultra-Long Texts") and vLLM 0.33.0.
-    """
-    model = deployment.checkpoint.model
-    rope = yarn_parameters(model, deployment.context)
-    override: dict[str, Any] = {"rope_parameters": rope}
-    return json.dumps({"text_config": override} if model.vision is not None else override)
-
-
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
     """Return one command, or one per node where the layout leaves the node."""
-    system = deployment.system
-    per_node = system.accelerators_per_node
-    nodes = -(-deployment.layout.accelerators // per_node)
+    nodes = deployment.nodes
     if nodes == 1:
         return Launch(argv=tuple(argv), environment=environment)
     shared = ["--nnodes", str(nodes), "--master-addr", HEAD_ADDRESS]

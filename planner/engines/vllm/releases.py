@@ -191,11 +191,7 @@ def batch_defaults(accelerator: Accelerator, rules: Rules) -> BatchDefaults:
 
 def capability(accelerator: Accelerator) -> tuple[int, int] | None:
     """Return (major, minor) of an NVIDIA device; None for others or where unknown."""
-    text = accelerator.compute_capability
-    if accelerator.vendor != "nvidia" or text is None:
-        return None
-    major, _, minor = text.partition(".")
-    return int(major), int(minor or 0)
+    return accelerator.capability if accelerator.vendor == "nvidia" else None
 
 
 def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
