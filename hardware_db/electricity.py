@@ -34,7 +34,7 @@ def read_electricity(table: Mapping[str, Any], where: str, cited: Cited) -> Elec
         currency=reader.text("currency"),
         kind=reader.text("kind"),
         source=source,
-        date=reader.date("date") if reader.has("date") else dated,
+        date=reader.optional_date("date") or dated,
         note=reader.optional_text("note"),
     )
     reader.done()

@@ -51,24 +51,24 @@ def read_accelerator(table: Mapping[str, Any], where: str, cited: Cited) -> Acce
         compute_capability=_shaped(reader, "compute_capability", _CAPABILITY, "9.0"),
         gfx=_shaped(reader, "gfx", _GFX, "gfx942"),
         metal_family=reader.optional_text("metal_family"),
-        memory_marketed_gb=reader.figure("memory_marketed_gb"),
-        memory_driver_mib=reader.figure("memory_driver_mib"),
-        memory_cuda_mib=reader.figure("memory_cuda_mib"),
-        memory_cuda_wddm_mib=reader.figure("memory_cuda_wddm_mib"),
+        memory_marketed_gb=reader.optional_figure("memory_marketed_gb"),
+        memory_driver_mib=reader.optional_figure("memory_driver_mib"),
+        memory_cuda_mib=reader.optional_figure("memory_cuda_mib"),
+        memory_cuda_wddm_mib=reader.optional_figure("memory_cuda_wddm_mib"),
         memory_type=reader.optional_text("memory_type"),
-        bandwidth_gb_s=reader.figure("bandwidth_gb_s"),
+        bandwidth_gb_s=reader.optional_figure("bandwidth_gb_s"),
         bandwidth_measured_gb_s=reader.figures("bandwidth_measured_gb_s"),
         tflops=reader.figure_map("tflops"),
         tflops_measured=_figure_lists(measured, f"{reader.where}: tflops_measured", cited),
         formats=reader.text_map("formats"),
         backends=tuple(_backend(reader, name) for name in reader.texts("backends")),
         link_name=reader.optional_text("link_name"),
-        nvlink_gb_s=reader.figure("nvlink_gb_s"),
+        nvlink_gb_s=reader.optional_figure("nvlink_gb_s"),
         nvlink_domain=reader.optional_whole("nvlink_domain"),
         nvlink_kind=next((known for known in _KINDS if known == kind), None),
         pcie=_shaped(reader, "pcie", _PCIE, "5.0 x16"),
-        pcie_gb_s=reader.figure("pcie_gb_s"),
-        tdp_w=reader.figure("tdp_w"),
+        pcie_gb_s=reader.optional_figure("pcie_gb_s"),
+        tdp_w=reader.optional_figure("tdp_w"),
         power_measured_w=reader.figures("power_measured_w"),
         max_per_node=reader.optional_whole("max_per_node"),
         unified=_unified(reader),
@@ -102,19 +102,19 @@ def read_system(
         accelerators_per_node=per_node,
         nodes=reader.optional_whole("nodes") or 1,
         aliases=reader.texts("aliases"),
-        host_memory_gib=reader.figure("host_memory_gib"),
+        host_memory_gib=reader.optional_figure("host_memory_gib"),
         host_memory_type=reader.optional_text("host_memory_type"),
-        host_bandwidth_gb_s=reader.figure("host_bandwidth_gb_s"),
+        host_bandwidth_gb_s=reader.optional_figure("host_bandwidth_gb_s"),
         cpu=reader.optional_text("cpu"),
         vcpus=reader.optional_whole("vcpus"),
-        intra_node_gb_s=reader.figure("intra_node_gb_s") or figure,
+        intra_node_gb_s=reader.optional_figure("intra_node_gb_s") or figure,
         intra_node_link=reader.optional_text("intra_node_link") or link,
-        inter_node_gb_s=reader.figure("inter_node_gb_s"),
+        inter_node_gb_s=reader.optional_figure("inter_node_gb_s"),
         inter_node_link=reader.optional_text("inter_node_link"),
         link_domain=reader.optional_whole("link_domain"),
         bus_bandwidth_gb_s=reader.figures("bus_bandwidth_gb_s"),
         prices=reader.prices("prices"),
-        power_w=reader.figure("power_w"),
+        power_w=reader.optional_figure("power_w"),
         provider=reader.optional_text("provider"),
         notes=reader.notes(),
     )
@@ -171,10 +171,10 @@ def _unified(reader: Reader) -> UnifiedMemory | None:
         return None
     inner = Reader(reader.table("unified"), f"{reader.where}: unified", reader.cited)
     unified = UnifiedMemory(
-        usable_mib=inner.figure("usable_mib"),
-        os_reserve_mib=inner.figure("os_reserve_mib"),
-        default_gpu_share=inner.figure("default_gpu_share", share=True),
-        safe_utilization=inner.figure("safe_utilization", share=True),
+        usable_mib=inner.optional_figure("usable_mib"),
+        os_reserve_mib=inner.optional_figure("os_reserve_mib"),
+        default_gpu_share=inner.optional_figure("default_gpu_share", share=True),
+        safe_utilization=inner.optional_figure("safe_utilization", share=True),
         raisable=_raisable(inner),
         notes=inner.notes(),
     )
@@ -187,8 +187,6 @@ def _raisable(reader: Reader) -> RaisableLimit | None:
         return None
     inner = Reader(reader.table("raisable"), f"{reader.where}: raisable", reader.cited)
     usable = inner.figure("usable_mib")
-    if usable is None:
-        raise inner.error("usable_mib", "is missing")
     command = inner.text("command")
     if any(blank not in _BLANKS for blank in re.findall(r"\{(.*?)\}", command)):
         raise inner.error("command", "may hold {mib}, {gib} and {pages} only")

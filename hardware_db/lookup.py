@@ -134,17 +134,22 @@ def _sized(name: str, known: Database) -> Accelerator | None:
 
 def _smallest(name: str, known: Database) -> Accelerator | None:
     for spelled in (*shorter(name), without_machine(name)):
-        alike = [one for one in known.by_stem.get(key(spelled), ()) if one.variant is None]
+        alike = _usual(spelled, known)
         if len(alike) > 1:
             return min(alike, key=_label)
     return None
+
+
+def _usual(name: str, known: Database) -> list[Accelerator]:
+    """What is sold under `name`, without what somebody changed: memory exchanged, ECC switched."""
+    return [one for one in known.by_stem.get(key(name), ()) if one.variant is None]
 
 
 def _one_of_several(name: str, entry: Accelerator | System, known: Database) -> tuple[str, ...]:
     """What to say where `name` has no size and is sold in several."""
     if isinstance(entry, System):
         return ()
-    alike = [one for one in known.by_stem.get(key(name), ()) if one.variant is None]
+    alike = _usual(name, known)
     labels = sorted({_label(one) for one in alike})
     if entry not in alike or len(labels) < 2:
         return ()

@@ -65,8 +65,6 @@ def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemor
     """Return one `[[memory]]` table as a class. Errors: HardwareError with file, entry, field."""
     reader = Reader(dict(table), where, cited)
     plan = reader.figure("plan_gb_s")
-    if plan is None:
-        raise reader.error("plan_gb_s", "is missing")
     memory = HostMemory(
         id=reader.text("id"),
         name=reader.text("name"),
@@ -74,7 +72,7 @@ def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemor
         mt_s=reader.whole("mt_s"),
         channels=reader.whole("channels"),
         plan_gb_s=plan,
-        theoretical_gb_s=reader.figure("theoretical_gb_s"),
+        theoretical_gb_s=reader.optional_figure("theoretical_gb_s"),
         notes=reader.notes(),
     )
     reader.done()

@@ -53,7 +53,7 @@ def read_cited(document: dict[str, Any], where: str, shared: Cited | None = None
         accessed = top.date("accessed")
     for name, value in top.table("sources").items():
         entry = Reader(value, f"{where}: source {name!r}")
-        cites[name] = (entry.text("cite"), entry.date("date") if entry.has("date") else None)
+        cites[name] = (entry.text("cite"), entry.optional_date("date"))
         entry.done()
     top.done()
     return Cited(cites=cites, accessed=accessed)
@@ -117,6 +117,10 @@ class Reader:
             )
         return value
 
+    def optional_date(self, field: str) -> str | None:
+        """The same, or None where the field is not given."""
+        return self.date(field) if self.has(field) else None
+
     def texts(self, field: str) -> tuple[str, ...]:
         """A list of texts; empty where the field is not given."""
         value = self.left.pop(field, [])
@@ -175,12 +179,14 @@ class Reader:
         inner = Reader(self.table(field), f"{self.where}: {field}")
         return FrozenMap({name: inner.text(name) for name in list(inner.left)})
 
-    def figure(self, field: str, *, share: bool = False) -> Figure | None:
-        """A figure, or None where the field is not given. A share lies between 0 and 1."""
-        if not self.has(field):
-            return None
+    def figure(self, field: str, *, share: bool = False) -> Figure:
+        """A figure. A share lies between 0 and 1."""
         inner = Reader(self._take(field), f"{self.where}: {field}", self.cited)
         return inner.as_figure(whole=field.endswith("_mib"), share=share)
+
+    def optional_figure(self, field: str, *, share: bool = False) -> Figure | None:
+        """The same, or None where the field is not given."""
+        return self.figure(field, share=share) if self.has(field) else None
 
     def figures(self, field: str) -> tuple[Figure, ...]:
         """A list of figures; empty where the field is not given."""
@@ -189,8 +195,7 @@ class Reader:
     def figure_map(self, field: str) -> FrozenMap[Figure]:
         """A table of figures."""
         inner = Reader(self.table(field), f"{self.where}: {field}", self.cited)
-        found = {name: inner.figure(name) for name in list(inner.left)}
-        return FrozenMap({name: figure for name, figure in found.items() if figure is not None})
+        return FrozenMap({name: inner.figure(name) for name in list(inner.left)})
 
     def as_figure(
         self, *, whole: bool = False, share: bool = False, grade: Grade | None = None
@@ -202,7 +207,7 @@ class Reader:
         if self.has("grade") or grade is None:
             word = self.one_of("grade", _GRADES)
             found = next(letter for letter in _GRADES if letter == word)
-        date = self.date("date") if self.has("date") else dated
+        date = self.optional_date("date") or dated
         note = self.optional_text("note")
         others = tuple(
             other.as_figure(whole=whole, share=share) for other in self.tables("alternatives")
@@ -241,7 +246,7 @@ class Reader:
             currency=self.optional_text("currency") or "USD",
             kind=kind,
             source=source,
-            date=self.date("date") if self.has("date") else dated,
+            date=self.optional_date("date") or dated,
             provider=self.optional_text("provider"),
             region=self.optional_text("region"),
             note=self.optional_text("note"),

@@ -53,21 +53,10 @@ class Plan(planning.Plan):
 
         Empty for a model that is not bundled.
         """
-        from planner.model import catalog
-        from planner.recommending import Wanted, recommend
+        from planner.recommending import recommend, wanted_by
 
-        asked = self.deployment
-        known = catalog.find(asked.checkpoint.model.name) or catalog.find(asked.checkpoint.id)
-        if known is None:
-            return ()
-        wanted = Wanted(
-            system=asked.system,
-            base=known[0].id,
-            context=asked.context,
-            concurrency=asked.concurrency,
-            yarn=asked.yarn,
-        )
-        return tuple(recommend(wanted))
+        wanted = wanted_by(self)
+        return () if wanted is None else tuple(recommend(wanted))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data; its shape is `planner.schema()`."""

@@ -19,9 +19,9 @@ from planner.cost import (
     Rental,
     TokenCost,
     break_even,
+    cheapest,
     expense,
     power_of,
-    price_options,
     token_cost,
     traffic_of,
     usual_price,
@@ -100,10 +100,11 @@ def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
     electricity = next((tariff for tariff in tariffs if tariff.currency == "USD"), None)
     per_kwh = electricity.price_per_kwh if electricity is not None else 0.0
     power = power_of(asked.system, price_per_kwh=per_kwh)
-    known = catalog.find(asked.checkpoint.model.name) or catalog.find(asked.checkpoint.id)
-    hosted = usual_price(known[0].id) if known is not None else None
+    known = catalog.entry_for(asked.checkpoint)
+    hosted = usual_price(known.id) if known is not None else None
     bills = []
-    for offer in _offers(price_options(asked.system)):
+    offers = (cheapest(asked.system, "hourly"), cheapest(asked.system, "purchase"))
+    for offer in filter(None, offers):
         terms: Purchase | Rental
         if offer.kind == "hourly":
             terms = Rental(hourly=offer.value, currency=offer.currency)
@@ -127,15 +128,6 @@ def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
         output_tokens=answer,
         assumed=output_tokens is None,
     )
-
-
-def _offers(options: tuple[PriceOption, ...]) -> Iterator[PriceOption]:
-    """The first recent price in dollars of each kind."""
-    for kind in ("hourly", "purchase"):
-        for option in options:
-            if option.kind == kind and option.recent and option.currency == "USD":
-                yield option
-                break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,11 @@ class Rating:
         )
 
 
+def place_of(outcome: Outcome) -> int:
+    """Return the place of a verdict: 0 is the best."""
+    return _ORDER.index(outcome)
+
+
 def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
     """The rated things, best first."""
     pairs = list(rated)
@@ -85,8 +90,8 @@ def in_order(plans: Sequence[Plan], objective: Objective) -> tuple[Plan, ...]:
 
 def best(plans: Sequence[Plan], objective: Objective) -> Plan:
     """Return the first of `in_order`: only plans with the best verdict are compared."""
-    least = min(_ORDER.index(plan.outcome) for plan in plans)
-    return in_order([plan for plan in plans if plan.outcome is _ORDER[least]], objective)[0]
+    least = min(place_of(plan.outcome) for plan in plans)
+    return in_order([plan for plan in plans if place_of(plan.outcome) == least], objective)[0]
 
 
 def _deciding(plan: Plan, objective: Objective) -> SpeedEstimate | NoEstimate | None:
@@ -113,7 +118,7 @@ def rate(
     """
     layout = plan.deployment.layout
     return Rating(
-        outcome=_ORDER.index(plan.outcome),
+        outcome=place_of(plan.outcome),
         idle=layout.data_parallel > plan.deployment.concurrency,
         score=_score(plan, speed, objective, offer),
         turns=(

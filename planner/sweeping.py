@@ -303,9 +303,8 @@ def _row(
         plan = question.plan(
             kv_cache_dtype=kv_cache_dtype, context=context, concurrency=concurrency, layout=layout
         )
-        if not task.verdicts:
-            return row | plan_row(plan, verdict=False) | (_speed(plan) if task.speed else {})
-        return row | plan_row(plan) | (_speed(plan) if task.speed else {})
+        speed = _speed(plan) if task.speed else {}
+        return row | plan_row(plan, verdict=task.verdicts) | speed
     except PlannerError as error:
         return row | {"error": str(error)}
 

@@ -120,6 +120,16 @@ class Typed:
         return None if text is None else whole(text, _TEXT[name][0][0])
 
     @property
+    def concurrency(self) -> int:
+        """Requests at once; 1 where nobody said.
+
+        Raises:
+            InputError: no whole number.
+        """
+        typed = self.number("concurrency")
+        return 1 if typed is None else typed
+
+    @property
     def bandwidth(self) -> float | None:
         """GB/s of the RAM, as typed; None if not.
 
@@ -174,7 +184,7 @@ class Typed:
             )
             raise InputError(f"name a MODEL{flag}")
         self._refuse_slips()
-        concurrency = self.number("concurrency")
+        concurrency = self.concurrency
         with terminal.progress() as progress:
             return ask(
                 self.model,
@@ -184,7 +194,7 @@ class Typed:
                 revision=self.said["revision"],
                 kv_cache_dtype=self.said["kv_cache_dtype"],
                 context=self.said["context"],
-                concurrency=1 if concurrency is None else concurrency,
+                concurrency=concurrency,
                 layout=self.layout,
                 words=self.words,
                 yarn=self.said["yarn"],

@@ -174,14 +174,14 @@ def _of_command(asked: Typed, command: str) -> Plan:
     for flag in asked.given(*SAID_BY_COMMAND):
         raise InputError(f"{flag}: --command says it already; change it in the command")
     engine, told = observed.read_command(command)
-    concurrency = asked.number("concurrency")
+    concurrency = asked.concurrency
     with terminal.progress() as progress:
         return observed.plan_command(
             (engine, told),
             on=asked.on or "",
             precision=asked.said["precision"],
             context=asked.said["context"],
-            concurrency=1 if concurrency is None else concurrency,
+            concurrency=concurrency,
             options=_beside(engine, asked.words),
             free=asked.said["free"],
             progress=progress,

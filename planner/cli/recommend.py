@@ -110,11 +110,10 @@ def chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) 
 
 def _said(asked: Typed) -> dict[str, Any]:
     """The parts of a question that a recommendation keeps."""
-    concurrency = asked.number("concurrency")
     names = ("engine", "precision", "kv_cache_dtype", "context", "yarn", "free", "ram")
     return {
         "on": asked.on or "",
-        "concurrency": 1 if concurrency is None else concurrency,
+        "concurrency": asked.concurrency,
         "ram_bandwidth": asked.bandwidth,
         **{name: asked.said[name] for name in names},
     }

@@ -8,7 +8,7 @@ from planner.cost.expense import Expense, Purchase, Rental, expense
 from planner.cost.hosted import BreakEven, HostedPrice, break_even
 from planner.cost.listed import ListedPrice, listed_prices, prices_of, usual_price
 from planner.cost.power import Power, power_of
-from planner.cost.prices import RECENT_DAYS, PriceOption, price_options
+from planner.cost.prices import RECENT_DAYS, PriceOption, cheapest, price_options
 from planner.cost.tokens import TokenCost, Traffic, token_cost, traffic_of
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "TokenCost",
     "Traffic",
     "break_even",
+    "cheapest",
     "expense",
     "listed_prices",
     "power_of",

@@ -78,6 +78,15 @@ def price_options(system: System) -> tuple[PriceOption, ...]:
     return tuple(option for _, option in ranked)
 
 
+def cheapest(system: System, kind: Kind) -> PriceOption | None:
+    """Return the lowest recent price of `system` in US dollars: its own, else the accelerators'.
+
+    None where no recent price is known: a launch price is what nobody pays today.
+    """
+    options = price_options(system)
+    return next((o for o in options if o.kind == kind and o.currency == "USD" and o.recent), None)
+
+
 def is_recent(price: Price, *, as_of: str) -> bool:
     """Whether `price` may be used to rank, `as_of` being the newest date of the database."""
     if price.kind == "launch" or price.date is None or not as_of:

@@ -111,6 +111,12 @@ def find(name: str) -> tuple[CatalogEntry, str] | None:
     return found[:2] if found is not None else None
 
 
+def entry_for(checkpoint: Checkpoint) -> CatalogEntry | None:
+    """Return the bundled entry of a checkpoint's model, or of its own name; None if not bundled."""
+    found = find(checkpoint.model.name) or find(checkpoint.id)
+    return found[0] if found is not None else None
+
+
 def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
     wanted = name.strip().lower()
     return _index().get(wanted) or _index().get(wanted.replace(":", "-"))

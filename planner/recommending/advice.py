@@ -11,12 +11,11 @@ from collections.abc import Iterator
 
 from planner.engines import ENGINES
 from planner.errors import PlannerError
-from planner.model import catalog
 from planner.planning import Plan
 from planner.question import question_of
 from planner.recommending.asked import needed_bytes, raised_system, recommend
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Wanted
+from planner.recommending.choosing import wanted_by
 from planner.search import Advice
 from planner.search import advise as search_advice
 from planner.search.advice import OTHER_ENGINE, PRECISION
@@ -67,17 +66,9 @@ def _limit(plan: Plan) -> Iterator[Advice]:
 
 def _neighbours(plan: Plan) -> Iterator[Advice]:
     """Checkpoints of the same model that hold the workload on the same machine."""
-    asked = plan.deployment
-    known = catalog.find(asked.checkpoint.model.name) or catalog.find(asked.checkpoint.id)
-    if known is None:
+    wanted = wanted_by(plan)
+    if wanted is None:
         return
-    wanted = Wanted(
-        system=asked.system,
-        base=known[0].id,
-        context=asked.context,
-        concurrency=asked.concurrency,
-        yarn=asked.yarn,
-    )
     same = (choice for choice in recommend(wanted) if choice.entry.base == wanted.base)
     for choice in list(same)[:NEIGHBOURS]:
         title, cost = f"use {choice.entry.name}", PRECISION

@@ -10,10 +10,10 @@ from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Search, Wanted, models_to_try, siblings
+from planner.recommending.choosing import Search, Wanted, siblings
 from planner.recommending.front import front
 from planner.recommending.machines import by_price
-from planner.registry import Word, checkpoint_of
+from planner.registry import Word, checkpoint_of, classes
 from planner.speed import speed_of
 from planner.units import format_tokens
 
@@ -79,7 +79,7 @@ def _of_any_model(search: Search) -> list[Choice]:
     """Candidates of the best model, in their order, then the best of each other one."""
     best: list[Choice] = []
     wish, below = search.wanted.wish, None
-    for group in models_to_try(search.wanted):
+    for group in classes(search.wanted.wish.use):
         of_group = [search.of_model(base, thorough=False)[:1] for base in group]
         best += [choice for found in of_group for choice in found]
         if below is not None:
@@ -199,7 +199,7 @@ def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
 
 def _other_model(search: Search) -> Choice | None:
     """The best other model that holds the workload."""
-    for group in models_to_try(search.wanted):
+    for group in classes(search.wanted.wish.use):
         for base in group:
             if base == search.wanted.base:
                 continue

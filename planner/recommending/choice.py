@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from planner.planning import Outcome, Plan
+from planner.planning import Plan
+from planner.ranking import place_of
 from planner.recommending.wish import Wish
 from planner.registry import Entry, Loss, Word, cache_losses, effective_bits, floor_of
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -87,8 +88,7 @@ class Choice:
             slow = math.ceil(math.log2(wish.least_speed / max(self.per_user, 1e-3)))
         elif self.per_user is None and self.in_ram:
             slow = 1
-        outcomes = (Outcome.FITS, Outcome.TIGHT, Outcome.HOLDS_FEWER, Outcome.DOES_NOT_FIT)
-        held = outcomes.index(self.plan.outcome) if self.plan.outcome in outcomes else len(outcomes)
+        held = place_of(self.plan.outcome)
         return (
             self.needs_ram is not None,
             max(0, held - 1),

@@ -72,12 +72,28 @@ class Wanted:
         return len(classes(self.wish.use)) if place is None else place
 
 
+def wanted_by(plan: Plan) -> Wanted | None:
+    """Return a plan's model, machine and workload with all else open; None if it is not bundled."""
+    asked = plan.deployment
+    known = catalog.entry_for(asked.checkpoint)
+    if known is None:
+        return None
+    return Wanted(
+        system=asked.system,
+        base=known.id,
+        context=asked.context,
+        concurrency=asked.concurrency,
+        yarn=asked.yarn,
+    )
+
+
 class Search:
     """The candidates of one question, each planned once."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
+        self._found: dict[tuple[str, bool], list[Choice]] = {}
 
     def of_model(self, base: str, *, thorough: bool = True) -> list[Choice]:
         """Return the candidates of one model that start, the best first.
@@ -87,6 +103,12 @@ class Search:
             thorough: every engine and class that may be of use; else the best class of each engine,
                 up to one that loses nothing.
         """
+        key = base, thorough
+        if key not in self._found:
+            self._found[key] = self._look(base, thorough=thorough)
+        return list(self._found[key])
+
+    def _look(self, base: str, *, thorough: bool) -> list[Choice]:
         wanted, found = self.wanted, list[Choice]()
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
             best = min(
@@ -241,18 +263,13 @@ class Search:
         return self._plans[key]
 
 
-def models_to_try(wanted: Wanted) -> tuple[tuple[str, ...], ...]:
-    """Return the models that come into question, in classes, the best first."""
-    return classes(wanted.wish.use)
-
-
 def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:
     """Return models to set beside a named one: faster ones of its class, and better ones, in turn.
 
     Faster is what less than half as much is active of per token. The newest of each kind first.
     """
     place, own = wanted.place_of(base), _active(base)
-    groups = models_to_try(wanted)[: place + 1]
+    groups = classes(wanted.wish.use)[: place + 1]
     others = [other for group in groups for other in group if other != base]
     others.sort(key=lambda other: (wanted.place_of(other), -released(other), _active(other)))
     faster = [other for other in others if 2 * _active(other) < own]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import hardware_db
 from hardware_db import System
-from planner.cost import PriceOption, power_of, price_options
+from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
@@ -74,16 +74,10 @@ def by_price() -> tuple[System, ...]:
     for _, names in groups():
         for on in names:
             system = hardware_db.resolve(on)
-            offer = _cheapest(system, "purchase")
+            offer = cheapest(system, "purchase")
             if offer is not None:
                 priced.append((offer.value, on, system))
     return tuple(system for *_, system in sorted(priced, key=lambda row: row[:2]))
-
-
-def _cheapest(system: System, kind: str) -> PriceOption | None:
-    """Return the first recent price in dollars of a kind."""
-    offers = (offer for offer in price_options(system) if offer.kind == kind)
-    return next((offer for offer in offers if offer.recent and offer.currency == "USD"), None)
 
 
 def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
@@ -117,8 +111,8 @@ def _machine(group: str, on: str, wanted: Wanted) -> Machine:
         group=group,
         on=on,
         choice=next(held, None),
-        bought=_cheapest(system, "purchase"),
-        rented=_cheapest(system, "hourly"),
+        bought=cheapest(system, "purchase"),
+        rented=cheapest(system, "hourly"),
         watts=power.busy_w if power is not None else None,
         total_bytes=system.total_bytes,
         name=system.short_name,

@@ -106,9 +106,6 @@ if TYPE_CHECKING:
         stored_as as stored_as,
     )
     from planner.registry.store import (
-        collected as collected,
-    )
-    from planner.registry.store import (
         entries as entries,
     )
     from planner.registry.store import (
@@ -127,7 +124,7 @@ _PUBLIC = {
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",
     "sizing": "checkpoint_of effective_bits spread_of stored_as",
-    "store": "collected entries entries_of",
+    "store": "entries entries_of",
 }
 """Module -> what of it is public; the imports above say the same to type checkers."""
 

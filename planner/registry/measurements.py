@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 
 from planner.registry.entry import Entry
 from planner.registry.names import bare
+from planner.registry.store import grouped
 
 KLD = "mean KLD"
 """Mean KL divergence of the next token's distribution from the original's."""
@@ -98,10 +98,7 @@ def measurements() -> tuple[Measurement, ...]:
 
 @cache
 def _by_model() -> Mapping[str, tuple[Measurement, ...]]:
-    found: dict[str, list[Measurement]] = {}
-    for row in measurements():
-        found.setdefault(row.base, []).append(row)
-    return MappingProxyType({base: tuple(rows) for base, rows in found.items()})
+    return grouped((row.base, row) for row in measurements())
 
 
 def measured_of(entry: Entry) -> tuple[Measurement, ...]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from types import MappingProxyType
 
 from planner.registry import by_name
 from planner.registry.entry import Entry
-from planner.registry.store import entries, entries_of
+from planner.registry.store import entries, entries_of, grouped
 from planner.registry.written import LONGEST, Written, read_written
 
 DEFAULT_LABELS = ("Q4_K_M", "UD-Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q8_0")
@@ -147,27 +146,20 @@ def _file_key(file: str) -> str:
 @cache
 def _files() -> Mapping[str, tuple[Entry, ...]]:
     """File name without ending and part number -> rows."""
-    return _grouped((_file_key(row.file), row) for row in entries() if row.file)
+    return grouped((_file_key(row.file), row) for row in entries() if row.file)
 
 
 @cache
 def _repositories() -> Mapping[str, tuple[Entry, ...]]:
-    return _grouped((row.repo.lower(), row) for row in entries())
+    return grouped((row.repo.lower(), row) for row in entries())
 
 
 @cache
 def _tails() -> Mapping[str, tuple[Entry, ...]]:
     """A repository's name without its organisation -> rows."""
-    return _grouped(
+    return grouped(
         (row.repo.lower().rpartition("/")[2], row) for row in entries() if "/" in row.repo
     )
-
-
-def _grouped(pairs: Iterable[tuple[str, Entry]]) -> Mapping[str, tuple[Entry, ...]]:
-    found: dict[str, list[Entry]] = {}
-    for key, row in pairs:
-        found.setdefault(key, []).append(row)
-    return MappingProxyType({key: tuple(rows) for key, rows in found.items()})
 
 
 def forget() -> None:

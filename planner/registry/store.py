@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from planner.registry.entry import Entry
 from planner.registry.user_cache import read_document, write_document
+
+T = TypeVar("T")
 
 RENEWED = "checkpoints.json"
 """The renewed rows in the user's cache."""
@@ -34,24 +36,22 @@ def entries() -> tuple[Entry, ...]:
     )
 
 
-@cache
 def entries_of(base: str) -> tuple[Entry, ...]:
     """The rows of one bundled model, derivatives included."""
     return _by_base().get(base, ())
 
 
 @cache
-def collected() -> str:
-    """The date of the shipped rows."""
-    return str(_shipped()["collected"])
-
-
-@cache
 def _by_base() -> Mapping[str, tuple[Entry, ...]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries():
-        found.setdefault(entry.base, []).append(entry)
-    return MappingProxyType({base: tuple(rows) for base, rows in found.items()})
+    return grouped((entry.base, entry) for entry in entries())
+
+
+def grouped(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
+    """Return what has the same key together, in the order given."""
+    found: dict[str, list[T]] = {}
+    for key, row in pairs:
+        found.setdefault(key, []).append(row)
+    return MappingProxyType({key: tuple(rows) for key, rows in found.items()})
 
 
 def _shipped() -> dict[str, Any]:
@@ -118,5 +118,4 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
 def forget() -> None:
     """Read the rows anew the next time (the user's cache has changed)."""
     entries.cache_clear()
-    entries_of.cache_clear()
     _by_base.cache_clear()

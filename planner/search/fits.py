@@ -9,12 +9,13 @@ from functools import partial
 
 import hardware_db
 from hardware_db import Accelerator, System
+from planner.cost import cheapest
 from planner.cost.prices import Kind
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question
 from planner.ranking import ranked, rate
-from planner.search.hardware import candidates, cheapest
+from planner.search.hardware import candidates
 from planner.search.layouts import Suggestion, layout_notes
 from planner.speed import speed_of
 

@@ -8,23 +8,13 @@ from functools import cache
 import hardware_db
 from hardware_db import Accelerator, System
 from hardware_db.compose import several
-from planner.cost import PriceOption, price_options
-from planner.cost.prices import Kind
+from planner.cost import cheapest
 
 COUNTS = (1, 2, 4, 8)
 """Accelerators in one node that are tried: heads of this family divide by powers of two."""
 
 MOST_MORE = 8
 """As a change to a deployment, up to this many times the hardware is tried."""
-
-
-def cheapest(system: System, kind: Kind) -> PriceOption | None:
-    """Return the lowest recent price of `system` in US dollars: its own, else the accelerators'.
-
-    None where no recent price is known: a launch price is what nobody pays today.
-    """
-    options = price_options(system)
-    return next((o for o in options if o.kind == kind and o.currency == "USD" and o.recent), None)
 
 
 @cache

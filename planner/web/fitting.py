@@ -8,12 +8,12 @@ from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator
+from planner.cost import cheapest
 from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome
 from planner.question import Question
 from planner.search import fits_table, headline_precisions
-from planner.search.hardware import cheapest
 from planner.web.apply import form_values
 
 
