@@ -26,7 +26,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
-from planner.units import check_count, counted, format_gib, format_tokens, shown
+from planner.units import capital, check_count, counted, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
 
@@ -290,9 +290,7 @@ def _outcome(deployment: Deployment, allocation: Allocation) -> Outcome:
 
 
 def _cannot_run(refusal: Refusal) -> str:
-    remedy = refusal.remedy or ""
-    if remedy.partition(" ")[0].isalpha() and remedy.partition(" ")[0].islower():
-        remedy = remedy[0].upper() + remedy[1:]  # never a flag, nor the name of an engine
+    remedy = capital(refusal.remedy or "")
     return f"Cannot run: {refusal.reason}.{f' {remedy}.' if remedy else ''}"
 
 

@@ -26,6 +26,8 @@ _BYTE_UNITS = {
 _NUMBER_AND_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
+_PLAIN_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)")
+
 MAX_TOKENS = 2**40
 """No sequence or sum of sequences is longer than this; larger input is a slip of the hand."""
 
@@ -52,6 +54,11 @@ def shown(value: object, length: int = 60) -> str:
         return f"a number of about {value.bit_length() * 301 // 1000} digits"
     text = repr(value[: length + 1] if isinstance(value, str) else value)
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def capital(text: str) -> str:
+    """`text` as a sentence begins; flags, and names that are spelled small (vLLM), stay as they are."""
+    return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text
 
 
 def parse_tokens(text: str | int, *, what: str = "context") -> int:

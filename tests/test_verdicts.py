@@ -13,6 +13,7 @@ from planner.planning import Outcome, Plan
 from planner.report.markdown import plan_markdown
 from planner.report.text import plan_text
 from planner.speed import speed_of
+from planner.units import capital
 
 GIB = 2**30
 HARDWARE = ("h100", "2x rtx-4090", "dgx-spark", "4x rtx-3090", "mi300x", "custom:48GiB", "l4")
@@ -89,6 +90,25 @@ def test_names_of_engines_keep_their_spelling_at_the_start_of_a_sentence() -> No
     refused = planner.plan("Qwen3.5-4B", on="m4-max-128", engine="vllm")
     assert refused.outcome is Outcome.CANNOT_RUN
     assert refused.verdict.endswith(". MLX or llama.cpp run there.")
+
+
+@pytest.mark.parametrize(
+    ("said", "begins"),
+    [
+        ("serve 1 at once", "Serve 1 at once"),
+        ("re-order, then serve", "Re-order, then serve"),
+        ("on", "On"),
+        ("vLLM does not load it", "vLLM does not load it"),
+        ("llama.cpp (GGUF) reads it", "llama.cpp (GGUF) reads it"),
+        ("mlx-community/Qwen3.5-9B-4bit fits", "mlx-community/Qwen3.5-9B-4bit fits"),
+        ("gptq-int4 needs it", "gptq-int4 needs it"),
+        ("--max-num-seqs 4", "--max-num-seqs 4"),
+        ("2x h100", "2x h100"),
+        ("", ""),
+    ],
+)
+def test_only_plain_words_take_a_capital(said: str, begins: str) -> None:
+    assert capital(said) == begins
 
 
 def test_the_spare_bytes_name_the_stage_that_has_the_fewest() -> None:

@@ -8,7 +8,7 @@ from planner.planning import Outcome, Plan
 from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Suggestion
 from planner.throughput import SpeedEstimate
-from planner.units import format_gib
+from planner.units import capital, format_gib
 
 
 def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> str:
@@ -83,7 +83,7 @@ def limits_text(limits: Limits) -> str:
         "",
     ]
     lines += columns(
-        [(_capital(solution.asked), solution.words) for solution in limits.solutions], right=()
+        [(capital(solution.asked), solution.words) for solution in limits.solutions], right=()
     )
     return "\n".join(lines)
 
@@ -189,7 +189,3 @@ def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (2, 3, 4, 5
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -18,7 +18,7 @@ from planner.search.combining import applied, fewest
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
 from planner.search.precision import best_that_fits, first_of_classes, runnable
 from planner.search.solve import longest_context, most_sequences
-from planner.units import format_gib, format_tokens
+from planner.units import capital, format_gib, format_tokens
 
 RAISED, OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 0, 2, 4, 5, 6, 7, 8
 """What a change costs the user; an engine's own economies cost 1 to 4."""
@@ -70,7 +70,7 @@ class Advice:
         parts = [f"{sign}{format_gib(abs(self.gained))}"] if self.gained else []
         parts += [self.loses] if self.loses else []
         note = f" ({'; '.join(parts)})" if parts else ""
-        return f"{self.title[0].upper()}{self.title[1:]}{note}"
+        return capital(self.title) + note
 
 
 def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:

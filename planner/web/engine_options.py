@@ -11,6 +11,7 @@ import streamlit as st
 from planner.engines import get_engine
 from planner.engines.option_kinds import Choice, Count, CountChoice, Number, Share, Switch, Text
 from planner.engines.options import declared
+from planner.units import capital
 from planner.web.asked import OptionValue
 
 _SWITCH = ("default", "on", "off")
@@ -61,7 +62,7 @@ def option_fields(engine: str) -> tuple[OptionField, ...]:
                 optional=option.default is None,
                 default=option.default,
                 choices=option.kind.choices,
-                help=f"{option.meaning[0].upper()}{option.meaning[1:]}.{memory}",
+                help=f"{capital(option.meaning)}.{memory}",
             )
         )
     return tuple(fields)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.planning import Plan
+from planner.units import capital
 from planner.web.address import NOTICE, clean_address
 from planner.web.apply import FIRST_PAGE, apply
 from planner.web.asked import Asked, answer
@@ -159,6 +160,5 @@ def show_verdict(found: Plan | PlannerError) -> None:
         return
     look = LOOKS[found.outcome]
     text = found.verdict.removeprefix(f"{look.word}: ").removeprefix(f"{look.word} ")
-    body = text[:1].upper() + text[1:]
     alert = {"success": st.success, "warning": st.warning, "error": st.error}[look.alert]
-    alert(escape(body), title=look.word, icon=look.icon)
+    alert(escape(capital(text)), title=look.word, icon=look.icon)

@@ -50,6 +50,11 @@ def test_the_first_visit_answers_at_once(open_app: Callable[..., AppTest]) -> No
     assert app.code[0].value == some(plan.launch).command
 
 
+def test_a_verdict_spells_an_engine_as_it_is_written(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(model="Qwen3.5-9B", on="rtx-4090", count="1", precision="q4_k_m")
+    assert alerts(app)[0].startswith("vLLM does not load")
+
+
 def test_the_address_restores_the_question(open_app: Callable[..., AppTest]) -> None:
     app = open_app(model="Qwen3.5-9B", on="rtx-4090", count="1", context="131072", concurrency="3")
     assert not app.exception

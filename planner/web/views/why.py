@@ -9,7 +9,7 @@ from planner.memory.breakdown import Rank, Term
 from planner.planning import Plan
 from planner.provenance import Confidence
 from planner.report.explain import band_text
-from planner.units import format_bytes, format_gib
+from planner.units import capital, format_bytes, format_gib
 from planner.web import fidelity
 from planner.web.asked import Asked
 from planner.web.tables import escape, markdown_table
@@ -56,7 +56,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
 
 def _show_rank(rank: Rank) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
-    st.subheader(f"{rank.name[:1].upper()}{rank.name[1:]}{many}")
+    st.subheader(capital(rank.name) + many)
     st.markdown(
         f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable;"
         f" {format_gib(rank.total)} is what the driver lets programs allocate."
