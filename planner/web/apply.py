@@ -8,13 +8,13 @@ import streamlit as st
 
 import hardware_db
 from hardware_db import System
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.planning import Plan
-from planner.question import question_of
-from planner.web import choices
+from planner.web import choices, working
 from planner.web.asked import system
 from planner.web.engine_options import option_fields
+from planner.web.searching import takes_layout_itself
 
 FIRST_PAGE = "first-page"
 """Where the session keeps the first page, for links to it. (Going there from code would drop the
@@ -41,9 +41,11 @@ def form_values(plan: Plan) -> dict[str, Any]:
 
 
 def _is_best(plan: Plan) -> bool:
-    """The planner takes this layout by itself."""
-    best = question_of(plan).plan(layout=None)
-    return best.deployment.layout == plan.deployment.layout
+    """The planner takes this layout by itself; where that cannot be told, it is said in full."""
+    try:
+        return working.run(takes_layout_itself, plan)
+    except PlannerError:
+        return False
 
 
 def layout_values(layout: Layout | None) -> dict[str, Any]:

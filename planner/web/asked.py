@@ -1,25 +1,23 @@
-"""What is asked: one deployment as the visitor put it, resolved and answered.
+"""What is asked: one deployment as the visitor put it, resolved and planned.
 
-Names only: nothing here reads a path, whatever a visitor types.
+Names only: nothing here reads a path, whatever a visitor types. Worker processes import this
+(`working.py`), so it knows nothing of Streamlit.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 
 import hardware_db
 from hardware_db import HardwareError, System
 from planner.asking import ask, load_checkpoint
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError
 from planner.layout import Layout
-from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.registry.bundled import bundled_checkpoint
 from planner.units import parse_tokens
-from planner.web.allowance import allow_hub_question, visitor
 from planner.web.choices import CUSTOM, LOCAL
 
 OptionValue = bool | int | float | str
@@ -41,6 +39,7 @@ class Asked:
         experts: expert parallelism.
         options: the engine's options that are not at their defaults, as (name, value) pairs.
         hub: the Hub may be asked for a model that is not bundled.
+        stored: the weights themselves, where the Hub was asked for them.
     """
 
     model: str
@@ -58,6 +57,7 @@ class Asked:
     yarn: bool = False
     options: tuple[tuple[str, OptionValue], ...] = ()
     hub: bool = False
+    stored: Checkpoint | None = None
 
     @property
     def tokens(self) -> int:
@@ -92,7 +92,7 @@ class Asked:
         Raises:
             PlannerError: unknown, not to be had, or stored otherwise than asked.
         """
-        return checkpoint(self.model, self.precision, hub=self.hub)
+        return self.stored or bundled(self.model, self.precision)
 
     @property
     def system(self) -> System:
@@ -106,38 +106,23 @@ class Asked:
         return self.machine or system(self.on, self.count, self.memory_gib)
 
 
-HUB_PATIENCE = 60
-"""Seconds for which the Hub's refusal of a name holds: a page asks anew at every key press."""
-
-
-@lru_cache(maxsize=64)
-def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | PlannerError:
-    allow_hub_question(visitor())
-    try:
-        return load_checkpoint(model, precision=precision, anonymous=True, local=False)
-    except PlannerError as error:
-        return error
-
-
 @lru_cache(maxsize=256)
-def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Checkpoint:
-    """The checkpoint of `model` stored in `precision`.
-
-    Args:
-        model: bundled id or repository.
-        precision: name of a scheme, or None.
-        hub: ask the Hub, as anybody could, where the model is not bundled.
+def bundled(model: str, precision: str | None) -> Checkpoint:
+    """Return the bundled checkpoint of `model` stored in `precision`.
 
     Raises:
-        PlannerError: unknown name, hosted-only model, a precision that contradicts it, or the Hub
-            cannot be reached.
+        PlannerError: unknown name, hosted-only model, or a precision that contradicts it.
     """
-    if hub and "/" in model and catalog.find(model) is None:
-        found = _from_hub(model, precision, int(time.monotonic() // HUB_PATIENCE))
-        if isinstance(found, PlannerError):
-            raise found
-        return found
     return bundled_checkpoint(model, precision=precision)
+
+
+def from_hub(model: str, precision: str | None) -> Checkpoint:
+    """Return the checkpoint of a repository of the Hub, which is asked as anybody could.
+
+    Raises:
+        PlannerError: no such repository, not to be had, or the Hub cannot be reached.
+    """
+    return load_checkpoint(model, precision=precision, anonymous=True, local=False)
 
 
 @lru_cache(maxsize=256)
@@ -172,11 +157,3 @@ def plan(question: Asked) -> Plan:
         options=dict(question.options),
         yarn=question.yarn,
     ).plan()
-
-
-def answer(question: Asked) -> Plan | PlannerError:
-    """The plan, or the reason why there is none."""
-    try:
-        return plan(question)
-    except PlannerError as error:
-        return error

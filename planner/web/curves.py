@@ -5,9 +5,7 @@ Every point is a plan of its own; nothing is extrapolated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from planner.engines import ENGINES
 from planner.engines.yarn import LONGEST
@@ -46,7 +44,6 @@ def stops() -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-@lru_cache(maxsize=64)
 def memory_curve(asked: Question) -> tuple[Point, ...]:
     """The question at every stop, everything else as it is."""
     native = asked.checkpoint.model.max_position_embeddings
@@ -108,7 +105,6 @@ def _tightest(question: Question) -> Rank | None:
     return ranks[0] if ranks else None
 
 
-@lru_cache(maxsize=64)
 def frontier(question: Question) -> tuple[tuple[int, int], ...]:
     """(context, sequences held at once) at every stop at which at least one is held."""
     native = question.checkpoint.model.max_position_embeddings
@@ -121,8 +117,3 @@ def frontier(question: Question) -> tuple[tuple[int, int], ...]:
         if plan.capacity is not None and plan.capacity.sequences:
             reached.append((context, plan.capacity.sequences))
     return tuple(reached)
-
-
-def frontiers(questions: Iterable[tuple[str, Question]]) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Name -> frontier."""
-    return {name: frontier(question) for name, question in questions}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import hardware_db
@@ -62,8 +61,14 @@ def columns_of(asked: Question, sixteen_bit: Checkpoint | None) -> tuple[Checkpo
     return tuple(sorted((*found, *own), key=lambda checkpoint: -checkpoint.nbytes("text")))
 
 
-@lru_cache(maxsize=4096)
-def cell(workload: Question, checkpoint: Checkpoint, accelerator: Accelerator) -> Cell | None:
+def cells(
+    workload: Question, columns: tuple[Checkpoint, ...], accelerator: Accelerator
+) -> tuple[Cell | None, ...]:
+    """Return one accelerator's cells, in the order of `columns`."""
+    return tuple(_cell(workload, checkpoint, accelerator) for checkpoint in columns)
+
+
+def _cell(workload: Question, checkpoint: Checkpoint, accelerator: Accelerator) -> Cell | None:
     """One cell; None where the question makes no sense there.
 
     Args:

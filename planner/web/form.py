@@ -10,7 +10,8 @@ from planner.model import catalog
 from planner.units import format_gib, format_tokens, parse_tokens
 from planner.web import choices, devices
 from planner.web.access import hub_allowed, is_own_user
-from planner.web.asked import Asked, OptionValue, checkpoint, system
+from planner.web.answering import checkpoint
+from planner.web.asked import Asked, OptionValue, system
 from planner.web.engine_options import ask_options, option_fields
 from planner.web.tables import escape
 

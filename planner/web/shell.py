@@ -12,9 +12,11 @@ import streamlit as st
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.units import capital
+from planner.web import working
 from planner.web.address import NOTICE, clean_address
+from planner.web.answering import answer
 from planner.web.apply import FIRST_PAGE, apply
-from planner.web.asked import Asked, answer
+from planner.web.asked import Asked
 from planner.web.early import expected, remember
 from planner.web.form import ask
 from planner.web.palette import LOOKS
@@ -106,6 +108,7 @@ def show() -> None:
     st.title(view.title)
     if notice := st.session_state.get(NOTICE):
         st.markdown(f":material/info: {escape(notice)}")
+    working.start()
     head, below = st.empty(), st.container()
     guess = expected()
     if guess is not None:
@@ -128,7 +131,10 @@ def show() -> None:
         if isinstance(found, PlannerError) and "YaRN" in str(found) and not question.yarn:
             st.button("Extend with YaRN", on_click=apply, args=({"yarn": True},))
     with body:
-        view.show(question, found)
+        try:
+            view.show(question, found)
+        except PlannerError as error:  # no time for a part of the page
+            st.markdown(f":material/info: {escape(error)}")
     follow_theme()
     _keep_what_is_loaded()
 

@@ -9,6 +9,12 @@ from streamlit.util import calc_hash
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer without worker processes, whose start would cost every test a second."""
+    monkeypatch.setenv("QWENPLAN_WEB_WORKERS", "0")
+
+
 @pytest.fixture
 def open_app() -> Callable[..., Any]:
     """Opens a page as a visitor does who follows a link with these query parameters."""

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import hardware_db
 from planner.errors import SourceError, UnknownModelError
-from planner.web import access
+from planner.web import access, answering
 from planner.web import asked as asking
 from planner.web.allowance import Allowance
 from planner.web.asked import Asked
@@ -41,15 +41,15 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         raise UnknownModelError(f"{name} is not there")
 
     monkeypatch.setattr(asking, "load_checkpoint", load)
-    asking.checkpoint.cache_clear()
-    asking._from_hub.cache_clear()
+    answering.checkpoint.cache_clear()
+    answering._from_hub.cache_clear()
     yield calls
-    asking._from_hub.cache_clear()
+    answering._from_hub.cache_clear()
 
 
 def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded: list[Any]) -> None:
     for _ in range(3):  # a page asks at every key press; the Hub is asked once
-        asking.answer(asked("someone/private-model", hub=True))
+        answering.answer(asked("someone/private-model", hub=True))
     assert loaded == [
         ("someone/private-model", {"precision": None, "anonymous": True, "local": False})
     ]
@@ -57,7 +57,7 @@ def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded: list[Any]) -> 
 
 @pytest.mark.parametrize("name", ["someone/private-model", "/etc/passwd", "../x", "a/b/c"])
 def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
-    assert isinstance(asking.answer(asked(name, hub=False)), UnknownModelError)
+    assert isinstance(answering.answer(asked(name, hub=False)), UnknownModelError)
     assert loaded == []
 
 
@@ -66,7 +66,7 @@ def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
     "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
 )
 def test_no_typed_path_is_opened(monkeypatch: pytest.MonkeyPatch, name: str, hub: bool) -> None:
-    asking.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
+    answering.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     opened = []
     for place, attribute in ((builtins, "open"), (io, "open"), (pathlib.Path, "open")):
@@ -77,9 +77,9 @@ def test_no_typed_path_is_opened(monkeypatch: pytest.MonkeyPatch, name: str, hub
             return _real(path, *more, **how)
 
         monkeypatch.setattr(place, attribute, spy)
-    asking.checkpoint.cache_clear()
-    asking._from_hub.cache_clear()
-    assert isinstance(asking.answer(asked(name, hub=hub)), Exception)
+    answering.checkpoint.cache_clear()
+    answering._from_hub.cache_clear()
+    assert isinstance(answering.answer(asked(name, hub=hub)), Exception)
     assert [path for path in opened if name.strip("~./\\") in path] == []
 
 

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from planner import load_checkpoint
 from planner.errors import PlannerError
+from planner.web import answering
 from planner.web import asked as asking
 from planner.web.access import HUB_SWITCH
 from planner.web.shell import VIEWS
@@ -69,15 +70,15 @@ def test_a_strangers_model_brings_no_marks_onto_a_page(
     )
     monkeypatch.setenv(HUB_SWITCH, "1")
     monkeypatch.setattr(asking, "load_checkpoint", lambda *_, **__: hostile)
-    asking.checkpoint.cache_clear()
-    asking._from_hub.cache_clear()
+    answering.checkpoint.cache_clear()
+    answering._from_hub.cache_clear()
     try:
         app = open_app(view, model="other", repository="evil/model", on=on, context="8k")
         assert not app.exception
         assert [text for text in shown(app) if live(text)] == []
     finally:
-        asking.checkpoint.cache_clear()
-        asking._from_hub.cache_clear()
+        answering.checkpoint.cache_clear()
+        answering._from_hub.cache_clear()
 
 
 def test_every_word_of_an_answer_may_be_hostile(

@@ -9,7 +9,8 @@ from planner.planning import Plan
 from planner.units import format_gib
 from planner.web import choices
 from planner.web.access import hub_allowed
-from planner.web.asked import Asked, answer
+from planner.web.answering import answer
+from planner.web.asked import Asked
 from planner.web.comparing import Assumptions, Money, facts, money
 from planner.web.devices import PREFIX
 from planner.web.draw import draw

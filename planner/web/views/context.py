@@ -11,9 +11,9 @@ from planner.memory.breakdown import Kind
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.units import format_gib, format_tokens
-from planner.web import choices
+from planner.web import choices, working
 from planner.web.asked import Asked, system
-from planner.web.curves import Point, frontiers, memory_curve
+from planner.web.curves import Point, frontier, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
 from planner.web.tables import escape
@@ -27,7 +27,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     if isinstance(found, PlannerError) or not found.ranks:
         return
     asked = question_of(found)
-    points = memory_curve(asked)
+    points = working.run(memory_curve, asked)
     if not points:
         return
     st.subheader("What context costs")
@@ -78,7 +78,7 @@ def _show_reach(asked: Question) -> None:
         compared.append((other.system.name, other))
     if not chosen:
         compared += _more_of_it(asked)
-    lines = frontiers(compared)
+    lines = {name: working.run(frontier, question) for name, question in compared}
     empty = [name for name, points in lines.items() if not points]
     draw(
         reach(

@@ -16,9 +16,10 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.units import GIB, format_gib, format_tokens
+from planner.web import working
 from planner.web.apply import FIRST_PAGE, apply
 from planner.web.asked import Asked
-from planner.web.fitting import Cell, cell, columns_of, workload_of
+from planner.web.fitting import Cell, cells, columns_of, workload_of
 from planner.web.palette import fit_colours
 from planner.web.tables import escape
 
@@ -61,7 +62,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         return
     entry = catalog.find(asked.checkpoint.model.name)
     plain = catalog.bundled_checkpoint(entry[0].id, precision="bf16") if entry else None
-    columns = columns_of(asked, plain)
+    columns = working.run(columns_of, asked, plain)
     rows = _planned(asked, columns, chosen)
     rows = _priced(rows, most)
     _show_table(rows, columns)
@@ -120,14 +121,14 @@ def _filtered() -> tuple[list[Accelerator], int]:
 
 
 def _planned(
-    asked: Question, columns: Sequence[Checkpoint], accelerators: Sequence[Accelerator]
+    asked: Question, columns: tuple[Checkpoint, ...], accelerators: Sequence[Accelerator]
 ) -> list[Row]:
     workload = workload_of(asked)
     rows = []
     bar = st.progress(0.0, "Planning")
     for number, accelerator in enumerate(accelerators, 1):
-        cells = tuple(cell(workload, checkpoint, accelerator) for checkpoint in columns)
-        rows.append(Row(accelerator=accelerator, cells=cells))
+        found = working.run(cells, workload, columns, accelerator)
+        rows.append(Row(accelerator=accelerator, cells=found))
         if number % 8 == 0:
             bar.progress(number / len(accelerators), f"Planning {accelerator.name}")
     bar.empty()

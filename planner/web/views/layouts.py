@@ -11,15 +11,17 @@ from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.planning import Outcome, Plan
 from planner.question import question_of
-from planner.search import Objective, Suggestion, suggest_layouts
+from planner.search import Objective, Suggestion
 from planner.throughput import SpeedEstimate
 from planner.units import GIB
+from planner.web import working
 from planner.web.apply import apply, layout_values
 from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.holdings import holdings
 from planner.web.palette import LOOKS
+from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
@@ -48,7 +50,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     )
     try:
         with st.spinner("Planning every layout"):
-            ranked = suggest_layouts(question_of(found).with_(objective=objective or "latency"))
+            ranked = working.run(layouts, question_of(found), objective or "latency")
     except PlannerError as error:
         st.markdown(f":material/info: {escape(error)}")
         return

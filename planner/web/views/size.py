@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from functools import lru_cache
 
 import streamlit as st
 
@@ -16,22 +15,22 @@ from planner.engines.engine import Launch
 from planner.errors import PlannerError
 from planner.memory.breakdown import Rank
 from planner.planning import Outcome, Plan
-from planner.question import Question, question_of
+from planner.question import question_of
 from planner.report.markdown import plan_markdown
-from planner.search import Advice, advise
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
+from planner.web import working
 from planner.web.apply import apply, form_values
 from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
+from planner.web.searching import advice
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
-MOST_ADVICE = 6
 _FILES = {
     "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
     "compose": ("Compose", "compose.yaml", "text/yaml"),
@@ -50,7 +49,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         )
     if found.ranks:
         _show_numbers(found)
-    advice, chart = st.container(), st.container()
+    changes, chart = st.container(), st.container()
     _show_command(found)
     for warning in found.warnings:
         st.markdown(f":material/info: {escape(warning)}")
@@ -60,7 +59,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
             st.subheader("Where the memory goes")
             draw(memory_bar(found.ranks, text=text_colour()), key="memory", alt=describe(found))
     if not found.fits:
-        with advice:
+        with changes:
             _show_advice(found)
 
 
@@ -132,15 +131,10 @@ def _speed(speed: SpeedEstimate | NoEstimate | None) -> None:
     )
 
 
-@lru_cache(maxsize=128)
-def _advice(asked: Question) -> tuple[Advice, ...]:
-    return advise(asked.plan(), most=MOST_ADVICE)
-
-
 def _show_advice(plan: Plan) -> None:
     try:
         with st.skeleton(height=60):
-            found = _advice(question_of(plan))
+            found = working.run(advice, question_of(plan))
     except PlannerError as error:
         st.markdown(f":material/info: {escape(error)}")
         return
@@ -148,7 +142,7 @@ def _show_advice(plan: Plan) -> None:
         return
     enough = any(entry.enough for entry in found)
     st.subheader("What to change" if enough else "What would help, but is not enough")
-    for number, entry in enumerate(found[:MOST_ADVICE]):
+    for number, entry in enumerate(found):
         left, right = st.columns([1, 6], vertical_alignment="center")
         with left:
             st.button(

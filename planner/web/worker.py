@@ -1,0 +1,218 @@
+"""Be the process in which the page's questions are answered; `working.py` starts it and ends it.
+
+It reads requests from its standard input and writes answers to its standard output: eight bytes
+of length, then a pickle. What it runs imports no Streamlit, which would double its memory. Both
+ends are this program, so a pickle comes from nobody else; what strangers wrote travels as text and
+bytes inside.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import queue
+import signal
+import struct
+import sys
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from types import MappingProxyType
+from typing import IO, Any, Literal
+
+from hardware_db import System
+from planner.engines import get_engine
+from planner.engines.engine import Engine
+from planner.errors import InputError, PlannerError
+from planner.model.checkpoint import Checkpoint
+
+MEMORY = 1 << 30
+"""Bytes of address space of one process, libraries included (they take 200 MiB)."""
+
+RETIRES_AT = 400 << 20
+"""Bytes of resident memory beyond which a process makes room for a fresh one after an answer."""
+
+LONGEST = 64 << 20
+"""Bytes of the longest answer."""
+
+_LENGTH = struct.Struct(">Q")
+_MOST_HELD = 256
+
+Reply = tuple[Literal["answer", "error", "bug"], Any, bool]
+"""What came out, the value, and whether the process ends now."""
+
+
+class _Held:
+    """Large objects that both ends know by a digest: one that comes back is the one that left.
+
+    The caches of plans compare checkpoints and systems by identity (`planner/memo.py`); without
+    this, every question would find them cold.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._of_digest: OrderedDict[bytes, tuple[object, bytes]] = OrderedDict()
+        self._digests: OrderedDict[int, tuple[bytes, object]] = OrderedDict()
+
+    def packed(self, thing: object) -> tuple[bytes, bytes]:
+        """Return digest and pickle of `thing`."""
+        with self._lock:
+            known = self._digests.get(id(thing))
+            if known is not None and known[0] in self._of_digest:
+                digest = known[0]
+            else:
+                data = _packed(thing, whole=thing)
+                digest = sha256(data).digest()
+                self._keep(digest, thing, data)
+            return digest, self._of_digest[digest][1]
+
+    def unpacked(self, digest: bytes, data: bytes) -> object:
+        """Return the thing of that digest: the one held, or the one in `data`."""
+        with self._lock:
+            if digest not in self._of_digest:
+                self._keep(digest, pickle.loads(data), data)
+            self._of_digest.move_to_end(digest)
+            return self._of_digest[digest][0]
+
+    def _keep(self, digest: bytes, thing: object, data: bytes) -> None:
+        self._of_digest.setdefault(digest, (thing, data))  # of two that are equal, the first
+        self._digests[id(thing)] = (digest, thing)
+        for kept in (self._of_digest, self._digests):
+            while len(kept) > _MOST_HELD:
+                kept.popitem(last=False)
+
+
+_HELD = _Held()
+
+
+def _unpacked(digest: bytes, data: bytes) -> object:
+    return _HELD.unpacked(digest, data)
+
+
+def _read_only(values: dict[Any, Any]) -> Mapping[Any, Any]:
+    return MappingProxyType(values)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickle what plans are made of; `whole` is what is not to be replaced by its digest."""
+
+    def __init__(self, file: io.BytesIO, whole: object) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._whole = whole
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Say how `thing` is made again; NotImplemented for pickle's own way."""
+        if isinstance(thing, Checkpoint | System) and thing is not self._whole:
+            return _unpacked, _HELD.packed(thing)
+        if isinstance(thing, Engine):
+            return get_engine, (thing.name,)
+        if isinstance(thing, MappingProxyType):
+            return _read_only, (dict(thing),)
+        return NotImplemented
+
+
+def _packed(thing: object, *, whole: object = None) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, whole).dump(thing)
+    return file.getvalue()
+
+
+def packed(thing: object) -> bytes:
+    """Return `thing` as bytes for the other end."""
+    return _packed(thing)
+
+
+def unpacked(data: bytes) -> Any:
+    """Return what the other end packed."""
+    return pickle.loads(data)
+
+
+def send(file: IO[bytes], data: bytes) -> None:
+    """Write one message."""
+    file.write(_LENGTH.pack(len(data)) + data)
+    file.flush()
+
+
+def receive(file: IO[bytes]) -> bytes | None:
+    """Read one message; None at the end."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    data = file.read(length)
+    return data if len(data) == length else None
+
+
+def _bound_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _is_full() -> bool:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) > RETIRES_AT
+
+
+def reply_to(request: bytes) -> bytes:
+    """Return the packed `Reply` to a packed request."""
+    try:
+        function, args, kwargs = unpacked(request)
+        answer: Reply = ("answer", function(*args, **kwargs), _is_full())
+        data = packed(answer)
+    except PlannerError as error:
+        return packed(("error", error, _is_full()))
+    except MemoryError:
+        return packed(
+            ("error", InputError("this needs more memory than one answer may take"), True)
+        )
+    except Exception:
+        return packed(("bug", traceback.format_exc(), True))
+    if len(data) > LONGEST:
+        return packed(("error", InputError("this answer is too long for a page"), True))
+    return data
+
+
+def _requests(file: IO[bytes]) -> Callable[[], bytes]:
+    """Return how to get the next request; the process ends as soon as nobody can ask any more."""
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        while (request := receive(file)) is not None:
+            waiting.put(request)
+        os._exit(0)  # whatever is being computed: there is nobody to hear it
+
+    threading.Thread(target=read, daemon=True).start()
+    return waiting.get
+
+
+def main() -> None:
+    """Answer until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, whose end ends this
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # whatever prints does not speak to the server
+    _bound_memory()
+    following = _requests(sys.stdin.buffer)
+    while True:
+        send(out, reply_to(following()))
+
+
+if __name__ == "__main__":
+    # Under its own name, so that both ends mean the same classes.
+    from planner.web import worker
+
+    worker.main()

@@ -1,0 +1,364 @@
+"""Answer the page's questions in processes that can be ended, beside the server's own.
+
+    working.run(function, question)
+
+runs `function(question)` in a worker process, and the server draws other visitors' pages meanwhile.
+
+- `function` is importable by its name (no lambda, no method of a session), from a module that does
+  not import Streamlit; arguments and answer can be pickled. Checkpoints and systems keep their
+  identity, so that the worker's caches stay warm.
+- An answer that takes longer than the limit is ended, and so is one that nobody waits for any more
+  (the visitor clicked on or left).
+- Answers are kept, up to `MOST_KEPT` bytes: the same question again costs nothing. They are shared
+  by all sessions and must not be changed.
+- What goes wrong is a `PlannerError` in one line, raised here.
+
+QWENPLAN_WEB_WORKERS says how many processes; 0 computes in the calling thread, without a limit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar, cast
+
+import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
+
+import planner
+from planner.errors import PlannerError, SourceError
+from planner.web import worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WORKERS_SWITCH = "QWENPLAN_WEB_WORKERS"
+
+LIMIT = 20.0
+"""Seconds for one answer."""
+
+PATIENCE = 20.0
+"""Seconds for which a question waits for a free process."""
+
+LONG_AFTER = 1.0
+"""Seconds after which a question makes room: one more process may run beside it."""
+
+MOST_KEPT = 64 << 20
+"""Bytes of the answers that are kept."""
+
+FORGIVEN_AFTER = 60.0
+"""Seconds after which a question that took too long may be tried again."""
+
+_GLANCE = 0.1
+
+
+class BusyError(PlannerError):
+    """The question was not answered for want of time or processes; later it may be."""
+
+
+class TooLongError(BusyError):
+    """The answer took longer than one may."""
+
+
+class _Process:
+    """One worker process."""
+
+    def __init__(self) -> None:
+        path = str(Path(planner.__file__).parents[1])
+        known = os.environ.get("PYTHONPATH")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", worker.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{path}{os.pathsep}{known}" if known else path,
+                WORKERS_SWITCH: "0",  # what runs there runs there
+            },
+        )
+        self._replies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with self._process, suppress(OSError):
+            stream = self._process.stdout
+            while stream is not None and (reply := worker.receive(stream)) is not None:
+                self._replies.put(reply)
+        self._ended.set()
+        self._replies.put(None)
+
+    def ask(self, request: bytes) -> None:
+        """Send a request; where that fails, the reply is None."""
+        with suppress(OSError, ValueError):  # ended, and its pipe closed
+            if (stream := self._process.stdin) is not None:
+                worker.send(stream, request)
+
+    def reply(self, seconds: float) -> bytes | None:
+        """Return the reply; None if there is none within so many seconds, or the process ended."""
+        try:
+            return self._replies.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    @property
+    def id(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended by itself."""
+        return not self._ended.is_set()
+
+    def end(self) -> None:
+        """End it at once, whatever it does."""
+        self._process.kill()
+
+
+_Ticket = queue.SimpleQueue[_Process | None]
+"""How one who waits is told: a process, or None for leave to start one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pool:
+    """So many worker processes, started when they are needed.
+
+    Attributes:
+        size: processes that answer; 0 computes in the calling thread.
+        limit: seconds for one answer.
+        patience: seconds for which a question waits for a free process.
+        long_after: seconds after which a question makes room for another process.
+        glance: called while an answer is awaited; raises when nobody wants it any more.
+        keeps: answers are kept for those who ask the same.
+    """
+
+    size: int
+    limit: float = LIMIT
+    patience: float = PATIENCE
+    long_after: float = LONG_AFTER
+    glance: Callable[[], None] = lambda: None
+    keeps: bool = True
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _free: list[_Process] = field(default_factory=list)
+    _busy: int = 0
+    _long: int = 0
+    _waiting: deque[_Ticket] = field(default_factory=deque)
+
+    def run(self, request: bytes) -> tuple[worker.Reply, int]:
+        """Return the reply to a request, and its bytes.
+
+        Raises:
+            BusyError: it took too long, or no process was free.
+            PlannerError: its process died.
+        """
+        if not self.size:
+            data = worker.reply_to(request)
+            return worker.unpacked(data), len(data)
+        process = self._take()
+        is_long, ends = False, True
+        deadline = time.monotonic() + self.limit
+        try:
+            process.ask(request)
+            found = process.reply(min(self.long_after, self.limit))
+            while found is None:
+                if not process.alive:
+                    raise PlannerError(
+                        "this answer's process ended before it was done: one answer may take"
+                        f" {worker.MEMORY >> 30} GiB of memory"
+                    )
+                if time.monotonic() >= deadline:
+                    raise TooLongError(
+                        f"this took longer than {self.limit:g} s and was stopped; ask for fewer"
+                        " requests at once, or run qwenplan on your own machine"
+                    )
+                is_long = is_long or self._make_room()
+                self.glance()
+                found = process.reply(_GLANCE)
+            reply: worker.Reply = worker.unpacked(found)
+            ends = reply[2]
+            return reply, len(found)
+        finally:
+            self._put_back(process, ends=ends, was_long=is_long)
+
+    def start(self) -> None:
+        """Start the first process, so that the first question finds it ready."""
+        with self._lock:
+            if self.size and not self._free and not self._busy:
+                self._free.append(_Process())
+
+    def close(self) -> None:
+        """End the processes that wait for questions."""
+        with self._lock:
+            for process in self._free:
+                process.end()
+            self._free.clear()
+
+    def _take(self) -> _Process:
+        ticket: _Ticket = queue.SimpleQueue()
+        with self._lock:
+            self._waiting.append(ticket)
+            self._serve_waiting()
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                return self._started(ticket.get(timeout=_GLANCE))
+            except queue.Empty:
+                pass
+            try:
+                self.glance()
+                if time.monotonic() >= deadline:
+                    raise BusyError("this page is busy with other questions; try again in a minute")
+            except BaseException:
+                self._give_up(ticket)
+                raise
+
+    def _started(self, process: _Process | None) -> _Process:
+        """Return `process`, or a new one where it is None or has ended while it waited."""
+        if process is not None and process.alive:
+            return process
+        try:
+            return _Process()
+        except OSError as error:
+            self._put_back(None, ends=True, was_long=False)
+            raise BusyError(f"no process for this question could be started: {error}") from None
+
+    def _give_up(self, ticket: _Ticket) -> None:
+        with self._lock:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                return
+        self._put_back(ticket.get(), ends=False, was_long=False)
+
+    def _make_room(self) -> bool:
+        """Let one more process run beside a long question; no more than twice the usual number."""
+        with self._lock:
+            if self._long >= self.size:
+                return False
+            self._long += 1
+            self._serve_waiting()
+            return True
+
+    def _put_back(self, process: _Process | None, *, ends: bool, was_long: bool) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._long -= was_long
+            if process is not None:
+                if ends or len(self._free) + self._busy >= self.size + self._long:
+                    process.end()
+                else:
+                    self._free.append(process)
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and self._busy < self.size + self._long:
+            self._busy += 1
+            self._waiting.popleft().put(self._free.pop() if self._free else None)
+
+
+class _Kept:
+    """Answers by their request, up to a number of bytes; the one unused for longest goes first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[bytes, tuple[object, int, float]] = OrderedDict()
+
+    def get(self, request: bytes) -> tuple[object] | None:
+        """Return the answer in a tuple, or None."""
+        with self._lock:
+            found = self._answers.get(request)
+            if found is None or found[2] < time.monotonic():
+                return None
+            self._answers.move_to_end(request)
+            return (found[0],)
+
+    def keep(self, request: bytes, answer: object, size: int, seconds: float) -> None:
+        """Keep an answer for so many seconds."""
+        size += 2 * len(request)
+        with self._lock:
+            old = self._answers.pop(request, None)
+            self._answers[request] = (answer, size, time.monotonic() + seconds)
+            self._bytes += size - (old[1] if old is not None else 0)
+            while self._bytes > self._most:
+                _, (_, freed, _) = self._answers.popitem(last=False)
+                self._bytes -= freed
+
+
+_KEPT = _Kept(MOST_KEPT)
+
+
+def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return `function(*args, **kwargs)`, computed in a worker process.
+
+    Raises:
+        PlannerError: what the function raises; `BusyError` where it was not answered in time.
+    """
+    return run_in(_pool(), function, *args, **kwargs)
+
+
+def run_in(pool: Pool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do as `run` does, in the processes of `pool`.
+
+    Raises:
+        PlannerError: what the function raises; `BusyError` where it was not answered in time.
+        RuntimeError: a bug in the function; carries the worker's traceback.
+    """
+    request = worker.packed((function, args, kwargs))
+    found = _KEPT.get(request) if pool.keeps else None
+    answer = found[0] if found is not None else _computed(pool, request)
+    if isinstance(answer, PlannerError):
+        raise copy(answer)
+    return cast("T", answer)
+
+
+def _computed(pool: Pool, request: bytes) -> object:
+    try:
+        (kind, answer, _), size = pool.run(request)
+    except TooLongError as error:
+        _KEPT.keep(request, error, 0, FORGIVEN_AFTER)
+        raise
+    if kind == "bug":
+        raise RuntimeError(f"in the worker process:\n{answer}")
+    if pool.keeps and not isinstance(answer, SourceError):
+        _KEPT.keep(request, answer, size, math.inf)
+    return answer
+
+
+def start() -> None:
+    """Start the first process, so that the first question finds it ready."""
+    _pool().start()
+
+
+@cache
+def _pool() -> Pool:
+    return pool()
+
+
+def pool(*, limit: float = LIMIT, keeps: bool = True) -> Pool:
+    """Return a pool for visitors' questions: one that nobody waits for any more is ended."""
+    return Pool(size=workers(), limit=limit, keeps=keeps, glance=_still_wanted)
+
+
+def workers() -> int:
+    """Return how many processes answer: as many as cores, at least 2, at most 8, unless said."""
+    said = os.environ.get(WORKERS_SWITCH, "").strip()
+    return min(int(said), 64) if said.isdecimal() else max(2, min(os.cpu_count() or 2, 8))
+
+
+def _still_wanted() -> None:
+    """Let Streamlit stop this run if the visitor has gone on: asking the session does that."""
+    if get_script_run_ctx(suppress_warning=True) is not None:
+        st.session_state.get("nobody-waits")

@@ -1,0 +1,243 @@
+"""Answers in processes of their own: the same answers, and an end to those that take too long."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from planner.errors import InputError, PlannerError, SourceError, UnknownModelError
+from planner.web import asked as asking
+from planner.web import curves, searching, worker, working
+from planner.web.asked import Asked
+from planner.web.working import BusyError, Pool, TooLongError, run_in
+
+
+def question(concurrency: int = 1, **more: Any) -> Asked:
+    said = {"model": "Qwen3.5-4B", "precision": "fp8", "engine": "vllm", **more}
+    return Asked(on="h100-sxm", count=1, context="8k", concurrency=concurrency, **said)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    made = Pool(size=2, limit=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept from other tests."""
+    monkeypatch.setattr(working, "_KEPT", working._Kept(working.MOST_KEPT))
+
+
+@pytest.fixture(params=[0, 2])
+def either(request: pytest.FixtureRequest, pool: Pool) -> Pool:
+    return pool if request.param else Pool(size=0)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "llamacpp", "sglang", "tensorrt-llm", "transformers"])
+def test_a_worker_answers_as_this_process_does(either: Pool, engine: str) -> None:
+    asked = question(3, engine=engine, precision="bf16")
+    here, there = asking.plan(asked), run_in(either, asking.plan, asked)
+    assert there.policy is here.policy
+    assert (there.verdict, there.ranks, there.launch, there.expected_log) == (
+        here.verdict,
+        here.ranks,
+        here.launch,
+        here.expected_log,
+    )
+
+
+def test_the_projects_errors_come_through(either: Pool) -> None:
+    with pytest.raises(UnknownModelError, match=r"unknown model 'Qwen3\.5-4'"):
+        run_in(either, asking.plan, question(model="Qwen3.5-4"))
+
+
+def test_a_bug_is_told_with_the_workers_traceback(either: Pool) -> None:
+    with pytest.raises(RuntimeError, match=r"in the worker process:\n(.|\n)*ZeroDivisionError"):
+        run_in(either, divmod, 1, 0)
+
+
+def test_the_same_question_is_answered_once(pool: Pool) -> None:
+    first = run_in(pool, asking.plan, question(5))
+    assert run_in(pool, asking.plan, question(5)) is first
+    assert run_in(pool, asking.plan, question(6)) is not first
+
+
+def test_a_source_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fail(*said: Any, **how: Any) -> None:
+        asked.append(said)
+        raise SourceError("the Hub is down")
+
+    monkeypatch.setattr(asking, "load_checkpoint", fail)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="the Hub is down"):
+            run_in(Pool(size=0), asking.from_hub, "a/b", None)
+    assert len(asked) == 2
+
+
+def test_checkpoints_and_systems_stay_the_same_objects() -> None:
+    plan = asking.plan(question(2))
+    there_and_back = worker.unpacked(worker.packed(plan))
+    again = worker.unpacked(worker.packed([plan, there_and_back]))
+    for name in ("checkpoint", "system"):
+        things = [getattr(p.deployment, name) for p in (there_and_back, *again)]
+        assert things[0] == getattr(plan.deployment, name)
+        assert all(thing is things[0] for thing in things)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    kept = working._Kept(100)
+    for number in range(50):
+        kept.keep(bytes([number]), number, 18, 60)
+    assert len(kept._answers) == 5
+    assert kept.get(bytes([49])) == (49,)
+    assert kept.get(bytes([1])) is None
+    kept.keep(b"x", "late", 1, -1)
+    assert kept.get(b"x") is None
+
+
+def test_what_takes_too_long_is_ended_and_remembered_for_a_while() -> None:
+    pool = Pool(size=1, limit=0.2, long_after=0.1)
+    pool._free.append(working._Process())
+    number = pool._free[0].id
+    for _ in range(2):
+        with pytest.raises(TooLongError, match=r"longer than 0.2 s and was stopped; ask for fewer"):
+            run_in(pool, time.sleep, 3600)
+    assert (pool._free, pool._busy, pool._long) == ([], 0, 0)
+    assert gone(number)
+
+
+def test_what_nobody_waits_for_is_ended() -> None:
+    class GoneError(Exception):
+        pass
+
+    def glance() -> None:
+        raise GoneError
+
+    pool = Pool(size=1, long_after=0.05, glance=glance)
+    pool._free.append(working._Process())
+    number = pool._free[0].id
+    with pytest.raises(GoneError):
+        run_in(pool, time.sleep, 3600)
+    assert gone(number)
+    assert (pool._busy, pool._long) == (0, 0)
+
+
+def test_a_long_question_makes_room_and_a_page_that_is_full_says_so() -> None:
+    pool = Pool(size=1, limit=30, long_after=0.05, patience=0.3)
+    stop = threading.Event()
+
+    def glance() -> None:
+        if stop.is_set():
+            raise InputError("over")
+
+    pool.glance = glance
+    with ThreadPoolExecutor(2) as visitors:
+        first = visitors.submit(run_in, pool, time.sleep, 3600)
+        until(lambda: pool._long == 1)
+        assert run_in(pool, len, "beside it") == 9
+        second = visitors.submit(run_in, pool, time.sleep, 3601)
+        until(lambda: pool._busy == 2)
+        with pytest.raises(BusyError, match="busy with other questions; try again in a minute"):
+            run_in(pool, len, "a third")
+        stop.set()
+        for asked in (first, second):
+            with pytest.raises(InputError, match="over"):
+                asked.result()
+    assert (pool._busy, pool._long, len(pool._waiting)) == (0, 0, 0)
+    pool.close()
+
+
+def test_a_process_that_dies_is_told_and_replaced() -> None:
+    pool = Pool(size=1)
+    with pytest.raises(PlannerError, match="ended before it was done: one answer may take 1 GiB"):
+        run_in(pool, os._exit, 3)
+    assert run_in(pool, len, "four") == 4
+    pool._free[0].end()
+    until(lambda: not pool._free[0].alive)
+    assert run_in(pool, len, "fifth") == 5
+    pool.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of memory is set there")
+def test_memory_is_bounded(pool: Pool) -> None:
+    with pytest.raises(InputError, match="needs more memory than one answer may take"):
+        run_in(pool, bytes, 2 << 30)
+    with pytest.raises(InputError, match="too long for a page"):
+        run_in(pool, bytes, worker.LONGEST + 1)
+
+
+def test_many_sessions_ask_at_once(pool: Pool) -> None:
+    with ThreadPoolExecutor(8) as visitors:
+        words = [str(number) * number for number in range(40)]
+        assert list(visitors.map(lambda text: run_in(pool, len, text), words)) == [
+            len(text) for text in words
+        ]
+    assert pool._busy == 0
+    assert len(pool._free) <= pool.size
+
+
+def test_workers_end_with_the_server() -> None:
+    process = working._Process()
+    process.ask(worker.packed((time.sleep, (3600,), {})))
+    stream = process._process.stdin
+    assert stream is not None
+    stream.close()  # as the system does when the server is killed
+    until(lambda: not process.alive)
+
+
+def test_ctrl_c_in_the_terminal_is_left_to_the_server() -> None:
+    pool = Pool(size=1)
+    assert run_in(pool, len, "ready") == 5
+    os.kill(pool._free[0].id, signal.SIGINT)
+    assert run_in(pool, len, "still here") == 10
+    pool.close()
+
+
+def test_a_worker_brings_no_streamlit() -> None:
+    pool = Pool(size=1)
+    for function in (asking.plan, searching.advice, curves.memory_curve):
+        assert run_in(pool, getattr, function, "__name__")  # unpickled there: its module is loaded
+    assert run_in(pool, eval, "'streamlit' in __import__('sys').modules") is False
+    pool.close()
+
+
+def until(held: Callable[[], bool]) -> None:
+    waited = threading.Event()
+    for _ in range(600):
+        if held():
+            return
+        waited.wait(0.05)
+    raise AssertionError("it did not come about within 30 s")
+
+
+def gone(number: int) -> bool:
+    def ended() -> bool:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    until(ended)
+    return True
+
+
+def test_streamlit_is_asked_whether_the_visitor_waits() -> None:
+    working._still_wanted()  # no session: nothing to ask
+
+    def page() -> None:
+        from planner.web import working
+
+        working._still_wanted()
+
+    assert not AppTest.from_function(page).run().exception
