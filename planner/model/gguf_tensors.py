@@ -86,6 +86,7 @@ _IN_LAYER = {
     "ple.conv1d.weight": "ple_conv1d.weight",
 }
 _TABLE = "per_layer_token_embd.weight"
+_OUTSIDE = frozenset({*_ONCE.values(), _TABLE})
 _VISION_ONCE = {
     "patch_embed.proj.bias": "v.patch_embd.bias",
     "pos_embed.weight": "v.position_embd.weight",
@@ -168,7 +169,7 @@ def gguf_key(tensor: Tensor) -> str | None:
     Understands the names of GGUF files and those of checkpoints.
     """
     name = tensor.name.removeprefix("blk.{layer}.")
-    if name == tensor.name and name not in _ONCE.values():
+    if name == tensor.name and name not in _OUTSIDE:
         _, in_layer, inner = name.partition("layers.{layer}.")
         found = _IN_LAYER.get(inner) if in_layer else _ONCE.get(_outer_name(name))
         if found is None:

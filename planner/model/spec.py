@@ -20,6 +20,7 @@ from planner.model.layers import (
     LinearAttention,
     Mixer,
     MoE,
+    NgramEmbedding,
 )
 
 __all__ = [
@@ -155,6 +156,21 @@ class ModelSpec:
     def streams(self) -> HyperConnections | None:
         """The residual streams; None where the residual stream is plain."""
         return self.layers[0].streams
+
+    @property
+    def stream_width(self) -> int:
+        """Elements of the residual stream: those of all streams together."""
+        return self.hidden_size * (self.streams.count if self.streams else 1)
+
+    @property
+    def ngram_layers(self) -> tuple[int, ...]:
+        """Indices of the layers that look up n-grams."""
+        return tuple(index for index, layer in enumerate(self.layers) if layer.ngrams is not None)
+
+    @property
+    def ngrams(self) -> NgramEmbedding | None:
+        """The n-gram embedding of the first layer that has one."""
+        return next((layer.ngrams for layer in self.layers if layer.ngrams is not None), None)
 
     @property
     def num_hidden_layers(self) -> int:

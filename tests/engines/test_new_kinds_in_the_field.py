@@ -13,6 +13,8 @@ NAME = "Qwen3.8-Flash-Next"
 STARTS = (Outcome.FITS, Outcome.TIGHT)
 SPREAD = Layout(tensor_parallel=8, expert_parallel=True)
 MTP3 = {"num_speculative_tokens": 3}
+Q4, IQ4 = (f"unsloth/Qwen3.8-Flash-Next-GGUF:UD-{quant}" for quant in ("Q4_K_XL", "IQ4_XS"))
+UBATCH = {"ubatch_size": 2048}
 FROM_DISK = {"ple_offload_backend": "file"}
 ON_GPU = {"ple_offload_embedding": False}
 FIVE = {
@@ -56,6 +58,16 @@ FIVE = {
         pytest.param(
             "2x gb10", "sglang", "nvfp4", {"options": FIVE}, (Outcome.CANNOT_RUN,), id="sparks-22"
         ),
+        # ggml-org/llama.cpp#27742: UD-Q4_K_XL, 131,072 tokens, on one GB10
+        pytest.param(
+            "gb10", "llamacpp", Q4, {"context": 131_072, "options": UBATCH}, STARTS, id="27742"
+        ),
+        # nibor1896/Crow#140: UD-Q4_K_XL on an RTX 4090, experts in 110 GB of RAM
+        pytest.param(
+            "rtx-4090 + 110GB RAM", "llamacpp", Q4, {"context": 81_920}, STARTS, id="crow-140"
+        ),
+        # ollama/ollama#18078: UD-IQ4_XS with 256k on a MacBook of 128 GB
+        pytest.param("m4 max 128", "llamacpp", IQ4, {"context": 262_144}, STARTS, id="18078"),
         # devan-carlin/Qwen3.8-Flash-Next-W4A16: a port; vLLM itself raises on XPU
         pytest.param("4x arc-pro-b70", "vllm", "fp8", {}, (Outcome.CANNOT_RUN,), id="xpu"),
     ],
@@ -63,7 +75,14 @@ FIVE = {
 def test_reported_starts_have_the_right_verdict(
     on: str, engine: str, precision: str, asked: dict[str, Any], outcomes: tuple[Outcome, ...]
 ) -> None:
-    plan = planner.plan(NAME, on=on, engine=engine, precision=precision, **asked)
+    repository = "/" in precision
+    plan = planner.plan(
+        precision if repository else NAME,
+        on=on,
+        engine=engine,
+        precision=None if repository else precision,
+        **asked,
+    )
     assert plan.outcome in outcomes, plan.verdict
 
 

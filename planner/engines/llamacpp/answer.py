@@ -10,8 +10,8 @@ from typing import Any
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
+from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
-from planner.engines.llamacpp.placement import is_expert
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
@@ -64,6 +64,7 @@ class LlamacppAnswer(Allocation):
             "ctx_checkpoints": options.ctx_checkpoints,
             "cache_ram_mib": options.cache_ram_mib,
             "load_mode": options.load_mode,
+            "lazy_mode": options.lazy_mode,
         }
 
     def figures(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class LlamacppAnswer(Allocation):
                 for index, name in enumerate(names)
             },
             "output_bytes": usage.outputs,
+            "table_bytes_in_file": usage.tables,
             "host_bytes": self.ram,
         }
 
@@ -100,8 +102,8 @@ class LlamacppAnswer(Allocation):
 def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
     """Return where the weights lie; what lies in RAM is computed there, step by step.
 
-    Left out is what no step of decoding reads: the embedding table in RAM, of which a step looks up
-    one row per sequence, and the vision tower.
+    Left out is what no step of decoding reads: tables of embeddings in RAM or in the file, of which a
+    step looks up a few rows per sequence, and the vision tower.
     """
     homes, model = fitted.placement, server.model
     mtp = bool(server.options.draft_tokens)
@@ -127,9 +129,7 @@ def _bytes_in_ram(
     kept = [
         tensor
         for tensor in tensors.values()
-        if tensor.key != "token_embd"
-        and homes.home(tensor) == homes.host
-        and (mtp or not tensor.mtp)
+        if tensor.key not in TABLES and homes.home(tensor) == homes.host and (mtp or not tensor.mtp)
     ]
     computed = sum(tensor.nbytes for tensor in kept)
     if model.tie_word_embeddings and homes.device_of(homes.blocks) == homes.host:
@@ -170,6 +170,17 @@ def warnings_of(
 def notes_of(deployment: Deployment, server: Server, fitted: Fitted) -> Iterator[str]:
     """Yield what else is worth knowing."""
     options = server.options
+    if server.reads_tables:
+        yield (
+            f"the n-gram table ({format_gib(server.table_bytes)}) stays in the file, of which"
+            f" {_rows(server)} rows are read per token: keep it on an SSD, or hold it in RAM with"
+            " --lazy-mode off"
+        )
+    elif server.table_bytes:
+        yield (
+            f"the n-gram table takes {format_gib(server.table_bytes)} of RAM; --lazy-mode on leaves"
+            " it in the file, slower"
+        )
     if server.slots > 1:
         how = "share one cache" if server.kv_unified else "have a share each"
         yield (
@@ -184,6 +195,11 @@ def notes_of(deployment: Deployment, server: Server, fitted: Fitted) -> Iterator
     if options.cache_ram_mib:
         size = format_gib(options.cache_ram_mib * MIB)
         yield f"The prompt cache may use up to {size} more RAM (--cache-ram)"
+
+
+def _rows(server: Server) -> int:
+    ngrams = server.model.ngrams
+    return 0 if ngrams is None else ngrams.heads
 
 
 def _in_ram(server: Server, homes: Homes, n_cpu_moe: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ from planner.engines.llamacpp.ggml.allocator import (
 )
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
-from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
 from planner.engines.llamacpp.ggml.shapes import number, peaks
 from planner.engines.llamacpp.ggml.structures import Homes, Setting
@@ -31,6 +31,9 @@ from planner.engines.llamacpp.tensor_file import (
 from planner.errors import UnsupportedModelError
 from planner.model.spec import ModelSpec
 from planner.units import round_up
+
+OUTPUT_NORMS = ("output_norm", "output_hc_norm", "output_hc_down", "output_hc_up")
+"""What lies between the last block and the output layer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +195,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
 
     def block_number(block: int) -> int:
         device = placement.device_of(block)
-        kind = model.layer_types[block] if block < layers else "mtp"
+        kind = block_kind(model, arch, block) if block < layers else "mtp"
         away: Hashable = ()
         if placement.overrides or device == host:
             away = _away(model, scheme, placement, block, device)
@@ -201,7 +204,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
     head = placement.device_of(placement.blocks)
     outside = (
         weight("token_embd", OUTSIDE),
-        weight("output_norm", OUTSIDE),
+        *(weight(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
         (head, types("output", OUTSIDE)[0] if head == host else ""),
     )
     return Homes(

@@ -1,7 +1,8 @@
 """Say how long contexts are, how many, and what their caches take.
 
 Source: llama.cpp 0c1e570 src/llama-context.cpp, src/llama-kv-cache.cpp,
-src/llama-memory-recurrent.cpp; tools/server/server.cpp (the server's defaults).
+src/llama-memory-recurrent.cpp, src/llama-memory-hybrid-idx.cpp; tools/server/server.cpp (the
+server's defaults).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.tensor import row_bytes
 from planner.engines.llamacpp.placement import Placement
+from planner.memory.recurrent_state import ngram_window_bytes
 from planner.model.spec import ModelSpec
 from planner.units import ceil_div, round_up
 
@@ -124,6 +126,28 @@ def kv_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
     )
 
 
+def index_bytes_per_block(model: ModelSpec, context: Context) -> int:
+    """Bytes of the raw keys that one block's indexer keeps, in the type of the K cache.
+
+    cells x row(type_k, key heads x head_dim)
+    """
+    indexer = model.attention.indexer
+    if indexer is None or context.kind == "mtp":
+        return 0
+    return context.cells * row_bytes(context.type_k, indexer.key_elements)
+
+
+def window_bytes_per_block(model: ModelSpec, context: Context) -> int:
+    """Bytes of the window that a block with an n-gram embedding keeps, always F32.
+
+    4 x (kernel - 1) x ngram_size x width of the streams x n_seq_max x (1 + n_rs_seq)
+    """
+    if model.ngrams is None or context.kind == "mtp":
+        return 0
+    copies = context.n_seq_max * (1 + context.rollback(model))
+    return ngram_window_bytes(model.ngrams, width=model.stream_width, dtype_bytes=_F32) * copies
+
+
 def state_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]:
     """Bytes of one linear-attention block's conv (R) and SSM (S) states, always F32.
 
@@ -140,24 +164,34 @@ def state_bytes_per_block(model: ModelSpec, context: Context) -> tuple[int, int]
 def cache_bytes(
     model: ModelSpec, context: Context, placement: Placement
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return KV cache and recurrent state in bytes per backend, the host last."""
-    attention, linear = _cached_blocks(model, placement, context.kind)
-    kv = sum(kv_bytes_per_block(model, context))
+    """Return KV cache and recurrent state in bytes per backend, the host last.
+
+    An indexer's keys count as KV cache, the windows of n-gram embeddings as recurrent state.
+    """
+    attention, linear, ngrams = _cached_blocks(model, placement, context.kind)
+    kv = sum(kv_bytes_per_block(model, context)) + index_bytes_per_block(model, context)
     states = sum(state_bytes_per_block(model, context))
-    return tuple(kv * count for count in attention), tuple(states * count for count in linear)
+    window = window_bytes_per_block(model, context)
+    return (
+        tuple(kv * count for count in attention),
+        tuple(states * a + window * b for a, b in zip(linear, ngrams, strict=True)),
+    )
 
 
 @lru_cache(maxsize=1024)
 def _cached_blocks(
     model: ModelSpec, placement: Placement, kind: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return how many blocks have a KV cache, and how many a state, on each backend."""
-    attention, linear = [0] * placement.backends, [0] * placement.backends
-    for block in attention_blocks(model, kind):
-        attention[placement.cache_home(block)] += 1
-    for block in model.linear_attention_layers:
-        linear[placement.cache_home(block)] += 1
-    return tuple(attention), tuple(linear)
+) -> tuple[tuple[int, ...], ...]:
+    """Return how many blocks have a KV cache, a state, an n-gram window on each backend."""
+    counts = []
+    for blocks in (
+        attention_blocks(model, kind),
+        model.linear_attention_layers,
+        model.ngram_layers,
+    ):
+        homes = [placement.cache_home(block) for block in blocks]
+        counts.append(tuple(homes.count(backend) for backend in range(placement.backends)))
+    return tuple(counts)
 
 
 def attention_blocks(model: ModelSpec, kind: str) -> tuple[int, ...]:

@@ -12,7 +12,12 @@ from collections.abc import Iterator
 
 from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
 from planner.engines.llamacpp.answer import LlamacppAnswer
-from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
+from planner.engines.llamacpp.contexts import (
+    index_bytes_per_block,
+    kv_bytes_per_block,
+    state_bytes_per_block,
+    window_bytes_per_block,
+)
 from planner.engines.llamacpp.options import ALL, LlamacppOptions
 from planner.engines.llamacpp.server import Server
 from planner.engines.options import declared, written_words
@@ -125,28 +130,40 @@ def log_lines(answer: LlamacppAnswer) -> Iterator[str]:
         if size:
             yield f"load_tensors: {name:>12} model buffer size = {mib(size)}"
     yield f"llama_context: {host:>10}  output buffer size = {mib(4 * model.vocab_size * server.slots)}"
-    for index, name in enumerate([*gpus, "CPU"]):
-        if usage.kv[index]:
-            yield f"llama_kv_cache: {name:>10} KV buffer size = {mib(usage.kv[index])}"
     k, v = kv_bytes_per_block(model, context)
     layers = len(context.attention_blocks(model))
+    keys = index_bytes_per_block(model, context)
+    for index, name in enumerate([*gpus, "CPU"]):
+        size = usage.kv[index] // (k + v + keys) * (k + v)
+        if size:
+            yield f"llama_kv_cache: {name:>10} KV buffer size = {mib(size)}"
     yield (
         f"llama_kv_cache: size = {mib((k + v) * layers, 7)} ({context.n_ctx_seq:6d} cells,"
         f" {layers:3d} layers, {server.slots:2d}/{context.n_streams} seqs),"
         f" K ({server.type_k}): {mib(k * layers, 7)}, V ({server.type_v}): {mib(v * layers, 7)}"
     )
+    if keys:
+        yield (
+            f"llama_memory_hybrid_idx: creating indexer KV cache, size = {context.n_ctx_seq} cells"
+        )
+        yield (
+            f"llama_kv_cache: size = {mib(keys * layers, 7)} ({context.n_ctx_seq:6d} cells,"
+            f" {layers:3d} layers, {server.slots:2d}/{context.n_streams} seqs),"
+            f" K ({server.type_k}): {mib(keys * layers, 7)}, V ({server.type_v}): {mib(0, 7)}"
+        )
     for index, name in enumerate([*gpus, "CPU"]):
         if usage.states[index]:
             yield f"llama_memory_recurrent: {name:>10} RS buffer size = {mib(usage.states[index])}"
     r, s = (
         size * len(model.linear_attention_layers) for size in state_bytes_per_block(model, context)
     )
+    p = window_bytes_per_block(model, context) * len(model.ngram_layers)
     if r + s:
         yield (
-            f"llama_memory_recurrent: size = {mib(r + s, 7)} ({server.slots:6d} cells,"
+            f"llama_memory_recurrent: size = {mib(r + s + p, 7)} ({server.slots:6d} cells,"
             f" {model.num_hidden_layers:3d} layers, {server.slots:2d} seqs"
             f" {context.rollback(model):2d} rs_seq), R (f32): {mib(r, 7)}, S (f32): {mib(s, 7)},"
-            f" P (f32): {mib(0, 7)}"
+            f" P (f32): {mib(p, 7)}"
         )
     for name, size in zip([*gpus, host], usage.compute, strict=True):
         if size:

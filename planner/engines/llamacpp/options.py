@@ -309,6 +309,14 @@ class LlamacppOptions(Options):
         "--load-mode",
         meaning="how the file is read",
     )
+    lazy_mode: str = option(
+        "auto",
+        Choice(("auto", "on", "off")),
+        "-lzm",
+        "--lazy-mode",
+        meaning="tables of n-grams stay in the file and are read row by row",
+        memory="off keeps such a table in RAM; auto does where GPU and CPU share their memory",
+    )
     repack: bool = option(
         True,
         Switch(),

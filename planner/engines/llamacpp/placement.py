@@ -23,6 +23,11 @@ _EXPERTS = frozenset(
 """The same as keys of tensors."""
 
 
+NGRAM_TABLE = "per_layer_token_embd"
+TABLES = frozenset({"token_embd", NGRAM_TABLE})
+"""Tables of which a step looks rows up: they stay in RAM."""
+
+
 def is_expert(tensor: FileTensor) -> bool:
     """Say whether --n-cpu-moe is about `tensor`."""
     return tensor.key in _EXPERTS
@@ -107,11 +112,11 @@ class Placement:
         return _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)[block]
 
     def home(self, tensor: FileTensor) -> int:
-        """Backend of a weight. The embedding table always stays on the host."""
+        """Backend of a weight. Tables of embeddings always stay on the host."""
         for override in self.overrides:
             if override.takes(tensor):
                 return override.backend
-        if tensor.key == "token_embd":
+        if tensor.key in TABLES:
             return self.host
         return self.device_of(self.blocks if tensor.block == OUTSIDE else tensor.block)
 

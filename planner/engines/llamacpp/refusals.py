@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
+from planner.engines.kinds import COVERED
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
 from planner.engines.llamacpp.machine import backend_of
 from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.releases import rules_of
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type, server_of
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
 from planner.engines.llamacpp.terms import source
@@ -27,6 +29,15 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"the graph of {checkpoint.model.model_type} models is not planned for under"
             " llama.cpp",
             source=source("src/llama-arch.cpp"),
+        )
+        return
+    rules = rules_of(deployment.options.version)
+    if not rules.new_kinds and not COVERED.issuperset(checkpoint.model.kinds):
+        yield Refusal(
+            reason=f"llama.cpp {deployment.options.version} does not have the layers of"
+            f" {checkpoint.model.model_type} models",
+            source=source("src/models/qwen4exp.cpp"),
+            remedy="use a build of September 2026 or newer",
         )
         return
     if gguf_scheme(checkpoint) is None:

@@ -26,6 +26,8 @@ class Rules:
             F32 input that was converted once per batch.
         few_outputs: llama-server reserves logits for one token per slot (and drafted token);
             before, for a whole batch.
+        new_kinds: it has indexers, hyper-connections and tables of n-grams (pull request 27742,
+            2026-08-27).
         scratch: compute buffers hold the F16 copies that flash attention makes of other caches.
         source: where it was read.
     """
@@ -34,6 +36,7 @@ class Rules:
     half_mask: bool
     few_outputs: bool
     scratch: bool
+    new_kinds: bool
     source: str
 
 
@@ -43,6 +46,7 @@ RELEASES = (
         half_mask=False,
         few_outputs=False,
         scratch=False,
+        new_kinds=False,
         source="before llama.cpp pull requests 23764 (2026-05-29), 23861 (2026-06-01) and 23907;"
         " start-up logs of b9010",
     ),
@@ -51,6 +55,7 @@ RELEASES = (
         half_mask=True,
         few_outputs=True,
         scratch=True,
+        new_kinds=True,
         source=f"llama.cpp {NEWEST} src/llama-graph.cpp, tools/server/server-context.cpp,"
         " ggml/src/ggml-cuda/fattn.cu",
     ),

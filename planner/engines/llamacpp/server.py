@@ -11,25 +11,43 @@ from planner.engines.llamacpp.contexts import (
     CELLS_PADDING,
     Context,
     cache_bytes,
+    index_bytes_per_block,
     kv_bytes_per_block,
     output_bytes,
     state_bytes_per_block,
+    window_bytes_per_block,
 )
-from planner.engines.llamacpp.machine import default_shares
+from planner.engines.llamacpp.machine import backend_of, default_shares
 from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
-from planner.engines.llamacpp.placement import Override, Placement, experts_on_host, is_expert
+from planner.engines.llamacpp.placement import (
+    NGRAM_TABLE,
+    Override,
+    Placement,
+    experts_on_host,
+    is_expert,
+)
 from planner.engines.llamacpp.releases import rules_of
-from planner.engines.llamacpp.tensor_file import FileScheme, file_blocks, gguf_scheme, members
+from planner.engines.llamacpp.tensor_file import (
+    OUTSIDE,
+    FileScheme,
+    file_blocks,
+    file_tensors,
+    gguf_scheme,
+    members,
+)
 from planner.engines.llamacpp.vision import VisionMemory, vision_memory
 from planner.errors import InputError, UnsupportedModelError
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
-from planner.units import round_up
+from planner.units import GIB, round_up
 
 _ALIASES = {"auto": "f16", "float16": "f16", "fp16": "f16", "bfloat16": "bf16", "float32": "f32"}
 
 MAX_DEVICES = 15
 """GPUs beside the CPU that the scheduler takes (GGML_SCHED_MAX_BACKENDS)."""
+
+LAZY_ABOVE = 4 * GIB
+"""Bytes above which --lazy-mode auto reads a table on demand (src/llama-model-loader.cpp)."""
 
 
 def cache_type(name: str) -> str | None:
@@ -52,6 +70,7 @@ class Usage:
         draft_kv: KV cache of the MTP context.
         draft_compute: compute buffers of the MTP context.
         outputs: output buffers (host only).
+        tables: n-gram tables that stay in the file; their rows are read when they are needed.
         vision_weights: the vision tower.
         vision_compute: what encoding one image takes.
     """
@@ -64,11 +83,12 @@ class Usage:
     draft_kv: tuple[int, ...]
     draft_compute: tuple[int, ...]
     outputs: int
+    tables: int
     vision_weights: tuple[int, ...]
     vision_compute: tuple[int, ...]
 
     def total(self, backend: int) -> int:
-        """All bytes on one backend; outputs count on the host."""
+        """All bytes on one backend; outputs count on the host, tables in the file do not."""
         parts = (
             self.weights,
             self.mtp_weights,
@@ -99,6 +119,8 @@ class Server:
         type_v: ggml type of the V cache.
         context: tokens per sequence.
         slots: sequences at once.
+        maps_tables: every GPU works beside a mapped file, which those that share the CPU's memory do
+            not under CUDA and Vulkan.
     """
 
     checkpoint: Checkpoint
@@ -111,6 +133,7 @@ class Server:
     type_v: str
     context: int
     slots: int
+    maps_tables: bool = True
 
     @property
     def flash_attn(self) -> bool:
@@ -126,6 +149,21 @@ class Server:
     def blocks(self) -> int:
         """Blocks of the file."""
         return file_blocks(self.model, self.scheme)
+
+    @cached_property
+    def table_bytes(self) -> int:
+        """Bytes of the model's n-gram tables."""
+        tensors = file_tensors(self.model, self.scheme)
+        table = tensors.get((NGRAM_TABLE, OUTSIDE))
+        return 0 if table is None else table.nbytes
+
+    @property
+    def reads_tables(self) -> bool:
+        """N-gram tables stay in the file, of which rows are read on demand (--lazy-mode)."""
+        mode = self.options.lazy_mode
+        if mode == "auto":
+            return self.maps_tables and self.table_bytes > LAZY_ABOVE
+        return mode == "on" and self.table_bytes > 0
 
     @cached_property
     def n_ctx(self) -> int:
@@ -211,9 +249,12 @@ class Server:
             outputs += 4 * self.model.hidden_size * self.trunk.batch_size
             outputs += output_bytes(self.model, self.draft, hidden_rows=self.slots)
         seen_weights, seen_compute = self._vision(placement)
+        drafting = tuple(b - a for a, b in zip(weights, loaded, strict=True))
+        tables = self.table_bytes if self.reads_tables else 0
         return Usage(
-            weights=weights,
-            mtp_weights=tuple(b - a for a, b in zip(weights, loaded, strict=True)),
+            weights=(*weights[:-1], weights[-1] - tables),
+            tables=tables,
+            mtp_weights=drafting,
             kv=kv,
             states=states,
             compute=nothing,
@@ -272,10 +313,14 @@ class Server:
         for context in (self.trunk, self.draft):
             if context is None:
                 continue
+            each = sum(kv_bytes_per_block(self.model, context))
+            each += index_bytes_per_block(self.model, context)
             for block in context.attention_blocks(self.model):
-                sizes[block] = sizes.get(block, 0) + sum(kv_bytes_per_block(self.model, context))
+                sizes[block] = sizes.get(block, 0) + each
         for block in self.model.linear_attention_layers:
             sizes[block] = sum(state_bytes_per_block(self.model, self.trunk))
+        for block in self.model.ngram_layers:
+            sizes[block] += window_bytes_per_block(self.model, self.trunk)
         return sizes
 
     @property
@@ -325,4 +370,8 @@ def server_of(
         type_v=options.cache_type_v or type_k,
         context=context if context is not None else deployment.context,
         slots=slots if slots is not None else options.parallel or deployment.concurrency,
+        maps_tables=not any(
+            accelerator.is_unified and backend_of([accelerator]) in ("CUDA", "ROCm", "Vulkan")
+            for accelerator in system.accelerators[:devices]
+        ),
     )

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from planner.engines.llamacpp.contexts import kv_bytes_per_block, state_bytes_per_block
+from planner.engines.llamacpp.contexts import (
+    index_bytes_per_block,
+    kv_bytes_per_block,
+    state_bytes_per_block,
+    window_bytes_per_block,
+)
 from planner.engines.llamacpp.fit import Fitted
 from planner.engines.llamacpp.machine import (
     HOST_PROGRAM_BYTES,
@@ -143,15 +148,27 @@ def _shared_terms(
     k, v = (size // trunk.cells for size in kv_bytes_per_block(model, trunk))
     r, s = state_bytes_per_block(model, trunk)
     copies = server.slots * (1 + trunk.rollback(model))
+    index = index_bytes_per_block(model, trunk) * here(trunk.attention_blocks(model))
+    window = window_bytes_per_block(model, trunk) * here(model.ngram_layers)
+    table = server.table_bytes if backend == homes.host and not usage.tables else 0
     yield from _term(
         "weights (text)" + where,
         Kind.WEIGHTS,
-        usage.weights[backend],
+        usage.weights[backend] - table,
         "tensors placed here, each padded to the buffer's alignment",
         "src/llama-model.cpp",
         {},
         confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
-        band=server.checkpoint.band_on(usage.weights[backend]),
+        band=server.checkpoint.band_on(usage.weights[backend] - table),
+    )
+    yield from _term(
+        "n-gram table" + where,
+        Kind.WEIGHTS,
+        table,
+        "rows x row; --lazy-mode on leaves it in the file",
+        "src/llama-model-loader.cpp (lazy_read)",
+        {},
+        confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
     )
     yield from _term(
         "weights (MTP)" + where,
@@ -174,7 +191,7 @@ def _shared_terms(
     yield from _term(
         "KV cache" + where,
         Kind.KV_CACHE,
-        usage.kv[backend],
+        usage.kv[backend] - index,
         "attention blocks here x cells x (K row + V row)",
         "src/llama-kv-cache.cpp",
         {
@@ -183,6 +200,14 @@ def _shared_terms(
             "K row": k,
             "V row": v,
         },
+    )
+    yield from _term(
+        "indexer's keys" + where,
+        Kind.KV_CACHE,
+        index,
+        "attention blocks here x cells x row of the key heads",
+        "src/llama-memory-hybrid-idx.cpp",
+        {"attention blocks here": here(trunk.attention_blocks(model)), "cells": trunk.cells},
     )
     yield from _term(
         "KV cache (MTP)" + where,
@@ -199,7 +224,7 @@ def _shared_terms(
     yield from _term(
         "recurrent state" + where,
         Kind.RECURRENT_STATE,
-        usage.states[backend],
+        usage.states[backend] - window,
         "linear blocks here x (conv state + SSM state) x slots x (1 + draft tokens)",
         "src/llama-memory-recurrent.cpp",
         {
@@ -209,6 +234,14 @@ def _shared_terms(
             "slots": server.slots,
             "draft tokens": trunk.rollback(model),
         },
+    )
+    yield from _term(
+        "window of n-grams" + where,
+        Kind.RECURRENT_STATE,
+        window,
+        "4 x (kernel - 1) x ngram size x width of the streams x slots x (1 + draft tokens)",
+        "src/llama-memory-recurrent.cpp",
+        {"slots": server.slots, "draft tokens": trunk.rollback(model)},
     )
     band = None
     if not checked:

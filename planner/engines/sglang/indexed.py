@@ -30,9 +30,8 @@ def window_bytes(model: ModelSpec) -> int:
 
     Source: SGLang 0.5.23 models/qwen4_exp.py (beside the state pool; no line budgets it).
     """
-    width = model.hidden_size * (model.streams.count if model.streams else 1)
     return sum(
-        ngram_window_bytes(layer.ngrams, width=width, dtype_bytes=2)
+        ngram_window_bytes(layer.ngrams, width=model.stream_width, dtype_bytes=2)
         + TOKEN_ID_BYTES * (layer.ngrams.ngram_size - 1)
         for layer in model.layers
         if layer.ngrams is not None

@@ -117,16 +117,6 @@ def step_buffers(model: ModelSpec, options: VllmOptions, *, tokens: int) -> Iter
         )
 
 
-def window_layers(model: ModelSpec) -> tuple[int, ...]:
-    """Return the indices of the layers that keep the window of an n-gram embedding."""
-    return tuple(index for index, layer in enumerate(model.layers) if layer.ngrams is not None)
-
-
-def ngrams_of(model: ModelSpec) -> NgramEmbedding | None:
-    """Return the n-gram embedding of the model's first such layer; None without one."""
-    return next((layer.ngrams for layer in model.layers if layer.ngrams is not None), None)
-
-
 def window_rows(ngrams: NgramEmbedding, options: VllmOptions) -> int:
     """Return the tokens of the window: one more per drafted token."""
     return ngrams.window + options.num_speculative_tokens
@@ -138,13 +128,15 @@ def window_state_bytes(deployment: Deployment, *, dtype: str) -> int:
     Source: vLLM 0.33.0 models/qwen4_exp/nvidia/ple_layer.py (MambaSpec of the short convolution).
     """
     model, options = deployment.checkpoint.model, deployment.options
-    ngrams = ngrams_of(model)
+    ngrams = model.ngrams
     if ngrams is None:
         return 0
-    width = model.hidden_size * (model.streams.count if model.streams else 1)
     bits = get_cache_format(dtype).bits
     return ngram_window_bytes(
-        ngrams, width=width, dtype_bytes=int(bits) // 8, rows=window_rows(ngrams, options)
+        ngrams,
+        width=model.stream_width,
+        dtype_bytes=int(bits) // 8,
+        rows=window_rows(ngrams, options),
     )
 
 
@@ -248,7 +240,7 @@ def indexed_refusals(deployment: Deployment, *, dtype: str) -> Iterator[Refusal]
     """
     model, layout, options = deployment.checkpoint.model, deployment.layout, deployment.options
     accelerator, rules = deployment.system.accelerator, rules_of(options.version)
-    if ngrams_of(model) is not None and layout.pipeline_parallel > 1:
+    if model.ngrams is not None and layout.pipeline_parallel > 1:
         yield Refusal(
             reason="n-gram embeddings need the token ids, which later pipeline stages do not have",
             source=source("models/qwen4_exp/nvidia/ple_layer.py"),

@@ -16,7 +16,7 @@ from planner.engines.vllm.cache import (
     widen_page,
 )
 from planner.engines.vllm.drafter import drafter_of
-from planner.engines.vllm.indexed import index_page_bytes, window_layers, window_state_bytes
+from planner.engines.vllm.indexed import index_page_bytes, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
 from planner.engines.vllm.weights import stage_layers
@@ -176,7 +176,7 @@ def _empty_pool(deployment: Deployment, rules: Rules, step_tokens: int) -> Pool:
         state=model.linear_attention_layers,
         draft=apart[sliding:],
         sliding=apart[:sliding],
-        window=window_layers(model),
+        window=model.ngram_layers,
         ring=(*model.full_attention_layers, *range(first_draft, first_apart))
         if model.attention.indexer
         else (),

@@ -236,8 +236,8 @@ class Memory:
 
     Attributes:
         arenas: per backend.
-        least: how many cells fewer than now leave every decision as it is, as a negative number.
-        most: how many cells more do so.
+        least: how many steps of cells fewer than now leave every decision as it is, as a negative number.
+        most: how many steps more do so.
     """
 
     __slots__ = ("arenas", "least", "most", "offsets")
@@ -266,7 +266,7 @@ class Memory:
     ) -> None:
         """Run `events`; slot i lies in arena `arenas[i]` and takes `sizes[i]`, aligned.
 
-        `growths[i]` is how much slot i takes more per further cell.
+        `growths[i]` is how much slot i takes more per further step of cells.
         """
         offsets, memory = self.offsets, self.arenas
         for what, slot, other in events:

@@ -22,12 +22,16 @@ class Architecture:
         rollback: the recurrent state can keep rollback copies, as speculative decoding wants
             (llm_arch_supports_rs_rollback).
         fused_beta_alpha: beta and alpha of the linear attention come from one projection.
+        copies_columns: what a convolution keeps is made contiguous before it is stored.
+        gathers_early: the last block drops the tokens without output, not the head.
     """
 
     name: str
     positions: int = 1
     rollback: bool = False
     fused_beta_alpha: bool = False
+    copies_columns: bool = False
+    gathers_early: bool = False
 
 
 _BY_NAME: Mapping[str, Architecture] = MappingProxyType(
@@ -37,6 +41,13 @@ _BY_NAME: Mapping[str, Architecture] = MappingProxyType(
             Architecture(name="qwen35", positions=4, rollback=True),
             Architecture(name="qwen35moe", positions=4, rollback=True),
             Architecture(name="qwen3next", fused_beta_alpha=True),
+            Architecture(
+                name="qwen4exp",
+                positions=4,
+                rollback=True,
+                copies_columns=True,
+                gathers_early=True,
+            ),
         )
     }
 )

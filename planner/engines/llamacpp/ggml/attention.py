@@ -6,19 +6,21 @@ src/llama-graph.cpp (build_attn, build_attn_mha, build_rs), src/llama-kv-cache.c
 
 from __future__ import annotations
 
+from planner.engines.llamacpp.ggml.indexer import chosen_cells, mask_of
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
+from planner.engines.llamacpp.ggml.state import kept_columns, recurrent_state
 from planner.engines.llamacpp.ggml.tensor import (
     NO_SCRATCH,
     GgmlTensor,
     Graph,
     cast,
-    concat,
     cont,
     dup,
-    get_rows,
     in_view,
     mul_mat,
+    norm,
     permute,
+    repeat,
     reshape,
     row_bytes,
     transpose,
@@ -26,13 +28,6 @@ from planner.engines.llamacpp.ggml.tensor import (
 )
 
 _F32 = 4
-
-
-def norm(x: GgmlTensor, weight: GgmlTensor, *, pin: int | None = None) -> GgmlTensor:
-    """RMSNorm and its weight; `pin` is the backend that the norm is tied to."""
-    normed = dup("rms_norm", x)
-    normed.pinned = pin
-    return dup("mul", normed, weight)
 
 
 def rotated(x: GgmlTensor, rotation: GgmlTensor) -> GgmlTensor:
@@ -46,8 +41,11 @@ def rotated(x: GgmlTensor, rotation: GgmlTensor) -> GgmlTensor:
 def full_attention(
     graph: Graph, inputs: Inputs, weights: Weights, x: GgmlTensor, block: int, pin: int | None
 ) -> GgmlTensor:
-    """Gated full attention of one block, its cache written and read."""
+    """Gated full attention of one block, its cache written and read; an indexer says how far."""
     attention, tokens = inputs.model.attention, inputs.batch.n_tokens
+    indexer, chosen = attention.indexer, None
+    if indexer is not None:
+        chosen = chosen_cells(graph, inputs, weights, x, indexer, block, pin)
     head, heads, kv_heads = (
         attention.head_dim,
         attention.num_attention_heads,
@@ -72,7 +70,7 @@ def full_attention(
     v = reshape(v, head, kv_heads, tokens)
     q = dup("rope", q, inputs.positions)
     k = dup("rope", k, inputs.positions)
-    out = cached_attention(graph, inputs, q, k, v, block)
+    out = cached_attention(graph, inputs, (q, k, v), block, chosen)
     if fused:
         gate = cont(gate, head * heads, tokens)
     out = dup("mul", out, dup("unary", gate))
@@ -80,9 +78,14 @@ def full_attention(
 
 
 def cached_attention(
-    graph: Graph, inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor, block: int
+    graph: Graph,
+    inputs: Inputs,
+    qkv: tuple[GgmlTensor, GgmlTensor, GgmlTensor],
+    block: int,
+    chosen: GgmlTensor | None,
 ) -> GgmlTensor:
-    """Store K and V, attend over the whole cache."""
+    """Store K and V, attend over the cache: all of it, or the cells that were chosen."""
+    q, k, v = qkv
     if inputs.k_rotation is not None:
         q, k = rotated(q, inputs.k_rotation), rotated(k, inputs.k_rotation)
     if inputs.v_rotation is not None:
@@ -91,7 +94,8 @@ def cached_attention(
         graph.expand(tensor)
     graph.expand(_store_k(inputs, k, block))
     graph.expand(_store_v(inputs, v, block))
-    out = _attend(inputs, q, _read_k(inputs, block), _read_v(inputs, block))
+    mask = inputs.mask if chosen is None else mask_of(inputs, chosen, block)
+    out = _attend(inputs, q, _read_k(inputs, block), _read_v(inputs, block), mask)
     graph.expand(out)
     if inputs.v_rotation is not None:
         out = rotated(out, inputs.v_rotation)
@@ -148,7 +152,9 @@ def _read_v(inputs: Inputs, block: int) -> GgmlTensor:
     return view(cache, shape, cells * head, cells, cells * head * kv_heads)
 
 
-def _attend(inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor) -> GgmlTensor:
+def _attend(
+    inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor, mask: GgmlTensor
+) -> GgmlTensor:
     streams = k.ne[3]
     transposed = v.nb[1] > v.nb[2]
     rows = q.ne[2] // streams
@@ -160,9 +166,9 @@ def _attend(inputs: Inputs, q: GgmlTensor, k: GgmlTensor, v: GgmlTensor) -> Ggml
         k, v = (cast(x, "f16") if x.type == "f32" else x for x in (k, v))
         ne = (v.ne[0], q.ne[2], q.ne[1], q.ne[3])
         name = "" if inputs.batch.scratch else NO_SCRATCH
-        out = GgmlTensor("flash_attn", "f32", ne, src=(q, k, v, inputs.mask), name=name)
+        out = GgmlTensor("flash_attn", "f32", ne, src=(q, k, v, mask), name=name)
         return reshape(out, out.ne[0] * out.ne[1], out.ne[2] * out.ne[3])
-    scores = dup("soft_max", mul_mat(k, q), inputs.mask)
+    scores = dup("soft_max", mul_mat(k, q), mask)
     if not transposed:
         v = cont(transpose(v))
     merged = permute(mul_mat(v, scores), 0, 2, 1, 3)
@@ -187,8 +193,9 @@ def gated_delta_net(
     if inputs.arch.fused_beta_alpha:
         beta = reshape(beta, 1, heads, tokens, seqs)
     gate = reshape(gate, 1, heads, tokens, seqs)
-    mixed = _convolved(graph, inputs, weights, qkv, block)
-    state = _recurrent_state(graph, inputs, "s", block)
+    kept = linear.linear_conv_kernel_dim - 1
+    mixed = kept_columns(graph, inputs, qkv, kind="r", block=block, kept=kept)
+    state = recurrent_state(graph, inputs, "s", block)
     state = reshape(state, head, head, heads, seqs)
     mixed = GgmlTensor(
         "ssm_conv",
@@ -226,38 +233,6 @@ def _beta_alpha(
     return dup("unary", cont(b)), cont(a, heads, tokens, seqs)
 
 
-def _recurrent_state(graph: Graph, inputs: Inputs, kind: str, block: int) -> GgmlTensor:
-    """States of the batch's sequences, gathered; those of others are moved aside."""
-    cache = inputs.cache(kind, block)
-    width = cache.ne[0]
-    states = reshape(cache, width, cache.ne[1])
-    zero = view(states, (width,))
-    graph.expand(in_view("scale", zero, zero))
-    gathered = get_rows(states, inputs.states_main)
-    graph.expand(gathered)
-    extra = get_rows(states, inputs.states_extra)
-    aside = view(cache, (width, 0), cache.nb[1])
-    graph.expand(in_view("cpy", aside, extra, aside))
-    return gathered
-
-
-def _convolved(
-    graph: Graph, inputs: Inputs, weights: Weights, qkv: GgmlTensor, block: int
-) -> GgmlTensor:
-    """The convolution's input, its kept columns written back to the cache."""
-    linear, batch = inputs.linear, inputs.batch
-    kept, channels = linear.linear_conv_kernel_dim - 1, linear.conv_dim
-    states = _recurrent_state(graph, inputs, "r", block)
-    states = reshape(states, kept, channels, batch.n_seqs)
-    mixed = concat(states, transpose(qkv))
-    cache = inputs.cache("r", block)
-    for _ in range(batch.n_rs_seq + 1):
-        last = view(mixed, (kept, channels, batch.n_seqs), mixed.nb[1], mixed.nb[2])
-        into = view(cache, (kept * channels, batch.n_seqs), cache.nb[1])
-        graph.expand(in_view("cpy", into, last, into))
-    return mixed
-
-
 def _split_heads(inputs: Inputs, mixed: GgmlTensor) -> tuple[GgmlTensor, ...]:
     linear, batch = inputs.linear, inputs.batch
     row = _F32 * linear.conv_dim
@@ -279,7 +254,7 @@ def _repeated(inputs: Inputs, q: GgmlTensor, k: GgmlTensor) -> tuple[GgmlTensor,
     times = linear.linear_num_value_heads // keys
     tokens, seqs = batch.n_seq_tokens, batch.n_seqs
     flat = [reshape(part, head, 1, keys, tokens * seqs) for part in (q, k)]
-    wide = [GgmlTensor("repeat", "f32", (head, times, keys, tokens * seqs), src=(f,)) for f in flat]
+    wide = [repeat(part, head, times, keys, tokens * seqs) for part in flat]
     return tuple(reshape(part, head, keys * times, tokens, seqs) for part in wide)
 
 

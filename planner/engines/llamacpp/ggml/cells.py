@@ -2,17 +2,17 @@
 
 A graph is built for one number of cells; every size in it is an affine function of that number.
 `Cells` is that number, and whatever is worked out from it: whole numbers
-that carry their growth per further cell, so that one graph tells the sizes at all lengths.
+that carry their growth per further step of cells, so that one graph tells the sizes at all lengths.
 """
 
 from __future__ import annotations
 
 
 class Cells(int):
-    """A whole number that grows by `growth` per further cell.
+    """A whole number that grows by `growth` per further step of cells (see `shapes.STEP`).
 
     Attributes:
-        growth: how much more it is with one cell more.
+        growth: how much more it is a step further on.
     """
 
     growth: int
@@ -51,5 +51,5 @@ class Cells(int):
 
 
 def growth_of(value: int) -> int:
-    """Return how much `value` grows per further cell; zero for a plain number."""
+    """Return how much `value` grows per further step; zero for a plain number."""
     return value.growth if isinstance(value, Cells) else 0

@@ -8,6 +8,7 @@ from functools import cached_property
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor, block_type, cast, view
+from planner.model.layers import Indexer
 from planner.model.spec import LinearAttention, ModelSpec
 
 _ROTATION = 64
@@ -154,8 +155,48 @@ class Inputs:
         """Those of other sequences: none in the worst case."""
         return view(self.states, (0,))
 
+    @cached_property
+    def table_rows(self) -> GgmlTensor:
+        """Rows of the n-gram table, hashed on the CPU: one per hash and token."""
+        ngrams = self.model.ngrams
+        heads = 0 if ngrams is None else ngrams.heads
+        return self._input("ple_rows", "i32", heads * self.batch.n_tokens)
+
+    @property
+    def index_blocks(self) -> int:
+        """Blocks of cells that an indexer scores."""
+        return self.batch.n_kv // self.indexer.compress_ratio
+
+    @cached_property
+    def index_idxs(self) -> GgmlTensor:
+        """Cells that an indexer's keys go to."""
+        return self._input("idx_k_idxs", "i64", self.batch.n_tokens)
+
+    @cached_property
+    def cell_blocks(self) -> GgmlTensor:
+        """The block that each cell belongs to."""
+        return self._input("cell_blk", "i32", self.batch.n_kv, self.batch.n_stream)
+
+    @cached_property
+    def block_cells(self) -> GgmlTensor:
+        """The cells of each block."""
+        return self._input("blk_cells", "i32", self.batch.n_kv, self.batch.n_stream)
+
+    @cached_property
+    def block_positions(self) -> GgmlTensor:
+        """Where each block's pooled key stands."""
+        rows = self.index_blocks * self.batch.n_stream
+        return self._input("blk_pos", "i32", self.arch.positions * rows)
+
+    @cached_property
+    def block_bias(self) -> GgmlTensor:
+        """Which blocks each token may see."""
+        batch = self.batch
+        shape = (self.index_blocks, batch.n_tokens // batch.n_stream, batch.n_stream)
+        return self._input("blk_bias", "f32", *shape)
+
     def cache(self, kind: str, block: int) -> GgmlTensor:
-        """The K, V, conv ("r") or SSM ("s") cache of a block."""
+        """The K, V, index ("i"), conv ("r"), SSM ("s") or n-gram ("p") cache of a block."""
         found = self._caches.get((kind, block))
         if found is None:
             found = self._caches[kind, block] = self._new_cache(kind, block)
@@ -169,14 +210,27 @@ class Inputs:
             width = attention.num_key_value_heads * attention.head_dim
             type_ = batch.type_k if kind == "k" else batch.type_v
             return GgmlTensor("none", type_, (width, batch.n_kv, batch.n_stream), name=name)
-        linear = self.linear
+        if kind == "i":
+            shape = (self.indexer.key_elements, batch.n_kv, batch.n_stream)
+            return GgmlTensor("none", batch.type_k, shape, name=name)
         rows = batch.n_seqs * (1 + batch.n_rs_seq)
-        width = (
-            (linear.linear_conv_kernel_dim - 1) * linear.conv_dim
-            if kind == "r"
-            else linear.ssm_elements
-        )
-        return GgmlTensor("none", "f32", (width, rows), name=name)
+        return GgmlTensor("none", "f32", (self._state_width(kind), rows), name=name)
+
+    def _state_width(self, kind: str) -> int:
+        linear = self.linear
+        if kind == "r":
+            return (linear.linear_conv_kernel_dim - 1) * linear.conv_dim
+        if kind == "s":
+            return linear.ssm_elements
+        ngrams = self.model.ngrams
+        return 0 if ngrams is None else ngrams.window * self.model.stream_width
+
+    @property
+    def indexer(self) -> Indexer:
+        """The indexer of the model's attention."""
+        if self.model.attention.indexer is None:
+            raise ValueError("the model has no indexer")
+        return self.model.attention.indexer
 
     @property
     def linear(self) -> LinearAttention:

@@ -1,6 +1,7 @@
 """The graph of a whole model, and of its MTP block, as llama.cpp builds them.
 
-Source: llama.cpp 0c1e570 src/models/qwen35.cpp, qwen35moe.cpp, qwen3next.cpp (graph, graph_mtp),
+Source: llama.cpp 0c1e570 src/models/qwen35.cpp, qwen35moe.cpp, qwen3next.cpp, qwen4exp.cpp
+(graph, graph_mtp),
 src/llama-graph.cpp (build_inp_embd, build_ffn, build_moe_ffn).
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from planner.engines.llamacpp.ggml.attention import full_attention, gated_delta_net, norm
+from planner.engines.llamacpp.ggml.architecture import Architecture
+from planner.engines.llamacpp.ggml.attention import full_attention, gated_delta_net
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.tensor import (
     GgmlTensor,
@@ -18,13 +20,24 @@ from planner.engines.llamacpp.ggml.tensor import (
     get_rows,
     mul_mat,
     mul_mat_id,
+    norm,
     reshape,
     top_k,
     view,
 )
-from planner.model.spec import FULL, ModelSpec, MoE
+from planner.engines.llamacpp.ggml.wide import (
+    last_mixed,
+    looked_up,
+    mixed,
+    spread,
+    with_ngrams,
+    written,
+)
+from planner.model.layers import LINEAR
+from planner.model.spec import ModelSpec, MoE
 
 Pin = Callable[[int], int | None]
+Mixing = Callable[[Graph, Inputs, Weights, GgmlTensor, int, int | None], GgmlTensor]
 
 
 def trunk_graph(
@@ -42,14 +55,15 @@ def trunk_graph(
     x = get_rows(weights.get("token_embd"), inputs.tokens)
     graph.expand(x)
     graph.expand(inputs.embeddings)
+    built = range(model.num_hidden_layers) if blocks is None else blocks
+    if model.streams is not None:
+        return _wide_trunk(graph, inputs, weights, pin, x, model.streams.count, built)
     graph.marks.append(x)
-    for block in range(model.num_hidden_layers) if blocks is None else blocks:
-        kind = model.layer_types[block]
+    for block in built:
         residual = x
         x = norm(x, weights.get("attn_norm", block), pin=pin(block))
         graph.expand(x)
-        attend = full_attention if kind == FULL else gated_delta_net
-        x = attend(graph, inputs, weights, x, block, pin(block))
+        x = _mixer(model, block)(graph, inputs, weights, x, block, pin(block))
         x = dup("add", x, residual)
         residual = x
         x = norm(x, weights.get("post_attention_norm", block), pin=pin(block))
@@ -62,6 +76,60 @@ def trunk_graph(
     x.is_output = chosen.is_output = logits.is_output = True
     graph.expand(logits)
     return graph
+
+
+def _wide_trunk(
+    graph: Graph,
+    inputs: Inputs,
+    weights: Weights,
+    pin: Pin,
+    x: GgmlTensor,
+    streams: int,
+    blocks: Sequence[int],
+) -> Graph:
+    """Return the same of a model whose residual stream is several, with mixers in place of norms."""
+    model, last = inputs.model, inputs.model.num_hidden_layers - 1
+    rows: GgmlTensor | None = None
+    if model.ngrams is not None:
+        rows = looked_up(inputs, weights, model.ngrams)
+        graph.expand(rows)
+    x = spread(x, streams)
+    graph.expand(x)
+    graph.marks.append(x)
+    for block in blocks:
+        ngrams = model.layers[block].ngrams
+        if ngrams is not None and rows is not None:
+            x = with_ngrams(graph, inputs, weights, rows, x, ngrams, block)
+        part, inject = mixed(x, weights, "hc_attn", block)
+        graph.expand(part)
+        part = _mixer(model, block)(graph, inputs, weights, part, block, pin(block))
+        if block == last and inputs.arch.gathers_early:
+            part, inject = get_rows(part, inputs.out_ids), get_rows(inject, inputs.out_ids)
+            flat = get_rows(reshape(x, x.ne[0] * streams, x.ne[2]), inputs.out_ids)
+            x = reshape(flat, model.hidden_size, streams, flat.ne[1])
+        x = written(x, part, inject)
+        part, inject = mixed(x, weights, "hc_ffn", block)
+        x = written(x, feed_forward(graph, model, weights, part, block), inject)
+        graph.marks.append(x)
+    chosen = last_mixed(x, weights, "output_hc")
+    logits = mul_mat(weights.get("output"), chosen)
+    chosen.is_output = logits.is_output = True
+    graph.expand(logits)
+    return graph
+
+
+def _mixer(model: ModelSpec, block: int) -> Mixing:
+    return gated_delta_net if model.layer_types[block] == LINEAR else full_attention
+
+
+def block_kind(model: ModelSpec, arch: Architecture, block: int) -> str:
+    """Return a name for what a block's part of the trunk's graph is made of."""
+    words = [*model.layers[block].kinds]
+    if block + 1 in model.ngram_layers:
+        words.append("before n-grams")  # whose states are gathered before this block is done
+    if arch.gathers_early and block == model.num_hidden_layers - 1:
+        words.append("last")
+    return " ".join(words)
 
 
 def mtp_graph(inputs: Inputs, weights: Weights, pin: Pin) -> Graph:

@@ -19,6 +19,7 @@ from typing import TypeVar
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.cells import Cells, growth_of
+from planner.engines.llamacpp.ggml.indexer import cells_read
 from planner.engines.llamacpp.ggml.repeats import Selection
 from planner.engines.llamacpp.ggml.structures import (
     ATTEMPTS,
@@ -29,17 +30,21 @@ from planner.engines.llamacpp.ggml.structures import (
     sizes_of,
     structure_of,
 )
+from planner.model.spec import ModelSpec
 from planner.units import round_up
 
 STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
 """How many are kept: some 100 kB, 20 kB, 200 and 200 bytes each."""
+
+STEP = 256
+"""Cells by which lengths differ (the padding of caches), and per which growth is counted."""
 
 Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Peaks on a stretch of lengths: `nbytes + growth x (cells - at)` from `low` to `high`."""
+    """Peaks on a stretch of lengths: `nbytes + growth x (cells - at) / STEP` from `low` to `high`."""
 
     at: int
     low: int
@@ -49,7 +54,7 @@ class Segment:
 
     def nbytes_at(self, cells: int) -> tuple[int, ...]:
         """Return the peaks at a length within the stretch."""
-        more = cells - self.at
+        more = (cells - self.at) // STEP
         return tuple(a + b * more for a, b in zip(self.nbytes, self.growth, strict=True))
 
 
@@ -84,7 +89,7 @@ class Shape:
     ) -> None:
         self._batch, self._selection = batch, selection
         self._segments: list[Segment] = []
-        # the length at which the sizes were worked out, the sizes, and their growth per cell
+        # the length at which the sizes were worked out, the sizes, and their growth per step
         self._at = batch.n_kv
         self._sizes: list[int] = []
         self._growths: list[int] = []
@@ -94,7 +99,7 @@ class Shape:
 
     def _prepare(self, homes: Homes, setting: Setting, known: Hashable) -> Structure:
         """Find the structure, and the sizes of its slots."""
-        batch = replace(self._batch, n_kv=Cells(self._at))
+        batch = replace(self._batch, n_kv=Cells(self._at, STEP))
         found = _STRUCTURES.get(known)
         if found is None:
             found, sizes = structure_of(homes, setting, batch, self._selection)
@@ -126,8 +131,8 @@ class Shape:
             return None
         segment = Segment(
             at=cells,
-            low=cells + memory.least,
-            high=cells + memory.most,
+            low=cells + memory.least * STEP,
+            high=cells + memory.most * STEP,
             nbytes=tuple(arena.peak for arena in memory.arenas),
             growth=tuple(arena.peak_growth for arena in memory.arenas),
         )
@@ -140,7 +145,7 @@ class Shape:
         """Run the events at a length; None if a period that was left out changes the state."""
         record, growths, sizes = self.structure.record, self._growths, self._sizes
         if cells != self._at:
-            more = cells - self._at
+            more = (cells - self._at) // STEP
             sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
         events, marks = record.events, record.marks
         memory = Memory(backends=self._backends, host=self._backends - 1)
@@ -169,7 +174,14 @@ def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
     """Return the buffers of a graph."""
     mtp = homes.mtp if setting.mtp else None
     about = (number(homes.model), homes.backends, homes.outside, mtp, setting)
-    sizes = (batch.n_tokens, batch.n_seqs, batch.n_outputs, batch.type_k, batch.type_v)
+    sizes = (
+        batch.n_tokens,
+        batch.n_seqs,
+        batch.n_outputs,
+        batch.type_k,
+        batch.type_v,
+        _reads_all(homes.model, batch.n_kv),
+    )
     rules = decides(batch)
     whole = len(ATTEMPTS)
     for attempt in range(whole if setting.mtp else _PROVED.get(about, 0), whole + 1):
@@ -197,6 +209,12 @@ def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
         nodes=structure.nodes + sum(cut.times * nodes for cut, (nodes, _) in pairs),
         splits=structure.splits + sum(cut.times * splits for cut, (_, splits) in pairs),
     )
+
+
+def _reads_all(model: ModelSpec, n_kv: int) -> bool:
+    """Say whether an indexer leaves nothing out at this length: its choice then grows with it."""
+    indexer = model.attention.indexer
+    return indexer is not None and cells_read(indexer, n_kv) == n_kv
 
 
 def number(value: Hashable) -> int:

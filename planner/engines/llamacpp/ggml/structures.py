@@ -10,7 +10,7 @@ from planner.engines.llamacpp.ggml.allocator import Record, alloc_bytes, record
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
-from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.repeats import Cut, Selection, select
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, block_type
@@ -55,6 +55,10 @@ class Homes:
     cache: Callable[[int], int]
     device: Callable[[int], int]
     selections: dict[int, Selection] = field(default_factory=dict)
+
+    def kind(self, block: int) -> str:
+        """Return what a block of the trunk is made of."""
+        return block_kind(self.model, self.arch, block)
 
     def selection(self, attempt: int) -> Selection:
         """Return the blocks to build in an attempt to leave periods out."""
@@ -202,7 +206,7 @@ def structure_of(
 
 def _labels(graph: Graph, homes: Homes, setting: Setting, selection: Selection) -> dict[int, Label]:
     """Return what every tensor of a graph is, by its id."""
-    kinds: list[Part] = [homes.model.layer_types[block] for block in selection.blocks]
+    kinds: list[Part] = [homes.kind(block) for block in selection.blocks]
     names: list[Part] = [BEFORE, *([] if setting.mtp else [*kinds, BEHIND]), SHOWN]
     labels: dict[int, Label] = {
         id(node): ("node", part, index)
@@ -227,7 +231,7 @@ def sizes_of(
     """Return the bytes of each class of slots for another batch, from one block of each kind."""
     stands: dict[Part, int] = {}
     for block in blocks:
-        stands.setdefault(homes.model.layer_types[block], block)
+        stands.setdefault(homes.kind(block), block)
     graph = graph_of(homes, setting, batch, tuple(stands.values()))
     names: list[Part] = [BEFORE, *([] if setting.mtp else [*stands, BEHIND]), SHOWN]
     parts = dict(zip(names, _parts(graph), strict=True))

@@ -20,7 +20,7 @@ Shape = tuple[int, int, int, int]
 
 VIEW_OPS = frozenset({"view", "reshape", "permute", "transpose"})
 IN_PLACE_OPS = frozenset(
-    {"scale", "add", "mul", "div", "unary", "rope", "rms_norm", "clamp", "soft_max"}
+    {"fill", "scale", "add", "mul", "div", "sqrt", "unary", "rope", "rms_norm", "clamp", "soft_max"}
 )
 """Operations that may write over an operand that nothing else needs (ggml-alloc.c)."""
 
@@ -190,6 +190,18 @@ def contiguous_strides(type_: str, ne: Shape) -> Shape:
 def dup(op: str, like: GgmlTensor, *src: GgmlTensor) -> GgmlTensor:
     """A new tensor of `like`'s shape, made by `op` from `like` and `src`."""
     return GgmlTensor(op, like.type, like.ne, src=(like, *src))
+
+
+def norm(x: GgmlTensor, weight: GgmlTensor, *, pin: int | None = None) -> GgmlTensor:
+    """RMSNorm and its weight; `pin` is the backend that the norm is tied to."""
+    normed = dup("rms_norm", x)
+    normed.pinned = pin
+    return dup("mul", normed, weight)
+
+
+def repeat(a: GgmlTensor, *ne: int) -> GgmlTensor:
+    """A copy that fills a larger shape."""
+    return GgmlTensor("repeat", a.type, ne, src=(a,))
 
 
 def in_view(op: str, of: GgmlTensor, *src: GgmlTensor) -> GgmlTensor:
