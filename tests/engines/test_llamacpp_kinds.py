@@ -125,7 +125,7 @@ def test_the_table_stays_in_the_file_unless_told_otherwise() -> None:
     assert "n-gram table on the host" in names
     more = resident.figures["host_bytes"] - by_default.figures["host_bytes"]
     assert more == by_default.figures["table_bytes_in_file"] > 0
-    assert "--lazy-mode off" in " ".join(resident.launch.argv)
+    assert "-lzm off" in " ".join(resident.launch.argv)
 
 
 def test_memory_that_gpu_and_cpu_share_holds_the_table() -> None:
