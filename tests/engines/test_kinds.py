@@ -91,7 +91,7 @@ def test_every_engine_says_what_it_knows_of_the_newest_kinds(engine: str) -> Non
     assert len(said) == 1
     for words in ("indexed attention", "hyper-connections", "n-gram embeddings"):
         assert words in said[0].reason
-    assert "planned for under SGLang, llama.cpp and vLLM" in str(said[0].remedy)
+    assert "planned for under SGLang, llama.cpp, transformers and vLLM" in str(said[0].remedy)
     assert not found or found[0].words in str(said[0].remedy)
 
 

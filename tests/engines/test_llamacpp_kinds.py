@@ -125,6 +125,7 @@ def test_the_table_stays_in_the_file_unless_told_otherwise() -> None:
     assert "n-gram table on the host" in names
     more = resident.figures["host_bytes"] - by_default.figures["host_bytes"]
     assert more == by_default.figures["table_bytes_in_file"] > 0
+    assert resident.launch is not None
     assert "-lzm off" in " ".join(resident.launch.argv)
 
 

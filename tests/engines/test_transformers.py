@@ -17,6 +17,7 @@ from planner.engines.transformers.loading import modules
 from planner.engines.transformers.options import TransformersOptions
 from planner.engines.transformers.placement import DISK, HOST, Budgets, place
 from planner.errors import InputError
+from planner.memory.breakdown import Kind
 from planner.model.catalog import find
 from planner.model.spec import ModelSpec
 from planner.planning import Outcome, Plan
@@ -305,3 +306,36 @@ def test_the_command_is_python_that_says_what_was_planned() -> None:
         "[1:2] * 3",
     ):
         assert said in code
+
+
+NEW_KINDS = "Qwen3.8-Flash-Next"
+
+
+def test_cache_of_the_newest_kinds() -> None:
+    """Per token and per sequence as counted in transformers 5.24.0, the state by running it."""
+    spec = model(NEW_KINDS)
+    empty = cache_bytes(spec, batch=1, tokens=0).total
+    assert empty == 116_379_664
+    assert cache_bytes(spec, batch=1, tokens=1).total - empty == 27_672
+    plan = ask(NEW_KINDS, "8x h200", precision="bf16")
+    assert sum(rank.of_kind(Kind.KV_CACHE) for rank in plan.ranks) == 8192 * 27_672
+    assert sum(rank.of_kind(Kind.RECURRENT_STATE) for rank in plan.ranks) == 116_379_664
+
+
+def test_a_table_that_no_gpu_holds_stays_in_ram() -> None:
+    held = ask(NEW_KINDS, "4x h200", precision="bf16")
+    assert "cpu" not in held.figures["device_map"].values()
+    left = ask(NEW_KINDS, "8x h100", precision="bf16", context=1024)
+    assert left.figures["device_map"]["layers.1.table"] == "cpu"
+    assert any("stays in host memory" in warning for warning in left.warnings)
+    assert left.outcome is Outcome.FITS
+    short = ask(NEW_KINDS, "8x h100 + 64GB RAM", precision="bf16", context=1024)
+    assert short.outcome is Outcome.DOES_NOT_FIT
+    assert "on host" in short.verdict
+
+
+def test_indexers_have_no_flash_attention() -> None:
+    options = {"attn_implementation": "flash_attention_2"}
+    assert ask(NEW_KINDS, "8x h200", options=options).outcome is Outcome.CANNOT_RUN
+    older = ask(NEW_KINDS, "8x h200", options={"version": "5.15.1"})
+    assert "5.16.0 is the first release" in older.verdict

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from planner.engines.transformers.options import TransformersOptions
 from planner.formats import get_cache_format
-from planner.model.spec import FULL, LINEAR, DenseMLP, LayerType, ModelSpec
+from planner.model.spec import LINEAR, DenseMLP, LayerType, ModelSpec
 from planner.units import round_up
 
 CHUNK = 64
@@ -61,6 +61,36 @@ def attention_bytes_per_token(model: ModelSpec) -> int:
     return _width(model) * (3 * model.hidden_size + projected) + 8 * queries
 
 
+def streams_bytes_per_token(model: ModelSpec) -> int:
+    """Bytes per token while the residual streams are normalised in float32; zero without streams.
+
+        W (b + 12);   W = streams x H
+
+    Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (TextGatedResidual,
+    TextRMSNorm), read.
+    """
+    return model.stream_width * (_width(model) + 12) if model.streams else 0
+
+
+def wider_bytes_per_token(model: ModelSpec) -> int:
+    """Bytes per token by which the streams that wait are more than a plain residual: b (W - H)."""
+    return _width(model) * (model.stream_width - model.hidden_size)
+
+
+def selection_bytes(model: ModelSpec, *, batch: int, queries: int, keys: int) -> int:
+    """Bytes of an indexer's choice: its indices, and masks of all queries and keys.
+
+        batch x q x (12 (budget + ratio - 1) + 3 k)
+
+    Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (TextQSAIndexer), read.
+    """
+    indexer = model.attention.indexer
+    if indexer is None:
+        return 0
+    read = indexer.budget + indexer.compress_ratio - 1
+    return batch * queries * (12 * read + 3 * keys)
+
+
 def mlp_bytes_per_token(model: ModelSpec) -> int:
     """Bytes per token in the MLP or in the routed experts (grouped matrix products).
 
@@ -89,8 +119,8 @@ def attention_matrix_bytes(
         sdpa, later chunks of a prompt: batch x q x k + repeated K and V
         repeated K and V: batch x 2 k x heads x head_dim x b
 
-    sdpa needs no mask while a pass starts at the first token and no prompt is padded;
-    flash_attention_2 needs none.
+    sdpa needs no mask while a pass starts at the first token, no prompt is padded and no indexer
+    chooses; flash_attention_2 needs none.
 
     Source: transformers 5.23.0 integrations/sdpa_attention.py, masking_utils.py,
     models/qwen3_5/modeling_qwen3_5.py (eager_attention_forward).
@@ -101,7 +131,7 @@ def attention_matrix_bytes(
     pairs = batch * queries * keys
     if implementation == "eager":
         return pairs * (heads * (2 * width + 4) + width) + repeated
-    if implementation == "sdpa" and queries < keys:
+    if implementation == "sdpa" and (queries < keys or attention.indexer is not None):
         return pairs + repeated
     return 0
 
@@ -140,23 +170,31 @@ def peak_causes(
     kinds = set(layers)
     queries = min(prompt, options.prefill_chunk_size or prompt)
     tokens, causes = batch * queries, {}
+    wider = tokens * wider_bytes_per_token(model)
     if LINEAR in kinds:
         per_token = deltanet_bytes_per_token(
             model, flash_linear_attention=options.flash_linear_attention
         )
-        causes["DeltaNet"] = batch * round_up(queries, CHUNK) * per_token
-    if FULL in kinds:
-        causes["attention"] = tokens * attention_bytes_per_token(model) + attention_matrix_bytes(
-            model,
-            implementation=options.attn_implementation,
-            batch=batch,
-            queries=queries,
-            keys=prompt,
+        causes["DeltaNet"] = batch * round_up(queries, CHUNK) * per_token + wider
+    if kinds - {LINEAR}:
+        causes["attention"] = (
+            tokens * attention_bytes_per_token(model)
+            + attention_matrix_bytes(
+                model,
+                implementation=options.attn_implementation,
+                batch=batch,
+                queries=queries,
+                keys=prompt,
+            )
+            + selection_bytes(model, batch=batch, queries=queries, keys=prompt)
+            + wider
         )
         causes["growing the cache"] = growth
     if kinds:
         name = "MLP" if model.moe is None else "experts"
-        causes[name] = tokens * mlp_bytes_per_token(model)
+        causes[name] = tokens * mlp_bytes_per_token(model) + wider
+    if kinds and model.streams:
+        causes["streams"] = tokens * streams_bytes_per_token(model)
     if head:
         causes["logits"] = logits_bytes(model, batch=batch)
     return causes

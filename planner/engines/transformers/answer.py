@@ -11,7 +11,7 @@ from planner.engines.transformers.activations import attention_matrix_bytes
 from planner.engines.transformers.cache import CacheBytes, cache_layer_classes, state_shapes
 from planner.engines.transformers.loading import BLOCK_FP8, dequantizes_fp8, loads_vision
 from planner.engines.transformers.options import TransformersOptions, is_newer_than_read
-from planner.engines.transformers.placement import DISK, HOST, Budgets, DeviceMap
+from planner.engines.transformers.placement import APART, DISK, HOST, Budgets, DeviceMap
 from planner.engines.transformers.refusals import unverified
 from planner.memory.placement import Placement
 from planner.units import format_gib
@@ -65,7 +65,7 @@ class TransformersAnswer(Allocation):
         """Return placement and cache under the engine's own names."""
         model, options = self.deployment.checkpoint.model, self.deployment.options
         conv, recurrent = state_shapes(model, 1)
-        names = {HOST: "cpu", DISK: "disk"}
+        names = {HOST: "cpu", DISK: "disk", APART: "cpu"}
         where = self.device_map
         return {
             "device_map": {
@@ -134,7 +134,10 @@ def warnings_of(deployment: Deployment, where: DeviceMap, *, host_known: bool) -
             f"{len(offloaded)} of {len(where.modules)} modules ({size}) stay in RAM and cross the"
             " bus for every token: expect seconds per token rather than tokens per second"
         )
-    elif where.on(DISK) and not host_known and not accelerator.is_unified:
+    if tables := where.on(APART):
+        size = format_gib(sum(module.nbytes for module in tables))
+        yield f"the n-gram table stays in host memory and needs {size} there: see that they are free"
+    if where.on(DISK) and not offloaded and not host_known and not accelerator.is_unified:
         yield (
             "how much RAM this machine has is not known, so nothing is offloaded to it: give"
             " max_memory_cpu"
@@ -144,6 +147,11 @@ def warnings_of(deployment: Deployment, where: DeviceMap, *, host_known: bool) -
         yield (
             f"FP8 weights become {model.dtype} while loading: {accelerator.name} has no FP8 kernels"
             " that transformers uses"
+        )
+    if model.attention.indexer is not None:
+        yield (
+            "its indexer loops over queries in Python: good for trying the model, not for serving;"
+            " the peak was read, not counted"
         )
     if model.linear is not None and not options.flash_linear_attention:
         yield (

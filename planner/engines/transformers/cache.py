@@ -1,23 +1,33 @@
 """The cache of `generate`: one layer object per layer, KV or state, in the model's dtype.
 
-Full-attention layers hold K and V of every token; DeltaNet layers hold a fixed state per sequence.
+Attention layers hold K and V of every token, those with an indexer its raw key beside; DeltaNet
+layers hold a fixed state per sequence, and one with n-grams the window of their convolution.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.formats import get_cache_format
-from planner.memory.kv_cache import kv_bytes_per_token_per_layer
-from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
-from planner.model.spec import FULL, LINEAR, ModelSpec
+from planner.memory.kv_cache import index_bytes, kv_bytes_per_token_per_layer
+from planner.memory.recurrent_state import (
+    conv_state_bytes,
+    ngram_window_bytes,
+    ssm_state_bytes,
+)
+from planner.model.spec import LINEAR, ModelSpec
 
 STATE_BYTES = 4
 """The recurrent state is float32 whatever the model's dtype; `mamba_ssm_dtype` is not read."""
 
+POSITION_BYTES = 3 * 8
+"""Positions in three dimensions that indexers keep of each token, once for all layers."""
+
+TOKEN_ID_BYTES = 8
+
 CLASS_NAMES = {"dynamic": "DynamicLayer", "static": "StaticLayer"}
+INDEXED_NAMES = {"dynamic": "DynamicIndexedLayer", "static": "StaticIndexedLayer"}
 LINEAR_CLASS = "LinearAttentionLayer"
 
 
@@ -26,8 +36,8 @@ class CacheBytes:
     """Bytes of a cache, all layers that were asked for together.
 
     Attributes:
-        kv: K and V.
-        conv: convolution states.
+        kv: K and V, and what an indexer keeps of each token.
+        conv: convolution states, the windows of n-gram embeddings among them.
         recurrent: recurrent (SSM) states.
     """
 
@@ -51,6 +61,43 @@ def kv_token_bytes(model: ModelSpec) -> int:
     return kv_bytes_per_token_per_layer(model.attention, cache_format=get_cache_format(model.dtype))
 
 
+def index_token_bytes(model: ModelSpec) -> int:
+    """Bytes of one token's raw key in one layer: key heads x head_dim x bytes(dtype).
+
+    Source: transformers 5.24.0 cache_utils.py (DynamicIndexedLayer).
+    """
+    indexer = model.attention.indexer
+    if indexer is None:
+        return 0
+    return index_bytes(indexer, tokens=1, dtype_bytes=_width(model), compressed=False)
+
+
+def position_token_bytes(model: ModelSpec) -> int:
+    """Bytes of one token's positions, which the first layer with an indexer keeps for all.
+
+    Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (indexer_position_ids).
+    """
+    return POSITION_BYTES if model.attention.indexer is not None else 0
+
+
+def window_bytes(model: ModelSpec) -> int:
+    """Bytes of one sequence's window in a layer with n-grams, the ids of its last tokens included.
+
+        (kernel - 1) x ngram_size x width of the streams x bytes(dtype) + 8 x (ngram_size - 1)
+
+    Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (short_conv_state_len).
+    """
+    ngrams = model.ngrams
+    if ngrams is None:
+        return 0
+    window = ngram_window_bytes(ngrams, width=model.stream_width, dtype_bytes=_width(model))
+    return window + TOKEN_ID_BYTES * (ngrams.ngram_size - 1)
+
+
+def _width(model: ModelSpec) -> int:
+    return int(get_cache_format(model.dtype).bits) // 8
+
+
 def sequence_state_bytes(model: ModelSpec) -> tuple[int, int]:
     """(convolution, recurrent) state of one sequence in one DeltaNet layer.
 
@@ -62,8 +109,7 @@ def sequence_state_bytes(model: ModelSpec) -> tuple[int, int]:
     linear = model.linear
     if linear is None:
         return 0, 0
-    width = int(get_cache_format(model.dtype).bits) // 8
-    conv = conv_state_bytes(linear, dtype_bytes=width, rows=linear.linear_conv_kernel_dim)
+    conv = conv_state_bytes(linear, dtype_bytes=_width(model), rows=linear.linear_conv_kernel_dim)
     return conv, ssm_state_bytes(linear, dtype_bytes=STATE_BYTES)
 
 
@@ -72,8 +118,8 @@ def cache_bytes(
 ) -> CacheBytes:
     """Bytes of the cache after `tokens` tokens of each of `batch` sequences.
 
-        KV    = batch x tokens x full-attention layers x bytes per token and layer
-        state = batch x DeltaNet layers x (conv + recurrent)
+        KV    = batch x tokens x (attention layers x bytes per token and layer + positions)
+        state = batch x (DeltaNet layers x (conv + recurrent) + windows of n-grams)
 
     Args:
         model: whose cache.
@@ -84,21 +130,24 @@ def cache_bytes(
     Source: transformers 5.23.0 cache_utils.py (DynamicLayer, LinearAttentionLayer); the model
     classes run on a CPU agree to the byte (suite `transformers`).
     """
-    held = range(model.num_hidden_layers) if layers is None else layers
-    kinds = Counter(model.layer_types[layer] for layer in held)
-    full, linear = kinds[FULL], kinds[LINEAR]
+    held = tuple(range(model.num_hidden_layers) if layers is None else layers)
+    linear = sum(model.layer_types[layer] == LINEAR for layer in held)
+    each = kv_token_bytes(model) + index_token_bytes(model)
+    positions = position_token_bytes(model) if model.full_attention_layers[0] in held else 0
     conv, recurrent = sequence_state_bytes(model)
+    windows = window_bytes(model) * sum(layer in model.ngram_layers for layer in held)
     return CacheBytes(
-        kv=batch * tokens * full * kv_token_bytes(model),
-        conv=batch * linear * conv,
+        kv=batch * tokens * ((len(held) - linear) * each + positions),
+        conv=batch * (linear * conv + windows),
         recurrent=batch * linear * recurrent,
     )
 
 
 def cache_layer_classes(model: ModelSpec, implementation: str = "dynamic") -> tuple[str, ...]:
     """Class of each layer's cache."""
-    attention = CLASS_NAMES[implementation]
-    return tuple(attention if kind == FULL else LINEAR_CLASS for kind in model.layer_types)
+    names = CLASS_NAMES if model.attention.indexer is None else INDEXED_NAMES
+    attention = names[implementation]
+    return tuple(LINEAR_CLASS if kind == LINEAR else attention for kind in model.layer_types)
 
 
 def state_shapes(model: ModelSpec, batch: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

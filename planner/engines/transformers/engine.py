@@ -19,13 +19,16 @@ from planner.engines.transformers.budget import budgets_of, runtime_term
 from planner.engines.transformers.cache import (
     cache_bytes,
     growth_bytes,
+    index_token_bytes,
     kv_token_bytes,
     sequence_state_bytes,
+    window_bytes,
 )
 from planner.engines.transformers.launch import launch_of, log_lines
 from planner.engines.transformers.loading import modules
 from planner.engines.transformers.options import TransformersOptions, accelerate_source, source
 from planner.engines.transformers.placement import (
+    APART,
     DISK,
     HOST,
     DeviceMap,
@@ -36,7 +39,7 @@ from planner.engines.transformers.refusals import refusals_of
 from planner.layout import Degrees
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank, Term
-from planner.model.spec import FULL, LINEAR, LayerType, ModelSpec
+from planner.model.spec import LINEAR, ModelSpec
 from planner.provenance import Band, Confidence
 from planner.units import MAX_COUNT, MIB
 
@@ -83,7 +86,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
                 self._gpu(deployment, placement, index, context=context, batch=batch)
                 for index in range(deployment.layout.accelerators)
             ]
-            if placement.on(HOST):
+            if placement.on(HOST) or (placement.on(APART) and host is not None):
                 found.append(self._host(deployment, placement))
             return tuple(sorted(found, key=lambda rank: rank.headroom))
 
@@ -111,7 +114,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             refusal=None if starts else start_error(deployment, placement, placed=placed),
             kv_cache_dtype=model.dtype,
             placement=placement_of(placement),
-            host_bytes=sum(module.nbytes for module in placement.on(HOST)),
+            host_bytes=_in_ram(placement),
             warnings=tuple(warnings_of(deployment, placement, host_known=host is not None)),
             notes=tuple(notes_of(deployment, placement)),
             deployment=deployment,
@@ -159,8 +162,9 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
                 values={"largest offloaded module": largest},
                 source=accelerate_source("hooks.py (AlignDevicesHook)"),
             )
-        kinds, head = _running(model, placement, index)
-        yield from _cache_terms(model, kinds, context=context, batch=batch)
+        layers, head = _running(model, placement, index)
+        kinds = tuple(model.layer_types[layer] for layer in layers)
+        yield from _cache_terms(model, layers, context=context, batch=batch)
         static = options.cache_implementation == "static"
         causes = peak_causes(
             model,
@@ -172,11 +176,12 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             growth=0 if static else growth_bytes(model, batch=batch, tokens=context),
         )
         if causes:
-            yield _peak(causes, fla=options.flash_linear_attention and model.linear is not None)
+            fla = options.flash_linear_attention and model.linear is not None
+            yield _peak(causes, fla=fla, read=model.streams is not None)
         yield runtime_term()
 
     def _host(self, deployment: Deployment, placement: DeviceMap) -> Rank:
-        kept = sum(module.nbytes for module in placement.on(HOST))
+        kept = _in_ram(placement)
         limit = budgets_of(deployment).host
         return Rank(
             name="host",
@@ -189,8 +194,8 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
                     kind=Kind.WEIGHTS,
                     nbytes=kept,
                     confidence=Confidence.ENGINE_RULE,
-                    formula="bytes of the offloaded modules",
-                    values={"bytes of the offloaded modules": kept},
+                    formula="bytes of the offloaded modules and tables",
+                    values={"bytes of the offloaded modules and tables": kept},
                     source=accelerate_source("integrations/accelerate.py (infer_auto_device_map)"),
                 ),
             ),
@@ -213,14 +218,12 @@ def _on_device(model: ModelSpec, placement: DeviceMap, index: int) -> Key:
 
 
 @remembered(_on_device)
-def _running(
-    model: ModelSpec, placement: DeviceMap, index: int
-) -> tuple[tuple[LayerType, ...], bool]:
-    """Return the kinds of the layers that run on a device, and whether logits are computed there."""
+def _running(model: ModelSpec, placement: DeviceMap, index: int) -> tuple[tuple[int, ...], bool]:
+    """Return the layers that run on a device, and whether logits are computed there."""
     running = placement.runs_on(index)
     last = "embed" if model.tie_word_embeddings else "head"
-    kinds = (model.layer_types[module.layer] for module in running if module.layer is not None)
-    return tuple(kinds), any(module.kind == last for module in running)
+    layers = (module.layer for module in running if module.layer is not None)
+    return tuple(layers), any(module.kind == last for module in running)
 
 
 @remembered(but_workload)
@@ -233,10 +236,15 @@ def _placement(deployment: Deployment) -> DeviceMap:
     return place(found, budgets_of(deployment))
 
 
-def _peak(causes: dict[str, int], *, fla: bool) -> Term:
+def _in_ram(placement: DeviceMap) -> int:
+    return sum(module.nbytes for module in (*placement.on(HOST), *placement.on(APART)))
+
+
+def _peak(causes: dict[str, int], *, fla: bool, read: bool) -> Term:
+    """Return the largest cause; assumed where nobody counted it (`read`: the kinds are read only)."""
     largest = max(causes, key=lambda name: causes[name])
     size = causes[largest]
-    assumed = fla and largest == "DeltaNet"
+    assumed = read or (fla and largest == "DeltaNet")
     share = FLA_BAND if assumed else PEAK_BAND
     return Term(
         name=f"activation peak ({largest})",
@@ -251,38 +259,39 @@ def _peak(causes: dict[str, int], *, fla: bool) -> Term:
 
 
 def _cache_terms(
-    model: ModelSpec, kinds: Sequence[LayerType], *, context: int, batch: int
+    model: ModelSpec, layers: Sequence[int], *, context: int, batch: int
 ) -> Iterator[Term]:
-    """Yield KV and state of the layers of these kinds."""
+    """Yield KV and state of these layers."""
     where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
-    full, linear = kinds.count(FULL), kinds.count(LINEAR)
-    if full:
+    linear = sum(model.layer_types[layer] == LINEAR for layer in layers)
+    found = cache_bytes(model, batch=batch, tokens=context, layers=layers)
+    if found.kv:
         yield Term(
             name="KV cache (workload)",
             kind=Kind.KV_CACHE,
-            nbytes=batch * context * full * kv_token_bytes(model),
+            nbytes=found.kv,
             confidence=Confidence.EXACT,
-            formula="sequences x context x attention layers x bytes per token",
+            formula="sequences x context x (attention layers x bytes per token + positions)",
             values={
                 "sequences": batch,
                 "context": context,
-                "attention layers": full,
-                "bytes per token": kv_token_bytes(model),
+                "attention layers": len(layers) - linear,
+                "bytes per token": kv_token_bytes(model) + index_token_bytes(model),
             },
             source=where,
         )
-    if linear:
-        per_layer = sum(sequence_state_bytes(model))
+    if found.state:
         yield Term(
             name="recurrent state (workload)",
             kind=Kind.RECURRENT_STATE,
-            nbytes=batch * linear * per_layer,
+            nbytes=found.state,
             confidence=Confidence.EXACT,
-            formula="sequences x DeltaNet layers x bytes per state",
+            formula="sequences x (DeltaNet layers x bytes per state + windows of n-grams)",
             values={
                 "sequences": batch,
                 "DeltaNet layers": linear,
-                "bytes per state": per_layer,
+                "bytes per state": sum(sequence_state_bytes(model)),
+                "windows of n-grams": window_bytes(model),
             },
             source=where,
         )

@@ -12,6 +12,7 @@ from planner.memory.weights import LoadRules, memory_format
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import Stored
 from planner.model.spec import ModelSpec
+from planner.model.tensors import NGRAM_TABLE
 from planner.units import ceil_div
 
 ModuleKind = Literal["vision", "embed", "layer", "norm", "head"]
@@ -36,6 +37,7 @@ class Module:
         largest_part: bytes of the largest module inside it, which is what an offloaded module
             brings to the GPU at a time.
         layer: index of the trunk layer, if it is one.
+        table: bytes of a table of n-grams inside it, which placement may leave out.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Module:
     counted: int
     largest_part: int
     layer: int | None = None
+    table: int = 0
 
 
 def loads_vision(model: ModelSpec, options: TransformersOptions) -> bool:
@@ -119,7 +122,8 @@ def _sized(row: Stored, rules: LoadRules) -> tuple[str, int, int]:
     if kept.kernel == "bnb":
         elements = tensor.parameters // max(1, len(tensor.layers))
         counted = ceil_div(elements * kept.bits.numerator, 8 * kept.bits.denominator)
-    inside = tensor.component if tensor.component == FUSED else tensor.name
+    whole = tensor.component in (FUSED, NGRAM_TABLE)
+    inside = tensor.component if whole else tensor.name
     return inside, nbytes, counted
 
 
@@ -137,6 +141,7 @@ def _modules(
             counted=sum(counted for _, _, counted in parts),
             largest_part=max(inside.values()),
             layer=layer,
+            table=inside.get(NGRAM_TABLE, 0),
         )
 
 

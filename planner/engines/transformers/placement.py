@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from planner.engines.transformers.loading import Module
 
-HOST, DISK = -1, -2
-"""Devices beside the GPUs, which count from 0."""
+HOST, DISK, APART = -1, -2, -3
+"""Devices beside the GPUs, which count from 0; APART is host memory in which rows are looked up."""
 
 SINGLE_GPU_SHARE = 0.9
 """Share of a single GPU's free memory that weights may take, unless `max_memory` is given."""
@@ -45,7 +45,7 @@ class DeviceMap:
 
     Attributes:
         modules: in the order of the model.
-        devices: device of each, as a GPU's index, `HOST` or `DISK`.
+        devices: device of each, as a GPU's index, `HOST`, `DISK` or `APART`.
     """
 
     modules: tuple[Module, ...]
@@ -84,13 +84,15 @@ def place(modules: Sequence[Module], budgets: Budgets) -> DeviceMap:
         GPU i < last: min(budget, weights / GPUs + 1.25 x largest module) where balanced
         a module goes to the current device if used + its size <= budget - reserve, else on to the
         next; reserve = largest module still to come, on the first GPU and on the host
+        a module with a table that would not fit the next GPU either is put without the table,
+        which then stays in host memory
 
     Args:
         modules: in the order of the model.
         budgets: what each device may take.
 
-    Source: transformers 5.23.0 integrations/accelerate.py (get_balanced_memory,
-    infer_auto_device_map); its own answers on the meta device agree (tests).
+    Source: transformers 5.24.0 integrations/accelerate.py (get_balanced_memory,
+    infer_auto_device_map, no_placement_params); its own answers on the meta device agree (tests).
     """
     limits = list(budgets.gpus)
     if budgets.balanced and limits:
@@ -101,17 +103,41 @@ def place(modules: Sequence[Module], budgets: Budgets) -> DeviceMap:
     devices = [*range(len(limits)), HOST]
     limits.append(budgets.host)
     reserving = {0, HOST} if len(devices) > 1 else {HOST}
-    current, used, chosen = 0, 0, []
-    for index, module in enumerate(modules):
+    current, used = 0, 0
+    placed: list[tuple[Module, int]] = []
+    for index, entry in enumerate(modules):
+        module = entry
         later = max((other.counted for other in modules[index + 1 :]), default=0)
         while current < len(devices):
             reserve = later if devices[current] in reserving else 0
             if used + module.counted <= limits[current] - reserve:
                 break
+            beside = current + 1 < len(devices) - 1 and module.counted > limits[current + 1]
+            if module.table and beside:
+                table = replace(
+                    module, name=f"{module.name}.table", layer=None, nbytes=module.table
+                )
+                placed.append((replace(table, counted=0, largest_part=0), APART))
+                module = without_table(module)
+                continue
             current, used = current + 1, 0
         used += module.counted
-        chosen.append(devices[current] if current < len(devices) else DISK)
-    return DeviceMap(modules=tuple(modules), devices=tuple(chosen))
+        placed.append((module, devices[current] if current < len(devices) else DISK))
+    return DeviceMap(
+        modules=tuple(module for module, _ in placed),
+        devices=tuple(device for _, device in placed),
+    )
+
+
+def without_table(module: Module) -> Module:
+    """Return a module less its table of n-grams."""
+    return replace(
+        module,
+        nbytes=module.nbytes - module.table,
+        counted=module.counted - module.table,
+        largest_part=min(module.largest_part, module.nbytes - module.table),
+        table=0,
+    )
 
 
 def on_one_gpu(modules: Sequence[Module]) -> DeviceMap:

@@ -41,8 +41,19 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
             source=source("integrations/accelerate.py (check_and_set_device_map)"),
             remedy='device_map="auto" spreads the layers',
         )
+    yield from _kernels(deployment)
     yield from _cache_dtype(deployment)
     yield from _formats(deployment)
+
+
+def _kernels(deployment: Deployment) -> Iterator[Refusal]:
+    indexed = deployment.checkpoint.model.attention.indexer is not None
+    if indexed and deployment.options.attn_implementation == "flash_attention_2":
+        yield Refusal(
+            reason="indexed attention has no flash_attention_2 kernels",
+            source=source("models/qwen4_exp/modeling_qwen4_exp.py (_supports_flash_attn)"),
+            remedy="sdpa or eager",
+        )
 
 
 def _cache_dtype(deployment: Deployment) -> Iterator[Refusal]:
