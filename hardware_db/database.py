@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,7 +127,7 @@ def from_sources() -> Database:
     return _built(_with_entries(None, documents, shared), "hardware_db/data")
 
 
-@cache
+@lru_cache(maxsize=256)
 def _with_user_file(path: Path, changed: int) -> Database:
     del changed  # only part of the cache's key
     return load_file(path)

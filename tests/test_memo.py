@@ -1,4 +1,6 @@
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,17 @@ def test_what_follows_from_a_verdict_is_made_when_asked_for(
 def test_one_options_object_stands_for_the_defaults(question: Question) -> None:
     assert question.settled_options is question.with_(context=64).settled_options
     assert hardware_db.resolve("h100") == question.system
+
+
+def test_no_cache_grows_with_what_strangers_ask() -> None:
+    """`functools.cache` has no bound: it is for functions that take nothing."""
+    found = []
+    for path in (*Path("planner").rglob("*.py"), *Path("hardware_db").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            words = {ast.unparse(decorator) for decorator in node.decorator_list}
+            unbounded = {"cache", "functools.cache", "lru_cache(maxsize=None)", "lru_cache(None)"}
+            if words & unbounded and ast.unparse(node.args):
+                found.append(f"{path}:{node.lineno} {node.name}")
+    assert found == []

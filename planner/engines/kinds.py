@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -65,7 +65,7 @@ def kind_refusals(engine: AnyEngine, deployment: Deployment) -> tuple[Refusal, .
     return _refusals(deployment.checkpoint.model, engine.name, engine.title, version)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _refusals(model: ModelSpec, engine: str, title: str, version: str) -> tuple[Refusal, ...]:
     rows: dict[Served | None, list[str]] = {}
     for kind in model.kinds:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -196,7 +196,7 @@ def _plain(mix: str) -> str:
     return f"gguf-{mix.lower()}"
 
 
-@cache
+@lru_cache(maxsize=64)
 def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
     mtp = scheme.mtp and converts_mtp(model)
     held = gguf_tensors(model, mtp=mtp)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 from planner.model.architectures import by_model_type
 from planner.model.spec import ModelSpec
@@ -141,7 +141,7 @@ class GgufTensor:
         return tuple(self.tensor.name.replace("{layer}", str(block)) for block in self.blocks)
 
 
-@cache
+@lru_cache(maxsize=64)
 def gguf_tensors(model: ModelSpec, *, mtp: bool = True) -> tuple[GgufTensor, ...]:
     """The tensors of the language model's file: trunk and, if shipped and wanted, MTP blocks."""
     base = model.num_hidden_layers
@@ -152,7 +152,7 @@ def gguf_tensors(model: ModelSpec, *, mtp: bool = True) -> tuple[GgufTensor, ...
     return tuple(found)
 
 
-@cache
+@lru_cache(maxsize=64)
 def mmproj_tensors(model: ModelSpec) -> tuple[GgufTensor, ...]:
     """The tensors of the vision tower's own file; empty for text-only models."""
     return tuple(

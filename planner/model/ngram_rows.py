@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from math import isqrt
 
 from planner.units import round_up
 
 
-@cache
+@lru_cache(maxsize=256)
 def ngram_rows(base: int, *, heads: int, table: int, multiple: int) -> int:
     """Return the rows of one table, all of its hashes together.
 

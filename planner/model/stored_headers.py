@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from planner.errors import UnsupportedModelError
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import StoredCheckpoint, StoredTensor
 from planner.model.quantization import Scheme, Stored, precision_name
@@ -212,6 +213,10 @@ def _missing(
     )
 
 
+def _other_names(table: StoredTable) -> str:
+    return _shortened(sorted({_without_numbers(tensor.name) for tensor in table.other}))
+
+
 def differences(table: StoredTable, scheme: Scheme | None) -> tuple[str, ...]:
     """What the headers say otherwise than the architecture and `scheme`, one sentence each.
 
@@ -223,10 +228,9 @@ def differences(table: StoredTable, scheme: Scheme | None) -> tuple[str, ...]:
     if table.missing:
         notes.append(f"missing from the files: {_shortened(table.missing)}")
     if table.other:
-        names = sorted({_without_numbers(tensor.name) for tensor in table.other})
         notes.append(
             f"{len(table.other):,} tensors ({format_bytes(table.other_nbytes)}) were not recognised:"
-            f" {_shortened(names)}"
+            f" {_other_names(table)}"
         )
     if scheme is not None:
         notes += _against(table, scheme)
@@ -300,10 +304,16 @@ def checkpoint_from_headers(
         notes: what a user should know, beside the differences.
 
     Raises:
-        UnsupportedModelError: `scheme` cannot be applied to the model.
+        UnsupportedModelError: `scheme` cannot be applied to the model, or the files hold none of
+            its weights (an adapter, another model's files, a tower alone).
     """
     table = classify(model, *sets)
     label = sets[0].label
+    if not any(_is_trunk(row) for row in table.rows):
+        raise UnsupportedModelError(
+            f"{id}: its files hold no layer of the text model (but {_other_names(table) or 'nothing'}); adapters and parts"
+            " of models are not planned: name the repository of the whole model"
+        )
     found = HeaderScheme(
         name=scheme.name if scheme is not None else _name(table, label),
         title=scheme.title if scheme is not None else f"as stored ({label})",
@@ -321,6 +331,12 @@ def checkpoint_from_headers(
         differences=differences(table, scheme),
         files=tuple((file.file, file.nbytes) for stored in sets for file in stored.files),
     )
+
+
+def _is_trunk(row: Stored) -> bool:
+    tensor = row.tensor
+    ends = ("embed_tokens", "lm_head")
+    return tensor.part == "text" and tensor.is_matrix and tensor.component not in ends
 
 
 def _name(table: StoredTable, label: str) -> str:

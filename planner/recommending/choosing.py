@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from itertools import zip_longest
 
 from hardware_db import System
@@ -278,7 +278,7 @@ def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:
     return tuple(other for pair in pairs for other in pair if other is not None)
 
 
-@cache
+@lru_cache(maxsize=256)
 def released(base: str) -> int:
     """Return the day of a model's release as a number that grows; 0 where it is not known."""
     known = catalog.find(base)
@@ -286,7 +286,7 @@ def released(base: str) -> int:
     return int((day or "0").replace("-", ""))
 
 
-@cache
+@lru_cache(maxsize=256)
 def _active(base: str) -> int:
     """Parameters that one token goes through."""
     known = catalog.find(base)

@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -139,7 +139,7 @@ def classes(use: str) -> tuple[tuple[str, ...], ...]:
     return tuple(group for group in kept if group)
 
 
-@cache
+@lru_cache(maxsize=256)
 def rank_of(base: str, use: str) -> int | None:
     """Return the class that a model is in for a use (0 is the best); None if it has no place.
 

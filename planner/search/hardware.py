@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import hardware_db
 from hardware_db import Accelerator, System
@@ -17,7 +17,7 @@ MOST_MORE = 8
 """As a change to a deployment, up to this many times the hardware is tried."""
 
 
-@cache
+@lru_cache(maxsize=256)
 def candidates(accelerator: Accelerator) -> tuple[System, ...]:
     """Systems of `accelerator` to try, smallest first.
 

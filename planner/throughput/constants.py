@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
@@ -209,7 +209,7 @@ def acceptance(tokens: int) -> float:
     return known[min(tokens, max(known))]
 
 
-@cache
+@lru_cache(maxsize=256)
 def table(name: str) -> Mapping[str, Any]:
     """Return a file of `data/` as it stands."""
     text = (files("planner.throughput") / "data" / f"{name}.toml").read_text("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -65,7 +65,7 @@ def cache_formats() -> tuple[str, ...]:
     return ("auto", *dict.fromkeys(form.name for form in CACHE_FORMATS.values()))
 
 
-@cache
+@lru_cache(maxsize=256)
 def contexts(longest: int) -> tuple[int, ...]:
     """Stops of the context slider, evenly spread on a log scale, up to `longest` tokens."""
     stops: set[int] = {longest}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from functools import cache
+from functools import lru_cache
 
 import streamlit as st
 
@@ -46,7 +46,7 @@ class OptionField:
         return value
 
 
-@cache
+@lru_cache(maxsize=256)
 def option_fields(engine: str) -> tuple[OptionField, ...]:
     """Return the options of `engine` that one field can hold, in the order of its class."""
     fields = []

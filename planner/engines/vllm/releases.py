@@ -9,7 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -130,7 +130,7 @@ class Rules:
     short_memory_error: str
 
 
-@cache
+@lru_cache(maxsize=256)
 def rules_of(text: str) -> Rules:
     """Return the rules of release `text`; releases after the newest one read get its rules.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import prod
 from types import MappingProxyType
 
@@ -40,7 +40,7 @@ class BlockType:
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "i64": 8}
 
 
-@cache
+@lru_cache(maxsize=256)
 def block_type(name: str) -> BlockType:
     """The block of a ggml type, by the name that the flags use (``f16``, ``q8_0``)."""
     if name in _PLAIN:

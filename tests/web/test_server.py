@@ -1,0 +1,153 @@
+"""What one visitor does to others, and what strangers reach: a real server, websockets without a browser."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from benchmarks.visitor import Visitor
+from benchmarks.web_server import served
+from planner.model.catalog import catalog
+from tests.hub.loopback import LoopbackHub
+from tests.model.builders import safetensors
+
+HEAVY: dict[str, str | int] = {
+    "engine": "llamacpp",
+    "precision": "q4_k_m",
+    "model": "Qwen3.5-35B-A3B",
+    "concurrency": 200,
+}
+LIGHT: dict[str, str | int] = {
+    "engine": "vllm",
+    "precision": "fp8",
+    "model": "Qwen3.5-27B",
+    "on": "h100-sxm",
+}
+
+
+def evil(pattern: str) -> dict[str, Any]:
+    """A config.json whose list of unquantized layers is a pattern that keeps `re` busy for hours."""
+    config: dict[str, Any] = json.loads(json.dumps(catalog()[0].config))
+    weights = {"num_bits": 4, "type": "int", "group_size": 32, "symmetric": True}
+    config["quantization_config"] = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+        "ignore": [pattern],
+    }
+    return config
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def public(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A public page that may ask the Hub, which is a stranger's here."""
+    log = tmp_path_factory.mktemp("public") / "server.log"
+    with served(
+        log=log,
+        QWENPLAN_WEB_PUBLIC="1",
+        QWENPLAN_WEB_HUB="1",
+        HF_ENDPOINT=hub.url,
+        HF_TOKEN="hf_" + "x" * 34,
+        NO_PROXY="*",
+    ) as address:
+        yield address
+    assert "Traceback" not in log.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture
+def visitor(public: str) -> Iterator[Any]:
+    """Opens a page of the public server as a visitor of its own."""
+    opened = []
+
+    def visit(page: str = "", **query: str | int) -> Visitor:
+        found = Visitor(address=public, page=page)
+        opened.append(found)
+        found.open(**query)
+        return found
+
+    yield visit
+    for one in opened:
+        one.close()
+
+
+def test_a_heavy_question_leaves_other_visitors_their_page(public: str, visitor: Any) -> None:
+    other = visitor(**LIGHT)
+    heavy = Visitor(address=public, page="fits")
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(lambda: heavy.open(**HEAVY))
+        for sequences in (11, 12, 13):
+            other.set("concurrency", sequences)
+            assert f"{sequences} requests of" in other.text
+        assert not asked.done(), "others are answered while it is being computed"
+        heavy.close()
+        assert isinstance(asked.exception(), ConnectionClosed)
+
+
+@pytest.mark.parametrize("pattern", ["re:.*.*.*.*.*.*.*.*!", "re:(.|.)*!", "re:((.+))+!"])
+def test_a_strangers_pattern_is_applied_or_refused(
+    hub: LoopbackHub, visitor: Any, pattern: str
+) -> None:
+    files: dict[str, Any] = {
+        "config.json": evil(pattern),
+        "model.safetensors": safetensors(
+            {"model.language_model.layers.3.self_attn.q_proj.weight": ("BF16", (4096, 1024))}
+        ),
+    }
+    hub.add("evil/poly", files)
+    page = visitor(model="other", repository="evil/poly", on="h100-sxm")
+    assert page.faults == []
+    assert "tokens on 2× H100" in page.text or "This cannot be planned" in page.text
+
+
+def test_a_hub_that_leads_into_the_network_is_not_followed(hub: LoopbackHub, visitor: Any) -> None:
+    def lead(handler: Any) -> None:
+        handler.answer(302, {"Location": "http://localhost:1/internal"}, b"")
+
+    hub.fault("evil/lead", lead, 99)
+    page = visitor(model="other", repository="evil/lead")
+    assert "redirected to localhost; not followed" in page.text
+    assert {request.token for request in hub.requests} == {None}, "nor does the token go along"
+
+
+def test_text_of_a_link_stays_text(visitor: Any) -> None:
+    page = visitor(model="other", repository="![x](https://evil.example/x.png)")
+    assert "evil.example" in page.text
+    assert "![" not in page.text
+    assert "https://evil" not in page.text
+
+
+def test_a_path_is_no_model(visitor: Any) -> None:
+    page = visitor(model="other", repository="/etc/passwd")
+    assert "This cannot be planned" in page.text
+    assert "root:" not in page.text
+
+
+def test_another_sites_page_gets_no_socket(public: str) -> None:
+    stranger = Visitor(address=public, headers={"Origin": "http://planner.example"})
+    with pytest.raises(InvalidStatus, match="403"):
+        stranger.open()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_with_the_checks_switched_off_nobody_is_the_machines_user(
+    tmp_path: Path, own: bool
+) -> None:
+    """A proxy that rewrites Host and drops every other header looks like this machine's user."""
+    switched = "true" if own else "false"
+    with served(
+        STREAMLIT_SERVER_ENABLE_CORS=switched, STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION=switched
+    ) as address:
+        page = Visitor(address=address)
+        page.open()
+        assert ("local" in page.choices["on"]) is own
+        page.close()
