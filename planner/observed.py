@@ -51,7 +51,7 @@ def plan_command(
     engine, told = read_command(command) if isinstance(command, str) else command
     plan = _as_typed(engine, told, on, beside)
     notes = (*told.unplanned, *_assumed(plan))
-    return Plan.of(dataclasses.replace(plan, warnings=(*plan.warnings, *notes)))
+    return Plan.of(dataclasses.replace(plan, further=notes))
 
 
 def _as_typed(engine: str, told: Command, on: str | System, beside: AskedBeside) -> planning.Plan:

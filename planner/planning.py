@@ -48,8 +48,8 @@ class Outcome(Enum):
 class Plan:
     """The answer to one deployment.
 
-    What decides is computed at once; sentence, command and log when they are asked for, because a
-    search asks a thousand plans for nothing but their verdict.
+    What decides is computed at once; sentence, warnings, command and log when they are asked for,
+    because a search asks a thousand plans for nothing but their outcome.
 
     Attributes:
         deployment: the question, with everything resolved.
@@ -57,10 +57,10 @@ class Plan:
         engine_version: whose rules were used.
         outcome: the verdict as one of five words.
         ranks: accelerators, tightest first; empty when it cannot run.
-        capacity: how far the memory goes; None when it cannot run.
         allocation: the engine's whole answer; None when it cannot run.
         refusals: why it cannot run.
-        warnings: what a user can act on, one sentence each.
+        told: what to tell before the engine's own warnings, one sentence each.
+        further: what to tell behind them, likewise.
         notes: what else is worth knowing, one sentence each.
         kept: words of the user's own command that the command carries on.
         environment: variables that the user's own command sets.
@@ -71,10 +71,10 @@ class Plan:
     engine_version: str
     outcome: Outcome
     ranks: tuple[Rank, ...] = ()
-    capacity: Capacity | None = None
     allocation: Allocation | None = None
     refusals: tuple[Refusal, ...] = ()
-    warnings: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
@@ -88,6 +88,17 @@ class Plan:
     def engine_title(self) -> str:
         """Its name as users read it."""
         return self.policy.title
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """How far the memory goes; None when it cannot run."""
+        return self.allocation.capacity if self.allocation is not None else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user can act on, one sentence each."""
+        own = self.allocation.warnings if self.allocation is not None else ()
+        return (*self.told, *own, *self.further)
 
     @cached_property
     def verdict(self) -> str:
@@ -165,7 +176,7 @@ def plan_deployment(
             engine_version=version,
             outcome=Outcome.CANNOT_RUN,
             refusals=refused,
-            warnings=notes,
+            told=notes,
             kept=kept,
             environment=environment,
         )
@@ -175,9 +186,8 @@ def plan_deployment(
         engine_version=version,
         outcome=_outcome(deployment, allocation),
         ranks=allocation.ranks,
-        capacity=allocation.capacity,
         allocation=allocation,
-        warnings=(*notes, *allocation.warnings),
+        told=notes,
         notes=allocation.notes,
         kept=kept,
         environment=environment,
@@ -282,7 +292,7 @@ def _launch(deployment: Deployment, engine: AnyEngine, allocation: Allocation) -
 def _outcome(deployment: Deployment, allocation: Allocation) -> Outcome:
     if not allocation.starts:
         return Outcome.DOES_NOT_FIT
-    if allocation.capacity.sequences < deployment.concurrency:
+    if not allocation.holds(deployment.concurrency):
         return Outcome.HOLDS_FEWER
     if allocation.at_worst or any(_at_worst(rank) < 0 for rank in allocation.ranks):
         return Outcome.TIGHT

@@ -83,9 +83,11 @@ def _estimate(
         raise InputError(
             f"answer: {output_tokens:,} tokens leave no prompt in a context of {asked.context:,}"
         )
-    if plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT) or plan.capacity is None:
+    if plan.allocation is None or plan.outcome is Outcome.DOES_NOT_FIT:
         return None
-    resident = min(asked.concurrency, plan.capacity.sequences)
+    resident = asked.concurrency
+    if not plan.fits:
+        resident = min(resident, plan.allocation.capacity.sequences)
     if not resident:
         return None
     drafted = asked.options.draft_tokens

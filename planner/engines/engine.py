@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -120,11 +121,12 @@ class Allocation:
 
     Each engine answers with a class of its own that adds its figures (pools, buffers, budgets) as
     typed fields; its launch command, log and report read those. What all engines share is here.
+    An engine that finds capacity and warnings on the way has them as fields (`FullAllocation`); one
+    to which they cost more than the answer itself works them out when they are asked for.
 
     Attributes:
         ranks: accelerators (and the host where it matters), tightest first. Their terms include
             the cache that the asked workload needs, so a negative headroom means it does not fit.
-        capacity: how far the memory goes.
         starts: the engine starts and can serve one sequence of the asked context.
         shortfall: bytes missing on the tightest rank to start and serve one sequence (zero if it
             starts).
@@ -132,7 +134,6 @@ class Allocation:
         placement: where the weights lie and who computes with them.
         host_bytes: host memory that the server needs, all in all, where the engine counts it.
         refusal: what the engine raises at start, where it does not start.
-        warnings: what a user can act on, one sentence each.
         notes: what else is worth knowing, one sentence each.
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
@@ -140,17 +141,29 @@ class Allocation:
     """
 
     ranks: tuple[Rank, ...]
-    capacity: Capacity
     starts: bool
     shortfall: int
     kv_cache_dtype: str
     placement: Placement
     host_bytes: int | None = None
     refusal: str | None = None
-    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     first_boot: tuple[int, int] | None = None
     at_worst: str = ""
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        """How far the memory goes."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how far the memory goes")
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user can act on, one sentence each."""
+        return ()
+
+    def holds(self, sequences: int) -> bool:
+        """Say whether so many sequences are held at the asked context."""
+        return self.capacity.sequences >= sequences
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the engine resolves it, defaults included, as plain data."""
@@ -159,6 +172,19 @@ class Allocation:
     def figures(self) -> dict[str, Any]:
         """Return the engine's own figures (block sizes, groups, pools) as plain data."""
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullAllocation(Allocation):
+    """An answer that was found together with its capacity and its warnings.
+
+    Attributes:
+        capacity: how far the memory goes.
+        warnings: what a user can act on, one sentence each.
+    """
+
+    capacity: Capacity = field()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from planner.engines.engine import Allocation, Deployment
-from planner.engines.llamacpp.fit import Fitted, fit
+from planner.engines.engine import Allocation, Capacity, Deployment
+from planner.engines.llamacpp.fit import Fitted, capacity_of, fit
 from planner.engines.llamacpp.machine import Machine, Room
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
@@ -24,19 +24,42 @@ from planner.units import MIB, counted, format_gib
 class LlamacppAnswer(Allocation):
     """What llama-server would allocate.
 
+    How far the memory goes, and what more RAM would make of it, take more graphs than the answer.
+
     Attributes:
+        deployment: the question.
         server: the server as resolved.
         machine: where it runs.
+        room: what of it may be used.
         fitted: what lies where, and how that is told to the server.
         usage: bytes per backend once it has started, the host last.
         ram: bytes of RAM that it takes.
     """
 
+    deployment: Deployment
     server: Server
     machine: Machine
+    room: Room
     fitted: Fitted
     usage: Usage
     ram: int
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        """How far the memory goes."""
+        return capacity_of(self.deployment, self.server, self.fitted, self.room)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user can act on, one sentence each."""
+        return tuple(_warnings_of(self))
+
+    def holds(self, sequences: int) -> bool:
+        """Say whether so many sequences are held: as many as there are slots, if it fits at all."""
+        slots = self.server.slots
+        if self.fitted.fits == (sequences <= slots) or sequences == slots:
+            return self.fitted.fits
+        return self.server.options.parallel is None and super().holds(sequences)
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the server resolves it."""
@@ -137,11 +160,15 @@ def _bytes_in_ram(
     return computed, sum(tensor.nbytes for tensor in kept if is_expert(tensor))
 
 
-def warnings_of(
-    deployment: Deployment, server: Server, machine: Machine, fitted: Fitted, room: Room, ram: int
-) -> Iterator[str]:
+def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     """Yield what a user can act on."""
-    options, context, system = server.options, server.trunk, deployment.system
+    deployment, server, machine = answer.deployment, answer.server, answer.machine
+    options, context, system, fitted = (
+        server.options,
+        server.trunk,
+        deployment.system,
+        answer.fitted,
+    )
     if options.version != NEWEST and rules_of(options.version) is RELEASES[-1]:
         yield f"rules were read from commit {NEWEST}: those of {options.version} are assumed alike"
     if system.nodes > 1:
@@ -156,11 +183,11 @@ def warnings_of(
         yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
     if machine.host_total is None and not machine.unified:
         yield (
-            f"llama-server needs {format_gib(ram)} of RAM; how much this machine has is not known"
+            f"llama-server needs {format_gib(answer.ram)} of RAM; how much this machine has is not known"
             " (--ram)"
         )
         if not fitted.fits and not options.places_by_hand:
-            yield from _with_ram(server, room)
+            yield from _with_ram(server, answer.room)
     if machine.backend not in ("CUDA", "CPU"):
         yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
     if deployment.checkpoint.scheme is not server.scheme:

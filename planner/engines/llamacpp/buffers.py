@@ -193,14 +193,18 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
     layers, host = model.num_hidden_layers, placement.host
 
-    def block_number(block: int) -> int:
-        device = placement.device_of(block)
+    def frame(block: int, away: Hashable) -> Hashable:
         kind = block_kind(model, arch, block) if block < layers else "mtp"
-        away: Hashable = ()
-        if placement.overrides or device == host:
-            away = _away(model, scheme, placement, block, device)
-        return number((kind, device, placement.cache_home(block), away))
+        return kind, placement.device_of(block), placement.cache_home(block), away
 
+    def away(block: int) -> _Away:
+        device = placement.device_of(block)
+        if placement.overrides or device == host:
+            return _away(model, scheme, placement, block, device)
+        return ()
+
+    apart = list(map(away, range(placement.blocks)))
+    numbers = [number(frame(block, found)) for block, found in enumerate(apart)]
     head = placement.device_of(placement.blocks)
     outside = (
         weight("token_embd", OUTSIDE),
@@ -211,9 +215,13 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         model=model,
         arch=arch,
         backends=placement.backends,
-        blocks=tuple(map(block_number, range(layers))),
+        blocks=tuple(numbers[:layers]),
+        frames=tuple(
+            number(frame(block, tuple((*place, type_ == "f32") for *place, type_ in apart[block])))
+            for block in range(layers)
+        ),
         outside=number(outside),
-        mtp=block_number(layers) if placement.blocks > layers else None,
+        mtp=numbers[layers] if placement.blocks > layers else None,
         types=types,
         weight=weight,
         cache=placement.cache_home,
@@ -221,13 +229,17 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
     )
 
 
+_Away = tuple[tuple[str, int, str], ...]
+"""Weights that lie in RAM or away from their block: key, backend, type."""
+
+
 def _away(
     model: ModelSpec, scheme: FileScheme, placement: Placement, block: int, device: int
-) -> Hashable:
-    """Return a block's weights that lie in RAM or away from the block, and their types."""
+) -> _Away:
+    """Return a block's weights that lie in RAM or away from the block."""
     experts = placement.experts_only
     if experts is not None and device != placement.host:
-        return _experts(model, scheme, block) if block < experts else ()
+        return _experts(model, scheme, block, placement.host) if block < experts else ()
     return tuple(
         (tensor.key, home, tensor.type)
         for tensor in members(model, scheme).get(block, ())
@@ -236,10 +248,10 @@ def _away(
 
 
 @lru_cache(maxsize=4096)
-def _experts(model: ModelSpec, scheme: FileScheme, block: int) -> Hashable:
-    """Return a block's experts in RAM, and their types."""
+def _experts(model: ModelSpec, scheme: FileScheme, block: int, host: int) -> _Away:
+    """Return a block's experts, which are in RAM."""
     parts = members(model, scheme).get(block, ())
-    return tuple((tensor.key, tensor.type) for tensor in parts if is_expert(tensor))
+    return tuple((tensor.key, host, tensor.type) for tensor in parts if is_expert(tensor))
 
 
 def whole_graph(

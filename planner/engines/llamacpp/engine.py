@@ -7,9 +7,9 @@ from dataclasses import replace
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of, warnings_of
+from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
 from planner.engines.llamacpp.economies import economies, knobs
-from planner.engines.llamacpp.fit import capacity_of, fit
+from planner.engines.llamacpp.fit import fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.options import LlamacppOptions
@@ -95,16 +95,16 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     ram = host_bytes(server, fitted.placement, usage)
     return LlamacppAnswer(
         ranks=ranks(server, machine, fitted, usage),
-        capacity=capacity_of(deployment, server, fitted, room),
         starts=shortfall == 0,
         shortfall=shortfall,
         kv_cache_dtype=server.type_k,
         placement=placement_of(server, fitted, usage),
         host_bytes=ram,
-        warnings=tuple(warnings_of(deployment, server, machine, fitted, room, ram)),
         notes=tuple(notes_of(deployment, server, fitted)),
+        deployment=deployment,
         server=server,
         machine=machine,
+        room=room,
         fitted=fitted,
         usage=usage,
         ram=ram,

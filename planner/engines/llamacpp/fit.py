@@ -65,7 +65,9 @@ def fit(server: Server, room: Room) -> Fitted:
     whole = _judged(server, room, full)
     if whole.fits or not server.devices:
         return whole
-    balanced = _balanced(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
+    balanced = whole
+    if server.devices > 1:
+        balanced = _balanced(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
     if balanced.fits or room.host is None or room.shared:
         return balanced if balanced.fits else whole
     experts, layers = server.expert_blocks, server.blocks + 1
@@ -286,12 +288,7 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
         sequences = server.slots + reach.most(MAX_SEQUENCES - server.slots)
         limit = "slots (LLAMA_MAX_SEQ)" if sequences == MAX_SEQUENCES else "KV cache and state"
     else:
-        sequences = (
-            last_holding(
-                lambda slots: fit(replace(server, slots=slots), room).fits, 1, server.slots - 1
-            )
-            or 0
-        )
+        sequences = _fewer(server, fitted, room)
         limit = "KV cache and state"
     return Capacity(
         sequences=sequences,
@@ -299,6 +296,22 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
         longest_context=length,
         limited_by=limit,
     )
+
+
+def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
+    """Return how many slots fit where the asked ones do not, each number placed by itself."""
+    compute, drafting = fitted.usage.compute, fitted.usage.draft_compute
+
+    def holds_beside(slots: int) -> bool:
+        held = replace(server, slots=slots).held(fitted.placement)
+        return room.holds(replace(held, compute=compute, draft_compute=drafting))
+
+    most = server.slots - 1
+    guess = last_holding(holds_beside, 1, most)
+    found = last_holding(
+        lambda slots: fit(replace(server, slots=slots), room).fits, 1, most, guess=guess
+    )
+    return found or 0
 
 
 def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from planner.engines.engine import Allocation
+from planner.engines.engine import FullAllocation
 from planner.engines.mlx.cache import SequenceCache
 from planner.engines.mlx.options import MlxOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class MlxAnswer(Allocation):
+class MlxAnswer(FullAllocation):
     """What mlx-lm would allocate.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from planner.bisection import largest_holding
-from planner.engines.engine import Allocation, Capacity, Deployment
+from planner.engines.engine import Capacity, Deployment, FullAllocation
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.options import HICACHE_RATIO, LONGER_CONTEXT
 from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
@@ -22,7 +22,7 @@ MOST = 2**46
 
 
 @dataclass(frozen=True, kw_only=True)
-class SglangAnswer(Allocation):
+class SglangAnswer(FullAllocation):
     """What SGLang would allocate.
 
     Attributes:

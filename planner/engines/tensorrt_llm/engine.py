@@ -9,10 +9,10 @@ from typing import Any
 
 from planner.bisection import largest_holding
 from planner.engines.engine import (
-    Allocation,
     Capacity,
     Deployment,
     Engine,
+    FullAllocation,
     Launch,
     Refusal,
     but_machine,
@@ -45,7 +45,7 @@ CONFIG_FILE = "trtllm.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TensorRtLlmAnswer(Allocation):
+class TensorRtLlmAnswer(FullAllocation):
     """What TensorRT-LLM would allocate.
 
     Attributes:

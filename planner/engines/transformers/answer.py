@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from planner.engines.engine import Allocation, Deployment
+from planner.engines.engine import Deployment, FullAllocation
 from planner.engines.transformers.activations import attention_matrix_bytes
 from planner.engines.transformers.cache import CacheBytes, cache_layer_classes, state_shapes
 from planner.engines.transformers.loading import BLOCK_FP8, dequantizes_fp8, loads_vision
@@ -23,7 +23,7 @@ BNB_HOST_ERROR = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformersAnswer(Allocation):
+class TransformersAnswer(FullAllocation):
     """What transformers would allocate.
 
     Attributes:

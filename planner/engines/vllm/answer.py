@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planner.columns import choose, smaller, whole
-from planner.engines.engine import Allocation, Capacity, Deployment
+from planner.engines.engine import Capacity, Deployment, FullAllocation
 from planner.engines.kinds import served
 from planner.engines.vllm.budget import Budget, utilization_of
 from planner.engines.vllm.cache import Pool
@@ -57,7 +57,7 @@ STATE_FIGURES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class VllmAnswer(Allocation):
+class VllmAnswer(FullAllocation):
     """What vLLM would allocate.
 
     Attributes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 
@@ -173,7 +174,7 @@ _NEXT = count()
 def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
     """Return the buffers of a graph."""
     mtp = homes.mtp if setting.mtp else None
-    about = (number(homes.model), homes.backends, homes.outside, mtp, setting)
+    about = (number(_unnamed(homes.model)), homes.backends, homes.outside, mtp, setting)
     sizes = (
         batch.n_tokens,
         batch.n_seqs,
@@ -190,11 +191,12 @@ def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
             tuple(homes.blocks[block] for block in selection.blocks),
             tuple((cut.at, cut.period) for cut in selection.cuts),
         )
-        known = (about, built, rules)
-        shape = _SHAPES.get((known, sizes))
+        key = (about, built, rules, sizes)
+        shape = _SHAPES.get(key)
         if shape is None:
-            shape = Shape(homes, setting, batch, selection, known)
-            _keep(_SHAPES, (known, sizes), shape, SHAPES)
+            frames = tuple(homes.frames[block] for block in selection.blocks)
+            shape = Shape(homes, setting, batch, selection, (about, frames, built[1], rules))
+            _keep(_SHAPES, key, shape, SHAPES)
         segment = shape.at(batch.n_kv)
         if segment is not None:
             if _PROVED.get(about) != attempt:
@@ -224,6 +226,12 @@ def number(value: Hashable) -> int:
         found = next(_NEXT)
         _keep(_NUMBERS, value, found, NUMBERS)
     return found
+
+
+@lru_cache(maxsize=64)
+def _unnamed(model: ModelSpec) -> ModelSpec:
+    """Return a model without its name: releases of one architecture have the same graphs."""
+    return replace(model, name="")
 
 
 def _keep(kept: dict[Hashable, Kept], key: Hashable, value: Kept, most: int) -> None:

@@ -35,6 +35,7 @@ class Homes:
         arch: llama.cpp's architecture of it.
         backends: GPUs and the host, which is the last.
         blocks: per block of the trunk a number for what its part of the graph follows from.
+        frames: the same without the types of weights, which tell sizes and nothing else.
         outside: the same of the tensors outside the blocks.
         mtp: the same of the MTP block; None where the file has none.
         types: (key, block) -> type and shape of a weight, innermost dimension first.
@@ -48,6 +49,7 @@ class Homes:
     arch: Architecture
     backends: int
     blocks: tuple[int, ...]
+    frames: tuple[int, ...]
     outside: int
     mtp: int | None
     types: Callable[[str, int], tuple[str, tuple[int, ...]]]
