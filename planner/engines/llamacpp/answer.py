@@ -8,10 +8,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from planner.engines.engine import Allocation, Capacity, Deployment
-from planner.engines.llamacpp.fit import Fitted, capacity_of, fit
+from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
+from planner.engines.llamacpp.reach import capacity_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors

@@ -1,4 +1,4 @@
-"""Find the placement that fits, and how far the memory goes under it.
+"""Find the placement that fits.
 
 The order is --fit's: everything on the GPUs; else, of a model with experts, the experts of as few
 blocks as possible in RAM; else, or of a dense model, whole blocks, from the first on. Unlike
@@ -10,17 +10,14 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from planner.bisection import last_holding
-from planner.engines.engine import Capacity, Deployment
 from planner.engines.llamacpp.buffers import gpu_bytes_of_blocks
-from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
-from planner.engines.yarn import LONGEST
 
 _BALANCE_STEPS = 24
 
@@ -269,133 +266,3 @@ def _fill(sizes: list[int], spare: list[int], share: float) -> tuple[int, ...] |
         counts[gpu] += 1
         taken += size
     return tuple(counts)
-
-
-def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> Capacity:
-    """Return the slots at the asked context, and the longest single sequence.
-
-    Where the asked workload fits, both are sought under its placement; where it does not, fewer
-    slots are sought with a placement of their own.
-    """
-    length = _longest(deployment, server, fitted, room)
-    options = server.options
-    if options.parallel is not None:
-        sequences, limit = (options.parallel if fitted.fits else 0), "slots (-np)"
-    elif fitted.fits:
-        reach = _Reach(
-            room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
-        )
-        sequences = server.slots + reach.most(MAX_SEQUENCES - server.slots)
-        limit = "slots (LLAMA_MAX_SEQ)" if sequences == MAX_SEQUENCES else "KV cache and state"
-    else:
-        sequences = _fewer(server, fitted, room)
-        limit = "KV cache and state"
-    return Capacity(
-        sequences=sequences,
-        tokens=sequences * deployment.context,
-        longest_context=length,
-        limited_by=limit,
-    )
-
-
-def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
-    """Return how many slots fit where the asked ones do not, each number placed by itself."""
-    compute, drafting = fitted.usage.compute, fitted.usage.draft_compute
-
-    def holds_beside(slots: int) -> bool:
-        held = replace(server, slots=slots).held(fitted.placement)
-        return room.holds(replace(held, compute=compute, draft_compute=drafting))
-
-    most = server.slots - 1
-    guess = last_holding(holds_beside, 1, most)
-    found = last_holding(
-        lambda slots: fit(replace(server, slots=slots), room).fits, 1, most, guess=guess
-    )
-    return found or 0
-
-
-def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
-    """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
-    native = deployment.checkpoint.model.max_position_embeddings
-    most = max(native, LONGEST) if deployment.yarn else native
-    single = replace(server, slots=1)
-    chosen = fitted if fitted.fits else fit(single, room)
-    shortest = replace(single, context=min(CELLS_PADDING, most))
-    least = shortest.usage(chosen.placement, dry_run=True)
-    if not room.holds(least):
-        return 0
-    reach = _Reach(
-        room, chosen, lambda tokens: replace(single, context=tokens), least, step=CELLS_PADDING
-    )
-    if reach.holds(most):
-        return most
-    return CELLS_PADDING * max(1, reach.most(most // CELLS_PADDING))
-
-
-class _Reach:
-    """How far a number can go under a placement: slots, or tokens in steps.
-
-    Precondition: a server with more of it takes no less, compute buffers included. So a number is
-    refuted without a graph where its caches and the compute buffers of a smaller one are too much.
-
-    Args:
-        room: what may be used.
-        fitted: the placement.
-        server: the server with a number of it.
-        usage: what it takes with the smallest number, which holds.
-        step: the numbers are multiples of it.
-    """
-
-    def __init__(
-        self,
-        room: Room,
-        fitted: Fitted,
-        server: Callable[[int], Server],
-        usage: Usage,
-        *,
-        step: int = 1,
-    ) -> None:
-        self._room, self._placement, self._server, self._step = room, fitted.placement, server, step
-        self._largest, self._usage = 0, usage
-        self._spare: dict[int, int] = {0: room.slack(usage)}
-
-    def holds(self, number: int) -> bool:
-        """Say whether the room holds the server with `number` of it."""
-        if number not in self._spare:
-            server = self._server(number)
-            held = server.held(self._placement)
-            if self._largest <= number:
-                compute, drafting = self._usage.compute, self._usage.draft_compute
-                atleast = replace(held, compute=compute, draft_compute=drafting)
-                if not self._room.holds(atleast):
-                    return False
-            usage = server.usage(self._placement, dry_run=True)
-            self._spare[number] = self._room.slack(usage)
-            if number > self._largest and self._spare[number] >= 0:
-                self._largest, self._usage = number, usage
-        return self._spare[number] >= 0
-
-    def most(self, numbers: int) -> int:
-        """Return the largest multiple of the step, in steps up to `numbers`, that holds."""
-        found = last_holding(
-            lambda number: self.holds(number * self._step), 0, numbers, guess=self._guess(numbers)
-        )
-        return found or 0
-
-    def _guess(self, numbers: int) -> int:
-        """Return where the caches alone would end, with the compute buffers that are known."""
-        if numbers < 1:
-            return 1
-        steps = max(1, numbers // 64)
-        compute, drafting = self._usage.compute, self._usage.draft_compute
-        more = self._server(self._largest + steps * self._step)
-        held = replace(more.held(self._placement), compute=compute, draft_compute=drafting)
-        here = self._spare[self._largest]
-        slope = here - self._room.slack(held)
-        guess = self._largest // self._step + here * steps // slope if slope > 0 else numbers
-        if not self.holds(min(guess, numbers) * self._step):
-            there = self._spare.get(guess * self._step)
-            if there is not None and there < here:
-                first = self._largest // self._step
-                guess = first + (guess - first) * here // (here - there)
-        return guess
