@@ -104,8 +104,9 @@ def _index() -> dict[str, tuple[CatalogEntry, str, str]]:
 def find(name: str) -> tuple[CatalogEntry, str] | None:
     """The bundled entry that `name` means and the scheme it is stored in, or None.
 
-    `name` is a repository id, with or without the organisation, or a tag such as "qwen3.5:27b";
-    case does not matter.
+    `name` is a repository id, with or without the organisation, a tag such as "qwen3.5:27b", or as
+    much of a name as tells one model from the others ("Qwen3.5 397B", "flash next"); case does not
+    matter.
     """
     found = _found(name)
     return found[:2] if found is not None else None
@@ -119,7 +120,30 @@ def entry_for(checkpoint: Checkpoint) -> CatalogEntry | None:
 
 def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
     wanted = name.strip().lower()
-    return _index().get(wanted) or _index().get(wanted.replace(":", "-"))
+    found = _index().get(wanted)
+    if found is not None or "/" in wanted:
+        return found
+    wanted = _hyphened(wanted)
+    return _index().get(wanted) or _meant(wanted)
+
+
+def _hyphened(name: str) -> str:
+    """A name as repositories spell it: "qwen 3.5 27b", "qwen35_27b" and "qwen3.5:27b" alike."""
+    words = re.sub(r"[\s_:]+", "-", name.strip().lower())
+    return re.sub(r"^qwen-?3[.-]?([5-9])(?=-|$)", r"qwen3.\1", words)
+
+
+def _meant(wanted: str) -> tuple[CatalogEntry, str, str] | None:
+    """The one model whose name begins or ends with `wanted`, at a hyphen; None if several do."""
+    if len(wanted) < _TELLING:
+        return None
+    meant = [
+        entry
+        for entry in catalog()
+        for short in (entry.id.rpartition("/")[2].lower(),)
+        if short.startswith(f"{wanted}-") or short.endswith(f"-{wanted}")
+    ]
+    return (meant[0], "bf16", meant[0].id) if len(meant) == 1 else None
 
 
 def spelled(name: str) -> str | None:
@@ -142,7 +166,7 @@ def known_ids() -> tuple[str, ...]:
 def near_names(name: str) -> tuple[str, ...]:
     """Bundled ids that look like `name`, best first; none of another series ("Qwen3-32B")."""
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
-    wanted = name.strip().lower().rpartition("/")[2].replace(":", "-")
+    wanted = _hyphened(name.rpartition("/")[2])
     hits = [key for key in short if len(wanted) > 4 and key.startswith(wanted)]
     series = wanted.partition("-")[0]
     hits += [
@@ -154,6 +178,9 @@ def near_names(name: str) -> tuple[str, ...]:
     hits += [key for key in short if wanted and wanted in key]
     return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
 
+
+_TELLING = 7
+"""Letters from which on a part of a name is taken for the whole."""
 
 _ALIKE = 0.88
 """Likeness from which on a name of any series or size is offered: a slip of the pen or two."""
@@ -177,7 +204,7 @@ def refuse_hosted(name: str) -> None:
     Raises:
         UnknownModelError: it does; the line names the open model that it is, or the nearest.
     """
-    short = name.strip().lower().rpartition("/")[2].partition(":")[0]
+    short = _hyphened(name.rpartition("/")[2].partition(":")[0])
     short = re.sub(r"^qwen-?(\d)[.p-](\d)(?=-)", r"qwen\1.\2", short)
     for row in _hosted():
         if not fnmatchcase(short, row["pattern"]) or fnmatchcase(short, row.get("except", "")):
