@@ -7,46 +7,31 @@ from __future__ import annotations
 
 import streamlit as st
 
-TOKENS = tuple(4096 * step // 2 for step in range(2, 130))
-CARDS = tuple(f"accelerator-{number}" for number in range(222))
+CARDS = tuple(f"accelerator-{number}" for number in range(395))
 PARTS = ("weights", "KV cache", "recurrent state", "activations", "overhead", "free")
 
 
 def show() -> None:
-    """Draw the page: fields, an alert that repeats the slider, numbers, a chart, a command."""
+    """Draw the page: fields, a line that repeats the users, numbers, a chart, a command."""
     st.set_page_config(page_title="bare", layout="wide")
-    st.title("Bare page")
-    head = st.container()
-    left, right = st.columns([5, 11], gap="large")
-    with left:
-        tokens = _fields()
-    with head:
-        st.success(f"{tokens:,} tokens", title="Fits", icon=":material/check_circle:")
-    with right:
-        _results()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        users = _fields()
+    with st.container(key="answer"):
+        st.markdown(f"**A constant** on a machine: :green[**fits**] {users} users, 9 GiB to spare")
+    st.markdown("Picked: a constant.")
+    _results()
 
 
 def _fields() -> int:
-    st.selectbox("Model", CARDS[:15], key="model", help="A help text.", bind="query-params")
-    st.selectbox(
-        "Precision", CARDS[:116], key="precision", help="A help text.", bind="query-params"
-    )
-    st.markdown(":small[**34.9 GiB** of weights: a constant]")
-    with st.container(horizontal=True):
-        st.selectbox("Hardware", CARDS, key="on", help="A help text.", bind="query-params")
-        st.number_input("How many", 1, 4096, 2, key="count", width=110, bind="query-params")
-    st.markdown(":small[2 x a constant: **31.4 GiB** each]")
-    st.selectbox("Engine", CARDS[:7], key="engine", help="A help text.", bind="query-params")
-    st.selectbox("Format", CARDS[:10], key="format", help="A help text.", bind="query-params")
-    slider = st.container()
-    st.text_input(
-        "Context, exactly (tokens)", "64k", key="context", help="A help text.", bind="query-params"
-    )
-    with slider:
-        tokens = st.select_slider("Context per sequence", TOKENS, key="context-slider")
-    st.number_input("Sequences at once", 1, 1_000_000, 4, key="concurrency", bind="query-params")
-    st.expander("More options", icon=":material/tune:", key="more", on_change="rerun")
-    return int(tokens)
+    st.selectbox("Machine", CARDS, key="on", accept_new_options=True, width=250)
+    st.number_input("How many", 1, 4096, 2, key="count", width=95)
+    st.number_input("RAM (GB)", 1, 4096, None, key="ram", width=112, help="A help text.")
+    st.selectbox("Model", CARDS[:40], key="model", accept_new_options=True, width=200)
+    st.selectbox("With", CARDS[:12], key="engine", accept_new_options=True, width=145)
+    st.selectbox("Context", CARDS[:7], key="context", accept_new_options=True, width=98)
+    users = st.number_input("Users", 1, 1_000_000, 1, key="users", width=95)
+    st.popover("More", icon=":material/tune:", key="more", on_change="rerun")
+    return int(users)
 
 
 def _results() -> None:

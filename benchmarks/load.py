@@ -31,12 +31,11 @@ from benchmarks.fidelity import quantile
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 
-PAGES = ("", "", "", "fits", "context", "layouts", "model", "hardware", "compare", "why")
+PAGES = ("", "", "", "fits", "explore", "explore", "models", "hardware", "compare", "trust")
 """Where visitors go; most size a deployment."""
 
 ENGINES = ("vllm", "vllm", "sglang", "llamacpp", "tensorrt-llm", "transformers")
-CONTEXTS = ("8k", "16k", "32k", "64k", "100000", "128k", "256k")
-HEAVY = {"engine": "llamacpp", "precision": "q4_k_m", "model": "Qwen3.5-35B-A3B"}
+HEAVY = {"v": "2", "with": "llamacpp", "weights": "q4_k_m", "model": "Qwen3.5-35B-A3B"}
 LEAVE_AFTER = 10
 """Interactions after which one of ten sessions closes and a new one opens."""
 
@@ -115,7 +114,7 @@ def _session(
     while time.monotonic() < end:
         visitor = Visitor(address=address, page=dice.choice(PAGES))
         try:
-            tally.opened.append(visitor.open(engine=dice.choice(ENGINES), context="32k"))
+            tally.opened.append(visitor.open(v=2, context="32k", **{"with": dice.choice(ENGINES)}))
             for turn in range(10_000):
                 if turn == LEAVE_AFTER and number % 10 == 0:
                     break
@@ -132,21 +131,18 @@ def _session(
 
 def _change(visitor: Visitor, dice: random.Random) -> tuple[str, str | float]:
     """One field of the page, and what is put in."""
-    fields = [key for key in visitor.widgets if visitor.choices[key] or key in ("context", "count")]
-    fields += [key for key in visitor.widgets if key == "concurrency"]
-    key = dice.choice(sorted(fields) or ["context"])
+    fields = [key for key in visitor.widgets if visitor.choices[key] or key in ("users", "count")]
+    key = dice.choice(sorted(fields) or ["users"])
     if visitor.choices.get(key):
-        return key, dice.choice([option for option in visitor.choices[key] if option != "other"])
-    if key == "context":
-        return key, dice.choice(CONTEXTS)
+        return key, dice.choice(visitor.choices[key])
     return key, float(dice.randint(1, 8 if key == "count" else 64))
 
 
 def beside(address: str, clicks: int = 40) -> dict[str, Any]:
     """Return how long one visitor's clicks take while another's heavy questions are computed."""
     visitor = Visitor(address=address)
-    visitor.open(model="Qwen3.5-27B", precision="fp8", on="h100-sxm", engine="vllm")
-    quiet = [visitor.set("concurrency", 1.0 + number) for number in range(clicks)]
+    visitor.open(v=2, model="Qwen3.5-27B", weights="fp8", on="h100-sxm", **{"with": "vllm"})
+    quiet = [visitor.set("users", 1.0 + number) for number in range(clicks)]
     heavy = Visitor(address=address, page="fits")
     over = threading.Event()
 
@@ -155,12 +151,12 @@ def beside(address: str, clicks: int = 40) -> dict[str, Any]:
             if over.is_set():
                 return
             with suppress(ConnectionClosed):
-                heavy.open(**HEAVY, concurrency=sequences)
+                heavy.open(**HEAVY, users=sequences)
 
     asked = threading.Thread(target=ask, daemon=True)
     asked.start()
     time.sleep(1.0)
-    busy = [visitor.set("concurrency", 100.0 + number) for number in range(clicks)]
+    busy = [visitor.set("users", 100.0 + number) for number in range(clicks)]
     over.set()
     heavy.close()
     asked.join()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.web [--presses 120] [--loads 9] [--json]
 
-Both pages are driven in turn in one Chromium on this machine: from a key press on the context
-slider until the number is on screen (never the same deployment twice, so nothing is answered from
+Both pages are driven in turn in one Chromium on this machine: from a key press in the field of
+users until the number is on screen (never the same deployment twice, so nothing is answered from
 a cache), and from a fresh browser context until the verdict can be read. Asked: ratios of at most
 1.3 at p50 and p95.
 """
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.fidelity import quantile
 from benchmarks.web_server import FLAGS, PATIENCE, ROOT, chromium, served
-from planner.web.choices import contexts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,16 +26,18 @@ if TYPE_CHECKING:
 MOST = 1.3
 """Largest ratio asked for."""
 
-NATIVE = 262_144
-HARDWARE = "on=h200-sxm&count=8&model=Qwen3.5-9B&precision=bf16"
-"""Holds every step of the slider, so that the verdict names the tokens."""
+STEPS = 24
+"""Key presses on one page."""
+
+QUESTION = "v=2&on=h200-sxm&count=8&model=Qwen3.5-9B&weights=bf16&with=vllm&users=1"
+"""Holds every step, so that the answer names the users."""
 
 _ARM = """needle => {
   window.arrived = null;
   let start = null;
   addEventListener('keydown', () => { start = performance.now(); }, {capture: true, once: true});
   const look = () => {
-    const alert = document.querySelector('[data-testid="stAlert"]');
+    const alert = document.querySelector('.st-key-answer');
     if (start !== null && alert && alert.textContent.includes(needle)) {
       observer.disconnect();
       requestAnimationFrame(() => { window.arrived = performance.now() - start; });
@@ -48,8 +49,8 @@ _ARM = """needle => {
 
 _FIRST = """() => {
   const look = () => {
-    const alert = document.querySelector('[data-testid="stAlert"]');
-    if (alert && alert.textContent.includes('tokens')) {
+    const alert = document.querySelector('.st-key-answer');
+    if (alert && alert.textContent.includes('spare')) {
       observer.disconnect();
       requestAnimationFrame(() => { window.readable = performance.now(); });
     }
@@ -77,13 +78,13 @@ def _opened(browser: Browser, address: str) -> tuple[Page, float]:
 
 
 def _presses(page: Page, steps: Sequence[int]) -> list[float]:
-    """Milliseconds from each key press to its number, walking the slider over `steps`."""
-    handle = page.get_by_role("slider").first
-    handle.focus()
+    """Milliseconds from each key press to its number, counting the users up over `steps`."""
+    field = page.get_by_role("spinbutton", name="Users").first
+    field.focus()
     times = []
-    for tokens in steps:
-        page.evaluate(_ARM, f"{tokens:,} tokens")
-        handle.press("ArrowRight")
+    for users in steps:
+        page.evaluate(_ARM, f" {users} users")
+        field.press("ArrowUp")
         page.wait_for_function("window.arrived !== null")
         times.append(float(page.evaluate("window.arrived")))
         _settled(page)
@@ -101,8 +102,7 @@ def measure(presses: int, loads: int) -> dict[str, Any]:
     found = chromium()
     if found is None:
         raise SystemExit("no Chromium here: set CHROMIUM to its path")
-    app_steps = contexts(NATIVE)[1:]
-    bare_steps = tuple(4096 * step // 2 for step in range(3, 3 + len(app_steps)))
+    steps = range(2, 2 + STEPS)
     keys: dict[str, list[float]] = {"app": [], "bare": []}
     first: dict[str, list[float]] = {"app": [], "bare": []}
     with (
@@ -118,14 +118,10 @@ def measure(presses: int, loads: int) -> dict[str, Any]:
                 page, taken = _opened(browser, address)
                 first[name].append(taken)
                 page.context.close()
-        concurrency = 1
+        tokens = 4096
         while len(keys["app"]) < presses:
-            concurrency += 1
-            query = f"{HARDWARE}&concurrency={concurrency}&context=4k"
-            for name, address, steps in (
-                ("app", f"{app}/?{query}", app_steps),
-                ("bare", bare, bare_steps),
-            ):
+            tokens += 1024  # another question each time: nothing is answered from a cache
+            for name, address in (("app", f"{app}/?{QUESTION}&context={tokens}"), ("bare", bare)):
                 page, _ = _opened(browser, address)
                 keys[name] += _presses(page, steps)
                 page.context.close()

@@ -71,6 +71,21 @@ FRONTS: Mapping[str, str] = MappingProxyType(
 """Programs that run one of the engines inside, by their name without spaces -> that engine."""
 
 
+FRONT_TITLES: Mapping[str, str] = MappingProxyType(
+    {"ollama": "Ollama", "lmstudio": "LM Studio", "jan": "Jan", "koboldcpp": "KoboldCpp"}
+)
+"""The same programs -> their names as people write them."""
+
+
+def title_of(name: str) -> str:
+    """Return what people read for an engine or a program that runs one inside.
+
+    Raises:
+        InputError: no such engine.
+    """
+    return FRONT_TITLES.get(_plain(name)) or get_engine(name).title
+
+
 def get_engine(name: str) -> AnyEngine:
     """Return the engine called `name`; of a program that runs one inside, that one.
 

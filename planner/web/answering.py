@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import cache, lru_cache
 
+from hardware_db import System
 from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan
-from planner.web import asked, working
+from planner.recommending import Recommendation
+from planner.registry import find
+from planner.web import solving, working
 from planner.web.allowance import allow_hub_question, visitor
-from planner.web.asked import Asked
+from planner.web.asked import BEST, Asked
+from planner.web.solving import Answer, Problem
 
 HUB_PATIENCE = 60
 """Seconds for which the Hub's refusal of a name holds: a page asks anew at every key press."""
@@ -21,43 +23,41 @@ HUB_LIMIT = 75.0
 """Seconds for one repository; `planner.hub` ends a question after 60 and then reads what it got."""
 
 
-def answer(question: Asked) -> Plan | PlannerError:
-    """Return the plan, or the reason why there is none."""
-    try:
-        if _is_repository(question.model, hub=question.hub):
-            stored = checkpoint(question.model, question.precision, hub=True)
-            question = replace(question, stored=stored)
-        return working.run(asked.plan, question)
-    except PlannerError as error:
-        return error
-
-
-@lru_cache(maxsize=256)
-def checkpoint(model: str, precision: str | None, *, hub: bool = False) -> Checkpoint:
-    """Return the checkpoint of `model` stored in `precision`.
+def answer(asked: Asked, machine: System | None = None, *, hub: bool = False) -> Answer:
+    """Return the answer to a question.
 
     Args:
-        model: bundled id or repository.
-        precision: name of a scheme, or None.
-        hub: ask the Hub, as anybody could, where the model is not bundled.
+        asked: in the visitor's words.
+        machine: the system itself where it is not in the database (this machine, own devices).
+        hub: the Hub may be asked for a model that is not bundled.
+    """
+    try:
+        stored = None
+        if hub and _is_repository(asked.model):
+            weights = None if asked.weights == BEST else asked.weights
+            found = _from_hub(asked.model, weights, int(time.monotonic() // HUB_PATIENCE))
+            if isinstance(found, PlannerError):
+                return Answer(problems=(Problem(part="model", text=str(found)),))
+            stored = found
+        return working.run(solving.solve, asked, machine, stored)
+    except PlannerError as error:
+        return Answer(problems=(Problem(part="", text=str(error)),))
+
+
+def alternatives(found: Answer) -> Recommendation | None:
+    """Return the pick and the front for the answer's model with the checkpoint left open.
 
     Raises:
-        PlannerError: unknown name, hosted-only model, a precision that contradicts it, or the Hub
-            cannot be reached.
+        PlannerError: there is no time for it.
     """
-    if not _is_repository(model, hub=hub):
-        return asked.bundled(model, precision)
-    found = _from_hub(model, precision, int(time.monotonic() // HUB_PATIENCE))
-    if isinstance(found, PlannerError):
-        raise found
-    return found
+    return working.run(solving.alternatives, found)
 
 
 @lru_cache(maxsize=64)
 def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | PlannerError:
     allow_hub_question(visitor())
     try:
-        return working.run_in(_hub_pool(), asked.from_hub, model, precision)
+        return working.run_in(_hub_pool(), solving.from_hub, model, precision)
     except PlannerError as error:
         return error
 
@@ -67,5 +67,5 @@ def _hub_pool() -> working.Pool:
     return working.pool(limit=HUB_LIMIT, keeps=False)
 
 
-def _is_repository(model: str, *, hub: bool) -> bool:
-    return hub and "/" in model and catalog.find(model) is None
+def _is_repository(model: str) -> bool:
+    return "/" in model and catalog.find(model) is None and find(model) is None

@@ -1,63 +1,90 @@
-"""What is asked: one deployment as the visitor put it, resolved and planned.
+"""The question as words: what the address holds, what the pickers change, what `answering` reads.
 
-Names only: nothing here reads a path, whatever a visitor types. Worker processes import this
-(`working.py`), so it knows nothing of Streamlit.
+A word is kept as it was written, whether it can be read or not; the typed parts read it when they
+are asked, and say what is wrong. Nothing here reads a path, whatever a visitor types. Worker
+processes import this (`working.py`), so it knows nothing of Streamlit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import hardware_db
 from hardware_db import HardwareError, System
-from planner.asking import ask, load_checkpoint
+from planner.engines import get_engine
+from planner.engines.engine import AnyEngine
 from planner.errors import InputError
+from planner.formats import CACHE_FORMATS
 from planner.layout import Layout
-from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan
-from planner.registry.bundled import bundled_checkpoint
-from planner.units import parse_tokens
-from planner.web.choices import CUSTOM, LOCAL
+from planner.recommending import Wish
+from planner.recommending.wish import BESTS
+from planner.systems import with_ram
+from planner.units import check_count, parse_tokens, shown
+from planner.web.option_words import OptionValue, option_values
 
-OptionValue = bool | int | float | str
+BEST = "best"
+"""Instead of a model, an engine, a checkpoint or a layout: the planner's pick."""
+
+CUSTOM = "custom"
+"""Instead of known hardware: an accelerator of which only the memory is given."""
+
+LOCAL = "local"
+"""The accelerators of the machine that serves this page; offered to its own user alone."""
+
+MOST_COUNT = 4096
+"""Machines or accelerators of one kind."""
+
+_YES, _NO = "yes", "no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One deployment in the visitor's words.
+    """One question in the visitor's words.
 
     Attributes:
-        model: bundled id, with or without the organisation, or a repository.
-        precision: name of a scheme; None takes what the checkpoint stores.
-        on: id of an accelerator or system.
+        on: id of an accelerator or system, an expression of several, `LOCAL` or `CUSTOM`.
         count: how many of it.
-        memory_gib: memory of each accelerator where `on` is "custom".
-        machine: the system itself where it is not in the database (this machine, own devices).
-        context: tokens as typed ("128k").
-        degrees: tensor, pipeline and data parallel sizes; zeros leave the layout to the planner.
-        experts: expert parallelism.
-        options: the engine's options that are not at their defaults, as (name, value) pairs.
-        hub: the Hub may be asked for a model that is not bundled.
-        stored: the weights themselves, where the Hub was asked for them.
+        ram: GB of RAM beside the accelerators; empty takes what is known.
+        memory: GiB of each accelerator where `on` is `CUSTOM`.
+        model: short name of a bundled model, `BEST`, or a repository.
+        weights: a checkpoint of the registry, a way to store weights, or `BEST`.
+        engine: name of an engine, or of a program that runs one inside, or `BEST`.
+        context: tokens per sequence as typed ("128k").
+        users: sequences at once.
+        kv: format of the KV cache, or "auto".
+        layout: degrees as ``tp2-pp2-dp1-ep``, or `BEST`.
+        options: the engine's options that differ from its defaults, as (name, value) words.
+        yarn: "yes" where contexts beyond the native length are allowed.
+        best: what decides between checkpoints: quality, speed or context.
+        use: what models are compared by.
+        images: "yes" where pictures must be taken.
     """
 
-    model: str
-    precision: str | None
     on: str
-    count: int
-    engine: str
-    context: str
-    concurrency: int
-    kv_cache_dtype: str = "auto"
-    memory_gib: float | None = None
-    machine: System | None = None
-    degrees: tuple[int, int, int] = (0, 0, 0)
-    experts: bool = False
-    yarn: bool = False
-    options: tuple[tuple[str, OptionValue], ...] = ()
-    hub: bool = False
-    stored: Checkpoint | None = None
+    count: str = "1"
+    ram: str = ""
+    memory: str = "48"
+    model: str = BEST
+    weights: str = BEST
+    engine: str = BEST
+    context: str = "32k"
+    users: str = "1"
+    kv: str = "auto"
+    layout: str = BEST
+    options: tuple[tuple[str, str], ...] = ()
+    yarn: str = _NO
+    best: str = "quality"
+    use: str = "general"
+    images: str = _NO
+
+    @property
+    def number(self) -> int:
+        """How many machines or accelerators.
+
+        Raises:
+            InputError: no whole number, or out of range.
+        """
+        return _whole(self.count, "count", MOST_COUNT)
 
     @property
     def tokens(self) -> int:
@@ -69,91 +96,159 @@ class Asked:
         return parse_tokens(self.context)
 
     @property
-    def layout(self) -> Layout | None:
-        """The layout asked for; None where nothing of it is.
+    def concurrency(self) -> int:
+        """Sequences at once.
 
         Raises:
-            InputError: a degree out of range.
+            InputError: no whole number, or out of range.
         """
-        if not any(self.degrees) and not self.experts:
+        return _whole(self.users, "users", 1_000_000)
+
+    @property
+    def cache_format(self) -> str:
+        """Format of the KV cache.
+
+        Raises:
+            InputError: no engine has it.
+        """
+        if self.kv != "auto" and self.kv not in CACHE_FORMATS:
+            known = ", ".join(dict.fromkeys(form.name for form in CACHE_FORMATS.values()))
+            raise InputError(f"unknown KV cache format {shown(self.kv)}; known: auto, {known}")
+        return self.kv
+
+    @property
+    def degrees(self) -> Layout | None:
+        """The layout asked for; None leaves it to the planner.
+
+        Raises:
+            InputError: it cannot be read, or a degree is out of range.
+        """
+        if self.layout == BEST:
             return None
-        tensor, pipeline, data = (degree or 1 for degree in self.degrees)
+        found, experts = {"tp": 1, "pp": 1, "dp": 1}, False
+        for part in self.layout.split("-"):
+            name, size = part[:2], part[2:]
+            if part == "ep":
+                experts = True
+            elif name in found and size.isdecimal() and len(size) <= 4 and int(size):
+                found[name] = int(size)
+            else:
+                raise InputError(
+                    f"layout: cannot read {shown(self.layout)}; write best, or degrees like tp2-pp2"
+                )
         return Layout(
-            tensor_parallel=tensor,
-            pipeline_parallel=pipeline,
-            data_parallel=data,
-            expert_parallel=self.experts,
+            tensor_parallel=found["tp"],
+            pipeline_parallel=found["pp"],
+            data_parallel=found["dp"],
+            expert_parallel=experts,
         )
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        """The weights.
+    def policy(self) -> AnyEngine | None:
+        """The engine that is named; None leaves it to the planner.
 
         Raises:
-            PlannerError: unknown, not to be had, or stored otherwise than asked.
+            InputError: unknown.
         """
-        return self.stored or bundled(self.model, self.precision)
+        return None if self.engine == BEST else get_engine(self.engine)
 
     @property
-    def system(self) -> System:
-        """The hardware.
+    def option_values(self) -> dict[str, OptionValue]:
+        """The engine's options as values.
+
+        Raises:
+            InputError: no engine is named, it has no such option, or a value cannot be read.
+        """
+        if not self.options:
+            return {}
+        engine = self.policy
+        if engine is None:
+            raise InputError(f"options: name the engine that {self.options[0][0]} belongs to")
+        return option_values(engine.name, self.options)
+
+    @property
+    def beyond_native(self) -> bool:
+        """Contexts beyond the native length are allowed.
+
+        Raises:
+            InputError: neither yes nor no.
+        """
+        return _switch(self.yarn, "yarn")
+
+    @property
+    def wish(self) -> Wish:
+        """What decides between candidates.
+
+        Raises:
+            InputError: an unknown word.
+        """
+        wanted = next((known for known in BESTS if known == self.best), None)
+        if wanted is None:
+            raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
+        return Wish(best=wanted, use=self.use, images=_switch(self.images, "images"))
+
+    def system_of(self, machine: System | None) -> System:
+        """Return the hardware.
+
+        Args:
+            machine: the system itself where it is not in the database (this machine, own devices).
 
         Raises:
             InputError: unknown, or not a sensible number of them.
         """
-        if self.machine is None and self.on == LOCAL:
-            raise InputError("hardware: nothing on this machine can be planned for; name another")
-        return self.machine or system(self.on, self.count, self.memory_gib)
+        found = machine or system(self.on, self.number, self.memory)
+        if not self.ram or found.accelerator.is_unified:
+            return found
+        if not self.ram.isdecimal() or not 0 < int(self.ram[:7]) <= 1_000_000:
+            raise InputError(f"RAM must be a number of GB, got {shown(self.ram)}")
+        return with_ram(found, f"{int(self.ram)}GB")
 
 
-@lru_cache(maxsize=256)
-def bundled(model: str, precision: str | None) -> Checkpoint:
-    """Return the bundled checkpoint of `model` stored in `precision`.
+def system(on: str, count: int, memory: str = "48") -> System:
+    """Return `count` times the hardware called `on`.
 
-    Raises:
-        PlannerError: unknown name, hosted-only model, or a precision that contradicts it.
-    """
-    return bundled_checkpoint(model, precision=precision)
-
-
-def from_hub(model: str, precision: str | None) -> Checkpoint:
-    """Return the checkpoint of a repository of the Hub, which is asked as anybody could.
-
-    Raises:
-        PlannerError: no such repository, not to be had, or the Hub cannot be reached.
-    """
-    return load_checkpoint(model, precision=precision, anonymous=True, local=False)
-
-
-@lru_cache(maxsize=256)
-def system(on: str, count: int, memory_gib: float | None = None) -> System:
-    """`count` times the hardware called `on`.
+    Args:
+        on: id, alias, expression, or `CUSTOM`.
+        count: how many.
+        memory: GiB of each where it is `CUSTOM`.
 
     Raises:
         InputError: unknown, or not a sensible number of them.
     """
-    name = f"custom:{memory_gib:g}GiB" if on == CUSTOM and memory_gib else on
+    if on == LOCAL:
+        raise InputError("hardware: nothing on this machine can be planned for; name another")
+    name = f"custom:{memory}GiB" if on == CUSTOM else on
     try:
-        return hardware_db.resolve(f"{count} x {name}")
+        return hardware_db.resolve(name if count == 1 else f"{count} x {name}")
     except HardwareError as error:
-        raise InputError(str(error)) from None
+        raise InputError(str(error)) from error
 
 
-@lru_cache(maxsize=512)
-def plan(question: Asked) -> Plan:
-    """The plan for `question`.
+def _whole(text: str, what: str, most: int) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise InputError(f"{what} must be a whole number from 1 to {most:,}, got {shown(text)}")
+    return check_count(int(text), what=what, most=most)
 
-    Raises:
-        PlannerError: one line that says what is wrong.
-    """
-    return ask(
-        question.checkpoint,
-        on=question.system,
-        engine=question.engine,
-        context=question.context,
-        concurrency=question.concurrency,
-        kv_cache_dtype=question.kv_cache_dtype,
-        layout=question.layout,
-        options=dict(question.options),
-        yarn=question.yarn,
-    ).plan()
+
+def _switch(text: str, what: str) -> bool:
+    if text not in (_YES, _NO):
+        raise InputError(f"{what} must be yes or no, got {shown(text)}")
+    return text == _YES
+
+
+def switch_word(value: object) -> str:
+    """Return the word for a switch."""
+    return _YES if value else _NO
+
+
+def layout_word(layout: Layout | None) -> str:
+    """Return the word for a layout; None is `BEST`."""
+    if layout is None:
+        return BEST
+    parts = (
+        ("tp", layout.tensor_parallel),
+        ("pp", layout.pipeline_parallel),
+        ("dp", layout.data_parallel),
+    )
+    words = [f"{name}{size}" for name, size in parts if size > 1] or ["tp1"]
+    return "-".join([*words, *(["ep"] if layout.expert_parallel else [])])

@@ -1,4 +1,4 @@
-"""What a visitor can choose from: models, precisions, hardware, engines, cache formats, contexts."""
+"""What a visitor can choose from: models, engines, cache formats, contexts."""
 
 from __future__ import annotations
 
@@ -7,81 +7,73 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
-import hardware_db
-from planner.engines import ENGINES
+from hardware_db import System
+from planner.engines import ENGINES, FRONTS, title_of
+from planner.engines.choice import engines_for
 from planner.engines.yarn import LONGEST
 from planner.formats import CACHE_FORMATS
 from planner.model import catalog
-from planner.model.gguf_mix import gguf_schemes
-from planner.model.quantization import SCHEMES
+from planner.web.asked import BEST
 
-OTHER = "other"
-"""Instead of a bundled model: a repository that the visitor names."""
+_STEPS = (4, 8, 16, 32, 64, 128, 256)
+"""Contexts that are listed, in units of 1,024 tokens."""
 
-CUSTOM = "custom"
-"""Instead of known hardware: an accelerator of which only the memory is given."""
-
-LOCAL = "local"
-"""The accelerators of the machine that serves this page; offered to its own user alone."""
-
-SHORTEST = 4096
-_SIZES = (1, 2, 3, 4, 6)
+_BEYOND = ("512k", "1M")
 
 
 @cache
 def defaults() -> dict[str, Any]:
-    """What a first visitor sees (`defaults.toml`)."""
+    """Return what a first visitor sees (`defaults.toml`)."""
     return tomllib.loads((files("planner.web") / "defaults.toml").read_text("utf-8"))
 
 
 @cache
 def models() -> tuple[str, ...]:
-    """Short names of the bundled models, and `OTHER`."""
-    return (*(entry.id.rpartition("/")[2] for entry in catalog.catalog()), OTHER)
+    """Return `BEST` and the short names of the bundled models, the newest first."""
+    known = sorted(
+        catalog.catalog(), key=lambda entry: (entry.released or "", entry.id), reverse=True
+    )
+    return (BEST, *(entry.id.rpartition("/")[2] for entry in known))
 
 
-@cache
-def precisions() -> tuple[str, ...]:
-    """Names of all ways to store weights, those of whole checkpoints before GGUF types."""
-    return (*SCHEMES, *gguf_schemes())
+@lru_cache(maxsize=512)
+def engines(system: System | None) -> tuple[str, ...]:
+    """Return `BEST`, then engines and the programs that run one inside: what suits `system` first."""
+    suited = [name for name, _ in engines_for(system)] if system is not None else []
+    found = [BEST]
+    for name in dict.fromkeys([*suited, *ENGINES]):
+        found += [name, *(front for front, inside in FRONTS.items() if inside == name)]
+    return tuple(found)
 
 
-@cache
-def hardware() -> tuple[str, ...]:
-    """Ids of accelerators, then of systems, and `CUSTOM`."""
-    cards = (entry.id for entry in hardware_db.accelerators())
-    systems = (entry.id for entry in hardware_db.systems())
-    return (*cards, *systems, CUSTOM)
+def engine_label(name: str) -> str:
+    """Return what people read for an engine."""
+    return "Best for it" if name == BEST else title_of(name)
 
 
-def engines() -> tuple[str, ...]:
-    """Names of the engines."""
-    return tuple(ENGINES)
+def model_label(name: str) -> str:
+    """Return what people read for a model."""
+    return "Best for it" if name == BEST else name
 
 
 @cache
 def cache_formats() -> tuple[str, ...]:
-    """The word auto and the names of the KV-cache formats, without their aliases."""
+    """Return the word auto and the names of the KV-cache formats, without their aliases."""
     return ("auto", *dict.fromkeys(form.name for form in CACHE_FORMATS.values()))
 
 
-@lru_cache(maxsize=256)
-def contexts(longest: int) -> tuple[int, ...]:
-    """Stops of the context slider, evenly spread on a log scale, up to `longest` tokens."""
-    stops: set[int] = {longest}
-    unit = SHORTEST
-    while unit <= longest:
-        stops |= {unit * size // 2 for size in _SIZES if SHORTEST <= unit * size // 2 <= longest}
-        unit *= 2
-    return tuple(sorted(stops))
+def contexts(*, yarn: bool) -> tuple[str, ...]:
+    """Return contexts that are listed, as people type them."""
+    listed = tuple(f"{step}k" for step in _STEPS)
+    return (*listed, *_BEYOND) if yarn else listed
 
 
 def longest_context(native: int, *, yarn: bool) -> int:
-    """Tokens up to which a context can be asked for."""
+    """Return the tokens up to which a context can be asked for."""
     return max(native, LONGEST) if yarn else native
 
 
 def tokens_label(tokens: int) -> str:
-    """Tokens as people type them: ``64k`` for 65,536; others in digits."""
+    """Return tokens as people type them: ``64k`` for 65,536; others in digits."""
     whole, rest = divmod(tokens, 1024)
     return f"{whole}k" if whole and not rest else str(tokens)

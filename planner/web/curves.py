@@ -13,7 +13,9 @@ from planner.errors import PlannerError
 from planner.memory.breakdown import Kind, Rank
 from planner.model.spec import ModelSpec
 from planner.question import Question
-from planner.web.choices import SHORTEST
+
+SHORTEST = 4096
+"""Tokens of the shortest context that is drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import hardware_db
 from hardware_db import Accelerator
 from planner.cost import cheapest
 from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Outcome
+from planner.planning import Outcome, Plan
 from planner.question import Question
 from planner.search import fits_table, headline_precisions
-from planner.web.apply import form_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class Cell:
         outcome: the verdict at `count`, or at `tried`.
         headroom: bytes to spare there on the fullest one; None if it cannot run.
         verdict: the verdict's sentence.
-        values: the form's fields that open it on the first page.
+        plan: the plan at `count`, or at `tried`.
         price: the lowest purchase price of that many in US dollars; None if none is known.
     """
 
@@ -35,7 +33,7 @@ class Cell:
     outcome: Outcome
     headroom: int | None
     verdict: str
-    values: dict[str, Any]
+    plan: Plan
     price: float | None
 
 
@@ -51,6 +49,7 @@ def columns_of(asked: Question, sixteen_bit: Checkpoint | None) -> tuple[Checkpo
         asked: the visitor's question.
         sixteen_bit: the model's 16-bit checkpoint, where the catalog has one.
     """
+    asked = replace(asked, layout=None)  # of another number of accelerators
     start = replace(asked, checkpoint=sixteen_bit) if sixteen_bit is not None else asked
     try:
         found = headline_precisions(start)
@@ -88,6 +87,6 @@ def _cell(workload: Question, checkpoint: Checkpoint, accelerator: Accelerator) 
         outcome=fit.plan.outcome,
         headroom=fit.plan.headroom,
         verdict=fit.plan.verdict,
-        values=form_values(fit.plan),
+        plan=fit.plan,
         price=offer.value if offer is not None else None,
     )

@@ -52,23 +52,36 @@ OVER = "#c62f3b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a verdict appears: never by colour alone."""
+    """How a verdict appears: never by colour alone.
+
+    Attributes:
+        word: the verdict, as a heading says it.
+        short: the same within a sentence.
+        icon: its mark.
+        colour: of mark and word, as Streamlit's Markdown calls it.
+    """
 
     word: str
+    short: str
     icon: str
-    alert: Literal["success", "warning", "error"]
+    colour: Literal["green", "orange", "red"]
 
 
 LOOKS = {
-    Outcome.FITS: Look(word="Fits", icon=":material/check_circle:", alert="success"),
-    Outcome.TIGHT: Look(word="Tight", icon=":material/warning:", alert="warning"),
+    Outcome.FITS: Look(word="Fits", short="fits", icon=":material/check_circle:", colour="green"),
+    Outcome.TIGHT: Look(word="Tight", short="tight", icon=":material/warning:", colour="orange"),
     Outcome.HOLDS_FEWER: Look(
         word="Starts, but does not hold the workload",
+        short="starts",
         icon=":material/hourglass_bottom:",
-        alert="warning",
+        colour="orange",
     ),
-    Outcome.DOES_NOT_FIT: Look(word="Does not fit", icon=":material/cancel:", alert="error"),
-    Outcome.CANNOT_RUN: Look(word="Cannot run", icon=":material/block:", alert="error"),
+    Outcome.DOES_NOT_FIT: Look(
+        word="Does not fit", short="does not fit", icon=":material/cancel:", colour="red"
+    ),
+    Outcome.CANNOT_RUN: Look(
+        word="Cannot run", short="cannot run", icon=":material/block:", colour="red"
+    ),
 }
 
 

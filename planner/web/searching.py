@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.search import Advice, Objective, Suggestion, advise, suggest_layouts
+from planner.recommending.advice import advise
+from planner.search import Advice, Objective, Suggestion, suggest_layouts
 
 MOST_ADVICE = 6
 

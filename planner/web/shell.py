@@ -1,4 +1,23 @@
-"""The frame of every page: settings, navigation, the question, the verdict."""
+"""The frame of every page: navigation, the question, the answer in one line, then the page itself.
+
+A page is a module of `planner.web.views` with one function::
+
+    def show(asked: Asked, found: Answer) -> None:
+
+`asked` is the question in the visitor's words (`planner.web.asked`), `found` the answer
+(`planner.web.answering`). The frame has drawn navigation, pickers and the answer's line before, and
+calls `show` only where `found.problems` is empty; `found.plan` is None where nothing comes near, and
+pages of reference (`View.reference`) are called without pickers, line and plan. What a page offers:
+
+- **change the question**: `session.change(context="64k", weights="...")` in a callback; values are
+  the words of `Asked`. `session.put(asked_of(plan), page="")` takes the question that a plan answers
+  and goes to a page by its name ("" is the first).
+- **link to another page**: `link(name)` with the question in it.
+- **ask further plans**: `question_of(found.plan)` and `with_`; `alternatives(found)` has the front.
+- **fields of its own**: with a key that begins with the page's name ("fits-vendor"); they may be
+  bound to the address (`bind="query-params"`), the question's own names may not.
+- **say something foreign**: through `tables.escape`.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +28,17 @@ from importlib import import_module
 
 import streamlit as st
 
+from hardware_db import System
 from planner.errors import PlannerError
-from planner.planning import Plan
-from planner.units import capital
-from planner.web import working
-from planner.web.address import NOTICE, clean_address
+from planner.web import session, working
+from planner.web.access import hub_allowed
+from planner.web.address import words_of
 from planner.web.answering import answer
-from planner.web.apply import FIRST_PAGE, apply
 from planner.web.asked import Asked
-from planner.web.early import expected, remember
-from planner.web.form import ask
-from planner.web.palette import LOOKS
+from planner.web.line import show_line
+from planner.web.picked import show_pick
+from planner.web.pickers import ask
+from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.theme import follow_theme
 
@@ -30,70 +49,51 @@ class View:
 
     Attributes:
         name: in the address; empty for the first page.
-        title: in the menu and on top of the page.
+        title: in the menu.
         help: what one finds there.
-        module: of `planner.web.views`; imported when the page is first opened, because tables and
-            figures bring libraries that take a while to load.
+        reference: facts that are no answer: shown without the question and without a verdict.
+        was: names that its address had before.
     """
 
     name: str
     title: str
     help: str
-    module: str
+    reference: bool = False
+    was: tuple[str, ...] = ()
 
-    def show(self, question: Asked, found: Plan | PlannerError) -> None:
-        """Draw the page below the verdict."""
-        import_module(f"planner.web.views.{self.module}").show(question, found)
+    def show(self, asked: Asked, found: Answer) -> None:
+        """Draw the page below the answer; its module is loaded when it is first opened."""
+        import_module(f"planner.web.views.{self.name or 'run'}").show(asked, found)
 
 
 VIEWS = (
+    View(name="", title="Run it", help="What to run on a machine, and what to type."),
+    View(name="fits", title="What fits", help="Which machines hold it, and how many of each."),
     View(
-        name="",
-        title="Size a deployment",
-        help="Does this model run there, where does the memory go, and what to type.",
-        module="size",
+        name="explore",
+        title="Explore",
+        help="What a longer context, more users and other layouts do.",
+        was=("context", "layouts"),
+    ),
+    View(name="compare", title="Compare", help="Up to four side by side, with what each costs."),
+    View(
+        name="trust",
+        title="Trust",
+        help="Every number with its rule and source; paste a log.",
+        was=("why",),
     ),
     View(
-        name="fits",
-        title="What fits",
-        help="Which hardware holds this workload, in which precision, and how many of it.",
-        module="fits",
-    ),
-    View(
-        name="context",
-        title="Context and concurrency",
-        help="What a longer context costs, and how many sequences several systems hold.",
-        module="context",
-    ),
-    View(
-        name="layouts",
-        title="Layouts",
-        help="Every way to spread the model over the accelerators, ranked, and who holds what.",
-        module="layouts",
-    ),
-    View(
-        name="model",
-        title="Model",
-        help="Layers, parameters, checkpoint sizes, and what is stored in which format.",
-        module="model",
+        name="models",
+        title="Models",
+        help="What can be downloaded, how large it is, what it loses.",
+        reference=True,
+        was=("model",),
     ),
     View(
         name="hardware",
         title="Hardware",
-        help="The database with a source per figure, and devices of your own.",
-        module="hardware",
-    ),
-    View(
-        name="compare",
-        title="Compare",
-        help="Up to four deployments side by side, with cost and break-even.",
-        module="compare",
-    ),
-    View(
-        name="why",
-        title="Why trust it",
-        help="Every term with its rule, the numbers put in, and where the rule was read.",
-        module="why",
+        help="The database, a source per figure, and devices of your own.",
+        reference=True,
     ),
 )
 
@@ -101,42 +101,81 @@ VIEWS = (
 def show() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="qwenplan", page_icon="📐", layout="wide")
-    pages = [_page(view) for view in VIEWS]
-    view = VIEWS[pages.index(st.navigation(pages, position="top"))]
-    st.session_state[FIRST_PAGE] = pages[0]
-    clean_address()
-    st.title(view.title)
-    if notice := st.session_state.get(NOTICE):
-        st.markdown(f":material/info: {escape(notice)}")
+    pages = {view.name: _page(view) for view in VIEWS}
+    moved = {name: _moved(name) for view in VIEWS for name in view.was}
+    opened = st.navigation([*pages.values(), *moved.values()], position="top")
     working.start()
-    head, below = st.empty(), st.container()
-    guess = expected()
-    if guess is not None:
-        with head.container():
-            show_verdict(answer(guess))
-    if view.name:
-        with st.expander("Model, hardware and workload", icon=":material/edit:"):
-            question = ask(wide=True)
-        body = st.container()
+    asked = session.current()
+    for view in VIEWS:
+        for name in view.was:
+            if opened == moved[name]:
+                st.switch_page(pages[view.name], query_params=words_of(asked))
+    view = next(view for view in VIEWS if pages[view.name] == opened)
+    target = session.wanted_page()
+    if target is not None and target != view.name:
+        st.switch_page(pages[target], query_params=words_of(asked))
+    st.session_state[_PAGES] = pages
+    session.write()
+    follow_theme()
+    if view.reference:
+        st.title(view.title)
+        view.show(asked, Answer())
     else:
-        left, body = st.columns([5, 11], gap="large")
-        with left:
-            question = ask(wide=False)
-    remember(question)
-    found = answer(question)
-    if question != guess:
-        with head.container():
-            show_verdict(found)
-    with below:
-        if isinstance(found, PlannerError) and "YaRN" in str(found) and not question.yarn:
-            st.button("Extend with YaRN", on_click=apply, args=({"yarn": True},))
-    with body:
+        _show_answered(view, asked)
+    _keep_what_is_loaded()
+
+
+_PAGES = "pages"
+
+
+def link(name: str, label: str, *, icon: str | None = None) -> None:
+    """Show a link to another page, the question with it.
+
+    Args:
+        name: of the page.
+        label: what it says.
+        icon: its mark.
+    """
+    pages: dict[str, st.Page] = st.session_state[_PAGES]
+    st.page_link(pages[name], label=label, icon=icon, query_params=words_of(session.now()))
+
+
+def _show_answered(view: View, asked: Asked) -> None:
+    machine = session.machine_of(asked)
+    pickers, line, pick = st.container(key="question"), st.container(key="line"), st.container()
+    with pickers:
+        ask(asked, _system(asked, machine), _engine(asked))
+    for note in session.notes():
+        st.markdown(f":material/info: {escape(note)}")
+    with line:
+        found = answer(asked, machine, hub=hub_allowed())
+        show_line(found)
+    with pick:
+        show_pick(asked, found)
+    if not found.problems:
         try:
-            view.show(question, found)
+            view.show(asked, found)
         except PlannerError as error:  # no time for a part of the page
             st.markdown(f":material/info: {escape(error)}")
-    follow_theme()
-    _keep_what_is_loaded()
+
+
+def _system(asked: Asked, machine: System | None) -> System | None:
+    try:
+        return asked.system_of(machine)
+    except PlannerError:
+        return None
+
+
+def _engine(asked: Asked) -> str | None:
+    """The engine whose options can be set: the named one, else the one that answered last."""
+    try:
+        policy = asked.policy
+    except PlannerError:
+        return None
+    if policy is not None:
+        return policy.name
+    last = session.shown()
+    return last.engine or None if last is not None else None
 
 
 @cache
@@ -159,12 +198,6 @@ def _page(view: View) -> st.Page:
     )
 
 
-def show_verdict(found: Plan | PlannerError) -> None:
-    """The verdict, or the sentence that says what is wrong with the question."""
-    if isinstance(found, PlannerError):
-        st.error(escape(found), title="This cannot be planned", icon=":material/help:")
-        return
-    look = LOOKS[found.outcome]
-    text = found.verdict.removeprefix(f"{look.word}: ").removeprefix(f"{look.word} ")
-    alert = {"success": st.success, "warning": st.warning, "error": st.error}[look.alert]
-    alert(escape(capital(text)), title=look.word, icon=look.icon)
+def _moved(name: str) -> st.Page:
+    """An address that a page had before: it leads there."""
+    return st.Page(lambda: None, title=name, url_path=name, visibility="hidden")

@@ -14,9 +14,27 @@ def text_colour() -> str:
 
 _FOLLOW = """<style>
 .stPlotlyChart :is(.xtick, .ytick, .legend, .annotation, .g-xtitle, .g-ytitle) text,
-:is(.st-key-memory, .st-key-compare-bars) .xy .barlayer .trace:last-child text,
+:is(.st-key-memory-bar, .st-key-compare-bars) .xy .barlayer .trace:last-child text,
 .st-key-sizes .barlayer text { fill: currentColor !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-line) {
+    position: sticky; top: 3.75rem; z-index: 90; background: var(--st-background-color);
+    border-bottom: 1px solid var(--st-border-color); padding: 0.5rem 0;
+}
+@media (min-width: 641px) { [data-testid="stLayoutWrapper"]:has(> .st-key-fold) { display: none } }
 </style>"""
+"""Text of figures takes the page's colour; the answer stays below the menu; pickers fold on phones.
+Streamlit 1.67 has no part for the last two."""
+
+_FOLD = """<style>
+@media (max-width: 640px) {
+    [data-testid="stLayoutWrapper"]:has(> .st-key-pickers) { display: none }
+}
+</style>"""
+
+
+def fold() -> None:
+    """Hide the pickers on a phone; a button shows them."""
+    st.html(_FOLD)
 
 
 def follow_theme() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -25,7 +27,8 @@ from planner.model.parameters import count_parameters
 from planner.model.quantization_config import read_quantization
 from planner.patterns import PatternError, read_glob, read_pattern
 from planner.units import parse_bytes, parse_tokens
-from planner.web.notation import question_of_line
+from planner.web import address
+from planner.web.asked import Asked
 from tests.fuzz.given import json_of, mutated, mutated_bytes, mutated_text, own_errors_only, some
 from tests.model.builders import Stub
 from tests.model.builders import gguf as gguf_file
@@ -244,10 +247,17 @@ def test_sizes_and_hardware(text: str) -> None:
     own_errors_only(lambda: hardware_db.resolve(text))
 
 
-LINE = "Qwen3.5-27B fp8 on 2x h100-sxm with vllm 64k x4 tp=2 max_num_seqs=8"
+ADDRESS = (
+    "v=2&on=2x h100-sxm&model=Qwen3.5-27B&with=vllm&context=64k&users=4&layout=tp2&o-max_num_seqs=8"
+)
 
 
-@given(mutated_text(LINE))
+@given(mutated_text(ADDRESS))
 @some(60, cost=10)
-def test_lines_of_the_compare_page(text: str) -> None:
-    own_errors_only(lambda: question_of_line(text))
+def test_addresses_of_the_page(text: str) -> None:
+    asked, _ = address.read(dict(parse_qsl(text)), Asked(on="h100-sxm"))
+    for part in ("number", "tokens", "concurrency", "degrees", "policy", "option_values", "wish"):
+        own_errors_only(partial(getattr, asked, part))
+    own_errors_only(lambda: asked.system_of(None))
+    again, _ = address.read(address.words_of(asked), Asked(on="h100-sxm"))
+    assert again == asked

@@ -10,25 +10,21 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import hardware_db
 from planner.errors import SourceError, UnknownModelError
-from planner.web import access, answering
-from planner.web import asked as asking
+from planner.web import access, solving, working
+from planner.web import answering as asking
 from planner.web.allowance import Allowance
 from planner.web.asked import Asked
+from planner.web.solving import Answer
 
 
-def asked(model: str, hub: bool) -> Asked:
-    return Asked(
-        model=model,
-        precision=None,
-        on="h100-sxm",
-        count=1,
-        engine="vllm",
-        context="8k",
-        concurrency=1,
-        hub=hub,
-    )
+def ask(model: str, *, hub: bool) -> Answer:
+    return asking.answer(Asked(on="h100-sxm", model=model, context="8k"), hub=hub)
+
+
+def forget() -> None:
+    working._KEPT = working._Kept(working.MOST_KEPT)
+    asking._from_hub.cache_clear()
 
 
 @pytest.fixture
@@ -40,16 +36,15 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         calls.append((name, how))
         raise UnknownModelError(f"{name} is not there")
 
-    monkeypatch.setattr(asking, "load_checkpoint", load)
-    answering.checkpoint.cache_clear()
-    answering._from_hub.cache_clear()
+    monkeypatch.setattr(solving, "load_checkpoint", load)
+    forget()
     yield calls
-    answering._from_hub.cache_clear()
+    forget()
 
 
 def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded: list[Any]) -> None:
     for _ in range(3):  # a page asks at every key press; the Hub is asked once
-        answering.answer(asked("someone/private-model", hub=True))
+        ask("someone/private-model", hub=True)
     assert loaded == [
         ("someone/private-model", {"precision": None, "anonymous": True, "local": False})
     ]
@@ -57,7 +52,9 @@ def test_the_hub_is_asked_as_anybody_and_never_for_a_path(loaded: list[Any]) -> 
 
 @pytest.mark.parametrize("name", ["someone/private-model", "/etc/passwd", "../x", "a/b/c"])
 def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
-    assert isinstance(answering.answer(asked(name, hub=False)), UnknownModelError)
+    (problem,) = ask(name, hub=False).problems
+    assert problem.part == "model"
+    assert "unknown model" in problem.text
     assert loaded == []
 
 
@@ -66,7 +63,7 @@ def test_without_leave_nothing_is_loaded(loaded: list[Any], name: str) -> None:
     "name", ["/etc/passwd", "~/.ssh/id_rsa", "./config.json", "../../secrets", "C:\\x", "a\x00b"]
 )
 def test_no_typed_path_is_opened(monkeypatch: pytest.MonkeyPatch, name: str, hub: bool) -> None:
-    answering.answer(asked("Qwen3.5-4B", hub=False))  # the catalog is read once
+    ask("Qwen3.5-4B", hub=False)  # catalog and registry are read once
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     opened = []
     for place, attribute in ((builtins, "open"), (io, "open"), (pathlib.Path, "open")):
@@ -77,9 +74,8 @@ def test_no_typed_path_is_opened(monkeypatch: pytest.MonkeyPatch, name: str, hub
             return _real(path, *more, **how)
 
         monkeypatch.setattr(place, attribute, spy)
-    answering.checkpoint.cache_clear()
-    answering._from_hub.cache_clear()
-    assert isinstance(answering.answer(asked(name, hub=hub)), Exception)
+    forget()
+    assert ask(name, hub=hub).problems
     assert [path for path in opened if name.strip("~./\\") in path] == []
 
 
@@ -168,14 +164,14 @@ def test_the_operator_decides_about_the_hub(
 
 
 def test_a_stranger_is_not_offered_this_machine(open_app: Callable[..., AppTest]) -> None:
-    app = open_app("hardware", on="local")
+    app = open_app(on="local")
     assert not app.exception
     assert "local" not in app.selectbox(key="on").options
-    assert "This machine" not in [element.value for element in app.subheader]
+    assert "Not answered" in app.markdown[0].value
 
 
 def test_a_link_to_somebodys_own_device_says_so(open_app: Callable[..., AppTest]) -> None:
     app = open_app(on="my-modded-4090")
     assert not app.exception
-    assert app.selectbox(key="on").value in {entry.id for entry in hardware_db.accelerators()}
+    assert "Not answered" in app.markdown[0].value
     assert any("session of their own" in element.value for element in app.markdown)

@@ -88,7 +88,7 @@ def visit(browser: Any, address: Any) -> Iterator[Any]:
 
 
 def verdict(page: Any) -> Any:
-    return page.get_by_test_id("stAlert").first
+    return page.locator(".st-key-answer").first
 
 
 def chart(page: Any) -> Any:
@@ -104,45 +104,79 @@ def test_first_load_shows_the_verdict_and_asks_nobody_else(visit: Callable[..., 
     assert page.faults == []
 
 
-def test_a_key_on_the_slider_changes_the_answer_and_the_address(visit: Callable[..., Any]) -> None:
-    page = visit("/?context=64k")
-    page.get_by_text("65,536 tokens").first.wait_for()
-    handle = page.get_by_role("slider").first
-    handle.focus()
-    handle.press("ArrowRight")
-    page.get_by_text("Context per sequence: 98,304 tokens").wait_for()
-    page.wait_for_function("new URLSearchParams(location.search).get('context') === '96k'")
+FAST = "v=2&model=Qwen3.5-9B&weights=bf16&with=vllm&context=4k"
 
 
-def test_from_fits_to_does_not_fit_and_back(visit: Callable[..., Any]) -> None:
-    page = visit("/?model=Qwen3.5-9B&precision=bf16&on=rtx-4090&count=1&context=4k&concurrency=1")
-    page.get_by_text("to spare").first.wait_for()
-    entry = page.get_by_role("textbox", name="Context, exactly")
-    entry.fill("256k")
-    entry.press("Enter")
-    page.get_by_text("too little for the cache").first.wait_for()
-    assert "Does not fit" in verdict(page).inner_text()
-    entry.fill("4k")
-    entry.press("Enter")
-    page.get_by_text("to spare").first.wait_for()
+def say(page: Any, *words: str) -> None:
+    """Wait until the answer's line holds all `words`."""
+    for word in words:
+        verdict(page).get_by_text(word).first.wait_for()
+
+
+def asked(page: Any) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def choose(page: Any, picker: str, typed: str) -> None:
+    """Type into a picker and take what it offers first."""
+    field = page.get_by_role("combobox", name=picker)
+    field.click()
+    field.fill(typed)
+    page.get_by_role("option").first.wait_for()
+    field.press("Enter")
+
+
+def test_a_key_in_a_field_changes_the_answer_and_the_address(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=h200-sxm")
+    say(page, "fits")
+    field = page.get_by_role("spinbutton", name="Users")
+    field.focus()
+    field.press("ArrowUp")
+    say(page, "2 users at 4k")
+    page.wait_for_function("new URLSearchParams(location.search).get('users') === '2'")
+
+
+def test_back_undoes(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-4090")
+    say(page, "RTX 4090")
+    choose(page, "Machine", "5090")
+    say(page, "RTX 5090")
+    page.wait_for_function("location.search.includes('rtx-5090')")
+    page.go_back()
+    say(page, "RTX 4090")
+    page.get_by_role("link", name="Trust").click()
+    page.get_by_text("Measured against predicted").wait_for()
+    page.go_back()
+    chart(page).wait_for()
 
 
 def test_a_link_restores_the_page_in_a_fresh_browser(visit: Callable[..., Any]) -> None:
-    first = visit("/?model=Qwen3.5-9B&on=rtx-4090&count=1")
-    more = first.get_by_role("textbox", name="Context, exactly")
-    more.fill("20000")
-    more.press("Enter")
-    first.get_by_text("of 20,000 tokens").first.wait_for()
+    first = visit(f"/?{FAST}&on=rtx-5090")
+    say(first, "fits")
+    choose(first, "Context", "20000")
     first.wait_for_function("location.search.includes('20000')")
     link = urlsplit(first.url)
-    assert parse_qs(link.query)["model"] == ["Qwen3.5-9B"]
+    assert asked(first)["model"] == "Qwen3.5-9B"
     second = visit(f"{link.path}?{link.query}")
-    second.get_by_text("of 20,000 tokens").first.wait_for()
+    say(second, "fits")
+    first.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     assert verdict(second).inner_text() == verdict(first).inner_text()
 
 
+def test_another_engine_is_picked_for_anew_and_undone(visit: Callable[..., Any]) -> None:
+    page = visit("/?v=2&model=Qwen3.5-9B&on=rtx-5090&with=vllm")
+    say(page, "with vLLM")
+    before = verdict(page).inner_text()
+    choose(page, "With", "SGLang")
+    page.get_by_text("Picked anew").wait_for()
+    say(page, "with SGLang")
+    page.get_by_role("button", name="Undo").click()
+    say(page, "with vLLM")
+    assert verdict(page).inner_text() == before
+
+
 def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
-    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = visit(f"/?{FAST}&on=rtx-5090", permissions=["clipboard-read", "clipboard-write"])
     code = page.get_by_test_id("stCode").first
     code.hover()
     code.get_by_role("button", name=re.compile("copy", re.IGNORECASE)).click()
@@ -151,7 +185,7 @@ def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
 
 
 def test_the_plan_is_downloaded_as_json(visit: Callable[..., Any]) -> None:
-    page = visit()
+    page = visit(f"/?{FAST}&on=rtx-5090")
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="JSON").click()
@@ -192,31 +226,19 @@ def cells(page: Any) -> Any:
 
 
 def test_a_cell_of_what_fits_becomes_the_deployment(visit: Callable[..., Any]) -> None:
-    page = visit("/fits?model=Qwen3.5-27B&context=32k&fits-memory=100")
+    page = visit(f"/fits?{FAST}&on=rtx-5090&fits-memory=100")
     cells(page).wait_for()
     box = cells(page).bounding_box()
     page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 90)
-    page.get_by_text("Taken:").wait_for()
-    taken = verdict(page).inner_text()
-    page.get_by_role("link", name="See where its memory goes").click()
-    page.get_by_role("heading", name="Size a deployment").wait_for()
     chart(page).wait_for()
-    assert verdict(page).inner_text() == taken
-    assert parse_qs(urlsplit(page.url).query)["context"] == ["32k"]
+    assert asked(page)["on"] != "rtx-5090"
 
 
 def test_advice_is_one_click(visit: Callable[..., Any]) -> None:
-    page = visit("/?on=rtx-4090&count=1&precision=bf16")
-    page.get_by_text("Does not fit").first.wait_for()
+    page = visit("/?v=2&model=Qwen3.5-27B&on=rtx-4090&weights=bf16&with=vllm")
+    say(page, "does not fit")
     page.get_by_role("button", name="Apply").first.click()
-    page.get_by_text("to spare").first.wait_for()
-
-
-def test_two_deployments_by_link(visit: Callable[..., Any]) -> None:
-    lines = [f"Qwen3.5-9B {p} on 1x rtx-5090 with vllm 32k x2" for p in ("bf16", "fp8")]
-    page = visit("/compare?" + urlencode({"compare": lines}, doseq=True))
-    page.get_by_role("columnheader", name="deployment 2").first.wait_for()
-    assert "bf16" in page.get_by_test_id("stMarkdown").all_inner_texts().__str__()
+    say(page, "spare")
 
 
 def test_the_theme_can_be_changed_and_the_chart_follows(visit: Callable[..., Any]) -> None:
@@ -244,9 +266,11 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
     from axe_playwright_python.sync_playwright import Axe
 
     serious = []
-    for path in [*(f"/{view.name}" for view in VIEWS), "/?on=rtx-4090&count=1&precision=bf16"]:
+    for path in [
+        *(f"/{view.name}" for view in VIEWS),
+        "/?v=2&on=rtx-4090&model=Qwen3.5-27B&weights=bf16&with=vllm",
+    ]:
         page = visit(path, scheme=scheme)
-        verdict(page).wait_for()
         page.locator(".js-plotly-plot .main-svg, canvas, [data-testid=stExpander]").first.wait_for()
         serious += [
             (path, entry["id"], [node["html"][:160] for node in entry["nodes"]])
@@ -260,8 +284,7 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name or "first")
 def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
-    page = visit(f"/{view.name}", width=390, height=844)
-    verdict(page).wait_for()
+    page = visit(f"/{view.name}?{FAST}&on=rtx-5090", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.faults == []
 
@@ -278,8 +301,7 @@ def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
 )
 def test_a_link_to_the_app_shows_what_it_carries_as_text(visit: Any, repository: str) -> None:
     page = visit("/?" + urlencode({"model": "other", "repository": repository}))
-    alert = page.locator('[data-testid="stAlert"]').first
-    shown = alert.inner_text().replace("\u2060", "")
+    shown = verdict(page).inner_text().replace("\u2060", "")
     assert "evil.example" in shown
     assert page.locator('a[href*="evil"], img[src*="evil"]').count() == 0
     assert page.outside == []

@@ -8,18 +8,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from planner import load_checkpoint
-from planner.errors import PlannerError
-from planner.web import answering
-from planner.web import asked as asking
+from planner.web import solving
 from planner.web.access import HUB_SWITCH
 from planner.web.shell import VIEWS
 from planner.web.tables import escape
+from tests.web.test_access import forget
 
 IMAGE = "![x](https://evil.example/x.png)"
 LINK = "[Log in again](https://evil.example)"
-HOSTILE = f"{IMAGE} {LINK} https://evil.example www.evil.example :red[x] `c` <b>"
+HOSTILE = f"{IMAGE} {LINK} https://evil.example www.evil.example :violet[x] `c` <b>"
 LIVE = re.compile(
-    r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<b>|(?<!\\):red"
+    r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<b>|(?<!\\):violet"
 )
 
 
@@ -34,7 +33,7 @@ def shown(app: AppTest) -> Iterator[str]:
 
 def live(text: str) -> str:
     """The part of `text` that a page would make more of than text."""
-    found = LIVE.search(text) if "evil" in text or "red" in text else None
+    found = LIVE.search(text) if "evil" in text or "violet" in text else None
     return found[0] if found else ""
 
 
@@ -44,7 +43,7 @@ def test_the_test_itself_finds_what_is_live() -> None:
     assert not live(escape(HOSTILE))
 
 
-@pytest.mark.parametrize("view", [view.name for view in VIEWS])
+@pytest.mark.parametrize("view", [view.name for view in VIEWS if not view.reference])
 @pytest.mark.parametrize("repository", [IMAGE, LINK, "https://evil.example", "www.evil.example/x"])
 def test_a_link_to_the_app_brings_no_text_of_its_own(
     open_app: Callable[..., AppTest], view: str, repository: str
@@ -69,22 +68,21 @@ def test_a_strangers_model_brings_no_marks_onto_a_page(
         scheme=replace(real.scheme, title=HOSTILE),  # type: ignore[type-var]
     )
     monkeypatch.setenv(HUB_SWITCH, "1")
-    monkeypatch.setattr(asking, "load_checkpoint", lambda *_, **__: hostile)
-    answering.checkpoint.cache_clear()
-    answering._from_hub.cache_clear()
+    monkeypatch.setattr(solving, "load_checkpoint", lambda *_, **__: hostile)
+    forget()
     try:
-        app = open_app(view, model="other", repository="evil/model", on=on, context="8k")
+        app = open_app(view, model="evil/model", on=on, context="8k")
         assert not app.exception
         assert [text for text in shown(app) if live(text)] == []
     finally:
-        answering.checkpoint.cache_clear()
-        answering._from_hub.cache_clear()
+        forget()
 
 
 def test_every_word_of_an_answer_may_be_hostile(
     open_app: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("planner.web.shell.answer", lambda asked: PlannerError(HOSTILE))
+    found = solving.Answer(problems=(solving.Problem(part="model", text=HOSTILE, instead=(LINK,)),))
+    monkeypatch.setattr("planner.web.shell.answer", lambda *_, **__: found)
     app = open_app()
     assert [text for text in shown(app) if live(text)] == []
     assert any("evil" in text for text in shown(app))

@@ -12,15 +12,21 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from planner.errors import InputError, PlannerError, SourceError, UnknownModelError
-from planner.web import asked as asking
-from planner.web import curves, searching, worker, working
+from planner.planning import Plan
+from planner.registry.bundled import bundled_checkpoint
+from planner.web import curves, searching, solving, worker, working
 from planner.web.asked import Asked
 from planner.web.working import BusyError, Pool, TooLongError, run_in
+from tests.present import some
 
 
 def question(concurrency: int = 1, **more: Any) -> Asked:
-    said = {"model": "Qwen3.5-4B", "precision": "fp8", "engine": "vllm", **more}
-    return Asked(on="h100-sxm", count=1, context="8k", concurrency=concurrency, **said)
+    said = {"model": "Qwen3.5-4B", "weights": "fp8", "engine": "vllm", **more}
+    return Asked(on="h100-sxm", context="8k", users=str(concurrency), **said)
+
+
+def plan_of(asked: Asked) -> Plan:
+    return some(solving.solve(asked, None, None).plan)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +49,8 @@ def either(request: pytest.FixtureRequest, pool: Pool) -> Pool:
 
 @pytest.mark.parametrize("engine", ["vllm", "llamacpp", "sglang", "tensorrt-llm", "transformers"])
 def test_a_worker_answers_as_this_process_does(either: Pool, engine: str) -> None:
-    asked = question(3, engine=engine, precision="bf16")
-    here, there = asking.plan(asked), run_in(either, asking.plan, asked)
+    asked = question(3, engine=engine, weights="bf16")
+    here, there = plan_of(asked), some(run_in(either, solving.solve, asked, None, None).plan)
     assert there.policy is here.policy
     assert (there.verdict, there.ranks, there.launch, there.expected_log) == (
         here.verdict,
@@ -56,7 +62,7 @@ def test_a_worker_answers_as_this_process_does(either: Pool, engine: str) -> Non
 
 def test_the_projects_errors_come_through(either: Pool) -> None:
     with pytest.raises(UnknownModelError, match=r"unknown model 'Qwen3\.5-4'"):
-        run_in(either, asking.plan, question(model="Qwen3.5-4"))
+        run_in(either, bundled_checkpoint, "Qwen3.5-4")
 
 
 def test_a_bug_is_told_with_the_workers_traceback(either: Pool) -> None:
@@ -65,9 +71,9 @@ def test_a_bug_is_told_with_the_workers_traceback(either: Pool) -> None:
 
 
 def test_the_same_question_is_answered_once(pool: Pool) -> None:
-    first = run_in(pool, asking.plan, question(5))
-    assert run_in(pool, asking.plan, question(5)) is first
-    assert run_in(pool, asking.plan, question(6)) is not first
+    first = run_in(pool, solving.solve, question(5), None, None)
+    assert run_in(pool, solving.solve, question(5), None, None) is first
+    assert run_in(pool, solving.solve, question(6), None, None) is not first
 
 
 def test_a_source_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +83,15 @@ def test_a_source_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(said)
         raise SourceError("the Hub is down")
 
-    monkeypatch.setattr(asking, "load_checkpoint", fail)
+    monkeypatch.setattr(solving, "load_checkpoint", fail)
     for _ in range(2):
         with pytest.raises(SourceError, match="the Hub is down"):
-            run_in(Pool(size=0), asking.from_hub, "a/b", None)
+            run_in(Pool(size=0), solving.from_hub, "a/b", None)
     assert len(asked) == 2
 
 
 def test_checkpoints_and_systems_stay_the_same_objects() -> None:
-    plan = asking.plan(question(2))
+    plan = plan_of(question(2))
     there_and_back = worker.unpacked(worker.packed(plan))
     again = worker.unpacked(worker.packed([plan, there_and_back]))
     for name in ("checkpoint", "system"):
@@ -205,7 +211,7 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_server() -> None:
 
 def test_a_worker_brings_no_streamlit() -> None:
     pool = Pool(size=1)
-    for function in (asking.plan, searching.advice, curves.memory_curve):
+    for function in (solving.solve, searching.advice, curves.memory_curve):
         assert run_in(pool, getattr, function, "__name__")  # unpickled there: its module is loaded
     assert run_in(pool, eval, "'streamlit' in __import__('sys').modules") is False
     pool.close()

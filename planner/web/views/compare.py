@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlencode
+
 import streamlit as st
 
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.units import format_gib
-from planner.web import choices
+from planner.web import address, session
 from planner.web.access import hub_allowed
 from planner.web.answering import answer
-from planner.web.asked import Asked
+from planner.web.asked import LOCAL, Asked
 from planner.web.comparing import Assumptions, Money, facts, money
 from planner.web.devices import PREFIX
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
-from planner.web.notation import line_of, question_of_line
+from planner.web.pickers import summary
+from planner.web.solving import Answer
 from planner.web.tables import escape, markdown_table
 from planner.web.theme import text_colour
 
@@ -23,15 +26,15 @@ MOST = 4
 _PINNED = "compare"
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
+def show(asked: Asked, found: Answer) -> None:
     """Draw the page."""
-    line = line_of(question)
-    carried = question.on != choices.LOCAL and not question.on.startswith(PREFIX)
+    line = urlencode(address.words_of(asked))
+    carried = asked.on != LOCAL and not asked.on.startswith(PREFIX)
     pinned = list(st.session_state.get(_PINNED, []))
     st.button(
         "Add the present deployment",
         icon=":material/add:",
-        disabled=isinstance(found, PlannerError) or not carried or len(pinned) >= MOST,
+        disabled=found.plan is None or not carried or len(pinned) >= MOST,
         on_click=_add,
         args=(line,),
         help="Up to four; change the model, hardware or workload above, then add the next.",
@@ -42,26 +45,31 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         key=_PINNED,
         max_selections=MOST,
         placeholder="none yet",
-        accept_new_options=True,
-        help="Each is one line; they can be typed as well.",
+        format_func=_label,
         bind="query-params",
     )
     plans: list[tuple[str, Plan]] = []
     for number, text in enumerate(lines[:MOST], 1):
-        try:
-            got = answer(question_of_line(text, hub=hub_allowed()))
-        except PlannerError as error:
-            got = error
-        if isinstance(got, PlannerError):
-            st.markdown(f":material/error: Deployment {number}: {escape(got)}")
-        else:
-            plans.append((f"{number}", got))
+        got = answer(asked_of_line(text), hub=hub_allowed())
+        if got.plan is not None:
+            plans.append((f"{number}", got.plan))
+        for problem in got.problems:
+            st.markdown(f":material/error: Deployment {number}: {escape(problem.text)}")
     if not plans:
         st.markdown("Nothing to compare yet: add the present deployment, change it, add it again.")
         return
     _show_facts(plans)
     _show_bars(plans)
     _show_money(plans)
+
+
+def asked_of_line(line: str) -> Asked:
+    """Return the question that one line of the list asks: an address without its page."""
+    return address.read(dict(parse_qsl(line, max_num_fields=200)), session.first())[0]
+
+
+def _label(line: str) -> str:
+    return summary(asked_of_line(line))
 
 
 def _from_address() -> list[str]:

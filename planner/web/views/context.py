@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.units import format_gib, format_tokens
-from planner.web import choices, working
-from planner.web.asked import Asked, system
+from planner.web import places, working
+from planner.web.asked import CUSTOM, system
 from planner.web.curves import Point, frontier, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
@@ -22,9 +22,9 @@ from planner.web.theme import text_colour
 MOST_SYSTEMS = 6
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page below the verdict."""
-    if isinstance(found, PlannerError) or not found.ranks:
+def show(found: Plan) -> None:
+    """Draw what context and users do to a plan."""
+    if not found.ranks:
         return
     asked = question_of(found)
     points = working.run(memory_curve, asked)
@@ -61,12 +61,12 @@ def _words(points: tuple[Point, ...], plan: Plan) -> str:
 def _show_reach(asked: Question) -> None:
     chosen = st.multiselect(
         "Compare with",
-        choices.hardware()[:-1],
+        [place.on for place in places.places() if place.on != CUSTOM],
+        format_func=places.label_of,
         key="reach",
         max_selections=MOST_SYSTEMS,
         placeholder="more hardware",
         help="One of each; the present choice is always drawn.",
-        bind="query-params",
     )
     compared = [(asked.system.name, asked)]
     for on in chosen[:MOST_SYSTEMS]:

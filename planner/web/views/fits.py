@@ -10,21 +10,19 @@ import streamlit as st
 
 import hardware_db
 from hardware_db import Accelerator
-from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.units import GIB, format_gib, format_tokens
 from planner.web import working
-from planner.web.apply import FIRST_PAGE, apply
 from planner.web.asked import Asked
 from planner.web.fitting import Cell, cells, columns_of, workload_of
 from planner.web.palette import fit_colours
+from planner.web.solving import Answer
 from planner.web.tables import escape
+from planner.web.taken import take
 
 _TABLE = "fits-table"
-_OPENED = "fits-opened"
 _FREE_COLUMNS = 2
 
 
@@ -36,26 +34,16 @@ class Row:
     cells: tuple[Cell | None, ...]
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page below the verdict."""
-    if isinstance(found, PlannerError):
+def show(question: Asked, found: Answer) -> None:
+    """Draw the page below the answer."""
+    if found.plan is None:
         return
-    asked = question_of(found)
+    asked = question_of(found.plan)
     st.markdown(
         f"The smallest number of each accelerator that holds **{asked.concurrency:,} ×"
         f" {format_tokens(asked.context)} tokens** of {escape(asked.checkpoint.model.name)} under"
         f" {asked.settled_engine.title}. Choose a cell to take it as the deployment."
     )
-    if st.session_state.get(_OPENED):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f":material/check: Taken: **{escape(asked.system.name)}**, {escape(asked.checkpoint.scheme.name)}."
-            )
-            st.page_link(
-                st.session_state[FIRST_PAGE],
-                label="See where its memory goes",
-                icon=":material/arrow_forward:",
-            )
     chosen, most = _filtered()
     if not chosen:
         st.markdown(":material/info: No accelerator is left by these filters.")
@@ -148,7 +136,7 @@ def _priced(rows: list[Row], most: int) -> list[Row]:
 def _show_table(rows: list[Row], columns: Sequence[Checkpoint]) -> None:
     frame = table(rows, columns)
     st.session_state["fits-open"] = [
-        [c.values if c is not None else None for c in row.cells] for row in rows
+        [c.plan if c is not None else None for c in row.cells] for row in rows
     ]
     st.session_state["fits-columns"] = [_title(checkpoint) for checkpoint in columns]
     colours = pd.DataFrame("", index=frame.index, columns=frame.columns)
@@ -212,7 +200,7 @@ def _spoken(row: Row, columns: Sequence[Checkpoint]) -> str:
 
 
 def _open_cell() -> None:
-    """Put the chosen cell into the form."""
+    """Take what the chosen cell stands for, and go to the first page."""
     cells = st.session_state[_TABLE].selection.cells
     if not cells:
         return
@@ -220,6 +208,6 @@ def _open_cell() -> None:
     grid = st.session_state.get("fits-open", [])
     titles = st.session_state.get("fits-columns", [])
     place = titles.index(name) if name in titles else 0
-    values = grid[number][place] if number < len(grid) else None
-    if values:
-        apply({**values, _OPENED: f"{name}"})
+    plan = grid[number][place] if number < len(grid) else None
+    if plan is not None:
+        take(plan, page="")

@@ -9,12 +9,12 @@ import streamlit as st
 
 import hardware_db
 from hardware_db import Accelerator, Figure, Price, System
-from planner.errors import InputError, PlannerError
-from planner.planning import Plan
+from planner.errors import InputError
 from planner.units import GIB
-from planner.web import devices
+from planner.web import devices, session
 from planner.web.access import is_own_user
 from planner.web.asked import Asked
+from planner.web.solving import Answer
 from planner.web.tables import escape, markdown_table
 
 _TABLE = "hardware-table"
@@ -26,8 +26,8 @@ _GRADES = {
 }
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page; it needs the choice of hardware alone."""
+def show(asked: Asked, found: Answer) -> None:
+    """Draw the page: the database, and the question's machine where no row is chosen."""
     entries: list[Accelerator | System] = [*hardware_db.accelerators(), *hardware_db.systems()]
     kind = st.segmented_control(
         "Show",
@@ -64,7 +64,7 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     if rows and rows[0] < len(shown):
         _show_entry(shown[rows[0]])
     else:
-        _show_chosen(question)
+        _show_chosen(asked)
     _show_own()
     _show_this_machine()
 
@@ -91,9 +91,9 @@ def table(entries: list[Accelerator | System]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _show_chosen(question: Asked) -> None:
+def _show_chosen(asked: Asked) -> None:
     try:
-        system = question.system
+        system = asked.system_of(session.machine_of(asked))
     except InputError:
         return
     _show_entry(system.accelerator)

@@ -14,9 +14,8 @@ from planner.question import question_of
 from planner.search import Objective, Suggestion
 from planner.throughput import SpeedEstimate
 from planner.units import GIB
-from planner.web import working
-from planner.web.apply import apply, layout_values
-from planner.web.asked import Asked
+from planner.web import session, working
+from planner.web.asked import layout_word
 from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.holdings import holdings
@@ -35,10 +34,8 @@ _MARKS = {
 _TABLE = "layouts-table"
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page below the verdict."""
-    if isinstance(found, PlannerError):
-        return
+def show(found: Plan) -> None:
+    """Draw the layouts of a plan's question."""
     objective = st.segmented_control(
         "Best for",
         get_args(Objective),
@@ -74,8 +71,8 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
         st.button(
             f"Use {layout} for this deployment",
             icon=":material/check:",
-            on_click=apply,
-            args=(layout_values(layout),),
+            on_click=session.change,
+            kwargs={"layout": layout_word(layout)},
         )
         st.markdown(escape(chosen.why))
         for note in chosen.notes:

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 
 import streamlit as st
 
-from planner.errors import PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
+from planner.model.gguf_mix import gguf_schemes
 from planner.model.parameters import ParameterCounts, count_parameters
-from planner.planning import Plan
+from planner.model.quantization import SCHEMES
+from planner.registry.bundled import bundled_checkpoint
 from planner.search import checkpoints_of
 from planner.units import format_bytes, format_gib, format_tokens
+from planner.web import choices
 from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
+from planner.web.solving import Answer
 from planner.web.tables import escape, markdown_table
 from planner.web.theme import text_colour
 
 _PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page; it needs the model alone."""
-    try:
-        checkpoint = question.checkpoint
-    except PlannerError:
-        return  # the verdict says what is wrong
+def show(asked: Asked, found: Answer) -> None:
+    """Draw the page: one model of the catalog, the question's first."""
+    names = choices.models()[1:]
+    with st.container(horizontal=True):
+        name = st.selectbox(
+            "Model",
+            names,
+            index=names.index(asked.model) if asked.model in names else 0,
+            key="models-model",
+            width=320,
+        )
+        precision = st.selectbox(
+            "Stored as", schemes(), key="models-precision", width=240, help="Type to search."
+        )
+    checkpoint = bundled_checkpoint(name, precision=precision)
     model = checkpoint.model
     counts = count_parameters(model)
     st.subheader(escape(model.name))
@@ -48,6 +61,12 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
     with right:
         st.subheader(f"What is stored how: {escape(checkpoint.scheme.name)}")
         _show_formats(checkpoint)
+
+
+@cache
+def schemes() -> tuple[str, ...]:
+    """Return the names of all ways to store weights, those of whole checkpoints before GGUF types."""
+    return (*SCHEMES, *gguf_schemes())
 
 
 def _show_facts(checkpoint: Checkpoint, counts: ParameterCounts) -> None:

@@ -1,4 +1,4 @@
-"""Size a deployment: where the memory goes, how far it reaches, what to change, what to type."""
+"""Run it: where the memory goes, how far it reaches, what to change, what to type."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 from planner.web import working
-from planner.web.apply import apply, form_values
 from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.palette import LOOKS
 from planner.web.searching import advice
+from planner.web.solving import Answer
 from planner.web.tables import escape
+from planner.web.taken import take
 from planner.web.theme import text_colour
 
 _FILES = {
@@ -39,28 +40,29 @@ _FILES = {
 }
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page below the verdict."""
-    if isinstance(found, PlannerError):
+def show(asked: Asked, found: Answer) -> None:
+    """Draw the page below the answer."""
+    plan = found.plan
+    if plan is None:
         return
-    for refusal in found.refusals:
+    for refusal in plan.refusals:
         st.markdown(
             f":material/rule: {escape(refusal.reason)} (source: {escape(refusal.source.where)})"
         )
-    if found.ranks:
-        _show_numbers(found)
+    if plan.ranks:
+        _show_numbers(plan)
     changes, chart = st.container(), st.container()
-    _show_command(found)
-    for warning in found.warnings:
+    _show_command(plan)
+    for warning in plan.warnings:
         st.markdown(f":material/info: {escape(warning)}")
-    _show_downloads(found)
-    if found.ranks:
+    _show_downloads(plan)
+    if plan.ranks:
         with chart:  # last, so that the numbers do not wait for it
             st.subheader("Where the memory goes")
-            draw(memory_bar(found.ranks, text=text_colour()), key="memory", alt=describe(found))
-    if not found.fits:
+            draw(memory_bar(plan.ranks, text=text_colour()), key="memory-bar", alt=describe(plan))
+    if not plan.fits:
         with changes:
-            _show_advice(found)
+            _show_advice(plan)
 
 
 def describe(plan: Plan) -> str:
@@ -150,15 +152,11 @@ def _show_advice(plan: Plan) -> None:
                 key=f"advice-{number}",
                 icon=":material/check:",
                 help=escape(entry.plan.verdict),
-                on_click=_use,
+                on_click=take,
                 args=(entry.plan,),
             )
         with right:
             st.markdown(escape(entry.words))
-
-
-def _use(plan: Plan) -> None:
-    apply(form_values(plan))
 
 
 def _show_command(plan: Plan) -> None:

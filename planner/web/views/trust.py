@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from planner.errors import PlannerError
 from planner.memory.breakdown import Rank, Term
-from planner.planning import Plan
 from planner.provenance import Confidence
 from planner.report.explain import band_text
 from planner.units import capital, format_bytes, format_gib
 from planner.web import fidelity
 from planner.web.asked import Asked
+from planner.web.solving import Answer
 from planner.web.tables import escape, markdown_table
 
 _ICONS = {
@@ -30,17 +29,18 @@ _MEANING = {
 }
 
 
-def show(question: Asked, found: Plan | PlannerError) -> None:
-    """Draw the page below the verdict."""
-    if isinstance(found, Plan):
-        for refusal in found.refusals:
+def show(asked: Asked, found: Answer) -> None:
+    """Draw the page below the answer."""
+    plan = found.plan
+    if plan is not None:
+        for refusal in plan.refusals:
             st.subheader("The rule that forbids it")
             st.markdown(f"{escape(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
             if refusal.engine_message:
                 st.code(refusal.engine_message, language=None, wrap_lines=True)
-        for rank in found.ranks:
+        for rank in plan.ranks:
             _show_rank(rank)
-        if found.ranks:
+        if plan.ranks:
             st.markdown(
                 "How sure a number is: "
                 + "; ".join(
@@ -48,9 +48,9 @@ def show(question: Asked, found: Plan | PlannerError) -> None:
                 )
                 + "."
             )
-        if found.expected_log:
-            st.subheader(f"What {found.engine_title} {found.engine_version} would print")
-            st.code("\n".join(found.expected_log), language=None, wrap_lines=True)
+        if plan.expected_log:
+            st.subheader(f"What {plan.engine_title} {plan.engine_version} would print")
+            st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
     _show_fidelity()
 
 

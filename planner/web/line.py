@@ -1,0 +1,103 @@
+"""The answer in one line, which stays on top of every page about the question."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from planner.planning import Outcome, Plan
+from planner.recommending.text import headline
+from planner.registry import Entry
+from planner.throughput import SpeedEstimate
+from planner.throughput.answer import two_digits
+from planner.units import capital, format_gib
+from planner.web.choices import tokens_label
+from planner.web.palette import LOOKS
+from planner.web.solving import Answer, Problem
+from planner.web.tables import escape
+
+_COMMANDS = re.compile(r"; (?:see|list all with) [`']qwenplan .*$")
+"""The end of errors that name commands of the terminal."""
+
+
+def show_line(found: Answer) -> None:
+    """Show the answer in one line, or what is wrong with the question."""
+    with st.container(key="answer"):
+        if found.problems:
+            for problem in found.problems:
+                st.markdown(f":orange[:material/help:] {problem_words(problem)}")
+            return
+        if found.plan is None:
+            look = LOOKS[Outcome.DOES_NOT_FIT]
+            words = headline(found.recommendation) if found.recommendation is not None else ""
+            st.markdown(f":{look.colour}[{look.icon}] {escape(words)}")
+            return
+        st.markdown(sentence(found))
+
+
+def problem_words(problem: Problem) -> str:
+    """Return what is wrong with a part of the question, as Markdown."""
+    text = _COMMANDS.sub("; the reference pages list those that are known", problem.text)
+    return f"**Not answered.** {escape(capital(text))}"
+
+
+def sentence(found: Answer) -> str:
+    """Return the answer in one line, as Markdown."""
+    plan = found.plan
+    assert plan is not None
+    look = LOOKS[plan.outcome]
+    entry = found.choice.entry if found.choice is not None else None
+    what, where = escape(named(plan, entry)), escape(machine_name(plan))
+    verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
+    facts = ", ".join([verdict, *map(escape, _facts(found, plan))])
+    return f"**{what}** on {where} with {escape(plan.engine_title)}: {facts}"
+
+
+def named(plan: Plan, entry: Entry | None) -> str:
+    """Return model and checkpoint as a sentence names them: ``Qwen3.6-27B UD-Q4_K_XL``."""
+    model = plan.deployment.checkpoint.model.name.rpartition("/")[2]
+    if entry is None:
+        return f"{model} {plan.deployment.checkpoint.scheme.title}"
+    model = entry.base.rpartition("/")[2]
+    return f"{model} {entry.label}" if entry.label else entry.repo.rpartition("/")[2]
+
+
+def machine_name(plan: Plan) -> str:
+    """Return the machine as people say it."""
+    return plan.deployment.system.short_name
+
+
+def _workload(plan: Plan) -> str:
+    """How many are served, where it is more than one."""
+    asked = plan.deployment
+    if asked.concurrency == 1 or not plan.fits:
+        return ""
+    return f" {asked.concurrency:,} users at {tokens_label(asked.context)}"
+
+
+def _facts(found: Answer, plan: Plan) -> list[str]:
+    """What follows the verdict: memory, speed, reach."""
+    if plan.outcome is Outcome.CANNOT_RUN:
+        return [plan.refusals[0].reason]
+    assert plan.capacity is not None
+    assert plan.headroom is not None
+    asked = plan.deployment.concurrency
+    if plan.outcome is Outcome.DOES_NOT_FIT:
+        facts = [f"{format_gib(-plan.headroom)} over"] if plan.headroom < 0 else [plan.verdict]
+    else:
+        facts = [f"{format_gib(plan.headroom)} to spare"]
+    if plan.outcome is Outcome.HOLDS_FEWER:
+        facts = [f"{plan.capacity.sequences:,} of {asked:,} at once"]
+    speed = found.speed
+    if isinstance(speed, SpeedEstimate) and plan.outcome is not Outcome.DOES_NOT_FIT:
+        each = " each" if asked > 1 else ""
+        facts.append(f"about {two_digits(speed.per_user.value)} tok/s{each}")
+    if plan.capacity.longest_context:
+        facts.append(f"up to {reach(plan.capacity.longest_context)}")
+    return facts
+
+
+def reach(tokens: int) -> str:
+    """Return the longest context in whole thousands: ``120k``."""
+    return tokens_label(tokens // 1024 * 1024) if tokens >= 1024 else f"{tokens} tokens"

@@ -1,0 +1,107 @@
+"""The line below the answer: what was picked and why, what the visitor fixed, and the way back."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from planner.recommending.text import chosen
+from planner.units import capital
+from planner.web import places, session
+from planner.web.asked import BEST, Asked
+from planner.web.line import named
+from planner.web.solving import Answer, Problem
+from planner.web.tables import escape
+
+_MOST_INSTEAD = 3
+
+
+def show_pick(asked: Asked, found: Answer) -> None:
+    """Show what was picked, and why; keep it, to say later what a change changed."""
+    with st.container(key="picked", horizontal=True, vertical_alignment="center", gap="small"):
+        if found.problems:
+            for problem in found.problems:
+                _show_instead(problem)
+            _show_undo()
+            return
+        now = _words(found)
+        before = session.before()
+        anew = before is not None and bool(before.picked) and before.picked != now
+        if anew and found.picked and before is not None:
+            st.markdown(
+                f":material/autorenew: Picked anew: **{escape(now)}**, instead of"
+                f" {escape(before.picked)}.",
+                width="content",
+            )
+        elif words := _why(found):
+            st.markdown(words, width="content")
+        fixed = fixed_words(asked)
+        if fixed:
+            st.markdown(
+                f":material/push_pin: Fixed by you: {escape(', '.join(fixed))}.", width="content"
+            )
+            st.button(
+                "Let it pick",
+                type="tertiary",
+                icon=":material/auto_awesome:",
+                on_click=session.change,
+                kwargs={"weights": BEST, "kv": "auto", "layout": BEST, "options": ()},
+                key="let-it-pick",
+            )
+        _show_undo()
+        engine = found.plan.engine if found.plan is not None else ""
+        session.remember(
+            session.Shown(asked=asked, picked=now if found.picked else "", engine=engine)
+        )
+
+
+def fixed_words(asked: Asked) -> list[str]:
+    """Return what of a checkpoint, its cache, layout and options the visitor fixed."""
+    fixed = [asked.weights] if asked.weights != BEST else []
+    fixed += [f"KV cache {asked.kv}"] if asked.kv != "auto" else []
+    fixed += [f"layout {asked.layout}"] if asked.layout != BEST else []
+    return [*fixed, *(f"{name.replace('_', ' ')} {value}" for name, value in asked.options)]
+
+
+def _show_undo() -> None:
+    if session.before() is not None:
+        st.button(
+            "Undo", type="tertiary", icon=":material/undo:", on_click=session.undo, key="undo"
+        )
+
+
+def _words(found: Answer) -> str:
+    if found.plan is None:
+        return ""
+    entry = found.choice.entry if found.choice is not None else None
+    return f"{named(found.plan, entry)} with {found.plan.engine_title}"
+
+
+def _why(found: Answer) -> str:
+    """Why this was picked; empty where nothing was."""
+    fixed = found.wanted.fixed if found.wanted is not None else None
+    if fixed is not None and fixed.engine is not None and fixed.precision is not None:
+        return ""
+    if found.picked and found.recommendation is not None and found.choice is not None:
+        why = chosen(found.recommendation, found.choice)
+        return f":material/auto_awesome: Picked: {escape(capital(why))}."
+    if found.recommendation is not None and found.plan is not None:
+        return ":material/info: Nothing that is known holds it; this comes nearest."
+    return ""
+
+
+def _show_instead(problem: Problem) -> None:
+    """Buttons with values that would work."""
+    for value in problem.instead[:_MOST_INSTEAD]:
+        st.button(
+            _offer(problem.part, value),
+            on_click=session.change,
+            kwargs={problem.part: value},
+            key=f"instead-{problem.part}-{value}",
+        )
+
+
+def _offer(part: str, value: str) -> str:
+    if part == "yarn":
+        return "Extend with YaRN"
+    name = places.label_of(value) if part == "on" else value.rpartition("/")[2]
+    return f"Use {name}"

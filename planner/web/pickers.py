@@ -1,0 +1,299 @@
+"""The pickers: machine, model, with what, context, users; the rest is folded.
+
+Every field shows what the question says and writes into it, so a field never knows better than the
+address. What cannot be understood is shown in its field as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import streamlit as st
+
+from hardware_db import System
+from planner.engines import ENGINES, get_engine
+from planner.engines.choice import LOADS
+from planner.errors import InputError, PlannerError
+from planner.layout import Layout
+from planner.recommending.wish import BESTS
+from planner.registry import find, uses
+from planner.web import choices, devices, places, session
+from planner.web.access import is_own_user
+from planner.web.asked import BEST, CUSTOM, LOCAL, MOST_COUNT, Asked, layout_word, switch_word
+from planner.web.engine_options import ask_options, word_in_field
+from planner.web.tables import escape
+from planner.web.theme import fold
+
+_DEGREES = ("tp", "pp", "dp")
+_FOLD = "pickers-open"
+
+
+def ask(asked: Asked, system: System | None, engine: str | None) -> None:
+    """Show the pickers.
+
+    Args:
+        asked: the question as it is.
+        system: the hardware, where it is known.
+        engine: the engine that answers, where there is one.
+    """
+    is_open = bool(st.session_state.get(_FOLD))
+    with st.container(key="fold"):
+        st.button(
+            summary(asked),
+            icon=":material/expand_less:" if is_open else ":material/edit:",
+            on_click=_toggle,
+            width="stretch",
+            key="fold-button",
+        )
+    with st.container(key="pickers", horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        _ask_machine(asked, system)
+        _select("Model", "model", asked.model, choices.models(), choices.model_label, 200)
+        _select("With", "engine", asked.engine, choices.engines(system), _engine_label, 145)
+        yarn = asked.yarn == switch_word(True)
+        _select("Context", "context", asked.context, choices.contexts(yarn=yarn), str, 98)
+        _number("Users", "users", asked.users, 1_000_000, 95)
+        with st.popover("More", icon=":material/tune:", key="more", on_change="rerun") as more:
+            if more.open:
+                _ask_more(asked, engine)
+    if not is_open:
+        fold()
+
+
+def summary(asked: Asked) -> str:
+    """Return the question in a few words, for a phone."""
+    users = "1 user" if asked.users == "1" else f"{asked.users} users"
+    count = f"{asked.count}× " if asked.count != "1" else ""
+    parts = [
+        count + places.label_of(asked.on).partition(" · ")[0],
+        choices.model_label(asked.model) if asked.model != BEST else "best model",
+        _engine_label(asked.engine) if asked.engine != BEST else "",
+        asked.context,
+        users,
+    ]
+    return escape(" · ".join(part for part in parts if part))
+
+
+def _toggle() -> None:
+    st.session_state[_FOLD] = not st.session_state.get(_FOLD)
+
+
+def _ask_machine(asked: Asked, system: System | None) -> None:
+    own = devices.own_devices()
+    local = (LOCAL,) if is_own_user() else ()
+    listed = (*local, *own, *(place.on for place in places.places()))
+    _select("Machine", "on", asked.on, listed, _machine_label, 250)
+    place = places.by_id().get(asked.on)
+    if asked.on != LOCAL:
+        _number(place.several if place else "How many", "count", asked.count, MOST_COUNT, 95)
+    if asked.on == CUSTOM:
+        _number("GiB of each", "memory", asked.memory, MOST_COUNT, 105)
+    unified = system.accelerator.is_unified if system is not None else False
+    if not unified and (system is None or not system.is_cpu_only):
+        _ram(asked, system)
+
+
+def _machine_label(on: str) -> str:
+    own = devices.own_devices().get(on)
+    if own is not None:
+        return own.name
+    if on == LOCAL:
+        with suppress(InputError):
+            return f"This machine: {devices.this_machine().short_name}"
+    return places.label_of(on)
+
+
+def _engine_label(name: str) -> str:
+    try:
+        return choices.engine_label(name)
+    except InputError:
+        return name
+
+
+def _select(
+    label: str,
+    field: str,
+    value: str,
+    options: tuple[str, ...],
+    format_func: Callable[[str], str],
+    width: int,
+) -> None:
+    """One picker; what is typed and not listed is taken as it is."""
+    listed = options if value in options else (value, *options)
+    st.session_state[field] = value
+    st.selectbox(
+        label,
+        listed,
+        key=field,
+        format_func=format_func,
+        accept_new_options=True,
+        width=width,
+        on_change=_picked,
+        args=(field,),
+    )
+
+
+def _picked(field: str) -> None:
+    value = str(st.session_state[field] or "").strip()
+    if not value:
+        return
+    asked = session.now()
+    released: dict[str, str] = {}
+    if field == "model" and "/" in asked.weights:
+        released = {"weights": BEST}  # a checkpoint belongs to its model
+    if field == "engine" and not _is_loaded(asked.weights, value):
+        released = {"weights": BEST}
+    if field == "engine" and asked.options:
+        released["options"] = ()  # type: ignore[assignment]
+    if field == "on":
+        released = {"count": "1"} if value == LOCAL else {}
+    session.change(**{field: value, **released})
+
+
+def _is_loaded(weights: str, engine: str) -> bool:
+    """Whether the engine reads the container of a checkpoint that was fixed."""
+    if engine == BEST or "/" not in weights:
+        return True
+    row = find(weights)
+    try:
+        name = get_engine(engine).name
+    except InputError:
+        return True
+    return row is None or name in LOADS.get(row.container, (name,))
+
+
+def _number(label: str, field: str, value: str, most: int, width: int) -> None:
+    """A whole number; one that cannot be read is told by the answer, and the field is empty."""
+    known = value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= most
+    st.session_state[field] = int(value) if known else None
+    st.number_input(
+        label,
+        min_value=1,
+        max_value=most,
+        value="min" if known else None,
+        step=1,
+        key=field,
+        width=width,
+        placeholder=value[:12] or "?",
+        on_change=_counted,
+        args=(field,),
+    )
+
+
+def _counted(field: str) -> None:
+    value = st.session_state[field]
+    if value is not None:
+        session.change(**{field: str(int(value))})
+
+
+def _ram(asked: Asked, system: System | None) -> None:
+    known = system.host_memory_gib if system is not None else None
+    hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
+    st.session_state["ram"] = int(asked.ram) if asked.ram.isdecimal() and asked.ram else None
+    st.number_input(
+        "RAM (GB)",
+        min_value=1,
+        max_value=1_000_000,
+        value=None,
+        step=16,
+        key="ram",
+        width=112,
+        placeholder=hint,
+        help="Memory beside the GPU: experts and layers can lie there. Empty: what is known.",
+        on_change=_set_ram,
+    )
+
+
+def _set_ram() -> None:
+    value = st.session_state["ram"]
+    session.change(ram="" if value is None else str(int(value)))
+
+
+def _ask_more(asked: Asked, engine: str | None) -> None:
+    with st.grid(2, gap="small"):
+        _set("best", asked.best)
+        st.selectbox("Best for", BESTS, key="best", on_change=_taken, args=("best",))
+        _set("use", asked.use)
+        st.selectbox(
+            "Models compared by", tuple(uses()), key="use", on_change=_taken, args=("use",)
+        )
+        _set("kv", asked.kv)
+        st.selectbox(
+            "KV cache",
+            choices.cache_formats(),
+            key="kv",
+            on_change=_taken,
+            args=("kv",),
+            help="Number format. auto: what the engine takes, or a smaller one where it helps.",
+        )
+        _switch("Pictures must be taken", "images", asked.images)
+        _switch("YaRN beyond the native context", "yarn", asked.yarn)
+    st.markdown("**Layout** (0 takes the best one)")
+    layout = None
+    with suppress(InputError):
+        layout = asked.degrees
+    sizes = _sizes(layout)
+    with st.grid(4, gap="small", vertical_alignment="bottom"):
+        for name, title in zip(_DEGREES, ("Tensor", "Pipeline", "Data"), strict=True):
+            st.session_state[name] = sizes[name]
+            st.number_input(
+                title, min_value=0, max_value=4096, step=1, key=name, on_change=_set_layout
+            )
+        st.session_state["ep"] = layout is not None and layout.expert_parallel
+        st.toggle("Expert parallel", key="ep", on_change=_set_layout)
+    if engine is not None:
+        st.markdown(f"**Options of {ENGINES[engine].title}**")
+        values = {}
+        if asked.options:
+            with suppress(PlannerError):
+                values = asked.option_values
+        ask_options(engine, values, _set_option)
+
+
+def _set(key: str, value: str) -> None:
+    st.session_state[key] = value
+
+
+def _taken(field: str) -> None:
+    session.change(**{field: st.session_state[field]})
+
+
+def _switch(label: str, field: str, value: str) -> None:
+    st.session_state[field] = value == switch_word(True)
+    st.toggle(label, key=field, on_change=_switched, args=(field,))
+
+
+def _switched(field: str) -> None:
+    session.change(**{field: switch_word(st.session_state[field])})
+
+
+def _sizes(layout: Layout | None) -> dict[str, int]:
+    if layout is None:
+        return dict.fromkeys(_DEGREES, 0)
+    found = (layout.tensor_parallel, layout.pipeline_parallel, layout.data_parallel)
+    return dict(zip(_DEGREES, found, strict=True))
+
+
+def _set_layout() -> None:
+    tensor, pipeline, data = (int(st.session_state[name]) for name in _DEGREES)
+    experts = bool(st.session_state["ep"])
+    if not (tensor or pipeline or data or experts):
+        session.change(layout=BEST)
+        return
+    layout = Layout(
+        tensor_parallel=tensor or 1,
+        pipeline_parallel=pipeline or 1,
+        data_parallel=data or 1,
+        expert_parallel=experts,
+    )
+    session.change(layout=layout_word(layout))
+
+
+def _set_option(engine: str, name: str) -> None:
+    """An option belongs to its engine, which is fixed by it."""
+    asked = session.now()
+    word = word_in_field(engine, name)
+    kept = tuple(pair for pair in asked.options if pair[0] != name)
+    options = (*kept, (name, word)) if word is not None else kept
+    fixed = asked.engine if asked.engine != BEST else engine
+    session.change(options=options, engine=fixed)

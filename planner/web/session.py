@@ -1,0 +1,174 @@
+"""The question of one visitor: kept for the session, written into the address, changed by callbacks.
+
+A callback runs before the page is drawn again, so everything below sees the question as it is now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from hardware_db import System
+from planner.errors import InputError
+from planner.web import address, choices, devices
+from planner.web.access import is_own_user
+from planner.web.asked import LOCAL, Asked
+
+_ASKED, _WRITTEN, _NOTES = "asked", "address-written", "address-notes"
+_BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
+_CHANGED = "asked-changed"
+"""A callback has changed the question: the address is behind, not the visitor's wish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the page showed last.
+
+    Attributes:
+        asked: the question.
+        picked: what was picked for it, in words; empty where nothing was.
+        engine: name of the engine that answered; empty where none did.
+    """
+
+    asked: Asked
+    picked: str = ""
+    engine: str = ""
+
+
+def current() -> Asked:
+    """Return the question; on a first run, and after Back, what the address asks."""
+    query = st.query_params.to_dict()
+    asks = any(address.is_question(name) for name in query)
+    written = st.session_state.get(_WRITTEN)
+    changed = st.session_state.pop(_CHANGED, False)
+    moved = asks and not changed and query_of(query) != written
+    if _ASKED not in st.session_state or moved:
+        asked, notes = address.read(query, first())
+        st.session_state[_ASKED] = asked
+        st.session_state[_NOTES] = notes if asks else ()
+        st.session_state.pop(_BEFORE, None)
+    found: Asked = st.session_state[_ASKED]
+    return found
+
+
+def now() -> Asked:
+    """Return the question as it is in a callback."""
+    found: Asked | None = st.session_state.get(_ASKED)
+    return found if found is not None else current()
+
+
+def write() -> None:
+    """Write the question into the address; one entry of the browser's history where it changed."""
+    query = st.query_params.to_dict()
+    words = address.words_of(st.session_state[_ASKED])
+    st.session_state[_WRITTEN] = words
+    if query_of(query) == words:
+        return
+    stale = [name for name in query_of(query) if name not in words]
+    others: dict[str, str | list[str]] = {
+        name: st.query_params.get_all(name) for name in query if not address.is_question(name)
+    }
+    try:
+        st.query_params.from_dict({**words, **others})
+    except StreamlitAPIException:  # a field of the page holds one of the others
+        for name in stale:
+            del st.query_params[name]
+        st.query_params.update(words)
+
+
+def query_of(query: dict[str, str]) -> dict[str, str]:
+    """Return what of an address is the question's."""
+    return {name: value for name, value in query.items() if address.is_question(name)}
+
+
+def first() -> Asked:
+    """Return what a first visitor sees: this machine, if it is the visitor's own and has a GPU."""
+    asked = Asked(**choices.defaults())
+    return replace(asked, on=LOCAL, count="1") if machine_of(replace(asked, on=LOCAL)) else asked
+
+
+def notes() -> tuple[str, ...]:
+    """Return what the visitor should know about the link that was followed."""
+    found: tuple[str, ...] = st.session_state.get(_NOTES, ())
+    return found
+
+
+def machine_of(asked: Asked) -> System | None:
+    """Return the hardware itself where it is not in the database; None where it is, or unknown."""
+    if asked.on == LOCAL:
+        try:
+            return devices.this_machine() if is_own_user() else None
+        except InputError:
+            return None
+    own = devices.own_devices().get(asked.on)
+    if own is None:
+        return None
+    try:
+        return devices.several(own, asked.number)
+    except InputError:
+        return None
+
+
+def change(**fields: str | tuple[tuple[str, str], ...]) -> None:
+    """Change fields of the question; for callbacks.
+
+    A checkpoint that was fixed stays, unless the change names another model: it is not one of its
+    checkpoints then.
+    """
+    put(address.spelled(replace(now(), **fields)))  # type: ignore[arg-type]
+
+
+def put(asked: Asked, *, page: str | None = None) -> None:
+    """Take another question; for callbacks.
+
+    Args:
+        asked: the question.
+        page: name of the page to go to; None stays.
+    """
+    before = now()
+    if asked != before:
+        st.session_state[_BEFORE] = _shown_for(before)
+        st.session_state[_NOTES] = ()
+    st.session_state[_ASKED] = asked
+    st.session_state[_CHANGED] = True
+    if page is not None:
+        st.session_state[_GO] = page
+
+
+def _shown_for(asked: Asked) -> Shown:
+    found = shown()
+    return found if found is not None and found.asked == asked else Shown(asked=asked)
+
+
+def undo() -> None:
+    """Take the question before the last change; for callbacks."""
+    before = st.session_state.get(_BEFORE)
+    if before is not None:
+        st.session_state[_ASKED] = before.asked
+        st.session_state[_CHANGED] = True
+        st.session_state.pop(_BEFORE)
+
+
+def before() -> Shown | None:
+    """Return what was shown before the last change; None where nothing was changed."""
+    found: Shown | None = st.session_state.get(_BEFORE)
+    return found
+
+
+def remember(now: Shown) -> None:
+    """Keep what is shown now."""
+    st.session_state[_SHOWN] = now
+
+
+def shown() -> Shown | None:
+    """Return what was shown last; None on a first run."""
+    found: Shown | None = st.session_state.get(_SHOWN)
+    return found
+
+
+def wanted_page() -> str | None:
+    """Return the page that a callback wants to go to, once."""
+    found: str | None = st.session_state.pop(_GO, None)
+    return found

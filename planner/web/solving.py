@@ -1,0 +1,321 @@
+"""The answer to the question: the planner's pick where something is open, one plan where nothing is.
+
+No choice is made here: what is open is chosen by `planner.recommending`, as on the command line.
+Worker processes run this (`working.py`), so it knows nothing of Streamlit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TypeVar
+
+from hardware_db import System
+from planner.asking import load_checkpoint
+from planner.engines import ENGINES
+from planner.engines.choice import FOR_PICTURES
+from planner.errors import InputError, PlannerError
+from planner.model import catalog
+from planner.model.checkpoint import Checkpoint
+from planner.planning import Plan
+from planner.question import Question, question_of
+from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
+from planner.recommending.choosing import Search
+from planner.registry import Entry, checkpoint_of, entries_of, find, loss_of
+from planner.registry.bundled import bundled_checkpoint
+from planner.speed import speed_of
+from planner.throughput import NoEstimate, SpeedEstimate
+from planner.units import format_tokens
+from planner.web.asked import BEST, Asked
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with one part of the question.
+
+    Attributes:
+        part: field of `Asked`; empty where it is the question as a whole.
+        text: one sentence: what is wrong, and what would work.
+        instead: values of the field that would work, the nearest first.
+    """
+
+    part: str
+    text: str
+    instead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What every page is given.
+
+    Attributes:
+        problems: what cannot be understood; without a plan and without a verdict then.
+        wanted: the question as `planner.recommending` takes it; None where the model is not bundled.
+        plan: what is shown: the pick, what was fixed, or the nearest to fitting. None where there are
+            problems, or where nothing comes near.
+        choice: the plan as a candidate with its checkpoint, loss and speed; None where its weights
+            are not in the registry.
+        picked: the planner chose the checkpoint; else the visitor fixed it, or nothing fits.
+        recommendation: the pick, its alternatives and the nearest misses; None where the weights
+            were fixed (see `alternatives`).
+    """
+
+    problems: tuple[Problem, ...] = ()
+    wanted: Wanted | None = None
+    plan: Plan | None = None
+    choice: Choice | None = None
+    picked: bool = False
+    recommendation: Recommendation | None = None
+
+    @property
+    def front(self) -> tuple[Choice, ...]:
+        """Alternatives to the pick, each better in something."""
+        return self.recommendation.front if self.recommendation is not None else ()
+
+    @property
+    def misses(self) -> tuple[Miss, ...]:
+        """What would have to change where nothing holds the workload, the least change first."""
+        return self.recommendation.misses if self.recommendation is not None else ()
+
+    @property
+    def speed(self) -> SpeedEstimate | NoEstimate | None:
+        """How fast the plan is, where that is known."""
+        if self.choice is not None:
+            return self.choice.speed
+        return speed_of(self.plan) if self.plan is not None and self.plan.ranks else None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads the parts of a question and keeps what is wrong with them."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def of(self, part: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except PlannerError as error:
+            near = tuple(getattr(error.__cause__ or error, "candidates", ()))
+            self.problems.append(Problem(part=part, text=str(error), instead=near))
+            return None
+
+
+def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> Answer:
+    """Return the answer to a question.
+
+    Args:
+        asked: in the visitor's words.
+        machine: the system itself where it is not in the database (this machine, own devices).
+        stored: the weights themselves, where the Hub was asked for them.
+    """
+    reading = _Reading()
+    system = reading.of("on", lambda: asked.system_of(machine))
+    if system is None:
+        _blame_number(reading, asked)
+    base = reading.of("model", lambda: stored or _model(asked))
+    entry = reading.of("weights", lambda: _entry(asked))
+    policy = reading.of("engine", lambda: asked.policy)
+    context = reading.of("context", lambda: asked.tokens)
+    users = reading.of("users", lambda: asked.concurrency)
+    cache = reading.of("kv", lambda: asked.cache_format)
+    layout = reading.of("layout", lambda: asked.degrees)
+    yarn = reading.of("yarn", lambda: asked.beyond_native)
+    wish = reading.of("best", lambda: asked.wish)
+    reading.of("options", lambda: asked.option_values)
+    if context and not yarn and base is not None:
+        reading.problems += _beyond_native(base, context)
+    if reading.problems:
+        return Answer(problems=tuple(reading.problems))
+    assert system is not None
+    assert wish is not None
+    assert cache is not None
+    assert context
+    assert users
+    scheme = None if asked.weights == BEST or entry is not None else asked.weights
+    wanted = Wanted(
+        system=system,
+        base=base if isinstance(base, str) else None,
+        context=context,
+        concurrency=users,
+        kv_cache_dtype=cache,
+        layout=layout,
+        yarn=bool(yarn),
+        fixed=Fixed(engine=policy.name if policy is not None else None, precision=scheme),
+        wish=wish,
+    )
+    try:
+        if isinstance(base, Checkpoint):
+            return Answer(plan=_planned(wanted, base, asked))
+        if entry is not None:
+            return _of_entry(entry, replace(wanted, base=entry.base), asked)
+        return _chosen(wanted, asked)
+    except PlannerError as error:
+        return Answer(problems=(Problem(part="", text=str(error)),))
+
+
+@lru_cache(maxsize=256)
+def recommended(wanted: Wanted) -> Recommendation:
+    """Return what to run; kept, because pages ask for the same."""
+    return recommend(wanted)
+
+
+def alternatives(found: Answer) -> Recommendation | None:
+    """Return the pick and the front for the answer's model with the checkpoint left open."""
+    if found.recommendation is not None or found.wanted is None:
+        return found.recommendation
+    return recommended(replace(found.wanted, fixed=Fixed(engine=found.wanted.fixed.engine)))
+
+
+def from_hub(model: str, precision: str | None) -> Checkpoint:
+    """Return the checkpoint of a repository of the Hub, which is asked as anybody could.
+
+    Raises:
+        PlannerError: no such repository, not to be had, or the Hub cannot be reached.
+    """
+    return load_checkpoint(model, precision=precision, anonymous=True, local=False)
+
+
+def entry_of(checkpoint: Checkpoint) -> Entry | None:
+    """Return the row of the registry that a checkpoint was made of; None where there is none."""
+    known = catalog.entry_for(checkpoint)
+    if known is None:
+        return None
+    files = {name for name, _ in checkpoint.files}
+    rows = (row for row in entries_of(known.id) if row.repo == checkpoint.id)
+    same = (row for row in rows if row.file is None or row.file in files)
+    return next((row for row in same if checkpoint_of(row).scheme == checkpoint.scheme), None)
+
+
+def _chosen(wanted: Wanted, asked: Asked) -> Answer:
+    """The pick; where there is none, what was asked for, or what comes nearest."""
+    found = recommended(wanted)
+    if found.pick is not None:
+        choice = _settled(found.pick, asked)
+        return Answer(
+            wanted=wanted, plan=choice.plan, choice=choice, picked=True, recommendation=found
+        )
+    nearest = nearest_of(wanted) if wanted.base is not None else None
+    if nearest is not None:
+        return Answer(wanted=wanted, plan=nearest.plan, choice=nearest, recommendation=found)
+    if wanted.base is None:
+        return Answer(wanted=wanted, recommendation=found)
+    checkpoint = bundled_checkpoint(wanted.base, precision=wanted.fixed.precision)
+    plan = _planned(wanted, checkpoint, asked)
+    return Answer(wanted=wanted, plan=plan, recommendation=found)
+
+
+def nearest_of(wanted: Wanted) -> Choice | None:
+    """Return the candidate of a model that comes nearest to holding the workload."""
+    assert wanted.base is not None
+    candidates = [c for c in Search(wanted).of_model(wanted.base) if c.needs_ram is None]
+    return max(candidates, key=lambda choice: choice.plan.headroom or 0, default=None)
+
+
+def _of_entry(entry: Entry, wanted: Wanted, asked: Asked) -> Answer:
+    """A checkpoint that the visitor fixed."""
+    if asked.model != BEST and not _is_of(entry, asked.model):
+        text = (
+            f"{entry.name} is a checkpoint of {entry.base.rpartition('/')[2]}, not of {asked.model}"
+        )
+        return Answer(problems=(Problem(part="weights", text=text),))
+    plan = _planned(wanted, checkpoint_of(entry), asked)
+    return Answer(wanted=wanted, plan=plan, choice=as_choice(entry, plan, wanted))
+
+
+def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
+    """Return a plan of a checkpoint as a candidate."""
+    return Choice(
+        entry=entry,
+        plan=plan,
+        loss=loss_of(entry),
+        speed=speed_of(plan),
+        place=wanted.place_of(entry.base),
+        turn=0,
+        why="",
+    )
+
+
+def _settled(choice: Choice, asked: Asked) -> Choice:
+    """The pick with the engine's options that were set."""
+    if not asked.options:
+        return choice
+    question = question_of(choice.plan).with_(layout=asked.degrees)
+    plan = _with_options(question, asked).plan()
+    return replace(choice, plan=plan, speed=speed_of(plan))
+
+
+def _planned(wanted: Wanted, checkpoint: Checkpoint, asked: Asked) -> Plan:
+    """The plan of one checkpoint, everything else as it is wanted."""
+    engine = wanted.fixed.engine
+    question = Question(
+        checkpoint=checkpoint,
+        system=wanted.system,
+        engine=ENGINES[engine] if engine is not None else None,
+        context=wanted.context,
+        concurrency=wanted.concurrency,
+        kv_cache_dtype=wanted.kv_cache_dtype,
+        layout=wanted.layout,
+        yarn=wanted.yarn,
+    )
+    if wanted.wish.pictures:
+        needed = FOR_PICTURES.get(question.settled_engine.name, {})
+        question = question.with_options(**needed)
+    return _with_options(question, asked).plan()
+
+
+def _with_options(question: Question, asked: Asked) -> Question:
+    return question.with_options(**asked.option_values) if asked.options else question
+
+
+def _is_of(entry: Entry, model: str) -> bool:
+    known = catalog.find(model)
+    return known is not None and known[0].id == entry.base
+
+
+def _entry(asked: Asked) -> Entry | None:
+    """The checkpoint that is named; None for a way to store weights, and where it is open."""
+    if asked.weights == BEST or "/" not in asked.weights:
+        return None
+    found = find(asked.weights)
+    if found is None or found.part != "model":
+        raise InputError(f"unknown checkpoint {asked.weights!r}; name one of the registry, or best")
+    return found
+
+
+def _model(asked: Asked) -> str | Checkpoint | None:
+    """The bundled id, a checkpoint that is not bundled, or None where the model is open."""
+    if asked.model == BEST:
+        return None
+    known = catalog.find(asked.model)
+    if known is not None and catalog.spelled(asked.model) == known[0].id:
+        return known[0].id
+    precision = None if asked.weights == BEST else asked.weights
+    if known is not None:
+        return bundled_checkpoint(asked.model, precision=precision)
+    catalog.refuse_hosted(asked.model)
+    raise catalog.unknown(asked.model)
+
+
+def _beyond_native(base: str | Checkpoint, context: int) -> list[Problem]:
+    """The context is longer than the model was trained for, and nobody allowed that."""
+    known = base if isinstance(base, Checkpoint) else bundled_checkpoint(base)
+    native = known.model.max_position_embeddings
+    if context <= native:
+        return []
+    name = known.model.name.rpartition("/")[2]
+    text = (
+        f"{format_tokens(context)} tokens are beyond the {format_tokens(native)} that {name} was"
+        " made for; YaRN extends it"
+    )
+    return [Problem(part="yarn", text=text, instead=("yes",))]
+
+
+def _blame_number(reading: _Reading, asked: Asked) -> None:
+    """Say that the number is wrong, not the machine, where it is."""
+    try:
+        _ = asked.number
+    except InputError:
+        reading.problems[-1] = replace(reading.problems[-1], part="count")
