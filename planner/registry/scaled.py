@@ -10,6 +10,7 @@ from functools import lru_cache
 from planner.formats import NumberFormat
 from planner.model.quantization import Scheme, Stored
 from planner.model.spec import ModelSpec
+from planner.model.tensors import NGRAM_TABLE
 
 FINEST = 10**7
 """Parts that a factor is rounded to: 0.1 millionth of a checkpoint is a few hundred bytes."""
@@ -48,19 +49,24 @@ class ScaledScheme:
 
 
 def _is_scaled(row: Stored, *, everything: bool) -> bool:
-    """Whether a row takes its share of a difference: quantized, no embedding table, no vision tower.
+    """Whether a row takes its share of a difference: quantized, no table of embeddings, no vision tower.
 
     Most files of other mixes keep the table of the plain one: unsloth's Q4_K_S and UD-Q4_K_XL of the
     9B and UD-Q4_K_XL of the 27B load 545.62 and 682.03 MiB of it on the host, as Q4_K does; their
-    35B in UD-Q4_K_M has it in Q8_0 (start-up logs).
+    35B in UD-Q4_K_M has it in Q8_0 (start-up logs). Tables of n-grams have rows of 160 elements, which
+    few types can hold: UD-Q4_K_XL of Flash-Next loads 27,466 MiB of it, which is IQ4_NL (llama.cpp
+    pull request 27742).
     """
     if row.tensor.part == "vision":
         return False
-    return everything or (row.format.kernel is not None and row.tensor.component != TABLE)
+    return everything or (row.format.kernel is not None and row.tensor.component not in TABLES)
 
 
 TABLE = "embed_tokens"
 """The component of the embedding table."""
+
+TABLES = (TABLE, NGRAM_TABLE)
+"""Those of all tables of which rows are looked up."""
 
 
 @lru_cache(maxsize=4096)
@@ -73,7 +79,7 @@ def scale_to(rows: Iterable[Stored], nbytes: int) -> tuple[Fraction, bool]:
 
         factor = (nbytes - bytes that are kept) / bytes of quantized tensors
 
-    Kept are tensors in 16 and 32 bits, the embedding table and the vision tower.
+    Kept are tensors in 16 and 32 bits, tables of embeddings and the vision tower.
     """
     kept = quantized = vision = 0
     for row in rows:
