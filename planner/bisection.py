@@ -8,6 +8,9 @@ the host), the caller scans.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from planner.columns import choose, larger, smaller
 
 
 def last_holding(
@@ -62,3 +65,28 @@ def last_holding(
 def largest_holding(holds: Callable[[int], bool], most: int) -> int:
     """Return the largest n from 1 to `most` for which `holds(n)`; 0 if not even 1 does."""
     return last_holding(holds, 1, most) or 0
+
+
+def largest_of_each(holds: Callable[[Any], Any], most: int, like: Any) -> Any:
+    """Return what `largest_holding` does, for a number or for every place of a column at once.
+
+    Args:
+        holds: asked about a number, or about a column of them.
+        most: the largest number.
+        like: a number or a column, as `holds` is to be asked.
+    """
+    if isinstance(like, int):
+        return largest_holding(holds, most)
+    low, high, step = like * 0, like * 0 + most, 1
+    growing = low < high
+    while growing.any():  # no further beyond the boundary than a column's numbers may grow
+        place = smaller(choose(growing, low + step, larger(low, 1)), high)
+        good = holds(place) & (place > 0)
+        low = choose(growing & good, place, low)
+        high = choose(growing & ~good, place - 1, high)
+        growing, step = growing & good & (low < high), 2 * step
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        good = holds(larger(middle, 1)) & (middle > 0)
+        low, high = choose(good, middle, low), choose(good, high, middle - 1)
+    return low

@@ -19,6 +19,11 @@ def larger(one: Any, other: Any) -> Any:
     return choose(one > other, one, other)
 
 
+def is_zero(number: Any) -> bool:
+    """Say whether a number is zero; of a column, whether all of it is."""
+    return not number if isinstance(number, int | float) else not number.any()
+
+
 def choose(condition: Any, one: Any, other: Any) -> Any:
     """Return `one` where the condition holds, else `other`; place by place in columns."""
     if isinstance(condition, bool):

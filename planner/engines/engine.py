@@ -8,7 +8,7 @@ no layout and prints nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from hardware_db import System
 from planner.engines.options import Options
 from planner.layout import Degrees, Layout
 from planner.memo import Key
-from planner.memory.breakdown import Rank
+from planner.memory.breakdown import Kind, Rank
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.provenance import Source
@@ -216,6 +216,39 @@ class Columns:
     weights: Any
     kv_cache: Any
     state: Any
+
+    @classmethod
+    def of_ranks(cls, ranks: Sequence[Rank], like: Any, *, tight: Any, **found: Any) -> Columns:
+        """Return the columns of ranks whose terms are columns: in each row the tightest rank's.
+
+        Args:
+            ranks: of two alike the first counts.
+            like: a column of as many rows.
+            tight: where something beside the ranks' bands may go wrong.
+            **found: the columns that no rank tells.
+        """
+        import numpy
+
+        def of_tightest(values: Iterable[Any]) -> Any:
+            columns = numpy.stack([numpy.broadcast_to(value, like.shape) for value in values])
+            return numpy.take_along_axis(columns, tightest[None], 0)[0]
+
+        def kinds(*kinds: Kind) -> Any:
+            return of_tightest(rank.of_kind(*kinds) for rank in ranks)
+
+        spare = [numpy.broadcast_to(rank.headroom, like.shape) for rank in ranks]
+        tightest = numpy.argmin(numpy.stack(spare), axis=0)
+        for rank in ranks:
+            tight = tight | (rank.headroom < rank.band.above)
+        return cls(
+            tight=numpy.broadcast_to(tight, like.shape),
+            usable=of_tightest(rank.usable for rank in ranks),
+            used=of_tightest(rank.used for rank in ranks),
+            weights=kinds(Kind.WEIGHTS),
+            kv_cache=kinds(Kind.KV_CACHE),
+            state=kinds(Kind.RECURRENT_STATE),
+            **{name: numpy.broadcast_to(value, like.shape) for name, value in found.items()},
+        )
 
     @classmethod
     def joined(cls, length: int, parts: Iterable[tuple[Any, Columns]]) -> Columns:

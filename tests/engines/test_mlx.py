@@ -11,7 +11,7 @@ import planner
 from planner.engines.mlx import MLX
 from planner.engines.mlx.activations import scores_bytes
 from planner.engines.mlx.cache import quantized_format, sequence_cache
-from planner.engines.mlx.engine import needed_bytes
+from planner.engines.mlx.memory import memory_of
 from planner.engines.mlx.options import MlxOptions
 from planner.errors import InputError
 from planner.model.catalog import find
@@ -188,5 +188,4 @@ def test_what_a_search_asks_for_is_the_sum_of_the_terms(
     context: int, concurrency: int, options: dict[str, Any]
 ) -> None:
     plan = ask(context=context, concurrency=concurrency, options=options)
-    kept = options.get("prompt_cache_size", 0)
-    assert needed_bytes(plan.deployment, context, concurrency, kept) == plan.ranks[0].used
+    assert memory_of(plan.deployment).needed(context, concurrency) == plan.ranks[0].used

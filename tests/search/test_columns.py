@@ -1,5 +1,6 @@
 """A row of a sweep in columns is the plan of that row."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,71 +13,145 @@ from planner import column_rows, sweeping
 from planner.columns import choose, larger, smaller, whole
 from planner.layout import Layout
 
-FRAMES = {
-    "models": st.sampled_from(
-        ["Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B"]
+CONTEXTS = st.lists(st.integers(64, 262_144), min_size=1, max_size=4, unique=True)
+CONCURRENCIES = st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True)
+LAYOUTS = (
+    Layout(),
+    Layout(tensor_parallel=2),
+    Layout(pipeline_parallel=2),
+    Layout(data_parallel=2),
+    Layout(tensor_parallel=2, pipeline_parallel=2),
+)
+CARDS = ("rtx-4090", "4x rtx-4090", "h100", "4x h100", "4x l40s", "gb10", "4x mi300x")
+MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What one engine is asked: lists to choose from, and its options."""
+
+    on: tuple[str, ...] = CARDS
+    models: tuple[str, ...] = MODELS
+    precisions: tuple[str, ...] = ("bf16", "fp8")
+    kv_cache_dtypes: tuple[str, ...] = ("auto", "fp8")
+    layouts: tuple[Layout, ...] = LAYOUTS
+    options: dict[str, st.SearchStrategy[Any]] = field(default_factory=dict)
+
+    def frames(self) -> st.SearchStrategy[dict[str, Any]]:
+        """Return what a sweep is asked."""
+        return st.fixed_dictionaries(
+            {
+                "models": st.sampled_from(self.models),
+                "on": st.sampled_from(self.on),
+                "precisions": st.sampled_from(self.precisions),
+                "kv_cache_dtypes": st.sampled_from(self.kv_cache_dtypes),
+                "contexts": CONTEXTS,
+                "concurrencies": CONCURRENCIES,
+                "layouts": st.sampled_from(self.layouts),
+                "options": st.fixed_dictionaries({}, optional=self.options),
+            }
+        )
+
+
+ENGINES = {
+    "vllm": Asked(
+        precisions=("bf16", "fp8", "gptq-int4"),
+        options={
+            "version": st.sampled_from(["0.17.1", "0.20.0", "0.28.0", "0.33.0"]),
+            "max_num_seqs": st.sampled_from([1, 16, 256]),
+            "enforce_eager": st.booleans(),
+            "num_speculative_tokens": st.integers(0, 3),
+            "gpu_memory_utilization": st.sampled_from([0.5, 0.95, 0.99, 1.0]),
+            "kv_cache_memory_bytes": st.sampled_from([2**30, 8 * 2**30]),
+            "cpu_offload_gb": st.sampled_from([0.0, 4.0]),
+        },
     ),
-    "on": st.sampled_from(["rtx-4090", "2x rtx-4090", "h100", "4x h100", "gb10", "mi300x", "l4"]),
-    "precisions": st.sampled_from(["bf16", "fp8", "gptq-int4"]),
-    "kv_cache_dtypes": st.sampled_from(["auto", "fp8"]),
-    "contexts": st.lists(st.integers(64, 262_144), min_size=1, max_size=4, unique=True),
-    "concurrencies": st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True),
-    "layouts": st.sampled_from(
-        [
-            Layout(),
-            Layout(tensor_parallel=2),
-            Layout(pipeline_parallel=2),
-            Layout(data_parallel=2),
-            Layout(tensor_parallel=2, pipeline_parallel=2),
-        ]
+    "sglang": Asked(
+        models=(*MODELS, "Qwen3.8-Flash-Next"),
+        options={
+            "version": st.sampled_from(["0.5.9", "0.5.15", "0.5.23"]),
+            "mem_fraction_static": st.sampled_from([0.6, 0.85, 0.95]),
+            "max_running_requests": st.sampled_from([1, 48, 2000]),
+            "max_mamba_cache_size": st.sampled_from([4, 4000]),
+            "context_length": st.sampled_from([8192, 262_144]),
+            "disable_radix_cache": st.booleans(),
+            "speculative_algorithm": st.just("NEXTN"),
+        },
+    ),
+    "tensorrt-llm": Asked(
+        on=("h100", "2x h100", "b200", "rtx-4090"),
+        layouts=LAYOUTS[:2],
+        options={
+            "max_batch_size": st.sampled_from([1, 64, 2048]),
+            "enable_attention_dp": st.booleans(),
+            "free_gpu_memory_fraction": st.sampled_from([0.5, 0.95]),
+            "periodic_snapshot_interval": st.sampled_from([0, 512]),
+        },
+    ),
+    "mlx": Asked(
+        on=("m4-max-128gb", "m1-max-32gb", "m3-ultra-512gb"),
+        precisions=("bf16", "mlx-4bit", "mlx-8bit"),
+        kv_cache_dtypes=("auto",),
+        layouts=LAYOUTS[:1],
+        options={
+            "kv_bits": st.sampled_from([4, 8]),
+            "quantized_kv_start": st.sampled_from([0, 5000]),
+            "prompt_cache_size": st.integers(0, 9),
+            "prefill_step_size": st.sampled_from([256, 8192]),
+            "decode_concurrency": st.sampled_from([1, 100]),
+            "iogpu_wired_limit_mb": st.sampled_from([30_000, 120_000]),
+        },
+    ),
+    "transformers": Asked(
+        on=("rtx-4090", "2x rtx-4090", "h100", "rtx-4090 + 128GB RAM"),
+        precisions=("bf16", "bnb-nf4"),
+        kv_cache_dtypes=("auto",),
+        layouts=(Layout(), Layout(pipeline_parallel=2)),
+        models=(*MODELS, "Qwen3.8-Flash-Next"),
+        options={
+            "attn_implementation": st.sampled_from(["eager", "sdpa", "flash_attention_2"]),
+            "flash_linear_attention": st.booleans(),
+            "prefill_chunk_size": st.sampled_from([512, 100_000]),
+            "cache_implementation": st.sampled_from(["dynamic", "static"]),
+        },
     ),
 }
-OPTIONS = st.fixed_dictionaries(
-    {},
-    optional={
-        "version": st.sampled_from(["0.17.1", "0.20.0", "0.28.0", "0.33.0"]),
-        "max_num_seqs": st.sampled_from([1, 16, 256]),
-        "enforce_eager": st.booleans(),
-        "num_speculative_tokens": st.integers(0, 3),
-        "gpu_memory_utilization": st.sampled_from([0.5, 0.95, 0.99, 1.0]),
-        "kv_cache_memory_bytes": st.sampled_from([2**30, 8 * 2**30]),
-        "cpu_offload_gb": st.sampled_from([0.0, 4.0]),
-    },
-)
 
 
-def frames(asked: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def frames(engine: str = "vllm", **asked: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The sweep in columns, where there are any, and row by row."""
-    tasks = list(sweeping.tasks_of(engines="vllm", verdicts=False, **asked))
+    asked["options"] = {engine: asked.get("options", {})}
+    tasks = list(sweeping.tasks_of(engines=engine, verdicts=False, **asked))
     found = [sweeping.frame_of(task) for task in tasks]
     rows = [row for task in tasks for row in sweeping.rows_of(task)]
     one_by_one = pd.DataFrame(rows, columns=list(sweeping.COLUMNS)).astype(dict(sweeping.COLUMNS))
     return pd.concat(found, ignore_index=True), one_by_one
 
 
-@settings(max_examples=60, deadline=None)
-@given(asked=st.fixed_dictionaries(FRAMES), options=OPTIONS)
-def test_a_row_in_columns_is_the_plan_of_that_row(
-    asked: dict[str, Any], options: dict[str, Any]
-) -> None:
-    found, one_by_one = frames({**asked, "options": {"vllm": options}})
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_row_in_columns_is_the_plan_of_that_row(engine: str, data: st.DataObject) -> None:
+    found, one_by_one = frames(engine, **data.draw(ENGINES[engine].frames()))
     pd.testing.assert_frame_equal(found, one_by_one)
 
 
-def test_columns_are_used_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_columns_are_used_where_they_can_be(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_: object) -> list[dict[str, Any]]:
         raise AssertionError("planned row by row")
 
     monkeypatch.setattr(sweeping, "rows_of", never)
     asked: dict[str, Any] = {
         "models": "Qwen3.5-27B",
-        "on": ["h100", "rtx-4090"],
-        "precisions": "fp8",
+        "on": ENGINES[engine].on[0],
+        "precisions": ENGINES[engine].precisions[1],
         "contexts": list(range(1024, 262_144, 4096)),
         "concurrencies": [1, 8, 64, 1024],
+        "layouts": Layout(),
     }
-    pieces = list(sweeping.sweep_frames(engines="vllm", verdicts=False, **asked))
-    assert sum(map(len, pieces)) == 2 * 64 * 4
+    pieces = list(sweeping.sweep_frames(engines=engine, verdicts=False, **asked))
+    assert sum(map(len, pieces)) == 64 * 4
 
 
 def test_what_columns_do_not_answer_is_planned_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +169,7 @@ def test_what_columns_do_not_answer_is_planned_row_by_row(monkeypatch: pytest.Mo
             "contexts": [4096],
             **changed,
         }
-        pd.testing.assert_frame_equal(*frames(asked))
+        pd.testing.assert_frame_equal(*frames(**asked))
     assert found == [None] * 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from planner.columns import choose
 from planner.formats import CacheFormat, get_cache_format
 from planner.memo import Key, remembered
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
@@ -105,6 +106,9 @@ def sequence_cache(
     (make_cache); sizes of the real model on a CPU agree.
     """
     conv, recurrent = _states(model)
-    bits = kv_bits if tokens >= quantized_kv_start else None
-    per_token = len(model.full_attention_layers) * token_bytes(model, kv_bits=bits, group=group)
+    each = token_bytes(model, kv_bits=kv_bits, group=group)
+    if kv_bits is not None:
+        whole = token_bytes(model, kv_bits=None, group=group)
+        each = choose(tokens >= quantized_kv_start, each, whole)
+    per_token = len(model.full_attention_layers) * each
     return SequenceCache(kv=round_up(tokens, STEP) * per_token, conv=conv, recurrent=recurrent)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hardware_db import Accelerator
-from planner.bisection import largest_holding
 from planner.engines.economies import Economy
 from planner.engines.elsewhere import served_by
-from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Capacity, Columns, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
-from planner.engines.mlx.activations import (
-    STEPS_AT_ONCE,
-    layer_bytes,
-    max_buffer_bytes,
-    scores_bytes,
-)
 from planner.engines.mlx.answer import MlxAnswer
-from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.launch import launch_of
+from planner.engines.mlx.memory import longest_context, memory_of
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
 from planner.errors import InputError
 from planner.formats import get_cache_format
 from planner.layout import Degrees
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
-from planner.model.checkpoint import Checkpoint
-from planner.provenance import Band, Confidence, Source
+from planner.provenance import Source
 from planner.units import MIB, format_gib
 
 CLOSE_TO_LIMIT = 0.9
@@ -59,69 +52,62 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         Source: mlx-lm 0.32.2 server.py (maybe_set_recommended_wired_limit).
         """
         options: MlxOptions = deployment.options
-        accelerator = deployment.system.accelerator
-        model, context = deployment.checkpoint.model, deployment.context
-        usable = _usable(deployment)
-        kept = options.prompt_cache_size or 0
-
-        def rank(tokens: int, sequences: int) -> Rank:
-            return Rank(
-                name="GPU 0",
-                count=1,
-                total=max(usable, accelerator.total_bytes),
-                usable=usable,
-                terms=tuple(_terms(deployment, tokens, sequences, kept)),
-            )
-
-        limit = max_buffer_bytes(accelerator)
-
-        def one_buffer(tokens: int, sequences: int) -> int:
-            return _scores(deployment, tokens, sequences)
-
-        def holds(tokens: int, sequences: int) -> bool:
-            if one_buffer(tokens, sequences) > limit:
-                return False
-            return needed_bytes(deployment, tokens, sequences, kept) <= usable
-
-        at_once = 1 if options.kv_bits is not None else options.decode_concurrency
-        asked, alone = rank(context, deployment.concurrency), rank(context, 1)
-        starts = holds(context, 1)
-        largest = one_buffer(context, deployment.concurrency)
-        worst = _too_large(STEPS_AT_ONCE * one_buffer(context, 1), limit) if starts else ""
-        sequences = largest_holding(lambda batch: holds(context, batch), at_once)
-        longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
-        one, weights = _cache(deployment, context), _weights(deployment.checkpoint)
-        spare = max(0, asked.headroom) // one.total
-        keeping = min(KEPT_CACHES, spare) if options.prompt_cache_size is None else kept
-        alone_only = options.kv_bits is not None
-        slots = "one request at a time" if alone_only else "decode_concurrency"
+        memory, context = memory_of(deployment), deployment.context
+        limit = memory.largest_buffer
+        asked, alone = memory.rank(context, deployment.concurrency), memory.rank(context, 1)
+        starts = memory.holds(context, 1)
+        worst = _too_large(memory.at_worst(context), limit) if starts else ""
+        sequences = memory.sequences(context)
+        native = deployment.checkpoint.model.max_position_embeddings
+        longest = max(native, context if deployment.yarn else 0)
+        one = memory.cache(context)
+        keeping = memory.kept
+        if options.prompt_cache_size is None:
+            keeping = min(KEPT_CACHES, max(0, asked.headroom) // one.total)
+        dtype = deployment.checkpoint.model.dtype
         return MlxAnswer(
             ranks=(asked,),
             capacity=Capacity(
                 sequences=sequences,
                 tokens=sequences * context,
-                longest_context=largest_holding(lambda tokens: holds(tokens, 1), longest),
-                limited_by=slots
-                if sequences == at_once
-                else "Metal's largest buffer"
-                if one_buffer(context, sequences + 1) > limit
-                else "memory lent to the GPU",
+                longest_context=longest_context(memory, longest),
+                limited_by=memory.limited_by(context, sequences),
             ),
             starts=starts,
             shortfall=max(0, -alone.headroom),
-            refusal=None if starts else _death(one_buffer(context, 1), limit),
+            refusal=None if starts else _death(memory.scores(context, 1), limit),
             at_worst=worst,
-            kv_cache_dtype=model.dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
-            placement=Placement(device=weights),
+            kv_cache_dtype=dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
+            placement=Placement(device=memory.weights),
             options=options,
-            weights=weights,
+            weights=memory.weights,
             cache=one,
-            kv_bytes_per_token_per_layer=_token_bytes(deployment),
+            kv_bytes_per_token_per_layer=memory.token_bytes,
             keeping=keeping,
-            working_set=usable,
-            largest_buffer=largest,
+            working_set=memory.usable,
+            largest_buffer=memory.scores(context, deployment.concurrency),
             max_buffer=limit,
             warnings=(*((worst,) if worst else ()), *_warnings(deployment, asked, keeping)),
+        )
+
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts up to the native length."""
+        return range(1, deployment.checkpoint.model.max_position_embeddings + 1)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once."""
+        memory, starts = memory_of(deployment), memory_of(deployment).holds(contexts, 1)
+        sequences = memory.sequences(contexts)
+        native = deployment.checkpoint.model.max_position_embeddings
+        return Columns.of_ranks(
+            (memory.rank(contexts, concurrencies),),
+            contexts,
+            starts=starts,
+            tight=starts & (memory.at_worst(contexts) > memory.largest_buffer),
+            sequences=sequences,
+            tokens=sequences * contexts,
+            longest_context=longest_context(memory, native),
+            limited_by=memory.limited_by(contexts, sequences),
         )
 
     def launch(self, deployment: Deployment, answer: MlxAnswer) -> Launch:
@@ -219,126 +205,6 @@ def _same(name: str, dtype: str) -> bool:
         return get_cache_format(name).name == dtype
     except InputError:
         return False
-
-
-def _usable(deployment: Deployment) -> int:
-    limit = deployment.options.iogpu_wired_limit_mb
-    return deployment.system.accelerator.total_bytes if limit is None else int(limit) * MIB
-
-
-def _weights(checkpoint: Checkpoint) -> int:
-    """Bytes of the text model: mlx-lm drops the vision tower and the MTP module."""
-    return checkpoint.nbytes("text")
-
-
-def _cache(deployment: Deployment, tokens: int) -> SequenceCache:
-    options: MlxOptions = deployment.options
-    return sequence_cache(
-        deployment.checkpoint.model,
-        tokens=tokens,
-        kv_bits=options.kv_bits,
-        group=options.kv_group_size,
-        quantized_kv_start=options.quantized_kv_start,
-    )
-
-
-def _token_bytes(deployment: Deployment) -> int:
-    options: MlxOptions = deployment.options
-    return token_bytes(
-        deployment.checkpoint.model, kv_bits=options.kv_bits, group=options.kv_group_size
-    )
-
-
-def _layer(deployment: Deployment, tokens: int, sequences: int) -> int:
-    """Return the bytes of the widest layer in one prefill step."""
-    batch, step = _step(deployment, tokens, sequences)
-    return layer_bytes(deployment.checkpoint.model, tokens=batch * step)
-
-
-def needed_bytes(deployment: Deployment, tokens: int, sequences: int, kept: int) -> int:
-    """Return the bytes of all terms (see `_terms`), which a search asks for many times."""
-    cache = _cache(deployment, tokens)
-    peak = _layer(deployment, tokens, sequences) + _scores(deployment, tokens, sequences)
-    return _weights(deployment.checkpoint) + (sequences + kept) * cache.total + peak
-
-
-def _terms(deployment: Deployment, tokens: int, sequences: int, kept: int) -> Iterator[Term]:
-    model = deployment.checkpoint.model
-    weights, cache = _weights(deployment.checkpoint), _cache(deployment, tokens)
-    yield Term(
-        name="weights (text)",
-        kind=Kind.WEIGHTS,
-        nbytes=weights,
-        confidence=deployment.checkpoint.confidence(Confidence.ENGINE_RULE),
-        formula="bytes of the text tensors",
-        values={"bytes of the text tensors": weights},
-        source=source("models/qwen3_5.py (sanitize)"),
-        band=deployment.checkpoint.band_on(weights),
-    )
-    per_token = len(model.full_attention_layers) * _token_bytes(deployment)
-    yield Term(
-        name="KV cache (workload)",
-        kind=Kind.KV_CACHE,
-        nbytes=sequences * cache.kv,
-        confidence=Confidence.ENGINE_RULE,
-        formula=f"sequences x {STEP} x ceil(tokens / {STEP}) x bytes per token",
-        values={
-            "sequences": sequences,
-            "tokens": tokens,
-            "bytes per token": cache.kv // max(1, -(-tokens // STEP) * STEP),
-        },
-        source=source("models/cache.py (KVCache, QuantizedKVCache)"),
-        band=Band(below=0, above=sequences * (STEP - 1) * per_token),
-    )
-    if cache.state:
-        yield Term(
-            name="recurrent state (workload)",
-            kind=Kind.RECURRENT_STATE,
-            nbytes=sequences * cache.state,
-            confidence=Confidence.ENGINE_RULE,
-            formula="sequences x (convolution + recurrent)",
-            values={
-                "sequences": sequences,
-                "convolution": cache.conv,
-                "recurrent": cache.recurrent,
-            },
-            source=source("models/qwen3_5.py (ArraysCache)"),
-        )
-    if kept:
-        yield Term(
-            name="kept caches of finished requests",
-            kind=Kind.KV_CACHE,
-            nbytes=kept * cache.total,
-            confidence=Confidence.ENGINE_RULE,
-            formula="caches x bytes of a sequence",
-            values={"caches": kept, "bytes of a sequence": cache.total},
-            source=source("server.py, models/cache.py (LRUPromptCache)"),
-        )
-    layer = _layer(deployment, tokens, sequences)
-    scores = _scores(deployment, tokens, sequences)
-    yield Term(
-        name="activation peak (prefill step)",
-        kind=Kind.ACTIVATIONS,
-        nbytes=layer + scores,
-        confidence=Confidence.ASSUMED,
-        formula="widest layer + scores",
-        values={"widest layer": layer, "scores": scores},
-        source=source("models/qwen3_5.py, first-order reading"),
-        band=Band(below=scores + layer // 2, above=(STEPS_AT_ONCE - 1) * scores + layer // 2),
-    )
-
-
-def _step(deployment: Deployment, tokens: int, sequences: int) -> tuple[int, int]:
-    """Return (prompts, tokens of each) of one prefill step."""
-    options: MlxOptions = deployment.options
-    batch = 1 if options.kv_bits is not None else min(sequences, options.prompt_concurrency)
-    return batch, min(options.prefill_step_size, tokens)
-
-
-def _scores(deployment: Deployment, tokens: int, sequences: int) -> int:
-    """Return the scores of one prefill step, which are one buffer."""
-    batch, step = _step(deployment, tokens, sequences)
-    return scores_bytes(deployment.checkpoint.model, batch=batch, step=step, context=tokens)
 
 
 def _death(largest: int, limit: int) -> str:

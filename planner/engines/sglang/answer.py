@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from planner.bisection import largest_holding
+from planner.columns import choose, smaller
 from planner.engines.engine import Capacity, Deployment, FullAllocation
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.options import HICACHE_RATIO, LONGER_CONTEXT
@@ -106,18 +107,17 @@ def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = 
     Args:
         server: the server.
         pool: its pools.
-        context: tokens per sequence.
+        context: tokens per sequence; may be a column.
         most: tokens of the longest sequence that the model takes; None: that the server accepts.
     """
-    tokens, running = pool.max_total_num_tokens or 0, pool.max_running_requests or 0
+    tokens, running = pool.max_total_num_tokens or 0, pool.running
     by_tokens = tokens // round_up(context, server.resolved.page_size)
     longest = server.options.context_length or most or server.resolved.context_length
-    limited_by = "KV cache" if by_tokens < running else pool.limited_by
     return Capacity(
-        sequences=min(by_tokens, running) * server.parallel.pools,
+        sequences=smaller(by_tokens, running) * server.parallel.pools,
         tokens=tokens * server.parallel.pools,
-        longest_context=min(tokens, longest) if running else 0,
-        limited_by=limited_by,
+        longest_context=choose(running > 0, min(tokens, longest), 0),
+        limited_by=choose(by_tokens < running, "KV cache", pool.limited_by),
         blocks=tokens // server.resolved.page_size,
         block_size=server.resolved.page_size,
     )

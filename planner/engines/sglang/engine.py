@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.options import written_words
 from planner.engines.sglang import advice
@@ -77,6 +78,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         starts = serves(0) and not lacking
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
+        ranks = tuple(sorted(ranks, key=lambda rank: rank.headroom))
         outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
         native = deployment.checkpoint.model.max_position_embeddings
         capacity = capacity_of(server, pool, context=context, most=max(native, context))
@@ -100,6 +102,43 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency
             else "",
+        )
+
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts up to the native length, or to --context-length."""
+        server, native = server_of(deployment), deployment.checkpoint.model.max_position_embeddings
+        if server.resolved.attention_backend == "aiter":
+            return range(0)  # another share of the memory beyond a length
+        given: int | None = server.options.context_length
+        return range(1, (native if given is None else min(native, given)) + 1)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once."""
+        one = server_of(deployment)
+        server, budget = (
+            replace(one, context=contexts),
+            budget_of(one, deployment.system.accelerator),
+        )
+        pool, native = (
+            pool_with(server, budget),
+            deployment.checkpoint.model.max_position_embeddings,
+        )
+        asked = -(-concurrencies // server.parallel.pools)
+        ranks = _ranks(server, budget, pool, sequences=asked, context=contexts)
+        found = capacity_of(server, pool, context=contexts, most=native)
+        serves = pool.failure is None and not table_shortage(deployment, server)
+        worst = _pool_at_worst(server, budget, ranks)
+        held = capacity_of(server, worst, context=contexts, most=native).sequences
+        ends = (held < concurrencies) | (worst.failure is not None)
+        return Columns.of_ranks(
+            ranks,
+            contexts,
+            starts=((pool.max_total_num_tokens or 0) >= contexts) & serves,
+            tight=(found.sequences >= concurrencies) & serves & ends,
+            sequences=found.sequences * serves,
+            tokens=found.tokens,
+            longest_context=found.longest_context,
+            limited_by=found.limited_by,
         )
 
     def as_started(self, deployment: Deployment) -> Deployment:
@@ -193,7 +232,7 @@ def _ranks(
         ranks.append(
             Rank(name=name, count=count, total=budget.total, usable=budget.usable, terms=terms)
         )
-    return tuple(sorted(ranks, key=lambda rank: rank.headroom))
+    return tuple(ranks)
 
 
 def launch_of(deployment: Deployment, server: Server) -> Launch:

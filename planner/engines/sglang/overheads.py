@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hardware_db import Accelerator
+from planner.columns import is_zero, larger, smaller
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
@@ -139,7 +140,10 @@ def rule(version: str, file: str) -> Source:
 def rank_terms(
     server: Server, budget: Budget, stage: Stage, pool: Pool, *, sequences: int, context: int
 ) -> tuple[Term, ...]:
-    """Return all terms of a rank of `stage` with `sequences` of `context` tokens on its group."""
+    """Return all terms of a rank of `stage` with `sequences` of `context` tokens on its group.
+
+    Both may be columns (`planner.columns`).
+    """
     inside = (
         *_weights(server, stage),
         *_caches(server, stage, pool, sequences=sequences, context=context),
@@ -304,8 +308,8 @@ def _outside(server: Server, pool: Pool) -> Iterator[Term]:
             },
             source=rule(version, "mem_cache/kv_cache_configurator.py"),
         )
-    if taken.request_table:
-        running = pool.max_running_requests or 0
+    if not is_zero(taken.request_table):
+        running = pool.running
         yield Term(
             name=REQUEST_TABLE,
             kind=Kind.RUNTIME,
@@ -336,11 +340,11 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
     """Yield what the engine leaves free for computing, and what is gone before it starts."""
     resolved, version = server.resolved, server.rules.version
     share = 1 - resolved.mem_fraction_static
-    left = max(0, int(budget.free_before_load * share) - outside)
+    left = larger(0, int(budget.free_before_load * share) - outside)
     decode, prefill = captured(resolved)
-    graphs = min(left, (2 * decode + 8 * prefill) * MIB)
+    graphs = smaller(left, (2 * decode + 8 * prefill) * MIB)
     source = rule(version, "arg_groups/memory_hook.py")
-    if graphs:
+    if not is_zero(graphs):
         yield Term(
             name="CUDA graphs (as SGLang reckons them)",
             kind=Kind.CUDA_GRAPHS,

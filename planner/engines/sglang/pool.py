@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from planner.columns import choose, is_zero, larger, smaller, whole
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.ranks import Parallel
@@ -52,6 +53,8 @@ class PoolFailure:
 class Pool:
     """What the engine prints (or would print) about its pools, per attention group.
 
+    Where lengths are a column, so are the running requests and what bounds them.
+
     Attributes:
         max_mamba_cache_size: state slots; None if it failed before.
         max_total_num_tokens: tokens of the KV pool; None if the engine does not start.
@@ -72,6 +75,11 @@ class Pool:
     limited_by: str = "state pool"
     intermediate_bytes: int = 0
     failure: PoolFailure | None = None
+
+    @property
+    def running(self) -> int:
+        """Requests at once; zero if the engine does not start."""
+        return 0 if self.max_running_requests is None else self.max_running_requests
 
 
 def size_pool(
@@ -216,24 +224,24 @@ def _with_requests(
         min(kv_bytes // cell, most) // page * page if cell else most for cell in pool.geometry.cells
     )
     tokens = min(stage_tokens) // page * page
-    estimate = int(tokens / resolved.context_length * 512)
-    estimate = max(min(estimate, MOST_ESTIMATE), LEAST_ESTIMATE)
-    running, limited_by = resolved.max_running_requests, "max_running_requests"
+    estimate = whole(tokens / resolved.context_length * 512)
+    estimate = larger(smaller(estimate, MOST_ESTIMATE), LEAST_ESTIMATE)
+    running = resolved.max_running_requests
     if running is None:
-        limit = min(estimate, tokens // 2) if rules.estimate_by_tokens else estimate
+        limit = smaller(estimate, tokens // 2) if rules.estimate_by_tokens else estimate
     else:
         limit = max(1, running // parallel.attn_dp_size)
         if rules.running_cap == "half the tokens":
             limit = min(limit, tokens // 2)
         elif rules.running_cap == "estimate":
-            limit = min(limit, estimate)
+            limit = smaller(limit, estimate)
     by_state = (pool.max_mamba_cache_size or 0) // pool.geometry.mamba_ratio
-    if by_state <= limit:
-        limit, limited_by = by_state, "state pool"
+    limited_by = choose(by_state <= limit, "state pool", "max_running_requests")
+    limit = smaller(limit, by_state)
     pool = replace(
         pool, stage_tokens=stage_tokens, max_total_num_tokens=tokens, limited_by=limited_by
     )
-    if limit > 0:
+    if not is_zero(larger(limit, 0)):  # no estimate is zero: all of a column, or nothing
         return replace(pool, max_running_requests=limit)
     return replace(
         pool,
@@ -301,10 +309,10 @@ def allocated_of(pool: Pool, *, resolved: Resolved, rules: Rules) -> Allocated:
     geometry, speculation = pool.geometry, resolved.speculation
     slot, pad = geometry.slot, int(rules.padding_slot)
     slots = (pool.max_mamba_cache_size or 0) + pad
-    running, tokens = pool.max_running_requests or 0, pool.max_total_num_tokens or 0
+    running, tokens = pool.running, pool.max_total_num_tokens or 0
     page, cell = resolved.page_size, max(geometry.cells)
     drafted = speculation.num_draft_tokens if speculation is not None else 0
-    verified = running + pad if speculation is not None and running else 0
+    verified = choose(running > 0, running + pad, 0) if speculation is not None else 0
     chain = speculation is not None and speculation.eagle_topk == 1
     ssm, both = slot.ssm_bytes * drafted, slot.verification_bytes(drafted, chain=chain)
     rows = tokens + page if tokens else 0
@@ -321,8 +329,12 @@ def allocated_of(pool: Pool, *, resolved: Resolved, rules: Rules) -> Allocated:
         v_cache=rows * cell // 2,
         padding_page=page * cell if tokens else 0,
         draft_kv=rows * geometry.draft_kv_bytes,
-        request_table=(running + 1) * (resolved.context_length + 4 + drafted) * 4 if running else 0,
-        beside=(slots + verified * drafted) * geometry.window_bytes + running * geometry.ring_bytes
-        if running
-        else 0,
+        request_table=choose(
+            running > 0, (running + 1) * (resolved.context_length + 4 + drafted) * 4, 0
+        ),
+        beside=choose(
+            running > 0,
+            (slots + verified * drafted) * geometry.window_bytes + running * geometry.ring_bytes,
+            0,
+        ),
     )

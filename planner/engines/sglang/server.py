@@ -71,7 +71,8 @@ class Server:
         gpu: the device.
         options: what the user set.
         kv_cache_dtype: "auto" or a flag value.
-        context: longest sequence unless the options say; None for the model's own.
+        context: longest sequence unless the options say; None for the model's own; may be a
+            column (`planner.columns`).
     """
 
     checkpoint: Checkpoint
@@ -89,8 +90,9 @@ class Server:
     @property
     def context_length(self) -> int:
         """Longest sequence that the server accepts."""
-        asked = self.options.context_length or self.context
-        return asked or self.checkpoint.model.max_position_embeddings
+        given: int | None = self.options.context_length
+        asked = self.context if given is None else given
+        return self.checkpoint.model.max_position_embeddings if asked is None else asked
 
     @cached_property
     def cache_format(self) -> CacheFormat:

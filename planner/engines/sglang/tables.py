@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.columns import is_zero
 from planner.engines.engine import Deployment
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
@@ -74,7 +75,7 @@ def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
 def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
     """Yield what kinds of layers keep beside the pools, which no line of SGLang budgets."""
     size = server.allocated(pool).beside
-    if size:
+    if not is_zero(size):
         yield Term(
             name=BESIDE,
             kind=Kind.RECURRENT_STATE,
@@ -82,10 +83,10 @@ def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
             confidence=Confidence.ASSUMED,
             formula="slots x window + requests x ring",
             values={
-                "slots": (size - (pool.max_running_requests or 0) * pool.geometry.ring_bytes)
+                "slots": (size - pool.running * pool.geometry.ring_bytes)
                 // max(1, pool.geometry.window_bytes),
                 "window": pool.geometry.window_bytes,
-                "requests": pool.max_running_requests or 0,
+                "requests": pool.running,
                 "ring": pool.geometry.ring_bytes,
             },
             source=Source(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.columns import larger, smaller
 from planner.engines.engine import Deployment, but_machine
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
 from planner.formats import CacheFormat, get_cache_format
@@ -21,7 +22,7 @@ PADDING_DUMMIES = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The caches of one rank.
+    """The caches of one rank; budget, batch and tokens may be columns (`planner.columns`).
 
     Attributes:
         slope: bytes that a token of context takes.
@@ -44,7 +45,7 @@ class Pool:
     @property
     def tokens(self) -> int:
         """Tokens that fit, in whole blocks: (budget - intercept) // slope."""
-        fitting = max(0, self.budget - self.intercept) // max(self.slope, 1)
+        fitting: int = larger(0, self.budget - self.intercept) // max(self.slope, 1)
         return fitting // self.tokens_per_block * self.tokens_per_block
 
     def sequence_tokens(self, context: int) -> int:
@@ -53,7 +54,8 @@ class Pool:
 
     def sequences(self, context: int) -> int:
         """Return the sequences of `context` that are resident at once on this rank."""
-        return min(self.max_batch_size, self.tokens // self.sequence_tokens(context))
+        held: int = smaller(self.max_batch_size, self.tokens // self.sequence_tokens(context))
+        return held
 
     def need(self, context: int, sequences: int) -> int:
         """Return the bytes that `sequences` of `context` need."""

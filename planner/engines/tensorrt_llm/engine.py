@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from planner.bisection import largest_holding
+from planner.bisection import largest_of_each
+from planner.columns import choose, larger, smaller
 from planner.engines.engine import (
     Capacity,
+    Columns,
     Deployment,
     Engine,
     FullAllocation,
@@ -122,37 +124,13 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
 
         Source: TensorRT-LLM _util.py@00043967 (memory free after load and profiling).
         """
-        options: TensorRtLlmOptions = deployment.options
-        accelerator, context = deployment.system.accelerator, deployment.context
-        usable = accelerator.usable_bytes
-        fixed = fixed_terms(deployment)
-        taken = sum(term.nbytes for term in fixed)
-        budget = int(options.free_gpu_memory_fraction * max(0, usable - taken))
-        batch, groups = batch_size(deployment), request_groups(deployment)
-        pool = build_pool(deployment, budget, batch=batch)
-        asked = ceil_div(deployment.concurrency, groups)
-        rank = Rank(
-            name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
-            count=deployment.layout.tensor_parallel,
-            total=accelerator.total_bytes,
-            usable=taken + budget if taken < usable else usable,
-            terms=(*fixed, *_cache_terms(pool, context, asked)),
-        )
-        missing = max(0, taken - usable) or max(0, pool.need(context, 1) - budget)
-        native = deployment.checkpoint.model.max_position_embeddings
-        most = max(native, context) if deployment.yarn else native
-        sequences, widest = 0, batch
-        if not missing:
-            widest = _widest(deployment, budget)
-            sequences = build_pool(deployment, budget, batch=widest).sequences(context)
+        context, found = deployment.context, _found(deployment)
+        pool, missing, capacity = found.pool, found.missing, found.capacity
         components = weights(deployment)
         return TensorRtLlmAnswer(
-            ranks=(rank,),
-            capacity=Capacity(
-                sequences=sequences * groups,
-                tokens=pool.tokens * groups,
-                longest_context=min(pool.tokens, most),
-                limited_by=_limit(deployment, sequences, widest),
+            ranks=(found.rank,),
+            capacity=replace(
+                capacity,
                 blocks=pool.tokens // pool.tokens_per_block,
                 block_size=pool.tokens_per_block,
             ),
@@ -161,7 +139,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
             refusal=_start_error(pool) if missing else None,
             kv_cache_dtype=cache_format(deployment).name,
             placement=_placement(deployment, components),
-            options=options,
+            options=deployment.options,
             layout=deployment.layout,
             context=context,
             cache_dtype=deployment.kv_cache_dtype,
@@ -169,6 +147,25 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
             weights=components,
             warnings=_warnings(deployment, pool),
             notes=_notes(deployment),
+        )
+
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts up to the native length."""
+        return range(1, deployment.checkpoint.model.max_position_embeddings + 1)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once."""
+        asked: Any = replace(deployment, context=contexts, concurrency=concurrencies)
+        found = _found(asked)
+        return Columns.of_ranks(
+            (found.rank,),
+            contexts,
+            starts=found.missing == 0,
+            tight=False,
+            sequences=found.capacity.sequences,
+            tokens=found.capacity.tokens,
+            longest_context=found.capacity.longest_context,
+            limited_by=found.capacity.limited_by,
         )
 
     def launch(self, deployment: Deployment, answer: TensorRtLlmAnswer) -> Launch:
@@ -185,22 +182,70 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(TENSORRT_LLM, deployment) or tuple(refusals(deployment))
 
 
-def _widest(deployment: Deployment, budget: int) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """One rank: what lies on it, what is missing to serve one sequence, how far it goes."""
+
+    pool: Pool
+    rank: Rank
+    missing: int
+    capacity: Capacity
+
+
+def _found(deployment: Deployment) -> _Found:
+    """Return what a deployment comes to; its context and concurrency may be columns."""
+    options: TensorRtLlmOptions = deployment.options
+    accelerator, context = deployment.system.accelerator, deployment.context
+    usable = accelerator.usable_bytes
+    fixed = fixed_terms(deployment)
+    taken = sum(term.nbytes for term in fixed)
+    budget = int(options.free_gpu_memory_fraction * max(0, usable - taken))
+    groups = request_groups(deployment)
+    pool = build_pool(deployment, budget, batch=batch_size(deployment))
+    asked = ceil_div(deployment.concurrency, groups)
+    missing = max(0, taken - usable) or larger(0, pool.need(context, 1) - budget)
+    native = deployment.checkpoint.model.max_position_embeddings
+    most = larger(native, context) if deployment.yarn else native
+    widest = _widest(deployment, budget)
+    held = build_pool(deployment, budget, batch=widest).sequences(context)
+    sequences = choose(missing == 0, held, 0)
+    return _Found(
+        pool=pool,
+        rank=Rank(
+            name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
+            count=deployment.layout.tensor_parallel,
+            total=accelerator.total_bytes,
+            usable=taken + budget if taken < usable else usable,
+            terms=(*fixed, *_cache_terms(pool, context, asked)),
+        ),
+        missing=missing,
+        capacity=Capacity(
+            sequences=sequences * groups,
+            tokens=pool.tokens * groups,
+            longest_context=smaller(pool.tokens, most),
+            limited_by=_limit(deployment, sequences, widest),
+        ),
+    )
+
+
+def _widest(deployment: Deployment, budget: int) -> Any:
     """Return `max_batch_size` under which the most sequences fit: the user's, or found by asking."""
-    given = deployment.options.max_batch_size
+    given, context = deployment.options.max_batch_size, deployment.context
     if given is not None:
         return int(given)
 
-    def holds(batch: int) -> bool:
-        return build_pool(deployment, budget, batch=batch).sequences(deployment.context) >= batch
+    def holds(batch: Any) -> Any:
+        return build_pool(deployment, budget, batch=batch).sequences(context) >= batch
 
-    return max(1, largest_holding(holds, DEFAULT_MAX_BATCH_SIZE))
+    return larger(1, largest_of_each(holds, DEFAULT_MAX_BATCH_SIZE, context))
 
 
-def _limit(deployment: Deployment, sequences: int, widest: int) -> str:
+def _limit(deployment: Deployment, sequences: Any, widest: Any) -> Any:
+    """Return what stops the number of sequences from growing; one word, or a column of them."""
     if deployment.options.max_batch_size is None:
-        return "max_batch_size" if sequences == DEFAULT_MAX_BATCH_SIZE else "states and KV blocks"
-    return "max_batch_size" if sequences == widest else "KV blocks"
+        most = sequences == DEFAULT_MAX_BATCH_SIZE
+        return choose(most, "max_batch_size", "states and KV blocks")
+    return choose(sequences == widest, "max_batch_size", "KV blocks")
 
 
 def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:
@@ -220,7 +265,7 @@ def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:
             source=source("pyexecutor/_util.py"),
         )
     ]
-    if pool.slots:
+    if pool.state_bytes:
         terms.append(
             Term(
                 name="recurrent states (all slots)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from planner.columns import choose, smaller
 from planner.engines.transformers.options import TransformersOptions
 from planner.formats import get_cache_format
 from planner.model.spec import LINEAR, DenseMLP, LayerType, ModelSpec
@@ -131,9 +132,9 @@ def attention_matrix_bytes(
     pairs = batch * queries * keys
     if implementation == "eager":
         return pairs * (heads * (2 * width + 4) + width) + repeated
-    if implementation == "sdpa" and (queries < keys or attention.indexer is not None):
+    if implementation == "sdpa" and attention.indexer is not None:
         return pairs + repeated
-    return 0
+    return choose(queries < keys, pairs + repeated, 0) if implementation == "sdpa" else 0
 
 
 def logits_bytes(model: ModelSpec, *, batch: int) -> int:
@@ -156,7 +157,7 @@ def peak_causes(
     head: bool,
     growth: int,
 ) -> dict[str, int]:
-    """What may set the peak on one device; the largest does.
+    """What may set the peak on one device; the largest does. Batch and prompt may be columns.
 
     Args:
         model: whose layers.
@@ -168,7 +169,7 @@ def peak_causes(
         growth: bytes of the copy that one more token makes (see `cache.growth_bytes`).
     """
     kinds = set(layers)
-    queries = min(prompt, options.prefill_chunk_size or prompt)
+    queries = smaller(prompt, options.prefill_chunk_size or prompt)
     tokens, causes = batch * queries, {}
     wider = tokens * wider_bytes_per_token(model)
     if LINEAR in kinds:

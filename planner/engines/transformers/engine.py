@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any
 
-from planner.bisection import largest_holding
-from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal, but_workload
+from planner.bisection import largest_holding, largest_of_each
+from planner.columns import choose, is_zero, larger, whole
+from planner.engines.engine import (
+    Capacity,
+    Columns,
+    Deployment,
+    Engine,
+    Launch,
+    Refusal,
+    but_workload,
+)
 from planner.engines.kinds import kind_refusals
 from planner.engines.transformers.activations import peak_causes
 from planner.engines.transformers.answer import (
@@ -76,37 +87,25 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
 
         Source: transformers 5.23.0 integrations/accelerate.py, cache_utils.py.
         """
-        placement = _placement(deployment)
-        host = deployment.system.host_memory_gib
-        quantized = "bnb" in deployment.checkpoint.kernels
-        placed = not placement.on(DISK) and not (quantized and placement.on(HOST))
-
-        def ranks(context: int, batch: int) -> tuple[Rank, ...]:
-            found = [
-                self._gpu(deployment, placement, index, context=context, batch=batch)
-                for index in range(deployment.layout.accelerators)
-            ]
-            if placement.on(HOST) or (placement.on(APART) and host is not None):
-                found.append(self._host(deployment, placement))
-            return tuple(sorted(found, key=lambda rank: rank.headroom))
-
-        def holds(context: int, batch: int) -> bool:
-            return placed and all(rank.headroom >= 0 for rank in ranks(context, batch))
-
-        context = deployment.context
-        model = deployment.checkpoint.model
-        asked = ranks(context, deployment.concurrency)
-        alone = ranks(context, 1)
-        starts = holds(context, 1)
+        placement, host = _placement(deployment), deployment.system.host_memory_gib
+        context, model, placed = (
+            deployment.context,
+            deployment.checkpoint.model,
+            _placed(deployment),
+        )
+        asked = self._ranks(deployment, context, deployment.concurrency)
+        asked = tuple(sorted(asked, key=lambda rank: rank.headroom))
+        alone = self._ranks(deployment, context, 1)
+        starts = self._holds(deployment, context, 1)
         longest = max(model.max_position_embeddings, context if deployment.yarn else 0)
-        sequences = largest_holding(lambda batch: holds(context, batch), MAX_COUNT)
+        sequences = self._sequences(deployment, context)
         shortfall = max(0, *(-rank.headroom for rank in alone)) if placed else 0
         return TransformersAnswer(
             ranks=asked,
             capacity=Capacity(
                 sequences=sequences,
                 tokens=sequences * context,
-                longest_context=largest_holding(lambda tokens: holds(tokens, 1), longest),
+                longest_context=_longest(deployment, longest),
                 limited_by="GPU memory",
             ),
             starts=starts,
@@ -122,6 +121,50 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
             budgets=budgets_of(deployment),
             cache=cache_bytes(model, batch=1, tokens=context),
         )
+
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts up to the native length."""
+        return range(1, deployment.checkpoint.model.max_position_embeddings + 1)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once."""
+        sequences = self._sequences(deployment, contexts)
+        return Columns.of_ranks(
+            self._ranks(deployment, contexts, concurrencies),
+            contexts,
+            starts=self._holds(deployment, contexts, 1),
+            tight=False,
+            sequences=sequences,
+            tokens=sequences * contexts,
+            longest_context=_longest(
+                deployment, deployment.checkpoint.model.max_position_embeddings
+            ),
+            limited_by="GPU memory",
+        )
+
+    def _sequences(self, deployment: Deployment, context: Any) -> Any:
+        """Return the most sequences of one call; the context may be a column."""
+        return largest_of_each(
+            lambda batch: self._holds(deployment, context, batch), MAX_COUNT, context
+        )
+
+    def _holds(self, deployment: Deployment, context: Any, batch: Any) -> Any:
+        """Say whether every device holds its part; numbers or columns."""
+        found: Any = _placed(deployment)
+        for rank in self._ranks(deployment, context, batch):
+            found = found & (rank.headroom >= 0)
+        return found
+
+    def _ranks(self, deployment: Deployment, context: Any, batch: Any) -> tuple[Rank, ...]:
+        """Return what lies on every device; numbers or columns."""
+        placement, host = _placement(deployment), deployment.system.host_memory_gib
+        found = [
+            self._gpu(deployment, placement, index, context=context, batch=batch)
+            for index in range(deployment.layout.accelerators)
+        ]
+        if placement.on(HOST) or (placement.on(APART) and host is not None):
+            found.append(self._host(deployment, placement))
+        return tuple(found)
 
     def _gpu(
         self, deployment: Deployment, placement: DeviceMap, index: int, *, context: int, batch: int
@@ -226,6 +269,24 @@ def _running(model: ModelSpec, placement: DeviceMap, index: int) -> tuple[tuple[
     return tuple(layers), any(module.kind == last for module in running)
 
 
+def _up_to(deployment: Deployment, most: int) -> Key:
+    held, said = but_workload(deployment)
+    return held, (said, most)
+
+
+@remembered(_up_to)
+def _longest(deployment: Deployment, most: int) -> int:
+    """Return the tokens of the longest single sequence up to `most`."""
+    return largest_holding(lambda tokens: bool(TRANSFORMERS._holds(deployment, tokens, 1)), most)
+
+
+@remembered(but_workload)
+def _placed(deployment: Deployment) -> bool:
+    """Say whether all modules find a place that the server can use."""
+    placement, quantized = _placement(deployment), "bnb" in deployment.checkpoint.kernels
+    return not placement.on(DISK) and not (quantized and placement.on(HOST))
+
+
 @remembered(but_workload)
 def _placement(deployment: Deployment) -> DeviceMap:
     """Return where the modules lie: the workload is put beside them, whatever it takes."""
@@ -242,19 +303,19 @@ def _in_ram(placement: DeviceMap) -> int:
 
 def _peak(causes: dict[str, int], *, fla: bool, read: bool) -> Term:
     """Return the largest cause; assumed where nobody counted it (`read`: the kinds are read only)."""
-    largest = max(causes, key=lambda name: causes[name])
-    size = causes[largest]
-    assumed = read or (fla and largest == "DeltaNet")
-    share = FLA_BAND if assumed else PEAK_BAND
+    size: Any = reduce(larger, causes.values())
+    largest = next((name for name, each in causes.items() if is_zero(size - each)), "of each row")
+    assumed = read | (fla & (causes.get("DeltaNet", -1) == size))
+    share = choose(assumed, FLA_BAND, PEAK_BAND)
     return Term(
         name=f"activation peak ({largest})",
         kind=Kind.ACTIVATIONS,
         nbytes=size,
-        confidence=Confidence.ASSUMED if assumed else Confidence.CALIBRATED,
+        confidence=Confidence.ASSUMED if assumed is True else Confidence.CALIBRATED,
         formula=f"max({', '.join(causes)})",
         values=dict(causes),
         source=source("modeling code, live tensors counted on the meta device"),
-        band=Band(below=int(size * share), above=int(size * share) + PEAK_BAND_LEAST),
+        band=Band(below=whole(size * share), above=whole(size * share) + PEAK_BAND_LEAST),
     )
 
 
@@ -265,7 +326,7 @@ def _cache_terms(
     where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
     linear = sum(model.layer_types[layer] == LINEAR for layer in layers)
     found = cache_bytes(model, batch=batch, tokens=context, layers=layers)
-    if found.kv:
+    if not is_zero(found.kv):
         yield Term(
             name="KV cache (workload)",
             kind=Kind.KV_CACHE,
@@ -280,7 +341,7 @@ def _cache_terms(
             },
             source=where,
         )
-    if found.state:
+    if not is_zero(found.state):
         yield Term(
             name="recurrent state (workload)",
             kind=Kind.RECURRENT_STATE,

@@ -1,0 +1,222 @@
+"""Add up what MLX holds at once: weights, caches, one prefill step.
+
+Tokens and sequences are numbers, or columns of them (`planner.columns`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from planner.bisection import largest_holding, largest_of_each
+from planner.columns import choose, larger, smaller
+from planner.engines.engine import Deployment, but_workload
+from planner.engines.mlx.activations import (
+    STEPS_AT_ONCE,
+    layer_bytes,
+    max_buffer_bytes,
+    scores_bytes,
+)
+from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
+from planner.engines.mlx.options import MlxOptions, source
+from planner.memo import Key, remembered
+from planner.memory.breakdown import Kind, Rank, Term
+from planner.model.spec import ModelSpec
+from planner.provenance import Band, Confidence
+from planner.units import MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The memory of a deployment, whose own workload does not count.
+
+    Attributes:
+        deployment: everything but the workload.
+        kept: caches of finished requests that are kept.
+    """
+
+    deployment: Deployment
+    kept: int = 0
+
+    @property
+    def _options(self) -> MlxOptions:
+        options: MlxOptions = self.deployment.options
+        return options
+
+    @property
+    def _model(self) -> ModelSpec:
+        return self.deployment.checkpoint.model
+
+    @cached_property
+    def usable(self) -> int:
+        """Bytes that macOS lends the GPU."""
+        limit = self._options.iogpu_wired_limit_mb
+        accelerator = self.deployment.system.accelerator
+        return accelerator.total_bytes if limit is None else int(limit) * MIB
+
+    @cached_property
+    def largest_buffer(self) -> int:
+        """Bytes of Metal's largest buffer."""
+        return max_buffer_bytes(self.deployment.system.accelerator)
+
+    @cached_property
+    def weights(self) -> int:
+        """Bytes of the text model: mlx-lm drops the vision tower and the MTP module."""
+        return self.deployment.checkpoint.nbytes("text")
+
+    @cached_property
+    def token_bytes(self) -> int:
+        """Bytes of one token's K and V in one full-attention layer."""
+        options = self._options
+        return token_bytes(self._model, kv_bits=options.kv_bits, group=options.kv_group_size)
+
+    @property
+    def at_once(self) -> int:
+        """Requests that are answered together at most."""
+        return 1 if self._options.kv_bits is not None else self._options.decode_concurrency
+
+    def cache(self, tokens: Any) -> SequenceCache:
+        """Return the bytes of one sequence's cache."""
+        options = self._options
+        return sequence_cache(
+            self._model,
+            tokens=tokens,
+            kv_bits=options.kv_bits,
+            group=options.kv_group_size,
+            quantized_kv_start=options.quantized_kv_start,
+        )
+
+    def _step(self, tokens: Any, sequences: Any) -> tuple[Any, Any]:
+        """Return (prompts, tokens of each) of one prefill step."""
+        options = self._options
+        batch = 1 if options.kv_bits is not None else smaller(sequences, options.prompt_concurrency)
+        return batch, smaller(options.prefill_step_size, tokens)
+
+    def scores(self, tokens: Any, sequences: Any) -> Any:
+        """Return the scores of one prefill step, which are one buffer."""
+        batch, step = self._step(tokens, sequences)
+        return scores_bytes(self._model, batch=batch, step=step, context=tokens)
+
+    def _layer(self, tokens: Any, sequences: Any) -> Any:
+        """Return the bytes of the widest layer in one prefill step."""
+        batch, step = self._step(tokens, sequences)
+        return layer_bytes(self._model, tokens=batch * step)
+
+    def needed(self, tokens: Any, sequences: Any) -> Any:
+        """Return the bytes of all terms (see `rank`), which a search asks for many times."""
+        peak = self._layer(tokens, sequences) + self.scores(tokens, sequences)
+        return self.weights + (sequences + self.kept) * self.cache(tokens).total + peak
+
+    def holds(self, tokens: Any, sequences: Any) -> Any:
+        """Say whether so many sequences of so many tokens are held."""
+        fits = self.needed(tokens, sequences) <= self.usable
+        return fits & (self.scores(tokens, sequences) <= self.largest_buffer)
+
+    def sequences(self, tokens: Any) -> Any:
+        """Return how many sequences of so many tokens are held at once."""
+        return largest_of_each(lambda many: self.holds(tokens, many), self.at_once, tokens)
+
+    def limited_by(self, tokens: Any, sequences: Any) -> Any:
+        """Return what stops `sequences`, the most that are held, from growing."""
+        alone = self._options.kv_bits is not None
+        too_large = self.scores(tokens, sequences + 1) > self.largest_buffer
+        return choose(
+            sequences == self.at_once,
+            "one request at a time" if alone else "decode_concurrency",
+            choose(too_large, "Metal's largest buffer", "memory lent to the GPU"),
+        )
+
+    def at_worst(self, tokens: Any) -> Any:
+        """Return the bytes of the largest buffer where several steps' scores are in one."""
+        return STEPS_AT_ONCE * self.scores(tokens, 1)
+
+    def rank(self, tokens: Any, sequences: Any) -> Rank:
+        """Return the machine with everything that lies in its memory."""
+        return Rank(
+            name="GPU 0",
+            count=1,
+            total=max(self.usable, self.deployment.system.accelerator.total_bytes),
+            usable=self.usable,
+            terms=tuple(self._terms(tokens, sequences)),
+        )
+
+    def _terms(self, tokens: Any, sequences: Any) -> Iterator[Term]:
+        checkpoint, weights, cache = self.deployment.checkpoint, self.weights, self.cache(tokens)
+        yield Term(
+            name="weights (text)",
+            kind=Kind.WEIGHTS,
+            nbytes=weights,
+            confidence=checkpoint.confidence(Confidence.ENGINE_RULE),
+            formula="bytes of the text tensors",
+            values={"bytes of the text tensors": weights},
+            source=source("models/qwen3_5.py (sanitize)"),
+            band=checkpoint.band_on(weights),
+        )
+        per_token = len(self._model.full_attention_layers) * self.token_bytes
+        yield Term(
+            name="KV cache (workload)",
+            kind=Kind.KV_CACHE,
+            nbytes=sequences * cache.kv,
+            confidence=Confidence.ENGINE_RULE,
+            formula=f"sequences x {STEP} x ceil(tokens / {STEP}) x bytes per token",
+            values={
+                "sequences": sequences,
+                "tokens": tokens,
+                "bytes per token": cache.kv // larger(1, -(-tokens // STEP) * STEP),
+            },
+            source=source("models/cache.py (KVCache, QuantizedKVCache)"),
+            band=Band(below=0, above=sequences * (STEP - 1) * per_token),
+        )
+        if cache.state:
+            yield Term(
+                name="recurrent state (workload)",
+                kind=Kind.RECURRENT_STATE,
+                nbytes=sequences * cache.state,
+                confidence=Confidence.ENGINE_RULE,
+                formula="sequences x (convolution + recurrent)",
+                values={
+                    "sequences": sequences,
+                    "convolution": cache.conv,
+                    "recurrent": cache.recurrent,
+                },
+                source=source("models/qwen3_5.py (ArraysCache)"),
+            )
+        if self.kept:
+            yield Term(
+                name="kept caches of finished requests",
+                kind=Kind.KV_CACHE,
+                nbytes=self.kept * cache.total,
+                confidence=Confidence.ENGINE_RULE,
+                formula="caches x bytes of a sequence",
+                values={"caches": self.kept, "bytes of a sequence": cache.total},
+                source=source("server.py, models/cache.py (LRUPromptCache)"),
+            )
+        layer, scores = self._layer(tokens, sequences), self.scores(tokens, sequences)
+        yield Term(
+            name="activation peak (prefill step)",
+            kind=Kind.ACTIVATIONS,
+            nbytes=layer + scores,
+            confidence=Confidence.ASSUMED,
+            formula="widest layer + scores",
+            values={"widest layer": layer, "scores": scores},
+            source=source("models/qwen3_5.py, first-order reading"),
+            band=Band(below=scores + layer // 2, above=(STEPS_AT_ONCE - 1) * scores + layer // 2),
+        )
+
+
+@remembered(but_workload)
+def memory_of(deployment: Deployment) -> Memory:
+    """Return the memory of a deployment; the workload does not show in it."""
+    return Memory(deployment=deployment, kept=deployment.options.prompt_cache_size or 0)
+
+
+def _up_to(memory: Memory, most: int) -> Key:
+    return (memory,), most
+
+
+@remembered(_up_to)
+def longest_context(memory: Memory, most: int) -> int:
+    """Return the tokens of the longest single sequence up to `most`."""
+    return largest_holding(lambda tokens: bool(memory.holds(tokens, 1)), most)
