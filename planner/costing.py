@@ -7,7 +7,7 @@ Every price is the database's, with its date; assumptions are said. The arithmet
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hardware_db
 from hardware_db import Electricity
@@ -73,6 +73,8 @@ class Cost:
         watts: what the machine draws while it serves; None: not known.
         output_tokens: length of an answer that is counted with.
         assumed: `output_tokens` was not said.
+        busy: share of the day in which it serves.
+        years: over how long a purchase is written off.
     """
 
     bills: tuple[Bill, ...]
@@ -81,14 +83,26 @@ class Cost:
     watts: float | None
     output_tokens: int
     assumed: bool
+    busy: float
+    years: float
 
 
-def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
-    """Return what a plan costs at its planned load, busy all day.
+def cost_of(
+    plan: Plan,
+    *,
+    output_tokens: int | None = None,
+    busy: float = 1.0,
+    years: float = YEARS,
+    per_kwh: float | None = None,
+) -> Cost:
+    """Return what a plan costs at its planned load.
 
     Args:
         plan: what is served.
         output_tokens: tokens of an answer; None: a quarter of the context.
+        busy: share of the day in which it serves.
+        years: over how long a purchase is written off.
+        per_kwh: money for electricity; None: the tariff of the database.
 
     Raises:
         InputError: a value out of range.
@@ -98,8 +112,12 @@ def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
     speed = speed_of(plan, output_tokens=answer) if answer < asked.context else None
     tariffs = (tariff for tariff in hardware_db.electricity() if tariff.region == REGION)
     electricity = next((tariff for tariff in tariffs if tariff.currency == "USD"), None)
-    per_kwh = electricity.price_per_kwh if electricity is not None else 0.0
-    power = power_of(asked.system, price_per_kwh=per_kwh)
+    if per_kwh is not None and electricity is not None:
+        electricity = replace(
+            electricity, price_per_kwh=per_kwh, region="given", source="given", date=None
+        )
+    kwh = electricity.price_per_kwh if electricity is not None else 0.0
+    power = power_of(asked.system, price_per_kwh=kwh)
     known = catalog.entry_for(asked.checkpoint)
     hosted = usual_price(known.id) if known is not None else None
     bills = []
@@ -110,8 +128,8 @@ def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
             terms = Rental(hourly=offer.value, currency=offer.currency)
         else:
             counted = power if electricity is not None else None
-            terms = Purchase(price=offer.value, currency=offer.currency, years=YEARS, power=counted)
-        spent, tokens, even = expense(terms), None, None
+            terms = Purchase(price=offer.value, currency=offer.currency, years=years, power=counted)
+        spent, tokens, even = expense(terms, utilization=busy), None, None
         if isinstance(speed, SpeedEstimate):
             traffic = traffic_of(speed)
             tokens = token_cost(spent, traffic)
@@ -127,6 +145,8 @@ def cost_of(plan: Plan, *, output_tokens: int | None = None) -> Cost:
         watts=power.busy_w if power is not None else None,
         output_tokens=answer,
         assumed=output_tokens is None,
+        busy=busy,
+        years=years,
     )
 
 
@@ -222,7 +242,7 @@ def cost_lines(cost: Cost) -> Iterator[str]:
         per = "/h" if offer.kind == "hourly" else ""
         what = f"{price} {offer.currency}{per} ({offer.note}, {offer.date})"
         if bill.kind == "own":
-            what += f", written off over {YEARS:g} years{_power(cost)}"
+            what += f", written off over {cost.years:g} years{_power(cost)}"
             what += f": {rate:.2f} {offer.currency}/h"
         yield f"{'Rent' if bill.kind == 'rent' else 'Own':10}{what}"
         if bill.tokens is not None:
@@ -250,7 +270,7 @@ def _power(cost: Cost) -> str:
     tariff = cost.electricity
     return (
         f" and {cost.watts:g} W at {tariff.price_per_kwh:g} {tariff.currency}/kWh"
-        f" ({tariff.region}, {tariff.date})"
+        f" ({', '.join(filter(None, (tariff.region, tariff.date)))})"
     )
 
 

@@ -93,7 +93,7 @@ def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
     order = next((known for known in BYS if known == by), None)
     if by is not None and order is None:
         raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
-    found = [_machine(group, on, wanted) for group, names in groups() for on in names]
+    found = [machine_on(on, wanted, group=group) for group, names in groups() for on in names]
     if order is None:
         return tuple(found)
     chosen: By = order
@@ -101,15 +101,22 @@ def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
     return tuple(sorted(held, key=lambda machine: machine.key(chosen)))
 
 
-def _machine(group: str, on: str, wanted: Wanted) -> Machine:
+def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
+    """Return one machine with what it would run; `wanted.system` is not used.
+
+    Args:
+        on: the machine, as it is typed or as it is.
+        wanted: the question; its model must be named.
+        group: heading that it stands under.
+    """
     assert wanted.base is not None
-    system = hardware_db.resolve(on)
-    candidates = Search(replace(wanted, system=system)).of_model(wanted.base, thorough=False)
+    system = hardware_db.resolve(on) if isinstance(on, str) else on
+    candidates = Search(replace(wanted, system=system)).of_model(wanted.base)
     held = (choice for choice in candidates if choice.holds)
     power = power_of(system, price_per_kwh=0.0)
     return Machine(
         group=group,
-        on=on,
+        on=on if isinstance(on, str) else on.id,
         choice=next(held, None),
         bought=cheapest(system, "purchase"),
         rented=cheapest(system, "hourly"),
