@@ -2,158 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
 
-from planner.cost import (
-    BreakEven,
-    Expense,
-    HostedPrice,
-    PriceOption,
-    Purchase,
-    Rental,
-    TokenCost,
-    break_even,
-    expense,
-    power_of,
-    price_options,
-    token_cost,
-    traffic_of,
-)
-from planner.errors import PlannerError
+from planner.costing import Bill, Cost
 from planner.planning import Plan
+from planner.recommending import Choice
 from planner.speed import speed_of
-from planner.throughput import SpeedEstimate, Workload, estimate_speed
-from planner.units import format_gib, format_tokens
+from planner.throughput import SpeedEstimate
+from planner.throughput.answer import two_digits
+from planner.units import capital, format_gib, format_tokens
+from planner.web import address, choices
+from planner.web.asked import Asked
 from planner.web.palette import LOOKS, PARTS
 
+MOST = 4
+"""Deployments side by side."""
 
-def facts(plan: Plan) -> dict[str, str]:
-    """What the comparison shows of a plan: name of the row -> words."""
+LONGEST = 2000
+"""Characters of one deployment in an address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One deployment of the comparison.
+
+    Attributes:
+        asked: the question that it answers.
+        plan: its plan.
+        choice: the plan as a candidate, where its checkpoint is in the registry.
+        why: what it is better in, or why it is shown.
+        kept: the visitor kept it, so that it can be removed.
+    """
+
+    asked: Asked
+    plan: Plan
+    choice: Choice | None
+    why: str
+    kept: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its checkpoint, in few words."""
+        if self.choice is None:
+            checkpoint = self.plan.deployment.checkpoint
+            return f"{checkpoint.model.name.rpartition('/')[2]} {checkpoint.scheme.name}"
+        entry = self.choice.entry
+        return f"{entry.base.rpartition('/')[2]} {entry.label}" if entry.label else entry.repo
+
+
+def written(asked: Asked) -> str:
+    """Return a question as one value of an address."""
+    return urlencode(address.words_of(asked))
+
+
+def read(text: str) -> Asked:
+    """Return the question that one value of an address holds, whatever it says."""
+    query = dict(parse_qsl(text[:LONGEST], max_num_fields=60))
+    return address.read(query, Asked(**choices.defaults()))[0]
+
+
+def facts(side: Side) -> dict[str, str]:
+    """Return what the comparison shows of a deployment: name of the row -> words."""
+    plan, choice = side.plan, side.choice
     asked = plan.deployment
     rows = {
-        "model": asked.checkpoint.model.name.rpartition("/")[2],
-        "precision": asked.checkpoint.scheme.name,
-        "hardware": asked.system.name,
-        "engine": f"{plan.engine_title} {plan.engine_version}",
-        "layout": str(asked.layout),
-        "context": format_tokens(asked.context),
-        "sequences asked": f"{asked.concurrency:,}",
-        "KV cache dtype": asked.kv_cache_dtype,
-        "verdict": f"{LOOKS[plan.outcome].icon} {LOOKS[plan.outcome].word}",
+        "Machine": asked.system.short_name,
+        "Engine": f"{plan.engine_title} {plan.engine_version}",
+        "Stored as": asked.checkpoint.scheme.title,
+        "Quality": choice.word.text if choice is not None else "not known",
+        "Layout": str(asked.layout),
+        "Context": f"{format_tokens(asked.context)} tokens",
+        "Users": f"{asked.concurrency:,}",
+        "KV format": plan.allocation.kv_cache_dtype if plan.allocation else asked.kv_cache_dtype,
     }
     if not plan.ranks or plan.capacity is None:
         return rows
     rank = plan.ranks[0]
-    rows |= {
-        "headroom": format_gib(rank.headroom),
-        "sequences held": f"{plan.capacity.sequences:,}",
-        "longest context": format_tokens(plan.capacity.longest_context),
-    }
-    rows |= {part.label: format_gib(rank.of_kind(*part.kinds), 2) for part in PARTS}
     speed = speed_of(plan)
     if isinstance(speed, SpeedEstimate):
-        rows["speed"] = speed.per_user.words("tok/s per user")
-        rows["all users"] = speed.total.words("tok/s")
-    elif speed is not None:
-        rows["speed"] = speed.words
+        rate = speed.per_user
+        low, high = two_digits(rate.low), two_digits(rate.high)
+        rows["tok/s per user"] = f"{two_digits(rate.value)} ({low}–{high})"
+        if asked.concurrency > 1:
+            rows["tok/s in all"] = two_digits(speed.total.value)
+        if speed.prefill is not None:
+            rows["Full prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
+    rows |= {
+        "Longest context": f"{format_tokens(plan.capacity.longest_context)} tokens",
+        "Held at once": f"{plan.capacity.sequences:,}",
+        "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
+    }
+    sizes = {part.label: rank.of_kind(*part.kinds) for part in PARTS}
+    return rows | {capital(name): format_gib(size, 1) for name, size in sizes.items()}
+
+
+def split(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return what is the same for all, then each one's own rows.
+
+    Args:
+        rows: facts by deployment.
+    """
+    if len(rows) < 2:
+        return {}, list(rows)
+    same = {
+        name: words
+        for name, words in rows[0].items()
+        if all(row.get(name) == words for row in rows)
+    }
+    names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in same]
+    return same, [{name: row.get(name, "—") for name in names} for row in rows]
+
+
+def verdict(plan: Plan) -> tuple[str, str, str]:
+    """Return icon, word and colour of a plan's badge."""
+    look = LOOKS[plan.outcome]
+    return look.icon, look.word, look.colour
+
+
+def costs(cost: Cost) -> dict[str, str]:
+    """Return what a deployment costs: name of the row -> words."""
+    rows: dict[str, str] = {}
+    for bill in cost.bills:
+        offer = bill.offer
+        if bill.kind == "rent":
+            rows["Rent"] = f"{offer.value:,.2f} {offer.currency}/h"
+        else:
+            rows["Buy"] = f"{offer.value:,.0f} {offer.currency}"
+            rows["Own, per hour"] = f"{bill.expense.per_hour:,.3f} {offer.currency}"
+        kind = capital(bill.kind)
+        if bill.tokens is not None:
+            million = two_digits(bill.tokens.per_million)
+            rows[f"{kind}, 1M tokens"] = f"{million} {offer.currency}"
+            rows[f"{kind} or hosted"] = _even(bill)
+    if not rows:
+        rows["Price"] = "no recent one is known"
     return rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumptions:
-    """What costs rest on, as the visitor set it.
-
-    Attributes:
-        prompt_tokens: of a request.
-        output_tokens: of its answer.
-        utilization: share of the day in which the machine serves.
-        price_per_kwh: money for electricity.
-        years: over how long a purchase is written off.
-        hosted_input, hosted_output: a hosted service's price per million tokens.
-    """
-
-    prompt_tokens: int
-    output_tokens: int
-    utilization: float
-    price_per_kwh: float
-    years: float
-    hosted_input: float
-    hosted_output: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
-    """What one deployment costs.
-
-    Attributes:
-        option: the price it rests on.
-        expense: per hour, whether it works or waits.
-        tokens: per token while it works; None without an estimate of speed.
-        even: against the hosted service; None without an estimate of speed.
-        note: why something is missing, or what the power stands for.
-    """
-
-    option: PriceOption
-    expense: Expense
-    tokens: TokenCost | None
-    even: BreakEven | None
-    note: str
-
-
-def money(plan: Plan, assumed: Assumptions) -> Money | str:
-    """The cost of `plan` by the lowest recent price in US dollars, to buy before to rent; or why none.
-
-    Raises:
-        InputError: an assumption out of range.
-    """
-    known = price_options(plan.deployment.system)
-    options = [option for option in known if option.currency == "USD" and option.recent]
-    if not options:
-        return "no recent price is known for this hardware"
-    bought = [option for option in options if option.kind == "purchase"]
-    option = min(bought or options, key=lambda option: option.value)
-    power = power_of(plan.deployment.system, price_per_kwh=assumed.price_per_kwh)
-    terms: Purchase | Rental
-    if option.kind == "purchase":
-        terms = Purchase(price=option.value, years=assumed.years, power=power)
-    else:
-        terms = Rental(hourly=option.value)
-    spent = expense(terms, utilization=assumed.utilization)
-    note = f"electricity: {power.note}" if power and bought else ""
-    speed = _speed(plan, assumed)
-    if not isinstance(speed, SpeedEstimate):
-        return Money(option=option, expense=spent, tokens=None, even=None, note=speed)
-    traffic = traffic_of(speed)
-    hosted = HostedPrice(
-        per_million_input=assumed.hosted_input, per_million_output=assumed.hosted_output
-    )
-    price = option.value if option.kind == "purchase" else None
-    return Money(
-        option=option,
-        expense=spent,
-        tokens=token_cost(spent, traffic),
-        even=break_even(spent, traffic, hosted, price=price),
-        note=note,
-    )
-
-
-def _speed(plan: Plan, assumed: Assumptions) -> SpeedEstimate | str:
-    if not plan.fits:
-        return "it does not hold the workload"
-    asked = plan.deployment
-    try:
-        found = estimate_speed(
-            asked.checkpoint,
-            asked.system,
-            asked.layout,
-            engine=plan.engine,
-            workload=Workload(
-                prompt_tokens=assumed.prompt_tokens,
-                output_tokens=assumed.output_tokens,
-                concurrency=asked.concurrency,
-            ),
-            kv_cache_dtype=asked.kv_cache_dtype,
-        )
-    except PlannerError as error:
-        return str(error)
-    return found if isinstance(found, SpeedEstimate) else found.words
+def _even(bill: Bill) -> str:
+    even = bill.even
+    if even is None:
+        return "no hosted price known"
+    if even.utilization is None or not even.reachable:
+        return "hosted is cheaper"
+    return f"cheaper from {even.utilization:.0%} busy"

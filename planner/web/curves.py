@@ -1,10 +1,12 @@
-"""Many plans along one axis: memory against context, and how far several systems reach.
+"""Plans along one axis: memory against context, and how far several systems reach.
 
-Every point is a plan of its own; nothing is extrapolated.
+Where three plans lie on one straight line, what is between them is read off it; everywhere else each
+point is a plan of its own. Nothing is extrapolated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from planner.engines import ENGINES
@@ -15,7 +17,11 @@ from planner.model.spec import ModelSpec
 from planner.question import Question
 
 SHORTEST = 4096
-"""Tokens of the shortest context that is drawn."""
+
+STRAIGHT = 2**21
+"""Bytes by which a plan may lie off the line of its neighbours: less than a pixel of any figure."""
+
+Sizes = Mapping[Kind, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,57 +30,140 @@ class Point:
 
     Attributes:
         context: tokens per sequence.
-        rank: its terms.
-        every_layer: the same with the KV cache that it would keep if all layers were full
-            attention: the mistake that plain calculators make. None where that cannot be planned.
-        yarn: the context is beyond the native one.
+        sizes: bytes by kind.
+        every_layer: bytes in all if every layer kept a KV cache: the mistake that plain calculators
+            make. None where that cannot be planned.
     """
 
     context: int
-    rank: Rank
-    every_layer: Rank | None
-    yarn: bool
+    sizes: Sizes
+    every_layer: int | None
+
+    @property
+    def used(self) -> int:
+        """Bytes in all."""
+        return sum(self.sizes.values())
 
 
-def stops() -> tuple[int, ...]:
-    """Contexts from 4k to the longest, two per doubling."""
-    found = {LONGEST}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Memory against context.
+
+    Attributes:
+        points: by context.
+        usable: bytes that the engine may use of the tightest accelerator.
+        total: bytes that the driver lets programs allocate there.
+        native: tokens of the longest context without YaRN.
+    """
+
+    points: tuple[Point, ...]
+    usable: int
+    total: int
+    native: int
+
+
+def stops(native: int) -> tuple[int, ...]:
+    """Return contexts from 4k to the longest: two per doubling, one beyond the native length."""
+    found = {native, max(native, LONGEST)}
     tokens = SHORTEST
     while tokens < LONGEST:
-        found |= {tokens, *(t for t in (tokens * 3 // 2,) if t < LONGEST)}
+        found |= {tokens, *(() if tokens >= native else (tokens * 3 // 2,))}
         tokens *= 2
     return tuple(sorted(found))
 
 
-def memory_curve(asked: Question) -> tuple[Point, ...]:
-    """The question at every stop, everything else as it is."""
+def memory_curve(asked: Question) -> Curve | None:
+    """Return the question at every stop, everything else as it is; None where nothing can be planned."""
     native = asked.checkpoint.model.max_position_embeddings
+    all_stops = tuple(sorted({*stops(native), asked.context}))
+    own: dict[int, Sizes] = {}
+    plain: dict[int, Sizes] = {}
+    ends: list[Rank] = []
     ghosts = _without_linear(asked)
-    points = []
-    for context in stops():
-        beyond = context > native
-        rank = _tightest(replace(asked, context=context, yarn=beyond))
-        if rank is None:
-            continue
-        other = next(
-            filter(
-                None, (_tightest(replace(ghost, context=context, yarn=beyond)) for ghost in ghosts)
-            ),
-            None,
+    for part in (
+        [tokens for tokens in all_stops if tokens <= native],
+        [tokens for tokens in all_stops if tokens > native],
+    ):
+        yarn = bool(part) and part[-1] > native
+
+        def at(tokens: int, yarn: bool = yarn) -> Sizes | None:
+            rank = _tightest(replace(asked, context=tokens, yarn=yarn))
+            if rank is None:
+                return None
+            ends.append(rank)
+            return _sizes(rank)
+
+        def ghost(tokens: int, yarn: bool = yarn) -> Sizes | None:
+            ranks = (_tightest(replace(other, context=tokens, yarn=yarn)) for other in ghosts)
+            rank = next(filter(None, ranks), None)
+            return None if rank is None else {Kind.KV_CACHE: rank.of_kind(Kind.KV_CACHE)}
+
+        own |= dict(_along(part, at))
+        plain |= dict(_along([tokens for tokens in part if tokens in own], ghost))
+    if not own:
+        return None
+    kept = (Kind.KV_CACHE, Kind.RECURRENT_STATE)
+    points = tuple(
+        Point(
+            context=tokens,
+            sizes=sizes,
+            every_layer=sum(size for kind, size in sizes.items() if kind not in kept)
+            + plain[tokens][Kind.KV_CACHE]
+            if tokens in plain
+            else None,
         )
-        points.append(
-            Point(
-                context=context,
-                rank=rank,
-                every_layer=_with_cache_of(rank, other) if other is not None else None,
-                yarn=beyond,
-            )
-        )
-    return tuple(points)
+        for tokens, sizes in sorted(own.items())
+    )
+    return Curve(points=points, usable=ends[0].usable, total=ends[0].total, native=native)
+
+
+def _along(tokens: Sequence[int], at: Callable[[int], Sizes | None]) -> Iterator[tuple[int, Sizes]]:
+    """Yield the sizes at each of `tokens`, with as few questions as straight lines allow."""
+    known: dict[int, Sizes | None] = {}
+
+    def ask(place: int) -> Sizes | None:
+        if place not in known:
+            known[place] = at(tokens[place])
+        return known[place]
+
+    def fill(first: int, last: int) -> None:
+        low, high = ask(first), ask(last)
+        if last - first < 2:
+            return
+        middle = (first + last) // 2
+        seen = ask(middle)
+        if low is not None and high is not None and seen is not None:
+            line = _between(tokens[first], low, tokens[last], high)
+            guess = line(tokens[middle])
+            if all(abs(guess[kind] - seen[kind]) <= STRAIGHT for kind in seen):
+                for place in range(first + 1, last):
+                    known.setdefault(place, line(tokens[place]))
+                return
+        fill(first, middle)
+        fill(middle, last)
+
+    if tokens:
+        fill(0, len(tokens) - 1)
+    for place, count in enumerate(tokens):
+        sizes = known.get(place)
+        if sizes is not None:
+            yield count, sizes
+
+
+def _between(first: int, low: Sizes, last: int, high: Sizes) -> Callable[[int], Sizes]:
+    def line(tokens: int) -> Sizes:
+        share = (tokens - first) / (last - first)
+        return {kind: round(low[kind] + share * (high[kind] - low[kind])) for kind in low}
+
+    return line
+
+
+def _sizes(rank: Rank) -> Sizes:
+    return {kind: rank.of_kind(kind) for kind in Kind}
 
 
 def all_full_attention(model: ModelSpec) -> ModelSpec:
-    """The model as those see it who think that every layer keeps a KV cache."""
+    """Return the model as those see it who think that every layer keeps a KV cache."""
     return model.with_layers(mixer=model.attention)
 
 
@@ -92,13 +181,6 @@ def _without_linear(question: Question) -> tuple[Question, ...]:
     return (own, *others)
 
 
-def _with_cache_of(rank: Rank, other: Rank) -> Rank:
-    """`rank` with the KV cache of `other` in place of its own cache and state."""
-    kept = [t for t in rank.terms if t.kind not in (Kind.KV_CACHE, Kind.RECURRENT_STATE)]
-    cache = [term for term in other.terms if term.kind is Kind.KV_CACHE]
-    return replace(rank, terms=(*kept, *cache))
-
-
 def _tightest(question: Question) -> Rank | None:
     try:
         ranks = question.plan().ranks
@@ -108,10 +190,12 @@ def _tightest(question: Question) -> Rank | None:
 
 
 def frontier(question: Question) -> tuple[tuple[int, int], ...]:
-    """(context, sequences held at once) at every stop at which at least one is held."""
+    """Return (context, sequences held at once) by doublings, as far as at least one is held."""
     native = question.checkpoint.model.max_position_embeddings
     reached = []
-    for context in stops():
+    for context in stops(native):
+        if context < native and context.bit_count() > 1:
+            continue
         try:
             plan = question.plan(context=context, concurrency=1, yarn=context > native)
         except PlannerError:

@@ -1,92 +1,245 @@
-"""Which hardware holds a workload, cell by cell, so that a page can show what it has so far."""
+"""Which machines hold a workload, row by row, so that a page can show what it has so far.
+
+The pick of a machine is the library's (`planner.recommending.machines`); nothing is chosen here.
+Worker processes import this (`working.py`), so it knows nothing of Streamlit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cache
 
 import hardware_db
-from hardware_db import Accelerator
-from planner.cost import cheapest
+from hardware_db import System
+from planner.cost import cheapest, power_of
+from planner.engines import ENGINES
+from planner.engines.choice import LOADS
 from planner.errors import PlannerError
-from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan
 from planner.question import Question
-from planner.search import fits_table, headline_precisions
+from planner.recommending import Wanted
+from planner.recommending.choice import Choice
+from planner.recommending.machines import groups, machine_on
+from planner.recommending.words import short_word
+from planner.registry import checkpoint_of, entries_of
+from planner.search.hardware import candidates
+from planner.speed import speed_of
+from planner.throughput import SpeedEstimate
+
+OTHERS = "Every other card"
+"""Heading of what the database has beside the machines that people own first."""
+
+YOURS = "Yours"
+"""Heading of the machine that the question is about."""
+
+
+class Verdict(Enum):
+    """What a row says; `value` is what people read where no number belongs to it."""
+
+    FITS = "Fits"
+    TIGHT = "Tight"
+    MORE = "Needs more"
+    NO = "Too small"
+    NOT_SERVED = "Not served"
+    LATE = "Took too long"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """The smallest number of an accelerator that holds the workload in one precision.
+class Spot:
+    """A machine to look at.
 
     Attributes:
-        count: accelerators needed; None if no number tried is enough.
-        tried: the most that were tried.
-        outcome: the verdict at `count`, or at `tried`.
-        headroom: bytes to spare there on the fullest one; None if it cannot run.
-        verdict: the verdict's sentence.
-        plan: the plan at `count`, or at `tried`.
-        price: the lowest purchase price of that many in US dollars; None if none is known.
+        group: heading that it stands under.
+        on: as it is typed, or the machine itself.
     """
 
+    group: str
+    on: str | System
+
+    @property
+    def system(self) -> System:
+        """The machine."""
+        return hardware_db.resolve(self.on) if isinstance(self.on, str) else self.on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One machine with what it would run.
+
+    Attributes:
+        group: heading that it stands under.
+        name: the machine as people say it.
+        card: id of the accelerator, where the machine is one of it and no more.
+        answer: whether it holds the workload.
+        count: the smallest number of accelerators that does; None if no number tried does.
+        on: the machine as it is typed; empty for the question's own.
+        runs: the checkpoint in few words.
+        engine: title of the engine.
+        quality: class of quality in few words.
+        per_user: tokens per second for one user.
+        longest: tokens of the longest single request.
+        spare: bytes to spare on the fullest accelerator.
+        price: the lowest recent price to buy, in US dollars.
+        rent: the lowest recent price per hour, in US dollars.
+        watts: what it draws under load.
+    """
+
+    group: str
+    name: str
+    card: str
+    answer: Verdict
     count: int | None
-    tried: int
-    outcome: Outcome
-    headroom: int | None
-    verdict: str
-    plan: Plan
-    price: float | None
+    on: str
+    runs: str = ""
+    engine: str = ""
+    quality: str = ""
+    per_user: float | None = None
+    longest: int | None = None
+    spare: int | None = None
+    price: float | None = None
+    rent: float | None = None
+    watts: float | None = None
 
 
-def workload_of(asked: Question) -> Question:
-    """What stays of the question when the hardware is looked for."""
-    return replace(asked, system=hardware_db.resolve("custom:1GiB"), layout=None)
+@cache
+def listed() -> tuple[Spot, ...]:
+    """Return the machines that people own first, in their order."""
+    return tuple(Spot(group=group, on=on) for group, names in groups() for on in names)
 
 
-def columns_of(asked: Question, sixteen_bit: Checkpoint | None) -> tuple[Checkpoint, ...]:
-    """The precisions to show: the best of each class, and the one asked for.
-
-    Args:
-        asked: the visitor's question.
-        sixteen_bit: the model's 16-bit checkpoint, where the catalog has one.
-    """
-    asked = replace(asked, layout=None)  # of another number of accelerators
-    start = replace(asked, checkpoint=sixteen_bit) if sixteen_bit is not None else asked
-    try:
-        found = headline_precisions(start)
-    except PlannerError:
-        found = ()
-    names = {checkpoint.scheme.name for checkpoint in found}
-    own = () if asked.checkpoint.scheme.name in names else (asked.checkpoint,)
-    return tuple(sorted((*found, *own), key=lambda checkpoint: -checkpoint.nbytes("text")))
+@cache
+def others() -> tuple[Spot, ...]:
+    """Return one of each accelerator that no listed machine is made of, by vendor and memory."""
+    known = {spot.system.accelerator.id for spot in listed()}
+    rest = [entry for entry in hardware_db.accelerators() if entry.id not in known]
+    vendors = list(dict.fromkeys(entry.vendor for entry in hardware_db.accelerators()))
+    rest.sort(key=lambda entry: (vendors.index(entry.vendor), entry.total_bytes, entry.id))
+    return tuple(Spot(group=OTHERS, on=entry.id) for entry in rest)
 
 
-def cells(
-    workload: Question, columns: tuple[Checkpoint, ...], accelerator: Accelerator
-) -> tuple[Cell | None, ...]:
-    """Return one accelerator's cells, in the order of `columns`."""
-    return tuple(_cell(workload, checkpoint, accelerator) for checkpoint in columns)
+@cache
+def nowhere() -> System:
+    """Return the system of a question whose system is looked for."""
+    return hardware_db.resolve("custom:1GiB")
 
 
-def _cell(workload: Question, checkpoint: Checkpoint, accelerator: Accelerator) -> Cell | None:
-    """One cell; None where the question makes no sense there.
+def row_of(asked: Wanted | Question, spot: Spot) -> Row:
+    """Return one row.
 
     Args:
-        workload: from `workload_of`.
-        checkpoint: the precision.
-        accelerator: the hardware.
+        asked: what is to run; its system and layout are not used. A `Question` keeps its own
+            checkpoint, engine and options; of a `Wanted` all that is not fixed is picked.
+        spot: the machine.
     """
+    asked = replace(asked, system=nowhere(), layout=None)
+    first = _on(asked, spot, spot.system)
+    if first.answer is not Verdict.NO:
+        return first
+    for larger in _larger(asked, spot.system):
+        return replace(
+            _on(asked, spot, larger),
+            answer=Verdict.MORE,
+            name=first.name,
+            card=first.card,
+            count=larger.count,
+        )
+    return first
+
+
+def _larger(asked: Wanted | Question, system: System) -> Iterator[System]:
+    """The smallest number of a machine's only accelerator that holds it; the largest is asked first."""
+    if system.count != 1 or system.is_cpu_only:
+        return
+    more = candidates(system.accelerator)[1:]
+    if more and _holds(asked, more[-1]):
+        yield next(larger for larger in more if larger is more[-1] or _holds(asked, larger))
+
+
+def _holds(asked: Wanted | Question, system: System) -> bool:
+    if isinstance(asked, Wanted):
+        return machine_on(system, asked).choice is not None
     try:
-        (fit,) = fits_table(workload, (checkpoint,), (accelerator,))
+        return asked.fits(system=system)
     except PlannerError:
-        return None
-    system = fit.plan.deployment.system
-    offer = cheapest(system, "purchase")
-    return Cell(
-        count=fit.count,
-        tried=system.count,
-        outcome=fit.plan.outcome,
-        headroom=fit.plan.headroom,
-        verdict=fit.plan.verdict,
-        plan=fit.plan,
-        price=offer.value if offer is not None else None,
+        return False
+
+
+def _on(asked: Wanted | Question, spot: Spot, system: System) -> Row:
+    bought, rented = cheapest(system, "purchase"), cheapest(system, "hourly")
+    power = power_of(system, price_per_kwh=0.0)
+    empty = Row(
+        group=spot.group,
+        on=spot.on if isinstance(spot.on, str) else "",
+        name=system.short_name,
+        card=system.accelerator.id if _is_card(system) else "",
+        answer=Verdict.NO,
+        count=None,
+        price=bought.value if bought is not None else None,
+        rent=rented.value if rented is not None else None,
+        watts=power.busy_w if power is not None else None,
     )
+    if isinstance(asked, Wanted):
+        return _picked(empty, asked, system)
+    try:
+        plan = asked.plan(system=system)
+    except PlannerError:
+        return replace(empty, answer=Verdict.NOT_SERVED)
+    if plan.outcome is Outcome.CANNOT_RUN:
+        return replace(empty, answer=Verdict.NOT_SERVED)
+    return _planned(empty, plan, None) if plan.fits else empty
+
+
+def _is_card(system: System) -> bool:
+    return system.count == 1 and not system.is_cpu_only and system.host_memory is None
+
+
+def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
+    """The row with the library's pick."""
+    choice = machine_on(system, wanted).choice
+    if choice is not None:
+        return _planned(empty, choice.plan, choice)
+    return empty if _is_served(wanted, system) else replace(empty, answer=Verdict.NOT_SERVED)
+
+
+def _is_served(wanted: Wanted, system: System) -> bool:
+    """Whether the engine that was fixed runs there at all, memory aside."""
+    engine = wanted.fixed.engine
+    if engine is None or wanted.base is None:
+        return True
+    rows = (
+        row
+        for row in entries_of(wanted.base)
+        if row.recommendable and engine in LOADS.get(row.container, ())
+    )
+    row = next(rows, None)
+    if row is None:
+        return False
+    question = Question(checkpoint=checkpoint_of(row), system=system, engine=ENGINES[engine])
+    return question.can_run()
+
+
+def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
+    asked, speed = plan.deployment, choice.speed if choice is not None else speed_of(plan)
+    return replace(
+        empty,
+        answer=Verdict.FITS if plan.outcome is Outcome.FITS else Verdict.TIGHT,
+        count=asked.system.count,
+        runs=runs(plan, choice),
+        engine=plan.engine_title,
+        quality=short_word(choice.word) if choice is not None else "",
+        per_user=speed.per_user.value if isinstance(speed, SpeedEstimate) else None,
+        longest=plan.capacity.longest_context if plan.capacity is not None else None,
+        spare=plan.headroom,
+    )
+
+
+def runs(plan: Plan, choice: Choice | None) -> str:
+    """Return the checkpoint in few words: its label, or what its repository adds to the model's name."""
+    if choice is None:
+        return plan.deployment.checkpoint.scheme.title
+    entry = choice.entry
+    name, model = entry.repo.rpartition("/")[2], entry.base.rpartition("/")[2]
+    added = name[len(model) :].strip("-_") if name.startswith(model) else name
+    return entry.label or added or entry.recipe.upper()

@@ -85,13 +85,26 @@ LOOKS = {
 }
 
 
-_FITS = ((1, "#fee838", DARK), (2, "#bcaf6f", DARK), (4, "#968f76", DARK), (8, "#414d6b", LIGHT))
-_NO_FIT = ("#00224e", LIGHT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tone:
+    """Fill and ink of a cell; the ink keeps 4.5:1 on the fill, whatever the page's theme."""
+
+    fill: str
+    ink: str
 
 
-def fit_colours(count: int | None) -> tuple[str, str]:
-    """Fill (cividis) and ink of a cell that says how many accelerators are needed; None: no number."""
-    for most, fill, ink in _FITS:
-        if count is not None and count <= most:
-            return fill, ink
-    return (_FITS[-1][1], LIGHT) if count is not None else _NO_FIT
+GOOD, FAIR, NONE = "good", "fair", "none"
+
+TONES = {
+    False: {
+        GOOD: Tone(fill="#d5f0dd", ink="#0c3f22"),
+        FAIR: Tone(fill="#fdebc4", ink="#553600"),
+        NONE: Tone(fill="#e7ebf0", ink="#3d4754"),
+    },
+    True: {
+        GOOD: Tone(fill="#17452b", ink="#cdf3da"),
+        FAIR: Tone(fill="#513a08", ink="#fdebc4"),
+        NONE: Tone(fill="#2a323d", ink="#c9d2dd"),
+    },
+}
+"""Green, amber and grey for cells, by whether the page is dark; an icon and a word stand beside."""

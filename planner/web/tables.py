@@ -1,9 +1,8 @@
-"""Tables as Markdown: light, readable by assistive technology, nothing to scroll sideways on."""
+"""Put on a page what is not this app's own words: as it stands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 
 from planner.errors import printable
 
@@ -20,13 +19,3 @@ def escape(text: object) -> str:
     """
     line = " ".join(printable(str(text)).split())
     return _ADDRESS.sub(rf"\g<0>{_JOINER}", line.translate(_MARKS))
-
-
-def markdown_table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = ()
-) -> str:
-    """A table; `numbers` are the columns to align right. Cells are Markdown: escape foreign text."""
-    right = set(numbers)
-    rule = ["---:" if column in right else "---" for column in range(len(head))]
-    lines = [head, rule, *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -7,15 +7,19 @@ import streamlit as st
 from planner.web.palette import DARK_THEME_TEXT, LIGHT_THEME_TEXT
 
 
+def is_dark() -> bool:
+    """Return whether the visitor's theme is the dark one."""
+    return bool(st.context.theme.type == "dark")
+
+
 def text_colour() -> str:
     """Colour of text in figures; Streamlit's own grey is too faint on white."""
-    return DARK_THEME_TEXT if st.context.theme.type == "dark" else LIGHT_THEME_TEXT
+    return DARK_THEME_TEXT if is_dark() else LIGHT_THEME_TEXT
 
 
 _FOLLOW = """<style>
 .stPlotlyChart :is(.xtick, .ytick, .legend, .annotation, .g-xtitle, .g-ytitle) text,
-:is(.st-key-memory-bar, .st-key-compare-bars) .xy .barlayer .trace:last-child text,
-.st-key-sizes .barlayer text { fill: currentColor !important; }
+:is(.st-key-memory-bar, .st-key-compare-bars) .xy .barlayer .trace:last-child text { fill: currentColor !important; }
 [data-testid="stLayoutWrapper"]:has(> .st-key-line) {
     position: sticky; top: 3.75rem; z-index: 90; background: var(--st-background-color);
     border-bottom: 1px solid var(--st-border-color); padding: 0.5rem 0;

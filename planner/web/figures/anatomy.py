@@ -1,18 +1,15 @@
-"""What a model is made of: the strip of its layers, its parameters, the sizes of its checkpoints."""
+"""What a model is made of: the strip of its layers, in a picture and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
-from planner.units import GIB, format_gib
 from planner.web.palette import PARTS
 
 _LINEAR_PART = PARTS[2]
 _FULL_PART = PARTS[1]
-_OFFICIAL, _KNOWN, _TABLE_PART = PARTS[0], PARTS[4], PARTS[3]
+_TABLE_PART = PARTS[3]
 
 
 def layer_strip(model: ModelSpec, *, text: str) -> dict[str, Any]:
@@ -114,66 +111,6 @@ def describe_layers(model: ModelSpec) -> str:
                 " disk."
             )
     return " ".join(words)
-
-
-def checkpoint_sizes(checkpoints: Sequence[Checkpoint], *, text: str) -> dict[str, Any]:
-    """One bar per precision, official checkpoints apart from those that follow a recipe.
-
-    Args:
-        checkpoints: the same model in several precisions, in the order to show.
-        text: colour of text.
-    """
-    rows = [checkpoint.scheme.name for checkpoint in checkpoints]
-    data = []
-    for name, part, wanted in (
-        ("official checkpoint", _OFFICIAL, False),
-        ("size by the recipe; no official checkpoint", _KNOWN, True),
-    ):
-        chosen = [c for c in checkpoints if c.hypothetical is wanted]
-        if not chosen:
-            continue
-        data.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": name,
-                "y": [c.scheme.name for c in chosen],
-                "x": [c.nbytes() / GIB for c in chosen],
-                "text": [format_gib(c.nbytes()) for c in chosen],
-                "textposition": "outside",
-                "textfont": {"color": text},
-                "cliponaxis": False,
-                "marker": {
-                    "color": part.fill,
-                    "pattern": {"shape": "/" if wanted else "", "solidity": 0.2},
-                },
-                "customdata": [f"{c.nbytes() / 1e9:,.2f} GB" for c in chosen],
-                "hovertemplate": "<b>%{y}</b><br>%{x:,.2f} GiB (%{customdata})<extra></extra>",
-            }
-        )
-    return {
-        "data": data,
-        "layout": {
-            "barmode": "overlay",
-            "height": 90 + 26 * len(rows),
-            "margin": {"l": 8, "r": 64, "t": 8, "b": 72},
-            "font": {"color": text},
-            "xaxis": {
-                "ticksuffix": " GiB",
-                "fixedrange": True,
-                "tickfont": {"color": text},
-                "nticks": 6,
-            },
-            "yaxis": {
-                "categoryorder": "array",
-                "categoryarray": rows[::-1],
-                "fixedrange": True,
-                "automargin": True,
-                "tickfont": {"color": text},
-            },
-            "legend": _legend(text),
-        },
-    }
 
 
 def _legend(text: str) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.units import GIB, format_gib, format_tokens
 from planner.web.choices import tokens_label
-from planner.web.curves import Point
+from planner.web.curves import Curve
 from planner.web.palette import NEUTRAL, OVER, PARTS
 
 _TICKS = (*(2**power for power in range(12, 20)), 10**6)
@@ -15,18 +16,21 @@ _LINES = ("#668fff", "#cc850a", "#067352", "#973eb2", "#8a9199", "#c62f3b")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
-def memory_over_context(points: Sequence[Point], *, asked: int, text: str) -> dict[str, Any]:
+def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any]:
     """Stacked areas over the context (log scale), the usable line, and the ghost of a plain model.
 
+    What lies beyond the native length is shaded: it takes YaRN.
+
     Args:
-        points: from `curves.memory_curve`.
+        curve: from `curves.memory_curve`.
         asked: the context that the visitor asked for, marked.
         text: colour of text.
     """
+    points = curve.points
     x = [point.context for point in points]
     data: list[dict[str, Any]] = []
     for part in _floor_first():
-        sizes = [point.rank.of_kind(*part.kinds) for point in points]
+        sizes = [sum(point.sizes[kind] for kind in part.kinds) for point in points]
         if not any(sizes):
             continue
         data.append(
@@ -42,7 +46,7 @@ def memory_over_context(points: Sequence[Point], *, asked: int, text: str) -> di
                 "hovertemplate": f"{part.label}: %{{y:,.2f}} GiB<extra></extra>",
             }
         )
-    ghost = [(p.context, p.every_layer.used) for p in points if p.every_layer is not None]
+    ghost = [(p.context, p.every_layer) for p in points if p.every_layer is not None]
     if ghost:
         data.append(
             {
@@ -55,8 +59,9 @@ def memory_over_context(points: Sequence[Point], *, asked: int, text: str) -> di
                 "hovertemplate": "if every layer kept KV: %{y:,.1f} GiB<extra></extra>",
             }
         )
-    usable, total = points[0].rank.usable, points[0].rank.total
-    top = max(total, max(point.rank.used for point in points)) / GIB
+    usable, total = curve.usable, curve.total
+    near = [point.used for point in points if point.context <= max(curve.native, asked)]
+    top = max(total, max(near, default=0)) / GIB
     shapes = [
         _level(usable / GIB, "solid"),
         _level(total / GIB, "dot"),
@@ -74,8 +79,15 @@ def memory_over_context(points: Sequence[Point], *, asked: int, text: str) -> di
     notes = [
         _note(0, usable / GIB, f"usable {format_gib(usable)}", text, xref="paper", below=True),
         _note(0, total / GIB, f"all memory {format_gib(total)}", text, xref="paper"),
+        _above(asked, f"{tokens_label(asked)} asked", text, anchor="center"),
     ]
+    if points[-1].context > curve.native:
+        shapes.append(_beyond(curve.native, points[-1].context))
+        far = math.sqrt(curve.native * points[-1].context)
+        if not curve.native * 0.5 < asked < points[-1].context:
+            notes.append(_above(far, "with YaRN", text, anchor="center"))
     layout = _layout(text, 460)
+    layout["margin"] = layout["margin"] | {"t": 26}
     layout |= {
         "hovermode": "x unified",
         "shapes": shapes,
@@ -89,6 +101,37 @@ def memory_over_context(points: Sequence[Point], *, asked: int, text: str) -> di
         },
     }
     return {"data": data, "layout": layout}
+
+
+def _above(x: float, words: str, text: str, *, anchor: str) -> dict[str, Any]:
+    """Words above the plot at a place of its log axis."""
+    return {
+        "x": math.log10(x),
+        "xref": "x",
+        "y": 1,
+        "yref": "paper",
+        "xanchor": anchor,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "text": words,
+        "font": {"color": text},
+    }
+
+
+def _beyond(native: int, last: int) -> dict[str, Any]:
+    return {
+        "type": "rect",
+        "xref": "x",
+        "x0": native,
+        "x1": last,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "layer": "above",
+        "line": {"width": 0},
+        "fillcolor": NEUTRAL,
+        "opacity": 0.28,
+    }
 
 
 def _floor_first() -> list[Any]:

@@ -61,6 +61,7 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
         data.append(_over(ranks, rows))
     shapes, notes = _lines(ranks, text)
     axis = {
+        "type": "category",
         "range": [len(ranks) - 0.5, -0.5],
         "fixedrange": True,
         "tickfont": {"color": text},

@@ -1,104 +1,263 @@
-"""Compare: up to four deployments side by side, differences marked, and what each costs."""
+"""Compare: the present deployment beside its nearest alternatives, or beside what was kept; cost."""
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
+import hardware_db
+from planner.costing import ANSWER, REGION, YEARS, Cost, cost_of
 from planner.errors import PlannerError
-from planner.planning import Plan
+from planner.recommending import Choice
 from planner.units import format_gib
-from planner.web import address, session
+from planner.web import session
 from planner.web.access import hub_allowed
-from planner.web.answering import answer
-from planner.web.asked import LOCAL, Asked
-from planner.web.comparing import Assumptions, Money, facts, money
-from planner.web.devices import PREFIX
+from planner.web.answering import alternatives, answer
+from planner.web.asked import Asked
+from planner.web.comparing import MOST, Side, costs, facts, read, split, verdict, written
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
-from planner.web.pickers import summary
 from planner.web.solving import Answer
-from planner.web.tables import escape, markdown_table
+from planner.web.tables import escape
+from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
 
-MOST = 4
-_PINNED = "compare"
+_KEPT = "compare"
 
 
 def show(asked: Asked, found: Answer) -> None:
     """Draw the page."""
-    line = urlencode(address.words_of(asked))
-    carried = asked.on != LOCAL and not asked.on.startswith(PREFIX)
-    pinned = list(st.session_state.get(_PINNED, []))
-    st.button(
-        "Add the present deployment",
-        icon=":material/add:",
-        disabled=found.plan is None or not carried or len(pinned) >= MOST,
-        on_click=_add,
-        args=(line,),
-        help="Up to four; change the model, hardware or workload above, then add the next.",
-    )
-    lines = st.multiselect(
-        "Deployments",
-        list(dict.fromkeys([*pinned, *_from_address(), line])),
-        key=_PINNED,
-        max_selections=MOST,
-        placeholder="none yet",
-        format_func=_label,
-        bind="query-params",
-    )
-    plans: list[tuple[str, Plan]] = []
-    for number, text in enumerate(lines[:MOST], 1):
-        got = answer(asked_of_line(text), hub=hub_allowed())
-        if got.plan is not None:
-            plans.append((f"{number}", got.plan))
-        for problem in got.problems:
-            st.markdown(f":material/error: Deployment {number}: {escape(problem.text)}")
-    if not plans:
-        st.markdown("Nothing to compare yet: add the present deployment, change it, add it again.")
+    kept = _kept()
+    _buttons(asked, found, kept)
+    sides = sides_of(asked, found, kept)
+    if not sides:
+        st.info(
+            "Nothing to compare yet: the question above has no plan.", icon=":material/compare:"
+        )
         return
-    _show_facts(plans)
-    _show_bars(plans)
-    _show_money(plans)
+    cards, bars, folded = st.container(), st.container(), st.container()
+    with folded:
+        assumed = _assumptions(sides[0])
+    same, rows = split([facts(side) | _money(side, assumed) for side in sides])
+    with cards:
+        if same:
+            words = "; ".join(f"{name} **{escape(value)}**" for name, value in same.items())
+            st.markdown(f"The same for all: {words}.")
+        with st.grid(MOST, min_column_width=250, gap="small"):
+            for number, (side, row) in enumerate(zip(sides, rows, strict=True)):
+                with st.container(border=True, height="stretch"):
+                    _card(number, side, row)
+    with bars:
+        _bars(sides)
 
 
-def asked_of_line(line: str) -> Asked:
-    """Return the question that one line of the list asks: an address without its page."""
-    return address.read(dict(parse_qsl(line, max_num_fields=200)), session.first())[0]
+def sides_of(asked: Asked, found: Answer, kept: list[str]) -> list[Side]:
+    """Return the deployments to show: the present one, then what was kept, else what is near it."""
+    sides = []
+    if found.plan is not None:
+        sides.append(Side(asked=asked, plan=found.plan, choice=found.choice, why="the present one"))
+    if kept:
+        sides += _of_links(kept)
+    elif found.plan is not None and found.plan.fits:
+        sides += _front(asked, found)
+    else:
+        sides += [
+            Side(
+                asked=asked_of(miss.choice.plan, asked, miss.choice.entry),
+                plan=miss.choice.plan,
+                choice=miss.choice,
+                why=miss.change,
+            )
+            for miss in found.misses[: MOST - 1]
+        ]
+    return sides[:MOST]
 
 
-def _label(line: str) -> str:
-    return summary(asked_of_line(line))
+def _of_links(kept: list[str]) -> Iterator[Side]:
+    """What was kept; what cannot be planned is said."""
+    for text in kept:
+        other = read(text)
+        got = answer(other, session.machine_of(other), hub=hub_allowed())
+        if got.plan is None:
+            words = got.problems[0].text if got.problems else "nothing fits"
+            st.markdown(f":material/error: One of those kept cannot be planned: {escape(words)}")
+        else:
+            yield Side(asked=other, plan=got.plan, choice=got.choice, why="kept", kept=True)
 
 
-def _from_address() -> list[str]:
-    """Lines that the address brings on the first run, so that they are options already."""
-    return st.query_params.get_all(_PINNED)[:MOST]
+def _front(asked: Asked, found: Answer) -> Iterator[Side]:
+    """The nearest alternatives of the front; none where they take too long."""
+    try:
+        front = alternatives(found)
+    except PlannerError as error:
+        st.markdown(f":material/info: {escape(error)}")
+        return
+    for choice in front if front is not None else ():
+        if found.choice is None or not _same(choice, found.choice):
+            why = choice.better or "the planner's pick"
+            yield Side(
+                asked=asked_of_choice(choice, asked), plan=choice.plan, choice=choice, why=why
+            )
 
 
-def _add(line: str) -> None:
-    pinned = list(st.session_state.get(_PINNED, []))
-    if line not in pinned and len(pinned) < MOST:
-        st.session_state[_PINNED] = [*pinned, line]
+def _same(one: Choice, other: Choice) -> bool:
+    return one.entry.name == other.entry.name and one.plan.engine == other.plan.engine
 
 
-def _show_facts(plans: list[tuple[str, Plan]]) -> None:
-    columns = [facts(plan) for _, plan in plans]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    rows = []
-    for name in names:
-        cells = [column.get(name, "—") for column in columns]
-        differs = len(set(cells)) > 1
-        label = f"**{name}** :material/difference:" if differs else name
-        rows.append((label, *(f"**{cell}**" if differs else cell for cell in cells)))
-    st.markdown(markdown_table(("", *(f"deployment {name}" for name, _ in plans)), rows))
-    if len(plans) > 1:
-        st.markdown("Rows in bold with :material/difference: differ.")
+def _kept() -> list[str]:
+    """What was kept: of this session, else of the link."""
+    if _KEPT not in st.session_state:
+        st.session_state[_KEPT] = st.query_params.get_all(_KEPT)[: MOST - 1]
+    kept: list[str] = st.session_state[_KEPT]
+    if st.query_params.get_all(_KEPT) != kept:
+        st.query_params[_KEPT] = kept
+    return kept
 
 
-def _show_bars(plans: list[tuple[str, Plan]]) -> None:
-    ranks = [(f"deployment {name}", plan.ranks[0]) for name, plan in plans if plan.ranks]
+def _keep(text: str) -> None:
+    if text not in st.session_state[_KEPT]:
+        st.session_state[_KEPT] = [*st.session_state[_KEPT], text][-(MOST - 1) :]
+
+
+def _remove(text: str) -> None:
+    st.session_state[_KEPT] = [other for other in st.session_state[_KEPT] if other != text]
+
+
+def _buttons(asked: Asked, found: Answer, kept: list[str]) -> None:
+    text = written(asked)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Keep this one",
+            icon=":material/push_pin:",
+            key="compare-keep",
+            disabled=found.plan is None or text in kept or session.machine_of(asked) is not None,
+            on_click=_keep,
+            args=(text,),
+            help="Keep it here, change the question, and compare.",
+        )
+        if kept:
+            st.markdown(f"{len(kept)} kept: they stand beside the question as it is now.")
+        elif found.plan is not None and found.plan.fits:
+            st.markdown("The present deployment and its nearest alternatives.")
+        else:
+            st.markdown("What was asked, and what would fit.")
+
+
+def _card(number: int, side: Side, row: dict[str, str]) -> None:
+    icon, word, colour = verdict(side.plan)
+    st.markdown(
+        f"**{number + 1} · {escape(side.title)}**  \n:{colour}-badge[{icon} {word}] {escape(side.why)}"
+    )
+    st.table(
+        pd.DataFrame({"": [escape(words) for words in row.values()]}, index=list(row)),
+        border="horizontal",
+        hide_header=True,
+        alt=f"Deployment {number + 1}: {side.title}",
+    )
+    with st.container(horizontal=True):
+        if number:
+            st.button(
+                "Take",
+                key=f"compare-take-{number}",
+                icon=":material/check:",
+                on_click=session.put,
+                args=(side.asked,),
+                kwargs={"page": ""},
+            )
+        if side.kept:
+            st.button(
+                "Remove",
+                key=f"compare-remove-{number}",
+                icon=":material/close:",
+                on_click=_remove,
+                args=(written(side.asked),),
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """What costs rest on, as the visitor set it.
+
+    Attributes:
+        busy: share of the day in which the machine serves.
+        answer: tokens of an answer; the rest of the context is the prompt.
+        years: over how long a purchase is written off.
+        kwh: US dollars for a kilowatt-hour.
+    """
+
+    busy: float
+    answer: int
+    years: float
+    kwh: float
+
+
+def _assumptions(first: Side) -> Assumed:
+    """What costs rest on, and where the prices come from; folded."""
+    tariff = next((t for t in hardware_db.electricity() if t.region == REGION), None)
+    context = first.plan.deployment.context
+    with st.expander("What the costs rest on", icon=":material/payments:", key="compare-cost"):
+        with st.grid(4, gap="small"):
+            busy = st.slider(
+                "Busy (% of the day)", 1, 100, 30, key="compare-busy", bind="query-params"
+            )
+            answer = st.number_input(
+                "Answer (tokens)",
+                1,
+                max(1, context - 1),
+                max(1, context // ANSWER),
+                64,
+                key="compare-answer",
+                help="The rest of the context is the prompt.",
+                bind="query-params",
+            )
+            years = st.number_input(
+                "Written off over (years)",
+                0.5,
+                20.0,
+                YEARS,
+                0.5,
+                key="compare-years",
+                bind="query-params",
+            )
+            kwh = st.number_input(
+                "Electricity (USD per kWh)",
+                0.0,
+                5.0,
+                tariff.price_per_kwh if tariff is not None else 0.15,
+                0.01,
+                key="compare-kwh",
+                bind="query-params",
+            )
+        assumed = Assumed(busy=busy / 100, answer=int(answer), years=float(years), kwh=float(kwh))
+        _show_sources(first, assumed)
+    return assumed
+
+
+def _cost(side: Side, assumed: Assumed) -> Cost | None:
+    if not side.plan.ranks:
+        return None
+    try:
+        return cost_of(
+            side.plan,
+            output_tokens=min(assumed.answer, side.plan.deployment.context - 1),
+            busy=assumed.busy,
+            years=assumed.years,
+            per_kwh=assumed.kwh,
+        )
+    except PlannerError:
+        return None
+
+
+def _money(side: Side, assumed: Assumed) -> dict[str, str]:
+    cost = _cost(side, assumed)
+    return costs(cost) if cost is not None else {}
+
+
+def _bars(sides: list[Side]) -> None:
+    ranks = [(f"{n}", side.plan.ranks[0]) for n, side in enumerate(sides, 1) if side.plan.ranks]
     if not ranks:
         return
     st.subheader("The fullest accelerator of each")
@@ -106,116 +265,22 @@ def _show_bars(plans: list[tuple[str, Plan]]) -> None:
         f"{name}: {format_gib(rank.used)} used of {format_gib(rank.usable)} usable"
         for name, rank in ranks
     )
-    draw(
-        compared_bars(ranks, text=text_colour()),
-        key="compare-bars",
-        alt=words,
-    )
+    draw(compared_bars(ranks, text=text_colour()), key="compare-bars", alt=words)
 
 
-def _number(label: str, key: str, value: float, most: float, step: float, help: str = "") -> float:
-    return float(
-        st.number_input(
-            label,
-            min_value=0.0,
-            max_value=most,
-            value=value,
-            step=step,
-            key=key,
-            help=help or None,
-            bind="query-params",
+def _show_sources(first: Side, assumed: Assumed) -> None:
+    """Where the prices of the present deployment come from."""
+    cost = _cost(first, assumed)
+    if cost is None:
+        return
+    for bill in cost.bills:
+        offer = bill.offer
+        kind = "To rent" if bill.kind == "rent" else "To buy"
+        st.markdown(f"- {kind}: {escape(f'{offer.note}; {offer.source}, {offer.date}')}")
+    if cost.hosted is not None:
+        hosted = cost.hosted
+        words = (
+            f"{hosted.price.per_million_input:g} USD in, {hosted.price.per_million_output:g} USD out"
+            f" per million tokens at {hosted.provider}; {hosted.source}, {hosted.date}"
         )
-    )
-
-
-def _whole(label: str, key: str, value: int) -> int:
-    return int(
-        st.number_input(
-            label,
-            min_value=1,
-            max_value=1_000_000,
-            value=value,
-            step=256,
-            key=key,
-            bind="query-params",
-        )
-    )
-
-
-def _show_money(plans: list[tuple[str, Plan]]) -> None:
-    st.subheader("Cost and break-even")
-    with st.grid(4, gap="small"):
-        prompt = _whole("Prompt tokens", "cost-prompt", 4096)
-        output = _whole("Answer tokens", "cost-answer", 512)
-        busy = st.slider("Busy, % of the day", 1, 100, 30, key="cost-busy", bind="query-params")
-        years = _number("Written off over (years)", "cost-years", 3.0, 20.0, 0.5)
-        kwh = _number("Electricity (USD per kWh)", "cost-kwh", 0.15, 5.0, 0.01)
-        hosted_in = _number(
-            "Hosted: USD per million input tokens",
-            "cost-hosted-in",
-            0.0,
-            1000.0,
-            0.05,
-            "What a service would ask for the same model; 0 leaves the comparison out.",
-        )
-        hosted_out = _number(
-            "Hosted: USD per million output tokens", "cost-hosted-out", 0.0, 1000.0, 0.05
-        )
-    assumed = Assumptions(
-        prompt_tokens=prompt,
-        output_tokens=output,
-        utilization=busy / 100,
-        price_per_kwh=kwh,
-        years=years,
-        hosted_input=hosted_in,
-        hosted_output=hosted_out,
-    )
-    columns: list[dict[str, str]] = []
-    for _, plan in plans:
-        try:
-            got = money(plan, assumed)
-        except PlannerError as error:
-            got = str(error)
-        columns.append(_words(got, hosted=bool(hosted_in or hosted_out)))
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    st.markdown(
-        markdown_table(
-            ("", *(f"deployment {name}" for name, _ in plans)),
-            [(name, *(column.get(name, "—") for column in columns)) for name in names],
-        )
-    )
-    st.markdown("Prices move: each carries its date, and electricity what it covers.")
-
-
-def _words(found: Money | str, *, hosted: bool) -> dict[str, str]:
-    if isinstance(found, str):
-        return {"cost": escape(found)}
-    option, spent = found.option, found.expense
-    unit = "per hour" if option.kind == "hourly" else "to buy"
-    rows = {
-        "price": f"{option.value:,.2f} USD {unit}",
-        "covers": escape(
-            f"{option.note}; {option.source}{', ' + option.date if option.date else ''}"
-        ),
-        "per hour": f"{spent.per_hour:,.3f} USD",
-    }
-    if found.tokens is not None:
-        tokens = found.tokens
-        if tokens.per_million_input is not None:
-            rows["per million input tokens"] = f"{tokens.per_million_input:,.3f} USD"
-        rows["per million output tokens"] = f"{tokens.per_million_output:,.3f} USD"
-        rows["requests per day"] = f"{tokens.requests_per_day:,.0f}"
-    if hosted and found.even is not None:
-        even = found.even
-        rows["hosted, per day"] = f"{even.hosted_per_day:,.2f} USD"
-        rows["own, per day"] = f"{even.own_per_day:,.2f} USD"
-        rows["breaks even at"] = (
-            f"{even.utilization:.1%} of the day busy"
-            if even.reachable and even.utilization is not None
-            else "no utilization"
-        )
-        if even.payback_days is not None:
-            rows["paid back after"] = f"{even.payback_days:,.0f} days"
-    if found.note:
-        rows["note"] = escape(found.note)
-    return rows
+        st.markdown(f"- Hosted: {escape(words)}")

@@ -6,91 +6,120 @@ from dataclasses import replace
 
 import streamlit as st
 
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.units import format_gib, format_tokens
-from planner.web import places, working
+from planner.units import counted, format_gib, format_tokens
+from planner.web import working
 from planner.web.asked import CUSTOM, system
-from planner.web.curves import Point, frontier, memory_curve
+from planner.web.curves import Curve, frontier, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
+from planner.web.places import label_of, places
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 MOST_SYSTEMS = 6
 
 
-def show(found: Plan) -> None:
-    """Draw what context and users do to a plan."""
-    if not found.ranks:
-        return
-    asked = question_of(found)
-    points = working.run(memory_curve, asked)
-    if not points:
-        return
+def show(plan: Plan) -> None:
+    """Draw what context costs, and how far it goes."""
+    asked = question_of(plan)
     st.subheader("What context costs")
-    words = _words(points, found)
-    st.markdown(escape(words))
-    draw(
-        memory_over_context(points, asked=asked.context, text=text_colour()),
-        key="context-memory",
-        alt=f"Memory of the fullest accelerator against the context. {words}",
-    )
-    st.subheader("How far it reaches")
+    st.markdown(escape(here(plan)))
+    place = st.empty()
+    try:
+        with place, st.spinner("Planning longer and shorter contexts"):
+            curve = working.run(memory_curve, asked)
+    except PlannerError as error:
+        place.info(escape(error), icon=":material/info:")
+        return
+    if curve is None:
+        return
+    words = elsewhere(curve, plan)
+    with place.container():
+        draw(
+            memory_over_context(curve, asked=asked.context, text=text_colour()),
+            key="explore-memory",
+            alt=f"Memory of the fullest accelerator against the context. {words}",
+        )
+        st.markdown(escape(words))
+    st.subheader("How many at once")
     _show_reach(asked)
 
 
-def _words(points: tuple[Point, ...], plan: Plan) -> str:
-    native = plan.deployment.checkpoint.model.max_position_embeddings
-    at = next((point for point in points if point.context == native), points[-1])
-    cache = format_gib(at.rank.of_kind(Kind.KV_CACHE))
-    state = format_gib(at.rank.of_kind(Kind.RECURRENT_STATE))
-    many = plan.deployment.concurrency
+def here(plan: Plan) -> str:
+    """Return what the asked context takes, in words."""
+    asked, rank = plan.deployment, plan.ranks[0]
+    each = " on each accelerator" if asked.system.count > 1 else ""
     text = (
-        f"{many:,} × {format_tokens(at.context)} tokens take **{cache}** of KV cache and **{state}**"
-        " of recurrent state on each accelerator; the state does not grow with the context."
+        f"{counted(asked.concurrency, 'request')} of {format_tokens(asked.context)} tokens"
+        f" {'takes' if asked.concurrency == 1 else 'take'}"
+        f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache and"
+        f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{each}; the state does"
+        " not grow with the context."
+    )
+    if plan.capacity is not None and plan.capacity.longest_context:
+        text += (
+            f" One request alone may have {format_tokens(plan.capacity.longest_context)} tokens."
+        )
+    return text
+
+
+def elsewhere(curve: Curve, plan: Plan) -> str:
+    """Return what the curve says of other contexts, in words."""
+    at = next(p for p in curve.points if p.context >= min(curve.native, curve.points[-1].context))
+    text = (
+        f"At {format_tokens(at.context)} tokens the KV cache takes"
+        f" {format_gib(at.sizes[Kind.KV_CACHE])}, {format_gib(at.used)} in all."
     )
     if at.every_layer is not None:
-        plain = format_gib(at.every_layer.of_kind(Kind.KV_CACHE))
-        text += f" A calculator that takes every layer for attention would say {plain} of KV cache."
+        text += (
+            " A calculator that takes every layer for attention would say"
+            f" {format_gib(at.every_layer)} in all."
+        )
+    if curve.points[-1].context > curve.native:
+        text += f" The model was trained for {format_tokens(curve.native)} tokens: beyond, YaRN is needed."
     return text
 
 
 def _show_reach(asked: Question) -> None:
     chosen = st.multiselect(
         "Compare with",
-        [place.on for place in places.places() if place.on != CUSTOM],
-        format_func=places.label_of,
-        key="reach",
+        [place.on for place in places() if place.on != CUSTOM],
+        format_func=label_of,
+        key="explore-with",
         max_selections=MOST_SYSTEMS,
-        placeholder="more hardware",
+        placeholder="another machine",
         help="One of each; the present choice is always drawn.",
     )
-    compared = [(asked.system.name, asked)]
+    compared = [(asked.system.short_name, asked)]
     for on in chosen[:MOST_SYSTEMS]:
         try:
             other = replace(asked, system=system(on, 1), layout=None)
         except InputError as error:
             st.markdown(f":material/info: {escape(error)}")
             continue
-        compared.append((other.system.name, other))
+        compared.append((other.system.short_name, other))
     if not chosen:
         compared += _more_of_it(asked)
-    lines = {name: working.run(frontier, question) for name, question in compared}
+    try:
+        with st.spinner("Planning"):
+            lines = {name: working.run(frontier, question) for name, question in compared}
+    except PlannerError as error:
+        st.info(escape(error), icon=":material/info:")
+        return
     empty = [name for name, points in lines.items() if not points]
-    draw(
-        reach(
-            {name: points for name, points in lines.items() if points},
-            asked=(asked.context, asked.concurrency),
-            text=text_colour(),
-        ),
-        key="reach-lines",
-        alt="Sequences held at once against the context. " + _reach_words(lines),
-    )
+    held = {name: points for name, points in lines.items() if points}
+    if held:
+        draw(
+            reach(held, asked=(asked.context, asked.concurrency), text=text_colour()),
+            key="explore-reach",
+            alt="Sequences held at once against the context. " + _reach_words(held),
+        )
     if empty:
-        st.markdown(f":material/cancel: No context fits on: {escape(', '.join(empty))}.")
+        st.markdown(f":material/cancel: Does not fit at any context: {escape(', '.join(empty))}.")
 
 
 def _more_of_it(asked: Question) -> list[tuple[str, Question]]:
@@ -102,7 +131,7 @@ def _more_of_it(asked: Question) -> list[tuple[str, Question]]:
             other = system(accelerator.id, number)
         except InputError:
             continue  # none of it, or a device of the visitor's own
-        found.append((other.name, replace(asked, system=other, layout=None)))
+        found.append((other.short_name, replace(asked, system=other, layout=None)))
     return found
 
 

@@ -6,17 +6,27 @@ import streamlit as st
 
 from planner.web.asked import Asked
 from planner.web.solving import Answer
+from planner.web.tables import escape
 from planner.web.views import context, layouts
+
+TABS = ("Context and users", "Layouts")
 
 
 def show(asked: Asked, found: Answer) -> None:
     """Draw the page below the answer."""
-    if found.plan is None:
+    plan = found.plan
+    if plan is None:
+        st.info(
+            "There is no plan to look around from: change the question.", icon=":material/explore:"
+        )
         return
-    reach, spread = st.tabs(["Context and users", "Layouts"], on_change="rerun", key="explore-tabs")
+    reach, spread = st.tabs(TABS, key="explore-tab", on_change="rerun", bind="query-params")
     if reach.open:
         with reach:
-            context.show(found.plan)
+            if plan.ranks:
+                context.show(plan)
+            else:
+                st.info(f"No context can be drawn: {escape(plan.verdict)}", icon=":material/block:")
     if spread.open:
         with spread:
-            layouts.show(found.plan)
+            layouts.show(plan)

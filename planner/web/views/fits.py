@@ -1,213 +1,309 @@
-"""What fits: which hardware holds the workload in which precision, and how many of it."""
+"""What fits: which machines hold the workload, what each would run, and how many it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-import hardware_db
-from hardware_db import Accelerator
-from planner.model import catalog
-from planner.model.checkpoint import Checkpoint
+from hardware_db import System
+from planner.errors import PlannerError
 from planner.question import Question, question_of
-from planner.units import GIB, format_gib, format_tokens
-from planner.web import working
-from planner.web.asked import Asked
-from planner.web.fitting import Cell, cells, columns_of, workload_of
-from planner.web.palette import fit_colours
+from planner.recommending import Wanted
+from planner.recommending.machines import groups
+from planner.throughput.answer import two_digits
+from planner.units import GIB, counted, format_tokens
+from planner.web import address, session, working
+from planner.web.asked import BEST, Asked
+from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, listed, others, row_of
+from planner.web.frames import height_of, room_for_toolbar, rounded, tinted, vendor_name
+from planner.web.palette import FAIR, GOOD, NONE
+from planner.web.pieces import in_pieces
+from planner.web.places import label_of
 from planner.web.solving import Answer
-from planner.web.tables import escape
-from planner.web.taken import take
 
-_TABLE = "fits-table"
-_FREE_COLUMNS = 2
+_TABLE, _ROWS = "fits-table", "fits-rows"
+
+MARKS = {
+    Verdict.FITS: ("✔", GOOD),
+    Verdict.TIGHT: ("▲", FAIR),
+    Verdict.MORE: ("✚", FAIR),
+    Verdict.NO: ("✘", NONE),
+    Verdict.NOT_SERVED: ("–", NONE),
+    Verdict.LATE: ("…", NONE),
+}
+
+COLUMNS = {
+    "machine": st.column_config.TextColumn("Machine", pinned=True),
+    "verdict": st.column_config.TextColumn(
+        "Verdict", help="✚: the smallest number of it that holds the workload. ★ is yours."
+    ),
+    "tok/s": st.column_config.NumberColumn(
+        "tok/s", format="localized", help="For one user, about, mid-way to the full context."
+    ),
+    "runs": st.column_config.TextColumn("Runs", help="The checkpoint that qwenplan picks."),
+    "with": st.column_config.TextColumn("With"),
+    "quality": st.column_config.TextColumn("Quality", help="What storing it in fewer bits loses."),
+    "longest": st.column_config.TextColumn(
+        "Up to (tokens)", alignment="right", help="The longest single request."
+    ),
+    "spare": st.column_config.NumberColumn(
+        "Spare (GiB)", format="%.1f", help="On the fullest accelerator."
+    ),
+    "buy": st.column_config.NumberColumn(
+        "To buy (USD)", format="localized", help="The lowest recent price; cards without a PC."
+    ),
+    "rent": st.column_config.NumberColumn("Rent (USD/h)", format="%.2f"),
+    "power": st.column_config.NumberColumn("Power (W)", format="localized", help="Under load."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One accelerator with its cells, in the order of the precisions."""
+class Filters:
+    """Which machines are shown.
 
-    accelerator: Accelerator
-    cells: tuple[Cell | None, ...]
+    Attributes:
+        groups: headings.
+        vendors: makers; empty for all.
+        least_gib: memory of the machine.
+        most_price: US dollars to buy; 0 shows all, priced or not.
+    """
+
+    groups: tuple[str, ...]
+    vendors: tuple[str, ...]
+    least_gib: float
+    most_price: float
+
+    def takes(self, spot: Spot) -> bool:
+        """Whether a machine is looked at."""
+        if spot.group == YOURS:
+            return True
+        system = spot.system
+        return (
+            spot.group in self.groups
+            and (not self.vendors or system.accelerator.vendor in self.vendors)
+            and system.total_bytes >= self.least_gib * GIB
+        )
+
+    def shows(self, row: Row) -> bool:
+        """Whether its row is shown."""
+        cheap = row.price is not None and row.price <= self.most_price
+        return not self.most_price or cheap or row.group == YOURS
 
 
-def show(question: Asked, found: Answer) -> None:
-    """Draw the page below the answer."""
-    if found.plan is None:
+def show(asked: Asked, found: Answer) -> None:
+    """Draw the page."""
+    question, mine = asks(asked, found), _machine_of(found)
+    if question is None or mine is None:
+        st.info(
+            "Choose a model that fits somewhere first: the table lists what runs it.",
+            icon=":material/devices:",
+        )
         return
-    asked = question_of(found.plan)
-    st.markdown(
-        f"The smallest number of each accelerator that holds **{asked.concurrency:,} ×"
-        f" {format_tokens(asked.context)} tokens** of {escape(asked.checkpoint.model.name)} under"
-        f" {asked.settled_engine.title}. Choose a cell to take it as the deployment."
-    )
-    chosen, most = _filtered()
-    if not chosen:
-        st.markdown(":material/info: No accelerator is left by these filters.")
-        return
-    entry = catalog.find(asked.checkpoint.model.name)
-    plain = catalog.bundled_checkpoint(entry[0].id, precision="bf16") if entry else None
-    columns = working.run(columns_of, asked, plain)
-    rows = _planned(asked, columns, chosen)
-    rows = _priced(rows, most)
-    _show_table(rows, columns)
+    filters = _filters()
+    spots = [spot for spot in spots_of(mine) if filters.takes(spot)]
+    head = st.empty()
+    room_for_toolbar()
+    body = st.empty()
+    height = height_of(len(spots))
 
+    def so_far(rows: list[Row]) -> None:
+        head.markdown(f":material/hourglass_top: {len(rows)} of {len(spots)} machines")
+        _draw(body, [row for row in rows if filters.shows(row)], height)
 
-def _filtered() -> tuple[list[Accelerator], int]:
-    every = hardware_db.accelerators()
-    vendors = tuple(dict.fromkeys(entry.vendor for entry in every))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.pills(
-            "Vendor",
-            vendors,
-            selection_mode="multi",
-            default=["nvidia"],
-            key="fits-vendor",
-            bind="query-params",
-        )
-        least = st.number_input(
-            "At least (GiB each)",
-            min_value=0,
-            max_value=1024,
-            value=14,
-            step=1,
-            key="fits-memory",
-            width=170,
-            bind="query-params",
-        )
-        kinds = st.segmented_control(
-            "Memory",
-            ("any", "own", "unified"),
-            default="any",
-            required=True,
-            key="fits-kind",
-            help="Unified: CPU and GPU share one memory.",
-            bind="query-params",
-        )
-        most = st.number_input(
-            "At most (US dollars, to buy)",
-            min_value=0,
-            max_value=10_000_000,
-            value=0,
-            step=500,
-            key="fits-price",
-            width=230,
-            help="The accelerators alone, at the lowest price known. 0 shows all, priced or not.",
-            bind="query-params",
-        )
-    chosen = [
-        entry
-        for entry in every
-        if (not wanted or entry.vendor in wanted)
-        and entry.total_bytes >= least * GIB
-        and (kinds == "any" or entry.is_unified is (kinds == "unified"))
-    ]
-    return chosen, int(most)
-
-
-def _planned(
-    asked: Question, columns: tuple[Checkpoint, ...], accelerators: Sequence[Accelerator]
-) -> list[Row]:
-    workload = workload_of(asked)
-    rows = []
-    bar = st.progress(0.0, "Planning")
-    for number, accelerator in enumerate(accelerators, 1):
-        found = working.run(cells, workload, columns, accelerator)
-        rows.append(Row(accelerator=accelerator, cells=found))
-        if number % 8 == 0:
-            bar.progress(number / len(accelerators), f"Planning {accelerator.name}")
-    bar.empty()
-    return sorted(rows, key=lambda row: (-row.accelerator.total_bytes, row.accelerator.id))
-
-
-def _priced(rows: list[Row], most: int) -> list[Row]:
-    if not most:
-        return rows
-    return [
+    rows = [
         row
-        for row in rows
-        if any(c and c.count and c.price is not None and c.price <= most for c in row.cells)
+        for row in in_pieces(spots, lambda spot: _row(question, spot), so_far)
+        if filters.shows(row)
     ]
-
-
-def _show_table(rows: list[Row], columns: Sequence[Checkpoint]) -> None:
-    frame = table(rows, columns)
-    st.session_state["fits-open"] = [
-        [c.plan if c is not None else None for c in row.cells] for row in rows
-    ]
-    st.session_state["fits-columns"] = [_title(checkpoint) for checkpoint in columns]
-    colours = pd.DataFrame("", index=frame.index, columns=frame.columns)
-    for number, row in enumerate(rows):
-        for place, found in enumerate(row.cells):
-            fill, ink = fit_colours(found.count if found is not None else None)
-            colours.iat[number, _FREE_COLUMNS + place] = f"background-color: {fill}; color: {ink}"
-    st.dataframe(
-        frame.style.apply(lambda _: colours, axis=None).format({"memory": "{:.1f}"}),
+    head.markdown(summary(rows))
+    st.session_state[_ROWS] = rows
+    if not rows:
+        body.info("No machine is left by these filters.", icon=":material/filter_alt_off:")
+        return
+    body.dataframe(
+        styled(rows),
         key=_TABLE,
         hide_index=True,
-        height=620,
-        on_select=_open_cell,
+        height=height_of(len(rows)),
+        on_select=_take,
         selection_mode="single-cell",
-        column_config={
-            "hardware": st.column_config.TextColumn("hardware", pinned=True),
-            "memory": st.column_config.NumberColumn("memory (GiB)", format="%.1f"),
-        },
-        alt="What fits: " + "; ".join(_spoken(row, columns) for row in rows[:12]),
-    )
-    st.markdown(
-        "“2×, 3.1 GiB free” means that two are needed and 3.1 GiB stay free on each. A dash: not"
-        " even the largest number tried (8, or one machine where there is no more) is enough."
+        column_config=COLUMNS,
+        placeholder="",
+        alt="Machines with what each would run",
     )
 
 
-def table(rows: Sequence[Row], columns: Sequence[Checkpoint]) -> pd.DataFrame:
-    """One row per accelerator, one column per precision."""
-    return pd.DataFrame(
-        [
-            {
-                "hardware": row.accelerator.name,
-                "memory": row.accelerator.total_bytes / GIB,
-                **{
-                    _title(checkpoint): _words(found)
-                    for checkpoint, found in zip(columns, row.cells, strict=True)
-                },
-            }
-            for row in rows
-        ],
-        columns=["hardware", "memory", *map(_title, columns)],
-    )
+def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
+    """Return what is put to every machine; None where there is nothing to ask.
+
+    What the visitor fixed stays: a checkpoint or options of an engine make one question, all else
+    is picked machine by machine.
+    """
+    wanted, plan = found.wanted, found.plan
+    if wanted is None or asked.options or "/" in asked.weights:
+        if plan is None:
+            return None
+        question = question_of(plan)
+        return question if asked.options else question.with_(engine=asked.policy, options=None)
+    base = wanted.base or (found.choice.entry.base if found.choice is not None else None)
+    return None if base is None else replace(wanted, base=base)
 
 
-def _title(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.scheme.name} ({format_gib(checkpoint.nbytes())})"
+def _machine_of(found: Answer) -> System | None:
+    if found.wanted is not None:
+        return found.wanted.system
+    return found.plan.deployment.system if found.plan is not None else None
 
 
-def _words(found: Cell | None) -> str:
-    if found is None or found.count is None or found.headroom is None:
-        return "—"
-    return f"{found.count}×, {format_gib(found.headroom)} free"
+def _row(question: Wanted | Question, spot: Spot) -> Row:
+    """One row; one that takes too long says so."""
+    try:
+        return working.run(row_of, question, spot)
+    except PlannerError:
+        on = spot.on if isinstance(spot.on, str) else ""
+        return Row(
+            group=spot.group,
+            name=spot.system.short_name,
+            card="",
+            answer=Verdict.LATE,
+            count=None,
+            on=on,
+        )
 
 
-def _spoken(row: Row, columns: Sequence[Checkpoint]) -> str:
-    parts = [
-        f"{checkpoint.scheme.name} {_words(found) if found and found.count else 'no'}"
-        for checkpoint, found in zip(columns, row.cells, strict=True)
-    ]
-    return f"{row.accelerator.name}: {', '.join(parts)}"
-
-
-def _open_cell() -> None:
-    """Take what the chosen cell stands for, and go to the first page."""
+def _take() -> None:
+    """Take the machine of the chosen row, and go to its answer."""
     cells = st.session_state[_TABLE].selection.cells
-    if not cells:
+    rows: list[Row] = st.session_state.get(_ROWS, [])
+    if not cells or cells[0][0] >= len(rows):
         return
-    number, name = cells[0]
-    grid = st.session_state.get("fits-open", [])
-    titles = st.session_state.get("fits-columns", [])
-    place = titles.index(name) if name in titles else 0
-    plan = grid[number][place] if number < len(grid) else None
-    if plan is not None:
-        take(plan, page="")
+    row = rows[cells[0][0]]
+    asked = session.now()
+    if row.on:
+        count = str(row.count) if row.answer is Verdict.MORE else "1"
+        asked = address.spelled(replace(asked, on=row.on, count=count, ram="", layout=BEST))
+    session.put(asked, page="")
+
+
+def _draw(slot: Any, rows: Sequence[Row], height: int) -> None:
+    slot.dataframe(
+        styled(rows),
+        hide_index=True,
+        height=height,
+        column_config=COLUMNS,
+        placeholder="",
+        alt="Machines so far",
+    )
+
+
+def spots_of(mine: System) -> tuple[Spot, ...]:
+    """Return every machine, the visitor's own first and once."""
+    own = Spot(group=YOURS, on=mine)
+    rest = (spot for spot in (*listed(), *others()) if spot.system.id != mine.id)
+    return (own, *rest)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Return what the table says in one line: how many hold it, the cheapest, the fastest."""
+    held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT)]
+    parts = [f"**{len(held)} of {counted(len(rows), 'machine')}** hold it as they are."]
+    priced = [row for row in rows if row.count is not None and row.price is not None]
+    if priced:
+        least = min(priced, key=lambda row: row.price or 0.0)
+        parts.append(f"Cheapest to buy: {_machine(least)}, {least.price:,.0f} USD.")
+    fast = [row for row in held if row.per_user is not None]
+    if fast:
+        best = max(fast, key=lambda row: row.per_user or 0.0)
+        parts.append(f"Fastest: {_machine(best)}, about {two_digits(best.per_user or 0)} tok/s.")
+    return " ".join(parts)
+
+
+def _machine(row: Row) -> str:
+    return f"{row.count}× {row.name}" if row.answer is Verdict.MORE else row.name
+
+
+def _named(row: Row) -> str:
+    """The machine as the list of machines has it, with its memory; ★ is the visitor's own."""
+    name = label_of(row.card) if row.card else row.name
+    return f"★ {name}" if row.group == YOURS else name
+
+
+def words(row: Row) -> str:
+    """Return a row's verdict: icon, word and, where more of it is needed, how many."""
+    word = f"Needs {row.count}×" if row.answer is Verdict.MORE else row.answer.value
+    return f"{MARKS[row.answer][0]} {word}"
+
+
+def table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return one line per machine; None is what is not known."""
+    lines = [
+        {
+            "machine": _named(row),
+            "verdict": words(row),
+            "tok/s": rounded(row.per_user),
+            "runs": row.runs,
+            "with": row.engine,
+            "quality": row.quality,
+            "longest": format_tokens(row.longest) if row.longest else "",
+            "spare": row.spare / GIB if row.spare is not None else None,
+            "buy": row.price,
+            "rent": row.rent,
+            "power": row.watts,
+        }
+        for row in rows
+    ]
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    numbers = ["tok/s", "spare", "buy", "rent", "power"]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def styled(rows: Sequence[Row]) -> Any:
+    """Return the table with a tone behind each verdict."""
+    return tinted(table(rows), "verdict", [MARKS[row.answer][1] for row in rows])
+
+
+def _filters() -> Filters:
+    known = [title for title, _ in groups()]
+    vendors = tuple(dict.fromkeys(spot.system.accelerator.vendor for spot in others()))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.pills(
+            "Machines",
+            [*known, OTHERS],
+            selection_mode="multi",
+            default=known,
+            wrap=True,
+            key="fits-groups",
+            bind="query-params",
+        )
+        with st.popover("Filter", icon=":material/filter_alt:", key="fits-filter"):
+            makers = st.pills(
+                "Maker",
+                vendors,
+                selection_mode="multi",
+                format_func=vendor_name,
+                key="fits-vendor",
+                bind="query-params",
+            )
+            least = st.number_input(
+                "At least (GiB)", 0, 8192, 0, 8, key="fits-memory", bind="query-params"
+            )
+            most = st.number_input(
+                "At most (USD, to buy)",
+                0,
+                10_000_000,
+                0,
+                500,
+                key="fits-price",
+                help="0 shows all, priced or not.",
+                bind="query-params",
+            )
+    return Filters(
+        groups=tuple(chosen or known),
+        vendors=tuple(makers or ()),
+        least_gib=float(least),
+        most_price=float(most),
+    )

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 
 import pandas as pd
 import streamlit as st
 
 import hardware_db
 from hardware_db import Accelerator, Figure, Price, System
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
+from planner.recommending.machines import groups
 from planner.units import GIB
 from planner.web import devices, session
 from planner.web.access import is_own_user
 from planner.web.asked import Asked
+from planner.web.frames import room_for_toolbar, vendor_name
 from planner.web.solving import Answer
-from planner.web.tables import escape, markdown_table
+from planner.web.tables import escape
 
 _TABLE = "hardware-table"
+KINDS = ("Accelerators", "Machines and cloud instances")
+
+COLUMNS = {
+    "name": st.column_config.TextColumn("Name"),
+    "memory": st.column_config.NumberColumn(
+        "Memory (GiB)", format="%.1f", help="Of one accelerator: what engines budget on."
+    ),
+    "bandwidth": st.column_config.NumberColumn("Bandwidth (GB/s)", format="localized"),
+    "count": st.column_config.NumberColumn("Accelerators"),
+    "provider": st.column_config.TextColumn("Rented from"),
+    "vendor": st.column_config.TextColumn("Maker"),
+    "kind": st.column_config.TextColumn("Memory is"),
+    "grade": st.column_config.TextColumn("Grade", help="Of the memory's figure; see below."),
+    "id": st.column_config.TextColumn("Typed as"),
+}
 _GRADES = {
     "A": "machine output or the vendor's own repository",
     "B": "public database, or two third parties that agree",
@@ -27,115 +46,155 @@ _GRADES = {
 
 
 def show(asked: Asked, found: Answer) -> None:
-    """Draw the page: the database, and the question's machine where no row is chosen."""
-    entries: list[Accelerator | System] = [*hardware_db.accelerators(), *hardware_db.systems()]
-    kind = st.segmented_control(
-        "Show",
-        ("accelerators", "systems and cloud instances"),
-        default="accelerators",
-        required=True,
-        key="hardware-kind",
-        bind="query-params",
-    )
+    """Draw the page: the database, and the entry that was chosen, else the question's."""
+    del found
+    entries = _entries()
     vendors = tuple(dict.fromkeys(_accelerator(entry).vendor for entry in entries))
-    wanted = st.pills(
-        "Vendor", vendors, selection_mode="multi", key="hardware-vendor", bind="query-params"
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control(
+            "Show",
+            KINDS,
+            default=KINDS[0],
+            required=True,
+            key="hardware-kind",
+            bind="query-params",
+        )
+        wanted = st.pills(
+            "Maker",
+            vendors,
+            selection_mode="multi",
+            format_func=vendor_name,
+            key="hardware-vendor",
+            bind="query-params",
+        )
     shown = [
         entry
         for entry in entries
-        if isinstance(entry, Accelerator) is (kind == "accelerators")
+        if isinstance(entry, Accelerator) is (kind == KINDS[0])
         and (not wanted or _accelerator(entry).vendor in wanted)
     ]
+    st.markdown(f"**{len(shown)} entries**. Choose one to see where each figure comes from.")
+    room_for_toolbar()
     picked = st.dataframe(
         table(shown),
         key=_TABLE,
         hide_index=True,
-        height=330,
+        height=390,
         on_select="rerun",
         selection_mode="single-row",
-        column_config={
-            "memory": st.column_config.NumberColumn("memory (GiB)", format="%.1f"),
-            "bandwidth": st.column_config.NumberColumn("bandwidth (GB/s)", format="%d"),
-        },
-        alt=f"{len(shown)} entries of the hardware database",
+        column_config=COLUMNS,
+        placeholder="",
+        alt="The hardware database",
     )
     rows = picked.selection.rows
     if rows and rows[0] < len(shown):
         _show_entry(shown[rows[0]])
     else:
-        _show_chosen(asked)
+        _show_asked(asked)
     _show_own()
     _show_this_machine()
+
+
+@cache
+def _entries() -> tuple[Accelerator | System, ...]:
+    """Every entry: what people own first comes first, then by maker and name."""
+    common = [hardware_db.resolve(on).accelerator.id for _, names in groups() for on in names]
+
+    def key(entry: Accelerator | System) -> tuple[int, str, str]:
+        turn = common.index(entry.id) if entry.id in common else len(common)
+        return turn, _accelerator(entry).vendor, entry.short_name
+
+    return tuple(sorted((*hardware_db.accelerators(), *hardware_db.systems()), key=key))
 
 
 def _accelerator(entry: Accelerator | System) -> Accelerator:
     return entry if isinstance(entry, Accelerator) else entry.accelerator
 
 
-def table(entries: list[Accelerator | System]) -> pd.DataFrame:
-    """One row per entry; memory is what engines budget on, of one accelerator."""
+def table(entries: Sequence[Accelerator | System]) -> pd.DataFrame:
+    """Return one row per entry; memory is what engines budget on, of one accelerator."""
     rows = []
     for entry in entries:
         each = _accelerator(entry)
-        row: dict[str, object] = {"id": entry.id, "name": entry.name, "vendor": each.vendor}
-        if isinstance(entry, System):
-            row |= {"accelerators": entry.count, "provider": entry.provider}
-        row |= {
+        row: dict[str, object] = {
+            "name": entry.short_name,
             "memory": each.total_bytes / GIB,
-            "grade": each.total_bytes_source.grade,
             "bandwidth": each.bandwidth_gb_s.value if each.bandwidth_gb_s else None,
-            "unified": each.is_unified,
+        }
+        if isinstance(entry, System):
+            row |= {"count": entry.count, "provider": entry.provider}
+        row |= {
+            "vendor": vendor_name(each.vendor),
+            "kind": "shared with the CPU" if each.is_unified else "its own",
+            "grade": each.total_bytes_source.grade,
+            "id": entry.id,
         }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _show_chosen(asked: Asked) -> None:
+def _show_asked(asked: Asked) -> None:
     try:
         system = asked.system_of(session.machine_of(asked))
-    except InputError:
+    except PlannerError:
         return
     _show_entry(system.accelerator)
 
 
 def _show_entry(entry: Accelerator | System) -> None:
     st.subheader(entry.name)
-    figures = list(_figures(entry))
-    st.markdown(
-        markdown_table(
-            ("figure", "value", "source (grade, date)"),
-            [(escape(name), _value(name, figure), _where(figure)) for name, figure in figures],
-            numbers=(1,),
-        )
-    )
-    prices = entry.prices
-    if prices:
+    with st.grid(3, min_column_width=290, gap="small"):
+        for name, figure in _figures(entry):
+            _show_figure(_value(name, figure), _title(name), _where(figure))
+    if entry.prices:
         st.markdown("**Prices**")
         st.markdown(
-            markdown_table(
-                ("kind", "price", "date", "source"),
-                [
-                    (price.kind, _price(price), _date(price.date), escape(price.source))
-                    for price in prices
-                ],
-                numbers=(1,),
+            "\n".join(
+                f"- **{_price(price)}** {price.kind}: "
+                + ", ".join(filter(None, (escape(price.source), _date(price.date))))
+                for price in entry.prices
             )
         )
     each = _accelerator(entry)
     notes = [*entry.notes, *(each.unified.notes if each.unified else ())]
-    for note in notes:
-        st.markdown(f"- {escape(note)}")
+    if notes:
+        st.markdown("**Notes**")
+        st.markdown("\n".join(f"- {escape(note)}" for note in notes))
     if each.formats:
         st.markdown("**Number formats**")
         st.markdown(
-            markdown_table(
-                ("format", "how"), [(escape(k), escape(v)) for k, v in each.formats.items()]
-            )
+            "\n".join(f"- **{escape(form)}**: {escape(how)}" for form, how in each.formats.items())
         )
     st.markdown(
         "Grades: " + "; ".join(f"**{grade}** {words}" for grade, words in _GRADES.items()) + "."
     )
+
+
+def _show_figure(value: str, name: str, source: str) -> None:
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**{value}**  {name}  \n:small[{source}]")
+
+
+_TITLES = {
+    "memory marketed gb": "memory, as sold",
+    "memory driver mib": "memory, by the driver",
+    "memory cuda mib": "memory that programs can allocate",
+    "memory cuda wddm mib": "the same under Windows",
+    "bandwidth gb s": "memory bandwidth",
+    "tdp w": "power limit (TDP)",
+    "power measured w": "power, measured under load",
+    "nvlink gb s": "NVLink, one direction",
+    "pcie gb s": "PCIe, one direction",
+}
+_ENDINGS = (" gb s", " gb", " mib", " gib", " w")
+
+
+def _title(name: str) -> str:
+    """A figure's name without the unit that its value carries."""
+    if name in _TITLES:
+        return _TITLES[name]
+    ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
+    return escape(name.removesuffix(ending))
 
 
 def _figures(entry: Accelerator | System) -> list[tuple[str, Figure]]:
@@ -197,7 +256,7 @@ def _show_own() -> None:
         st.markdown(
             "For this session: "
             + ", ".join(f"**{escape(d.name)}** (`{key}`)" for key, d in own.items())
-            + ". Choose it under Hardware; links do not carry it."
+            + ". Choose it as the machine; links do not carry it."
         )
     with st.form("own-device", border=True):
         with st.grid(4, gap="small"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import pandas as pd
@@ -18,100 +19,141 @@ from planner.web import session, working
 from planner.web.asked import layout_word
 from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
+from planner.web.frames import room_for_toolbar, rounded, tinted
 from planner.web.holdings import holdings
-from planner.web.palette import LOOKS
+from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
-_MARKS = {
-    Outcome.FITS: "✓",
-    Outcome.TIGHT: "!",
-    Outcome.HOLDS_FEWER: "◐",
-    Outcome.DOES_NOT_FIT: "✗",
-    Outcome.CANNOT_RUN: "⊘",
+MARKS = {
+    Outcome.FITS: ("✔ Fits", GOOD),
+    Outcome.TIGHT: ("▲ Tight", FAIR),
+    Outcome.HOLDS_FEWER: ("◐ Holds fewer", FAIR),
+    Outcome.DOES_NOT_FIT: ("✘ Does not fit", NONE),
+    Outcome.CANNOT_RUN: ("– Cannot run", NONE),
 }
-_TABLE = "layouts-table"
+
+COLUMNS = {
+    "layout": st.column_config.TextColumn("Layout", pinned=True),
+    "verdict": st.column_config.TextColumn("Verdict"),
+    "per user": st.column_config.NumberColumn(
+        "tok/s per user", format="localized", help="About, mid-way to the full context."
+    ),
+    "total": st.column_config.NumberColumn("tok/s in all", format="localized"),
+    "headroom": st.column_config.NumberColumn(
+        "Spare (GiB)", format="%.1f", help="On the fullest accelerator."
+    ),
+    "held": st.column_config.NumberColumn("Held at once", format="localized"),
+    "why": st.column_config.TextColumn("Why", width="large"),
+}
 
 
-def show(found: Plan) -> None:
-    """Draw the layouts of a plan's question."""
+def show(plan: Plan) -> None:
+    """Draw the table, and who holds what."""
+    asked = plan.deployment
+    if asked.system.count == 1:
+        st.info(
+            "One accelerator: there is nothing to spread. Choose two or more to compare layouts.",
+            icon=":material/grid_view:",
+        )
+        return
     objective = st.segmented_control(
         "Best for",
         get_args(Objective),
         default="latency",
         required=True,
-        key="objective",
+        key="explore-objective",
         help="Among layouts that hold the workload, by estimated speed, price or memory.",
         bind="query-params",
     )
     try:
         with st.spinner("Planning every layout"):
-            ranked = working.run(layouts, question_of(found), objective or "latency")
+            ranked = working.run(layouts, question_of(plan), objective or "latency")
     except PlannerError as error:
-        st.markdown(f":material/info: {escape(error)}")
+        st.info(escape(error), icon=":material/info:")
         return
+    held = sum(entry.plan.fits for entry in ranked)
+    st.markdown(
+        f"**{held} of {len(ranked)} layouts** hold the workload, the best first; the present one is"
+        f" **{escape(asked.layout)}**. Click a row to see and take it."
+    )
+    room_for_toolbar()
     picked = st.dataframe(
-        table(ranked),
-        key=_TABLE,
+        tinted(table(ranked), "verdict", [MARKS[entry.plan.outcome][1] for entry in ranked]),
+        key="explore-layouts",
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        column_config={
-            "headroom": st.column_config.NumberColumn("headroom (GiB)", format="%.1f"),
-            "per user": st.column_config.NumberColumn("tok/s per user, about", format="%.2g"),
-            "why": st.column_config.TextColumn("why", width="large"),
-        },
-        alt="Layouts, the best first: " + "; ".join(f"{s.layout}: {s.why}" for s in ranked[:8]),
+        column_config=COLUMNS,
+        placeholder="",
+        alt="Layouts, the best first",
     )
     rows = picked.selection.rows
     chosen = ranked[rows[0]] if rows and rows[0] < len(ranked) else None
-    layout = chosen.layout if chosen is not None else found.deployment.layout
     if chosen is not None:
-        st.button(
-            f"Use {layout} for this deployment",
-            icon=":material/check:",
-            on_click=session.change,
-            kwargs={"layout": layout_word(layout)},
-        )
-        st.markdown(escape(chosen.why))
+        _show_chosen(chosen)
+    layout = chosen.layout if chosen is not None else asked.layout
+    if chosen is None or chosen.legal:
+        _show_map(plan, layout)
+
+
+def _show_chosen(chosen: Suggestion) -> None:
+    with st.container(border=True):
+        st.markdown(f"**{escape(chosen.layout)}**: {escape(chosen.why)}")
         for note in chosen.notes:
             st.markdown(f"- {escape(note)}")
-    _show_map(found, layout, legal=chosen is None or chosen.legal)
+        if chosen.legal:
+            st.button(
+                f"Use {chosen.layout}",
+                icon=":material/check:",
+                type="primary",
+                key="explore-use",
+                on_click=session.change,
+                kwargs={"layout": layout_word(chosen.layout)},
+            )
 
 
-def table(ranked: tuple[Suggestion, ...]) -> pd.DataFrame:
-    """One row per layout."""
-    return pd.DataFrame(
-        [
-            {
-                "layout": str(entry.layout),
-                "verdict": f"{_MARKS[entry.plan.outcome]} {LOOKS[entry.plan.outcome].word}",
-                "headroom": _gib(entry.plan.headroom),
-                "sequences": entry.plan.capacity.sequences if entry.plan.capacity else None,
-                "per user": entry.speed.per_user.value
-                if isinstance(entry.speed, SpeedEstimate)
-                else None,
-                "why": "; ".join(entry.notes) if entry.legal and entry.notes else entry.why,
-            }
-            for entry in ranked
-        ]
+def table(ranked: Sequence[Suggestion]) -> pd.DataFrame:
+    """Return one row per layout."""
+    lines = [
+        {
+            "layout": str(entry.layout),
+            "verdict": MARKS[entry.plan.outcome][0],
+            "per user": _rate(entry, "per_user"),
+            "total": _rate(entry, "total"),
+            "headroom": None if entry.plan.headroom is None else entry.plan.headroom / GIB,
+            "held": entry.plan.capacity.sequences if entry.plan.capacity else None,
+            "why": "; ".join(entry.notes) if entry.legal and entry.notes else entry.why,
+        }
+        for entry in ranked
+    ]
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    return frame.astype(dict.fromkeys(("per user", "total", "headroom", "held"), "float64"))
+
+
+def _rate(entry: Suggestion, name: str) -> float | None:
+    if not isinstance(entry.speed, SpeedEstimate):
+        return None
+    return rounded(getattr(entry.speed, name).value)
+
+
+def _show_map(plan: Plan, layout: Layout) -> None:
+    """Who holds what, folded; drawn once it is opened."""
+    fold = st.expander(
+        f"Who holds what under {layout}",
+        icon=":material/view_column:",
+        key="explore-who",
+        on_change="rerun",
     )
-
-
-def _gib(size: int | None) -> float | None:
-    return None if size is None else size / GIB
-
-
-def _show_map(plan: Plan, layout: Layout, *, legal: bool) -> None:
-    if not legal:
+    if not fold.open:
         return
     held = holdings(plan.deployment.checkpoint.model, layout)
-    st.subheader(f"Who holds what under {layout}")
-    if len(held) > MOST:
-        st.markdown(f"The first {MOST} of {len(held)}; the others repeat the pattern.")
-    draw(
-        layout_map(held[:MOST], text=text_colour()),
-        key="layout-map",
-        alt=describe_layout(held[:MOST]),
-    )
+    with fold:
+        if len(held) > MOST:
+            st.markdown(f"The first {MOST} of {len(held)}; the others repeat the pattern.")
+        draw(
+            layout_map(held[:MOST], text=text_colour()),
+            key="layout-map",
+            alt=describe_layout(held[:MOST]),
+        )

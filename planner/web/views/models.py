@@ -1,35 +1,64 @@
-"""Model: its layers, its parameters, the sizes of its checkpoints, and what stays 16-bit."""
+"""Models: what can be downloaded, how large it is and what it loses; what a model is made of."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
+import pandas as pd
 import streamlit as st
 
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.gguf_mix import gguf_schemes
 from planner.model.parameters import ParameterCounts, count_parameters
-from planner.model.quantization import SCHEMES
-from planner.registry.bundled import bundled_checkpoint
-from planner.search import checkpoints_of
+from planner.registry import checkpoint_of
+from planner.registry.listing import FAMILIES, Download, downloads
 from planner.units import format_bytes, format_gib, format_tokens
-from planner.web import choices
-from planner.web.asked import Asked
+from planner.web import choices, session
+from planner.web.asked import BEST, Asked
 from planner.web.draw import draw
-from planner.web.figures.anatomy import checkpoint_sizes, describe_layers, layer_strip
+from planner.web.figures.anatomy import describe_layers, layer_strip
+from planner.web.frames import room_for_toolbar
 from planner.web.solving import Answer
-from planner.web.tables import escape, markdown_table
+from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 _PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
+_TABLE = "models-table"
+
+COLUMNS = {
+    "name": st.column_config.TextColumn("Checkpoint"),
+    "size": st.column_config.NumberColumn(
+        "Size (GB)", format="%.1f", help="To download; decimal, as the Hub writes it."
+    ),
+    "quality": st.column_config.TextColumn("Quality", help="docs/quality.md says what words mean."),
+    "bits": st.column_config.NumberColumn(
+        "Bits", format="%.1f", help="Effective bits per weight of the language model."
+    ),
+    "format": st.column_config.TextColumn("Format"),
+    "by": st.column_config.TextColumn("By"),
+    "loss": st.column_config.TextColumn("What was measured"),
+    "sized": st.column_config.TextColumn("Size known by"),
+    "downloads": st.column_config.NumberColumn(
+        "Downloads", format="localized", help="In 30 days, where known."
+    ),
+    "source": st.column_config.TextColumn("Source", width="large"),
+}
+
+_SIZED = {
+    "bytes": "files, to the byte",
+    "rounded": "a rounded figure",
+    "recipe": "its recipe",
+    "name": "its name alone",
+}
 
 
 def show(asked: Asked, found: Answer) -> None:
     """Draw the page: one model of the catalog, the question's first."""
-    names = choices.models()[1:]
-    with st.container(horizontal=True):
+    del found
+    names = [name for name in choices.models() if name != BEST]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
             "Model",
             names,
@@ -37,40 +66,101 @@ def show(asked: Asked, found: Answer) -> None:
             key="models-model",
             width=320,
         )
-        precision = st.selectbox(
-            "Stored as", schemes(), key="models-precision", width=240, help="Type to search."
+        formats = st.pills(
+            "Format",
+            list(FAMILIES.values()),
+            selection_mode="multi",
+            wrap=True,
+            key="models-format",
+            bind="query-params",
         )
-    checkpoint = bundled_checkpoint(name, precision=precision)
-    model = checkpoint.model
+    lines = [
+        line for line in downloads(name) if not formats or FAMILIES[line.entry.container] in formats
+    ]
+    chosen = _show_downloads(lines)
+    entry = catalog.find(name)
+    assert entry is not None
+    model = entry[0].model
     counts = count_parameters(model)
-    st.subheader(escape(model.name))
-    _show_facts(checkpoint, counts)
-    st.subheader("Layers")
-    draw(
-        layer_strip(model, text=text_colour()),
-        key="layers",
-        alt=describe_layers(model),
-    )
+    st.subheader(f"What {name} is made of")
+    _show_facts(name, counts)
+    draw(layer_strip(model, text=text_colour()), key="models-layers", alt=describe_layers(model))
     st.markdown(escape(describe_layers(model)))
-    st.subheader("Checkpoint sizes by precision")
-    _show_sizes(checkpoint)
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Parameters by component")
+    if chosen is not None:
+        with st.expander(
+            f"What is stored how in {chosen.entry.name}", icon=":material/database:", expanded=True
+        ):
+            _show_formats(chosen)
+    with st.expander("Parameters by component", icon=":material/functions:"):
         _show_parameters(counts)
-    with right:
-        st.subheader(f"What is stored how: {escape(checkpoint.scheme.name)}")
-        _show_formats(checkpoint)
 
 
-@cache
-def schemes() -> tuple[str, ...]:
-    """Return the names of all ways to store weights, those of whole checkpoints before GGUF types."""
-    return (*SCHEMES, *gguf_schemes())
+def table(lines: Sequence[Download]) -> pd.DataFrame:
+    """Return one row per checkpoint."""
+    return pd.DataFrame(
+        [
+            {
+                "name": line.entry.label or line.entry.repo.rpartition("/")[2],
+                "size": line.nbytes / 1e9,
+                "quality": line.loss.word.text,
+                "bits": line.bits,
+                "format": FAMILIES[line.entry.container],
+                "by": line.entry.repo.partition("/")[0],
+                "loss": line.loss.text,
+                "sized": _SIZED[line.entry.evidence],
+                "downloads": line.entry.downloads,
+                "source": ", ".join(filter(None, (line.entry.source, line.entry.date))),
+            }
+            for line in lines
+        ],
+        columns=list(COLUMNS),
+    ).astype({"size": "float64", "bits": "float64", "downloads": "float64"})
 
 
-def _show_facts(checkpoint: Checkpoint, counts: ParameterCounts) -> None:
-    model, attention = checkpoint.model, checkpoint.model.attention
+def _show_downloads(lines: list[Download]) -> Download | None:
+    """The table; the chosen row, else the first."""
+    if not lines:
+        st.info("Nothing of these formats is known.", icon=":material/filter_alt_off:")
+        return None
+    st.markdown(
+        f"**{len(lines)} checkpoints** that can be downloaded, by format, the largest first."
+        " Choose one to see what it stores."
+    )
+    room_for_toolbar()
+    picked = st.dataframe(
+        table(lines),
+        key=_TABLE,
+        hide_index=True,
+        height=390,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config=COLUMNS,
+        placeholder="",
+        alt="Checkpoints that can be downloaded",
+    )
+    rows = picked.selection.rows
+    chosen = lines[rows[0]] if rows and rows[0] < len(lines) else None
+    if chosen is not None and chosen.entry.recommendable:
+        st.button(
+            "Run this one",
+            icon=":material/play_arrow:",
+            type="primary",
+            key="models-run",
+            on_click=_run,
+            args=(chosen.entry.base.rpartition("/")[2], chosen.entry.name),
+        )
+    return chosen or lines[0]
+
+
+def _run(model: str, weights: str) -> None:
+    session.put(replace(session.now(), model=model, weights=weights, engine=BEST), page="")
+
+
+def _show_facts(name: str, counts: ParameterCounts) -> None:
+    found = catalog.find(name)
+    assert found is not None
+    entry, model = found[0], found[0].model
+    attention = model.attention
     with st.grid(4, min_column_width=150, gap="small"):
         st.metric("Parameters", _billions(counts.total), border=True)
         st.metric(
@@ -85,42 +175,18 @@ def _show_facts(checkpoint: Checkpoint, counts: ParameterCounts) -> None:
             f"{attention.num_key_value_heads} × {attention.head_dim}",
             border=True,
         )
-    found = catalog.find(model.name)
-    words = [f"Source: {escape(checkpoint.source)}."]
-    if found is not None:
-        entry = found[0]
-        released = f"Released {entry.released}. " if entry.released else ""
-        words.append(f"{released}Counts: {escape(entry.verified)}.")
-    st.markdown(" ".join(words))
+    released = f"Released {entry.released}. " if entry.released else ""
+    st.markdown(
+        f"{released}Counts: {escape(entry.verified)}. Source: {escape('; '.join(entry.sources))}."
+    )
 
 
 def _billions(parameters: int) -> str:
     return f"{parameters / 1e9:,.2f} B" if parameters >= 1e8 else f"{parameters / 1e6:,.1f} M"
 
 
-def _show_sizes(checkpoint: Checkpoint) -> None:
-    every = checkpoints_of(checkpoint)
-    only = st.toggle(
-        "Official checkpoints and the chosen precision only",
-        value=True,
-        key="official",
-        bind="query-params",
-    )
-    chosen = [
-        c
-        for c in every
-        if not only or not c.hypothetical or c.scheme.name == checkpoint.scheme.name
-    ]
-    sizes = ", ".join(f"{c.scheme.name} {format_gib(c.nbytes())}" for c in chosen)
-    draw(
-        checkpoint_sizes(chosen, text=text_colour()),
-        key="sizes",
-        alt=f"Checkpoint sizes: {sizes}",
-    )
-
-
 def _show_parameters(counts: ParameterCounts) -> None:
-    rows = []
+    rows: list[tuple[str, str]] = []
     for part, title in _PARTS.items():
         total = getattr(counts, part)
         if not total:
@@ -133,29 +199,35 @@ def _show_parameters(counts: ParameterCounts) -> None:
         ]
     rows.append(("**in all**", f"**{counts.total:,}**"))
     rows.append(("active per token while decoding", f"{counts.active_decode:,}"))
-    st.markdown(markdown_table(("component", "parameters"), rows, numbers=(1,)))
+    st.table(
+        pd.DataFrame(rows, columns=["Component", "Parameters"]).set_index("Component"),
+        border="horizontal",
+        alt="Parameters by component",
+    )
 
 
-def _show_formats(checkpoint: Checkpoint) -> None:
-    """One row per number format: how much of the checkpoint, and what."""
+def _show_formats(chosen: Download) -> None:
+    """One row per number format of a checkpoint: how much of it, and what."""
+    checkpoint: Checkpoint = checkpoint_of(chosen.entry)
+    st.markdown(f"{format_gib(checkpoint.nbytes())} in all.")
     whole = checkpoint.nbytes()
     rows = []
     for form, rows_of in groupby(
         sorted(checkpoint.stored, key=lambda row: row.format.name), key=lambda row: row.format.name
     ):
         stored = list(rows_of)
-        size = sum(row.nbytes for row in stored)
         what = dict.fromkeys(
             row.tensor.component if row.tensor.part == "text" else _PARTS[row.tensor.part]
             for row in stored
         )
-        rows.append((size, escape(form), ", ".join(map(escape, what))))
+        rows.append((sum(row.nbytes for row in stored), escape(form), ", ".join(map(escape, what))))
     rows.sort(reverse=True)
-    st.markdown(
-        markdown_table(
-            ("stored as", "size", "share", "what"),
+    st.table(
+        pd.DataFrame(
             [(form, format_bytes(size), f"{size / whole:.1%}", what) for size, form, what in rows],
-            numbers=(1, 2),
-        )
+            columns=["Stored as", "Size", "Share", "What"],
+        ).set_index("Stored as"),
+        border="horizontal",
+        alt=f"Number formats of {chosen.entry.name}",
     )
     st.markdown(f"Rule: {escape(checkpoint.scheme.source)}")

@@ -1,26 +1,31 @@
-"""Why trust it: every term with its rule, the numbers put in, where the rule was read."""
+"""Trust: every term with its rule and source, a log against its plan, and how close we came elsewhere."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from planner.memory.breakdown import Rank, Term
+from planner.planning import Plan
 from planner.provenance import Confidence
 from planner.report.explain import band_text
 from planner.units import capital, format_bytes, format_gib
 from planner.web import fidelity
 from planner.web.asked import Asked
 from planner.web.solving import Answer
-from planner.web.tables import escape, markdown_table
+from planner.web.tables import escape
+from planner.web.views import log_check
 
-_ICONS = {
+TABS = ("This answer", "Check a log", "How close it comes")
+
+ICONS = {
     Confidence.EXACT: ":material/verified:",
     Confidence.ENGINE_RULE: ":material/rule:",
     Confidence.PUBLISHED: ":material/inventory_2:",
     Confidence.CALIBRATED: ":material/straighten:",
     Confidence.ASSUMED: ":material/help:",
 }
-_MEANING = {
+MEANING = {
     Confidence.EXACT: "follows from the architecture or from file headers alone",
     Confidence.ENGINE_RULE: "read from the engine's own code and checked against it",
     Confidence.PUBLISHED: "bytes that the publisher states, spread by the nearest recipe; carries a band",
@@ -30,28 +35,45 @@ _MEANING = {
 
 
 def show(asked: Asked, found: Answer) -> None:
-    """Draw the page below the answer."""
-    plan = found.plan
-    if plan is not None:
-        for refusal in plan.refusals:
-            st.subheader("The rule that forbids it")
-            st.markdown(f"{escape(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
-            if refusal.engine_message:
-                st.code(refusal.engine_message, language=None, wrap_lines=True)
-        for rank in plan.ranks:
-            _show_rank(rank)
-        if plan.ranks:
-            st.markdown(
-                "How sure a number is: "
-                + "; ".join(
-                    f"{_ICONS[level]} **{level.value}**, {_MEANING[level]}" for level in Confidence
-                )
-                + "."
-            )
-        if plan.expected_log:
-            st.subheader(f"What {plan.engine_title} {plan.engine_version} would print")
-            st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
-    _show_fidelity()
+    """Draw the page."""
+    answer, log, close = st.tabs(TABS, key="trust-tab", on_change="rerun", bind="query-params")
+    if answer.open:
+        with answer:
+            _show_answer(found.plan)
+    if log.open:
+        with log:
+            log_check.show(found)
+    if close.open:
+        with close:
+            _show_fidelity()
+
+
+def _show_answer(plan: Plan | None) -> None:
+    if plan is None:
+        st.info("The question above has no plan yet.", icon=":material/function:")
+        return
+    for refusal in plan.refusals:
+        st.subheader("The rule that forbids it")
+        st.markdown(f"{escape(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
+        if refusal.engine_message:
+            st.code(refusal.engine_message, language=None, wrap_lines=True)
+    for rank in plan.ranks:
+        _show_rank(rank)
+    if plan.ranks:
+        st.markdown("**How sure a number is**")
+        st.table(
+            pd.DataFrame(
+                {"": [MEANING[level] for level in Confidence]},
+                index=[f"{ICONS[level]} {level.value}" for level in Confidence],
+            ),
+            border="horizontal",
+            hide_header=True,
+            alt="How sure a number is",
+        )
+    if plan.expected_log:
+        st.subheader(f"What {plan.engine_title} {plan.engine_version} would print")
+        st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
+        st.markdown("Started it already? Paste its log under **Check a log**.")
 
 
 def _show_rank(rank: Rank) -> None:
@@ -62,8 +84,8 @@ def _show_rank(rank: Rank) -> None:
         f" {format_gib(rank.total)} is what the driver lets programs allocate."
     )
     for number, term in enumerate(rank.terms):
-        label = f"{term.name}: **{format_gib(term.nbytes, 2)}** ({_sure(term)})"
-        with st.expander(label, icon=_ICONS[term.confidence], key=f"term-{rank.name}-{number}"):
+        label = f"{capital(term.name)}: **{format_gib(term.nbytes, 2)}** ({_sure(term)})"
+        with st.expander(label, icon=ICONS[term.confidence], key=f"term-{rank.name}-{number}"):
             _show_term(term)
 
 
@@ -75,45 +97,58 @@ def _show_term(term: Term) -> None:
     numbers = term.substituted
     lines = [term.formula, f"= {numbers}"] if numbers != term.formula else [term.formula]
     st.code("\n".join([*lines, f"= {term.nbytes:,} bytes"]), language=None, wrap_lines=True)
-    rows = [
-        ("amount", f"{format_bytes(term.nbytes)} ({term.nbytes / 1e9:,.3f} GB)"),
-        ("kind", term.kind.value),
-        ("how sure", f"{term.confidence.value}: {_MEANING[term.confidence]}"),
-    ]
+    rows = {
+        "amount": f"{format_bytes(term.nbytes)} ({term.nbytes / 1e9:,.3f} GB)",
+        "kind": term.kind.value,
+        "how sure": f"{term.confidence.value}: {MEANING[term.confidence]}",
+    }
     if term.band is not None:
-        rows.append(("band", band_text(term)))
+        rows["band"] = band_text(term)
     when = f", {term.source.when}" if term.source.when else ""
-    rows.append(("source", f"{escape(term.source.where)}{when}"))
-    st.markdown(markdown_table(("", ""), rows))
+    rows["source"] = f"{escape(term.source.where)}{when}"
+    st.table(
+        pd.DataFrame({"": list(rows.values())}, index=list(rows)),
+        border="horizontal",
+        hide_header=True,
+        alt=f"{term.name}: amount, kind and source",
+    )
 
 
 def _show_fidelity() -> None:
     shipped = fidelity.shipped()
     if shipped is None:
+        st.info("This build ships no run of the reference cases.", icon=":material/straighten:")
         return
-    st.subheader("Measured against predicted")
     st.markdown(
-        f"Suites of reference cases run with version {escape(shipped.version)} on"
-        f" {escape(shipped.date)}: what engines computed, published sizes, printed logs."
+        f"Reference cases run with version {escape(shipped.version)} on {escape(shipped.date)}:"
+        " what engines computed, published sizes, printed logs."
     )
-    rows = [
-        (
-            f"**{escape(suite.name)}**: {suite.about}",
-            f"{suite.cases:,}",
-            suite.exact,
-            suite.median,
-            suite.most,
-            suite.largest,
-            suite.band,
-        )
-        for suite in shipped.suites
-    ]
-    st.markdown(
-        markdown_table(
-            ("suite", "cases", "exact", "median error", "9 in 10", "largest", "in its band"),
-            rows,
-            numbers=range(1, 7),
-        )
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "What": suite.about,
+                    "Cases": suite.cases,
+                    "Exact": suite.exact,
+                    "Median error": suite.median,
+                    "9 in 10 below": suite.most,
+                    "Largest": suite.largest,
+                    "In its band": suite.band,
+                    "Suite": suite.name,
+                }
+                for suite in shipped.suites
+            ]
+        ),
+        hide_index=True,
+        height="content",
+        column_config={
+            "What": st.column_config.TextColumn(pinned=True),
+            **{
+                name: st.column_config.TextColumn(alignment="right")
+                for name in ("Exact", "Median error", "9 in 10 below", "Largest", "In its band")
+            },
+        },
+        alt="Measured against predicted, by suite",
     )
     st.markdown(
         "Exact: every compared field is equal. Where the planner estimates, it states a band, and"

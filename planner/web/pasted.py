@@ -1,0 +1,177 @@
+"""A start-up log that a visitor pastes: read without secrets, compared without disk or Hub.
+
+Worker processes import this (`working.py`), so it knows nothing of Streamlit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hardware_db import System
+from planner.engines.log_figure import Basis
+from planner.engines.log_row import LogRow
+from planner.errors import InputError, PlannerError
+from planner.logs import Log, LogCheck, read_log
+from planner.model.checkpoint import Checkpoint
+from planner.model.path_names import named_by_path
+from planner.observed import check_log
+from planner.registry import checkpoint_of, find
+from planner.registry.bundled import bundled_checkpoint
+from planner.systems import resolve_hardware
+
+LONGEST = 2_000_000
+"""Characters of a pasted log."""
+
+_VALUE = r"""\s{0,3}["'\[]{0,2}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,400}"""
+_SECRETS = (
+    re.compile(
+        r"(?i)((?:api[-_]?key|passw(?:or)?d|secret|authorization|bearer|--[\w-]{0,30}token)"
+        rf"""["']?\s{{0,3}}[=: ]){_VALUE}"""
+    ),
+    re.compile(rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}"""),
+    re.compile(r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[abp]-)[A-Za-z0-9_\-]{8,200}"),
+    re.compile(r"(://[^\s/:@]{0,80}:)[^\s/@]{1,200}(?=@)"),
+)
+"""What keys, tokens and passwords look like; the group before each stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A pasted log with what it was compared with.
+
+    Attributes:
+        check: figure by figure.
+        notes: what was assumed because the log does not say it.
+    """
+
+    check: LogCheck
+    notes: tuple[str, ...]
+
+
+def without_secrets(text: str) -> str:
+    """Return a log with keys, tokens and passwords blotted out; nothing of it is kept or shown."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    return text
+
+
+def checked(text: str, *, system: System | None, checkpoint: Checkpoint | None) -> Checked:
+    """Return a pasted log against the plan of its start.
+
+    Args:
+        text: the log.
+        system: the machine of the page, where the log names none.
+        checkpoint: the page's weights, where the log names none that are known.
+
+    Raises:
+        PlannerError: one line that says what is missing.
+    """
+    log = read_log(without_secrets(text[:LONGEST]))
+    notes: list[str] = []
+    on = _system(log, system, notes)
+    if on is None:
+        raise InputError("the log does not name the machine: choose one above")
+    weights = _checkpoint(log, checkpoint, notes)
+    return Checked(check=check_log(None, log, on=on, model=weights), notes=tuple(notes))
+
+
+def _system(log: Log, system: System | None, notes: list[str]) -> System | None:
+    """The machine that the log names; else the page's."""
+    if log.hardware is not None:
+        try:
+            return resolve_hardware(log.hardware)
+        except PlannerError:
+            notes.append(f"The machine of the log, {log.hardware}, is not known here.")
+    if system is not None:
+        notes.append(f"Compared on the page's machine, {system.short_name}.")
+    return system
+
+
+def _checkpoint(log: Log, checkpoint: Checkpoint | None, notes: list[str]) -> Checkpoint | None:
+    """The weights that the log names; else the page's."""
+    told = log.command
+    name = told.model if told is not None else None
+    if name is None:
+        if checkpoint is not None:
+            notes.append(f"The log names no model: compared with the page's, {checkpoint.id}.")
+        return checkpoint
+    for candidate, precision in _names(name, told.precision if told is not None else None):
+        entry = find(candidate)
+        try:
+            if entry is not None and precision is None:
+                return checkpoint_of(entry)
+            return bundled_checkpoint(candidate, precision=precision)
+        except PlannerError:
+            continue
+    if checkpoint is not None:
+        notes.append(f"{name} is not known here: compared with the page's model, {checkpoint.id}.")
+    return checkpoint
+
+
+def _names(name: str, precision: str | None) -> Iterator[tuple[str, str | None]]:
+    """What the model of a log may be called: as it stands, its file, its folder, its Hub cache."""
+    plain = name.replace("\\", "/").rstrip("/")
+    yield name, precision
+    yield plain.rpartition("/")[2], precision
+    told = named_by_path(plain)
+    if told is not None:
+        yield told[0], precision or told[1]
+
+
+def verdict(check: LogCheck) -> tuple[bool, str]:
+    """Return whether the log agrees with the plan, and the answer in one sentence."""
+    rules = [row for row in check.rows if row.basis is not Basis.ESTIMATE]
+    wrong = sum(row.agrees is False for row in rules)
+    right = sum(row.agrees is True for row in rules)
+    outside = sum(row.agrees is False for row in check.rows) - wrong
+    if wrong:
+        text = f"{wrong} of {wrong + right} figures contradict the plan."
+    elif right:
+        text = f"All {right} figures that follow from the engine's rules agree."
+    else:
+        text = "Nothing in this log could contradict the plan."
+    if outside:
+        text += f" {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band."
+    if check.refusal is not None:
+        same = "so does the plan" if check.refused_as_planned else "the plan starts"
+        text += f" The start fails; {same}."
+    return check.agrees, text
+
+
+def table(rows: tuple[LogRow, ...]) -> list[dict[str, str]]:
+    """Return figures as lines of a table, what contradicts the plan first."""
+    order = {False: 0, True: 1, None: 2}
+    marks = {True: "✔", False: "✘", None: ""}
+    return [
+        {
+            "": marks[row.agrees],
+            "Figure": row.figure,
+            "Planned": _planned(row),
+            "In the log": _number(row.logged, row.unit),
+            "Difference": _difference(row),
+            "Follows from": row.basis.value + (f": {row.note}" if row.note else ""),
+        }
+        for row in sorted(rows, key=lambda row: order[row.agrees])
+    ]
+
+
+def _planned(row: LogRow) -> str:
+    if row.planned is None:
+        return ""
+    least, most = row.planned
+    if least == most:
+        return _number(most, row.unit)
+    return f"{_number(least, '')}–{_number(most, row.unit)}"
+
+
+def _difference(row: LogRow) -> str:
+    if not row.difference:
+        return "" if row.difference is None else "0"
+    return f"{'+' if row.difference > 0 else '−'}{_number(abs(row.difference), row.unit)}"
+
+
+def _number(value: float, unit: str) -> str:
+    text = f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return f"{text} {unit}".strip()

@@ -1,0 +1,118 @@
+"""Check a log: what a server printed against what the planner says, and what explains a difference."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from planner.engines import ENGINES
+from planner.engines.log_readers import readers
+from planner.errors import PlannerError
+from planner.question import question_of
+from planner.units import capital, format_tokens
+from planner.web import working
+from planner.web.frames import height_of
+from planner.web.pasted import LONGEST, Checked, checked, table, verdict
+from planner.web.searching import advice
+from planner.web.solving import Answer
+from planner.web.tables import escape
+
+_LOG = "trust-log"
+MOST_ADVICE = 3
+
+
+def show(found: Answer) -> None:
+    """Draw the field and, once a log was given, the comparison."""
+    known = ", ".join(ENGINES[name].title for name in readers())
+    with st.form("trust-form", border=False, enter_to_submit=False):
+        text = st.text_area(
+            f"Start-up log of {known}",
+            key=_LOG,
+            height=180,
+            max_chars=LONGEST,
+            placeholder="Paste the lines from the start of the server until it is ready.",
+            help="Keys, tokens and passwords in it are blotted out before it is read; nothing is kept.",
+        )
+        file = st.file_uploader(
+            "or its file", type=["log", "txt"], key="trust-file", max_upload_size=5
+        )
+        asked = st.form_submit_button("Compare", icon=":material/difference:", type="primary")
+    if file is not None and not text:
+        text = file.getvalue().decode("utf-8", "replace")
+    if not text.strip():
+        if asked:
+            st.info("Paste a log first.", icon=":material/content_paste:")
+        return
+    try:
+        with st.spinner("Reading the log and planning its start"):
+            answer = working.run(
+                checked,
+                text,
+                system=found.wanted.system if found.wanted is not None else None,
+                checkpoint=found.plan.deployment.checkpoint if found.plan is not None else None,
+            )
+    except PlannerError as error:
+        st.error(escape(error), title="Cannot be compared", icon=":material/help:")
+        return
+    _show_check(answer)
+
+
+def _show_check(answer: Checked) -> None:
+    check, plan = answer.check, answer.check.plan
+    good, text = verdict(check)
+    alert = st.success if good else st.warning
+    alert(
+        escape(text),
+        title="Agrees" if good else "Differs",
+        icon=":material/check_circle:" if good else ":material/difference:",
+    )
+    deployment = plan.deployment
+    st.markdown(
+        f"**{escape(deployment.checkpoint.id)}** on **{escape(deployment.system.short_name)}**,"
+        f" {escape(deployment.layout)}, {format_tokens(deployment.context)} tokens, KV cache"
+        f" {escape(deployment.kv_cache_dtype)}, {plan.engine_title}"
+        f" {escape(check.version or plan.engine_version)}"
+    )
+    lines = table(check.rows)
+    st.dataframe(
+        pd.DataFrame(lines, columns=list(lines[0]) if lines else None),
+        hide_index=True,
+        height=height_of(len(lines)),
+        column_config={
+            name: st.column_config.TextColumn(alignment="right")
+            for name in ("Planned", "In the log", "Difference")
+        }
+        | {"Figure": st.column_config.TextColumn(pinned=True)},
+        alt="Figures of the log beside those of the plan",
+    )
+    if check.unplanned:
+        with st.expander(f"{len(check.unplanned)} more figures without a word from the plan"):
+            st.table(
+                pd.DataFrame(
+                    {"": [line["In the log"] for line in table(check.unplanned)]},
+                    index=[line["Figure"] for line in table(check.unplanned)],
+                ),
+                border="horizontal",
+                hide_header=True,
+                alt="Further figures of the log",
+            )
+    _explain(answer)
+
+
+def _explain(answer: Checked) -> None:
+    """What explains a difference, and what to change where the start fails."""
+    check = answer.check
+    notes = [*answer.notes, *map(capital, check.notes), *check.plan.warnings]
+    if notes:
+        st.markdown("**What explains a difference**" if not check.agrees else "**What to know**")
+        st.markdown("\n".join(f"- {escape(note)}" for note in notes))
+    if check.refusal is None:
+        return
+    try:
+        pieces = working.run(advice, question_of(check.plan))[:MOST_ADVICE]
+    except PlannerError:
+        return
+    if pieces:
+        st.markdown("**What to change**")
+        for piece in pieces:
+            st.markdown(f"- {escape(capital(piece.title))}: {escape(piece.plan.verdict)}")

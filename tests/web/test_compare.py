@@ -1,0 +1,110 @@
+"""Compare: the nearest alternatives are there already; what was kept; costs are `planner.costing`'s."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import planner
+from planner.costing import cost_of
+from planner.recommending import recommend
+from planner.throughput.answer import two_digits
+from planner.wanting import want
+from planner.web import comparing
+from planner.web.asked import Asked
+from planner.web.comparing import Side, facts, read, split, written
+from tests.present import some
+
+ASKED = {"v": "2", "on": "rtx-3090", "model": "Qwen3.5-9B", "context": "32k"}
+
+
+def text_of(app: Any) -> str:
+    return "\n".join(element.value for element in app.markdown).replace("\\", "")
+
+
+def cards(app: Any) -> list[dict[str, str]]:
+    """The cards' rows, in order."""
+    return [
+        {name: str(words).replace("\\", "") for name, words in table.value.iloc[:, 0].items()}
+        for table in app.table
+    ]
+
+
+def test_it_starts_with_the_present_one_and_the_front(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("compare", **ASKED)
+    assert not app.exception
+    found = recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k"))
+    assert 2 <= len(app.table) == min(comparing.MOST, 1 + len(found.front))
+    text = text_of(app)
+    assert "the present one" in text
+    for choice in found.front[: comparing.MOST - 1]:
+        assert choice.better in text
+    assert "The same for all: Machine **RTX 3090**" in text
+    for row in cards(app):
+        assert row.keys() == cards(app)[0].keys()
+    for name in cards(app)[0]:
+        assert len({row[name] for row in cards(app)}) > 1
+
+
+def test_what_was_kept_stands_beside_what_is_asked_now(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("compare", **ASKED)
+    app.button(key="compare-keep").click().run()
+    assert not app.exception
+    assert len(app.table) == 2
+    app.number_input(key="users").set_value(2).run()
+    assert [row["Users"] for row in cards(app)] == ["2", "1"]
+    kept = app.query_params["compare"]
+    again = open_app("compare", **ASKED, users="2", compare=kept)
+    assert cards(again) == cards(app)
+    again.button(key="compare-remove-1").click().run()
+    assert not again.query_params.get("compare")
+
+
+def test_an_alternative_can_be_taken(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("compare", **ASKED)
+    front = recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k")).front
+    app.button(key="compare-take-1").click().run()
+    assert not app.exception
+    assert front[0].entry.name in [str(words) for words in app.query_params["weights"]] or (
+        app.query_params["weights"] == front[0].entry.name
+    )
+
+
+@pytest.mark.parametrize(
+    "kept", ["rm -rf /", "on=%2Fetc%2Fpasswd&model=x", "x" * 5000, "model=Qwen9-9B&on=rtx-3090"]
+)
+def test_what_cannot_be_read_is_one_sentence(open_app: Callable[..., AppTest], kept: str) -> None:
+    app = open_app("compare", **ASKED, compare=[kept])
+    assert not app.exception
+    assert len(app.table) >= 1
+
+
+def test_a_question_survives_its_way_through_the_address() -> None:
+    asked = Asked(
+        on="h100-sxm", count="8", model="Qwen3.5-27B", weights="fp8", users="200", kv="fp8"
+    )
+    assert read(written(asked)) == asked
+
+
+def test_costs_are_those_of_the_library(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("compare", **ASKED, compare__busy="50", compare__answer="1000")
+    plan = some(recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k")).pick).plan
+    bill = next(b for b in cost_of(plan, output_tokens=1000, busy=0.5).bills if b.kind == "own")
+    assert f"Buy **{bill.offer.value:,.0f} USD**" in text_of(app)
+    assert cards(app)[0]["Own, 1M tokens"] == f"{two_digits(some(bill.tokens).per_million)} USD"
+
+
+def test_facts_say_what_is_missing() -> None:
+    plan = planner.plan("Qwen3.5-27B", on="rtx-4090", precision="bf16")
+    rows = facts(Side(asked=Asked(on="rtx-4090"), plan=plan, choice=None, why=""))
+    assert "Spare" not in rows
+    assert rows["Missing"].endswith("GiB")
+    assert rows["Quality"] == "not known"
+
+
+def test_what_is_alike_is_said_once() -> None:
+    same, rows = split([{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}])
+    assert same == {"a": "1"}
+    assert rows == [{"b": "2", "c": "—"}, {"b": "3", "c": "4"}]
+    assert split([{"a": "1"}]) == ({}, [{"a": "1"}])

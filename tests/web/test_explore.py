@@ -1,0 +1,140 @@
+"""Explore: curves go through plans, the asked context is marked, layouts are ranked."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import planner
+from planner.memory.breakdown import Kind
+from planner.question import question_of
+from planner.units import GIB
+from planner.web import curves
+from planner.web.figures.context import memory_over_context
+from planner.web.views import context, layouts
+
+FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
+
+
+def figure(app: Any, number: int = 0) -> Any:
+    return json.loads(app.get("plotly_chart")[number].proto.spec)
+
+
+def text_of(app: Any) -> str:
+    return "\n".join(element.value for element in app.markdown).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("Qwen3.5-35B-A3B", {"on": "2x rtx-5090", "precision": "fp8", "context": "50000"}),
+        ("Qwen3.6-27B", {"on": "rtx-3090", "precision": "q4_k_m", "engine": "llamacpp"}),
+    ],
+)
+def test_every_point_of_the_curve_is_what_a_plan_says(model: str, asked: dict[str, Any]) -> None:
+    plan = planner.plan(model, **asked)
+    question = question_of(plan)
+    curve = curves.memory_curve(question)
+    assert curve is not None
+    assert curve.native == 262_144
+    assert plan.deployment.context in {point.context for point in curve.points}
+    for point in curve.points[::3]:
+        rank = question.plan(context=point.context, yarn=point.context > curve.native).ranks[0]
+        for kind in Kind:
+            assert point.sizes[kind] == pytest.approx(rank.of_kind(kind), abs=curves.STRAIGHT)
+        assert point.every_layer is None or point.every_layer > point.used - 2**30
+
+
+def test_the_asked_context_is_marked_and_what_needs_yarn_shaded() -> None:
+    plan = planner.plan("Qwen3.5-9B", on="rtx-5090", context="48k")
+    curve = curves.memory_curve(question_of(plan))
+    assert curve is not None
+    document = memory_over_context(curve, asked=49_152, text="#000000")
+    shapes = document["layout"]["shapes"]
+    assert any(shape.get("x0") == shape.get("x1") == 49_152 for shape in shapes)
+    (shade,) = [shape for shape in shapes if shape["type"] == "rect"]
+    assert (shade["x0"], shade["x1"]) == (262_144, curve.points[-1].context)
+    words = [note["text"] for note in document["layout"]["annotations"]]
+    assert "48k asked" in words
+    assert "with YaRN" in words
+
+
+def test_words_are_about_the_asked_context_first(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("explore", **FAST, context="64k", users="2")
+    assert not app.exception
+    plan = planner.plan(
+        "Qwen3.5-9B", on="rtx-5090", engine="vllm", precision="bf16", context="64k", concurrency=2
+    )
+    words = context.here(plan)
+    assert words.startswith("2 requests of 65,536 tokens take ")
+    assert words in text_of(app)
+    names = [trace["name"] for trace in figure(app)["data"]]
+    assert {"weights", "KV cache", "recurrent state", "if every layer kept KV"} <= set(names)
+
+
+def test_the_frontier_falls_with_the_context(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("explore", **FAST)
+    lines = [trace for trace in figure(app, 1)["data"] if "lines" in trace["mode"]]
+    assert len(lines) >= 2
+    for line in lines:
+        assert line["y"] == sorted(line["y"], reverse=True)
+
+
+def test_one_accelerator_has_nothing_to_spread(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("explore", **FAST, explore__tab="Layouts")
+    assert not app.exception
+    assert not app.dataframe
+    assert "nothing to spread" in app.info[0].value
+
+
+def test_layouts_are_ranked_and_refusals_have_reasons(open_app: Callable[..., AppTest]) -> None:
+    asked = FAST | {"on": "h100-sxm", "count": "6", "model": "Qwen3.5-27B"}
+    app = open_app("explore", **asked, explore__tab="Layouts")
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert len(table) > 5
+    refused = table[table["verdict"].str.contains("Cannot run")]
+    assert len(refused)
+    assert (refused["why"].str.len() > 20).all()
+    order = [mark[0] for mark in table["verdict"]]
+    assert order == sorted(order, key="✔▲◐✘–".index)
+    held = (table["verdict"].str.startswith(("✔", "▲"))).sum()
+    assert f"**{held} of {len(table)} layouts**" in text_of(app)
+
+
+def test_the_first_layout_is_the_planned_one(open_app: Callable[..., AppTest]) -> None:
+    asked = FAST | {"on": "h100-sxm", "count": "8", "model": "Qwen3.5-122B-A10B", "weights": "fp8"}
+    app = open_app("explore", **asked, explore__tab="Layouts")
+    plan = planner.plan("Qwen3.5-122B-A10B", on="8x h100-sxm", engine="vllm", precision="fp8")
+    assert app.dataframe[0].value["layout"][0] == str(plan.deployment.layout)
+    assert set(layouts.MARKS) == set(planner.Outcome)
+
+
+def test_a_deployment_that_cannot_run_says_why_no_curve_is_drawn(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app("explore", **(FAST | {"layout": "tp3", "count": "3"}))
+    assert not app.exception
+    assert "No context can be drawn" in app.info[0].value
+    assert not app.get("plotly_chart")
+
+
+def test_usable_memory_is_the_ranks_own() -> None:
+    plan = planner.plan("Qwen3.5-9B", on="rtx-5090", precision="bf16")
+    curve = curves.memory_curve(question_of(plan))
+    assert curve is not None
+    assert (curve.usable, curve.total) == (plan.ranks[0].usable, plan.ranks[0].total)
+    assert curve.usable / GIB < 32
+
+
+def test_who_holds_what_is_drawn_once_it_is_opened(open_app: Callable[..., AppTest]) -> None:
+    wanted = {"on": "h100-sxm", "count": "8", "model": "Qwen3.5-35B-A3B", "layout": "tp8"}
+    app = open_app("explore", **(FAST | wanted), explore__tab="Layouts")
+    assert not app.get("plotly_chart")
+    app.session_state["explore-who"] = True
+    app.run()
+    assert not app.exception
+    names = [trace["name"] for trace in figure(app)["data"]]
+    assert any("kept several times" in name for name in names)

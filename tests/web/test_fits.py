@@ -1,0 +1,161 @@
+"""What fits: every row is the library's own pick, filters hide, a click takes the machine."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import hardware_db
+from planner.question import Question
+from planner.recommending import recommend
+from planner.recommending.machines import groups, machine_on
+from planner.recommending.words import short_word
+from planner.registry.bundled import bundled_checkpoint
+from planner.wanting import want
+from planner.web import fitting, session
+from planner.web.asked import Asked
+from planner.web.fitting import Row, Spot, Verdict, listed, others, row_of
+from planner.web.frames import rounded
+from planner.web.views import fits
+from tests.present import some
+
+ASKED = {"v": "2", "on": "rtx-3090", "model": "Qwen3.5-9B", "context": "32k"}
+
+
+def opened(open_app: Callable[..., AppTest], **more: Any) -> Any:
+    return open_app("fits", **(ASKED | {"fits__groups": ["One GPU"]} | more))
+
+
+def text_of(app: Any) -> str:
+    return "\n".join(element.value for element in app.markdown).replace("\\", "")
+
+
+def test_rows_are_what_the_library_picks(open_app: Callable[..., AppTest]) -> None:
+    app = opened(open_app)
+    assert not app.exception
+    frame = app.dataframe[0].value
+    names = dict(groups())["One GPU"]
+    assert len(frame) == len(names)  # the visitor's own is one of them, and stands first
+    assert frame["machine"][0].startswith("★ RTX 3090")
+    for on in ("rtx-4060", "rtx-5090"):
+        machine = machine_on(on, want("Qwen3.5-9B", on=on, context="32k"))
+        choice = some(machine.choice)
+        row = frame[frame["machine"].str.startswith(machine.name)].iloc[0]
+        assert row["verdict"].endswith(("Fits", "Tight"))
+        assert row["tok/s"] == rounded(choice.per_user)
+        assert row["runs"] == fitting.runs(choice.plan, choice)
+        assert row["quality"] == short_word(choice.word)
+        assert row["with"] == choice.plan.engine_title
+
+
+@pytest.mark.parametrize("on", ["rtx-3090", "strix-halo-128-gtt", "2x rtx-3090"])
+def test_a_row_is_the_answer_of_the_first_page(on: str) -> None:
+    wanted = want("Qwen3.5-35B-A3B", on=on, context="64k", concurrency=2)
+    pick = some(recommend(wanted).pick)
+    row = row_of(wanted, Spot(group="", on=on))
+    assert row.runs in pick.entry.name
+    assert (row.engine, row.spare) == (pick.plan.engine_title, pick.plan.headroom)
+
+
+def test_the_smallest_number_that_holds_it() -> None:
+    wanted = want("Qwen3.6-27B", on="rtx-4060")
+    row = row_of(wanted, Spot(group="", on="rtx-4060"))
+    assert row.answer is Verdict.MORE
+    assert machine_on(f"{row.count}x rtx-4060", wanted).choice is not None
+    fewer = max(n for n in (1, 2, 4, 8) if n < some(row.count))
+    assert machine_on(f"{fewer}x rtx-4060", wanted).choice is None
+    assert fits.words(row) == f"✚ Needs {row.count}×"
+
+
+def test_an_engine_that_does_not_serve_a_machine_says_so() -> None:
+    row = row_of(want("Qwen3.5-9B", on="rtx-4090", engine="mlx"), Spot(group="", on="rtx-4090"))
+    assert row.answer is Verdict.NOT_SERVED
+
+
+def test_a_checkpoint_that_was_fixed_stays_fixed() -> None:
+    question = Question(
+        checkpoint=bundled_checkpoint("Qwen3.5-9B", precision="bf16"),
+        system=hardware_db.resolve("rtx-4090"),
+    )
+    small, large = (row_of(question, Spot(group="", on=on)) for on in ("rtx-4060", "rtx-5090"))
+    assert small.count is None or small.count > 1
+    assert (large.answer, large.runs) == (Verdict.FITS, question.checkpoint.scheme.title)
+
+
+def test_every_accelerator_is_a_row_of_one_of_the_lists() -> None:
+    seen = {spot.system.accelerator.id for spot in (*listed(), *others())}
+    assert seen >= {entry.id for entry in hardware_db.accelerators()}
+    assert len(others()) == len({spot.on for spot in others()})
+
+
+@pytest.mark.parametrize(
+    ("narrow", "left"),
+    [
+        ({"fits__memory": "90"}, {"RTX PRO 6000 Workstation · 96 GB"}),
+        ({"fits__price": "900"}, {"RTX 3060 12 GB", "Radeon RX 7900 XTX · 24 GB"}),
+        ({"fits__vendor": ["AMD"]}, {"Radeon RX 7900 XTX · 24 GB"}),
+    ],
+)
+def test_filters_hide_all_but_ones_own(
+    open_app: Callable[..., AppTest], narrow: dict[str, Any], left: set[str]
+) -> None:
+    names = set(opened(open_app, **narrow).dataframe[0].value["machine"])
+    own = {name for name in names if name.startswith("★")}
+    assert len(own) == 1
+    assert names - own >= left
+    assert "RTX 5090 · 32 GB" not in names
+
+
+def test_the_line_above_counts_what_the_table_shows(open_app: Callable[..., AppTest]) -> None:
+    app = opened(open_app)
+    frame = app.dataframe[0].value
+    held = frame["verdict"].str.contains("Fits|Tight").sum()
+    assert f"**{held} of {len(frame)} machines** hold it" in text_of(app)
+    cheapest = frame[frame["verdict"].str.contains("Fits|Tight|Needs")]["buy"].min()
+    assert f"{cheapest:,.0f} USD" in text_of(app)
+
+
+def row(**fields: Any) -> Row:
+    plain: dict[str, Any] = {"group": "", "name": "", "card": "", "on": ""}
+    plain |= {"answer": Verdict.FITS, "count": 1}
+    return Row(**(plain | fields))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "on", "count"),
+    [
+        (row(on="rtx-5090"), "rtx-5090", "1"),
+        (row(on="rtx-4060", answer=Verdict.MORE, count=4), "rtx-4060", "4"),
+        (row(on="2x rtx-3090", count=2), "rtx-3090", "2"),
+        (row(on=""), "rtx-4090", "3"),
+    ],
+)
+def test_a_click_takes_the_machine_and_keeps_the_rest(
+    monkeypatch: pytest.MonkeyPatch, chosen: Row, on: str, count: str
+) -> None:
+    taken: list[tuple[Asked, str | None]] = []
+    asked = Asked(on="rtx-4090", count="3", model="Qwen3.5-9B", weights="fp8", context="64k")
+    picked = SimpleNamespace(selection=SimpleNamespace(cells=[(0, "machine")]))
+    monkeypatch.setattr(st, "session_state", {"fits-table": picked, "fits-rows": [chosen]})
+    monkeypatch.setattr(session, "now", lambda: asked)
+    monkeypatch.setattr(session, "put", lambda put, page=None: taken.append((put, page)))
+    fits._take()
+    ((put, page),) = taken
+    assert page == ""
+    assert (put.on, put.count) == (on, count)
+    assert (put.model, put.weights, put.context) == ("Qwen3.5-9B", "fp8", "64k")
+
+
+def test_nothing_to_ask_is_said(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("fits", v="2", on="rtx-3050-4-mobile", context="256k", users="5000")
+    assert not app.exception
+
+
+def test_places_without_a_price_of_their_own_are_not_cheap() -> None:
+    filters = fits.Filters(groups=(), vendors=(), least_gib=0, most_price=500)
+    assert not filters.shows(row(price=None))
+    assert filters.shows(row(price=499.0))
+    assert filters.shows(row(group=fitting.YOURS))

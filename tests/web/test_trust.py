@@ -1,0 +1,151 @@
+"""Trust: every term with its source, a pasted log against its plan, secrets never shown."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import hardware_db
+import planner
+from planner import observed
+from planner.errors import InputError
+from planner.provenance import Confidence
+from planner.registry.bundled import bundled_checkpoint
+from planner.web import fidelity
+from planner.web.pasted import checked, table, verdict, without_secrets
+from planner.web.views import trust
+from tests.cli.test_check import LOG
+
+FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
+SPARK = hardware_db.resolve("dgx-spark")
+
+
+def opened(open_app: Callable[..., AppTest], tab: str, **more: str) -> Any:
+    return open_app("trust", **(FAST | more), trust__tab=tab)
+
+
+def pasted(open_app: Callable[..., AppTest], text: str, **more: str) -> Any:
+    app = opened(open_app, "Check a log", **more)
+    app.text_area(key="trust-log").set_value(text)
+    next(button for button in app.button if button.label == "Compare").click()
+    return app.run()
+
+
+def everything(app: Any) -> str:
+    """All that the page says, its fields apart."""
+    kinds = (app.markdown, app.code, app.success, app.info, app.warning, app.error)
+    words = [str(element.value) for kind in kinds for element in kind]
+    return "\n".join([*words, *(frame.value.to_string() for frame in app.dataframe)])
+
+
+def test_every_term_is_explained(open_app: Callable[..., AppTest]) -> None:
+    app = opened(open_app, "This answer")
+    assert not app.exception
+    plan = planner.plan("Qwen3.5-9B", on="rtx-5090", engine="vllm", precision="bf16")
+    labels = [expander.label for expander in app.expander]
+    for term in plan.ranks[0].terms:
+        assert any(label.lower().startswith(f"{term.name.lower()}:") for label in labels)
+        assert any(f"= {term.nbytes:,} bytes" in code.value for code in app.code)
+    assert set(trust.MEANING) == set(trust.ICONS) == set(Confidence)
+    assert plan.expected_log[0] in app.code[-1].value
+
+
+def test_a_refusal_shows_the_rule_and_its_source(open_app: Callable[..., AppTest]) -> None:
+    app = opened(open_app, "This answer", layout="tp3", count="3")
+    assert "The rule that forbids it" in [element.value for element in app.subheader]
+
+
+def test_a_log_that_agrees(open_app: Callable[..., AppTest]) -> None:
+    app = pasted(open_app, LOG, on="dgx-spark")
+    assert not app.exception
+    assert "All 4 figures" in app.success[0].value
+    frame = app.dataframe[0].value
+    assert "623,040" in frame["In the log"].to_string()
+    assert "Qwen/Qwen3.6-35B-A3B" in everything(app)
+
+
+def test_a_log_that_contradicts_the_plan(open_app: Callable[..., AppTest]) -> None:
+    app = pasted(open_app, LOG.replace("623,040", "587,504"), on="dgx-spark")
+    assert "1 of 4 figures contradict the plan" in app.warning[0].value
+    first = app.dataframe[0].value.iloc[0]
+    assert first[""] == "✘"
+    assert first["Difference"].startswith("−35,536")
+    assert "What explains a difference" in everything(app)
+
+
+def test_the_page_and_the_command_line_say_the_same() -> None:
+    mine = checked(LOG, system=SPARK, checkpoint=None).check
+    theirs = observed.check_log(None, LOG, on="dgx-spark")
+    assert mine.rows == theirs.rows
+    assert verdict(mine)[0] is theirs.agrees
+    assert len(table(mine.rows)) == len(theirs.rows)
+
+
+def test_a_refusal_alone_is_compared_with_what_the_page_asks(
+    open_app: Callable[..., AppTest],
+) -> None:
+    text = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
+    app = pasted(open_app, text, model="Qwen3.5-27B", on="rtx-4090")
+    assert not app.exception
+    assert "so does the plan" in (app.success or app.warning)[0].value
+    assert "What to change" in everything(app)
+
+
+@pytest.mark.parametrize(
+    "text", ["hello", "x" * 10_000, "<script>alert(1)</script>", "\x00\x1b[31m"]
+)
+def test_what_is_no_log_is_one_sentence(open_app: Callable[..., AppTest], text: str) -> None:
+    app = pasted(open_app, text)
+    assert not app.exception
+    assert "no engine is recognised" in app.error[0].value
+    assert "<script>" not in everything(app)
+
+
+SECRETS = (
+    "'api_key': ['sk-abcDEF1234567890']",
+    "--api-key verysecretvalue",
+    "HF_TOKEN=hf_abcdefghijklmnopqrstuvwxyz",
+    "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.payload.signature",
+    '"password": "hunter2hunter2"',
+    "https://alice:s3cretpass@hub.example/x",
+)
+HIDDEN = (
+    "sk-abcDEF1234567890",
+    "verysecretvalue",
+    "hf_abcdefghijklmnopqrstuvwxyz",
+    "eyJhbGciOiJIUzI1NiJ9",
+    "hunter2hunter2",
+    "s3cretpass",
+)
+
+
+def test_secrets_are_blotted_out() -> None:
+    for text, secret in zip(SECRETS, HIDDEN, strict=True):
+        assert secret not in without_secrets(text)
+    assert without_secrets(LOG) == LOG
+
+
+def test_secrets_are_never_shown_again(open_app: Callable[..., AppTest]) -> None:
+    telling = LOG.replace("'max_model_len'", "'api_key': ['sk-abcDEF1234567890'], 'max_model_len'")
+    app = pasted(open_app, "\n".join((*SECRETS, telling)), on="dgx-spark")
+    assert not app.exception
+    assert "figures" in everything(app)
+    for secret in HIDDEN:
+        assert secret not in everything(app)
+
+
+def test_without_a_machine_the_log_is_not_compared() -> None:
+    with pytest.raises(InputError, match="choose one above"):
+        checked(LOG, system=None, checkpoint=bundled_checkpoint("Qwen3.5-9B"))
+
+
+def test_the_shipped_fidelity_run_is_shown(open_app: Callable[..., AppTest]) -> None:
+    shipped = fidelity.shipped()
+    assert shipped is not None
+    app = opened(open_app, "How close it comes")
+    frame = app.dataframe[0].value.set_index("Suite")
+    for suite in shipped.suites:
+        assert suite.about
+        assert frame.loc[suite.name, "Cases"] == suite.cases
+        assert frame.loc[suite.name, "Exact"] == suite.exact
