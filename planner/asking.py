@@ -288,6 +288,8 @@ def ask_command(
         checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
     longest = told.context or checkpoint.model.max_position_embeddings // told.slots
+    if told.shared:
+        longest = max(1, longest // concurrency)
     degrees = told.layout
     if degrees is None and not policy.degrees.automatic:
         degrees = Layout()

@@ -75,7 +75,7 @@ class Degrees:
         data_over_nodes: replicas may lie on several nodes.
         pipeline_with_data: stages and replicas may be combined.
         nodes: it spans several machines.
-        idle: it may leave accelerators of the system unused.
+        idle: it may leave accelerators of a machine unused.
         automatic: without degrees on its command line it takes every accelerator that it finds.
     """
 
@@ -110,7 +110,7 @@ def layouts_of(
         kv_heads: KV heads of one attention layer (0: it has none).
     """
     most = accelerators if degrees.nodes else min(accelerators, per_node)
-    for count in _counts(degrees, most):
+    for count in _counts(degrees, most, per_node):
         for tensor in _divisors(count) if degrees.tensor else (1,):
             rest = count // tensor
             for pipeline in _divisors(rest) if degrees.pipeline else (1,):
@@ -120,12 +120,12 @@ def layouts_of(
                 yield from _variants(degrees, tensor, pipeline, data, experts, kv_heads)
 
 
-def _counts(degrees: Degrees, most: int) -> tuple[int, ...]:
+def _counts(degrees: Degrees, most: int, per_node: int) -> tuple[int, ...]:
     """Return the numbers of accelerators to use, the largest first."""
     if not (degrees.tensor or degrees.pipeline or degrees.data):
         return (1,)
     if not degrees.idle:
-        return (most,)
+        return (most,) if most <= per_node else (most, per_node)
     fewer = {1 << (most.bit_length() - 1)}
     if not (degrees.pipeline or degrees.data):
         fewer.update(_divisors(most))

@@ -25,6 +25,7 @@ class Command:
         precision: which file of a repository that holds several (GGUF).
         context: tokens of the longest sequence; None for what the model itself allows.
         slots: sequences that share that length, where the engine divides it (llama.cpp).
+        shared: the slots share one cache, of which a single sequence may take the whole.
         layout: degrees of parallelism; None where no degree is given.
         kv_cache_dtype: the name that the command uses.
         yarn: the context may go beyond the native length.
@@ -41,6 +42,7 @@ class Command:
     precision: str | None = None
     context: int | None = None
     slots: int = 1
+    shared: bool = False
     layout: Layout | None = None
     kv_cache_dtype: str | None = None
     yarn: bool = False

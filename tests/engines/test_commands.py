@@ -378,7 +378,10 @@ READ: list[tuple[str, dict[str, Any]]] = [
         "llama-server -m x.gguf -ctk q8_0 -ctv q4_0 -ngl 99 -cmoe -np 1",
         {"kv_cache_dtype": "q8_0", "cache_type_v": "q4_0", "n_gpu_layers": 99, "n_cpu_moe": 10_000},
     ),
-    ("llama-server -m x.gguf -ctk q8_0", {"cache_type_v": "f16", "slots": 4, "kv_unified": True}),
+    (
+        "llama-server -m x.gguf -ctk q8_0",
+        {"cache_type_v": "f16", "parallel": 4, "shared": True, "kv_unified": True},
+    ),
     ("llama-server -m x.gguf -ngl all --no-mmap", {"n_gpu_layers": 10_000, "load_mode": "none"}),
     (
         "python3 -m sglang.launch_server --model-path a/b --kt-method AMXINT4 --kt-weight-path /w"
@@ -395,7 +398,8 @@ READ: list[tuple[str, dict[str, Any]]] = [
         "llama-server -m x.gguf -ngl auto -np -1 --fit off --mmproj /x/mm.gguf -fa off --port 80",
         {
             "n_gpu_layers": None,
-            "slots": 4,
+            "parallel": 4,
+            "shared": True,
             "fit": False,
             "mmproj": True,
             "mmproj_file": "/x/mm.gguf",

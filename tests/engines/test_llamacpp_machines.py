@@ -6,6 +6,7 @@ import planner
 from planner import observed
 from planner.engines.llamacpp import LlamacppOptions
 from planner.errors import InputError
+from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
 from planner.provenance import Confidence
 from planner.units import GIB
@@ -63,11 +64,73 @@ def test_a_machine_without_a_gpu_computes_in_ram(ram: int, fits: bool) -> None:
     assert not any("differ" in warning for warning in plan.warnings)
 
 
-def test_one_machine_of_several_is_said_to_be_one() -> None:
+def test_several_machines_are_joined_by_rpc() -> None:
+    """Their GPUs are in front of the server's own, which alone shares its memory with the host."""
     plan = ask("Qwen/Qwen3.5-397B-A17B", "4x dgx-spark", "q6_k")
-    assert not plan.fits
+    assert plan.fits
+    assert sorted(rank.name for rank in plan.ranks) == [f"machine {place}" for place in range(1, 5)]
+    weights = sum(rank.of_kind(Kind.WEIGHTS) for rank in plan.ranks)
+    assert weights == pytest.approx(303.2 * GIB, rel=0.001), "the file, spread"
+    held = {rank.name: {term.name for term in rank.terms} for rank in plan.ranks}
+    assert "llama-server itself" in held["machine 1"]
+    assert "llama-server itself" not in held["machine 2"]
+    assert list(plan.figures["layers_per_device"]) == ["RPC0", "RPC1", "RPC2", "CUDA0", "host"]
+    assert plan.figures["pipeline_parallel"], "RPC devices have events and run asynchronously"
+    assert plan.launch is not None
+    assert "--rpc MACHINE_2:50052,MACHINE_3:50052,MACHINE_4:50052" in plan.launch.command
+    assert len(plan.launch.further_commands) == 3
+
+
+def test_one_machine_does_what_it_can_alone() -> None:
+    plan = ask("Qwen/Qwen3.5-27B", "4x dgx-spark")
+    assert plan.fits
+    assert plan.deployment.layout.accelerators == 1
     assert any(text.startswith("one machine of 4 is planned") for text in plan.warnings)
     assert not any("one machine of" in text for text in ask(MOE, "dgx-spark").warnings)
+
+
+@pytest.mark.parametrize(("words", "fits"), [("", False), (" --rpc a:50052,b:50052,c:50052", True)])
+def test_a_command_computes_on_the_machines_that_it_names(words: str, fits: bool) -> None:
+    line = f"llama-server -m Qwen3.5-397B-A17B-Q6_K.gguf -c 32768{words}"
+    plan = observed.plan_command(line, on="4x dgx-spark")
+    assert plan.fits is fits
+    assert plan.launch is not None
+    assert ("--rpc a:50052,b:50052,c:50052" in plan.launch.command) is fits
+
+
+@pytest.mark.parametrize(
+    ("words", "on", "context", "fits"),
+    [
+        ("", "rtx-3090", 106_752, True),  # four slots that share what --fit leaves
+        ("-np 1", "rtx-3090", 113_664, True),
+        ("-np 2", "rtx-3090", 56_064, True),  # of each slot
+        ("", "rtx-pro-6000", 262_144, True),
+        ("-c 0", "rtx-3090", 262_144, False),  # asks for all of it
+        ("--fit off", "rtx-3090", 262_144, False),
+        ("-c 32768", "rtx-3090", 32_768, True),
+        ("-c 32768 -np 4", "rtx-3090", 8192, True),
+        ("-c 32768 -np 4 -kvu", "rtx-3090", 32_768, True),
+        ("", "rtx-3060", 4096, False),  # the least that --fit tries; RAM is not known
+        ("", "rtx-3060 + 64GB RAM", 4096, True),
+        ("", "2x rtx-3060", 59_648, True),
+    ],
+)
+def test_a_command_without_a_length_has_what_fit_leaves(
+    words: str, on: str, context: int, fits: bool
+) -> None:
+    plan = observed.plan_command(f"llama-server -m Qwen3.5-27B-Q4_K_M.gguf {words}", on=on)
+    assert (plan.deployment.context, plan.fits) == (context, fits)
+
+
+def test_requests_share_one_cache_where_the_slots_do() -> None:
+    line = "llama-server -m Qwen3.5-9B-Q4_K_M.gguf -c 65536"
+    alone = observed.plan_command(line, on="rtx-3090")
+    four = observed.plan_command(line, on="rtx-3090", concurrency=4)
+    assert (alone.deployment.context, four.deployment.context) == (65_536, 16_384)
+    assert alone.figures["buffers"] == four.figures["buffers"]
+    assert alone.capacity is not None
+    assert four.capacity is not None
+    assert (alone.capacity.sequences, four.capacity.sequences) == (1, 4)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class LlamacppAnswer(Allocation):
     @property
     def gpu_names(self) -> list[str]:
         """Names of the GPUs as the log prints them."""
-        return [f"{self.machine.backend}{gpu}" for gpu in range(self.fitted.placement.devices)]
+        return list(self.machine.gpu_names)
 
 
 def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
@@ -172,11 +172,14 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     )
     if options.version != NEWEST and rules_of(options.version) is RELEASES[-1]:
         yield f"rules were read from commit {NEWEST}: those of {options.version} are assumed alike"
-    if system.nodes > 1:
+    if machine.remote:
         yield (
-            f"one machine of {system.nodes} is planned: llama.cpp joins several by its RPC backend"
-            " (--rpc), which is not planned for"
+            "the other machines are planned as GPUs behind --rpc: llama.cpp shares blocks out over"
+            " them as over its own; the network makes it slower than the estimate, and whoever"
+            " reaches their ports can use them"
         )
+    elif system.nodes > 1:
+        yield f"one machine of {system.nodes} is planned: --rpc joins the others"
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
@@ -209,7 +212,12 @@ def notes_of(deployment: Deployment, server: Server, fitted: Fitted) -> Iterator
             f"the n-gram table takes {format_gib(server.table_bytes)} of RAM; --lazy-mode on leaves"
             " it in the file, slower"
         )
-    if server.slots > 1:
+    if server.full is not None:
+        yield (
+            f"{server.slots} slots share the {server.n_ctx:,} tokens of -c: one request may use them"
+            " all (llama-server's own choice without -np)"
+        )
+    elif server.slots > 1:
         how = "share one cache" if server.kv_unified else "have a share each"
         yield (
             f"-c {server.n_ctx:,} is {server.slots} slots x {deployment.context:,} tokens, which"

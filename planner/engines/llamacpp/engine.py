@@ -16,6 +16,7 @@ from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.server import server_of
 from planner.engines.llamacpp.terms import host_bytes, ranks
+from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees
 from planner.memo import Key, remembered
 
@@ -26,7 +27,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     name = "llamacpp"
     title = "llama.cpp"
     options_type = LlamacppOptions
-    degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
+    degrees = Degrees(pipeline=True, idle=False, automatic=True)
 
     def version(self, options: LlamacppOptions) -> str:
         """Return the build or commit that is asked for."""
@@ -45,6 +46,12 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         Source: llama.cpp 0c1e570 common/fit.cpp and the sources of `buffers`.
         """
         return _answer(deployment)
+
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the workload that --fit leaves room for: it chooses the context that is not said."""
+        if self.refusals(deployment):
+            return deployment
+        return replace(deployment, context=context_unsaid(deployment))
 
     def launch(self, deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         """Return the command with exactly the flags that the plan assumed."""

@@ -57,7 +57,7 @@ def fit(server: Server, room: Room) -> Fitted:
     fits, the placement that comes closest.
     """
     if server.options.places_by_hand:
-        return _by_hand(server, room)
+        return by_hand(server, room)
     full = server.placement()
     whole = _judged(server, room, full)
     if whole.fits or not server.devices:
@@ -159,7 +159,8 @@ def _judged(
     )
 
 
-def _by_hand(server: Server, room: Room) -> Fitted:
+def by_hand(server: Server, room: Room) -> Fitted:
+    """Return the placement that the user says, with what it leaves."""
     options = server.options
     host = server.devices
     overrides = tuple(
@@ -213,6 +214,8 @@ def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) 
         + usage.vision_compute[gpu]
         for gpu in range(server.devices)
     ]
+    if room.shared:
+        fixed[-1] += usage.total(plain.host)
     spare = [limit - taken for limit, taken in zip(room.gpus, fixed, strict=True)]
     counts = _spread(_layer_bytes(server, plain), spare)
     if counts is None:

@@ -26,6 +26,10 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
 from planner.units import MIB
 
+RPC_PORT = 50052
+RPC_SERVER = ("ggml-rpc-server", "--host", "0.0.0.0", "--port", str(RPC_PORT), "--cache")
+"""What every other machine runs (tools/rpc/rpc-server.cpp); releases before 0.5 call it rpc-server."""
+
 OLLAMA_CACHE_TYPES = ("f16", "q8_0", "q4_0")
 """What OLLAMA_KV_CACHE_TYPE takes."""
 
@@ -66,6 +70,8 @@ def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
     if server.type_v != "f16":
         argv += ["-ctv", server.type_v]
     argv += written_words(options)
+    if answer.machine.remote:
+        argv += ["--rpc", options.rpc or _servers(deployment.nodes)]
     if not options.fit:
         argv += ["--fit", "off"]
     if options.draft_tokens:
@@ -87,7 +93,18 @@ def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         argv += ["--yarn-orig-ctx", str(native)]
     if not deployment.checkpoint.id.endswith(".gguf") and not remote:
         notes.append(f"{file} stands for a GGUF file of {deployment.checkpoint.id}")
-    return Launch(argv=tuple(argv), notes=tuple(notes))
+    if answer.machine.remote and not options.rpc:
+        notes.append("MACHINE_2 and so on stand for the others' addresses; start those first")
+    return Launch(
+        argv=tuple(argv),
+        notes=tuple(notes),
+        per_node=(RPC_SERVER,) * (deployment.nodes - 1 if answer.machine.remote else 0),
+    )
+
+
+def _servers(nodes: int) -> str:
+    """Return what stands for the servers on the other machines."""
+    return ",".join(f"MACHINE_{number}:{RPC_PORT}" for number in range(2, nodes + 1))
 
 
 def _given(options: LlamacppOptions, name: str) -> tuple[str, ...]:

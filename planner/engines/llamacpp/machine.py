@@ -52,7 +52,7 @@ class Room:
     Attributes:
         gpus: bytes on each GPU, the margin already taken off.
         host: bytes in RAM; None: nothing is known of it, so nothing is moved there unasked.
-        shared: GPU and host are one memory.
+        shared: GPU and host are one memory; of several machines, that of the last GPU.
     """
 
     gpus: tuple[int, ...]
@@ -67,9 +67,9 @@ class Room:
 
     def gpu_slack(self, usage: Usage) -> int:
         """Return the same of the GPUs alone."""
-        if self.shared:
-            return self.gpus[0] - usage.total(0) - usage.total(1)
         spare = [room - usage.total(gpu) for gpu, room in enumerate(self.gpus)]
+        if self.shared:
+            spare[-1] -= usage.total(len(self.gpus))
         return min(spare, default=0)
 
     def holds(self, usage: Usage) -> bool:
@@ -79,10 +79,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine as llama.cpp sees it.
+    """The machine of a server, and the GPUs of others that it reaches by RPC.
 
     Attributes:
         backend: ggml backend of its GPUs.
+        remote: GPUs of other machines; llama.cpp puts them in front of its own.
         gpu_totals: bytes of each GPU; empty without GPUs.
         host_total: bytes of RAM; None if unknown.
         host_reserve: bytes of it that the system takes, where that is planned for.
@@ -91,11 +92,18 @@ class Machine:
     """
 
     backend: str
+    remote: int
     gpu_totals: tuple[int, ...]
     host_total: int | None
     host_reserve: int
     unified: bool
     runtime: int
+
+    @property
+    def gpu_names(self) -> tuple[str, ...]:
+        """Names of the GPUs as the log prints them, in the order of the blocks."""
+        local = (f"{self.backend}{gpu}" for gpu in range(len(self.gpu_totals) - self.remote))
+        return (*(f"RPC{gpu}" for gpu in range(self.remote)), *local)
 
     @property
     def host_usable(self) -> int | None:
@@ -149,6 +157,7 @@ def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machin
     alone = total is not None and system.is_cpu_only
     return Machine(
         backend=backend,
+        remote=max(0, gpus - system.accelerators_per_node),
         gpu_totals=tuple(accelerator.total_bytes for accelerator in used),
         host_total=total,
         host_reserve=system_reserve_mib((total or 0) // MIB) * MIB if alone else 0,

@@ -25,6 +25,7 @@ ALL = 10_000
 _SLOTS_MOST = 10**6
 _BATCH_MOST = 2**24
 _MIB_MOST = 2**30
+_CELLS_MOST = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,15 @@ class LlamacppOptions(Options):
         meaning='"layer" spreads blocks over the GPUs, "none" uses the first alone',
         written=False,
     )
+    rpc: str | None = option(
+        None,
+        Text(longest=2000),
+        "--rpc",
+        meaning="servers on other machines (host:port,host:port); empty: this machine alone",
+        memory="blocks are spread over the GPUs of all these machines",
+        default_words="the other machines of the system",
+        written=False,
+    )
     parallel: int | None = option(
         None,
         Worded(of=Count(most=_SLOTS_MOST), spelled=(("-1", None), ("auto", None))),
@@ -237,6 +247,14 @@ class LlamacppOptions(Options):
         Switch(),
         meaning="keep the margin of --fit-target free on every GPU",
         memory="off plans up to the last byte",
+    )
+    fit_ctx: int = option(
+        4096,
+        Count(most=_CELLS_MOST),
+        "-fitc",
+        "--fit-ctx",
+        meaning="shortest context that --fit may choose where -c is not said",
+        written=False,
     )
     fit_target_mib: int = option(
         1024,

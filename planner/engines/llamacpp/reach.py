@@ -23,7 +23,10 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
     length = _longest(deployment, server, fitted, room)
     options = server.options
     if options.parallel is not None:
-        sequences, limit = (options.parallel if fitted.fits else 0), "slots (-np)"
+        held, limit = (server.full or options.parallel), "slots (-np)"
+        sequences = held if fitted.fits else 0
+        if held < options.parallel:
+            limit = "the cache that all slots share (-c)"
     elif fitted.fits:
         reach = _Reach(
             room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
@@ -61,7 +64,7 @@ def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room)
     """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
     native = deployment.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if deployment.yarn else native
-    single = replace(server, slots=1)
+    single = replace(server, full=1) if server.full else replace(server, slots=1)
     chosen = fitted if fitted.fits else fit(single, room)
     shortest = replace(single, context=min(CELLS_PADDING, most))
     least = shortest.usage(chosen.placement, dry_run=True)

@@ -95,12 +95,12 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
             source=source("tools/server/server.cpp"),
             remedy="run one server per copy and plan each on its own",
         )
-    if layout.accelerators > system.accelerators_per_node:
+    if layout.accelerators > system.accelerators_per_node and deployment.options.rpc == "":
         yield Refusal(
-            reason=f"{layout.accelerators} GPUs are on more than one machine; llama.cpp's RPC"
-            " backend is not planned for",
-            source=source("ggml/src/ggml-rpc"),
-            remedy="plan for the GPUs of one machine",
+            reason=f"{layout.accelerators} GPUs are on more than one machine, and the command names"
+            " no other (--rpc)",
+            source=source("src/llama.cpp (llama_prepare_model_devices)"),
+            remedy="name the others with --rpc host:port,host:port",
         )
     if layout.accelerators > MAX_DEVICES:
         yield Refusal(

@@ -121,6 +121,7 @@ class Server:
         slots: sequences at once.
         maps_tables: every GPU works beside a mapped file, which those that share the CPU's memory do
             not under CUDA and Vulkan.
+        full: how many of them may have that length, where they share one cache; None: all.
     """
 
     checkpoint: Checkpoint
@@ -134,6 +135,7 @@ class Server:
     context: int
     slots: int
     maps_tables: bool = True
+    full: int | None = None
 
     @property
     def flash_attn(self) -> bool:
@@ -168,9 +170,10 @@ class Server:
     @cached_property
     def n_ctx(self) -> int:
         """-c: cells for all slots, each slot's share padded so that none is rounded up later."""
-        if self.slots == 1:
+        shares = self.slots if self.full is None else self.full
+        if shares == 1:
             return self.context
-        return self.slots * round_up(self.context, CELLS_PADDING)
+        return shares * round_up(self.context, CELLS_PADDING)
 
     @cached_property
     def trunk(self) -> Context:
@@ -359,6 +362,9 @@ def server_of(
     system = deployment.system
     gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
     devices = 0 if system.is_cpu_only else gpus
+    if slots is None:
+        slots = options.parallel or deployment.concurrency
+    shared = bool(options.kv_unified) and options.parallel is not None
     return Server(
         checkpoint=deployment.checkpoint,
         model=deployment.checkpoint.model,
@@ -369,9 +375,10 @@ def server_of(
         type_k=type_k,
         type_v=options.cache_type_v or type_k,
         context=context if context is not None else deployment.context,
-        slots=slots if slots is not None else options.parallel or deployment.concurrency,
         maps_tables=not any(
             accelerator.is_unified and backend_of([accelerator]) in ("CUDA", "ROCm", "Vulkan")
             for accelerator in system.accelerators[:devices]
         ),
+        slots=slots,
+        full=min(slots, deployment.concurrency) if shared else None,
     )

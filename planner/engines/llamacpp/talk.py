@@ -24,6 +24,9 @@ from planner.errors import InputError
 AUTO_SLOTS = 4
 """Slots of llama-server without -np; they share one cache (tools/server/server.cpp)."""
 
+WHOLE = 2**32 - 1
+"""What ``-c 0`` makes of the shortest context that --fit may choose: it chooses none."""
+
 OLLAMA_CONTEXT = 4096
 """Ollama's context below 24 GiB of VRAM; it takes 32k from there and 256k from 48 GiB on."""
 
@@ -73,7 +76,7 @@ FLAGS = FlagTable(
         "json-schema-file predict n-predict chat-template chat-template-file chat-template-kwargs",
         "reasoning-format reasoning-budget reasoning-budget-message reasoning slot-save-path",
         "slot-prompt-similarity alias tags log-file log-verbosity verbosity numa defrag-thold",
-        "cache-reuse hf-token hft main-gpu fit-ctx checkpoint-min-step checkpoint-every-n-tokens",
+        "cache-reuse hf-token hft main-gpu checkpoint-min-step checkpoint-every-n-tokens",
         "rope-freq-base rope-freq-scale yarn-ext-factor yarn-attn-factor",
         "yarn-beta-slow yarn-beta-fast override-kv image-min-tokens image-max-tokens media-path",
         "spec-draft-p-min spec-draft-p-split spec-draft-n-min draft-min draft-p-min p-min",
@@ -81,7 +84,7 @@ FLAGS = FlagTable(
         "lookup-cache-dynamic models-dir models-max models-preset sleep-idle-seconds tools",
         "grp-attn-n grp-attn-w webui-config-file pooling control-vector",
     )
-    | {"-t", "-tb", "-n", "-s", "-a", "-lv", "-mg", "-cms", "-cpent", "-fitc", "-sps", "-l", "-r"},
+    | {"-t", "-tb", "-n", "-s", "-a", "-lv", "-mg", "-cms", "-cpent", "-sps", "-l", "-r"},
     kept_switches=flags(
         "jinja no-jinja no-webui webui metrics slots no-slots props no-props log-disable verbose",
         "log-colors log-prefix log-timestamps no-warmup warmup cont-batching no-cont-batching",
@@ -103,7 +106,6 @@ FLAGS = FlagTable(
         "--reranking": "reranking servers are not planned",
         "--n-cpu-ffn": "it is not planned; -ot says the same",
         "--cpu-moe-draft": "it is not planned",
-        "--rpc": "GPUs of other machines are not planned",
         "--override-tensor-draft": "it is not planned",
         "--spec-draft-override-tensor": "it is not planned",
         "-ctkd": "the plan takes an F16 cache for drafts",
@@ -141,9 +143,9 @@ def read_command(
 ) -> Command:
     """Return what llama-server is told, as a `Command`.
 
-    ``-c`` counts the cells of all slots, so the context of one sequence is its share. A command
-    that names its model and no slots has llama-server's own; flags typed behind a model have
-    those that are asked for.
+    ``-c`` counts the cells of all slots: the context of one sequence is its share, or all of it
+    where the slots share one cache. A command that names its model has llama-server's own slots
+    and no machine that it does not name; flags typed behind a model have what is asked for.
 
     Raises:
         InputError: a flag or value that cannot be read, or a set-up that is not planned.
@@ -164,19 +166,23 @@ def read_command(
         elif model is not None:
             options["parallel"] = slots = AUTO_SLOTS
             options.setdefault("kv_unified", True)
-            unplanned.append(
-                f"-np: without it llama-server makes {AUTO_SLOTS} slots that share one cache;"
-                " planned as equal shares"
-            )
+    shared = bool(options.get("kv_unified"))
+    if shared:
+        slots = 1
+    if model is not None:
+        options.setdefault("rpc", "")
     cells = found.last("context")
     count = 0 if cells is None else whole_number(cells, "-c")
     if count < 0:
         raise InputError(f"-c: {count} is out of range")
+    if cells is not None and not count:
+        options["fit_ctx"] = WHOLE
     return Command(
         model=model,
         precision=precision,
         context=max(1, count // slots) if count else None,
         slots=slots,
+        shared=shared,
         kv_cache_dtype=found.last("cache-type-k"),
         options=options,
         yarn=found.last("rope-scaling") == "yarn",

@@ -42,28 +42,21 @@ def source(file: str) -> Source:
 def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tuple[Rank, ...]:
     """Return GPUs, then RAM where it is known; one rank where they share their memory."""
     host = tuple(_host_terms(server, fitted.placement, usage))
-    if machine.unified:
-        terms = (*_gpu_terms(server, machine, fitted.placement, usage, 0), *host)
-        return (
-            Rank(
-                name="unified memory",
-                count=1,
-                total=machine.gpu_totals[0],
-                usable=machine.usable(server.options, 0),
-                terms=terms,
-            ),
-        )
+    last = server.devices - 1
     found = [
         Rank(
-            name=f"GPU {gpu}",
+            name=_name(machine, gpu),
             count=1,
             total=machine.gpu_totals[gpu],
             usable=machine.usable(server.options, gpu),
-            terms=tuple(_gpu_terms(server, machine, fitted.placement, usage, gpu)),
+            terms=(
+                *_gpu_terms(server, machine, fitted.placement, usage, gpu),
+                *(host if machine.unified and gpu == last else ()),
+            ),
         )
         for gpu in range(server.devices)
     ]
-    if machine.host_total is not None:
+    if machine.host_total is not None and not machine.unified:
         found.append(
             Rank(
                 name="host",
@@ -74,6 +67,16 @@ def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tup
             )
         )
     return tuple(sorted(found, key=lambda rank: rank.headroom))
+
+
+def _name(machine: Machine, gpu: int) -> str:
+    """Return what a GPU is called: by its number, or by its machine where there are several."""
+    if not machine.remote:
+        return "unified memory" if machine.unified else f"GPU {gpu}"
+    own = len(machine.gpu_totals) - machine.remote
+    place = 1 if gpu >= machine.remote else 2 + gpu // own
+    which = gpu - machine.remote if gpu >= machine.remote else gpu % own
+    return f"machine {place}" if own == 1 else f"GPU {which} of machine {place}"
 
 
 def host_bytes(server: Server, homes: Placement, usage: Usage) -> int:
