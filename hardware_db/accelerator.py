@@ -155,7 +155,7 @@ class Accelerator:
         sized = label is not None and f"-{label.value:g}" in self.id
         if self.called is not None:
             return f"{self.called} {label.value:g} GB" if sized and label else self.called
-        return spoken(self.name, memory=self.is_unified or sized)
+        return spoken(self.name, memory=self.is_unified or sized or self.vendor == "custom")
 
     @property
     def capability(self) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from hardware_db.figures import Figure
 from hardware_db.memory import system_reserve_mib
 from hardware_db.system import System
 
-__all__ = ["card", "custom", "processor", "repeated", "several", "unequal"]
+__all__ = ["card", "custom", "lent", "processor", "repeated", "several", "unequal"]
 
 MIB = 1 << 20
 _MOST_UNEQUAL = 64
@@ -64,6 +64,30 @@ def card(gb: float) -> Accelerator:
         vendor="custom",
         architecture="unknown",
         memory_marketed_gb=Figure(value=gb, source=f"given by the user: {gb:g}GB", grade="A"),
+    )
+
+
+def lent(accelerator: Accelerator, gb: float, left: float) -> Accelerator:
+    """Return a chip whose owner keeps so many GB of the one memory for the GPU (BIOS carve-out)."""
+    most = Figure(
+        value=int(gb * 1024),
+        source=f"given by the user: {gb:g}/{left:g} GB",
+        grade="A",
+        note="the carve-out alone; the system may lend a part of the rest",
+    )
+    unified = accelerator.unified
+    assert unified is not None
+    return dataclasses.replace(
+        accelerator,
+        id=f"{accelerator.id}-{gb:g}-of-it",
+        called=None
+        if accelerator.called is None
+        else f"{accelerator.called} ({gb:g} GB for the GPU)",
+        name=f"{accelerator.name}, {gb:g} GB for the GPU",
+        variant=f"{gb:g} GB carve-out",
+        nvml_names=(),
+        memory_cuda_mib=most,
+        unified=dataclasses.replace(unified, usable_mib=most),
     )
 
 

@@ -16,10 +16,13 @@ __all__ = [
     "Memory",
     "Part",
     "bare_size",
+    "carve_out",
     "is_cpu",
     "memory",
     "parts",
     "splits",
+    "with_ecc",
+    "without_link",
     "without_memory",
     "without_size",
 ]
@@ -56,6 +59,14 @@ _TOKEN = re.compile(
     |[\s,()/-]+""",
     re.IGNORECASE | re.VERBOSE,
 )
+_CARVED = re.compile(
+    r"(.+?)[\s(,]*\b([0-9]{1,3})\s*(?:GB)?\s*/\s*([0-9]{1,3})\s*(?:GB)?[\s)]*", re.IGNORECASE
+)
+_ECC = re.compile(
+    r"[\s,(]*(?:\b(?:with|w/)\s+)?\b(?P<no>no\s+|without\s+)?ecc(?:\s+(?P<state>on|off|enabled|disabled))?\)?$",
+    re.IGNORECASE,
+)
+_NVLINK = re.compile(r"[\s,(+]*(?:\b(?:with|and|w/)\s+)?\bnv-?link(?:ed)?(?:\s+bridge)?\b\)?", re.I)
 _CHANNELS = {"single": 1, "dual": 2, "quad": 4, "octa": 8}
 
 
@@ -137,6 +148,26 @@ def memory(text: str) -> Memory | None:
     return Memory(gib=total, of=of, kind=kind, modules=modules)
 
 
+def without_link(text: str) -> str:
+    """Return `text` without the word that NVLink joins its GPUs: "2x A6000 (NVLink)"."""
+    return _NVLINK.sub("", text).strip() or text
+
+
+def with_ecc(text: str) -> str:
+    """Return `text` with ECC said as entries say it: "A6000 (ECC on)" → "A6000 ecc", off → without."""
+    match = _ECC.search(text)
+    if match is None or not match.start():
+        return text
+    off = match["no"] or (match["state"] or "").lower() in ("off", "disabled")
+    return text[: match.start()] + ("" if off else " ecc")
+
+
+def carve_out(text: str) -> tuple[str, float, float] | None:
+    """Split "Ryzen AI Max+ 395 96/32" into the name, the GB of the GPU and those that are left."""
+    match = _CARVED.fullmatch(text)
+    return None if match is None else (match[1].strip(), float(match[2]), float(match[3]))
+
+
 def bare_size(text: str) -> float | None:
     """Return the GiB that `text` is, where it is a size and nothing else ("24GB"); else None."""
     match = _SIZE.fullmatch(text.strip())
@@ -161,7 +192,7 @@ def without_memory(text: str) -> tuple[str, Memory] | None:
 def without_size(text: str) -> tuple[str, float] | None:
     """Split "RTX4090 48G" or "4090 (24 GB VRAM)" into the name and the GB; None without a size."""
     match = re.fullmatch(
-        rf"(.+?)[\s(_-]*\b([0-9]{{1,4}})\s*-?({_UNIT})?(?:\s*(?:of\s+)?(?:vram|memory|ram))?[\s)]*",
+        rf"(.+?)[\s(_-]*\b([0-9]{{1,4}})\s*-?({_UNIT})?(?:\s*(?:of\s+)?(?:unified\s+)?(?:vram|memory|ram))?[\s)]*",
         text,
         re.IGNORECASE | re.DOTALL,
     )

@@ -6,17 +6,18 @@ import re
 from dataclasses import dataclass
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.compose import card, custom
+from hardware_db.compose import card, custom, lent
 from hardware_db.database import Database
 from hardware_db.errors import UnknownHardware
-from hardware_db.expression import Memory, memory, splits, without_size
-from hardware_db.names import key, nearest, shorter, without_machine
+from hardware_db.expression import Memory, carve_out, memory, splits, without_size
+from hardware_db.names import key, nearest, shorter, without_machine, without_place
 from hardware_db.system import System
 
 __all__ = ["Found", "counted", "find", "sizes", "unknown", "unnamed_card"]
 
 _CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
+_LEAST_BEGUN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ def find(name: str, known: Database) -> Found | None:
     """Return the entry that `name` means; None where there is none.
 
     The whole name first (a part of a name is not a name); then name and size ("RTX 4090 48G"),
-    a name that is sold in several sizes ("5060 Ti"), a plural ("3090s").
+    a name that is sold in several sizes ("5060 Ti"), a carve-out ("395 96/32"), the begin of a
+    cloud size ("NC48ads"), a plural ("3090s").
     """
     size = _CUSTOM.fullmatch(name)
     if size:
@@ -46,9 +48,10 @@ def find(name: str, known: Database) -> Found | None:
         return Found(entry=entry, assumptions=_one_of_several(name, entry, known))
     if name.casefold().startswith("laptop ") and not name.casefold().endswith(" laptop"):
         return find(f"{name[len('laptop ') :]} laptop", known)
-    if len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
-        return find(name[:-1], known)
-    return None
+    found = _carved(name, known) or _begun(name, known)
+    if found is None and len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
+        found = find(name[:-1], known)
+    return found
 
 
 def counted(text: str, known: Database) -> Found | None:
@@ -56,14 +59,15 @@ def counted(text: str, known: Database) -> Found | None:
 
     Errors: HardwareError for a count outside 1..100000.
     """
-    found = find(text, known)
+    found = _super(text, known) or find(text, known)
     if found is not None:
         return found
     for count, name in splits(text):
         found = find(name, known) or _card(name)
         if found is not None:
             return Found(entry=found.entry, count=count, assumptions=found.assumptions)
-    return None
+    rented = without_place(text)
+    return None if rented is None else counted(rented, known)
 
 
 def sizes(entry: Accelerator, known: Database) -> tuple[Accelerator, ...]:
@@ -130,6 +134,48 @@ def _sized(name: str, known: Database) -> Accelerator | None:
             if _label(entry) == size:
                 return entry
     return None
+
+
+def _super(name: str, known: Database) -> Found | None:
+    """The SUPER of "4070s", where there is one; of several ("two 4070s") it is a plural."""
+    if not re.fullmatch(r".*[0-9]{4}\s?[sS]", name):
+        return None
+    plain = name[:-1].strip()
+    found = find(f"{plain} super", known)
+    if found is None:
+        return None
+    said = f"{name} is read as the {plain} SUPER; write '2x {plain}' for several {plain}"
+    return Found(entry=found.entry, assumptions=(said, *found.assumptions))
+
+
+def _carved(name: str, known: Database) -> Found | None:
+    """A chip with one memory, of which the owner keeps a part for the GPU: "395 96/32"."""
+    split = carve_out(name)
+    found = find(split[0], known) if split is not None else None
+    if split is None or found is None or not isinstance(found.entry, Accelerator):
+        return None
+    _, gpu, left = split
+    for one in sizes(found.entry, known):
+        if one.is_unified and _label(one) == gpu + left:
+            said = f"{gpu:g}/{left:g} is read as {gpu:g} GB for the GPU (BIOS) of {gpu + left:g} GB"
+            return Found(entry=lent(one, gpu, left), assumptions=(said,))
+    return None
+
+
+def _begun(name: str, known: Database) -> Found | None:
+    """The cloud size whose name begins so, where there is only one."""
+    start = key(name)
+    if len(start) < _LEAST_BEGUN or not re.search("[0-9]", start):
+        return None
+    begun = {
+        entry.id: entry
+        for spelled, entry in known.by_name.items()
+        if isinstance(entry, System) and entry.provider and spelled.startswith(start)
+    }
+    if len(begun) != 1:
+        return None
+    (entry,) = begun.values()
+    return Found(entry=entry, assumptions=(f"{name} is read as {entry.name}",))
 
 
 def _smallest(name: str, known: Database) -> Accelerator | None:

@@ -10,7 +10,17 @@ from hardware_db.accelerator import Accelerator
 from hardware_db.compose import processor, repeated, several, unequal
 from hardware_db.database import Database
 from hardware_db.errors import HardwareError
-from hardware_db.expression import Memory, Part, bare_size, is_cpu, memory, parts, without_memory
+from hardware_db.expression import (
+    Memory,
+    Part,
+    bare_size,
+    is_cpu,
+    memory,
+    parts,
+    with_ecc,
+    without_link,
+    without_memory,
+)
 from hardware_db.figures import Figure
 from hardware_db.lookup import Found, counted, sizes, unknown, unnamed_card
 from hardware_db.memory import MemoryKind, bandwidth_of
@@ -33,7 +43,7 @@ class _Machine:
 def read(text: str, known: Database) -> System:
     """Return the machine that `text` means. Errors: HardwareError, UnknownHardware."""
     machine = _Machine()
-    pieces = parts(text)
+    pieces = parts(with_ecc(without_link(text)))
     start = 0
     while start < len(pieces):
         for end in range(len(pieces), start, -1):
@@ -91,11 +101,17 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
             machine.found.append(found)
             machine.memories.append(Memory(gib=size, of=None, kind=MemoryKind()))
             return True
-    words = (re.escape(word) for word in known.cpu_words)
-    if machine.cpu is None and re.search(rf"\b(?:{'|'.join(words)})\b", text, re.IGNORECASE):
-        machine.cpu = text
-        return True
-    return False
+    words = "|".join(re.escape(word) for word in known.cpu_words)
+    if machine.cpu is not None or not re.search(rf"\b(?:{words})\b", text, re.IGNORECASE):
+        return False
+    machine.cpu = text
+    for index in range(1, len(said)):
+        size = bare_size(" ".join(said[index:]))
+        if size is not None:
+            machine.cpu = " ".join(said[:index])
+            machine.memories.append(Memory(gib=size, of="ram", kind=MemoryKind()))
+            break
+    return True
 
 
 def _assembled(machine: _Machine, text: str, known: Database) -> System:

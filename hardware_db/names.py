@@ -6,11 +6,18 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine"]
+__all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine", "without_place"]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
 _MACHINES = re.compile(
-    r"(?:apple\s+)?(?:mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)|imac)\s+(?=m\d)"
+    r"\b(?:apple|imac|(?:mac\s?)?(?:mini|studio)|mac\s?book(?:\s(?:pro|air))?"
+    r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro)\s*"
+)
+_CHIP = re.compile(r"\bm[1-9]\b")
+_PLACES = re.compile(
+    r"(?:(?:google\s+)?colab(?:\s+pro)?|kaggle|runpod|vast(?:\.ai)?|lambda(?:\s+labs)?|paperspace"
+    r"|modal|salad|hf\s+spaces?|hugging\s?face(?:\s+spaces?)?)\s+(.+)",
+    re.IGNORECASE,
 )
 _JOINTS = re.compile(r"[\s\-_./,()\[\]]+")
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
@@ -43,8 +50,15 @@ def shorter(name: str) -> tuple[str, ...]:
 
 
 def without_machine(name: str) -> str:
-    """`name` without the words of the machine before its chip: "MacBook Pro M4 Max" → "m4 max"."""
-    return _MACHINES.sub("", " ".join(re.split(r"[\s\-_]+", name.strip().casefold())), count=1)
+    """`name` without the words of a Mac around its chip: "MacBook Pro 16 M4 Max" → "m4 max"."""
+    plain = " ".join(re.split(r"[\s\-_]+", name.strip().casefold()))
+    return _MACHINES.sub("", plain).strip() if _CHIP.search(plain) else plain
+
+
+def without_place(name: str) -> str | None:
+    """`name` without whom the machine is rented from: "colab T4" → "T4"; None where nobody is named."""
+    match = _PLACES.fullmatch(name.strip())
+    return None if match is None else match[1]
 
 
 def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tuple[str, ...]:

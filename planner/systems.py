@@ -42,7 +42,7 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
 
     Args:
         system: the machine.
-        ram: "64GB", "128GB DDR5-6000"; None leaves what is known.
+        ram: "64GB", "64", "128GB DDR5-6000"; None leaves what is known.
         bandwidth: nominal GB/s; None leaves what is known.
 
     Raises:
@@ -53,6 +53,7 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
         try:
             if not size[:1].isdigit():
                 raise HardwareError(size)
+            size = f"{size}GB" if size.isdigit() else size
             said = hardware_db.resolve(f"cpu + {size}")
         except HardwareError:
             raise InputError(
