@@ -1,13 +1,15 @@
-"""What a name alone says of a checkpoint that no row describes: three rules, labelled "not read".
+"""What a name alone says of a checkpoint that no row describes: a few rules, labelled "not read".
 
 An organisation in front of a bundled name; ``-GGUF`` with a quant; a known ending (``-FP8-dynamic``,
-``-AWQ-4bit``, ``-NVFP4``, ``-4bit`` of MLX). A name with anything else in it is another model.
+``-AWQ-4bit``, ``-NVFP4``, ``-4bit`` of MLX). Other words in a GGUF's name are those of a fine-tune,
+whose shapes are the model's; ``REAP-48`` prunes 48 % of the experts. A word that says another size
+(``40B``, ``merged``, ``draft``), and any other name with words of its own, is another model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -41,6 +43,23 @@ _QUANT = re.compile(
 _BEFORE_QUANT = re.compile(
     r"(?:-(?:MTP|GGUF))*(?P<sep>[-.])(?P<label>(?:(?:UD|i1)-)?(?P<quant>.+))", re.I
 )
+_PREFIX = re.compile(
+    r"^(?:[A-Za-z]+_(?=[A-Za-z]+\d)|(?:(?!mmproj|draft|dflash|dspark|eagle)[A-Za-z]{2,}-)+(?=qwen\d))",
+    re.I,
+)
+"""The maker in front of the model: ``Qwen_Qwen3.8-27B`` as bartowski writes it, ``Huihui-Qwen3.5-9B``."""
+_PRUNED = re.compile(r"[-_.]?reap[-_.]?(?P<share>\d{1,2})(?:p|pct)?(?=[-_.]|$)", re.I)
+_RESIZED = re.compile(
+    r"(?:^|[-_.])(?:\d+(?:\.\d+)?b|reap|prun\w*|slim|lite|merg\w*|experts?|moe|upscal\w*|draft\w*"
+    r"|dspark|dflash|eagle\d?|mmproj|embed\w*|rerank\w*|vl|omni|asr|tts|coder|next|flash)(?=[-_.]|$)",
+    re.I,
+)
+_FORMAT = re.compile(
+    r"(?:^|[-_.])(?:mlx|gguf|ggml|exl[23]|awq|gptq|quant\w*|bnb|nf4|[a-z]*int[1-8]|[mn]x?v?fp\d+|fp\d+|q[a-z]?\d\w*"
+    r"|w\d+a\d+|\d+(?:\.\d+)?-?bit|\d+(?:\.\d+)?bpw)(?=[-_.]|$)",
+    re.I,
+)
+_MIXED = re.compile(r"[-_.](?:mixed|mix|imat|imatrix|hifi|dwq)$", re.I)
 _BY_BITS = {"1": "IQ1_M", "2": "Q2_K", "3": "Q3_K_M", "4": "Q4_K_M", "5": "Q5_K_M", "6": "Q6_K"}
 _LIBRARY_QUANT = "Q4_K_M"
 """What a tag of Ollama's library stands for where it names no quant."""
@@ -64,11 +83,22 @@ def from_repository(repo: str, label: str | None = None) -> Entry | None:
     base, rest = _base(repo.rpartition("/")[2])
     if base is None:
         return None
+    rest, experts = _pruned(base, rest)
+    found = _repository(repo, base, rest.strip("-"), label)
+    if found is None and (experts is not None or "gguf" in rest.split("-")):
+        tries = (_repository(repo, base, tail, label) for tail in _behind_words(rest))
+        found = next(filter(None, tries), None)
+        found = None if found is None else replace(found, derivative=True)
+    return found if found is None or experts is None else _with_experts(found, experts)
+
+
+def _repository(repo: str, base: str, rest: str, label: str | None) -> Entry | None:
+    """Return the entry where `rest`, what comes after the model, is understood to the end."""
     mtp = True if re.search(r"(?:^|-)mtp(?:-|$)", rest) else None
     rest = re.sub(r"(?:^|-)(?:mtp|text|instruct)(?=-|$)", "", rest).strip("-")
     gguf = re.sub(r"(?:^|-)(?:i1-)?gguf(?=-|$)", "", rest) if "gguf" in rest.split("-") else None
     if gguf is not None:
-        quant = label or gguf.strip("-")
+        quant = label or _MIXED.sub("", gguf.strip("-"))
         recipe = gguf_recipe(quant) if quant else None
         if recipe is None:
             return None
@@ -109,14 +139,43 @@ def from_file(file: str, repo: str | None = None) -> Entry | None:
     base, rest = _base(stem, keep_case=True)
     if base is None:
         return None
-    match = _BEFORE_QUANT.fullmatch(rest if rest.startswith((".", "-")) else f"-{rest}")
-    recipe = gguf_recipe(match["label"]) if match else None
-    if match is None or recipe is None:
-        return None
+    rest, experts = _pruned(base, rest)
     mtp = True if "-mtp" in rest.lower() else None
-    return _entry(
-        repo or file, base, "gguf", recipe, label=match["label"] if repo else "", file=file, mtp=mtp
-    )
+    plain = _MIXED.sub("", rest)
+    for tail in (plain, *_behind_words(plain)):
+        match = _BEFORE_QUANT.fullmatch(tail if tail.startswith((".", "-")) else f"-{tail}")
+        recipe = gguf_recipe(match["label"]) if match else None
+        if match is None or recipe is None:
+            continue
+        label = match["label"] if repo else ""
+        found = _entry(repo or file, base, "gguf", recipe, label=label, file=file, mtp=mtp)
+        found = replace(found, derivative=tail is not plain)
+        return found if experts is None else _with_experts(found, experts)
+    return None
+
+
+def _pruned(base: str, rest: str) -> tuple[str, int | None]:
+    """Return what is left of a name without ``REAP-48``, and how many experts that leaves a layer."""
+    match, known = _PRUNED.search(rest), catalog.find(base)
+    moe = known[0].model.moe if known is not None else None
+    if match is None or moe is None:
+        return rest, None
+    left = round(moe.num_experts * (100 - int(match["share"])) / 100)
+    return rest[: match.start()] + rest[match.end() :], max(left, moe.num_experts_per_tok)
+
+
+def _with_experts(entry: Entry, experts: int) -> Entry:
+    return replace(entry, derivative=True, experts=experts)
+
+
+def _behind_words(rest: str) -> Iterator[str]:
+    """Yield what is left behind one, two and more words of a fine-tune's name."""
+    for match in re.finditer(r"[-_.]", rest):
+        words = rest[: match.start()]
+        if words and not _RESIZED.search(words):
+            yield rest[match.end() :]
+    if rest and not _RESIZED.search(rest) and not _FORMAT.search(rest):
+        yield ""
 
 
 def from_ollama(tag: str) -> Entry | None:
@@ -212,7 +271,7 @@ def _bases() -> Mapping[str, str]:
 
 def _base(name: str, *, keep_case: bool = False) -> tuple[str | None, str]:
     """The bundled model that `name` begins with, and what comes after it."""
-    name = re.sub(r"^[A-Za-z]+_(?=[A-Za-z]+\d)", "", name)  # bartowski writes the maker before it
+    name = _PREFIX.sub("", name)
     low = name.lower()
     for short, id_ in _bases().items():
         if low == short or (low.startswith(short) and low[len(short)] in "-.:_"):

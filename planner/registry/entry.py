@@ -54,6 +54,7 @@ class Entry:
         date: when the size was listed.
         source: who listed it.
         named: it is no row: its name alone says what it is.
+        experts: routed experts of a layer, where some of the base's were pruned away.
     """
 
     repo: str
@@ -73,6 +74,7 @@ class Entry:
     date: str
     source: str
     named: bool = False
+    experts: int | None = None
 
     @property
     def maker(self) -> Maker:

@@ -264,7 +264,9 @@ def spread_of(base: str, scheme: str) -> Band | None:
 
 
 def _as_shipped(model: ModelSpec, entry: Entry) -> ModelSpec:
-    """The model with its MTP module as the row has it."""
+    """The model with its experts and its MTP module as the row has them."""
+    if entry.experts is not None and model.moe is not None:
+        model = model.with_layers(mlp=replace(model.moe, num_experts=entry.experts))
     if model.mtp is None or entry.mtp is None or model.mtp.shipped == entry.mtp:
         return model
     return replace(model, mtp=replace(model.mtp, shipped=entry.mtp))
@@ -337,6 +339,10 @@ def _notes(entry: Entry, plain: int) -> tuple[str, ...]:
             f"{entry.name}: published as {format_bytes(entry.nbytes)},"
             f" rounded to about {format_bytes(entry.within)}"
         )
-    if entry.derivative:
+    if entry.experts is not None:
+        notes.append(
+            f"{entry.name} is {entry.base} with {entry.experts} experts per layer left: another model"
+        )
+    elif entry.derivative:
         notes.append(f"{entry.name} is a fine-tune of {entry.base}: same size, another model")
     return tuple(notes)
