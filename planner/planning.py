@@ -26,7 +26,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
-from planner.units import capital, check_count, counted, format_gib, format_tokens, shown
+from planner.units import MIB, capital, check_count, counted, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
 
@@ -333,7 +333,7 @@ def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, e
     if outcome is Outcome.TIGHT:
         rank = min(allocation.ranks, key=_at_worst)
         spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
-        if _at_worst(rank) >= 0:
+        if allocation.at_worst:
             return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
         band = format_gib(rank.band.above)
         return f"Tight: {asked} on {where}, {spare}, within the estimate's band of {band}."
@@ -373,6 +373,7 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
         return (
             f"{format_gib(before_cache(rank))} over{place} before any cache; the largest term is"
             f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
+            f"{_lent(deployment, rank)}"
         )
     short = format_gib(allocation.shortfall)
     if said and (not allocation.shortfall or not 0 < longest < deployment.context):
@@ -380,5 +381,17 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
         return f"{_FURTHER_SENTENCES.sub('', said).rstrip('.')}{missing}."
     return (
         f"{short} too little for the cache of one request of this length; up to"
-        f" {format_tokens(longest)} tokens fit."
+        f" {format_tokens(longest)} tokens fit.{_lent(deployment, allocation.ranks[0])}"
+    )
+
+
+def _lent(deployment: Deployment, rank: Rank) -> str:
+    """Say what the system lends the GPU where its owner can raise that; empty where nobody can."""
+    accelerator = deployment.system.accelerator
+    limit = accelerator.unified.raisable if accelerator.unified is not None else None
+    if limit is None or rank.total >= int(limit.usable_mib.value) * MIB:
+        return ""
+    return (
+        f" The system lends the GPU {format_gib(rank.total)} by default: raise {limit.name} to give"
+        f" it up to {format_gib(int(limit.usable_mib.value) * MIB)}."
     )

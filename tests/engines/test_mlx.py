@@ -150,12 +150,18 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
 
 def test_one_buffer_is_bounded_apart_from_the_memory() -> None:
     """Reported: 9B in 4 bits on an M1 Max 32 GB holds 64,022 tokens and dies of one buffer at
-    128,022: 22,011,707,392 bytes (8192 queries over 83,968 keys) where Metal allows 20.10 GB."""
+    128,022: 22,011,707,392 bytes (four prompts of 2048 queries over 83,968 keys, the 41st step of
+    each) where Metal allows 20.10 GB."""
     works, dies = (ask("Qwen3.5-9B", "m1-max-32", context=n) for n in (64_022, 128_022))
     assert works.outcome is Outcome.FITS
     assert dies.outcome is Outcome.TIGHT
-    assert any("--prefill-step-size" in warning for warning in dies.warnings)
-    assert scores_bytes(model("Qwen3.5-9B"), batch=1, step=8192, context=83_968) == 22_011_707_392
+    assert "4 such prompts at once need one buffer of 31.3 GiB" in dies.verdict
+    assert "--prompt-concurrency 1 avoids it" in dies.verdict
+    assert (
+        scores_bytes(model("Qwen3.5-9B"), batch=4, step=2048, context=41 * 2048) == 22_011_707_392
+    )
+    alone = {"prompt_concurrency": 1}
+    assert ask("Qwen3.5-9B", "m1-max-32", context=128_022, options=alone).outcome is Outcome.FITS
     assert dies.figures["max_buffer_length"] == 20_100_415_488
     wide = ask("Qwen3.5-9B", "m1-max-32", context=128_022, options={"prefill_step_size": 8192})
     assert wide.outcome is Outcome.DOES_NOT_FIT

@@ -11,9 +11,9 @@ from planner.model.spec import DenseMLP, ModelSpec
 FUSED_HEAD_DIMS = (64, 80, 128)
 """Head sizes with a fused prefill kernel; others hold the whole matrix of scores."""
 
-STEPS_AT_ONCE = 4
-"""Steps of 2048 tokens whose scores were seen in one buffer of the server (see `scores_bytes`); why
-they were together was not found, so that more than one step is a band and no rule."""
+PROMPTS_SEEN = 4
+"""Prompts whose scores were seen in one buffer of the server (see `scores_bytes`): it takes up to
+--prompt-concurrency of them together, whatever somebody plans for."""
 
 MAX_BUFFER_SHARE = Fraction(3, 4)
 """Metal's largest buffer (maxBufferLength) as a share of the working set that macOS lends the GPU by
@@ -35,7 +35,8 @@ def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> in
     """Return the scores of one layer where attention is not fused: batch x heads x step x context x bytes.
 
     They are one buffer. A report of 2026-09-03 (local-ai-registry pull request 43: Qwen3.5-9B on an
-    M1 Max 32 GB) names one of 22.01 GB, which is 16 heads x 8192 x 83,968 x 2 to the last digit.
+    M1 Max 32 GB) names one of 22.01 GB, which to the last digit is 4 prompts x 16 heads x 2048 x
+    83,968 x 2, in the 41st step of prompts of 128,022 tokens.
 
     Source: mlx 0.31.1 backend/metal/scaled_dot_product_attention.cpp (use_fallback); whether later
     releases fuse heads of 256 depends on the device and was not verified.

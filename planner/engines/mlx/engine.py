@@ -56,7 +56,9 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         limit = memory.largest_buffer
         asked, alone = memory.rank(context, deployment.concurrency), memory.rank(context, 1)
         starts = memory.holds(context, 1)
-        worst = _too_large(memory.at_worst(context), limit) if starts else ""
+        worst = ""
+        if starts:
+            worst = _too_large(memory.prompts_together, memory.at_worst(context), limit)
         sequences = memory.sequences(context)
         native = deployment.checkpoint.model.max_position_embeddings
         longest = max(native, context if deployment.yarn else 0)
@@ -217,13 +219,13 @@ def _death(largest: int, limit: int) -> str:
     return "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)"
 
 
-def _too_large(largest: int, limit: int) -> str:
-    """Return what goes wrong where several steps' scores are in one buffer; empty if nothing."""
+def _too_large(prompts: int, largest: int, limit: int) -> str:
+    """Return what goes wrong where other prompts come into the step; empty if nothing."""
     if largest <= limit:
         return ""
     return (
-        f"the scores of a prompt's steps may need one buffer of {format_gib(largest)}, and Metal"
-        f" allows {format_gib(limit)} (a smaller --prefill-step-size avoids it)"
+        f"{prompts} such prompts at once need one buffer of {format_gib(largest)} and end the"
+        f" server: Metal allows {format_gib(limit)} (--prompt-concurrency 1 avoids it)"
     )
 
 

@@ -14,7 +14,7 @@ from planner.bisection import largest_holding, largest_of_each
 from planner.columns import choose, larger, smaller
 from planner.engines.engine import Deployment, but_workload
 from planner.engines.mlx.activations import (
-    STEPS_AT_ONCE,
+    PROMPTS_SEEN,
     layer_bytes,
     max_buffer_bytes,
     scores_bytes,
@@ -129,8 +129,14 @@ class Memory:
         )
 
     def at_worst(self, tokens: Any) -> Any:
-        """Return the bytes of the largest buffer where several steps' scores are in one."""
-        return STEPS_AT_ONCE * self.scores(tokens, 1)
+        """Return the bytes of the largest buffer where other prompts come into the step."""
+        return self.prompts_together * self.scores(tokens, 1)
+
+    @property
+    def prompts_together(self) -> int:
+        """Prompts that may come into one step although one is planned for."""
+        options = self._options
+        return 1 if options.kv_bits is not None else min(options.prompt_concurrency, PROMPTS_SEEN)
 
     def rank(self, tokens: Any, sequences: Any) -> Rank:
         """Return the machine with everything that lies in its memory."""
@@ -202,7 +208,10 @@ class Memory:
             formula="widest layer + scores",
             values={"widest layer": layer, "scores": scores},
             source=source("models/qwen3_5.py, first-order reading"),
-            band=Band(below=scores + layer // 2, above=(STEPS_AT_ONCE - 1) * scores + layer // 2),
+            band=Band(
+                below=scores + layer // 2,
+                above=larger(0, self.at_worst(tokens) - scores) + layer // 2,
+            ),
         )
 
 
