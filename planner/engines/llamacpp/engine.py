@@ -19,6 +19,7 @@ from planner.engines.llamacpp.terms import host_bytes, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees
 from planner.memo import Key, remembered
+from planner.units import format_gib
 
 
 class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
@@ -93,6 +94,12 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     machine = machine_of(deployment.system, deployment.options, gpus=server.devices)
     room = machine.room(deployment.options)
     fitted = fit(server, room)
+    assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None
+    if not fitted.fits and assumed is not None:
+        shared = assumed.room(deployment.options)
+        moved = fit(server, shared)
+        if moved.fits:
+            machine, room, fitted = assumed, shared, moved
     single, alone = server, fitted
     if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
         single = replace(server, slots=1)
@@ -115,6 +122,9 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         fitted=fitted,
         usage=usage,
         ram=ram,
+        at_worst=""
+        if machine is not assumed
+        else f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)",
     )
 
 

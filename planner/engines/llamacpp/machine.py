@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,10 @@ RUNTIME_BYTES = 3 * GIB // 4
 six readings on one card, 749 MiB in llama.cpp issue 27953."""
 
 RUNTIME_BAND = GIB // 4
+
+RAM_PER_GPU_BYTE = 2
+"""RAM that machines are taken to have per byte of their GPUs where somebody runs a command and does
+not say: 32 GB beside a GPU of 16 GB. An assumption; the verdict says that it rests on it."""
 
 HOST_PROGRAM_BYTES = GIB // 2
 """llama-server itself, its vocabulary and libraries; an assumption."""
@@ -98,6 +102,12 @@ class Machine:
     host_reserve: int
     unified: bool
     runtime: int
+
+    def with_ram_assumed(self) -> Machine | None:
+        """Return the machine with the RAM that such machines have; None where it is known or shared."""
+        if self.host_total is not None or self.unified or not self.gpu_totals:
+            return None
+        return replace(self, host_total=RAM_PER_GPU_BYTE * sum(self.gpu_totals[self.remote :]))
 
     @property
     def gpu_names(self) -> tuple[str, ...]:

@@ -350,6 +350,13 @@ class LlamacppOptions(Options):
         default_words="what the hardware database knows",
     )
 
+    ram_unsaid: bool = option(
+        False,
+        Switch(),
+        meaning="where RAM is not known, count on twice as much as the GPUs have",
+        memory="what --fit may move there",
+    )
+
     @property
     def draft_tokens(self) -> int:
         """Tokens drafted per step; zero without speculation."""

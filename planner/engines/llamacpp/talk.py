@@ -171,6 +171,7 @@ def read_command(
         slots = 1
     if model is not None:
         options.setdefault("rpc", "")
+        options["ram_unsaid"] = True
     cells = found.last("context")
     count = 0 if cells is None else whole_number(cells, "-c")
     if count < 0:
