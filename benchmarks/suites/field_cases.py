@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ _FLAGS = {
 }
 """Field of a case -> the flag that says the same."""
 
+
+_LENT = re.compile(r"\b(\d+) GB GTT")
+"""A verdict's word on what the owner lends the GPU of a shared memory."""
+_SEVERAL = re.compile(r"[A-Z0-9]+(?:/[A-Z0-9]+)+")
+_FORK = "ik_llama"
 
 ROOMY = "custom:1024GiB"
 ANY_MACHINE = "the hardware is not told: any with room does, for the figure does not depend on it"
@@ -90,6 +96,10 @@ def checkpoint_of(case: dict[str, Any], folder: Path, *, any_weights: bool = Fal
     try:
         if case["quant"] is None:
             raise LookupError("the precision is not told")
+        if _SEVERAL.fullmatch(case["quant"]):
+            raise LookupError(f"several precisions at once: {case['quant']}")
+        if _FORK in case["quant"]:
+            raise LookupError(f"{_FORK} is another program than llama.cpp")
         scheme = recipe_of(case["quant"], repo=case["checkpoint"] or "").scheme
     except LookupError:
         if not any_weights:
@@ -120,6 +130,10 @@ def machine_of(case: dict[str, Any], count: int, *, any_machine: bool = False) -
             return resolve(f"{count}x {ROOMY}")
         raise LookupError("neither the hardware nor its memory is told")
     system = system_named(name or f"{round(measured)} GiB", count)
+    lent, label = _LENT.search(case["verdict"] or ""), system.accelerator.memory_marketed_gb
+    if lent is not None and label is not None and system.accelerator.is_unified:
+        gpu = int(lent[1])
+        system = resolve(f"{system.accelerator.id} {gpu}/{label.value - gpu:g}")
     return with_memory(system, measured, "the case") if measured else system
 
 

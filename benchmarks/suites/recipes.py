@@ -36,6 +36,7 @@ SHORT = 4096
 
 NO_CONTEXT = f"no context is promised: {SHORT:,} tokens are asked for"
 PLANNED_LAYOUT = "its degrees do not make up its accelerators: the planner's layout is asked for"
+JOINED = "several nodes and one llama-server: whoever runs the recipe joins them by RPC"
 STARTS_ANYHOW = ("sglang",)
 """Engines that start with less room than the context asked for."""
 
@@ -135,6 +136,9 @@ def _words(row: dict[str, Any], engine: str) -> tuple[list[str], tuple[str, ...]
         words += [] if names(words, flag) else [flag, told["max_num_batched_tokens"]]
     if engine == "llamacpp" and not names(words, "-np", "--parallel"):
         words += ["--parallel", "1"]
+    if engine == "llamacpp" and row["nodes"] > 1 and not names(words, "--rpc"):
+        words += ["--rpc", ",".join(f"node{node}:50052" for node in range(2, row["nodes"] + 1))]
+        notes = (*notes, JOINED)
     if row.get("mtp_tokens") and not names(words, *_SPECULATION):
         text = f"{row.get('flags')} {row.get('source')} {row.get('evidence')}".lower()
         drafter = any(word in text for word in _DRAFTERS)

@@ -184,8 +184,9 @@ def system_named(text: str | None, count: int = 1) -> System:
         LookupError: no name in the text is known, and no memory is told.
     """
     for name in _machine_names(text or ""):
+        unequal = count > 1 and "+" in name
         try:
-            system = resolve(f"{count}x {name}")
+            system = resolve(name if unequal else f"{count}x {name}")
         except HardwareError:
             continue
         # A system of several accelerators would be meant as a whole, which `count` contradicts.
