@@ -105,12 +105,12 @@ def test_a_command_computes_on_the_machines_that_it_names(words: str, fits: bool
         ("-np 1", "rtx-3090", 113_664, True),
         ("-np 2", "rtx-3090", 56_064, True),  # of each slot
         ("", "rtx-pro-6000", 262_144, True),
-        ("-c 0", "rtx-3090", 262_144, False),  # asks for all of it
+        ("-c 0", "rtx-3090", 262_144, True),  # asks for all of it: layers go to RAM
         ("--fit off", "rtx-3090", 262_144, False),
         ("-c 32768", "rtx-3090", 32_768, True),
         ("-c 32768 -np 4", "rtx-3090", 8192, True),
         ("-c 32768 -np 4 -kvu", "rtx-3090", 32_768, True),
-        ("", "rtx-3060", 4096, False),  # the least that --fit tries; RAM is not known
+        ("", "rtx-3060", 4096, True),  # the least that --fit tries; the rest goes to RAM
         ("", "rtx-3060 + 64GB RAM", 4096, True),
         ("", "2x rtx-3060", 59_648, True),
     ],

@@ -172,6 +172,8 @@ def read_command(
     if model is not None:
         options.setdefault("rpc", "")
         options["ram_unsaid"] = True
+        if options.get("fit") is False and options.get("n_gpu_layers") is None:
+            options["n_gpu_layers"] = ALL  # nobody else moves anything
     cells = found.last("context")
     count = 0 if cells is None else whole_number(cells, "-c")
     if count < 0:
