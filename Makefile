@@ -29,7 +29,10 @@ test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 fuzz: $(READY) ## hand mutated files, texts and questions to every reader (FUZZ=... inputs each)
-	FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest tests/fuzz -n auto --hypothesis-show-statistics
+	FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/fuzz -n auto
+	$(BIN)/python -m tests.fuzz.many --inputs $(FUZZ)
+	-$(WITH_INDEX) VIRTUAL_ENV=.venv $(UV) pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz.many --atheris --inputs $(FUZZ) safetensors gguf json
 
 setup: $(READY) ## make .venv with the exact versions of requirements.lock
 

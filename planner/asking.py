@@ -391,8 +391,8 @@ def load_checkpoint(
         return name
     return sources.load(
         name,
-        precision=precision,
-        revision=revision,
+        precision=None if precision is None else check_text(precision, what="precision"),
+        revision=None if revision is None else check_text(revision, what="revision"),
         progress=progress,
         anonymous=anonymous,
         local=local,

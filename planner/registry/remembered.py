@@ -64,7 +64,7 @@ def recall(name: str) -> Checkpoint | None:
 
 
 def _file(name: str) -> str:
-    key = hashlib.sha256(name.strip().lower().encode()).hexdigest()[:32]
+    key = hashlib.sha256(name.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return f"headers/{key}.json"
 
 

@@ -81,7 +81,7 @@ def sharded(shards: list[Tensors], total: int | None = None) -> dict[str, Stub]:
 
 
 def gguf_text(text: str | bytes) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return struct.pack("<Q", len(raw)) + raw
 
 

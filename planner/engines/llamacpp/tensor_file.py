@@ -94,11 +94,24 @@ def file_tensors(model: ModelSpec, scheme: FileScheme) -> Mapping[tuple[str, int
     """Return (key, block) -> tensor, in the order of the table of tensors.
 
     Raises:
-        UnsupportedModelError: a tensor that GGUF files have no place or type for.
+        UnsupportedModelError: a tensor that GGUF files have no place or type for; later, when one
+            is asked for that the file does not hold.
     """
-    return MappingProxyType(
-        {(tensor.key, tensor.block): tensor for tensor in _tensors(model, scheme)}
-    )
+    found = {(tensor.key, tensor.block): tensor for tensor in _tensors(model, scheme)}
+    return MappingProxyType(_Needed(found))
+
+
+class _Needed(dict[tuple[str, int], FileTensor]):
+    """A file's tensors; asking for one that is not there is the file's fault."""
+
+    def __missing__(self, place: tuple[str, int]) -> FileTensor:
+        key, block = place
+        name = (key if block == OUTSIDE else f"blk.{block}.{key}") + _suffix(key)
+        raise UnsupportedModelError(f"llama.cpp refuses the file: missing tensor '{name}'")
+
+
+def _suffix(key: str) -> str:
+    return "" if key in ("ssm_a", "ssm_dt.bias") or key.endswith(".bias") else ".weight"
 
 
 def _tensors(model: ModelSpec, scheme: FileScheme) -> Iterator[FileTensor]:
@@ -116,9 +129,8 @@ def _tensors(model: ModelSpec, scheme: FileScheme) -> Iterator[FileTensor]:
         outside = not tensor.layers and not mtp
         for layer in (OUTSIDE,) if outside else tensor.layers or (0,):
             block = layer + base if mtp else layer
-            suffix = "" if key in ("ssm_a", "ssm_dt.bias") or key.endswith(".bias") else ".weight"
             yield FileTensor(
-                name=(key if outside else f"blk.{block}.{key}") + suffix,
+                name=(key if outside else f"blk.{block}.{key}") + _suffix(key),
                 key=key,
                 block=block,
                 type=_type(stored.format, tensor.name),
