@@ -26,6 +26,7 @@ def modelfile(plan: Plan) -> str:
     if found.environment:
         words = " ".join(f"{name}={value}" for name, value in found.environment.items())
         lines.append(f"# start the server with: {words} ollama serve")
+    lines.append("# save this as Modelfile, then: ollama create NAME -f Modelfile; ollama run NAME")
     lines.append(f"FROM {found.source}")
     lines += [f"PARAMETER {name} {value}" for name, value in found.parameters.items()]
     return "\n".join(lines) + "\n"

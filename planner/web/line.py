@@ -6,12 +6,14 @@ import re
 
 import streamlit as st
 
+from planner.engines import FRONTS, title_of
 from planner.planning import Outcome, Plan
 from planner.recommending.text import headline
 from planner.registry import Entry
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import capital, format_gib
+from planner.web.asked import Asked
 from planner.web.choices import tokens_label
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer, Problem
@@ -21,7 +23,7 @@ _COMMANDS = re.compile(r"; (?:see|list all with) [`']qwenplan .*$")
 """The end of errors that name commands of the terminal."""
 
 
-def show_line(found: Answer) -> None:
+def show_line(asked: Asked, found: Answer) -> None:
     """Show the answer in one line, or what is wrong with the question."""
     with st.container(key="answer"):
         if found.problems:
@@ -33,7 +35,7 @@ def show_line(found: Answer) -> None:
             words = headline(found.recommendation) if found.recommendation is not None else ""
             st.markdown(f":{look.colour}[{look.icon}] {escape(words)}")
             return
-        st.markdown(sentence(found))
+        st.markdown(sentence(asked, found))
 
 
 def problem_words(problem: Problem) -> str:
@@ -42,7 +44,7 @@ def problem_words(problem: Problem) -> str:
     return f"**Not answered.** {escape(capital(text))}"
 
 
-def sentence(found: Answer) -> str:
+def sentence(asked: Asked, found: Answer) -> str:
     """Return the answer in one line, as Markdown."""
     plan = found.plan
     assert plan is not None
@@ -51,16 +53,24 @@ def sentence(found: Answer) -> str:
     what, where = escape(named(plan, entry)), escape(machine_name(plan))
     verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
     facts = ", ".join([verdict, *map(escape, _facts(found, plan))])
-    return f"**{what}** on {where} with {escape(plan.engine_title)}: {facts}"
+    return f"**{what}** on {where} with {escape(server_name(asked, plan))}: {facts}"
 
 
 def named(plan: Plan, entry: Entry | None) -> str:
     """Return model and checkpoint as a sentence names them: ``Qwen3.6-27B UD-Q4_K_XL``."""
     model = plan.deployment.checkpoint.model.name.rpartition("/")[2]
     if entry is None:
-        return f"{model} {plan.deployment.checkpoint.scheme.title}"
+        name = plan.deployment.checkpoint.scheme.name
+        return f"{model} {name if '-' in name else name.upper()}"
     model = entry.base.rpartition("/")[2]
     return f"{model} {entry.label}" if entry.label else entry.repo.rpartition("/")[2]
+
+
+def server_name(asked: Asked, plan: Plan) -> str:
+    """Return who serves: the program that was asked for, with the engine inside it."""
+    if FRONTS.get(asked.engine) == plan.engine:
+        return f"{title_of(asked.engine)} ({plan.engine_title})"
+    return plan.engine_title
 
 
 def machine_name(plan: Plan) -> str:

@@ -16,8 +16,16 @@ DARK, LIGHT = "#0d1420", "#ffffff"
 LIGHT_THEME_TEXT, DARK_THEME_TEXT = "#0d1420", "#e8edf4"
 """Text in figures; as in `config.toml`."""
 
+LIGHT_THEME_GROUND, DARK_THEME_GROUND = "#ffffff", "#12161c"
+LIGHT_THEME_EDGE, DARK_THEME_EDGE = "#d5dce6", "#323c4a"
+"""Ground and borders of the page; as in `config.toml`."""
+
 NEUTRAL = "#7f8894"
 """Lines in figures that must be seen on both backgrounds."""
+
+
+ACCENT = "#3d7fe0"
+"""What is chosen, in figures; 3:1 on both backgrounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

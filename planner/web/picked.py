@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from planner.planning import Outcome
 from planner.recommending.text import chosen
 from planner.units import capital
 from planner.web import places, session
@@ -84,6 +85,8 @@ def _why(found: Answer) -> str:
     if found.picked and found.recommendation is not None and found.choice is not None:
         why = chosen(found.recommendation, found.choice)
         return f":material/auto_awesome: Picked: {escape(capital(why))}."
+    if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
+        return ""
     if found.recommendation is not None and found.plan is not None:
         return ":material/info: Nothing that is known holds it; this comes nearest."
     return ""

@@ -149,7 +149,7 @@ def _show_answered(view: View, asked: Asked) -> None:
         st.markdown(f":material/info: {escape(note)}")
     with line:
         found = answer(asked, machine, hub=hub_allowed())
-        show_line(found)
+        show_line(asked, found)
     with pick:
         show_pick(asked, found)
     if not found.problems:

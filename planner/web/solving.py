@@ -14,7 +14,7 @@ from typing import TypeVar
 from hardware_db import System
 from planner.asking import load_checkpoint
 from planner.engines import ENGINES
-from planner.engines.choice import FOR_PICTURES
+from planner.engines.choice import FOR_PICTURES, engines_for
 from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -22,12 +22,13 @@ from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
 from planner.recommending.choosing import Search
-from planner.registry import Entry, checkpoint_of, entries_of, find, loss_of
+from planner.registry import Entry, checkpoint_of, entries_of, find
 from planner.registry.bundled import bundled_checkpoint
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_tokens
 from planner.web.asked import BEST, Asked
+from planner.web.stored import as_choice, bytes_of, loaded
 
 T = TypeVar("T")
 
@@ -190,7 +191,12 @@ def entry_of(checkpoint: Checkpoint) -> Entry | None:
 
 
 def _chosen(wanted: Wanted, asked: Asked) -> Answer:
-    """The pick; where there is none, what was asked for, or what comes nearest."""
+    """The pick; where there is none, what was asked for, or what comes nearest.
+
+    With engine and way to store named nothing is open, as on the command line.
+    """
+    if wanted.base is not None and None not in (wanted.fixed.engine, wanted.fixed.precision):
+        return _settled_by_name(wanted, wanted.base, asked)
     found = recommended(wanted)
     if found.pick is not None:
         choice = _settled(found.pick, asked)
@@ -202,16 +208,34 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
         return Answer(wanted=wanted, plan=nearest.plan, choice=nearest, recommendation=found)
     if wanted.base is None:
         return Answer(wanted=wanted, recommendation=found)
-    checkpoint = bundled_checkpoint(wanted.base, precision=wanted.fixed.precision)
+    return replace(_settled_by_name(wanted, wanted.base, asked), recommendation=found)
+
+
+def _settled_by_name(wanted: Wanted, base: str, asked: Asked) -> Answer:
+    """The plan of a model in the way to store that is named, or at 16 bits."""
+    checkpoint = bundled_checkpoint(base, precision=wanted.fixed.precision)
     plan = _planned(wanted, checkpoint, asked)
-    return Answer(wanted=wanted, plan=plan, recommendation=found)
+    row = entry_of(plan.deployment.checkpoint)
+    choice = as_choice(row, plan, wanted) if row is not None and plan.ranks else None
+    return Answer(wanted=wanted, plan=plan, choice=choice)
 
 
 def nearest_of(wanted: Wanted) -> Choice | None:
-    """Return the candidate of a model that comes nearest to holding the workload."""
+    """Return the candidate of a model that comes nearest to holding the workload.
+
+    Where what was looked at is all too large, that is the smallest file of an engine.
+    """
     assert wanted.base is not None
-    candidates = [c for c in Search(wanted).of_model(wanted.base) if c.needs_ram is None]
-    return max(candidates, key=lambda choice: choice.plan.headroom or 0, default=None)
+    search = Search(wanted)
+    found = [choice for choice in search.of_model(wanted.base) if choice.needs_ram is None]
+    for engine, _ in engines_for(wanted.system) if wanted.fixed.precision is None else ():
+        if wanted.fixed.engine not in (None, engine):
+            continue
+        row = min(loaded(wanted, engine), key=bytes_of, default=None)
+        plan = search.plan(row, engine) if row is not None else None
+        if row is not None and plan is not None and plan.ranks:
+            found.append(as_choice(row, plan, wanted))
+    return max(found, key=lambda choice: choice.plan.headroom or 0, default=None)
 
 
 def _of_entry(entry: Entry, wanted: Wanted, asked: Asked) -> Answer:
@@ -223,19 +247,6 @@ def _of_entry(entry: Entry, wanted: Wanted, asked: Asked) -> Answer:
         return Answer(problems=(Problem(part="weights", text=text),))
     plan = _planned(wanted, checkpoint_of(entry), asked)
     return Answer(wanted=wanted, plan=plan, choice=as_choice(entry, plan, wanted))
-
-
-def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
-    """Return a plan of a checkpoint as a candidate."""
-    return Choice(
-        entry=entry,
-        plan=plan,
-        loss=loss_of(entry),
-        speed=speed_of(plan),
-        place=wanted.place_of(entry.base),
-        turn=0,
-        why="",
-    )
 
 
 def _settled(choice: Choice, asked: Asked) -> Choice:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from planner.web.palette import DARK_THEME_TEXT, LIGHT_THEME_TEXT
+from planner.web.palette import (
+    DARK_THEME_EDGE,
+    DARK_THEME_GROUND,
+    DARK_THEME_TEXT,
+    LIGHT_THEME_EDGE,
+    LIGHT_THEME_GROUND,
+    LIGHT_THEME_TEXT,
+)
 
 
 def is_dark() -> bool:
@@ -17,14 +24,17 @@ def text_colour() -> str:
     return DARK_THEME_TEXT if is_dark() else LIGHT_THEME_TEXT
 
 
-_FOLLOW = """<style>
+_FOLLOW = f"""<style>
 .stPlotlyChart :is(.xtick, .ytick, .legend, .annotation, .g-xtitle, .g-ytitle) text,
-:is(.st-key-memory-bar, .st-key-compare-bars) .xy .barlayer .trace:last-child text { fill: currentColor !important; }
-[data-testid="stLayoutWrapper"]:has(> .st-key-line) {
-    position: sticky; top: 3.75rem; z-index: 90; background: var(--st-background-color);
-    border-bottom: 1px solid var(--st-border-color); padding: 0.5rem 0;
-}
-@media (min-width: 641px) { [data-testid="stLayoutWrapper"]:has(> .st-key-fold) { display: none } }
+:is(.st-key-memory-bar, .st-key-compare-bars) .xy .barlayer .trace:last-child text {{ fill: currentColor !important; }}
+[data-testid="stLayoutWrapper"]:has(> .st-key-line) {{
+    position: sticky; top: 3.75rem; z-index: 90; padding: 0.6rem 0;
+    background: light-dark({LIGHT_THEME_GROUND}, {DARK_THEME_GROUND});
+    border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
+}}
+@media (min-width: 641px) {{
+    [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
+}}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; pickers fold on phones.
 Streamlit 1.67 has no part for the last two."""

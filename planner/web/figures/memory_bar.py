@@ -17,6 +17,9 @@ LETTER = 7
 """Pixels per letter of a row's name. Plotly could find the margin by itself, at the price of
 drawing everything twice."""
 
+LEFT = 0.4
+"""Share of the axis up to which lines are named to their right: there is no room to their left."""
+
 ROOM = 0.011
 """Share of the axis that one letter of a label takes; labels that do not fit are left out."""
 
@@ -59,7 +62,7 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     data.append(_free(ranks, rows, text, most))
     if any(rank.headroom < 0 for rank in ranks):
         data.append(_over(ranks, rows))
-    shapes, notes = _lines(ranks, text)
+    shapes, notes = _lines(ranks, text, most)
     axis = {
         "type": "category",
         "range": [len(ranks) - 0.5, -0.5],
@@ -148,7 +151,7 @@ def _over(ranks: Sequence[Rank], rows: list[str]) -> dict[str, Any]:
         "x": [size / GIB for size in sizes],
         "base": [rank.usable / GIB for rank in ranks],
         "yaxis": "y2",
-        "name": "over the usable memory",
+        "name": "over",
         "marker": {
             "color": "rgba(0,0,0,0)",
             "pattern": {
@@ -164,7 +167,9 @@ def _over(ranks: Sequence[Rank], rows: list[str]) -> dict[str, Any]:
     }
 
 
-def _lines(ranks: Sequence[Rank], text: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _lines(
+    ranks: Sequence[Rank], text: str, most: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Usable line and physical end of every accelerator; named once where all are alike."""
     shapes = []
     for row, rank in enumerate(ranks):
@@ -183,9 +188,12 @@ def _lines(ranks: Sequence[Rank], text: str) -> tuple[list[dict[str, Any]], list
     alike = len({(rank.usable, rank.total) for rank in ranks}) == 1
     if alike:
         first = ranks[0]
+        side = {"xanchor": "right" if first.total / GIB > LEFT * most else "left"}
         notes = [
-            _name(first.usable, f"usable {format_gib(first.usable)}", text),
-            _name(first.total, f"all memory {format_gib(first.total)}", text) | {"yshift": 18},
+            _name(first.usable, f"usable {format_gib(first.usable)}", text) | side,
+            _name(first.total, f"all memory {format_gib(first.total)}", text)
+            | {"yshift": 18}
+            | side,
         ]
     else:
         notes = [

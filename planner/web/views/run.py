@@ -1,42 +1,48 @@
-"""Run it: where the memory goes, how far it reaches, what to change, what to type."""
+"""Run it: what to type, where the memory goes, the ladder of checkpoints, what else there is."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from planner.document import plan_document
 from planner.emitting import emit, kinds
+from planner.emitting.container import heading
+from planner.engines import FRONTS, title_of
 from planner.engines.engine import Launch
-from planner.errors import PlannerError
-from planner.memory.breakdown import Rank
-from planner.planning import Outcome, Plan
+from planner.planning import Plan
 from planner.question import question_of
+from planner.recommending.answer import choice_document
+from planner.recommending.text import speed_line
 from planner.report.markdown import plan_markdown
-from planner.speed import speed_of
-from planner.throughput import NoEstimate, SpeedEstimate
-from planner.throughput.answer import two_digits
-from planner.units import format_gib, format_tokens
+from planner.units import capital, format_gib, format_tokens
 from planner.web import working
+from planner.web.answering import alternatives
 from planner.web.asked import Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
+from planner.web.line import reach
 from planner.web.palette import LOOKS
 from planner.web.searching import advice
 from planner.web.solving import Answer
 from planner.web.tables import escape
-from planner.web.taken import take
+from planner.web.taken import take, take_choice
 from planner.web.theme import text_colour
+from planner.web.views.run_front import show_front
+from planner.web.views.run_ladder import show_ladder
 
 _FILES = {
     "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
     "compose": ("Compose", "compose.yaml", "text/yaml"),
     "kubernetes": ("Kubernetes", "qwenplan-kubernetes.yaml", "text/yaml"),
     "ray": ("Ray", "qwenplan-ray.sh", "text/x-shellscript"),
+    "ollama": ("Modelfile", "Modelfile", "text/plain"),
 }
 
 
@@ -44,29 +50,29 @@ def show(asked: Asked, found: Answer) -> None:
     """Draw the page below the answer."""
     plan = found.plan
     if plan is None:
+        _show_misses(found)
         return
-    for refusal in plan.refusals:
-        st.markdown(
-            f":material/rule: {escape(refusal.reason)} (source: {escape(refusal.source.where)})"
-        )
-    if plan.ranks:
-        _show_numbers(plan)
-    changes, chart = st.container(), st.container()
-    _show_command(plan)
-    for warning in plan.warnings:
-        st.markdown(f":material/info: {escape(warning)}")
-    _show_downloads(plan)
-    if plan.ranks:
-        with chart:  # last, so that the numbers do not wait for it
-            st.subheader("Where the memory goes")
-            draw(memory_bar(plan.ranks, text=text_colour()), key="memory-bar", alt=describe(plan))
     if not plan.fits:
-        with changes:
-            _show_advice(plan)
+        _show_changes(found, plan)
+    command, memory = st.columns(2, gap="medium")
+    with command:
+        _show_command(asked, found, plan)
+    with memory:
+        if plan.ranks:
+            st.markdown("**Where the memory goes**")
+            draw(memory_bar(plan.ranks, text=text_colour()), key="memory-bar", alt=describe(plan))
+        for refusal in plan.refusals:
+            st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
+    rungs, dots = st.columns([3, 2], gap="medium")
+    with rungs:
+        show_ladder(found, plan)
+    with dots:
+        _show_alternatives(found)
+    _show_notes(asked, found, plan)
 
 
 def describe(plan: Plan) -> str:
-    """The bar in words, for those who do not see it."""
+    """Return the bar in words, for those who do not see it."""
     rank = plan.ranks[0]
     terms = ", ".join(f"{term.name} {format_gib(term.nbytes)}" for term in rank.terms)
     state = "free" if rank.headroom >= 0 else "over"
@@ -77,116 +83,165 @@ def describe(plan: Plan) -> str:
     )
 
 
-def _show_numbers(plan: Plan) -> None:
-    capacity, rank = plan.capacity, plan.ranks[0]
-    if capacity is None:
-        return
-    speed = speed_of(plan) if plan.outcome is not Outcome.DOES_NOT_FIT else None
-    with st.grid(4, min_column_width=140, gap="small"):
-        _headroom(rank)
-        st.metric(
-            "Sequences held",
-            f"{capacity.sequences:,}",
-            help=(
-                f"At once, at this context; limited by {capacity.limited_by}."
-                f" {format_tokens(capacity.tokens)} tokens fit in all, as the engine counts them."
-            ),
-            border=True,
-        )
-        st.metric(
-            "Longest context",
-            format_tokens(capacity.longest_context),
-            help="Tokens of the longest single sequence that fits.",
-            border=True,
-        )
-        _speed(speed)
-    if isinstance(speed, SpeedEstimate):
-        st.markdown(f":small[:material/speed: Estimated speed: {escape(speed.words)}.]")
-    elif isinstance(speed, NoEstimate):
-        st.markdown(f":small[:material/speed: {escape(speed.words)}.]")
-
-
-def _headroom(rank: Rank) -> None:
-    band = rank.band
-    st.metric(
-        "Headroom per GPU" if rank.count > 1 else "Headroom",
-        format_gib(rank.headroom),
-        help=(
-            f"Left below the usable line of the fullest one. Estimates in it may be off by"
-            f" {format_gib(band.below)} less to {format_gib(band.above)} more memory used."
-        ),
-        border=True,
-    )
-
-
-def _speed(speed: SpeedEstimate | NoEstimate | None) -> None:
-    known = isinstance(speed, SpeedEstimate)
-    st.metric(
-        "Tokens/s per user",
-        f"~{two_digits(speed.per_user.value)}" if isinstance(speed, SpeedEstimate) else None,
-        help=(
-            "Decoding, with every sequence half way to its full context; a first-order estimate."
-            if known
-            else "No estimate is made here."
-        ),
-        border=True,
-    )
-
-
-def _show_advice(plan: Plan) -> None:
-    try:
-        with st.skeleton(height=60):
-            found = working.run(advice, question_of(plan))
-    except PlannerError as error:
-        st.markdown(f":material/info: {escape(error)}")
-        return
-    if not found:
-        return
-    enough = any(entry.enough for entry in found)
-    st.subheader("What to change" if enough else "What would help, but is not enough")
-    for number, entry in enumerate(found):
-        left, right = st.columns([1, 6], vertical_alignment="center")
-        with left:
-            st.button(
-                "Apply",
-                key=f"advice-{number}",
-                icon=":material/check:",
-                help=escape(entry.plan.verdict),
-                on_click=take,
-                args=(entry.plan,),
-            )
-        with right:
-            st.markdown(escape(entry.words))
-
-
-def _show_command(plan: Plan) -> None:
+def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
     launch = plan.launch
     if launch is None:
+        st.markdown("**Nothing to type**")
+        st.markdown(f"{escape(plan.engine_title)} would not start.")
         return
-    engine = f"{plan.engine_title} {plan.engine_version}"
+    engine = escape(f"{plan.engine_title} {plan.engine_version}")
     if plan.allocation is not None and plan.allocation.refusal:
-        st.subheader(f"What {engine} would say")
+        st.markdown(f"**What {engine} would say**")
         st.code(plan.allocation.refusal, language=None, wrap_lines=True)
-        st.subheader("The command that it would refuse")
+        st.markdown("**The command that it would refuse**")
+        st.code(launch.command, language=None, wrap_lines=True)
+    elif (file := _file_of_front(asked, plan)) is not None:
+        st.markdown(f"**What to tell {escape(title_of(asked.engine))}**")
+        st.code(file, language=None, wrap_lines=True)
     else:
-        st.subheader(f"What to type for {engine}")
-    st.code(shell_text(launch), language=None, wrap_lines=True)
-    for note in launch.notes:
-        st.markdown(f":material/info: {escape(note)}")
+        st.markdown(f"**What to type** for {engine}")
+        st.code(shell_text(launch), language=None, wrap_lines=True)
+    _show_downloads(found, plan)
+    if facts := _facts(found, plan):
+        st.markdown("\n".join(f"- :small[{escape(fact)}]" for fact in facts))
 
 
 def shell_text(launch: Launch) -> str:
-    """The command, and those of further nodes below it."""
+    """Return the command, and those of further nodes below it."""
     return "\n".join([launch.command, *launch.further_commands])
 
 
-def _show_downloads(plan: Plan) -> None:
+def _file_of_front(asked: Asked, plan: Plan) -> str | None:
+    """What a program that runs the engine inside is told, without the file's heading."""
+    if FRONTS.get(asked.engine) != plan.engine or asked.engine not in kinds(plan):
+        return None
+    told = set(heading(plan))
+    return "\n".join(
+        line for line in emit(plan, asked.engine).splitlines() if line not in told
+    ).strip()
+
+
+def _facts(found: Answer, plan: Plan) -> list[str]:
+    """Speed with its band and what else is held, one line each."""
+    facts = []
+    if plan.fits and found.speed is not None:
+        facts.append(f"Speed: {speed_line(found.speed, plan.deployment.concurrency)}")
+    capacity = plan.capacity
+    if capacity is not None and capacity.sequences:
+        context = format_tokens(plan.deployment.context)
+        facts.append(
+            f"Holds {capacity.sequences:,} at once at {context} tokens; one alone reaches"
+            f" {reach(capacity.longest_context)}. Limited by {capacity.limited_by}."
+        )
+    if found.choice is not None:
+        facts.append(f"Quality: {found.choice.loss.text}")
+    return facts
+
+
+def _show_changes(found: Answer, plan: Plan) -> None:
+    """What would have to change for the workload to be held."""
+    if found.misses:
+        _show_misses(found)
+        return
+    with st.skeleton(height=60):
+        changes = working.run(advice, question_of(plan))
+    if not changes:
+        return
+    enough = any(entry.enough for entry in changes)
+    helps = "**What helps, but is not enough**"
+    works = "**What would run**" if not plan.ranks else "**What would make it fit**"
+    st.markdown(works if enough else helps)
+    for number, entry in enumerate(changes):
+        _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
+
+
+def _show_misses(found: Answer) -> None:
+    if not found.misses:
+        return
+    st.markdown("**What would make it fit**")
+    for number, miss in enumerate(found.misses):
+        choice = miss.choice
+        words = (
+            f"{miss.change[:1].upper()}{miss.change[1:]}: {choice.entry.name} in"
+            f" {choice.plan.engine_title}, {format_gib(choice.plan.headroom or 0)} to spare"
+        )
+        _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
+        if miss.command is not None:
+            st.code(miss.command, language=None, wrap_lines=True)
+
+
+def _change(key: str, words: str, help: str, act: Callable[[Plan], None], plan: Plan) -> None:
+    with st.container(horizontal=True, vertical_alignment="top", wrap=False, gap="small"):
+        st.button(
+            "Apply",
+            key=key,
+            icon=":material/check:",
+            help=escape(help),
+            on_click=act,
+            args=(plan,),
+            width=100,
+        )
+        st.markdown(escape(words))
+
+
+def _show_alternatives(found: Answer) -> None:
+    with st.skeleton(height=300):
+        told = alternatives(found)
+    if told is None or told.pick is None:
+        return
+    show_front(told, found.choice, take_choice)
+
+
+def _show_notes(asked: Asked, found: Answer, plan: Plan) -> None:
+    """What must be done, what is good to know, and the rest, folded."""
+    launch = plan.launch
+    must = [
+        *_in_front(asked, plan),
+        *(launch.notes if launch is not None else ()),
+        *(
+            f"for better quality, {miss.change}: {miss.command}"
+            for miss in found.misses
+            if plan.fits and miss.command is not None
+        ),
+    ]
+    if must:
+        st.markdown("**Must do**")
+        _list(must, mark=":material/priority_high: ")
+    remarks = plan.deployment.checkpoint.remarks
+    known = [note for note in plan.warnings if note not in remarks]
+    if known:
+        st.markdown("**Good to know**")
+        _list(known)
+    if remarks or plan.notes:
+        with st.expander("Details", icon=":material/notes:"):
+            _list([*remarks, *plan.notes])
+
+
+def _in_front(asked: Asked, plan: Plan) -> list[str]:
+    """What to do in a program that runs the engine inside and is not told by a file."""
+    if FRONTS.get(asked.engine) != plan.engine or asked.engine in kinds(plan):
+        return []
+    checkpoint, context = plan.deployment.checkpoint, format_tokens(plan.deployment.context)
+    name = checkpoint.files[0][0] if checkpoint.files else checkpoint.id
+    return [
+        f"in {title_of(asked.engine)}: load {name} of {checkpoint.id} and set its context to"
+        f" {context} tokens; the command above does the same with {plan.engine_title} alone"
+    ]
+
+
+def _list(notes: Sequence[str], mark: str = "") -> None:
+    st.markdown("\n".join(f"- {mark}{escape(capital(note))}" for note in notes))
+
+
+def _show_downloads(found: Answer, plan: Plan) -> None:
     """Files and link; what they hold is made when they are opened."""
     with st.container(horizontal=True):
         files = st.popover("Download", icon=":material/download:", key="files", on_change="rerun")
         if files.open:
             with files:
-                _download("JSON", "qwenplan.json", "application/json", lambda: _json(plan))
+                _download(
+                    "JSON", "qwenplan.json", "application/json", lambda: plan_json(found, plan)
+                )
                 _download("CSV", "qwenplan.csv", "text/csv", lambda: terms_csv(plan))
                 _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(plan))
                 for kind in kinds(plan) if plan.launch is not None else ():
@@ -217,8 +272,10 @@ def _download(title: str, name: str, mime: str, make: Callable[[], str]) -> None
     )
 
 
-def _json(plan: Plan) -> str:
-    return json.dumps(plan_document(plan), indent=2)
+def plan_json(found: Answer, plan: Plan) -> str:
+    """Return the document that `qwenplan plan --json` prints for the same question."""
+    front = [asdict(choice_document(choice)) for choice in found.front]
+    return json.dumps(plan_document(plan, found.speed, alternatives=front), indent=2, default=str)
 
 
 def terms_csv(plan: Plan) -> str:
@@ -245,8 +302,6 @@ def terms_csv(plan: Plan) -> str:
 
 def link() -> str:
     """The page's address with everything that the form holds."""
-    from urllib.parse import urlencode
-
     base = (st.context.url or "").partition("?")[0].rstrip("/") + "/"
     query = urlencode(st.query_params.to_dict())
     return f"{base}?{query}" if query else base

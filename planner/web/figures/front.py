@@ -1,0 +1,128 @@
+"""Alternatives at a glance: how much quality is lost against how fast it is, one dot each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planner.recommending import Choice
+from planner.recommending.words import short_word
+from planner.registry import Word
+from planner.throughput.answer import two_digits
+from planner.units import GIB, format_gib
+from planner.web.palette import ACCENT, NEUTRAL
+
+HEIGHT = 330
+LETTER = 0.019
+"""Share of the axis that a letter of a name takes."""
+
+LEAST, MOST = 12, 36
+"""Diameters of dots in pixels: nothing to spare, and the most of them all."""
+
+
+def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[str, Any]:
+    """Return the figure; every choice has a speed.
+
+    Args:
+        choices: the dots.
+        present: which of them is shown on the page now.
+        text: colour of text beside the dots.
+    """
+    speeds = [choice.per_user or 0.0 for choice in choices]
+    spare = [max(choice.plan.headroom or 0, 0) / GIB for choice in choices]
+    largest = max([*spare, 1e-9])
+    widest = max([*speeds, 1.0]) * 1.22
+    words = sorted({choice.word for choice in choices})
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "x": speeds,
+                "y": [int(choice.word) for choice in choices],
+                "text": _labels(choices, present, widest),
+                "textposition": "top center",
+                "textfont": {"color": text, "size": 12},
+                "cliponaxis": False,
+                "customdata": [
+                    [
+                        choice.entry.name,
+                        choice.plan.engine_title,
+                        format_gib(choice.plan.headroom or 0),
+                    ]
+                    for choice in choices
+                ],
+                "hovertemplate": (
+                    "<b>%{customdata[0]}</b><br>%{customdata[1]}, about %{x:.2g} tok/s,"
+                    " %{customdata[2]} to spare<extra></extra>"
+                ),
+                "marker": {
+                    "size": [LEAST + (MOST - LEAST) * (size / largest) ** 0.5 for size in spare],
+                    "color": [
+                        ACCENT if place == present else NEUTRAL for place in range(len(choices))
+                    ],
+                    "opacity": 0.75,
+                    "line": {
+                        "color": text,
+                        "width": [2.5 if p == present else 0 for p in range(len(choices))],
+                    },
+                },
+            }
+        ],
+        "layout": {
+            "height": HEIGHT,
+            "margin": {"l": 96, "r": 28, "t": 16, "b": 48},
+            "font": {"color": text},
+            "showlegend": False,
+            "xaxis": {
+                "title": {"text": "tokens per second for one user"},
+                "rangemode": "tozero",
+                "range": [0, widest],
+                "fixedrange": True,
+                "tickfont": {"color": text},
+            },
+            "yaxis": {
+                "range": [max(words) + 0.8, min(words) - 0.8],
+                "tickvals": [int(word) for word in words],
+                "ticktext": [short_word(Word(word)) for word in words],
+                "fixedrange": True,
+                "zeroline": False,
+                "tickfont": {"color": text},
+            },
+        },
+    }
+
+
+def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]:
+    """Names of the dots; of those that would run into each other, the first one's alone."""
+    placed: list[tuple[int, float, float]] = []
+    found = [""] * len(choices)
+    for place in sorted(range(len(choices)), key=lambda place: place != present):
+        choice, name = choices[place], short_name(choices[place])
+        half = LETTER * widest * len(name) / 2
+        x, row = choice.per_user or 0.0, int(choice.word)
+        if any(row == r and abs(x - other) < half + width for r, other, width in placed):
+            continue
+        placed.append((row, x, half))
+        found[place] = name
+    return found
+
+
+def short_name(choice: Choice) -> str:
+    """Return a checkpoint as a dot is named: ``27B UD-Q4_K_XL``."""
+    base = choice.entry.base.rpartition("/")[2]
+    model = base.partition("-")[2] or base
+    what = choice.entry.label or choice.plan.deployment.checkpoint.scheme.name
+    cache = choice.plan.deployment.kv_cache_dtype
+    return f"{model} {what}" + (f", {cache} KV" if cache != "auto" else "")
+
+
+def describe_front(choices: Sequence[Choice], present: int) -> str:
+    """Return the figure in words."""
+    parts = [
+        f"{short_name(choice)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
+        f" about {two_digits(choice.per_user or 0.0)} tok/s,"
+        f" {format_gib(choice.plan.headroom or 0)} to spare"
+        for place, choice in enumerate(choices)
+    ]
+    return "Quality loss against speed. " + "; ".join(parts)

@@ -1,0 +1,50 @@
+"""Rows of the registry as the page lists them: which an engine loads, how large, as a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.engines.choice import LOADS
+from planner.errors import PlannerError
+from planner.planning import Plan
+from planner.recommending import Choice, Wanted
+from planner.registry import Entry, checkpoint_of, entries_of, loss_of
+from planner.speed import speed_of
+
+_UNKNOWN = 1 << 60
+"""Bytes of what no recipe describes."""
+
+
+def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
+    """Return a plan of a checkpoint as a candidate."""
+    return Choice(
+        entry=entry,
+        plan=plan,
+        loss=loss_of(entry),
+        speed=speed_of(plan),
+        place=wanted.place_of(entry.base),
+        turn=0,
+        why="",
+    )
+
+
+def bytes_of(entry: Entry) -> int:
+    """Return the bytes to download: published, else by the recipe."""
+    if entry.nbytes is not None:
+        return entry.nbytes
+    try:
+        return checkpoint_of(entry).nbytes()
+    except PlannerError:
+        return _UNKNOWN
+
+
+def loaded(wanted: Wanted, engine: str) -> Iterator[Entry]:
+    """Yield the checkpoints of the wanted model that can be downloaded and that `engine` loads."""
+    assert wanted.base is not None
+    for row in entries_of(wanted.base):
+        if not row.recommendable or row.ollama or row.docker:
+            continue
+        if wanted.wish.official and row.maker != "official":
+            continue
+        if engine in LOADS.get(row.container, ()) and bytes_of(row) < _UNKNOWN:
+            yield row

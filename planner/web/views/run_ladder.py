@@ -1,0 +1,128 @@
+"""The ladder on the first page: a table of checkpoints for the engine; a click takes one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from planner.planning import Outcome, Plan
+from planner.recommending import Choice
+from planner.recommending.words import short_word
+from planner.units import GIB, format_gib
+from planner.web import working
+from planner.web.ladder import ladder
+from planner.web.palette import LOOKS
+from planner.web.solving import Answer
+from planner.web.stored import bytes_of
+from planner.web.tables import escape
+from planner.web.taken import take_choice
+
+_ROW, _HEAD = 35, 38
+"""Pixels of a row and of the heading of a table."""
+
+_MARKS = {
+    Outcome.FITS: "✔",
+    Outcome.TIGHT: "!",
+    Outcome.HOLDS_FEWER: "◐",
+    Outcome.DOES_NOT_FIT: "✘",
+    Outcome.CANNOT_RUN: "⊘",
+}
+
+
+def show_ladder(found: Answer, plan: Plan) -> None:
+    """Show the ladder of the answer's model under its engine."""
+    if found.wanted is None:
+        return
+    base = found.wanted.base or (found.choice.entry.base if found.choice is not None else None)
+    if base is None:
+        return
+    st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; choose one to take it")
+    with st.skeleton(height=_HEAD + 8 * _ROW):
+        rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
+    if not rungs:
+        st.markdown(
+            f"No checkpoint of {escape(base.rpartition('/')[2])} that {escape(plan.engine_title)}"
+            " loads is known."
+        )
+        return
+    present = next(
+        (place for place, rung in enumerate(rungs) if _is_shown(rung, found.choice)), None
+    )
+    key = f"ladder-{_fingerprint(rungs, present)}"
+    st.dataframe(
+        table(rungs, present),
+        key=key,
+        hide_index=True,
+        height=_HEAD + _ROW * len(rungs),
+        on_select=lambda: _take(key, rungs),
+        selection_mode="single-row",
+        placeholder="—",
+        selection_default={"selection": {"rows": [present] if present is not None else []}},
+        column_config={
+            "checkpoint": st.column_config.TextColumn("checkpoint", width=240),
+            "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
+            "verdict": st.column_config.TextColumn("verdict (GiB)", width="small"),
+            "quality": st.column_config.TextColumn("quality", width="small"),
+            "speed": st.column_config.NumberColumn("tok/s", format="%.0f", width=62),
+            "context": st.column_config.NumberColumn("context", format="%dk", width=76),
+        },
+        alt="Ladder: " + "; ".join(_spoken(rung) for rung in rungs),
+    )
+
+
+def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
+    """Return one row per rung; the one that is shown is marked."""
+    return pd.DataFrame(
+        [
+            {
+                "checkpoint": ("● " if place == present else "") + _name(rung),
+                "size": bytes_of(rung.entry) / 1e9,
+                "verdict": _verdict(rung),
+                "quality": short_word(rung.word),
+                "speed": rung.per_user if rung.plan.fits else None,
+                "context": rung.longest // 1024 if rung.longest else None,
+            }
+            for place, rung in enumerate(rungs)
+        ]
+    )
+
+
+def _name(rung: Choice) -> str:
+    """The label where files have one, with whose they are; else the repository's name."""
+    owner, _, repo = rung.entry.repo.partition("/")
+    return f"{rung.entry.label} · {owner}" if rung.entry.label else repo
+
+
+def _verdict(rung: Choice) -> str:
+    mark = _MARKS[rung.plan.outcome]
+    spare = rung.plan.headroom or 0
+    if rung.plan.outcome is Outcome.HOLDS_FEWER:
+        return f"{mark} {rung.users:,} at once"
+    if not rung.plan.fits:
+        return f"{mark} {-spare / GIB:.1f} over" if spare < 0 else f"{mark} no room"
+    return f"{mark} {spare / GIB:.1f} spare"
+
+
+def _spoken(rung: Choice) -> str:
+    look = LOOKS[rung.plan.outcome]
+    return f"{_name(rung)} {look.short}, {format_gib(abs(rung.plan.headroom or 0))}"
+
+
+def _is_shown(rung: Choice, present: Choice | None) -> bool:
+    return present is not None and rung.entry.name == present.entry.name
+
+
+def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
+    """What tells one ladder from another: a table keeps its selection under its key."""
+    text = f"{present} " + " ".join(f"{rung.entry.name} {_verdict(rung)}" for rung in rungs)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _take(key: str, rungs: Sequence[Choice]) -> None:
+    rows = st.session_state[key].selection.rows
+    if rows and rows[0] < len(rungs):
+        take_choice(rungs[rows[0]])

@@ -1,0 +1,230 @@
+"""The first page: every number is the command line's; a click takes what it shows."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from planner.cli.main import run
+from planner.registry import loss_of
+from planner.throughput.answer import two_digits
+from planner.units import GIB, format_gib
+from planner.web.answering import alternatives, answer
+from planner.web.asked import Asked
+from planner.web.figures.front import describe_front, front_figure
+from planner.web.ladder import MOST, ladder
+from planner.web.palette import LIGHT_THEME_TEXT
+from planner.web.solving import Answer
+from planner.web.stored import bytes_of
+from planner.web.views.run import plan_json
+from planner.web.views.run_ladder import table
+from tests.present import some
+from tests.web.test_question import asked_for, line, text_of
+
+QUESTIONS = [
+    ("Qwen3.6-27B", "rtx-3090", 1, {}),
+    ("Qwen3.6-27B", "rtx-4090", 1, {"engine": "vllm"}),
+    ("Qwen3.5-27B", "rtx-5090", 1, {"engine": "vllm", "weights": "fp8"}),
+    ("Qwen3.5-9B", "rtx-3060-12", 1, {}),
+    ("Qwen3.5-9B", "rtx-4090", 1, {"engine": "sglang", "weights": "fp8", "users": "4"}),
+    ("Qwen3.5-4B", "rtx-4060", 1, {"engine": "llamacpp", "weights": "q8_0"}),
+    ("Qwen3.5-4B", "rtx-4090", 1, {"engine": "transformers", "weights": "bf16"}),
+    ("Qwen3.5-35B-A3B", "h100", 8, {"users": "200"}),
+    ("Qwen3.5-35B-A3B", "rtx-5090", 2, {"engine": "vllm", "weights": "fp8", "context": "64k"}),
+    ("Qwen3.5-35B-A3B", "rtx-4090", 1, {"engine": "llamacpp"}),
+    ("Qwen3.5-122B-A10B", "dgx-spark", 1, {}),
+    ("Qwen3.5-122B-A10B", "rtx-3090", 2, {"engine": "llamacpp"}),
+    ("Qwen3.5-122B-A10B", "h200", 2, {"engine": "sglang", "weights": "fp8"}),
+    ("Qwen3.6-35B-A3B", "strix-halo-128", 1, {"context": "128k"}),
+    ("Qwen3.6-27B", "mac-studio-m4-max-128", 1, {"engine": "mlx"}),
+    ("Qwen3.6-35B-A3B", "mac-studio-m3-ultra-256", 1, {}),
+    ("Qwen3.5-9B", "apple-m4-24", 1, {"engine": "mlx", "weights": "mlx-4bit"}),
+    ("Qwen3.5-27B", "h100", 1, {"engine": "tensorrt-llm", "weights": "fp8"}),
+    ("Qwen3.5-27B", "rtx-4090", 1, {"engine": "vllm", "weights": "bf16"}),
+    ("Qwen3.5-397B-A17B", "h200", 8, {"engine": "vllm", "weights": "fp8", "users": "16"}),
+]  # fmt: skip
+"""Model, machine, how many, and what else is said; six engines."""
+
+FLAGS = {
+    "engine": "--engine",
+    "weights": "--precision",
+    "context": "--context",
+    "users": "--concurrency",
+}
+
+
+def told(
+    capsys: pytest.CaptureFixture[str], model: str, on: str, count: int, more: dict[str, str]
+) -> dict[str, Any]:
+    """What the command line says to the same question."""
+    words = ["plan", model, "--on", f"{count}x {on}" if count > 1 else on, "--json"]
+    for name, value in more.items():
+        words += [FLAGS[name], value]
+    capsys.readouterr()
+    run(words)
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "count", "more"), QUESTIONS, ids=lambda part: str(part).replace("'", "")
+)
+def test_the_page_says_what_the_command_line_says(
+    open_app: Callable[..., AppTest],
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    on: str,
+    count: int,
+    more: dict[str, str],
+) -> None:
+    document = told(capsys, model, on, count, more)
+    query = {"with" if name == "engine" else name: value for name, value in more.items()}
+    app = open_app(**{"v": "2", "model": model, "on": on, "count": str(count), **query})
+    assert not app.exception
+    said, rank = line(app), document["ranks"][0]
+    amount = format_gib(abs(rank["headroom"]))
+    if document["outcome"].startswith("starts"):
+        amount = f"{document['capacity']['sequences']:,} of {more['users']} at once"
+    assert amount in said
+    command = document["launch"]["command"]
+    assert command in [code.value for code in app.code]
+    if document["outcome"] in ("fits", "tight"):
+        rate = (document["speed"] or {}).get("per_user")
+        assert rate is None or f"about {two_digits(rate['value'])} tok/s" in said
+        longest = document["capacity"]["longest_context"]
+        assert f"up to {longest // 1024}k" in said
+        assert f"Holds {document['capacity']['sequences']:,} at once" in text_of(app)
+    found = answer(Asked(on=on, count=str(count), model=model, **more))  # type: ignore[arg-type]
+    page = json.loads(plan_json(found, some(found.plan)))
+    for part in ("verdict", "ranks", "capacity", "launch", "speed", "model", "hardware"):
+        assert page[part] == document[part]
+
+
+def found_for(**words: str) -> Answer:
+    return answer(Asked(**{"on": "rtx-3090", "model": "Qwen3.6-27B", **words}))  # type: ignore[arg-type]
+
+
+def test_the_ladder_goes_down_in_size_and_never_up_in_quality() -> None:
+    found = found_for()
+    rungs = ladder(some(found.wanted), some(found.plan).engine, found.choice)
+    assert 5 < len(rungs) <= MOST
+    sizes = [bytes_of(rung.entry) for rung in rungs]
+    assert sizes == sorted(sizes, reverse=True)
+    words = [loss_of(rung.entry).word for rung in rungs if rung is not found.choice]
+    assert words == sorted(words)
+    assert any(not rung.plan.fits for rung in rungs), "what does not fit stays visible"
+    assert {rung.plan.engine for rung in rungs} == {"llamacpp"}
+    shown = table(rungs, rungs.index(some(found.choice)))
+    assert [row.startswith("● ") for row in shown["checkpoint"]].count(True) == 1
+    assert all("over" in row for row, rung in zip(shown["verdict"], rungs, strict=True)
+               if not rung.plan.fits)  # fmt: skip
+
+
+def test_every_rung_is_what_taking_it_gives() -> None:
+    found = found_for()
+    for rung in ladder(some(found.wanted), some(found.plan).engine, found.choice):
+        taken = found_for(
+            weights=rung.entry.name, engine="llamacpp", kv=rung.plan.deployment.kv_cache_dtype
+        )
+        assert some(taken.plan).verdict == rung.plan.verdict
+
+
+def test_alternatives_are_dots_and_buttons(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="rtx-3090", model="Qwen3.6-27B")
+    found = found_for()
+    front = some(alternatives(found)).front
+    pills = app.button_group(key="front-take")
+    assert len(pills.options) == len(front)
+    pills.set_value(1).run()
+    assert not app.exception
+    assert asked_for(app)["weights"] == front[1].entry.name
+
+
+def test_the_figure_of_alternatives_says_what_it_shows() -> None:
+    told = some(alternatives(found_for()))
+    choices = [*told.front, some(told.pick)]
+    figure = front_figure(choices, len(choices) - 1, text=LIGHT_THEME_TEXT)
+    (dots,) = figure["data"]
+    assert dots["x"] == [choice.per_user for choice in choices]
+    assert dots["text"][-1], "the present one is always named"
+    assert "(shown)" in describe_front(choices, len(choices) - 1)
+
+
+def test_what_does_not_fit_has_a_way_out(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", model="Qwen3.5-27B", on="rtx-4090", weights="bf16", **{"with": "vllm"})
+    assert "does not fit" in line(app)
+    bar = json.loads(app.get("plotly_chart")[0].proto.spec)
+    (over,) = [trace for trace in bar["data"] if trace["name"] == "over"]
+    assert over["marker"]["pattern"]["shape"]
+    end = max(shape["x1"] for shape in bar["layout"]["shapes"])
+    assert bar["layout"]["xaxis"]["range"][1] > end
+    buttons = [button for button in app.button if button.label == "Apply"]
+    assert buttons
+    promised = buttons[0].help
+    buttons[0].click().run()
+    assert not app.exception
+    assert "spare" in line(app)
+    assert promised.split(",")[-1].strip(" .") in line(app).replace("\\", "")
+
+
+def test_every_piece_of_advice_keeps_its_word(open_app: Callable[..., AppTest]) -> None:
+    query = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-4060", "weights": "bf16", "with": "vllm"}
+    count = sum(button.label == "Apply" for button in open_app(**query).button)
+    assert count
+    for number in range(count):
+        app = open_app(**query)
+        promised = app.button(key=f"advice-{number}").help.replace("\\", "")
+        app.button(key=f"advice-{number}").click().run()
+        assert not app.exception
+        amount = next(word for word in promised.split(", ") if "to spare" in word)
+        assert amount.split(" to spare")[0] in line(app)
+
+
+def test_nothing_that_is_known_holds_it(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="rtx-3050-6", context="256k", users="64")
+    assert not app.exception
+    assert not app.get("plotly_chart")
+    assert "fits" in line_of_no_plan(app)
+    assert any(button.label == "Apply" for button in app.button)
+
+
+def line_of_no_plan(app: Any) -> str:
+    return str(app.markdown[0].value)
+
+
+def test_the_bar_sums_to_the_plan(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", model="Qwen3.5-9B", on="rtx-5090", weights="bf16", **{"with": "vllm"})
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    parts = {trace["name"]: trace["x"][0] for trace in figure["data"]}
+    assert sum(parts.values()) == pytest.approx(figure["layout"]["shapes"][0]["x0"])
+    assert parts["free"] * GIB > 0
+
+
+def test_a_program_with_an_engine_inside_is_told_its_own_way(
+    open_app: Callable[..., AppTest],
+) -> None:
+    query = {"v": "2", "model": "Qwen3.6-27B", "on": "rtx-3090"}
+    app = open_app(**query, **{"with": "ollama"})
+    assert "with Ollama (llama.cpp)" in line(app)
+    assert "FROM hf.co/" in app.code[0].value
+    assert "PARAMETER num_ctx 32768" in app.code[0].value
+    app = open_app(**query, **{"with": "lmstudio"})
+    assert "with LM Studio (llama.cpp)" in line(app)
+    assert "In LM Studio: load" in text_of(app)
+
+
+def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", model="Qwen3.5-9B", on="rtx-5090", weights="bf16", **{"with": "vllm"})
+    assert not app.get("download_button")
+    app.session_state["files"] = True
+    app.session_state["share"] = True
+    app.run()
+    assert not app.exception
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels[:3] == ["JSON", "CSV", "Markdown"]
+    assert {"Compose", "Kubernetes"} <= set(labels)
+    shared = next(code.value for code in app.code if "v=2" in code.value)
+    assert dict(parse_qsl(urlsplit(shared).query))["model"] == "Qwen3.5-9B"
