@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from planner.engines.engine import Deployment
@@ -25,6 +26,7 @@ def columns_frame(
     contexts: Sequence[int],
     concurrencies: Sequence[int],
     *,
+    columns: Mapping[str, str],
     start: int,
     stop: int,
 ) -> pd.DataFrame | None:
@@ -35,6 +37,7 @@ def columns_frame(
         labels: what the rows call model, hardware and engine.
         contexts: tokens per sequence; a row is one of them with one of the concurrencies.
         concurrencies: sequences at once; they change faster than the contexts.
+        columns: the table's columns and their pandas dtypes; what rows do not tell is missing.
         start: the first row.
         stop: the first row that is no longer wanted.
     """
@@ -50,12 +53,12 @@ def columns_frame(
         for concurrency in (min(concurrencies), max(concurrencies)):
             one = replace(deployment, context=contexts[0], concurrency=concurrency)
             check_deployment(one, engine)
-        if engine.refusals(deployment):
-            return None
+            if engine.refusals(one):
+                return None
     except PlannerError:
         return None
     place = range(start, stop)
-    return _frame(asked, deployment, labels, contexts, concurrencies, place)
+    return _frame(asked, deployment, labels, contexts, concurrencies, place, columns)
 
 
 def _frame(
@@ -65,6 +68,7 @@ def _frame(
     lengths: Sequence[int],
     numbers: Sequence[int],
     rows: range,
+    columns: Mapping[str, str],
 ) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
@@ -74,42 +78,82 @@ def _frame(
     contexts = np.array(lengths, dtype=np.int64)[place // len(numbers)]
     concurrencies = np.array(numbers, dtype=np.int64)[place % len(numbers)]
     found = engine.columns(deployment, contexts, concurrencies)
-    outcome = np.select(
-        [~found.starts, found.sequences < concurrencies, found.tight],
-        [Outcome.DOES_NOT_FIT.value, Outcome.HOLDS_FEWER.value, Outcome.TIGHT.value],
-        Outcome.FITS.value,
-    )
+    held = found.sequences >= concurrencies
+    outcome = np.select([~found.starts, ~held, found.tight], [0, 1, 2], 3)
+    values: dict[str, Any] = {
+        **labels,
+        "count": asked.system.count,
+        "engine_version": engine.version(deployment.options),
+        "kv_cache_dtype": deployment.kv_cache_dtype,
+        "context": contexts,
+        "concurrency": concurrencies,
+        "layout": str(layout),
+        "tensor_parallel": layout.tensor_parallel,
+        "pipeline_parallel": layout.pipeline_parallel,
+        "data_parallel": layout.data_parallel,
+        "expert_parallel": layout.expert_parallel,
+        "outcome": _taken(_OUTCOMES, outcome),
+        "fits": found.starts & held,
+        "headroom_bytes": found.usable - found.used,
+        "used_bytes": found.used,
+        "usable_bytes": found.usable,
+        "weights_bytes": found.weights,
+        "kv_cache_bytes": found.kv_cache,
+        "state_bytes": found.state,
+        "sequences": found.sequences,
+        "tokens": found.tokens,
+        "longest_context": found.longest_context,
+        "limited_by": _taken(*_coded(found.limited_by)),
+    }
+    length = len(place)
     return pd.DataFrame(
-        {
-            **labels,
-            "count": asked.system.count,
-            "engine_version": engine.version(deployment.options),
-            "kv_cache_dtype": deployment.kv_cache_dtype,
-            "context": contexts,
-            "concurrency": concurrencies,
-            "layout": str(layout),
-            "tensor_parallel": layout.tensor_parallel,
-            "pipeline_parallel": layout.pipeline_parallel,
-            "data_parallel": layout.data_parallel,
-            "expert_parallel": layout.expert_parallel,
-            "outcome": _words(outcome),
-            "fits": found.starts & (found.sequences >= concurrencies),
-            "headroom_bytes": found.usable - found.used,
-            "used_bytes": found.used,
-            "usable_bytes": found.usable,
-            "weights_bytes": found.weights,
-            "kv_cache_bytes": found.kv_cache,
-            "state_bytes": found.state,
-            "sequences": found.sequences,
-            "tokens": found.tokens,
-            "longest_context": found.longest_context,
-            "limited_by": _words(found.limited_by),
-        }
+        {name: _column(values.get(name), length, kind) for name, kind in columns.items()},
+        copy=False,
     )
 
 
-def _words(column: Any) -> Any:
-    """Return a column of words with each word held once."""
+_OUTCOMES = (
+    Outcome.DOES_NOT_FIT.value,
+    Outcome.HOLDS_FEWER.value,
+    Outcome.TIGHT.value,
+    Outcome.FITS.value,
+)
+
+
+def _column(values: Any, length: int, kind: str) -> Any:
+    """Return a column of a table: a value or None in every row is made once for all tables."""
+    import numpy as np
     import pandas as pd
 
-    return pd.Categorical(column)
+    if values is None or isinstance(values, str | int):
+        return _same(values, length, kind).copy()  # whoever gets the table may write into it
+    if kind == "string":
+        return values
+    made = pd.arrays.BooleanArray if kind == "boolean" else pd.arrays.IntegerArray
+    return made(np.ascontiguousarray(values), np.zeros(length, dtype=bool))
+
+
+@lru_cache(maxsize=256)
+def _same(value: str | int | None, length: int, kind: str) -> Any:
+    """Return a column that has one value, or none, in every row."""
+    import pandas as pd
+
+    return pd.Series([value], dtype=kind).array.take([0] * length)
+
+
+def _coded(column: Any) -> tuple[tuple[str, ...], Any]:
+    """Return the words of a column, which are few, and the place of each row's word among them."""
+    import numpy as np
+
+    words, codes = [], np.full(len(column), -1)
+    while (codes < 0).any():
+        words.append(str(column[np.argmin(codes)]))
+        codes[column == words[-1]] = len(words) - 1
+    return tuple(words), codes
+
+
+def _taken(words: Sequence[str], codes: Any) -> Any:
+    """Return the column of words that the codes stand for."""
+    import pandas as pd
+
+    return pd.array(list(words), dtype="string").take(codes)

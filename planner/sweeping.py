@@ -273,10 +273,16 @@ def frame_of(task: Task) -> pd.DataFrame:
         asked = question.with_(kv_cache_dtype=axes.kv_cache_dtypes[0], layout=axes.layouts[0])
         labels = {**task.labels, "precision": question.checkpoint.scheme.name}
         found = columns_frame(
-            asked, labels, axes.contexts, axes.concurrencies, start=task.start, stop=task.stop
+            asked,
+            labels,
+            axes.contexts,
+            axes.concurrencies,
+            columns=COLUMNS,
+            start=task.start,
+            stop=task.stop,
         )
         if found is not None:
-            return found.reindex(columns=list(COLUMNS)).astype(dict(COLUMNS))
+            return found
     return _frame(rows_of(task))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml.allocator import (
@@ -14,10 +15,11 @@ from planner.engines.llamacpp.ggml.allocator import (
     buffer_sizes,
 )
 from planner.engines.llamacpp.ggml.architecture import architecture
+from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
-from planner.engines.llamacpp.ggml.shapes import number, peaks
+from planner.engines.llamacpp.ggml.shapes import number, peaks, peaks_at
 from planner.engines.llamacpp.ggml.structures import Homes, Setting
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
 from planner.engines.llamacpp.placement import Placement, is_expert
@@ -149,20 +151,49 @@ def compute_buffers(
     """
     batch = context.batch(model, generation=generation)
     started = generation or not dry_run
+    setting = _setting(placement, context, batch, op_offload=op_offload, started=started)
+    found = peaks(homes_of(model, scheme, placement), setting, batch)
+    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
+
+
+def compute_at_lengths(
+    model: ModelSpec,
+    scheme: FileScheme,
+    placement: Placement,
+    context: Context,
+    cells: Any,
+    *,
+    op_offload: bool,
+    dry_run: bool,
+) -> tuple[Any, ...]:
+    """Return the bytes of `compute_buffers` at a column of lengths, per backend, the host last.
+
+    Args:
+        model: the model.
+        scheme: how the file is stored.
+        placement: what lies where.
+        context: one of the contexts; only its length counts for nothing.
+        cells: cells of one stream of the KV cache, a column.
+        op_offload: as in `compute_buffers`.
+        dry_run: likewise.
+    """
+    batch = context.batch(model)
+    setting = _setting(placement, context, batch, op_offload=op_offload, started=not dry_run)
+    return peaks_at(homes_of(model, scheme, placement), setting, batch, cells)
+
+
+def _setting(
+    placement: Placement, context: Context, batch: Batch, *, op_offload: bool, started: bool
+) -> Setting:
     alike = placement.full and placement.devices == 1  # every norm is on that GPU anyway
     tied_to_blocks = placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH
-    found = peaks(
-        homes_of(model, scheme, placement),
-        Setting(
-            mtp=context.kind == "mtp",
-            op_offload=op_offload,
-            pipeline=placement.pipeline,
-            pinned=started and not alike and tied_to_blocks,
-            tied=started and not placement.kv_offload,
-        ),
-        batch,
+    return Setting(
+        mtp=context.kind == "mtp",
+        op_offload=op_offload,
+        pipeline=placement.pipeline,
+        pinned=started and not alike and tied_to_blocks,
+        tied=started and not placement.kv_offload,
     )
-    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
 
 
 @lru_cache(maxsize=512)

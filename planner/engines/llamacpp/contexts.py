@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from planner.columns import choose, smaller
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.tensor import row_bytes
@@ -28,7 +29,7 @@ _F32 = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One llama_context: the trunk's, or the MTP block's.
+    """One llama_context: the trunk's, or the MTP block's; cells and sequences may be columns.
 
     Attributes:
         kind: "trunk" or "mtp".
@@ -63,7 +64,8 @@ class Context:
     @property
     def batch_size(self) -> int:
         """n_batch as resolved: no longer than the context."""
-        return min(self.n_ctx, self.n_batch)
+        length: int = smaller(self.n_ctx, self.n_batch)
+        return length
 
     @property
     def n_streams(self) -> int:
@@ -90,14 +92,14 @@ class Context:
 
     def batch(self, model: ModelSpec, *, generation: bool = False) -> Batch:
         """The batch that compute buffers are reserved for, or one token per sequence."""
-        tokens = min(self.cells, self.batch_size, self.n_ubatch)
-        outputs = self.n_outputs_max or self.batch_size
+        tokens = smaller(smaller(self.cells, self.batch_size), self.n_ubatch)
+        outputs = choose(self.n_outputs_max == 0, self.batch_size, self.n_outputs_max)
         if generation:
             tokens = outputs = self.n_seq_max
         return Batch(
             n_tokens=ceil_div(tokens, self.n_seq_max) * self.n_seq_max,
             n_seqs=self.n_seq_max,
-            n_outputs=min(tokens, outputs),
+            n_outputs=smaller(tokens, outputs),
             n_kv=self.n_ctx_seq,
             n_stream=self.n_streams,
             n_rs_seq=self.rollback(model),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
 from planner.engines.llamacpp.economies import economies, knobs
@@ -62,6 +63,18 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         """Return the lines on memory that it would print."""
         return tuple(log_lines(answer))
 
+    def contexts_alike(self, deployment: Deployment) -> range:
+        """Return the contexts under one placement; see `columns`."""
+        from planner.engines.llamacpp import columns
+
+        return columns.contexts_alike(deployment)
+
+    def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
+        """Return the answers to many workloads at once; see `columns_of`."""
+        from planner.engines.llamacpp import columns
+
+        return columns.columns_of(deployment, contexts, concurrencies)
+
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes that save memory; none of them cures a refusal."""
         return () if self.refusals(deployment) else tuple(economies(deployment))
@@ -108,7 +121,7 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     usage = server.usage(fitted.placement)
     ram = host_bytes(server, fitted.placement, usage)
     return LlamacppAnswer(
-        ranks=ranks(server, machine, fitted, usage),
+        ranks=tuple(sorted(ranks(server, machine, fitted, usage), key=lambda rank: rank.headroom)),
         starts=shortfall == 0,
         shortfall=shortfall,
         kv_cache_dtype=server.type_k,

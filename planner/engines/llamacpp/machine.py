@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hardware_db import Accelerator, System
 from hardware_db.memory import system_reserve_mib
+from planner.columns import smaller
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.units import GIB, MIB
 
@@ -67,14 +69,15 @@ class Room:
         """Return the bytes to spare on the tightest backend; negative when over."""
         if self.shared or self.host is None:
             return self.gpu_slack(usage)
-        return min(self.gpu_slack(usage), self.host - usage.total(len(self.gpus)))
+        slack: int = smaller(self.gpu_slack(usage), self.host - usage.total(len(self.gpus)))
+        return slack
 
     def gpu_slack(self, usage: Usage) -> int:
         """Return the same of the GPUs alone."""
         spare = [room - usage.total(gpu) for gpu, room in enumerate(self.gpus)]
         if self.shared:
-            spare[-1] -= usage.total(len(self.gpus))
-        return min(spare, default=0)
+            spare[-1] = spare[-1] - usage.total(len(self.gpus))
+        return reduce(smaller, spare) if spare else 0
 
     def holds(self, usage: Usage) -> bool:
         """Say whether every backend keeps within its room."""

@@ -20,7 +20,7 @@ def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Ro
     Where the asked workload fits, both are sought under its placement; where it does not, fewer
     slots are sought with a placement of their own.
     """
-    length = _longest(deployment, server, fitted, room)
+    length = longest_of(deployment, server, fitted, room)
     options = server.options
     if options.parallel is not None:
         held, limit = (server.full or options.parallel), "slots (-np)"
@@ -60,7 +60,7 @@ def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
     return found or 0
 
 
-def _longest(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
+def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
     """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
     native = deployment.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if deployment.yarn else native

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+from planner.columns import choose, smaller
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import (
@@ -106,7 +107,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A model, its file and the settings of the server.
+    """A model, its file and the settings of the server; context and slots may be columns.
 
     Attributes:
         checkpoint: what is served.
@@ -171,9 +172,10 @@ class Server:
     def n_ctx(self) -> int:
         """-c: cells for all slots, each slot's share padded so that none is rounded up later."""
         shares = self.slots if self.full is None else self.full
-        if shares == 1:
-            return self.context
-        return shares * round_up(self.context, CELLS_PADDING)
+        cells: int = choose(
+            shares == 1, self.context, shares * round_up(self.context, CELLS_PADDING)
+        )
+        return cells
 
     @cached_property
     def trunk(self) -> Context:
@@ -185,7 +187,7 @@ class Server:
             kv_unified=self.kv_unified,
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
-            n_outputs_max=min(options.batch_size, self.slots * (1 + options.draft_tokens))
+            n_outputs_max=smaller(options.batch_size, self.slots * (1 + options.draft_tokens))
             if rules.few_outputs
             else 0,
             n_rs_seq=options.draft_tokens,
@@ -247,7 +249,8 @@ class Server:
         if self.draft is not None:
             draft_kv, _ = cache_bytes(self.model, self.draft, placement)
             most = self.slots * (1 + self.options.draft_tokens)
-            rows = (self.trunk.n_outputs_max or most) - self.slots
+            rows = choose(self.trunk.n_outputs_max == 0, most, self.trunk.n_outputs_max)
+            rows = rows - self.slots
             outputs += 4 * self.model.vocab_size * rows
             outputs += 4 * self.model.hidden_size * self.trunk.batch_size
             outputs += output_bytes(self.model, self.draft, hidden_rows=self.slots)

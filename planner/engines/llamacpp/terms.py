@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.columns import choose, is_zero, larger, smaller
 from planner.engines.llamacpp.contexts import (
     index_bytes_per_block,
     kv_bytes_per_block,
@@ -40,7 +41,10 @@ def source(file: str) -> Source:
 
 
 def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tuple[Rank, ...]:
-    """Return GPUs, then RAM where it is known; one rank where they share their memory."""
+    """Return GPUs, then RAM where it is known; one rank where they share their memory.
+
+    The server and its usage may be columns.
+    """
     host = tuple(_host_terms(server, fitted.placement, usage))
     last = server.devices - 1
     found = [
@@ -66,7 +70,7 @@ def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tup
                 terms=host,
             )
         )
-    return tuple(sorted(found, key=lambda rank: rank.headroom))
+    return tuple(found)
 
 
 def _name(machine: Machine, gpu: int) -> str:
@@ -95,7 +99,7 @@ def _term(
     confidence: Confidence = Confidence.ENGINE_RULE,
     band: Band | None = None,
 ) -> Iterator[Term]:
-    if nbytes or band:
+    if band or not is_zero(nbytes):
         yield Term(
             name=name,
             kind=kind,
@@ -251,7 +255,7 @@ def _shared_terms(
         room = UNCHECKED_COMPUTE * server.options.ubatch_size // 512
         # Metal, 262,144 cells of q8_0: 833 of 1,336 MiB (a log of an M4 Pro)
         spare = usage.compute[backend] // 2
-        band = Band(below=spare, above=max(usage.compute[backend] // 10, room))
+        band = Band(below=spare, above=larger(usage.compute[backend] // 10, room))
     yield from _term(
         "compute buffer" + where,
         Kind.ACTIVATIONS,
@@ -260,7 +264,7 @@ def _shared_terms(
         "ggml/src/ggml-alloc.c, ggml-backend.cpp",
         {"T": trunk.batch(model).n_tokens, "C": trunk.n_ctx_seq},
         confidence=compute,
-        band=band if usage.compute[backend] else None,
+        band=None if is_zero(usage.compute[backend]) else band,
     )
     yield from _term(
         "compute buffer (MTP)" + where,
@@ -293,7 +297,9 @@ def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term
         "src/llama-context.cpp (output_reserve)",
         {
             "vocabulary": server.model.vocab_size,
-            "outputs per batch": server.trunk.n_outputs_max or server.slots,
+            "outputs per batch": choose(
+                server.trunk.n_outputs_max == 0, server.slots, server.trunk.n_outputs_max
+            ),
         },
     )
     yield from _checkpoints(server)
@@ -323,7 +329,7 @@ def _checkpoints(server: Server) -> Iterator[Term]:
     if not most or server.model.linear is None:
         return
     each = checkpoint_bytes(server)
-    likely = min(most, ceil_div(server.context, CHECKPOINT_STEP))
+    likely = smaller(most, ceil_div(server.context, CHECKPOINT_STEP))
     yield Term(
         name="context checkpoints",
         kind=Kind.RECURRENT_STATE,

@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
@@ -54,7 +54,7 @@ class Segment:
     growth: tuple[int, ...]
 
     def nbytes_at(self, cells: int) -> tuple[int, ...]:
-        """Return the peaks at a length within the stretch."""
+        """Return the peaks at a length, or at a column of them, within the stretch."""
         more = (cells - self.at) // STEP
         return tuple(a + b * more for a, b in zip(self.nbytes, self.growth, strict=True))
 
@@ -173,6 +173,31 @@ _NEXT = count()
 
 def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
     """Return the buffers of a graph."""
+    segment, structure, selection = _found(homes, setting, batch)
+    pairs = list(zip(selection.cuts, structure.repeated, strict=True))
+    return Peaks(
+        nbytes=segment.nbytes_at(batch.n_kv),
+        nodes=structure.nodes + sum(cut.times * nodes for cut, (nodes, _) in pairs),
+        splits=structure.splits + sum(cut.times * splits for cut, (_, splits) in pairs),
+    )
+
+
+def peaks_at(homes: Homes, setting: Setting, batch: Batch, cells: Any) -> tuple[Any, ...]:
+    """Return the buffers of a graph at a column of lengths, per backend, the host last."""
+    found = [cells * 0 for _ in range(homes.backends)]
+    left = cells == cells
+    while left.any():
+        shortest = int(cells[left].min())
+        segment, *_ = _found(homes, setting, replace(batch, n_kv=shortest))
+        here = left & (cells <= segment.high)
+        for sizes, part in zip(found, segment.nbytes_at(cells[here]), strict=True):
+            sizes[here] = part
+        left &= ~here
+    return tuple(found)
+
+
+def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Structure, Selection]:
+    """Return the stretch of lengths that a batch lies in, its structure, and what was built."""
     mtp = homes.mtp if setting.mtp else None
     about = (number(_unnamed(homes.model)), homes.backends, homes.outside, mtp, setting)
     sizes = (
@@ -204,13 +229,7 @@ def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
             break
     else:
         raise AssertionError("the whole graph leaves nothing out")
-    structure = shape.structure
-    pairs = list(zip(selection.cuts, structure.repeated, strict=True))
-    return Peaks(
-        nbytes=segment.nbytes_at(batch.n_kv),
-        nodes=structure.nodes + sum(cut.times * nodes for cut, (nodes, _) in pairs),
-        splits=structure.splits + sum(cut.times * splits for cut, (_, splits) in pairs),
-    )
+    return segment, shape.structure, selection
 
 
 def _reads_all(model: ModelSpec, n_kv: int) -> bool:
