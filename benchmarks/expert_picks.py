@@ -15,13 +15,14 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import hardware_db
 from planner.model import catalog
 from planner.recommending import Choice, Recommendation, Wanted, recommend
+from planner.recommending.choosing import Search
 from planner.recommending.text import headline
 from planner.registry import effective_bits
 
@@ -189,6 +190,30 @@ def answers(pick: Pick) -> Iterator[Recommendation]:
             return
 
 
+def reason(pick: Pick, answer: Recommendation) -> str:
+    """Return why the answer to a row's machine is another one."""
+    listed = [choice for choice in answer if size_of(choice.entry.base) in pick.sizes]
+    if listed:
+        choice = listed[0]
+        rate = f", about {choice.per_user:.0f} tok/s" if choice.per_user is not None else ""
+        return f"{choice.entry.name} in {choice.plan.engine_title}: {choice.loss.text}{rate}"
+    chosen = headline(answer)
+    for entry in sorted(catalog.catalog(), key=lambda entry: entry.released or "", reverse=True):
+        if size_of(entry.id) not in pick.sizes:
+            continue
+        search = Search(replace(answer.wanted, base=entry.id))
+        held = [choice for choice in search.of_model(entry.id) if choice.holds]
+        if not held:
+            return f"nothing of {entry.id} that is known holds {answer.wanted.context:,} tokens"
+        if not any(choice.is_above_floor for choice in held):
+            return f"{held[0].entry.name} holds it, but is below its floor of bits"
+        mine = answer.pick
+        if mine is not None and held[0].tier > mine.tier:
+            return f"{entry.id} is in a lower tier of scores; {chosen}"
+        break
+    return chosen
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison; the status says whether enough rows agree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -211,6 +236,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"{mark}  {pick.row['hardware']}: {pick.row['recommended']}, {pick.row['engine']}{counted}"
         )
+        if not same or not agreed[0]:
+            about = "" if same else " (nor with the model named)"
+            print(f"           with no model named{about}: {reason(pick, found[0])}")
         if not same:
             for answer in found:
                 print(f"           {headline(answer)}")

@@ -46,17 +46,29 @@ context, one user, quality first. Written by `python -m benchmarks.recommendatio
 keeps it current.
 
 How it is chosen: candidates are checkpoints of the registry that exist (official and community, never
-fine-tunes), under every engine that loads them there, each asked for its plan. What holds the
-workload even at the far end of its band comes before what holds it within the band; what gives a user
-10 tok/s or more before what does not; what is not below its floor of bits ([quality.md](quality.md))
-before what is. Then the wish. Quality is compared in its classes and never split by speed; within a
-class official checkpoints come first, then the order of engines for that hardware, then spare memory.
-Models are compared in classes of published scores for the use (`--for general|coding|vision|
-long-context`), ties by speed; in one class, what loses noticeably comes after what does not. RAM that
-nobody named is never counted on. Every alternative is better in what its line says.
+fine-tunes), under every engine that loads them there, each asked for its plan.
+
+1. What holds the workload even at the far end of its band comes before what holds it within the band;
+   what gives a user 10 tok/s before what does not (`--least-speed`); what is not below its floor of
+   bits ([quality.md](quality.md)) before what is. RAM that nobody named is never counted on, except
+   for 8 GiB, and on servers with HBM.
+2. Between models: tiers, then classes of published scores for the use (`--for general|coding|vision|
+   long-context`), ties by speed, what is about as fast by the uses in which it is ahead. Within a tier
+   what has no flaw comes first. Flaws: less than twice the least speed (these models think before they
+   answer: 2,000 tokens take 100 s at 20 tok/s), a noticeable loss (a large one counts twice), three
+   quarters of the RAM taken. Two flaws cost a tier.
+3. Of one model: flaws, then classes of quality, then the order of engines for that hardware, official
+   checkpoints, spare memory. Of one class: makers of at least three models of the family before
+   others; where next to nothing is lost the smallest file, where little is lost the one with most bits
+   up to a fifth larger, where much is lost the one with most bits that fits; measured files before
+   others; formats that the hardware computes in before those that it unpacks.
+4. Beside it: other models with what they are better in, then another server, then the same model
+   faster, with less loss or a longer context. A model one tier below is listed where it is twice as
+   fast as everything else, or loses less than a pick that loses noticeably.
 
 Speeds are estimates with their bands; sizes are published ones. Nothing here was fitted to anybody's
-list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run.
+list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run,
+and prints the plan's reason for each that differs.
 """
 
 

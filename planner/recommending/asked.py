@@ -9,9 +9,9 @@ from itertools import islice
 from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
-from planner.recommending.choice import Choice
+from planner.recommending.choice import Choice, models_in_order
 from planner.recommending.choosing import Search, Wanted, siblings
-from planner.recommending.front import front
+from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price
 from planner.registry import Word, checkpoint_of, classes
 from planner.speed import speed_of
@@ -52,7 +52,7 @@ def recommend(wanted: Wanted) -> Recommendation:
     return Recommendation(
         wanted=wanted,
         pick=pick,
-        front=front(pick, beside, wanted.wish),
+        front=front(pick, beside, wanted.wish, named=wanted.base is not None),
         misses=tuple(_with_limit_raised(replace(wanted, base=pick.entry.base), pick)),
     )
 
@@ -76,24 +76,38 @@ def _of_named(search: Search, base: str) -> list[Choice]:
 
 
 def _of_any_model(search: Search) -> list[Choice]:
-    """Candidates of the best model, in their order, then the best of each other one."""
-    best: list[Choice] = []
+    """Candidates of the best model, in their order, then those of each other one, likewise."""
+    models: list[list[Choice]] = []
     wish, below = search.wanted.wish, None
     for group in classes(search.wanted.wish.use):
-        of_group = [search.of_model(base, thorough=False)[:1] for base in group]
-        best += [choice for found in of_group for choice in found]
+        of_group = [found for base in group if (found := search.of_model(base, thorough=False))]
+        models += of_group
         if below is not None:
             below -= any(of_group)
-        elif any(not any(choice.holding(wish)) for choice in best):
+        elif any(not any(found[0].holding(wish)) for found in models):
             below = BELOW
         if below == 0:
             break
-    best.sort(key=lambda choice: choice.key_of_model(wish))
-    first = next((choice for choice in best if choice.holds), None)
-    if first is None:
-        return best
-    own = search.of_model(first.entry.base)
-    return [*own, *(choice for choice in best if choice.entry.base != first.entry.base)]
+    models = models_in_order(list(_newest(models)), wish)
+    first = next((found[0].entry.base for found in models if found[0].holds), None)
+    if first is not None:
+        others = (found for found in models if found[0].entry.base != first)
+        models = [search.of_model(first), *others]
+    return [choice for found in models for choice in found]
+
+
+def _newest(models: list[list[Choice]]) -> Iterator[list[Choice]]:
+    """Yield models without older releases of a size whose newer one holds the workload as well."""
+    for found in models:
+        mine = found[0]
+        newer = (
+            other[0]
+            for other in models
+            if shape_of(other[0].entry.base) == shape_of(mine.entry.base)
+            and other[0].released > mine.released
+        )
+        if not any(other.holds and other.word <= Word.NOTICEABLE for other in newer):
+            yield found
 
 
 def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -5,21 +5,31 @@ Sizes are published, so that what cannot fit is left out before any table of ten
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hardware_db import System
 from planner.engines.choice import FOR_PICTURES, LOADS, OFFLOADS, engines_for
 from planner.errors import PlannerError
+from planner.recommending.choice import renown, standing
 from planner.recommending.wish import Wish
-from planner.registry import Entry, Loss, Word, checkpoint_of, entries_of, loss_of
+from planner.registry import Entry, Word, checkpoint_of, entries_of, loss_of
 
 OUTSIDE = 0.9
 """Share of a GGUF's bytes that must find room at least: tables of embeddings stay in RAM."""
 
-ALIKE = 1.04
-"""Files of one class of quality up to this times the smallest count as equally large: of them the
-one that was measured itself, then the one whose size is known to the byte, comes first."""
+REACH = 1.2
+"""Files of a class that loses little, up to this times its smallest: of them the one with the most
+bits comes first. A fifth of the speed is hardly felt; half a bit halves the loss."""
+
+ALIKE = 1.05
+"""Files up to this times the smallest count as equally large: of them, whose files people run."""
+
+MIXED = re.compile(r"(?:UD-|AD-)?(?:I?Q\d(?:_K)?(?:_(?:XXS|XS|S|M|L|XL|NL))?|Q8_0|Q[68]_K_XL|BF16)")
+"""GGUF labels of the usual mixes. Files of one type for nearly all tensors (Q4_0, Q4_1, MXFP4_MOE)
+take more bits than a mix that loses less; labels of somebody's own are tried last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +83,7 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
             and (not wish.pictures or not row.gguf or row.vision is not None)
         ]
         if loaded:
-            found.append(Lane(engine=engine, why=why, classes=tuple(_by_class(loaded))))
+            found.append(Lane(engine=engine, why=why, classes=tuple(_by_class(loaded, system))))
     return tuple(found)
 
 
@@ -98,33 +108,57 @@ def _room(system: System, *, offload: bool) -> int:
     return system.total_bytes + (host or 0) * system.nodes
 
 
-def _by_class(rows: list[Entry]) -> Iterator[tuple[Word, tuple[Entry, ...]]]:
-    """Rows by class of quality; official ones and small ones first within one."""
-    by_word: dict[Word, list[tuple[Entry, Loss]]] = {}
+def _by_class(rows: list[Entry], system: System) -> Iterator[tuple[Word, tuple[Entry, ...]]]:
+    """Rows by class of quality, in the order in which they are tried.
+
+    Files of the maker first, then of those who store the family regularly. Where next to nothing is
+    lost the smallest come first; where little is, the most bits within `REACH`; where much is, the
+    most bits.
+    """
+    by_word: dict[Word, list[Entry]] = {}
     for row in rows:
-        loss = loss_of(row)
-        by_word.setdefault(loss.word, []).append((row, loss))
-    for word in sorted(by_word):
-        pairs = by_word[word]
-        least = min(_size(row) for row, _ in pairs)
-
-        def order(pair: tuple[Entry, Loss], least: int = least) -> tuple[object, ...]:
-            row, loss = pair
-            alike = _size(row) <= ALIKE * least
-            return (
-                row.maker != "official",
-                not alike,
-                alike and loss.basis != "file",
-                alike and row.evidence != "bytes",
-                _size(row),
-                row.name,
-            )
-
-        yield word, tuple(row for row, _ in sorted(pairs, key=order))
+        by_word.setdefault(loss_of(row).word, []).append(row)
+    for word, group in sorted(by_word.items()):
+        least: dict[int, int] = {}
+        for row in group:
+            who = standing(row)
+            least[who] = min(size_of(row), least.get(who, size_of(row)))
+        keys = {row: _turn(row, word, least[standing(row)], system) for row in group}
+        yield word, tuple(sorted(group, key=lambda row: keys[row]))
 
 
-def _size(row: Entry) -> int:
-    """Published bytes; the recipe's where nothing is published."""
+def _turn(row: Entry, word: Word, least: int, system: System) -> tuple[object, ...]:
+    """Return when a row of a class is tried; the same question has the same order.
+
+    Args:
+        row: the row.
+        word: its class.
+        least: bytes of the smallest of the class by makers of this standing.
+        system: where; formats that it computes in come before those that it unpacks.
+    """
+    size, loss = size_of(row), loss_of(row)
+    known = -renown(row), -(row.downloads or 0), size, row.evidence != "bytes", row.name
+    mixed = not row.gguf or MIXED.fullmatch(row.label) is not None
+    if word <= Word.NEAR_LOSSLESS:
+        alike = size <= ALIKE * least
+        steps = 0 if alike else round(math.log(size / least) / math.log(ALIKE))
+        return standing(row), not mixed, steps, loss.basis != "file", *known
+    near = word > Word.SMALL or size <= REACH * least
+    if row.gguf:
+        finest = (not mixed, -round(loss.bits or 0.0, 1)) if near else (not mixed, float(size))
+        return standing(row), not near, *finest, *known
+    measured = loss.value or 0.0 if loss.basis == "file" else float("inf")
+    return standing(row), not near, measured, not _is_native(row, system), *known
+
+
+def _is_native(row: Entry, system: System) -> bool:
+    """Say whether the accelerator computes in the format instead of unpacking it."""
+    how = system.accelerator.formats.get(row.recipe.partition("-")[0], "")
+    return how.startswith("native")
+
+
+def size_of(row: Entry) -> int:
+    """Return published bytes; the recipe's where nothing is published."""
     if row.nbytes is not None:
         return row.nbytes
     try:

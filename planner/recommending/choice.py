@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.planning import Plan
 from planner.ranking import place_of
 from planner.recommending.wish import Wish
-from planner.registry import Entry, Loss, Word, cache_losses, effective_bits, floor_of
+from planner.registry import (
+    Entry,
+    Loss,
+    Word,
+    cache_losses,
+    effective_bits,
+    floor_of,
+    models_stored,
+    rank_of,
+    uses,
+)
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import GIB
+
+CLEARLY = 1.2
+"""What is faster, or reaches further, by less than this is no reason to take something else."""
+
+REGULAR = 3
+"""Models of the family that somebody stores who does so regularly: their files are what people run."""
+
+FALLS_BACK = 2
+"""Flaws that cost a model its tier."""
+
+MOST_OF_RAM = 0.75
+"""Share of the RAM above which a server leaves too little for everything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +46,7 @@ class Choice:
         loss: what its weights lose.
         speed: how fast it is, where that is known.
         place: class of its model for the use, 0 the best.
+        tier: tier of its model for the use, 0 the best: classes that are not far apart.
         turn: place of its engine in the order for this machine.
         why: why that engine.
         released: the day of its model's release, as a number that grows.
@@ -35,6 +59,7 @@ class Choice:
     loss: Loss
     speed: SpeedEstimate | NoEstimate | None
     place: int
+    tier: int
     turn: int
     why: str
     released: int = 0
@@ -67,6 +92,11 @@ class Choice:
         return self.plan.allocation is not None and self.plan.allocation.placement.outside > 0
 
     @property
+    def standing(self) -> int:
+        """Who made the files: 0 the model's maker, 1 who stores the family regularly, 2 others."""
+        return standing(self.entry)
+
+    @property
     def is_above_floor(self) -> bool:
         """Its bits are not below those under which a smaller model is the better choice."""
         floor, bits = floor_of(self.entry.base), effective_bits(self.entry)
@@ -97,9 +127,29 @@ class Choice:
             held,
         )
 
+    @property
+    def fills_ram(self) -> bool:
+        """It takes so much of the RAM that other programs would feel it."""
+        held, ram = self.plan.deployment.system.host_memory, self.plan.allocation
+        if not self.in_ram or held is None or ram is None:
+            return False
+        return (ram.host_bytes or 0) > MOST_OF_RAM * held
+
+    def flaws(self, wish: Wish) -> int:
+        """Return what is left to be wished: a comfortable speed, a small loss, RAM to spare.
+
+        A large loss counts twice.
+        """
+        loss = (self.word > Word.SMALL) + (self.word > Word.NOTICEABLE)
+        return self.is_slow(wish) + loss + self.fills_ram
+
+    def is_slow(self, wish: Wish) -> bool:
+        """Say whether it is below a comfortable speed."""
+        return self.per_user is not None and self.per_user < wish.comfortable
+
     def key(self, wish: Wish) -> tuple[object, ...]:
         """Return what candidates of one model are sorted by, the best first."""
-        quality = (int(self.word),)
+        quality = (self.flaws(wish), int(self.word))
         speed = (-_two_digits(self.per_user or 0.0),)
         reach = (-self.longest,)
         first = {
@@ -110,24 +160,77 @@ class Choice:
         return (
             *self.holding(wish),
             *first,
-            self.entry.maker != "official",
             self.turn,
+            self.standing,
             -((self.plan.headroom or 0) // GIB),
             self.entry.name,
         )
 
     def key_of_model(self, wish: Wish) -> tuple[object, ...]:
-        """Return what the best candidates of several models are sorted by: classes, ties by speed.
+        """Return what the best candidates of several models are sorted by; equals are tied.
 
-        In one class, what loses noticeably comes after what does not.
+        Tiers, then classes: within a tier, what is slow or loses noticeably comes after what does
+        neither. What has two flaws, such as a large loss, falls back by a tier: at the floor of bits
+        the next smaller model is as good.
         """
-        fastest = (self.word > Word.SMALL, -_two_digits(self.per_user or 0.0), int(self.word))
-        order: tuple[object, ...] = (self.place, *fastest)
+        flaws = self.flaws(wish)
+        tier = self.tier + (flaws >= FALLS_BACK)
+        order: tuple[object, ...] = (tier, flaws, self.place)
         if wish.best == "speed":
-            order = (*fastest, self.place)
+            order = (self.word > Word.SMALL, -_two_digits(self.per_user or 0.0), self.place)
         elif wish.best == "context":
-            order = (self.place, -self.longest, *fastest)
-        return (*self.holding(wish), *order, -self.released, self.entry.name)
+            order = (tier, self.place, -self.longest)
+        return (*self.holding(wish), *order)
+
+
+def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Choice]]:
+    """Return models, each with its candidates, by the best candidate of each.
+
+    Ties are broken by speed; of what is about as fast, the model that is ahead for more uses, the
+    newer one, the least loss.
+    """
+    groups: dict[tuple[object, ...], list[list[Choice]]] = {}
+    for found in models:
+        groups.setdefault(found[0].key_of_model(wish), []).append(found)
+    order = []
+    for key in sorted(groups):
+        left = groups[key]
+        while left:
+            fast = max(found[0].per_user or 0.0 for found in left) / CLEARLY
+            alike = [found for found in left if (found[0].per_user or 0.0) >= fast]
+            lead = {id(found): _lead(found[0], [other[0] for other in alike]) for found in alike}
+            first = min(alike, key=lambda found: (-lead[id(found)], *_newest(found[0])))
+            order.append(first)
+            left = [found for found in left if found is not first]
+    return order
+
+
+def _lead(choice: Choice, others: list[Choice]) -> int:
+    """For how many uses a model is in a better class than others, less those in which it is behind."""
+    mine, lead = choice.entry.base, 0
+    for use in uses():
+        place = rank_of(mine, use)
+        for other in others:
+            theirs = rank_of(other.entry.base, use)
+            ends = (math.inf if place is None else place), (math.inf if theirs is None else theirs)
+            lead += (ends[0] < ends[1]) - (ends[0] > ends[1])
+    return lead
+
+
+def _newest(choice: Choice) -> tuple[object, ...]:
+    return -choice.released, int(choice.word), -(choice.per_user or 0.0), choice.entry.name
+
+
+def standing(entry: Entry) -> int:
+    """Return who made a checkpoint's files; see `Choice.standing`."""
+    if entry.maker == "official":
+        return 0
+    return 1 if renown(entry) >= REGULAR else 2
+
+
+def renown(entry: Entry) -> int:
+    """Return how many models of the family are stored by who made these files."""
+    return models_stored().get(entry.repo.partition("/")[0], 0)
 
 
 def cache_word(cache_format: str) -> Word:

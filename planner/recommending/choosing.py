@@ -15,6 +15,7 @@ from itertools import zip_longest
 from hardware_db import System
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
+from planner.engines.elsewhere import has_hbm
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
@@ -22,10 +23,10 @@ from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
 from planner.question import Question
-from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes
-from planner.recommending.choice import Choice
+from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes, size_of
+from planner.recommending.choice import Choice, cache_word
 from planner.recommending.wish import Wish
-from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, rank_of
+from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, rank_of, tier_of
 from planner.speed import speed_of
 from planner.units import GIB
 
@@ -33,8 +34,17 @@ MORE_CLASSES = 2
 """Classes of quality that are planned below the first that holds the workload: they are faster and
 reach further."""
 
-TRIES = 3
+TRIES = 4
 """Checkpoints of one class that are planned until one holds the workload."""
+
+STEP = 200
+"""The next file of a class that is tried is smaller by this share of one at least: half a percent."""
+
+ROOMY = 2
+"""Times the asked context that one request may take before a checkpoint counts as tight."""
+
+SURE_RAM = 8
+"""GiB of RAM that every machine with an accelerator is taken to have to spare."""
 
 ASSUMED_RAM = 64
 """GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
@@ -127,54 +137,80 @@ class Search:
 
     def _of_lane(self, base: str, lane: Lane, turn: int, *, few: bool) -> Iterator[Choice]:
         """The candidates of one engine, class by class."""
-        more = 0 if few else MORE_CLASSES
         below: int | None = None
         refused: set[str] = set()
-        for _, rows in lane.classes:
+        for word, rows in lane.classes:
+            if below is not None and (below == 0 or (few and word > Word.SMALL)):
+                return
             choice = self._of_class(base, rows, lane, turn, refused)
             if choice is None:
                 continue
             yield choice
-            if below is None and self._is_good(choice):
-                below = more
+            good = self._is_good(choice)
+            if few and good and not choice.in_ram and not choice.flaws(self.wanted.wish):
+                return
+            if below is None and good:
+                below = MORE_CLASSES
             elif below is not None:
                 below -= 1
-            if below == 0:
-                return
 
     def _of_class(
         self, base: str, rows: Iterable[Entry], lane: Lane, turn: int, refused: set[str]
     ) -> Choice | None:
-        """The first checkpoint of a class that holds the workload, else the nearest to it."""
+        """The first checkpoint of a class that holds the workload, else the nearest to it.
+
+        One that leaves room to grow, and is fast, comes before a larger one, where little is lost.
+        GGUF files of one class differ in little but their size, so that those that are not smaller by
+        enough are left out unplanned.
+        """
+        wish = self.wanted.wish
         nearest: Choice | None = None
-        tried = 0
+        held: Choice | None = None
+        tried, most = 0, None
         for row in rows:
-            if row.recipe in refused or tried >= TRIES:
+            size = size_of(row)
+            if row.recipe in refused or tried >= TRIES or (most is not None and size > most):
                 continue
             plan = self.plan(row, lane.engine)
             if plan is None or not plan.ranks:
                 refused.add(row.recipe)
                 continue
             tried += 1
-            if not plan.fits:
+            if not plan.fits or _over(plan):
                 plan = self._with_smaller_cache(row, lane.engine, plan)
             choice = self._choice(base, row, plan, turn, lane.why)
-            if plan.outcome is Outcome.FITS:
-                return choice
-            if nearest is None or choice.key(self.wanted.wish) < nearest.key(self.wanted.wish):
+            if plan.outcome is Outcome.FITS and not (choice.in_ram and choice.flaws(wish)):
+                roomy = choice.in_ram or choice.longest >= ROOMY * self.wanted.context
+                if choice.word > Word.SMALL or (roomy and not choice.flaws(wish)):
+                    return choice
+                if held is None or choice.flaws(wish) < held.flaws(wish):
+                    held = choice
+            most = size - max(size // STEP, self._must_go(choice) if row.gguf else 0)
+            if nearest is None or choice.key(wish) < nearest.key(wish):
                 nearest = choice
-        return nearest
+        return held or nearest
+
+    def _must_go(self, choice: Choice) -> int:
+        """Return the bytes by which another file of a class must be smaller to be worth a plan."""
+        plan, rank = choice.plan, choice.plan.ranks[0]
+        shrinks = self._may_shrink(plan, plan.engine)
+        if shrinks and cache_word(SMALLER_CACHE[plan.engine]) > choice.word:
+            shrinks = False  # of this class no longer
+        saved = rank.of_kind(Kind.KV_CACHE) * rank.count // 2 if shrinks else 0
+        return max(0, _over(plan, at_worst=True) - saved) * 3 // 4
+
+    def _may_shrink(self, plan: Plan, engine: str) -> bool:
+        free = self.wanted.kv_cache_dtype == "auto" == plan.deployment.kv_cache_dtype
+        return free and engine in SMALLER_CACHE
 
     def _with_smaller_cache(self, row: Entry, engine: str, plan: Plan) -> Plan:
         """The plan with a KV cache of half the size, where that may help and nobody said which."""
-        smaller = SMALLER_CACHE.get(engine)
-        if smaller is None or self.wanted.kv_cache_dtype != "auto":
-            return plan
         rank = plan.ranks[0]
-        if rank.used - rank.of_kind(Kind.KV_CACHE) // 2 > rank.usable:
+        cache = rank.count * rank.of_kind(Kind.KV_CACHE)
+        if not self._may_shrink(plan, engine) or _over(plan) > cache // 2:
             return plan
-        other = self.plan(row, engine, kv_cache_dtype=smaller)
-        return other if other is not None and other.fits else plan
+        other = self.plan(row, engine, kv_cache_dtype=SMALLER_CACHE[engine])
+        return other if other is not None and other.fits and not _over(other) else plan
 
     def smaller_cache(self, choice: Choice) -> Choice | None:
         """Return a candidate with a KV cache of half the size; None where there is none."""
@@ -215,9 +251,11 @@ class Search:
             loss=loss_of(row),
             speed=speed_of(plan),
             place=self.wanted.place_of(base),
+            tier=tier_of(base, self.wanted.wish.use),
             turn=turn,
             why=why,
             released=released(base),
+            needs_ram=_ram_not_known(plan),
         )
 
     def plan(
@@ -261,6 +299,38 @@ class Search:
             except PlannerError:
                 self._plans[key] = None
         return self._plans[key]
+
+
+def _over(plan: Plan, *, at_worst: bool = False) -> int:
+    """Return the bytes that would have to go for a plan to hold its workload on the accelerators.
+
+    Experts in RAM are there by design.
+
+    Args:
+        plan: the plan.
+        at_worst: even at the far end of its band.
+    """
+    outside, allocation = 0, plan.allocation
+    if plan.fits and allocation is not None and not plan.deployment.system.is_cpu_only:
+        experts = plan.deployment.checkpoint.model.moe is not None
+        outside = 0 if experts else allocation.placement.outside
+    over = 0
+    for rank in plan.ranks:
+        used = rank.used + (rank.band.above if at_worst else 0)
+        over += max(0, used - rank.usable) * rank.count
+    return over + outside
+
+
+def _ram_not_known(plan: Plan) -> int | None:
+    """Return the GiB of RAM that a plan counts on though nobody said how much there is.
+
+    Every machine has a little, and a server with HBM has more than its accelerators.
+    """
+    system, allocation = plan.deployment.system, plan.allocation
+    if system.host_memory is not None or system.accelerator.is_unified or allocation is None:
+        return None
+    needed = -(-(allocation.host_bytes or 0) // GIB)
+    return None if needed <= SURE_RAM or has_hbm(system.accelerator) else needed
 
 
 def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:

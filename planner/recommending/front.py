@@ -4,42 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from planner.model import catalog
 from planner.model.parameters import count_parameters
-from planner.recommending.choice import Choice
+from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.wish import Wish
+from planner.registry import Word, rank_of, uses
 from planner.throughput.answer import two_digits
 
 MOST = 6
-CLEARLY = 1.2
-"""What is faster, or reaches further, by less than this is no reason to take something else."""
+MANY = 2
+"""Times as many requests at once, or as fast, that are a reason for something much smaller."""
+
+SMALLER = 1
+"""Models of lower tiers that are set beside a pick."""
+
+WITH_RAM = 1
+"""Models that are set beside a pick for machines with more RAM than was named."""
 
 
-def front(pick: Choice, others: Sequence[Choice], wish: Wish) -> tuple[Choice, ...]:
+def front(
+    pick: Choice, others: Sequence[Choice], wish: Wish, *, named: bool = True
+) -> tuple[Choice, ...]:
     """Return the alternatives, each with what it is better in.
 
     Args:
         pick: what is recommended.
         others: every candidate that was planned, the best first.
         wish: what decides between equals.
+        named: somebody named the model, so that its own checkpoints come before other models.
     """
     held = [
         choice
         for choice in others
-        if choice.plan.fits and choice is not pick and (choice.plan.headroom or 0) >= 0
+        if choice.plan.fits
+        and choice is not pick
+        and (choice.plan.headroom or 0) >= 0
+        and (choice.word < Word.LARGE or pick.word >= Word.LARGE)
     ]
+    own = [choice for choice in held if choice.entry.base == pick.entry.base]
+    ready = [choice for choice in own if choice.needs_ram is None]
+    models = list(_of_other_models(pick, held, wish))
+    if named:
+        lines = [*_quicker(pick, ready, wish), *_elsewhere(pick, ready), *models]
+        lines += [*_busier(pick, ready), *_same_elsewhere(pick, ready)]
+    else:
+        servers = [_of_other_servers(pick, model, held) for model in models]
+        elsewhere = islice(_elsewhere(pick, ready), 1)
+        lines = [*models, *elsewhere, *_quicker(pick, ready, wish)]
+        lines += [*(choice for found in servers for choice in found), *_busier(pick, ready)]
     chosen: dict[tuple[str, str, str], Choice] = {}
-    for choice in _better(pick, held, wish):
+    for choice in lines:
         chosen.setdefault(_identity(choice), choice)
     chosen.pop(_identity(pick), None)
     return tuple(chosen.values())[:MOST]
 
 
-def _better(pick: Choice, held: Sequence[Choice], wish: Wish) -> Iterator[Choice]:
-    """Candidates with what they are better in; one may come twice."""
-    own = [choice for choice in held if choice.entry.base == pick.entry.base]
-    ready = [choice for choice in own if choice.needs_ram is None]
+def _quicker(pick: Choice, ready: Sequence[Choice], wish: Wish) -> Iterator[Choice]:
+    """Checkpoints of the pick's model that are better, faster, or reach further."""
     finer = [choice for choice in ready if choice.word < pick.word]
     if finer:
         finest = min(finer, key=lambda choice: (choice.holding(wish), int(choice.word)))
@@ -54,41 +77,131 @@ def _better(pick: Choice, held: Sequence[Choice], wish: Wish) -> Iterator[Choice
     if far:
         farther = min(far, key=lambda choice: (int(choice.word), -choice.longest))
         yield replace(farther, better="longer context")
-    for engine in dict.fromkeys(choice.plan.engine for choice in ready):
-        if engine != pick.plan.engine:
-            other = next(choice for choice in ready if choice.plan.engine == engine)
-            more = other.users >= CLEARLY * max(1, pick.users)
-            yield replace(other, better="serves more at once" if more else "another server")
-    yield from _of_other_models(pick, held)
-    many = [choice for choice in sound if choice.users >= 2 * max(1, pick.users)]
+
+
+def _busier(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
+    """The checkpoint of the pick's model that holds the most requests."""
+    many = [
+        choice
+        for choice in ready
+        if choice.is_above_floor and choice.users >= MANY * max(1, pick.users)
+    ]
     if many:
         most = max(many, key=lambda choice: choice.users)
         yield replace(most, better=f"{most.users:,} at once instead of {pick.users:,}")
 
 
-def _of_other_models(pick: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
+def _elsewhere(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
+    """Other checkpoints of the pick's model in other servers."""
+    seen = {pick.entry.name}
+    for engine in dict.fromkeys(choice.plan.engine for choice in ready):
+        other = next(choice for choice in ready if choice.plan.engine == engine)
+        if engine == pick.plan.engine or other.entry.name in seen:
+            continue
+        seen.add(other.entry.name)
+        yield _in_another_server(other, pick)
+
+
+def _same_elsewhere(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
+    """The pick's own checkpoint in another server."""
+    for choice in ready:
+        if choice.entry.name == pick.entry.name and choice.plan.engine != pick.plan.engine:
+            yield _in_another_server(choice, pick)
+            return
+
+
+def _in_another_server(choice: Choice, pick: Choice) -> Choice:
+    more = choice.users >= CLEARLY * max(1, pick.users)
+    return replace(choice, better="serves more at once" if more else "another server")
+
+
+def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
+    """Another model that is listed, in a server that loads other files of it and is worth it."""
+    if model.tier > pick.tier:
+        return
+    for choice in held:
+        ready = choice.needs_ram is None and choice.is_above_floor
+        if not ready or choice.entry.base != model.entry.base:
+            continue
+        if choice.entry.container == model.entry.container:
+            continue
+        quicker = (choice.per_user or 0.0) >= (model.per_user or 0.0)
+        if quicker or choice.users >= MANY * max(1, model.users):
+            yield replace(choice, better=_gain(choice, pick) or "serves more at once")
+            return
+
+
+def _of_other_models(pick: Choice, held: Sequence[Choice], wish: Wish) -> Iterator[Choice]:
     """The best candidate of each other model, where it has something to offer."""
-    shapes = {shape_of(pick.entry.base)}
+    newest: dict[tuple[int, int], int] = {shape_of(pick.entry.base): pick.released}
+    for choice in held:
+        shape = shape_of(choice.entry.base)
+        newest[shape] = max(choice.released, newest.get(shape, 0))
+    smaller = in_ram = 0
+    fastest = pick.per_user or 0.0
     for base in dict.fromkeys(choice.entry.base for choice in held):
         other = next(choice for choice in held if choice.entry.base == base)
-        if shape_of(base) in shapes and other.place >= pick.place:
-            continue  # an older release of a model that is listed
-        if not other.is_above_floor:
+        if other.released < newest[shape_of(base)] or base == pick.entry.base:
+            continue  # an older release of a size that is listed
+        lower, assumed = other.tier > pick.tier, other.needs_ram is not None
+        if not other.is_above_floor or smaller + lower > SMALLER or in_ram + assumed > WITH_RAM:
             continue
-        shapes.add(shape_of(base))
-        if other.needs_ram is not None:
-            yield replace(other, better=f"with {other.needs_ram} GiB of RAM")
-        elif not pick.is_above_floor:
-            yield replace(other, better="above its floor of bits")
-        elif other.place < pick.place:
-            better = "better scores, slower" if _is_slower(other, pick) else "better scores"
-            yield replace(other, better=better)
-        elif pick.per_user and other.per_user and other.per_user >= CLEARLY * pick.per_user:
-            yield _faster(other, pick)
-        elif other.place == pick.place and other.word < pick.word:
-            yield replace(other, better="less loss, slower")
-        elif other.longest >= CLEARLY * max(1, pick.longest):
-            yield replace(other, better="longer context")
+        if other.tier > pick.tier + 1:
+            continue  # the next smaller model that has a reason is close enough
+        rescue = other.word < pick.word and pick.word > Word.SMALL
+        if lower and not rescue and (other.per_user or 0.0) < MANY * fastest:
+            continue  # a better model that is listed is about as fast
+        if other.place >= pick.place and other.in_ram and other.needs_ram is None:
+            other = _quickest(other, held)
+        gain = _gain_of_model(other, pick, wish)
+        if gain is not None:
+            smaller, in_ram = smaller + lower, in_ram + assumed
+            fastest = max(fastest, other.per_user or 0.0)
+            yield replace(other, better=gain)
+
+
+def _quickest(choice: Choice, held: Sequence[Choice]) -> Choice:
+    """A model that is taken for its speed: its fastest candidate that loses little."""
+    mine = (other for other in held if other.entry.base == choice.entry.base)
+    sound = [other for other in mine if other.word <= max(Word.SMALL, choice.word)]
+    return max([choice, *sound], key=lambda other: other.per_user or 0.0)
+
+
+def _gain_of_model(other: Choice, pick: Choice, wish: Wish) -> str | None:
+    """What another model is better in; None: in nothing."""
+    if other.needs_ram is not None:
+        quicker = (other.per_user or 0.0) >= CLEARLY * (pick.per_user or 0.0)
+        better = other.place < pick.place or other.word < pick.word or quicker
+        return f"with {other.needs_ram} GiB of RAM" if better and not other.flaws(wish) else None
+    if not pick.is_above_floor:
+        return "above its floor of bits"
+    if other.place < pick.place:
+        return "better scores, slower" if _is_slower(other, pick) else "better scores"
+    gain = _gain(other, pick)
+    if gain is None and other.tier <= pick.tier:
+        ahead = ahead_in(other.entry.base, pick.entry.base, besides=wish.use)
+        return f"better at {ahead}" if ahead is not None else None
+    return gain
+
+
+def _gain(other: Choice, pick: Choice) -> str | None:
+    """What a candidate of another model is better in, its scores aside; None: in nothing."""
+    if pick.per_user and other.per_user and other.per_user >= CLEARLY * pick.per_user:
+        return _faster(other, pick).better
+    if other.word < pick.word:
+        return "less loss, slower" if _is_slower(other, pick) else "less loss"
+    if other.longest >= CLEARLY * max(1, pick.longest):
+        return "longer context"
+    return None
+
+
+def ahead_in(base: str, other: str, *, besides: str) -> str | None:
+    """Return a use, in words, for which a model is in a better class than another; None: for none."""
+    for use in uses().values():
+        mine, theirs = rank_of(base, use.name), rank_of(other, use.name)
+        if use.name != besides and mine is not None and (theirs is None or mine < theirs):
+            return use.title
+    return None
 
 
 def shape_of(base: str) -> tuple[int, int]:

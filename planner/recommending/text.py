@@ -68,7 +68,8 @@ def recommendation_text(
     plan = pick.plan
     lines = [f"{SIGNS[plan.outcome]} {headline(answer)}", "", *_command(plan), ""]
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
-    lines += ["", f"  Chosen    {chosen(answer, pick)}"]
+    head, *rest = chosen(answer, pick)
+    lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
     lines += [f"  ! {warning}" for warning in (*_floor(pick), *_warnings(plan))]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
@@ -94,9 +95,11 @@ def machine(system: System) -> str:
     return f"{'an' if first[0] in vowels else 'a'} {name}"
 
 
-def chosen(answer: Recommendation, pick: Choice) -> str:
-    """Return what was chosen for the user, and why, in one line."""
+def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
+    """Return what was chosen for the user, each with the reason."""
     wanted, parts = answer.wanted, []
+    if wanted.base is None and wanted.wish.best == "quality":
+        parts.append(f"{_model(pick.entry.base)}: {_why_model(answer, pick)}")
     first = ENGINES[engines_for(wanted.system)[0][0]]
     if wanted.fixed.engine is None:
         if pick.turn == 0 and pick.plan.engine == first.name:
@@ -107,16 +110,34 @@ def chosen(answer: Recommendation, pick: Choice) -> str:
         else:
             parts.append(pick.plan.engine_title)
     if wanted.fixed.precision is None:
-        least = f" at {wanted.wish.least_speed:g} tok/s or more" if pick.per_user else ""
+        wish = wanted.wish
+        least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
+        speed = f" at {least:g} tok/s or more" if pick.per_user else ""
         why = {
-            "quality": f"the best quality that fits{least}",
+            "quality": f"the best quality that fits{speed}",
             "speed": "the fastest that keeps its quality",
             "context": "the longest context that fits",
         }[wanted.wish.best]
         parts.append(f"{pick.entry.label or pick.entry.repo.rpartition('/')[2]}, {why}")
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
     parts.append(f"KV cache {cache}{_cache_note(pick)}")
-    return "; ".join(parts)
+    return tuple(parts)
+
+
+def _why_model(answer: Recommendation, pick: Choice) -> str:
+    """Return why this model: the best scores, or what keeps those with better ones from it."""
+    for other in answer.front:
+        name = _model(other.entry.base)
+        if other.place >= pick.place:
+            continue
+        if other.needs_ram is not None:
+            return f"{name} has better scores, but needs {other.needs_ram} GiB of RAM"
+        if other.is_slow(answer.wanted.wish) and other.per_user is not None:
+            rate = two_digits(other.per_user)
+            return f"{name} has better scores, but gives about {rate} tok/s here"
+        if other.word > pick.word:
+            return f"{name} has better scores, but here with {other.word.text}"
+    return "the best scores of what fits and is fast enough"
 
 
 def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:

@@ -15,6 +15,9 @@ BESTS: tuple[Best, ...] = ("quality", "speed", "context")
 LEAST_SPEED = 10.0
 """Tokens per second for one user below which people stop to read along."""
 
+COMFORT = 2.0
+"""Times the least speed from which on waiting is no reason to take something else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -36,6 +39,11 @@ class Wish:
     images: bool = False
     official: bool = False
     least_speed: float = LEAST_SPEED
+
+    @property
+    def comfortable(self) -> float:
+        """Tokens per second that each user should get: these models think before they answer."""
+        return COMFORT * self.least_speed
 
     def __post_init__(self) -> None:
         """Check the words."""

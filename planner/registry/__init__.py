@@ -38,6 +38,9 @@ if TYPE_CHECKING:
         scores_of as scores_of,
     )
     from planner.registry.capability import (
+        tier_of as tier_of,
+    )
+    from planner.registry.capability import (
         uses as uses,
     )
     from planner.registry.entry import Entry as Entry
@@ -111,11 +114,14 @@ if TYPE_CHECKING:
     from planner.registry.store import (
         entries_of as entries_of,
     )
+    from planner.registry.store import (
+        models_stored as models_stored,
+    )
 
 _PUBLIC = {
     "bundled": "bundled_checkpoint",
     "by_name": "base_of",
-    "capability": "Floor Score Use classes floor_of get_use rank_of scores_of uses",
+    "capability": "Floor Score Use classes floor_of get_use rank_of scores_of tier_of uses",
     "listing": "Download downloads table",
     "entry": "Entry",
     "measurements": "Measurement Protocol measured_of",
@@ -124,7 +130,7 @@ _PUBLIC = {
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",
     "sizing": "checkpoint_of effective_bits spread_of stored_as",
-    "store": "entries entries_of",
+    "store": "entries entries_of models_stored",
 }
 """Module -> what of it is public; the imports above say the same to type checkers."""
 

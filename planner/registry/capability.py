@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +64,7 @@ class Use:
         title: what users read.
         benchmarks: tests that its order rests on.
         groups: bundled ids, best group first; within a group models are a tie.
+        tiers: how many groups are one tier, from the best on.
         placed: bundled id -> what put it there, where it is not the benchmarks' table.
     """
 
@@ -70,6 +72,7 @@ class Use:
     title: str
     benchmarks: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
+    tiers: tuple[int, ...]
     placed: Mapping[str, str]
 
 
@@ -98,6 +101,7 @@ def uses() -> Mapping[str, Use]:
                 title=row["title"],
                 benchmarks=tuple(row["benchmarks"]),
                 groups=tuple(tuple(group) for group in row["groups"]),
+                tiers=tuple(row["tiers"]),
                 placed=MappingProxyType(dict(row.get("placed", {}))),
             )
             for name, row in _authored()["use"].items()
@@ -147,6 +151,21 @@ def rank_of(base: str, use: str) -> int | None:
         InputError: no such use.
     """
     return next((place for place, group in enumerate(classes(use)) if base in group), None)
+
+
+@cache
+def tier_of(base: str, use: str) -> int:
+    """Return the tier that a model is in for a use (0 is the best); models without one come last.
+
+    Raises:
+        InputError: no such use.
+    """
+    wanted = get_use(use)
+    place = next((n for n, group in enumerate(wanted.groups) if base in group), None)
+    if place is None:
+        return len(wanted.tiers)
+    ends = accumulate(wanted.tiers)
+    return next(tier for tier, end in enumerate(ends) if place < end)
 
 
 @cache

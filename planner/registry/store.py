@@ -42,6 +42,16 @@ def entries_of(base: str) -> tuple[Entry, ...]:
 
 
 @cache
+def models_stored() -> Mapping[str, int]:
+    """Organisation -> how many models of the family it stores, fine-tunes aside."""
+    models: dict[str, set[str]] = {}
+    for entry in entries():
+        if entry.recommendable:
+            models.setdefault(entry.repo.partition("/")[0], set()).add(entry.base)
+    return MappingProxyType({name: len(bases) for name, bases in models.items()})
+
+
+@cache
 def _by_base() -> Mapping[str, tuple[Entry, ...]]:
     return grouped((entry.base, entry) for entry in entries())
 
@@ -118,4 +128,5 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
 def forget() -> None:
     """Read the rows anew the next time (the user's cache has changed)."""
     entries.cache_clear()
+    models_stored.cache_clear()
     _by_base.cache_clear()

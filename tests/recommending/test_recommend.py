@@ -10,7 +10,10 @@ import planner
 from planner import registry
 from planner.errors import InputError
 from planner.planning import Outcome
-from planner.recommending import Recommendation, Wanted, Wish, recommend, schema
+from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
+from planner.recommending.candidate import lanes
+from planner.recommending.choice import FALLS_BACK
+from planner.recommending.front import shape_of
 from planner.recommending.text import headline, machine, recommendation_text
 from planner.registry import Word
 
@@ -167,3 +170,59 @@ def test_models_below_their_floor_of_bits_are_not_picked() -> None:
     assert pick is not None
     assert pick.is_above_floor
     assert pick.word < Word.LARGE
+
+
+def test_a_machine_with_little_bandwidth_gets_experts_and_hears_why() -> None:
+    found = answer("m4 max 64GB")
+    assert found.pick is not None
+    assert not found.pick.is_slow(found.wanted.wish)
+    better = [choice for choice in found.front if choice.place < found.pick.place]
+    assert better
+    assert all(choice.is_slow(found.wanted.wish) for choice in better)
+    name = better[0].entry.base.rpartition("/")[2]
+    assert f"{name} has better scores, but gives about" in recommendation_text(found)
+
+
+def test_two_flaws_cost_a_tier() -> None:
+    found = answer("t4")
+    assert found.pick is not None
+    assert found.pick.flaws(found.wanted.wish) == 0
+    higher = [choice for choice in found.front if choice.tier < found.pick.tier]
+    assert higher
+    for choice in higher:
+        assert choice.needs_ram is not None or choice.flaws(found.wanted.wish) >= FALLS_BACK
+
+
+def test_ram_that_nobody_named_is_said_and_never_comes_first() -> None:
+    found = answer("rtx-pro-6000")
+    assert found.pick is not None
+    assert found.pick.needs_ram is None
+    needing = [choice for choice in found.front if choice.needs_ram is not None]
+    assert len(needing) == 1
+    assert needing[0].better == f"with {needing[0].needs_ram} GiB of RAM"
+
+
+def test_every_size_is_listed_once_by_its_newest_release() -> None:
+    found = answer("rtx-5090")
+    assert found.pick is not None
+    others = [choice for choice in found.front if choice.entry.base != found.pick.entry.base]
+    assert others
+    bases = {shape_of(choice.entry.base): choice.entry.base for choice in others}
+    assert set(bases.values()) == {choice.entry.base for choice in others}
+
+
+@pytest.mark.parametrize(
+    ("base", "engine", "word", "first"),
+    [
+        ("Qwen/Qwen3.8-27B", "llamacpp", Word.SMALL, "unsloth/Qwen3.8-27B-GGUF:UD-Q4_K_XL"),
+        ("Qwen/Qwen3.6-35B-A3B", "llamacpp", Word.ORIGINAL, "unsloth/Qwen3.6-35B-A3B-GGUF:Q8_0"),
+        ("Qwen/Qwen3.8-27B", "vllm", Word.ORIGINAL, "Qwen/Qwen3.8-27B-FP8"),
+        ("Qwen/Qwen3.8-27B", "vllm", Word.SMALL, "cyankiwi/Qwen3.8-27B-AWQ-INT4"),
+    ],
+)
+def test_of_a_class_the_files_that_people_run_come_first(
+    base: str, engine: str, word: Word, first: str
+) -> None:
+    found = lanes(base, hardware_db.resolve("rtx-5090"), Wish(), Fixed())
+    lane = next(lane for lane in found if lane.engine == engine)
+    assert dict(lane.classes)[word][0].name == first

@@ -6,7 +6,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.model import catalog
-from planner.registry import classes, floor_of, get_use, rank_of, scores_of, uses
+from planner.registry import classes, floor_of, get_use, rank_of, scores_of, tier_of, uses
 from planner.registry.capability import TIE, scores
 
 BUNDLED = {entry.id for entry in catalog.catalog()}
@@ -50,6 +50,15 @@ def test_places_without_a_table_say_what_put_them_there(use: str) -> None:
         for base in group:
             own = [row for row in scores_of(base, use) if row.kind == "official card"]
             assert own or base in placed, base
+
+
+@pytest.mark.parametrize("use", list(uses()))
+def test_every_group_is_in_one_tier(use: str) -> None:
+    wanted = get_use(use)
+    assert sum(wanted.tiers) == len(wanted.groups)
+    tiers = [tier_of(base, use) for group in wanted.groups for base in group]
+    assert tiers == sorted(tiers)
+    assert set(tiers) == set(range(len(wanted.tiers)))
 
 
 def test_a_generation_counts_more_than_a_size_for_coding() -> None:
