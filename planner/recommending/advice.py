@@ -1,8 +1,9 @@
 """What to change where a plan does not hold its workload: checkpoints and engines that exist.
 
-A limit that the owner can raise comes first, then the neighbours of the recommendation, then what
-the engine itself and the search of `planner.search` offer; hardware is last, as there. Nothing
-hypothetical: every piece has its command.
+A limit that the owner can raise comes first, then what costs the user least: the engine's own
+economies, the neighbours of the recommendation, other settings that `planner.search` finds. Many
+changes at once come after them, hardware last. Nothing hypothetical and nothing from a rule that was
+only read: every piece has its command.
 """
 
 from __future__ import annotations
@@ -10,21 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.engines import ENGINES
-from planner.errors import PlannerError
 from planner.planning import Plan
-from planner.question import question_of
-from planner.recommending.asked import needed_bytes, raised_system, recommend
+from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import wanted_by
 from planner.search import Advice
 from planner.search import advise as search_advice
-from planner.search.advice import OTHER_ENGINE, PRECISION
+from planner.search.advice import FREE_STEPS, MORE, OTHER_ENGINE, PRECISION
 
 NEIGHBOURS = 2
 """Checkpoints of the recommendation that are offered: the pick and the best of the front."""
-
-RAISED = 0
-"""What raising a limit costs the user: less than anything else."""
 
 
 def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
@@ -36,32 +32,22 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     """
     if plan.fits:
         return ()
-    found = [*_limit(plan), *_neighbours(plan)]
-    if most is None or len(found) < most:
-        left = None if most is None else most - len(found)
-        found += [
-            advice
-            for advice in search_advice(plan, most=left)
-            if advice.command is not None and all(not _same(advice, known) for known in found)
-        ]
-    found.sort(key=lambda advice: (not advice.enough, not advice.trusted, advice.cost))
+    found = list(_neighbours(plan))
+    left = None if most is None else max(1, most - len(found))
+    found += [
+        advice
+        for advice in search_advice(plan, most=left)
+        if advice.command is not None and all(not _same(advice, known) for known in found)
+    ]
+    found = [advice for advice in found if advice.trusted]
+    found.sort(key=_turn)
     return tuple(found[:most])
 
 
-def _limit(plan: Plan) -> Iterator[Advice]:
-    """The same deployment with the limit raised that its owner can raise."""
-    system = plan.deployment.system
-    raised, unified = raised_system(system), system.accelerator.unified
-    if raised is None or unified is None or unified.raisable is None:
-        return
-    try:
-        changed = question_of(plan).with_(system=raised).plan()
-    except PlannerError:
-        return
-    if changed.fits:
-        command = unified.raisable.command_for(needed_bytes(changed))
-        title = f"raise {unified.raisable.name}: {command}"
-        yield _advice(plan, changed, title, unified.raisable.after or "", RAISED)
+def _turn(advice: Advice) -> tuple[bool, bool, bool, int]:
+    """Return what advice is sorted by: hardware last, and many changes at once before it."""
+    many = advice.steps > FREE_STEPS
+    return not advice.enough, advice.cost >= MORE, many, advice.cost
 
 
 def _neighbours(plan: Plan) -> Iterator[Advice]:

@@ -13,6 +13,7 @@ from planner.recommending.choice import Choice, models_in_order
 from planner.recommending.choosing import Search, Wanted, siblings
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price
+from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
 from planner.speed import speed_of
 from planner.units import format_tokens
@@ -53,7 +54,7 @@ def recommend(wanted: Wanted) -> Recommendation:
         wanted=wanted,
         pick=pick,
         front=front(pick, beside, wanted.wish, named=wanted.base is not None),
-        misses=tuple(_with_limit_raised(replace(wanted, base=pick.entry.base), pick)),
+        misses=tuple(_with_limit_raised(wanted, pick)),
     )
 
 
@@ -137,17 +138,24 @@ def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
     unified = wanted.system.accelerator.unified
     if raised is None or unified is None or unified.raisable is None:
         return
-    if pick is not None and pick.word == Word.ORIGINAL:
+    if pick is not None and pick.place == 0 and pick.word == Word.ORIGINAL:
         return
     held = next(iter(_held(replace(wanted, system=raised))), None)
     if held is None or needed_bytes(held.plan) <= wanted.system.accelerator.usable_bytes:
         return
-    if pick is None or held.word < pick.word:
+    if pick is None or _is_clearly_better(held, pick, wanted.wish):
         yield Miss(
             change=f"raise {unified.raisable.name}",
             command=unified.raisable.command_for(needed_bytes(held.plan)),
             choice=held,
         )
+
+
+def _is_clearly_better(choice: Choice, pick: Choice, wish: Wish) -> bool:
+    """Say whether it has better scores without a flaw more, or is the same model with less loss."""
+    if choice.entry.base == pick.entry.base:
+        return choice.word < pick.word
+    return choice.place < pick.place and choice.flaws(wish) <= pick.flaws(wish)
 
 
 def _held(wanted: Wanted) -> list[Choice]:
@@ -165,18 +173,10 @@ def needed_bytes(plan: Plan) -> int:
 
 def raised_system(system: System) -> System | None:
     """Return the machine with the limit raised that its owner can raise; None where there is none."""
-    accelerator = system.accelerator
-    unified = accelerator.unified
-    if unified is None or unified.raisable is None:
+    raised = system.accelerator.raised()
+    if raised is None or raised.usable_bytes <= system.accelerator.usable_bytes:
         return None
-    if accelerator.raisable_bytes <= accelerator.usable_bytes:
-        return None
-    most = unified.raisable.usable_mib
-    lent = replace(unified, usable_mib=most)
-    total = accelerator.memory_cuda_mib
-    if total is not None:
-        total = most if total.value < most.value else total
-    return replace(system, accelerator=replace(accelerator, unified=lent, memory_cuda_mib=total))
+    return replace(system, accelerator=raised)
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -46,9 +46,9 @@ class Choice:
         loss: what its weights lose.
         speed: how fast it is, where that is known.
         place: class of its model for the use, 0 the best.
-        tier: tier of its model for the use, 0 the best: classes that are not far apart.
         turn: place of its engine in the order for this machine.
         why: why that engine.
+        tier: tier of its model for the use, 0 the best: classes that are not far apart.
         released: the day of its model's release, as a number that grows.
         needs_ram: GiB of RAM that were assumed, because nobody said how much there is.
         better: in what it is better than the pick; empty for the pick.
@@ -59,9 +59,9 @@ class Choice:
     loss: Loss
     speed: SpeedEstimate | NoEstimate | None
     place: int
-    tier: int
     turn: int
     why: str
+    tier: int = 0
     released: int = 0
     needs_ram: int | None = None
     better: str = ""

@@ -43,7 +43,7 @@ STEP = 200
 ROOMY = 2
 """Times the asked context that one request may take before a checkpoint counts as tight."""
 
-SURE_RAM = 8
+SURE_RAM = 16
 """GiB of RAM that every machine with an accelerator is taken to have to spare."""
 
 ASSUMED_RAM = 64
@@ -138,17 +138,19 @@ class Search:
     def _of_lane(self, base: str, lane: Lane, turn: int, *, few: bool) -> Iterator[Choice]:
         """The candidates of one engine, class by class."""
         below: int | None = None
+        flawless = False
         refused: set[str] = set()
         for word, rows in lane.classes:
             if below is not None and (below == 0 or (few and word > Word.SMALL)):
                 return
+            if few and flawless and word < Word.SMALL:
+                continue  # the fast one of those that lose little is enough beside it
             choice = self._of_class(base, rows, lane, turn, refused)
             if choice is None:
                 continue
             yield choice
             good = self._is_good(choice)
-            if few and good and not choice.in_ram and not choice.flaws(self.wanted.wish):
-                return
+            flawless = flawless or (good and not choice.flaws(self.wanted.wish))
             if below is None and good:
                 below = MORE_CLASSES
             elif below is not None:

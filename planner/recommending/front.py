@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from planner.engines.elsewhere import has_hbm
 from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.recommending.choice import CLEARLY, Choice
@@ -50,10 +51,10 @@ def front(
         lines = [*_quicker(pick, ready, wish), *_elsewhere(pick, ready), *models]
         lines += [*_busier(pick, ready), *_same_elsewhere(pick, ready)]
     else:
-        servers = [_of_other_servers(pick, model, held) for model in models]
-        elsewhere = islice(_elsewhere(pick, ready), 1)
-        lines = [*models, *elsewhere, *_quicker(pick, ready, wish)]
-        lines += [*(choice for found in servers for choice in found), *_busier(pick, ready)]
+        lines = [*models, *islice(_elsewhere(pick, ready), 1), *_quicker(pick, ready, wish)]
+        for more in (_of_other_servers, _lighter):
+            lines += [choice for model in models for choice in more(pick, model, held)]
+        lines += _busier(pick, ready)
     chosen: dict[tuple[str, str, str], Choice] = {}
     for choice in lines:
         chosen.setdefault(_identity(choice), choice)
@@ -84,7 +85,9 @@ def _busier(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
     many = [
         choice
         for choice in ready
-        if choice.is_above_floor and choice.users >= MANY * max(1, pick.users)
+        if choice.is_above_floor
+        and choice.plan.engine == pick.plan.engine
+        and choice.users >= MANY * max(1, pick.users)
     ]
     if many:
         most = max(many, key=lambda choice: choice.users)
@@ -98,6 +101,8 @@ def _elsewhere(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
         other = next(choice for choice in ready if choice.plan.engine == engine)
         if engine == pick.plan.engine or other.entry.name in seen:
             continue
+        if other.turn > pick.turn and has_hbm(pick.plan.deployment.system.accelerator):
+            continue  # a server with HBM has its first choice
         seen.add(other.entry.name)
         yield _in_another_server(other, pick)
 
@@ -112,7 +117,7 @@ def _same_elsewhere(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
 
 def _in_another_server(choice: Choice, pick: Choice) -> Choice:
     more = choice.users >= CLEARLY * max(1, pick.users)
-    return replace(choice, better="serves more at once" if more else "another server")
+    return replace(choice, better="holds more at once" if more else "another server")
 
 
 def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
@@ -121,13 +126,26 @@ def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> It
         return
     for choice in held:
         ready = choice.needs_ram is None and choice.is_above_floor
-        if not ready or choice.entry.base != model.entry.base:
+        served = choice.turn <= model.turn or not has_hbm(choice.plan.deployment.system.accelerator)
+        if not (ready and served) or choice.entry.base != model.entry.base:
             continue
         if choice.entry.container == model.entry.container:
             continue
         quicker = (choice.per_user or 0.0) >= (model.per_user or 0.0)
         if quicker or choice.users >= MANY * max(1, model.users):
-            yield replace(choice, better=_gain(choice, pick) or "serves more at once")
+            yield replace(choice, better=_gain(choice, pick) or "holds more at once")
+            return
+
+
+def _lighter(pick: Choice, model: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
+    """Another model that is listed, in a file that is faster than the one listed and loses little."""
+    for choice in held:
+        same = choice.entry.base == model.entry.base and choice.plan.engine == model.plan.engine
+        if not same or choice.word > Word.SMALL or choice.needs_ram is not None:
+            continue
+        fast = choice.per_user or 0.0
+        if fast >= CLEARLY * max(model.per_user or 0.0, pick.per_user or 0.0):
+            yield _faster(choice, pick)
             return
 
 

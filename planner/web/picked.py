@@ -83,7 +83,7 @@ def _why(found: Answer) -> str:
     if fixed is not None and fixed.engine is not None and fixed.precision is not None:
         return ""
     if found.picked and found.recommendation is not None and found.choice is not None:
-        why = chosen(found.recommendation, found.choice)
+        why = "; ".join(chosen(found.recommendation, found.choice))
         return f":material/auto_awesome: Picked: {escape(capital(why))}."
     if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
         return ""
