@@ -16,7 +16,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test fuzz lint format build smoke bench lock clean
+.PHONY: help setup app test fuzz lint format build smoke bench conformance lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -58,12 +58,17 @@ bench: $(READY) ## measure start-up, plans and searches beside other planners; w
 	-$(WITH_INDEX) VIRTUAL_ENV=.peers $(UV) pip install --quiet -r benchmarks/peers.txt
 	$(BIN)/python -m benchmarks.instant --write
 
+conformance: $(READY) ## ask vLLM's and SGLang's own code, without a GPU, on random configurations
+	$(WITH_INDEX) $(BIN)/python -m benchmarks.conformance.environments vllm sglang --uv $(UV)
+	$(BIN)/python -m benchmarks.conformance vllm --cases 500
+	$(BIN)/python -m benchmarks.conformance sglang --cases 200
+
 lock: $(UV) ## renew requirements.lock (needs the network)
 	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean: ## remove everything that these commands made
-	rm -rf .uv .venv .peers build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .uv .venv .peers .conformance build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find planner hardware_db benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

@@ -1,8 +1,7 @@
 """Make the question: names, words and numbers in, one `Question` out, for every door.
 
-Everything that a string can mean is resolved here or in `planner.systems` (bundled ids,
-repositories, folders, hardware expressions, "local", the engine's own flags), so that the rooms
-below work on settled values only.
+What a string can mean (ids, repositories, folders, hardware, the engine's own flags) is resolved
+here or in `planner.systems`, so that the rooms below work on settled values only.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from planner.engines.options import build
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
+from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.model.path_names import named_by_path
@@ -118,11 +118,11 @@ def ask(
         yarn=check_switch(yarn, what="yarn"),
         objective=objective,
         notes=(note,) if engine is not None and (note := front_note(engine)) else (),
+        lessons=lessons(),
     )
-    if isinstance(words, str):
-        words = words.split()
     if words:
-        question = _with_words(question, words, model, precision, context, kv_cache_dtype)
+        split = words.split() if isinstance(words, str) else words
+        question = _with_words(question, split, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
         return question.with_(options=question.settled_options)
     return question
@@ -213,12 +213,12 @@ def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
         return told if said is None else said
     plain, degrees = Layout(), {}
     for field in fields(Layout):
-        ours, theirs = getattr(said, field.name), getattr(told, field.name)
-        unsaid = getattr(plain, field.name)
-        name = field.name.replace("_", " ")
-        degrees[field.name] = _once(
-            name, None if ours == unsaid else ours, None if theirs == unsaid else theirs
+        unsaid, both = (
+            getattr(plain, field.name),
+            (getattr(each, field.name) for each in (said, told)),
         )
+        ours, theirs = (None if value == unsaid else value for value in both)
+        degrees[field.name] = _once(field.name.replace("_", " "), ours, theirs)
     return Layout(**{name: value for name, value in degrees.items() if value is not None})
 
 
@@ -305,6 +305,7 @@ def ask_command(
         yarn=told.yarn,
         kept=told.kept,
         environment=tuple(told.environment.items()),
+        lessons=lessons(),
     )
     if told.context is None and context is None:
         started = policy.as_started(question.deployment())

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from planner.engines import log_readers
 from planner.engines.command import Command
-from planner.engines.log_figure import Basis, LogReader, Reading, read_figures
+from planner.engines.log_figure import Basis, LogReader, Measured, Reading, read_figures
 from planner.engines.log_readers import engine_of, version_of
 from planner.engines.log_row import LogRow, rows_of
 from planner.errors import InputError
@@ -48,15 +48,19 @@ class LogCheck:
         unplanned: figures of the log that it has none on.
         refusal: with what the start ends, where it fails for want of memory.
         notes: what to know, one sentence each.
+        measured: what the start took beyond the estimates, where the log tells it.
+        log: what was compared.
     """
 
     engine: str
     version: str | None
     plan: Plan
+    log: Log
     rows: tuple[LogRow, ...]
     unplanned: tuple[LogRow, ...]
     refusal: str | None = None
     notes: tuple[str, ...] = ()
+    measured: Measured | None = None
 
     @property
     def refused_as_planned(self) -> bool | None:
@@ -282,10 +286,12 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         engine=found.engine,
         version=found.version,
         plan=plan,
+        log=found,
         rows=tuple(row for row in rows if row.planned is not None or row.agrees is False),
         unplanned=tuple(row for row in rows if row.planned is None and row.agrees is not False),
         refusal=found.refusal,
         notes=tuple(_notes(found, plan, rows, missing)),
+        measured=reader.beyond(deployment, plan.allocation, logged),
     )
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Unpack
 
 from hardware_db import System
-from planner import logs, planning
+from planner import learning, logs, planning
 from planner.answer import Plan
 from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
 from planner.errors import InputError
 from planner.layout import Layout
+from planner.learning import Lesson
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
+from planner.question import question_of
+
+LEARNED = 2**20
+"""Bytes within which a plan that has learned from a log must give its figure again."""
 
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
@@ -36,25 +42,32 @@ def read_command(text: str) -> tuple[str, Command]:
 
 
 def plan_command(
-    command: str | tuple[str, Command], *, on: str | System, **beside: Unpack[AskedBeside]
+    command: str | tuple[str, Command],
+    *,
+    on: str | System,
+    learned: bool = True,
+    **beside: Unpack[AskedBeside],
 ) -> Plan:
     """Return the plan of what a launch command starts.
 
     Args:
         command: what is typed, or what `read_command` made of it.
         on: see `planner.systems.resolve_hardware`.
+        learned: use what `learn` kept.
         beside: what the command does not say; see `planner.asking.ask_command`.
 
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
     engine, told = read_command(command) if isinstance(command, str) else command
-    plan = _as_typed(engine, told, on, beside)
+    plan = _as_typed(engine, told, on, beside, learned=learned)
     notes = (*told.unplanned, *_assumed(plan))
     return Plan.of(dataclasses.replace(plan, further=notes))
 
 
-def _as_typed(engine: str, told: Command, on: str | System, beside: AskedBeside) -> planning.Plan:
+def _as_typed(
+    engine: str, told: Command, on: str | System, beside: AskedBeside, *, learned: bool
+) -> planning.Plan:
     """Return the plan of a command with nothing chosen for it that its engine would not choose.
 
     Where that fails by less than estimates may be too high, whatever would be chosen decides.
@@ -63,13 +76,14 @@ def _as_typed(engine: str, told: Command, on: str | System, beside: AskedBeside)
     running = reader.running if reader is not None else {}
     strict = beside.copy()
     strict["options"] = {**running, **(beside.get("options") or {})}
-    typed = ask_command(engine, told, on=on, **strict).plan()
+    known: dict[str, Any] = {} if learned else {"lessons": ()}
+    typed = ask_command(engine, told, on=on, **strict).with_(**known).plan()
     tightest = typed.ranks[0] if typed.ranks else None
     if typed.fits or not running or tightest is None or tightest.headroom >= 0:
         return typed
     if -tightest.headroom > tightest.band.below:
         return typed
-    return ask_command(engine, told, on=on, **beside).plan()
+    return ask_command(engine, told, on=on, **beside).with_(**known).plan()
 
 
 def _assumed(plan: planning.Plan) -> Iterator[str]:
@@ -156,11 +170,53 @@ def check_log(
             context=context,
             options={**found.reader.running, **release, **(options or {})},
             free=free,
+            learned=False,  # the log is judged against the estimates themselves
         )
         checks.append(logs.check_log(planned, found))
         if checks[-1].rules_agree:
             return checks[-1]
     return checks[0]
+
+
+def learn(check: LogCheck) -> Lesson:
+    """Keep what a start took beyond the estimates: later plans of such a start use it.
+
+    Args:
+        check: the start's log against its plan.
+
+    Returns:
+        What is kept now.
+
+    Raises:
+        InputError: the log does not tell it, or no plan can be corrected by it.
+    """
+    plan, measured = check.plan, check.measured
+    if measured is None:
+        raise InputError(
+            "log: nothing to learn: it does not say how much memory was left for the cache, or"
+            f" {plan.engine_title}'s plans need no such correction"
+        )
+    deployment = plan.deployment
+    lesson = Lesson(
+        engine=plan.engine,
+        release=plan.engine_version,
+        device=deployment.system.accelerator.id,
+        model=deployment.checkpoint.model.name,
+        scheme=deployment.checkpoint.scheme.name,
+        layout=str(deployment.layout),
+        difference=measured.difference,
+        cache_gib=measured.cache_gib,
+        learned=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    again = question_of(plan).with_(lessons=(lesson,)).plan()
+    told = logs.check_log(again, check.log).measured
+    if told is None or abs(told.difference) > LEARNED:
+        raise InputError(
+            f"log: it left {measured.cache_gib:.2f} GiB for the cache, which no overhead of"
+            f" {plan.engine_title} explains: the plan is of another start; name model and flags"
+        )
+    learning.keep(lesson)
+    return lesson
 
 
 def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -7,6 +7,7 @@ the business of `planner.question`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -24,6 +25,7 @@ from planner.engines.engine import (
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
+from planner.learning import Lesson, lesson_for
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
 from planner.units import MIB, capital, check_count, counted, format_gib, format_tokens, shown
@@ -144,6 +146,19 @@ class Plan:
         return self.ranks[0].headroom if self.ranks else None
 
 
+def lesson_of(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> Lesson | None:
+    """Return what was measured of such a start on this machine; None if nothing was."""
+    return lesson_for(
+        known,
+        engine=engine.name,
+        release=engine.version(deployment.options),
+        device=deployment.system.accelerator.id,
+        model=deployment.checkpoint.model.name,
+        scheme=deployment.checkpoint.scheme.name,
+        layout=str(deployment.layout),
+    )
+
+
 def plan_deployment(
     deployment: Deployment,
     engine: AnyEngine,
@@ -167,7 +182,8 @@ def plan_deployment(
     """
     check_deployment(deployment, engine)
     version = engine.version(deployment.options)
-    notes = (*deployment.system.assumptions, *notes, *deployment.checkpoint.remarks)
+    learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
+    notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
     refused, allocation = _answered(deployment, engine)
     if allocation is None:
         return Plan(

@@ -17,8 +17,9 @@ from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import Options, build
 from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
+from planner.learning import Lesson
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan, plan_deployment
+from planner.planning import Plan, lesson_of, plan_deployment
 from planner.ranking import Objective, best, in_order
 
 
@@ -40,6 +41,7 @@ class Question:
         kept: words of the user's own command that change nothing in memory.
         environment: variables that the user's own command sets.
         notes: what to tell with the answer, such as what was chosen and why.
+        lessons: what starts on this machine took beyond the estimates.
     """
 
     checkpoint: Checkpoint
@@ -55,6 +57,7 @@ class Question:
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
 
     def with_(self, **changes: Any) -> Question:
         """Return the question with other values of its fields."""
@@ -112,7 +115,7 @@ class Question:
 
     def deployment(self, layout: Layout | None = None) -> Deployment:
         """Return what the engine is asked; without a layout, the first that comes into question."""
-        return Deployment(
+        deployment = Deployment(
             checkpoint=self.checkpoint,
             system=self.system,
             layout=layout if layout is not None else self.layouts()[0],
@@ -122,6 +125,9 @@ class Question:
             options=self.settled_options,
             yarn=self.yarn,
         )
+        if not self.lessons:
+            return deployment
+        return replace(deployment, lesson=lesson_of(self.lessons, deployment, self.settled_engine))
 
     def plans(self) -> Iterator[Plan]:
         """Yield the plan of every layout that comes into question.
@@ -192,4 +198,5 @@ def question_of(plan: Plan) -> Question:
         yarn=asked.yarn,
         kept=plan.kept,
         environment=plan.environment,
+        lessons=() if asked.lesson is None else (asked.lesson,),
     )

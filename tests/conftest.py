@@ -62,5 +62,6 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What a test's planner remembers is remembered for that test alone."""
+    """What a test's planner remembers or learns is remembered for that test alone."""
     monkeypatch.setenv("QWENPLAN_CACHE", str(tmp_path_factory.mktemp("qwenplan-cache")))
+    monkeypatch.setenv("QWENPLAN_DATA", str(tmp_path_factory.mktemp("qwenplan-data")))

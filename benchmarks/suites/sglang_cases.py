@@ -34,10 +34,11 @@ LOADING_SAID = "pool.error: the case names no message of the engine, only that l
 def compare_all(path: Path) -> Iterator[CaseResult]:
     """Compare every case of a file."""
     for case in json.loads(path.read_text("utf-8"))["cases"]:
-        yield _compare(case, path.parent)
+        yield compare(case, path.parent)
 
 
-def _compare(case: dict[str, Any], folder: Path) -> CaseResult:
+def compare(case: dict[str, Any], folder: Path) -> CaseResult:
+    """Compare one case."""
     name = case["id"]
     try:
         server = server_of(case, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,8 +29,15 @@ SIGNS = {True: "✔", False: "✘", None: " "}
 )
 def check(
     asked: Typed,
-    log: Annotated[str, typer.Argument(metavar="LOG", help="The log's file; - reads stdin.")],
+    log: Annotated[str, typer.Argument(metavar="LOG", help="The log's file; - reads stdin.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Keep what this start took: later plans use it.")
+    ] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Drop what was learned.")] = False,
+    report: Annotated[
+        str, typer.Option(metavar="FILE", help="Write an anonymous case to attach to an issue.")
+    ] = "",
 ) -> int:
     """LOG, of vLLM, SGLang or llama.cpp, against the plan of that start, figure by figure.
 
@@ -39,6 +47,15 @@ def check(
     from planner import logs, observed
     from planner.engines import commands
 
+    if forget:
+        from planner import learning
+
+        count = learning.forget()
+        typer.echo(f"Forgot {count} start{'' if count == 1 else 's'}.")
+        if not log:
+            return 0
+    if not log:
+        raise InputError("no LOG: name the log's file, or - for standard input")
     found = logs.open_log(log)
     told = commands.read_words(found.engine, asked.words)
     if told.kept:
@@ -62,7 +79,23 @@ def check(
         typer.echo(json.dumps(answer.to_dict(), indent=2))
     else:
         terminal.show("\n".join(_table(answer)))
+    if learn:
+        lesson = observed.learn(answer)
+        _say(f"Learned: {lesson.words}.", as_json)
+        if answer.measured is not None and answer.measured.fixed_by:
+            words = " ".join(answer.measured.fixed_by)
+            _say(f"The same cache again, without measuring it: {words}", as_json)
+    if report:
+        from planner.anonymous import case_of, cases_document
+
+        Path(report).expanduser().write_text(cases_document([case_of(answer)]), "utf-8")
+        _say(f"Wrote {report}: read it, then attach it to an issue.", as_json)
     return 0 if answer.agrees else 3
+
+
+def _say(line: str, as_json: bool) -> None:
+    """Print a line; beside a JSON document it goes to standard error."""
+    typer.echo(line, err=as_json)
 
 
 def _table(answer: LogCheck) -> Iterator[str]:

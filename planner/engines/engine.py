@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hardware_db import System
 from planner.engines.options import Options
 from planner.layout import Degrees, Layout
+from planner.learning import Lesson
 from planner.memo import Key
 from planner.memory.breakdown import Kind, Rank
 from planner.memory.placement import Placement
@@ -41,6 +42,7 @@ class Deployment:
         kv_cache_dtype: "auto" or the name of a cache format.
         options: the engine's own options object.
         yarn: the context may go beyond `max_position_embeddings` by scaling RoPE.
+        lesson: what such a start took on this machine beyond the estimates, if it was measured.
     """
 
     checkpoint: Checkpoint
@@ -51,6 +53,7 @@ class Deployment:
     kv_cache_dtype: str
     options: Any
     yarn: bool = False
+    lesson: Lesson | None = None
 
     @property
     def nodes(self) -> int:
@@ -67,7 +70,8 @@ class Deployment:
 def but_workload(deployment: Deployment) -> Key:
     """Return everything of a deployment except context and concurrency, as the key of a memo."""
     held = (deployment.checkpoint, deployment.system, deployment.options)
-    return held, (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
+    said = (deployment.layout, deployment.kv_cache_dtype, deployment.yarn, deployment.lesson)
+    return held, said
 
 
 def but_machine(deployment: Deployment) -> Key:

@@ -103,6 +103,21 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a start took beyond the estimates.
+
+    Attributes:
+        difference: bytes per accelerator that everything but the cache took beyond the plan.
+        cache_gib: what was left for the cache, as printed.
+        fixed_by: words that give the next start the same cache without measuring it again.
+    """
+
+    difference: int
+    cache_gib: float
+    fixed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogReader:
     """How one engine's start-up log is read.
 
@@ -122,6 +137,8 @@ class LogReader:
         kept: characters of further lines worth keeping, which other programs may print, too.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
+        beyond: what the start took beyond the estimates of a plan, where the log tells it and the
+            engine's plans can be corrected by it.
     """
 
     marks: tuple[str, ...]
@@ -136,6 +153,9 @@ class LogReader:
     refusals: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
+        default=lambda *_: None
+    )
 
     @property
     def cues(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ import pytest
 
 import planner
 from planner.answer import Plan
+from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization_config import read_quantization
 from planner.planning import Outcome
@@ -177,3 +178,21 @@ def test_quantized_weights_take_what_the_engines_modules_take(
     )
     scales_of_the_cache = 18 * len(spec.full_attention_layers)
     assert 0 <= nbytes - plan.figures["params"][0]["param_bytes"] <= scales_of_the_cache
+
+
+def test_groups_of_weights_must_not_be_cut() -> None:
+    refused = ask(
+        "Qwen3.5-35B-A3B", "8x h100", precision="awq-int4", layout=Layout(tensor_parallel=8)
+    )
+    assert refused.outcome is Outcome.CANNOT_RUN
+    assert "stored in groups of 128" in refused.verdict
+    whole = ask(
+        "Qwen3.5-35B-A3B", "4x h100", precision="awq-int4", layout=Layout(tensor_parallel=4)
+    )
+    assert whole.outcome is not Outcome.CANNOT_RUN
+
+
+def test_an_e5m2_cache_needs_a_checkpoint_without_scales() -> None:
+    for precision, runs in (("fp8", False), ("bf16", True)):
+        plan = ask("Qwen3.5-27B", "h200", precision=precision, kv_cache_dtype="fp8_e5m2")
+        assert (plan.outcome is not Outcome.CANNOT_RUN) is runs

@@ -245,7 +245,8 @@ def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeigh
         capability(accelerator),
         (accelerator.nvlink_domain or 0) > SWITCHED,
     )
-    said = (deployment.layout, device, step.tokens, step.sequences, stage.index, len(stage.layers))
+    of_stage = (stage.index, len(stage.layers))
+    said = (deployment.layout, device, step.tokens, step.sequences, of_stage, deployment.lesson)
     return (deployment.checkpoint, deployment.options, rules), said
 
 
@@ -267,5 +268,6 @@ def _overheads(
             layers=len(stage.layers) + int(drafting),
             first_stage=stage.index == 0,
             last_stage=last,
+            lesson=deployment.lesson,
         )
     )

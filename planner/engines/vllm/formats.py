@@ -151,6 +151,10 @@ def cache_warnings(deployment: Deployment) -> Iterator[str]:
         )
 
 
+BLOCK_FP8 = "fp8"
+"""Name of the schemes whose quantization method is "fp8"."""
+
+
 def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
     """Yield why vLLM cannot keep its cache in the asked dtype."""
     if deployment.kv_cache_dtype == "auto":
@@ -203,9 +207,17 @@ def _nvfp4_refusals(deployment: Deployment) -> Iterator[Refusal]:
 
 
 def _fp8_refusals(deployment: Deployment) -> Iterator[Refusal]:
-    """Yield why Triton cannot read an FP8 cache on this device, where it is what reads it."""
+    """Yield why an FP8 cache cannot be kept: by its checkpoint, or by Triton on this device."""
     accelerator = deployment.system.accelerator
     have, flag = capability(accelerator), cache_flag(deployment.kv_cache_dtype)
+    if flag == "fp8_e5m2" and deployment.checkpoint.scheme.name == BLOCK_FP8:
+        yield Refusal(
+            reason="an FP8 checkpoint may come with scales for its cache, which fp8_e5m2 has not",
+            engine_message="fp8_e5m2 kv-cache is not supported with fp8 checkpoints.",
+            source=source("model_executor/layers/attention/attention.py"),
+            remedy="choose fp8, which takes the same bytes",
+        )
+        return
     if have is None or have >= FP8_TRITON:
         return
     if attention_backend(accelerator, flag) != "TRITON_ATTN":

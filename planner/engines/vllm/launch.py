@@ -16,7 +16,7 @@ from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import BFLOAT16, cache_flag
 from planner.engines.vllm.indexed import kind_flags
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import capability
+from planner.engines.vllm.releases import capability, rules_of
 from planner.engines.yarn import yarn_override
 from planner.memory.breakdown import Kind
 from planner.units import GIB, plain_number
@@ -47,6 +47,8 @@ def launch(deployment: Deployment, answer: VllmAnswer) -> Launch:
     if deployment.yarn and deployment.context > deployment.checkpoint.model.max_position_embeddings:
         argv += ["--hf-overrides", yarn_override(deployment.checkpoint.model, deployment.context)]
         environment["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
+    if deployment.lesson is not None and rules_of(options.version).startup_plan:
+        environment["VLLM_ENABLE_STARTUP_PLAN"] = "1"  # what a start measured holds for the next
     found = _over_nodes(deployment, argv, environment)
     if drafter is None or drafter.model:
         return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, Merge, Reading
+from planner.engines.log_figure import Basis, Bounds, LogFigure, Measured, Merge, Reading
 from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.engine import VLLM
 from planner.engines.vllm.launch import log_lines
@@ -200,6 +200,24 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
     return Bounds(
         low=_lines(deployment, int((reading.value - half) * GIB)),
         high=_lines(deployment, int((reading.value + half) * GIB) + 1),
+    )
+
+
+def beyond(
+    deployment: Deployment, allocation: Allocation, logged: Mapping[str, Reading]
+) -> Measured | None:
+    """Return what a start took beyond the estimates, by the memory that it left for the cache."""
+    assert isinstance(allocation, VllmAnswer)
+    reading = logged.get(KV_MEMORY)
+    if reading is None or deployment.options.kv_cache_memory_bytes is not None:
+        return None
+    if not reading.step < reading.value < MOST_GIB:
+        return None
+    left = int(reading.value * GIB)
+    return Measured(
+        difference=min(allocation.pool.available) - left,
+        cache_gib=reading.value,
+        fixed_by=("--kv-cache-memory-bytes", str(left)),
     )
 
 

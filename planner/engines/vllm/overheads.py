@@ -16,6 +16,7 @@ from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import BatchDefaults, Rules, capability, capture_sizes
 from planner.engines.vllm.weights import loads_vision
 from planner.layout import Layout
+from planner.learning import Lesson
 from planner.memory.breakdown import Kind, Term
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import DenseMLP, ModelSpec, VisionTower
@@ -194,6 +195,7 @@ def overhead_terms(
     layers: int,
     first_stage: bool = True,
     last_stage: bool = True,
+    lesson: Lesson | None = None,
 ) -> Iterator[Term]:
     """Yield runtime, one activation peak (the largest of its causes) and CUDA graphs of a rank.
 
@@ -207,8 +209,9 @@ def overhead_terms(
         layers: trunk layers of this stage (MTP layer included).
         first_stage: the vision tower runs here.
         last_stage: logits are computed here.
+        lesson: what such a start took beyond these estimates, if it was measured.
     """
-    yield _runtime(checkpoint, layout, accelerator, rules, step, options)
+    yield _runtime(checkpoint, layout, accelerator, rules, step, options, lesson)
     yield from step_buffers(checkpoint.model, options, tokens=step.tokens)
     yield _peak(checkpoint, layout, options, accelerator, step, first_stage, last_stage)
     graphs = graph_count(accelerator, options, step)
@@ -236,6 +239,7 @@ def _runtime(
     rules: Rules,
     step: Step,
     options: VllmOptions,
+    lesson: Lesson | None,
 ) -> Term:
     parallel = RUNTIME_TENSOR_PARALLEL if layout.tensor_parallel > 1 else 0
     switched = layout.tensor_parallel > 1 and (accelerator.nvlink_domain or 0) > SWITCHED
@@ -251,6 +255,10 @@ def _runtime(
         values["host process"] = host
     if options.wsl2:
         values["WSL2"] = WSL2
+    if lesson is not None:
+        values["measured beyond the estimates"] = max(
+            lesson.difference, -sum(int(value) for value in values.values())
+        )
     band = Band(below=_gib(0.2), above=_gib(0.5))
     if accelerator.is_unified or options.wsl2:
         band = Band(below=_gib(1.5), above=_gib(1.0))

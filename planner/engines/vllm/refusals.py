@@ -45,6 +45,7 @@ def _layout_refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from _context_parallel(deployment)
     yield from _experts(deployment)
     yield from _block_fp8(deployment)
+    yield from _groups(deployment)
     yield from _speculation(deployment)
     page = page_of(deployment, rules_of(deployment.options.version))
     yield from ring_refusals(deployment, block_size=page.block_size)
@@ -239,6 +240,28 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
         )
     if found:
         yield min(found, key=lambda pair: pair[0])[1]
+
+
+def _groups(deployment: Deployment) -> Iterator[Refusal]:
+    """Weights that share a scale along their inputs must not be cut within such a group.
+
+    Routed experts are no linear layers: their kernels take what is left over.
+    """
+    layout, rules = deployment.layout, load_rules(deployment)
+    for row in deployment.checkpoint.rows("text"):
+        tensor, block = row.tensor, row.format.block
+        if tensor.split is not Split.ROW or block is None or block[0] != 1:
+            continue
+        if tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
+            continue
+        width = rank_shape(tensor, tensor_parallel=layout.tensor_parallel, rules=rules)[-1]
+        if width % block[1]:
+            yield Refusal(
+                reason=f"{layout} cuts {tensor.component} into {width} columns, and its weights are"
+                f" stored in groups of {block[1]}",
+                source=source("model_executor/kernels/linear/mixed_precision/, auto_awq.py"),
+            )
+            return
 
 
 def _speculation(deployment: Deployment) -> Iterator[Refusal]:

@@ -99,6 +99,7 @@ class Rules:
         head_on_every_stage: `model_type`s whose output head is made on every stage.
         gptq_column_index: GPTQ weights keep the group of every input column (g_idx).
         gptq_expert_bias: GPTQ experts get a bias.
+        startup_plan: what a start measured can be kept for the next one.
         no_memory_error: what is raised where no memory is left for the cache.
         short_memory_error: what is raised where the longest request does not fit.
     """
@@ -126,6 +127,7 @@ class Rules:
     head_on_every_stage: tuple[str, ...]
     gptq_column_index: bool
     gptq_expert_bias: bool
+    startup_plan: bool
     no_memory_error: str
     short_memory_error: str
 

@@ -21,6 +21,7 @@ from planner.engines.vllm.log import (
     VERSION,
     WSL,
     also,
+    beyond,
     given_memory,
     soft,
 )
@@ -363,6 +364,7 @@ FACE = Face(
         command=logged_command,
         also=also,
         given_memory=given_memory,
+        beyond=beyond,
         soft=soft,
         refusals=REFUSALS,
         running=MappingProxyType({"keep_default_seqs": True}),

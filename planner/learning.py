@@ -1,0 +1,182 @@
+"""Keep what starts of a server on real machines took beyond the estimates, in the user's data folder.
+
+Every lesson is a file of its own, written under another name and renamed: two programs at once write
+two files, and whoever is killed between two writes has lost nothing that was kept before. The folder
+is ``QWENPLAN_DATA``, else ``qwenplan`` in ``XDG_DATA_HOME`` or in what the system calls the user's
+data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from threading import get_ident
+
+from planner.errors import InputError
+from planner.units import GIB
+
+LARGEST = 2**16
+"""Bytes of a lesson that are read."""
+
+MOST = 2**50
+"""No lesson is of more bytes: what says so is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What one start took beyond the estimates.
+
+    Attributes:
+        engine: who served.
+        release: whose rules the plan followed.
+        device: the accelerator's id.
+        model: the architecture's name.
+        scheme: how weights were stored.
+        layout: how it was spread.
+        difference: bytes per accelerator that everything but the cache took beyond the plan;
+            negative where it took less.
+        cache_gib: KV cache memory as the log printed it.
+        learned: ISO date and time.
+    """
+
+    engine: str
+    release: str
+    device: str
+    model: str
+    scheme: str
+    layout: str
+    difference: int
+    cache_gib: float
+    learned: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a plan must be of for the lesson to hold."""
+        return self.engine, self.release, self.device, self.model, self.scheme, self.layout
+
+    @property
+    def words(self) -> str:
+        """What a plan that uses it says."""
+        more = "more" if self.difference >= 0 else "less"
+        return (
+            f"measured on this machine: a start of {self.learned[:10]} took"
+            f" {abs(self.difference) / GIB:.2f} GiB {more} than estimated, and the plan counts it"
+            " (`qwenplan check --forget` drops it)"
+        )
+
+
+def data_folder() -> Path | None:
+    """Return where lessons are kept; None where the user has no home."""
+    if named := os.environ.get("QWENPLAN_DATA"):
+        return Path(named)
+    if shared := os.environ.get("XDG_DATA_HOME"):
+        return Path(shared) / "qwenplan"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming") / "qwenplan"
+    shared_on = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+    return home / shared_on / "qwenplan"
+
+
+def keep(lesson: Lesson) -> Path:
+    """Write a lesson and return its file; the same start learned twice is one file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = _folder()
+    content = json.dumps(asdict(lesson), indent=1).encode()
+    same = repr((lesson.key, lesson.difference, lesson.cache_gib)).encode()
+    target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
+    written = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            written.unlink()
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    return target
+
+
+def lessons() -> tuple[Lesson, ...]:
+    """Return what is kept, one lesson per kind of start: the one learned last."""
+    latest: dict[tuple[str, ...], Lesson] = {}
+    for lesson in sorted(_kept(), key=lambda each: each.learned):
+        latest[lesson.key] = lesson
+    return tuple(latest.values())
+
+
+def lesson_for(
+    known: Iterable[Lesson],
+    *,
+    engine: str,
+    release: str,
+    device: str,
+    model: str,
+    scheme: str,
+    layout: str,
+) -> Lesson | None:
+    """Return the lesson that holds for such a plan; None if none does."""
+    key = (engine, release, device, model, scheme, layout)
+    return next((lesson for lesson in known if lesson.key == key), None)
+
+
+def forget() -> int:
+    """Drop everything that was learned, and return how many files that were.
+
+    Raises:
+        InputError: a file cannot be removed.
+    """
+    files = list(_files())
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be removed ({error.strerror})") from None
+    return len(files)
+
+
+def _folder() -> Path:
+    folder = data_folder()
+    if folder is None:
+        raise InputError("there is no home to keep it in; name a folder with QWENPLAN_DATA")
+    return folder / "learned"
+
+
+def _files() -> Iterator[Path]:
+    folder = data_folder()
+    if folder is None:
+        return
+    with contextlib.suppress(OSError):
+        yield from (folder / "learned").glob("*.json")
+
+
+def _kept() -> Iterator[Lesson]:
+    """Yield what is whole; a damaged file is passed over."""
+    names = {field.name: field.type for field in fields(Lesson)}
+    for file in _files():
+        try:
+            with file.open("rb") as opened:
+                row = json.loads(opened.read(LARGEST))
+            lesson = Lesson(**{name: row[name] for name in names})
+            sound = all(isinstance(part, str) for part in (*lesson.key, lesson.learned))
+            sound = sound and type(lesson.difference) is int and abs(lesson.difference) < MOST
+            sound = sound and isinstance(lesson.cache_gib, int | float)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            continue
+        if sound:
+            yield lesson

@@ -1,0 +1,226 @@
+"""What starts teach: kept in the user's data, used by plans of that machine and by no other."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import planner
+from benchmarks.suites.field import run as field_suite
+from planner import learning, observed
+from planner.asking import ask
+from planner.cli.main import run
+from planner.errors import InputError
+from planner.learning import Lesson
+from planner.logs import LogCheck
+
+ARGUMENTS = (
+    "'model': 'Qwen/Qwen3.5-27B-FP8', 'max_model_len': 32768, 'language_model_only': True,"
+    " 'api_key': ['sk-SECRET1'], 'hf_token': 'hf_SECRET2', 'ssl_keyfile': '/home/SECRET3/key.pem',"
+    " 'served_model_name': ['SECRET4'], 'download_dir': '/home/SECRET5'"
+)
+LOG = """\
+Authorization: Bearer SECRET6
+INFO [utils.py:233] non-default args: {{{arguments}}}
+INFO [core.py:107] Initializing a V1 LLM engine (v0.33.0) with config: x=1
+INFO [gpu_model_runner.py:4837] Model loading took 27.64 GiB memory and 12 seconds
+INFO [gpu_worker.py:436] Available KV cache memory: {left:.2f} GiB
+INFO HF_TOKEN=hf_SECRET7 OPENAI_API_KEY=sk-SECRET8 at http://user:SECRET9@10.0.0.7:8000
+"""
+MACHINE = "h100"
+GIB = 2**30
+
+
+def log(left: float) -> str:
+    return LOG.format(arguments=ARGUMENTS, left=left)
+
+
+def checked(left: float) -> LogCheck:
+    return observed.check_log(None, log(left), on=MACHINE)
+
+
+def left_in(on: str, model: str = "Qwen3.5-27B", *, learned: bool = True) -> float:
+    question = ask(
+        model,
+        on=on,
+        precision="fp8",
+        engine="vllm",
+        context=32_768,
+        options={"language_model_only": True, "keep_default_seqs": True},
+    )
+    known = question if learned else question.with_(lessons=())
+    allocation = known.plan().allocation
+    assert allocation is not None
+    return float(min(allocation.figures()["available_bytes"]) / GIB)
+
+
+@settings(max_examples=8)
+@given(left=st.floats(min_value=36.0, max_value=41.0).map(lambda value: round(value, 2)))
+def test_what_was_learned_gives_the_log_again_and_leaves_other_machines_alone(left: float) -> None:
+    learning.forget()
+    elsewhere = {(on, model): left_in(on, model) for on, model in OTHERS}
+    lesson = observed.learn(checked(left))
+    assert left_in(MACHINE) == pytest.approx(left, abs=0.006)
+    assert left_in(MACHINE, learned=False) == pytest.approx(
+        left + lesson.difference / GIB, abs=0.006
+    )
+    assert {(on, model): left_in(on, model) for on, model in OTHERS} == elsewhere
+    assert learning.forget() == 1
+    assert left_in(MACHINE) == left_in(MACHINE, learned=False)
+
+
+OTHERS = (("h200", "Qwen3.5-27B"), ("2x h100", "Qwen3.5-27B"), (MACHINE, "Qwen3.5-35B-A3B"))
+
+
+def test_plans_say_that_they_use_it_and_checks_do_not() -> None:
+    before = checked(41.0)
+    observed.learn(before)
+    plan = planner.plan("Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm")
+    assert any("measured on this machine" in warning for warning in plan.warnings)
+    assert plan.launch is not None
+    assert plan.launch.environment["VLLM_ENABLE_STARTUP_PLAN"] == "1"
+    assert checked(41.0).measured == before.measured
+    older = planner.plan(
+        "Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm", options={"version": "0.24.0"}
+    )
+    assert not any("measured" in warning for warning in older.warnings)
+
+
+def test_the_last_start_of_a_kind_counts() -> None:
+    observed.learn(checked(41.0))
+    observed.learn(checked(40.0))
+    first, second = (
+        sorted(learning.lessons(), key=lambda each: each.cache_gib)[0],
+        learning.lessons(),
+    )
+    assert len(second) == 1
+    assert first.cache_gib in (40.0, 41.0)
+
+
+@pytest.mark.parametrize("left", [0.0, 79.0])
+def test_a_log_that_no_overhead_explains_teaches_nothing(left: float) -> None:
+    with pytest.raises(InputError, match=r"nothing to learn|no overhead"):
+        observed.learn(checked(left))
+    assert learning.lessons() == ()
+
+
+def lesson(number: int) -> Lesson:
+    return Lesson(
+        engine="vllm",
+        release="0.33.0",
+        device=f"device-{number}",
+        model="m",
+        scheme="fp8",
+        layout="TP 1",
+        difference=number,
+        cache_gib=float(number),
+        learned="2026-11-27T00:00:00+00:00",
+    )
+
+
+def _keep_many(first: int) -> None:
+    for number in range(first, first + 20):
+        learning.keep(lesson(number))
+
+
+def test_two_at_once_lose_nothing() -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_keep_many, args=(20 * each,)) for each in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert {each.difference for each in learning.lessons()} == set(range(40))
+
+
+KILLED = """
+import os, signal, sys
+from planner import learning
+from planner.learning import Lesson
+
+def die(point):
+    if point == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+true_open, true_sync, true_replace = type(learning.Path()).open, os.fsync, type(learning.Path()).replace
+
+class Watched:
+    def __init__(self, file): self.file = file
+    def __enter__(self): self.file.__enter__(); return self
+    def __exit__(self, *rest): return self.file.__exit__(*rest)
+    def fileno(self): return self.file.fileno()
+    def flush(self): die("flush"); self.file.flush()
+    def write(self, content):
+        self.file.write(content[:10]); self.file.flush(); die("half"); self.file.write(content[10:])
+
+def opened(self, mode="r", *rest, **more):
+    file = true_open(self, mode, *rest, **more)
+    if mode != "wb": return file
+    die("opened")
+    return Watched(file)
+
+def synced(number): die("sync"); true_sync(number)
+def replaced(self, target): die("rename"); found = true_replace(self, target); die("renamed"); return found
+
+kind = type(learning.Path())
+kind.open, kind.replace, os.fsync = opened, replaced, synced
+learning.keep(Lesson(engine="vllm", release="0.33.0", device="new", model="m", scheme="s",
+                     layout="TP 1", difference=7, cache_gib=7.0, learned="2026-11-28"))
+"""
+
+
+@pytest.mark.parametrize("point", ["opened", "half", "flush", "sync", "rename", "renamed"])
+def test_killed_between_any_two_writes_loses_nothing(point: str) -> None:
+    learning.keep(lesson(1))
+    done = subprocess.run([sys.executable, "-c", KILLED, point], env=dict(os.environ), check=False)
+    assert done.returncode == -signal.SIGKILL
+    found = {each.device for each in learning.lessons()}
+    assert found == ({"device-1", "new"} if point == "renamed" else {"device-1"})
+    learning.keep(lesson(2))
+    assert {"device-1", "device-2"} <= {each.device for each in learning.lessons()}
+
+
+@given(content=st.binary(max_size=200) | st.just(b'{"engine": 1}'))
+def test_a_damaged_file_is_passed_over(content: bytes) -> None:
+    path = learning.keep(lesson(1))
+    (path.parent / "damaged.json").write_bytes(content)
+    assert [each.difference for each in learning.lessons()] == [1]
+
+
+def test_the_command_learns_reports_forgets_and_tells_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, case = tmp_path / "start.log", tmp_path / "case.json"
+    start.write_text(log(41.0), "utf-8")
+    words = ["check", str(start), "--on", MACHINE, "--learn", "--report", str(case)]
+    assert run(words) == 0
+    said = capsys.readouterr()
+    assert "Learned: measured on this machine" in said.out
+    assert "--kv-cache-memory-bytes 44023414784" in said.out
+    written = case.read_text("utf-8")
+    assert run([*words, "--json"]) == 0
+    also = capsys.readouterr()
+    for text in (said.out, said.err, also.out, also.err, written):
+        assert "SECRET" not in text
+    document = json.loads(written)["cases"][0]
+    assert (document["model"], document["measured"]["available_kv_gib"]) == ("Qwen3.5-27B", 41.0)
+    (tmp_path / "cases.json").write_text(written, "utf-8")
+    results = list(field_suite(tmp_path))
+    assert results
+    assert all(result.unasked is None and result.failure is None for result in results)
+    assert run(["check", "--forget"]) == 0
+    assert capsys.readouterr().out == "Forgot 1 start.\n"
+
+
+def test_check_without_a_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "--on", MACHINE]) == 2
+    assert "no LOG" in capsys.readouterr().err
