@@ -7,7 +7,6 @@ the business of `planner.question`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -25,7 +24,6 @@ from planner.engines.engine import (
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.learning import Lesson, lesson_for
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
 from planner.units import MIB, capital, check_count, counted, format_gib, format_tokens, shown
@@ -144,19 +142,6 @@ class Plan:
     def headroom(self) -> int | None:
         """Bytes to spare on the tightest accelerator; negative when over; None if it cannot run."""
         return self.ranks[0].headroom if self.ranks else None
-
-
-def lesson_of(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> Lesson | None:
-    """Return what was measured of such a start on this machine; None if nothing was."""
-    return lesson_for(
-        known,
-        engine=engine.name,
-        release=engine.version(deployment.options),
-        device=deployment.system.accelerator.id,
-        model=deployment.checkpoint.model.name,
-        scheme=deployment.checkpoint.scheme.name,
-        layout=str(deployment.layout),
-    )
 
 
 def plan_deployment(

@@ -6,7 +6,7 @@ that is None was not said: `settled` chooses the engine, `best` the layout, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import Options, build
 from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
-from planner.learning import Lesson
+from planner.learning import Lesson, lesson_for
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan, lesson_of, plan_deployment
+from planner.planning import Plan, plan_deployment
 from planner.ranking import Objective, best, in_order
 
 
@@ -127,7 +127,7 @@ class Question:
         )
         if not self.lessons:
             return deployment
-        return replace(deployment, lesson=lesson_of(self.lessons, deployment, self.settled_engine))
+        return replace(deployment, lesson=_lesson_of(self.lessons, deployment, self.settled_engine))
 
     def plans(self) -> Iterator[Plan]:
         """Yield the plan of every layout that comes into question.
@@ -199,4 +199,17 @@ def question_of(plan: Plan) -> Question:
         kept=plan.kept,
         environment=plan.environment,
         lessons=() if asked.lesson is None else (asked.lesson,),
+    )
+
+
+def _lesson_of(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> Lesson | None:
+    """Return what was measured of such a start on this machine; None if nothing was."""
+    return lesson_for(
+        known,
+        engine=engine.name,
+        release=engine.version(deployment.options),
+        device=deployment.system.accelerator.id,
+        model=deployment.checkpoint.model.name,
+        scheme=deployment.checkpoint.scheme.name,
+        layout=str(deployment.layout),
     )
