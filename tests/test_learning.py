@@ -25,8 +25,8 @@ from planner.logs import LogCheck
 
 ARGUMENTS = (
     "'model': 'Qwen/Qwen3.5-27B-FP8', 'max_model_len': 32768, 'language_model_only': True,"
-    " 'api_key': ['sk-SECRET1'], 'hf_token': 'hf_SECRET2', 'ssl_keyfile': '/home/SECRET3/key.pem',"
-    " 'served_model_name': ['SECRET4'], 'download_dir': '/home/SECRET5'"
+    " 'api_key': ['sk-SECRET1'], 'hf_token': 'hf_SECRET2', 'ssl_keyfile': '/srv/SECRET3/key.pem',"
+    " 'served_model_name': ['SECRET4'], 'download_dir': '/srv/SECRET5'"
 )
 LOG = """\
 Authorization: Bearer SECRET6
