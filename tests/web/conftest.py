@@ -1,12 +1,16 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from benchmarks.web_server import FLAGS, PATIENCE, chromium, served
+
 APP = Path(__file__).resolve().parents[2] / "app.py"
+LOOPBACK = ("127.0.0.1", "localhost", "::1", None)
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +31,71 @@ def open_app() -> Callable[..., Any]:
         return app.run()
 
     return open_with
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tmp_path_factory.mktemp("web") / "server.log"
+
+
+@pytest.fixture(scope="module")
+def address(log: Any) -> Iterator[Any]:
+    with served(log=log) as found:
+        yield found
+    printed = log.read_text(encoding="utf-8", errors="replace")
+    assert "Traceback" not in printed
+    assert "deprecat" not in printed.lower()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: Any) -> Iterator[Any]:
+    """Opens a path in a fresh browser context and waits until the page is complete."""
+    contexts = []
+
+    def open_path(
+        path: str = "/",
+        *,
+        width: int = 1280,
+        height: int = 860,
+        scheme: str = "light",
+        permissions: Any = (),
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            permissions=list(permissions),
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.outside = []
+        page.faults = []
+        page.on(
+            "request",
+            lambda request: (
+                page.outside.append(request.url)
+                if urlsplit(request.url).scheme not in ("data", "blob")
+                and urlsplit(request.url).hostname not in LOOPBACK
+                else None
+            ),
+        )
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.goto(address + path)
+        page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        return page
+
+    yield open_path
+    for context in contexts:
+        context.close()

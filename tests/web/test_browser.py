@@ -2,89 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from benchmarks.web_server import FLAGS, PATIENCE, chromium, served
+from benchmarks.web_server import chromium
 from planner.web.shell import VIEWS
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium() is None, reason="no Chromium here"),
 ]
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1", None)
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tmp_path_factory.mktemp("web") / "server.log"
-
-
-@pytest.fixture(scope="module")
-def address(log: Any) -> Iterator[Any]:
-    with served(log=log) as found:
-        yield found
-    printed = log.read_text(encoding="utf-8", errors="replace")
-    assert "Traceback" not in printed
-    assert "deprecat" not in printed.lower()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser: Any, address: Any) -> Iterator[Any]:
-    """Opens a path in a fresh browser context and waits until the page is complete."""
-    contexts = []
-
-    def open_path(
-        path: str = "/",
-        *,
-        width: int = 1280,
-        height: int = 860,
-        scheme: str = "light",
-        permissions: Any = (),
-    ) -> Any:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            permissions=list(permissions),
-            accept_downloads=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.outside = []
-        page.faults = []
-        page.on(
-            "request",
-            lambda request: (
-                page.outside.append(request.url)
-                if urlsplit(request.url).scheme not in ("data", "blob")
-                and urlsplit(request.url).hostname not in LOOPBACK
-                else None
-            ),
-        )
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.goto(address + path)
-        page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
-        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        return page
-
-    yield open_path
-    for context in contexts:
-        context.close()
 
 
 def verdict(page: Any) -> Any:
@@ -145,7 +75,7 @@ def test_back_undoes(visit: Callable[..., Any]) -> None:
     page.go_back()
     say(page, "RTX 4090")
     page.get_by_role("link", name="Trust").click()
-    page.get_by_text("Measured against predicted").wait_for()
+    page.get_by_role("tab", name="Check a log").wait_for()
     page.go_back()
     chart(page).wait_for()
 
@@ -219,19 +149,6 @@ def test_text_in_the_chart_reads_on_the_theme(
     )
     assert inks
     assert all((sum(map(int, re.findall(r"\d+", ink)[:3])) > 500) is dark for ink in inks)
-
-
-def cells(page: Any) -> Any:
-    return page.locator('[data-testid="stDataFrame"] canvas').first
-
-
-def test_a_cell_of_what_fits_becomes_the_deployment(visit: Callable[..., Any]) -> None:
-    page = visit(f"/fits?{FAST}&on=rtx-5090&fits-memory=100")
-    cells(page).wait_for()
-    box = cells(page).bounding_box()
-    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 90)
-    chart(page).wait_for()
-    assert asked(page)["on"] != "rtx-5090"
 
 
 def test_advice_is_one_click(visit: Callable[..., Any]) -> None:

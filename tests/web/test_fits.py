@@ -139,7 +139,7 @@ def test_a_click_takes_the_machine_and_keeps_the_rest(
     taken: list[tuple[Asked, str | None]] = []
     asked = Asked(on="rtx-4090", count="3", model="Qwen3.5-9B", weights="fp8", context="64k")
     picked = SimpleNamespace(selection=SimpleNamespace(cells=[(0, "machine")]))
-    monkeypatch.setattr(st, "session_state", {"fits-table": picked, "fits-rows": [chosen]})
+    monkeypatch.setattr(st, "session_state", {"fits-table-0": picked, "fits-rows": [chosen]})
     monkeypatch.setattr(session, "now", lambda: asked)
     monkeypatch.setattr(session, "put", lambda put, page=None: taken.append((put, page)))
     fits._take()

@@ -25,7 +25,7 @@ from planner.web.pieces import in_pieces
 from planner.web.places import label_of
 from planner.web.solving import Answer
 
-_TABLE, _ROWS = "fits-table", "fits-rows"
+_ROWS, _TURN = "fits-rows", "fits-turn"
 
 MARKS = {
     Verdict.FITS: ("✔", GOOD),
@@ -126,7 +126,7 @@ def show(asked: Asked, found: Answer) -> None:
         return
     body.dataframe(
         styled(rows),
-        key=_TABLE,
+        key=_table_key(),
         hide_index=True,
         height=height_of(len(rows)),
         on_select=_take,
@@ -153,6 +153,11 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
     return None if base is None else replace(wanted, base=base)
 
 
+def _table_key() -> str:
+    """A new table after each click: a browser that comes back would choose the row again."""
+    return f"fits-table-{st.session_state.get(_TURN, 0)}"
+
+
 def _machine_of(found: Answer) -> System | None:
     if found.wanted is not None:
         return found.wanted.system
@@ -177,11 +182,12 @@ def _row(question: Wanted | Question, spot: Spot) -> Row:
 
 def _take() -> None:
     """Take the machine of the chosen row, and go to its answer."""
-    cells = st.session_state[_TABLE].selection.cells
+    cells = st.session_state[_table_key()].selection.cells
     rows: list[Row] = st.session_state.get(_ROWS, [])
     if not cells or cells[0][0] >= len(rows):
         return
     row = rows[cells[0][0]]
+    st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
     asked = session.now()
     if row.on:
         count = str(row.count) if row.answer is Verdict.MORE else "1"

@@ -107,7 +107,6 @@ def _show_chosen(chosen: Suggestion) -> None:
             st.button(
                 f"Use {chosen.layout}",
                 icon=":material/check:",
-                type="primary",
                 key="explore-use",
                 on_click=session.change,
                 kwargs={"layout": layout_word(chosen.layout)},

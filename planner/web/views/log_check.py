@@ -36,7 +36,7 @@ def show(found: Answer) -> None:
         file = st.file_uploader(
             "or its file", type=["log", "txt"], key="trust-file", max_upload_size=5
         )
-        asked = st.form_submit_button("Compare", icon=":material/difference:", type="primary")
+        asked = st.form_submit_button("Compare", icon=":material/difference:")
     if file is not None and not text:
         text = file.getvalue().decode("utf-8", "replace")
     if not text.strip():

@@ -144,7 +144,6 @@ def _show_downloads(lines: list[Download]) -> Download | None:
         st.button(
             "Run this one",
             icon=":material/play_arrow:",
-            type="primary",
             key="models-run",
             on_click=_run,
             args=(chosen.entry.base.rpartition("/")[2], chosen.entry.name),

@@ -1,0 +1,138 @@
+"""What fits, Explore, Compare, Trust and the reference pages in a browser: clicks, logs, phones."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from benchmarks.web_server import chromium
+from planner.web.views import explore, trust
+from tests.cli.test_check import LOG
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium here"),
+]
+
+FAST = "v=2&model=Qwen3.5-9B&weights=bf16&with=vllm&context=4k&on=rtx-5090"
+PAGES = (
+    f"/fits?{FAST}&fits-groups=Two+GPUs",
+    *(f"/explore?{FAST}&count=2&{urlencode({'explore-tab': tab})}" for tab in explore.TABS),
+    f"/compare?{FAST}",
+    *(f"/trust?{FAST}&{urlencode({'trust-tab': tab})}" for tab in trust.TABS),
+    f"/models?{FAST}",
+    f"/hardware?{FAST}",
+)
+
+
+def settle(page: Any) -> None:
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def answer(page: Any) -> Any:
+    return page.locator(".st-key-answer").first
+
+
+def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> None:
+    page = visit(f"/fits?{FAST}&fits-groups=Two+GPUs")
+    page.get_by_text("hold it as they are").wait_for()
+    settle(page)
+    table = page.locator('[data-testid="stDataFrame"]').first
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 60, box["y"] + 38 + 35 * 1.5)  # the second row: the first is yours
+    page.get_by_role("heading", name="Where the memory goes").wait_for()
+    asked = parse_qs(urlsplit(page.url).query)
+    assert (asked["on"], asked["count"]) == (["rtx-3090"], ["2"])
+    assert asked["weights"] == ["bf16"]
+    assert "2× RTX 3090" in answer(page).inner_text()
+    page.go_back()  # to the table, which does not choose the row again
+    page.get_by_text("hold it as they are").wait_for()
+    settle(page)
+    assert urlsplit(page.url).path == "/fits"
+
+
+def test_a_log_is_pasted_and_compared(visit: Callable[..., Any]) -> None:
+    page = visit(f"/trust?{FAST.replace('rtx-5090', 'dgx-spark')}&trust-tab=Check+a+log")
+    page.get_by_role("textbox", name="Start-up log").fill(LOG + "api_key='sk-verysecret1234'\n")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("All 4 figures").wait_for()
+    settle(page)
+    shown = page.locator("[data-testid=stMain]").inner_text()
+    assert "sk-verysecret1234" not in shown
+    assert page.outside == []
+
+
+def test_a_log_file_is_compared(visit: Callable[..., Any], tmp_path: Any) -> None:
+    path = tmp_path / "start.log"
+    path.write_text(LOG.replace("623,040", "587,504"), encoding="utf-8")
+    page = visit(f"/trust?{FAST.replace('rtx-5090', 'dgx-spark')}&trust-tab=Check+a+log")
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_text("start.log").wait_for()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("1 of 4 figures contradict the plan").wait_for()
+
+
+def test_what_is_kept_can_be_compared_by_a_link(visit: Callable[..., Any]) -> None:
+    page = visit(f"/compare?{FAST}")
+    page.get_by_role("button", name="Keep this one").click()
+    page.get_by_text("1 kept").wait_for()
+    page.wait_for_function("new URLSearchParams(location.search).getAll('compare').length === 1")
+    link = urlsplit(page.url)
+    other = visit(f"{link.path}?{link.query.replace('rtx-5090', 'rtx-4090', 1)}")
+    other.get_by_role("button", name="Remove").wait_for()
+    other.get_by_role("table").nth(1).wait_for()
+    cards = other.get_by_role("table").all_inner_texts()
+    assert len(cards) == 2
+    assert "RTX 4090" in cards[0]
+    assert "RTX 5090" in cards[1]
+
+
+_COVERED = """() => {
+  const covered = [];
+  const bars = [...document.querySelectorAll('[data-testid=stElementToolbar]')];
+  for (const control of document.querySelectorAll('button, input, [role=tab], [role=combobox]')) {
+    if (control.closest('[data-testid=stElementToolbar], canvas, [data-testid=stDataFrame]')) continue;
+    const box = control.getBoundingClientRect();
+    if (!box.width || !box.height || box.right > innerWidth) continue;
+    for (const bar of bars) {
+      const over = bar.getBoundingClientRect();
+      if (over.width && box.left < over.right && over.left < box.right
+          && box.top < over.bottom && over.top < box.bottom) covered.push(control.innerText);
+    }
+  }
+  return covered;
+}"""
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_cut_or_covered_on_a_phone(visit: Callable[..., Any], path: str) -> None:
+    page = visit(path, width=390, height=844)
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(_COVERED) == []
+    wide = page.evaluate(
+        "[...document.querySelectorAll('[data-testid=stMarkdownContainer] p')]"
+        ".filter(p => !p.closest('[data-testid=stTable]')"
+        " && p.getBoundingClientRect().right > innerWidth + 1).map(p => p.innerText)"
+    )
+    assert [words for words in wide if not re.match(r"\w+( \w+){0,3}$", words)] == []
+    assert page.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    serious = []
+    for path in PAGES:
+        page = visit(path, scheme=scheme)
+        settle(page)
+        serious += [
+            (path, entry["id"], [node["html"][:160] for node in entry["nodes"]])
+            for entry in Axe().run(page).response["violations"]
+            if entry["impact"] in ("serious", "critical")
+        ]
+        page.context.close()
+    assert serious == []
