@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,6 +12,9 @@ R = TypeVar("R")
 
 STEP = 0.35
 """Seconds after which what there is so far is shown."""
+
+AT_ONCE = 2
+"""Items that are asked at the same time: as many as there are worker processes at least."""
 
 
 def in_pieces(
@@ -20,15 +24,18 @@ def in_pieces(
 
     Args:
         items: what to compute.
-        compute: answer of one item; what is remembered comes at once.
+        compute: answer of one item, from a worker process; it is called in other threads.
         show: draws what is there so far, in the place of what it drew before.
     """
     found: list[R] = []
     shown = time.monotonic()
-    for item in items:
-        found.append(compute(item))
-        now = time.monotonic()
-        if now - shown >= STEP:
-            show(found)
-            shown = time.monotonic()
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for answer in pool.map(compute, items):
+            found.append(answer)
+            if time.monotonic() - shown >= STEP:
+                show(found)
+                shown = time.monotonic()
+    finally:  # the visitor may have gone on
+        pool.shutdown(wait=False, cancel_futures=True)
     return found
