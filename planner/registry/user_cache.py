@@ -63,7 +63,7 @@ def write_document(name: str, document: Mapping[str, Any]) -> bool:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with written.open("w", encoding="utf-8") as file:
-            json.dump(document, file, ensure_ascii=False)
+            json.dump(document, file)
             file.flush()
             os.fsync(file.fileno())
         written.replace(target)
