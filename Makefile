@@ -16,7 +16,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test fuzz lint format build smoke bench conformance lock clean
+.PHONY: help setup app test fuzz audit lint format build smoke bench conformance lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -62,6 +62,9 @@ conformance: $(READY) ## ask vLLM's and SGLang's own code, without a GPU, on ran
 	$(WITH_INDEX) $(BIN)/python -m benchmarks.conformance.environments vllm sglang --uv $(UV)
 	$(BIN)/python -m benchmarks.conformance vllm --cases 500
 	$(BIN)/python -m benchmarks.conformance sglang --cases 200
+
+audit: $(READY) ## look the locked versions up in the index's advisories (needs the network)
+	$(WITH_INDEX) .ci/audit
 
 lock: $(UV) ## renew requirements.lock (needs the network)
 	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \

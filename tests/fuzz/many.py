@@ -35,7 +35,9 @@ MOST_MEMORY = 512
 """MiB that a process may grow to, libraries included."""
 
 _MOST_KEPT = 5
-_HEAD = f"{'input':18} {'inputs':>9} {'accepted':>9} {'worst':>8} {'memory':>9}  broken"
+_HEAD = (
+    f"{'input':18} {'inputs':>9} {'readings':>9} {'accepted':>9} {'worst':>8} {'memory':>9}  broken"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +78,7 @@ def _in_a_process(name: str, given: argparse.Namespace) -> int:
         return 1
     found = json.loads(last)
     print(
-        f"{name:18} {found['inputs']:>9,} {found['accepted']:>9,} {found['worst']:>6.2f} s"
+        f"{name:18} {found['inputs']:>9,} {found['read']:>9,} {found['accepted']:>9,} {found['worst']:>6.2f} s"
         f" {found['memory']:>5} MiB  {len(found['broken']) or 'none'}",
         flush=True,
     )
@@ -87,10 +89,11 @@ def _in_a_process(name: str, given: argparse.Namespace) -> int:
 
 def _thrown(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Inputs by dice; the n-th of a seed is always the same."""
-    target, broken = _targets()[name], dict[str, str]()
+    target, broken, done = _targets()[name], dict[str, str](), 0
     end = time.monotonic() + 60 * given.minutes
     for number in range(int(given.inputs * target.share)):
         content = target.make(Random(f"{given.seed} {number}"))
+        done += 1
         try:
             target.read(content)
         except Exception as error:
@@ -103,7 +106,7 @@ def _thrown(name: str, given: argparse.Namespace) -> dict[str, Any]:
                 break
         if time.monotonic() > end:
             break
-    return _found(list(broken.values()))
+    return _found(done, list(broken.values()))
 
 
 def _guided(name: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -112,16 +115,16 @@ def _guided(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
     with atheris.instrument_imports(include=["planner", "hardware_db"]):
         target = _targets()[name]
-    left, end = int(given.inputs * target.share), time.monotonic() + 60 * given.minutes
+    most, done, end = int(given.inputs * target.share), 0, time.monotonic() + 60 * given.minutes
     kept = CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
 
     def read(content: bytes) -> None:
-        nonlocal left
+        nonlocal done
         target.read(content)
-        left -= 1
-        if left <= 0 or time.monotonic() > end:
-            print(json.dumps(_found([])), flush=True)
+        done += 1
+        if done >= most or time.monotonic() > end:
+            print(json.dumps(_found(done, [])), flush=True)
             os._exit(0)
 
     with tempfile.TemporaryDirectory() as seeds:
@@ -131,15 +134,16 @@ def _guided(name: str, given: argparse.Namespace) -> dict[str, Any]:
         words = ["fuzz", f"-seed={given.seed}", f"-artifact_prefix={kept}/", *limits, seeds]
         atheris.Setup(words, read)
         atheris.Fuzz()
-    return _found([])
+    return _found(done, [])
 
 
-def _found(broken: list[str]) -> dict[str, Any]:
+def _found(inputs: int, broken: list[str]) -> dict[str, Any]:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {
-        "inputs": TALLY.inputs,
+        "inputs": inputs,
+        "read": TALLY.inputs,
         "accepted": TALLY.accepted,
         "worst": TALLY.worst,
         "memory": peak,
