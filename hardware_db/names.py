@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 
 __all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine", "without_place"]
@@ -72,18 +73,25 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     wanted = key(name[:100])
     if not wanted:
         return ()
-    parts = set(_WORDS.findall(wanted))
+    parts, letters = set(_WORDS.findall(wanted)), Counter(wanted)
     scores: dict[str, float] = {}
     for candidate, identity in known:
         theirs = set(_WORDS.findall(candidate))
-        shared = len(parts & theirs) / len(parts | theirs)
-        ratio = difflib.SequenceMatcher(None, wanted, candidate, autojunk=False).ratio()
-        score = ratio + shared
+        score = len(parts & theirs) / len(parts | theirs)
         if candidate.startswith(wanted) or wanted.startswith(candidate):
             score += 0.5
+        # Letters in common, in whatever order, bound the ratio and cost a tenth of it.
+        common = 2 * (letters & Counter(candidate)).total() / (len(wanted) + len(candidate))
+        if score + common < max(_ALIKE, scores.get(identity, 0.0)):
+            continue
+        score += difflib.SequenceMatcher(None, wanted, candidate, autojunk=False).ratio()
         scores[identity] = max(score, scores.get(identity, 0.0))
     ranked = sorted(scores, key=lambda identity: (-scores[identity], identity))
-    return tuple(identity for identity in ranked if scores[identity] >= 0.75)[:limit]
+    return tuple(identity for identity in ranked if scores[identity] >= _ALIKE)[:limit]
+
+
+_ALIKE = 0.75
+"""Score from which a name is offered."""
 
 
 _MEMORY = re.compile(r"\s+([0-9]+) ?GB\b")
