@@ -1,4 +1,4 @@
-"""`qwenplan models`: the bundled family, and one model's parameters and bytes."""
+"""`qwenplan models`: the bundled family; one model's files, parameters and bytes."""
 
 from __future__ import annotations
 
@@ -41,9 +41,27 @@ def models(
     compare: Annotated[
         bool, typer.Option("--compare", help="The precisions side by side.")
     ] = False,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--refresh", help="Ask the Hub for today's files, of MODEL or of all, and keep them."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """The bundled family; or one model's parameters and bytes by component."""
+    """The bundled family; or one model: what can be downloaded, parameters and bytes by component."""
+    from planner.wanting import base_of
+
+    base = base_of(model) if model is not None and precision is None else None
+    if renew:
+        from planner.cli.downloading import refresh
+
+        if model is not None and base is None:
+            raise InputError(
+                f"--refresh: {model} is not a bundled model; name one, or none for all"
+            )
+        refresh(base)
+        return
     if model is None:
         if compare:
             raise InputError("--compare: name the model whose precisions are to be compared")
@@ -65,10 +83,15 @@ def models(
             typer.echo(json.dumps([_compared(row) for row in rows], indent=2))
         else:
             typer.echo("\n".join(_comparison(checkpoint, rows)))
-    elif as_json:
-        typer.echo(json.dumps(_document(checkpoint), indent=2))
+        return
+    from planner.cli.downloading import download_documents, download_lines
+
+    if as_json:
+        listed = download_documents(base) if base is not None else []
+        typer.echo(json.dumps({**_document(checkpoint), "downloads": listed}, indent=2))
     else:
-        typer.echo("\n".join(_lines(checkpoint)))
+        listed_lines = download_lines(base) if base is not None else ()
+        typer.echo("\n".join([*_lines(checkpoint), *listed_lines]))
 
 
 def _compared(row: PrecisionRow) -> dict[str, object]:

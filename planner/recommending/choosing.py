@@ -46,6 +46,9 @@ ROOMY = 2
 SURE_RAM = 16
 """GiB of RAM that every machine with an accelerator is taken to have to spare."""
 
+A_FEW = 4
+"""Users at once up to whom RAM that nobody named is assumed."""
+
 ASSUMED_RAM = 64
 """GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
 
@@ -230,6 +233,8 @@ class Search:
         """What a model with experts does with some of them in RAM, where RAM is not known."""
         wanted, known = self.wanted, catalog.find(base)
         unknown = wanted.system.host_memory is None and not wanted.system.accelerator.is_unified
+        if wanted.concurrency > A_FEW:
+            return  # experts in RAM are for a few users
         if not unknown or known is None or known[0].model.moe is None:
             return
         if any(self._is_good(choice) and choice.word <= Word.SMALL for choice in found):
