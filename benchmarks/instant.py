@@ -14,16 +14,22 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import process_time
 from typing import Any
 
+import hardware_db
 from hardware_db import accelerators
 from planner import planning
 from planner.asking import ANYWHERE, ask
+from planner.model.checkpoint import Checkpoint
 from planner.question import Question
+from planner.recommending import Wanted, recommend
 from planner.search import advise, fits_table, headline_precisions, solve_limits
 from planner.sweeping import sweep_frames
 
@@ -150,6 +156,38 @@ def plans() -> Iterator[Figure]:
         )
 
 
+def shapes() -> Iterator[Figure]:
+    """Yield plans per second of llama.cpp where each is a graph of its own."""
+    model, on, precision, _ = PLANS["llamacpp"]
+    question = ask(model, on=on, engine="llamacpp", precision=precision)
+    asked = [
+        (many, cache, ubatch)
+        for ubatch in (256, 512, 1024, 2048)
+        for cache in ("f16", "q8_0", "q4_0")
+        for many in range(1, 9)
+    ]
+    question.plan()
+
+    def plans(*, whole: bool, context: int) -> float:
+        start = process_time()
+        for many, cache, ubatch in asked:
+            plan = question.plan(
+                context=context,
+                concurrency=many if whole else 8 + many,
+                kv_cache_dtype=cache,
+                options={"ubatch_size": ubatch},
+            )
+            assert plan.ranks
+            assert not whole or plan.capacity
+        return len(asked) / (process_time() - start)
+
+    yield Figure(
+        what="new shapes per second, llamacpp: whether it fits / how far it goes as well",
+        goal="150",
+        measured=f"{plans(whole=False, context=8192):,.0f} / {plans(whole=True, context=8192):,.0f}",
+    )
+
+
 def cpu(answer: Callable[[], object]) -> float:
     """Return the CPU milliseconds of an answer that no cache of whole plans holds."""
     planning.forget()
@@ -165,6 +203,10 @@ def searches() -> Iterator[Figure]:
         question = ask("Qwen3.5-27B", on=ANYWHERE, engine=engine)
         return fits_table(question, headline_precisions(question))
 
+    def recommended(base: str | None, users: int) -> object:
+        system = hardware_db.resolve("rtx-4090")
+        return recommend(Wanted(system=system, base=base, concurrency=users))
+
     def solve() -> object:
         return solve_limits(ask("Qwen3.5-27B", on="2x h100", engine="vllm"))
 
@@ -175,6 +217,10 @@ def searches() -> Iterator[Figure]:
     for what, goal, answer in (
         (f"fits, vLLM, 27B over {size} accelerators", "300 ms", lambda: fits("vllm")),
         (f"fits, SGLang, 27B over {size} accelerators", "300 ms", lambda: fits("sglang")),
+        (f"fits, llama.cpp, 27B over {size} accelerators", "500 ms", lambda: fits("llamacpp")),
+        ("recommend, RTX 4090, 27B", "150 ms", lambda: recommended("Qwen/Qwen3.5-27B", 1)),
+        ("recommend, RTX 4090, any model", "600 ms", lambda: recommended(None, 1)),
+        ("recommend, RTX 4090, any model for 64 users", "", lambda: recommended(None, 64)),
         ("advise, vLLM, three pieces", "200 ms", advice),
         ("solve, vLLM", "100 ms", solve),
     ):
@@ -185,14 +231,14 @@ def searches() -> Iterator[Figure]:
 def sweeps() -> Iterator[Figure]:
     """Yield rows of a sweep per CPU second: in columns, and one plan after the other."""
     asked: dict[str, Any] = {
-        "models": "Qwen3.5-27B",
-        "on": "h100",
-        "precisions": "fp8",
-        "contexts": list(range(1024, 262_144, 64)),
+        "contexts": list(range(2048, 262_144, 64)),
         "concurrencies": list(range(1, 129)),
     }
-    for engine, goal in (("vllm", "1,000,000"), ("sglang", "1,000,000")):
-        for frame in sweep_frames(engines=engine, **asked | {"contexts": [4096]}):
+    million = {"vllm": "1,000,000", "sglang": "1,000,000", "llamacpp": "1,000,000"}
+    for engine in ("vllm", "sglang", "llamacpp", "tensorrt-llm", "mlx", "transformers"):
+        model, on, precision, _ = PLANS[engine]
+        asked |= {"models": model, "on": on, "precisions": precision}
+        for frame in sweep_frames(engines=engine, verdicts=False, **asked | {"contexts": [4096]}):
             assert len(frame)  # pandas is imported, what engines keep is kept
         count, start = 0, process_time()
         for frame in sweep_frames(engines=engine, verdicts=False, **asked):
@@ -201,9 +247,70 @@ def sweeps() -> Iterator[Figure]:
                 break
         yield Figure(
             what=f"rows of a sweep per second, {engine}",
-            goal=goal,
+            goal=million.get(engine, ""),
             measured=f"{count / (process_time() - start):,.0f}",
         )
+
+
+def files(rows: Sequence[int]) -> Iterator[Figure]:
+    """Yield what it takes to write so many rows to a Parquet file with `qwenplan sweep`."""
+    with tempfile.TemporaryDirectory() as folder:
+        for many in rows:
+            words = ["sweep", "Qwen3.5-27B", "--on", "h100", "--precision", "fp8"]
+            words += ["--engine", "vllm", "--context", f"2048:{2048 + many // 256 - 1}:+1"]
+            words += ["--concurrency", "1:256:+1", "--out", f"{folder}/plans.parquet"]
+            found = started([sys.executable, "-m", "planner", *words])
+            yield Figure(
+                what=f"{many // 256 * 256:,} rows to Parquet: rows per second, resident",
+                goal="1 GiB",
+                measured=f"{many / found.seconds:,.0f}, {found.mib:,} MiB",
+            )
+
+
+def growth() -> Iterator[Figure]:
+    """Yield how the time of an answer grows: with GPUs, layers, candidates and rows."""
+
+    def line(what: str, numbers: Sequence[int], answer: Callable[[int], object]) -> Figure:
+        answer(numbers[0])
+        found = [cpu(partial(answer, number)) for number in numbers]
+        return Figure(
+            what=f"{what}: {' / '.join(f'{number:,}' for number in numbers)}",
+            goal="",
+            measured=f"{' / '.join(f'{each:,.1f}' for each in found)} ms",
+        )
+
+    def on_gpus(count: int) -> object:
+        return ask("Qwen3.5-122B-A10B", on=f"{count}x h100", engine="vllm").plan()
+
+    def with_layers(times: int) -> object:
+        question = ask("Qwen3.5-27B", on="8x h200", engine="vllm", precision="bf16")
+        held = question.checkpoint
+        model = replace(held.model, name=f"{times} times", layers=held.model.layers * times)
+        checkpoint = Checkpoint(
+            id=model.name, model=model, scheme=held.scheme, source="longer", hypothetical=True
+        )
+        return question.with_(checkpoint=checkpoint).plan()
+
+    def over(count: int) -> object:
+        question = ask("Qwen3.5-27B", on=ANYWHERE, engine="vllm")
+        return fits_table(question, headline_precisions(question), accelerators()[:count])
+
+    def of_rows(count: int) -> object:
+        frames = sweep_frames(
+            models="Qwen3.5-27B",
+            on="h100",
+            precisions="fp8",
+            engines="vllm",
+            contexts=list(range(2048, 2048 + count // 128)),
+            concurrencies=list(range(1, 129)),
+            verdicts=False,
+        )
+        return sum(map(len, frames))
+
+    yield line("plan by GPUs", (1, 2, 4, 8, 16, 32, 64), on_gpus)
+    yield line("plan by layers, times 64", (1, 2, 4, 8), with_layers)
+    yield line("fits by accelerators", (32, 64, 128, 256), over)
+    yield line("sweep by rows", (12_800, 128_000, 1_280_000), of_rows)
 
 
 def written(figures: Sequence[Figure]) -> str:
@@ -212,7 +319,9 @@ def written(figures: Sequence[Figure]) -> str:
         "# How fast it is",
         "",
         "Written by `make bench` (`benchmarks/instant.py`); figures of one run, CPU time, Python"
-        f" {platform.python_version()} on {platform.machine()}.",
+        f" {platform.python_version()} on {platform.machine()}; {os.cpu_count()} cores, on which"
+        f" {os.getloadavg()[0]:.0f} processes wanted to run when it ended: beside others the same"
+        " work takes up to twice the CPU time.",
         "",
         "| figure | goal | measured |",
         "|---|---|---|",
@@ -242,7 +351,10 @@ KEPT = (
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
     "| SGLang: server, weights of the stages, their terms, refusals | the same | 1,024 |",
     "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | the same | 1,024 |",
-    "| MLX: bytes per token, states | model, cache format | 1,024 |",
+    "| llama.cpp: answers | the whole deployment | 1,024 |",
+    "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
+    "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
+    "| MLX: bytes per token, states, longest context | model, cache format | 1,024 |",
     "| transformers: device map, what runs on a device | model, options, system | 1,024 |",
     "| tables of n-grams | model, cuts | 1,024 |",
 )
@@ -254,12 +366,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instant", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     parser.add_argument("--peers", type=Path, default=PEERS, help="an environment with the peers")
+    parser.add_argument(
+        "--rows", type=int, nargs="*", default=(1_000_000, 4_000_000), help="rows of Parquet files"
+    )
     asked = parser.parse_args(argv)
     if not (asked.peers / "bin").is_dir():
         print(f"no peers in {asked.peers}: they are left out")
     figures = []
-    for figure in (*start_up(asked.peers), *plans(), *searches(), *sweeps()):
-        print(f"{figure.what:72} {figure.goal:>12}  {figure.measured}", flush=True)
+    parts = (start_up(asked.peers), plans(), shapes(), searches(), sweeps(), files(asked.rows))
+    for figure in chain(*parts, growth()):
+        print(f"{figure.what:80} {figure.goal:>12}  {figure.measured}", flush=True)
         figures.append(figure)
     if asked.write:
         PAGE.write_text(written(figures), encoding="utf-8")

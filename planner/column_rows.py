@@ -41,6 +41,9 @@ def columns_frame(
         start: the first row.
         stop: the first row that is no longer wanted.
     """
+    many = len(concurrencies)
+    first, last = start // many, (stop - 1) // many
+    contexts = contexts[first : last + 1]
     asked = question.settled()
     layouts = asked.layouts()
     if len(layouts) != 1:
@@ -48,7 +51,7 @@ def columns_frame(
     engine, deployment = asked.settled_engine, asked.deployment(layouts[0])
     try:
         alike = engine.contexts_alike(deployment)
-        if not all(context in alike for context in contexts):
+        if min(contexts) not in alike or max(contexts) not in alike:
             return None
         for concurrency in (min(concurrencies), max(concurrencies)):
             one = replace(deployment, context=contexts[0], concurrency=concurrency)
@@ -57,7 +60,7 @@ def columns_frame(
                 return None
     except PlannerError:
         return None
-    place = range(start, stop)
+    place = range(start - first * many, stop - first * many)
     return _frame(asked, deployment, labels, contexts, concurrencies, place, columns)
 
 

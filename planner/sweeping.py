@@ -7,10 +7,12 @@ tables larger than memory are handed on piece by piece.
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice, product
 from math import prod
 from types import MappingProxyType
@@ -21,6 +23,7 @@ from planner.asking import ask
 from planner.column_rows import columns_frame
 from planner.errors import PlannerError
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question
@@ -160,14 +163,19 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def answers(
     tasks: Iterable[Task], *, answer: Callable[[Task], T], executor: Executor | None = None
 ) -> Iterator[T]:
-    """Yield the answer to every task, in order; at most `AHEAD` tasks wait with the executor."""
+    """Yield the answer to every task, in order; at most `AHEAD` tasks wait with the executor.
+
+    Any `concurrent.futures.Executor` does, that of a `distributed.Client` as well: tasks do not
+    depend on one another, and one whose worker is lost is computed again by Dask.
+    """
     if executor is None:
         yield from map(answer, tasks)
         return
     waiting: deque[Future[T]] = deque()
     try:
         for task in tasks:
-            waiting.append(executor.submit(answer, task))
+            sent = replace(task, question=_SENT)
+            waiting.append(executor.submit(_answer_there, answer, sent, _packed(task.question)))
             if len(waiting) >= AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -175,6 +183,31 @@ def answers(
     finally:
         for future in waiting:
             future.cancel()
+
+
+_SENT = PlannerError("the question travels beside its task")
+
+
+def _itself(question: Question | PlannerError) -> Key:
+    return (question,), None
+
+
+@remembered(_itself, most=8)
+def _packed(question: Question | PlannerError) -> bytes:
+    """Return a question as it travels: its tasks follow one another."""
+    return pickle.dumps(question)
+
+
+@lru_cache(maxsize=8)
+def _unpacked(packed: bytes) -> Question | PlannerError:
+    """Return the question, the same object for all its tasks: by that engines know it again."""
+    question: Question | PlannerError = pickle.loads(packed)
+    return question
+
+
+def _answer_there(answer: Callable[[Task], T], task: Task, packed: bytes) -> T:
+    """Answer a task where an executor runs it."""
+    return answer(replace(task, question=_unpacked(packed)))
 
 
 def tasks_of(

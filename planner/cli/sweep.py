@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from planner.errors import InputError
 from planner.units import parse_tokens
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
 
 STOPPED = 130
@@ -49,6 +52,10 @@ def sweep(
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0 plans in this one.")
     ] = 0,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler whose workers plan."),
+    ] = None,
 ) -> int:
     """Plan every combination and write one row for each.
 
@@ -71,7 +78,7 @@ def sweep(
         total *= len(values) if values is not None else 1
     done = 0
     try:
-        with _pool(workers) as executor, Table(path) as table:
+        with _pool(workers, dask) as executor, Table(path) as table:
             for frame in sweep_frames(
                 executor=executor, yarn=yarn, speed=speed, verdicts=verdicts, **asked
             ):
@@ -171,13 +178,30 @@ def _writable(out: str) -> Path:
     return path
 
 
-def _pool(workers: int) -> AbstractContextManager[Any]:
+def _pool(workers: int, dask: str | None) -> AbstractContextManager[Any]:
+    if dask is not None:
+        return _cluster(dask)
     if not workers:
         return nullcontext()
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    """Connect to a Dask scheduler; its workers need this version of qwenplan."""
+    try:
+        distributed = import_module("distributed")
+    except ImportError:
+        raise InputError("--dask: install qwenplan[dask] first") from None
+    try:
+        client = distributed.Client(address)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--dask {address}: {error}") from None
+    with client:
+        yield client.get_executor(pure=False)
 
 
 def _show(text: str) -> None:
