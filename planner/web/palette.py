@@ -58,6 +58,10 @@ OVER = "#c62f3b"
 """What lies beyond the usable memory; always hatched and named as well."""
 
 
+GOOD, FAIR, NONE = "good", "fair", "none"
+"""Tones of cells, by name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """How a verdict appears: never by colour alone.
@@ -65,30 +69,60 @@ class Look:
     Attributes:
         word: the verdict, as a heading says it.
         short: the same within a sentence.
-        icon: its mark.
-        colour: of mark and word, as Streamlit's Markdown calls it.
+        mark: its mark in a table, where no icon can stand.
+        tone: of its cell in a table.
+        icon: its icon.
+        colour: of icon and word, as Streamlit's Markdown calls it.
     """
 
     word: str
     short: str
+    mark: str
+    tone: str
     icon: str
     colour: Literal["green", "orange", "red"]
 
 
 LOOKS = {
-    Outcome.FITS: Look(word="Fits", short="fits", icon=":material/check_circle:", colour="green"),
-    Outcome.TIGHT: Look(word="Tight", short="tight", icon=":material/warning:", colour="orange"),
+    Outcome.FITS: Look(
+        word="Fits",
+        short="fits",
+        mark="✔",
+        tone=GOOD,
+        icon=":material/check_circle:",
+        colour="green",
+    ),
+    Outcome.TIGHT: Look(
+        word="Tight",
+        short="tight",
+        mark="▲",
+        tone=FAIR,
+        icon=":material/warning:",
+        colour="orange",
+    ),
     Outcome.HOLDS_FEWER: Look(
-        word="Starts, but does not hold the workload",
+        word="Holds fewer",
         short="starts",
+        mark="◐",
+        tone=FAIR,
         icon=":material/hourglass_bottom:",
         colour="orange",
     ),
     Outcome.DOES_NOT_FIT: Look(
-        word="Does not fit", short="does not fit", icon=":material/cancel:", colour="red"
+        word="Does not fit",
+        short="does not fit",
+        mark="✘",
+        tone=NONE,
+        icon=":material/cancel:",
+        colour="red",
     ),
     Outcome.CANNOT_RUN: Look(
-        word="Cannot run", short="cannot run", icon=":material/block:", colour="red"
+        word="Cannot run",
+        short="cannot run",
+        mark="–",
+        tone=NONE,
+        icon=":material/block:",
+        colour="red",
     ),
 }
 
@@ -100,8 +134,6 @@ class Tone:
     fill: str
     ink: str
 
-
-GOOD, FAIR, NONE = "good", "fair", "none"
 
 TONES = {
     False: {

@@ -151,6 +151,104 @@ def test_text_in_the_chart_reads_on_the_theme(
     assert all((sum(map(int, re.findall(r"\d+", ink)[:3])) > 500) is dark for ink in inks)
 
 
+def cells(page: Any) -> Any:
+    return page.locator('[data-testid="stDataFrame"] canvas').first
+
+
+def test_a_rung_of_the_ladder_is_taken_with_one_click(visit: Callable[..., Any]) -> None:
+    page = visit("/?v=2&model=Qwen3.6-27B&on=rtx-3090&with=llamacpp", height=1100)
+    say(page, "fits")
+    cells(page).wait_for()
+    box = cells(page).bounding_box()
+    page.mouse.click(box["x"] + 15, box["y"] + 38 + 35 * 7.5)
+    page.wait_for_function("!location.search.includes('weights=best')")
+    page.get_by_text("Fixed by you").wait_for()
+    assert asked(page)["weights"].startswith(("unsloth/", "bartowski/"))
+    page.get_by_role("button", name="Let it pick").click()
+    page.wait_for_function("location.search.includes('weights=best')")
+
+
+def test_an_alternative_is_taken_with_one_click(visit: Callable[..., Any]) -> None:
+    page = visit("/?v=2&model=Qwen3.6-27B&on=rtx-3090", height=1300)
+    page.get_by_text("longer context").first.click()
+    say(page, "Qwen3.6-27B")
+    page.wait_for_function("location.search.includes('kv=q8_0')")
+
+
+def test_what_is_typed_is_found_by_the_names_that_people_use(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-5090")
+    say(page, "RTX 5090")
+    field = page.get_by_role("combobox", name="Machine")
+    for typed, found in (
+        ("mac studio", "Mac Studio"),
+        ("pro 6000", "RTX PRO 6000"),
+        ("p5.48", "p5.48xlarge"),
+    ):
+        field.click()
+        field.fill(typed)
+        page.get_by_role("option").filter(has_text=found).first.wait_for()
+        field.press("Escape")
+    field.click()
+    field.fill("2x 4090")
+    page.get_by_role("option").filter(has_text="2x 4090").first.click()
+    say(page, "2× RTX 4090")
+    assert (asked(page)["on"], asked(page)["count"]) == ("rtx-4090", "2")
+
+
+def test_a_link_with_an_unknown_value_has_no_verdict(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-6090")
+    say(page, "Not answered")
+    assert asked(page)["on"] == "rtx-6090"
+    assert page.locator(".js-plotly-plot").count() == 0
+    page.get_by_role("button", name="Use RTX 5090").click()
+    say(page, "fits")
+
+
+def test_the_answer_stays_in_sight(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-5090", height=600)
+    chart(page).wait_for()
+    page.mouse.move(600, 400)
+    page.mouse.wheel(0, 700)
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop > 100")
+    box = verdict(page).bounding_box()
+    assert 0 < box["y"] < 120
+    x, y = box["x"] + 20, box["y"] + box["height"] / 2
+    over = f"document.elementFromPoint({x}, {y}).closest('.st-key-answer')"
+    assert page.evaluate(f"{over} !== null"), "nothing lies over it"
+
+
+def test_pickers_fold_to_one_line_on_a_phone(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-5090", width=390, height=844)
+    say(page, "fits")
+    field = page.get_by_role("combobox", name="Machine")
+    assert not field.is_visible()
+    page.get_by_role("button", name=re.compile("RTX 5090 · Qwen3.5-9B")).click()
+    field.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_without_a_mouse(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-5090")
+    say(page, "RTX 5090")
+    field = page.get_by_role("combobox", name="Machine")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if field.evaluate("field => field === document.activeElement"):
+            break
+    page.keyboard.type("4090")
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("Enter")
+    say(page, "RTX 4090")
+    page.keyboard.press("Tab")
+    for _ in range(12):
+        if page.evaluate("document.activeElement.textContent.includes('Undo')"):
+            break
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent.includes('Undo')")
+    page.keyboard.press("Enter")
+    say(page, "RTX 5090")
+
+
 def test_advice_is_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?v=2&model=Qwen3.5-27B&on=rtx-4090&weights=bf16&with=vllm")
     say(page, "does not fit")

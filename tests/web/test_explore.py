@@ -11,9 +11,9 @@ import planner
 from planner.memory.breakdown import Kind
 from planner.question import question_of
 from planner.units import GIB
-from planner.web import curves
+from planner.web import curves, palette
 from planner.web.figures.context import memory_over_context
-from planner.web.views import context, layouts
+from planner.web.views import context
 
 FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
 
@@ -109,7 +109,7 @@ def test_the_first_layout_is_the_planned_one(open_app: Callable[..., AppTest]) -
     app = open_app("explore", **asked, explore__tab="Layouts")
     plan = planner.plan("Qwen3.5-122B-A10B", on="8x h100-sxm", engine="vllm", precision="fp8")
     assert app.dataframe[0].value["layout"][0] == str(plan.deployment.layout)
-    assert set(layouts.MARKS) == set(planner.Outcome)
+    assert set(palette.LOOKS) == set(planner.Outcome)
 
 
 def test_a_deployment_that_cannot_run_says_why_no_curve_is_drawn(

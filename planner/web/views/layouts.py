@@ -10,7 +10,7 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.planning import Outcome, Plan
+from planner.planning import Plan
 from planner.question import question_of
 from planner.search import Objective, Suggestion
 from planner.throughput import SpeedEstimate
@@ -21,18 +21,10 @@ from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
 from planner.web.frames import room_for_toolbar, rounded, tinted
 from planner.web.holdings import holdings
-from planner.web.palette import FAIR, GOOD, NONE
+from planner.web.palette import LOOKS
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-
-MARKS = {
-    Outcome.FITS: ("✔ Fits", GOOD),
-    Outcome.TIGHT: ("▲ Tight", FAIR),
-    Outcome.HOLDS_FEWER: ("◐ Holds fewer", FAIR),
-    Outcome.DOES_NOT_FIT: ("✘ Does not fit", NONE),
-    Outcome.CANNOT_RUN: ("– Cannot run", NONE),
-}
 
 COLUMNS = {
     "layout": st.column_config.TextColumn("Layout", pinned=True),
@@ -80,7 +72,7 @@ def show(plan: Plan) -> None:
     )
     room_for_toolbar()
     picked = st.dataframe(
-        tinted(table(ranked), "verdict", [MARKS[entry.plan.outcome][1] for entry in ranked]),
+        tinted(table(ranked), "verdict", [LOOKS[entry.plan.outcome].tone for entry in ranked]),
         key="explore-layouts",
         hide_index=True,
         on_select="rerun",
@@ -118,7 +110,7 @@ def table(ranked: Sequence[Suggestion]) -> pd.DataFrame:
     lines = [
         {
             "layout": str(entry.layout),
-            "verdict": MARKS[entry.plan.outcome][0],
+            "verdict": f"{LOOKS[entry.plan.outcome].mark} {LOOKS[entry.plan.outcome].word}",
             "per user": _rate(entry, "per_user"),
             "total": _rate(entry, "total"),
             "headroom": None if entry.plan.headroom is None else entry.plan.headroom / GIB,

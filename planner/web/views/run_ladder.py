@@ -14,23 +14,13 @@ from planner.recommending import Choice
 from planner.recommending.words import short_word
 from planner.units import GIB, format_gib
 from planner.web import working
+from planner.web.frames import height_of, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
 from planner.web.stored import bytes_of
 from planner.web.tables import escape
 from planner.web.taken import take_choice
-
-_ROW, _HEAD = 35, 38
-"""Pixels of a row and of the heading of a table."""
-
-_MARKS = {
-    Outcome.FITS: "✔",
-    Outcome.TIGHT: "!",
-    Outcome.HOLDS_FEWER: "◐",
-    Outcome.DOES_NOT_FIT: "✘",
-    Outcome.CANNOT_RUN: "⊘",
-}
 
 
 def show_ladder(found: Answer, plan: Plan) -> None:
@@ -41,7 +31,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     if base is None:
         return
     st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; choose one to take it")
-    with st.skeleton(height=_HEAD + 8 * _ROW):
+    with st.skeleton(height=height_of(9)):
         rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
     if not rungs:
         st.markdown(
@@ -54,10 +44,10 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     )
     key = f"ladder-{_fingerprint(rungs, present)}"
     st.dataframe(
-        table(rungs, present),
+        tinted(table(rungs, present), "verdict", [LOOKS[rung.plan.outcome].tone for rung in rungs]),
         key=key,
         hide_index=True,
-        height=_HEAD + _ROW * len(rungs),
+        height=height_of(len(rungs)),
         on_select=lambda: _take(key, rungs),
         selection_mode="single-row",
         placeholder="—",
@@ -98,7 +88,7 @@ def _name(rung: Choice) -> str:
 
 
 def _verdict(rung: Choice) -> str:
-    mark = _MARKS[rung.plan.outcome]
+    mark = LOOKS[rung.plan.outcome].mark
     spare = rung.plan.headroom or 0
     if rung.plan.outcome is Outcome.HOLDS_FEWER:
         return f"{mark} {rung.users:,} at once"
