@@ -157,6 +157,10 @@ def _show_changes(found: Answer, plan: Plan) -> None:
 
 def _show_misses(found: Answer) -> None:
     if not found.misses:
+        st.markdown(
+            "Ask for a shorter context, for fewer users, for RAM beside the GPU, or on another"
+            " machine; What fits shows which machines hold a model."
+        )
         return
     st.markdown("**What would make it fit**")
     for number, miss in enumerate(found.misses):
