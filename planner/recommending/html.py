@@ -1,4 +1,4 @@
-"""The answer as a notebook shows it: one verdict, the command, a table."""
+"""The answer as a notebook shows it: one verdict, a bar of the memory, the command, a table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
 from planner.recommending.text import headline
 from planner.recommending.words import short_word
+from planner.report.html import bar_html
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 
@@ -18,6 +19,8 @@ def recommendation_html(answer: Recommendation) -> str:
     """Return the answer as HTML."""
     parts = [f"<p><strong>{escape(headline(answer))}</strong></p>"]
     pick = answer.pick
+    if pick is not None and pick.plan.ranks:
+        parts.append(bar_html(pick.plan.ranks[0]))
     if pick is not None and pick.plan.launch is not None:
         parts.append(f"<pre>{escape(pick.plan.launch.command)}</pre>")
     if pick is not None:

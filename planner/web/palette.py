@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.memory.breakdown import Kind
 from planner.planning import Outcome
+from planner.report.palette import DARK as DARK
+from planner.report.palette import LIGHT as LIGHT
+from planner.report.palette import OVER as OVER
+from planner.report.palette import PARTS as PARTS
+from planner.report.palette import Part as Part
 
-DARK, LIGHT = "#0d1420", "#ffffff"
 LIGHT_THEME_TEXT, DARK_THEME_TEXT = "#0d1420", "#e8edf4"
 """Text in figures; as in `config.toml`."""
 
@@ -26,36 +29,6 @@ NEUTRAL = "#7f8894"
 
 ACCENT = "#3d7fe0"
 """What is chosen, in figures; 3:1 on both backgrounds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What a segment of a bar means.
-
-    Attributes:
-        label: what users read.
-        kinds: the terms it adds up.
-        fill: colour of the area.
-        ink: colour of text on it.
-    """
-
-    label: str
-    kinds: tuple[Kind, ...]
-    fill: str
-    ink: str
-
-
-PARTS = (
-    Part(label="weights", kinds=(Kind.WEIGHTS,), fill="#668fff", ink=DARK),
-    Part(label="KV cache", kinds=(Kind.KV_CACHE,), fill="#cc850a", ink=DARK),
-    Part(label="recurrent state", kinds=(Kind.RECURRENT_STATE,), fill="#067352", ink=LIGHT),
-    Part(label="activations", kinds=(Kind.ACTIVATIONS,), fill="#973eb2", ink=LIGHT),
-    Part(label="overhead", kinds=(Kind.CUDA_GRAPHS, Kind.RUNTIME), fill="#8a9199", ink=DARK),
-)
-"""In stacking order."""
-
-OVER = "#c62f3b"
-"""What lies beyond the usable memory; always hatched and named as well."""
 
 
 GOOD, FAIR, NONE = "good", "fair", "none"

@@ -16,6 +16,7 @@ from planner.recommending.choice import FALLS_BACK
 from planner.recommending.front import shape_of
 from planner.recommending.text import headline, machine, recommendation_text
 from planner.registry import Word
+from planner.report.palette import PARTS
 
 
 @cache
@@ -117,6 +118,7 @@ def test_a_notebook_gets_a_table() -> None:
     found = answer(*BIG)
     assert len(found.frame()) == 1 + len(found.front)
     assert "<table>" in found._repr_html_()
+    assert all(part.fill in found._repr_html_() for part in PARTS[:2])
     assert len(repr(found)) < 300
 
 
