@@ -62,7 +62,11 @@ class Plan(planning.Plan):
         """Return the plan as plain data; its shape is `planner.schema()`."""
         from planner.document import plan_document
 
-        return plan_document(self)
+        if self.fits:
+            return plan_document(self)
+        from planner.recommending.advice import best_advice
+
+        return plan_document(self, advice=best_advice(self))
 
     def __repr__(self) -> str:
         """Return the verdict: the terms are in `ranks`, everything else in `to_dict()`."""

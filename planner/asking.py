@@ -128,7 +128,7 @@ def ask(
     return question
 
 
-def tokens_of(context: int | str) -> int:
+def tokens_of(context: int | str, *, what: str = "context") -> int:
     """Return the tokens of a context as people write it.
 
     The family calls its longest context 1M, which is 1,010,000 tokens: a length that exceeds it
@@ -137,7 +137,7 @@ def tokens_of(context: int | str) -> int:
     Raises:
         InputError: unreadable, or out of range.
     """
-    tokens = parse_tokens(context)
+    tokens = parse_tokens(context, what=what)
     if isinstance(context, str) and tokens > LONGEST:
         written = context.strip().lower()
         unit = {"k": 1000, "m": 1000**2}.get(written[-1:])

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hardware_db import System
-from planner.asking import ask
+from planner.asking import ask, tokens_of
 from planner.column_rows import columns_frame
 from planner.errors import PlannerError
 from planner.layout import Layout
@@ -30,7 +30,6 @@ from planner.question import Question
 from planner.report.rows import plan_row
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
-from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +232,7 @@ def tasks_of(
     """
     axes = Axes(
         kv_cache_dtypes=listed(kv_cache_dtypes),
-        contexts=tuple(parse_tokens(context) for context in listed(contexts)),
+        contexts=tuple(tokens_of(context) for context in listed(contexts)),
         concurrencies=listed(concurrencies),
         layouts=listed(layouts),
     )

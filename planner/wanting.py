@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TypedDict
 
 from hardware_db import Accelerator, System
-from planner.asking import DEFAULT_CONTEXT
+from planner.asking import DEFAULT_CONTEXT, tokens_of
 from planner.engines import get_engine
 from planner.errors import InputError
 from planner.model import catalog
 from planner.recommending import Best, Fixed, Wanted, Wish
 from planner.systems import resolve_hardware, with_ram
-from planner.units import parse_tokens
 
 
 class Wished(TypedDict, total=False):
@@ -95,7 +94,7 @@ def want(
     return Wanted(
         system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
         base=base,
-        context=DEFAULT_CONTEXT if context is None else parse_tokens(context),
+        context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
         yarn=yarn,

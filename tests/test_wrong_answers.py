@@ -11,9 +11,16 @@ import shlex
 import pytest
 
 import hardware_db
+import planner
+from planner.asking import tokens_of
 from planner.cli.main import run
+from planner.cli.sweep import numbers
 from planner.cost.prices import cheapest
+from planner.errors import InputError
+from planner.recommending import Wish
 from planner.units import GIB
+from planner.wanting import want
+from planner.web.asked import Asked
 
 NOT = "!"
 """Before a text that the answer must not have."""
@@ -540,3 +547,37 @@ def test_prices_are_those_of_the_street(said: str, at_least: float) -> None:
 def test_a_machine_that_is_sold_no_more_has_no_price_to_rank_by() -> None:
     """W14: the M3 Ultra with 512 GB was withdrawn in March 2026."""
     assert cheapest(hardware_db.resolve("m3-ultra-512"), "purchase") is None
+
+
+def test_a_length_means_the_same_at_every_door() -> None:
+    """W9: `plan`, the sweep, the wish and the page read "1M" and "128k" alike."""
+    for said, tokens in (("1M", 1_010_000), ("1000k", 1_010_000), ("128k", 131_072)):
+        plan = planner.plan("Qwen/Qwen3.5-27B", on="8x h100", context=said, yarn=True)
+        swept = planner.sweep("Qwen/Qwen3.5-27B", on="8x h100", contexts=said, yarn=True)
+        wanted = want("Qwen3.5-27B", on="8x h100", context=said, yarn=True)
+        page = Asked(on="h100", context=said)
+        found = {plan.deployment.context, *swept["context"], wanted.context, page.tokens}
+        assert found == {tokens}
+        assert numbers(said, tokens_of, what="context") == (tokens,)
+
+
+@pytest.mark.parametrize("speed", [float("nan"), float("inf"), -1.0])
+def test_a_least_speed_is_a_number(speed: float) -> None:
+    """W22."""
+    with pytest.raises(InputError, match="least speed must be a number"):
+        Wish(least_speed=speed)
+
+
+def test_a_document_carries_the_advice() -> None:
+    """M5: in Python as on the command line."""
+    plan = planner.plan("Qwen/Qwen3.5-9B", on="rtx-3060", precision="bf16", engine="vllm")
+    assert not plan.fits
+    advice = plan.to_dict()["advice"]
+    assert advice[0]["command"].startswith(("vllm serve ", "llama-server "))
+    assert planner.plan("Qwen/Qwen3.5-9B", on="h100").to_dict()["advice"] == []
+
+
+def test_what_a_command_carries_instead_of_a_default_is_a_note() -> None:
+    plan = planner.plan("Qwen/Qwen3.5-27B-FP8", on="2x rtx-4090", context="128k", concurrency=4)
+    assert any("vLLM would refuse to start" in note for note in plan.notes)
+    assert not any("vLLM would refuse to start" in warning for warning in plan.warnings)

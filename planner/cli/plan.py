@@ -153,12 +153,12 @@ def _cost(answer: Plan, output_tokens: int | None) -> tuple[str, ...]:
 
 
 def _advice(answer: Plan) -> tuple[Advice, ...]:
-    """Return the three best changes; none where the workload is held."""
+    """Return the best changes; a plan that holds the workload loads no search."""
     if answer.fits:
         return ()
-    from planner.recommending.advice import advise
+    from planner.recommending.advice import best_advice
 
-    return advise(answer, most=3)
+    return best_advice(answer)
 
 
 def _of_command(asked: Typed, command: str) -> Plan:

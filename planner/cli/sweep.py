@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.asking import tokens_of
 from planner.cli.lists import names_in
 from planner.errors import InputError
-from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -70,7 +70,7 @@ def sweep(
         "precisions": names_in(precision),
         "engines": names_in(engine),
         "kv_cache_dtypes": names_in(kv_cache_dtype),
-        "contexts": numbers(context, parse_tokens, what="context"),
+        "contexts": numbers(context, tokens_of, what="context"),
         "concurrencies": numbers(concurrency, _count, what="concurrency"),
     }
     total = 1

@@ -23,6 +23,9 @@ NEIGHBOURS = 2
 """Checkpoints of the recommendation that are offered: the pick and the best of the front."""
 
 
+_SHOWN = 3
+
+
 def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     """Return changes under which the workload of `plan` is held, the cheapest for the user first.
 
@@ -42,6 +45,11 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     found = [advice for advice in found if advice.trusted]
     found.sort(key=_turn)
     return tuple(found[:most])
+
+
+def best_advice(plan: Plan) -> tuple[Advice, ...]:
+    """Return the changes that documents and the terminal show; none where the workload is held."""
+    return advise(plan, most=_SHOWN)
 
 
 def _turn(advice: Advice) -> tuple[bool, bool, bool, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from planner.errors import InputError
@@ -50,8 +51,8 @@ class Wish:
         if self.best not in BESTS:
             raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
         object.__setattr__(self, "use", get_use(self.use).name)
-        if self.least_speed < 0:
-            raise InputError(f"least speed must not be negative, got {self.least_speed:g}")
+        if not 0 <= self.least_speed < inf:
+            raise InputError(f"least speed must be a number of 0 or more, got {self.least_speed:g}")
 
     @property
     def pictures(self) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import hardware_db
 from hardware_db import HardwareError, System
+from planner.asking import tokens_of
 from planner.engines import get_engine
 from planner.engines.engine import AnyEngine
 from planner.errors import InputError
@@ -19,7 +20,7 @@ from planner.layout import Layout
 from planner.recommending import Wish
 from planner.recommending.wish import BESTS
 from planner.systems import with_ram
-from planner.units import check_count, parse_tokens, shown
+from planner.units import check_count, shown
 from planner.web.option_words import OptionValue, option_values
 
 BEST = "best"
@@ -93,7 +94,7 @@ class Asked:
         Raises:
             InputError: it cannot be read.
         """
-        return parse_tokens(self.context)
+        return tokens_of(self.context)
 
     @property
     def concurrency(self) -> int:

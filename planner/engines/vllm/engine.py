@@ -127,7 +127,7 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
         f" --max-num-seqs {chosen}"
     )
     answer = answer_of(with_sequences(default, chosen))
-    return replace(answer, warnings=(note, *answer.warnings))
+    return replace(answer, notes=(note, *answer.notes))
 
 
 def with_sequences(default: Budget, sequences: int) -> Budget:
