@@ -42,6 +42,7 @@ _WORDS = {
     "ten": 10, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
 _WORDED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
+_PLURAL = re.compile(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
 _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )
@@ -212,6 +213,8 @@ def splits(text: str) -> list[tuple[int, str]]:
     worded = _WORDED.fullmatch(text)
     if worded:
         return [(_WORDS[worded[1].lower()], worded[2].strip())]
+    if plural := _PLURAL.fullmatch(text):
+        return [(int(plural[1]), plural[2].strip())]
     found: list[tuple[str, str]] = []
     if leading := _LEADING.fullmatch(text):
         found.append((leading[1], leading[2]))

@@ -116,7 +116,7 @@ def unnamed_card(told: Memory) -> Found:
     return Found(entry=card(each), count=told.modules, assumptions=(note,))
 
 
-def _sized(name: str, known: Database) -> Accelerator | None:
+def _sized(name: str, known: Database) -> Accelerator | System | None:
     """The entry of a name with its size behind it, in whatever way that is written."""
     split = without_size(name)
     if split is None:
@@ -126,10 +126,10 @@ def _sized(name: str, known: Database) -> Accelerator | None:
         stem = key(spelled)
         alike = list(known.by_stem.get(stem, ()))
         plain = known.by_name.get(stem)
+        if isinstance(plain, System) and _label(plain.accelerator) == size:
+            return plain
         if isinstance(plain, Accelerator):
             alike.insert(0, plain)
-        elif isinstance(plain, System):
-            alike.insert(0, plain.accelerator)
         for entry in alike:
             if _label(entry) == size:
                 return entry

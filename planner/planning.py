@@ -334,6 +334,11 @@ def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, e
     if outcome is Outcome.TIGHT:
         rank = min(allocation.ranks, key=_at_worst)
         spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
+        if rank.headroom < 0:
+            return (
+                f"Tight: {asked} on {where}; it starts, but what grows with use may take"
+                f" {format_gib(-rank.headroom)} more than there is{_on_which(rank, allocation)}."
+            )
         if allocation.at_worst:
             return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
         band = format_gib(rank.band.above)

@@ -85,7 +85,7 @@ TYPED: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
         "W9 1M is what the family calls so",
         "plan qwen3.5-27b --on 2xh200 --context 1M --yarn",
         0,
-        ("1 request of 1,010,000 tokens",),
+        ("--max-model-len 1010000", "1M context"),
     ),
     (
         "W9 without YaRN it is refused with the way",
@@ -273,6 +273,31 @@ TYPED: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
         ' -np 1"',
         0,
         ("133 experts per layer", "on GPU with 16 GB"),
+    ),
+    (
+        "M3 a GGUF's label behind the model",
+        "plan Qwen3.5-35B-A3B-UD-Q4_K_XL --on 4090",
+        0,
+        ("GGUF UD-Q4_K_XL",),
+    ),
+    (
+        "M3 Ollama's pull",
+        'plan --on 4090 --command "ollama pull qwen3.5:35b"',
+        0,
+        ("qwen3.5:35b",),
+    ),
+    (
+        "W27 MLX bounds no request",
+        'plan --on "M2 Ultra 64GB" --command "python -m mlx_lm.server --model'
+        ' mlx-community/Qwen3.6-27B-8bit"',
+        0,
+        ("Tight: 1 request of 162,535 tokens",),
+    ),
+    (
+        "W26 Tight says what may be short",
+        'plan qwen3.5-27b --on "m4 pro 24" --precision q4_k_m --engine llamacpp --context 8192',
+        0,
+        ("it starts, but what grows with use may take", f"{NOT}-0.09 GiB to spare"),
     ),
     (
         "M4 RAM beside the GPU, by --ram",
@@ -485,6 +510,9 @@ SYSTEMS = {
     "NC48ads": ("a100-pcie-80", 2),
     "h100:2": ("h100-sxm", 2),
     "two 3090s": ("rtx-3090", 2),
+    "2 3090s": ("rtx-3090", 2),
+    "2x RTX 3090 24GB": ("rtx-3090", 2),
+    "dgx spark 128GB": ("gb10", 1),
     "two 4070s": ("rtx-4070", 2),
     "kaggle 2xT4": ("t4", 2),
     "2 x RTX A6000 (NVLink)": ("rtx-a6000", 2),

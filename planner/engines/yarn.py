@@ -37,3 +37,10 @@ def yarn_override(model: ModelSpec, context: int) -> str:
     """Return, as JSON, what an engine lays over a checkpoint's config.json to serve `context`."""
     override: dict[str, Any] = {"rope_parameters": yarn_parameters(model, context)}
     return json.dumps({"text_config": override} if model.vision is not None else override)
+
+
+def short_tokens(tokens: int) -> str:
+    """Return a length as people say it: ``32k`` for 32,768, ``1M`` for the family's longest."""
+    if tokens == LONGEST:
+        return "1M"
+    return f"{tokens // 1024:,}k" if tokens >= 1024 else f"{tokens:,}"

@@ -8,6 +8,7 @@ from hardware_db import System
 from planner.engines import ENGINES
 from planner.engines.choice import engines_for
 from planner.engines.engine import AnyEngine
+from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
@@ -18,7 +19,7 @@ from planner.registry import cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
-from planner.units import counted, format_gib, format_tokens
+from planner.units import counted, format_gib
 
 WARNINGS = 2
 """Sentences that a user can act on and that are shown; all are behind ``--explain``."""
@@ -37,9 +38,9 @@ def headline(answer: Recommendation) -> str:
             f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no checkpoint that"
             f" is known{said} holds it."
         )
-    parts = [f"{_short_tokens(wanted.context)} context"]
+    parts = [f"{short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
-        parts[0] = f"{wanted.concurrency:,} users at {_short_tokens(wanted.context)}"
+        parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
     parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare")
     if pick.per_user is not None:
         each = " each" if wanted.concurrency > 1 else ""
@@ -176,14 +177,10 @@ def _model(base: str) -> str:
 
 
 def _workload(wanted: Wanted) -> str:
-    tokens = f"{_short_tokens(wanted.context)} context"
+    tokens = f"{short_tokens(wanted.context)} context"
     if wanted.concurrency == 1:
         return tokens
     return f"{wanted.concurrency:,} users at {tokens}"
-
-
-def _short_tokens(tokens: int) -> str:
-    return f"{tokens // 1024:,}k" if tokens >= 1024 else format_tokens(tokens)
 
 
 def _floor(pick: Choice) -> Iterator[str]:
@@ -216,9 +213,9 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
     if pick.plan.ranks:
         yield f"Memory    {_memory(pick)}"
     if pick.plan.capacity is not None:
-        users = f", or {counted(pick.users, 'user')} at {_short_tokens(wanted.context)}"
+        users = f", or {counted(pick.users, 'user')} at {short_tokens(wanted.context)}"
         more = users if pick.users > 1 else ""
-        yield f"Reach     {_short_tokens(pick.longest)} tokens for one{more}"
+        yield f"Reach     {short_tokens(pick.longest)} tokens for one{more}"
 
 
 def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> str:
@@ -230,7 +227,7 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
     if concurrency > 1:
         text += f" each, {two_digits(speed.total.value)} in all"
     if speed.prefill is not None:
-        prompt = _short_tokens(speed.prefill.tokens)
+        prompt = short_tokens(speed.prefill.tokens)
         text += f"; a prompt of {prompt} takes about {two_digits(speed.prefill.seconds.value)} s"
     return text
 
@@ -272,7 +269,7 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
                 choice.plan.engine_title,
                 short_word(choice.word),
                 two_digits(choice.per_user) if choice.per_user is not None else "?",
-                _short_tokens(choice.longest),
+                short_tokens(choice.longest),
                 format_gib(choice.plan.headroom or 0),
                 choice.better,
             )

@@ -61,6 +61,8 @@ _FORMAT = re.compile(
 )
 _MIXED = re.compile(r"[-_.](?:mixed|mix|imat|imatrix|hifi|dwq)$", re.I)
 _BY_BITS = {"1": "IQ1_M", "2": "Q2_K", "3": "Q3_K_M", "4": "Q4_K_M", "5": "Q5_K_M", "6": "Q6_K"}
+_DEFAULT_QUANT = "Q4_K_M"
+"""What llama.cpp's -hf takes of a repository where nothing is said."""
 _LIBRARY_QUANT = "Q4_K_M"
 """What a tag of Ollama's library stands for where it names no quant."""
 _LIBRARY_ENDINGS: tuple[tuple[str, str, Container], ...] = (
@@ -98,7 +100,7 @@ def _repository(repo: str, base: str, rest: str, label: str | None) -> Entry | N
     rest = re.sub(r"(?:^|-)(?:mtp|text|instruct)(?=-|$)", "", rest).strip("-")
     gguf = re.sub(r"(?:^|-)(?:i1-)?gguf(?=-|$)", "", rest) if "gguf" in rest.split("-") else None
     if gguf is not None:
-        quant = label or _MIXED.sub("", gguf.strip("-"))
+        quant = label or _MIXED.sub("", gguf.strip("-")) or _DEFAULT_QUANT
         recipe = gguf_recipe(quant) if quant else None
         if recipe is None:
             return None

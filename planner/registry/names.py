@@ -83,7 +83,10 @@ def _from_word(written: Written, label: str | None) -> Entry | None:
     named = [row for row in _tails().get(word, ()) if label is None or _is_label(row, label)]
     if named:
         return _labelled(named, label)
-    return by_name.from_repository(written.word, label)
+    found = by_name.from_repository(written.word, label)
+    if found is not None or label is not None:
+        return found
+    return _best(_files().get(_file_key(word), ())) or by_name.from_file(f"{written.word}.gguf")
 
 
 def rows_of_repository(repo: str) -> tuple[Entry, ...]:

@@ -7,6 +7,7 @@ import re
 import streamlit as st
 
 from planner.engines import FRONTS, title_of
+from planner.engines.yarn import short_tokens
 from planner.planning import Outcome, Plan
 from planner.recommending.text import headline
 from planner.registry import Entry
@@ -110,4 +111,4 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
 
 def reach(tokens: int) -> str:
     """Return the longest context in whole thousands: ``120k``."""
-    return tokens_label(tokens // 1024 * 1024) if tokens >= 1024 else f"{tokens} tokens"
+    return short_tokens(tokens) if tokens >= 1024 else f"{tokens} tokens"

@@ -126,9 +126,10 @@ def starts(words: Sequence[str]) -> int | None:
         return 1
     if name in _CLI:
         return 0
-    if name == _OLLAMA and tuple(words[1:2]) in (("run",), ("serve",)):
+    if name == _OLLAMA and tuple(words[1:2]) in (("run",), ("pull",), ("serve",)):
         runs_later = any(
-            _program(word) == _OLLAMA and behind == "run" for word, behind in pairwise(words[2:])
+            _program(word) == _OLLAMA and behind in ("run", "pull")
+            for word, behind in pairwise(words[2:])
         )
         return None if words[1] == "serve" and runs_later else 0
     return None
@@ -248,7 +249,11 @@ def _ollama(words: Sequence[str], environment: Mapping[str, str]) -> Command:
     Raises:
         InputError: a variable that cannot be read.
     """
-    names = [word for word in words[1:] if not word.startswith("-")] if words[0] == "run" else []
+    names = (
+        [word for word in words[1:] if not word.startswith("-")]
+        if words[0] in ("run", "pull")
+        else []
+    )
     model, precision = _tag(names[0]) if names else (None, None)
     options: dict[str, Any] = {}
     slots = whole_number(environment.get("OLLAMA_NUM_PARALLEL") or "1", "OLLAMA_NUM_PARALLEL")

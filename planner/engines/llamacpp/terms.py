@@ -330,18 +330,20 @@ def _checkpoints(server: Server) -> Iterator[Term]:
         return
     each = checkpoint_bytes(server)
     likely = smaller(most, ceil_div(server.context, CHECKPOINT_STEP))
+    slots = server.slots if server.full is None else server.full
+    in_all = most * slots if server.full is None else likely * slots + server.slots
     yield Term(
         name="context checkpoints",
         kind=Kind.RECURRENT_STATE,
-        nbytes=each * likely * server.slots,
+        nbytes=each * likely * slots,
         confidence=Confidence.ASSUMED,
         formula="slots x min(ctx-checkpoints, context / 8192) x state of one sequence",
         source=source("tools/server/server-context.cpp (create_checkpoint)"),
         values={
-            "slots": server.slots,
+            "slots": slots,
             "ctx-checkpoints": most,
             "context": server.context,
             "state of one sequence": each,
         },
-        band=Band(below=each * likely * server.slots, above=each * (most - likely) * server.slots),
+        band=Band(below=each * likely * slots, above=each * (in_all - likely * slots)),
     )

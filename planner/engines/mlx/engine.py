@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from hardware_db import Accelerator
@@ -111,6 +112,13 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             longest_context=longest_context(memory, native),
             limited_by=memory.limited_by(contexts, sequences),
         )
+
+    def as_started(self, deployment: Deployment) -> Deployment:
+        """Return the longest request that it holds: the server starts and bounds none."""
+        if self.refusals(deployment):
+            return deployment
+        longest = longest_context(memory_of(deployment), deployment.context)
+        return replace(deployment, context=longest) if longest else deployment
 
     def launch(self, deployment: Deployment, answer: MlxAnswer) -> Launch:
         """`mlx_lm.server` with exactly the flags that the plan assumed."""

@@ -15,9 +15,9 @@ FLAGS = FlagTable(
     parts={"model": ("--model",)},
     kept=flags(
         "host port allowed-origins log-level chat-template chat-template-args temp top-p top-k",
-        "min-p max-tokens num-draft-tokens",
+        "min-p max-tokens num-draft-tokens prompt system-prompt prefill-response seed",
     ),
-    kept_switches=flags("trust-remote-code use-default-chat-template"),
+    kept_switches=flags("trust-remote-code use-default-chat-template ignore-chat-template"),
     unplanned={
         "--draft-model": "a separate drafter is not planned",
         "--adapter-path": "adapters take memory that is not counted",
@@ -28,13 +28,22 @@ FLAGS = FlagTable(
 """Source: mlx-lm 0.32.2 server.py (main)."""
 
 
+_PROGRAMS = ("server", "generate", "chat")
+"""Programs of mlx-lm that load a model; one answers requests, the others one prompt."""
+_MODULES = tuple(f"mlx_lm.{program}" for program in _PROGRAMS)
+
+
 def starts(words: Sequence[str]) -> int | None:
     """Return how many of `words` name the program; None if another program is meant."""
-    if words[0].rpartition("/")[2] == "mlx_lm.server":
+    if words[0].rpartition("/")[2] in _MODULES:
         return 1
-    if tuple(words[:2]) in (("-m", "mlx_lm.server"), ("mlx_lm", "server")):
+    module, program = tuple(words[:2]), tuple(words[1:3])
+    if (module[0] == "-m" and module[1:] and module[1] in _MODULES) or (
+        module[0] == "mlx_lm" and module[1:] and module[1] in _PROGRAMS
+    ):
         return 2
-    return 3 if tuple(words[:3]) == ("-m", "mlx_lm", "server") else None
+    named = words[0] == "-m" and program[:1] == ("mlx_lm",) and program[1:]
+    return 3 if named and program[1] in _PROGRAMS else None
 
 
 def read_command(
