@@ -26,7 +26,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
-from planner.units import MIB, capital, check_count, counted, format_gib, format_tokens, shown
+from planner.units import capital, check_count, counted, format_gib, format_tokens, shown
 
 SCHEMA_VERSION = 1
 
@@ -320,8 +320,7 @@ def _requests(count: int, tokens: int) -> str:
 
 def _on_which(rank: Rank, allocation: Allocation) -> str:
     """Where the spare bytes are, in words; empty for a single accelerator."""
-    alone = len(allocation.ranks) == 1 and rank.count == 1
-    return "" if alone else f" on {rank.name}"
+    return "" if len(allocation.ranks) == rank.count == 1 else f" on {rank.name}"
 
 
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
@@ -335,10 +334,8 @@ def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, e
         rank = min(allocation.ranks, key=_at_worst)
         spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
         if rank.headroom < 0:
-            return (
-                f"Tight: {asked} on {where}; it starts, but what grows with use may take"
-                f" {format_gib(-rank.headroom)} more than there is{_on_which(rank, allocation)}."
-            )
+            more = f"{format_gib(-rank.headroom)} more than there is{_on_which(rank, allocation)}"
+            return f"Tight: {asked} on {where}; what grows with use may take {more}."
         if allocation.at_worst:
             return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
         band = format_gib(rank.band.above)
@@ -394,10 +391,10 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
 def _lent(deployment: Deployment, rank: Rank) -> str:
     """Say what the system lends the GPU where its owner can raise that; empty where nobody can."""
     accelerator = deployment.system.accelerator
-    limit = accelerator.unified.raisable if accelerator.unified is not None else None
-    if limit is None or rank.total >= int(limit.usable_mib.value) * MIB:
+    limit = accelerator.unified and accelerator.unified.raisable
+    if not limit or rank.total >= accelerator.raisable_bytes:
         return ""
+    lent, most = format_gib(rank.total), format_gib(accelerator.raisable_bytes)
     return (
-        f" The system lends the GPU {format_gib(rank.total)} by default: raise {limit.name} to give"
-        f" it up to {format_gib(int(limit.usable_mib.value) * MIB)}."
+        f" The system lends the GPU {lent} by default: raise {limit.name} to give it up to {most}."
     )

@@ -297,7 +297,7 @@ TYPED: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
         "W26 Tight says what may be short",
         'plan qwen3.5-27b --on "m4 pro 24" --precision q4_k_m --engine llamacpp --context 8192',
         0,
-        ("it starts, but what grows with use may take", f"{NOT}-0.09 GiB to spare"),
+        ("what grows with use may take", f"{NOT}-0.09 GiB to spare"),
     ),
     (
         "M4 RAM beside the GPU, by --ram",
