@@ -138,11 +138,11 @@ def _change(visitor: Visitor, dice: random.Random) -> tuple[str, str | float]:
     return key, float(dice.randint(1, 8 if key == "count" else 64))
 
 
-def beside(address: str, clicks: int = 40) -> dict[str, Any]:
+def beside(address: str, clicks: int = 20) -> dict[str, Any]:
     """Return how long one visitor's clicks take while another's heavy questions are computed."""
     visitor = Visitor(address=address)
     visitor.open(v=2, model="Qwen3.5-27B", weights="fp8", on="h100-sxm", **{"with": "vllm"})
-    quiet = [visitor.set("users", 1.0 + number) for number in range(clicks)]
+    quiet = [visitor.set("users", 1.0 + 2 * number) for number in range(clicks)]
     heavy = Visitor(address=address, page="fits")
     over = threading.Event()
 
@@ -156,7 +156,7 @@ def beside(address: str, clicks: int = 40) -> dict[str, Any]:
     asked = threading.Thread(target=ask, daemon=True)
     asked.start()
     time.sleep(1.0)
-    busy = [visitor.set("users", 100.0 + number) for number in range(clicks)]
+    busy = [visitor.set("users", 2.0 + 2 * number) for number in range(clicks)]
     over.set()
     heavy.close()
     asked.join()

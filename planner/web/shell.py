@@ -30,7 +30,7 @@ import streamlit as st
 
 from hardware_db import System
 from planner.errors import PlannerError
-from planner.web import session, working
+from planner.web import choices, session, solving, working
 from planner.web.access import hub_allowed
 from planner.web.address import words_of
 from planner.web.answering import answer
@@ -182,10 +182,12 @@ def _engine(asked: Asked) -> str | None:
 def _keep_what_is_loaded() -> None:
     """Once: take catalog, database and libraries out of the garbage collector's rounds.
 
-    A full round over them takes 40 to 60 ms, which some visitor would wait for at a key press.
+    A full round over them takes 40 to 60 ms, which some visitor would wait for at a key press. And
+    the other worker processes begin with what most visitors ask first.
     """
     gc.collect()
     gc.freeze()
+    working.warm(solving.solve, Asked(**choices.defaults()), None, None)
 
 
 def _page(view: View) -> st.Page:

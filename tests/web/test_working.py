@@ -182,6 +182,18 @@ def test_memory_is_bounded(pool: Pool) -> None:
         run_in(pool, bytes, worker.LONGEST + 1)
 
 
+def test_processes_begin_warm_and_so_do_those_that_replace_them() -> None:
+    pool = Pool(size=2)
+    assert run_in(pool, len, "first") == 5
+    pool.warm(worker.packed((os.putenv, ("QWENPLAN_WARM", "1"), {})))
+    until(lambda: len(pool._free) == 2)
+    assert pool._busy == 0
+    with pytest.raises(PlannerError, match="ended before it was done"):
+        run_in(pool, os._exit, 3)
+    until(lambda: len(pool._free) == 2)
+    pool.close()
+
+
 def test_many_sessions_ask_at_once(pool: Pool) -> None:
     with ThreadPoolExecutor(8) as visitors:
         words = [str(number) * number for number in range(40)]
