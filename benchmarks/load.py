@@ -156,13 +156,15 @@ def beside(address: str, clicks: int = 20) -> dict[str, Any]:
     asked = threading.Thread(target=ask, daemon=True)
     asked.start()
     time.sleep(1.0)
+    again = [visitor.set("users", 1.0 + 2 * number) for number in range(clicks)]
     busy = [visitor.set("users", 2.0 + 2 * number) for number in range(clicks)]
     over.set()
     heavy.close()
     asked.join()
     found = {
-        "clicks, nobody else": _times(quiet),
-        "clicks beside a heavy one": _times(busy),
+        "new questions, nobody else": _times(quiet),
+        "new questions, beside": _times(busy),
+        "answers kept, beside": _times(again),
         "errors": [*visitor.faults, *heavy.faults],
     }
     visitor.close()
