@@ -16,6 +16,7 @@ from planner.planning import Plan
 from planner.registry.bundled import bundled_checkpoint
 from planner.web import curves, searching, solving, worker, working
 from planner.web.asked import Asked
+from planner.web.kept import Kept
 from planner.web.working import BusyError, Pool, TooLongError, run_in
 from tests.present import some
 
@@ -39,7 +40,7 @@ def pool() -> Iterator[Pool]:
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept from other tests."""
-    monkeypatch.setattr(working, "_KEPT", working._Kept(working.MOST_KEPT))
+    monkeypatch.setattr(working, "_KEPT", Kept(working.MOST_KEPT))
 
 
 @pytest.fixture(params=[0, 2])
@@ -101,7 +102,7 @@ def test_checkpoints_and_systems_stay_the_same_objects() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept = working._Kept(100)
+    kept = Kept(100)
     for number in range(50):
         kept.keep(bytes([number]), number, 18, 60)
     assert len(kept._answers) == 5
