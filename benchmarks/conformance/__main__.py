@@ -56,6 +56,10 @@ def kept(path: Path) -> Iterator[dict[str, Any]]:
             yield {name: case[name] for name in asked if name in case}
 
 
+def _gpu(case: dict[str, Any]) -> str:
+    return str((case.get("case") or case["input"])["gpu"])
+
+
 def compared(engine: str, case: dict[str, Any], answer: dict[str, Any]) -> CaseResult:
     """Return the engine's answer beside the planner's."""
     if engine == "vllm":
@@ -126,12 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", type=Path, metavar="FILE", help="the cases of a suite's file")
     parser.add_argument("--environment", type=Path, metavar="FOLDER")
     parser.add_argument("--write", type=Path, metavar="FILE", help="keep the engine's answers")
+    parser.add_argument("--gpus", default="", metavar="NAME,...", help="only cases on these")
     parser.add_argument("--words", action="store_true", help="print refusals in other words, too")
     asked = parser.parse_args(argv)
     environment = asked.environment or ENVIRONMENTS / asked.engine
     draw, question_of = ENGINES[asked.engine]
     cases = list(kept(asked.again) if asked.again else drawn(draw, asked.seed, asked.cases))
-    cases.sort(key=lambda case: str((case.get("case") or case["input"])["gpu"]))
+    if asked.gpus:
+        wanted = asked.gpus.split(",")
+        cases = [case for case in cases if _gpu(case) in wanted]
+    cases.sort(key=_gpu)
     counts: Counter[str] = Counter()
     answered = []
     with tempfile.TemporaryDirectory() as folder:

@@ -196,3 +196,10 @@ def test_an_e5m2_cache_needs_a_checkpoint_without_scales() -> None:
     for precision, runs in (("fp8", False), ("bf16", True)):
         plan = ask("Qwen3.5-27B", "h200", precision=precision, kv_cache_dtype="fp8_e5m2")
         assert (plan.outcome is not Outcome.CANNOT_RUN) is runs
+
+
+@pytest.mark.parametrize(("dtype", "runs"), [("turboquant_4bit_nc", False), ("fp8", True)])
+def test_a_cache_that_triton_reads_is_not_shared_over_ranks(dtype: str, runs: bool) -> None:
+    layout = Layout(tensor_parallel=8, context_parallel=2)
+    plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=layout, kv_cache_dtype=dtype)
+    assert (plan.outcome is not Outcome.CANNOT_RUN) is runs

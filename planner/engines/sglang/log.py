@@ -130,6 +130,12 @@ FIGURES = (
         cue="KV Cache is allocated",
         unit="tokens",
     ),
+    _pool_figure(
+        TOKENS,
+        r"max_total_num_tokens=(?P<value>\d+)",
+        cue="max_total_num_tokens=",
+        unit="tokens",
+    ),
     _pool_figure("keys", rf"K size: {_GB}", cue="KV Cache is allocated"),
     _pool_figure("values", rf"V size: {_GB}", cue="KV Cache is allocated"),
     _pool_figure(

@@ -151,6 +151,9 @@ def cache_warnings(deployment: Deployment) -> Iterator[str]:
         )
 
 
+WITHOUT_DCP = ("TRITON_ATTN", "TURBOQUANT")
+"""Attention backends that cannot share a request's tokens over ranks."""
+
 BLOCK_FP8 = "fp8"
 """Name of the schemes whose quantization method is "fp8"."""
 
@@ -165,6 +168,18 @@ def cache_refusals(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"vLLM has no KV cache dtype {name}",
             source=source("config/cache.py (CacheDType)"),
             remedy=f"choose one of auto, {', '.join(TAKEN)}",
+        )
+        return
+    accelerator, flag = deployment.system.accelerator, cache_flag(deployment.kv_cache_dtype)
+    backend = attention_backend(accelerator, flag)
+    shared = deployment.layout.context_parallel > 1 and capability(accelerator) is not None
+    if shared and backend in WITHOUT_DCP:
+        yield Refusal(
+            reason=f"a KV cache of {name} is read by {backend}, which knows no decode context"
+            " parallelism",
+            engine_message="No valid attention backend found for cuda",
+            source=source("v1/attention/backends/ (supports_dcp)"),
+            remedy="choose auto or fp8, or a decode context parallel size of 1",
         )
     elif name == "nvfp4":
         yield from _nvfp4_refusals(deployment)

@@ -1,0 +1,53 @@
+"""docs/peers.md is current, and our own figures in it are worked out again; what check_logs counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import check_logs, peers
+
+
+def test_the_page_of_peers_is_current() -> None:
+    kept = peers.document()
+    assert peers.PAGE.read_text("utf-8") == peers.page(kept)
+    assert all(
+        len(answers) == len(kept["capacity"]["questions"])
+        for answers in kept["capacity"]["tools"].values()
+    )
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_our_answers_are_the_truth(number: int) -> None:
+    kept = peers.document()
+    mine = peers.ours(kept["models"][number])
+    for name in peers.ROWS:
+        assert mine[name] == pytest.approx(kept["truth"][name][number], abs=0.005)
+
+
+def test_quotes_are_read_and_what_is_missed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "Available KV cache memory: 47.55 GiB | GPU KV cache size: 623,040 tokens"
+    cases = [
+        {
+            "id": "whole",
+            "quote": line,
+            "measured": {"available_kv_gib": 47.55, "kv_tokens": 623040},
+        },
+        {"id": "short", "quote": f"{line} | also 12.5 GiB", "measured": {"other_gib": 12.5}},
+        {"id": "words", "quote": "it took about 12 GiB", "measured": {"other_gib": 12}},
+    ]
+    quotes = tmp_path / "cases.json"
+    quotes.write_text(json.dumps({"cases": cases}), "utf-8")
+    (tmp_path / "start.log").write_text(line.replace(" | ", "\n"), "utf-8")
+    assert check_logs.main(["--quotes", str(quotes), "--logs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1 logs read without an error" in out
+    assert "2 of 3 stated fields recovered (66.7%)" in out
+    assert "short" in out
+    assert "missed other_gib" in out
+    (tmp_path / "start.log").write_text("nothing of a server", "utf-8")
+    assert check_logs.main(["--logs", str(tmp_path)]) == 1
