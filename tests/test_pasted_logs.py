@@ -83,6 +83,7 @@ def test_the_length_that_a_refusal_names_is_the_plans() -> None:
     assert {row.figure: row.agrees for row in found.rows} == {
         "CUDA graphs as vLLM estimates them": None,
         "KV cache memory": None,
+        "KV cache memory at the refusal": None,
         "KV cache that one request needs": True,
         "longest request that fits": True,
     }
