@@ -1,4 +1,4 @@
-"""docs/peers.md is current, and our own figures in it are worked out again; what check_logs counts."""
+"""docs/fidelity.md and docs/peers.md are current, our own figures worked out again; check_logs counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import check_logs, peers
+from benchmarks import check_logs, peers, ship_fidelity
+from benchmarks.fidelity import SUITES
+from planner.web.fidelity import ABOUT
+
+
+def test_the_fidelity_page_is_what_ships() -> None:
+    shipped = json.loads(ship_fidelity.TARGET.read_text("utf-8"))
+    assert ship_fidelity.PAGE.read_text("utf-8") == ship_fidelity.page(shipped)
+    assert set(shipped["suites"]) <= set(SUITES)
+    assert set(SUITES) == set(ABOUT)
+    for name, row in shipped["suites"].items():
+        assert row["sample"] in ship_fidelity.SECTIONS
+        assert row["exact"] <= row["agree"] <= row["cases"]
+        assert row["agree"] + row["failed"] + row["unasked"] <= row["cases"]
+        assert sum(inner["cases"] for inner in row.get("groups", {}).values()) <= row["cases"]
+        assert all(case["case"] and case["why"] for case in row["worst"]), name
 
 
 def test_the_page_of_peers_is_current() -> None:

@@ -294,7 +294,7 @@ def logged_command(lines: Sequence[str]) -> Command | None:
 
 
 _RESOLVED = re.compile(
-    r"max_total_num_tokens=.*chunked_prefill_size=(\d+),.*context_len=(?P<context>\d+)"
+    r"chunked_prefill_size=(\d{1,12}),.{0,400}?context_len=(?P<context>\d{1,12})"
 )
 """The line that tells two arguments as they were resolved."""
 
@@ -302,7 +302,8 @@ _RESOLVED = re.compile(
 def _inferred(lines: Sequence[str], matter: Sequence[str]) -> Command | None:
     """Return what a log without the arguments tells of them; the model is left open."""
     for line in reversed(lines):
-        match = _RESOLVED.search(line)
+        _, _, behind = line.rpartition("max_total_num_tokens=")
+        match = _RESOLVED.search(behind) if len(behind) < len(line) else None
         if match is not None:
             told = {"chunked_prefill_size": int(match[1]), "context_length": int(match["context"])}
             return read_command(as_words(told, matter))

@@ -18,6 +18,8 @@ from planner.memory.breakdown import Kind
 from planner.units import GIB
 
 _GIB = r"(?P<value>-?[\d.]+) ?GiB"
+_WHOLE_GIB = rf"(?<![\d.]){_GIB}"
+"""A number from its first digit on: in front of other words, a search begins nowhere else."""
 KV_MEMORY = "KV cache memory"
 MOST_GIB = 2**20
 ALLOCATOR = 0.03
@@ -45,7 +47,7 @@ FIGURES = (
     LogFigure(
         name="weights and what is beside them",
         cue="for consumed memory",
-        patterns=(rf"{_GIB} for consumed memory",),
+        patterns=(rf"{_WHOLE_GIB} for consumed memory",),
         unit="GiB",
         basis=Basis.ESTIMATE,
         step=0.01,
@@ -110,8 +112,18 @@ FIGURES = (
     ),
     LogFigure(
         name="CUDA graphs as vLLM estimates them",
-        cue="memory",
-        patterns=(rf"Estimated CUDA graph memory: {_GIB}", rf"{_GIB} for CUDAGraph memory"),
+        cue="Estimated CUDA graph memory",
+        patterns=(rf"Estimated CUDA graph memory: {_GIB}",),
+        unit="GiB",
+        basis=Basis.ESTIMATE,
+        kinds=(Kind.CUDA_GRAPHS,),
+        step=0.01,
+        merge=Merge.MOST,
+    ),
+    LogFigure(
+        name="CUDA graphs as vLLM estimates them",
+        cue="for CUDAGraph memory",
+        patterns=(rf"{_WHOLE_GIB} for CUDAGraph memory",),
         unit="GiB",
         basis=Basis.ESTIMATE,
         kinds=(Kind.CUDA_GRAPHS,),
