@@ -53,10 +53,10 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         placeholder="—",
         selection_default={"selection": {"rows": [present] if present is not None else []}},
         column_config={
-            "checkpoint": st.column_config.TextColumn("checkpoint", width=240),
+            "checkpoint": st.column_config.TextColumn("checkpoint", width=215),
             "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
             "verdict": st.column_config.TextColumn("verdict (GiB)", width="small"),
-            "quality": st.column_config.TextColumn("quality", width="small"),
+            "quality": st.column_config.TextColumn("quality", width=104),
             "speed": st.column_config.NumberColumn("tok/s", format="%.0f", width=62),
             "context": st.column_config.NumberColumn("context", format="%dk", width=76),
         },
