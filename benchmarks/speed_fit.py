@@ -1,7 +1,7 @@
 """The constants of the law of speed, fitted to measured points with partial pooling.
 
-    log constant = base + device class + engine (family, then variant) + both together
-                 + both together for weights of one width
+    log constant = base + kin + device class + engine (family, then variant)
+                 + class and engine together + both together for weights of one width
 
 Every summand but the base is drawn towards zero by a prior (`LEVELS`), so a class or engine with few
 points stays near what all others have in common. Each rig has an offset of its own, which no plan
@@ -29,24 +29,24 @@ LEVELS: dict[str, tuple[float, float, float, float, float, float]] = {
     # constant: centre, then how far (in logs) base, class, engine, both, both at a width stray
     "bandwidth": (0.80, 0.05, 0.06, 0.06, 0.05, 0.05),
     "experts": (0.63, 0.30, 0.30, 0.20, 0.30, 0.20),
-    "kv": (0.55, 0.30, 0.25, 0.25, 0.40, 0.0),
+    "kv": (0.55, 0.30, 0.25, 0.25, 0.20, 0.0),
     "compute": (0.50, 0.30, 0.30, 0.20, 0.10, 0.0),
-    "layer_us": (100.0, 0.30, 0.30, 0.30, 0.35, 0.0),
-    "sequence_us": (0.30, 0.60, 0.50, 0.50, 0.50, 0.0),
+    "layer_us": (100.0, 0.30, 0.20, 0.30, 0.35, 0.20),
+    "sequence_us": (0.30, 0.60, 0.30, 0.50, 0.25, 0.0),
     "collective": (2.0, 0.30, 0.30, 0.20, 0.30, 0.0),
     "verification": (1.35, 0.20, 0.12, 0.15, 0.15, 0.0),
-    "interference": (1.0, 0.30, 0.20, 0.30, 0.60, 0.0),
+    "interference": (1.0, 0.30, 0.15, 0.30, 0.40, 0.0),
     "host": (0.45, 0.30, 0.0, 0.30, 0.0, 0.0),
     "host_step_ms": (5.0, 0.70, 0.0, 0.30, 0.0, 0.0),
     "link": (0.50, 0.30, 0.20, 0.20, 0.0, 0.0),
     "host_compute": (0.50, 0.60, 0.0, 0.40, 0.0, 0.0),
-    "prefill_dense": (0.45, 0.30, 0.40, 0.40, 0.30, 0.10),
-    "prefill_moe": (0.20, 0.30, 0.40, 0.40, 0.30, 0.10),
-    "prefill_narrow": (0.50, 0.30, 0.20, 0.30, 0.0, 0.0),
-    "prefill_attention": (1.5, 0.40, 0.40, 0.40, 0.40, 0.0),
-    "prefill_delta": (0.15, 0.40, 0.20, 0.20, 0.0, 0.0),
-    "prefill_layer_us": (150.0, 0.50, 0.30, 0.40, 0.20, 0.0),
-    "prefill_link": (0.50, 0.50, 0.40, 0.30, 0.50, 0.0),
+    "prefill_dense": (0.45, 0.30, 0.25, 0.40, 0.20, 0.10),
+    "prefill_moe": (0.20, 0.30, 0.25, 0.40, 0.20, 0.10),
+    "prefill_narrow": (0.50, 0.30, 0.15, 0.30, 0.0, 0.0),
+    "prefill_attention": (1.5, 0.40, 0.25, 0.40, 0.25, 0.0),
+    "prefill_delta": (0.15, 0.40, 0.15, 0.20, 0.0, 0.0),
+    "prefill_layer_us": (150.0, 0.50, 0.20, 0.40, 0.15, 0.0),
+    "prefill_link": (0.50, 0.50, 0.25, 0.30, 0.30, 0.0),
 }
 NAMES = tuple(LEVELS)
 
@@ -59,7 +59,9 @@ NOISE = 0.10
 OUTLIER = 1.5
 """Errors beyond this many times the noise count less."""
 
-STEPS = 25
+STEPS = 60
+ENOUGH = 1e-3
+"""A step that gains less than this share of the cost is the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Sample:
         parts: of the planner's law, without constants.
         seconds: measured time (per token while decoding, of the whole prompt in prefill).
         device: class of the accelerator; empty for a machine without one.
+        kin: what that class has in common with others; empty if it stands alone.
         engines: engine family, and the variant where it is another one.
         rig: whose machine.
         width: bits of most weights.
@@ -79,6 +82,7 @@ class Sample:
     parts: tuple[Part, ...]
     seconds: float
     device: str
+    kin: str
     engines: tuple[str, ...]
     rig: str
     width: int
@@ -86,7 +90,7 @@ class Sample:
 
 
 Key = tuple[str, str, str, int]
-"""A summand: constant, device class, engine, width in bits; empty words and zero for "any"."""
+"""A summand: constant, device class or kin, engine, width in bits; empty words and zero for "any"."""
 
 
 class Pool:
@@ -209,7 +213,7 @@ class Pool:
                 continue
             gain, damping = cost - new_cost, max(damping / 5, 1e-6)
             state, off, slope, cost = tried, new_off, new_slope, new_cost
-            if gain < 2e-3 * cost:
+            if gain < ENOUGH * cost:
                 break
         return dict(zip(self.keys, state[:width].tolist(), strict=True))
 
@@ -226,6 +230,8 @@ def keys_of(name: str, sample: Sample, *, by_width: bool) -> list[Key]:
     _, _, device, engine, both, width = LEVELS[name]
     first = sample.engines[0]
     keys: list[Key] = [(name, "", "", 0)]
+    if device and sample.kin and not name.startswith("prefill"):
+        keys.append((name, sample.kin, "", 0))  # prompts of one kin have little in common
     if device and sample.device:
         keys.append((name, sample.device, "", 0))
     if engine:

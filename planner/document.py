@@ -356,7 +356,7 @@ def _speed(speed: SpeedEstimate | NoEstimate | None) -> SpeedDocument | None:
         prefill_seconds=_rate(speed.prefill.seconds) if speed.prefill else None,
         binding=speed.binding,
         rough=list(speed.rough),
-        assumptions=list(speed.assumptions),
+        assumptions=[*speed.assumptions, *speed.slower],
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from planner.engines import get_engine
+from planner.engines.options import declared
 from planner.errors import InputError
 from planner.memory.placement import Placement
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome, Plan, plan_deployment
 from planner.throughput import (
     Banded,
     NoEstimate,
@@ -18,8 +19,8 @@ from planner.throughput import (
 )
 from planner.throughput.workload import MAX_DRAFTED
 
-CHUNKS = (512, 1024, 2048, 4096)
-"""Sizes of a chunk that are worth comparing: llama.cpp's -ub from its default on."""
+CHUNKS = (1024, 2048, 4096, 8192)
+"""Sizes of a chunk that are worth trying."""
 
 
 def speed_of(
@@ -51,24 +52,67 @@ def speed_of(
     return _estimate(plan, placement, output_tokens, acceptance, ram_bandwidth)
 
 
-def prompt_speeds(
-    plan: Plan, *, chunks: Sequence[int] = CHUNKS, ram_bandwidth: float | None = None
-) -> dict[int, Banded]:
-    """Seconds of one full prompt by the size of a chunk; empty where no speed is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargerChunk:
+    """A plan whose prompts are computed more tokens at a time.
 
-    Where weights lie on the host, they cross the link once per chunk, so a larger chunk
-    (llama.cpp's -ub) makes long prompts faster until the products take longer than the copies. The
-    memory that larger chunks take is not in it.
+    Attributes:
+        plan: it, with what the larger buffers push into RAM.
+        flags: what to type, as in ``-b 4096 -ub 4096``.
+        seconds: one full prompt.
+        per_user: tokens per second of one user while decoding.
     """
-    found: dict[int, Banded] = {}
-    if plan.allocation is None:
-        return found
-    for chunk in chunks:
-        placement = replace(plan.allocation.placement, chunk=chunk)
-        speed = _estimate(plan, placement, None, None, ram_bandwidth)
-        if isinstance(speed, SpeedEstimate) and speed.prefill is not None:
-            found[chunk] = speed.prefill.seconds
-    return found
+
+    plan: Plan
+    flags: str
+    seconds: Banded
+    per_user: Banded
+
+    @property
+    def words(self) -> str:
+        """``-b 4096 -ub 4096: about 60 s (20-200) of prefill, decode about 17 tok/s (8-26)``."""
+        time, rate = self.seconds.words("s"), self.per_user.words("tok/s")
+        return f"{self.flags}: {time} of prefill, decode {rate}"
+
+
+def larger_chunk(plan: Plan, *, ram_bandwidth: float | None = None) -> LargerChunk | None:
+    """Return the larger chunk that makes prompts of `plan` fastest and still fits.
+
+    Weights on the host cross the link once per chunk, so a larger one (llama.cpp's -ub) makes long
+    prompts faster. None where no weights do, where the engine has no such option, or where none
+    of `CHUNKS` gains a tenth.
+    """
+    placement = plan.allocation.placement if plan.allocation else None
+    now = speed_of(plan, ram_bandwidth=ram_bandwidth)
+    if placement is None or not placement.chunk_options or not placement.prompts_stream:
+        return None
+    if not placement.outside or not isinstance(now, SpeedEstimate) or now.prefill is None:
+        return None
+    asked, found = plan.deployment, list[LargerChunk]()
+    least = now.prefill.seconds.value * (1 - _WORTH_A_FLAG)
+    for chunk in CHUNKS:
+        if chunk <= now.prefill.chunk or now.prefill.chunk >= asked.context:
+            continue
+        options = replace(asked.options, **dict.fromkeys(placement.chunk_options, chunk))
+        other = plan_deployment(replace(asked, options=options), get_engine(plan.engine))
+        speed = speed_of(other, ram_bandwidth=ram_bandwidth) if other.fits else None
+        if not isinstance(speed, SpeedEstimate) or speed.prefill is None:
+            continue
+        if speed.prefill.seconds.value < least:
+            known = declared(type(options))
+            flags = [f"{known[name].flags[0]} {chunk}" for name in placement.chunk_options]
+            found.append(
+                LargerChunk(
+                    plan=other,
+                    flags=" ".join(flags),
+                    seconds=speed.prefill.seconds,
+                    per_user=speed.per_user,
+                )
+            )
+    return min(found, key=lambda one: one.seconds.value, default=None)
+
+
+_WORTH_A_FLAG = 0.1
 
 
 def _estimate(
@@ -90,10 +134,11 @@ def _estimate(
         resident = min(resident, plan.allocation.capacity.sequences)
     if not resident:
         return None
-    drafted = asked.options.draft_tokens
-    if drafted is None:
-        return NoEstimate(reason="how much a separate drafter speeds decoding up is not known")
-    if drafted > MAX_DRAFTED:
+    drafted, drafter = asked.options.draft_tokens, placement.drafter
+    if drafted is None and drafter is None:
+        return NoEstimate(reason="the size of the separate drafter is not known")
+    drafted = drafter.tokens if drafter is not None else drafted
+    if drafted is not None and drafted > MAX_DRAFTED:
         return NoEstimate(reason=f"more than {MAX_DRAFTED} drafted tokens per step were never seen")
     if output_tokens is None:
         workload = Workload(
@@ -112,7 +157,9 @@ def _estimate(
         engine=plan.engine,
         workload=workload,
         kv_cache_dtype=asked.kv_cache_dtype,
-        speculation=Speculation(tokens=drafted, accepted=acceptance) if drafted else None,
+        speculation=Speculation(tokens=drafted, accepted=acceptance, drafter=drafter)
+        if drafted
+        else None,
         placement=placement,
         ram_bandwidth=ram_bandwidth,
     )

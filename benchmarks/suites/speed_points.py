@@ -22,6 +22,7 @@ from benchmarks.suites.words import (
     engine_named,
 )
 from hardware_db import HardwareError, System, resolve
+from planner.engines.llamacpp.options import LlamacppOptions
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.memory.placement import Placement
@@ -90,6 +91,7 @@ class SpeedPoint:
         prefill: a prompt's speed was measured, not decoding.
         rate: measured tokens per second of one user (of the prompt, if `prefill`).
         wall: measured over whole requests, prefill included, not between tokens.
+        doubt: how many times the usual error its source is good for (1: printed tables and logs).
     """
 
     name: str
@@ -110,6 +112,7 @@ class SpeedPoint:
     ram: float | None = None
     speculation: Speculation | None = None
     wall: bool = False
+    doubt: float = 1.0
 
     @property
     def group(self) -> str:
@@ -201,7 +204,33 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
         placement=_placement(row, kind, checkpoint, system, workload),
         ram=row.get("ram_gb_s"),
         speculation=_speculation(row, kind),
+        doubt=doubt_of(row),
     )
+
+
+def doubt_of(row: Mapping[str, Any]) -> float:
+    """Return how far a row is to be doubted, by what its source says of itself.
+
+    Confidence of its reader; an image of the days when the family was new; weights in RAM whose
+    bandwidth is not told; a rate that somebody typed after a prompt much longer than the answer,
+    without the command that tells whether the prompt's time is in it.
+    """
+    doubt = _DOUBT[row.get("confidence", "high")]
+    if "day-0" in str(row.get("engine_version")):
+        doubt *= _TOO_EARLY
+    if row["kind"].endswith(("-cpu", "-offload", "-offload-spec")) and not row.get("ram_gb_s"):
+        doubt *= _RAM_UNTOLD
+    typed = source_of(row["source"]) in _TYPED_BY_USERS and "llama-bench" not in (
+        row.get("flags") or ""
+    )
+    if typed and row.get("osl") and (row.get("depth") or 0) > _LONGER * row["osl"]:
+        doubt *= _UNTOLD
+    return doubt
+
+
+_DOUBT = {"high": 1.0, "medium": 1.5, "low": 3.0}
+_TOO_EARLY, _RAM_UNTOLD, _UNTOLD, _LONGER = 3.0, 2.0, 4.0, 8
+_TYPED_BY_USERS = ("localmaxxing.com",)
 
 
 def source_of(text: str) -> str:
@@ -302,6 +331,8 @@ def _speculation(row: Mapping[str, Any], kind: str) -> Speculation | None:
         return None
     text = str(row.get("spec"))
     found = _DRAFTED.match(text)
+    if found is None and text.startswith("mtp") and "llama" in row["engine"].lower():
+        return Speculation(tokens=LlamacppOptions().spec_draft_n_max)  # what nobody changed
     if found is None:
         raise LookupError(f"speculation {text!r}: how many tokens it drafts is not told")
     return Speculation(tokens=int(found[1]))

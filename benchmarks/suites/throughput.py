@@ -16,7 +16,14 @@ from typing import Any
 
 from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.speed_points import SpeedPoint, SpeedQuestion, results, rig_of, source_of
+from benchmarks.suites.speed_points import (
+    SpeedPoint,
+    SpeedQuestion,
+    doubt_of,
+    results,
+    rig_of,
+    source_of,
+)
 from benchmarks.suites.words import (
     accelerator_named,
     cache_named,
@@ -107,6 +114,7 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
         cache=cache_named(row.get("kv_dtype")),
         state=cache_named(row.get("ssm_dtype")),
         speculation=_speculation(row.get("spec")),
+        doubt=doubt_of(row),
     )
 
 

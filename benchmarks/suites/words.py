@@ -185,17 +185,23 @@ def system_named(text: str | None, count: int = 1) -> System:
     """
     for name in _machine_names(text or ""):
         unequal = count > 1 and "+" in name
-        try:
-            system = resolve(name if unequal else f"{count}x {name}")
-        except HardwareError:
-            continue
+        system = _resolved(name if unequal else f"{count}x {name}")
         # A system of several accelerators would be meant as a whole, which `count` contradicts.
-        if system.count == count:
+        if system is not None and system.count == count:
             return system
     size = _SIZE.search(text or "")
     if size is None:
         raise LookupError(f"hardware {text!r} cannot be told")
     return resolve(f"{count}x custom:{size[1]}{size[2]}")
+
+
+@cache
+def _resolved(name: str) -> System | None:
+    """Return the system of that name, None where it is unknown (looking in vain takes long)."""
+    try:
+        return resolve(name)
+    except HardwareError:
+        return None
 
 
 def accelerator_named(text: str | None) -> str:

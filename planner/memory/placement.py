@@ -13,6 +13,25 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drafter:
+    """A separate model that drafts; it lies in the accelerators' memory.
+
+    Attributes:
+        nbytes: bytes of its weights that one rank reads in a pass.
+        tokens: tokens drafted per step.
+        layers: its layers.
+        at_once: one pass drafts all tokens of a step (DFlash), not one pass per token (EAGLE).
+        own_head: its head is among `nbytes`; else it uses the model's.
+    """
+
+    nbytes: int
+    tokens: int
+    layers: int = 0
+    at_once: bool = False
+    own_head: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Bytes of weights by where they lie, over the whole deployment (all ranks together).
 
@@ -33,8 +52,10 @@ class Placement:
         chunk: tokens of a prompt that the engine computes at a time (llama.cpp's --ubatch-size, the
             token budget of a scheduler's step); None: not told. Weights on the host are copied or
             read once per chunk, so a larger one makes long prompts faster.
+        chunk_options: the engine's options that set it, all to the same number of tokens.
         prompts_stream: the accelerator computes a prompt with copies of `host_computed` weights,
             chunk by chunk (llama.cpp's --op-offload); False: the CPU computes the prompt, too.
+        drafter: the separate model that drafts; None without one, or where its size is not known.
     """
 
     device: int
@@ -46,7 +67,9 @@ class Placement:
     host_cache_layers: int | None = None
     disk: int = 0
     chunk: int | None = None
+    chunk_options: tuple[str, ...] = ()
     prompts_stream: bool = True
+    drafter: Drafter | None = None
 
     def __post_init__(self) -> None:
         """Check that parts do not exceed wholes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.probing.amd import Amd, read_amd
 from planner.probing.apple import read_apple
+from planner.probing.dimms import read_modules
 from planner.probing.environment import REAL, Environment
 from planner.probing.machine import Device, Machine, Topology, topology_of
 from planner.probing.nvidia import Nvidia, read_nvidia
@@ -41,6 +42,7 @@ def probe(*, environment: Environment = REAL) -> Machine:
     unmet = _unmet(environment, host, nvidia) if amd.devices and not devices else ()
     total = _host_total(environment, host, devices)
     everything = (*devices, *amd.devices)
+    modules = read_modules(environment)
     return Machine(
         devices=everything,
         reason=_reason(environment, host, nvidia, everything),
@@ -52,6 +54,9 @@ def probe(*, environment: Environment = REAL) -> Machine:
         host_memory_total_bytes=total,
         host_memory_available_bytes=_least(host.memory_available_bytes, total),
         host_memory_limit_bytes=host.memory_limit_bytes,
+        host_memory_kind=modules.words if modules else None,
+        host_memory_gb_s=modules.gb_s if modules else None,
+        host_memory_assumed=modules is not None and not modules.told,
         driver_version=nvidia.driver_version or amd.driver_version,
         cuda_version=nvidia.cuda_version,
         topology=_links(nvidia, amd),

@@ -51,6 +51,8 @@ def to_system(machine: Machine, *, free: bool) -> System:
         accelerator=accelerator,
         accelerators_per_node=len(group),
         host_memory_gib=_host_memory(machine, free),
+        host_memory_type=machine.host_memory_kind,
+        host_bandwidth_gb_s=_host_bandwidth(machine),
         cpu=machine.cpu,
         intra_node_gb_s=gb_s,
         intra_node_link=link,
@@ -274,6 +276,20 @@ def _host_memory(machine: Machine, free: bool) -> Figure | None:
     what = "available now" if free else "total"
     return Figure(
         value=size / GIB, source=f"probe of this machine: system memory, {what}", grade="A"
+    )
+
+
+def _host_bandwidth(machine: Machine) -> Figure | None:
+    if machine.host_memory_gb_s is None:
+        return None
+    counted = (
+        "channels counted from the modules, at most two" if machine.host_memory_assumed else None
+    )
+    return Figure(
+        value=machine.host_memory_gb_s,
+        source=f"probe of this machine: {machine.host_memory_kind}",
+        grade="D" if machine.host_memory_assumed else "B",
+        note=counted,
     )
 
 

@@ -218,6 +218,9 @@ class Machine:
         host_memory_total_bytes: system memory, not above the container's limit.
         host_memory_available_bytes: what a new process can have, not above the limit's rest.
         host_memory_limit_bytes: the container's (cgroup's) limit, if it has one.
+        host_memory_kind: its modules, "DDR5-5600, 128 bits wide", where udev tells them.
+        host_memory_gb_s: what they stream at nominal, GB/s of one socket.
+        host_memory_assumed: their channels are counted from the modules.
         driver_version: GPU driver.
         cuda_version: newest CUDA that the driver supports.
         topology: how the devices are joined.
@@ -235,6 +238,9 @@ class Machine:
     host_memory_total_bytes: int | None = None
     host_memory_available_bytes: int | None = None
     host_memory_limit_bytes: int | None = None
+    host_memory_kind: str | None = None
+    host_memory_gb_s: float | None = None
+    host_memory_assumed: bool = False
     driver_version: str | None = None
     cuda_version: str | None = None
     topology: Topology = NO_LINKS

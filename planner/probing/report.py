@@ -36,9 +36,10 @@ def _machine_lines(machine: Machine) -> list[str]:
         cores = f", {machine.cpu_count} logical cores" if machine.cpu_count else ""
         lines.append(f"Processor: {machine.cpu}{cores}")
     if machine.host_memory_total_bytes is not None:
-        lines.append(
-            f"Memory: {_of(machine.host_memory_available_bytes, machine.host_memory_total_bytes)}"
-        )
+        size = _of(machine.host_memory_available_bytes, machine.host_memory_total_bytes)
+        rate = machine.host_memory_gb_s
+        modules = f", {machine.host_memory_kind} ({rate:.0f} GB/s)" if rate is not None else ""
+        lines.append(f"Memory: {size}{modules}")
     driver = []
     if machine.driver_version is not None:
         driver.append(f"Driver: {machine.driver_version}")

@@ -10,7 +10,7 @@ from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.explain import band_text, explanation
-from planner.speed import speed_words
+from planner.speed import larger_chunk, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
 
@@ -90,6 +90,8 @@ def _speed(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> Iterator[str
     for label, words in zip(("Speed", "Prompt"), speed_words(speed), strict=False):
         some = f"with {resident:,} at once: " if fewer and label == "Speed" else ""
         yield f"{label:10}{some}{words}"
+    if isinstance(speed, SpeedEstimate) and (larger := larger_chunk(plan)) is not None:
+        yield f"{'':10}{larger.words}"
 
 
 def _shown(plan: Plan, *, explain: bool) -> tuple[Rank, ...]:

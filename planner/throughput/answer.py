@@ -79,6 +79,7 @@ class SpeedEstimate:
         calibration: the constants, their basis and the band.
         rough: why the figure is rough; empty if it is not.
         assumptions: what was assumed, one sentence each.
+        slower: why it is slower than older cards or wider weights suggest, where it is.
     """
 
     workload: Workload
@@ -95,6 +96,7 @@ class SpeedEstimate:
     calibration: Calibration
     rough: tuple[str, ...]
     assumptions: tuple[str, ...]
+    slower: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -110,6 +112,7 @@ class SpeedEstimate:
             text += f"; {self.host.words}"
         if self.gain is not None:
             text += f"; drafting {_gain_words(self.gain)}"
+        text = "; ".join((text, *self.slower))
         return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text
 
     @property

@@ -8,7 +8,7 @@ They are data: `data/devices.toml` says which facts make a device class, `data/k
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from hardware_db import Accelerator, System
+from planner.memo import remembered
 
 Preset = Literal["kernel", "serving"]
 Basis = Literal["kernel tables", "fitted", "sibling", "unmeasured"]
@@ -35,6 +36,8 @@ class Calibration:
         title: what the constants were fitted on, in words.
         basis: fitted on this class and engine, on one of both, or on neither.
         source: where the constants come from.
+        older: (title, constants) of the classes that this one followed, whose kernels run here too.
+        wide: the constants of 16-bit weights, where the weights are narrower and differ in them.
     """
 
     preset: Preset
@@ -43,6 +46,8 @@ class Calibration:
     title: str
     basis: Basis
     source: str
+    older: tuple[tuple[str, Constants], ...] = ()
+    wide: Constants | None = None
 
 
 STREAMS = ("bandwidth", "experts", "kv", "state", "link")
@@ -74,6 +79,7 @@ class Link:
         return (known[0] if known else self.latency_us[-1][1]) * 1e-6
 
 
+@remembered(lambda accelerator: ((accelerator,), None))
 def device_class(accelerator: Accelerator) -> str | None:
     """Id of the first class whose facts `accelerator` has, or None."""
     for row in table("devices")["class"]:
@@ -82,11 +88,14 @@ def device_class(accelerator: Accelerator) -> str | None:
     return None
 
 
+@remembered(
+    lambda system, engine, *, preset, width=16: ((system.accelerator,), (engine, preset, width))
+)
 def calibration(system: System, engine: str, *, preset: Preset, width: int = 16) -> Calibration:
     """Return the constants for `system` under `engine`.
 
-        constant = default x factor of the device class x factor of the engine x factor of both
-                 x factor of both for weights of this width
+        constant = default x factor of the class's kin x factor of the class x factor of the engine
+                 x factor of class and engine x factor of both for weights of this width
 
     Factors that nothing was measured for are 1: what is known of the class and what is known of the
     engine then speak for themselves (partial pooling).
@@ -110,6 +119,7 @@ def calibration(system: System, engine: str, *, preset: Preset, width: int = 16)
         )
     serving = table("serving")
     rows = effects(found, engine, width)
+    narrow = any(row.get("width", _WIDEST) != _WIDEST for row in rows)
     return Calibration(
         preset=preset,
         constants=pooled(serving["default"], rows),
@@ -117,19 +127,47 @@ def calibration(system: System, engine: str, *, preset: Preset, width: int = 16)
         title="; ".join(row["title"] for row in rows) or "the median of all classes",
         basis=_basis(rows),
         source=serving["source"],
+        older=tuple(
+            (name, pooled(serving["default"], effects(name, engine, width)))
+            for name in _older(found)
+        ),
+        wide=pooled(serving["default"], effects(found, engine, _WIDEST)) if narrow else None,
     )
+
+
+_WIDEST = 16
+"""Bits of weights that are multiplied as they are."""
 
 
 def effects(device: str | None, engine: str, width: int) -> tuple[Mapping[str, Any], ...]:
     """Return the rows of factors that hold for a device class under an engine, widest first."""
-    engines = (engine, family(engine))
+    engines, kin = (engine, family(engine)), kin_of(device)
     return tuple(
         row
         for row in table("serving")["effect"]
         if row.get("device", device) == device
+        and row.get("kin", kin) == kin
         and row.get("engine", engine) in engines
         and row.get("width", width) == width
     )
+
+
+def kin_of(device: str | None) -> str | None:
+    """Return what a device class has in common with others, None if it stands alone."""
+    kin = _class_row(device).get("kin")
+    return None if kin is None else str(kin)
+
+
+def _older(device: str | None) -> Iterator[str]:
+    """The classes that a class followed, the last one first."""
+    while (before := _class_row(device).get("after")) is not None:
+        yield before
+        device = before
+
+
+@cache
+def _class_row(device: str | None) -> Mapping[str, Any]:
+    return next((row for row in table("devices")["class"] if row["id"] == device), {})
 
 
 def family(engine: str) -> str:
@@ -190,6 +228,7 @@ def _crosses_nodes(system: System, ranks: int) -> bool:
     return ranks > max(system.accelerators_per_node, system.link_domain or 0)
 
 
+@cache
 def compute_dtypes(kernel: str) -> tuple[str, ...]:
     """Dtypes in which weights of this kernel family may be multiplied, fastest first.
 
@@ -203,10 +242,20 @@ def compute_dtypes(kernel: str) -> tuple[str, ...]:
 ACCEPTANCE_SOURCE = "InferenceX's reference run of the 397B on code, thinking on"
 
 
-def acceptance(tokens: int) -> float:
-    """Reference tokens per step for `tokens` drafted tokens (MTP); beyond 4 as for 4."""
-    known = {int(n): float(value) for n, value in table("rules")["acceptance"]["tokens"].items()}
-    return known[min(tokens, max(known))]
+DRAFTER_SOURCE = "six speeds of DFlash on one card"
+
+
+def acceptance(tokens: int, *, separate: bool = False) -> float:
+    """Return reference tokens per step for `tokens` drafted ones; beyond 4 as for 4.
+
+    Args:
+        tokens: tokens drafted per step.
+        separate: a separate model drafts, not the model's own MTP module.
+    """
+    rules = table("rules")["acceptance"]
+    known = {int(n): float(value) for n, value in rules["tokens"].items()}
+    found = known[min(tokens, max(known))]
+    return min(found, float(rules["drafter"])) if separate else found
 
 
 @lru_cache(maxsize=256)

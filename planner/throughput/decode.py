@@ -9,12 +9,13 @@ with bytes in streams of their own share e, L layers, B sequences and n = 2 L + 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from hardware_db import System
 from planner.formats import CacheFormat
 from planner.layout import Layout
+from planner.memory.placement import Drafter
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import Link, link, link_bandwidth
 from planner.throughput.part import (
@@ -55,6 +56,7 @@ class Serving:
         depth: mean tokens of context per sequence.
         shared_prefix: tokens of it that are read once for all sequences.
         drafted: tokens drafted per step (zero without speculation).
+        drafter: the separate model that drafts; None: the model's own MTP module.
         cache_format: number format of the KV cache.
         ssm_bytes: bytes per element of the SSM state.
         where: which share of the weights and caches lies where.
@@ -73,6 +75,7 @@ class Serving:
     ssm_bytes: int
     where: Where
     ram: float
+    drafter: Drafter | None = None
 
     @property
     def traffic(self) -> Traffic:
@@ -220,26 +223,33 @@ def _communication(serving: Serving, *, tokens: float, layers: int) -> Iterator[
 
 
 def _drafts(serving: Serving) -> Iterator[Part]:
-    """N times the MTP module and the head, one token per sequence; they lie on the accelerator."""
-    model = serving.model
+    """N passes of what drafts and of the head; they lie on the accelerator.
+
+    The model's own module and EAGLE draft one token of each sequence per pass, DFlash all of them.
+    """
+    model, drafter, passes = serving.model, serving.drafter, serving.drafted
     traffic = draft_traffic(
         model, serving.layout, weights=serving.weights, sequences=serving.sequences
     )
     layers = model.mtp.num_layers if model.mtp else 0
+    if drafter is not None:
+        head = 0.0 if drafter.own_head else traffic.lm_head
+        traffic = replace(traffic, dense=float(drafter.nbytes), experts=0.0, lm_head=head)
+        layers, passes = drafter.layers, 1 if drafter.at_once else passes
     one = (
         *_memory(serving, traffic, roof=False),
         *_overhead(layers, serving.sequences),
         *_communication(serving, tokens=serving.sequences, layers=layers),
     )
     for part in one:
-        drafted = part.scaled(serving.drafted)
+        drafted = part.scaled(passes)
         yield Part(
             name="drafts",
             amount=drafted.amount,
             over=drafted.over,
             times=drafted.times,
             formula=f"n x {part.formula}",
-            values=MappingProxyType({"n": serving.drafted, **part.values}),
+            values=MappingProxyType({"n": passes, **part.values}),
             bound=drafted.bound,
         )
 

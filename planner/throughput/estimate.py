@@ -23,8 +23,10 @@ from planner.throughput.bands import (
     rough_rules,
     unknown_engine,
 )
+from planner.throughput.consistent import Settled, settled
 from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
+    DRAFTER_SOURCE,
     Calibration,
     Constants,
     Preset,
@@ -38,8 +40,8 @@ from planner.throughput.part import (
     UnknownFigureError,
     bandwidth,
     least_seconds,
+    seconds_of,
     terms,
-    total,
 )
 from planner.throughput.prefill import prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
@@ -126,7 +128,9 @@ def request_seconds(workload: Workload, time: float, prompt: float) -> float:
     return time + (prompt / workload.output_tokens if workload.output_tokens else 0.0)
 
 
-def prompt_parts(serving: Serving, workload: Workload, chunk: int) -> tuple[Part, ...]:
+def prompt_parts(
+    serving: Serving, workload: Workload, chunk: int, *, plain: bool = False
+) -> tuple[Part, ...]:
     """Return what the prefill of the workload's prompts is made of; nothing without a prompt."""
     return prefill_parts(
         serving,
@@ -134,6 +138,7 @@ def prompt_parts(serving: Serving, workload: Workload, chunk: int) -> tuple[Part
         chunk=chunk,
         prompts=workload.prompts_together,
         cached=workload.cached,
+        plain=plain,
     )
 
 
@@ -174,49 +179,72 @@ class _Asked:
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
-        serving, workload, constants = self.serving, self.workload, self.found.constants
-        prompt = prompt_parts(serving, workload, self.chunk)
-        prefill = self._prefill(prompt)
-        alone = total(terms(prompt, constants)) / workload.prompts_together
+        serving, workload = self.serving, self.workload
+        prompt, alone = self._prompt()
         accepted, assumptions = _accepted(self.speculation)
-        rate, parts = self._rate(serving, prompt, accepted)
-        time, found = 1 / rate.value, terms(parts, constants)
+        parts = output_token_parts(serving, workload, prompt=prompt, accepted=accepted)
+        held = settled(parts, self.found)
+        rate = self._banded(serving, parts, held.seconds)
         gain = None
         if serving.drafted:
-            plain, _ = self._rate(replace(serving, drafted=0), prompt, 1.0)
-            gain = gain_band(rate.value / plain.value)
+            bare = replace(serving, drafted=0)
+            plain = settled(output_token_parts(bare, workload, prompt=prompt), self.found)
+            gain = gain_band(plain.seconds / held.seconds)
         if workload.output_tokens is None and workload.concurrency > 1:
             assumptions.append("no prompts arrive while the sequences decode")
         outside = serving.where.on_host or serving.where.over_link
         if outside and host.assumed:
             assumptions.append(host.words)
         if serving.where.on_host and not serving.where.cpu_alone:
-            assumptions += _fast_ram(serving, constants)
+            assumptions += _fast_ram(serving, held.constants)
+        found = terms(parts, held.constants)
         shown = [term for term in found if not term.hidden]
-        requests = workload.concurrency / request_seconds(workload, time, alone)
+        whole = request_seconds(workload, held.seconds, alone.seconds / workload.prompts_together)
         return SpeedEstimate(
             workload=workload,
             speculation=self.speculation,
             accepted=accepted,
             per_user=rate,
-            total=rate.scaled(requests * time),
+            total=rate.scaled(workload.concurrency / whole * held.seconds),
             time_per_output_token=rate.inverse(),
             terms=found,
             binding=max(shown, key=lambda term: term.seconds).name,
-            prefill=prefill,
+            prefill=self._prefill(prompt, alone),
             gain=gain,
             host=host if outside else None,
-            calibration=self.found,
+            calibration=replace(self.found, constants=held.constants),
             rough=tuple(str(rule["reason"]) for rule in self.rough),
             assumptions=tuple(assumptions),
+            slower=tuple(
+                dict.fromkeys((*held.notes, *alone.notes, *self._than_wide(held, accepted)))
+            ),
         )
 
-    def _rate(
-        self, serving: Serving, prompt: tuple[Part, ...], accepted: float
-    ) -> tuple[Banded, tuple[Part, ...]]:
-        """Tokens per second of one user with its band, and what they are made of."""
-        parts = output_token_parts(serving, self.workload, prompt=prompt, accepted=accepted)
-        time = total(terms(parts, self.found.constants))
+    def _prompt(self) -> tuple[tuple[Part, ...], Settled]:
+        """The prompt's parts; where nobody measured narrow products, in 16 bits if that is faster."""
+        serving, workload, found = self.serving, self.workload, self.found
+        parts = prompt_parts(serving, workload, self.chunk)
+        held = settled(parts, found)
+        if found.basis == "fitted" or not any("prefill_narrow" in part.over for part in parts):
+            return parts, held
+        plain = prompt_parts(serving, workload, self.chunk, plain=True)
+        other = settled(plain, found)
+        return (plain, other) if other.seconds < held.seconds else (parts, held)
+
+    def _than_wide(self, held: Settled, accepted: float) -> tuple[str, ...]:
+        """Say that the same model in 16 bits was measured faster, where it was."""
+        if self.found.wide is None:
+            return ()
+        wide = replace(self.serving, weights=self.serving.weights.in_sixteen_bits)
+        prompt = prompt_parts(wide, self.workload, self.chunk)
+        parts = output_token_parts(wide, self.workload, prompt=prompt, accepted=accepted)
+        seconds = seconds_of(parts, self.found.wide)
+        if held.seconds <= seconds * _ALIKE:
+            return ()
+        return (f"16-bit weights were measured faster here (x{held.seconds / seconds:.2f})",)
+
+    def _banded(self, serving: Serving, parts: Sequence[Part], time: float) -> Banded:
+        """Tokens per second of one user with its band."""
         low, high = band(
             self.found,
             kind_of(serving, self.workload),
@@ -225,14 +253,13 @@ class _Asked:
         )
         least = least_seconds(parts)
         most = min(high / time, 1 / least) if least else high / time
-        return Banded(value=1 / time, low=low / time, high=max(1 / time, most)), parts
+        return Banded(value=1 / time, low=low / time, high=max(1 / time, most))
 
-    def _prefill(self, parts: tuple[Part, ...]) -> PrefillEstimate | None:
+    def _prefill(self, parts: Sequence[Part], held: Settled) -> PrefillEstimate | None:
         if not parts:
             return None
-        found = terms(parts, self.found.constants)
         tokens = self.workload.prompt_tokens * self.workload.prompts_together
-        rate = tokens / total(found)
+        rate = tokens / held.seconds
         low, high = band(self.found, prefill_kind(self.serving))
         banded = Banded(value=rate, low=rate * low, high=rate * high)
         waiting = ceil_div(self.workload.concurrency, self.serving.layout.data_parallel)
@@ -243,8 +270,12 @@ class _Asked:
             seconds=seconds,
             tokens_per_second=banded,
             first_token=(seconds.low, seconds.high * max(1, waiting)),
-            terms=found,
+            terms=terms(parts, held.constants),
         )
+
+
+_ALIKE = 0.99
+"""Below this share of the time in 16 bits narrow weights are surely faster."""
 
 
 def _fast_ram(serving: Serving, constants: Constants) -> list[str]:
@@ -261,5 +292,7 @@ def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:
         return 1.0, []
     if speculation.accepted is not None:
         return speculation.accepted, []
-    reference = acceptance(speculation.tokens)
-    return reference, [f"{reference:g} tokens accepted per step, as in {ACCEPTANCE_SOURCE}"]
+    separate = speculation.drafter is not None
+    reference = acceptance(speculation.tokens, separate=separate)
+    source = DRAFTER_SOURCE if separate else ACCEPTANCE_SOURCE
+    return reference, [f"{reference:g} tokens accepted per step, as in {source}"]

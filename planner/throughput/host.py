@@ -69,7 +69,7 @@ def host_memory(system: System, *, bandwidth: float | None = None) -> HostMemory
     if (figure := system.host_bandwidth_gb_s) is not None:
         given = figure.source.startswith("given by the user")
         title = system.host_memory_type or ("as you say" if given else f"that of {system.name}")
-        return HostMemory(gb_s=figure.value, title=title, assumed=False)
+        return HostMemory(gb_s=figure.value, title=title, assumed=figure.grade == "D")
     rows: list[Mapping[str, Any]] = table("host")["memory"]
     for row in rows:
         if system.cpu and any(fnmatchcase(system.cpu, pattern) for pattern in row["cpu"]):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from types import MappingProxyType
 
 from hardware_db import Accelerator
@@ -18,8 +17,8 @@ from planner.throughput.constants import compute_dtypes
 CEILING = 0.9
 """Share of nominal bandwidth that no estimate passes; no measured point of 981 passes 0.89."""
 
-SIXTEEN_BITS = ("bf16", "fp16")
-"""Dtypes that every other one is measured against."""
+WIDE = ("bf16", "fp16", "fp32")
+"""Dtypes that every narrower one is measured against."""
 
 MEMORY, COMPUTE = "memory", "compute"
 """Sides of a roof: the longer of both counts."""
@@ -55,8 +54,12 @@ class Part:
 
     def seconds(self, constants: Mapping[str, float]) -> float:
         """How long it takes with these constants."""
-        shares = prod(constants[name] for name in self.over)
-        return self.amount * prod(constants[name] for name in self.times) / shares
+        seconds = self.amount
+        for name in self.times:
+            seconds *= constants[name]
+        for name in self.over:
+            seconds /= constants[name]
+        return seconds
 
     def scaled(self, factor: float, *times: str) -> Part:
         """`factor` of it, with further multiples."""
@@ -111,9 +114,17 @@ def _beaten(roof: tuple[str, str], sides: Mapping[tuple[str, str], float]) -> bo
     return other > sides[roof] if side == MEMORY else other >= sides[roof]
 
 
-def total(found: Iterable[StepTerm]) -> float:
-    """Seconds of all terms that are not hidden."""
-    return sum(term.seconds for term in found if not term.hidden)
+def seconds_of(parts: Iterable[Part], constants: Mapping[str, float]) -> float:
+    """Seconds of `parts` together; on every roof the longer side counts."""
+    whole, sides = 0.0, dict[str, dict[str, float]]()
+    for part in parts:
+        seconds = part.seconds(constants)
+        if part.roof is None:
+            whole += seconds
+        else:
+            roof = sides.setdefault(part.roof[0], {})
+            roof[part.roof[1]] = roof.get(part.roof[1], 0.0) + seconds
+    return whole + sum(max(roof.values()) for roof in sides.values())
 
 
 def least_seconds(parts: Iterable[Part]) -> float:

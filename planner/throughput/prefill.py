@@ -18,7 +18,7 @@ from planner.throughput.decode import Serving
 from planner.throughput.part import (
     COMPUTE,
     MEMORY,
-    SIXTEEN_BITS,
+    WIDE,
     Part,
     UnknownFigureError,
     bandwidth,
@@ -26,6 +26,7 @@ from planner.throughput.part import (
     peak,
 )
 from planner.throughput.traffic import (
+    PLAIN,
     distinct_experts,
     linear_flops,
     prefill_attention_flops,
@@ -44,7 +45,13 @@ _PROMPT = "prompt"
 
 
 def prefill_parts(
-    serving: Serving, *, tokens: int, chunk: int, prompts: int = 1, cached: int = 0
+    serving: Serving,
+    *,
+    tokens: int,
+    chunk: int,
+    prompts: int = 1,
+    cached: int = 0,
+    plain: bool = False,
 ) -> tuple[Part, ...]:
     """Return the parts of prefilling `prompts` prompts of `tokens` tokens each on one replica.
 
@@ -54,6 +61,7 @@ def prefill_parts(
         chunk: tokens that the engine computes at a time.
         prompts: prompts computed together.
         cached: tokens before the prompt whose cache is there already.
+        plain: multiply all weights in 16 bits, whatever they are stored in.
 
     Raises:
         UnknownFigureError: bandwidth, a rate or the link is not in the database.
@@ -64,19 +72,22 @@ def prefill_parts(
     chunks = ceil_div(every, chunk)
     if serving.where.cpu_alone and not serving.where.prompts_stream:
         return (_by_cpu(serving, every, share=1.0),)
-    found = [*_products(serving, every, chunks)]
+    found = [*_products(serving, every, chunks, plain=plain)]
     found += _attention(serving, prompts=prompts, tokens=tokens, cached=cached)
     found += _rest(serving, every, chunks)
     found += _host(serving, every, chunks)
     return tuple(part for part in found if part.amount)
 
 
-def _products(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
+def _products(serving: Serving, tokens: int, chunks: int, *, plain: bool) -> Iterator[Part]:
     """Products with the weights, or reading them once per chunk where that takes longer."""
     model, layout, weights = serving.model, serving.layout, serving.weights
     accelerator = serving.system.accelerator
     share = "prefill_dense" if model.moe is None else "prefill_moe"
-    wide, narrow = _by_width(accelerator, linear_flops(weights, model, layout, tokens=tokens))
+    flops = linear_flops(weights, model, layout, tokens=tokens)
+    if plain:
+        flops = {PLAIN: sum(flops.values())}
+    wide, narrow = _by_width(accelerator, flops)
     for seconds, over in ((wide, (share,)), (narrow, (share, "prefill_narrow"))):
         yield Part(
             name="matrix products",
@@ -203,7 +214,7 @@ def _by_width(accelerator: Accelerator, flops: Mapping[str, float]) -> tuple[flo
     """Seconds at full peak of products in 16 bits, and of those in fewer."""
     seconds = [0.0, 0.0]
     for kernel, count in flops.items():
-        seconds[dtype(accelerator, kernel) not in SIXTEEN_BITS] += count / peak(accelerator, kernel)
+        seconds[dtype(accelerator, kernel) not in WIDE] += count / peak(accelerator, kernel)
     return seconds[0], seconds[1]
 
 

@@ -35,7 +35,8 @@ def resolve_serving(
         InputError: an unknown dtype, or drafting without an MTP module.
     """
     model = checkpoint.model
-    if speculation is not None and not any(checkpoint.rows("mtp")):
+    drafter = speculation.drafter if speculation else None
+    if speculation is not None and drafter is None and not any(checkpoint.rows("mtp")):
         raise InputError(
             f"{checkpoint.id} as {checkpoint.scheme.title} has no MTP module to draft with"
         )
@@ -55,6 +56,7 @@ def resolve_serving(
         ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
         where=where(checkpoint, system, placement),
         ram=host.gb_s * 1e9,
+        drafter=drafter,
     )
 
 

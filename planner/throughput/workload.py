@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.errors import InputError
+from planner.memory.placement import Drafter
 from planner.units import MAX_TOKENS, check_count
 
 MAX_DRAFTED = 16
@@ -65,12 +66,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speculation:
-    """Drafting by the model's own MTP module.
+    """Drafting by the model's own MTP module, or by a separate drafter.
 
     Attributes:
         tokens: tokens drafted per step.
         accepted: tokens that one verification yields on average, the certain one included
             (1 to tokens + 1); None takes the reference acceptance and says so.
+        drafter: the separate drafter; None: the model's own module drafts.
 
     Raises:
         InputError: a number out of its range.
@@ -78,6 +80,7 @@ class Speculation:
 
     tokens: int
     accepted: float | None = None
+    drafter: Drafter | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""

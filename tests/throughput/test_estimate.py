@@ -127,8 +127,9 @@ def test_experts_are_counted_as_expected_over_routing() -> None:
     one = ask(SPARSE, workload=Workload(prompt_tokens=1, depth=1))
     many = ask(SPARSE, workload=Workload(prompt_tokens=1, depth=1, concurrency=64))
     ratio = seconds(estimated(many), "routed experts") / seconds(estimated(one), "routed experts")
-    # 8 of 256 for one token; 256 (1 - (1 - 8/256)^64) = 222.4 distinct ones for 64.
-    assert ratio == pytest.approx(222.4 / 8, rel=1e-3)
+    # 8 of 256 for one token; for 64 tokens 256 (1 - (1 - 8/256)^64) = 222.4 distinct ones if routing
+    # were even, 0.84 of them with experts that are chosen more often than others.
+    assert ratio == pytest.approx(0.84 * 222.4 / 8, rel=0.01)
 
 
 def test_tensor_parallelism_divides_bytes_and_adds_all_reduces() -> None:

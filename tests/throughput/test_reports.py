@@ -22,6 +22,9 @@ QUICK = Workload(prompt_tokens=512, depth=512)
         ("Qwen/Qwen3.5-27B", "iq4_xs", "rtx-3090", "llamacpp", 1, 0, 42.3),
         ("Qwen/Qwen3.5-27B", "iq4_xs", "rtx-3090", "llamacpp", 1, 4, 81.0),
         ("Qwen/Qwen3-Coder-Next", "fp8", "gb10", "vllm", 1, 0, 43.0),
+        ("Qwen/Qwen3.5-27B", "awq-int4", "2x t4", "vllm", 2, 1, 5.85),
+        ("Qwen/Qwen3.5-27B", "q4_k_m", "strix-halo-128-gtt", "llamacpp", 1, 0, 12.0),
+        ("Qwen/Qwen3.5-9B", "q4_k_m", "rtx-3080-ti", "llamacpp", 1, 0, 99.9),
     ],
 )
 def test_reported_speeds_lie_in_the_band(

@@ -12,7 +12,8 @@ from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.catalog import bundled_checkpoint
 from planner.model.checkpoint import Checkpoint
-from planner.speed import prompt_speeds, speed_of
+from planner.report.text import plan_text
+from planner.speed import larger_chunk, speed_of
 from planner.throughput import NoEstimate, Speculation, SpeedEstimate, Workload, estimate_speed
 
 SPARSE, LARGE, DENSE = "Qwen/Qwen3.5-35B-A3B", "Qwen/Qwen3.5-122B-A10B", "Qwen/Qwen3.5-27B"
@@ -170,7 +171,7 @@ def test_a_larger_chunk_makes_prompts_faster_where_experts_lie_in_ram() -> None:
     assert all(value.holds(truth) for value, truth in zip(values, (163, 278, 464), strict=True))
 
 
-def test_advice_can_ask_what_a_larger_chunk_brings() -> None:
+def test_a_larger_chunk_is_named_where_it_makes_prompts_faster() -> None:
     plan = planner.plan(
         LARGE,
         on="rtx-4090",
@@ -179,9 +180,20 @@ def test_advice_can_ask_what_a_larger_chunk_brings() -> None:
         options={"host_memory_gib": 128},
         context=32768,
     )
-    seconds = prompt_speeds(plan)
-    assert list(seconds) == [512, 1024, 2048, 4096]
-    assert seconds[512].value > 1.8 * seconds[4096].value
+    now, larger = plan.speed, larger_chunk(plan)
+    assert isinstance(now, SpeedEstimate)
+    assert now.prefill is not None
+    assert larger is not None
+    assert larger.plan.fits
+    assert larger.flags.startswith("-b ")
+    assert larger.flags in " ".join(larger.plan.launch.argv if larger.plan.launch else ())
+    assert larger.seconds.value < now.prefill.seconds.value / 1.8
+    assert larger.words in plan_text(plan, speed=now)
+
+
+def test_no_larger_chunk_where_all_weights_lie_on_the_card() -> None:
+    plan = planner.plan(SPARSE, on="rtx-5090", precision="q4_k_m", engine="llamacpp", context=8192)
+    assert larger_chunk(plan) is None
 
 
 def test_the_memory_of_the_host_is_given_or_assumed_and_said() -> None:

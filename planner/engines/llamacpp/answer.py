@@ -140,6 +140,7 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
         host_layers=sum(homes.device_of(block) == homes.host for block in blocks),
         host_cache_layers=sum(homes.cache_home(block) == homes.host for block in blocks),
         chunk=server.options.ubatch_size,
+        chunk_options=("batch_size", "ubatch_size"),
         prompts_stream=server.options.op_offload and server.devices > 0,
     )
 

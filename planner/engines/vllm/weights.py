@@ -13,7 +13,7 @@ from planner.engines.vllm.releases import capability, rules_of, source
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
-from planner.memory.placement import Placement
+from planner.memory.placement import Drafter, Placement
 from planner.memory.weights import LoadRules, weight_bytes
 from planner.model.spec import ModelSpec
 from planner.model.tensors import NGRAM_TABLE, Part
@@ -326,4 +326,23 @@ def placement_of(
         device += ranks * max(0, multiplied + loaded.draft - offloaded)
         host += ranks * offloaded
         experts += ranks * min(routed, offloaded * routed // max(1, loaded.layered))
-    return Placement(device=device, host_streamed=host, host_streamed_experts=experts, chunk=chunk)
+    return Placement(
+        device=device,
+        host_streamed=host,
+        host_streamed_experts=experts,
+        chunk=chunk,
+        drafter=_separate(deployment),
+    )
+
+
+def _separate(deployment: Deployment) -> Drafter | None:
+    """Return the drafter that DFlash reads in one pass per step, with the model's own head."""
+    drafter = drafter_of(deployment)
+    if drafter is None or not drafter.nbytes:
+        return None
+    return Drafter(
+        nbytes=drafter.nbytes,
+        tokens=deployment.options.num_speculative_tokens,
+        layers=drafter.num_layers,
+        at_once=True,
+    )

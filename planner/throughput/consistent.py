@@ -1,0 +1,49 @@
+"""Two answers never contradict each other: which constants hold, and what to say where they differ.
+
+A newer card runs the kernels of the class that it followed, and narrow weights can be kept in 16
+bits. So nothing is slower than with those, unless that was measured, which is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.throughput.constants import Calibration, Constants
+from planner.throughput.part import Part, seconds_of
+
+NOISE = 1.05
+"""Constants that differ by less are the same: the better ones are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a time is computed with.
+
+    Attributes:
+        constants: the constants.
+        seconds: what the parts take with them.
+        notes: why it is slower than older cards suggest, where it is.
+    """
+
+    constants: Constants
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def settled(parts: Sequence[Part], found: Calibration) -> Settled:
+    """Return the constants that hold for `parts`.
+
+    The better of its own and of the classes that it followed, where nobody measured the class under
+    the engine or both are alike; else its own, with a note.
+    """
+    constants, seconds, notes = found.constants, seconds_of(parts, found.constants), list[str]()
+    for name, older in found.older:
+        other = seconds_of(parts, older)
+        if other >= seconds:
+            continue
+        if found.basis != "fitted" or seconds <= NOISE * other:
+            constants, seconds = older, other
+        else:
+            notes = [f"measured at x{other / seconds:.2f} of what older cards ({name}) suggest"]
+    return Settled(constants=constants, seconds=seconds, notes=tuple(notes))
