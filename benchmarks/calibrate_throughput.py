@@ -31,7 +31,7 @@ from planner.throughput.part import Part, UnknownFigureError
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 
-FOLDS = 6
+FOLDS = 10
 KEPT = 0.03
 """Share of points left outside a band at each end."""
 SHOWN = 0.02

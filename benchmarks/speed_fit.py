@@ -35,18 +35,18 @@ LEVELS: dict[str, tuple[float, float, float, float, float, float]] = {
     "sequence_us": (0.30, 0.60, 0.30, 0.50, 0.25, 0.0),
     "collective": (2.0, 0.30, 0.30, 0.20, 0.30, 0.0),
     "verification": (1.35, 0.20, 0.12, 0.15, 0.15, 0.0),
-    "interference": (1.0, 0.30, 0.15, 0.30, 0.40, 0.0),
+    "interference": (1.0, 0.30, 0.10, 0.30, 0.25, 0.0),
     "host": (0.45, 0.30, 0.0, 0.30, 0.0, 0.0),
     "host_step_ms": (5.0, 0.70, 0.0, 0.30, 0.0, 0.0),
     "link": (0.50, 0.30, 0.20, 0.20, 0.0, 0.0),
     "host_compute": (0.50, 0.60, 0.0, 0.40, 0.0, 0.0),
-    "prefill_dense": (0.45, 0.30, 0.25, 0.40, 0.20, 0.10),
-    "prefill_moe": (0.20, 0.30, 0.25, 0.40, 0.20, 0.10),
-    "prefill_narrow": (0.50, 0.30, 0.15, 0.30, 0.0, 0.0),
-    "prefill_attention": (1.5, 0.40, 0.25, 0.40, 0.25, 0.0),
-    "prefill_delta": (0.15, 0.40, 0.15, 0.20, 0.0, 0.0),
-    "prefill_layer_us": (150.0, 0.50, 0.20, 0.40, 0.15, 0.0),
-    "prefill_link": (0.50, 0.50, 0.25, 0.30, 0.30, 0.0),
+    "prefill_dense": (0.45, 0.30, 0.40, 0.40, 0.30, 0.10),
+    "prefill_moe": (0.20, 0.30, 0.40, 0.40, 0.30, 0.10),
+    "prefill_narrow": (0.50, 0.30, 0.20, 0.30, 0.0, 0.0),
+    "prefill_attention": (1.5, 0.40, 0.40, 0.40, 0.40, 0.0),
+    "prefill_delta": (0.15, 0.40, 0.20, 0.20, 0.0, 0.0),
+    "prefill_layer_us": (150.0, 0.50, 0.30, 0.40, 0.20, 0.0),
+    "prefill_link": (0.50, 0.50, 0.40, 0.30, 0.50, 0.0),
 }
 NAMES = tuple(LEVELS)
 
@@ -60,7 +60,7 @@ OUTLIER = 1.5
 """Errors beyond this many times the noise count less."""
 
 STEPS = 60
-ENOUGH = 1e-3
+ENOUGH = 5e-4
 """A step that gains less than this share of the cost is the last."""
 
 
@@ -230,10 +230,8 @@ def keys_of(name: str, sample: Sample, *, by_width: bool) -> list[Key]:
     _, _, device, engine, both, width = LEVELS[name]
     first = sample.engines[0]
     keys: list[Key] = [(name, "", "", 0)]
-    if device and sample.kin and not name.startswith("prefill"):
-        keys.append((name, sample.kin, "", 0))  # prompts of one kin have little in common
-    if device and sample.device:
-        keys.append((name, sample.device, "", 0))
+    if device:
+        keys += [(name, one, "", 0) for one in (sample.kin, sample.device) if one]
     if engine:
         keys += [(name, "", one, 0) for one in sample.engines]
     if both and sample.device:

@@ -246,7 +246,6 @@ def test_drafting_counts_under_every_engine_that_drafts_with_the_mtp_module() ->
     ("options", "reason"),
     [
         ({"num_speculative_tokens": 20}, "more than 16 drafted tokens"),
-        ({"num_speculative_tokens": 2, "speculative_method": "dflash"}, "a separate drafter"),
     ],
 )
 def test_what_was_never_seen_is_no_estimate_and_no_error(

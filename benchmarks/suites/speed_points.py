@@ -211,15 +211,13 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
 def doubt_of(row: Mapping[str, Any]) -> float:
     """Return how far a row is to be doubted, by what its source says of itself.
 
-    Confidence of its reader; an image of the days when the family was new; weights in RAM whose
-    bandwidth is not told; a rate that somebody typed after a prompt much longer than the answer,
-    without the command that tells whether the prompt's time is in it.
+    Confidence of its reader; an image of the days when the family was new; a rate that somebody
+    typed after a prompt much longer than the answer, without the command that tells whether the
+    prompt's time is in it.
     """
     doubt = _DOUBT[row.get("confidence", "high")]
     if "day-0" in str(row.get("engine_version")):
         doubt *= _TOO_EARLY
-    if row["kind"].endswith(("-cpu", "-offload", "-offload-spec")) and not row.get("ram_gb_s"):
-        doubt *= _RAM_UNTOLD
     typed = source_of(row["source"]) in _TYPED_BY_USERS and "llama-bench" not in (
         row.get("flags") or ""
     )
@@ -229,7 +227,7 @@ def doubt_of(row: Mapping[str, Any]) -> float:
 
 
 _DOUBT = {"high": 1.0, "medium": 1.5, "low": 3.0}
-_TOO_EARLY, _RAM_UNTOLD, _UNTOLD, _LONGER = 3.0, 2.0, 4.0, 8
+_TOO_EARLY, _UNTOLD, _LONGER = 3.0, 4.0, 8
 _TYPED_BY_USERS = ("localmaxxing.com",)
 
 

@@ -38,12 +38,12 @@ def settled(parts: Sequence[Part], found: Calibration) -> Settled:
     the engine or both are alike; else its own, with a note.
     """
     constants, seconds, notes = found.constants, seconds_of(parts, found.constants), list[str]()
-    for name, older in found.older:
+    for _, older in found.older:
         other = seconds_of(parts, older)
         if other >= seconds:
             continue
         if found.basis != "fitted" or seconds <= NOISE * other:
             constants, seconds = older, other
         else:
-            notes = [f"measured at x{other / seconds:.2f} of what older cards ({name}) suggest"]
+            notes = [f"measured at x{other / seconds:.2f} of what older cards of its kind suggest"]
     return Settled(constants=constants, seconds=seconds, notes=tuple(notes))

@@ -165,7 +165,7 @@ def _older(device: str | None) -> Iterator[str]:
         device = before
 
 
-@cache
+@lru_cache(maxsize=256)
 def _class_row(device: str | None) -> Mapping[str, Any]:
     return next((row for row in table("devices")["class"] if row["id"] == device), {})
 
@@ -228,7 +228,7 @@ def _crosses_nodes(system: System, ranks: int) -> bool:
     return ranks > max(system.accelerators_per_node, system.link_domain or 0)
 
 
-@cache
+@lru_cache(maxsize=256)
 def compute_dtypes(kernel: str) -> tuple[str, ...]:
     """Dtypes in which weights of this kernel family may be multiplied, fastest first.
 

@@ -294,5 +294,6 @@ def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:
         return speculation.accepted, []
     separate = speculation.drafter is not None
     reference = acceptance(speculation.tokens, separate=separate)
-    source = DRAFTER_SOURCE if separate else ACCEPTANCE_SOURCE
+    fewer = reference < acceptance(speculation.tokens)
+    source = DRAFTER_SOURCE if fewer else ACCEPTANCE_SOURCE
     return reference, [f"{reference:g} tokens accepted per step, as in {source}"]

@@ -88,11 +88,9 @@ BUSY = Workload(prompt_tokens=8192, output_tokens=1024, concurrency=32)
     ("engine", "precision"),
     [
         ("llamacpp", "q4_k_m"),
-        ("ollama", "q4_k_m"),
         ("vllm", "bf16"),
         ("vllm", "fp8"),
         ("vllm", "gptq-int4"),
-        ("sglang", "bf16"),
         ("sglang", "fp8"),
         ("tensorrt-llm", "nvfp4"),
         ("mlx", "mlx-4bit"),
