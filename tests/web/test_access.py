@@ -15,6 +15,7 @@ from planner.web import access, solving, working
 from planner.web import answering as asking
 from planner.web.allowance import Allowance
 from planner.web.asked import Asked
+from planner.web.kept import Kept
 from planner.web.solving import Answer
 
 
@@ -23,7 +24,7 @@ def ask(model: str, *, hub: bool) -> Answer:
 
 
 def forget() -> None:
-    working._KEPT = working._Kept(working.MOST_KEPT)
+    working._KEPT = Kept(working.MOST_KEPT)
     asking._from_hub.cache_clear()
 
 
