@@ -139,7 +139,7 @@ def test_default_max_num_seqs_that_would_not_start_is_replaced_in_the_command() 
     chosen = plan.settings["max_num_seqs"]
     assert chosen < plan.figures["num_blocks"]
     assert f"--max-num-seqs {chosen}" in plan.launch.command
-    assert "refuse to start" in plan.warnings[0]
+    assert "refuse to start" in plan.notes[0]
     insisted = ask("Qwen3.5-27B", "2x rtx-4090", precision="fp8", options={"max_num_seqs": 256})
     assert insisted.outcome is Outcome.DOES_NOT_FIT
     assert "exceeds available Mamba cache blocks" in insisted.verdict

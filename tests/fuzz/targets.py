@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 import hardware_db
 import planner
 from hardware_db.database import load_file
+from planner.document import plan_document
 from planner.engines import ENGINES
 from planner.engines.commands import read_command
 from planner.logs import read_log
@@ -153,7 +154,7 @@ def _planned(folder: Path, content: bytes) -> None:
     names = sorted(ENGINES)
     engine = names[zlib.crc32(content) % len(names)]
     plan = planner.plan(str(folder), on="2x h100-sxm", engine=engine, context="8k")
-    json.dumps(plan.to_dict(), allow_nan=False)
+    json.dumps(plan_document(plan), allow_nan=False)
 
 
 def _plan_config(content: bytes) -> None:
@@ -253,7 +254,7 @@ def _plan_arguments(content: bytes) -> None:
     known = {name: value for name, value in given.items() if name in _ARGUMENTS}
 
     def question() -> object:
-        return json.dumps(planner.plan(**known).to_dict(), allow_nan=False)
+        return json.dumps(plan_document(planner.plan(**known)), allow_nan=False)
 
     own_errors_only(question, PLAN_LIMIT)
 
