@@ -153,7 +153,7 @@ def rank_of(base: str, use: str) -> int | None:
     return next((place for place, group in enumerate(classes(use)) if base in group), None)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def tier_of(base: str, use: str) -> int:
     """Return the tier that a model is in for a use (0 is the best); models without one come last.
 

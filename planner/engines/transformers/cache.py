@@ -6,7 +6,7 @@ layers hold a fixed state per sequence, and one with n-grams the window of their
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from planner.formats import get_cache_format
@@ -72,12 +72,13 @@ def index_token_bytes(model: ModelSpec) -> int:
     return index_bytes(indexer, tokens=1, dtype_bytes=_width(model), compressed=False)
 
 
-def position_token_bytes(model: ModelSpec) -> int:
+def position_token_bytes(model: ModelSpec, layers: Collection[int]) -> int:
     """Bytes of one token's positions, which the first layer with an indexer keeps for all.
 
     Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (indexer_position_ids).
     """
-    return POSITION_BYTES if model.attention.indexer is not None else 0
+    indexed = model.attention.indexer is not None and model.full_attention_layers[0] in layers
+    return POSITION_BYTES if indexed else 0
 
 
 def window_bytes(model: ModelSpec) -> int:
@@ -133,7 +134,7 @@ def cache_bytes(
     held = tuple(range(model.num_hidden_layers) if layers is None else layers)
     linear = sum(model.layer_types[layer] == LINEAR for layer in held)
     each = kv_token_bytes(model) + index_token_bytes(model)
-    positions = position_token_bytes(model) if model.full_attention_layers[0] in held else 0
+    positions = position_token_bytes(model, held)
     conv, recurrent = sequence_state_bytes(model)
     windows = window_bytes(model) * sum(layer in model.ngram_layers for layer in held)
     return CacheBytes(

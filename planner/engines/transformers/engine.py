@@ -32,6 +32,7 @@ from planner.engines.transformers.cache import (
     growth_bytes,
     index_token_bytes,
     kv_token_bytes,
+    position_token_bytes,
     sequence_state_bytes,
     window_bytes,
 )
@@ -325,6 +326,7 @@ def _cache_terms(
     """Yield KV and state of these layers."""
     where = source("cache_utils.py (DynamicLayer, LinearAttentionLayer)")
     linear = sum(model.layer_types[layer] == LINEAR for layer in layers)
+    windows = sum(layer in model.ngram_layers for layer in layers)
     found = cache_bytes(model, batch=batch, tokens=context, layers=layers)
     if not is_zero(found.kv):
         yield Term(
@@ -338,6 +340,7 @@ def _cache_terms(
                 "context": context,
                 "attention layers": len(layers) - linear,
                 "bytes per token": kv_token_bytes(model) + index_token_bytes(model),
+                "positions": position_token_bytes(model, layers),
             },
             source=where,
         )
@@ -352,7 +355,7 @@ def _cache_terms(
                 "sequences": batch,
                 "DeltaNet layers": linear,
                 "bytes per state": sum(sequence_state_bytes(model)),
-                "windows of n-grams": window_bytes(model),
+                "windows of n-grams": window_bytes(model) * windows,
             },
             source=where,
         )
