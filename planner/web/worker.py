@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Literal
 
@@ -38,6 +39,9 @@ RETIRES_AT = 400 << 20
 
 LONGEST = 64 << 20
 """Bytes of the longest answer."""
+
+_STATM = Path("/proc/self/statm")
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 _LENGTH = struct.Struct(">Q")
 _MOST_HELD = 256
@@ -158,12 +162,21 @@ def _bound_memory() -> None:
 
 
 def _is_full() -> bool:
+    return _resident() > RETIRES_AT
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process holds; 0 where the system does not tell.
+
+    Not `ru_maxrss` on Linux: a child inherits the peak of the process that started it.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        return int(_STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     try:
         import resource
     except ImportError:  # Windows
-        return False
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) > RETIRES_AT
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
 
 
 def reply_to(request: bytes) -> bytes:
