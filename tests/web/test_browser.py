@@ -116,7 +116,7 @@ def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
 
 def test_the_plan_is_downloaded_as_json(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090")
-    page.get_by_role("button", name="Download").click()
+    page.get_by_role("button", name="Download").first.click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="JSON").click()
     with open(waiting.value.path(), encoding="utf-8") as file:
@@ -170,7 +170,7 @@ def test_a_rung_of_the_ladder_is_taken_with_one_click(visit: Callable[..., Any])
 
 def test_an_alternative_is_taken_with_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?v=2&model=Qwen3.6-27B&on=rtx-3090", height=1300)
-    page.get_by_text("longer context").first.click()
+    page.get_by_text(": longer context").first.click()
     say(page, "Qwen3.6-27B")
     page.wait_for_function("location.search.includes('kv=q8_0')")
 

@@ -195,7 +195,7 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
             yield from _with_ram(server, answer.room)
     if machine.backend not in ("CUDA", "CPU"):
         yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
-    if deployment.checkpoint.scheme is not server.scheme:
+    if deployment.checkpoint.scheme.name != server.scheme.name:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -129,7 +130,7 @@ def show(asked: Asked, found: Answer) -> None:
         key=_table_key(),
         hide_index=True,
         height=height_of(len(rows)),
-        on_select=_take,
+        on_select=partial(_take, _table_key()),
         selection_mode="single-cell",
         column_config=COLUMNS,
         placeholder="",
@@ -180,9 +181,10 @@ def _row(question: Wanted | Question, spot: Spot) -> Row:
         )
 
 
-def _take() -> None:
-    """Take the machine of the chosen row, and go to its answer."""
-    cells = st.session_state[_table_key()].selection.cells
+def _take(table: str) -> None:
+    """Take the machine of the chosen row, and go to its answer; a table that is gone chooses nothing."""
+    chosen = st.session_state.get(table)
+    cells = chosen.selection.cells if chosen is not None else ()
     rows: list[Row] = st.session_state.get(_ROWS, [])
     if not cells or cells[0][0] >= len(rows):
         return
