@@ -142,7 +142,9 @@ def test_a_click_takes_the_machine_and_keeps_the_rest(
     monkeypatch.setattr(st, "session_state", {"fits-table-0": picked, "fits-rows": [chosen]})
     monkeypatch.setattr(session, "now", lambda: asked)
     monkeypatch.setattr(session, "put", lambda put, page=None: taken.append((put, page)))
-    fits._take()
+    fits._take("fits-table-gone")
+    assert not taken
+    fits._take("fits-table-0")
     ((put, page),) = taken
     assert page == ""
     assert (put.on, put.count) == (on, count)
