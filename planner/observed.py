@@ -14,6 +14,7 @@ from planner.answer import Plan
 from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
+from planner.engines.options import declared
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import Lesson
@@ -92,9 +93,11 @@ def _assumed(plan: planning.Plan) -> Iterator[str]:
         return
     told = plan.deployment.options
     _, written = commands.read_command(plan.launch.argv)
-    defaults = type(told)()
+    defaults, known = type(told)(), declared(type(told))
     for name, planned in written.options.items():
         given = getattr(told, name)
+        if not known[name].flags or planned in ((), ""):
+            continue
         if given == getattr(defaults, name) and planned not in (given, plan.deployment.context):
             flag = name.replace("_", "-")
             yield f"--{flag}: the command leaves it to the engine; the plan assumes {planned}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.errors import PlannerError
+from planner.errors import PlannerError, SourceError
 from planner.model.weight_files import WeightSet, gguf_sets
 from planner.registry import names, quality, sizing, store
 from planner.registry.by_name import gguf_recipe
@@ -63,6 +63,10 @@ def repositories_of(bases: Iterable[str] = (), *, derivatives: bool = False) -> 
     return tuple(sorted(found, key=lambda repo: (-found[repo], repo)))
 
 
+UNANSWERED = 3
+"""Repositories after which nobody is asked any more, if none of them answered."""
+
+
 def renew(
     repositories: Iterable[str], listed: List, *, date: str, source: str, told: Told | None = None
 ) -> Renewal:
@@ -75,6 +79,9 @@ def renew(
         date: today.
         source: who is asked.
         told: progress.
+
+    Raises:
+        SourceError: none of the first few repositories answered, so that the others are not asked.
     """
     wanted = tuple(dict.fromkeys(repositories))
     rows: list[dict[str, Any]] = []
@@ -86,6 +93,8 @@ def renew(
             files = listed(repo)
         except PlannerError as error:
             failed[repo] = str(error)
+            if not rows and len(failed) == UNANSWERED and isinstance(error, SourceError):
+                raise
         else:
             before = names.rows_of_repository(repo)
             like = before[0] if before else names.find(repo) or _first_gguf(repo, files)
