@@ -182,8 +182,11 @@ def _row(question: Wanted | Question, spot: Spot) -> Row:
 
 
 def _take(table: str) -> None:
-    """Take the machine of the chosen row, and go to its answer; a table that is gone chooses nothing."""
-    chosen = st.session_state.get(table)
+    """Take the machine of the chosen row, and go to its answer.
+
+    A table that is gone chooses nothing: a browser that comes back sends its choice again.
+    """
+    chosen = st.session_state.get(table) if table == _table_key() else None
     cells = chosen.selection.cells if chosen is not None else ()
     rows: list[Row] = st.session_state.get(_ROWS, [])
     if not cells or cells[0][0] >= len(rows):
