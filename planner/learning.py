@@ -11,15 +11,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from threading import get_ident
 
 from planner.errors import InputError
 from planner.units import GIB
+from planner.user_files import user_folder, write_whole
 
 LARGEST = 2**16
 """Bytes of a lesson that are read."""
@@ -73,18 +71,13 @@ class Lesson:
 
 def data_folder() -> Path | None:
     """Return where lessons are kept; None where the user has no home."""
-    if named := os.environ.get("QWENPLAN_DATA"):
-        return Path(named)
-    if shared := os.environ.get("XDG_DATA_HOME"):
-        return Path(shared) / "qwenplan"
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming") / "qwenplan"
-    shared_on = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
-    return home / shared_on / "qwenplan"
+    return user_folder(
+        "QWENPLAN_DATA",
+        "XDG_DATA_HOME",
+        windows="Roaming",
+        macos="Library/Application Support",
+        elsewhere=".local/share",
+    )
 
 
 def keep(lesson: Lesson) -> Path:
@@ -97,17 +90,9 @@ def keep(lesson: Lesson) -> Path:
     content = json.dumps(asdict(lesson), indent=1).encode()
     same = repr((lesson.key, lesson.difference, lesson.cache_gib)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
-    written = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with written.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(target)
+        write_whole(target, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            written.unlink()
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     return target
 

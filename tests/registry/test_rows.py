@@ -1,6 +1,6 @@
 """The shipped rows: whole, plausible, each with source and date; and what the user's cache does to them."""
 
-import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -144,7 +144,7 @@ def test_a_document_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPat
     def fails(*_: object, **__: object) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr(json, "dump", fails)
+    monkeypatch.setattr(os, "fsync", fails)
     assert not write_document("a.json", {"n": 2})
     assert read_document("a.json") == {"n": 1}
     folder = cache_folder()

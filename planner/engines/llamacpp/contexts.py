@@ -14,13 +14,14 @@ from typing import Literal
 from planner.columns import choose, smaller
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.cells import STEP
 from planner.engines.llamacpp.ggml.tensor import row_bytes
 from planner.engines.llamacpp.placement import Placement
 from planner.memory.recurrent_state import ngram_window_bytes
 from planner.model.spec import ModelSpec
 from planner.units import ceil_div, round_up
 
-CELLS_PADDING = 256
+CELLS_PADDING = STEP
 MAX_SEQUENCES = 256
 """n_seq_max goes no further (LLAMA_MAX_SEQ)."""
 

@@ -23,6 +23,7 @@ from planner.engines.llamacpp.ggml.tensor import (
     repeat,
     reshape,
     row_bytes,
+    store_rows,
     transpose,
     view,
 )
@@ -92,7 +93,7 @@ def cached_attention(
         v = rotated(v, inputs.v_rotation)
     for tensor in (q, v, k):
         graph.expand(tensor)
-    graph.expand(_store_k(inputs, k, block))
+    graph.expand(store_rows(inputs.cache("k", block), k, inputs.k_idxs))
     graph.expand(_store_v(inputs, v, block))
     mask = inputs.mask if chosen is None else mask_of(inputs, chosen, block)
     out = _attend(inputs, q, _read_k(inputs, block), _read_v(inputs, block), mask)
@@ -102,26 +103,11 @@ def cached_attention(
     return out
 
 
-def _store_k(inputs: Inputs, k: GgmlTensor, block: int) -> GgmlTensor:
-    cache = _merged(inputs.cache("k", block))
-    rows = view(k, (k.ne[0] * k.ne[1], k.ne[2]), k.nb[2])
-    return in_view("set_rows", cache, rows, inputs.k_idxs, cache)
-
-
-def _merged(cache: GgmlTensor) -> GgmlTensor:
-    """All streams as one matrix: cell indices are global."""
-    if cache.ne[2] == 1:
-        return cache
-    return reshape(cache, cache.ne[0], cache.ne[1] * cache.ne[2])
-
-
 def _store_v(inputs: Inputs, v: GgmlTensor, block: int) -> GgmlTensor:
     cache = inputs.cache("v", block)
-    width = v.ne[0] * v.ne[1]
     if inputs.batch.flash_attn:
-        rows, cache = view(v, (width, v.ne[2]), v.nb[2]), _merged(cache)
-        return in_view("set_rows", cache, rows, inputs.v_idxs, cache)
-    flat = reshape(v, width, v.ne[2])
+        return store_rows(cache, v, inputs.v_idxs)
+    flat = reshape(v, v.ne[0] * v.ne[1], v.ne[2])
     column = reshape(cache, 1, cache.elements)
     return in_view("set_rows", column, reshape(flat, 1, flat.elements), inputs.v_idxs, column)
 

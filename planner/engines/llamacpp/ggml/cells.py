@@ -7,9 +7,12 @@ that carry their growth per further step of cells, so that one graph tells the s
 
 from __future__ import annotations
 
+STEP = 256
+"""Cells by which lengths differ: caches are padded to them. Growth is counted per step."""
+
 
 class Cells(int):
-    """A whole number that grows by `growth` per further step of cells (see `shapes.STEP`).
+    """A whole number that grows by `growth` per further step of cells (`STEP`).
 
     Attributes:
         growth: how much more it is a step further on.

@@ -24,6 +24,7 @@ from planner.engines.llamacpp.ggml.tensor import (
     permute,
     reshape,
     row_bytes,
+    store_rows,
     view,
 )
 from planner.model.layers import Indexer
@@ -48,7 +49,7 @@ def chosen_cells(
     streams, ratio = batch.n_stream, indexer.compress_ratio
     tokens, blocks = batch.n_tokens // streams, inputs.index_blocks
     raw = reshape(mul_mat(weights.get("indexer.k_proj", block), x), head, 1, batch.n_tokens)
-    graph.expand(_store(inputs, raw, block))
+    graph.expand(store_rows(inputs.cache("i", block), raw, inputs.index_idxs))
     members = get_rows(_stored(inputs, head, block), inputs.block_cells)
     members = reshape(members, head, ratio, blocks, streams)
     pooled = cont(view(members, (head, blocks, streams), *members.nb[2:]))
@@ -91,14 +92,6 @@ def mask_of(inputs: Inputs, chosen: GgmlTensor, block: int) -> GgmlTensor:
         opened, (mask.ne[0], mask.ne[1], 1, mask.ne[3]), rows.nb[2], rows.nb[3], rows.nb[3]
     )
     return GgmlTensor("add", mask.type, mask.ne, src=(opened, mask))
-
-
-def _store(inputs: Inputs, raw: GgmlTensor, block: int) -> GgmlTensor:
-    cache = inputs.cache("i", block)
-    if cache.ne[2] > 1:
-        cache = reshape(cache, cache.ne[0], cache.ne[1] * cache.ne[2])
-    rows = view(raw, (raw.ne[0], raw.ne[2]), raw.nb[2])
-    return in_view("set_rows", cache, rows, inputs.index_idxs, cache)
 
 
 def _stored(inputs: Inputs, head: int, block: int) -> GgmlTensor:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.cells import Cells, growth_of
+from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
 from planner.engines.llamacpp.ggml.indexer import cells_read
 from planner.engines.llamacpp.ggml.repeats import Selection
 from planner.engines.llamacpp.ggml.structures import (
@@ -36,9 +36,6 @@ from planner.units import round_up
 
 STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
 """How many are kept: some 100 kB, 20 kB, 200 and 200 bytes each."""
-
-STEP = 256
-"""Cells by which lengths differ (the padding of caches), and per which growth is counted."""
 
 Kept = TypeVar("Kept")
 

@@ -209,6 +209,17 @@ def in_view(op: str, of: GgmlTensor, *src: GgmlTensor) -> GgmlTensor:
     return GgmlTensor(op, of.type, of.ne, nb=of.nb, src=src, view_src=of)
 
 
+def store_rows(cache: GgmlTensor, x: GgmlTensor, cells: GgmlTensor) -> GgmlTensor:
+    """Write [head, heads, tokens] into a cache, a row per token, whatever its streams.
+
+    All streams are one matrix then: indices of cells are global.
+    """
+    if cache.ne[2] > 1:
+        cache = reshape(cache, cache.ne[0], cache.ne[1] * cache.ne[2])
+    rows = view(x, (x.ne[0] * x.ne[1], x.ne[2]), x.nb[2])
+    return in_view("set_rows", cache, rows, cells, cache)
+
+
 def mul_mat(a: GgmlTensor, b: GgmlTensor) -> GgmlTensor:
     """Matrix product: weights [k, n], activations [k, m, …] -> [n, m, …] in F32."""
     return GgmlTensor("mul_mat", "f32", (a.ne[1], *b.ne[1:]), src=(a, b))
