@@ -7,7 +7,7 @@ rule of thumb.
 
 from __future__ import annotations
 
-from planner.formats.cache import CACHE_FORMATS, CacheFormat, get_cache_format
+from planner.formats.cache import CACHE_FORMATS, CacheFormat, dtype_bytes, get_cache_format
 from planner.formats.ggml import GGML_FORMATS, ggml_format_name
 from planner.formats.number import NumberFormat
 from planner.formats.weights import FORMATS, get_format
@@ -18,6 +18,7 @@ __all__ = [
     "GGML_FORMATS",
     "CacheFormat",
     "NumberFormat",
+    "dtype_bytes",
     "get_cache_format",
     "get_format",
     "ggml_format_name",

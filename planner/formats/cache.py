@@ -106,3 +106,12 @@ def get_cache_format(name: str) -> CacheFormat:
         known = ", ".join(sorted(CACHE_FORMATS))
         raise InputError(f"unknown KV cache dtype {shown(name)}; known: auto, {known}")
     return found
+
+
+def dtype_bytes(name: str) -> int:
+    """Return the bytes of one element of a plain dtype, such as bfloat16.
+
+    Raises:
+        InputError: the dtype is not known.
+    """
+    return int(get_cache_format(name).bits) // 8

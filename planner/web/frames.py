@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from planner.web.palette import TONES
 from planner.web.theme import is_dark
+
+T = TypeVar("T")
 
 HEADER, LINE = 38, 35
 """Heights of a table's parts in pixels, so that its place is kept while its rows come."""
@@ -31,6 +33,41 @@ def height_of(rows: int) -> int:
 def room_for_toolbar() -> None:
     """Keep a strip free above a table: its toolbar lies there, on a phone always."""
     st.space("xsmall")
+
+
+def chosen_of(
+    entries: Sequence[T],
+    frame: Any,
+    columns: dict[str, Any],
+    *,
+    key: str,
+    alt: str,
+    height: int | Literal["auto"] = "auto",
+) -> T | None:
+    """Draw a table of which one row can be chosen; return the row's entry, None without a choice.
+
+    Args:
+        entries: what the rows stand for, in the table's order.
+        frame: the table, plain or tinted.
+        columns: how each column is shown.
+        key: the widget's.
+        alt: what the table is, for those who cannot see it.
+        height: pixels; "auto" lets the rows decide.
+    """
+    room_for_toolbar()
+    picked = st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        height=height,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config=columns,
+        placeholder="",
+        alt=alt,
+    )
+    rows = picked.selection.rows
+    return entries[rows[0]] if rows and rows[0] < len(entries) else None
 
 
 def vendor_name(vendor: str) -> str:

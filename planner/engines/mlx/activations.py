@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from hardware_db import Accelerator
-from planner.formats import get_cache_format
+from planner.formats import dtype_bytes
 from planner.model.spec import DenseMLP, ModelSpec
 
 FUSED_HEAD_DIMS = (64, 80, 128)
@@ -44,7 +44,7 @@ def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> in
     attention = model.attention
     if attention.head_dim in FUSED_HEAD_DIMS:
         return 0
-    width = int(get_cache_format(model.dtype).bits) // 8
+    width = dtype_bytes(model.dtype)
     return batch * attention.num_attention_heads * step * context * width
 
 
@@ -63,4 +63,4 @@ def layer_bytes(model: ModelSpec, *, tokens: int) -> int:
         widths = [5 * hidden + chosen]
     if model.linear is not None:
         widths.append(3 * hidden + 3 * model.linear.conv_dim + 2 * model.linear.value_dim)
-    return tokens * max(widths) * int(get_cache_format(model.dtype).bits) // 8
+    return tokens * max(widths) * dtype_bytes(model.dtype)

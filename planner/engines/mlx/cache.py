@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from planner.columns import choose
-from planner.formats import CacheFormat, get_cache_format
+from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import Key, remembered
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
@@ -79,7 +79,7 @@ def _states(model: ModelSpec) -> tuple[int, int]:
     linear = model.linear
     if linear is None:
         return 0, 0
-    width = int(get_cache_format(model.dtype).bits) // 8
+    width = dtype_bytes(model.dtype)
     layers = len(model.linear_attention_layers)
     conv = layers * conv_state_bytes(linear, dtype_bytes=width)
     return conv, layers * ssm_state_bytes(linear, dtype_bytes=STATE_BYTES)

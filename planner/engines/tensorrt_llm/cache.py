@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from planner.columns import larger, smaller
 from planner.engines.engine import Deployment, but_machine
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
-from planner.formats import CacheFormat, get_cache_format
+from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import remembered
 from planner.memory.kv_cache import kv_bytes_per_token
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
@@ -101,7 +101,7 @@ def state_bytes(deployment: Deployment) -> int:
         return 0
     asked = options.mamba_ssm_cache_dtype
     ssm = model.dtype if asked == "auto" else asked
-    conv_width, ssm_width = (int(get_cache_format(name).bits) // 8 for name in (model.dtype, ssm))
+    conv_width, ssm_width = map(dtype_bytes, (model.dtype, ssm))
     per_layer = conv_state_bytes(
         linear, dtype_bytes=conv_width, tensor_parallel=tp
     ) + ssm_state_bytes(linear, dtype_bytes=ssm_width, tensor_parallel=tp)

@@ -10,16 +10,12 @@ from collections.abc import Iterable
 
 from planner.columns import choose, smaller
 from planner.engines.transformers.options import TransformersOptions
-from planner.formats import get_cache_format
+from planner.formats import dtype_bytes
 from planner.model.spec import LINEAR, DenseMLP, LayerType, ModelSpec
 from planner.units import round_up
 
 CHUNK = 64
 """Tokens of one chunk of the gated delta rule; sequences are padded to a multiple."""
-
-
-def _width(model: ModelSpec) -> int:
-    return int(get_cache_format(model.dtype).bits) // 8
 
 
 def deltanet_bytes_per_token(model: ModelSpec, *, flash_linear_attention: bool) -> int:
@@ -35,7 +31,7 @@ def deltanet_bytes_per_token(model: ModelSpec, *, flash_linear_attention: bool) 
     Source: transformers 5.23.0 models/qwen3_5/modeling_qwen3_5.py (torch_chunk_gated_delta_rule);
     fla: first-order reading of flash-linear-attention's chunk_gated_delta_rule, not measured.
     """
-    linear, width, hidden = model.linear, _width(model), model.hidden_size
+    linear, width, hidden = model.linear, dtype_bytes(model.dtype), model.hidden_size
     if linear is None:
         return 0
     heads, value = linear.linear_num_value_heads, linear.value_dim
@@ -59,7 +55,7 @@ def attention_bytes_per_token(model: ModelSpec) -> int:
     attention = model.attention
     queries = attention.num_attention_heads * attention.head_dim
     projected = (3 if attention.attn_output_gate else 1) * queries
-    return _width(model) * (3 * model.hidden_size + projected) + 8 * queries
+    return dtype_bytes(model.dtype) * (3 * model.hidden_size + projected) + 8 * queries
 
 
 def streams_bytes_per_token(model: ModelSpec) -> int:
@@ -70,12 +66,12 @@ def streams_bytes_per_token(model: ModelSpec) -> int:
     Source: transformers 5.24.0 models/qwen4_exp/modeling_qwen4_exp.py (TextGatedResidual,
     TextRMSNorm), read.
     """
-    return model.stream_width * (_width(model) + 12) if model.streams else 0
+    return model.stream_width * (dtype_bytes(model.dtype) + 12) if model.streams else 0
 
 
 def wider_bytes_per_token(model: ModelSpec) -> int:
     """Bytes per token by which the streams that wait are more than a plain residual: b (W - H)."""
-    return _width(model) * (model.stream_width - model.hidden_size)
+    return dtype_bytes(model.dtype) * (model.stream_width - model.hidden_size)
 
 
 def selection_bytes(model: ModelSpec, *, batch: int, queries: int, keys: int) -> int:
@@ -103,7 +99,7 @@ def mlp_bytes_per_token(model: ModelSpec) -> int:
     Source: transformers 5.23.0 models/qwen3_5_moe/modeling_qwen3_5_moe.py, integrations/moe.py
     (grouped_mm_experts_forward).
     """
-    width, hidden, mlp = _width(model), model.hidden_size, model.mlp
+    width, hidden, mlp = dtype_bytes(model.dtype), model.hidden_size, model.mlp
     if isinstance(mlp, DenseMLP):
         return width * (4 * hidden + 3 * mlp.intermediate_size)
     chosen, inner = mlp.num_experts_per_tok, mlp.moe_intermediate_size
@@ -126,7 +122,7 @@ def attention_matrix_bytes(
     Source: transformers 5.23.0 integrations/sdpa_attention.py, masking_utils.py,
     models/qwen3_5/modeling_qwen3_5.py (eager_attention_forward).
     """
-    attention, width = model.attention, _width(model)
+    attention, width = model.attention, dtype_bytes(model.dtype)
     heads = attention.num_attention_heads
     repeated = batch * 2 * keys * heads * attention.head_dim * width
     pairs = batch * queries * keys
@@ -144,7 +140,7 @@ def logits_bytes(model: ModelSpec, *, batch: int) -> int:
 
     Source: transformers 5.23.0 generation/utils.py (logits_to_keep = 1, _sample).
     """
-    return batch * model.vocab_size * (_width(model) + 8)
+    return batch * model.vocab_size * (dtype_bytes(model.dtype) + 8)
 
 
 def peak_causes(

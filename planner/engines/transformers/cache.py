@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from planner.formats import get_cache_format
+from planner.formats import dtype_bytes, get_cache_format
 from planner.memory.kv_cache import index_bytes, kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import (
     conv_state_bytes,
@@ -69,7 +69,7 @@ def index_token_bytes(model: ModelSpec) -> int:
     indexer = model.attention.indexer
     if indexer is None:
         return 0
-    return index_bytes(indexer, tokens=1, dtype_bytes=_width(model), compressed=False)
+    return index_bytes(indexer, tokens=1, dtype_bytes=dtype_bytes(model.dtype), compressed=False)
 
 
 def position_token_bytes(model: ModelSpec, layers: Collection[int]) -> int:
@@ -91,12 +91,10 @@ def window_bytes(model: ModelSpec) -> int:
     ngrams = model.ngrams
     if ngrams is None:
         return 0
-    window = ngram_window_bytes(ngrams, width=model.stream_width, dtype_bytes=_width(model))
+    window = ngram_window_bytes(
+        ngrams, width=model.stream_width, dtype_bytes=dtype_bytes(model.dtype)
+    )
     return window + TOKEN_ID_BYTES * (ngrams.ngram_size - 1)
-
-
-def _width(model: ModelSpec) -> int:
-    return int(get_cache_format(model.dtype).bits) // 8
 
 
 def sequence_state_bytes(model: ModelSpec) -> tuple[int, int]:
@@ -110,7 +108,9 @@ def sequence_state_bytes(model: ModelSpec) -> tuple[int, int]:
     linear = model.linear
     if linear is None:
         return 0, 0
-    conv = conv_state_bytes(linear, dtype_bytes=_width(model), rows=linear.linear_conv_kernel_dim)
+    conv = conv_state_bytes(
+        linear, dtype_bytes=dtype_bytes(model.dtype), rows=linear.linear_conv_kernel_dim
+    )
     return conv, ssm_state_bytes(linear, dtype_bytes=STATE_BYTES)
 
 

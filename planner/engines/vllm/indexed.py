@@ -12,7 +12,7 @@ from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import BFLOAT16
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability, rules_of, source
-from planner.formats import get_cache_format
+from planner.formats import dtype_bytes, get_cache_format
 from planner.memory.breakdown import Kind, Term
 from planner.memory.kv_cache import index_bytes
 from planner.memory.recurrent_state import ngram_window_bytes
@@ -44,8 +44,8 @@ def index_page_bytes(deployment: Deployment, *, block_size: int, dtype: str) -> 
     if indexer is None:
         return 0
     kept = deployment.options.indexer_kv_dtype
-    bits = get_cache_format(dtype if kept == "auto" else kept).bits
-    return index_bytes(indexer, tokens=block_size, dtype_bytes=int(bits) // 8)
+    width = dtype_bytes(dtype if kept == "auto" else kept)
+    return index_bytes(indexer, tokens=block_size, dtype_bytes=width)
 
 
 def ring_tokens(indexer: Indexer, options: VllmOptions) -> int:
@@ -131,11 +131,10 @@ def window_state_bytes(deployment: Deployment, *, dtype: str) -> int:
     ngrams = model.ngrams
     if ngrams is None:
         return 0
-    bits = get_cache_format(dtype).bits
     return ngram_window_bytes(
         ngrams,
         width=model.stream_width,
-        dtype_bytes=int(bits) // 8,
+        dtype_bytes=dtype_bytes(dtype),
         rows=window_rows(ngrams, options),
     )
 

@@ -20,7 +20,7 @@ from planner.engines.vllm.indexed import index_page_bytes, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
 from planner.engines.vllm.weights import stage_layers
-from planner.formats import CacheFormat, get_cache_format
+from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
@@ -96,8 +96,8 @@ def state_bytes(deployment: Deployment) -> int:
     if linear is None:
         return 0
     rows = linear.linear_conv_kernel_dim - 1 + options.num_speculative_tokens
-    conv = get_cache_format(conv_dtype(deployment)).bits // 8
-    ssm = get_cache_format(ssm_dtype(deployment)).bits // 8
+    conv = dtype_bytes(conv_dtype(deployment))
+    ssm = dtype_bytes(ssm_dtype(deployment))
     return conv_state_bytes(
         linear, dtype_bytes=int(conv), tensor_parallel=tp, rows=rows
     ) + ssm_state_bytes(linear, dtype_bytes=int(ssm), tensor_parallel=tp)

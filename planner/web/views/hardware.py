@@ -17,7 +17,7 @@ from planner.units import GIB
 from planner.web import devices, session
 from planner.web.access import is_own_user
 from planner.web.asked import Asked
-from planner.web.frames import room_for_toolbar, vendor_name
+from planner.web.frames import chosen_of, vendor_name
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
@@ -74,21 +74,11 @@ def show(asked: Asked, found: Answer) -> None:
         and (not wanted or _accelerator(entry).vendor in wanted)
     ]
     st.markdown(f"**{len(shown)} entries**. Choose one to see where each figure comes from.")
-    room_for_toolbar()
-    picked = st.dataframe(
-        table(shown),
-        key=_TABLE,
-        hide_index=True,
-        height=390,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config=COLUMNS,
-        placeholder="",
-        alt="The hardware database",
+    chosen = chosen_of(
+        shown, table(shown), COLUMNS, key=_TABLE, alt="The hardware database", height=390
     )
-    rows = picked.selection.rows
-    if rows and rows[0] < len(shown):
-        _show_entry(shown[rows[0]])
+    if chosen is not None:
+        _show_entry(chosen)
     else:
         _show_asked(asked)
     _show_own()

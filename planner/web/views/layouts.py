@@ -19,7 +19,7 @@ from planner.web import session, working
 from planner.web.asked import layout_word
 from planner.web.draw import draw
 from planner.web.figures.layout_map import MOST, describe_layout, layout_map
-from planner.web.frames import room_for_toolbar, rounded, tinted
+from planner.web.frames import chosen_of, rounded, tinted
 from planner.web.holdings import holdings
 from planner.web.palette import LOOKS
 from planner.web.searching import layouts
@@ -70,19 +70,13 @@ def show(plan: Plan) -> None:
         f"**{held} of {len(ranked)} layouts** hold the workload, the best first; the present one is"
         f" **{escape(asked.layout)}**. Click a row to see and take it."
     )
-    room_for_toolbar()
-    picked = st.dataframe(
+    chosen = chosen_of(
+        ranked,
         tinted(table(ranked), "verdict", [LOOKS[entry.plan.outcome].tone for entry in ranked]),
+        COLUMNS,
         key="explore-layouts",
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config=COLUMNS,
-        placeholder="",
         alt="Layouts, the best first",
     )
-    rows = picked.selection.rows
-    chosen = ranked[rows[0]] if rows and rows[0] < len(ranked) else None
     if chosen is not None:
         _show_chosen(chosen)
     layout = chosen.layout if chosen is not None else asked.layout

@@ -19,7 +19,7 @@ from planner.web import choices, session
 from planner.web.asked import BEST, Asked
 from planner.web.draw import draw
 from planner.web.figures.anatomy import describe_layers, layer_strip
-from planner.web.frames import room_for_toolbar
+from planner.web.frames import chosen_of
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.theme import text_colour
@@ -126,20 +126,14 @@ def _show_downloads(lines: list[Download]) -> Download | None:
         f"**{len(lines)} checkpoints** that can be downloaded, by format, the largest first."
         " Choose one to see what it stores."
     )
-    room_for_toolbar()
-    picked = st.dataframe(
+    chosen = chosen_of(
+        lines,
         table(lines),
+        COLUMNS,
         key=_TABLE,
-        hide_index=True,
-        height=390,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config=COLUMNS,
-        placeholder="",
         alt="Checkpoints that can be downloaded",
+        height=390,
     )
-    rows = picked.selection.rows
-    chosen = lines[rows[0]] if rows and rows[0] < len(lines) else None
     if chosen is not None and chosen.entry.recommendable:
         st.button(
             "Run this one",
