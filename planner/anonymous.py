@@ -44,9 +44,8 @@ def case_of(check: LogCheck) -> dict[str, Any]:
     layout = deployment.layout
     figures = {row.figure: row.logged for row in (*check.rows, *check.unplanned)}
     measured = {FIGURES.get(name, name): value for name, value in figures.items() if name != BLOCK}
-    for name in ("kv_tokens",):
-        if name in measured:
-            measured[name] = int(measured[name])
+    if "kv_tokens" in measured:
+        measured["kv_tokens"] = int(measured["kv_tokens"])
     case: dict[str, Any] = {
         "kinds": ["log"],
         "model": checkpoint.model.name.rpartition("/")[2],
@@ -104,7 +103,7 @@ def _flags(plan: Plan) -> Iterator[str]:
     """Yield the flags of the planned command; a value that may be a path or an address is left out."""
     if plan.launch is None:
         return
-    words = [word for word in plan.launch.argv if word not in (plan.deployment.checkpoint.id,)]
+    words = [word for word in plan.launch.argv if word != plan.deployment.checkpoint.id]
     flag = ""
     for word in words:
         if word.startswith("-"):

@@ -6,6 +6,7 @@ one number takes Python's own way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -31,6 +32,16 @@ def choose(condition: Any, one: Any, other: Any) -> Any:
     import numpy
 
     return numpy.where(condition, one, other)
+
+
+def alike(column: Any) -> Iterator[tuple[int, Any]]:
+    """Yield every value of a column with the places that have it."""
+    import numpy
+
+    order = numpy.argsort(column, kind="stable")
+    values, starts = numpy.unique(column[order], return_index=True)
+    for value, places in zip(values, numpy.split(order, starts[1:]), strict=True):
+        yield int(value), places
 
 
 def whole(number: Any) -> Any:

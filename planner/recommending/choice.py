@@ -21,6 +21,7 @@ from planner.registry import (
     uses,
 )
 from planner.throughput import NoEstimate, SpeedEstimate
+from planner.throughput.answer import to_two_digits
 from planner.units import GIB
 
 CLEARLY = 1.2
@@ -148,9 +149,12 @@ class Choice:
         return self.per_user is not None and self.per_user < wish.comfortable
 
     def key(self, wish: Wish) -> tuple[object, ...]:
-        """Return what candidates of one model are sorted by, the best first."""
+        """Return what candidates of one model are sorted by, the best first.
+
+        Speeds that read the same are a tie.
+        """
         quality = (self.flaws(wish), int(self.word))
-        speed = (-_two_digits(self.per_user or 0.0),)
+        speed = (-to_two_digits(self.per_user or 0.0),)
         reach = (-self.longest,)
         first = {
             "quality": quality,
@@ -177,7 +181,7 @@ class Choice:
         tier = self.tier + (flaws >= FALLS_BACK)
         order: tuple[object, ...] = (tier, flaws, self.place)
         if wish.best == "speed":
-            order = (self.word > Word.SMALL, -_two_digits(self.per_user or 0.0), self.place)
+            order = (self.word > Word.SMALL, -to_two_digits(self.per_user or 0.0), self.place)
         elif wish.best == "context":
             order = (tier, self.place, -self.longest)
         return (*self.holding(wish), *order)
@@ -237,8 +241,3 @@ def cache_word(cache_format: str) -> Word:
     """Return the class of quality of a KV cache format: the middle of what was measured of it."""
     found = sorted(loss.word for loss in cache_losses(cache_format))
     return found[len(found) // 2] if found else Word.ORIGINAL
-
-
-def _two_digits(value: float) -> float:
-    """A speed as people see it: estimates that differ by less are a tie."""
-    return value if value <= 0 else round(value, 1 - math.floor(math.log10(value)))

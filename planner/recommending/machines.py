@@ -109,21 +109,30 @@ def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
         wanted: the question; its model must be named.
         group: heading that it stands under.
     """
-    assert wanted.base is not None
     system = hardware_db.resolve(on) if isinstance(on, str) else on
-    candidates = Search(replace(wanted, system=system)).of_model(wanted.base)
-    held = (choice for choice in candidates if choice.holds)
     power = power_of(system, price_per_kwh=0.0)
     return Machine(
         group=group,
         on=on if isinstance(on, str) else on.id,
-        choice=next(held, None),
+        choice=choice_on(system, wanted),
         bought=cheapest(system, "purchase"),
         rented=cheapest(system, "hourly"),
         watts=power.busy_w if power is not None else None,
         total_bytes=system.total_bytes,
         name=system.short_name,
     )
+
+
+def choice_on(system: System, wanted: Wanted) -> Choice | None:
+    """Return the best candidate on a machine; None where nothing holds the workload.
+
+    Args:
+        system: the machine.
+        wanted: the question; its model must be named, its own machine is not used.
+    """
+    assert wanted.base is not None
+    candidates = Search(replace(wanted, system=system)).of_model(wanted.base)
+    return next((choice for choice in candidates if choice.holds), None)
 
 
 def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = None) -> str:

@@ -168,12 +168,23 @@ class NoEstimate:
         return f"no estimate: {self.reason}"
 
 
+def _decimals(value: float) -> int:
+    """Decimals with which a number other than zero has two significant digits; below 0: tens, ..."""
+    return 1 - math.floor(math.log10(abs(value)))
+
+
+def to_two_digits(value: float) -> float:
+    """`value` rounded to two significant digits, as people read it: estimates are no finer."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, _decimals(value))
+
+
 def two_digits(value: float) -> str:
     """`value` with at most two significant digits: 84.6 -> "85", 1234 -> "1,200", 0.0456 -> "0.046"."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    digits = 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, digits)
-    decimals = max(0, digits if abs(rounded) < 10 else 0)
+    rounded = to_two_digits(value)
+    if rounded == 0 or not math.isfinite(rounded):
+        return f"{rounded:g}"
+    decimals = max(0, _decimals(value) if abs(rounded) < 10 else 0)
     text = f"{rounded:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

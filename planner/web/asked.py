@@ -8,6 +8,7 @@ processes import this (`working.py`), so it knows nothing of Streamlit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import hardware_db
 from hardware_db import HardwareError, System
@@ -17,8 +18,7 @@ from planner.engines.engine import AnyEngine
 from planner.errors import InputError
 from planner.formats import CACHE_FORMATS
 from planner.layout import Layout
-from planner.recommending import Wish
-from planner.recommending.wish import BESTS
+from planner.recommending import Best, Wish
 from planner.systems import with_ram
 from planner.units import check_count, shown
 from planner.web.option_words import OptionValue, option_values
@@ -183,10 +183,8 @@ class Asked:
         Raises:
             InputError: an unknown word.
         """
-        wanted = next((known for known in BESTS if known == self.best), None)
-        if wanted is None:
-            raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
-        return Wish(best=wanted, use=self.use, images=_switch(self.images, "images"))
+        best = cast("Best", self.best)  # which `Wish` checks
+        return Wish(best=best, use=self.use, images=_switch(self.images, "images"))
 
     def system_of(self, machine: System | None) -> System:
         """Return the hardware.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
 
+from planner.throughput.answer import to_two_digits
 from planner.web.palette import TONES
 from planner.web.theme import is_dark
 
@@ -19,10 +19,8 @@ HEADER, LINE = 38, 35
 
 
 def rounded(value: float | None) -> float | None:
-    """Return an estimate with two significant digits, as people read it."""
-    if not value or value < 0:
-        return value
-    return round(value, 1 - math.floor(math.log10(value)))
+    """Return an estimate as people read it, where there is one."""
+    return value if value is None else to_two_digits(value)
 
 
 def height_of(rows: int) -> int:

@@ -7,14 +7,14 @@ columns; compute buffers come from the stretches of lengths of each number of sl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from planner.bisection import largest_of_each
-from planner.columns import choose
+from planner.columns import alike, choose
 from planner.engines.engine import Columns, Deployment, but_workload
 from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
@@ -127,7 +127,7 @@ def _compute(
     whole = [np.zeros_like(server.context) for _ in range(placement.backends)]
     lengths: Any = server.context
     cells: Any = context(server).n_ctx_seq
-    for slots, rows in _alike(server.slots):
+    for slots, rows in alike(server.slots):
         one = replace(server, slots=slots, context=int(lengths[rows[0]]))
         found = compute_at_lengths(
             server.model,
@@ -141,11 +141,3 @@ def _compute(
         for sizes, part in zip(whole, found, strict=True):
             sizes[rows] = part
     return tuple(whole)
-
-
-def _alike(column: Any) -> Iterator[tuple[int, Any]]:
-    """Yield every value of a column with the rows that have it."""
-    order = np.argsort(column, kind="stable")
-    values, starts = np.unique(column[order], return_index=True)
-    for value, rows in zip(values, np.split(order, starts[1:]), strict=True):
-        yield int(value), rows

@@ -6,13 +6,12 @@ pool are the same for every row; what is left is the pool's own arithmetic, done
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from planner.columns import choose, smaller
+from planner.columns import alike, choose, smaller
 from planner.engines.engine import Columns, Deployment
 from planner.engines.vllm.answer import held_at_once, limited_by
 from planner.engines.vllm.budget import Budget, budget_of
@@ -45,10 +44,10 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
 
     options = deployment.options
     rules = rules_of(options.version)
-    alike = replace(deployment, context=int(contexts[0]), concurrency=1)
-    step = Step.of(options, batch_defaults(alike.system.accelerator, rules), alike.context)
-    default = budget_of(alike, rules, step, stage_weights(alike))
-    asked = -(-concurrencies // alike.layout.data_parallel)
+    one = replace(deployment, context=int(contexts[0]), concurrency=1)
+    step = Step.of(options, batch_defaults(one.system.accelerator, rules), one.context)
+    default = budget_of(one, rules, step, stage_weights(one))
+    asked = -(-concurrencies // one.layout.data_parallel)
     settled = options.max_num_seqs is not None or options.keep_default_seqs
     largest = None
     if not settled and rules.seqs_check == "refuses":
@@ -59,20 +58,14 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     power = 1 << (largest.bit_length() - 1)
     chosen = choose((power < wanted) & (wanted <= largest), wanted, power)
     held = np.zeros_like(contexts)
-    for value, rows in _alike(chosen):
+    for value, rows in alike(chosen):
         held[rows] = with_sequences(default, value).pool.sequences(contexts[rows])
     chosen = choose(chosen < smaller(wanted, held), largest, chosen)
     parts = [
         (rows, _answers(with_sequences(default, value), contexts[rows], concurrencies[rows]))
-        for value, rows in _alike(chosen)
+        for value, rows in alike(chosen)
     ]
     return Columns.joined(len(contexts), parts)
-
-
-def _alike(column: Any) -> Iterator[tuple[int, Any]]:
-    """Yield every value of a column with the rows that have it."""
-    for value in np.unique(column):
-        yield int(value), np.flatnonzero(column == value)
 
 
 def _answers(budget: Budget, contexts: Any, concurrencies: Any) -> Columns:
