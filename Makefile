@@ -60,8 +60,10 @@ bench: $(READY) ## measure start-up, plans and searches beside other planners; w
 
 conformance: $(READY) ## ask vLLM's and SGLang's own code, without a GPU, on random configurations
 	$(WITH_INDEX) $(BIN)/python -m benchmarks.conformance.environments vllm sglang --uv $(UV)
-	$(BIN)/python -m benchmarks.conformance vllm --cases 500
-	$(BIN)/python -m benchmarks.conformance sglang --cases 200
+	$(BIN)/python -m benchmarks.conformance vllm --cases 500 --write .conformance/vllm.json; \
+	differs=$$?; \
+	$(BIN)/python -m benchmarks.conformance sglang --cases 200 --write .conformance/sglang.json \
+	&& exit $$differs
 
 audit: $(READY) ## look the locked versions up in the index's advisories (needs the network)
 	$(WITH_INDEX) .ci/audit

@@ -8,51 +8,75 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
+from planner.engines import FACES
 from planner.logs import LogCheck
 from planner.model.catalog import catalog
+from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.registry import find
 from planner.units import GIB
 
-FIGURES: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "model_loading_gib",
-        "KV cache memory": "available_kv_gib",
-        "KV cache size": "kv_tokens",
-        "concurrency": "max_concurrency",
-        "padding of state pages": "padding_pct",
-        "CUDA graphs": "cudagraph_actual_gib",
-        "CUDA graphs as vLLM estimates them": "cudagraph_est_gib",
-        "KV cache that one request needs": "kv_needed_gib",
-    }
-)
-"""Figures of logs -> their names in the cases; any other keeps its own."""
-
 BLOCK = "block size"
 
 
-def case_of(check: LogCheck) -> dict[str, Any]:
-    """Return the start that was checked as a case, in the form of the suite ``field``."""
-    plan = check.plan
+def case_of(
+    check: LogCheck,
+    *,
+    source: str = "qwenplan check --report",
+    speeds: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return the start that was checked as a case, in the form of the suite ``field``.
+
+    Args:
+        check: the log against its plan.
+        source: see `case_of_plan`.
+        speeds: likewise.
+    """
+    return case_of_plan(
+        check.plan,
+        {row.figure: row.logged for row in (*check.rows, *check.unplanned)},
+        version=check.version,
+        refused=check.refusal is not None,
+        source=source,
+        speeds=speeds,
+    )
+
+
+def case_of_plan(
+    plan: Plan,
+    figures: Mapping[str, float],
+    *,
+    version: str | None,
+    source: str,
+    refused: bool = False,
+    speeds: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return what was measured of a plan's deployment as a case, likewise.
+
+    Args:
+        plan: what was run, as planned.
+        figures: what was measured, by its name in logs.
+        version: the engine's release, where it was told.
+        source: which command measured it.
+        refused: the start failed for want of memory.
+        speeds: rates, each with ``phase``, ``tok_s``, ``batch``, ``prompt``, ``gen``, ``depth``.
+    """
     deployment, options = plan.deployment, plan.deployment.options
     checkpoint, accelerator = deployment.checkpoint, deployment.system.accelerator
     layout = deployment.layout
-    figures = {row.figure: row.logged for row in (*check.rows, *check.unplanned)}
-    measured = {FIGURES.get(name, name): value for name, value in figures.items() if name != BLOCK}
-    if "kv_tokens" in measured:
-        measured["kv_tokens"] = int(measured["kv_tokens"])
+    measured = measured_fields(plan.engine, figures)
     case: dict[str, Any] = {
-        "kinds": ["log"],
-        "model": checkpoint.model.name.rpartition("/")[2],
+        "kinds": ["log", *(["throughput"] if speeds else [])],
+        "model": _model(checkpoint),
         "checkpoint": _public(checkpoint.id),
-        "quant": checkpoint.scheme.name,
+        "quant": _scheme(checkpoint),
         "engine": plan.engine_title,
-        "engine_version": check.version or plan.engine_version,
+        "engine_version": version or plan.engine_version,
         "hardware": accelerator.name,
         "gpu_count": layout.accelerators,
         "gpu_mem_gib": round(accelerator.total_bytes / GIB, 2),
@@ -70,9 +94,9 @@ def case_of(check: LogCheck) -> dict[str, Any]:
         "block_size": int(figures[BLOCK]) if BLOCK in figures else None,
         "flags": " ".join(_flags(plan)) or None,
         "measured": measured,
-        "throughput": [],
-        "verdict": "does_not_start" if check.refusal is not None else None,
-        "source": "qwenplan check --report",
+        "throughput": [dict(speed) for speed in speeds],
+        "verdict": "does_not_start" if refused else None,
+        "source": source,
         "quote": None,
         "confidence": "high",
         "notes": None,
@@ -81,10 +105,41 @@ def case_of(check: LogCheck) -> dict[str, Any]:
     return {"id": f"report-{digest}", **case}
 
 
+def measured_fields(engine: str, figures: Mapping[str, float]) -> dict[str, Any]:
+    """Return figures under the names that reference cases have for them.
+
+    Args:
+        engine: who printed them.
+        figures: by their names in logs; of one device, with the device behind a comma.
+    """
+    reader = FACES[engine].log
+    found: dict[str, Any] = {}
+    taken = {BLOCK}
+    for name, parts in (reader.fields if reader is not None else {}).items():
+        if parts[0].endswith(","):
+            of_devices = {
+                figure.removeprefix(parts[0]).strip(): value
+                for figure, value in figures.items()
+                if figure.startswith(parts[0])
+            }
+            if of_devices:
+                found[name] = {_DEVICES.get(part, part): v for part, v in of_devices.items()}
+                taken |= {figure for figure in figures if figure.startswith(parts[0])}
+        elif all(part in figures for part in parts):
+            value = round(sum(figures[part] for part in parts), 3)
+            found[name] = int(value) if value == int(value) else value
+            taken |= set(parts)
+    return found | {name: value for name, value in figures.items() if name not in taken}
+
+
+_DEVICES = {"host": "Host"}
+"""Names of devices in reference cases, where they differ from those of a check."""
+
+
 def cases_document(cases: Sequence[Mapping[str, Any]]) -> str:
     """Return cases as the file that the suites read and an issue can carry."""
     date = datetime.now(UTC).date().isoformat()
-    document = {"what": f"starts reported by qwenplan check, {date}", "cases": list(cases)}
+    document = {"what": f"reported by qwenplan, {date}", "cases": list(cases)}
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -94,20 +149,52 @@ def _public(name: str) -> str | None:
     return name if name in known or find(name) is not None else None
 
 
+def _model(checkpoint: Checkpoint) -> str | None:
+    """Return the published model; of a file, whose name is somebody's own, the first of its shapes."""
+    own, entries = checkpoint.model, catalog()
+    if any(entry.model.name == own.name for entry in entries):
+        return own.name.rpartition("/")[2]
+    alike = (
+        entry.model.name.rpartition("/")[2]
+        for entry in entries
+        if (entry.model.hidden_size, entry.model.layer_types, entry.model.mlp)
+        == (own.hidden_size, own.layer_types, own.mlp)
+    )
+    return next(alike, None)
+
+
+def _scheme(checkpoint: Checkpoint) -> str | None:
+    """Return how weights are stored; a file's own name is no word of ours."""
+    name = checkpoint.scheme.name
+    own = checkpoint.id.endswith(".gguf") and _QUANT.fullmatch(name) is None
+    return None if own else name
+
+
+_QUANT = re.compile(r"(?i)(?:gguf-)?(?:ud-)?(?:i?q\d|tq\d|bf16|f16|f32|mxfp4)[\w-]{0,20}")
+
+
 def _speculation(plan: Plan) -> str | None:
     drafted = plan.deployment.options.draft_tokens
     return f"mtp n={drafted}" if drafted else None
 
 
 def _flags(plan: Plan) -> Iterator[str]:
-    """Yield the flags of the planned command; a value that may be a path or an address is left out."""
+    """Yield the flags of the planned command; one whose value may be a path or an address is left out."""
     if plan.launch is None:
         return
-    words = [word for word in plan.launch.argv if word != plan.deployment.checkpoint.id]
-    flag = ""
-    for word in words:
-        if word.startswith("-"):
-            flag = word
-            yield word
-        elif flag and not any(mark in word for mark in "/\\~@"):
-            yield word
+    for flag, values in _with_values(plan.launch.argv):
+        private = any(mark in value for value in values for mark in "/\\~@")
+        if not private and plan.deployment.checkpoint.id not in values:
+            yield from (flag, *values)
+
+
+def _with_values(argv: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each flag of a command with the words behind it."""
+    flag, values = "", list[str]()
+    for word in (*argv, "-"):
+        if not word.startswith("-"):
+            values.append(word)
+            continue
+        if flag:
+            yield flag, tuple(values)
+        flag, values = word, []

@@ -33,6 +33,29 @@ def printable(text: str) -> str:
     return _UNSEEN.sub("?", text)
 
 
+_SECRETS = (
+    re.compile(r"\b(?:hf_|sk-|ghp_|xox[a-z]-)[\w-]{4,}"),
+    re.compile(r"(?<=://)[^/\s:@]{1,200}:[^/\s@]{1,200}(?=@)"),
+)
+HIDDEN = "***"
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with ``***`` for what looks like a key, a token or a password.
+
+    Lines of servers' logs are quoted: a command in them may carry one.
+    """
+    for pattern in _SECRETS:
+        text = pattern.sub(HIDDEN, text)
+    return _NAMED_SECRET.sub(rf"\1{HIDDEN}", text)
+
+
+_NAMED_SECRET = re.compile(
+    r"((?i:api[_-]?key|token|password|passwd|secret|authorization)['\"]?\s{0,3}[=:]\s{0,3}"
+    r"[\[('\"]{0,3}(?i:bearer\s{1,3})?)[^\s,;'\"}\])]{4,}"
+)
+
+
 class PlannerError(Exception):
     """Base of everything a caller is expected to handle; its text is one line of bounded words."""
 

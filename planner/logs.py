@@ -20,7 +20,7 @@ from planner.engines.command import Command
 from planner.engines.log_figure import Basis, LogReader, Measured, Reading, read_figures
 from planner.engines.log_readers import engine_of, version_of
 from planner.engines.log_row import LogRow, rows_of
-from planner.errors import InputError
+from planner.errors import InputError, without_secrets
 from planner.planning import Outcome, Plan
 
 MOST = 64 * 2**20
@@ -132,7 +132,8 @@ class Log:
         """The last line with which a start failed for want of memory; None if none did."""
         cues = self.reader.refusals
         found = (line for line in reversed(self.lines) if any(cue in line for cue in cues))
-        return next(found, None)
+        line = next(found, None)
+        return None if line is None else without_secrets(line)
 
     @property
     def command(self) -> Command | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from planner.engines import get_engine
 from planner.engines.options import declared
 from planner.errors import InputError
-from planner.memory.placement import Placement
 from planner.planning import Outcome, Plan, plan_deployment
 from planner.throughput import (
     Banded,
@@ -46,10 +45,7 @@ def speed_of(
     Raises:
         InputError: a value out of range.
     """
-    if plan.allocation is None:
-        return None
-    placement = plan.allocation.placement
-    return _estimate(plan, placement, output_tokens, acceptance, ram_bandwidth)
+    return _estimate(plan, output_tokens, acceptance, ram_bandwidth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +113,6 @@ _WORTH_A_FLAG = 0.1
 
 def _estimate(
     plan: Plan,
-    placement: Placement,
     output_tokens: int | None,
     acceptance: float | None,
     ram_bandwidth: float | None,
@@ -134,12 +129,6 @@ def _estimate(
         resident = min(resident, plan.allocation.capacity.sequences)
     if not resident:
         return None
-    drafted, drafter = asked.options.draft_tokens, placement.drafter
-    if drafted is None and drafter is None:
-        return NoEstimate(reason="the size of the separate drafter is not known")
-    drafted = drafter.tokens if drafter is not None else drafted
-    if drafted is not None and drafted > MAX_DRAFTED:
-        return NoEstimate(reason=f"more than {MAX_DRAFTED} drafted tokens per step were never seen")
     if output_tokens is None:
         workload = Workload(
             prompt_tokens=asked.context, concurrency=resident, depth=asked.context // 2
@@ -150,6 +139,36 @@ def _estimate(
             output_tokens=output_tokens,
             concurrency=resident,
         )
+    return speed_at(plan, workload, acceptance=acceptance, ram_bandwidth=ram_bandwidth)
+
+
+def speed_at(
+    plan: Plan,
+    workload: Workload,
+    *,
+    acceptance: float | None = None,
+    ram_bandwidth: float | None = None,
+) -> SpeedEstimate | NoEstimate | None:
+    """Return the speed of what `plan` deploys under another workload; None if it cannot run.
+
+    Args:
+        plan: what is served.
+        workload: what is asked of it.
+        acceptance: see `speed_of`.
+        ram_bandwidth: likewise.
+
+    Raises:
+        InputError: a value out of range.
+    """
+    if plan.allocation is None:
+        return None
+    asked, placement = plan.deployment, plan.allocation.placement
+    drafted, drafter = asked.options.draft_tokens, placement.drafter
+    if drafted is None and drafter is None:
+        return NoEstimate(reason="the size of the separate drafter is not known")
+    drafted = drafter.tokens if drafter is not None else drafted
+    if drafted is not None and drafted > MAX_DRAFTED:
+        return NoEstimate(reason=f"more than {MAX_DRAFTED} drafted tokens per step were never seen")
     return estimate_speed(
         asked.checkpoint,
         asked.system,

@@ -20,7 +20,7 @@ from benchmarks.suites.vllm_cases import engine_sentence
 REFERENCE = Path(__file__).parent / "reference"
 KNOWN = tomllib.loads((REFERENCE / "known_failures.toml").read_text("utf-8"))["failure"]
 MEASURED = ("overheads", "throughput", "throughput_more", "speed", "transformers_gpu")
-"""Suites of estimates: held to bands here, in tests/throughput and in tests/test_measure_gpu.py."""
+"""Suites of estimates: held to bands here, in tests/throughput and in tests/test_measure_pytorch.py."""
 EXACT = [name for name in SUITES if name not in MEASURED]
 
 

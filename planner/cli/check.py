@@ -131,7 +131,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
     yield ""
     yield f"  {'figure':{WIDEST}} {'planned':>22} {'logged':>14} {'difference':>12}  follows from"
     for row in answer.rows:
-        yield _line(row)
+        yield row_line(row)
     if answer.unplanned:
         yield ""
         yield "Also in the log, without a word from the plan:"
@@ -143,7 +143,8 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield from (f"! {note}" for note in notes)
 
 
-def _line(row: LogRow) -> str:
+def row_line(row: LogRow) -> str:
+    """Return a figure as a line of the table: planned, what the log says, the difference."""
     planned, difference = "", ""
     if row.planned is not None and row.difference is not None:
         least, most = row.planned
@@ -159,7 +160,7 @@ def _line(row: LogRow) -> str:
 
 
 def _digits(unit: str) -> int:
-    return {"GiB": 2, "MiB": 2, "%": 2, "x": 2, "share": 3}.get(unit, 0)
+    return {"GiB": 2, "MiB": 2, "tok/s": 1, "%": 2, "x": 2, "share": 3}.get(unit, 0)
 
 
 def _plain(value: float, unit: str) -> str:

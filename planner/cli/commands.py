@@ -81,6 +81,12 @@ COMMANDS = (
         takes_engine_flags=True,
     ),
     Command(
+        name="measure",
+        module="measure",
+        summary="Run a bench that is installed, and compare with the plan.",
+        takes_engine_flags=True,
+    ),
+    Command(
         name="models",
         module="model",
         summary="The bundled family, and one model by component.",

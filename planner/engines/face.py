@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from planner.engines.bench import Bench
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
@@ -45,9 +46,11 @@ class Face:
         log: its start-up log.
         container: how it runs in a container.
         modelfile: what Ollama must be told to do the same.
+        bench: the program that measures it.
     """
 
     command: CommandReader | None = None
     log: LogReader | None = None
     container: Container | None = None
     modelfile: Callable[[Deployment, Allocation, Launch], Modelfile | None] | None = None
+    bench: Bench | None = None

@@ -139,6 +139,8 @@ class LogReader:
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the
             engine's plans can be corrected by it.
+        fields: names of a reference case -> the figures whose sum they hold; a name that ends with
+            a comma takes the figure of every device, by device. What has no name keeps its own.
     """
 
     marks: tuple[str, ...]
@@ -156,6 +158,7 @@ class LogReader:
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None
     )
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:

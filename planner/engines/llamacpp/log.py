@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
@@ -105,6 +106,21 @@ FIGURES = (
         kind=Kind.ACTIVATIONS,
     ),
 )
+
+FIELDS = MappingProxyType(
+    {
+        "kv_buffer_mib": ("KV cache",),
+        "kv_cells": ("cells",),
+        "kv_layers": ("layers with KV",),
+        "rs_buffer_mib": ("recurrent state",),
+        "rs_R_mib": ("conv state",),
+        "rs_S_mib": ("SSM state",),
+        "model_buffer_mib": ("weights,",),
+        "compute_mib": ("compute buffer,",),
+        "output_mib": ("output buffer, host",),
+    }
+)
+"""Names of a reference case -> figures."""
 
 _HEADER = (
     ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
@@ -242,4 +258,5 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         also=also,
         given_memory=given_memory,
         soft=soft,
+        fields=FIELDS,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
+from planner.engines.llamacpp.bench import BENCH
 from planner.engines.llamacpp.launch import modelfile
 from planner.engines.llamacpp.log import log_reader
 from planner.engines.llamacpp.options import ALL, LlamacppOptions
@@ -302,4 +303,5 @@ FACE = Face(
         listen=("--host", "0.0.0.0"),
     ),
     modelfile=modelfile,
+    bench=BENCH,
 )

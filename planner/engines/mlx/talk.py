@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.face import CommandReader, Face
+from planner.engines.mlx.bench import BENCH
 from planner.engines.mlx.options import MlxOptions
 from planner.engines.words import FlagTable, flags, sort_words
 
@@ -65,5 +66,6 @@ def read_command(
 
 
 FACE = Face(
-    command=CommandReader(program="mlx_lm.server", starts=starts, read=read_command, flags=FLAGS)
+    command=CommandReader(program="mlx_lm.server", starts=starts, read=read_command, flags=FLAGS),
+    bench=BENCH,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.log_figure import Basis, Bounds, LogFigure, Merge, Reading
@@ -170,6 +171,20 @@ FIGURES = (
     ),
 )
 
+
+FIELDS = MappingProxyType(
+    {
+        "weights_gib": ("weights",),
+        "max_total_num_tokens": (TOKENS,),
+        "mamba_state_gib": ("conv state", "SSM state"),
+        "mamba_intermediate_gib": ("SSM state of drafts", "conv state of drafts"),
+        "kv_gib": ("keys", "values"),
+        "cudagraph_actual_gib": ("CUDA graphs",),
+        "free_before_load_gib": (BEFORE,),
+        "free_after_load_gib": (AFTER,),
+    }
+)
+"""Names of a reference case -> figures."""
 
 TORCH_DTYPES = {"auto": "bfloat16", "fp8_e4m3": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}
 """Value of ``--kv-cache-dtype`` -> what the log calls it."""

@@ -12,7 +12,7 @@ from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
-from planner.engines.sglang.log import FIGURES, REFUSALS, also, given_memory
+from planner.engines.sglang.log import FIELDS, FIGURES, REFUSALS, also, given_memory
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
@@ -326,6 +326,7 @@ LOG_READER = LogReader(
     ),
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
     figures=FIGURES,
+    fields=FIELDS,
     starts="server_args=",
     command=logged_command,
     also=also,

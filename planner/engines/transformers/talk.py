@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from planner.engines.face import Face
+from planner.engines.transformers.bench import BENCH
 
-FACE = Face()
+FACE = Face(bench=BENCH)

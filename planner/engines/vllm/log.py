@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.log_figure import Basis, Bounds, LogFigure, Measured, Merge, Reading
@@ -281,6 +282,25 @@ REFUSALS = (
     "is less than desired GPU memory utilization",
 )
 """With these words a start ends for want of memory."""
+
+FIELDS = MappingProxyType(
+    {
+        "model_loading_gib": ("weights",),
+        "weights_nontorch_gib": ("weights and what is beside them",),
+        "available_kv_gib": (KV_MEMORY,),
+        "kv_tokens": ("KV cache size",),
+        "max_concurrency": ("concurrency",),
+        "padding_pct": (PADDING,),
+        "peak_activation_gib": ("peak activation",),
+        "cudagraph_actual_gib": ("CUDA graphs",),
+        "cudagraph_est_gib": ("CUDA graphs as vLLM estimates them",),
+        "kv_needed_gib": ("KV cache that one request needs",),
+        "estimated_max_len": ("longest request that fits",),
+        "device_total_gib": ("device memory",),
+        "free_at_start_gib": ("free at start",),
+    }
+)
+"""Names of a reference case -> figures."""
 
 MARKS = (
     "vLLM API server version",

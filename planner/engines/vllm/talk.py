@@ -14,7 +14,9 @@ from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
+from planner.engines.vllm.bench import BENCH
 from planner.engines.vllm.log import (
+    FIELDS,
     FIGURES,
     MARKS,
     REFUSALS,
@@ -368,6 +370,7 @@ FACE = Face(
         soft=soft,
         refusals=REFUSALS,
         running=MappingProxyType({"keep_default_seqs": True}),
+        fields=FIELDS,
     ),
     container=Container(
         images=MappingProxyType(
@@ -378,4 +381,5 @@ FACE = Face(
         rank_flag="--node-rank",
         ray_words=("--distributed-executor-backend", "ray"),
     ),
+    bench=BENCH,
 )

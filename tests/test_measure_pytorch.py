@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import measure_gpu
 from benchmarks.fidelity import summarise
-from benchmarks.gpu_meter import Meter
 from benchmarks.suites import transformers_gpu
-from benchmarks.suites.transformers_gpu import planned, summary_lines
+from planner.measuring import pytorch
+from planner.measuring.meter import Meter
+from planner.measuring.torch_runs import planned, summary_lines
 
 # torch 2.13.0, transformers 5.23.0 on a CPU: random weights of the real shapes, one call of generate.
 MEASURED = {
@@ -80,9 +80,9 @@ def test_an_unknown_model_is_a_failed_case(tmp_path: Path) -> None:
 def test_without_torch_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(measure_gpu, "package", lambda name: None)
+    monkeypatch.setattr(pytorch, "package", lambda name: None)
     out = tmp_path / "x.json"
-    assert measure_gpu.main(["--model", "Qwen3.5-4B", "--out", str(out)]) == 2
+    assert pytorch.main(["--model", "Qwen3.5-4B", "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert "pip install torch" in error
     assert error.count("\n") == 1
@@ -101,7 +101,7 @@ def test_without_torch_one_line_says_what_to_install(
 )
 def test_bad_numbers_are_refused(arguments: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as error:
-        measure_gpu.main(["--model", "Qwen3.5-4B", "--out", str(tmp_path / "x"), *arguments])
+        pytorch.main(["--model", "Qwen3.5-4B", "--out", str(tmp_path / "x"), *arguments])
     assert error.value.code == 2
 
 

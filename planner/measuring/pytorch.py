@@ -1,13 +1,14 @@
 """Measure transformers on this machine's GPU with random weights, and compare with the plan.
 
-    python -m benchmarks.measure_gpu --model Qwen3.5-35B-A3B --out measured.json
+    python -m planner.measuring.pytorch --model Qwen3.5-35B-A3B --out measured.json
 
 Nothing is downloaded: the model is built from its config with random weights. Needs torch (with
 CUDA) and transformers 5.2 or newer; without a transformers that knows the architecture, tensors of
 the exact shapes are allocated instead, which still measures weights and cache, but no peak.
 
 Weights, cache and peak are bytes of PyTorch's allocator. The file written is a list of runs in the
-form of the suite `transformers_gpu`; a run is appended if the file exists.
+form of the suite `transformers_gpu`; a run is appended if the file exists. `qwenplan measure` runs
+this in a process of its own and reads a line of JSON per case from its standard output.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from types import ModuleType
 from typing import Any
 
 import planner
-from benchmarks.gpu_meter import Meter, held_bytes
-from benchmarks.suites.transformers_gpu import planned, summary_lines
 from planner.engines.transformers.cache import state_shapes
 from planner.errors import PlannerError
+from planner.measuring.meter import Meter, held_bytes
+from planner.measuring.torch_runs import planned, summary_lines
 from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import FULL
@@ -269,6 +270,8 @@ def _cases(
                 continue
             run.cases.append(case)
             print(f"{name}: {case}", file=sys.stderr)
+            if arguments.lines:
+                _print_run(run)
         else:
             kv, states = allocate_cache(
                 torch, checkpoint, arguments.device, batch=batch, tokens=tokens
@@ -287,6 +290,10 @@ def _cases(
             )
             del kv, states
             meter.settle()
+
+
+def _print_run(run: Run) -> None:
+    print(json.dumps(vars(run)), flush=True)
 
 
 def _device_name(torch: ModuleType, device: str) -> str:
@@ -317,12 +324,13 @@ def _numbers(text: str) -> list[int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, compare, write."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.measure_gpu",
+        prog="python -m planner.measuring.pytorch",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="a bundled model, or a config.json")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write or append to")
+    parser.add_argument("--out", type=Path, help="JSON file to write or append to")
+    parser.add_argument("--lines", action="store_true", help="print the run after every case")
     parser.add_argument("--lengths", type=_numbers, default=list(LENGTHS), metavar="N,N,...")
     parser.add_argument("--batches", type=_numbers, default=list(BATCHES), metavar="N,N,...")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
@@ -335,12 +343,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = measure(arguments)
     except (MeasurementError, PlannerError) as error:
-        print(f"measure_gpu: {error}", file=sys.stderr)
+        print(f"measure: {error}", file=sys.stderr)
         return 2
-    runs = json.loads(arguments.out.read_text("utf-8")) if arguments.out.is_file() else []
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps([*runs, vars(run)], indent=1) + "\n", "utf-8")
-    print("\n".join(summary_lines(vars(run))))
+    if arguments.out is not None:
+        runs = json.loads(arguments.out.read_text("utf-8")) if arguments.out.is_file() else []
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps([*runs, vars(run)], indent=1) + "\n", "utf-8")
+    if arguments.lines:
+        _print_run(run)
+    else:
+        print("\n".join(summary_lines(vars(run))))
     return 0
 
 
