@@ -76,6 +76,14 @@ SLACK = 0.05
 not another's, and builds reserve differently. Assumed."""
 
 _KV, _RS = "llama_kv_cache", "llama_memory_recurrent"
+_CUT = "rs_seq"
+"""In the second half of a line on states, where it is quoted without its beginning."""
+
+
+def _letter(letter: str) -> str:
+    """Return the pattern of ``R (f32): 5.62 MiB``, and of what people make of it: ``R 5.62``."""
+    return rf"\b{letter} ?(?:\(\w+\))?:?\s+(?P<value>\d[\d.]*)"
+
 
 FIGURES = (
     _per_device(
@@ -89,15 +97,28 @@ FIGURES = (
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
+    LogFigure(
+        name="file size",
+        cue="file size",
+        patterns=(r"print_info: file size\s+= (?P<value>[\d.]+) GiB",),
+        unit="GiB",
+        basis=Basis.ESTIMATE,
+        step=0.01,
+        merge=Merge.FIRST,
+    ),
     _total("KV cache", _KV, rf"{_KV}(?:_\w+)?: size =\s+{_MIB}"),
     _total("cells", _KV, r"\(\s*(?P<value>\d+) cells", unit="cells"),
-    _total("layers with KV", _KV, r"(?P<value>\d+) layers,", unit="layers"),
-    _total("keys", _KV, rf"\bK \(\w+\):\s+{_MIB}"),
-    _total("values", _KV, rf"\bV \(\w+\):\s+{_MIB}"),
+    _total("layers with KV", _KV, r"(?P<value>\d+) layers\b", unit="layers"),
+    _total("keys", _KV, _letter("K")),
+    _total("values", _KV, _letter("V")),
     _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE, whole=True),
     _total("recurrent state", _RS, rf"{_RS}: size =\s+{_MIB}"),
-    _total("conv state", _RS, rf"\bR \(\w+\):\s+{_MIB}"),
-    _total("SSM state", _RS, rf"\bS \(\w+\):\s+{_MIB}"),
+    _total("recurrent state", _CUT, rf"^size =\s+{_MIB}"),
+    *(
+        _total(name, cue, _letter(letter))
+        for cue in (_RS, _CUT)
+        for name, letter in (("conv state", "R"), ("SSM state", "S"))
+    ),
     _per_device(
         "compute buffer",
         "sched_reserve|llama_context|graph_reserve",
@@ -118,6 +139,7 @@ FIELDS = MappingProxyType(
         "model_buffer_mib": ("weights,",),
         "compute_mib": ("compute buffer,",),
         "output_mib": ("output buffer, host",),
+        "file_gib": ("file size",),
     }
 )
 """Names of a reference case -> figures."""
@@ -232,6 +254,8 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         marks=(
             "llama_kv_cache",
             "llama_memory_recurrent:",
+            " RS buffer size ",
+            " KV buffer size ",
             "load_tensors:",
             "llama_context:",
             "llama_model_loader:",

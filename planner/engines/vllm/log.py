@@ -18,7 +18,8 @@ from planner.engines.vllm.options import VllmOptions
 from planner.memory.breakdown import Kind
 from planner.units import GIB
 
-_GIB = r"(?P<value>-?[\d.]+) ?GiB"
+_GIB = r"~?(?P<value>-?[\d.]+)(?:-[\d.]+)? ?GiB"
+"""A size; of a range, as people quote several starts, the first number."""
 _WHOLE_GIB = rf"(?<![\d.]){_GIB}"
 """A number from its first digit on: in front of other words, a search begins nowhere else."""
 KV_MEMORY = "KV cache memory"
@@ -66,6 +67,28 @@ FIGURES = (
         merge=Merge.MOST,
     ),
     LogFigure(
+        name="weights",
+        cue="weights",
+        patterns=(
+            rf"[Mm]odel weights(?: take)?:? {_GIB}",
+            rf"{_WHOLE_GIB} of weights",
+        ),
+        unit="GiB",
+        basis=Basis.ESTIMATE,
+        kinds=(Kind.WEIGHTS,),
+        slack=ALLOCATOR,
+        step=0.01,
+        merge=Merge.MOST,
+    ),
+    LogFigure(
+        name="checkpoint size",
+        cue="Checkpoint size",
+        patterns=(rf"Checkpoint size:? {_GIB}",),
+        unit="GiB",
+        basis=Basis.ESTIMATE,
+        step=0.01,
+    ),
+    LogFigure(
         name=BLOCK_SIZE,
         cue="Setting attention block size",
         patterns=(r"Setting attention block size to (?P<value>\d+) tokens",),
@@ -103,6 +126,7 @@ FIGURES = (
         cue="GiB",
         patterns=(
             rf"CUDA graph pool memory: {_GIB} \(actual\)",
+            rf"CUDA graph memory {_GIB}",
             rf"Graph capturing finished[^,]{{0,40}}, took {_GIB}",
         ),
         unit="GiB",
@@ -135,7 +159,7 @@ FIGURES = (
         name=KV_MEMORY,
         cue="GiB",
         patterns=(
-            rf"Available KV cache memory: {_GIB}",
+            rf"Available KV cache(?: memory)?:? {_GIB}",
             rf"Current kv cache memory in use is {_GIB}",
             rf"reserved {_GIB} memory for KV Cache",
         ),
@@ -167,7 +191,15 @@ FIGURES = (
     LogFigure(
         name="KV cache size",
         cue="GPU KV cache size",
-        patterns=(r"GPU KV cache size: (?P<value>[\d,]+) tokens",),
+        patterns=(r"GPU KV cache size:? (?P<value>[\d,]+)(?:-[\d,]+)? tokens",),
+        unit="tokens",
+        basis=Basis.MEMORY,
+        merge=Merge.LEAST,
+    ),
+    LogFigure(
+        name="KV cache size",
+        cue="tokens",
+        patterns=(r"^(?P<value>\d[\d,]*) tokens$",),  # the line with its words cut off
         unit="tokens",
         basis=Basis.MEMORY,
         merge=Merge.LEAST,
@@ -183,6 +215,15 @@ FIGURES = (
         name="concurrency",
         cue="Maximum concurrency for",
         patterns=(r"Maximum concurrency for [\d,]+ tokens per request: (?P<value>[\d.]+)x",),
+        unit="x",
+        basis=Basis.MEMORY,
+        step=0.01,
+        merge=Merge.LEAST,
+    ),
+    LogFigure(
+        name="concurrency",
+        cue="x",
+        patterns=(r"^(?P<value>\d+\.\d+)x$",),  # likewise
         unit="x",
         basis=Basis.MEMORY,
         step=0.01,
@@ -286,6 +327,7 @@ REFUSALS = (
 FIELDS = MappingProxyType(
     {
         "model_loading_gib": ("weights",),
+        "checkpoint_gib": ("checkpoint size",),
         "weights_nontorch_gib": ("weights and what is beside them",),
         "available_kv_gib": (KV_MEMORY,),
         "kv_tokens": ("KV cache size",),
@@ -308,8 +350,9 @@ MARKS = (
     "[kv_cache_utils.py:",
     "[gpu_worker.py:",
     "[gpu_model_runner.py:",
-    "GPU KV cache size:",
-    "Available KV cache memory:",
+    "GPU KV cache size",
+    "Available KV cache",
+    "To serve at least one request with the model",
     "Setting attention block size to",
     "non-default args:",
     "█  version",
