@@ -93,6 +93,8 @@ def _channel(name: str, kernel: str, scale: int, source: str) -> NumberFormat:
     return NumberFormat(name=name, bits=Fraction(8), row_bytes=scale, kernel=kernel, source=source)
 
 
+_WNA16 = "vLLM 0.33.0 layers/quantization/moe_wna16.py (create_weights, symmetric)"
+
 _FORMATS = (
     *(_plain(f"float{bits}", bits) for bits in (64, 32, 16)),
     _plain("bfloat16", 16),
@@ -180,6 +182,11 @@ _FORMATS = (
         for group in (32, 64, 128)
         for index in (True, False)
         for bias in (False, True)
+    ),
+    *(
+        _grouped(f"wna16-int{bits}-g{group}", bits, group, 2, kernel="wna16", source=_WNA16)
+        for bits in (4, 8)
+        for group in (32, 64)
     ),
     *(_awq(4, group) for group in (32, 64, 128)),
     *(_awq(bits, group, name="autoround") for bits in (2, 3, 4, 8) for group in (32, 64, 128)),

@@ -35,6 +35,8 @@ class LoadRules:
         row_multiples: last part of a tensor's name -> its rows are padded to a multiple of this.
         refined: where a rank's experts cut the blocks of a format in two: edge of the largest
             block that they do not cut -> format in memory.
+        regrouped: format -> where a rank's experts cut its groups: the largest group that they hold
+            whole -> the format that they are loaded in.
         experts_over_replicas: without expert parallelism, routed experts are cut over tensor x
             data parallel ranks, so that replicas share one set of them.
         expert_padding: 16-bit routed experts that are cut are padded to a multiple of so many
@@ -51,6 +53,7 @@ class LoadRules:
     shared_expert_replicated: bool = False
     row_multiples: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     refined: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    regrouped: Mapping[str, Mapping[int, str]] = field(default_factory=lambda: MappingProxyType({}))
     experts_over_replicas: bool = False
     expert_padding: int = 1
 
@@ -94,6 +97,10 @@ def memory_format(row: Stored, rules: LoadRules, shape: tuple[int, ...]) -> Numb
         if edge in rules.refined:
             return get_format(rules.refined[edge])
     name = row.format.name
+    if row.format.block is not None and (groups := rules.regrouped.get(name)):
+        group = whole_edge(row.tensor, shape, row.format.block[1])
+        if group in groups and group < row.format.block[1]:
+            return get_format(groups[group])
     routed = row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
     changed = (rules.expert_formats.get(name) if routed else None) or rules.formats.get(name)
     return get_format(changed) if changed is not None else row.format

@@ -44,6 +44,7 @@ class ModuleScheme:
         rules: the first that names a module decides.
         drops: parts that such checkpoints leave out.
         ngram_table: format of a table of n-grams; None where it keeps the model's dtype.
+        cache_scales: the document may bring scales for the KV cache.
         keeps_float32: tensors that the model's maker stores in FP32 stay so; most tools load a model
             in its 16-bit dtype and save it again.
         notes: what a user should know.
@@ -57,6 +58,7 @@ class ModuleScheme:
     rules: tuple[ModuleRule, ...] = ()
     drops: tuple[Part, ...] = ()
     ngram_table: str | None = None
+    cache_scales: bool = False
     keeps_float32: bool = False
     notes: tuple[str, ...] = ()
 

@@ -99,6 +99,7 @@ def _fp8(document: Document) -> ModuleScheme:
         default=stored,
         roles=LINEAR,
         rules=_kept(skipped),
+        cache_scales=True,
         keeps_float32=True,
     )
 

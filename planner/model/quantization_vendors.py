@@ -52,6 +52,7 @@ def compressed_tensors(document: Document) -> ModuleScheme:
         default=default,
         roles=(*LINEAR, HEAD),
         rules=tuple(rules),
+        cache_scales=document.section("kv_cache_scheme") is not None,
     )
 
 
@@ -149,6 +150,7 @@ def modelopt(document: Document) -> ModuleScheme:
         default=default,
         roles=(*(role for role in LINEAR if not role.startswith("vision")), HEAD),
         rules=tuple(rules),
+        cache_scales=not mixed or bool(inner.text("kv_cache_quant_algo")),
     )
 
 
@@ -209,6 +211,7 @@ def quark(document: Document) -> ModuleScheme:
         default=default,
         roles=(*LINEAR, HEAD),
         rules=tuple(rules),
+        cache_scales=True,
     )
 
 

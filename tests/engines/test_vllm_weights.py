@@ -158,6 +158,7 @@ FP8_CHANNEL = {
         ("Qwen3.5-9B", 8, GPTQ, 965_818_944),
         ("Qwen3.5-35B-A3B", 2, GPTQ_EXPERTS, 10_893_582_656),
         ("Qwen3.5-35B-A3B", 1, FP8_CHANNEL, 35_832_368_436),
+        ("Qwen3.5-397B-A17B", 16, GPTQ_EXPERTS, 14_396_114_232),  # experts of 64 columns
     ],
 )
 def test_quantized_weights_take_what_the_engines_modules_take(
@@ -190,6 +191,27 @@ def test_groups_of_weights_must_not_be_cut() -> None:
         "Qwen3.5-35B-A3B", "4x h100", precision="awq-int4", layout=Layout(tensor_parallel=4)
     )
     assert whole.outcome is not Outcome.CANNOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("config", "runs"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": []}, False),
+        (FP8_CHANNEL, True),
+        (FP8_CHANNEL | {"kv_cache_scheme": {"num_bits": 8, "type": "float"}}, False),
+        (GPTQ, True),
+    ],
+)
+def test_an_e5m2_cache_needs_a_document_without_scales(
+    config: dict[str, object], runs: bool
+) -> None:
+    """attention.py of vLLM 0.33.0: which methods make parameters for them."""
+    scheme = read_quantization({"quantization_config": config}, name="x")
+    assert scheme is not None
+    spec = planner.load_checkpoint("Qwen3.5-9B").model
+    stored = Checkpoint(id="x", model=spec, scheme=scheme, source="a config alone")
+    plan = planner.plan(stored, on="h200", engine="vllm", kv_cache_dtype="fp8_e5m2")
+    assert (plan.outcome is not Outcome.CANNOT_RUN) is runs
 
 
 def test_an_e5m2_cache_needs_a_checkpoint_without_scales() -> None:

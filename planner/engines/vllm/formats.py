@@ -11,6 +11,8 @@ from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.releases import attention_backend, capability, rules_of, source
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
+from planner.model.module_scheme import ModuleScheme
+from planner.model.quantization.scheme import Scheme
 from planner.provenance import Source
 
 _DOCS = Source(where="vLLM 0.32.0 docs, features/quantization", when="2026-11-21")
@@ -221,13 +223,20 @@ def _nvfp4_refusals(deployment: Deployment) -> Iterator[Refusal]:
         )
 
 
+def _may_scale_cache(scheme: Scheme) -> bool:
+    """Say whether vLLM makes parameters for scales of the cache, read or not (attention.py)."""
+    if isinstance(scheme, ModuleScheme):
+        return scheme.cache_scales
+    return scheme.name == BLOCK_FP8
+
+
 def _fp8_refusals(deployment: Deployment) -> Iterator[Refusal]:
     """Yield why an FP8 cache cannot be kept: by its checkpoint, or by Triton on this device."""
     accelerator = deployment.system.accelerator
     have, flag = capability(accelerator), cache_flag(deployment.kv_cache_dtype)
-    if flag == "fp8_e5m2" and deployment.checkpoint.scheme.name == BLOCK_FP8:
+    if flag == "fp8_e5m2" and _may_scale_cache(deployment.checkpoint.scheme):
         yield Refusal(
-            reason="an FP8 checkpoint may come with scales for its cache, which fp8_e5m2 has not",
+            reason="such a checkpoint may come with scales for its cache, which fp8_e5m2 has not",
             engine_message="fp8_e5m2 kv-cache is not supported with fp8 checkpoints.",
             source=source("model_executor/layers/attention/attention.py"),
             remedy="choose fp8, which takes the same bytes",

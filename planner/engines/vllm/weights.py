@@ -49,6 +49,10 @@ def loads_vision(model: ModelSpec, options: VllmOptions) -> bool:
     return model.vision is not None and not options.language_model_only and not off
 
 
+_WNA16 = {bits: {group: f"wna16-int{bits}-g{group}" for group in (32, 64)} for bits in (4, 8)}
+"""Bits of GPTQ -> group that a rank's experts hold whole -> what they are loaded in: Marlin takes none
+that is cut, and moe_wna16 halves it until it is whole (auto_gptq.py, moe_wna16.py)."""
+
 REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
 """Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
 
@@ -81,6 +85,7 @@ def load_rules(deployment: Deployment) -> LoadRules:
         | {"float32": checkpoint.model.dtype}
         | {name: f"{name}{index}" for name in gptq},
         expert_formats={name: f"{name}{index}{bias}" for name in gptq},
+        regrouped={name: _WNA16[bits] for name in gptq for bits in _WNA16 if f"int{bits}-" in name},
         float32=("gdn.A_log",),
         replicated=small if packed else (),
         vocab_padding=64,
