@@ -97,8 +97,9 @@ def summarise(results: Iterable[CaseResult]) -> dict[str, Any]:
     return summary
 
 
-def _severity(case: CaseResult) -> tuple[bool, bool, float]:
-    return not case.agrees, case.problem is not None, case.size_of_error
+def _severity(case: CaseResult) -> tuple[bool, bool, bool, float]:
+    """Order by how bad it is; what could not be asked says nothing of the planner and comes last."""
+    return case.unasked is None, not case.agrees, case.failure is not None, case.size_of_error
 
 
 def _worst(case: CaseResult) -> dict[str, Any] | None:

@@ -47,12 +47,12 @@ class Result:
     nbytes: int = 0
 
 
-def shards() -> dict[str, Stub]:
-    """The files of the repository: trunk layers spread over the shards, experts one by one."""
-    groups: list[Tensors] = [{} for _ in range(SHARDS)]
-    for row in catalog.bundled_checkpoint(REPOSITORY).stored:
+def shards(repository: str = REPOSITORY, count: int = SHARDS) -> dict[str, Stub]:
+    """The files of a repository: trunk layers spread over the shards, experts one by one."""
+    groups: list[Tensors] = [{} for _ in range(count)]
+    for row in catalog.bundled_checkpoint(repository).stored:
         for layer in row.tensor.layers or (0,):
-            groups[layer % SHARDS].update(_tensors(row, layer))
+            groups[layer % count].update(_tensors(row, layer))
     return sharded(groups)
 
 

@@ -1,10 +1,13 @@
 """Write the fidelity run that ships: what the web app and docs/fidelity.md show.
 
-python -m benchmarks.ship_fidelity --cases DIR
+    python -m benchmarks.ship_fidelity --cases tests/reference
+    python -m benchmarks.ship_fidelity --full REPORT.json ...    # of benchmarks.fidelity --json
 
-``planner/web/fidelity.json`` is the one source of both. Its suites have counts and errors, the same
-for each group of cases, the worst cases by name with the reason, and ``sample``: whether constants
-were fitted on cases of the suite.
+``planner/web/fidelity.json`` holds the run over the kept cases, which a test asks again;
+``benchmarks/fidelity_full.json`` a run over all of them, with its date. Suites have counts and errors,
+the same for each group of cases, the worst cases by name with the reason, ``sample``: whether constants
+were fitted on cases of the suite, and where a report has it ``held_out``: the same estimates with
+constants that saw nothing of the case's machine.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from planner.version import package_version
 from planner.web.fidelity import ABOUT, IN_GIB
 
 TARGET = Path(__file__).resolve().parent.parent / "planner" / "web" / "fidelity.json"
+FULL = Path(__file__).resolve().parent / "fidelity_full.json"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "fidelity.md"
 SAMPLE = {
     "overheads": "in sample",
@@ -53,6 +57,10 @@ def shipped_suite(name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     row = _figures(summary) | {"sample": SAMPLE.get(name, RULES)}
     if groups := summary.get("groups"):
         row["groups"] = {group: _figures(inner) for group, inner in groups.items()}
+    if held := summary.get("rigs_held_out"):
+        row["held_out"] = _figures(held)
+        if groups := held.get("groups"):
+            row["held_out"]["groups"] = {group: _figures(inner) for group, inner in groups.items()}
     row["worst"] = [_worst(case) for case in summary["worst"][:WORST]]
     return row
 
@@ -77,36 +85,62 @@ def _short(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """Return docs/fidelity.md."""
+def page(document: Mapping[str, Any], full: Mapping[str, Any]) -> str:
+    """Return docs/fidelity.md: the kept cases and, beside them, the last run over all."""
     suites: Mapping[str, Any] = document["suites"]
+    everything: Mapping[str, Any] = full["suites"]
+    names = [name for name in SUITES if name in suites or name in everything]
     lines = [
         "# How right it is",
         "",
-        f"Written by `python -m benchmarks.ship_fidelity` on {document['date']}, version"
-        f" {document['version']}, with the cases in `{document['cases']}`; the app's Trust page shows the"
-        " same run. `tests/reference` is a sample of all cases by a hash of their names, failures"
-        " kept: `python -m benchmarks.fidelity --cases tests/reference` asks it again.",
+        f"Written by `python -m benchmarks.ship_fidelity`. *Kept* is the run over `{document['cases']}`"
+        f" on {document['date']}, version {document['version']}: a sample of all cases by a hash of"
+        " their names, failures kept; tests ask it again, and the app's Trust page shows it. *All* is"
+        f" the run over every case on {full['date']}, version {full['version']}.",
         "",
         "*Exact*: every compared field is equal, bytes and tokens to the last digit. *Agree*: exact, or"
         " off by no more than the reference itself allows (a printed rounding, say). *Cannot be"
-        " asked*: the source leaves out what a plan needs. Errors are relative; those of"
+        " asked*: the source leaves out what a plan needs; it counts as an error of 100 %. Errors are"
+        " relative; those of"
         f" {', '.join(f'`{name}`' for name in IN_GIB)} are GiB.",
     ]
     for sample, title in SECTIONS.items():
-        chosen = {name: row for name, row in suites.items() if row["sample"] == sample}
+        chosen = [name for name in names if SAMPLE.get(name, RULES) == sample]
         if not chosen:
             continue
         lines += ["", f"## {title}", *ABOVE.get(sample, ()), "", *TABLE]
-        for name, row in chosen.items():
-            lines.append(_line(name, f"`{name}`: {ABOUT.get(name, '')}".rstrip(": "), row))
-            for group, inner in row.get("groups", {}).items():
+        for name in chosen:
+            about = f"`{name}`: {ABOUT.get(name, '')}".rstrip(": ")
+            for which, run_ in (("kept", suites), ("all", everything)):
+                if row := run_.get(name):
+                    lines.append(_line(name, f"{about} ({which})", row))
+                    about = f"`{name}`"
+            shown = everything.get(name) or suites[name]
+            for group, inner in shown.get("groups", {}).items():
                 lines.append(_line(name, f"– {group}", inner))
+    lines += _held_out(everything, suites)
     lines += ["", "## The worst cases", ""]
-    for name, row in suites.items():
-        for case in row["worst"]:
+    for name in names:
+        for case in (everything.get(name) or suites[name])["worst"]:
             lines.append(f"- `{name}`: {_cell(case['case'])}: {_cell(case['why'])}")
     return "\n".join([*lines, ""])
+
+
+def _held_out(*runs: Mapping[str, Any]) -> list[str]:
+    """Return the section on estimates whose machine was left out of the fit, where a run has them."""
+    rows: dict[str, Any] = {}
+    for run_ in runs:
+        for name, row in run_.items():
+            if "held_out" in row:
+                rows.setdefault(name, row["held_out"])
+    if not rows:
+        return []
+    lines = ["", "## The same estimates, each machine left out of the fit", "", *TABLE]
+    for name, row in rows.items():
+        lines.append(_line(name, f"`{name}`", row))
+        for group, inner in row.get("groups", {}).items():
+            lines.append(_line(name, f"– {group}", inner))
+    return lines
 
 
 SECTIONS = {
@@ -118,8 +152,8 @@ ABOVE = {
         "",
         "Constants of speed and of overheads were fitted on rows of these suites; a band that held a"
         " case here says less than one that held a case nobody had seen. What the same rules answer"
-        " for machines that were left out of the fit, each in turn:"
-        " `python -m benchmarks.calibrate_throughput --help`.",
+        " for machines that were left out of the fit, each in turn, stands below or is printed by"
+        " `python -m benchmarks.calibrate_throughput --cases DIR`; [speed.md](speed.md) has it.",
     )
 }
 TABLE = (
@@ -146,21 +180,36 @@ def _cell(text: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run every suite and keep the summaries."""
+    """Run every suite on the kept cases, or take reports of all; keep the summaries, write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ship_fidelity", description=__doc__)
-    parser.add_argument("--cases", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--cases", type=Path, metavar="DIR")
+    parser.add_argument("--full", type=Path, nargs="+", metavar="REPORT")
     options = parser.parse_args(argv)
-    report = run(options.cases, SUITES)
-    document = {
-        "version": package_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "cases": options.cases.as_posix(),
-        "suites": {name: shipped_suite(name, summary) for name, summary in report.items()},
-    }
-    TARGET.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(document), encoding="utf-8")
-    print(f"{TARGET.name}: {', '.join(report)}")
+    made = {"version": package_version(), "date": datetime.now(UTC).date().isoformat()}
+    if options.cases:
+        summaries = shipped_run(options.cases)
+        _keep(TARGET, {**made, "cases": options.cases.as_posix(), "suites": summaries})
+    if options.full:
+        report: dict[str, Any] = {}
+        for path in options.full:
+            report |= json.loads(path.read_text("utf-8"))
+        suites = {name: shipped_suite(name, report[name]) for name in SUITES if name in report}
+        _keep(FULL, {**made, "suites": suites})
+    PAGE.write_text(page(_kept(TARGET), _kept(FULL)), encoding="utf-8")
     return 0
+
+
+def shipped_run(cases: Path, names: Sequence[str] = SUITES) -> dict[str, Any]:
+    """Return what ships of a run over a folder of cases."""
+    return {name: shipped_suite(name, summary) for name, summary in run(cases, names).items()}
+
+
+def _keep(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _kept(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
 
 
 if __name__ == "__main__":

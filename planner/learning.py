@@ -39,8 +39,9 @@ class Lesson:
         layout: how it was spread.
         difference: bytes per accelerator that everything but the cache took beyond the plan;
             negative where it took less.
-        cache_gib: KV cache memory as the log printed it.
+        cache_gib: what was left for the cache (llama.cpp: free at start), as the log printed it.
         learned: ISO date and time.
+        loading: the part of `difference` that loading took, where the log tells it apart.
     """
 
     engine: str
@@ -52,6 +53,7 @@ class Lesson:
     difference: int
     cache_gib: float
     learned: str
+    loading: int = 0
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ def keep(lesson: Lesson) -> Path:
     """
     folder = _folder()
     content = json.dumps(asdict(lesson), indent=1).encode()
-    same = repr((lesson.key, lesson.difference, lesson.cache_gib)).encode()
+    same = repr((lesson.key, lesson.difference, lesson.loading, lesson.cache_gib)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
     try:
         write_whole(target, content)
@@ -157,9 +159,12 @@ def _kept() -> Iterator[Lesson]:
         try:
             with file.open("rb") as opened:
                 row = json.loads(opened.read(LARGEST))
-            lesson = Lesson(**{name: row[name] for name in names})
+            lesson = Lesson(
+                **{name: row[name] for name in names if name != "loading" or name in row}
+            )
             sound = all(isinstance(part, str) for part in (*lesson.key, lesson.learned))
-            sound = sound and type(lesson.difference) is int and abs(lesson.difference) < MOST
+            for size in (lesson.difference, lesson.loading):
+                sound = sound and type(size) is int and abs(size) < MOST
             sound = sound and isinstance(lesson.cache_gib, int | float)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue

@@ -296,6 +296,20 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
     )
 
 
+def _explained(explains: Mapping[str, tuple[float, str]], rows: Iterable[LogRow]) -> Iterator[str]:
+    """Yield what is behind the first figure that lies off the plan: the others follow from it."""
+    for row in rows:
+        name = row.figure.partition(",")[0]
+        if name not in explains or row.planned is None:
+            continue
+        least, text = explains[name]
+        less = row.planned[1] - row.logged
+        signed = "{less" in text  # more than planned is nobody's doing
+        if (less if signed else abs(less)) >= least:
+            yield text.format(logged=row.logged, planned=row.planned[1], less=less)
+            return
+
+
 def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:
     if log.restarts:
         yield f"the log holds {log.restarts + 1} starts; the last one with figures is compared"
@@ -305,6 +319,7 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
         yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
     elif log.version is not None and not log.version.startswith(plan.engine_version):
         yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
+    yield from _explained(log.reader.explains, rows)
     if missing:
         yield f"not in the log: {', '.join(missing)}"
     if all(row.agrees is None for row in rows) and log.refusal is None:

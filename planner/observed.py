@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from hardware_db import System
 from planner import learning, logs, planning
@@ -14,14 +14,18 @@ from planner.answer import Plan
 from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
+from planner.engines.log_figure import Measured
 from planner.engines.options import declared
 from planner.errors import InputError
 from planner.layout import Layout
-from planner.learning import Lesson
+from planner.learning import MOST, Lesson
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.question import question_of
+
+if TYPE_CHECKING:
+    from planner.search import Advice
 
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
@@ -199,8 +203,23 @@ def learn(check: LogCheck) -> Lesson:
             "log: nothing to learn: it does not say how much memory was left for the cache, or"
             f" {plan.engine_title}'s plans need no such correction"
         )
+    lesson = _lesson(plan, measured)
+    again = question_of(plan).with_(lessons=(lesson,)).plan()
+    told = logs.check_log(again, check.log).measured
+    off = (told.difference, told.loading) if told is not None else (MOST, MOST)
+    if max(map(abs, off)) > LEARNED:
+        raise InputError(
+            f"log: it left {measured.cache_gib:.2f} GiB for the cache, which no overhead of"
+            f" {plan.engine_title} explains: the plan is of another start; name model and flags"
+        )
+    learning.keep(lesson)
+    return lesson
+
+
+def _lesson(plan: planning.Plan, measured: Measured) -> Lesson:
+    """Return what a start of just this kind took beyond the estimates."""
     deployment = plan.deployment
-    lesson = Lesson(
+    return Lesson(
         engine=plan.engine,
         release=plan.engine_version,
         device=deployment.system.accelerator.id,
@@ -209,17 +228,27 @@ def learn(check: LogCheck) -> Lesson:
         layout=str(deployment.layout),
         difference=measured.difference,
         cache_gib=measured.cache_gib,
+        loading=measured.loading,
         learned=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    again = question_of(plan).with_(lessons=(lesson,)).plan()
-    told = logs.check_log(again, check.log).measured
-    if told is None or abs(told.difference) > LEARNED:
-        raise InputError(
-            f"log: it left {measured.cache_gib:.2f} GiB for the cache, which no overhead of"
-            f" {plan.engine_title} explains: the plan is of another start; name model and flags"
-        )
-    learning.keep(lesson)
-    return lesson
+
+
+def remedies(check: LogCheck) -> tuple[Advice, ...]:
+    """Return what to change in the deployment that a log is of, each planned anew.
+
+    Where the log tells what the start took beyond the estimates, the changes are planned with it. Empty
+    where the deployment holds its workload even so.
+
+    Args:
+        check: the log against its plan.
+    """
+    from planner.recommending.advice import best_advice
+
+    plan = check.plan
+    if check.measured is not None:
+        lesson = _lesson(plan, check.measured)
+        plan = question_of(plan).with_(lessons=(lesson,)).plan()
+    return () if plan.fits else best_advice(plan)
 
 
 def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:

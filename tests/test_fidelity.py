@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.fidelity import SUITES, find_cases, main, missing, run, summarise
+from benchmarks.ship_fidelity import TARGET
 from benchmarks.suites import sglang_logs
 from benchmarks.suites.result import Allowed, CaseResult
 from benchmarks.suites.vllm_cases import engine_sentence
@@ -177,3 +178,14 @@ def test_a_logged_figure_that_is_not_answered_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "sglang_logs.json").write_text(json.dumps([row]), "utf-8")
     (found,) = sglang_logs.run(tmp_path)
     assert found.wrong == ("untold",)
+
+
+@pytest.mark.parametrize("suite", EXACT)
+def test_the_shipped_run_claims_no_more_than_is_so(suite: str) -> None:
+    """`python -m benchmarks.ship_fidelity --cases tests/reference` renews what ships."""
+    shipped = json.loads(TARGET.read_text("utf-8"))["suites"][suite]
+    summary = summarise(results(suite).values())
+    assert shipped["cases"] == summary["cases"]
+    assert shipped["exact"] <= summary["exact"]
+    assert shipped["agree"] <= summary["agree"]
+    assert shipped["failed"] >= summary["failed"]

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 import planner
 from benchmarks.suites.field import run as field_suite
 from planner import learning, observed
+from planner.anonymous import case_of, cases_document
 from planner.asking import ask
 from planner.cli.main import run
+from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.errors import InputError
 from planner.learning import Lesson
 from planner.logs import LogCheck
+from planner.question import question_of
 
 ARGUMENTS = (
     "'model': 'Qwen/Qwen3.5-27B-FP8', 'max_model_len': 32768, 'language_model_only': True,"
@@ -145,6 +148,7 @@ def test_two_at_once_lose_nothing() -> None:
 KILLED = """
 import os, signal, sys
 from planner import learning
+from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.learning import Lesson
 
 def die(point):
@@ -224,3 +228,83 @@ def test_the_command_learns_reports_forgets_and_tells_no_secret(
 def test_check_without_a_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", "--on", MACHINE]) == 2
     assert "no LOG" in capsys.readouterr().err
+
+
+SGLANG = """\
+[2026-11-20 10:00:00] server_args=ServerArgs(model_path='Qwen/Qwen3.5-27B-FP8', context_length=32768, mem_fraction_static=0.85, mamba_ssm_dtype='float32', api_key='sk-SECRET1')
+[2026-11-20 10:00:01] Load weight begin. avail mem={before:.2f} GB
+[2026-11-20 10:00:31] Load weight end. elapsed=30.0 s, type=Qwen3_5ForConditionalGeneration, dtype=torch.bfloat16, avail mem={after:.2f} GB, mem usage={usage:.2f} GB.
+"""
+
+
+@settings(max_examples=6)
+@given(
+    before=st.floats(min_value=74.0, max_value=78.5).map(lambda value: round(value, 2)),
+    usage=st.floats(min_value=28.0, max_value=33.0).map(lambda value: round(value, 2)),
+)
+def test_sglang_teaches_both_ends_of_loading(before: float, usage: float) -> None:
+    learning.forget()
+    text = SGLANG.format(before=before, after=round(before - usage, 2), usage=usage)
+    checked = observed.check_log(None, text, on=MACHINE)
+    other = planner.plan("Qwen3.5-27B", on="h200", engine="sglang", precision="fp8").to_dict()
+    lesson = observed.learn(checked)
+    again = question_of(checked.plan).with_(lessons=(lesson,)).plan()
+    line = next(line for line in again.expected_log if "Load weight end" in line)
+    assert f"avail mem={round(before - usage, 2):.2f} GB" in line
+    assert f"mem usage={usage:.2f} GB" in line
+    assert (
+        planner.plan("Qwen3.5-27B", on="h200", engine="sglang", precision="fp8").to_dict() == other
+    )
+    assert learning.forget() == 1
+
+
+LLAMACPP = """\
+llama_prepare_model_devices: using device CUDA0 (NVIDIA GeForce RTX 4090) (0000:01:00.0) - {free} MiB free
+llama_model_loader: loaded meta data with 40 key-value pairs and 800 tensors from Qwen3.5-35B-A3B-Q4_K_M.gguf
+llama_context: n_ctx         = 32768
+llama_kv_cache:      CUDA0 KV buffer size =   640.00 MiB
+"""
+
+
+@settings(max_examples=6)
+@given(free=st.integers(min_value=18_000, max_value=24_100))
+def test_llamacpp_teaches_what_was_free(free: int) -> None:
+    learning.forget()
+    checked = observed.check_log(
+        None, LLAMACPP.format(free=free), on="rtx-4090", model="Qwen3.5-35B-A3B", precision="q4_k_m"
+    )
+    lesson = observed.learn(checked)
+    again = question_of(checked.plan).with_(lessons=(lesson,)).plan()
+    assert again.allocation is not None
+    answer = again.allocation
+    assert isinstance(answer, LlamacppAnswer)
+    machine = answer.machine
+    assert (machine.gpu_totals[0] - machine.context) // 2**20 == free
+    assert again.figures  # it was placed by what is free
+    assert question_of(checked.plan).with_(lessons=()).plan().verdict == checked.plan.verdict
+
+
+def test_starts_of_every_engine_become_cases(tmp_path: Path) -> None:
+    sglang = observed.check_log(
+        None, SGLANG.format(before=78.0, after=48.5, usage=29.5), on=MACHINE
+    )
+    llamacpp = observed.check_log(
+        None, LLAMACPP.format(free=23_000), on="rtx-4090", model="Qwen3.5-35B-A3B",
+        precision="q4_k_m",
+    )  # fmt: skip
+    cases = [case_of(each) for each in (sglang, llamacpp)]
+    assert cases[0]["measured"]["weights_gib"] == 29.5
+    assert cases[1]["model"] == "Qwen3.5-35B-A3B"
+    assert "SECRET" not in json.dumps(cases)
+    (tmp_path / "cases.json").write_text(cases_document(cases), "utf-8")
+    results = list(field_suite(tmp_path))
+    assert results
+    assert all(result.failure is None for result in results)
+
+
+def test_lessons_of_an_earlier_version_are_read() -> None:
+    path = learning.keep(lesson(3))
+    row = json.loads(path.read_text("utf-8"))
+    del row["loading"]
+    path.write_text(json.dumps(row), "utf-8")
+    assert learning.lessons() == (lesson(3),)

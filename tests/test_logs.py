@@ -148,7 +148,11 @@ def test_a_figure_that_is_off_is_found(case: str, before: str, after: str, name:
     assert any(row.agrees is False and row.figure.startswith(name) for row in found.rows)
 
 
-@pytest.mark.parametrize("engine", list(readers()))
+NO_START = ("mlx", "ktransformers")
+"""mlx-lm prints no start-up log; KTransformers prints SGLang's, known by arguments that no plan prints."""
+
+
+@pytest.mark.parametrize("engine", [name for name in readers() if name not in NO_START])
 @pytest.mark.parametrize("context", [8192, 131_072])
 def test_a_plan_agrees_with_the_log_that_it_expects(engine: str, context: int) -> None:
     plan = planner.plan(

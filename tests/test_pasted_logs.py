@@ -32,6 +32,8 @@ REFUSALS = {
     "llama_model_load: error loading model: unable to allocate CUDA0 buffer": "llamacpp",
     "llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv"
     " cache": "llamacpp",
+    "[METAL] Command buffer execution failed: Insufficient Memory"
+    " (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)": "mlx",
 }  # fmt: skip
 
 
@@ -49,6 +51,7 @@ SMALL_AND_LARGE = {
     "vllm": ("Qwen3.5-27B", "rtx-4090", "Qwen3.5-0.8B", "h100"),
     "sglang": ("Qwen3.5-27B", "rtx-4090", "Qwen3.5-0.8B", "h100"),
     "llamacpp": ("Qwen3.5-122B-A10B", "rtx-3060-12", "Qwen3.5-0.8B", "h100"),
+    "mlx": ("Qwen3.5-122B-A10B", "m4-pro-24", "Qwen3.5-0.8B", "m4-pro-48"),
 }
 
 
@@ -183,7 +186,8 @@ def test_a_mapped_range_of_a_file_is_no_buffer_of_weights() -> None:
 
 
 def test_every_engine_with_a_reader_knows_how_its_starts_fail() -> None:
-    assert set(REFUSALS.values()) == set(readers())
+    # KTransformers ends with SGLang's words, and is known by its own arguments alone.
+    assert set(REFUSALS.values()) == set(readers()) - {"ktransformers"}
     assert all(reader.refusals for reader in readers().values())
 
 

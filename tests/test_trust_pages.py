@@ -14,24 +14,43 @@ from planner.web.fidelity import ABOUT
 
 def test_the_fidelity_page_is_what_ships() -> None:
     shipped = json.loads(ship_fidelity.TARGET.read_text("utf-8"))
-    assert ship_fidelity.PAGE.read_text("utf-8") == ship_fidelity.page(shipped)
-    assert set(shipped["suites"]) <= set(SUITES)
+    full = json.loads(ship_fidelity.FULL.read_text("utf-8"))
+    assert ship_fidelity.PAGE.read_text("utf-8") == ship_fidelity.page(shipped, full)
     assert set(SUITES) == set(ABOUT)
+    for document in (shipped, full):
+        assert set(document["suites"]) <= set(SUITES)
+        for name, row in document["suites"].items():
+            assert row["sample"] in ship_fidelity.SECTIONS
+            assert row["exact"] <= row["agree"] <= row["cases"]
+            assert row["agree"] + row["failed"] + row["unasked"] <= row["cases"]
+            assert sum(inner["cases"] for inner in row.get("groups", {}).values()) <= row["cases"]
+            assert all(case["case"] and case["why"] for case in row["worst"]), name
     for name, row in shipped["suites"].items():
-        assert row["sample"] in ship_fidelity.SECTIONS
-        assert row["exact"] <= row["agree"] <= row["cases"]
-        assert row["agree"] + row["failed"] + row["unasked"] <= row["cases"]
-        assert sum(inner["cases"] for inner in row.get("groups", {}).values()) <= row["cases"]
-        assert all(case["case"] and case["why"] for case in row["worst"]), name
+        assert row["cases"] <= full["suites"][name]["cases"]
+
+
+def test_what_is_held_out_has_a_section_of_its_own() -> None:
+    figures = {"cases": 3, "exact": 0, "agree": 0, "failed": 0, "unasked": 0}
+    figures |= {"median_error": 0.1, "p90_error": 0.2, "max_error": 0.3}  # type: ignore[dict-item]
+    report = {**figures, "worst": [], "rigs_held_out": {**figures, "groups": {"decode": figures}}}
+    suites = {"throughput": ship_fidelity.shipped_suite("throughput", report)}
+    made = {"version": "1", "date": "2026-11-27", "cases": "x", "suites": suites}
+    text = ship_fidelity.page(made, made)
+    assert "each machine left out of the fit" in text
+    assert text.index("left out of the fit") < text.rindex("– decode")
 
 
 def test_the_page_of_peers_is_current() -> None:
     kept = peers.document()
     assert peers.PAGE.read_text("utf-8") == peers.page(kept)
-    assert all(
-        len(answers) == len(kept["capacity"]["questions"])
-        for answers in kept["capacity"]["tools"].values()
-    )
+    assert json.loads(peers.SHIPPED.read_text("utf-8")) == peers.tables(kept)
+    for tool in kept["tools"]:
+        answer = tool.get("answer")
+        if answer is None:
+            assert "not run" in tool["note"]
+            continue
+        assert tool["version"]
+        assert "error" in answer or len(answer["models"]) == len(kept["models"])
 
 
 @pytest.mark.parametrize("number", range(3))

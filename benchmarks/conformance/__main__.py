@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -128,6 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=100, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--again", type=Path, metavar="FILE", help="the cases of a suite's file")
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="compare what --write kept; ask nothing anew"
+    )
     parser.add_argument("--environment", type=Path, metavar="FOLDER")
     parser.add_argument("--write", type=Path, metavar="FILE", help="keep the engine's answers")
     parser.add_argument("--gpus", default="", metavar="NAME,...", help="only cases on these")
@@ -135,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     environment = asked.environment or ENVIRONMENTS / asked.engine
     draw, question_of = ENGINES[asked.engine]
-    cases = list(kept(asked.again) if asked.again else drawn(draw, asked.seed, asked.cases))
+    if asked.answers:
+        cases = json.loads(asked.answers.read_text("utf-8"))["cases"]
+    else:
+        cases = list(kept(asked.again) if asked.again else drawn(draw, asked.seed, asked.cases))
     if asked.gpus:
         wanted = asked.gpus.split(",")
         cases = [case for case in cases if _gpu(case) in wanted]
@@ -144,8 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     answered = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            questions = (question_of(case, Path(folder)) for case in cases)
-            found = answers(asked.engine, environment, questions)
+            found: Iterable[dict[str, Any]] = cases
+            if not asked.answers:
+                questions = (question_of(case, Path(folder)) for case in cases)
+                found = answers(asked.engine, environment, questions)
             for number, answer in enumerate(found):
                 case = cases[number]
                 answered.append({**case, **answer})
@@ -156,11 +164,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         except InputError as error:
             print(f"conformance: {error}", file=sys.stderr)
             return 2
-    if asked.write:
-        asked.write.write_text(json.dumps({"engine": asked.engine, "cases": answered}, indent=1))
+        except KeyboardInterrupt:
+            print(f"stopped after {len(answered)} of {len(cases)}", file=sys.stderr)
+        finally:
+            if asked.write and answered:
+                kept_answers = {"engine": asked.engine, "cases": answered}
+                asked.write.write_text(json.dumps(kept_answers, indent=1), "utf-8")
     names = ("version", "vllm_version")
     release = next((a[name] for a in answered for name in names if name in a), "")
-    print(f"\n{asked.engine} {release}: {len(cases)} configurations")
+    print(f"\n{asked.engine} {release}: {len(answered)} configurations")
     for words, count in counts.most_common():
         print(f"{count:6} {words}")
     return 0 if set(counts) <= set(GOOD) else 1

@@ -39,7 +39,10 @@ def check(
         str, typer.Option(metavar="FILE", help="Write an anonymous case to attach to an issue.")
     ] = "",
 ) -> int:
-    """LOG, of vLLM, SGLang or llama.cpp, against the plan of that start, figure by figure.
+    """LOG of a server's start against the plan of it, figure by figure, and what to change.
+
+    Read are vLLM, SGLang, llama.cpp (Ollama and LM Studio with it), KTransformers and MLX, whole
+    logs or a few lines.
 
     What the server was told is read from the log where it prints it; MODEL and flags, spelled as
     for `plan`, come before that. Exit status 3: a figure contradicts the plan.
@@ -76,9 +79,13 @@ def check(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(answer.to_dict(), indent=2))
+        changes = [
+            {"change": change.words, "enough": change.enough, "command": change.command}
+            for change in observed.remedies(answer)
+        ]
+        typer.echo(json.dumps(answer.to_dict() | {"remedies": changes}, indent=2, default=str))
     else:
-        terminal.show("\n".join(_table(answer)))
+        terminal.show("\n".join([*_table(answer), *_remedies(answer)]))
     if learn:
         lesson = observed.learn(answer)
         _say(f"Learned: {lesson.words}.", as_json)
@@ -143,6 +150,17 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield from (f"! {note}" for note in notes)
 
 
+def _remedies(answer: LogCheck) -> Iterator[str]:
+    """Yield what to change where the start fails or holds too little, each planned anew."""
+    from planner import observed
+    from planner.report.advice import advice_lines
+
+    lines = list(advice_lines(observed.remedies(answer)))
+    if lines:
+        yield ""
+        yield from lines
+
+
 def row_line(row: LogRow) -> str:
     """Return a figure as a line of the table: planned, what the log says, the difference."""
     planned, difference = "", ""
@@ -160,7 +178,7 @@ def row_line(row: LogRow) -> str:
 
 
 def _digits(unit: str) -> int:
-    return {"GiB": 2, "MiB": 2, "tok/s": 1, "%": 2, "x": 2, "share": 3}.get(unit, 0)
+    return {"GiB": 2, "MiB": 2, "tok/s": 1, "GB": 2, "%": 2, "x": 2, "share": 3}.get(unit, 0)
 
 
 def _plain(value: float, unit: str) -> str:

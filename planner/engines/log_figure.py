@@ -41,7 +41,7 @@ class LogFigure:
         name: what it is, in words.
         cue: characters that a line must hold; spares most lines the pattern.
         patterns: regular expressions with a group "value" and perhaps a group "part" (a device),
-            one per wording that releases have used.
+            one per wording that releases have used; a group "unit" where the line chooses it.
         unit: of the value, as printed.
         basis: what it follows from.
         step: the value's last printed digit; finer where more digits are printed.
@@ -110,11 +110,13 @@ class Measured:
         difference: bytes per accelerator that everything but the cache took beyond the plan.
         cache_gib: what was left for the cache, as printed.
         fixed_by: words that give the next start the same cache without measuring it again.
+        loading: the part of `difference` that loading took, where the log tells it apart.
     """
 
     difference: int
     cache_gib: float
     fixed_by: tuple[str, ...] = ()
+    loading: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,8 @@ class LogReader:
             engine's plans can be corrected by it.
         fields: names of a reference case -> the figures whose sum they hold; a name that ends with
             a comma takes the figure of every device, by device. What has no name keeps its own.
+        explains: figure -> by how much, in its unit, it must lie off the plan for what is behind it to
+            be told; as text with {logged}, {planned} and {less} (planned less logged).
     """
 
     marks: tuple[str, ...]
@@ -159,6 +163,7 @@ class LogReader:
         default=lambda *_: None
     )
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    explains: Mapping[str, tuple[float, str]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def cues(self) -> frozenset[str]:
@@ -169,6 +174,8 @@ class LogReader:
 
 
 _DECIMALS = re.compile(r"\.(\d+)")
+
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": MIB, "GiB": GIB, "TiB": 2**40, "MB": 10**6, "GB": 10**9}
 
 LONGEST_LINE = 8192
 """Characters of a line in which figures are looked for."""
@@ -217,10 +224,14 @@ def _reading(figure: LogFigure, match: re.Match[str]) -> Reading | None:
         return None
     decimals = _DECIMALS.search(text)
     printed = 10.0 ** -len(decimals[1]) if decimals else 1.0
+    step = min(figure.step, printed) if decimals else figure.step
+    if unit := groups.get("unit"):
+        scale = _SIZES[unit] / _SIZES[figure.unit]
+        value, step = value * scale, printed * scale
     return Reading(
         figure=figure,
         value=value,
-        step=min(figure.step, printed) if decimals else figure.step,
+        step=step,
         part=figure.parts(groups.get("part") or "") if groups.get("part") else "",
     )
 

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 IN_GIB = ("overheads",)
 """Suites whose error is in GiB; the others' is relative."""
@@ -101,6 +102,19 @@ def shipped() -> Shipped | None:
             for name, row in document["suites"].items()
         ),
     )
+
+
+@cache
+def peers() -> dict[str, Any] | None:
+    """Other planners' answers as the tables that docs/peers.md has; None where none shipped.
+
+    `peers.json` is written by `python -m benchmarks.peers`.
+    """
+    try:
+        found: dict[str, Any] = json.loads((files("planner.web") / "peers.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _error(suite: str, error: float) -> str:

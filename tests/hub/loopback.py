@@ -319,7 +319,7 @@ class _Hub(_Handler):
             r"/api/models/(?P<id>[^/]+(?:/[^/]+)?)(?:/revision/(?P<rev>[^/]+))?", parts.path
         ):
             return self.model(match)
-        if re.search(r"/resolve/", parts.path):
+        if re.search(r"/(?:resolve|raw)/", parts.path):
             return self.resolve()
         return self.error(404, "", "no such page")
 
@@ -362,7 +362,7 @@ class _Hub(_Handler):
 
     def find(self) -> tuple[Stub, Repo, str] | None:
         match = re.fullmatch(
-            r"/(?P<id>[^/]+(?:/[^/]+)?)/resolve/(?P<rev>[^/]+)/(?P<name>.+)",
+            r"/(?P<id>[^/]+(?:/[^/]+)?)/(?:resolve|raw)/(?P<rev>[^/]+)/(?P<name>.+)",
             urlsplit(self.path).path,
         )
         repo = self.allowed(unquote(match["id"])) if match else None

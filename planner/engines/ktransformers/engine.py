@@ -146,7 +146,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     def _budget(self, deployment: Deployment, server: Server, experts: Experts) -> Budget:
         """Return SGLang's budget with the experts that stay on the GPUs only."""
         options: KTransformersOptions = deployment.options
-        budget = budget_of(server, deployment.system.accelerator)
+        budget = budget_of(server, deployment.system.accelerator, deployment.lesson)
         stages = []
         for stage in budget.stages:
             target = dict(stage.target)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from planner.engines.command import Command
+from planner.engines.engine import Allocation, Deployment
 from planner.engines.face import CommandReader, Face
+from planner.engines.ktransformers.engine import KTransformersAnswer
 from planner.engines.ktransformers.options import KTransformersOptions
+from planner.engines.ktransformers.refusals import as_sglang
+from planner.engines.log_figure import Bounds, Reading
 from planner.engines.options import declared
 from planner.engines.sglang import talk as sglang
+from planner.engines.sglang.log import given_memory as sglang_given_memory
+from planner.engines.sglang.log import loading_lines, pool_lines
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.words import sort_words
 
@@ -61,7 +67,32 @@ def read_command(
     )
 
 
+def logged_command(lines: Sequence[str]) -> Command | None:
+    """Return what the server was told: SGLang prints kt-kernel's arguments among its own."""
+    return sglang.logged_command(lines, FLAGS, read_command)
+
+
+def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
+    """Yield the lines of SGLang's start, with the pools beside the weights that stay on the GPUs."""
+    if isinstance(allocation, KTransformersAnswer):
+        yield from loading_lines(allocation.budget)
+        yield from pool_lines(allocation.server, allocation.pool)
+
+
+def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bounds | None:
+    """Return what SGLang's log does."""
+    return sglang_given_memory(as_sglang(deployment), logged)
+
+
 FACE = Face(
+    log=dataclasses.replace(
+        sglang.LOG_READER,
+        marks=(*sglang.LOG_READER.marks, "kt_weight_path='", "kt_method='", "kt-kernel"),
+        command=logged_command,
+        also=also,
+        given_memory=given_memory,
+        beyond=lambda *_: None,
+    ),
     command=CommandReader(
         program="sglang serve --kt-method ...", starts=starts, read=read_command, flags=FLAGS
     ),

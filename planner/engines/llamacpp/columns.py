@@ -80,7 +80,9 @@ _BY_MEMORY = "KV cache and state"
 
 
 def _machine(deployment: Deployment, server: Server) -> Machine:
-    return machine_of(deployment.system, deployment.options, gpus=server.devices)
+    return machine_of(
+        deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
+    )
 
 
 @remembered(but_workload)

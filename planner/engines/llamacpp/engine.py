@@ -93,6 +93,7 @@ def _asked(deployment: Deployment) -> Key:
         deployment.kv_cache_dtype,
         deployment.options,
         deployment.yarn,
+        deployment.lesson,
     )
 
 
@@ -104,7 +105,9 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
 @remembered(_asked)
 def _answer(deployment: Deployment) -> LlamacppAnswer:
     server = server_of(deployment)
-    machine = machine_of(deployment.system, deployment.options, gpus=server.devices)
+    machine = machine_of(
+        deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
+    )
     room = machine.room(deployment.options)
     fitted = fit(server, room)
     assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None

@@ -13,8 +13,10 @@ from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
+from planner.engines.llamacpp.answer import LlamacppAnswer
+from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Measured, Merge, Reading
 from planner.memory.breakdown import Kind
+from planner.units import MIB
 
 _MIB = r"(?P<value>[\d.]+) MiB"
 _PART = r"(?P<part>[\w()]+)"
@@ -85,6 +87,24 @@ def _letter(letter: str) -> str:
     return rf"\b{letter} ?(?:\(\w+\))?:?\s+(?P<value>\d[\d.]*)"
 
 
+FREE = "free at start"
+
+
+def _of_ollama(name: str, what: str) -> LogFigure:
+    """A size that Ollama's own engine prints per device: it is told, and never judged."""
+    return LogFigure(
+        name=name,
+        cue=f'msg="{what}"',
+        patterns=(
+            rf'msg="{what}" device=(?P<part>\w+) size="(?P<value>[\d.]+) (?P<unit>[KMG]?i?B)"',
+        ),
+        unit="MiB",
+        basis=Basis.ESTIMATE,
+        merge=Merge.LAST,
+        parts=device,
+    )
+
+
 FIGURES = (
     _per_device(
         "weights",
@@ -97,6 +117,18 @@ FIGURES = (
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
+    _of_ollama("weights by Ollama's engine", "model weights"),
+    _of_ollama("KV cache and state by Ollama's engine", "kv cache"),
+    _of_ollama("compute graph by Ollama's engine", "compute graph"),
+    LogFigure(
+        name=FREE,
+        cue=" MiB free",
+        patterns=(r"using device (?P<part>\w+) \(.*\) - (?P<value>\d+) MiB free",),
+        unit="MiB",
+        basis=Basis.ESTIMATE,
+        merge=Merge.FIRST,
+        parts=device,
+    ),
     LogFigure(
         name="file size",
         cue="file size",
@@ -144,25 +176,36 @@ FIELDS = MappingProxyType(
 )
 """Names of a reference case -> figures."""
 
+EXPLAINS = MappingProxyType(
+    {
+        FREE: (
+            512.0,
+            "{less:,.0f} MiB of the GPU were taken when it started, beyond llama.cpp's own context: other"
+            " programs or the desktop hold them, and --fit places fewer layers",
+        )
+    }
+)
+"""Figure -> how far it must be off, and what that means."""
+
 _HEADER = (
-    ("-np", r"llama_context: n_seq_max\s+= (?P<value>\d+)"),
+    ("-np", r"(?:llama_context: n_seq_max\s+= |\bParallel:)(?P<value>\d+)"),
     (
         "-b",
         r"(?:llama_context: n_batch\s+= |llama-server.* (?:-b|--batch-size)[ =])(?P<value>\d+)",
     ),
     (
         "-ub",
-        r"(?:llama_context: n_ubatch\s+= |llama-server.* (?:-ub|--ubatch-size)[ =])(?P<value>\d+)",
+        r"(?:llama_context: n_ubatch\s+= |llama-server.* (?:-ub|--ubatch-size)[ =]|\bBatchSize:)(?P<value>\d+)",
     ),
-    ("-ctk", r"\bK \((?P<value>\w+)\):"),
-    ("-ctv", r"\bV \((?P<value>\w+)\):"),
+    ("-ctk", r"(?:\bK \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
+    ("-ctv", r"(?:\bV \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
 )
 _CELLS = re.compile(
     r"llama_kv_cache(?:_\w+)?: size =.*\(\s*(?P<cells>\d+) cells,.*\d+/(?P<streams>\d+) seqs\)"
 )
 """Cells of each stream, and streams: their product is the length that was asked for."""
 
-_CONTEXT = re.compile(r"llama_context: n_ctx(?:_seq)?\s+(?:= |\()(?P<value>\d+)")
+_CONTEXT = re.compile(r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:)(?P<value>\d+)")
 _BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
@@ -224,8 +267,37 @@ def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
 
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
-    """Nothing: a start prints every figure."""
-    return iter(())
+    """Yield what each GPU has free when llama.cpp asks, and the size of the file's tensors."""
+    if not isinstance(allocation, LlamacppAnswer):
+        return
+    machine, usage = allocation.machine, allocation.usage
+    for gpu, name in enumerate([*machine.gpu_names, "CPU"]):
+        for what, size in (
+            ("model weights", usage.weights[gpu] + usage.mtp_weights[gpu]),
+            ("kv cache", usage.kv[gpu] + usage.states[gpu]),
+            ("compute graph", usage.compute[gpu]),
+        ):
+            if size:
+                yield f'msg="{what}" device={name} size="{size / MIB:.2f} MiB"'
+    for name, total in zip(machine.gpu_names, machine.gpu_totals, strict=True):
+        yield f"using device {name} () - {(total - machine.context) // MIB} MiB free"
+
+
+def beyond(
+    deployment: Deployment, allocation: Allocation, logged: Mapping[str, Reading]
+) -> Measured | None:
+    """Return what was gone on a GPU at start beyond its context: --fit places by what is free."""
+    if not isinstance(allocation, LlamacppAnswer) or not allocation.machine.gpu_totals:
+        return None
+    machine = allocation.machine
+    free = [reading for reading in logged.values() if reading.figure.name == FREE]
+    if len(free) != len(machine.gpu_totals):
+        return None
+    least = min(reading.value for reading in free)
+    return Measured(
+        difference=min(machine.gpu_totals) - machine.context - int(least) * MIB,
+        cache_gib=least / 1024,
+    )
 
 
 def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bounds | None:
@@ -266,6 +338,10 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "ggml_backend_cuda_buffer_type_alloc_buffer:",
             "ggml_gallocr_reserve_n",
             ", compute capability ",
+            'msg="model weights" device=',
+            'msg="kv cache" device=',
+            "source=ggml.go",
+            "OLLAMA_",
         ),
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
         refusals=(
@@ -275,7 +351,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
         ),
-        kept=("llama-server", "build: ", "build_info", "build      :"),
+        kept=("llama-server", "build: ", "build_info", "build      :", "KvSize:"),
         version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
@@ -283,4 +359,6 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         given_memory=given_memory,
         soft=soft,
         fields=FIELDS,
+        explains=EXPLAINS,
+        beyond=beyond,
     )

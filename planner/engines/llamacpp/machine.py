@@ -12,6 +12,7 @@ from hardware_db import Accelerator, System
 from hardware_db.memory import system_reserve_mib
 from planner.columns import smaller
 from planner.engines.llamacpp.options import LlamacppOptions
+from planner.learning import Lesson
 from planner.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Machine:
         host_total: bytes of RAM; None if unknown.
         host_reserve: bytes of it that the system takes, where that is planned for.
         unified: GPU and host are one memory.
-        runtime: bytes that every GPU loses to its context and to pools.
+        runtime: bytes that every GPU loses to its context, to pools, and to what was measured.
+        measured: bytes of it that were gone at start beyond the context, as a log told.
     """
 
     backend: str
@@ -105,6 +107,12 @@ class Machine:
     host_reserve: int
     unified: bool
     runtime: int
+    measured: int = 0
+
+    @property
+    def context(self) -> int:
+        """Bytes of a GPU that are gone before --fit asks for what is free."""
+        return min(CONTEXT_BYTES, self.runtime - self.measured) + self.measured
 
     def with_ram_assumed(self) -> Machine | None:
         """Return the machine with the RAM that such machines have; None where it is known or shared."""
@@ -126,10 +134,9 @@ class Machine:
     def room(self, options: LlamacppOptions) -> Room:
         """Return what --fit would use: free memory less its margin; all of it without --fit."""
         margin = options.fit_target_mib * MIB if options.fit else 0
-        context = min(CONTEXT_BYTES, self.runtime)
         usable = self.host_usable
         return Room(
-            gpus=tuple(total - context - margin for total in self.gpu_totals),
+            gpus=tuple(total - self.context - margin for total in self.gpu_totals),
             host=None if usable is None else usable - HOST_PROGRAM_BYTES,
             shared=self.unified,
         )
@@ -137,7 +144,7 @@ class Machine:
     def usable(self, options: LlamacppOptions, gpu: int) -> int:
         """Return the bytes of a GPU up to the margin, of which pools take their part after start."""
         margin = options.fit_target_mib * MIB if options.fit else 0
-        pools = self.runtime - min(CONTEXT_BYTES, self.runtime)
+        pools = self.runtime - self.context
         return self.gpu_totals[gpu] - max(margin - pools, 0)
 
 
@@ -159,7 +166,9 @@ def default_shares(accelerators: Sequence[Accelerator]) -> tuple[float, ...]:
     return tuple(float(total - CONTEXT_BYTES) for total in totals)
 
 
-def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machine:
+def machine_of(
+    system: System, options: LlamacppOptions, *, gpus: int, lesson: Lesson | None = None
+) -> Machine:
     """Return the machine that `system` is; its RAM as the options say, else as the database does."""
     used = system.accelerators[:gpus]
     backend = backend_of(used or system.accelerators[:1]) or UNKNOWN_BACKEND
@@ -168,6 +177,9 @@ def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machin
         told = float(system.host_memory_gib.value)
     total = None if told is None else int(told * GIB)
     alone = total is not None and system.is_cpu_only
+    runtime = 0 if backend == "MTL" else RUNTIME_BYTES
+    context = min(CONTEXT_BYTES, runtime)
+    measured = max(lesson.difference, -context) if lesson is not None else 0
     return Machine(
         backend=backend,
         remote=max(0, gpus - system.accelerators_per_node),
@@ -175,5 +187,6 @@ def machine_of(system: System, options: LlamacppOptions, *, gpus: int) -> Machin
         host_total=total,
         host_reserve=system_reserve_mib((total or 0) // MIB) * MIB if alone else 0,
         unified=system.accelerator.is_unified and not system.is_cpu_only,
-        runtime=0 if backend == "MTL" else RUNTIME_BYTES,
+        runtime=runtime + measured,
+        measured=measured,
     )

@@ -30,7 +30,8 @@ def context_unsaid(deployment: Deployment) -> int:
         return deployment.context
     streams = 1 if asked.kv_unified else asked.slots
     most, least = native * streams, min(options.fit_ctx, native) * streams
-    room = machine_of(deployment.system, options, gpus=asked.devices).room(options)
+    lesson = deployment.lesson
+    room = machine_of(deployment.system, options, gpus=asked.devices, lesson=lesson).room(options)
     single = replace(asked, full=1) if asked.kv_unified else asked
 
     def served(cells: int) -> Server:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from planner.engines.command import Command
 from planner.engines.face import CommandReader, Face
 from planner.engines.mlx.bench import BENCH
+from planner.engines.mlx.log import log_reader
 from planner.engines.mlx.options import MlxOptions
 from planner.engines.words import FlagTable, flags, sort_words
 
@@ -66,6 +67,7 @@ def read_command(
 
 
 FACE = Face(
+    log=log_reader(read_command),
     command=CommandReader(program="mlx_lm.server", starts=starts, read=read_command, flags=FLAGS),
     bench=BENCH,
 )

@@ -66,7 +66,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         Source: SGLang 0.5.23 mem_cache/kv_cache_configurator.py.
         """
         server = server_of(deployment)
-        budget = budget_of(server, deployment.system.accelerator)
+        budget = budget_of(server, deployment.system.accelerator, deployment.lesson)
         pool = pool_with(server, budget)
         context = deployment.context
 
@@ -117,7 +117,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         one = server_of(deployment)
         server, budget = (
             replace(one, context=contexts),
-            budget_of(one, deployment.system.accelerator),
+            budget_of(one, deployment.system.accelerator, deployment.lesson),
         )
         pool, native = (
             pool_with(server, budget),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, Merge, Reading
+from planner.engines.log_figure import Basis, Bounds, LogFigure, Measured, Merge, Reading
 from planner.engines.sglang.answer import SglangAnswer
 from planner.engines.sglang.overheads import Budget, budget_of
 from planner.engines.sglang.pool import Pool
@@ -172,6 +172,17 @@ FIGURES = (
 )
 
 
+EXPLAINS = MappingProxyType(
+    {
+        BEFORE: (
+            1.0,
+            "{less:.1f} GiB were taken before loading, beyond CUDA and collectives: other programs hold"
+            " them, and --mem-fraction-static counts from what was free",
+        )
+    }
+)
+"""Figure -> how far it must be off, and what that means."""
+
 FIELDS = MappingProxyType(
     {
         "weights_gib": ("weights",),
@@ -198,13 +209,14 @@ def log_lines(answer: SglangAnswer) -> tuple[str, ...]:
     Source: SGLang 0.5.23 model_executor/model_runner.py, mem_cache/memory_pool.py,
     managers/scheduler.py.
     """
-    loading = _loading_lines(answer.budget)
+    loading = loading_lines(answer.budget)
     if not answer.starts and answer.refusal and answer.pool.max_running_requests is None:
         return (*loading, answer.refusal)
-    return (*loading, *_pool_lines(answer.server, answer.pool))
+    return (*loading, *pool_lines(answer.server, answer.pool))
 
 
-def _loading_lines(budget: Budget) -> tuple[str, ...]:
+def loading_lines(budget: Budget) -> tuple[str, ...]:
+    """Return what is printed around loading."""
     before, after = budget.free_before_load, budget.free_after_load
     return (
         f"Load weight begin. avail mem={before / GIB:.2f} GB (estimate)",
@@ -213,7 +225,8 @@ def _loading_lines(budget: Budget) -> tuple[str, ...]:
     )
 
 
-def _pool_lines(server: Server, pool: Pool) -> tuple[str, ...]:
+def pool_lines(server: Server, pool: Pool) -> tuple[str, ...]:
+    """Return what is printed of the pools."""
     resolved, taken = server.resolved, server.allocated(pool)
 
     def size(nbytes: int) -> str:
@@ -281,10 +294,38 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
     return Bounds(low=lines, high=lines, taken=frozenset((SLOTS, TOKENS)))
 
 
+def beyond(
+    deployment: Deployment, allocation: Allocation, logged: Mapping[str, Reading]
+) -> Measured | None:
+    """Return what a start took beyond the estimates, before loading and by loading.
+
+    The pools follow from both. What fixes them is their own sizes, where the log prints them.
+    """
+    if not isinstance(allocation, SglangAnswer) or BEFORE not in logged or AFTER not in logged:
+        return None
+    budget = allocation.budget
+    before, after = (int(logged[name].value * GIB) for name in (BEFORE, AFTER))
+    if not 0 < after <= before:
+        return None
+    planned = budget.free_before_load - budget.free_after_load
+    loading = (before - after) - planned
+    fixed: tuple[str, ...] = ()
+    if SLOTS in logged and TOKENS in logged:
+        slots = int(logged[SLOTS].value) * allocation.server.parallel.attn_dp_size
+        tokens = int(logged[TOKENS].value)
+        fixed = ("--max-total-tokens", str(tokens), "--max-mamba-cache-size", str(slots))
+    return Measured(
+        difference=budget.free_before_load - before + loading,
+        cache_gib=logged[AFTER].value,
+        fixed_by=fixed,
+        loading=loading,
+    )
+
+
 def _lines(deployment: Deployment, before: float, after: float) -> tuple[str, ...]:
     server = server_of(deployment)
     pool = server.pool(free_before_load=before, free_after_load=after)
     if pool.failure is not None:
         return ()
-    budget = budget_of(server, deployment.system.accelerator)
-    return (*_loading_lines(budget), *_pool_lines(server, pool))
+    budget = budget_of(server, deployment.system.accelerator, deployment.lesson)
+    return (*loading_lines(budget), *pool_lines(server, pool))

@@ -13,6 +13,7 @@ from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import BESIDE, beside_terms, table_takes_gpu
 from planner.engines.sglang.weights import Stage, draft_weights, target_weights
+from planner.learning import Lesson
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.provenance import Band, Confidence, Source
@@ -52,6 +53,7 @@ class Budget:
         stages: the pipeline stages.
         free_after_load: bytes free on the fullest rank once everything is loaded.
         runtime_band: how far `total - free_before_load` may lie off.
+        leftovers: bytes that loading takes beyond the parameters.
     """
 
     total: int
@@ -59,11 +61,12 @@ class Budget:
     free_before_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
+    leftovers: int = LEFTOVERS
     free_after_load: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Sum the weights up once: the pools are sized many times."""
-        fullest = max(stage.nbytes for stage in self.stages) + LEFTOVERS
+        fullest = max(stage.nbytes for stage in self.stages) + self.leftovers
         object.__setattr__(self, "free_after_load", self.free_before_load - fullest)
 
     @property
@@ -72,8 +75,8 @@ class Budget:
         return self.usable - self.free_before_load
 
 
-def budget_of(server: Server, accelerator: Accelerator) -> Budget:
-    """Return what `server` finds on `accelerator`.
+def budget_of(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) -> Budget:
+    """Return what `server` finds on `accelerator`; a start that was measured there corrects it.
 
         discrete: free = CUDA total - context - collectives (several ranks)
         unified:  free = total RAM - what the system needs
@@ -94,7 +97,12 @@ def budget_of(server: Server, accelerator: Accelerator) -> Budget:
         band = Band(
             below=band.below + COLLECTIVES_BAND.below, above=band.above + COLLECTIVES_BAND.above
         )
+    leftovers = LEFTOVERS
+    if lesson is not None:
+        runtime += lesson.difference - lesson.loading
+        leftovers += lesson.loading
     return Budget(
+        leftovers=leftovers,
         total=total,
         usable=accelerator.usable_bytes,
         free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
@@ -146,10 +154,24 @@ def rank_terms(
     """
     inside = (
         *_weights(server, stage),
+        _left_over(budget),
         *_caches(server, stage, pool, sequences=sequences, context=context),
     )
     outside = (*_outside(server, pool), *beside_terms(server, pool))
     return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
+
+
+def _left_over(budget: Budget) -> Term:
+    return Term(
+        name="left over from loading",
+        kind=Kind.RUNTIME,
+        nbytes=budget.leftovers,
+        confidence=Confidence.CALIBRATED,
+        formula="what the logs leave over",
+        values={"what the logs leave over": budget.leftovers},
+        source=LOGS,
+        band=LEFTOVERS_BAND,
+    )
 
 
 def _of_stage(server: Server, stage: Stage) -> Key:
@@ -201,16 +223,6 @@ def _weight_terms(server: Server, stage: Stage) -> Iterator[Term]:
                 source=rule(version, file),
                 band=Band(below=0, above=int(size * REPACK_BAND)) if uncertain else None,
             )
-    yield Term(
-        name="left over from loading",
-        kind=Kind.RUNTIME,
-        nbytes=LEFTOVERS,
-        confidence=Confidence.CALIBRATED,
-        formula="what the logs leave over",
-        values={"what the logs leave over": LEFTOVERS},
-        source=LOGS,
-        band=LEFTOVERS_BAND,
-    )
 
 
 def _draft_values(stage: Stage) -> dict[str, int]:

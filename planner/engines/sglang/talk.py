@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,15 @@ from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
-from planner.engines.sglang.log import FIELDS, FIGURES, REFUSALS, also, given_memory
+from planner.engines.sglang.log import (
+    EXPLAINS,
+    FIELDS,
+    FIGURES,
+    REFUSALS,
+    also,
+    beyond,
+    given_memory,
+)
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
@@ -280,17 +288,29 @@ def _layout(found: Sorted) -> tuple[Layout | None, dict[str, Any]]:
     return layout, options
 
 
-def logged_command(lines: Sequence[str]) -> Command | None:
-    """Return what SGLang was told: the arguments that it prints, with the defaults it resolved."""
-    matter = [flag for flag, (role, _) in FLAGS.known.items() if role in _READ]
+def logged_command(
+    lines: Sequence[str],
+    table: FlagTable | None = None,
+    read: Callable[[Sequence[str]], Command] | None = None,
+) -> Command | None:
+    """Return what SGLang was told: the arguments that it prints, with the defaults it resolved.
+
+    Args:
+        lines: the log.
+        table: the flags of a program that runs SGLang inside; None: SGLang's own.
+        read: reads that program's words; None: SGLang's.
+    """
+    known = (FLAGS if table is None else table).known
+    matter = [flag for flag, (role, _) in known.items() if role in _READ]
+    read = read_command if read is None else read
     for line in reversed(lines):
         _, mark, text = line.partition("server_args=")
         if mark:
             values = logged_values(text)
             if not values.get("model_path"):
                 return None
-            return read_command(as_words(values, matter))
-    return _inferred(lines, matter)
+            return read(as_words(values, matter))
+    return _inferred(lines, matter, read)
 
 
 _RESOLVED = re.compile(
@@ -299,14 +319,16 @@ _RESOLVED = re.compile(
 """The line that tells two arguments as they were resolved."""
 
 
-def _inferred(lines: Sequence[str], matter: Sequence[str]) -> Command | None:
+def _inferred(
+    lines: Sequence[str], matter: Sequence[str], read: Callable[[Sequence[str]], Command]
+) -> Command | None:
     """Return what a log without the arguments tells of them; the model is left open."""
     for line in reversed(lines):
         _, _, behind = line.rpartition("max_total_num_tokens=")
         match = _RESOLVED.search(behind) if len(behind) < len(line) else None
         if match is not None:
             told = {"chunked_prefill_size": int(match[1]), "context_length": int(match["context"])}
-            return read_command(as_words(told, matter))
+            return read(as_words(told, matter))
     return None
 
 
@@ -327,10 +349,12 @@ LOG_READER = LogReader(
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
     figures=FIGURES,
     fields=FIELDS,
+    explains=EXPLAINS,
     starts="server_args=",
     command=logged_command,
     also=also,
     given_memory=given_memory,
+    beyond=beyond,
     refusals=REFUSALS,
 )
 

@@ -23,6 +23,7 @@ _GIB = r"~?(?P<value>-?[\d.]+)(?:-[\d.]+)? ?GiB"
 _WHOLE_GIB = rf"(?<![\d.]){_GIB}"
 """A number from its first digit on: in front of other words, a search begins nowhere else."""
 KV_MEMORY = "KV cache memory"
+AT_REFUSAL = "KV cache memory at the refusal"
 MOST_GIB = 2**20
 ALLOCATOR = 0.03
 """Share by which what PyTorch's allocator holds may exceed the tensors: blocks of 2 to 20 MiB, and
@@ -171,7 +172,7 @@ FIGURES = (
         merge=Merge.LEAST,
     ),
     LogFigure(
-        name="KV cache memory at the refusal",
+        name=AT_REFUSAL,
         cue="larger than the available KV cache memory",
         patterns=(rf"larger than the available KV cache memory \({_GIB}\)",),
         unit="GiB",
@@ -253,7 +254,8 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
     rank = allocation.ranks[0]
     if not allocation.starts:
         yield from log_lines(deployment, allocation)
-    yield f"Free memory on device (0.0/{rank.total / GIB:.2f} GiB)"
+    total = f"{rank.total / GIB:.2f}"
+    yield f"Free memory on device ({total}/{total} GiB)"  # where nothing else runs
     yield f"{round(max(allocation.needed) / GIB, 2)} GiB KV cache is needed"
     yield f"the estimated maximum model length is {allocation.longest_estimated}"
     graphs = rank.of_kind(Kind.CUDA_GRAPHS)
@@ -287,7 +289,7 @@ def beyond(
 ) -> Measured | None:
     """Return what a start took beyond the estimates, by the memory that it left for the cache."""
     assert isinstance(allocation, VllmAnswer)
-    reading = logged.get(KV_MEMORY)
+    reading = logged.get(KV_MEMORY) or logged.get(AT_REFUSAL)
     if reading is None or deployment.options.kv_cache_memory_bytes is not None:
         return None
     if not reading.step < reading.value < MOST_GIB:
@@ -343,6 +345,22 @@ FIELDS = MappingProxyType(
     }
 )
 """Names of a reference case -> figures."""
+
+EXPLAINS = MappingProxyType(
+    {
+        "device memory": (
+            0.1,
+            "the driver shows {logged:.2f} GiB where the plan counts {planned:.2f}: ECC, another variant"
+            " of the card, or memory that is lent to it",
+        ),
+        "free at start": (
+            1.0,
+            "{less:.1f} GiB of the GPU were taken when it started: other programs hold them, and"
+            " --gpu-memory-utilization counts from the whole",
+        ),
+    }
+)
+"""Figure -> how far it must be off, and what that means."""
 
 MARKS = (
     "vLLM API server version",

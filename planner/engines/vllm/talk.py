@@ -16,6 +16,7 @@ from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
 from planner.engines.vllm.bench import BENCH
 from planner.engines.vllm.log import (
+    EXPLAINS,
     FIELDS,
     FIGURES,
     MARKS,
@@ -371,6 +372,7 @@ FACE = Face(
         refusals=REFUSALS,
         running=MappingProxyType({"keep_default_seqs": True}),
         fields=FIELDS,
+        explains=EXPLAINS,
     ),
     container=Container(
         images=MappingProxyType(

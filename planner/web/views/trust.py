@@ -154,3 +154,30 @@ def _show_fidelity() -> None:
         "Exact: every compared field is equal. Where the planner estimates, it states a band, and"
         " the last column says how often the truth lay in it. Errors are relative, or in GiB."
     )
+    _show_peers()
+
+
+def _show_peers() -> None:
+    """Draw other planners' answers to the same questions, as the tools themselves gave them."""
+    peers = fidelity.peers()
+    if peers is None:
+        return
+    st.subheader("Other planners, on the same questions")
+    st.markdown(
+        f"Asked on {escape(peers['date'])}: {escape(' / '.join(peers['models']))} in BF16. Weights and"
+        " KV cache in GiB, state of a sequence in MiB; the truth is what the engines' own code counts."
+    )
+    for title in ("answers", "capacity"):
+        st.dataframe(
+            pd.DataFrame(peers[title]),
+            hide_index=True,
+            height="content",
+            column_config={"Tool": st.column_config.TextColumn(pinned=True)},
+            alt=PEERS[title],
+        )
+
+
+PEERS = {
+    "answers": "Weights, KV cache and state, by planner",
+    "capacity": "How many sequences at once, by planner",
+}
