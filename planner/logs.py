@@ -15,9 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from planner.engines import log_readers
+from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
-from planner.engines.log_figure import Basis, LogReader, Measured, Reading, read_figures
+from planner.engines.log_figure import (
+    OUT_OF_MEMORY,
+    Basis,
+    LogReader,
+    Measured,
+    Reading,
+    read_figures,
+)
 from planner.engines.log_readers import engine_of, version_of
 from planner.engines.log_row import LogRow, rows_of
 from planner.errors import InputError, without_secrets
@@ -130,7 +137,7 @@ class Log:
     @property
     def refusal(self) -> str | None:
         """The last line with which a start failed for want of memory; None if none did."""
-        cues = self.reader.refusals
+        cues = (*self.reader.refusals, *self.reader.shared_refusals)
         found = (line for line in reversed(self.lines) if any(cue in line for cue in cues))
         line = next(found, None)
         return None if line is None else without_secrets(line)
@@ -145,8 +152,12 @@ class Log:
         return self.reader.command(self.lines)
 
 
-def open_log(path: str) -> Log:
+def open_log(path: str, engine: str | None = None) -> Log:
     """The log in a file; ``-`` is standard input.
+
+    Args:
+        path: the file.
+        engine: see `read_log`.
 
     Raises:
         InputError: no such file, not text, or no engine's log.
@@ -154,10 +165,10 @@ def open_log(path: str) -> Log:
     import sys
 
     if path == "-":
-        return read_log(_text_lines(sys.stdin.buffer, "standard input"))
+        return read_log(_text_lines(sys.stdin.buffer, "standard input"), engine)
     try:
         with Path(path).expanduser().open("rb") as file:
-            return read_log(_text_lines(file, path))
+            return read_log(_text_lines(file, path), engine)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
@@ -198,15 +209,20 @@ class _Chained(io.RawIOBase):
         return len(chunk)
 
 
-def read_log(text: str | Iterable[str]) -> Log:
+def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
     """What matters of a log, read line by line and up to a bound.
 
     Args:
         text: the whole log, or its lines.
+        engine: who printed it; None recognises it by its lines.
 
     Raises:
-        InputError: no engine is recognised in it.
+        InputError: no engine is recognised in it, or none of that name prints one.
     """
+    if engine is not None:
+        engine = get_engine(engine).name
+        if engine not in log_readers.readers():
+            raise InputError(f"engine: {get_engine(engine).title} prints no log that is read")
     cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
@@ -218,7 +234,11 @@ def read_log(text: str | Iterable[str]) -> Log:
             break
         if any(cue in line for cue in cues):
             kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
-    engine = engine_of(kept)
+    engine = engine or engine_of(kept)
+    if engine is None and any(cue in line for line in kept for cue in OUT_OF_MEMORY):
+        raise InputError(
+            "log: PyTorch ran out of memory, and no line tells which engine it was; name it with --engine"
+        )
     if engine is None:
         raise InputError(
             f"log: no engine is recognised; start-up logs of {', '.join(log_readers.readers())} are read"

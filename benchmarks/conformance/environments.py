@@ -19,6 +19,8 @@ from pathlib import Path
 from benchmarks.conformance.asking import DRIVER, ENVIRONMENTS, HERE
 
 LIBRARY = "libcuda.so.1"
+COMPILED = {"vllm": ("vllm",), "sglang": ("sglang", "sgl_kernel")}
+"""Packages of an engine whose libraries call the driver."""
 NOT_INITIALIZED = 3
 """What every function of the stand-in returns: CUDA_ERROR_NOT_INITIALIZED."""
 
@@ -35,7 +37,11 @@ def make(engine: str, uv: str) -> Path:
     python = str(place / "bin" / "python")
     install = [uv, "pip", "install", "--no-deps", "--python", python, "-r", str(pins)]
     subprocess.run(install, check=True)
-    libraries = sorted((place / "lib").glob(f"python*/site-packages/{engine}/*.so"))
+    libraries = [
+        library
+        for package in COMPILED[engine]
+        for library in sorted((place / "lib").glob(f"python*/site-packages/{package}/**/*.so"))
+    ]
     write_driver(place / DRIVER, wanted_by(libraries))
     return place
 

@@ -25,7 +25,7 @@ SIGNS = {True: "✔", False: "✘", None: " "}
     on=False,
     model=False,
     hardware="Hardware, where the log does not name it.",
-    leave_out=("engine", "revision", "concurrency", "dcp"),
+    leave_out=("revision", "concurrency", "dcp"),
 )
 def check(
     asked: Typed,
@@ -59,7 +59,7 @@ def check(
             return 0
     if not log:
         raise InputError("no LOG: name the log's file, or - for standard input")
-    found = logs.open_log(log)
+    found = logs.open_log(log, asked.said["engine"])
     told = commands.read_words(found.engine, asked.words)
     if told.kept:
         raise InputError(f"{told.kept[0]}: {found.engine} has no such option")

@@ -23,6 +23,10 @@ class Basis(Enum):
     ESTIMATE = "estimate"
 
 
+OUT_OF_MEMORY = ("CUDA out of memory. Tried to allocate", "HIP out of memory. Tried to allocate")
+"""What PyTorch's allocator says, whatever runs on it."""
+
+
 class Merge(Enum):
     """Which of several lines counts."""
 
@@ -136,6 +140,7 @@ class LogReader:
             it; None where the log states none.
         soft: names of figures that are estimates for this deployment, whatever their basis.
         refusals: characters of lines with which a start ends that fails for want of memory.
+        shared_refusals: likewise, in words that other programs have as well: they tell no engine.
         kept: characters of further lines worth keeping, which other programs may print, too.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
@@ -157,6 +162,7 @@ class LogReader:
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
     refusals: tuple[str, ...] = ()
+    shared_refusals: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
@@ -169,7 +175,7 @@ class LogReader:
     def cues(self) -> frozenset[str]:
         """Characters of lines worth keeping."""
         figures = (figure.cue for figure in self.figures)
-        words = {*self.marks, *self.refusals, *self.kept, *figures}
+        words = {*self.marks, *self.refusals, *self.shared_refusals, *self.kept, *figures}
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 

@@ -149,3 +149,9 @@ def test_the_shipped_fidelity_run_is_shown(open_app: Callable[..., AppTest]) -> 
         assert suite.about
         assert frame.loc[suite.name, "Cases"] == suite.cases
         assert frame.loc[suite.name, "Exact"] == suite.exact
+    peers = fidelity.peers()
+    assert peers is not None
+    assert [len(table.value) for table in app.dataframe[1:3]] == [
+        len(peers["answers"]),
+        len(peers["capacity"]),
+    ]

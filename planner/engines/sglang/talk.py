@@ -10,7 +10,7 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
-from planner.engines.log_figure import LogReader
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.sglang.log import (
     EXPLAINS,
@@ -356,6 +356,7 @@ LOG_READER = LogReader(
     given_memory=given_memory,
     beyond=beyond,
     refusals=REFUSALS,
+    shared_refusals=OUT_OF_MEMORY,
 )
 
 FACE = Face(

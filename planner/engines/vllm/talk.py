@@ -11,7 +11,7 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
-from planner.engines.log_figure import LogReader
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
 from planner.engines.vllm.bench import BENCH
@@ -370,6 +370,7 @@ FACE = Face(
         beyond=beyond,
         soft=soft,
         refusals=REFUSALS,
+        shared_refusals=OUT_OF_MEMORY,
         running=MappingProxyType({"keep_default_seqs": True}),
         fields=FIELDS,
         explains=EXPLAINS,
