@@ -192,8 +192,8 @@ def _usual(name: str, known: Database) -> list[Accelerator]:
 
 
 def _one_of_several(name: str, entry: Accelerator | System, known: Database) -> tuple[str, ...]:
-    """What to say where `name` has no size and is sold in several."""
-    if isinstance(entry, System):
+    """What to say where `name` has no size and is sold in several; an id names one of them."""
+    if isinstance(entry, System) or name == entry.id:
         return ()
     alike = _usual(name, known)
     labels = sorted({_label(one) for one in alike})

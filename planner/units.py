@@ -26,7 +26,8 @@ _BYTE_UNITS = {
 _NUMBER_AND_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
-_PLAIN_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)")
+_PLAIN_WORD = re.compile(r"(?!llama-|mlx\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)")
+"""A word that begins a sentence with a capital; names of programs are no such words."""
 
 MAX_TOKENS = 2**40
 """No sequence or sum of sequences is longer than this; larger input is a slip of the hand."""

@@ -102,6 +102,8 @@ def test_names_of_engines_keep_their_spelling_at_the_start_of_a_sentence() -> No
         ("llama.cpp (GGUF) reads it", "llama.cpp (GGUF) reads it"),
         ("mlx-community/Qwen3.5-9B-4bit fits", "mlx-community/Qwen3.5-9B-4bit fits"),
         ("gptq-int4 needs it", "gptq-int4 needs it"),
+        ("llama-server itself", "llama-server itself"),
+        ("mlx-lm serves text", "mlx-lm serves text"),
         ("--max-num-seqs 4", "--max-num-seqs 4"),
         ("2x h100", "2x h100"),
         ("", ""),

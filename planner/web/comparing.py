@@ -84,13 +84,13 @@ def facts(side: Side) -> dict[str, str]:
     if isinstance(speed, SpeedEstimate):
         rate = speed.per_user
         low, high = two_digits(rate.low), two_digits(rate.high)
-        rows["tok/s per user"] = f"{two_digits(rate.value)} ({low}–{high})"
+        rows["tok/s each"] = f"{two_digits(rate.value)} ({low}–{high})"
         if asked.concurrency > 1:
             rows["tok/s in all"] = two_digits(speed.total.value)
         if speed.prefill is not None:
-            rows["Full prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
+            rows["Prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
     rows |= {
-        "Longest context": f"{format_tokens(plan.capacity.longest_context)} tokens",
+        "Reaches": f"{format_tokens(plan.capacity.longest_context)} tokens",
         "Held at once": f"{plan.capacity.sequences:,}",
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
@@ -130,11 +130,11 @@ def costs(cost: Cost) -> dict[str, str]:
             rows["Rent"] = f"{offer.value:,.2f} {offer.currency}/h"
         else:
             rows["Buy"] = f"{offer.value:,.0f} {offer.currency}"
-            rows["Own, per hour"] = f"{bill.expense.per_hour:,.3f} {offer.currency}"
+            rows["Own"] = f"{bill.expense.per_hour:,.3f} {offer.currency}/h"
         kind = capital(bill.kind)
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
-            rows[f"{kind}, 1M tokens"] = f"{million} {offer.currency}"
+            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}"
             rows[f"{kind} or hosted"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"

@@ -14,6 +14,7 @@ from planner.engines.yarn import LONGEST
 from planner.errors import PlannerError
 from planner.memory.breakdown import Kind, Rank
 from planner.model.spec import ModelSpec
+from planner.planning import Plan
 from planner.question import Question
 
 SHORTEST = 4096
@@ -54,12 +55,15 @@ class Curve:
         usable: bytes that the engine may use of the tightest accelerator.
         total: bytes that the driver lets programs allocate there.
         native: tokens of the longest context without YaRN.
+        from_ram: tokens of the shortest context of which more weights lie in host memory than at
+            the first point; None where there is none.
     """
 
     points: tuple[Point, ...]
     usable: int
     total: int
     native: int
+    from_ram: int | None = None
 
 
 def stops(native: int) -> tuple[int, ...]:
@@ -79,6 +83,7 @@ def memory_curve(asked: Question) -> Curve | None:
     own: dict[int, Sizes] = {}
     plain: dict[int, Sizes] = {}
     ends: list[Rank] = []
+    in_ram: dict[int, int] = {}
     ghosts = _without_linear(asked)
     for part in (
         [tokens for tokens in all_stops if tokens <= native],
@@ -87,16 +92,17 @@ def memory_curve(asked: Question) -> Curve | None:
         yarn = bool(part) and part[-1] > native
 
         def at(tokens: int, yarn: bool = yarn) -> Sizes | None:
-            rank = _tightest(replace(asked, context=tokens, yarn=yarn))
-            if rank is None:
+            plan = _planned(replace(asked, context=tokens, yarn=yarn))
+            if plan is None:
                 return None
-            ends.append(rank)
-            return _sizes(rank)
+            ends.append(plan.ranks[0])
+            in_ram[tokens] = _weights_in_ram(plan)
+            return _sizes(plan.ranks[0])
 
         def ghost(tokens: int, yarn: bool = yarn) -> Sizes | None:
-            ranks = (_tightest(replace(other, context=tokens, yarn=yarn)) for other in ghosts)
-            rank = next(filter(None, ranks), None)
-            return None if rank is None else {Kind.KV_CACHE: rank.of_kind(Kind.KV_CACHE)}
+            plans = (_planned(replace(other, context=tokens, yarn=yarn)) for other in ghosts)
+            plan = next(filter(None, plans), None)
+            return None if plan is None else {Kind.KV_CACHE: plan.ranks[0].of_kind(Kind.KV_CACHE)}
 
         own |= dict(_along(part, at))
         plain |= dict(_along([tokens for tokens in part if tokens in own], ghost))
@@ -114,7 +120,14 @@ def memory_curve(asked: Question) -> Curve | None:
         )
         for tokens, sizes in sorted(own.items())
     )
-    return Curve(points=points, usable=ends[0].usable, total=ends[0].total, native=native)
+    more = (tokens for tokens in sorted(in_ram) if in_ram[tokens] > in_ram[min(in_ram)])
+    return Curve(
+        points=points,
+        usable=ends[0].usable,
+        total=ends[0].total,
+        native=native,
+        from_ram=next(more, None),
+    )
 
 
 def _along(tokens: Sequence[int], at: Callable[[int], Sizes | None]) -> Iterator[tuple[int, Sizes]]:
@@ -181,25 +194,37 @@ def _without_linear(question: Question) -> tuple[Question, ...]:
     return (own, *others)
 
 
-def _tightest(question: Question) -> Rank | None:
+def _planned(question: Question) -> Plan | None:
     try:
-        ranks = question.plan().ranks
+        plan = question.plan()
     except PlannerError:
         return None
-    return ranks[0] if ranks else None
+    return plan if plan.ranks else None
+
+
+def _weights_in_ram(plan: Plan) -> int:
+    """Bytes of weights that lie in host memory and take part in every step."""
+    if plan.allocation is None:
+        return 0
+    return plan.allocation.placement.host_computed + plan.allocation.placement.host_streamed
 
 
 def frontier(question: Question) -> tuple[tuple[int, int], ...]:
-    """Return (context, sequences held at once) by doublings, as far as at least one is held."""
+    """Return (context, sequences held at once) by doublings, as far as at least one is held.
+
+    Where the question leaves the layout open, it is the one that holds the most.
+    """
     native = question.checkpoint.model.max_position_embeddings
     reached = []
     for context in stops(native):
         if context < native and context.bit_count() > 1:
             continue
+        asked = replace(question, context=context, concurrency=1, yarn=context > native)
         try:
-            plan = question.plan(context=context, concurrency=1, yarn=context > native)
+            plans = tuple(asked.plans())
         except PlannerError:
             continue
-        if plan.capacity is not None and plan.capacity.sequences:
-            reached.append((context, plan.capacity.sequences))
+        held = max((plan.capacity.sequences for plan in plans if plan.capacity), default=0)
+        if held:
+            reached.append((context, held))
     return tuple(reached)

@@ -27,6 +27,7 @@ from planner.registry import checkpoint_of, entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
+from planner.web.stored import short_name
 
 OTHERS = "Every other card"
 """Heading of what the database has beside the machines that people own first."""
@@ -236,10 +237,7 @@ def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
 
 
 def runs(plan: Plan, choice: Choice | None) -> str:
-    """Return the checkpoint in few words: its label, or what its repository adds to the model's name."""
-    if choice is None:
-        return plan.deployment.checkpoint.scheme.title
-    entry = choice.entry
-    name, model = entry.repo.rpartition("/")[2], entry.base.rpartition("/")[2]
-    added = name[len(model) :].strip("-_") if name.startswith(model) else name
-    return entry.label or added or entry.recipe.upper()
+    """Return the checkpoint in few words."""
+    return (
+        short_name(choice.entry) if choice is not None else plan.deployment.checkpoint.scheme.title
+    )

@@ -28,6 +28,13 @@ def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
     )
 
 
+def short_name(entry: Entry) -> str:
+    """Return a checkpoint in few words: its label, or what its repository adds to the model's name."""
+    name, model = entry.repo.rpartition("/")[2], entry.base.rpartition("/")[2]
+    added = name[len(model) :].strip("-_") if name.startswith(model) else name
+    return entry.label or added or entry.recipe.upper()
+
+
 def bytes_of(entry: Entry) -> int:
     """Return the bytes to download: published, else by the recipe."""
     if entry.nbytes is not None:

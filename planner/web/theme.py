@@ -32,12 +32,16 @@ _FOLLOW = f"""<style>
     background: light-dark({LIGHT_THEME_GROUND}, {DARK_THEME_GROUND});
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
+.st-key-compare-cards th p {{ white-space: nowrap }}
+[data-testid="stTable"] td {{ overflow-wrap: anywhere }}
+.st-key-front-take button {{ height: auto }}
+.st-key-front-take button p {{ white-space: normal; text-align: left }}
 @media (min-width: 641px) {{
     [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
 }}
 </style>"""
-"""Text of figures takes the page's colour; the answer stays below the menu; pickers fold on phones.
-Streamlit 1.67 has no part for the last two."""
+"""Text of figures takes the page's colour; the answer stays below the menu; names of rows stay on one
+line and long words break; pickers fold on phones. Streamlit 1.67 has no part for these."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {

@@ -92,7 +92,7 @@ def test_costs_are_those_of_the_library(open_app: Callable[..., AppTest]) -> Non
     plan = some(recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k")).pick).plan
     bill = next(b for b in cost_of(plan, output_tokens=1000, busy=0.5).bills if b.kind == "own")
     assert f"Buy **{bill.offer.value:,.0f} USD**" in text_of(app)
-    assert cards(app)[0]["Own, 1M tokens"] == f"{two_digits(some(bill.tokens).per_million)} USD"
+    assert cards(app)[0]["Own, per 1M"] == f"{two_digits(some(bill.tokens).per_million)} USD"
 
 
 def test_facts_say_what_is_missing() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from planner.units import GIB
 from planner.web import curves, palette
 from planner.web.figures.context import memory_over_context
 from planner.web.views import context
+from tests.present import some
 
 FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
 
@@ -138,3 +140,34 @@ def test_who_holds_what_is_drawn_once_it_is_opened(open_app: Callable[..., AppTe
     assert not app.exception
     names = [trace["name"] for trace in figure(app)["data"]]
     assert any("kept several times" in name for name in names)
+
+
+@pytest.mark.parametrize("on", ["8x h100-sxm", "4x dgx-spark"])
+def test_more_machines_hold_no_fewer_sequences(on: str) -> None:
+    count, _, card = on.partition("x ")
+    plan = planner.plan("Qwen3.5-122B-A10B", on=on, engine="vllm", precision="fp8")
+    many = dict(curves.frontier(replace(question_of(plan), layout=None)))
+    half = planner.plan(
+        "Qwen3.5-122B-A10B", on=f"{int(count) // 2}x {card}", engine="vllm", precision="fp8"
+    )
+    for tokens, held in curves.frontier(replace(question_of(half), layout=None)):
+        assert many[tokens] >= held
+
+
+def test_what_a_long_context_moves_into_ram_is_said() -> None:
+    plan = planner.plan(
+        "Qwen3.6-27B", on="rtx-3090 + 64GB RAM", precision="q4_k_m", engine="llamacpp"
+    )
+    curve = some(curves.memory_curve(question_of(plan)))
+    assert curve.from_ram is not None
+    assert curve.from_ram > some(plan.capacity).longest_context
+    assert "part of the model lies in RAM" in context.elsewhere(curve, plan)
+    alone = planner.plan("Qwen3.5-9B", on="rtx-5090", precision="fp8", engine="vllm")
+    assert some(curves.memory_curve(question_of(alone))).from_ram is None
+
+
+def test_a_model_with_a_window_of_ngrams_has_a_curve(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("explore", v="2", model="Qwen3.8-Flash-Next", on="dgx-spark", context="64k")
+    assert not app.exception
+    curve = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert "if every layer kept KV" in {trace["name"] for trace in curve["data"]}

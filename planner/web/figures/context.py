@@ -78,7 +78,11 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
     ]
     notes = [
         _note(0, usable / GIB, f"usable {format_gib(usable)}", text, xref="paper", below=True),
-        _note(0, total / GIB, f"all memory {format_gib(total)}", text, xref="paper"),
+        *(
+            [_note(0, total / GIB, f"all memory {format_gib(total)}", text, xref="paper")]
+            if total != usable
+            else []
+        ),
         _above(asked, f"{tokens_label(asked)} asked", text, anchor="center"),
     ]
     if points[-1].context > curve.native:

@@ -12,7 +12,9 @@ from planner.throughput.answer import two_digits
 from planner.units import GIB, format_gib
 from planner.web.palette import ACCENT, NEUTRAL
 
-HEIGHT = 330
+TOP, ROW, BOTTOM = 26, 58, 58
+"""Pixels above the rows, for each class of quality, and for the axis."""
+
 LETTER = 0.019
 """Share of the axis that a letter of a name takes."""
 
@@ -39,7 +41,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
                 "type": "scatter",
                 "mode": "markers+text",
                 "x": speeds,
-                "y": [int(choice.word) for choice in choices],
+                "y": [words.index(choice.word) for choice in choices],
                 "text": _labels(choices, present, widest),
                 "textposition": "top center",
                 "textfont": {"color": text, "size": 12},
@@ -70,8 +72,8 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
             }
         ],
         "layout": {
-            "height": HEIGHT,
-            "margin": {"l": 96, "r": 28, "t": 16, "b": 48},
+            "height": TOP + ROW * (len(words) + 1) + BOTTOM,
+            "margin": {"l": 96, "r": 28, "t": TOP, "b": BOTTOM},
             "font": {"color": text},
             "showlegend": False,
             "xaxis": {
@@ -82,8 +84,8 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
                 "tickfont": {"color": text},
             },
             "yaxis": {
-                "range": [max(words) + 0.8, min(words) - 0.8],
-                "tickvals": [int(word) for word in words],
+                "range": [len(words) - 0.5, -0.7],
+                "tickvals": list(range(len(words))),
                 "ticktext": [short_word(Word(word)) for word in words],
                 "fixedrange": True,
                 "zeroline": False,

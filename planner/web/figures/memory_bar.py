@@ -81,7 +81,9 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
             "xaxis": {
                 "range": [0, most * 1.04],
                 "ticksuffix": " GiB",
-                "nticks": 7,
+                "nticks": 6,
+                "tickangle": 0,
+                "showticksuffix": "last",
                 "zeroline": False,
                 "fixedrange": True,
                 "tickfont": {"color": text},
@@ -189,12 +191,10 @@ def _lines(
     if alike:
         first = ranks[0]
         side = {"xanchor": "right" if first.total / GIB > LEFT * most else "left"}
-        notes = [
-            _name(first.usable, f"usable {format_gib(first.usable)}", text) | side,
-            _name(first.total, f"all memory {format_gib(first.total)}", text)
-            | {"yshift": 18}
-            | side,
-        ]
+        notes = [_name(first.usable, f"usable {format_gib(first.usable)}", text) | side]
+        if first.total != first.usable:
+            whole = _name(first.total, f"all memory {format_gib(first.total)}", text)
+            notes.append(whole | {"yshift": 18} | side)
     else:
         notes = [
             _name(rank.usable, f"usable {format_gib(rank.usable)}", text)

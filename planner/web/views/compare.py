@@ -42,11 +42,12 @@ def show(asked: Asked, found: Answer) -> None:
     with folded:
         assumed = _assumptions(sides[0])
     same, rows = split([facts(side) | _money(side, assumed) for side in sides])
+    rows = [_last(row, "Stored as") for row in rows]
     with cards:
         if same:
             words = "; ".join(f"{name} **{escape(value)}**" for name, value in same.items())
             st.markdown(f"The same for all: {words}.")
-        with st.grid(MOST, min_column_width=250, gap="small"):
+        with st.container(key="compare-cards"), st.grid(MOST, min_column_width=250, gap="small"):
             for number, (side, row) in enumerate(zip(sides, rows, strict=True)):
                 with st.container(border=True, height="stretch"):
                     _card(number, side, row)
@@ -144,6 +145,11 @@ def _buttons(asked: Asked, found: Answer, kept: list[str]) -> None:
             st.markdown("The present deployment and its nearest alternatives.")
         else:
             st.markdown("What was asked, and what would fit.")
+
+
+def _last(row: dict[str, str], name: str) -> dict[str, str]:
+    """Return the row with one of its names behind the others: long words, below lines that align."""
+    return {key: row[key] for key in sorted(row, key=lambda key: key == name)}
 
 
 def _card(number: int, side: Side, row: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from planner.engines.yarn import short_tokens
 from planner.errors import InputError, PlannerError
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
@@ -70,10 +71,17 @@ def here(plan: Plan) -> str:
 def elsewhere(curve: Curve, plan: Plan) -> str:
     """Return what the curve says of other contexts, in words."""
     at = next(p for p in curve.points if p.context >= min(curve.native, curve.points[-1].context))
+    moved = curve.from_ram is not None and at.context >= curve.from_ram
     text = (
         f"At {format_tokens(at.context)} tokens the KV cache takes"
-        f" {format_gib(at.sizes[Kind.KV_CACHE])}, {format_gib(at.used)} in all."
+        f" {format_gib(at.sizes[Kind.KV_CACHE])}{' of it' if moved else ''},"
+        f" {format_gib(at.used)} in all."
     )
+    if curve.from_ram is not None:
+        text = (
+            f"From about {short_tokens(curve.from_ram)} on, part of the model lies in RAM, which is"
+            f" slower; the curve shows the accelerator's memory. {text}"
+        )
     if at.every_layer is not None:
         text += (
             " A calculator that takes every layer for attention would say"
@@ -92,7 +100,7 @@ def _show_reach(asked: Question) -> None:
         key="explore-with",
         max_selections=MOST_SYSTEMS,
         placeholder="another machine",
-        help="One of each; the present choice is always drawn.",
+        help="One of each, in the layout that holds the most; the present choice is always drawn.",
     )
     compared = [(asked.system.short_name, asked)]
     for on in chosen[:MOST_SYSTEMS]:

@@ -261,7 +261,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             "quality": row.quality,
             "longest": format_tokens(row.longest) if row.longest else "",
             "spare": row.spare / GIB if row.spare is not None else None,
-            "buy": row.price,
+            "buy": round(row.price) if row.price is not None else None,
             "rent": row.rent,
             "power": row.watts,
         }

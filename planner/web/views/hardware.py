@@ -13,7 +13,7 @@ import hardware_db
 from hardware_db import Accelerator, Figure, Price, System
 from planner.errors import InputError, PlannerError
 from planner.recommending.machines import groups
-from planner.units import GIB
+from planner.units import GIB, counted
 from planner.web import devices, session
 from planner.web.access import is_own_user
 from planner.web.asked import Asked
@@ -137,14 +137,14 @@ def _show_entry(entry: Accelerator | System) -> None:
         for name, figure in _figures(entry):
             _show_figure(_value(name, figure), _title(name), _where(figure))
     if entry.prices:
-        st.markdown("**Prices**")
-        st.markdown(
-            "\n".join(
-                f"- **{_price(price)}** {price.kind}: "
-                + ", ".join(filter(None, (escape(price.source), _date(price.date))))
-                for price in entry.prices
+        with st.expander(counted(len(entry.prices), "price"), icon=":material/payments:"):
+            st.markdown(
+                "\n".join(
+                    f"- **{_price(price)}**: "
+                    + ", ".join(filter(None, (escape(price.source), _date(price.date))))
+                    for price in entry.prices
+                )
             )
-        )
     each = _accelerator(entry)
     notes = [*entry.notes, *(each.unified.notes if each.unified else ())]
     if notes:
@@ -175,6 +175,7 @@ _TITLES = {
     "power measured w": "power, measured under load",
     "nvlink gb s": "NVLink, one direction",
     "pcie gb s": "PCIe, one direction",
+    "default gpu share": "of the memory lent to the GPU by default",
 }
 _ENDINGS = (" gb s", " gb", " mib", " gib", " w")
 
@@ -235,8 +236,9 @@ def _where(figure: Figure) -> str:
 
 
 def _price(price: Price) -> str:
-    unit = " per hour" if price.kind == "hourly" else ""
-    return f"{price.value:,.2f} {price.currency}{unit}"
+    if price.kind == "hourly":
+        return f"{price.value:,.2f} {price.currency} per hour"
+    return f"{price.value:,.0f} {price.currency} ({price.kind})"
 
 
 def _show_own() -> None:

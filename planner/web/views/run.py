@@ -37,6 +37,9 @@ from planner.web.theme import text_colour
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 
+_HALVES = (11, 9)
+"""Widths of the page's two columns: the ladder is the wider part."""
+
 _FILES = {
     "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
     "compose": ("Compose", "compose.yaml", "text/yaml"),
@@ -54,21 +57,23 @@ def show(asked: Asked, found: Answer) -> None:
         return
     if not plan.fits:
         _show_changes(found, plan)
-    command, memory = st.columns(2, gap="medium")
+    command, memory = st.columns(_HALVES, gap="medium")
     with command:
         _show_command(asked, found, plan)
+        _show_must(asked, plan)
     with memory:
         if plan.ranks:
             st.markdown("**Where the memory goes**")
             draw(memory_bar(plan.ranks, text=text_colour()), key="memory-bar", alt=describe(plan))
         for refusal in plan.refusals:
             st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
-    rungs, dots = st.columns([3, 2], gap="medium")
+    rungs, dots = st.columns(_HALVES, gap="medium")
     with rungs:
         show_ladder(found, plan)
+        _show_known(found, plan)
     with dots:
         _show_alternatives(found)
-    _show_notes(asked, found, plan)
+    _show_details(plan)
 
 
 def describe(plan: Plan) -> str:
@@ -131,11 +136,16 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
         context = format_tokens(plan.deployment.context)
         facts.append(
             f"Holds {capacity.sequences:,} at once at {context} tokens; one alone reaches"
-            f" {reach(capacity.longest_context)}. Limited by {capacity.limited_by}."
+            f" {reach(capacity.longest_context)}. Limited by {_as_typed(capacity.limited_by)}."
         )
     if found.choice is not None:
         facts.append(f"Quality: {found.choice.loss.text}")
     return facts
+
+
+def _as_typed(limit: str) -> str:
+    """Return what limits a plan; an engine's option as it is typed: ``--max-num-seqs``."""
+    return f"--{limit.replace('_', '-')}" if "_" in limit and " " not in limit else limit
 
 
 def _show_changes(found: Answer, plan: Plan) -> None:
@@ -175,7 +185,7 @@ def _show_misses(found: Answer) -> None:
 
 
 def _change(key: str, words: str, help: str, act: Callable[[Plan], None], plan: Plan) -> None:
-    with st.container(horizontal=True, vertical_alignment="top", wrap=False, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
         st.button(
             "Apply",
             key=key,
@@ -196,26 +206,37 @@ def _show_alternatives(found: Answer) -> None:
     show_front(told, found.choice, take_choice)
 
 
-def _show_notes(asked: Asked, found: Answer, plan: Plan) -> None:
-    """What must be done, what is good to know, and the rest, folded."""
+def _show_must(asked: Asked, plan: Plan) -> None:
+    """What must be done for the command to work."""
     launch = plan.launch
     must = [
         *_in_front(asked, plan),
         *(launch.notes if launch is not None else ()),
+    ]
+    if must:
+        st.markdown(":material/priority_high: **Must do**")
+        _list(must)
+
+
+def _show_known(found: Answer, plan: Plan) -> None:
+    """What is good to know."""
+    remarks = plan.deployment.checkpoint.remarks
+    known = [
+        *(note for note in plan.warnings if note not in remarks),
         *(
             f"for better quality, {miss.change}: {miss.command}"
             for miss in found.misses
             if plan.fits and miss.command is not None
         ),
     ]
-    if must:
-        st.markdown("**Must do**")
-        _list(must, mark=":material/priority_high: ")
-    remarks = plan.deployment.checkpoint.remarks
-    known = [note for note in plan.warnings if note not in remarks]
     if known:
         st.markdown("**Good to know**")
         _list(known)
+
+
+def _show_details(plan: Plan) -> None:
+    """The rest, folded."""
+    remarks = plan.deployment.checkpoint.remarks
     if remarks or plan.notes:
         with st.expander("Details", icon=":material/notes:"):
             _list([*remarks, *plan.notes])
@@ -233,8 +254,8 @@ def _in_front(asked: Asked, plan: Plan) -> list[str]:
     ]
 
 
-def _list(notes: Sequence[str], mark: str = "") -> None:
-    st.markdown("\n".join(f"- {mark}{escape(capital(note))}" for note in notes))
+def _list(notes: Sequence[str]) -> None:
+    st.markdown("\n".join(f"- :small[{escape(capital(note))}]" for note in notes))
 
 
 def _show_downloads(found: Answer, plan: Plan) -> None:

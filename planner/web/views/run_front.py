@@ -46,7 +46,7 @@ def show_front(
             key="front",
             alt=describe_front(dots, marked),
         )
-    labels = [_label(choice, told.pick) for choice in others]
+    labels = [_label(choice, told.pick, choices[place]) for choice in others]
     st.session_state[_TAKE] = None
     st.pills(
         "Take instead",
@@ -64,9 +64,11 @@ def _taken(others: list[Choice], take: Callable[[Choice], None]) -> None:
         take(others[number])
 
 
-def _label(choice: Choice, pick: Choice) -> str:
+def _label(choice: Choice, pick: Choice, shown: Choice) -> str:
+    """What is taken and what it is better in; the engine where it is another one."""
     better = choice.better or ("the pick" if choice is pick else "")
-    name = f"{short_name(choice)} in {choice.plan.engine_title}"
+    other = choice.plan.engine != shown.plan.engine
+    name = short_name(choice) + (f" in {choice.plan.engine_title}" if other else "")
     return escape(f"{name}: {better}" if better else name)
 
 

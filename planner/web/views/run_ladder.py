@@ -14,13 +14,16 @@ from planner.recommending import Choice
 from planner.recommending.words import short_word
 from planner.units import GIB, format_gib
 from planner.web import working
-from planner.web.frames import height_of, tinted
+from planner.web.frames import height_of, rounded, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
-from planner.web.stored import bytes_of
+from planner.web.stored import bytes_of, short_name
 from planner.web.tables import escape
 from planner.web.taken import take_choice
+
+MOST_LETTERS = 27
+"""Of a name in the table: longer ones would be cut."""
 
 
 def show_ladder(found: Answer, plan: Plan) -> None:
@@ -54,10 +57,10 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         selection_default={"selection": {"rows": [present] if present is not None else []}},
         column_config={
             "checkpoint": st.column_config.TextColumn("checkpoint", width=215),
-            "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
-            "verdict": st.column_config.TextColumn("verdict (GiB)", width="small"),
+            "verdict": st.column_config.TextColumn("verdict (GiB)", width=112),
+            "size": st.column_config.NumberColumn("GB", format="%.1f", width=60),
+            "speed": st.column_config.NumberColumn("tok/s", format="localized", width=62),
             "quality": st.column_config.TextColumn("quality", width=104),
-            "speed": st.column_config.NumberColumn("tok/s", format="%.0f", width=62),
             "context": st.column_config.NumberColumn("context", format="%dk", width=76),
         },
         alt="Ladder: " + "; ".join(_spoken(rung) for rung in rungs),
@@ -70,10 +73,10 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
         [
             {
                 "checkpoint": ("● " if place == present else "") + _name(rung),
-                "size": bytes_of(rung.entry) / 1e9,
                 "verdict": _verdict(rung),
+                "size": bytes_of(rung.entry) / 1e9,
+                "speed": rounded(rung.per_user) if rung.plan.fits else None,
                 "quality": short_word(rung.word),
-                "speed": rung.per_user if rung.plan.fits else None,
                 "context": rung.longest // 1024 if rung.longest else None,
             }
             for place, rung in enumerate(rungs)
@@ -82,9 +85,10 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
 
 
 def _name(rung: Choice) -> str:
-    """The label where files have one, with whose they are; else the repository's name."""
-    owner, _, repo = rung.entry.repo.partition("/")
-    return f"{rung.entry.label} · {owner}" if rung.entry.label else repo
+    """The checkpoint in few words and, where there is room, whose it is."""
+    name, owner = short_name(rung.entry), rung.entry.repo.partition("/")[0]
+    whole = f"{name} · {owner}"
+    return whole if len(whole) <= MOST_LETTERS else name
 
 
 def _verdict(rung: Choice) -> str:

@@ -80,11 +80,11 @@ def _show_rank(rank: Rank) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
     st.subheader(capital(rank.name) + many)
     st.markdown(
-        f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable;"
-        f" {format_gib(rank.total)} is what the driver lets programs allocate."
+        f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable"
+        + (f"; {format_gib(rank.total)} in all." if rank.total != rank.usable else ".")
     )
     for number, term in enumerate(rank.terms):
-        label = f"{capital(term.name)}: **{format_gib(term.nbytes, 2)}** ({_sure(term)})"
+        label = f"{capital(term.name)}: **{format_bytes(term.nbytes)}** ({_sure(term)})"
         with st.expander(label, icon=ICONS[term.confidence], key=f"term-{rank.name}-{number}"):
             _show_term(term)
 

@@ -217,13 +217,13 @@ class Inputs:
         return GgmlTensor("none", "f32", (self._state_width(kind), rows), name=name)
 
     def _state_width(self, kind: str) -> int:
+        if kind == "p":
+            ngrams = self.model.ngrams
+            return 0 if ngrams is None else ngrams.window * self.model.stream_width
         linear = self.linear
         if kind == "r":
             return (linear.linear_conv_kernel_dim - 1) * linear.conv_dim
-        if kind == "s":
-            return linear.ssm_elements
-        ngrams = self.model.ngrams
-        return 0 if ngrams is None else ngrams.window * self.model.stream_width
+        return linear.ssm_elements
 
     @property
     def indexer(self) -> Indexer:
