@@ -18,8 +18,29 @@ from planner.web.asked import LOCAL, Asked
 
 _ASKED, _WRITTEN, _NOTES = "asked", "address-written", "address-notes"
 _BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
+_PAGE, _PASSED = "page-shown", "page-passed"
 _CHANGED = "asked-changed"
 """A callback has changed the question: the address is behind, not the visitor's wish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A click that changed the question and went to another page.
+
+    The browser's history then has the old page with the new question between the two: nobody asked
+    for that, and nobody who goes back wants it.
+
+    Attributes:
+        page: where the click was.
+        words: the new question, as the address has it.
+        before: the question before.
+        fields: what the page's own fields had in the address.
+    """
+
+    page: str
+    words: dict[str, str]
+    before: Asked
+    fields: dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +70,20 @@ def current() -> Asked:
         st.session_state[_ASKED] = asked
         st.session_state[_NOTES] = notes if asks else ()
         st.session_state.pop(_BEFORE, None)
+    found: Asked = st.session_state[_ASKED]
+    return found
+
+
+def arrive(page: str) -> Asked:
+    """Return the question on `page`; who comes back from a click there finds the one before it."""
+    left, st.session_state[_PAGE] = st.session_state.get(_PAGE), page
+    passed: Passage | None = st.session_state.get(_PASSED)
+    query = query_of(st.query_params.to_dict())
+    if passed is not None and passed.page == page != left and query == passed.words:
+        st.session_state.pop(_PASSED)
+        st.session_state.pop(_BEFORE, None)
+        st.session_state[_ASKED] = passed.before
+        st.query_params.update(passed.fields)
     found: Asked = st.session_state[_ASKED]
     return found
 
@@ -135,6 +170,17 @@ def put(asked: Asked, *, page: str | None = None) -> None:
     st.session_state[_CHANGED] = True
     if page is not None:
         st.session_state[_GO] = page
+        query = st.query_params.to_dict()
+        st.session_state[_PASSED] = Passage(
+            page=st.session_state.get(_PAGE, ""),
+            words=address.words_of(asked),
+            before=before,
+            fields={
+                name: st.query_params.get_all(name)
+                for name in query
+                if not address.is_question(name)
+            },
+        )
 
 
 def _shown_for(asked: Asked) -> Shown:

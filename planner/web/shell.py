@@ -12,7 +12,6 @@ pages of reference (`View.reference`) are called without pickers, line and plan.
 - **change the question**: `session.change(context="64k", weights="...")` in a callback; values are
   the words of `Asked`. `session.put(asked_of(plan), page="")` takes the question that a plan answers
   and goes to a page by its name ("" is the first).
-- **link to another page**: `link(name)` with the question in it.
 - **ask further plans**: `question_of(found.plan)` and `with_`; `alternatives(found)` has the front.
 - **fields of its own**: with a key that begins with the page's name ("fits-vendor"); they may be
   bound to the address (`bind="query-params"`), the question's own names may not.
@@ -111,10 +110,10 @@ def show() -> None:
             if opened == moved[name]:
                 st.switch_page(pages[view.name], query_params=words_of(asked))
     view = next(view for view in VIEWS if pages[view.name] == opened)
+    asked = session.arrive(view.name)
     target = session.wanted_page()
     if target is not None and target != view.name:
         st.switch_page(pages[target], query_params=words_of(asked))
-    st.session_state[_PAGES] = pages
     session.write()
     follow_theme()
     if view.reference:
@@ -123,21 +122,6 @@ def show() -> None:
     else:
         _show_answered(view, asked)
     _keep_what_is_loaded()
-
-
-_PAGES = "pages"
-
-
-def link(name: str, label: str, *, icon: str | None = None) -> None:
-    """Show a link to another page, the question with it.
-
-    Args:
-        name: of the page.
-        label: what it says.
-        icon: its mark.
-    """
-    pages: dict[str, st.Page] = st.session_state[_PAGES]
-    st.page_link(pages[name], label=label, icon=icon, query_params=words_of(session.now()))
 
 
 def _show_answered(view: View, asked: Asked) -> None:

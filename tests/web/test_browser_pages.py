@@ -47,10 +47,17 @@ def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> N
     asked = parse_qs(urlsplit(page.url).query)
     assert (asked["on"], asked["count"]) == (["rtx-3090"], ["2"])
     assert asked["weights"] == ["bf16"]
-    page.go_back()  # to the table, which does not choose the row again
+    page.go_back()  # one step: to the table as it was, which does not choose the row again
+    page.wait_for_url(lambda url: urlsplit(url).path == "/fits")
+    answer(page).get_by_text("RTX 5090").wait_for()
     page.get_by_text("hold it as they are").wait_for()
+    page.wait_for_function("location.search.includes('on=rtx-5090')")
     settle(page)
-    assert urlsplit(page.url).path == "/fits"
+    asked = parse_qs(urlsplit(page.url).query)
+    assert (asked["on"], asked["fits-groups"]) == (["rtx-5090"], ["Two GPUs"])
+    page.go_forward()
+    page.wait_for_url(lambda url: urlsplit(url).path == "/")
+    answer(page).get_by_text("2× RTX 3090").wait_for()
 
 
 def test_a_log_is_pasted_and_compared(visit: Callable[..., Any]) -> None:
