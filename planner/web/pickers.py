@@ -120,7 +120,7 @@ def _select(
 ) -> None:
     """One picker; what is typed and not listed is taken as it is."""
     listed = options if value in options else (value, *options)
-    st.session_state[field] = value
+    _set(field, value)
     st.selectbox(
         label,
         listed,
@@ -165,7 +165,7 @@ def _is_loaded(weights: str, engine: str) -> bool:
 def _number(label: str, field: str, value: str, most: int, width: int) -> None:
     """A whole number; one that cannot be read is told by the answer, and the field is empty."""
     known = value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= most
-    st.session_state[field] = int(value) if known else None
+    _set(field, int(value) if known else None)
     st.number_input(
         label,
         min_value=1,
@@ -189,7 +189,7 @@ def _counted(field: str) -> None:
 def _ram(asked: Asked, system: System | None) -> None:
     known = system.host_memory_gib if system is not None else None
     hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
-    st.session_state["ram"] = int(asked.ram) if asked.ram.isdecimal() and asked.ram else None
+    _set("ram", int(asked.ram) if asked.ram.isdecimal() and asked.ram else None)
     st.number_input(
         "RAM (GB)",
         min_value=1,
@@ -235,11 +235,11 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
     sizes = _sizes(layout)
     with st.grid(4, gap="small", vertical_alignment="bottom"):
         for name, title in zip(_DEGREES, ("Tensor", "Pipeline", "Data"), strict=True):
-            st.session_state[name] = sizes[name]
+            _set(name, sizes[name])
             st.number_input(
                 title, min_value=0, max_value=4096, step=1, key=name, on_change=_set_layout
             )
-        st.session_state["ep"] = layout is not None and layout.expert_parallel
+        _set("ep", layout is not None and layout.expert_parallel)
         st.toggle("Expert parallel", key="ep", on_change=_set_layout)
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
@@ -250,8 +250,10 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         ask_options(engine, values, _set_option)
 
 
-def _set(key: str, value: str) -> None:
-    st.session_state[key] = value
+def _set(key: str, value: object) -> None:
+    """Let a field show `value`. One that shows it is left alone: browsers draw it anew otherwise."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 def _taken(field: str) -> None:
@@ -259,7 +261,7 @@ def _taken(field: str) -> None:
 
 
 def _switch(label: str, field: str, value: str) -> None:
-    st.session_state[field] = value == switch_word(True)
+    _set(field, value == switch_word(True))
     st.toggle(label, key=field, on_change=_switched, args=(field,))
 
 
