@@ -10,6 +10,7 @@ from planner.units import capital
 from planner.web import places, session
 from planner.web.asked import BEST, Asked
 from planner.web.line import named
+from planner.web.pickers import listed_as
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
 
@@ -21,7 +22,7 @@ def show_pick(asked: Asked, found: Answer) -> None:
     with st.container(key="picked", horizontal=True, vertical_alignment="center", gap="small"):
         if found.problems:
             for problem in found.problems:
-                _show_instead(problem)
+                _show_instead(asked, problem)
             _show_undo()
             return
         now = _words(found)
@@ -92,9 +93,11 @@ def _why(found: Answer) -> str:
     return ""
 
 
-def _show_instead(problem: Problem) -> None:
-    """Buttons with values that would work."""
-    for value in problem.instead[:_MOST_INSTEAD]:
+def _show_instead(asked: Asked, problem: Problem) -> None:
+    """Buttons with values that would work: what the list has of the words typed, else the nearest."""
+    typed = getattr(asked, problem.part) if problem.part in ("on", "model") else ""
+    listed = listed_as(problem.part, typed) if typed else ()
+    for value in (listed or problem.instead)[:_MOST_INSTEAD]:
         st.button(
             _offer(problem.part, value),
             on_click=session.change,

@@ -16,11 +16,21 @@ from planner.engines import ENGINES, get_engine
 from planner.engines.choice import LOADS
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
+from planner.model import catalog
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
 from planner.web import choices, devices, places, session
 from planner.web.access import is_own_user
-from planner.web.asked import BEST, CUSTOM, LOCAL, MOST_COUNT, Asked, layout_word, switch_word
+from planner.web.asked import (
+    BEST,
+    CUSTOM,
+    LOCAL,
+    MOST_COUNT,
+    Asked,
+    layout_word,
+    switch_word,
+    system,
+)
 from planner.web.engine_options import ask_options, word_in_field
 from planner.web.tables import escape
 from planner.web.theme import fold
@@ -29,12 +39,12 @@ _DEGREES = ("tp", "pp", "dp")
 _FOLD = "pickers-open"
 
 
-def ask(asked: Asked, system: System | None, engine: str | None) -> None:
+def ask(asked: Asked, machine: System | None, engine: str | None) -> None:
     """Show the pickers.
 
     Args:
         asked: the question as it is.
-        system: the hardware, where it is known.
+        machine: the hardware, where it is known.
         engine: the engine that answers, where there is one.
     """
     is_open = bool(st.session_state.get(_FOLD))
@@ -47,9 +57,9 @@ def ask(asked: Asked, system: System | None, engine: str | None) -> None:
             key="fold-button",
         )
     with st.container(key="pickers", horizontal=True, vertical_alignment="bottom", gap="xsmall"):
-        _ask_machine(asked, system)
-        _select("Model", "model", asked.model, choices.models(), choices.model_label, 200)
-        _select("With", "engine", asked.engine, choices.engines(system), _engine_label, 145)
+        _ask_machine(asked, machine)
+        _select("Model", "model", asked.model, choices.models(), choices.model_label, 190)
+        _select("With", "engine", asked.engine, choices.engines(machine), _engine_label, 145)
         yarn = asked.yarn == switch_word(True)
         _select("Context", "context", asked.context, choices.contexts(yarn=yarn), str, 98)
         _number("Users", "users", asked.users, 1_000_000, 95)
@@ -78,19 +88,19 @@ def _toggle() -> None:
     st.session_state[_FOLD] = not st.session_state.get(_FOLD)
 
 
-def _ask_machine(asked: Asked, system: System | None) -> None:
+def _ask_machine(asked: Asked, machine: System | None) -> None:
     own = devices.own_devices()
     local = (LOCAL,) if is_own_user() else ()
     listed = (*local, *own, *(place.on for place in places.places()))
-    _select("Machine", "on", asked.on, listed, _machine_label, 250)
+    _select("Machine", "on", asked.on, listed, _machine_label, 228)
     place = places.by_id().get(asked.on)
     if asked.on != LOCAL:
         _number(place.several if place else "How many", "count", asked.count, MOST_COUNT, 95)
     if asked.on == CUSTOM:
         _number("GiB of each", "memory", asked.memory, MOST_COUNT, 105)
-    unified = system.accelerator.is_unified if system is not None else False
-    if not unified and (system is None or not system.is_cpu_only):
-        _ram(asked, system)
+    unified = machine.accelerator.is_unified if machine is not None else False
+    if not unified and (machine is None or not machine.is_cpu_only):
+        _ram(asked, machine)
 
 
 def _machine_label(on: str) -> str:
@@ -138,6 +148,9 @@ def _picked(field: str) -> None:
     if not value:
         return
     asked = session.now()
+    if field in _KNOWN and not _KNOWN[field](value):
+        named = listed_as(field, value)
+        value = named[0] if len(named) == 1 else value
     released: dict[str, str] = {}
     if field == "model" and "/" in asked.weights:
         released = {"weights": BEST}  # a checkpoint belongs to its model
@@ -148,6 +161,43 @@ def _picked(field: str) -> None:
     if field == "on":
         released = {"count": "1"} if value == LOCAL else {}
     session.change(**{field: value, **released})
+
+
+def _is_machine(on: str) -> bool:
+    if on in (LOCAL, CUSTOM) or on in devices.own_devices():
+        return True
+    try:
+        system(on, 1)
+    except InputError:
+        return False
+    return True
+
+
+def _is_model(name: str) -> bool:
+    return name == BEST or "/" in name or catalog.find(name) is not None or find(name) is not None
+
+
+_KNOWN: dict[str, Callable[[str], bool]] = {"on": _is_machine, "model": _is_model}
+"""Fields where people type part of a name -> whether it is one by itself."""
+
+
+def listed_as(field: str, typed: str) -> tuple[str, ...]:
+    """Return what a list has whose label holds every word that was typed.
+
+    Args:
+        field: "on" or "model"; others have no such lists.
+        typed: as typed.
+    """
+    words = typed.casefold().split()
+    if field == "on":
+        labels = {place.on: place.label for place in places.places()}
+    elif field == "model":
+        labels = {name: name for name in choices.models() if name != BEST}
+    else:
+        return ()
+    return tuple(
+        name for name, label in labels.items() if all(word in label.casefold() for word in words)
+    )
 
 
 def _is_loaded(weights: str, engine: str) -> bool:
@@ -186,8 +236,8 @@ def _counted(field: str) -> None:
         session.change(**{field: str(int(value))})
 
 
-def _ram(asked: Asked, system: System | None) -> None:
-    known = system.host_memory_gib if system is not None else None
+def _ram(asked: Asked, machine: System | None) -> None:
+    known = machine.host_memory_gib if machine is not None else None
     hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
     _set("ram", int(asked.ram) if asked.ram.isdecimal() and asked.ram else None)
     st.number_input(

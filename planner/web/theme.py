@@ -32,10 +32,10 @@ _FOLLOW = f"""<style>
     background: light-dark({LIGHT_THEME_GROUND}, {DARK_THEME_GROUND});
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
-.st-key-compare-cards th p {{ white-space: nowrap }}
+.st-key-compare-cards th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 .st-key-front-take button {{ height: auto }}
-.st-key-front-take button p {{ white-space: normal; text-align: left }}
+.st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 @media (min-width: 641px) {{
     [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
 }}

@@ -10,7 +10,7 @@ import planner
 from planner.recommending import recommend
 from planner.recommending.text import headline
 from planner.wanting import want
-from planner.web import address, choices, places
+from planner.web import address, choices, pickers, places
 from planner.web.answering import answer
 from planner.web.asked import BEST, Asked
 from planner.web.option_words import option_fields
@@ -287,3 +287,24 @@ def test_a_settled_question_is_the_plan_of_the_command_line() -> None:
     found = some(answer(asked).plan)
     assert found.verdict == plan.verdict
     assert some(found.launch).command == some(plan.launch).command
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "listed"),
+    [
+        ("on", "mac studio 256", ("mac-studio-m3-ultra-256",)),
+        ("model", "3.6-35B", ("Qwen3.6-35B-A3B",)),
+        ("model", "35b", ("Qwen3.6-35B-A3B", "Qwen3.5-35B-A3B")),
+        ("engine", "llm", ()),
+        ("on", "abacus", ()),
+    ],
+)
+def test_a_list_is_searched_by_every_word(field: str, typed: str, listed: tuple[str, ...]) -> None:
+    assert pickers.listed_as(field, typed) == listed
+
+
+def test_what_the_list_has_of_the_words_is_offered(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(**{**FAST, "model": "35b"})
+    assert "Not answered" in line(app)
+    offered = [button.label for button in app.button if button.label.startswith("Use ")]
+    assert offered == ["Use Qwen3.6-35B-A3B", "Use Qwen3.5-35B-A3B"]

@@ -22,7 +22,7 @@ from planner.web.stored import bytes_of, short_name
 from planner.web.tables import escape
 from planner.web.taken import take_choice
 
-MOST_LETTERS = 27
+MOST_LETTERS = 24
 """Of a name in the table: longer ones would be cut."""
 
 
@@ -56,12 +56,12 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         placeholder="—",
         selection_default={"selection": {"rows": [present] if present is not None else []}},
         column_config={
-            "checkpoint": st.column_config.TextColumn("checkpoint", width=215),
-            "verdict": st.column_config.TextColumn("verdict (GiB)", width=112),
-            "size": st.column_config.NumberColumn("GB", format="%.1f", width=60),
-            "speed": st.column_config.NumberColumn("tok/s", format="localized", width=62),
-            "quality": st.column_config.TextColumn("quality", width=104),
-            "context": st.column_config.NumberColumn("context", format="%dk", width=76),
+            "checkpoint": st.column_config.TextColumn("checkpoint", width=190),
+            "verdict": st.column_config.TextColumn("verdict (GiB)", width=100),
+            "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
+            "speed": st.column_config.NumberColumn("tok/s", format="localized", width=56),
+            "quality": st.column_config.TextColumn("quality", width=98),
+            "context": st.column_config.NumberColumn("context", format="%dk", width=66),
         },
         alt="Ladder: " + "; ".join(_spoken(rung) for rung in rungs),
     )
