@@ -66,6 +66,33 @@ def test_a_key_in_a_field_changes_the_answer_and_the_address(visit: Callable[...
     page.wait_for_function("new URLSearchParams(location.search).get('users') === '2'")
 
 
+def test_each_picker_changes_the_answer_and_the_address(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=h100-sxm")
+    say(page, "H100")
+    choose(page, "Machine", "h200")
+    say(page, "H200")
+    choose(page, "Model", "Qwen3.5-4B")
+    say(page, "Qwen3.5-4B")
+    choose(page, "Context", "8k")
+    page.wait_for_function("location.search.includes('context=8k')")
+    for name, typed in (("How many", "2"), ("RAM (GB)", "512"), ("Users", "3")):
+        field = page.get_by_role("spinbutton", name=name)
+        field.fill(typed)
+        field.press("Enter")
+    say(page, "3 users at 8k")
+    page.wait_for_function("location.search.includes('ram=512')")
+    choose(page, "With", "SGLang")
+    say(page, "with SGLang")
+    page.get_by_role("button", name="More").first.click()
+    choose(page, "KV cache", "fp8")
+    page.get_by_text("KV cache fp8").first.wait_for()
+    page.wait_for_function("location.search.includes('with=sglang')")
+    found = asked(page)
+    assert (found["model"], found["count"], found["users"]) == ("Qwen3.5-4B", "2", "3")
+    assert found["kv"].startswith("fp8")
+    assert page.outside == []
+
+
 def test_back_undoes(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-4090")
     say(page, "RTX 4090")
@@ -114,13 +141,25 @@ def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
     assert page.evaluate("navigator.clipboard.readText()").startswith("vllm serve ")
 
 
-def test_the_plan_is_downloaded_as_json(visit: Callable[..., Any]) -> None:
+def test_the_plan_is_downloaded(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090")
     page.get_by_role("button", name="Download").first.click()
+    files = page.get_by_test_id("stPopoverBody")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="JSON").click()
+        files.get_by_role("button", name="JSON").click()
     with open(waiting.value.path(), encoding="utf-8") as file:
         assert json.load(file)["verdict"]
+    for title, holds in (
+        ("CSV", "rank,alike,term"),
+        ("Markdown", "Qwen3.5-9B"),
+        ("Shell script", "vllm serve"),
+        ("Compose", "services:"),
+        ("Kubernetes", "apiVersion:"),
+    ):
+        with page.expect_download() as waiting:
+            files.get_by_role("button", name=title).click()
+        with open(waiting.value.path(), encoding="utf-8") as file:
+            assert holds in file.read()
 
 
 def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(
