@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.suites.known import reason_of
 from benchmarks.suites.result import CaseResult
 
 SUITES = (
@@ -68,9 +69,16 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def summarise(results: Iterable[CaseResult]) -> dict[str, Any]:
+def summarise(results: Iterable[CaseResult], suite: str = "") -> dict[str, Any]:
     """Count a suite's cases: exact, agreeing, failed, not askable; errors, reasons, the worst."""
     cases = list(results)
+    known = {
+        id(case): reason
+        for case in cases
+        if case.problem is None
+        and case.wrong
+        and (reason := reason_of(suite, case.name, case.group))
+    }
     errors = [case.size_of_error for case in cases]
     summary: dict[str, Any] = {
         "cases": len(cases),
@@ -82,7 +90,11 @@ def summarise(results: Iterable[CaseResult]) -> dict[str, Any]:
         "p90_error": quantile(errors, 0.9),
         "max_error": max(errors, default=0.0),
         "reasons": dict(Counter(reason for case in cases for reason in case.reasons)),
-        "worst": [_worst(case) for case in sorted(cases, key=_severity, reverse=True)[:WORST]],
+        "differs": dict(Counter(known.values())),
+        "worst": [
+            _worst(case, known.get(id(case)))
+            for case in sorted(cases, key=_severity, reverse=True)[:WORST]
+        ],
     }
     banded = [case.within_band for case in cases if case.within_band is not None]
     if banded:
@@ -102,10 +114,12 @@ def _severity(case: CaseResult) -> tuple[bool, bool, bool, float]:
     return case.unasked is None, not case.agrees, case.failure is not None, case.size_of_error
 
 
-def _worst(case: CaseResult) -> dict[str, Any] | None:
+def _worst(case: CaseResult, reason: str | None) -> dict[str, Any] | None:
     if case.agrees and case.error is None:
         return None
     row: dict[str, Any] = {"case": case.name, "error": case.size_of_error}
+    if reason is not None:
+        row["reason"] = reason
     if case.problem is not None:
         row["failure"] = case.problem
         return row
@@ -133,7 +147,7 @@ def run(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         module = import_module(f"benchmarks.suites.{name}")
         place = find_cases(folder, module.FILES)
         if place is not None:
-            report[name] = summarise(module.run(place))
+            report[name] = summarise(module.run(place), name)
     return report
 
 
@@ -151,8 +165,12 @@ def _print(report: Mapping[str, Mapping[str, Any]]) -> None:
             )
         for reason, count in s["reasons"].items():
             print(f"    {count} x {reason}")
+        for reason, count in s["differs"].items():
+            print(f"    {count} x differs: {reason}")
         for row in s["worst"]:
-            print(f"    {row['error']:.3g}  {row['case']}: {row.get('failure') or row['fields']}")
+            why = f" ({row['reason']})" if "reason" in row else ""
+            found = row.get("failure") or row["fields"]
+            print(f"    {row['error']:.3g}  {row['case']}: {found}{why}")
 
 
 def _counts(s: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Write the fidelity run that ships: what the web app and docs/fidelity.md show.
 
-    python -m benchmarks.ship_fidelity --cases tests/reference
+    python -m benchmarks.ship_fidelity --cases tests/reference [--suite NAME]
     python -m benchmarks.ship_fidelity --full REPORT.json ...    # of benchmarks.fidelity --json
     python -m benchmarks.ship_fidelity --held-out OUTPUT.txt     # of benchmarks.calibrate_throughput
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fidelity import SUITES, run
+from benchmarks.suites.known import known_failures
 from planner.version import package_version
 from planner.web.fidelity import ABOUT, IN_GIB
 
@@ -77,7 +78,8 @@ def _worst(case: Mapping[str, Any]) -> dict[str, Any]:
         f"{name}: {_short(both['expected'])} expected, {_short(both['answered'])} planned"
         for name, both in list(fields.items())[:2]
     )
-    return {"case": case["case"], "error": case["error"], "why": why}
+    known = f" ({case['reason']})" if "reason" in case else ""
+    return {"case": case["case"], "error": case["error"], "why": f"{why}{known}"}
 
 
 def _short(value: Any) -> str:
@@ -126,6 +128,10 @@ def page(document: Mapping[str, Any], full: Mapping[str, Any]) -> str:
     for name in names:
         for case in (everything.get(name) or suites[name])["worst"]:
             lines.append(f"- `{name}`: {_cell(case['case'])}: {_cell(case['why'])}")
+    lines += ["", "## Published verdicts that differ, and why", "", *VERDICTS, ""]
+    for row in known_failures():
+        if row["suite"] == "recipes" or row.get("group") == "verdicts":
+            lines.append(f"- `{row['suite']}`: {_cell(row['case'])}: {_cell(row['reason'])}")
     return "\n".join([*lines, ""])
 
 
@@ -182,6 +188,10 @@ def _held_out(*runs: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+VERDICTS = (
+    "Of the whole collection: deployments that somebody published and whose verdict the planner does"
+    " not share, or that leave out what decides it.",
+)
 SECTIONS = {
     RULES: "Rules: nothing is fitted",
     "in sample": "Estimates, on cases like those that constants were fitted on",
@@ -222,13 +232,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every suite on the kept cases, or take reports of all; keep the summaries, write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ship_fidelity", description=__doc__)
     parser.add_argument("--cases", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--suite",
+        choices=SUITES,
+        action="append",
+        help="renew this one of the kept, keep the others",
+    )
     parser.add_argument("--full", type=Path, nargs="+", metavar="REPORT")
     parser.add_argument("--held-out", type=Path, metavar="OUTPUT")
     options = parser.parse_args(argv)
     made = {"version": package_version(), "date": datetime.now(UTC).date().isoformat()}
     if options.cases:
-        summaries = shipped_run(options.cases)
-        _keep(TARGET, {**made, "cases": options.cases.as_posix(), "suites": summaries})
+        summaries = shipped_run(options.cases, options.suite or SUITES)
+        others = _kept(TARGET)["suites"] if options.suite else {}
+        _keep(TARGET, {**made, "cases": options.cases.as_posix(), "suites": others | summaries})
     if options.full:
         report: dict[str, Any] = {}
         for path in options.full:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import planner
-from benchmarks.suites.precisions import recipe_of
+from benchmarks.suites.precisions import Recipe, recipe_of
 from benchmarks.suites.published_words import drafting, names, words_of
 from benchmarks.suites.words import (
     cache_named,
@@ -42,10 +43,40 @@ _FLAGS = {
 _LENT = re.compile(r"\b(\d+) GB GTT")
 """A verdict's word on what the owner lends the GPU of a shared memory."""
 _SEVERAL = re.compile(r"[A-Z0-9]+(?:/[A-Z0-9]+)+")
+"""Several precisions at once: "FP8/NVFP4/BF16"."""
+_SIZES = re.compile(r"\((\d+B)/(\d+B)\b")
+"""Two sizes of a series that a source does not tell apart: "Qwen3.6 FP8 (27B/35B per its file)"."""
+_DFLASH = (1, 15)
+"""Fewest and most tokens that a DFlash drafter drafts: its blocks are of 16, the first is known."""
 _FORK = "ik_llama"
 
 ROOMY = "custom:1024GiB"
 ANY_MACHINE = "the hardware is not told: any with room does, for the figure does not depend on it"
+
+
+def readings(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every case that the words of one may mean; the case itself where they are plain.
+
+    Of several precisions or sizes each is one, of a drafter's untold tokens the fewest and the most.
+    """
+    sizes, spec = _SIZES.search(case["model"]), case["spec"] or {}
+    if sizes is not None:
+        series = case["model"].partition(" ")[0]
+        for size in sizes.groups():
+            yield from readings(case | {"model": f"{series}-{size}"})
+    elif several_at_once(case):
+        for precision in case["quant"].split("/"):
+            yield from readings(case | {"quant": precision})
+    elif str(spec.get("method")).lower() == "dflash" and "n" not in spec:
+        for tokens in _DFLASH:
+            yield from readings(case | {"spec": spec | {"n": tokens}})
+    else:
+        yield case
+
+
+def several_at_once(case: dict[str, Any]) -> bool:
+    """Return whether a case speaks of several precisions, each of which its verdict is about."""
+    return _SEVERAL.fullmatch(case["quant"] or "") is not None
 
 
 def ask(
@@ -96,16 +127,25 @@ def checkpoint_of(case: dict[str, Any], folder: Path, *, any_weights: bool = Fal
     try:
         if case["quant"] is None:
             raise LookupError("the precision is not told")
-        if _SEVERAL.fullmatch(case["quant"]):
+        if several_at_once(case):
             raise LookupError(f"several precisions at once: {case['quant']}")
         if _FORK in case["quant"]:
             raise LookupError(f"{_FORK} is another program than llama.cpp")
-        scheme = recipe_of(case["quant"], repo=case["checkpoint"] or "").scheme
+        scheme = stored_in(case).scheme
     except LookupError:
         if not any_weights:
             raise
         return checkpoint_named(case["model"], folder)
     return checkpoint_named(case["model"], folder, scheme=scheme)
+
+
+def stored_in(case: dict[str, Any]) -> Recipe:
+    """Return how a case's weights are stored, as far as it tells.
+
+    Raises:
+        LookupError: it does not.
+    """
+    return recipe_of(case["quant"], repo=case["checkpoint"] or "")
 
 
 def unnamed(case: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from planner.errors import InputError
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
 from planner.model.quantization import Scheme, get_scheme
+from planner.registry import entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Recipe:
 
 _OWN_MIX = "somebody's own mix of formats, asked as the nearest scheme"
 _BITS_ONLY = "only the bits are told, not the method or what is left in 16 bits"
+_REGISTERED = "the layers are not told: the planner's registry says how that repository is stored"
 
 # (pattern on the words, scheme, why it is only the nearest); the first match counts.
 _RECIPES: tuple[tuple[str, str, str | None], ...] = (
@@ -63,7 +65,8 @@ _RECIPES: tuple[tuple[str, str, str | None], ...] = (
     (r"mxfp8", "mxfp8", "MXFP8, but not which layers"),
     (r"w4a16", "w4a16", None),
     (r"w8a16", "w8a16", None),
-    (r"w8a8|int8", "w8a8-int8", None),
+    (r"w8a8", "w8a8-int8", None),
+    (r"int8", "w8a8-int8", _BITS_ONLY),
     (r"(bnb|bitsandbytes|nf4).*double", "bnb-nf4-double", None),
     (r"(bnb|bitsandbytes).*(int8|8.?bit)", "bnb-int8", None),
     (r"bnb|bitsandbytes|nf4", "bnb-nf4", None),
@@ -102,6 +105,9 @@ def recipe_of(words: str | None, *, repo: str = "") -> Recipe:
     if (match := _MLX.search(text)) and "mxfp4" not in text and "nvfp4" not in text:
         return Recipe(scheme=get_scheme(f"mlx-{match[1]}bit"))
     first = _first_recipe(text)
+    bits = first is not None and (first.nearest == _BITS_ONLY or first.scheme.name == "w8a8-int8")
+    if bits and known is None and (stored := _as_stored(repo)) is not None:
+        return Recipe(scheme=stored, nearest=_REGISTERED)
     if first is not None and first.nearest is None:
         return first
     both = _first_recipe(f"{text} {repo.lower()}")
@@ -112,6 +118,21 @@ def recipe_of(words: str | None, *, repo: str = "") -> Recipe:
     if (found := _gguf_type(text)) is not None:
         return found
     return Recipe(scheme=_by_own_name(text, words))
+
+
+def _as_stored(repo: str) -> Scheme | None:
+    """How the registry says that a repository of one checkpoint is stored, if its size is known.
+
+    A source may leave the organisation out.
+    """
+    whole = "/" in repo
+    rows = [
+        row
+        for row in entries()
+        if row.nbytes is not None
+        and (row.repo if whole else row.repo.rpartition("/")[2]).lower() == repo.lower()
+    ]
+    return get_scheme(rows[0].recipe) if len(rows) == 1 and not rows[0].gguf else None
 
 
 def _first_recipe(text: str) -> Recipe | None:

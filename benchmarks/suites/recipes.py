@@ -34,6 +34,7 @@ FILES = ("recipes.json",)
 SHORT = 4096
 """Tokens asked for where a recipe names no context."""
 
+SMALL_POOL = "its own pool is smaller than its context: a request of the pool's size is asked for"
 NO_CONTEXT = f"no context is promised: {SHORT:,} tokens are asked for"
 PLANNED_LAYOUT = "its degrees do not make up its accelerators: the planner's layout is asked for"
 JOINED = "several nodes and one llama-server: whoever runs the recipe joins them by RPC"
@@ -108,6 +109,9 @@ def ask(row: dict[str, Any], folder: Path) -> tuple[Plan, tuple[str, ...]]:
     assumed = [*notes, *([recipe.nearest] if recipe.nearest else [])]
     assumed += [] if promised else [NO_CONTEXT]
     assumed += [] if spread else [PLANNED_LAYOUT]
+    pool = command.options.get("max_total_tokens") or context
+    assumed += [SMALL_POOL] if pool < context else []
+    context = min(context, pool)
     plan = planner.plan(
         checkpoint,
         on=system_named(row["hardware"], row["count"]),

@@ -207,6 +207,16 @@ def _compressed(name: str, title: str, number_format: str, bits: int) -> RoleSch
     )
 
 
+_W8A8_ALL = RoleScheme(
+    name="w8a8-int8-all",
+    title="INT8 W8A8 (compressed-tensors): attention, GDN, MLP and experts",
+    source="Avesed/Qwen3.6-27B-INT8-W8A8: its two files, 28.31 and 0.79 GiB in"
+    " Ciender/CMP-170HX-SGLang-Qwen3.6-Benchmarks@579d6e9, agree",
+    rules=_rules(_LAYER, "int8-channel"),
+    weight_bits=8,
+    notes=("embedding, head, vision and MTP stay 16-bit",),
+)
+
 # ---------------------------------------------------------------- AWQ, AutoRound
 
 _AWQ_G32 = RoleScheme(
@@ -359,6 +369,7 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _FP8_EXPERTS_TABLE,
     _compressed("fp8-dynamic", "FP8 per channel (compressed-tensors)", "fp8-channel", 8),
     _compressed("w8a8-int8", "INT8 W8A8 (compressed-tensors)", "int8-channel", 8),
+    _W8A8_ALL,
     _compressed("w8a16", "INT8 W8A16 (compressed-tensors, groups of 128)", "ct-int8-g128", 8),
     _compressed("w4a16", "INT4 W4A16 (compressed-tensors, groups of 128)", "ct-int4-g128", 4),
     _compressed("nvfp4-ct", "NVFP4 (compressed-tensors, groups of 16)", "nvfp4", 4),
