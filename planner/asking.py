@@ -229,7 +229,8 @@ def _once(what: str, said: T | None, told: T | None) -> T | None:
         InputError: it was said in two ways that differ.
     """
     if said is not None and told is not None and said != told:
-        raise InputError(f"{what} is given twice: {said} and {told}; leave one of them out")
+        twice = " and ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in (said, told))
+        raise InputError(f"{what} is given twice: {twice}; leave one of them out")
     return said if said is not None else told
 
 

@@ -12,16 +12,25 @@ from planner import api
 from planner.errors import InputError
 from planner.units import format_gib
 
+_SHOW = ("show", "info")
+"""Words that people put before a name although nothing else could be done with it."""
+
 
 def hardware(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="One entry, or a part of names to search for."),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", help="One entry, or a part of names to search for.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """The hardware database; or one entry with every figure's source."""
     entries = api.hardware()
+    told = [word for word in words or () if word.strip()]
+    if told[1:] and told[0].lower() in _SHOW:
+        told = told[1:]
+    name = " ".join(told) if words else None
     if name is not None:
         try:
             return _show(get(name), as_json=as_json)

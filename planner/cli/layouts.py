@@ -9,7 +9,9 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.cli.plan import status
 from planner.errors import InputError
+from planner.planning import Outcome
 from planner.units import shown
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def layouts(
         from planner.report.tables import layouts_text
 
         terminal.show(layouts_text(found, every=every))
-    return 0 if found[0].plan.fits else 3
+    return 3 if found[0].plan.outcome is Outcome.CANNOT_RUN else status(found[0].plan)
 
 
 def as_objective(text: str) -> Objective:

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from math import log
 from typing import Any
 
 from planner.errors import InputError, UnknownModelError
@@ -173,8 +174,10 @@ def near_names(name: str) -> tuple[str, ...]:
         key
         for key in get_close_matches(wanted, short, n=6, cutoff=0.5)
         if (key.partition("-")[0] == series and _size(key) == _size(wanted))
-        or SequenceMatcher(None, wanted, key).ratio() > _ALIKE
+        or (_same_digits(key, wanted) and SequenceMatcher(None, wanted, key).ratio() > _ALIKE)
     ]
+    if not hits:
+        hits = _nearest_sizes(series, _size(wanted))
     hits += [key for key in short if wanted and wanted in key]
     return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
 
@@ -190,6 +193,30 @@ def _size(name: str) -> str | None:
     """The size in a name: "27b" of "qwen3.5-27b-fp8"."""
     found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?[bt])(?![a-z])", name.lower())
     return found[1] if found else None
+
+
+def _same_digits(name: str, other: str) -> bool:
+    """Return whether two names have the same size, a slip of the point aside, or one has none."""
+    sizes = [size.replace(".", "") for size in (_size(name), _size(other)) if size]
+    return len(set(sizes)) < 2
+
+
+def _nearest_sizes(series: str, size: str | None) -> list[str]:
+    """Return the bundled names of a series nearest to a size that it has not, half to twice it."""
+    if size is None:
+        return []
+    wanted, found = _parameters(size), []
+    for entry in catalog():
+        short = entry.id.rpartition("/")[2].lower()
+        if short.partition("-")[0] == series and (own := _size(short)) is not None:
+            off = abs(log(_parameters(own) / wanted))
+            found += [(off, short)] if off < log(2) else []
+    return [short for _, short in sorted(found)[:2]]
+
+
+def _parameters(size: str) -> float:
+    """Return the parameters that "27b" or "2.4t" means, in billions."""
+    return max(float(size[:-1]), 0.1) * (1000 if size.endswith("t") else 1)
 
 
 @cache
