@@ -111,6 +111,7 @@ class Log:
         lines: lines with figures or arguments.
         cut: it was longer than is read.
         restarts: starts before the one that is looked at.
+        assumed: its lines are PyTorch's, which several engines print, and none was named.
     """
 
     engine: str
@@ -118,6 +119,7 @@ class Log:
     lines: tuple[str, ...]
     cut: bool = False
     restarts: int = 0
+    assumed: bool = False
 
     @property
     def reader(self) -> LogReader:
@@ -214,7 +216,8 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
 
     Args:
         text: the whole log, or its lines.
-        engine: who printed it; None recognises it by its lines.
+        engine: who printed it; None recognises it by its lines, and takes what only PyTorch prints for
+            vLLM's.
 
     Raises:
         InputError: no engine is recognised in it, or none of that name prints one.
@@ -235,9 +238,10 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
         if any(cue in line for cue in cues):
             kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
     engine = engine or engine_of(kept)
-    if engine is None and any(cue in line for line in kept for cue in OUT_OF_MEMORY):
-        raise InputError(
-            "log: PyTorch ran out of memory, and no line tells which engine it was; name it with --engine"
+    assumed = engine is None and any(cue in line for line in kept for cue in OUT_OF_MEMORY)
+    if assumed:
+        engine = next(
+            name for name, reader in log_readers.readers().items() if reader.shared_refusals
         )
     if engine is None:
         raise InputError(
@@ -251,6 +255,7 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
         lines=tuple(chosen),
         cut=cut,
         restarts=restarts,
+        assumed=assumed,
     )
 
 
@@ -331,6 +336,11 @@ def _explained(explains: Mapping[str, tuple[float, str]], rows: Iterable[LogRow]
 
 
 def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:
+    if log.assumed:
+        yield (
+            f"the line is PyTorch's own, which several engines print: taken for {plan.engine_title}'s;"
+            " --engine names another"
+        )
     if log.restarts:
         yield f"the log holds {log.restarts + 1} starts; the last one with figures is compared"
     if log.cut:

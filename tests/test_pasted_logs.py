@@ -27,6 +27,11 @@ REFUSALS = {
     " max_mamba_cache_size=-3 (total_rest_memory=-0.20 GB, mamba_cache_per_req=49.50 MB).": "sglang",
     "ValueError: Loaded weights leave no GPU memory for the KV cache under"
     " --mem-fraction-static=0.8. Raise --mem-fraction-static above 0.912": "sglang",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.37 GiB. GPU 0 has a total"
+    " capacity of 23.68 GiB of which 1.10 GiB is free.": "vllm",
+    "[rank0]: RuntimeError: CUDA error: out of memory": "vllm",
+    "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 1.00 GiB.": "vllm",
+    "CUDA error: out of memory": "llamacpp",
     "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 16384.00 MiB on device 0: cudaMalloc"
     " failed: out of memory": "llamacpp",
     "llama_model_load: error loading model: unable to allocate CUDA0 buffer": "llamacpp",

@@ -23,8 +23,12 @@ class Basis(Enum):
     ESTIMATE = "estimate"
 
 
-OUT_OF_MEMORY = ("CUDA out of memory. Tried to allocate", "HIP out of memory. Tried to allocate")
-"""What PyTorch's allocator says, whatever runs on it."""
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate",
+    "HIP out of memory. Tried to allocate",
+    "RuntimeError: CUDA error: out of memory",
+)
+"""What PyTorch says, whatever runs on it."""
 
 
 class Merge(Enum):

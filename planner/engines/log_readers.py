@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from planner.engines import FACES
-from planner.engines.log_figure import LogReader
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 
 
 def readers() -> Mapping[str, LogReader]:
@@ -20,8 +20,9 @@ def engine_of(lines: Iterable[str]) -> str | None:
     known = readers()
     seen: dict[str, set[str]] = {name: set() for name in known}
     for line in lines:
+        shared = any(words in line for words in OUT_OF_MEMORY)
         for name, reader in known.items():
-            marks = (*reader.marks, *reader.refusals)
+            marks = reader.marks if shared else (*reader.marks, *reader.refusals)
             seen[name].update(mark for mark in marks if mark in line)
     best = max(seen, key=lambda name: len(seen[name]))
     return best if seen[best] else None

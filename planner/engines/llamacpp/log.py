@@ -140,7 +140,7 @@ FIGURES = (
     ),
     _total("KV cache", _KV, rf"{_KV}(?:_\w+)?: size =\s+{_MIB}"),
     _total("cells", _KV, r"\(\s*(?P<value>\d+) cells", unit="cells"),
-    _total("layers with KV", _KV, r"(?P<value>\d+) layers\b", unit="layers"),
+    _total("layers with KV", _KV, r"(?<!\d)(?P<value>\d+) layers\b", unit="layers"),
     _total("keys", _KV, _letter("K")),
     _total("values", _KV, _letter("V")),
     _per_device("recurrent state", _RS, "RS buffer size", basis=Basis.RULE, whole=True),
@@ -201,9 +201,11 @@ _HEADER = (
     ("-ctv", r"(?:\bV \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
 )
 _CELLS = re.compile(
-    r"llama_kv_cache(?:_\w+)?: size =.*\(\s*(?P<cells>\d+) cells,.*\d+/(?P<streams>\d+) seqs\)"
+    r"llama_kv_cache(?:_\w{1,40})?: size =[^(]*\(\s*(?P<cells>\d{1,12}) cells,[^()/]*/\s*"
+    r"(?P<streams>\d{1,9}) seqs\)"
 )
-"""Cells of each stream, and streams: their product is the length that was asked for."""
+"""Cells of each stream, and streams: their product is the length that was asked for. No part
+runs over a bracket or a stroke, so that no line takes long."""
 
 _CONTEXT = re.compile(r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:)(?P<value>\d+)")
 _BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
@@ -211,7 +213,7 @@ _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
 _OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
-_ROLLBACK = re.compile(r"(\d+) seqs\s+(?P<value>\d+) rs_seq")
+_ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
 _FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
 _UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
 
@@ -346,6 +348,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         device=r"Device \d+: (?P<name>[^,]+), compute capability",
         refusals=(
             "cudaMalloc failed: out of memory",
+            "CUDA error: out of memory",
             "failed to allocate buffer for kv cache",
             "failed to allocate compute buffers",
             "error loading model: unable to allocate",

@@ -10,7 +10,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, Measured, Merge, Reading
+from planner.engines.log_figure import (
+    Basis,
+    Bounds,
+    LogFigure,
+    Measured,
+    Merge,
+    Reading,
+)
 from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.engine import VLLM
 from planner.engines.vllm.launch import log_lines
