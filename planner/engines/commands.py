@@ -10,6 +10,7 @@ from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
 from planner.engines.face import CommandReader
 from planner.engines.options import build, declared
+from planner.engines.other_programs import not_planned
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
 from planner.engines.words import FlagTable, is_flag, sort_words
 from planner.errors import InputError
@@ -68,6 +69,17 @@ def strange_flags(engine: str, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(flag for flag in flags if reader.flags.spelling(flag) is None)
 
 
+def known_words(engine: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Return of `words` the flags that `engine` knows, each with the values behind it."""
+    reader, found, known = FACES[engine].command, list[str](), False
+    for word in words:
+        if is_flag(word):
+            flag = word.partition("=")[0].partition(".")[0]
+            known = reader is not None and reader.flags.spelling(flag) is not None
+        found += [word] if known else []
+    return tuple(found)
+
+
 def engines_with(flag: str) -> tuple[str, ...]:
     """Return the engines for which `flag` matters: it sets an option or a part of the question."""
     found = []
@@ -111,8 +123,15 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
         if is_assignment(word):
             key, _, value = word.partition("=")
             environment[key] = value
+    raise InputError(not_planned(words) or _unknown(known))
+
+
+def _unknown(known: Mapping[str, CommandReader]) -> str:
     programs = ", ".join(reader.program for reader in known.values())
-    raise InputError(f"command: it starts no server that is known ({programs})")
+    return (
+        f"command: it starts no server that is known ({programs}); `qwenplan plan MODEL --on HARDWARE`"
+        " needs no command"
+    )
 
 
 def _of_shells(words: Sequence[str]) -> list[str]:

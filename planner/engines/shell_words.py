@@ -17,6 +17,8 @@ _SPECIAL = ";<>|&\n"
 _COMMENT = re.compile(r"^\s*(#|REM\b).*$", re.MULTILINE)
 _CONTINUED = re.compile(r"[ \t]*[\\^`][ \t]*\r?\n[ \t]*")
 _LOOSE_BACKSLASH = re.compile(r"(?<=\s)\\(?=\s)")
+_WINDOWS = re.compile(r"""(?:^|[\s"'])(?:[A-Za-z]:|\.{1,2})\\[^\s"']""")
+"""A path as Windows writes it: its strokes are no quotation."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -33,6 +35,8 @@ def shell_words(text: str) -> list[str]:
         raise InputError(f"command: longer than {LONGEST:,} characters")
     text = _CONTINUED.sub(" ", _COMMENT.sub("", text))
     text = _LOOSE_BACKSLASH.sub(" ", text)
+    if _WINDOWS.search(text):
+        text = text.replace("\\", "/")
     lexer = shlex.shlex(text, posix=True, punctuation_chars=_SPECIAL)
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
     try:

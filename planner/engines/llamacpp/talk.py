@@ -7,6 +7,7 @@ documentation of its environment (docs/faq.mdx, docs/context-length.mdx), autumn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from planner.engines.llamacpp.bench import BENCH
 from planner.engines.llamacpp.launch import modelfile
 from planner.engines.llamacpp.log import log_reader
 from planner.engines.llamacpp.options import ALL, LlamacppOptions
+from planner.engines.llamacpp.relatives import ASSUMED, ASSUMES, as_server, relative_of
 from planner.engines.option_kinds import whole_number
 from planner.engines.words import FlagTable, Sorted, flags, sort_words
 from planner.errors import InputError
@@ -133,7 +135,7 @@ def starts(words: Sequence[str]) -> int | None:
             for word, behind in pairwise(words[2:])
         )
         return None if words[1] == "serve" and runs_later else 0
-    return None
+    return None if relative_of(words) is None else 0
 
 
 def _program(word: str) -> str:
@@ -155,6 +157,8 @@ def read_command(
     program = _program(words[0]) if words else ""
     if program == _OLLAMA:
         return _ollama(words[1:], environment)
+    if words and (relative := relative_of(words)) is not None:
+        return _of_relative(*relative, words, environment)
     found = sort_words(_rewritten(words[1:] if program in _CLI else words), FLAGS)
     unplanned = list(found.unplanned)
     model, precision = _model(found, unplanned)
@@ -277,6 +281,27 @@ def _ollama(words: Sequence[str], environment: Mapping[str, str]) -> Command:
         options=options,
         unplanned=tuple(notes),
     )
+
+
+def _of_relative(
+    name: str, length: int, words: Sequence[str], environment: Mapping[str, str]
+) -> Command:
+    """Return what a program that runs llama.cpp is told, as llama-server would be told it.
+
+    Raises:
+        InputError: a value that cannot be read.
+    """
+    told, model, notes = as_server(name, words[length:])
+    if model is not None and model.endswith(".gguf"):
+        told, model = ["-m", model, *told], None
+    command = read_command(told, environment)
+    if model is not None:
+        repository, precision = _tag(model)
+        if name in ASSUMES and precision is None and ":" not in repository:
+            precision = ASSUMED
+            notes.append(f"which file is not said: {ASSUMED} is assumed")
+        command = replace(command, model=repository, precision=precision)
+    return replace(command, unplanned=(*notes, *command.unplanned))
 
 
 def _tag(name: str) -> tuple[str, str | None]:

@@ -37,6 +37,13 @@ _MODULES = tuple(f"mlx_lm.{program}" for program in _PROGRAMS)
 
 def starts(words: Sequence[str]) -> int | None:
     """Return how many of `words` name the program; None if another program is meant."""
+    length = _named(words)
+    if length is None or words[length - 1].endswith("server"):
+        return length
+    return length - 1  # its name stays for the reader to see
+
+
+def _named(words: Sequence[str]) -> int | None:
     if words[0].rpartition("/")[2] in _MODULES:
         return 1
     module, program = tuple(words[:2]), tuple(words[1:3])
@@ -56,10 +63,12 @@ def read_command(
     Raises:
         InputError: a flag or value that cannot be read.
     """
-    found = sort_words(words, FLAGS)
+    alone = bool(words) and words[0].rpartition("/")[2].rpartition(".")[2] in _PROGRAMS[1:]
+    found = sort_words(words[1:] if alone else words, FLAGS)
+    single = {"prompt_concurrency": 1, "decode_concurrency": 1} if alone else {}
     return Command(
         model=found.last("model"),
-        options=found.options,
+        options=single | found.options,
         kept=(*found.kept, *found.positional),
         unplanned=tuple(found.unplanned),
         environment=environment,
