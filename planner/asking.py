@@ -26,7 +26,7 @@ from planner.model.path_names import named_by_path
 from planner.question import Question
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
-from planner.units import check_switch, check_text, parse_tokens, shown
+from planner.units import check_switch, check_text, counted, parse_tokens, shown
 
 T = TypeVar("T")
 
@@ -177,7 +177,18 @@ def _with_words(
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
-        notes=(*question.notes, *told.unplanned),
+        notes=(*question.notes, *told.unplanned, *_nodes(told, question.system)),
+    )
+
+
+def _nodes(told: Command, system: System) -> tuple[str, ...]:
+    """Return what to say where a command is for more or fewer machines than are planned."""
+    if told.nodes in (None, system.nodes):
+        return ()
+    planned = counted(system.nodes, "machine")
+    return (
+        f"--nnodes {told.nodes}, but {planned} of {system.short_name} is named and planned:"
+        " name all with --on, such as '2x dgx-h100'",
     )
 
 
@@ -294,9 +305,10 @@ def ask_command(
     degrees = told.layout
     if degrees is None and not policy.degrees.automatic:
         degrees = Layout()
+    system = resolve_hardware(on, free=free)
     question = Question(
         checkpoint=checkpoint,
-        system=resolve_hardware(on, free=free),
+        system=system,
         engine=policy,
         context=longest if context is None else tokens_of(context),
         concurrency=concurrency,
@@ -306,6 +318,7 @@ def ask_command(
         yarn=told.yarn,
         kept=told.kept,
         environment=tuple(told.environment.items()),
+        notes=_nodes(told, system),
         lessons=lessons(),
     )
     if told.context is None and context is None:

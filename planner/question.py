@@ -77,9 +77,10 @@ class Question:
         if self.engine is not None:
             return self
         name, reason = default_engine(self.system, self.checkpoint, offload=False)
-        note = f"engine not named, {name} taken: {reason}"
+        engine = get_engine(name)
+        note = f"engine not named, {engine.title} taken: {reason}"
         notes = self.notes if name == DEFAULT_ENGINE else (note, *self.notes)
-        return replace(self, engine=get_engine(name), notes=notes)
+        return replace(self, engine=engine, notes=notes)
 
     @property
     def settled_engine(self) -> AnyEngine:

@@ -26,7 +26,9 @@ _BYTE_UNITS = {
 _NUMBER_AND_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
-_PLAIN_WORD = re.compile(r"(?!llama-|mlx\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)")
+_PLAIN_WORD = re.compile(
+    r"(?!llama-|mlx\b|[a-z]+(?:-[a-z]+)*-(?:server|cli)\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)"
+)
 """A word that begins a sentence with a capital; names of programs are no such words."""
 
 MAX_TOKENS = 2**40
@@ -58,7 +60,7 @@ def shown(value: object, length: int = 60) -> str:
 
 
 def capital(text: str) -> str:
-    """`text` as a sentence begins; flags, and names that are spelled small (vLLM), stay as they are."""
+    """`text` as a sentence begins; flags, programs and names that are spelled small stay as they are."""
     return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text
 
 

@@ -8,10 +8,12 @@ from typing import TypedDict
 from hardware_db import Accelerator, System
 from planner.asking import DEFAULT_CONTEXT, tokens_of
 from planner.engines import get_engine
+from planner.engines.choice import PROPOSED
 from planner.errors import InputError
 from planner.model import catalog
 from planner.recommending import Best, Fixed, Wanted, Wish
 from planner.systems import resolve_hardware, with_ram
+from planner.units import check_count
 
 
 class Wished(TypedDict, total=False):
@@ -88,6 +90,13 @@ def want(
                 f"{model} is one checkpoint, which `qwenplan plan {model}` judges; name a model"
                 " (Qwen3.5-27B) or none"
             )
+    name = None if engine is None else get_engine(engine).name
+    if name is not None and name not in PROPOSED:
+        titles = ", ".join(get_engine(other).title for other in PROPOSED)
+        raise InputError(
+            f"{get_engine(name).title} is planned where it is asked for (`qwenplan plan MODEL --engine"
+            f" {name}`), but never recommended; recommended are {titles}"
+        )
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
@@ -95,11 +104,9 @@ def want(
         system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
         base=base,
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
-        concurrency=concurrency,
+        concurrency=check_count(concurrency, what="concurrency"),
         kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
         yarn=yarn,
-        fixed=Fixed(
-            engine=None if engine is None else get_engine(engine).name, precision=precision
-        ),
+        fixed=Fixed(engine=name, precision=precision),
         wish=wish,
     )

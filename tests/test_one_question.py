@@ -140,7 +140,7 @@ def test_what_people_call_it(flag: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_what_is_said_twice_is_refused() -> None:
-    with pytest.raises(InputError, match="context is given twice: 4096 and 8192"):
+    with pytest.raises(InputError, match="context is given twice: 4,096 and 8,192"):
         planner.plan("Qwen3.5-4B", on="h100", context=4096, words=("--max-model-len", "8192"))
 
 
@@ -331,3 +331,28 @@ def test_commands_answer_for_the_same_pick(
     assert first["verdict"] == plan["verdict"]
     longest = answers["solve"]["solutions"][0]
     assert longest["value"] == plan["capacity"]["longest_context"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["vllm serve Qwen/Qwen3.5-9B", "python -m sglang.launch_server --model-path Qwen/Qwen3.5-9B"],
+)
+def test_machines_that_only_a_command_names_are_said(words: str) -> None:
+    """--nnodes was dropped in silence beside a machine of one node."""
+    plan = planner.plan_command(f"{words} --nnodes 2", on="h100")
+    assert any("--nnodes 2, but 1 machine of H100 SXM5" in note for note in plan.warnings)
+    assert not any("nnodes" in note for note in planner.plan_command(words, on="h100").warnings)
+
+
+def test_flags_of_one_engine_stay_with_it() -> None:
+    """Advice to switch carried SGLang's --disable-radix-cache into llama-server."""
+    plan = planner.plan_command(
+        "python -m sglang.launch_server --model-path Qwen/Qwen3.5-9B --port 9000"
+        " --collect-tokens-histogram --context-length 32768",
+        on="rtx-3090",
+    )
+    assert not plan.fits
+    others = [advice for advice in planner.advise(plan) if advice.plan.engine != "sglang"]
+    assert others
+    commands = [advice.command or "" for advice in others]
+    assert not any("--collect-tokens-histogram" in command for command in commands)

@@ -128,7 +128,7 @@ def test_a_broken_local_config_gets_one_line(tmp_path: Path, content: str) -> No
 def test_the_engine_that_suits_the_hardware_is_taken_and_said() -> None:
     apple = planner.plan("Qwen3.5-9B", on="apple-m4-max-128", precision="mlx-4bit")
     assert apple.engine == "mlx"
-    assert apple.warnings[0].startswith("engine not named, mlx taken: ")
+    assert apple.warnings[0].startswith("engine not named, MLX taken: ")
     assert planner.plan("Qwen3.5-9B", on="rtx-4090", precision="q4_k_m").engine == "llamacpp"
     nvidia = planner.plan("Qwen3.5-35B-A3B", on="rtx-5090")
     assert nvidia.engine == "vllm"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError
 from planner.units import (
+    capital,
     ceil_div,
     check_count,
     check_fraction,
@@ -115,3 +116,18 @@ def test_only_numbers_and_text_are_sizes(value: Any) -> None:
     for read in (parse_tokens, parse_bytes):
         with pytest.raises(InputError, match="cannot read"):
             read(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("the plan", "The plan"),
+        ("n-gram tables", "N-gram tables"),
+        ("vLLM loads it", "vLLM loads it"),
+        ("llama-server needs RAM", "llama-server needs RAM"),
+        ("ggml-rpc-server runs", "ggml-rpc-server runs"),
+        ("--fit moves it", "--fit moves it"),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_but_for_names(text: str, begins: str) -> None:
+    assert capital(text) == begins

@@ -76,12 +76,16 @@ def wanted_of(asked: Typed) -> Wanted | None:
 
     Settled is: one checkpoint, engine and precision, a layout, a revision, an engine's flag.
     """
+    from planner.engines import get_engine
+    from planner.engines.choice import PROPOSED
     from planner.wanting import base_of, want
 
     said = asked.said
     both = said["engine"] is not None and said["precision"] is not None
     if asked.model is None or asked.words or both or asked.given(*SETTLED):
         return None
+    if said["engine"] is not None and get_engine(said["engine"]).name not in PROPOSED:
+        return None  # its rules were only read: it is planned as it is asked for
     return want(asked.model, **_said(asked)) if base_of(asked.model) is not None else None
 
 

@@ -160,6 +160,9 @@ LOADS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Container of the registry -> engines that are proposed for it, the first choice first. Forks'
 containers, and engines whose rules were only read, are left out: they are never proposed first."""
 
+PROPOSED = tuple(dict.fromkeys(name for names in LOADS.values() for name in names))
+"""Engines that are proposed, for some container."""
+
 SMALLER_CACHE: Mapping[str, str] = MappingProxyType(
     {"vllm": "fp8", "sglang": "fp8_e4m3", "llamacpp": "q8_0"}
 )
@@ -184,7 +187,7 @@ def engines_for(system: System) -> tuple[tuple[str, str], ...]:
     for rule in RULES:
         if not rule.kernels and not rule.overflows and rule.on(system):
             found.setdefault(rule.engine, rule.reason)
-    for name in dict.fromkeys(name for names in LOADS.values() for name in names):
+    for name in PROPOSED:
         found.setdefault(name, "another server for the same weights")
     return tuple(found.items())
 

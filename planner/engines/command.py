@@ -34,6 +34,7 @@ class Command:
             come back in the planned command as they were.
         unplanned: one line per flag that may change memory and that no plan accounts for.
         environment: variables set in front of the command.
+        nodes: machines that the one server runs on.
     """
 
     model: str | None = None
@@ -50,3 +51,4 @@ class Command:
     kept: tuple[str, ...] = ()
     unplanned: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    nodes: int | None = None

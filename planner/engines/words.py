@@ -22,6 +22,9 @@ from planner.errors import InputError
 _NUMBER = re.compile(r"-\d")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{[A-Za-z_]\w*\}|<[A-Za-z_]")
 
+NODES = "--nnodes"
+"""What engines call the number of machines of one server."""
+
 NEAR = 0.8
 """How alike an unknown flag and a known one are when the known one is worth naming."""
 
@@ -110,6 +113,7 @@ class Sorted:
         positional: words that belong to no flag.
         kept: words that come back as they were.
         unplanned: one line per flag that may change memory and is not planned.
+        own: values of flags that a planned command writes anew, by spelling.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -119,6 +123,13 @@ class Sorted:
     positional: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     unplanned: list[str] = field(default_factory=list)
+    own: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> int | None:
+        """Return the machines that the command is for; None where it does not say."""
+        text = self.own.get(NODES)
+        return None if text is None else whole_number(text, NODES)
 
     def last(self, part: str) -> str | None:
         """Return the value that counts: the last one given."""
@@ -190,6 +201,7 @@ def sort_words(words: Sequence[str], table: FlagTable) -> Sorted:
             found.switched[part] = setting == on
         elif role == "own":
             count = table.own[spelling] - len(values)
+            found.own[spelling] = " ".join((*values, *queue[:count]))
             del queue[:count]
         else:
             if role != "kept switch":

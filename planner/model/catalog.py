@@ -178,7 +178,7 @@ def near_names(name: str) -> tuple[str, ...]:
     ]
     if not hits:
         hits = _nearest_sizes(series, _size(wanted))
-    hits += [key for key in short if wanted and wanted in key]
+    hits += [key for key in short if len(wanted) > 2 and wanted in key]
     return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
 
 

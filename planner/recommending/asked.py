@@ -116,6 +116,9 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     wanted = search.wanted
     yield from _with_limit_raised(wanted, None)
     choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
+    if not choices and wanted.concurrency > 1:
+        # so many that no server starts for them: what one user gets tells how many would
+        choices = _held(replace(wanted, concurrency=1))
     yield from _fewer(search, choices)
     yield from _shorter(search, choices)
     for choice in choices:

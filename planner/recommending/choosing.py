@@ -181,7 +181,8 @@ class Search:
                 refused.add(row.recipe)
                 continue
             tried += 1
-            if not plan.fits or _over(plan):
+            tight = plan.outcome is Outcome.TIGHT and _shrinks_free(lane.engine)
+            if not plan.fits or _over(plan) or tight:
                 plan = self._with_smaller_cache(row, lane.engine, plan)
             choice = self._choice(base, row, plan, turn, lane.why)
             if plan.outcome is Outcome.FITS and not (choice.in_ram and choice.flaws(wish)):
@@ -197,11 +198,11 @@ class Search:
 
     def _must_go(self, choice: Choice) -> int:
         """Return the bytes by which another file of a class must be smaller to be worth a plan."""
-        plan, rank = choice.plan, choice.plan.ranks[0]
+        plan = choice.plan
         shrinks = self._may_shrink(plan, plan.engine)
         if shrinks and cache_word(SMALLER_CACHE[plan.engine]) > choice.word:
             shrinks = False  # of this class no longer
-        saved = rank.of_kind(Kind.KV_CACHE) * rank.count // 2 if shrinks else 0
+        saved = _cache_bytes(plan) // 2 if shrinks else 0
         return max(0, _over(plan, at_worst=True) - saved) * 3 // 4
 
     def _may_shrink(self, plan: Plan, engine: str) -> bool:
@@ -210,9 +211,7 @@ class Search:
 
     def _with_smaller_cache(self, row: Entry, engine: str, plan: Plan) -> Plan:
         """The plan with a KV cache of half the size, where that may help and nobody said which."""
-        rank = plan.ranks[0]
-        cache = rank.count * rank.of_kind(Kind.KV_CACHE)
-        if not self._may_shrink(plan, engine) or _over(plan) > cache // 2:
+        if not self._may_shrink(plan, engine) or _over(plan) > _cache_bytes(plan) // 2:
             return plan
         other = self.plan(row, engine, kv_cache_dtype=SMALLER_CACHE[engine])
         return other if other is not None and other.fits and not _over(other) else plan
@@ -326,6 +325,17 @@ def _over(plan: Plan, *, at_worst: bool = False) -> int:
         used = rank.used + (rank.band.above if at_worst else 0)
         over += max(0, used - rank.usable) * rank.count
     return over + outside
+
+
+def _shrinks_free(engine: str) -> bool:
+    """Say whether a KV cache of half the size loses next to nothing in an engine."""
+    smaller = SMALLER_CACHE.get(engine)
+    return smaller is not None and cache_word(smaller) is Word.ORIGINAL
+
+
+def _cache_bytes(plan: Plan) -> int:
+    """Return the bytes of the KV cache on all accelerators."""
+    return sum(rank.count * rank.of_kind(Kind.KV_CACHE) for rank in plan.ranks)
 
 
 def _ram_not_known(plan: Plan) -> int | None:

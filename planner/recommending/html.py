@@ -7,7 +7,7 @@ from html import escape
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
 from planner.recommending.text import headline
-from planner.recommending.words import short_word
+from planner.recommending.words import listed_name, short_word
 from planner.report.html import bar_html
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
@@ -29,7 +29,7 @@ def recommendation_html(answer: Recommendation) -> str:
         parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     if answer.misses:
         items = "".join(
-            f"<li>{escape(miss.change)}: {escape(miss.choice.entry.name)}</li>"
+            f"<li>{escape(miss.change)}: {escape(listed_name(miss.choice))}</li>"
             for miss in answer.misses
         )
         parts.append(f"<ul>{items}</ul>")
@@ -38,7 +38,7 @@ def recommendation_html(answer: Recommendation) -> str:
 
 def _row(choice: Choice) -> str:
     cells = (
-        choice.entry.name,
+        listed_name(choice),
         choice.plan.engine_title,
         short_word(choice.word),
         two_digits(choice.per_user) if choice.per_user is not None else "not known",

@@ -16,7 +16,7 @@ from planner.errors import InputError
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Search, Wanted
-from planner.recommending.words import short_word
+from planner.recommending.words import listed_name, short_word
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens, shown
 
@@ -186,7 +186,7 @@ def _row(machine: Machine, choice: Choice) -> tuple[str, ...]:
     speed = two_digits(choice.per_user) if choice.per_user is not None else "?"
     return (
         machine.name,
-        choice.entry.name,
+        listed_name(choice),
         choice.plan.engine_title,
         short_word(choice.word),
         speed,

@@ -14,7 +14,7 @@ from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted
-from planner.recommending.words import short_word
+from planner.recommending.words import listed_name, short_word
 from planner.registry import cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -45,7 +45,16 @@ def headline(answer: Recommendation) -> str:
     if pick.per_user is not None:
         each = " each" if wanted.concurrency > 1 else ""
         parts.append(f"about {two_digits(pick.per_user)} tok/s{each}")
-    return f"{_named(pick)} in {pick.plan.engine_title} fits {machine(wanted.system)}: {', '.join(parts)}."
+    where = _place(pick.plan)
+    return f"{_named(pick)} in {pick.plan.engine_title} fits {where}: {', '.join(parts)}."
+
+
+def _place(plan: Plan) -> str:
+    """A machine as a sentence names it; of several alike only as many as the plan takes."""
+    system, used = plan.deployment.system, plan.deployment.layout.accelerators
+    if used >= system.count or system.is_mixed:
+        return machine(system)
+    return f"{'one' if used == 1 else used} of {machine(system)}"
 
 
 def recommendation_text(
@@ -111,18 +120,41 @@ def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
         else:
             parts.append(pick.plan.engine_title)
     if wanted.fixed.precision is None:
-        wish = wanted.wish
-        least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
-        speed = f" at {least:g} tok/s or more" if pick.per_user else ""
-        why = {
-            "quality": f"the best quality that fits{speed}",
-            "speed": "the fastest that keeps its quality",
-            "context": "the longest context that fits",
-        }[wanted.wish.best]
-        parts.append(f"{pick.entry.label or pick.entry.repo.rpartition('/')[2]}, {why}")
+        parts.append(f"{_file(pick)}, {_why_file(answer, pick)}")
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
     parts.append(f"KV cache {cache}{_cache_note(pick)}")
     return tuple(parts)
+
+
+def _file(choice: Choice) -> str:
+    return choice.entry.label or choice.entry.repo.rpartition("/")[2]
+
+
+def _why_file(answer: Recommendation, pick: Choice) -> str:
+    """Return why this file: what the wish puts first, and what keeps a finer one from it."""
+    wish = answer.wanted.wish
+    if wish.best == "speed":
+        return "the fastest that keeps its quality"
+    if wish.best == "context":
+        return "the longest context that fits"
+    if pick.per_user is None:
+        return "the best class of quality that fits"
+    if pick.per_user < wish.least_speed:
+        return f"as nothing that fits reaches {wish.least_speed:g} tok/s, the best of the fastest"
+    least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
+    best = f"the best class of quality that fits at {least:g} tok/s or more"
+    finer = (
+        choice
+        for choice in answer.front
+        if choice.entry.base == pick.entry.base
+        and choice.word < pick.word
+        and (choice.per_user or 0.0) >= least
+    )
+    other = next(finer, None)
+    if other is None:
+        return best
+    what = "takes most of the RAM" if other.fills_ram else "is tight"
+    return f"the best class of quality with room to spare; {_file(other)} loses less, but {what}"
 
 
 def _why_model(answer: Recommendation, pick: Choice) -> str:
@@ -265,7 +297,7 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
     for place, choice in enumerate(choices, start=1):
         rows.append(
             (
-                f"{place}  {choice.entry.name}{_cache(choice)}",
+                f"{place}  {listed_name(choice)}",
                 choice.plan.engine_title,
                 short_word(choice.word),
                 two_digits(choice.per_user) if choice.per_user is not None else "?",
@@ -277,17 +309,12 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
     return columns(rows, right=(3, 4, 5))
 
 
-def _cache(choice: Choice) -> str:
-    cache = choice.plan.deployment.kv_cache_dtype
-    return f", {cache} KV" if cache != "auto" else ""
-
-
 def _miss(miss: Miss) -> Iterator[str]:
     choice = miss.choice
     speed = f", about {two_digits(choice.per_user)} tok/s" if choice.per_user is not None else ""
     size = format_gib(download_bytes(choice))
     yield (
-        f"  - {miss.change}: {choice.entry.name} ({size}) in {choice.plan.engine_title} fits,"
+        f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits,"
         f" {format_gib(choice.plan.headroom or 0)} to spare{speed}"
     )
     if miss.command is not None:

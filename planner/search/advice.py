@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from planner.engines import ENGINES
+from planner.engines.commands import known_words
 from planner.engines.economies import economies_of
 from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
@@ -49,6 +50,10 @@ class Advice:
     plan: Plan
     gained: int | None
     trusted: bool = True
+
+    def __repr__(self) -> str:
+        """Return the advice in one line."""
+        return f"<Advice: {self.words}>"
 
     @property
     def enough(self) -> bool:
@@ -209,7 +214,9 @@ def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
     for name, engine in ENGINES.items():
         if name == plan.engine:
             continue
-        changed = _try(replace(question, engine=engine, options=None, layout=None))
+        kept = known_words(name, question.kept)
+        other = replace(question, engine=engine, options=None, layout=None, kept=kept)
+        changed = _try(replace(other, environment=()))
         if changed is None or changed.allocation is None or changed.allocation.at_worst:
             continue
         if changed.fits:

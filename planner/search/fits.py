@@ -34,6 +34,11 @@ class Fit:
     checkpoint: Checkpoint
     plan: Plan
 
+    def __repr__(self) -> str:
+        """Return the accelerator, the precision and the verdict."""
+        stored = self.checkpoint.scheme.name
+        return f"<Fit: {self.accelerator.id}, {stored}: {self.plan.verdict}>"
+
     @property
     def count(self) -> int | None:
         """Accelerators needed; None if no number tried is enough."""

@@ -33,6 +33,10 @@ class Suggestion:
     notes: tuple[str, ...] = ()
     offer: PriceOption | None = None
 
+    def __repr__(self) -> str:
+        """Return the layout and its verdict."""
+        return f"<Suggestion: {self.layout}: {self.plan.verdict}>"
+
     @property
     def layout(self) -> Layout:
         """How the checkpoint is spread."""

@@ -64,7 +64,9 @@ def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
 
 def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
     """`model` stored in `scheme`: the catalog's checkpoint where it has one."""
-    if (known := catalog.find(model.name)) is not None and known[0].model == model:
+    known = catalog.find(model.name)
+    # a file without the MTP module is of the same model: others are stored with it
+    if known is not None and replace(model, mtp=known[0].model.mtp) == known[0].model:
         return bundled_checkpoint(known[0].id, precision=scheme.name)
     return Checkpoint(
         id=name,

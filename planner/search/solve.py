@@ -39,6 +39,10 @@ class Solution:
     beyond: Plan | None
     words: str
 
+    def __repr__(self) -> str:
+        """Return what was asked and the answer; the plans are long."""
+        return f"<Solution: {self.asked}: {self.words}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -110,7 +114,8 @@ def longest_context(question: Question) -> Solution:
     elif beyond is None:
         words = f"{format_tokens(value)} tokens for {many}, the longest that the model takes."
     else:
-        words = f"{format_tokens(value)} tokens for {many}; one more does not fit."
+        laid = _with_layout(found, question)
+        words = f"{format_tokens(value)} tokens for {many}{laid}; one more does not fit."
     return Solution(asked="longest context", value=value, plan=found, beyond=beyond, words=words)
 
 
@@ -128,10 +133,16 @@ def most_sequences(question: Question) -> Solution:
     if value is None:
         words = f"Not even one request of {tokens} tokens fits. {found.verdict}"
     else:
-        words = f"{_sequences(value)} of {tokens} tokens at once"
+        words = f"{_sequences(value)} of {tokens} tokens at once{_with_layout(found, question)}"
         capacity = beyond.capacity if beyond is not None else None
         words += f", limited by {capacity.limited_by}." if capacity is not None else "."
     return Solution(asked="most requests", value=value, plan=found, beyond=beyond, words=words)
+
+
+def _with_layout(found: Plan, question: Question) -> str:
+    """Name the layout of an answer where it is another than that of the question's own plan."""
+    layout = found.deployment.layout
+    return "" if layout == question.plan().deployment.layout else f" with {layout}"
 
 
 def best_precision(question: Question) -> Solution:

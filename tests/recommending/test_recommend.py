@@ -1,6 +1,7 @@
 """What is recommended: order, reasons, names that exist, words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,12 +10,13 @@ import hardware_db
 import planner
 from planner import registry
 from planner.errors import InputError
+from planner.layout import Layout
 from planner.planning import Outcome
 from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
 from planner.recommending.candidate import lanes
 from planner.recommending.choice import FALLS_BACK
 from planner.recommending.front import shape_of
-from planner.recommending.text import headline, machine, recommendation_text
+from planner.recommending.text import chosen, headline, machine, recommendation_text
 from planner.registry import Word
 from planner.report.palette import PARTS
 
@@ -228,3 +230,48 @@ def test_of_a_class_the_files_that_people_run_come_first(
     found = lanes(base, hardware_db.resolve("rtx-5090"), Wish(), Fixed())
     lane = next(lane for lane in found if lane.engine == engine)
     assert dict(lane.classes)[word][0].name == first
+
+
+def test_a_smaller_cache_is_tried_whichever_stage_is_the_fullest() -> None:
+    """270 users in BF16 end up in two stages of four GPUs; with an FP8 cache they are held."""
+    pick = answer("8x h100", "Qwen/Qwen3.5-27B", users=270).pick
+    assert pick is not None
+    assert pick.plan.deployment.kv_cache_dtype == "fp8"
+    assert pick.users >= 270
+
+
+def test_what_is_tight_gets_a_smaller_cache_before_another_server_is_taken() -> None:
+    found = answer("8x h100", "Qwen/Qwen3.5-397B-A17B", users=200)
+    assert found.pick is not None
+    assert found.pick.plan.engine == "vllm"
+    assert found.pick.plan.outcome is Outcome.FITS
+
+
+def test_more_users_than_any_server_takes_hear_how_many_are_held() -> None:
+    found = answer("rtx-3090", "Qwen/Qwen3.5-27B", users=500)
+    assert found.pick is None
+    (miss, *_) = found.misses
+    assert miss.change == f"serve {miss.choice.plan.deployment.concurrency} at once instead of 500"
+    assert miss.choice.plan.fits
+
+
+def test_of_several_machines_only_those_that_are_used_are_named() -> None:
+    found = answer("2x dgx-spark", "Qwen/Qwen3.5-122B-A10B")
+    assert found.pick is not None
+    used = found.pick.plan.deployment.layout.accelerators
+    assert ("fits one of 2× DGX Spark:" in headline(found)) is (used == 1)
+    alone = replace(found.pick, plan=planner.plan("Qwen3.5-9B", on="2x rtx-3090", layout=Layout()))
+    assert "fits one of 2× RTX 3090:" in headline(replace(found, pick=alone))
+
+
+def test_an_engine_that_is_never_recommended_is_said_to_be() -> None:
+    with pytest.raises(InputError, match="transformers is planned where it is asked for"):
+        planner.recommend("Qwen3.5-9B", on="h100", engine="transformers")
+
+
+def test_the_reason_of_a_file_is_true_where_nothing_is_fast_enough() -> None:
+    slow = answer("64GB RAM", "Qwen/Qwen3.5-27B")
+    assert slow.pick is not None
+    assert slow.pick.per_user is not None
+    assert slow.pick.per_user < slow.wanted.wish.least_speed
+    assert "nothing that fits reaches 10 tok/s" in " ".join(chosen(slow, slow.pick))

@@ -159,3 +159,40 @@ def test_wrong_questions_are_refused(bad: dict[str, Any]) -> None:
     question = {"model": "Qwen3.5-9B", "on": "h100"} | bad
     with pytest.raises(InputError):
         planner.solve(question.pop("model"), **question)
+
+
+def test_a_precision_that_somebody_publishes_is_known_whoever_made_the_asked_file() -> None:
+    limits = planner.solve("bartowski/Qwen_Qwen3.5-27B-GGUF:Q4_K_M", on="rtx-3090")
+    assert limits.precision.words == "q6_k (GGUF Q6_K)."
+
+
+def test_another_layout_is_named_beside_the_answer() -> None:
+    found = planner.solve("Qwen3.5-122B-A10B", on="2x dgx-spark", precision="q4_k_m").sequences
+    plan = planner.plan("Qwen3.5-122B-A10B", on="2x dgx-spark", precision="q4_k_m")
+    assert plan.deployment.layout.accelerators == 1
+    assert " at once with PP 2, " in found.words
+
+
+def test_what_python_prints_is_one_line() -> None:
+    """Plans hold every tensor: what holds a plan is printed by its verdict."""
+    limits = planner.solve("Qwen3.5-9B", on="h100")
+    short = planner.plan("Qwen3.5-27B", on="rtx-3090", precision="q8_0")
+    found = [
+        *limits.solutions,
+        planner.layouts("Qwen3.5-9B", on="2x h100")[0],
+        planner.fits("Qwen3.5-9B", on=["h100"])[0],
+        planner.advise(short)[0],
+        limits.context.plan,
+    ]
+    assert all(len(repr(thing)) < 300 for thing in found)
+    assert limits.context.words in repr(limits.context)
+
+
+@pytest.mark.parametrize(
+    ("on", "engine", "flag"),
+    [("m4-max-128", "mlx", "--decode-concurrency"), ("h200", "vllm", "--max-num-seqs")],
+)
+def test_a_setting_that_limits_is_named_by_its_flag(on: str, engine: str, flag: str) -> None:
+    plan = planner.plan("Qwen3.5-0.8B", on=on, engine=engine, context=2048)
+    assert plan.capacity is not None
+    assert plan.capacity.limited_by == flag

@@ -91,7 +91,13 @@ def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         scale = yarn_parameters(server.model, deployment.context)["factor"]
         argv += ["--rope-scaling", "yarn", "--rope-scale", f"{scale:g}"]
         argv += ["--yarn-orig-ctx", str(native)]
-    if not deployment.checkpoint.id.endswith(".gguf") and not remote:
+    if _in_library(deployment.checkpoint.id):
+        variables = " ".join(f"{name}={value}" for name, value in _ollama(deployment, answer))
+        notes.append(
+            f"{file} stands for what Ollama pulled; with Ollama itself:"
+            f" {variables} ollama serve, then ollama run {deployment.checkpoint.id}"
+        )
+    elif not deployment.checkpoint.id.endswith(".gguf") and not remote:
         notes.append(f"{file} stands for a GGUF file of {deployment.checkpoint.id}")
     if answer.machine.remote and not options.rpc:
         notes.append("MACHINE_2 and so on stand for the others' addresses; start those first")
@@ -100,6 +106,26 @@ def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         notes=tuple(notes),
         per_node=(RPC_SERVER,) * (deployment.nodes - 1 if answer.machine.remote else 0),
     )
+
+
+def _in_library(name: str) -> bool:
+    """Say whether a name is a tag of Ollama's library: ``qwen3.6:35b``."""
+    return ":" in name and "/" not in name and not name.endswith(".gguf")
+
+
+def _ollama(deployment: Deployment, answer: LlamacppAnswer) -> Iterator[tuple[str, str]]:
+    """Yield what Ollama's server takes from its environment for a plan."""
+    yield "OLLAMA_CONTEXT_LENGTH", str(deployment.context)
+    yield from _environment(answer.server).items()
+
+
+def _environment(server: Server) -> dict[str, str]:
+    found = {"OLLAMA_NUM_PARALLEL": str(server.slots)}
+    if server.flash_attn:
+        found["OLLAMA_FLASH_ATTENTION"] = "1"
+    if server.type_k != "f16" and server.type_k in OLLAMA_CACHE_TYPES:
+        found["OLLAMA_KV_CACHE_TYPE"] = server.type_k
+    return found
 
 
 def _servers(nodes: int) -> str:
@@ -200,13 +226,10 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
     if unsaid or cache not in OLLAMA_CACHE_TYPES:
         return None
     remote = hub_file(deployment.checkpoint)
-    argv = launch.argv
+    argv, id_ = launch.argv, deployment.checkpoint.id
     source = f"hf.co/{remote}" if remote else f"./{argv[argv.index('-m') + 1]}"
-    environment = {"OLLAMA_NUM_PARALLEL": str(server.slots)}
-    if server.flash_attn:
-        environment["OLLAMA_FLASH_ATTENTION"] = "1"
-    if cache != "f16":
-        environment["OLLAMA_KV_CACHE_TYPE"] = cache
+    if _in_library(id_):
+        source = id_
     layers = fitted.placement.n_gpu_layers
     return Modelfile(
         source=source,
@@ -215,5 +238,5 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
             "num_batch": str(server.options.ubatch_size),
             "num_gpu": str(layers),
         },
-        environment=environment,
+        environment=_environment(server),
     )

@@ -124,7 +124,7 @@ class Memory:
         too_large = self.scores(tokens, sequences + 1) > self.largest_buffer
         return choose(
             sequences == self.at_once,
-            "one request at a time" if alone else "decode_concurrency",
+            "one request at a time" if alone else "--decode-concurrency",
             choose(too_large, "Metal's largest buffer", "memory lent to the GPU"),
         )
 

@@ -236,7 +236,7 @@ def _with_requests(
         elif rules.running_cap == "estimate":
             limit = smaller(limit, estimate)
     by_state = (pool.max_mamba_cache_size or 0) // pool.geometry.mamba_ratio
-    limited_by = choose(by_state <= limit, "state pool", "max_running_requests")
+    limited_by = choose(by_state <= limit, "state pool", "--max-running-requests")
     limit = smaller(limit, by_state)
     pool = replace(
         pool, stage_tokens=stage_tokens, max_total_num_tokens=tokens, limited_by=limited_by

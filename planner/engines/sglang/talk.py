@@ -240,6 +240,7 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
         ),
         unplanned=tuple(found.unplanned),
         environment=environment,
+        nodes=found.nodes,
     )
 
 

@@ -244,8 +244,8 @@ def _limit(deployment: Deployment, sequences: Any, widest: Any) -> Any:
     """Return what stops the number of sequences from growing; one word, or a column of them."""
     if deployment.options.max_batch_size is None:
         most = sequences == DEFAULT_MAX_BATCH_SIZE
-        return choose(most, "max_batch_size", "states and KV blocks")
-    return choose(sequences == widest, "max_batch_size", "KV blocks")
+        return choose(most, "--max_batch_size", "states and KV blocks")
+    return choose(sequences == widest, "--max_batch_size", "KV blocks")
 
 
 def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:

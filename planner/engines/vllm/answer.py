@@ -251,7 +251,7 @@ def held_at_once(budget: Budget, context: Any, starts: Any) -> tuple[Any, Any]:
 def limited_by(budget: Budget, context: Any) -> Any:
     """Return what stops the number of sequences from growing; one word, or a column of them."""
     more = budget.pool.sequences(context) > budget.step.sequences
-    return choose(more, "max_num_seqs", "cache blocks")
+    return choose(more, "--max-num-seqs", "cache blocks")
 
 
 def answer_of(budget: Budget) -> VllmAnswer:

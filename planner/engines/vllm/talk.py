@@ -218,6 +218,7 @@ def read_command(
         kept=tuple(kept),
         unplanned=tuple(unplanned),
         environment=environment,
+        nodes=found.nodes,
     )
 
 
