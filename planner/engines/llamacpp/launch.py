@@ -144,6 +144,8 @@ def _placing(answer: LlamacppAnswer) -> Iterator[str]:
     known = declared(LlamacppOptions)
     if fitted.n_gpu_layers is not None:
         yield from known["n_gpu_layers"].words(fitted.n_gpu_layers)
+    elif not options.fit and answer.gpu_names:
+        yield from known["n_gpu_layers"].words(ALL)  # as the command is read back
     if fitted.n_cpu_moe >= ALL:
         yield "--cpu-moe"
     elif fitted.n_cpu_moe:
