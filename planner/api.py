@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import ANYWHERE, Asked, ask, load_checkpoint
+from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, load_checkpoint
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -30,10 +30,14 @@ def plan(
 ) -> Plan:
     """Say whether this model runs there, and what it takes.
 
+    What is not said is chosen: of a bundled model the checkpoint and the engine that `recommend`
+    picks, and the notes of the plan say which. Name engine and precision (``precision="bf16"`` are
+    the weights as published), or one checkpoint, and nothing is chosen but the layout.
+
     Args:
         model: see `load_checkpoint`.
         on: see `planner.systems.resolve_hardware`.
-        asked: the rest of the question; see `planner.asking.ask`. What is not said is chosen.
+        asked: the rest of the question; see `planner.asking.as_said`.
 
     Raises:
         PlannerError: one line that says what is wrong and what would work.
@@ -133,7 +137,7 @@ def suggest(
         model: see `load_checkpoint`.
         on: see `planner.systems.resolve_hardware`; None looks for hardware.
         executor: where candidates for hardware are planned; None plans them here.
-        asked: the rest of the question; see `planner.asking.ask`.
+        asked: the rest of the question; see `planner.asking.as_said`.
 
     Raises:
         PlannerError: one line that says what is wrong and what would work.
@@ -144,7 +148,7 @@ def suggest(
         any_precision = asked.get("precision") is None
         return suggest_layouts(ask(model, on=on, **asked), any_precision=any_precision)
 
-    question = ask(model, on=ANYWHERE, **asked)
+    question = as_said(model, on=ANYWHERE, **asked)
     named = asked.get("precision") is not None
     wanted = (question.checkpoint,) if named else headline_precisions(question)
     return smallest_systems(question, wanted, executor=executor)
@@ -155,35 +159,47 @@ def fits(
     *,
     on: str | Accelerator | Iterable[str | Accelerator] | None = None,
     precisions: str | Iterable[str] | None = None,
+    every: bool = False,
     executor: Executor | None = None,
     **asked: Unpack[Asked],
 ) -> tuple[Fit, ...]:
-    """Return which hardware holds a workload: the smallest number of every accelerator.
+    """Return which hardware holds a workload, and in which checkpoint.
+
+    Where the precision is left open, the pick of `recommend` on each of the common machines, or in
+    the smallest number of each accelerator of `on`. With `precisions`, or `every`, the smallest
+    number of every accelerator in each precision.
 
     Args:
         model: see `load_checkpoint`.
-        on: accelerators; None for all in the database.
-        precisions: names of schemes; None for the best 16-bit, 8-bit and 4-bit one that is served
-            (a checkpoint stored in fewer bits stands for itself).
+        on: accelerators; None for the common machines, or with a precision all in the database.
+        precisions: names of schemes.
+        every: the best 16-bit, 8-bit and 4-bit precision that is served, on every accelerator (a
+            checkpoint stored in fewer bits stands for itself).
         executor: any `concurrent.futures.Executor`; None plans here.
-        asked: the rest of the question; see `planner.asking.ask`.
+        asked: the rest of the question; see `planner.asking.as_said`.
 
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
     from planner.search import fits_table, headline_precisions
 
-    question = ask(model, on=ANYWHERE, **asked)
-    if precisions is not None:
-        names = (precisions,) if isinstance(precisions, str) else precisions
-        wanted = tuple(load_checkpoint(model, precision=name) for name in names)
-    elif asked.get("precision") is not None:
-        wanted = (question.checkpoint,)
-    else:
-        wanted = headline_precisions(question)
     machines = (on,) if isinstance(on, str | Accelerator) else on
     chosen = None if machines is None else tuple(_accelerator(name) for name in machines)
-    return fits_table(question, wanted, chosen, executor=executor)
+    question = as_said(model, on=ANYWHERE, **asked)
+    if precisions is None and asked.get("precision") is None and not every:
+        wanted = left_open(model, on=ANYWHERE, **asked)
+        if wanted is not None:
+            from planner.recommending.machines import picked_fits
+
+            return picked_fits(wanted, question, chosen, executor=executor)
+    if precisions is not None:
+        names = (precisions,) if isinstance(precisions, str) else precisions
+        checkpoints = tuple(load_checkpoint(model, precision=name) for name in names)
+    elif asked.get("precision") is not None:
+        checkpoints = (question.checkpoint,)
+    else:
+        checkpoints = headline_precisions(question)
+    return fits_table(question, checkpoints, chosen, executor=executor)
 
 
 def _accelerator(name: str | Accelerator) -> Accelerator:

@@ -8,37 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
-from planner import registry, sources
-from planner.engines import commands, front_note, get_engine
+from planner import sources
+from planner.engines import ENGINES, commands, front_note, get_engine
+from planner.engines.choice import PROPOSED, engines_for
 from planner.engines.command import Command
-from planner.engines.options import build
-from planner.engines.yarn import LONGEST
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
-from planner.model.path_names import named_by_path
-from planner.question import Question
+from planner.question import DEFAULT_CONTEXT, Question, question_of
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
-from planner.units import check_switch, check_text, counted, parse_tokens, shown
+from planner.units import check_switch, check_text, counted, shown
+
+if TYPE_CHECKING:
+    from planner.recommending import Choice, Wanted
 
 T = TypeVar("T")
-
-DEFAULT_CONTEXT = 32_768
-"""Tokens per sequence where nobody says."""
 
 ANYWHERE = "custom:1GiB"
 """Stands for the hardware in a question that looks for it; nothing is planned on it."""
 
 
 class Asked(TypedDict, total=False):
-    """What every door takes beside model and hardware; `ask` says what each means."""
+    """What every door takes beside model and hardware; `as_said` says what each means."""
 
     engine: str | None
     precision: str | None
@@ -58,6 +56,111 @@ class Asked(TypedDict, total=False):
 
 
 def ask(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> Question:
+    """Return the question that these arguments ask; what is not said is chosen as `recommend` does.
+
+    Where a bundled model is named, and not both engine and precision, it is asked of the checkpoint
+    that `planner.recommend` picks for this machine and workload; its notes say what was taken and
+    why. Where nothing that is known holds the workload, and where one checkpoint is named
+    (``Qwen3.5-27B-FP8``, a GGUF file, a folder, a `Checkpoint`), it is asked as it is said.
+
+    Args:
+        model: see `load_checkpoint`.
+        on: see `planner.systems.resolve_hardware`.
+        asked: the rest of the question; see `as_said`.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    wanted = left_open(model, on=on, **asked)
+    if wanted is not None:
+        from planner.recommending import best_of
+
+        pick = best_of(wanted)
+        if pick is not None:
+            return of_pick(pick, wanted, objective=asked.get("objective", "latency"))
+    return as_said(model, on=on, **asked)
+
+
+def left_open(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> Wanted | None:
+    """Return what is to be chosen; None where the question says which weights are served.
+
+    Arguments and errors are those of `ask`.
+    """
+    engine, precision = asked.get("engine"), asked.get("precision")
+    if precision is not None:
+        check_text(precision, what="precision")
+    if not isinstance(model, str) or asked.get("revision") or None not in (engine, precision):
+        return None
+    from planner.recommending import Fixed, Wanted
+    from planner.wanting import base_of
+
+    base = base_of(model)
+    if base is None:
+        return None
+    asked["precision"] = None
+    said = as_said(model, on=on, **asked)
+    if said.checkpoint != load_checkpoint(model):
+        return None  # the engine's own flags say it
+    policy = None if _is_anybodys(asked) else said.settled_engine
+    if policy is not None and policy.name not in PROPOSED:
+        return None  # its rules were only read: it is planned as it is asked for
+    return Wanted(
+        system=said.system,
+        base=base,
+        context=said.context,
+        concurrency=said.concurrency,
+        kv_cache_dtype=said.kv_cache_dtype,
+        layout=said.layout,
+        yarn=said.yarn,
+        fixed=Fixed(engine=None if policy is None else policy.name, precision=precision),
+        options=None if policy is None else said.settled_options,
+        kept=said.kept,
+        notes=said.notes,
+        lessons=said.lessons,
+    )
+
+
+def _is_anybodys(asked: Asked) -> bool:
+    """Say whether nothing that was said makes one engine of several the one that is meant."""
+    words = asked.get("words", ())
+    flags = words.split() if isinstance(words, str) else words
+    said = asked.get("engine") or asked.get("options")
+    return not said and not any(commands.engines_with(flag.partition("=")[0]) for flag in flags)
+
+
+def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -> Question:
+    """Return the question that a pick answers, with what was taken and why as its notes.
+
+    Args:
+        pick: what was chosen.
+        wanted: what it was chosen for.
+        objective: what makes a layout the best.
+    """
+    fixed, plan = wanted.fixed, pick.plan
+    stored = f" in {fixed.precision}" if fixed.precision is not None else ""
+    notes = [f"checkpoint{stored} not named, {pick.entry.name} taken: {pick.loss.text}"]
+    if fixed.engine is None:
+        first = ENGINES[engines_for(wanted.system)[0][0]]
+        why = pick.why.partition(":")[0].partition(";")[0]
+        if plan.engine != first.name:
+            why = f"its checkpoint is the better one here than those that {first.title} loads"
+        notes.append(f"engine not named, {plan.engine_title} taken: {why}")
+    cache = plan.deployment.kv_cache_dtype
+    if cache != wanted.kv_cache_dtype:
+        notes.append(f"KV cache not named, {cache} taken, so that the workload is held")
+    return question_of(plan).with_(
+        layout=wanted.layout,
+        objective=known_objective(objective),
+        notes=(*wanted.notes, *notes),
+        lessons=wanted.lessons,
+    )
+
+
+def as_said(
     model: str | Checkpoint,
     *,
     on: str | System | Accelerator,
@@ -77,7 +180,7 @@ def ask(
     objective: Objective = "latency",
     progress: Progress | None = None,
 ) -> Question:
-    """Return the question that these arguments ask; None and empty are what nobody said.
+    """Return the question of the very weights that are named; None and empty are what nobody said.
 
     Args:
         model: see `load_checkpoint`.
@@ -101,8 +204,7 @@ def ask(
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
-    if objective not in OBJECTIVES:
-        raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
+    known_objective(objective)
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
@@ -128,22 +230,16 @@ def ask(
     return question
 
 
-def tokens_of(context: int | str, *, what: str = "context") -> int:
-    """Return the tokens of a context as people write it.
-
-    The family calls its longest context 1M, which is 1,010,000 tokens: a length that exceeds it
-    only because k stands for 1,024 is that one.
+def known_objective(objective: str) -> Objective:
+    """Return an objective.
 
     Raises:
-        InputError: unreadable, or out of range.
+        InputError: there is no such objective.
     """
-    tokens = parse_tokens(context, what=what)
-    if isinstance(context, str) and tokens > LONGEST:
-        written = context.strip().lower()
-        unit = {"k": 1000, "m": 1000**2}.get(written[-1:])
-        if unit is not None and float(written[:-1].replace(",", "")) * unit <= LONGEST:
-            return LONGEST
-    return tokens
+    for known in OBJECTIVES:
+        if known == objective:
+            return known
+    raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
 
 
 def _with_words(
@@ -177,11 +273,11 @@ def _with_words(
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
-        notes=(*question.notes, *told.unplanned, *_nodes(told, question.system)),
+        notes=(*question.notes, *told.unplanned, *nodes_note(told, question.system)),
     )
 
 
-def _nodes(told: Command, system: System) -> tuple[str, ...]:
+def nodes_note(told: Command, system: System) -> tuple[str, ...]:
     """Return what to say where a command is for more or fewer machines than are planned."""
     if told.nodes in (None, system.nodes):
         return ()
@@ -250,126 +346,6 @@ def _merged(question: Question, told: Mapping[str, Any]) -> Any:
     if question.options is None or isinstance(question.options, Mapping):
         return {**(question.options or {}), **told}
     return replace(question.settled_options, **told)
-
-
-class AskedBeside(TypedDict, total=False):
-    """What may be said beside a launch command; `ask_command` says what each means."""
-
-    model: str | Checkpoint | None
-    precision: str | None
-    context: int | str | None
-    concurrency: int
-    options: Mapping[str, Any] | None
-    free: bool
-    progress: Progress | None
-
-
-def ask_command(
-    engine: str,
-    told: Command,
-    *,
-    on: str | System,
-    model: str | Checkpoint | None = None,
-    precision: str | None = None,
-    context: int | str | None = None,
-    concurrency: int = 1,
-    options: Mapping[str, Any] | None = None,
-    free: bool = False,
-    progress: Progress | None = None,
-) -> Question:
-    """Return the question that a launch command asks.
-
-    Args:
-        engine: whose command it is.
-        told: what it says.
-        on: see `planner.systems.resolve_hardware`.
-        model: in place of the model that the command names.
-        precision: how weights are stored, where the model's name does not tell.
-        context: tokens per sequence of the workload; None takes the longest that the command
-            allows.
-        concurrency: sequences resident at full context.
-        options: the engine's options that the command does not say, such as its release.
-        free: with ``on="local"``: plan with the memory that is free now.
-        progress: see `ask`.
-
-    Raises:
-        PlannerError: one line that says what is wrong and what would work.
-    """
-    checkpoint = commanded_model(told, model, precision, progress)
-    if told.quantization is not None and checkpoint.scheme.name == "bf16":
-        checkpoint = checkpoint.quantized_on_load(told.quantization)
-    policy = get_engine(engine)
-    longest = told.context or checkpoint.model.max_position_embeddings // told.slots
-    if told.shared:
-        longest = max(1, longest // concurrency)
-    degrees = told.layout
-    if degrees is None and not policy.degrees.automatic:
-        degrees = Layout()
-    system = resolve_hardware(on, free=free)
-    question = Question(
-        checkpoint=checkpoint,
-        system=system,
-        engine=policy,
-        context=longest if context is None else tokens_of(context),
-        concurrency=concurrency,
-        kv_cache_dtype=told.kv_cache_dtype or "auto",
-        layout=degrees,
-        options=build(engine, policy.options_type, {**told.options, **(options or {})}),
-        yarn=told.yarn,
-        kept=told.kept,
-        environment=tuple(told.environment.items()),
-        notes=_nodes(told, system),
-        lessons=lessons(),
-    )
-    if told.context is None and context is None:
-        started = policy.as_started(question.deployment())
-        return question.with_(context=started.context, options=started.options)
-    return question
-
-
-def commanded_model(
-    command: Command,
-    model: str | Checkpoint | None,
-    precision: str | None,
-    progress: Progress | None,
-) -> Checkpoint:
-    """Return the checkpoint that a command names.
-
-    A path of another machine is taken by what its name tells.
-
-    Raises:
-        PlannerError: it names none, or none that is known.
-    """
-    name = command.model if model is None else model
-    if name is None:
-        raise InputError("command: it names no model; name it beside the command")
-    precision = precision or (command.precision if model is None else None)
-    written_as_path = isinstance(name, str) and (
-        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
-    )
-    if written_as_path and not _exists(str(name)):
-        told, file = named_by_path(str(name)), str(name).replace("\\", "/").rpartition("/")[2]
-        if told is None and (entry := registry.find(file)) is not None:
-            told = entry.name, None
-        if told is None:
-            raise InputError(
-                f"{name}: there is no such file or folder here, and its name tells no model; name"
-                " the model"
-            )
-        name, precision = told[0], precision or told[1]
-    return load_checkpoint(
-        name,
-        precision=precision,
-        revision=command.revision if model is None else None,
-        progress=progress,
-    )
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
 
 
 def _name(model: str | Checkpoint) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from hardware_db import System
 from planner import learning, logs, planning
 from planner.answer import Plan
-from planner.asking import DEFAULT_CONTEXT, AskedBeside, ask_command, commanded_model
+from planner.commanded import AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
 from planner.engines.log_figure import Measured
@@ -22,7 +22,7 @@ from planner.learning import MOST, Lesson
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
-from planner.question import question_of
+from planner.question import DEFAULT_CONTEXT, question_of
 
 if TYPE_CHECKING:
     from planner.search import Advice
@@ -59,7 +59,7 @@ def plan_command(
         command: what is typed, or what `read_command` made of it.
         on: see `planner.systems.resolve_hardware`.
         learned: use what `learn` kept.
-        beside: what the command does not say; see `planner.asking.ask_command`.
+        beside: what the command does not say; see `planner.commanded.ask_command`.
 
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.

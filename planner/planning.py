@@ -44,7 +44,7 @@ class Outcome(Enum):
     CANNOT_RUN = "cannot run"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """The answer to one deployment.
 
@@ -259,20 +259,14 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
 def _with_kept(
     launch: Launch, kept: tuple[str, ...], environment: tuple[tuple[str, str], ...]
 ) -> Launch:
-    """Return the command with the user's own words behind the engine's.
-
-    A flag that the engine's command carries already is not repeated.
-    """
+    """Return the command with the user's own words behind the engine's, no flag twice."""
     if not kept and not environment:
         return launch
     written = {word.partition("=")[0] for word in launch.argv}
-    words: list[str] = []
-    repeated = False
+    words, repeated = list[str](), False
     for word in kept:
-        if word.startswith("-"):
-            repeated = word.partition("=")[0] in written
-        if not repeated:
-            words.append(word)
+        repeated = word.partition("=")[0] in written if word.startswith("-") else repeated
+        words += [] if repeated else [word]
     return replace(
         launch,
         argv=(*launch.argv, *words),

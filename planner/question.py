@@ -2,6 +2,7 @@
 
 Every door makes it with `planner.asking.ask`, and every search changes it with `with_`. A part
 that is None was not said: `settled` chooses the engine, `best` the layout, for every door alike.
+Which checkpoint is served, `ask` has chosen before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from planner.learning import Lesson, lesson_for
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan, plan_deployment
 from planner.ranking import Objective, best, in_order
+
+DEFAULT_CONTEXT = 32_768
+"""Tokens per sequence where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,7 @@ class Question:
     checkpoint: Checkpoint
     system: System
     engine: AnyEngine | None = None
-    context: int = 32_768
+    context: int = DEFAULT_CONTEXT
     concurrency: int = 1
     kv_cache_dtype: str = "auto"
     layout: Layout | None = None

@@ -19,8 +19,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hardware_db import System
-from planner.asking import ask, tokens_of
+from planner.asking import as_said, ask
 from planner.column_rows import columns_frame
+from planner.engines.yarn import tokens_of
 from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.memo import Key, remembered
@@ -40,6 +41,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "model": "string",
         "precision": "string",
+        "checkpoint": "string",
         "hardware": "string",
         "count": "Int64",
         "engine": "string",
@@ -102,6 +104,11 @@ class Axes:
 
     def __len__(self) -> int:
         return prod(len(axis) for axis in self._all)
+
+    def with_cache(self, chosen: str) -> Axes:
+        """Return the axes with a KV cache format that was chosen in place of "auto"."""
+        named = tuple(chosen if dtype == "auto" else dtype for dtype in self.kv_cache_dtypes)
+        return replace(self, kv_cache_dtypes=named)
 
     def rows(self, start: int, stop: int) -> Iterator[tuple[str, int, int, Layout | None]]:
         """Yield (KV cache dtype, context, concurrency, layout) of some rows."""
@@ -239,13 +246,18 @@ def tasks_of(
     for engine, model, precision, system, count in product(
         listed(engines), listed(models), listed(precisions), listed(on), listed(counts)
     ):
-        labels, question = _asked(model, precision, system, count, engine, options or {}, yarn=yarn)
+        labels, question = _asked(
+            model, precision, system, count, engine, options or {}, axes, yarn=yarn
+        )
+        mine = axes
+        if not isinstance(question, PlannerError):
+            mine = axes.with_cache(question.kv_cache_dtype)
         for start in range(0, len(axes), ROWS):
             stop = min(start + ROWS, len(axes))
             yield Task(
                 labels=labels,
                 question=question,
-                axes=axes,
+                axes=mine,
                 start=start,
                 stop=stop,
                 speed=speed,
@@ -267,10 +279,14 @@ def _asked(
     count: int | None,
     engine: str | None,
     options: Mapping[str, Mapping[str, Any]],
+    axes: Axes,
     *,
     yarn: bool,
 ) -> tuple[Mapping[str, str], Question | PlannerError]:
-    """Return what rows call the names, and the question that the names lead to."""
+    """Return what rows call the names, and the question that the names lead to.
+
+    What is open is chosen once, for the first row: the others say how far that goes.
+    """
     hardware = on.id if isinstance(on, System) else on
     if count is not None:
         hardware = f"{count}x {hardware}"
@@ -282,15 +298,22 @@ def _asked(
     }
     question: Question | PlannerError
     try:
-        question = ask(
+        door = as_said if options else ask
+        question = door(
             model,
             on=on if count is None else hardware,
             engine=engine,
             precision=precision,
+            kv_cache_dtype=axes.kv_cache_dtypes[0],
+            context=axes.contexts[0],
+            concurrency=axes.concurrencies[0],
+            layout=axes.layouts[0],
             yarn=yarn,
         ).settled()
         labels["engine"] = question.settled_engine.name
-        question = question.with_(options=options.get(labels["engine"]))
+        labels["checkpoint"] = question.checkpoint.id
+        if options:
+            question = question.with_(options=options.get(labels["engine"]))
         question = question.with_(options=question.settled_options)
     except PlannerError as error:
         question = error

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from hardware_db import Accelerator, System
-from planner.asking import DEFAULT_CONTEXT, tokens_of
 from planner.engines import get_engine
 from planner.engines.choice import PROPOSED
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
+from planner.learning import lessons
 from planner.model import catalog
+from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Best, Fixed, Wanted, Wish
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
@@ -109,4 +111,5 @@ def want(
         yarn=yarn,
         fixed=Fixed(engine=name, precision=precision),
         wish=wish,
+        lessons=lessons(),
     )

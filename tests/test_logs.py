@@ -175,9 +175,10 @@ def test_a_plan_agrees_with_the_log_that_it_expects(engine: str, context: int) -
 @given(gib=st.integers(300, 9000), context=st.sampled_from([4096, 32_768, 262_144]))
 def test_tokens_follow_from_the_logged_memory_whatever_it_is(gib: int, context: int) -> None:
     """A log that was printed with another amount of memory agrees; one token more does not."""
-    plan = planner.plan("Qwen3.5-9B", on="h100", context=context)
+    whole = planner.load_checkpoint("Qwen3.5-9B")
+    plan = planner.plan(whole, on="h100", context=context)
     pinned = planner.plan(
-        "Qwen3.5-9B",
+        whole,
         on="h100",
         context=context,
         options={"kv_cache_memory_bytes": gib * 2**30 // 100},

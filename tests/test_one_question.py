@@ -1,5 +1,7 @@
 """Every door asks the same question: the same engine, layouts and words, whatever is not said."""
 
+import contextlib
+import io
 import json
 import math
 from typing import Any
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 
 import planner
 from planner import observed
+from planner.asking import left_open
 from planner.cli.main import run
 from planner.engines import ENGINES
 from planner.errors import InputError, PlannerError
 from planner.planning import Outcome
+from planner.recommending import recommend
 from planner.throughput import SpeedEstimate
 from tests.present import some
 
@@ -53,6 +57,117 @@ def test_the_plan_is_the_first_of_the_layouts(
     first = planner.layouts(model, on=on, **asked)[0]
     assert first.plan.deployment == plan.deployment
     assert first.plan.verdict == plan.verdict
+
+
+OPEN = [
+    ("Qwen3.5-4B", "rtx-4060"),
+    ("Qwen3.5-27B", "rtx-3090"),
+    ("Qwen3.8-27B", "2x rtx-3090"),
+    ("Qwen3.6-35B-A3B", "rtx-3060 12GB + 32GB RAM"),
+    ("Qwen3.5-9B", "m4 max 64GB"),
+    ("Qwen3.5-27B", "h100"),
+    ("Qwen3.5-122B-A10B", "strix halo 128GB"),
+    ("Qwen3.5-397B-A17B", "rtx-4090"),  # nothing holds it: judged by the published weights
+]
+SAID: list[dict[str, Any]] = [
+    {},
+    {"engine": "vllm"},
+    {"engine": "llamacpp"},
+    {"precision": "fp8"},
+    {"precision": "q4_k_m"},
+    {"kv_cache_dtype": "fp8"},
+    {"layout": planner.Layout(pipeline_parallel=2)},
+    {"words": ("--max-num-seqs", "8")},
+    {"words": ("--port", "9000")},
+]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    where=st.sampled_from(OPEN),
+    said=st.sampled_from(SAID),
+    context=st.sampled_from([4096, 32_768, 131_072]),
+    users=st.sampled_from([1, 3]),
+)
+def test_every_door_picks_the_same(
+    where: tuple[str, str], said: dict[str, Any], context: int, users: int
+) -> None:
+    """What is not said is chosen once, whichever way it is asked."""
+    model, on = where
+    asked: dict[str, Any] = {**said, "context": context, "concurrency": users}
+    try:
+        plan = planner.plan(model, on=on, **asked)
+    except InputError:
+        assume(False)
+    wanted = left_open(model, on=on, **asked)
+    assert wanted is not None
+    pick = recommend(wanted).pick
+    if pick is None:
+        stored = planner.load_checkpoint(model, precision=said.get("precision"))
+        assert plan.deployment.checkpoint == stored
+    else:
+        assert plan.deployment == pick.plan.deployment
+        assert any(f"{pick.entry.name} taken" in warning for warning in plan.warnings)
+    assert planner.ask(model, on=on, **asked).plan().deployment == plan.deployment
+    assert planner.layouts(model, on=on, **asked)[0].plan.deployment == plan.deployment
+    if "words" not in said:
+        listed = {
+            **({"engines": said["engine"]} if "engine" in said else {}),
+            **({"precisions": said["precision"]} if "precision" in said else {}),
+            **({"kv_cache_dtypes": said["kv_cache_dtype"]} if "kv_cache_dtype" in said else {}),
+            **({"layouts": said["layout"]} if "layout" in said else {}),
+        }
+        row = planner.sweep(model, on=on, contexts=context, concurrencies=users, **listed).iloc[0]
+        assert row["checkpoint"] == plan.deployment.checkpoint.id
+        assert row["precision"] == plan.deployment.checkpoint.scheme.name
+        assert (row["engine"], row["verdict"]) == (plan.engine, plan.verdict)
+    document = _printed(model, on, asked)
+    if document is not None:
+        assert document["verdict"] == plan.verdict
+        command = plan.launch.command if plan.launch is not None else None
+        assert (document["launch"] or {}).get("command") == command
+
+
+def _printed(model: str, on: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The command line's document; None where it has no such flag or refuses."""
+    flags = {"engine": "--engine", "precision": "--precision", "kv_cache_dtype": "--kv-cache"}
+    words = ["plan", model, "--on", on, "--json"]
+    words += ["--context", str(asked["context"]), "--users", str(asked["concurrency"])]
+    words += [word for name, flag in flags.items() if name in asked for word in (flag, asked[name])]
+    words += ["--pp", "2"] if "layout" in asked else []
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        run([*words, *asked.get("words", ())])
+    return json.loads(out.getvalue()) if out.getvalue() else None
+
+
+@pytest.mark.parametrize("on", ["rtx-3090", "h100", "m4 max 64GB"])
+def test_how_far_it_goes_and_where_it_fits_are_asked_of_the_pick(on: str) -> None:
+    pick = planner.recommend("Qwen3.5-27B", on=on).pick
+    assert pick is not None
+    limits = planner.solve("Qwen3.5-27B", on=on)
+    for solution in (limits.context, limits.sequences):
+        assert solution.plan.deployment.checkpoint == pick.plan.deployment.checkpoint
+        assert solution.plan.engine == pick.plan.engine
+    (fit,) = planner.fits("Qwen3.5-27B", on=on)
+    assert fit.count == 1
+    assert fit.plan.deployment == pick.plan.deployment
+
+
+def test_a_sweep_picks_once_for_its_first_row() -> None:
+    frame = planner.sweep("Qwen3.5-27B", on="rtx-3090", contexts=["32k", "256k"])
+    first = planner.plan("Qwen3.5-27B", on="rtx-3090", context="32k")
+    assert set(frame["checkpoint"]) == {first.deployment.checkpoint.id}
+    assert frame["fits"].tolist() == [True, False]
+
+
+def test_weights_that_are_loaded_are_planned_as_they_are() -> None:
+    whole = planner.load_checkpoint("Qwen3.5-27B")
+    plan = planner.plan(whole, on="rtx-3090")
+    assert plan.deployment.checkpoint is whole
+    assert not plan.fits
+    said = planner.plan("Qwen3.5-27B", on="rtx-3090", precision="bf16", engine="vllm")
+    assert said.deployment.checkpoint == whole
 
 
 @pytest.mark.parametrize(("model", "on", "precision"), WHERE)

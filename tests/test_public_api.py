@@ -128,11 +128,15 @@ def test_a_broken_local_config_gets_one_line(tmp_path: Path, content: str) -> No
 def test_the_engine_that_suits_the_hardware_is_taken_and_said() -> None:
     apple = planner.plan("Qwen3.5-9B", on="apple-m4-max-128", precision="mlx-4bit")
     assert apple.engine == "mlx"
-    assert apple.warnings[0].startswith("engine not named, MLX taken: ")
+    stored, served = apple.warnings[:2]
+    assert stored.startswith("checkpoint in mlx-4bit not named, mlx-community/Qwen3.5-9B-MLX-4bit ")
+    assert served.startswith("engine not named, MLX taken: ")
     assert planner.plan("Qwen3.5-9B", on="rtx-4090", precision="q4_k_m").engine == "llamacpp"
-    nvidia = planner.plan("Qwen3.5-35B-A3B", on="rtx-5090")
+    whole = planner.load_checkpoint("Qwen3.5-35B-A3B")
+    nvidia = planner.plan(whole, on="rtx-5090")
+    assert nvidia.deployment.checkpoint is whole
     assert nvidia.engine == "vllm"
-    assert not any("engine not named" in warning for warning in nvidia.warnings)
+    assert not any("not named" in warning for warning in nvidia.warnings)
 
 
 def test_an_accelerator_of_ones_own_is_taken_as_it_is() -> None:

@@ -122,7 +122,8 @@ def test_the_spare_bytes_name_the_stage_that_has_the_fewest() -> None:
 
 
 def test_what_is_over_is_the_stage_that_is_over_before_any_cache() -> None:
-    plan = planner.plan("Qwen3.5-27B", on="2x rtx-4090", layout=planner.Layout(pipeline_parallel=2))
+    whole = planner.load_checkpoint("Qwen3.5-27B")
+    plan = planner.plan(whole, on="2x rtx-4090", layout=planner.Layout(pipeline_parallel=2))
     assert plan.outcome is Outcome.DOES_NOT_FIT
     assert "over on stage" in plan.verdict
 
@@ -208,11 +209,7 @@ def test_sglangs_longest_context_is_the_pools_not_the_questions() -> None:
 
 def test_old_releases_that_start_but_serve_nothing_say_so() -> None:
     plan = planner.plan(
-        "Qwen3.5-27B",
-        on="2x rtx-3090",
-        precision="fp8",
-        context="256k",
-        options={"version": "0.17.0"},
+        "Qwen3.5-27B-FP8", on="2x rtx-3090", context="256k", options={"version": "0.17.0"}
     )
     assert plan.outcome is Outcome.HOLDS_FEWER
     assert "but cannot hold one request of 262,144 tokens" in plan.verdict

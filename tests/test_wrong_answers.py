@@ -15,10 +15,10 @@ import pytest
 
 import hardware_db
 import planner
-from planner.asking import tokens_of
 from planner.cli.main import run
 from planner.cli.sweep import numbers
 from planner.cost.prices import cheapest
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.model.catalog import find
 from planner.recommending import Wish

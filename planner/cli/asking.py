@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from planner.asking import ask
+from planner.asking import as_said, ask
 from planner.cli import terminal
 from planner.engines import ENGINES, commands
 from planner.engines.option_kinds import decimal_number
@@ -145,6 +145,39 @@ class Typed:
         flags |= {name: flag for name, (flag, _) in _SWITCHES.items()}
         return tuple(flags[name] for name in names if self.said[name] not in (None, False))
 
+    @property
+    def words_said(self) -> dict[str, Any]:
+        """The arguments of `planner.asking.ask`, as far as they were typed.
+
+        Raises:
+            PlannerError: a number cannot be read, or a flag is a slip of the hand.
+        """
+        if self.model is None:
+            flag = (
+                f" first, then {self.words[0]} and other flags of the engine" if self.words else ""
+            )
+            raise InputError(f"name a MODEL{flag}")
+        self._refuse_slips()
+        named = (
+            "engine",
+            "precision",
+            "revision",
+            "kv_cache_dtype",
+            "context",
+            "yarn",
+            "free",
+            "ram",
+        )
+        return {
+            "model": self.model,
+            "on": self.on or "",
+            **{name: self.said[name] for name in named},
+            "concurrency": self.concurrency,
+            "layout": self.layout,
+            "words": self.words,
+            "ram_bandwidth": self.bandwidth,
+        }
+
     def searched(self, **more: Any) -> Question:
         """Return the question of a command that prints no launch command.
 
@@ -153,57 +186,38 @@ class Typed:
         Raises:
             PlannerError: as `question`.
         """
-        question = self.question(**more)
+        return self.plain(self.question(**more))
+
+    def plain(self, question: Question) -> Question:
+        """Return a question none of whose words would only come back in a launch command.
+
+        Raises:
+            InputError: such a word.
+        """
         for flag in commands.strange_flags(question.settled_engine.name, self.words):
             raise InputError(f"unknown flag {flag}")
         return question
 
-    def picked(self, **more: Any) -> Question | None:
-        """Return the question of the pick of `plan`; None where something of it was said.
-
-        Raises:
-            PlannerError: as `question`.
-        """
-        from planner.cli.recommend import chosen
-        from planner.question import question_of
-
-        recommended = chosen(self)
-        if recommended is None or recommended.pick is None:
-            return None
-        return question_of(recommended.pick.plan).with_(layout=None, **more)
-
     def question(self, **more: Any) -> Question:
-        """Return the question; `more` are further arguments of `planner.asking.ask`.
+        """Return the question, chosen where it is open; `more` are further arguments of `ask`.
 
         Raises:
             PlannerError: one line that says what is wrong and what would work.
         """
-        if self.model is None:
-            flag = (
-                f" first, then {self.words[0]} and other flags of the engine" if self.words else ""
-            )
-            raise InputError(f"name a MODEL{flag}")
-        self._refuse_slips()
-        concurrency = self.concurrency
+        return self._asked(ask, more)
+
+    def as_said(self) -> Question:
+        """Return the question of the very weights that are named.
+
+        Raises:
+            PlannerError: one line that says what is wrong and what would work.
+        """
+        return self._asked(as_said, {})
+
+    def _asked(self, door: Callable[..., Question], more: Mapping[str, Any]) -> Question:
+        said = self.words_said
         with terminal.progress() as progress:
-            return ask(
-                self.model,
-                on=self.on or "",
-                engine=self.said["engine"],
-                precision=self.said["precision"],
-                revision=self.said["revision"],
-                kv_cache_dtype=self.said["kv_cache_dtype"],
-                context=self.said["context"],
-                concurrency=concurrency,
-                layout=self.layout,
-                words=self.words,
-                yarn=self.said["yarn"],
-                free=self.said["free"],
-                ram=self.said["ram"],
-                ram_bandwidth=self.bandwidth,
-                progress=progress,
-                **more,
-            )
+            return door(**said, progress=progress, **more)
 
 
 def asks(

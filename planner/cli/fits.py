@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.asking import ANYWHERE, load_checkpoint
+from planner.asking import ANYWHERE, known_objective, left_open, load_checkpoint
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
-from planner.cli.layouts import as_objective
 from planner.cli.lists import names_in
 from planner.errors import InputError
 from planner.systems import resolve_hardware
@@ -39,8 +38,9 @@ def fits(
 ) -> int:
     """Which machine runs MODEL with this workload: common machines, with what each would run.
 
-    With --on, --precision, --all or flags of an engine: how many of each accelerator hold it, by
-    precision (several may be named, with commas).
+    With --on: the same for the machines or cards that you name, with commas; of a card the smallest
+    number that does. With --precision (several, with commas), --all or flags of an engine: how many
+    of each accelerator hold it, by precision.
     """
     if not every and (by is None or by.lower() not in OVER_THE_DATABASE):
         listed = _machines(asked, by, as_json=as_json)
@@ -51,9 +51,11 @@ def fits(
     if by is not None and asked.on is not None:
         raise InputError("--by looks through the whole database: leave --on out")
     precisions = names_in(asked.said["precision"])
-    question = replace(
-        asked, on=ANYWHERE, said={**asked.said, "precision": precisions[0] if precisions else None}
-    ).searched(**({} if by is None else {"objective": as_objective(by)}))
+    first = precisions[0] if precisions else None
+    question = replace(asked, on=ANYWHERE, said={**asked.said, "precision": first}).as_said()
+    question = asked.plain(question)
+    if by is not None:
+        question = question.with_(objective=known_objective(by.lower()))
     wanted = (
         headline_precisions(question)
         if precisions is None
@@ -82,16 +84,16 @@ OVER_THE_DATABASE = ("cost", "latency", "throughput")
 
 def _machines(asked: Typed, by: str | None, *, as_json: bool) -> int | None:
     """Print what common machines would run; None where the question is another one."""
-    from planner.cli.recommend import wanted_of
-
-    if asked.on is not None or asked.said["precision"] is not None:
+    if asked.words or asked.said["precision"] is not None or asked.layout is not None:
         return None
-    wanted = wanted_of(replace(asked, on=ANYWHERE))
+    wanted = left_open(**replace(asked, on=ANYWHERE).words_said)
     if wanted is None:
         return None
     from planner.recommending.machines import machine_documents, machines, machines_text
 
-    found = machines(wanted, by=by.lower() if by is not None else None)
+    order, names = by.lower() if by is not None else None, names_in(asked.on)
+    named = None if names is None else [resolve_hardware(name) for name in names]
+    found = machines(wanted, by=order, on=named)
     if as_json:
         typer.echo(json.dumps({"machines": list(machine_documents(found))}, indent=2, default=str))
     else:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from planner.asking import known_objective
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.plan import status
-from planner.errors import InputError
 from planner.planning import Outcome
-from planner.units import shown
-
-if TYPE_CHECKING:
-    from planner.ranking import Objective
 
 ObjectiveName = Annotated[
     str,
@@ -38,10 +34,7 @@ def layouts(
     """
     from planner.search import suggest_layouts
 
-    best = as_objective(objective)
-    picked = asked.picked(objective=best)
-    question = picked if picked is not None else asked.searched(objective=best)
-    found = suggest_layouts(question)
+    found = suggest_layouts(asked.searched(objective=known_objective(objective.lower())))
     if as_json:
         from planner.report.answers import suggestion_document
 
@@ -52,17 +45,3 @@ def layouts(
 
         terminal.show(layouts_text(found, every=every))
     return 3 if found[0].plan.outcome is Outcome.CANNOT_RUN else status(found[0].plan)
-
-
-def as_objective(text: str) -> Objective:
-    """Return the objective that a user named.
-
-    Raises:
-        InputError: there is no such objective.
-    """
-    from planner.ranking import OBJECTIVES
-
-    for name in OBJECTIVES:
-        if name == text.lower():
-            return name
-    raise InputError(f"unknown objective {shown(text)}; known: {', '.join(OBJECTIVES)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.asking import of_pick
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError
@@ -103,9 +104,9 @@ def plan(
         terminal.show(chosen_text(recommended, asked, more))
         return 0 if recommended.pick is not None else 3
     if recommended is not None and recommended.pick is not None:
-        answer = recommended.pick.plan
+        answer = of_pick(recommended.pick, recommended.wanted).plan()
     else:
-        answer = _of_command(asked, command) if command is not None else asked.question().plan()
+        answer = _of_command(asked, command) if command is not None else asked.as_said().plan()
     from planner.speed import speed_of
 
     speed = speed_of(answer, output_tokens=tokens_out)

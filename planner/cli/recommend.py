@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.asking import left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from planner.recommending import Recommendation, Wanted
+    from planner.recommending import Recommendation
 
 SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
-"""Parameters of a deployment that is settled already."""
+"""Parameters of one deployment: `plan` takes them."""
 
 
 @asks(model=False, leave_out=SETTLED)
@@ -71,37 +72,22 @@ def recommend(
     return 0 if answer.pick is not None else 3
 
 
-def wanted_of(asked: Typed) -> Wanted | None:
-    """Return what is to be chosen where a plan's question leaves something open; None if settled.
-
-    Settled is: one checkpoint, engine and precision, a layout, a revision, an engine's flag.
-    """
-    from planner.engines import get_engine
-    from planner.engines.choice import PROPOSED
-    from planner.wanting import base_of, want
-
-    said = asked.said
-    both = said["engine"] is not None and said["precision"] is not None
-    if asked.model is None or asked.words or both or asked.given(*SETTLED):
-        return None
-    if said["engine"] is not None and get_engine(said["engine"]).name not in PROPOSED:
-        return None  # its rules were only read: it is planned as it is asked for
-    return want(asked.model, **_said(asked)) if base_of(asked.model) is not None else None
-
-
 def chosen(asked: Typed) -> Recommendation | None:
     """Return the recommendation that a plan's question asks for; None where it is settled.
 
     None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
     was asked, with what to change.
     """
-    wanted = wanted_of(asked)
+    if asked.model is None:
+        return None
+    wanted = left_open(**asked.words_said)
     if wanted is None:
         return None
     from planner.recommending import recommend as choose
 
     answer = choose(wanted)
-    said = wanted.fixed.engine is not None or wanted.fixed.precision is not None
+    fixed = wanted.fixed
+    said = fixed.engine is not None or fixed.precision is not None or wanted.layout is not None
     return None if answer.pick is None and (said or not answer.misses) else answer
 
 

@@ -23,7 +23,7 @@ def solve(
     """
     from planner.search import solve_limits
 
-    limits = solve_limits(asked.picked() or asked.searched())
+    limits = solve_limits(asked.searched())
     if as_json:
         from planner.report.answers import limits_document
 

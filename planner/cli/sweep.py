@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.asking import tokens_of
 from planner.cli.lists import names_in
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 
 if TYPE_CHECKING:

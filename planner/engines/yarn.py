@@ -1,4 +1,4 @@
-"""Context beyond the native length: YaRN's RoPE parameters, shared by the engines."""
+"""Contexts as people write them, and beyond the native length: YaRN's RoPE parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from planner.model.spec import ModelSpec
-from planner.units import ceil_div
+from planner.units import ceil_div, parse_tokens
 
 LONGEST = 1_010_000
 """Tokens up to which the model cards of the family describe YaRN."""
@@ -44,3 +44,21 @@ def short_tokens(tokens: int) -> str:
     if tokens == LONGEST:
         return "1M"
     return f"{tokens // 1024:,}k" if tokens >= 1024 else f"{tokens:,}"
+
+
+def tokens_of(context: int | str, *, what: str = "context") -> int:
+    """Return the tokens of a context as people write it.
+
+    The family calls its longest context 1M, which is 1,010,000 tokens: a length that exceeds it
+    only because k stands for 1,024 is that one.
+
+    Raises:
+        InputError: unreadable, or out of range.
+    """
+    tokens = parse_tokens(context, what=what)
+    if isinstance(context, str) and tokens > LONGEST:
+        written = context.strip().lower()
+        unit = {"k": 1000, "m": 1000**2}.get(written[-1:])
+        if unit is not None and float(written[:-1].replace(",", "")) * unit <= LONGEST:
+            return LONGEST
+    return tokens

@@ -16,13 +16,15 @@ from hardware_db import System
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
 from planner.engines.elsewhere import has_hbm
+from planner.engines.options import Options
 from planner.errors import PlannerError
 from planner.layout import Layout
+from planner.learning import Lesson
 from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
-from planner.question import Question
+from planner.question import DEFAULT_CONTEXT, Question
 from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes, size_of
 from planner.recommending.choice import Choice, cache_word
 from planner.recommending.wish import Wish
@@ -67,17 +69,25 @@ class Wanted:
         yarn: contexts beyond the native length are allowed.
         fixed: engine or precision that was said.
         wish: what decides.
+        options: options of the engine that was said; None: its defaults.
+        kept: words of the user's own command that change nothing in memory.
+        notes: what to tell with the answer.
+        lessons: what starts on this machine took beyond the estimates.
     """
 
     system: System
     base: str | None = None
-    context: int = 32_768
+    context: int = DEFAULT_CONTEXT
     concurrency: int = 1
     kv_cache_dtype: str = "auto"
     layout: Layout | None = None
     yarn: bool = False
     fixed: Fixed = field(default_factory=Fixed)
     wish: Wish = field(default_factory=Wish)
+    options: Options | None = None
+    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
 
     def place_of(self, base: str) -> int:
         """Return the class of a model for the use, 0 the best; what has no place comes last."""
@@ -299,12 +309,24 @@ class Search:
                     concurrency=users,
                     kv_cache_dtype=cache,
                     layout=wanted.layout,
-                    options=FOR_PICTURES[engine] if wanted.wish.pictures else None,
+                    options=FOR_PICTURES[engine] if wanted.wish.pictures else wanted.options,
                     yarn=wanted.yarn,
+                    kept=wanted.kept,
+                    lessons=wanted.lessons,
                 ).plan()
             except PlannerError:
                 self._plans[key] = None
         return self._plans[key]
+
+
+def best_of(wanted: Wanted) -> Choice | None:
+    """Return the pick of a named model alone, without what stands beside it; None: nothing holds it.
+
+    Args:
+        wanted: the question; its model must be named.
+    """
+    assert wanted.base is not None
+    return next((choice for choice in Search(wanted).of_model(wanted.base) if choice.holds), None)
 
 
 def _over(plan: Plan, *, at_worst: bool = False) -> int:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import hardware_db
-from hardware_db import System
+from hardware_db import Accelerator, System
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
+from planner.question import Question
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Search, Wanted
+from planner.recommending.choosing import Wanted, best_of
 from planner.recommending.words import listed_name, short_word
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens, shown
+
+if TYPE_CHECKING:
+    from planner.search import Fit
 
 By = Literal["price", "power", "speed", "memory"]
 BYS: tuple[By, ...] = ("price", "power", "speed", "memory")
@@ -80,12 +85,16 @@ def by_price() -> tuple[System, ...]:
     return tuple(system for *_, system in sorted(priced, key=lambda row: row[:2]))
 
 
-def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
-    """Return the machines with what each would run; `wanted.system` is not used.
+def machines(
+    wanted: Wanted, *, by: str | None = None, on: Sequence[System] | None = None
+) -> tuple[Machine, ...]:
+    """Return machines with what each would run; `wanted.system` is not used.
 
     Args:
         wanted: the question; its model must be named.
         by: "price" (to buy), "power", "speed" or "memory"; None keeps the order of the list.
+        on: machines and cards; of a card the smallest number that holds it. None: the common
+            machines.
 
     Raises:
         InputError: an unknown order.
@@ -93,12 +102,75 @@ def machines(wanted: Wanted, *, by: str | None = None) -> tuple[Machine, ...]:
     order = next((known for known in BYS if known == by), None)
     if by is not None and order is None:
         raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
-    found = [machine_on(on, wanted, group=group) for group, names in groups() for on in names]
+    if on is not None:
+        found = [machine_on(smallest(system, wanted), wanted) for system in on]
+    else:
+        found = [
+            machine_on(name, wanted, group=group) for group, names in groups() for name in names
+        ]
     if order is None:
         return tuple(found)
     chosen: By = order
     held = [machine for machine in found if machine.choice is not None]
     return tuple(sorted(held, key=lambda machine: machine.key(chosen)))
+
+
+def smallest(system: System, wanted: Wanted) -> System:
+    """Return the smallest number of a lone card that holds the workload; every other machine as it is.
+
+    Args:
+        system: a machine, or one accelerator with nothing around it.
+        wanted: the question; its model must be named, its own machine is not used.
+    """
+    if system.count != 1 or system.is_cpu_only or system.host_memory is not None:
+        return system
+    from planner.search.hardware import candidates
+
+    numbers = candidates(system.accelerator)
+    held = (more for more in numbers if best_of(replace(wanted, system=more)) is not None)
+    return next(held, system)
+
+
+def picked_fits(
+    wanted: Wanted,
+    question: Question,
+    accelerators: Iterable[Accelerator] | None = None,
+    *,
+    executor: Executor | None = None,
+) -> tuple[Fit, ...]:
+    """Return machines with the pick of each: the common ones, or the smallest number of each card.
+
+    What nothing holds the workload on has the plan of the model as it is published.
+
+    Args:
+        wanted: the question; its model must be named, its machine is not used.
+        question: the same of the published weights.
+        accelerators: cards; None for the common machines.
+        executor: where to plan; None plans here, one after the other.
+    """
+    from planner.search.hardware import candidates
+
+    if accelerators is None:
+        systems = [hardware_db.resolve(name) for _, names in groups() for name in names]
+    else:
+        systems = [candidates(accelerator)[0] for accelerator in accelerators]
+    run: Callable[..., Iterator[Fit]] = map if executor is None else executor.map
+    largest = accelerators is not None
+    return tuple(run(partial(_fit, wanted, question, largest), systems))
+
+
+def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> Fit:
+    from planner.search import Fit
+    from planner.search.hardware import candidates
+
+    where = smallest(system, wanted) if largest else system
+    pick = best_of(replace(wanted, system=where))
+    if pick is not None:
+        plan = pick.plan
+    else:
+        last = candidates(system.accelerator)[-1] if largest else system
+        plan = question.plan(system=last)
+    return Fit(accelerator=system.accelerator, checkpoint=plan.deployment.checkpoint, plan=plan)
 
 
 def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
@@ -114,25 +186,13 @@ def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
     return Machine(
         group=group,
         on=on if isinstance(on, str) else on.id,
-        choice=choice_on(system, wanted),
+        choice=best_of(replace(wanted, system=system)),
         bought=cheapest(system, "purchase"),
         rented=cheapest(system, "hourly"),
         watts=power.busy_w if power is not None else None,
         total_bytes=system.total_bytes,
         name=system.short_name,
     )
-
-
-def choice_on(system: System, wanted: Wanted) -> Choice | None:
-    """Return the best candidate on a machine; None where nothing holds the workload.
-
-    Args:
-        system: the machine.
-        wanted: the question; its model must be named, its own machine is not used.
-    """
-    assert wanted.base is not None
-    candidates = Search(replace(wanted, system=system)).of_model(wanted.base)
-    return next((choice for choice in candidates if choice.holds), None)
 
 
 def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = None) -> str:
@@ -158,11 +218,13 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
     for machine in found:
         if machine.choice is None:
             continue
-        if by is None and machine.group not in marks.values():
+        if by is None and machine.group and machine.group not in marks.values():
             marks[len(rows)] = machine.group
         rows.append(_row(machine, machine.choice))
+    if not marks:
+        lines.append("")
     if len(rows) == 1:
-        lines += ["", "None of the machines that are listed holds it."]
+        lines += ["None of the machines that are listed holds it."]
     else:
         table = columns(rows, right=(4, 5, 6, 7, 8))
         for place, line in enumerate(table):

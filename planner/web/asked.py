@@ -12,9 +12,9 @@ from typing import cast
 
 import hardware_db
 from hardware_db import HardwareError, System
-from planner.asking import tokens_of
 from planner.engines import get_engine
 from planner.engines.engine import AnyEngine
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.formats import CACHE_FORMATS
 from planner.layout import Layout

@@ -19,9 +19,9 @@ from planner.engines.choice import LOADS
 from planner.errors import PlannerError
 from planner.planning import Outcome, Plan
 from planner.question import Question
-from planner.recommending import Wanted
+from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
-from planner.recommending.machines import choice_on, groups
+from planner.recommending.machines import groups
 from planner.recommending.words import short_word
 from planner.registry import checkpoint_of, entries_of
 from planner.search.hardware import candidates
@@ -160,7 +160,7 @@ def _larger(asked: Wanted | Question, system: System) -> Iterator[System]:
 
 def _holds(asked: Wanted | Question, system: System) -> bool:
     if isinstance(asked, Wanted):
-        return choice_on(system, asked) is not None
+        return best_of(replace(asked, system=system)) is not None
     try:
         return asked.fits(system=system)
     except PlannerError:
@@ -198,7 +198,7 @@ def _is_card(system: System) -> bool:
 
 def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     """The row with the library's pick."""
-    choice = choice_on(system, wanted)
+    choice = best_of(replace(wanted, system=system))
     if choice is not None:
         return _planned(empty, choice.plan, choice)
     return empty if _is_served(wanted, system) else replace(empty, answer=Verdict.NOT_SERVED)

@@ -15,6 +15,7 @@ from planner.engines.commands import read_command, readers
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.planning import Outcome, Plan
+from tests.present import plan_of_weights
 
 UNTOLD = {
     "vllm": (
@@ -146,7 +147,7 @@ def again(plan: Plan, **question: Any) -> Plan:
 
 def planned(**question: Any) -> Plan:
     try:
-        plan = planner.plan(question.pop("model"), **question)
+        plan = plan_of_weights(question.pop("model"), **question)
     except InputError:
         assume(False)
     assume(plan.outcome is not Outcome.CANNOT_RUN)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hardware_db
-import planner
 from planner.engines.sglang import SGLANG, SGLangOptions
 from planner.engines.sglang.answer import SglangAnswer
 from planner.engines.sglang.defaults import prefill_buckets, vision_factor
@@ -23,6 +22,7 @@ from planner.memory.breakdown import Kind
 from planner.model.catalog import bundled_checkpoint
 from planner.planning import Outcome, Plan
 from planner.units import GIB, MIB
+from tests.present import plan_of_weights
 
 H100 = Gpu(memory_mib=81559, capability=(9, 0))
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
@@ -54,7 +54,7 @@ def pool(asked: Server, *, before: float = 79.0, after: float = 45.0) -> Pool:
 
 def ask(model: str = "Qwen3.5-35B-A3B", on: str = "h100", **question: Any) -> Plan:
     options = question.pop("options", None)
-    return planner.plan(
+    return plan_of_weights(
         model, on=on, engine="sglang", options=options, **{"context": 8192, **question}
     )
 

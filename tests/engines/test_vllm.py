@@ -22,12 +22,13 @@ from planner.errors import InputError
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import get_scheme
 from planner.planning import Outcome
+from tests.present import plan_of_weights
 
 MODELS = ("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
 
 
 def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
-    return planner.plan(model, on=on, **{"context": 8192, "engine": "vllm", **question})
+    return plan_of_weights(model, on=on, **{"context": 8192, "engine": "vllm", **question})
 
 
 @given(

@@ -10,7 +10,7 @@ from planner.question import Question
 
 @pytest.fixture(scope="session")
 def ask() -> Any:
-    """A question from names; further keywords are options of the engine."""
+    """A question of the very weights that are named; further keywords are options of the engine."""
 
     def question(
         model: str,
@@ -26,10 +26,9 @@ def ask() -> Any:
         **options: Any,
     ) -> Question:
         return planner.ask(
-            model,
+            planner.load_checkpoint(model, precision=precision),
             on=on,
             engine=engine,
-            precision=precision,
             context=context,
             concurrency=concurrency,
             kv_cache_dtype=kv_cache_dtype,

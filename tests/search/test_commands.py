@@ -43,7 +43,7 @@ def test_solve_as_json_has_both_sides_of_the_boundary(capsys: pytest.CaptureFixt
 
 
 def test_fits_is_a_table_of_hardware_and_precisions(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["fits", "Qwen3.5-35B-A3B", "--on", "rtx-5090,h100,rtx-3090,l4"]) == 0
+    assert run(["fits", "Qwen3.5-35B-A3B", "--on", "rtx-5090,h100,rtx-3090,l4", "--all"]) == 0
     text = capsys.readouterr().out
     assert "gptq-int4" in text
     assert "1× (" in text
@@ -68,7 +68,7 @@ def test_what_does_not_fit_has_status_3(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["layouts", "Qwen3.5-397B-A17B", "--on", "l4", "--precision", "bf16"]) == 3
     assert run(["solve", "Qwen3.5-397B-A17B", "--on", "l4"]) == 3
     assert run(["fits", "Qwen3.5-397B-A17B", "--on", "rtx-4060-ti-8"]) == 3
-    assert "No hardware" in capsys.readouterr().out
+    assert "Too small: RTX 4060 Ti 8 GB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

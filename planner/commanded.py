@@ -1,0 +1,143 @@
+"""Make the question that a launch command asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from hardware_db import System
+from planner import registry
+from planner.asking import load_checkpoint, nodes_note
+from planner.engines import get_engine
+from planner.engines.command import Command
+from planner.engines.options import build
+from planner.engines.yarn import tokens_of
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.learning import lessons
+from planner.model.checkpoint import Checkpoint
+from planner.model.headers import Progress
+from planner.model.path_names import named_by_path
+from planner.question import Question
+from planner.systems import resolve_hardware
+
+
+class AskedBeside(TypedDict, total=False):
+    """What may be said beside a launch command; `ask_command` says what each means."""
+
+    model: str | Checkpoint | None
+    precision: str | None
+    context: int | str | None
+    concurrency: int
+    options: Mapping[str, Any] | None
+    free: bool
+    progress: Progress | None
+
+
+def ask_command(
+    engine: str,
+    told: Command,
+    *,
+    on: str | System,
+    model: str | Checkpoint | None = None,
+    precision: str | None = None,
+    context: int | str | None = None,
+    concurrency: int = 1,
+    options: Mapping[str, Any] | None = None,
+    free: bool = False,
+    progress: Progress | None = None,
+) -> Question:
+    """Return the question that a launch command asks.
+
+    Args:
+        engine: whose command it is.
+        told: what it says.
+        on: see `planner.systems.resolve_hardware`.
+        model: in place of the model that the command names.
+        precision: how weights are stored, where the model's name does not tell.
+        context: tokens per sequence of the workload; None takes the longest that the command
+            allows.
+        concurrency: sequences resident at full context.
+        options: the engine's options that the command does not say, such as its release.
+        free: with ``on="local"``: plan with the memory that is free now.
+        progress: told (done, total, file) after each file whose header was read.
+
+    Raises:
+        PlannerError: one line that says what is wrong and what would work.
+    """
+    checkpoint = commanded_model(told, model, precision, progress)
+    if told.quantization is not None and checkpoint.scheme.name == "bf16":
+        checkpoint = checkpoint.quantized_on_load(told.quantization)
+    policy = get_engine(engine)
+    longest = told.context or checkpoint.model.max_position_embeddings // told.slots
+    if told.shared:
+        longest = max(1, longest // concurrency)
+    degrees = told.layout
+    if degrees is None and not policy.degrees.automatic:
+        degrees = Layout()
+    system = resolve_hardware(on, free=free)
+    question = Question(
+        checkpoint=checkpoint,
+        system=system,
+        engine=policy,
+        context=longest if context is None else tokens_of(context),
+        concurrency=concurrency,
+        kv_cache_dtype=told.kv_cache_dtype or "auto",
+        layout=degrees,
+        options=build(engine, policy.options_type, {**told.options, **(options or {})}),
+        yarn=told.yarn,
+        kept=told.kept,
+        environment=tuple(told.environment.items()),
+        notes=nodes_note(told, system),
+        lessons=lessons(),
+    )
+    if told.context is None and context is None:
+        started = policy.as_started(question.deployment())
+        return question.with_(context=started.context, options=started.options)
+    return question
+
+
+def commanded_model(
+    command: Command,
+    model: str | Checkpoint | None,
+    precision: str | None,
+    progress: Progress | None,
+) -> Checkpoint:
+    """Return the checkpoint that a command names.
+
+    A path of another machine is taken by what its name tells.
+
+    Raises:
+        PlannerError: it names none, or none that is known.
+    """
+    name = command.model if model is None else model
+    if name is None:
+        raise InputError("command: it names no model; name it beside the command")
+    precision = precision or (command.precision if model is None else None)
+    written_as_path = isinstance(name, str) and (
+        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
+    )
+    if written_as_path and not _exists(str(name)):
+        told, file = named_by_path(str(name)), str(name).replace("\\", "/").rpartition("/")[2]
+        if told is None and (entry := registry.find(file)) is not None:
+            told = entry.name, None
+        if told is None:
+            raise InputError(
+                f"{name}: there is no such file or folder here, and its name tells no model; name"
+                " the model"
+            )
+        name, precision = told[0], precision or told[1]
+    return load_checkpoint(
+        name,
+        precision=precision,
+        revision=command.revision if model is None else None,
+        progress=progress,
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
