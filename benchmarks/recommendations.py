@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import hardware_db
-from planner.recommending import Wanted, recommend
+from planner.recommending import Recommendation, Wanted, recommend
 from planner.recommending.text import recommendation_text
 
 PAGE = Path(__file__).parents[1] / "docs" / "recommendations.md"
@@ -72,12 +73,17 @@ and prints the plan's reason for each that differs.
 """
 
 
+@cache
+def answer(heading: str) -> Recommendation:
+    """Return what is recommended for one machine."""
+    return recommend(Wanted(system=hardware_db.resolve(MACHINES[heading])))
+
+
 def section(heading: str) -> str:
     """Return one machine's section."""
     on = MACHINES[heading]
-    answer = recommend(Wanted(system=hardware_db.resolve(on)))
     words = f"'{on}'" if " " in on else on
-    text = recommendation_text(answer, command=f" --on {words}")
+    text = recommendation_text(answer(heading), command=f" --on {words}")
     return f"## {heading}\n\n```console\n$ qwenplan recommend --on {words}\n{text}\n```\n"
 
 

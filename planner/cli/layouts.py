@@ -43,5 +43,5 @@ def layouts(
     else:
         from planner.report.tables import layouts_text
 
-        terminal.show(layouts_text(found, every=every))
+        terminal.show(layouts_text(found, every=every, cost=objective.lower() == "cost"))
     return 3 if found[0].plan.outcome is Outcome.CANNOT_RUN else status(found[0].plan)

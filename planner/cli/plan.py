@@ -11,6 +11,7 @@ import typer
 from planner.asking import of_pick
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.cli.recommend import OutputTokens
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.units import parse_tokens
@@ -35,14 +36,7 @@ def plan(
             "--command", metavar="TEXT", help='A launch command to plan: "vllm serve ...".'
         ),
     ] = None,
-    output_tokens: Annotated[
-        str | None,
-        typer.Option(
-            "--output-tokens",
-            metavar="TOKENS",
-            help="Answer length: a rate under load depends on it.",
-        ),
-    ] = None,
+    output_tokens: OutputTokens = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Formula, numbers, source and confidence per term.")
     ] = False,

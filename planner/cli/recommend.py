@@ -13,12 +13,21 @@ from planner.asking import left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError
+from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     from planner.recommending import Recommendation
 
 SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
 """Parameters of one deployment: `plan` takes them."""
+
+
+OutputTokens = Annotated[
+    str | None,
+    typer.Option(
+        "--output-tokens", metavar="TOKENS", help="Answer length: a rate under load depends on it."
+    ),
+]
 
 
 @asks(model=False, leave_out=SETTLED)
@@ -41,6 +50,10 @@ def recommend(
         str | None,
         typer.Option("--least-speed", metavar="N", help="tok/s for each user. Without it: 10."),
     ] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Rent, own machine, power; money per million tokens.")
+    ] = False,
+    output_tokens: OutputTokens = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """What to run on this hardware: checkpoints that exist, the engine, the command.
@@ -49,6 +62,7 @@ def recommend(
 
     Exit status: 0 something holds the workload, 3 nothing does, 2 the question is wrong.
     """
+    from planner.costing import cost_lines, cost_of
     from planner.recommending import recommend as choose
     from planner.recommending.text import recommendation_text
     from planner.wanting import want
@@ -65,10 +79,15 @@ def recommend(
         least_speed=_rate(least_speed),
     )
     answer = choose(wanted)
+    money = None
+    if cost and answer.pick is not None:
+        length = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
+        money = cost_of(answer.pick.plan, output_tokens=length)
     if as_json:
-        typer.echo(json.dumps(answer.to_dict(), indent=2, default=str))
+        typer.echo(json.dumps(answer.to_dict(cost=money), indent=2, default=str))
     else:
-        terminal.show(recommendation_text(answer, command=_where(asked)))
+        more = tuple(cost_lines(money)) if money is not None else ()
+        terminal.show(recommendation_text(answer, command=_where(asked), more=more))
     return 0 if answer.pick is not None else 3
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from planner.costing import Cost, CostDocument, cost_document
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted
 from planner.registry import checkpoint_of
@@ -78,7 +79,10 @@ class MissDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecommendationDocument:
-    """The whole answer. `schema_version` grows when a field changes its meaning."""
+    """The whole answer. `schema_version` grows when a field changes its meaning.
+
+    `cost` is that of the pick; null unless it was asked for.
+    """
 
     schema_version: int
     hardware: str
@@ -90,6 +94,7 @@ class RecommendationDocument:
     pick: ChoiceDocument | None
     front: list[ChoiceDocument] = field(default_factory=list)
     misses: list[MissDocument] = field(default_factory=list)
+    cost: CostDocument | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +137,12 @@ class Recommendation:
 
         return pd.DataFrame([asdict(choice_document(choice)) for choice in self])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain data; its shape is `planner.recommending.schema()`."""
+    def to_dict(self, *, cost: Cost | None = None) -> dict[str, Any]:
+        """Return the answer as plain data; its shape is `planner.recommending.schema()`.
+
+        Args:
+            cost: what the pick costs, to stand in it.
+        """
         wanted = self.wanted
         return asdict(
             RecommendationDocument(
@@ -154,6 +163,7 @@ class Recommendation:
                     )
                     for miss in self.misses
                 ],
+                cost=cost_document(cost) if cost is not None else None,
             )
         )
 

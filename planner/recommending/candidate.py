@@ -5,6 +5,7 @@ Sizes are published, so that what cannot fit is left out before any table of ten
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from hardware_db import System
 from planner.engines.choice import FOR_PICTURES, LOADS, OFFLOADS, engines_for
-from planner.errors import PlannerError
+from planner.errors import InputError, PlannerError
+from planner.model.quantization import get_scheme
 from planner.recommending.choice import renown, standing
 from planner.recommending.wish import Wish
 from planner.registry import Entry, Word, checkpoint_of, entries_of, loss_of
@@ -30,6 +32,10 @@ ALIKE = 1.05
 MIXED = re.compile(r"(?:UD-|AD-)?(?:I?Q\d(?:_K)?(?:_(?:XXS|XS|S|M|L|XL|NL))?|Q8_0|Q[68]_K_XL|BF16)")
 """GGUF labels of the usual mixes. Files of one type for nearly all tensors (Q4_0, Q4_1, MXFP4_MOE)
 take more bits than a mix that loses less; labels of somebody's own are tried last."""
+
+
+ONLY_BITS = re.compile(r"(int)?([2-8])(?:[- ]?bits?)?")
+"""A precision that says nothing but its bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +100,25 @@ def _proposed(row: Entry, wish: Wish) -> bool:
 
 
 def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
-    """The rows that are stored so: by their label where one has it, else by their recipe."""
+    """The rows that are stored so.
+
+    By their label where one has it; by their bits where only bits are said ("4bit", "int8"); else by
+    their recipe or one of its family (of "nvfp4" those that store more, or less, in it).
+    """
     if precision is None:
         return rows
-    wanted = precision.lower().removeprefix("gguf-")
+    wanted = precision.strip().lower().removeprefix("gguf-")
     named = [row for row in rows if (row.label or row.recipe).lower() == wanted]
-    return named or [row for row in rows if row.recipe.removeprefix("gguf-") == wanted]
+    if named:
+        return named
+    if bits := ONLY_BITS.fullmatch(wanted):
+        kinds = "int|w" if bits[1] else "q|int|fp|w"
+        stored = re.compile(rf"(?:^|[^0-9])(?:(?:{kinds}){bits[2]}|{bits[2]}bit)(?:[^0-9]|$)")
+        return [row for row in rows if stored.search((row.label or row.recipe).lower())]
+    with contextlib.suppress(InputError):
+        wanted = get_scheme(wanted).name
+    recipes = ((row.recipe.removeprefix("gguf-"), row) for row in rows)
+    return [row for recipe, row in recipes if recipe == wanted or recipe.startswith(f"{wanted}-")]
 
 
 def _room(system: System, *, offload: bool) -> int:

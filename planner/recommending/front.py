@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from math import inf
 
 from planner.engines.elsewhere import has_hbm
 from planner.model import catalog
@@ -48,7 +49,8 @@ def front(
     ready = [choice for choice in own if choice.needs_ram is None]
     models = list(_of_other_models(pick, held, wish))
     if named:
-        lines = [*_quicker(pick, ready, wish), *_elsewhere(pick, ready), *models]
+        lines = [*_with_more_ram(pick, own), *_quicker(pick, ready, wish)]
+        lines += [*_elsewhere(pick, ready), *models]
         lines += [*_busier(pick, ready), *_same_elsewhere(pick, ready)]
     else:
         lines = [*models, *islice(_elsewhere(pick, ready), 1), *_quicker(pick, ready, wish)]
@@ -62,6 +64,13 @@ def front(
     return tuple(chosen.values())[:MOST]
 
 
+def _with_more_ram(pick: Choice, own: Sequence[Choice]) -> Iterator[Choice]:
+    """The checkpoint of the pick's model that loses less, with RAM that nobody named."""
+    assumed = [choice for choice in own if choice.needs_ram is not None and choice.word < pick.word]
+    for choice in assumed[:WITH_RAM]:
+        yield replace(choice, better=f"less loss, with {choice.needs_ram} GiB of RAM")
+
+
 def _quicker(pick: Choice, ready: Sequence[Choice], wish: Wish) -> Iterator[Choice]:
     """Checkpoints of the pick's model that are better, faster, or reach further."""
     finer = [choice for choice in ready if choice.word < pick.word]
@@ -73,7 +82,7 @@ def _quicker(pick: Choice, ready: Sequence[Choice], wish: Wish) -> Iterator[Choi
     if pick.per_user is not None:
         fast = [choice for choice in sound if (choice.per_user or 0) >= CLEARLY * pick.per_user]
         if fast:
-            yield _faster(max(fast, key=lambda choice: choice.per_user or 0.0), pick)
+            yield _faster(_fastest(fast), pick)
     far = [choice for choice in sound if choice.longest >= CLEARLY * max(1, pick.longest)]
     if far:
         farther = min(far, key=lambda choice: (int(choice.word), -choice.longest))
@@ -116,8 +125,10 @@ def _same_elsewhere(pick: Choice, ready: Sequence[Choice]) -> Iterator[Choice]:
 
 
 def _in_another_server(choice: Choice, pick: Choice) -> Choice:
-    more = choice.users >= CLEARLY * max(1, pick.users)
-    return replace(choice, better="holds more at once" if more else "another server")
+    gain = _gain(choice, pick)
+    if gain is None and choice.users >= CLEARLY * max(1, pick.users):
+        gain = "holds more at once"
+    return replace(choice, better=gain or "another server")
 
 
 def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> Iterator[Choice]:
@@ -131,9 +142,13 @@ def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> It
             continue
         if choice.entry.container == model.entry.container:
             continue
-        quicker = (choice.per_user or 0.0) >= (model.per_user or 0.0)
-        if quicker or choice.users >= MANY * max(1, model.users):
-            yield replace(choice, better=_gain(choice, pick) or "holds more at once")
+        times = (choice.per_user or 0.0) / (model.per_user or inf)
+        busier = choice.users >= MANY * max(1, model.users)
+        if times >= 1 or busier:
+            gain = "holds more at once" if busier else "another server"
+            if times >= CLEARLY:
+                gain = f"{two_digits(times)} times as fast as {model.plan.engine_title}"
+            yield replace(choice, better=_gain(choice, pick) or gain)
             return
 
 
@@ -227,6 +242,13 @@ def shape_of(base: str) -> tuple[int, int]:
     known = catalog.find(base)
     counts = count_parameters(known[0].model) if known is not None else None
     return (counts.text, counts.active_body) if counts is not None else (0, 0)
+
+
+def _fastest(fast: Sequence[Choice]) -> Choice:
+    """Of what is about as fast as the fastest, what loses least; then the fastest."""
+    most = max(choice.per_user or 0.0 for choice in fast)
+    alike = [choice for choice in fast if CLEARLY * (choice.per_user or 0.0) >= most]
+    return min(alike, key=lambda choice: (int(choice.word), -(choice.per_user or 0.0)))
 
 
 def _faster(choice: Choice, pick: Choice) -> Choice:

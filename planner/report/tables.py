@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from planner.costing import Bill, cost_of
 from planner.planning import Outcome, Plan
 from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Suggestion
@@ -11,8 +12,12 @@ from planner.throughput import SpeedEstimate
 from planner.units import capital, format_gib
 
 
-def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> str:
+def layouts_text(
+    suggestions: Sequence[Suggestion], *, every: bool = False, cost: bool = False
+) -> str:
     """Ranked layouts of one system; with `every`, the notes of all and those that cannot run.
+
+    With `cost` what a million tokens cost in each: rented, and on a machine of one's own.
 
     The list names speeds as "low to high": an estimate without its band says too much.
     """
@@ -29,7 +34,13 @@ def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> s
     rows: list[tuple[str, ...]] = [
         ("", "layout", "free per GPU", "requests", "tok/s per user", "tok/s in all")
     ]
-    rows += [_layout_row(entry, precision=several) for entry in suggestions if entry.legal]
+    legal = [entry for entry in suggestions if entry.legal]
+    rows += [_layout_row(entry, precision=several) for entry in legal]
+    if cost:
+        heads = ("rented", "own")
+        rows = [
+            (*row, *more) for row, more in zip(rows, [heads, *map(_money_row, legal)], strict=True)
+        ]
     lines += columns(rows)
     shown = suggestions if every else suggestions[:1]
     for entry in (entry for entry in shown if entry.legal and entry.notes):
@@ -38,6 +49,8 @@ def layouts_text(suggestions: Sequence[Suggestion], *, every: bool = False) -> s
     if refused:
         lines += ["", f"{len(refused)} layouts cannot run:"]
         lines += _reasons(refused, every=every)
+    if cost:
+        lines += ["", "Money: a million generated tokens at this load, busy all day."]
     speeds = "Speeds: decoding, every sequence half way to its full context, no prompts meanwhile"
     lines += ["", f"{speeds}; from the low to the high end of the band."]
     return "\n".join(lines)
@@ -54,6 +67,18 @@ def _layout_row(entry: Suggestion, *, precision: bool) -> tuple[str, ...]:
     if isinstance(entry.speed, SpeedEstimate):
         each, in_all = _range(entry.speed, per_user=True), _range(entry.speed, per_user=False)
     return SIGNS[plan.outcome], name, headroom, sequences, each, in_all
+
+
+def _money_row(entry: Suggestion) -> tuple[str, str]:
+    """A million generated tokens at the planned load, busy all day; empty where no price is known."""
+    bills = {bill.kind: bill for bill in cost_of(entry.plan).bills} if entry.plan.fits else {}
+    return _per_million(bills.get("rent")), _per_million(bills.get("own"))
+
+
+def _per_million(bill: Bill | None) -> str:
+    if bill is None or bill.tokens is None:
+        return ""
+    return f"{bill.tokens.per_million_output:.2f} {bill.offer.currency}"
 
 
 def _range(speed: SpeedEstimate, *, per_user: bool) -> str:

@@ -7,6 +7,7 @@ import pytest
 import planner
 from planner.cli.main import run
 from planner.costing import cost_lines, cost_of
+from planner.recommending import schema
 
 
 def test_rent_own_and_hosted_are_named_and_dated() -> None:
@@ -54,13 +55,37 @@ def test_the_command_prints_it_and_the_document_holds_it(
     assert json.loads(capsys.readouterr().out)["cost"] is None
 
 
+def test_recommendations_and_layouts_have_money_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """M10: money per million tokens, power and rent appeared in no command."""
+    jsonschema = pytest.importorskip("jsonschema")
+    asked = ["recommend", "Qwen3.5-4B", "--on", "h100", "--cost"]
+    assert run(asked) == 0
+    text = capsys.readouterr().out
+    assert "per million tokens" in text
+    assert "kWh" in text
+    assert run([*asked, "--output-tokens", "500", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema())
+    assert document["cost"]["output_tokens"] == 500
+    assert run(["layouts", "Qwen3.5-4B", "--on", "2x h100", "--objective", "cost"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "USD" in line]
+    costs = [float(row[-2]) for row in rows]
+    assert len(costs) > 1
+    assert all(cost > 0 for cost in costs)
+
+
 def test_a_notebook_gets_the_verdict_the_bar_and_the_command() -> None:
+    """M12: a plan printed 17,775 characters and had neither speed nor advice."""
     plan = planner.plan("Qwen3.5-27B", on="h100", engine="vllm", precision="fp8")
     page = plan._repr_html_()
     assert plan.launch is not None
     assert plan.launch.command in page
     assert "weights" in page
     assert len(repr(plan)) < 300
+    assert plan.speed is not None
+    assert plan.advice == ()
+    (fit,) = planner.fits("Qwen3.5-4B", on="h100")
+    assert len(repr(fit.plan)) < 300
 
 
 def test_a_plan_knows_what_else_there_is() -> None:

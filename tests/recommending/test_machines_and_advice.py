@@ -67,6 +67,7 @@ def test_a_limit_that_can_be_raised_comes_first_with_its_command() -> None:
 
 
 def test_advice_names_checkpoints_that_exist() -> None:
+    """M2: advice was a precision of which no checkpoint was known."""
     plan = planner.plan("Qwen3.5-27B", on="rtx-3090", engine="vllm", precision="bf16")
     found = advise(plan, most=3)
     assert found[0].enough

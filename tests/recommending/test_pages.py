@@ -3,12 +3,28 @@
 import pytest
 
 from benchmarks import expert_picks, recommendations
+from planner import registry
 
 
-@pytest.mark.parametrize("heading", ["Eight H100", "RTX 3090", "Strix Halo, 128 GB"])
+@pytest.mark.parametrize("heading", recommendations.MACHINES)
 def test_the_page_is_current(heading: str) -> None:
     written = recommendations.PAGE.read_text(encoding="utf-8")
     assert recommendations.section(heading) in written
+
+
+@pytest.mark.parametrize("heading", recommendations.MACHINES)
+def test_every_command_names_a_file_of_the_registry(heading: str) -> None:
+    answer = recommendations.answer(heading)
+    choices = [*answer, *(miss.choice for miss in answer.misses)]
+    assert choices
+    for choice in choices:
+        entry = registry.find(choice.entry.name)
+        assert entry is not None
+        assert entry == choice.entry
+        assert entry.recommendable
+        assert not choice.plan.deployment.checkpoint.hypothetical
+        assert choice.plan.launch is not None
+        assert (entry.name if entry.gguf else entry.repo) in choice.plan.launch.argv
 
 
 def test_the_page_has_every_machine() -> None:

@@ -42,11 +42,44 @@ def test_a_server_gets_the_official_checkpoint_in_eight_bits() -> None:
 
 
 def test_a_card_of_24_gb_gets_a_gguf_that_exists() -> None:
+    """M1: the first answer was BF16 in vLLM, which does not fit, with advice that did not exist."""
     pick = answer(*CARD).pick
     assert pick is not None
     assert pick.entry.name == "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL"
     assert pick.plan.launch is not None
     assert pick.entry.name in pick.plan.launch.command
+
+
+def test_a_card_of_12_gb_hears_of_ram_before_hardware() -> None:
+    """M1: the only advice for the 35B on a 3060 was another GPU."""
+    found = answer("rtx-3060-12", "Qwen/Qwen3.6-35B-A3B")
+    first = found.front[0]
+    assert first.plan.deployment.system.accelerator.id == "rtx-3060-12"
+    assert first.plan.fits
+    assert first.needs_ram is not None
+    assert f"with {first.needs_ram} GiB of RAM" in first.better
+
+
+@pytest.mark.parametrize(
+    ("on", "precision", "repo"),
+    [
+        ("rtx-3090", "q4_k_m", "bartowski/Qwen_Qwen3.6-35B-A3B-GGUF"),
+        ("m4 max 64GB", "mlx-4bit", "mlx-community/Qwen3.6-35B-A3B-4bit"),
+        ("h100", "fp8-dynamic", "RedHatAI/Qwen3.6-35B-A3B-FP8-dynamic"),
+        ("rtx-5090", "nvfp4", "unsloth/Qwen3.6-35B-A3B-NVFP4-Fast"),
+        ("rtx-5090", "gptq", "palmfuture/Qwen3.6-35B-A3B-GPTQ-Int4"),
+        ("rtx-5090", "int4", "Intel/Qwen3.6-35B-A3B-int4-mixed-AutoRound"),
+        ("m4 max 64GB", "8bit", "mlx-community/Qwen3.6-35B-A3B-8bit"),
+    ],
+)
+def test_of_every_format_the_checkpoints_that_exist_are_known(
+    on: str, precision: str, repo: str
+) -> None:
+    """M2: of formats that hundreds of checkpoints have, none was known."""
+    pick = planner.recommend("Qwen3.6-35B-A3B", on=on, precision=precision).pick
+    assert pick is not None
+    assert pick.entry.repo == repo
+    assert not pick.plan.deployment.checkpoint.hypothetical
 
 
 @pytest.mark.parametrize("asked", [BIG, CARD])

@@ -193,15 +193,18 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         )
         if not fitted.fits and not options.places_by_hand:
             yield from _with_ram(server, answer.room)
-    if machine.backend not in ("CUDA", "CPU"):
-        yield f"compute buffers were checked against CUDA; under {machine.backend} they may differ"
     if deployment.checkpoint.scheme.name != server.scheme.name:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"
 
 
-def notes_of(deployment: Deployment, server: Server, fitted: Fitted) -> Iterator[str]:
+def notes_of(
+    deployment: Deployment, server: Server, machine: Machine, fitted: Fitted
+) -> Iterator[str]:
     """Yield what else is worth knowing."""
-    options = server.options
+    options, backend = server.options, machine.backend
+    if backend not in ("CUDA", "CPU"):
+        name = "Metal" if backend == "MTL" else backend
+        yield f"compute buffers were checked against CUDA; under {name} they may differ"
     if server.reads_tables:
         yield (
             f"the n-gram table ({format_gib(server.table_bytes)}) stays in the file, of which"

@@ -130,7 +130,7 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         kv_cache_dtype=server.type_k,
         placement=placement_of(server, fitted, usage),
         host_bytes=ram,
-        notes=tuple(notes_of(deployment, server, fitted)),
+        notes=tuple(notes_of(deployment, server, machine, fitted)),
         deployment=deployment,
         server=server,
         machine=machine,
