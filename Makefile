@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8501
 PYTEST_ARGS ?=
 FUZZ ?= 100000
+MINUTES ?= 5
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -16,7 +17,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test fuzz audit lint format build smoke bench conformance lock clean
+.PHONY: help setup app test fuzz load audit lint format build smoke bench conformance lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -33,6 +34,9 @@ fuzz: $(READY) ## hand mutated files, texts and questions to every reader (FUZZ=
 	$(BIN)/python -m tests.fuzz.many --inputs $(FUZZ)
 	-$(WITH_INDEX) VIRTUAL_ENV=.venv $(UV) pip install --quiet --group fuzz
 	$(BIN)/python -m tests.fuzz.many --atheris --inputs $(FUZZ) safetensors gguf json
+
+load: $(READY) ## ask the public page as 100 visitors would (MINUTES=... for each of three parts)
+	$(BIN)/python -m benchmarks.load --minutes $(MINUTES)
 
 setup: $(READY) ## make .venv with the exact versions of requirements.lock
 

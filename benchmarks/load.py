@@ -1,14 +1,21 @@
 """How many visitors a public page serves on this machine: latency, errors, memory.
 
-    python -m benchmarks.load [--sessions 100] [--think 30] [--minutes 3] [--beside] [--json]
+    python -m benchmarks.load [visitors] [hour] [beside] [--sessions 100] [--think 30] [--minutes 3]
     python -m benchmarks.load --address https://planner.example    (a deployment of your own)
 
 Sessions are Streamlit's own messages over websockets (`benchmarks.visitor`), on the loopback
-address. Each opens a page, thinks (about `--think` seconds, never the same), changes one field of
-those that it sees, waits for the whole page, thinks again. Models, engines, hardware and pages are
-mixed; the same seed asks the same. Every tenth session leaves and another comes.
+address. A visitor opens a page, changes one field of those that it shows, waits for the whole page,
+changes another. Models, engines, hardware and pages are mixed, what stands first in a list more
+often (the n-th choice with weight 1/n, an assumption); the same seed asks the same. Each part takes
+`--minutes` at most; all three run if none is named:
 
-With --beside: one visitor clicks on while another's heavy question is being computed.
+- `visitors`: so many sessions, each thinking about `--think` seconds, never the same. Every tenth
+  leaves after a while and another comes.
+- `hour`: the questions that those visitors ask in an hour, one after the other without a thought,
+  by few sessions at a time. What it shows is memory, by what was asked and not by the clock.
+- `beside`: how long one visitor's clicks take while others' heavy questions are being computed.
+
+A page that says it was too busy, or stopped an answer, counts as an error.
 """
 
 from __future__ import annotations
@@ -30,14 +37,26 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.fidelity import quantile
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
+from planner.web.working import NOT_ANSWERED
 
 PAGES = ("", "", "", "fits", "explore", "explore", "models", "hardware", "compare", "trust")
 """Where visitors go; most size a deployment."""
 
 ENGINES = ("vllm", "vllm", "sglang", "llamacpp", "tensorrt-llm", "transformers")
-HEAVY = {"v": "2", "with": "llamacpp", "weights": "q4_k_m", "model": "Qwen3.5-35B-A3B"}
 LEAVE_AFTER = 10
-"""Interactions after which one of ten sessions closes and a new one opens."""
+"""Changes after which one of ten sessions closes and a new one opens."""
+
+AT_A_TIME = 4
+"""Sessions that replay an hour."""
+
+_NUMBERS = {"users": 64, "count": 8}
+"""The largest value that is put into a field of numbers."""
+
+HELD, NOT_HELD = {"context": "8k"}, {"context": "64k"}
+"""The visitor beside: a question whose users are held, and one that needs advice as well."""
+
+_PARTS = ("visitors", "hour", "beside")
+_MOST_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -48,131 +67,255 @@ class Tally:
         opened: seconds until first pages were complete.
         changed: seconds until changed pages were complete.
         errors: what went wrong, one line each.
-        memory: (seconds since the start, bytes resident of the server and its workers).
+        memory: (changes and first pages until then, bytes resident of the server, of all workers).
     """
 
     opened: list[float] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    memory: list[tuple[float, int]] = field(default_factory=list)
+    memory: list[tuple[int, int, int]] = field(default_factory=list)
+
+    @property
+    def asked(self) -> int:
+        """Pages that were complete."""
+        return len(self.opened) + len(self.changed)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sessions and print what they saw."""
+    """Run the parts and print what they saw; 1 if there were errors."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load")
+    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], help="all three if none")
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--think", type=float, default=30.0, help="seconds, on average")
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, default=3.0, help="for each part, at most")
+    parser.add_argument("--heavy", type=int, default=1, help="heavy questions at once, for beside")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--address", help="a page that runs already; else one is started")
-    parser.add_argument("--beside", action="store_true", help="one visitor beside a heavy question")
+    parser.add_argument("--log", type=Path, help="file for what the server that is started prints")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
-    with _page(given.address) as address:
-        found = beside(address) if given.beside else _loaded(given, address)
+    found: dict[str, Any] = {"cores": os.cpu_count(), "other load": _other_load()}
+    with _page(given) as address:
+        for part in given.parts or _PARTS:
+            run = {"visitors": _visitors, "hour": _hour, "beside": _beside}[part]
+            told = run(address, given)
+            found[part] = told
+            if not given.json:
+                _print(part, told)
     if given.json:
         print(json.dumps(found, indent=2))
-    else:
-        for name, value in found.items():
-            print(f"{name:28} {value}")
-    return 1 if found["errors"] else 0
+    return 1 if any(found[part]["errors"] for part in given.parts or _PARTS) else 0
+
+
+def _print(part: str, told: dict[str, Any]) -> None:
+    print(part)
+    for name, value in told.items():
+        if isinstance(value, list):
+            value = f"{len(value)}" + "".join(f"\n      {line}" for line in value[:_MOST_SHOWN])
+        print(f"  {name:28} {value}", flush=True)
+
+
+def _other_load() -> str:
+    """What else ran in the last minute: figures of a busy machine are upper bounds."""
+    with suppress(OSError):  # Windows
+        return f"{os.getloadavg()[0]:.1f} processes in the last minute"
+    return "unknown"
 
 
 @contextmanager
-def _page(address: str | None) -> Iterator[str]:
-    if address is not None:
-        yield address
+def _page(given: argparse.Namespace) -> Iterator[str]:
+    if given.address is not None:
+        yield given.address
         return
-    with served(QWENPLAN_WEB_PUBLIC="1") as started:
+    with served(log=given.log, QWENPLAN_WEB_PUBLIC="1") as started:
         yield started
 
 
-def _loaded(given: argparse.Namespace, address: str) -> dict[str, Any]:
-    tally, start = Tally(), time.monotonic()
-    end = start + 60 * given.minutes
-    sessions = [
-        threading.Thread(target=_session, args=(address, given, number, end, tally), daemon=True)
-        for number in range(given.sessions)
-    ]
-    for session in sessions:
-        session.start()
-    while time.monotonic() < end:
-        tally.memory.append((time.monotonic() - start, resident()))
-        time.sleep(min(5.0, max(end - time.monotonic(), 0.1)))  # processes of their own
-    for session in sessions:
-        session.join(timeout=60)
-    tally.memory.append((time.monotonic() - start, resident()))
-    return _summary(tally, given)
+# ---------------------------------------------------------------- visitors who think
 
 
-def _session(
-    address: str, given: argparse.Namespace, number: int, end: float, tally: Tally
-) -> None:
+def _visitors(address: str, given: argparse.Namespace) -> dict[str, Any]:
+    tally, end = Tally(), time.monotonic() + 60 * given.minutes
+    _together(
+        [
+            threading.Thread(target=_visit, args=(address, given, number, end, tally), daemon=True)
+            for number in range(given.sessions)
+        ],
+        tally,
+    )
+    return {
+        "sessions": f"{given.sessions}, about {given.think:g} s of thought, {given.minutes:g} min",
+        "first pages": f"{len(tally.opened)}: {_times(tally.opened)}",
+        "changes": f"{len(tally.changed)}: {_times(tally.changed)}",
+        "memory": _memory(tally),
+        "errors": tally.errors,
+    }
+
+
+def _visit(address: str, given: argparse.Namespace, number: int, end: float, tally: Tally) -> None:
     """One visitor after the other, until the end."""
     dice = random.Random(f"{given.seed} {number}")
     time.sleep(dice.uniform(0, min(given.think, 60 * given.minutes / 3)))
     while time.monotonic() < end:
-        visitor = Visitor(address=address, page=dice.choice(PAGES))
-        try:
-            tally.opened.append(visitor.open(v=2, context="32k", **{"with": dice.choice(ENGINES)}))
+        with _session(address, dice, tally) as visitor:
             for turn in range(10_000):
                 if turn == LEAVE_AFTER and number % 10 == 0:
                     break
                 time.sleep(min(dice.expovariate(1 / given.think), 5 * given.think))
-                if time.monotonic() >= end:
+                if time.monotonic() >= end or not _turn(visitor, dice, tally):
                     break
-                tally.changed.append(visitor.set(*_change(visitor, dice)))
-        except Exception as error:
-            tally.errors.append(f"{type(error).__name__}: {error}"[:200])
-        finally:
-            tally.errors += visitor.faults
-            visitor.close()
 
 
-def _change(visitor: Visitor, dice: random.Random) -> tuple[str, str | float]:
-    """One field of the page, and what is put in."""
-    fields = [key for key in visitor.widgets if visitor.choices[key] or key in ("users", "count")]
-    key = dice.choice(sorted(fields) or ["users"])
-    if visitor.choices.get(key):
-        return key, dice.choice(visitor.choices[key])
-    return key, float(dice.randint(1, 8 if key == "count" else 64))
+# ---------------------------------------------------------------- an hour without a thought
 
 
-def beside(address: str, clicks: int = 20) -> dict[str, Any]:
-    """Return how long one visitor's clicks take while another's heavy questions are computed."""
-    visitor = Visitor(address=address)
-    visitor.open(v=2, model="Qwen3.5-27B", weights="fp8", on="h100-sxm", **{"with": "vllm"})
-    quiet = [visitor.set("users", 1.0 + 2 * number) for number in range(clicks)]
-    heavy = Visitor(address=address, page="fits")
+def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
+    wanted = round(given.sessions * 3600 / given.think)
+    tally, end = Tally(), time.monotonic() + 60 * given.minutes
+    _together(
+        [
+            threading.Thread(
+                target=_replay, args=(address, given, number, wanted, end, tally), daemon=True
+            )
+            for number in range(AT_A_TIME)
+        ],
+        tally,
+    )
+    return {
+        "asked": f"{tally.asked:,} of the {wanted:,} that {given.sessions} visitors ask in an hour",
+        "each": _times(tally.opened + tally.changed),
+        "memory": _memory(tally),
+        "growth": _growth(tally),
+        "errors": tally.errors,
+    }
+
+
+def _replay(
+    address: str, given: argparse.Namespace, number: int, wanted: int, end: float, tally: Tally
+) -> None:
+    dice = random.Random(f"{given.seed} hour {number}")
+    while tally.asked < wanted and time.monotonic() < end:
+        with _session(address, dice, tally) as visitor:
+            for _ in range(LEAVE_AFTER):
+                if tally.asked >= wanted or time.monotonic() >= end:
+                    break
+                if not _turn(visitor, dice, tally):
+                    break
+
+
+# ---------------------------------------------------------------- one beside heavy ones
+
+
+def _beside(address: str, given: argparse.Namespace) -> dict[str, Any]:
+    visitor, tally, clicks = Visitor(address=address), Tally(), 20
+    question = {"model": "Qwen3.5-27B", "weights": "fp8", "on": "h100-sxm", "with": "vllm"}
+
+    def times(first: int, said: dict[str, str]) -> list[float]:
+        """Seconds of each click; every number of users from `first` on, two by two."""
+        visitor.open(v=2, **question, **said, users=first)
+        return [visitor.set("users", float(first + 2 * turn)) for turn in range(1, clicks + 1)]
+
+    for said in (HELD, NOT_HELD):  # the first of each finds cold caches
+        times(201, said)
+    quiet, advised = times(1, HELD), times(61, NOT_HELD)
+    with _heavy(address, given.heavy, tally):
+        kept, busy, advised_busy = times(1, HELD), times(2, HELD), times(62, NOT_HELD)
+    visitor.close()
+    return {
+        "heavy questions at once": given.heavy,
+        "new question, nobody else": _times(quiet),
+        "new question, beside": f"{_times(busy)}; {_ratio(busy, quiet)}",
+        "answer kept, beside": _times(kept),
+        "with advice, nobody else": _times(advised),
+        "with advice, beside": f"{_times(advised_busy)}; {_ratio(advised_busy, advised)}",
+        "errors": [*visitor.faults, *tally.errors],
+    }
+
+
+@contextmanager
+def _heavy(address: str, number: int, tally: Tally) -> Iterator[None]:
+    """So many visitors who ask heavy questions, one after the other, while the block runs."""
+    heavy = {"with": "llamacpp", "weights": "q4_k_m", "model": "Qwen3.5-35B-A3B"}
     over = threading.Event()
+    visitors = [Visitor(address=address, page="fits") for _ in range(number)]
 
-    def ask() -> None:
-        for sequences in range(100, 256):
+    def ask(visitor: Visitor, start: int) -> None:
+        for sequences in range(start, 256, number):
             if over.is_set():
                 return
             with suppress(ConnectionClosed):
-                heavy.open(**HEAVY, users=sequences)
+                visitor.open(v=2, **heavy, users=sequences)
 
-    asked = threading.Thread(target=ask, daemon=True)
-    asked.start()
+    threads = [
+        threading.Thread(target=ask, args=(visitor, 100 + place), daemon=True)
+        for place, visitor in enumerate(visitors)
+    ]
+    for thread in threads:
+        thread.start()
     time.sleep(1.0)
-    again = [visitor.set("users", 1.0 + 2 * number) for number in range(clicks)]
-    busy = [visitor.set("users", 2.0 + 2 * number) for number in range(clicks)]
-    over.set()
-    heavy.close()
-    asked.join()
-    found = {
-        "new questions, nobody else": _times(quiet),
-        "new questions, beside": _times(busy),
-        "answers kept, beside": _times(again),
-        "errors": [*visitor.faults, *heavy.faults],
-    }
-    visitor.close()
-    return found
+    try:
+        yield
+    finally:
+        over.set()
+        for visitor, thread in zip(visitors, threads, strict=True):
+            visitor.close()
+            thread.join()
+            tally.errors += visitor.faults
 
 
-def resident() -> int:
-    """Return the resident bytes of this process's descendants: the server and its workers."""
+# ---------------------------------------------------------------- what a visitor does
+
+
+@contextmanager
+def _session(address: str, dice: random.Random, tally: Tally) -> Iterator[Visitor]:
+    """One visitor on a page; whatever goes wrong is counted, and the visitor leaves."""
+    visitor = Visitor(address=address, page=dice.choice(PAGES))
+    try:
+        tally.opened.append(visitor.open(v=2, context="32k", **{"with": dice.choice(ENGINES)}))
+        yield visitor
+    except Exception as error:
+        tally.errors.append(f"{type(error).__name__}: {error}"[:200])
+    finally:
+        tally.errors += visitor.faults
+        visitor.close()
+
+
+def _turn(visitor: Visitor, dice: random.Random, tally: Tally) -> bool:
+    """Change one field of the page; False where it has none."""
+    fields = [key for key in visitor.widgets if visitor.choices[key] or key in _NUMBERS]
+    if not fields:
+        return False
+    key = dice.choice(sorted(fields))
+    value: str | float = float(dice.randint(1, _NUMBERS.get(key, 1)))
+    if choices := visitor.choices[key]:
+        (value,) = dice.choices(choices, [1 / place for place in range(1, len(choices) + 1)])
+    tally.changed.append(visitor.set(key, value))
+    tally.errors += [
+        f"{key} = {value}: {line}"[:200]
+        for line in visitor.texts.values()
+        if any(words in line for words in NOT_ANSWERED)
+    ]
+    return True
+
+
+def _together(sessions: Sequence[threading.Thread], tally: Tally) -> None:
+    """Run them to their end, and look at the memory meanwhile."""
+    for session in sessions:
+        session.start()
+    while any(session.is_alive() for session in sessions):
+        tally.memory.append((tally.asked, *resident()))
+        for session in sessions:
+            if session.is_alive():
+                session.join(timeout=2.0)
+                break
+    tally.memory.append((tally.asked, *resident()))
+
+
+# ---------------------------------------------------------------- figures
+
+
+def resident() -> tuple[int, int]:
+    """Return the resident bytes of the server that runs below this process, and of its workers."""
     parents, sizes = {}, {}
     for path in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -182,11 +325,38 @@ def resident() -> int:
         number = int(path.parent.name)
         parents[number] = int(said["PPid"])
         sizes[number] = int(said.get("VmRSS", "0 kB").split()[0]) * 1024
-    ours, found = {os.getpid()}, 0
-    while more := {child for child, parent in parents.items() if parent in ours} - ours:
-        found += sum(sizes[child] for child in more)
-        ours |= more
-    return found
+    servers = {child for child, parent in parents.items() if parent == os.getpid()}
+    workers = {child for child, parent in parents.items() if parent in servers}
+    return sum(sizes[one] for one in servers), sum(sizes[one] for one in workers)
+
+
+def _memory(tally: Tally) -> str:
+    """A dozen readings of the memory, by how much had been asked."""
+    step = max(1, len(tally.memory) // 12)
+    return "MiB of server + workers after so many: " + ", ".join(
+        f"{asked}: {server >> 20} + {workers >> 20}"
+        for asked, server, workers in tally.memory[::step]
+    )
+
+
+def _growth(tally: Tally) -> str:
+    """How the second half of what was asked changed the memory: medians of its two quarters."""
+    half = [sizes for asked, *sizes in tally.memory if 2 * asked >= tally.asked]
+    middle = len(half) // 2
+    if not middle:
+        return "too few readings"
+    said = []
+    for place, whose in enumerate(("server", "workers")):
+        before, after = (
+            quantile([sizes[place] for sizes in part], 0.5) / 2**20
+            for part in (half[:middle], half[middle:])
+        )
+        said.append(f"{whose} {before:.0f} MiB in the third quarter, {after:.0f} in the last")
+    return "; ".join(said)
+
+
+def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
+    return f"{quantile(sorted(one), 0.5) / quantile(sorted(other), 0.5):.1f} times"
 
 
 def _times(seconds: Sequence[float]) -> str:
@@ -194,19 +364,6 @@ def _times(seconds: Sequence[float]) -> str:
         return "none"
     p50, p95 = quantile(sorted(seconds), 0.5), quantile(sorted(seconds), 0.95)
     return f"p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms, max {max(seconds) * 1e3:.0f} ms"
-
-
-def _summary(tally: Tally, given: argparse.Namespace) -> dict[str, Any]:
-    step = max(1, len(tally.memory) // 12)
-    mib = [f"{at:.0f} s {size >> 20}" for at, size in tally.memory[::step]]
-    return {
-        "sessions": f"{given.sessions}, about {given.think:g} s of thought, {given.minutes:g} min",
-        "cores": os.cpu_count(),
-        "first pages": f"{len(tally.opened)}: {_times(tally.opened)}",
-        "changes": f"{len(tally.changed)}: {_times(tally.changed)}",
-        "memory (MiB, all processes)": ", ".join(mib),
-        "errors": tally.errors,
-    }
 
 
 if __name__ == "__main__":

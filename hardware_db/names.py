@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine", "without_place"]
 
@@ -73,21 +74,37 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     wanted = key(name[:100])
     if not wanted:
         return ()
-    parts, letters = set(_WORDS.findall(wanted)), Counter(wanted)
+    parts, letters = _parts(wanted)
+    matcher = difflib.SequenceMatcher(None, "", wanted, autojunk=False)
     scores: dict[str, float] = {}
     for candidate, identity in known:
-        theirs = set(_WORDS.findall(candidate))
-        score = len(parts & theirs) / len(parts | theirs)
+        words, theirs = _parts_of_known(candidate)
+        shared = len(parts & words)
+        score = shared / (len(parts) + len(words) - shared)
         if candidate.startswith(wanted) or wanted.startswith(candidate):
             score += 0.5
-        # Letters in common, in whatever order, bound the ratio and cost a tenth of it.
-        common = 2 * (letters & Counter(candidate)).total() / (len(wanted) + len(candidate))
+        # Letters in common, in whatever order, bound the ratio and cost a hundredth of it.
+        common = 2 * len(letters & theirs) / (len(wanted) + len(candidate))
         if score + common < max(_ALIKE, scores.get(identity, 0.0)):
             continue
-        score += difflib.SequenceMatcher(None, wanted, candidate, autojunk=False).ratio()
+        matcher.set_seq1(candidate)
+        score += matcher.ratio()
         scores[identity] = max(score, scores.get(identity, 0.0))
     ranked = sorted(scores, key=lambda identity: (-scores[identity], identity))
     return tuple(identity for identity in ranked if scores[identity] >= _ALIKE)[:limit]
+
+
+def _parts(name: str) -> tuple[frozenset[str], frozenset[tuple[str, int]]]:
+    """Words and numbers of a key, and its letters, each with how often it came before."""
+    seen: Counter[str] = Counter()
+    letters = []
+    for letter in name:
+        letters.append((letter, seen[letter]))
+        seen[letter] += 1
+    return frozenset(_WORDS.findall(name)), frozenset(letters)
+
+
+_parts_of_known = lru_cache(maxsize=8192)(_parts)
 
 
 _ALIKE = 0.75

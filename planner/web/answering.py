@@ -20,7 +20,7 @@ HUB_PATIENCE = 60
 """Seconds for which the Hub's refusal of a name holds: a page asks anew at every key press."""
 
 HUB_LIMIT = 75.0
-"""Seconds for one repository; `planner.hub` ends a question after 60 and then reads what it got."""
+"""Seconds on the clock for one repository; `planner.hub` ends a question after 60 and then reads what it got."""
 
 
 def answer(asked: Asked, machine: System | None = None, *, hub: bool = False) -> Answer:
@@ -64,7 +64,7 @@ def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | Pl
 
 @cache
 def _hub_pool() -> working.Pool:
-    return working.pool(limit=HUB_LIMIT, keeps=False)
+    return working.pool(longest=HUB_LIMIT, keeps=False)
 
 
 def _is_repository(model: str) -> bool:

@@ -1,7 +1,7 @@
 """Be the process in which the page's questions are answered; `working.py` starts it and ends it.
 
 It reads requests from its standard input and writes answers to its standard output: eight bytes
-of length, then a pickle. What it runs imports no Streamlit, which would double its memory. Both
+of length, then a pickle. Its argument is how many seconds of processor time one answer may take. What it runs imports no Streamlit, which would double its memory. Both
 ends are this program, so a pickle comes from nobody else; what strangers wrote travels as text and
 bytes inside.
 """
@@ -34,11 +34,17 @@ from planner.model.checkpoint import Checkpoint
 MEMORY = 1 << 30
 """Bytes of address space of one process, libraries included (they take 200 MiB)."""
 
-RETIRES_AT = 400 << 20
+RETIRES_AT = 300 << 20
 """Bytes of resident memory beyond which a process makes room for a fresh one after an answer."""
 
 LONGEST = 64 << 20
 """Bytes of the longest answer."""
+
+STEPS_BACK_AFTER = 0.5
+"""Seconds after which an answer lets every other process go first: most are done by then."""
+
+STEP_BACK = 5
+"""Niceness of such an answer: where all want the same core, it gets a third of what others get."""
 
 _STATM = Path("/proc/self/statm")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -211,8 +217,43 @@ def _requests(file: IO[bytes]) -> Callable[[], bytes]:
     return waiting.get
 
 
+def _answered(request: bytes, seconds: float) -> bytes:
+    """Return the reply; beyond so many seconds of processor time, end the process with SIGPROF.
+
+    Each request has a thread of its own. Linux keeps niceness by thread, so that a long answer steps
+    back and the next one does not, which only root could do with a process.
+    """
+    replies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            replies.put(reply_to(request))
+        except BaseException:
+            os._exit(1)
+
+    worker = threading.Thread(target=work, daemon=True)
+    _bound_time(seconds)
+    worker.start()
+    try:
+        return replies.get(timeout=STEPS_BACK_AFTER)
+    except queue.Empty:
+        if sys.platform == "linux" and worker.native_id is not None:
+            with suppress(OSError):  # done meanwhile
+                os.setpriority(os.PRIO_PROCESS, worker.native_id, STEP_BACK)
+        return replies.get()
+    finally:
+        _bound_time(0)
+
+
+def _bound_time(seconds: float) -> None:
+    """End this process after so many seconds of processor time; 0 lifts that."""
+    if sys.platform != "win32":  # where only the server's clock counts
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
 def main() -> None:
     """Answer until the other end closes."""
+    seconds = float(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, whose end ends this
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(
@@ -221,7 +262,7 @@ def main() -> None:
     _bound_memory()
     following = _requests(sys.stdin.buffer)
     while True:
-        send(out, reply_to(following()))
+        send(out, _answered(following(), seconds))
 
 
 if __name__ == "__main__":

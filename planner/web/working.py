@@ -7,8 +7,11 @@ runs `function(question)` in a worker process, and the server draws other visito
 - `function` is importable by its name (no lambda, no method of a session), from a module that does
   not import Streamlit; arguments and answer can be pickled. Checkpoints and systems keep their
   identity, so that the worker's caches stay warm.
-- An answer that takes longer than the limit is ended, and so is one that nobody waits for any more
-  (the visitor clicked on or left).
+- An answer that takes more processor time than the limit is ended, and so is one that nobody waits
+  for any more (the visitor clicked on or left). Seconds on the clock count three times as generously:
+  a busy server gives the same answers as a quiet one, later.
+- An answer that takes long steps back behind the short ones, and a process that begins warm is kept
+  ready for the next visitor.
 - Answers are kept, up to `MOST_KEPT` bytes: the same question again costs nothing. They are shared
   by all sessions and must not be changed.
 - What goes wrong is a `PlannerError` in one line, raised here.
@@ -21,34 +24,31 @@ from __future__ import annotations
 import math
 import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
-import planner
 from planner.errors import PlannerError, SourceError
 from planner.web import worker
 from planner.web.kept import Kept
+from planner.web.process import WORKERS_SWITCH, Process
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WORKERS_SWITCH = "QWENPLAN_WEB_WORKERS"
-
 LIMIT = 20.0
-"""Seconds for one answer."""
+"""Seconds of processor time for one answer."""
+
+LONGEST = 3 * LIMIT
+"""Seconds on the clock for one answer, on a server that has much to do."""
 
 PATIENCE = 20.0
 """Seconds for which a question waits for a free process."""
@@ -62,6 +62,9 @@ MOST_KEPT = 64 << 20
 FORGIVEN_AFTER = 60.0
 """Seconds after which a question that took too long may be tried again."""
 
+NOT_ANSWERED = ("this page is busy", "and was stopped", "ended before it was done")
+"""What every refusal for want of time, processes or memory says."""
+
 _GLANCE = 0.1
 
 
@@ -73,63 +76,7 @@ class TooLongError(BusyError):
     """The answer took longer than one may."""
 
 
-class _Process:
-    """One worker process."""
-
-    def __init__(self) -> None:
-        path = str(Path(planner.__file__).parents[1])
-        known = os.environ.get("PYTHONPATH")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": f"{path}{os.pathsep}{known}" if known else path,
-                WORKERS_SWITCH: "0",  # what runs there runs there
-            },
-        )
-        self._replies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._ended = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        with self._process, suppress(OSError):
-            stream = self._process.stdout
-            while stream is not None and (reply := worker.receive(stream)) is not None:
-                self._replies.put(reply)
-        self._ended.set()
-        self._replies.put(None)
-
-    def ask(self, request: bytes) -> None:
-        """Send a request; where that fails, the reply is None."""
-        with suppress(OSError, ValueError):  # ended, and its pipe closed
-            if (stream := self._process.stdin) is not None:
-                worker.send(stream, request)
-
-    def reply(self, seconds: float) -> bytes | None:
-        """Return the reply; None if there is none within so many seconds, or the process ended."""
-        try:
-            return self._replies.get(timeout=seconds)
-        except queue.Empty:
-            return None
-
-    @property
-    def id(self) -> int:
-        """Number of the process."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """It has not ended by itself."""
-        return not self._ended.is_set()
-
-    def end(self) -> None:
-        """End it at once, whatever it does."""
-        self._process.kill()
-
-
-_Ticket = queue.SimpleQueue[_Process | None]
+_Ticket = queue.SimpleQueue[Process | None]
 """How one who waits is told: a process, or None for leave to start one."""
 
 
@@ -137,9 +84,14 @@ _Ticket = queue.SimpleQueue[_Process | None]
 class Pool:
     """So many worker processes, started when they are needed.
 
+    `size` of them answer at once, and one more beside each question that takes long, up to twice as
+    many. A pool that was told how to begin (`warm`) keeps one more ready, so that nobody waits for a
+    process to start where another's question takes long.
+
     Attributes:
         size: processes that answer; 0 computes in the calling thread.
-        limit: seconds for one answer.
+        limit: seconds of processor time for one answer.
+        longest: seconds on the clock for one answer.
         patience: seconds for which a question waits for a free process.
         long_after: seconds after which a question makes room for another process.
         glance: called while an answer is awaited; raises when nobody wants it any more.
@@ -148,14 +100,16 @@ class Pool:
 
     size: int
     limit: float = LIMIT
+    longest: float = LONGEST
     patience: float = PATIENCE
     long_after: float = LONG_AFTER
     glance: Callable[[], None] = lambda: None
     keeps: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _free: list[_Process] = field(default_factory=list)
+    _free: list[Process] = field(default_factory=list)
     _busy: int = 0
     _long: int = 0
+    _beginning: int = 0
     _waiting: deque[_Ticket] = field(default_factory=deque)
     _first: bytes | None = None
 
@@ -171,20 +125,25 @@ class Pool:
             return worker.unpacked(data), len(data)
         process = self._take()
         is_long, ends = False, True
-        deadline = time.monotonic() + self.limit
+        deadline = time.monotonic() + self.longest
         try:
             process.ask(request)
-            found = process.reply(min(self.long_after, self.limit))
+            found = process.reply(min(self.long_after, self.longest))
             while found is None:
                 if not process.alive:
+                    if process.used_its_time:
+                        raise TooLongError(
+                            f"this takes more than {self.limit:g} s to work out and was stopped; ask"
+                            " for fewer requests at once, or run qwenplan on your own machine"
+                        )
                     raise PlannerError(
                         "this answer's process ended before it was done: one answer may take"
                         f" {worker.MEMORY >> 30} GiB of memory"
                     )
                 if time.monotonic() >= deadline:
                     raise TooLongError(
-                        f"this took longer than {self.limit:g} s and was stopped; ask for fewer"
-                        " requests at once, or run qwenplan on your own machine"
+                        f"this was not done within {self.longest:g} s and was stopped: the server is"
+                        " busy; try again later, or run qwenplan on your own machine"
                     )
                 is_long = is_long or self._make_room()
                 self.glance()
@@ -200,37 +159,48 @@ class Pool:
     def start(self) -> None:
         """Start the first process, so that the first question finds it ready."""
         with self._lock:
-            if self.size and not self._free and not self._busy:
-                self._free.append(_Process())
+            if self.size and not self._free and not self._busy and not self._beginning:
+                self._free.append(Process(self.limit))
 
     def warm(self, request: bytes) -> None:
         """Start the processes that are missing and let each answer `request` before any other.
 
         A fresh process takes seconds for its first answer, one whose caches are full a tenth of it.
-        One that replaces another begins with the same request; one place stays open meanwhile.
+        One that replaces another, or stands ready beside a long question, begins with it as well.
         """
         self._first = request
         self._fill()
 
     def _fill(self) -> None:
         with self._lock:
-            missing = min(self.size - len(self._free) - self._busy, self.size - self._busy - 1)
-            if self._first is None or missing <= 0:
-                return
-            self._busy += missing
+            there = len(self._free) + self._busy + self._beginning
+            missing = self._wanted() - there if self._first is not None else 0
+            self._beginning += max(0, missing)
         for _ in range(missing):
             threading.Thread(target=self._begin, args=(self._first,), daemon=True).start()
 
     def _begin(self, request: bytes) -> None:
-        process, ends = None, True
+        ready = None
         try:
-            process = _Process()
+            process = Process(self.limit)
             process.ask(request)
-            ends = process.reply(self.limit) is None
+            if process.reply(self.longest) is None:
+                process.end()
+            else:
+                ready = process
         except OSError:  # none can be started now; the next question tries again
             return
         finally:
-            self._put_back(process, ends=ends, was_long=False)
+            with self._lock:
+                self._beginning -= 1
+                if ready is not None:
+                    self._free.append(ready)
+                    self._trim()
+                    self._serve_waiting()
+
+    def _wanted(self) -> int:
+        """Return how many processes there should be, at work or ready."""
+        return self.size + self._long + (self._first is not None)
 
     def close(self) -> None:
         """End the processes that wait for questions."""
@@ -239,7 +209,7 @@ class Pool:
                 process.end()
             self._free.clear()
 
-    def _take(self) -> _Process:
+    def _take(self) -> Process:
         ticket: _Ticket = queue.SimpleQueue()
         with self._lock:
             self._waiting.append(ticket)
@@ -258,12 +228,12 @@ class Pool:
                 self._give_up(ticket)
                 raise
 
-    def _started(self, process: _Process | None) -> _Process:
+    def _started(self, process: Process | None) -> Process:
         """Return `process`, or a new one where it is None or has ended while it waited."""
         if process is not None and process.alive:
             return process
         try:
-            return _Process()
+            return Process(self.limit)
         except OSError as error:
             self._put_back(None, ends=True, was_long=False)
             raise BusyError(f"no process for this question could be started: {error}") from None
@@ -282,9 +252,10 @@ class Pool:
                 return False
             self._long += 1
             self._serve_waiting()
-            return True
+        self._fill()
+        return True
 
-    def _put_back(self, process: _Process | None, *, ends: bool, was_long: bool) -> None:
+    def _put_back(self, process: Process | None, *, ends: bool, was_long: bool) -> None:
         with self._lock:
             self._busy -= 1
             self._long -= was_long
@@ -293,9 +264,13 @@ class Pool:
                     process.end()
                 else:
                     self._free.append(process)
-                if self._free and len(self._free) + self._busy > self.size + self._long:
-                    self._free.pop(0).end()  # unused for longest: its caches help least
+            self._trim()
             self._serve_waiting()
+
+    def _trim(self) -> None:
+        """End who is free and one too many: unused for longest, its caches help least."""
+        while self._free and len(self._free) + self._busy > self._wanted():
+            self._free.pop(0).end()
 
     def _serve_waiting(self) -> None:
         while self._waiting and self._busy < self.size + self._long:
@@ -359,9 +334,9 @@ def _pool() -> Pool:
     return pool()
 
 
-def pool(*, limit: float = LIMIT, keeps: bool = True) -> Pool:
+def pool(*, longest: float = LONGEST, keeps: bool = True) -> Pool:
     """Return a pool for visitors' questions: one that nobody waits for any more is ended."""
-    return Pool(size=workers(), limit=limit, keeps=keeps, glance=_still_wanted)
+    return Pool(size=workers(), longest=longest, keeps=keeps, glance=_still_wanted)
 
 
 def workers() -> int:

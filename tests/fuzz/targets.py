@@ -34,7 +34,7 @@ from planner.units import parse_bytes, parse_tokens
 from planner.web import address
 from planner.web.asked import Asked
 from tests.fuzz import valid
-from tests.fuzz.given import PLAN_LIMIT, own_errors_only
+from tests.fuzz.given import own_errors_only
 from tests.fuzz.mutation import mutated, mutated_bytes, mutated_json, mutated_text, odd
 from tests.model.builders import DTYPE_BYTES, GGML, Stub, Tensors
 from tests.model.builders import gguf as gguf_file
@@ -160,7 +160,7 @@ def _planned(folder: Path, content: bytes) -> None:
 def _plan_config(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_bytes(content)
-        own_errors_only(lambda: _planned(Path(folder), content), PLAN_LIMIT)
+        own_errors_only(lambda: _planned(Path(folder), content))
 
 
 def _small_config(dice: Random) -> bytes:
@@ -221,7 +221,7 @@ def _plan_file(name: str, config: bytes | None) -> Callable[[bytes], None]:
             with (Path(folder) / name).open("wb") as file:
                 file.write(head)
                 file.truncate(max(min(size, 2**40), len(head)))
-            own_errors_only(lambda: _planned(Path(folder), content), PLAN_LIMIT)
+            own_errors_only(lambda: _planned(Path(folder), content))
 
     return read
 
@@ -256,7 +256,7 @@ def _plan_arguments(content: bytes) -> None:
     def question() -> object:
         return json.dumps(plan_document(planner.plan(**known)), allow_nan=False)
 
-    own_errors_only(question, PLAN_LIMIT)
+    own_errors_only(question)
 
 
 TARGETS: dict[str, Target] = {

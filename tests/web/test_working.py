@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from planner.registry.bundled import bundled_checkpoint
 from planner.web import curves, searching, solving, worker, working
 from planner.web.asked import Asked
 from planner.web.kept import Kept
+from planner.web.process import Process
 from planner.web.working import BusyError, Pool, TooLongError, run_in
 from tests.present import some
 
@@ -113,14 +115,58 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_what_takes_too_long_is_ended_and_remembered_for_a_while() -> None:
-    pool = Pool(size=1, limit=0.2, long_after=0.1)
-    pool._free.append(working._Process())
+    pool = Pool(size=1, longest=0.2, long_after=0.1)
+    pool._free.append(Process(working.LIMIT))
     number = pool._free[0].id
     for _ in range(2):
-        with pytest.raises(TooLongError, match=r"longer than 0.2 s and was stopped; ask for fewer"):
+        with pytest.raises(TooLongError, match=r"not done within 0.2 s and was stopped"):
             run_in(pool, time.sleep, 3600)
     assert (pool._free, pool._busy, pool._long) == ([], 0, 0)
     assert gone(number)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of processor time is set there")
+def test_an_answer_has_so_much_processor_time_and_waiting_costs_none() -> None:
+    pool = Pool(size=1, limit=0.3, long_after=0.1)
+    assert run_in(pool, len, "the function's module is loaded") == 31
+    number = pool._free[0].id
+    assert run_in(pool, time.sleep, 0.6) is None  # as where a server has much else to do
+    assert pool._free[0].id == number
+    with pytest.raises(TooLongError, match=r"more than 0.3 s to work out and was stopped; ask for"):
+        run_in(pool, sum, range(10**12))
+    assert gone(number)
+    assert (pool._busy, pool._long) == (0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is by thread on Linux only")
+def test_a_long_answer_steps_back_and_the_next_does_not() -> None:
+    pool = Pool(size=1)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    for wait, expected in ((worker.STEPS_BACK_AFTER * 3, worker.STEP_BACK), (0.0, usual)):
+        assert run_in(pool, niceness_after, wait) == max(expected, usual)
+    pool.close()
+
+
+def niceness_after(seconds: float) -> int:
+    """Niceness of the thread that answers, after so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+def test_refusals_for_want_of_time_say_so_in_words_that_the_load_test_knows() -> None:
+    pool = Pool(size=1, longest=0.2, patience=0.0, long_after=0.05)
+    with ThreadPoolExecutor(1) as visitors:
+        first = visitors.submit(run_in, pool, time.sleep, 3600)
+        until(lambda: pool._busy == 1)
+        with pytest.raises(BusyError) as busy:
+            run_in(pool, len, "busy")
+        late = first.exception()
+    with pytest.raises(PlannerError) as ended:
+        run_in(pool, os._exit, 3)
+    for error in (busy.value, late, ended.value):
+        assert any(words in str(error) for words in working.NOT_ANSWERED), error
 
 
 def test_what_nobody_waits_for_is_ended() -> None:
@@ -131,7 +177,7 @@ def test_what_nobody_waits_for_is_ended() -> None:
         raise GoneError
 
     pool = Pool(size=1, long_after=0.05, glance=glance)
-    pool._free.append(working._Process())
+    pool._free.append(Process(working.LIMIT))
     number = pool._free[0].id
     with pytest.raises(GoneError):
         run_in(pool, time.sleep, 3600)
@@ -187,11 +233,34 @@ def test_processes_begin_warm_and_so_do_those_that_replace_them() -> None:
     pool = Pool(size=2)
     assert run_in(pool, len, "first") == 5
     pool.warm(worker.packed((os.putenv, ("QWENPLAN_WARM", "1"), {})))
-    until(lambda: len(pool._free) == 2)
+    until(lambda: len(pool._free) == 3)
     assert pool._busy == 0
     with pytest.raises(PlannerError, match="ended before it was done"):
         run_in(pool, os._exit, 3)
-    until(lambda: len(pool._free) == 2)
+    until(lambda: len(pool._free) == 3)
+    pool.close()
+
+
+def test_a_process_stands_ready_beside_each_long_question() -> None:
+    stop = threading.Event()
+
+    def glance() -> None:
+        if stop.is_set():
+            raise InputError("over")
+
+    pool = Pool(size=2, long_after=0.05, glance=glance)
+    pool.warm(worker.packed((len, ("begin",), {})))
+    until(lambda: len(pool._free) == 3)
+    with ThreadPoolExecutor(2) as visitors:
+        asked = [visitors.submit(run_in, pool, time.sleep, 3600 + number) for number in range(2)]
+        until(lambda: pool._long == 2 and len(pool._free) == 3)
+        assert run_in(pool, len, "beside them") == 11
+        stop.set()
+        for one in asked:
+            with pytest.raises(InputError, match="over"):
+                one.result()
+    until(lambda: not pool._beginning and len(pool._free) == 3)
+    assert (pool._busy, pool._long) == (0, 0)
     pool.close()
 
 
@@ -206,7 +275,7 @@ def test_many_sessions_ask_at_once(pool: Pool) -> None:
 
 
 def test_workers_end_with_the_server() -> None:
-    process = working._Process()
+    process = Process(working.LIMIT)
     process.ask(worker.packed((time.sleep, (3600,), {})))
     stream = process._process.stdin
     assert stream is not None
