@@ -42,9 +42,7 @@ def served(
         log: file for what the server prints.
         environment: variables on top of this process's.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     with open(log or os.devnull, "wb") as out:
         server = subprocess.Popen(
@@ -60,6 +58,14 @@ def served(
     finally:
         server.terminate()
         server.wait(timeout=20)
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:

@@ -58,8 +58,17 @@ def web(
     command += ["--server.enableCORS", "true", "--server.enableXsrfProtection", "true"]
     for allowed in origin or ():
         command += ["--server.corsAllowedOrigins", allowed]
+    return _serve(command, _settings(folder), environment)
+
+
+def _serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> int:
+    """Become the server, so that whoever stops this process stops it; Windows cannot, and waits."""
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.chdir(folder)
+        os.execve(command[0], command, environment)
     try:
-        finished = subprocess.run(command, cwd=_settings(folder), env=environment, check=False)
+        finished = subprocess.run(command, cwd=folder, env=environment, check=False)
         return finished.returncode
     except KeyboardInterrupt:
         return 0

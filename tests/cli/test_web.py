@@ -1,10 +1,12 @@
 """`qwenplan web`: what the server is started with, and what a public page says it switched."""
 
-import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from planner.cli import web
 from planner.cli.main import run
 
 
@@ -13,13 +15,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
     """Command and environment of every server that would have been started."""
     found: list[tuple[list[str], dict[str, str]]] = []
 
-    def start(command: list[str], *, env: dict[str, str], **_: Any) -> Any:
-        found.append((command, env))
-        return subprocess.CompletedProcess(command, 0)
+    def serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> int:
+        assert (folder / ".streamlit" / "config.toml").is_file()
+        found.append((command, dict(environment)))
+        return 0
 
     monkeypatch.delenv("QWENPLAN_WEB_PUBLIC", raising=False)
     monkeypatch.delenv("QWENPLAN_WEB_HUB", raising=False)
-    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(web, "_serve", serve)
     return found
 
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,7 @@ from planner.web.kept import Kept
 from planner.web.process import Process
 from planner.web.working import BusyError, Pool, TooLongError, run_in
 from tests.present import some
+from tests.waiting import until
 
 
 def question(concurrency: int = 1, **more: Any) -> Asked:
@@ -297,15 +298,6 @@ def test_a_worker_brings_no_streamlit() -> None:
         assert run_in(pool, getattr, function, "__name__")  # unpickled there: its module is loaded
     assert run_in(pool, eval, "'streamlit' in __import__('sys').modules") is False
     pool.close()
-
-
-def until(held: Callable[[], bool]) -> None:
-    waited = threading.Event()
-    for _ in range(600):
-        if held():
-            return
-        waited.wait(0.05)
-    raise AssertionError("it did not come about within 30 s")
 
 
 def gone(number: int) -> bool:
