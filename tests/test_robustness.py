@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 import planner
+from planner import load_checkpoint
 from planner.cli.main import run
 from planner.engines import ENGINES
-from planner.errors import InputError, PlannerError, printable
+from planner.errors import InputError, PlannerError, UnsupportedModelError, printable
+from planner.model.catalog import catalog
+
+(CONFIG,) = (entry.config for entry in catalog() if entry.id == "Qwen/Qwen3.5-0.8B")
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
@@ -59,3 +63,30 @@ def test_a_strangers_words_do_not_steer_the_terminal(
     assert said
     assert "\x1b" not in said
     assert "\x07" not in said
+
+
+@pytest.mark.parametrize("pattern", ["(.|.)*x", "((.+))+!", ".*.*.*.*.*.*.*.*!"])
+@pytest.mark.parametrize("pasted", [False, True])
+def test_a_pattern_that_kept_re_busy_for_hours_is_answered_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], pattern: str, pasted: bool
+) -> None:
+    words = ["plan", "--on", "rtx-4090"]
+    if pasted:
+        server = "llama-server -hf unsloth/Qwen3.5-4B-GGUF:Q4_K_M"
+        words += ["--command", f"{server} --override-tensor '{pattern}=CPU'"]
+    else:
+        words += ["Qwen3.5-4B", "--engine", "llamacpp", "--precision", "q4_k_m"]
+        words += ["--override-tensor", f"{pattern}=CPU"]
+    assert run(words) in (0, 3, 5)
+    assert pattern in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_model_without_a_layer_of_full_attention_is_refused(tmp_path: Path, layers: int) -> None:
+    """One engine divided by the number of such layers."""
+    config = json.loads(json.dumps(CONFIG))
+    config["text_config"] |= {"num_hidden_layers": layers}
+    config["text_config"].pop("layer_types", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="no layer keeps keys and values"):
+        load_checkpoint(str(tmp_path))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 from planner.model.catalog import catalog
+from planner.web.allowance import PER_VISITOR
 from tests.hub.loopback import LoopbackHub
 from tests.model.builders import safetensors
 
@@ -109,6 +111,45 @@ def test_a_strangers_pattern_is_applied_or_refused(
     page = visitor(model="other", repository="evil/poly", on="h100-sxm")
     assert page.faults == []
     assert "on H100" in page.text or "Not answered" in page.text
+
+
+def test_a_hostile_repository_leaves_other_visitors_their_page(
+    hub: LoopbackHub, public: str, visitor: Any
+) -> None:
+    """Its pattern once held the whole server for 74 s, its health check as well."""
+    hub.add("evil/slow", {"config.json": evil("re:(.|.)*(.|.)*(.|.)*!")})
+    other = visitor(**LIGHT)
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(visitor, model="other", repository="evil/slow", on="h100-sxm")
+        for users in (4, 5, 6):
+            other.set("users", users)
+            assert f"{users} users at" in other.text
+            with urlopen(f"{public}/_stcore/health", timeout=5) as health:
+                assert health.read() == b"ok"
+        assert asked.result().faults == []
+
+
+@pytest.mark.parametrize("pattern", ["(.|.)*x=CPU", ".*.*.*.*.*.*.*.*!=CPU"])
+def test_a_pattern_in_a_link_is_answered(visitor: Any, pattern: str) -> None:
+    page = visitor(
+        v=2,
+        model="Qwen3.5-4B",
+        weights="q4_k_m",
+        on="rtx-4090",
+        **{"with": "llamacpp", "o-override_tensor": pattern},
+    )
+    assert page.faults == []
+    assert "on RTX 4090" in page.text or "Not answered" in page.text
+
+
+def test_a_visitor_has_the_hub_asked_so_many_times_an_hour(hub: LoopbackHub, visitor: Any) -> None:
+    page = visitor(**LIGHT)
+    for number in range(PER_VISITOR):
+        page.set("model", f"someone/number-{number}")
+    before = len(hub.requests)
+    page.set("model", "someone/one-more")
+    assert f"asked the Hub {PER_VISITOR} times for you within an hour" in page.text
+    assert len(hub.requests) == before
 
 
 def test_a_hub_that_leads_into_the_network_is_not_followed(hub: LoopbackHub, visitor: Any) -> None:
