@@ -28,13 +28,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.fidelity import quantile
+from benchmarks.load_figures import Tally, growth, memory, processor_time, ratio, times, usage
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 from planner.web.working import NOT_ANSWERED
@@ -57,28 +56,6 @@ HELD, NOT_HELD = {"context": "8k"}, {"context": "64k"}
 
 _PARTS = ("visitors", "hour", "beside")
 _MOST_SHOWN = 5
-
-
-@dataclass(slots=True)
-class Tally:
-    """What all sessions saw.
-
-    Attributes:
-        opened: seconds until first pages were complete.
-        changed: seconds until changed pages were complete.
-        errors: what went wrong, one line each.
-        memory: (changes and first pages until then, bytes resident of the server, of all workers).
-    """
-
-    opened: list[float] = field(default_factory=list)
-    changed: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    memory: list[tuple[int, int, int]] = field(default_factory=list)
-
-    @property
-    def asked(self) -> int:
-        """Pages that were complete."""
-        return len(self.opened) + len(self.changed)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,9 +122,10 @@ def _visitors(address: str, given: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "sessions": f"{given.sessions}, about {given.think:g} s of thought, {given.minutes:g} min",
-        "first pages": f"{len(tally.opened)}: {_times(tally.opened)}",
-        "changes": f"{len(tally.changed)}: {_times(tally.changed)}",
-        "memory": _memory(tally),
+        "first pages": f"{len(tally.opened)}: {times(tally.opened)}",
+        "changes": f"{len(tally.changed)}: {times(tally.changed)}",
+        "processor time": processor_time(tally),
+        "memory": memory(tally),
         "errors": tally.errors,
     }
 
@@ -158,6 +136,7 @@ def _visit(address: str, given: argparse.Namespace, number: int, end: float, tal
     time.sleep(dice.uniform(0, min(given.think, 60 * given.minutes / 3)))
     while time.monotonic() < end:
         with _session(address, dice, tally) as visitor:
+            _enter(visitor, dice, tally)
             for turn in range(10_000):
                 if turn == LEAVE_AFTER and number % 10 == 0:
                     break
@@ -183,9 +162,10 @@ def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "asked": f"{tally.asked:,} of the {wanted:,} that {given.sessions} visitors ask in an hour",
-        "each": _times(tally.opened + tally.changed),
-        "memory": _memory(tally),
-        "growth": _growth(tally),
+        "each": times(tally.opened + tally.changed),
+        "processor time": processor_time(tally),
+        "memory": memory(tally),
+        "growth": growth(tally),
         "errors": tally.errors,
     }
 
@@ -196,6 +176,7 @@ def _replay(
     dice = random.Random(f"{given.seed} hour {number}")
     while tally.asked < wanted and time.monotonic() < end:
         with _session(address, dice, tally) as visitor:
+            _enter(visitor, dice, tally)
             for _ in range(LEAVE_AFTER):
                 if tally.asked >= wanted or time.monotonic() >= end:
                     break
@@ -207,27 +188,36 @@ def _replay(
 
 
 def _beside(address: str, given: argparse.Namespace) -> dict[str, Any]:
-    visitor, tally, clicks = Visitor(address=address), Tally(), 20
+    visitor, tally = Visitor(address=address), Tally()
     question = {"model": "Qwen3.5-27B", "weights": "fp8", "on": "h100-sxm", "with": "vllm"}
+    end = time.monotonic() + 60 * given.minutes
 
-    def times(first: int, said: dict[str, str]) -> list[float]:
-        """Seconds of each click; every number of users from `first` on, two by two."""
+    def clicks_of(first: int, said: dict[str, str], clicks: int) -> list[float]:
+        """Seconds of each click; every number of users after `first`, two by two."""
         visitor.open(v=2, **question, **said, users=first)
-        return [visitor.set("users", float(first + 2 * turn)) for turn in range(1, clicks + 1)]
+        found = []
+        for turn in range(1, clicks + 1):
+            found.append(visitor.set("users", float(first + 2 * turn)))
+            if time.monotonic() > end:
+                break
+        return found
 
-    for said in (HELD, NOT_HELD):  # the first of each finds cold caches
-        times(201, said)
-    quiet, advised = times(1, HELD), times(61, NOT_HELD)
+    for start in (101, 102):  # two processes answer: each finds its caches cold once
+        clicks_of(start, HELD, 4)
+    quiet, advised = clicks_of(1, HELD, 20), clicks_of(61, NOT_HELD, 8)
     with _heavy(address, given.heavy, tally):
-        kept, busy, advised_busy = times(1, HELD), times(2, HELD), times(62, NOT_HELD)
+        busy, kept = clicks_of(2, HELD, 20), clicks_of(1, HELD, 20)
+        advised_busy = clicks_of(62, NOT_HELD, 8)
     visitor.close()
     return {
         "heavy questions at once": given.heavy,
-        "new question, nobody else": _times(quiet),
-        "new question, beside": f"{_times(busy)}; {_ratio(busy, quiet)}",
-        "answer kept, beside": _times(kept),
-        "with advice, nobody else": _times(advised),
-        "with advice, beside": f"{_times(advised_busy)}; {_ratio(advised_busy, advised)}",
+        "new question, nobody else": f"{len(quiet)}: {times(quiet)}",
+        "new question, beside": f"{len(busy)}: {times(busy)}; {ratio(busy, quiet)}",
+        "answer kept, beside": f"{len(kept)}: {times(kept)}",
+        "with advice, nobody else": f"{len(advised)}: {times(advised)}",
+        "with advice, beside": (
+            f"{len(advised_busy)}: {times(advised_busy)}; {ratio(advised_busy, advised)}"
+        ),
         "errors": [*visitor.faults, *tally.errors],
     }
 
@@ -268,16 +258,21 @@ def _heavy(address: str, number: int, tally: Tally) -> Iterator[None]:
 
 @contextmanager
 def _session(address: str, dice: random.Random, tally: Tally) -> Iterator[Visitor]:
-    """One visitor on a page; whatever goes wrong is counted, and the visitor leaves."""
+    """One visitor; whatever goes wrong is counted, and the visitor leaves."""
     visitor = Visitor(address=address, page=dice.choice(PAGES))
     try:
-        tally.opened.append(visitor.open(v=2, context="32k", **{"with": dice.choice(ENGINES)}))
         yield visitor
     except Exception as error:
         tally.errors.append(f"{type(error).__name__}: {error}"[:200])
     finally:
         tally.errors += visitor.faults
         visitor.close()
+
+
+def _enter(visitor: Visitor, dice: random.Random, tally: Tally) -> None:
+    """Open the visitor's first page."""
+    tally.opened.append(visitor.open(v=2, context="32k", **{"with": dice.choice(ENGINES)}))
+    _look(visitor, "first page", tally)
 
 
 def _turn(visitor: Visitor, dice: random.Random, tally: Tally) -> bool:
@@ -290,12 +285,17 @@ def _turn(visitor: Visitor, dice: random.Random, tally: Tally) -> bool:
     if choices := visitor.choices[key]:
         (value,) = dice.choices(choices, [1 / place for place in range(1, len(choices) + 1)])
     tally.changed.append(visitor.set(key, value))
+    _look(visitor, f"{key} = {value}", tally)
+    return True
+
+
+def _look(visitor: Visitor, what: str, tally: Tally) -> None:
+    """Count what the page did not answer."""
     tally.errors += [
-        f"{key} = {value}: {line}"[:200]
+        f"{what}: {line}"[:200]
         for line in visitor.texts.values()
         if any(words in line for words in NOT_ANSWERED)
     ]
-    return True
 
 
 def _together(sessions: Sequence[threading.Thread], tally: Tally) -> None:
@@ -303,67 +303,12 @@ def _together(sessions: Sequence[threading.Thread], tally: Tally) -> None:
     for session in sessions:
         session.start()
     while any(session.is_alive() for session in sessions):
-        tally.memory.append((tally.asked, *resident()))
+        tally.usage.append((tally.asked, usage()))
         for session in sessions:
             if session.is_alive():
                 session.join(timeout=2.0)
                 break
-    tally.memory.append((tally.asked, *resident()))
-
-
-# ---------------------------------------------------------------- figures
-
-
-def resident() -> tuple[int, int]:
-    """Return the resident bytes of the server that runs below this process, and of its workers."""
-    parents, sizes = {}, {}
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            said = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-        except OSError:
-            continue  # it has ended
-        number = int(path.parent.name)
-        parents[number] = int(said["PPid"])
-        sizes[number] = int(said.get("VmRSS", "0 kB").split()[0]) * 1024
-    servers = {child for child, parent in parents.items() if parent == os.getpid()}
-    workers = {child for child, parent in parents.items() if parent in servers}
-    return sum(sizes[one] for one in servers), sum(sizes[one] for one in workers)
-
-
-def _memory(tally: Tally) -> str:
-    """A dozen readings of the memory, by how much had been asked."""
-    step = max(1, len(tally.memory) // 12)
-    return "MiB of server + workers after so many: " + ", ".join(
-        f"{asked}: {server >> 20} + {workers >> 20}"
-        for asked, server, workers in tally.memory[::step]
-    )
-
-
-def _growth(tally: Tally) -> str:
-    """How the second half of what was asked changed the memory: medians of its two quarters."""
-    half = [sizes for asked, *sizes in tally.memory if 2 * asked >= tally.asked]
-    middle = len(half) // 2
-    if not middle:
-        return "too few readings"
-    said = []
-    for place, whose in enumerate(("server", "workers")):
-        before, after = (
-            quantile([sizes[place] for sizes in part], 0.5) / 2**20
-            for part in (half[:middle], half[middle:])
-        )
-        said.append(f"{whose} {before:.0f} MiB in the third quarter, {after:.0f} in the last")
-    return "; ".join(said)
-
-
-def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
-    return f"{quantile(sorted(one), 0.5) / quantile(sorted(other), 0.5):.1f} times"
-
-
-def _times(seconds: Sequence[float]) -> str:
-    if not seconds:
-        return "none"
-    p50, p95 = quantile(sorted(seconds), 0.5), quantile(sorted(seconds), 0.95)
-    return f"p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms, max {max(seconds) * 1e3:.0f} ms"
+    tally.usage.append((tally.asked, usage()))
 
 
 if __name__ == "__main__":

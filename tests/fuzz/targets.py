@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -85,10 +85,15 @@ def _read_config(content: bytes) -> None:
 
 
 def _read_hardware(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "hardware.toml"
-        path.write_bytes(content)
-        own_errors_only(lambda: load_file(path))
+    path = Path(_folder().name) / "hardware.toml"
+    path.write_bytes(content)
+    own_errors_only(lambda: load_file(path))
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """One for the whole run: making and removing a folder takes longer than most readings."""
+    return tempfile.TemporaryDirectory()
 
 
 def _texts(*readers: Callable[[str], object]) -> Callable[[bytes], None]:
