@@ -1,4 +1,4 @@
-"""Write the compiled hardware database before a wheel or an editable installation is made."""
+"""Write the compiled data before a wheel or an editable installation is made."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompiledData(BuildHookInterface[Any]):
-    """Put `hardware_db/data/compiled.bin` beside the TOML files that it is made of."""
+    """Put `compiled.bin` of the hardware database and of the planner beside the TOML files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the file and say that it belongs to the package, although git ignores it."""
+        """Write the files and say that they belong to the package, although git ignores them."""
         sys.path.insert(0, self.root)
         from hardware_db import compiled
+        from planner import shipped
 
         compiled.write()
-        build_data["artifacts"].append("/hardware_db/data/compiled.bin")
+        shipped.write()
+        build_data["artifacts"] += ["/hardware_db/data/compiled.bin", "/planner/compiled.bin"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hardware_db.figures import Figure, FrozenMap, Price
+from hardware_db.figures import Figure, FrozenMap, Price, fill_slots
 from hardware_db.names import spoken
 
 __all__ = [
@@ -140,6 +140,8 @@ class Accelerator:
     release: str | None = None
     sources: Mapping[str, str] = field(default_factory=FrozenMap[str])
     notes: tuple[str, ...] = ()
+
+    __setstate__ = fill_slots
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 __all__ = ["Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
 
@@ -50,6 +50,16 @@ class FrozenMap(Mapping[str, V]):
         return type(self), (self._items,)
 
 
+def fill_slots(self: Any, state: Iterable[object]) -> None:
+    """Set the fields of an object that is being unpickled, in their order.
+
+    The way of `dataclasses` looks the fields up for every object, which takes most of the time in
+    which the compiled database is read.
+    """
+    for name, value in zip(self.__slots__, state, strict=True):
+        object.__setattr__(self, name, value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One number, its origin, and the other readings of it.
@@ -69,6 +79,8 @@ class Figure:
     date: str | None = None
     note: str | None = None
     alternatives: tuple[Figure, ...] = ()
+
+    __setstate__ = fill_slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +104,5 @@ class Price:
     region: str | None = None
     note: str | None = None
     high: float | None = None
+
+    __setstate__ = fill_slots

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.database import database
+from hardware_db.database import Database, database
 from hardware_db.electricity import Electricity
 from hardware_db.errors import HardwareError
 from hardware_db.lookup import find, unknown
@@ -84,7 +85,20 @@ def resolve(expression: str) -> System:
     Errors: UnknownHardware with the nearest ids; HardwareError for a count outside 1..100000, for
     a size that is none, or for anything that is no text.
     """
-    return read(_checked(expression), database())
+    text, known = _checked(expression), database()
+    found = _READ.get(text)
+    if found is None or found[0] is not known:
+        found = (known, read(text, known))
+        with _LOCK:
+            if len(_READ) >= _MOST_READ:
+                _READ.clear()
+            _READ[text] = found
+    return found[1]
+
+
+_MOST_READ, _LOCK = 512, Lock()
+_READ: dict[str, tuple[Database, System]] = {}
+"""Expressions that were read last: what is asked again is the same system, not one more like it."""
 
 
 def match_driver_name(name: str, memory_mib: int | None) -> Accelerator | None:

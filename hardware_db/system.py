@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from hardware_db.accelerator import CPU_VENDOR, Accelerator
-from hardware_db.figures import Figure, Price
+from hardware_db.figures import Figure, Price, fill_slots
 
 __all__ = ["System"]
 
@@ -53,6 +53,8 @@ class System:
     provider: str | None = None
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = field(default=(), compare=False)
+
+    __setstate__ = fill_slots
 
     def __hash__(self) -> int:
         return hash((self.id, self.nodes, self.accelerators_per_node))

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
 from planner import sources
-from planner.engines import ENGINES, commands, front_note, get_engine
+from planner.engines import ENGINES, front_note, get_engine
 from planner.engines.choice import PROPOSED, engines_for
-from planner.engines.command import Command
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
-from planner.model.headers import Progress
 from planner.question import DEFAULT_CONTEXT, Question, question_of
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_switch, check_text, counted, shown
 
 if TYPE_CHECKING:
+    from planner.engines.command import Command
+    from planner.model.headers import Progress
     from planner.recommending import Choice, Wanted
 
 T = TypeVar("T")
@@ -129,7 +129,11 @@ def _is_anybodys(asked: Asked) -> bool:
     words = asked.get("words", ())
     flags = words.split() if isinstance(words, str) else words
     said = asked.get("engine") or asked.get("options")
-    return not said and not any(commands.engines_with(flag.partition("=")[0]) for flag in flags)
+    if said or not flags:
+        return not said
+    from planner.engines import commands
+
+    return not any(commands.engines_with(flag.partition("=")[0]) for flag in flags)
 
 
 def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -> Question:
@@ -225,9 +229,8 @@ def as_said(
     if words:
         split = words.split() if isinstance(words, str) else words
         question = _with_words(question, split, model, precision, context, kv_cache_dtype)
-    if question.engine is not None:
-        return question.with_(options=question.settled_options)
-    return question
+    settled = question.engine is not None
+    return question.with_(options=question.settled_options) if settled else question
 
 
 def known_objective(objective: str) -> Objective:
@@ -255,10 +258,10 @@ def _with_words(
     Raises:
         InputError: they say something twice, or cannot be read.
     """
-    question = _of_whom(question, words)
-    told = commands.read_words(question.settled_engine.name, words)
+    question, told = _read(question, words)
     if told.model is not None:
-        raise InputError(f"the model is named twice: {shown(_name(model))} and {told.model}")
+        name = model.id if isinstance(model, Checkpoint) else model
+        raise InputError(f"the model is named twice: {shown(name)} and {told.model}")
     stored = _once("precision", precision, told.precision or told.quantization)
     checkpoint = question.checkpoint
     if stored != precision or told.revision is not None:
@@ -288,12 +291,14 @@ def nodes_note(told: Command, system: System) -> tuple[str, ...]:
     )
 
 
-def _of_whom(question: Question, words: Sequence[str]) -> Question:
-    """Return the question with an engine that has these flags.
+def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
+    """Return the question with an engine that has these flags, and what they say.
 
     Raises:
         InputError: a flag belongs to another engine than the one that is named.
     """
+    from planner.engines import commands
+
     settled = question.settled()
     mine = settled.settled_engine
     for flag in commands.strange_flags(mine.name, words):
@@ -304,10 +309,11 @@ def _of_whom(question: Question, words: Sequence[str]) -> Question:
             if not commands.strange_flags(name, words):
                 engine = get_engine(name)
                 note = f"engine not named, {engine.title} taken: {flag} is its flag"
-                return question.with_(engine=engine, notes=(*question.notes, note))
+                asked = question.with_(engine=engine, notes=(*question.notes, note))
+                return asked, commands.read_words(name, words)
         titles = " and ".join(get_engine(name).title for name in others)
         raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
-    return settled
+    return settled, commands.read_words(mine.name, words)
 
 
 def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
@@ -320,10 +326,8 @@ def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
         return told if said is None else said
     plain, degrees = Layout(), {}
     for field in fields(Layout):
-        unsaid, both = (
-            getattr(plain, field.name),
-            (getattr(each, field.name) for each in (said, told)),
-        )
+        unsaid = getattr(plain, field.name)
+        both = (getattr(each, field.name) for each in (said, told))
         ours, theirs = (None if value == unsaid else value for value in both)
         degrees[field.name] = _once(field.name.replace("_", " "), ours, theirs)
     return Layout(**{name: value for name, value in degrees.items() if value is not None})

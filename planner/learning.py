@@ -9,7 +9,6 @@ data.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -90,6 +89,8 @@ def keep(lesson: Lesson) -> Path:
     """
     folder = _folder()
     content = json.dumps(asdict(lesson), indent=1).encode()
+    import hashlib
+
     same = repr((lesson.key, lesson.difference, lesson.loading, lesson.cache_gib)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
     try:

@@ -12,7 +12,6 @@ from planner import registry
 from planner.errors import InputError, OfflineError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.headers import Progress, StoredCheckpoint
 from planner.model.hf_config import read_config
 from planner.model.quantization import Scheme, get_scheme
 from planner.model.spec import ModelSpec
@@ -20,6 +19,7 @@ from planner.units import check_text
 
 if TYPE_CHECKING:
     from planner.hub import HubRepository
+    from planner.model.headers import Progress, StoredCheckpoint
 
 WEIGHT_FILES = (".safetensors", ".gguf")
 _REMOTE = ("http://", "https://", "hf://", "hf.co/", "huggingface.co/")

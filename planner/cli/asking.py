@@ -12,7 +12,7 @@ import typer
 
 from planner.asking import as_said, ask
 from planner.cli import terminal
-from planner.engines import ENGINES, commands
+from planner.engines import ENGINES
 from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
 from planner.layout import Layout
@@ -101,6 +101,10 @@ class Typed:
         Raises:
             InputError: such a flag, with the one that was meant.
         """
+        if not self.words:
+            return
+        from planner.engines import commands
+
         own = [flag for spellings, _, _ in _TEXT.values() for flag in spellings]
         own += ["--on", *(flag for flag, _ in _SWITCHES.values())]
         for word in self.words:
@@ -194,6 +198,8 @@ class Typed:
         Raises:
             InputError: such a word.
         """
+        from planner.engines import commands
+
         for flag in commands.strange_flags(question.settled_engine.name, self.words):
             raise InputError(f"unknown flag {flag}")
         return question

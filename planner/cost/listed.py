@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 
 from planner.cost.hosted import HostedPrice
+from planner.shipped import read_bytes
 
 WHOLE = ("all", "base tier")
 """Tiers that are asked whatever the prompt's length, or first of all."""
@@ -53,7 +53,7 @@ class ListedPrice:
 @cache
 def listed_prices() -> tuple[ListedPrice, ...]:
     """Every price of the table."""
-    document = json.loads((files("planner.cost") / "data" / "hosted_prices.json").read_bytes())
+    document = json.loads(read_bytes("cost", "data", "hosted_prices.json"))
     sources = document["sources"]
     return tuple(
         ListedPrice(

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from planner.engines.bench import Bench
-from planner.engines.command import Command
-from planner.engines.containers import Container
-from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
-from planner.engines.log_figure import LogReader
-from planner.engines.words import FlagTable
+if TYPE_CHECKING:
+    from planner.engines.bench import Bench
+    from planner.engines.command import Command
+    from planner.engines.containers import Container
+    from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
+    from planner.engines.log_figure import LogReader
+    from planner.engines.words import FlagTable
 
 Starts = Callable[[Sequence[str]], int | None]
-Read = Callable[[Sequence[str], Mapping[str, str]], Command]
+Read = Callable[[Sequence[str], Mapping[str, str]], "Command"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

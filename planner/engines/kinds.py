@@ -7,11 +7,9 @@ is data (data/kinds.toml).
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +17,7 @@ from planner.engines.engine import AnyEngine, Deployment, Refusal
 from planner.model.layers import HYPER_CONNECTIONS, NGRAM_EMBEDDING
 from planner.model.spec import FULL, LINEAR, ModelSpec
 from planner.provenance import Source
+from planner.shipped import read_toml
 
 COVERED = frozenset({FULL, LINEAR})
 """Kinds that every engine serves and whose memory is planned for everywhere."""
@@ -43,8 +42,7 @@ class Served:
 @cache
 def served() -> Mapping[tuple[str, str], Served]:
     """Return the rows by engine and kind."""
-    text = (files("planner.engines") / "data" / "kinds.toml").read_text("utf-8")
-    rows = [_row(values) for values in tomllib.loads(text)["served"]]
+    rows = [_row(values) for values in read_toml("engines", "data", "kinds.toml")["served"]]
     return MappingProxyType({(row.engine, kind): row for row in rows for kind in row.kinds})
 
 

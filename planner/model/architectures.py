@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
 from planner.model.layers import FULL
+from planner.shipped import read_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +39,8 @@ class Architecture:
 @cache
 def architectures() -> tuple[Architecture, ...]:
     """Return every row, as authored."""
-    text = (files("planner.model") / "data" / "architectures.toml").read_text("utf-8")
-    return tuple(_row(row) for row in tomllib.loads(text)["architecture"])
+    rows = read_toml("model", "data", "architectures.toml")["architecture"]
+    return tuple(_row(row) for row in rows)
 
 
 def _row(values: Mapping[str, Any]) -> Architecture:

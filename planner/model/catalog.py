@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib.resources import files
+from functools import cache, cached_property, lru_cache
 from math import log
 from typing import Any
 
@@ -18,17 +16,19 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.hf_config import read_config
 from planner.model.quantization import get_scheme
 from planner.model.spec import ModelSpec
+from planner.shipped import read_toml
 
 COLLECTED = "2026-11-21"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CatalogEntry:
     """One bundled model.
 
     Attributes:
         id: repository id of the 16-bit checkpoint.
-        model: its architecture.
+        mtp_shipped: the checkpoint holds the MTP module; None where its config tells.
+        float32_components: components that are stored in float32.
         released: ISO date, if known.
         verified: how its counts were checked.
         sources: where the facts were read.
@@ -38,13 +38,24 @@ class CatalogEntry:
     """
 
     id: str
-    model: ModelSpec
+    mtp_shipped: bool | None
+    float32_components: tuple[str, ...]
     released: str | None
     verified: str
     sources: tuple[str, ...]
     checkpoints: Mapping[str, str]
     aliases: tuple[str, ...]
     config: Mapping[str, Any]
+
+    @cached_property
+    def model(self) -> ModelSpec:
+        """Its architecture, read from the config when it is asked for."""
+        return read_config(
+            self.config,
+            name=self.id,
+            mtp_shipped=self.mtp_shipped,
+            float32_components=self.float32_components,
+        )
 
     def checkpoint_id(self, scheme: str, *, of: str | None = None) -> str | None:
         """The known checkpoint stored in `scheme`, or None.
@@ -68,18 +79,13 @@ class CatalogEntry:
 @cache
 def catalog() -> tuple[CatalogEntry, ...]:
     """All bundled models, smallest generation first, as authored in data/models.toml."""
-    text = (files("planner.model") / "data" / "models.toml").read_text("utf-8")
     entries: dict[str, CatalogEntry] = {}
-    for row in tomllib.loads(text)["model"]:
+    for row in read_toml("model", "data", "models.toml")["model"]:
         config = entries[row["like"]].config if "like" in row else row["config"]
         entries[row["id"]] = CatalogEntry(
             id=row["id"],
-            model=read_config(
-                config,
-                name=row["id"],
-                mtp_shipped=row.get("mtp_shipped"),
-                float32_components=tuple(row.get("float32_components", ())),
-            ),
+            mtp_shipped=row.get("mtp_shipped"),
+            float32_components=tuple(row.get("float32_components", ())),
             released=str(row["released"]) if "released" in row else None,
             verified=row["verified"],
             sources=tuple(row["sources"]),
@@ -221,8 +227,7 @@ def _parameters(size: str) -> float:
 
 @cache
 def _hosted() -> tuple[Mapping[str, str], ...]:
-    text = (files("planner.model") / "data" / "hosted.toml").read_text("utf-8")
-    return tuple(tomllib.loads(text)["hosted"])
+    return tuple(read_toml("model", "data", "hosted.toml")["hosted"])
 
 
 def refuse_hosted(name: str) -> None:
@@ -255,8 +260,9 @@ def unknown(name: str) -> UnknownModelError:
     return UnknownModelError(f"unknown model {name!r}; {hint}", near)
 
 
+@lru_cache(maxsize=256)
 def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint:
-    """A checkpoint from the catalog alone.
+    """A checkpoint from the catalog alone; the same one whenever it is asked for.
 
     Args:
         name: repository id, with or without the organisation.

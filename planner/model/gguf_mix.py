@@ -7,11 +7,9 @@ their own taste (Unsloth's "UD" files and the like) follow no such rule: read th
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from importlib.resources import files
 from types import MappingProxyType
 
 from planner.errors import InputError
@@ -25,6 +23,7 @@ from planner.model.gguf_tensors import (
 )
 from planner.model.spec import ModelSpec
 from planner.model.stored import Stored
+from planner.shipped import read_toml
 
 SOURCE = "llama.cpp 0c1e570 src/llama-quant.cpp"
 
@@ -84,9 +83,8 @@ class Mix:
 @cache
 def mixes() -> Mapping[str, Mix]:
     """Every mix by name, as authored."""
-    text = (files("planner.model") / "data" / "gguf_mixes.toml").read_text("utf-8")
     found = {}
-    for name, row in tomllib.loads(text).items():
+    for name, row in read_toml("model", "data", "gguf_mixes.toml").items():
         rules = {
             role: tuple((when, type_) for when, type_ in entries)
             for role, entries in row.items()
@@ -196,29 +194,48 @@ def _plain(mix: str) -> str:
     return f"gguf-{mix.lower()}"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
     mtp = scheme.mtp and converts_mtp(model)
     held = gguf_tensors(model, mtp=mtp)
     mix, blocks = get_mix(scheme.mix), block_count(model, mtp=mtp)
     counted = _counts(held)
     rows: list[TypedTensor] = []
+
+    def case_of(tensor: GgufTensor, block: int) -> _Case:
+        return _Case(
+            model=model,
+            tensor=tensor,
+            block=block,
+            blocks=blocks,
+            imatrix=scheme.imatrix,
+            counted=counted.get((tensor.key, block), 0),
+        )
+
     for tensor in held:
+        first = case_of(tensor, tensor.blocks[0] if tensor.blocks else 0)
+        if not _tells_blocks_apart(mix, first):
+            rows.append(TypedTensor(held=tensor, ggml_type=_type(mix, first)))
+            continue
         groups: dict[str, list[int]] = {}
         for block in tensor.blocks or (0,):
-            case = _Case(
-                model=model,
-                tensor=tensor,
-                block=block,
-                blocks=blocks,
-                imatrix=scheme.imatrix,
-                counted=counted.get((tensor.key, block), 0),
-            )
-            groups.setdefault(_type(mix, case), []).append(block)
+            groups.setdefault(_type(mix, case_of(tensor, block)), []).append(block)
         for type_, kept in groups.items():
             part = _only(tensor, tuple(kept)) if tensor.blocks else tensor
             rows.append(TypedTensor(held=part, ggml_type=type_))
     return tuple(rows)
+
+
+_OF_BLOCKS = frozenset(
+    ("more", "first-eighth", "first-sixteenth", "middle", "first-2", "first-4", "counted-eighth")
+)
+"""Conditions that depend on where in the file a tensor stands."""
+
+
+def _tells_blocks_apart(mix: Mix, case: _Case) -> bool:
+    """Say whether the rules for such a tensor look at its block."""
+    rules = mix.rules.get(case.role or "", ())
+    return any(part in _OF_BLOCKS for when, _ in rules for part in when.split("+"))
 
 
 def _only(held: GgufTensor, blocks: tuple[int, ...]) -> GgufTensor:

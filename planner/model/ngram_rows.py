@@ -34,6 +34,13 @@ def ngram_rows(base: int, *, heads: int, table: int, multiple: int) -> int:
 def _primes(start: int) -> Iterator[int]:
     number = max(2, start)
     while True:
-        if all(number % divisor for divisor in range(2, isqrt(number) + 1)):
+        if number in (2, 3) or (
+            number % 2
+            and number % 3
+            and all(
+                number % divisor and number % (divisor + 2)
+                for divisor in range(5, isqrt(number) + 1, 6)
+            )
+        ):
             yield number
         number += 1

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 import hardware_db
@@ -19,6 +17,7 @@ from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted, best_of
 from planner.recommending.words import listed_name, short_word
+from planner.shipped import read_toml
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens, shown
 
@@ -68,8 +67,8 @@ class Machine:
 @cache
 def groups() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return the machines that are listed, by heading."""
-    text = (files("planner.recommending") / "data" / "machines.toml").read_text("utf-8")
-    return tuple((row["title"], tuple(row["machines"])) for row in tomllib.loads(text)["group"])
+    rows = read_toml("recommending", "data", "machines.toml")["group"]
+    return tuple((row["title"], tuple(row["machines"])) for row in rows)
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache, lru_cache
 
+from planner.memo import Key, remembered
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
@@ -47,14 +48,24 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
     if row is None:
         return found
     if isinstance(found.scheme, GgufScheme):
-        return replace(
-            found,
-            hypothetical=False,
-            published=True,
-            band=spread_of(row.base, found.scheme.name),
-            notes=(_files_of_type(row),),
-        )
+        return _of_files(found, row)
     return checkpoint_of(row) if _is_near(row) else found
+
+
+def _both(found: Checkpoint, row: Entry) -> Key:
+    return (found, row), None
+
+
+@remembered(_both, most=256)
+def _of_files(found: Checkpoint, row: Entry) -> Checkpoint:
+    """A GGUF type as published files have it."""
+    return replace(
+        found,
+        hypothetical=False,
+        published=True,
+        band=spread_of(row.base, found.scheme.name),
+        notes=(_files_of_type(row),),
+    )
 
 
 @cache

@@ -7,17 +7,16 @@ says how each model got its place), a difference under `TIE` points is none.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
 from planner.errors import InputError
 from planner.model import catalog
+from planner.shipped import read_bytes, read_toml
 
 TIE = 3.0
 """Points within which two scores are the same: runs of one model differ by 2 to 5."""
@@ -171,7 +170,7 @@ def tier_of(base: str, use: str) -> int:
 @cache
 def scores() -> tuple[Score, ...]:
     """Every published score that classes rest on."""
-    document = json.loads((files("planner.registry") / "data" / "scores.json").read_bytes())
+    document = json.loads(read_bytes("registry", "data", "scores.json"))
     sources = document["sources"]
     return tuple(
         Score(
@@ -224,6 +223,4 @@ def _floors() -> Mapping[str, Floor]:
 
 @cache
 def _authored() -> dict[str, Any]:
-    return tomllib.loads(
-        (files("planner.registry") / "data" / "capability.toml").read_text("utf-8")
-    )
+    return read_toml("registry", "data", "capability.toml")

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from planner.registry.entry import Entry
 from planner.registry.names import bare
 from planner.registry.store import grouped
+from planner.shipped import read_bytes
 
 KLD = "mean KLD"
 """Mean KL divergence of the next token's distribution from the original's."""
@@ -77,7 +77,7 @@ class Measurement:
 @cache
 def measurements() -> tuple[Measurement, ...]:
     """Every measurement, as shipped."""
-    document = json.loads((files("planner.registry") / "data" / "quality.json").read_bytes())
+    document = json.loads(read_bytes("registry", "data", "quality.json"))
     protocols = [Protocol(**row) for row in document["protocols"]]
     return tuple(
         Measurement(

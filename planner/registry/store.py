@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from planner.registry.entry import Entry
 from planner.registry.user_cache import read_document, write_document
+from planner.shipped import read_bytes
 
 T = TypeVar("T")
 
@@ -65,8 +65,7 @@ def grouped(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
 
 
 def _shipped() -> dict[str, Any]:
-    text = (files("planner.registry") / "data" / "checkpoints.json").read_bytes()
-    document: dict[str, Any] = json.loads(text)
+    document: dict[str, Any] = json.loads(read_bytes("registry", "data", "checkpoints.json"))
     return document
 
 

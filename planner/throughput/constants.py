@@ -7,17 +7,16 @@ They are data: `data/devices.toml` says which facts make a device class, `data/k
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
 
 from hardware_db import Accelerator, System
 from planner.memo import remembered
+from planner.shipped import read_toml
 
 Preset = Literal["kernel", "serving"]
 Basis = Literal["kernel tables", "fitted", "sibling", "unmeasured"]
@@ -261,8 +260,7 @@ def acceptance(tokens: int, *, separate: bool = False) -> float:
 @lru_cache(maxsize=256)
 def table(name: str) -> Mapping[str, Any]:
     """Return a file of `data/` as it stands."""
-    text = (files("planner.throughput") / "data" / f"{name}.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return read_toml("throughput", "data", f"{name}.toml")
 
 
 def has_facts(accelerator: Accelerator, facts: Mapping[str, Any]) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from planner.engines.engine import Deployment
 from planner.engines.vllm.options import VllmOptions
 from planner.formats import get_cache_format
+from planner.shipped import read_toml
 from planner.units import GIB
 
 
@@ -41,7 +40,7 @@ class Drafter:
 @cache
 def _known() -> dict[str, Drafter]:
     """Return the bundled drafters by the model they draft for."""
-    text = (files("planner.engines.vllm") / "data" / "drafters.toml").read_text("utf-8")
+    rows = read_toml("engines", "vllm", "data", "drafters.toml")["drafter"]
     return {
         target: Drafter(
             model=row.get("model"),
@@ -53,7 +52,7 @@ def _known() -> dict[str, Drafter]:
             sliding_layers=row.get("sliding_layers", 0),
             window=row.get("window", 0),
         )
-        for row in tomllib.loads(text)["drafter"]
+        for row in rows
         for target in row["targets"]
     }
 

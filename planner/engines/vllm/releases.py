@@ -6,16 +6,15 @@ The rules are data (`data/releases.toml`): adding a release is a row there and a
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Literal
 
 from hardware_db import Accelerator
 from planner.errors import InputError
 from planner.provenance import Source
+from planner.shipped import read_toml
 from planner.units import GIB
 
 Version = tuple[int, int, int]
@@ -31,8 +30,7 @@ INTEGRATED_SMALL_BATCH = "12.1"
 
 def _table() -> dict[str, Any]:
     """Return the table of rules by release."""
-    text = (files("planner.engines.vllm") / "data" / "releases.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return read_toml("engines", "vllm", "data", "releases.toml")
 
 
 _TABLE = _table()

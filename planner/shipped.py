@@ -1,0 +1,62 @@
+"""Read the data files that come with the package.
+
+TOML stays the source. What was parsed once is kept in a compiled form beside the code, written when
+the package is built or by `python -m planner.shipped`; each file in it carries the checksum of its
+text, and one that was changed since is parsed anew.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+HERE = Path(__file__).parent
+FILE = HERE / "compiled.bin"
+
+
+def read_bytes(*place: str) -> bytes:
+    """Return a file of the package: its folders below `planner`, then its name."""
+    return HERE.joinpath(*place).read_bytes()
+
+
+def read_toml(*place: str) -> dict[str, Any]:
+    """Return a TOML file of the package as plain data; it must not be changed."""
+    content = read_bytes(*place)
+    known = _compiled(FILE).get("/".join(place))
+    if known is not None and known[0] == crc32(content):
+        return known[1]
+    return _parsed(content)
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(content.decode("utf-8"))
+
+
+@cache
+def _compiled(file: Path) -> Mapping[str, tuple[int, dict[str, Any]]]:
+    """Return path -> (checksum, contents); empty where nothing was compiled."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return {}
+    found: Mapping[str, tuple[int, dict[str, Any]]] = pickle.loads(content)
+    return found
+
+
+def write(file: Path = FILE) -> int:
+    """Write the compiled form of every TOML file of the package; return its bytes."""
+    found = {}
+    for path in sorted(HERE.rglob("*.toml")):
+        content = path.read_bytes()
+        found[path.relative_to(HERE).as_posix()] = (crc32(content), _parsed(content))
+    return file.write_bytes(pickle.dumps(found, protocol=5))
+
+
+if __name__ == "__main__":
+    write()
