@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.units import check_count
 
@@ -92,9 +93,10 @@ class Degrees:
     automatic: bool = False
 
 
+@lru_cache(maxsize=1024)
 def layouts_of(
     degrees: Degrees, *, accelerators: int, per_node: int, experts: bool, kv_heads: int
-) -> Iterator[Layout]:
+) -> tuple[Layout, ...]:
     """Return every layout that an engine has for so many accelerators.
 
     All products of its degrees that use every accelerator. Where their number is no power of two,
@@ -109,6 +111,12 @@ def layouts_of(
         experts: the model has routed experts.
         kv_heads: KV heads of one attention layer (0: it has none).
     """
+    return tuple(_products(degrees, accelerators, per_node, experts, kv_heads))
+
+
+def _products(
+    degrees: Degrees, accelerators: int, per_node: int, experts: bool, kv_heads: int
+) -> Iterator[Layout]:
     most = accelerators if degrees.nodes else min(accelerators, per_node)
     for count in _counts(degrees, most, per_node):
         for tensor in _divisors(count) if degrees.tensor else (1,):

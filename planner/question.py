@@ -20,7 +20,7 @@ from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
 from planner.learning import Lesson, lesson_for
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan, plan_deployment
+from planner.planning import Plan, check_deployment, plan_deployment
 from planner.ranking import Objective, best, in_order
 
 DEFAULT_CONTEXT = 32_768
@@ -108,14 +108,12 @@ class Question:
         if self.layout is not None:
             return (self.layout,)
         system, model = self.system, self.checkpoint.model
-        return tuple(
-            layouts_of(
-                self.settled_engine.degrees,
-                accelerators=system.count,
-                per_node=system.accelerators_per_node,
-                experts=model.moe is not None,
-                kv_heads=model.attention.num_key_value_heads,
-            )
+        return layouts_of(
+            self.settled_engine.degrees,
+            accelerators=system.count,
+            per_node=system.accelerators_per_node,
+            experts=model.moe is not None,
+            kv_heads=model.attention.num_key_value_heads,
         )
 
     def deployment(self, layout: Layout | None = None) -> Deployment:
@@ -140,17 +138,34 @@ class Question:
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
+        asked = self._ready()
+        return asked._plans_of(asked.layouts())
+
+    def _ready(self) -> Question:
+        """Return the question with its engine and the engine's options object."""
         asked = self.settled()
-        engine, options = asked.settled_engine, asked.settled_options
-        asked = replace(asked, options=options)
-        for layout in asked.layouts():
+        return replace(asked, options=asked.settled_options)
+
+    def _plans_of(self, layouts: Iterable[Layout]) -> Iterator[Plan]:
+        """Yield the plans of these layouts."""
+        for layout in layouts:
             yield plan_deployment(
-                asked.deployment(layout),
-                engine,
-                notes=asked.notes,
-                kept=asked.kept,
-                environment=asked.environment,
+                self.deployment(layout),
+                self.settled_engine,
+                notes=self.notes,
+                kept=self.kept,
+                environment=self.environment,
             )
+
+    def may_hold(self, layout: Layout) -> bool:
+        """Say whether a layout may hold the workload, before it is planned; no is certain.
+
+        Raises:
+            InputError: as `plan`.
+        """
+        deployment, engine = self.deployment(layout), self.settled_engine
+        check_deployment(deployment, engine)
+        return not engine.refusals(deployment) and engine.may_hold(deployment)
 
     def ranked(self) -> tuple[Plan, ...]:
         """Return the plans of all layouts, the best for the objective first.
@@ -163,11 +178,18 @@ class Question:
     def plan(self, **changes: Any) -> Plan:
         """Return the plan of the best layout, with `changes` of the question's fields.
 
+        Layouts that are sure not to hold the workload are planned only where no other does.
+
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        asked = replace(self, **changes) if changes else self
-        return best(tuple(asked.plans()), asked.objective)
+        asked = (replace(self, **changes) if changes else self)._ready()
+        layouts = asked.layouts()
+        if len(layouts) > 1:
+            likely = tuple(asked._plans_of(filter(asked.may_hold, layouts)))
+            if any(plan.fits for plan in likely):
+                return best(likely, asked.objective)
+        return best(tuple(asked._plans_of(layouts)), asked.objective)
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.
@@ -175,8 +197,8 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        asked = replace(self, **changes) if changes else self
-        return any(plan.fits for plan in asked.plans())
+        asked = (replace(self, **changes) if changes else self)._ready()
+        return any(plan.fits for plan in asked._plans_of(filter(asked.may_hold, asked.layouts())))
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from planner.engines import get_engine
 from planner.engines.options import declared
 from planner.errors import InputError
+from planner.memo import Key, remembered
 from planner.planning import Outcome, Plan, plan_deployment
 from planner.throughput import (
     Banded,
@@ -111,6 +112,18 @@ def larger_chunk(plan: Plan, *, ram_bandwidth: float | None = None) -> LargerChu
 _WORTH_A_FLAG = 0.1
 
 
+def _of_allocation(
+    plan: Plan,
+    output_tokens: int | None,
+    acceptance: float | None,
+    ram_bandwidth: float | None,
+) -> Key:
+    """Return the allocation, of which `planner.planning` keeps one per deployment."""
+    said = (plan.engine, plan.deployment.concurrency, output_tokens, acceptance, ram_bandwidth)
+    return (plan.allocation,), (said, plan.deployment.context)
+
+
+@remembered(_of_allocation, most=512)
 def _estimate(
     plan: Plan,
     output_tokens: int | None,

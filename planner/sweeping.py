@@ -78,7 +78,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 AHEAD = 32
 """Tasks that are handed to an executor before the first of them is waited for."""
 
-ROWS = 20_000
+ROWS = 50_000
 """Rows of a task: few enough that a piece is small, enough that a task outweighs its way."""
 
 

@@ -65,6 +65,15 @@ def test_help_loads_the_list_of_commands_and_none_of_them() -> None:
     assert loaded_by(LISTED, [*beside, *HEAVY]) == []
 
 
+def test_a_settled_plan_loads_no_room_that_it_does_not_ask() -> None:
+    rooms = ["recommending", "wanting", "cost", "costing", "logs", "hub", "probing.detect"]
+    engine = ["log_figure", "economies", "commands", "words", "vllm.talk", "vllm.log"]
+    named = [f"planner.{room}" for room in rooms] + [f"planner.engines.{name}" for name in engine]
+    beside = ["importlib.resources", "tempfile", "zipfile", "hashlib"]
+    settled = PLAN.replace('"vllm"', '"vllm", "--precision", "fp8"')
+    assert loaded_by(settled.format(form="--explain"), named + beside) == []
+
+
 def test_a_plan_loads_its_own_command_and_no_search() -> None:
     others = ["planner.cli.fits", "planner.cli.solve", "planner.cli.model", "planner.search"]
     assert loaded_by(PLAN.format(form="--explain"), ["planner.cli.plan", *others]) == [

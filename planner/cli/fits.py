@@ -75,7 +75,7 @@ def fits(
         from planner.report.tables import fits_text
 
         terminal.show(fits_text(found))
-    return 0 if any(fit.plan.fits for fit in found) else 3
+    return 0 if any(fit.holds for fit in found) else 3
 
 
 OVER_THE_DATABASE = ("cost", "latency", "throughput")

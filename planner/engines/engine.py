@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from shlex import join, quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -298,10 +299,7 @@ class Launch:
         return tuple(self._line(argv) for argv in self.per_node)
 
     def _line(self, argv: tuple[str, ...]) -> str:
-        from shlex import join, quote
-
-        variables = "".join(f"{key}={quote(value)} " for key, value in self.environment.items())
-        return variables + join(argv)
+        return "".join(f"{k}={quote(v)} " for k, v in self.environment.items()) + join(argv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +349,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why it cannot run at all; empty if it can."""
 
+    def may_hold(self, deployment: Deployment) -> bool:
+        """Say whether it may hold the workload, cheaper than `allocate` does; no is certain."""
+        return True
+
     @abstractmethod
     def allocate(self, deployment: Deployment) -> AnswerT:
         """Return what it would allocate. Only for deployments without refusals."""
@@ -380,8 +382,8 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
 
         Args:
             deployment: everything but the workload; the engine does not refuse it.
-            contexts: tokens per sequence of each row, a numpy array.
-            concurrencies: sequences of each row, likewise.
+            contexts: numpy array of the tokens per sequence of each row.
+            concurrencies: of its sequences.
         """
         raise NotImplementedError(f"{self.title} plans one workload at a time")
 

@@ -12,7 +12,7 @@ import hardware_db
 from hardware_db import Accelerator, System
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
-from planner.question import Question
+from planner.question import Question, question_of
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import Wanted, best_of
@@ -165,11 +165,12 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     where = smallest(system, wanted) if largest else system
     pick = best_of(replace(wanted, system=where))
     if pick is not None:
-        plan = pick.plan
+        asked, holds = question_of(pick.plan), True
     else:
         last = candidates(system.accelerator)[-1] if largest else system
-        plan = question.plan(system=last)
-    return Fit(accelerator=system.accelerator, checkpoint=plan.deployment.checkpoint, plan=plan)
+        asked = question.with_(system=last)
+        holds = asked.fits()
+    return Fit(accelerator=system.accelerator, question=asked, holds=holds)
 
 
 def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:

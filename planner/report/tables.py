@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.costing import Bill, cost_of
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Suggestion
 from planner.throughput import SpeedEstimate
@@ -119,15 +119,16 @@ def fits_text(fits: Sequence[Fit]) -> str:
     by_device: dict[str, dict[str, Fit]] = {}
     for fit in fits:
         by_device.setdefault(fit.accelerator.id, {})[fit.checkpoint.scheme.name] = fit
-    asked = fits[0].plan.deployment
+    asked = fits[0].question
     lines = [
-        f"{asked.checkpoint.model.name} with {_engines(fit.plan for fit in fits)}:"
+        f"{asked.checkpoint.model.name} with"
+        f" {_engines(fit.question.settled_engine.title for fit in fits)}:"
         f" {workload_words(asked)}",
         "Smallest number of each accelerator that holds this, with the free memory per GPU.",
         "",
     ]
     rows = [("accelerator", "memory", *precisions)]
-    enough = [row for row in by_device.values() if any(fit.plan.fits for fit in row.values())]
+    enough = [row for row in by_device.values() if any(fit.holds for fit in row.values())]
     for row in sorted(enough, key=_order):
         device = next(iter(row.values())).accelerator
         cells = [_cell(row.get(name)) for name in precisions]
@@ -149,7 +150,7 @@ def _order(row: dict[str, Fit]) -> tuple[int, int]:
 
 
 def _cell(fit: Fit | None) -> str:
-    if fit is None or fit.plan.outcome is Outcome.CANNOT_RUN:
+    if fit is None or not fit.can_run:
         return "cannot run"
     if fit.count is None:
         return "-"
@@ -158,9 +159,9 @@ def _cell(fit: Fit | None) -> str:
     return f"{fit.count}× ({free} free{tight})"
 
 
-def _engines(plans: Iterable[Plan]) -> str:
-    """Return the engines that serve these plans: "vLLM, MLX or llama.cpp"."""
-    *others, last = dict.fromkeys(plan.engine_title for plan in plans)
+def _engines(titles: Iterable[str]) -> str:
+    """Return the engines of these titles in words: "vLLM, MLX or llama.cpp"."""
+    *others, last = dict.fromkeys(titles)
     return f"{', '.join(others)} or {last}" if others else last
 
 
@@ -174,7 +175,7 @@ def systems_text(suggestions: Sequence[Suggestion], *, most: int = 20) -> str:
     ]
     rows += [_system_row(entry) for entry in suggestions[:most]]
     lines = [
-        f"{asked.checkpoint.model.name} with {_engines(entry.plan for entry in suggestions)}:"
+        f"{asked.checkpoint.model.name} with {_engines(entry.plan.engine_title for entry in suggestions)}:"
         f" {workload_words(asked)}",
         "",
         *columns(rows, right=(4, 5)),

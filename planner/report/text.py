@@ -15,6 +15,7 @@ from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
 
 if TYPE_CHECKING:
+    from planner.question import Question
     from planner.search import Advice
 
 BAR = 30
@@ -112,7 +113,7 @@ def _question(plan: Plan) -> Iterator[str]:
     yield (f"Workload  {workload_words(deployment)} (prompt and output together)")
 
 
-def workload_words(deployment: Deployment) -> str:
+def workload_words(deployment: Deployment | Question) -> str:
     """Return what shall be served: ``4 requests of 131,072 tokens``."""
     context = counted(deployment.context, "token")
     return f"{counted(deployment.concurrency, 'request')} of {context}"

@@ -131,8 +131,8 @@ def _economies(plan: Plan, question: Question) -> Iterator[Advice]:
 
 
 def _layout(plan: Plan, question: Question) -> Iterator[Advice]:
-    changed = _try(replace(question, layout=None))
-    if changed is not None and changed.fits:
+    changed = _holding(replace(question, layout=None))
+    if changed is not None:
         yield _advice(plan, changed, f"use {changed.deployment.layout}", "", OTHER_LAYOUT)
 
 
@@ -216,12 +216,11 @@ def _engines(plan: Plan, question: Question) -> Iterator[Advice]:
             continue
         kept = known_words(name, question.kept)
         other = replace(question, engine=engine, options=None, layout=None, kept=kept)
-        changed = _try(replace(other, environment=()))
+        changed = _holding(replace(other, environment=()))
         if changed is None or changed.allocation is None or changed.allocation.at_worst:
             continue
-        if changed.fits:
-            title = f"switch to {engine.title}"
-            yield _advice(plan, changed, title, "another server", OTHER_ENGINE)
+        title = f"switch to {engine.title}"
+        yield _advice(plan, changed, title, "another server", OTHER_ENGINE)
 
 
 def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
@@ -235,16 +234,16 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
         (larger_memories(question.system), "other hardware", BIGGER),
     ):
         for system in systems:
-            changed = _try(replace(question, system=system, layout=None))
-            if changed is not None and changed.fits:
+            changed = _holding(replace(question, system=system, layout=None))
+            if changed is not None:
                 yield _advice(plan, changed, f"use {system.name}", loses, cost)
                 found = True
                 break
     if found or plan.outcome is Outcome.CANNOT_RUN:
         return
     for system in cheapest_systems(least_bytes=question.checkpoint.nbytes("text")):
-        changed = _try(replace(question, system=system, layout=None))
-        if changed is not None and changed.fits:
+        changed = _holding(replace(question, system=system, layout=None))
+        if changed is not None:
             yield _advice(plan, changed, f"use {system.name}", "other hardware", BIGGER)
             break
 
@@ -256,6 +255,14 @@ def _try(question: Question) -> Plan | None:
     except PlannerError:
         return None
     return plan if plan.ranks else None
+
+
+def _holding(question: Question) -> Plan | None:
+    """The plan, where the change makes sense and is enough."""
+    try:
+        return question.plan() if question.fits() else None
+    except PlannerError:
+        return None
 
 
 def _gain(before: Plan, after: Plan) -> int | None:

@@ -46,6 +46,6 @@ def _enough(question: Question, economies: Sequence[Economy]) -> bool:
     for economy in economies:
         question = applied(question, economy)
     try:
-        return question.plan().fits
+        return question.fits()
     except PlannerError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import hardware_db
 from hardware_db import Accelerator, System
@@ -20,19 +20,25 @@ from planner.search.layouts import Suggestion, layout_notes
 from planner.speed import speed_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """The smallest number of one accelerator that holds a workload in one precision.
 
     Attributes:
         accelerator: which.
-        checkpoint: the weights in their precision.
-        plan: the plan on the smallest system that holds it; where none does, on the largest tried.
+        question: what was asked of the smallest system that holds it; where none does, of the
+            largest tried.
+        holds: that system holds the workload.
     """
 
     accelerator: Accelerator
-    checkpoint: Checkpoint
-    plan: Plan
+    question: Question
+    holds: bool
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The weights in their precision."""
+        return self.question.checkpoint
 
     def __repr__(self) -> str:
         """Return the accelerator, the precision and the verdict."""
@@ -42,7 +48,17 @@ class Fit:
     @property
     def count(self) -> int | None:
         """Accelerators needed; None if no number tried is enough."""
-        return self.plan.deployment.system.count if self.plan.fits else None
+        return self.question.system.count if self.holds else None
+
+    @property
+    def can_run(self) -> bool:
+        """The engine takes it there, memory aside."""
+        return self.holds or self.question.can_run()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan on that system; of what does not fit it is made when it is asked for."""
+        return self.question.plan()
 
 
 def fits_table(
@@ -71,13 +87,17 @@ def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
     accelerator, checkpoint = pair
     systems = candidates(accelerator)
     chosen = systems[-1]
-    if question.fits(system=chosen, checkpoint=checkpoint):
+    holds = question.fits(system=chosen, checkpoint=checkpoint)
+    if holds:
         for system in systems[:-1]:
             if question.fits(system=system, checkpoint=checkpoint):
                 chosen = system
                 break
-    plan = question.plan(system=chosen, checkpoint=checkpoint)
-    return Fit(accelerator=accelerator, checkpoint=checkpoint, plan=plan)
+    asked = question.with_(system=chosen, checkpoint=checkpoint)
+    fit = Fit(accelerator=accelerator, question=asked, holds=holds)
+    if holds:
+        _ = fit.plan  # here, where an executor may do it
+    return fit
 
 
 def smallest_systems(

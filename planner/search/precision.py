@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from planner.bisection import last_holding
 from planner.engines.choice import DEFAULT_ENGINE
@@ -122,21 +122,22 @@ def best_that_fits(
     What takes more bytes than something that does not fit is taken not to fit either, so that few
     are planned. None where there is none.
     """
-    plans: dict[int, Plan] = {}
 
     def plan_of(place: int) -> Plan:
-        if place not in plans:
-            plans[place] = question.plan(checkpoint=candidates[place])
-        return plans[place]
+        return question.plan(checkpoint=candidates[place])
+
+    @cache
+    def fits(place: int) -> bool:
+        return question.fits(checkpoint=candidates[place])
 
     sizes = [candidate.nbytes("text") for candidate in candidates]
     by_size = sorted(range(len(candidates)), key=lambda place: sizes[place])
-    small = last_holding(lambda place: plan_of(by_size[place]).fits, 0, len(by_size) - 1)
+    small = last_holding(lambda place: fits(by_size[place]), 0, len(by_size) - 1)
     if small is None:
         return None, plan_of(0) if candidates else None
     most = sizes[by_size[small]]
     for place in range(len(candidates)):
-        if sizes[place] <= most and plan_of(place).fits:
+        if sizes[place] <= most and fits(place):
             return plan_of(place), plan_of(place - 1) if place else None
     return None, None
 
@@ -177,5 +178,6 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
 
 def _same_source(candidate: Checkpoint, asked: Checkpoint) -> Checkpoint:
     """The asked checkpoint itself where the candidate is no other."""
-    same = candidate.scheme.name == asked.scheme.name and candidate.id == asked.id
-    return asked if same else replace(candidate, revision=None)
+    if candidate.scheme.name == asked.scheme.name and candidate.id == asked.id:
+        return asked
+    return candidate if candidate.revision is None else replace(candidate, revision=None)

@@ -82,18 +82,18 @@ def solve_limits(question: Question) -> Limits:
 
 
 def last_that_fits(
-    plan_at: Callable[[int], Plan], low: int, high: int, *, guess: int | None = None
+    asked_at: Callable[[int], Question], low: int, high: int, *, guess: int | None = None
 ) -> tuple[Plan, Plan | None]:
     """Return the plan at the last value from `low` to `high` that fits, and that of the next value.
 
     What fits at a value is taken to fit at every smaller one; the boundary that is found is one in
     any case. If nothing fits at `low`, both are the plan at `low`.
     """
-    planned = cache(plan_at)
-    value = last_holding(lambda n: planned(n).fits, low, high, guess=guess)
+    value = last_holding(lambda n: asked_at(n).fits(), low, high, guess=guess)
     if value is None:
-        return planned(low), planned(low)
-    return planned(value), planned(value + 1) if value < high else None
+        nearest = asked_at(low).plan()
+        return nearest, nearest
+    return asked_at(value).plan(), asked_at(value + 1).plan() if value < high else None
 
 
 def longest_context(question: Question) -> Solution:
@@ -102,7 +102,7 @@ def longest_context(question: Question) -> Solution:
     most = max(native, LONGEST) if question.yarn else native
     capacity = question.plan().capacity if question.concurrency == 1 else None
     found, beyond = last_that_fits(
-        lambda tokens: question.plan(context=tokens),
+        lambda tokens: question.with_(context=tokens),
         1,
         most,
         guess=capacity.longest_context if capacity is not None else min(question.context, most),
@@ -123,7 +123,7 @@ def most_sequences(question: Question) -> Solution:
     """Requests of the asked context that are held at once."""
     capacity = question.plan(concurrency=1).capacity
     found, beyond = last_that_fits(
-        lambda many: question.plan(concurrency=many),
+        lambda many: question.with_(concurrency=many),
         1,
         MAX_COUNT,
         guess=capacity.sequences if capacity is not None else None,
@@ -165,13 +165,13 @@ def turn(question: Question, knob: Knob) -> Solution:
     """The first of the knob's values at which the question fits."""
     values = knob.values
 
-    def plan_at(index: int) -> Plan:
-        try:
-            return question.with_options(**{knob.option: values[index]}).plan()
-        except InputError as error:
-            raise InputError(f"{knob.option}: {error}") from None
+    def asked_at(index: int) -> Question:
+        return question.with_options(**{knob.option: values[index]})
 
-    index, found, before = _first_that_fits(plan_at, values)
+    try:
+        index, found, before = _first_that_fits(asked_at, values)
+    except InputError as error:
+        raise InputError(f"{knob.option}: {error}") from None
     if index is None:
         words = f"No value of {knob.option} helps. {found.verdict}"
         return Solution(asked=knob.question, value=None, plan=found, beyond=None, words=words)
@@ -186,22 +186,29 @@ def turn(question: Question, knob: Knob) -> Solution:
 
 
 def _first_that_fits(
-    plan_at: Callable[[int], Plan], values: Sequence[Any]
+    asked_at: Callable[[int], Question], values: Sequence[Any]
 ) -> tuple[int | None, Plan, Plan | None]:
     """Index of the first value that fits, its plan, and the plan of the value before it.
 
     Bisection where the last value fits; else one by one: what helps one memory may overfill
     another (the host's), so that the values that fit may lie between some that do not.
     """
-    planned, end = cache(plan_at), len(values) - 1
-    if planned(end).fits:
-        before = last_holding(lambda index: not planned(index).fits, 0, end)
-        index = 0 if before is None else before + 1
-        return index, planned(index), planned(index - 1) if index else None
+    end = len(values) - 1
+
+    @cache
+    def fits(index: int) -> bool:
+        return asked_at(index).fits()
+
+    def found(index: int) -> tuple[int, Plan, Plan | None]:
+        return index, asked_at(index).plan(), asked_at(index - 1).plan() if index else None
+
+    if fits(end):
+        before = last_holding(lambda index: not fits(index), 0, end)
+        return found(0 if before is None else before + 1)
     for index in range(end):
-        if planned(index).fits:
-            return index, planned(index), planned(index - 1) if index else None
-    return None, planned(end), None
+        if fits(index):
+            return found(index)
+    return None, asked_at(end).plan(), None
 
 
 def _knobs(question: Question) -> tuple[Knob, ...]:

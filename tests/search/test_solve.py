@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,11 +81,12 @@ def test_bisection_finds_the_boundary(ask: Callable[..., Any], boundary: Any, hi
     fits = ask("Qwen3.5-4B", "h100").plan()
     fails = ask("Qwen3.5-397B-A17B", "l4").plan()
 
-    def plan_at(value: Any) -> Any:
-        context = replace((fits if value <= boundary else fails).deployment, context=value)
-        return replace(fits if value <= boundary else fails, deployment=context)
+    def asked_at(value: Any) -> Any:
+        plan = fits if value <= boundary else fails
+        plan = replace(plan, deployment=replace(plan.deployment, context=value))
+        return SimpleNamespace(fits=lambda: plan.fits, plan=lambda: plan)
 
-    found, beyond = last_that_fits(plan_at, 0, high)
+    found, beyond = last_that_fits(asked_at, 0, high)
     assert found.deployment.context == min(boundary, high)
     assert (beyond is None) == (high <= boundary)
     if beyond is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
@@ -37,14 +38,26 @@ class KTransformersAnswer(SglangAnswer):
     """What SGLang allocates beside experts in host memory.
 
     Attributes:
-        options: as they were asked.
         experts: the routed experts as stored.
         method: how the CPU computes them.
+        host: the host's memory; None where it is not known.
     """
 
-    options: KTransformersOptions
     experts: Experts
     method: str
+    host: Rank | None = field(repr=False)
+
+    @property
+    def options(self) -> KTransformersOptions:
+        """The options as they were asked."""
+        options: KTransformersOptions = self.deployment.options
+        return options
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know, one sentence each."""
+        notes = _warnings(self.deployment, self.experts, self.host)
+        return (*notes, *length_notes(self.server, self.pool))
 
     def settings(self) -> dict[str, Any]:
         """Return SGLang's settings and those of kt-kernel."""
@@ -130,13 +143,13 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
                 prompts_stream=deployment.options.kt_gpu_prefill_token_threshold is not None,
             ),
             host_bytes=held,
+            deployment=deployment,
             server=server,
             budget=budget,
             pool=pool,
-            options=deployment.options,
             experts=experts,
             method=method,
-            warnings=(*_warnings(deployment, experts, host), *length_notes(server, pool)),
+            host=host,
             at_worst=""
             if host is not None
             else f"the host must have {format_gib(held)} for the experts, and its memory is not"

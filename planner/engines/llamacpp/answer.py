@@ -132,13 +132,14 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
     homes, model = fitted.placement, server.model
     mtp = bool(server.options.draft_tokens)
     computed, experts = _bytes_in_ram(model, server.scheme, homes, mtp=mtp)
-    blocks = range(model.num_hidden_layers)
+    blocks = model.num_hidden_layers
+    in_ram = homes.on_host(blocks)
     return Placement(
         device=sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1]),
         host_computed=computed,
         host_computed_experts=experts,
-        host_layers=sum(homes.device_of(block) == homes.host for block in blocks),
-        host_cache_layers=sum(homes.cache_home(block) == homes.host for block in blocks),
+        host_layers=in_ram,
+        host_cache_layers=in_ram if homes.kv_offload else blocks,
         chunk=server.options.ubatch_size,
         chunk_options=("batch_size", "ubatch_size"),
         prompts_stream=server.options.op_offload and server.devices > 0,

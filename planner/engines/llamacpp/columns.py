@@ -23,7 +23,7 @@ from planner.engines.llamacpp.machine import Machine, machine_of
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.reach import longest_of
 from planner.engines.llamacpp.server import Server, Usage, server_of
-from planner.engines.llamacpp.terms import ranks
+from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.memo import remembered
 from planner.units import round_up
 
@@ -58,14 +58,15 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     cells: Any = round_up(contexts, CELLS_PADDING)
     fits = cells <= limits[slots - 1]
     if given is None:
-        sequences = (cells[:, None] <= limits[None, :]).sum(axis=1)
+        lengths, places = np.unique(cells, return_inverse=True)
+        sequences = (lengths[:, None] <= limits[None, :]).sum(axis=1)[places]
         limited_by = choose(sequences == MAX_SEQUENCES, "slots (LLAMA_MAX_SEQ)", _BY_MEMORY)
     else:
         sequences, limited_by = choose(fits, given, 0), "slots (-np)"
     usage = _usage(server, placement, dry_run=False)
     fitted = Fitted(placement=placement, slack=0, gpu_slack=0, usage=usage)
     return Columns.of_ranks(
-        ranks(server, machine, fitted, usage),
+        ranks(server, machine, fitted, usage, host_terms(server, placement, usage)),
         contexts,
         tight=False,
         starts=fits | (given is None) & (cells <= limits[0]),

@@ -171,7 +171,7 @@ def cache_bytes(
 
     An indexer's keys count as KV cache, the windows of n-gram embeddings as recurrent state.
     """
-    attention, linear, ngrams = _cached_blocks(model, placement, context.kind)
+    attention, linear, ngrams = cached_blocks(model, placement, context.kind)
     kv = sum(kv_bytes_per_block(model, context)) + index_bytes_per_block(model, context)
     states = sum(state_bytes_per_block(model, context))
     window = window_bytes_per_block(model, context)
@@ -182,9 +182,7 @@ def cache_bytes(
 
 
 @lru_cache(maxsize=1024)
-def _cached_blocks(
-    model: ModelSpec, placement: Placement, kind: str
-) -> tuple[tuple[int, ...], ...]:
+def cached_blocks(model: ModelSpec, placement: Placement, kind: str) -> tuple[tuple[int, ...], ...]:
     """Return how many blocks have a KV cache, a state, an n-gram window on each backend."""
     counts = []
     for blocks in (

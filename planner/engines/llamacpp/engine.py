@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
-from planner.engines.llamacpp.economies import economies, knobs
-from planner.engines.llamacpp.fit import fit
+from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
-from planner.engines.llamacpp.machine import machine_of
+from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
-from planner.engines.llamacpp.server import server_of
-from planner.engines.llamacpp.terms import host_bytes, ranks
+from planner.engines.llamacpp.server import Server, server_of
+from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees
 from planner.memo import Key, remembered
 from planner.units import format_gib
+
+if TYPE_CHECKING:
+    from planner.engines.economies import Economy, Knob
 
 
 class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
@@ -38,6 +39,10 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""
         return _refusals(deployment)
+
+    def may_hold(self, deployment: Deployment) -> bool:
+        """Say whether it starts, which the placement alone decides."""
+        return _settled(deployment).missing == 0
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.
@@ -77,10 +82,14 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes that save memory; none of them cures a refusal."""
+        from planner.engines.llamacpp.economies import economies
+
         return () if self.refusals(deployment) else tuple(economies(deployment))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Return settings that can be solved for."""
+        from planner.engines.llamacpp.economies import knobs
+
         return () if self.refusals(deployment) else tuple(knobs(deployment))
 
 
@@ -102,8 +111,30 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """What lies where.
+
+    Attributes:
+        server: the server.
+        machine: where it runs.
+        room: what of it may be used.
+        fitted: the placement, and how that is told to the server.
+        missing: bytes without which it does not start, with one slot if that may be.
+        assumed: the machine's RAM is assumed.
+    """
+
+    server: Server
+    machine: Machine
+    room: Room
+    fitted: Fitted
+    missing: int
+    assumed: bool
+
+
 @remembered(_asked)
-def _answer(deployment: Deployment) -> LlamacppAnswer:
+def _settled(deployment: Deployment) -> _Settled:
+    """Return the placement that fits: all that decides whether it starts."""
     server = server_of(deployment)
     machine = machine_of(
         deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
@@ -116,17 +147,31 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         moved = fit(server, shared)
         if moved.fits:
             machine, room, fitted = assumed, shared, moved
-    single, alone = server, fitted
+    alone = fitted
     if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
-        single = replace(server, slots=1)
-        alone = fit(single, room)
-    shortfall = max(0, -alone.slack)
+        alone = fit(replace(server, slots=1), room)
+    return _Settled(
+        server=server,
+        machine=machine,
+        room=room,
+        fitted=fitted,
+        missing=max(0, -alone.slack),
+        assumed=machine is assumed,
+    )
+
+
+@remembered(_asked)
+def _answer(deployment: Deployment) -> LlamacppAnswer:
+    settled = _settled(deployment)
+    server, machine, fitted = settled.server, settled.machine, settled.fitted
     usage = server.usage(fitted.placement)
-    ram = host_bytes(server, fitted.placement, usage)
+    host = host_terms(server, fitted.placement, usage)
+    ram = sum(term.nbytes for term in host)
+    found = ranks(server, machine, fitted, usage, host)
     return LlamacppAnswer(
-        ranks=tuple(sorted(ranks(server, machine, fitted, usage), key=lambda rank: rank.headroom)),
-        starts=shortfall == 0,
-        shortfall=shortfall,
+        ranks=tuple(sorted(found, key=lambda rank: rank.headroom)),
+        starts=settled.missing == 0,
+        shortfall=settled.missing,
         kv_cache_dtype=server.type_k,
         placement=placement_of(server, fitted, usage),
         host_bytes=ram,
@@ -134,12 +179,12 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         deployment=deployment,
         server=server,
         machine=machine,
-        room=room,
+        room=settled.room,
         fitted=fitted,
         usage=usage,
         ram=ram,
         at_worst=""
-        if machine is not assumed
+        if not settled.assumed
         else f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)",
     )
 

@@ -111,6 +111,11 @@ class Placement:
         """
         return _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)[block]
 
+    def on_host(self, blocks: int) -> int:
+        """Return how many of the first `blocks` blocks lie on the host."""
+        homes = _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)
+        return homes[:blocks].count(self.host)
+
     def home(self, tensor: FileTensor) -> int:
         """Backend of a weight. Tables of embeddings always stay on the host."""
         for override in self.overrides:

@@ -323,8 +323,12 @@ class Server:
             each += index_bytes_per_block(self.model, context)
             for block in context.attention_blocks(self.model):
                 sizes[block] = sizes.get(block, 0) + each
-        for block in self.model.linear_attention_layers:
-            sizes[block] = sum(state_bytes_per_block(self.model, self.trunk))
+        sizes.update(
+            dict.fromkeys(
+                self.model.linear_attention_layers,
+                sum(state_bytes_per_block(self.model, self.trunk)),
+            )
+        )
         for block in self.model.ngram_layers:
             sizes[block] += window_bytes_per_block(self.model, self.trunk)
         return sizes

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.columns import choose, is_zero, larger, smaller
 from planner.engines.llamacpp.contexts import (
+    cached_blocks,
     index_bytes_per_block,
     kv_bytes_per_block,
     state_bytes_per_block,
@@ -40,12 +41,13 @@ def source(file: str) -> Source:
     return Source(where=f"{SOURCE} {file}", when="2026-10-01")
 
 
-def ranks(server: Server, machine: Machine, fitted: Fitted, usage: Usage) -> tuple[Rank, ...]:
+def ranks(
+    server: Server, machine: Machine, fitted: Fitted, usage: Usage, host: tuple[Term, ...]
+) -> tuple[Rank, ...]:
     """Return GPUs, then RAM where it is known; one rank where they share their memory.
 
-    The server and its usage may be columns.
+    The server and its usage may be columns. `host` is what lies in RAM (`host_terms`).
     """
-    host = tuple(_host_terms(server, fitted.placement, usage))
     last = server.devices - 1
     found = [
         Rank(
@@ -81,11 +83,6 @@ def _name(machine: Machine, gpu: int) -> str:
     place = 1 if gpu >= machine.remote else 2 + gpu // own
     which = gpu - machine.remote if gpu >= machine.remote else gpu % own
     return f"machine {place}" if own == 1 else f"GPU {which} of machine {place}"
-
-
-def host_bytes(server: Server, homes: Placement, usage: Usage) -> int:
-    """Return the bytes of RAM that the server takes."""
-    return sum(term.nbytes for term in _host_terms(server, homes, usage))
 
 
 def _term(
@@ -147,16 +144,15 @@ def _shared_terms(
     """Yield the terms that GPUs and RAM have alike."""
     trunk, model = server.trunk, server.model
     where = " on the host" if backend == homes.host else ""
-
-    def here(blocks: tuple[int, ...]) -> int:
-        return sum(homes.cache_home(block) == backend for block in blocks)
-
+    here = [counts[backend] for counts in cached_blocks(model, homes, trunk.kind)]
+    attention_here, linear_here, ngrams_here = here
+    drafting_here = cached_blocks(model, homes, "mtp")[0][backend]
     compute = Confidence.ENGINE_RULE if checked else Confidence.CALIBRATED
     k, v = (size // trunk.cells for size in kv_bytes_per_block(model, trunk))
     r, s = state_bytes_per_block(model, trunk)
     copies = server.slots * (1 + trunk.rollback(model))
-    index = index_bytes_per_block(model, trunk) * here(trunk.attention_blocks(model))
-    window = window_bytes_per_block(model, trunk) * here(model.ngram_layers)
+    index = index_bytes_per_block(model, trunk) * attention_here
+    window = window_bytes_per_block(model, trunk) * ngrams_here
     table = server.table_bytes if backend == homes.host and not usage.tables else 0
     yield from _term(
         "weights (text)" + where,
@@ -202,7 +198,7 @@ def _shared_terms(
         "attention blocks here x cells x (K row + V row)",
         "src/llama-kv-cache.cpp",
         {
-            "attention blocks here": here(trunk.attention_blocks(model)),
+            "attention blocks here": attention_here,
             "cells": trunk.cells,
             "K row": k,
             "V row": v,
@@ -214,7 +210,7 @@ def _shared_terms(
         index,
         "attention blocks here x cells x row of the key heads",
         "src/llama-memory-hybrid-idx.cpp",
-        {"attention blocks here": here(trunk.attention_blocks(model)), "cells": trunk.cells},
+        {"attention blocks here": attention_here, "cells": trunk.cells},
     )
     yield from _term(
         "KV cache (MTP)" + where,
@@ -223,7 +219,7 @@ def _shared_terms(
         "MTP blocks here x cells x 2 x 2 x KV elements",
         "src/llama-kv-cache.cpp",
         {
-            "MTP blocks here": here((model.num_hidden_layers,)),
+            "MTP blocks here": drafting_here,
             "cells": trunk.cells,
             "KV elements": model.attention.kv_elements_per_token // 2,
         },
@@ -235,7 +231,7 @@ def _shared_terms(
         "linear blocks here x (conv state + SSM state) x slots x (1 + draft tokens)",
         "src/llama-memory-recurrent.cpp",
         {
-            "linear blocks here": here(model.linear_attention_layers),
+            "linear blocks here": linear_here,
             "conv state": r // copies,
             "SSM state": s // copies,
             "slots": server.slots,
@@ -275,6 +271,11 @@ def _shared_terms(
         {},
         confidence=compute,
     )
+
+
+def host_terms(server: Server, homes: Placement, usage: Usage) -> tuple[Term, ...]:
+    """Return what the server takes of the RAM."""
+    return tuple(_host_terms(server, homes, usage))
 
 
 def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from planner.bisection import largest_holding
 from planner.columns import choose, smaller
-from planner.engines.engine import Capacity, Deployment, FullAllocation
+from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.sglang.advice import holding_notes, starting_notes
 from planner.engines.sglang.options import HICACHE_RATIO, LONGER_CONTEXT
-from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
+from planner.engines.sglang.overheads import (
+    OUTSIDE,
+    SAFE_UNIFIED_FRACTION,
+    UNIFIED_SOURCE,
+    Budget,
+)
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import RULES, version_key
 from planner.engines.sglang.server import Server, cache_flag
+from planner.engines.sglang.tables import table_words
 from planner.memory.placement import Placement
 from planner.units import MIB, ceil_div, format_gib, format_tokens, round_up
 
@@ -23,18 +30,31 @@ MOST = 2**46
 
 
 @dataclass(frozen=True, kw_only=True)
-class SglangAnswer(FullAllocation):
+class SglangAnswer(Allocation):
     """What SGLang would allocate.
 
     Attributes:
+        deployment: the question.
+        capacity: how far the memory goes.
         server: what was asked, with every default resolved.
         budget: the memory that it finds and what is loaded.
         pool: its pools, per attention group.
     """
 
+    deployment: Deployment = field(repr=False)
+    capacity: Capacity = field()
     server: Server
     budget: Budget
     pool: Pool
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know: settings that would do are looked for when that is asked."""
+        outside = sum(term.nbytes for term in self.ranks[0].terms if term.name in OUTSIDE)
+        return (
+            *table_words(self.deployment, self.server),
+            *warnings_of(self.server, self.deployment, self.budget, self.pool, outside),
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return every option that memory depends on, as resolved, by flag name."""
@@ -91,7 +111,7 @@ class SglangAnswer(FullAllocation):
             "stage_tokens": list(pool.stage_tokens),
             "static_budget_bytes": pool.budget,
             "intermediate_reserved_bytes": pool.intermediate_bytes,
-            "allocated_bytes": {field.name: getattr(taken, field.name) for field in fields(taken)},
+            "allocated_bytes": {each.name: getattr(taken, each.name) for each in fields(taken)},
             "free_before_load_bytes": budget.free_before_load,
             "free_after_load_bytes": budget.free_after_load,
             "weights": [

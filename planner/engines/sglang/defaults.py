@@ -8,6 +8,7 @@ model_overrides/qwen3_5.py; earlier releases by `releases`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.engines.sglang.options import MTP_STEPS, SGLangOptions
 from planner.engines.sglang.ranks import Gpu, Parallel
@@ -287,6 +288,7 @@ def vision_factor(model: ModelSpec) -> float:
     return 0.95 * max(0.8, min(1.05, 1.0 - 0.1 * (complexity - 1.0)))
 
 
+@lru_cache(maxsize=256)
 def prefill_buckets(largest: int) -> int:
     """Return how many prefill sizes up to `largest` tokens are captured.
 

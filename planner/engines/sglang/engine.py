@@ -19,15 +19,14 @@ from planner.engines.sglang.answer import (
     notes_of,
     placement_of,
     start_error,
-    warnings_of,
 )
 from planner.engines.sglang.log import log_lines
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
-from planner.engines.sglang.overheads import OUTSIDE, Budget, budget_of, rank_terms
+from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of
 from planner.engines.sglang.server import Server, cache_flag, server_of
-from planner.engines.sglang.tables import host_table_bytes, table_shortage, table_words
+from planner.engines.sglang.tables import host_table_bytes, table_shortage
 from planner.engines.yarn import yarn_override
 from planner.layout import Degrees
 from planner.memory.breakdown import Rank
@@ -55,6 +54,14 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
+    def may_hold(self, deployment: Deployment) -> bool:
+        """Say whether the pools hold it: their sizes alone decide."""
+        server, context = server_of(deployment), deployment.context
+        pool = pool_with(server, budget_of(server, deployment.system.accelerator))
+        if (pool.max_total_num_tokens or 0) < context or table_shortage(deployment, server):
+            return False
+        return capacity_of(server, pool, context=context).sequences >= deployment.concurrency
+
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Return the budget, pools and capacity.
 
@@ -79,7 +86,6 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
         ranks = tuple(sorted(ranks, key=lambda rank: rank.headroom))
-        outside = sum(term.nbytes for term in ranks[0].terms if term.name in OUTSIDE)
         native = deployment.checkpoint.model.max_position_embeddings
         capacity = capacity_of(server, pool, context=context, most=max(native, context))
         return SglangAnswer(
@@ -91,13 +97,10 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
             host_bytes=(host_table_bytes(server) + host_cache_bytes(server, pool)) or None,
+            deployment=deployment,
             server=server,
             budget=budget,
             pool=pool,
-            warnings=(
-                *table_words(deployment, server),
-                *warnings_of(server, deployment, budget, pool, outside),
-            ),
             notes=notes_of(server),
             at_worst=_at_worst(server, budget, ranks, asked=deployment.concurrency, context=context)
             if starts and capacity.sequences >= deployment.concurrency

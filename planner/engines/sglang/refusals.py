@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hardware_db import Accelerator
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
+from planner.engines.sglang.ranks import gpu_of
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.errors import LayoutError
+from planner.memo import Key, remembered
+from planner.model.checkpoint import Checkpoint
+from planner.model.tensors import Part
 from planner.provenance import Source
 
 LEAST_CAPABILITY = (7, 5)
@@ -36,7 +41,8 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     """Yield every reason, the device first."""
     version = server.rules.version
     yield from _device(deployment, server)
-    yield from _formats(deployment, server)
+    drafting = server.resolved.speculation is not None
+    yield from _formats(server.checkpoint, deployment.system.accelerator, drafting)
     yield from _model(deployment, server)
     try:
         violations = server.violations()
@@ -83,15 +89,28 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         )
 
 
-def _formats(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    accelerator, gpu = deployment.system.accelerator, server.gpu
-    parts = ("text", "mtp") if server.resolved.speculation is not None else ("text",)
-    kernels = {row.format.kernel for row in server.checkpoint.rows(*parts)} - {None}
+def _on(checkpoint: Checkpoint, accelerator: Accelerator, drafting: bool) -> Key:
+    return (checkpoint, accelerator), drafting
+
+
+@remembered(_on)
+def _formats(
+    checkpoint: Checkpoint, accelerator: Accelerator, drafting: bool
+) -> tuple[Refusal, ...]:
+    """Return what follows from the stored formats: the same in every layout."""
+    return tuple(_format_refusals(checkpoint, accelerator, drafting))
+
+
+def _format_refusals(
+    checkpoint: Checkpoint, accelerator: Accelerator, drafting: bool
+) -> Iterator[Refusal]:
+    parts: tuple[Part, ...] = ("text", "mtp") if drafting else ("text",)
+    kernels = {row.format.kernel for row in checkpoint.rows(*parts)} - {None}
+    gpu = gpu_of(accelerator)
     for kernel in sorted(str(name) for name in kernels):
         if kernel not in KERNEL_CAPABILITY:
             yield Refusal(
-                reason=f"{server.checkpoint.scheme.title} weights ({kernel}) are not planned for"
-                " SGLang",
+                reason=f"{checkpoint.scheme.title} weights ({kernel}) are not planned for SGLang",
                 source=Source(where="SGLang 0.5.23 layers/quantization"),
                 remedy="FP8, NVFP4, MXFP4, INT8, GPTQ or AWQ weights are",
             )

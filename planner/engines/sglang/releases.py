@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from planner.errors import InputError
@@ -236,10 +237,16 @@ def version_key(version: object) -> tuple[int, ...]:
     Raises:
         InputError: not a release number.
     """
-    match = _VERSION.fullmatch(version.strip()) if isinstance(version, str) else None
-    if match is None:
+    found = _numbers(version) if isinstance(version, str) else None
+    if found is None:
         raise InputError(f"version: write an SGLang release such as {DEFAULT_VERSION}")
-    return tuple(int(part or 0) for part in match.groups())
+    return found
+
+
+@lru_cache(maxsize=256)
+def _numbers(version: str) -> tuple[int, ...] | None:
+    match = _VERSION.fullmatch(version.strip())
+    return None if match is None else tuple(int(part or 0) for part in match.groups())
 
 
 def rules_for(version: str) -> Rules:

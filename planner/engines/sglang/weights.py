@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import TABLE, table_takes_gpu
@@ -13,7 +14,7 @@ ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One pipeline stage: its layers and what is loaded on one of its ranks."""
 
@@ -22,7 +23,7 @@ class Stage:
     target: dict[str, int]
     draft: dict[str, int]
 
-    @property
+    @cached_property
     def text_bytes(self) -> int:
         """Bytes of the language model."""
         return sum(size for name, size in self.target.items() if name.startswith("text."))
@@ -56,7 +57,7 @@ class Stage:
         """Bytes of the draft worker without its own embedding and output head."""
         return sum(size for name, size in self.draft.items() if not name.startswith("text."))
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of everything that is loaded."""
         return self.text_bytes + self.vision_bytes + self.draft_bytes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
+from hardware_db import Accelerator
 from planner.columns import larger
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
@@ -217,21 +219,38 @@ class Budget:
         return ""
 
 
+def _total_bytes(deployment: Deployment) -> int:
+    """Return the bytes that CUDA reports."""
+    return deployment.system.accelerator.total_bytes_on(
+        "wddm" if deployment.options.wsl2 else "linux"
+    )
+
+
+def usable_bytes(deployment: Deployment, rules: Rules) -> int:
+    """Return the bytes of one GPU that vLLM may use: ceil(total x utilization)."""
+    utilization, _ = utilization_of(deployment, rules)
+    return int(-(-_total_bytes(deployment) * utilization // 1))
+
+
+def device_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
+    """Return what overheads depend on beside the memory's size: one value per kind of device."""
+    switched = (accelerator.nvlink_domain or 0) > SWITCHED
+    return accelerator.is_unified, capability(accelerator), switched
+
+
 def budget_of(
     deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
 ) -> Budget:
     """Return the budget of `deployment` for one setting of the step."""
-    accelerator = deployment.system.accelerator
     utilization, _ = utilization_of(deployment, rules)
-    total = accelerator.total_bytes_on("wddm" if deployment.options.wsl2 else "linux")
     return Budget(
         deployment=deployment,
         rules=rules,
         step=step,
         stages=stages,
         utilization=utilization,
-        total=total,
-        usable=int(-(-total * utilization // 1)),
+        total=_total_bytes(deployment),
+        usable=usable_bytes(deployment, rules),
         terms=tuple(
             (*stage.terms, *_overheads(deployment, rules, step, stage)) for stage in stages
         ),
@@ -239,12 +258,7 @@ def budget_of(
 
 
 def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeights) -> Key:
-    accelerator = deployment.system.accelerator
-    device = (
-        accelerator.is_unified,
-        capability(accelerator),
-        (accelerator.nvlink_domain or 0) > SWITCHED,
-    )
+    device = device_of(deployment.system.accelerator)
     of_stage = (stage.index, len(stage.layers))
     said = (deployment.layout, device, step.tokens, step.sequences, of_stage, deployment.lesson)
     return (deployment.checkpoint, deployment.options, rules), said

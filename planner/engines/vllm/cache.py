@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
+from typing import Any
 
 from planner.bisection import largest_holding
 from planner.columns import larger, smaller
@@ -148,6 +149,17 @@ def group_layers(
     return (*groups[:states], *beside, *groups[states:])
 
 
+_COUNTS = (
+    "attention_groups",
+    "draft_groups",
+    "sliding_groups",
+    "state_groups",
+    "window_groups",
+    "ring_groups",
+    "state_blocks_per_request",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pool:
     """The cache pool of a deployment: what a block costs and how many there are.
@@ -175,6 +187,19 @@ class Pool:
     null_block: bool
     context_parallel: int = 1
     sliding_tokens: int = 0
+
+    def holding(self, available: tuple[int, ...]) -> Pool:
+        """Return the pool with so many bytes per stage; what is counted of its groups is kept."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self._counted, available=available)
+        return made
+
+    @cached_property
+    def _counted(self) -> dict[str, Any]:
+        """The fields with the counts that every pool of these groups shares."""
+        for name in _COUNTS:
+            getattr(self, name)
+        return {name: value for name, value in self.__dict__.items() if name != "num_blocks"}
 
     def _groups_of(self, kind: str) -> int:
         return sum(group.kind == kind for group in self.groups)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.bisection import last_holding
-from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
-from planner.engines.vllm.budget import Budget, budget_of
-from planner.engines.vllm.options import DRAFTER, VllmOptions
+from planner.engines.vllm.budget import Budget, budget_of, device_of, usable_bytes
+from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
-from planner.engines.vllm.pool import prefix_caching, ssm_dtype
 from planner.engines.vllm.refusals import refusals
 from planner.engines.vllm.releases import batch_defaults, rules_of
-from planner.engines.vllm.weights import loads_vision, stage_weights
+from planner.engines.vllm.weights import stage_weights
 from planner.layout import Degrees
-from planner.memo import remembered
+from planner.memo import Key, remembered
 from planner.units import ceil_div
 
-SMALL_CHUNK = 2048
-"""Tokens per step that vLLM itself takes on smaller GPUs (engine/arg_utils.py)."""
-
-HIGH_UTILIZATION = 0.95
-"""Above this a CUDA context and the first request's workspaces no longer fit (start-up logs)."""
+if TYPE_CHECKING:
+    from planner.engines.economies import Economy, Knob
 
 
 class Vllm(Engine[VllmOptions, VllmAnswer]):
@@ -65,6 +60,13 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
             return answer_of(budget)
         return _start_by_itself(budget)
 
+    def may_hold(self, deployment: Deployment) -> bool:
+        """Say whether the pool would do if only one sequence were scheduled: more leave less."""
+        return deployment.options.kv_cache_memory_bytes is not None or (
+            usable_bytes(deployment, rules_of(deployment.options.version))
+            >= least_usable(deployment)
+        )
+
     def launch(self, deployment: Deployment, answer: VllmAnswer) -> Launch:
         """Return `vllm serve` with exactly the flags that the plan assumed."""
         return launching.launch(deployment, answer)
@@ -87,11 +89,15 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
         """Return changes that save memory, those that are already made left out."""
-        return tuple(_economies(deployment))
+        from planner.engines.vllm.economies import economies
+
+        return tuple(economies(deployment))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Return what can be solved for: the utilization, and the weights kept on the host."""
-        return tuple(_knobs(deployment))
+        from planner.engines.vllm.economies import knobs
+
+        return tuple(knobs(deployment))
 
 
 VLLM = Vllm()
@@ -103,24 +109,58 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(VLLM, deployment) or tuple(refusals(deployment))
 
 
+def _of_kind(deployment: Deployment) -> Key:
+    accelerator, version = deployment.system.accelerator, deployment.options.version
+    said = (
+        deployment.layout,
+        deployment.kv_cache_dtype,
+        deployment.context,
+        deployment.concurrency,
+        device_of(accelerator),
+        batch_defaults(accelerator, rules_of(version)),
+        deployment.lesson,
+    )
+    return (deployment.checkpoint, deployment.options), said
+
+
+@remembered(_of_kind)
+def least_usable(deployment: Deployment) -> int:
+    """Return the bytes of a GPU without which vLLM does not hold the workload in any setting.
+
+    max over stages of weights + overheads of one sequence + blocks of the workload
+    """
+    rules = rules_of(deployment.options.version)
+    defaults = batch_defaults(deployment.system.accelerator, rules)
+    step = replace(Step.of(deployment.options, defaults, deployment.context), sequences=1)
+    budget = budget_of(deployment, rules, step, stage_weights(deployment))
+    asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
+    blocks = asked * budget.pool.blocks_per_request(deployment.context) + 1
+    pairs = zip(budget.taken, budget.pool.bytes_per_block, strict=True)
+    return max(taken + blocks * size for taken, size in pairs)
+
+
 def _start_by_itself(default: Budget) -> VllmAnswer:
     """Return the default max_num_seqs if the engine starts with it, else the largest that does.
 
     The pool is estimated, so the value should hold at the far end of the band, too; where none
     does, it holds by the estimate itself. It is a power of two, or what is asked for; where that
-    would keep sequences waiting that the cache has room for, the very largest. More sequences never
-    leave more blocks, so the largest can be bisected.
+    would keep sequences waiting that the cache has room for, the very largest.
     """
     deployment, most = default.deployment, default.step.sequences
-    largest = largest_that_starts(default)
-    if largest is None:
+    starts = _starting(default)
+    if starts is None:
         return answer_of(default)  # the memory itself is short, or the default does
     asked = min(ceil_div(deployment.concurrency, deployment.layout.data_parallel), most)
-    chosen = 1 << (largest.bit_length() - 1)
-    if chosen < asked <= largest:
+    # So many hold at the default's step, which leaves the fewest blocks: the search begins there.
+    chosen = 1 << max(0, min(default.worst.num_blocks, most - 1).bit_length() - 1)
+    while 2 * chosen < most and starts(2 * chosen):
+        chosen *= 2
+    if chosen < asked < most and starts(asked):
         chosen = asked
-    if chosen < min(asked, with_sequences(default, chosen).pool.sequences(deployment.context)):
-        chosen = largest
+    if chosen < asked and chosen < with_sequences(default, chosen).pool.sequences(
+        deployment.context
+    ):
+        chosen = last_holding(starts, chosen, most - 1) or chosen
     note = (
         f"at its default max_num_seqs of {most} vLLM would refuse to start (about"
         f" {default.pool.num_blocks:,} cache blocks): the command carries"
@@ -138,117 +178,30 @@ def with_sequences(default: Budget, sequences: int) -> Budget:
 
 def largest_that_starts(default: Budget) -> int | None:
     """Return the largest max_num_seqs with which it starts; None where the default is to be kept."""
+    starts = _starting(default)
+    if starts is None:
+        return None
+    guess = default.worst.num_blocks
+    return last_holding(starts, 1, default.step.sequences - 1, guess=guess)
+
+
+def _starting(default: Budget) -> Callable[[int], bool] | None:
+    """Return what tells whether it starts with so many sequences; None: the default is to be kept.
+
+    More sequences never leave more blocks, so what is told of them can be bisected.
+    """
     most = default.step.sequences
     if default.deployment.options.enforce_eager or most <= default.worst.num_blocks:
         return None
 
-    def tried(sequences: int) -> Budget:
-        return with_sequences(default, sequences)
+    def at_worst(sequences: int) -> bool:
+        return sequences <= with_sequences(default, sequences).worst.num_blocks
 
-    # So many hold at the default's step, which leaves the fewest blocks: the search begins there.
-    largest = last_holding(
-        lambda n: n <= tried(n).worst.num_blocks, 1, most - 1, guess=default.worst.num_blocks
-    )
-    if not largest:
-        largest = last_holding(
-            lambda n: n <= tried(n).pool.num_blocks, 1, most, guess=default.pool.num_blocks
-        )
-    return None if largest == most else largest
+    def as_estimated(sequences: int) -> bool:
+        return sequences <= with_sequences(default, sequences).pool.num_blocks
 
-
-def _economies(deployment: Deployment) -> Iterator[Economy]:
-    """Yield changes that save memory, those that are already made left out."""
-    options: VllmOptions = deployment.options
-    checkpoint, accelerator = deployment.checkpoint, deployment.system.accelerator
-    rules = rules_of(options.version)
-    defaults = batch_defaults(accelerator, rules)
-    if loads_vision(checkpoint.model, options):
-        yield Economy(
-            title="leave the vision tower out (--language-model-only)",
-            loses="no images or videos",
-            cost=1,
-            options={"language_model_only": True},
-        )
-    step = Step.of(options, defaults, deployment.context)
-    asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
-    if asked < step.sequences:
-        yield Economy(
-            title=f"schedule no more sequences than asked for (--max-num-seqs {asked})",
-            loses="further requests wait",
-            cost=1,
-            options={"max_num_seqs": asked},
-        )
-    if step.tokens > SMALL_CHUNK:
-        yield Economy(
-            title=f"smaller prefill chunks (--max-num-batched-tokens {SMALL_CHUNK})",
-            loses="prompts are computed in more steps",
-            cost=2,
-            options={"max_num_batched_tokens": SMALL_CHUNK},
-        )
-    if options.num_speculative_tokens:
-        drafter = "the MTP module" if options.drafts_by_itself else "a separate drafter"
-        yield Economy(
-            title=f"do not draft with {drafter}",
-            loses="slower decoding",
-            cost=2,
-            options={"num_speculative_tokens": 0, "speculative_method": "mtp"}
-            | dict.fromkeys(DRAFTER),
-        )
-    if deployment.checkpoint.model.linear is not None and prefix_caching(options, rules):
-        yield Economy(
-            title="no prefix caching (--no-enable-prefix-caching)",
-            loses="prompts that begin alike are computed again",
-            cost=2,
-            options={"enable_prefix_caching": False},
-        )
-    share = options.gpu_memory_utilization
-    if (
-        options.kv_cache_memory_bytes is None
-        and not accelerator.is_unified
-        and (share if share is not None else rules.gpu_memory_utilization) < HIGH_UTILIZATION
-    ):
-        yield Economy(
-            title=f"let vLLM use more of the GPU (--gpu-memory-utilization {HIGH_UTILIZATION:g})",
-            loses="less room for other programs and for peaks",
-            cost=2,
-            options={"gpu_memory_utilization": HIGH_UTILIZATION},
-        )
-    if deployment.kv_cache_dtype in ("auto", "bfloat16", "float16"):
-        yield Economy(
-            title="FP8 KV cache (--kv-cache-dtype fp8)",
-            loses="a little accuracy on long contexts",
-            cost=3,
-            kv_cache_dtype="fp8",
-        )
-    if checkpoint.model.linear is not None and ssm_dtype(deployment) == "float32":
-        yield Economy(
-            title="16-bit recurrent state (--mamba-ssm-cache-dtype bfloat16)",
-            loses="a little accuracy: the model asks for 32-bit state",
-            cost=3,
-            options={"mamba_ssm_cache_dtype": "bfloat16"},
-        )
-    if not options.enforce_eager:
-        yield Economy(
-            title="no CUDA graphs (--enforce-eager)",
-            loses="much slower decoding of few sequences",
-            cost=3,
-            options={"enforce_eager": True},
-        )
-
-
-def _knobs(deployment: Deployment) -> Iterator[Knob]:
-    """Yield what can be solved for: the utilization, and the weights kept on the host."""
-    if deployment.options.kv_cache_memory_bytes is None:
-        yield Knob(
-            question="smallest utilization",
-            option="gpu_memory_utilization",
-            values=tuple(percent / 100 for percent in range(1, 100)),
-        )
-    if not deployment.system.accelerator.is_unified:
-        most = ceil_div(deployment.checkpoint.nbytes("text"), 2**30)
-        yield Knob(
-            question="least weights on the host",
-            option="cpu_offload_gb",
-            values=tuple(float(size) for size in range(most + 1)),
-            unit="GiB per GPU",
-        )
+    if default.worst.num_blocks or at_worst(1):
+        return at_worst
+    if most <= default.pool.num_blocks:
+        return None
+    return as_estimated if as_estimated(1) else None

@@ -146,8 +146,7 @@ def build_pool(
         available: pipeline stage -> bytes for the pool.
         step_tokens: max_num_batched_tokens: so many are in flight beside a sliding window.
     """
-    empty = _empty_pool(deployment, rules, step_tokens)
-    return replace(empty, available=tuple(available))
+    return _empty_pool(deployment, rules, step_tokens).holding(tuple(available))
 
 
 def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:

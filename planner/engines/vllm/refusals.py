@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hardware_db import Accelerator
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.drafter import Drafter, drafter_of
@@ -14,6 +15,7 @@ from planner.engines.vllm.releases import capability, rules_of, source
 from planner.engines.vllm.weights import load_rules
 from planner.memo import Key, remembered
 from planner.memory.weights import rank_shape, whole_edge
+from planner.model.checkpoint import Checkpoint
 from planner.model.tensors import Split
 
 _FP8_BLOCK = 128
@@ -21,11 +23,20 @@ _FP8_BLOCK = 128
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
     """Yield every reason why vLLM cannot run `deployment`, in the order it would raise them."""
-    yield from _hardware(deployment)
-    yield from kernel_refusals(deployment.checkpoint, deployment.system.accelerator)
+    yield from _of_device(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_refusals(deployment)
     yield from indexed_refusals(deployment, dtype=model_dtype(deployment))
     yield from _of_layout(deployment)
+
+
+def _both(checkpoint: Checkpoint, accelerator: Accelerator) -> Key:
+    return (checkpoint, accelerator), None
+
+
+@remembered(_both)
+def _of_device(checkpoint: Checkpoint, accelerator: Accelerator) -> tuple[Refusal, ...]:
+    """Return what follows from the device and the stored formats: the same in every layout."""
+    return (*_hardware(accelerator), *kernel_refusals(checkpoint, accelerator))
 
 
 def _but_memory(deployment: Deployment) -> Key:
@@ -51,8 +62,7 @@ def _layout_refusals(deployment: Deployment) -> Iterator[Refusal]:
     yield from ring_refusals(deployment, block_size=page.block_size)
 
 
-def _hardware(deployment: Deployment) -> Iterator[Refusal]:
-    accelerator = deployment.system.accelerator
+def _hardware(accelerator: Accelerator) -> Iterator[Refusal]:
     if accelerator.vendor not in ("nvidia", "amd", "intel", "custom"):
         yield Refusal(
             reason=f"vLLM is planned for NVIDIA, AMD and Intel, not for {accelerator.name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hardware_db import Accelerator
 from planner.engines.engine import Deployment
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import on_host, table_on_rank
@@ -57,6 +58,20 @@ REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
 """Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
 
 
+PADDING_FAMILY = 10
+"""Major compute capability on which experts that are cut are padded."""
+
+
+def _pads(accelerator: Accelerator) -> bool:
+    return (capability(accelerator) or (0, 0))[0] == PADDING_FAMILY
+
+
+def _rules(deployment: Deployment) -> Key:
+    said = (deployment.layout, deployment.options.version, _pads(deployment.system.accelerator))
+    return (deployment.checkpoint,), said
+
+
+@remembered(_rules)
 def load_rules(deployment: Deployment) -> LoadRules:
     """Return how vLLM changes the checkpoint on loading.
 
@@ -79,7 +94,6 @@ def load_rules(deployment: Deployment) -> LoadRules:
     gptq = {name for row in checkpoint.stored if (name := row.format.name).startswith("gptq")}
     index = "" if rules.gptq_column_index else "-plain"
     bias = "-bias" if rules.gptq_expert_bias else ""
-    family = (capability(deployment.system.accelerator) or (0, 0))[0]
     return LoadRules(
         formats=FLOAT32_SCALES
         | {"float32": checkpoint.model.dtype}
@@ -95,7 +109,7 @@ def load_rules(deployment: Deployment) -> LoadRules:
         row_multiples={"block_inject_weight": 16},
         refined=REFINED if rules.refines_blocks else {},
         experts_over_replicas=True,
-        expert_padding=rules.expert_padding if family == 10 else 1,
+        expert_padding=rules.expert_padding if _pads(deployment.system.accelerator) else 1,
     )
 
 
@@ -167,7 +181,7 @@ def _loaded(deployment: Deployment) -> Key:
     said = (
         deployment.layout,
         max(deployment.context, native),
-        capability(accelerator),
+        _pads(accelerator),
         accelerator.is_unified,
     )
     return (deployment.checkpoint, deployment.options), said

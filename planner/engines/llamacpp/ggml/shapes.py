@@ -31,6 +31,7 @@ from planner.engines.llamacpp.ggml.structures import (
     sizes_of,
     structure_of,
 )
+from planner.memo import Key, remembered
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -181,16 +182,44 @@ def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
 
 def peaks_at(homes: Homes, setting: Setting, batch: Batch, cells: Any) -> tuple[Any, ...]:
     """Return the buffers of a graph at a column of lengths, per backend, the host last."""
+    stretches = _stretches(homes, setting, replace(batch, n_kv=0))
+    least, most = int(cells.min()), int(cells.max())
+    whole = _stretch(stretches, homes, setting, batch, least)
+    if most <= whole.high:
+        return whole.nbytes_at(cells)
     found = [cells * 0 for _ in range(homes.backends)]
     left = cells == cells
     while left.any():
-        shortest = int(cells[left].min())
-        segment, *_ = _found(homes, setting, replace(batch, n_kv=shortest))
+        segment = _stretch(stretches, homes, setting, batch, int(cells[left].min()))
         here = left & (cells <= segment.high)
         for sizes, part in zip(found, segment.nbytes_at(cells[here]), strict=True):
             sizes[here] = part
         left &= ~here
     return tuple(found)
+
+
+def _of_batch(homes: Homes, setting: Setting, batch: Batch) -> Key:
+    return (homes,), (setting, batch)
+
+
+@remembered(_of_batch, most=4096)
+def _stretches(homes: Homes, setting: Setting, batch: Batch) -> list[tuple[int, Segment]]:
+    """Return the stretches that were found so far, each from the shortest length asked of it."""
+    return []
+
+
+def _stretch(
+    known: list[tuple[int, Segment]], homes: Homes, setting: Setting, batch: Batch, cells: int
+) -> Segment:
+    """Return the stretch from a length up, out of those that are known or found now."""
+    for low, segment in known:
+        if low <= cells <= segment.high:
+            return segment
+    segment, *_ = _found(homes, setting, replace(batch, n_kv=cells))
+    if len(known) == SEGMENTS:
+        del known[0]
+    known.append((cells, segment))
+    return segment
 
 
 def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Structure, Selection]:

@@ -1,0 +1,57 @@
+"""What is said before an allocation never contradicts it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planner.engines import get_engine
+from planner.errors import PlannerError
+from planner.question import Question
+from planner.ranking import best
+
+ENGINES = ("vllm", "sglang", "llamacpp", "tensorrt-llm", "mlx", "transformers", "ktransformers")
+ASKED = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(("Qwen3.5-4B", "Qwen3.5-27B", "Qwen3.5-35B-A3B")),
+        "machine": st.sampled_from(
+            ("rtx-3060-12", "rtx-4090", "2x rtx-3090", "4x l4", "2x h100", "m4-max-64gb", "mi300x")
+        ),
+        "precision": st.sampled_from(("bf16", "fp8", "gptq-int4", "q4_k_m")),
+        "engine": st.sampled_from(ENGINES),
+        "context": st.sampled_from((1, 2_048, 32_768, 100_000, 262_144)),
+        "concurrency": st.sampled_from((1, 2, 7, 64, 300)),
+    }
+)
+
+
+def question_of(ask: Callable[..., Any], asked: dict[str, Any]) -> Question:
+    said = dict(asked)
+    model, machine, engine = said.pop("model"), said.pop("machine"), said.pop("engine")
+    found: Question = ask(model, machine, **said)
+    return found.with_(engine=get_engine(engine), options=None)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ASKED)
+def test_what_cannot_hold_does_not_fit(ask: Callable[..., Any], asked: dict[str, Any]) -> None:
+    question = question_of(ask, asked)
+    try:
+        plans = tuple(question.plans())
+    except PlannerError:
+        return
+    sure = [question.may_hold(plan.deployment.layout) for plan in plans]
+    assert all(possible or not plan.fits for plan, possible in zip(plans, sure, strict=True))
+    assert question.fits() is any(plan.fits for plan in plans)
+    assert question.plan().deployment == best(plans, question.objective).deployment
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "llamacpp"])
+def test_what_is_far_too_large_is_known_before_it_is_allocated(
+    ask: Callable[..., Any], engine: str
+) -> None:
+    question = ask("Qwen3.5-397B-A17B", "rtx-3060-12", engine=engine)
+    assert not any(question.may_hold(layout) for layout in question.layouts())
+    assert question.with_(system=ask("Qwen3.5-4B", "h100").system).can_run()
