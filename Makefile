@@ -59,7 +59,8 @@ smoke: build ## install the wheel in a clean environment and ask it one question
 
 bench: $(READY) ## measure start-up, plans and searches beside other planners; writes docs/performance.md
 	-$(UV) venv --quiet --clear --no-project --python $(BIN)/python .peers
-	-$(WITH_INDEX) VIRTUAL_ENV=.peers $(UV) pip install --quiet -r benchmarks/peers.txt
+	-sed 's/#.*//' benchmarks/peers.txt | while read -r peer; do test -z "$$peer" || \
+		$(WITH_INDEX) VIRTUAL_ENV=.peers $(UV) pip install --quiet "$$peer"; done
 	$(BIN)/python -m benchmarks.instant --write
 
 conformance: $(READY) ## ask vLLM's and SGLang's own code, without a GPU, on random configurations

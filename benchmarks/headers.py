@@ -73,8 +73,9 @@ def _tensors(row: Stored, layer: int) -> Tensors:
 def serve() -> None:
     """Serve until standard input ends; prints the address first."""
     with LoopbackHub() as hub:
-        config = {"model_type": "qwen3_5_moe", "architectures": ["any"]}
-        hub.add(REPOSITORY, {"config.json": config, **shards()})
+        found = catalog.find(REPOSITORY)
+        assert found is not None
+        hub.add(REPOSITORY, {"config.json": dict(found[0].config), **shards()})
         hub.add("counts/none", {})
         print(hub.url, flush=True)
         for _ in sys.stdin:

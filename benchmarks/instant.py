@@ -1,125 +1,45 @@
 """How fast the planner is, as ratios of one run; writes docs/performance.md.
 
-    python -m benchmarks.instant [--write] [--peers FOLDER]
+    python -m benchmarks.instant [--write] [--only PART ...] [--peers FOLDER] [--rows N ...]
 
 Seconds are CPU seconds of this process or of the commands that it starts, so that a busy machine
-does not count; what is started is compared with a bare Python started as often, in turn. Peers are
-commands in an environment of their own (benchmarks/peers.txt); one that is not there is left out.
+counts little; what is started is compared with a bare Python started as often, in turn, after a
+first start that compiles its modules. Peers are commands in an environment of their own
+(benchmarks/peers.txt), and a Hub on the loopback address stands for the real one; a part or a peer
+that cannot be measured says why. The whole takes about five minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from time import process_time
+from time import monotonic, process_time
 from typing import Any
 
 import hardware_db
+from benchmarks.performance_page import PAGE, Figure, written
+from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, start_up, started
 from hardware_db import accelerators
 from planner import planning
 from planner.asking import ANYWHERE, ask
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
 from planner.recommending import Wanted, recommend
+from planner.report.tables import fits_text
 from planner.search import advise, fits_table, headline_precisions, solve_limits
 from planner.sweeping import sweep_frames
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "performance.md"
-PEERS = ROOT / ".peers"
-RUNS = 7
-"""Starts of a command; the fastest counts."""
+PEERS = Path(__file__).parent.parent / ".peers"
+LONGEST = 540
+"""Seconds after which no further part is begun."""
 
 SECONDS = 1.0
 """CPU seconds for which plans are counted."""
-
-PLANS = {
-    "vllm": ("Qwen3.5-35B-A3B", "h100", "fp8", 5000),
-    "sglang": ("Qwen3.5-35B-A3B", "h100", "fp8", 5000),
-    "tensorrt-llm": ("Qwen3.5-35B-A3B", "h100", "fp8", 5000),
-    "mlx": ("Qwen3.5-35B-A3B", "m4-max-128gb", "mlx-4bit", 5000),
-    "transformers": ("Qwen3.5-27B", "h100", "bf16", None),
-    "ktransformers": ("Qwen3.5-35B-A3B", "h100", "fp8", None),
-    "llamacpp": ("Qwen3.5-27B", "rtx-4090", "q4_k_m", None),
-}
-"""Engine -> (model, hardware, precision, goal in warm plans per second)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One line of the page.
-
-    Attributes:
-        what: what was measured.
-        goal: what it should be, in words; empty without one.
-        measured: what it is, in words.
-    """
-
-    what: str
-    goal: str
-    measured: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """The fastest of some starts: CPU seconds and MiB resident."""
-
-    seconds: float
-    mib: int
-
-
-def started(command: Sequence[str]) -> Started:
-    """Start a command once, and return what it took."""
-    with Path(os.devnull).open("w") as nothing:
-        process = subprocess.Popen(command, stdout=nothing, stderr=nothing, cwd=ROOT)
-        _, _, used = os.wait4(process.pid, 0)
-    process.returncode = 0
-    unit = 1 << 20 if platform.system() == "Darwin" else 1 << 10
-    return Started(seconds=used.ru_utime + used.ru_stime, mib=int(used.ru_maxrss // unit))
-
-
-def starts(commands: dict[str, Sequence[str]]) -> dict[str, Started]:
-    """Return the fastest start of each command, all of them in turn."""
-    best: dict[str, Started] = {}
-    for _ in range(RUNS):
-        for name, command in commands.items():
-            found = started(command)
-            if name not in best or found.seconds < best[name].seconds:
-                best[name] = found
-    return best
-
-
-def start_up(peers: Path) -> Iterator[Figure]:
-    """Yield what starts take, in bare Pythons; peers by their --help, which needs no network."""
-    python = [sys.executable]
-    plan = [*python, "-m", "planner", "plan"]
-    commands: dict[str, Sequence[str]] = {
-        "bare": [*python, "-c", "pass"],
-        "import typer": [*python, "-c", "import typer"],
-        "qwenplan --help": [*python, "-m", "planner", "--help"],
-    }
-    for engine, (model, on, precision, _) in PLANS.items():
-        words = [model, "--on", on, "--precision", precision, "--engine", engine]
-        commands[f"qwenplan plan, {engine}"] = [*plan, *words]
-    for name in ("kvfit", "hf-mem", "llmfit"):
-        if (peers / "bin" / name).is_file():
-            commands[f"{name} --help"] = [str(peers / "bin" / name), "--help"]
-    found = starts(commands)
-    bare = found.pop("bare")
-    goals = {"qwenplan --help": "8x"}
-    for name, start in found.items():
-        goal = goals.get(name, "9x, 40 MiB" if name.startswith("qwenplan plan") else "")
-        ratio = f"{start.seconds / bare.seconds:.1f}x, {start.mib} MiB"
-        yield Figure(what=f"{name} / bare Python", goal=goal, measured=ratio)
 
 
 def warm(question: Question) -> float:
@@ -201,7 +121,7 @@ def searches() -> Iterator[Figure]:
 
     def fits(engine: str) -> object:
         question = ask("Qwen3.5-27B", on=ANYWHERE, engine=engine)
-        return fits_table(question, headline_precisions(question))
+        return fits_text(fits_table(question, headline_precisions(question)))
 
     def recommended(base: str | None, users: int) -> object:
         system = hardware_db.resolve("rtx-4090")
@@ -229,9 +149,9 @@ def searches() -> Iterator[Figure]:
 
 
 def sweeps() -> Iterator[Figure]:
-    """Yield rows of a sweep per CPU second: in columns, and one plan after the other."""
+    """Yield rows of a sweep per CPU second, the first of a deployment included."""
     asked: dict[str, Any] = {
-        "contexts": list(range(2048, 262_144, 64)),
+        "contexts": list(range(2048, 262_144, 16)),
         "concurrencies": list(range(1, 129)),
     }
     million = {"vllm": "1,000,000", "sglang": "1,000,000", "llamacpp": "1,000,000"}
@@ -243,7 +163,7 @@ def sweeps() -> Iterator[Figure]:
         count, start = 0, process_time()
         for frame in sweep_frames(engines=engine, verdicts=False, **asked):
             count += len(frame)
-            if process_time() - start > SECONDS:
+            if process_time() - start > 3 * SECONDS:
                 break
         yield Figure(
             what=f"rows of a sweep per second, {engine}",
@@ -259,7 +179,8 @@ def files(rows: Sequence[int]) -> Iterator[Figure]:
             words = ["sweep", "Qwen3.5-27B", "--on", "h100", "--precision", "fp8"]
             words += ["--engine", "vllm", "--context", f"2048:{2048 + many // 256 - 1}:+1"]
             words += ["--concurrency", "1:256:+1", "--out", f"{folder}/plans.parquet"]
-            found = started([sys.executable, "-m", "planner", *words])
+            patience = PATIENCE + many / 100_000
+            found = started([sys.executable, "-m", "planner", *words], patience=patience)
             yield Figure(
                 what=f"{many // 256 * 256:,} rows to Parquet: rows per second, resident",
                 goal="1 GiB",
@@ -313,68 +234,87 @@ def growth() -> Iterator[Figure]:
     yield line("sweep by rows", (12_800, 128_000, 1_280_000), of_rows)
 
 
-def written(figures: Sequence[Figure]) -> str:
-    """Return the page."""
-    lines = [
-        "# How fast it is",
-        "",
-        "Written by `make bench` (`benchmarks/instant.py`); figures of one run, CPU time, Python"
-        f" {platform.python_version()} on {platform.machine()}; {os.cpu_count()} cores, on which"
-        f" {os.getloadavg()[0]:.0f} processes wanted to run when it ended: beside others the same"
-        " work takes up to twice the CPU time.",
-        "",
-        "| figure | goal | measured |",
-        "|---|---|---|",
-        *(f"| {figure.what} | {figure.goal} | {figure.measured} |" for figure in figures),
-        "",
-        "## What is kept between plans",
-        "",
-        "Whatever does not depend on context and concurrency is computed once and kept by"
-        " `planner/memo.py`: checkpoints, systems and options by identity, everything else by value."
-        " A cache holds 1,024 answers unless the table says otherwise; the oldest goes first.",
-        "",
-        "| kept | by | most |",
-        "|---|---|---|",
-        *KEPT,
-        "",
-        "The hardware database is read from `hardware_db/data/compiled.bin`, which a build or"
-        " `python -m hardware_db` writes; its digest covers the TOML files and the code, and where"
-        " it does not agree TOML is read.",
-        "",
-    ]
-    return "\n".join(lines)
+def tensors(peers: Path) -> Iterator[Figure]:
+    """Yield how long the headers of 64,000 tensors take beside hf-mem."""
+    found = peers.glob("lib/python*/site-packages")
+    packages = [str(folder) for folder in found]
+    program = f"import sys; sys.path += {packages!r}; from benchmarks.headers import main; main()"
+    report = reported([sys.executable, "-c", program, "--json", "--rounds", "3"])
+    if "hf-mem" not in report:
+        raise NotMeasuredError("hf-mem is not there")
+    yield Figure(
+        what="headers of 64,000 tensors / hf-mem",
+        goal="1x",
+        measured=f"{report['hf-mem']['ratio']:.2f}x",
+    )
 
 
-KEPT = (
-    "| refusals and allocation of a deployment (`planner/planning.py`) | the whole deployment | 512 |",
-    "| vLLM: weights of the stages, empty pool, refusals | model, options, layout, device | 1,024 |",
-    "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
-    "| SGLang: server, weights of the stages, their terms, refusals | the same | 1,024 |",
-    "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | the same | 1,024 |",
-    "| llama.cpp: answers | the whole deployment | 1,024 |",
-    "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
-    "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
-    "| MLX: bytes per token, states, longest context | model, cache format | 1,024 |",
-    "| transformers: device map, what runs on a device | model, options, system | 1,024 |",
-    "| tables of n-grams | model, cuts | 1,024 |",
-)
-"""The caches, one line each."""
+def app() -> Iterator[Figure]:
+    """Yield how much slower the app is than a bare page, as `benchmarks.web` measures it."""
+    words = ["--presses", "24", "--loads", "3", "--json"]
+    report = reported([sys.executable, "-m", "benchmarks.web", *words], fails=(3,))
+    for key, what in (
+        ("key_to_number", "app: from a key to its number / bare page"),
+        ("first_load", "app: first load / bare page"),
+    ):
+        row = report[key]
+        yield Figure(
+            what=f"{what}, p50 and p95",
+            goal="1.3x",
+            measured=f"{row['ratio_p50']:.2f}x, {row['ratio_p95']:.2f}x"
+            f" ({row['app']['p50']:,.0f} ms at p50)",
+        )
+
+
+Part = Callable[[argparse.Namespace], Iterator[Figure]]
+PARTS: dict[str, Part] = {
+    "start-up": lambda asked: start_up(asked.peers),
+    "plans": lambda _: plans(),
+    "shapes": lambda _: shapes(),
+    "searches": lambda _: searches(),
+    "sweeps": lambda _: sweeps(),
+    "growth": lambda _: growth(),
+    "headers": lambda asked: tensors(asked.peers),
+    "app": lambda _: app(),
+    "files": lambda asked: files(asked.rows),
+}
+"""What is measured, by the name that --only takes."""
+
+
+def measured(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Yield the figures of the parts that are asked for; of one that fails, why."""
+    begun = monotonic()
+    for name in asked.only or PARTS:
+        if monotonic() - begun > LONGEST:
+            yield Figure(what=name, goal="", measured="not measured: no time was left")
+            continue
+        try:
+            yield from PARTS[name](asked)
+        except (NotMeasuredError, OSError, ValueError, KeyError, AssertionError) as error:
+            yield Figure(what=name, goal="", measured=f"not measured: {error}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and write the page if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.instant", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instant",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts (default: all)")
     parser.add_argument("--peers", type=Path, default=PEERS, help="an environment with the peers")
     parser.add_argument(
-        "--rows", type=int, nargs="*", default=(1_000_000, 4_000_000), help="rows of Parquet files"
+        "--rows",
+        type=int,
+        nargs="*",
+        default=(1_000_000, 10_000_000, 50_000_000),
+        help="rows of Parquet files",
     )
     asked = parser.parse_args(argv)
-    if not (asked.peers / "bin").is_dir():
-        print(f"no peers in {asked.peers}: they are left out")
+    asked.peers = asked.peers.resolve()
     figures = []
-    parts = (start_up(asked.peers), plans(), shapes(), searches(), sweeps(), files(asked.rows))
-    for figure in chain(*parts, growth()):
+    for figure in measured(asked):
         print(f"{figure.what:80} {figure.goal:>12}  {figure.measured}", flush=True)
         figures.append(figure)
     if asked.write:
