@@ -106,6 +106,8 @@ def left_open(
     if said.checkpoint != load_checkpoint(model):
         return None  # the engine's own flags say it
     policy = None if _is_anybodys(asked) else said.settled_engine
+    if policy is not None and precision is not None:
+        return None
     if policy is not None and policy.name not in PROPOSED:
         return None  # its rules were only read: it is planned as it is asked for
     return Wanted(

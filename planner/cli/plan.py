@@ -88,7 +88,9 @@ def plan(
         from planner.cli.recommend import chosen
 
         recommended = chosen(asked)
-    forms = (as_json, as_markdown, explain, expect_log, emit_as is not None)
+    # whoever names degrees of parallelism looks for the memory of every stage
+    whole = asked.layout is not None or explain
+    forms = (as_json, as_markdown, whole, expect_log, emit_as is not None)
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     if recommended is not None and not any(forms) and output_tokens is None:
         from planner.cli.recommend import chosen_text

@@ -10,7 +10,7 @@ from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import Choice, models_in_order
-from planner.recommending.choosing import Search, Wanted, siblings
+from planner.recommending.choosing import Search, Wanted, released, siblings
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price
 from planner.recommending.wish import Wish
@@ -81,10 +81,11 @@ def _of_any_model(search: Search) -> list[Choice]:
     models: list[list[Choice]] = []
     wish, below = search.wanted.wish, None
     for group in classes(search.wanted.wish.use):
-        of_group = [found for base in group if (found := search.of_model(base, thorough=False))]
+        left = [base for base in group if not _is_replaced(base, models)]
+        of_group = [found for base in left if (found := search.of_model(base, thorough=False))]
         models += of_group
         if below is not None:
-            below -= any(of_group)
+            below -= any(of_group) or len(left) < len(group)
         elif any(not any(found[0].holding(wish)) for found in models):
             below = BELOW
         if below == 0:
@@ -100,15 +101,18 @@ def _of_any_model(search: Search) -> list[Choice]:
 def _newest(models: list[list[Choice]]) -> Iterator[list[Choice]]:
     """Yield models without older releases of a size whose newer one holds the workload as well."""
     for found in models:
-        mine = found[0]
-        newer = (
-            other[0]
-            for other in models
-            if shape_of(other[0].entry.base) == shape_of(mine.entry.base)
-            and other[0].released > mine.released
-        )
-        if not any(other.holds and other.word <= Word.NOTICEABLE for other in newer):
+        if not _is_replaced(found[0].entry.base, models):
             yield found
+
+
+def _is_replaced(base: str, models: list[list[Choice]]) -> bool:
+    """Say whether a newer release of a model's size holds the workload and loses little enough."""
+    newer = (
+        found[0]
+        for found in models
+        if found[0].released > released(base) and shape_of(found[0].entry.base) == shape_of(base)
+    )
+    return any(other.holds and other.word <= Word.NOTICEABLE for other in newer)
 
 
 def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -152,7 +152,7 @@ def test_what_has_no_backend_is_refused(on: str, says: str) -> None:
 def test_gpus_of_two_vendors_share_what_runs_on_both() -> None:
     plan = ask(on="rtx-3090 + rx-7900-xtx")
     assert plan.fits
-    assert any("Vulkan" in warning for warning in plan.warnings)
+    assert any("Vulkan" in note for note in plan.notes)
 
 
 def test_weights_of_another_recipe_carry_its_band() -> None:
