@@ -68,6 +68,10 @@ class Plan(planning.Plan):
 
         return plan_document(self, advice=best_advice(self))
 
+    def __repr__(self) -> str:
+        """Return the verdict: the terms are in `ranks`, everything else in `to_dict()`."""
+        return f"<Plan: {self.verdict}>"
+
     def _repr_html_(self) -> str:
         """Return the verdict, the bar and the command as a notebook shows them."""
         from planner.report.html import plan_html

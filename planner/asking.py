@@ -22,7 +22,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.question import DEFAULT_CONTEXT, Question, question_of
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
-from planner.units import check_switch, check_text, counted, shown
+from planner.units import check_count, check_switch, check_text, shown
 
 if TYPE_CHECKING:
     from planner.engines.command import Command
@@ -106,8 +106,6 @@ def left_open(
     if said.checkpoint != load_checkpoint(model):
         return None  # the engine's own flags say it
     policy = None if _is_anybodys(asked) else said.settled_engine
-    if policy is not None and precision is not None:
-        return None
     if policy is not None and policy.name not in PROPOSED:
         return None  # its rules were only read: it is planned as it is asked for
     return Wanted(
@@ -211,6 +209,7 @@ def as_said(
         PlannerError: one line that says what is wrong and what would work.
     """
     known_objective(objective)
+    check_count(concurrency, what="concurrency")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
@@ -278,18 +277,7 @@ def _with_words(
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
-        notes=(*question.notes, *told.unplanned, *nodes_note(told, question.system)),
-    )
-
-
-def nodes_note(told: Command, system: System) -> tuple[str, ...]:
-    """Return what to say where a command is for more or fewer machines than are planned."""
-    if told.nodes in (None, system.nodes):
-        return ()
-    planned = counted(system.nodes, "machine")
-    return (
-        f"--nnodes {told.nodes}, but {planned} of {system.short_name} is named and planned:"
-        " name all with --on, such as '2x dgx-h100'",
+        notes=(*question.notes, *told.unplanned, *told.machines_beside(question.system)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from hardware_db import System
 from planner import registry
-from planner.asking import load_checkpoint, nodes_note
+from planner.asking import load_checkpoint
 from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.options import build
@@ -89,7 +89,7 @@ def ask_command(
         yarn=told.yarn,
         kept=told.kept,
         environment=tuple(told.environment.items()),
-        notes=nodes_note(told, system),
+        notes=told.machines_beside(system),
         lessons=lessons(),
     )
     if told.context is None and context is None:

@@ -128,10 +128,6 @@ class Plan:
         """It starts and holds the workload."""
         return self.outcome in (Outcome.FITS, Outcome.TIGHT)
 
-    def __repr__(self) -> str:
-        """Return the verdict: the terms are in `ranks`, everything else in the document."""
-        return f"<Plan: {self.verdict}>"
-
     @property
     def figures(self) -> dict[str, Any]:
         """The engine's own figures as plain data; empty if it cannot run."""

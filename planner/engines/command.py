@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db import System
 from planner.layout import Layout
+from planner.units import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +54,10 @@ class Command:
     unplanned: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     nodes: int | None = None
+
+    def machines_beside(self, system: System) -> tuple[str, ...]:
+        """Return what to say where the command is for more or fewer machines than `system` has."""
+        if self.nodes in (None, system.nodes):
+            return ()
+        planned = f"{counted(system.nodes, 'machine')} of {system.short_name} is named and planned"
+        return (f"--nnodes {self.nodes}, but {planned}: name all with --on, such as '2x dgx-h100'",)

@@ -184,7 +184,6 @@ def test_what_python_prints_is_one_line() -> None:
         planner.layouts("Qwen3.5-9B", on="2x h100")[0],
         planner.fits("Qwen3.5-9B", on=["h100"])[0],
         planner.advise(short)[0],
-        limits.context.plan,
     ]
     assert all(len(repr(thing)) < 300 for thing in found)
     assert limits.context.words in repr(limits.context)

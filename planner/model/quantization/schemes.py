@@ -193,29 +193,22 @@ _CT_SOURCE = (
     "llm-compressor@4c0f777 examples for Qwen3.5 MoE: Linear but lm_head, visual, mlp.gate,"
     " shared_expert_gate, linear_attn, mtp"
 )
+_AVESED = "Avesed/Qwen3.6-27B-INT8-W8A8 (its files of 28.31 and 0.79 GiB agree)"
 _CT_NOTE = "the GDN projections stay 16-bit, as in the recipes of llm-compressor"
 
 
-def _compressed(name: str, title: str, number_format: str, bits: int) -> RoleScheme:
+def _compressed(
+    name: str, title: str, number_format: str, bits: int, whole: str = ""
+) -> RoleScheme:
     return RoleScheme(
         name=name,
-        title=f"{title}: attention, MLP and experts",
-        source=_CT_SOURCE,
-        rules=_rules((*_ATTENTION, *_MLP), number_format),
+        title=f"{title}: attention, {'GDN, ' if whole else ''}MLP and experts",
+        source=whole or _CT_SOURCE,
+        rules=_rules(_LAYER if whole else (*_ATTENTION, *_MLP), number_format),
         weight_bits=bits,
-        notes=(_CT_NOTE,),
+        notes=() if whole else (_CT_NOTE,),
     )
 
-
-_W8A8_ALL = RoleScheme(
-    name="w8a8-int8-all",
-    title="INT8 W8A8 (compressed-tensors): attention, GDN, MLP and experts",
-    source="Avesed/Qwen3.6-27B-INT8-W8A8: its two files, 28.31 and 0.79 GiB in"
-    " Ciender/CMP-170HX-SGLang-Qwen3.6-Benchmarks@579d6e9, agree",
-    rules=_rules(_LAYER, "int8-channel"),
-    weight_bits=8,
-    notes=("embedding, head, vision and MTP stay 16-bit",),
-)
 
 # ---------------------------------------------------------------- AWQ, AutoRound
 
@@ -369,7 +362,7 @@ ALL_SCHEMES: tuple[Scheme, ...] = (
     _FP8_EXPERTS_TABLE,
     _compressed("fp8-dynamic", "FP8 per channel (compressed-tensors)", "fp8-channel", 8),
     _compressed("w8a8-int8", "INT8 W8A8 (compressed-tensors)", "int8-channel", 8),
-    _W8A8_ALL,
+    _compressed("w8a8-int8-all", "INT8 W8A8 (compressed-tensors)", "int8-channel", 8, _AVESED),
     _compressed("w8a16", "INT8 W8A16 (compressed-tensors, groups of 128)", "ct-int8-g128", 8),
     _compressed("w4a16", "INT4 W4A16 (compressed-tensors, groups of 128)", "ct-int4-g128", 4),
     _compressed("nvfp4-ct", "NVFP4 (compressed-tensors, groups of 16)", "nvfp4", 4),
