@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -38,7 +38,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     return tomllib.loads(content.decode("utf-8"))
 
 
-@cache
+@lru_cache(maxsize=4)
 def _compiled(file: Path) -> Mapping[str, tuple[int, dict[str, Any]]]:
     """Return path -> (checksum, contents); empty where nothing was compiled."""
     try:

@@ -217,10 +217,8 @@ def test_old_releases_that_start_but_serve_nothing_say_so() -> None:
 
 
 def test_a_rate_is_for_the_sequences_that_are_resident() -> None:
-    plan = planner.plan(
-        "Qwen3.5-27B", on="2x rtx-4090", precision="fp8", context="128k", concurrency=4
-    )
-    alone = planner.plan("Qwen3.5-27B", on="2x rtx-4090", precision="fp8", context="128k")
+    plan = planner.plan("Qwen3.5-27B-FP8", on="2x rtx-4090", context="128k", concurrency=4)
+    alone = planner.plan("Qwen3.5-27B-FP8", on="2x rtx-4090", context="128k")
     assert plan.capacity is not None
     assert plan.capacity.sequences == 1
     speed = speed_of(plan)

@@ -13,7 +13,8 @@ from planner.recommending.answer import Miss, Recommendation, RecommendationDocu
 from planner.recommending.asked import recommend
 from planner.recommending.candidate import Fixed
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Wanted, best_of, wanted_by
+from planner.recommending.choosing import best_of
+from planner.recommending.wanted import Wanted, wanted_by
 from planner.recommending.wish import BESTS, Best, Wish
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.costing import Cost, CostDocument, cost_document
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Wanted
+from planner.recommending.wanted import Wanted
 from planner.registry import checkpoint_of
 from planner.throughput import SpeedEstimate
 

@@ -10,9 +10,10 @@ from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import Choice, models_in_order
-from planner.recommending.choosing import Search, Wanted, released, siblings
+from planner.recommending.choosing import Search, released, siblings
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price
+from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
 from planner.speed import speed_of

@@ -8,7 +8,7 @@ that holds the workload, of the smallest of the class.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import zip_longest
 
@@ -16,19 +16,16 @@ from hardware_db import System
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
 from planner.engines.elsewhere import has_hbm
-from planner.engines.options import Options
 from planner.errors import PlannerError
-from planner.layout import Layout
-from planner.learning import Lesson
 from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
-from planner.question import DEFAULT_CONTEXT, Question
-from planner.recommending.candidate import Fixed, Lane, assuming_ram, lanes, size_of
+from planner.question import Question
+from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
 from planner.recommending.choice import Choice, cache_word
-from planner.recommending.wish import Wish
-from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, rank_of, tier_of
+from planner.recommending.wanted import Wanted
+from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, tier_of
 from planner.speed import speed_of
 from planner.units import GIB
 
@@ -53,61 +50,6 @@ A_FEW = 4
 
 ASSUMED_RAM = 64
 """GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is asked for: where, how much, and what somebody said already.
-
-    Attributes:
-        system: the machine.
-        base: bundled id of the model; None asks for models, too.
-        context: tokens per sequence.
-        concurrency: sequences at once.
-        kv_cache_dtype: "auto" is chosen.
-        layout: None is chosen.
-        yarn: contexts beyond the native length are allowed.
-        fixed: engine or precision that was said.
-        wish: what decides.
-        options: options of the engine that was said; None: its defaults.
-        kept: words of the user's own command that change nothing in memory.
-        notes: what to tell with the answer.
-        lessons: what starts on this machine took beyond the estimates.
-    """
-
-    system: System
-    base: str | None = None
-    context: int = DEFAULT_CONTEXT
-    concurrency: int = 1
-    kv_cache_dtype: str = "auto"
-    layout: Layout | None = None
-    yarn: bool = False
-    fixed: Fixed = field(default_factory=Fixed)
-    wish: Wish = field(default_factory=Wish)
-    options: Options | None = None
-    kept: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    lessons: tuple[Lesson, ...] = ()
-
-    def place_of(self, base: str) -> int:
-        """Return the class of a model for the use, 0 the best; what has no place comes last."""
-        place = rank_of(base, self.wish.use)
-        return len(classes(self.wish.use)) if place is None else place
-
-
-def wanted_by(plan: Plan) -> Wanted | None:
-    """Return a plan's model, machine and workload with all else open; None if it is not bundled."""
-    asked = plan.deployment
-    known = catalog.entry_for(asked.checkpoint)
-    if known is None:
-        return None
-    return Wanted(
-        system=asked.system,
-        base=known.id,
-        context=asked.context,
-        concurrency=asked.concurrency,
-        yarn=asked.yarn,
-    )
 
 
 class Search:

@@ -15,7 +15,8 @@ from planner.errors import InputError
 from planner.question import Question, question_of
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Wanted, best_of
+from planner.recommending.choosing import best_of
+from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
 from planner.shipped import read_toml
 from planner.throughput.answer import two_digits

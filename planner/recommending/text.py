@@ -13,7 +13,7 @@ from planner.memory.breakdown import Kind, Rank
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import Wanted
+from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
 from planner.registry import cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from planner.bisection import last_holding
 from planner.engines.choice import DEFAULT_ENGINE
@@ -126,7 +126,7 @@ def best_that_fits(
     def plan_of(place: int) -> Plan:
         return question.plan(checkpoint=candidates[place])
 
-    @cache
+    @lru_cache(maxsize=1024)
     def fits(place: int) -> bool:
         return question.fits(checkpoint=candidates[place])
 

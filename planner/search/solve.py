@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from planner.bisection import last_holding
@@ -195,7 +195,7 @@ def _first_that_fits(
     """
     end = len(values) - 1
 
-    @cache
+    @lru_cache(maxsize=1024)
     def fits(index: int) -> bool:
         return asked_at(index).fits()
 

@@ -188,6 +188,9 @@ class Pool:
     context_parallel: int = 1
     sliding_tokens: int = 0
 
+    def _groups_of(self, kind: str) -> int:
+        return sum(group.kind == kind for group in self.groups)
+
     def holding(self, available: tuple[int, ...]) -> Pool:
         """Return the pool with so many bytes per stage; what is counted of its groups is kept."""
         made = object.__new__(type(self))
@@ -200,9 +203,6 @@ class Pool:
         for name in _COUNTS:
             getattr(self, name)
         return {name: value for name, value in self.__dict__.items() if name != "num_blocks"}
-
-    def _groups_of(self, kind: str) -> int:
-        return sum(group.kind == kind for group in self.groups)
 
     @cached_property
     def attention_groups(self) -> int:

@@ -1,0 +1,71 @@
+"""What is to be chosen: the machine, the workload, and what somebody said already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hardware_db import System
+from planner.engines.options import Options
+from planner.layout import Layout
+from planner.learning import Lesson
+from planner.model import catalog
+from planner.planning import Plan
+from planner.question import DEFAULT_CONTEXT
+from planner.recommending.candidate import Fixed
+from planner.recommending.wish import Wish
+from planner.registry import classes, rank_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for: where, how much, and what somebody said already.
+
+    Attributes:
+        system: the machine.
+        base: bundled id of the model; None asks for models, too.
+        context: tokens per sequence.
+        concurrency: sequences at once.
+        kv_cache_dtype: "auto" is chosen.
+        layout: None is chosen.
+        yarn: contexts beyond the native length are allowed.
+        fixed: engine or precision that was said.
+        wish: what decides.
+        options: options of the engine that was said; None: its defaults.
+        kept: words of the user's own command that change nothing in memory.
+        notes: what to tell with the answer.
+        lessons: what starts on this machine took beyond the estimates.
+    """
+
+    system: System
+    base: str | None = None
+    context: int = DEFAULT_CONTEXT
+    concurrency: int = 1
+    kv_cache_dtype: str = "auto"
+    layout: Layout | None = None
+    yarn: bool = False
+    fixed: Fixed = field(default_factory=Fixed)
+    wish: Wish = field(default_factory=Wish)
+    options: Options | None = None
+    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
+
+    def place_of(self, base: str) -> int:
+        """Return the class of a model for the use, 0 the best; what has no place comes last."""
+        place = rank_of(base, self.wish.use)
+        return len(classes(self.wish.use)) if place is None else place
+
+
+def wanted_by(plan: Plan) -> Wanted | None:
+    """Return a plan's model, machine and workload with all else open; None if it is not bundled."""
+    asked = plan.deployment
+    known = catalog.entry_for(asked.checkpoint)
+    if known is None:
+        return None
+    return Wanted(
+        system=asked.system,
+        base=known.id,
+        context=asked.context,
+        concurrency=asked.concurrency,
+        yarn=asked.yarn,
+    )
