@@ -14,7 +14,7 @@ from planner.engines import ENGINES
 from planner.planning import Plan
 from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import wanted_by
+from planner.recommending.wanted import wanted_by
 from planner.search import Advice
 from planner.search import advise as search_advice
 from planner.search.advice import FREE_STEPS, MORE, OTHER_ENGINE, PRECISION
