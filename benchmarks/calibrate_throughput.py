@@ -4,15 +4,15 @@
 
 Reads the measured points of the suites `throughput` and `throughput_more` in DIR, fits the constants
 (`benchmarks.speed_fit`) and prints first how well points are met whose rig, source or device class
-was left out of the fit. Bands are those that hold 94 % of points of rigs left out. Takes minutes.
+was left out of the fit (`benchmarks.held_out`), how often their bands hold, and how far publishers of
+the same card are from each other. Takes a minute or two of one core.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
 from statistics import median
@@ -20,40 +20,28 @@ from statistics import median
 import numpy as np
 
 from benchmarks.fidelity import find_cases
-from benchmarks.speed_fit import LEVELS, Key, Pool, Sample
+from benchmarks.held_out import (
+    KEPT,
+    Asked,
+    bands_of,
+    basis_without,
+    best_factors,
+    by_class,
+    by_rig,
+    by_source,
+    held_out,
+    hits,
+    hits_of_bands_without,
+    points,
+    scatter,
+)
+from benchmarks.speed_fit import LEVELS, Key, Pool, Sample, Vector
 from benchmarks.suites import throughput, throughput_more
-from benchmarks.suites.speed_points import SpeedPoint
-from planner.throughput.bands import rough_rules
-from planner.throughput.constants import acceptance, calibration, device_class, family, kin_of
-from planner.throughput.estimate import output_token_parts, prompt_parts
-from planner.throughput.host import host_memory
-from planner.throughput.part import Part, UnknownFigureError
-from planner.throughput.serving import chunk_of, resolve_serving
-from planner.throughput.traffic import width_of
+from planner.throughput.constants import table
 
-FOLDS = 10
-KEPT = 0.03
-"""Share of points left outside a band at each end."""
 SHOWN = 0.02
 """Factors nearer to one than this are left out."""
 OUT = Path(__file__).parent.parent / "planner" / "throughput" / "data" / "serving.toml"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A measured point ready to be fitted.
-
-    Attributes:
-        point: the point.
-        sample: its parts.
-        kind: which band it belongs to.
-        rough: the planner says that its figure is rough.
-    """
-
-    point: SpeedPoint
-    sample: Sample
-    kind: str
-    rough: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,184 +50,104 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=Path, required=True, metavar="DIR")
     parser.add_argument("--write", action="store_true", help=f"renew {OUT.name}")
     options = parser.parse_args(argv)
-    asked = list(points(options.cases))
+    asked = list(points(_places(options.cases)))
     pool = Pool([one.sample for one in asked])
-    everything = np.ones(len(asked), dtype=bool)
-    found = pool.fit(everything)
-    by_rig = held_out(pool, asked, lambda one: one.sample.rig, found)
-    by_source = held_out(pool, asked, lambda one: one.point.source, found)
-    by_class = held_out(pool, asked, lambda one: one.sample.device, found)
-    report("rigs held out", asked, by_rig)
+    found = pool.fit(np.ones(len(asked), dtype=bool))
+    held = [held_out(pool, asked, group, found) for group in (by_rig, by_source, by_class)]
+    bands = bands_of(asked, *held)
+    report("rigs held out", asked, held[0])
+    report("sources held out", asked, held[1])
+    report("device classes held out", asked, held[2])
+    for name, group, ratios in (("rigs", by_rig, held[0]), ("sources", by_source, held[1])):
+        printed = hits(asked, ratios, basis_without(asked, group), bands)
+        unseen = hits_of_bands_without(asked, [ratios, *held[1:]], group)
+        report_hits(name, asked, printed, unseen)
     report(
-        "the same, had every class under every engine its best factor",
+        "rigs held out, had every class under every engine its best factor",
         asked,
-        by_rig * best_factors(asked, by_rig),
+        held[0] * best_factors(asked, held[0]),
     )
-    report("sources held out", asked, by_source)
-    report("device classes held out", asked, by_class)
-    report("in sample", asked, pool.ratios(found))
+    fitted = pool.ratios(found)
+    print("== publishers of the same card, engine, shape of model and width of weights")
+    for kind, (pairs, apart) in sorted(scatter(asked, fitted).items()):
+        print(f"{kind:16} {pairs:4} pairs; {apart:.1%} apart at the median")
+    report("in sample", asked, fitted)
+    print("== points that the answer calls rough, rigs held out")
+    rules: dict[str, list[float]] = defaultdict(list)
+    for one, ratio in zip(asked, held[0], strict=True):
+        for rule in one.rough:
+            rules[str(rule["reason"])].append(abs(float(ratio) - 1))
+    for reason, errors in sorted(rules.items()):
+        print(f"{len(errors):5} points, median {median(errors):.1%}: {reason}")
+    print("== doubts: points whose source leaves something open")
+    doubts = Counter(doubt.reason for one in asked for doubt in one.point.doubts)
+    for reason, count in doubts.most_common():
+        print(f"{count:5} {reason}")
     if options.write:
-        bands = bands_of(asked, by_rig, by_source, by_class)
         OUT.write_text(document(asked, found, bands), encoding="utf-8")
         print(f"wrote {OUT}")
+    elif table("serving")["band"] != _rounded(bands):
+        print(f"{OUT.name} was fitted on other points or by another law: --write renews it")
     return 0
 
 
-def points(cases: Path) -> Iterator[Asked]:
-    """Every measured point that can be asked; drafts only where it is told how many."""
-    suites: tuple[
-        tuple[Sequence[str], Callable[[Path], Iterator[tuple[str, Callable[[], SpeedPoint]]]]], ...
-    ] = (
-        (throughput.FILES, lambda folder: throughput.questions(folder, drafts=True)),
-        (throughput.FILES, throughput.prompts),
-        (throughput_more.FILES, throughput_more.questions),
-    )
-    for files, questions in suites:
-        folder = find_cases(cases, files)
-        if folder is None:
+def _places(cases: Path) -> dict[str, Path]:
+    places = {}
+    for name, files in (
+        ("throughput", throughput.FILES),
+        ("throughput_more", throughput_more.FILES),
+    ):
+        place = find_cases(cases, files)
+        if place is None:
             raise SystemExit(f"no {' and '.join(files)} in {cases} or beside it")
-        for _, read in questions(folder):
-            try:
-                yield _asked(read())
-            except (LookupError, ValueError, UnknownFigureError):
-                continue
+        places[name] = place
+    return places
 
 
-def _asked(point: SpeedPoint) -> Asked:
-    host = host_memory(point.system, bandwidth=point.ram)
-    question = resolve_serving(
-        point.checkpoint,
-        point.system,
-        point.layout,
-        workload=point.workload,
-        host=host,
-        kv_cache_dtype=point.cache,
-        ssm_dtype=point.state,
-        speculation=point.speculation,
-        placement=point.placement,
-    )
-    chunk = chunk_of(point.engine, point.chunk, point.placement)
-    prompt = prompt_parts(question, point.workload, chunk)
-    parts: tuple[Part, ...] = prompt
-    seconds = point.workload.prompt_tokens / point.rate
-    if not point.prefill:
-        drafts = point.speculation
-        accepted = acceptance(drafts.tokens) if drafts else 1.0
-        parts = output_token_parts(question, point.workload, prompt=prompt, accepted=accepted)
-        seconds = 1 / point.rate
-        if point.wall and point.workload.output_tokens:
-            share = 1 / point.workload.output_tokens
-            parts = (*parts, *(part.scaled(share) for part in prompt))
-    engine, precision = point.engine, point.checkpoint.scheme.name
-    known = calibration(point.system, engine, preset="serving")
-    device = "" if point.lies == "CPU" else device_class(point.system.accelerator) or "other"
-    kind = point.group.partition(",")[0]
-    if point.lies.startswith("RAM"):
-        kind = "prefill-ram" if point.prefill else "ram"
-    if point.lies == "CPU":
-        kind = "prefill-ram" if point.prefill else "cpu"
-    sample = Sample(
-        parts=parts,
-        seconds=seconds,
-        device=device,
-        kin=kin_of(device) or "",
-        engines=tuple(dict.fromkeys((family(engine), engine))),
-        rig=point.rig,
-        width=width_of(point.checkpoint),
-        doubt=point.doubt,
-    )
-    rough = rough_rules(question, known, engine=engine, precision=precision)
-    if point.speculation:
-        kind = f"{kind}, drafts"
-    return Asked(point=point, sample=sample, kind=kind, rough=bool(rough))
-
-
-def held_out(
-    pool: Pool, asked: Sequence[Asked], group: Callable[[Asked], str], start: dict[Key, float]
-) -> np.ndarray:
-    """Estimated over measured time of points whose whole group was left out of the fit."""
-    classes = {group(one): one.sample.device for one in asked}
-    # Neighbours in this order are alike and fall into different folds.
-    groups = sorted(classes, key=lambda name: (classes[name], name))
-    ratios = np.ones(len(asked))
-    for fold in range(min(FOLDS, len(groups))):
-        left = set(groups[fold :: min(FOLDS, len(groups))])
-        out = np.array([group(one) in left for one in asked])
-        ratios[out] = pool.ratios(pool.fit(~out, start))[out]
-    return ratios
-
-
-def report(title: str, asked: Sequence[Asked], ratios: np.ndarray) -> None:
-    """Print errors by kind, and how far 94 % of the points lie."""
+def report(title: str, asked: Sequence[Asked], ratios: Vector) -> None:
+    """Print errors by kind: all points, the sound ones, rigs counted alike; and where 94 % lie."""
     print(f"== {title}")
-    kinds: dict[str, list[float]] = defaultdict(list)
-    for one, ratio in zip(asked, ratios, strict=True):
-        kinds[f"{one.kind}{', rough' if one.rough else ''}"].append(float(ratio))
-    for kind, values in sorted(kinds.items()):
-        errors = sorted(abs(value - 1) for value in values)
-        low, high = np.quantile(values, [KEPT, 1 - KEPT])
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for i, one in enumerate(asked):
+        kinds[f"{one.kind}, drafts" if one.drafts else one.kind].append(i)
+    off = np.abs(ratios - 1)
+    for kind, rows in sorted(kinds.items()):
+        rigs: dict[str, list[float]] = defaultdict(list)
+        for i in rows:
+            rigs[asked[i].sample.rig].append(float(off[i]))
+        sound = [i for i in rows if asked[i].sound]
+        low, high = np.quantile(ratios[rows], [KEPT, 1 - KEPT])
         print(
-            f"{kind:24} {len(values):5} points; error median {median(errors):.1%},"
-            f" p90 {errors[int(0.9 * len(errors))]:.1%}; truth/estimate {low:.2f} to {high:.2f}"
+            f"{kind:16} {len(rows):4} points, {len(rigs):3} rigs; error median"
+            f" {np.median(off[rows]):.1%}, p90 {np.quantile(off[rows], 0.9):.1%};"
+            f" {len(sound):4} sound: {np.median(off[sound]):.1%}, {np.quantile(off[sound], 0.9):.1%};"
+            f" median of rigs {median(median(errors) for errors in rigs.values()):.1%};"
+            f" truth/estimate {low:.2f} to {high:.2f}"
         )
 
 
-def best_factors(asked: Sequence[Asked], ratios: np.ndarray) -> np.ndarray:
-    """Return the factor of each point that suits its kind, class and engine best.
-
-    What is left is what no constant of a class under an engine mends: rigs, releases and sources
-    that contradict each other.
-    """
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+def report_hits(
+    name: str, asked: Sequence[Asked], printed: Sequence[bool], unseen: Sequence[bool]
+) -> None:
+    """Print how often bands hold: those that the planner prints, those made without the fold."""
+    print(f"== how often bands hold, {name} held out: those printed; those made without the fold")
+    kinds: dict[str, list[int]] = defaultdict(list)
     for i, one in enumerate(asked):
-        groups[one.kind, one.sample.device, *one.sample.engines].append(i)
-    factors = np.ones(len(asked))
-    tried = np.exp(np.linspace(-1.2, 1.2, 121))
-    for rows in groups.values():
-        errors = np.median(np.abs(np.outer(tried, ratios[rows]) - 1), axis=1)
-        factors[rows] = tried[int(np.argmin(errors))]
-    return factors
+        kinds[f"{one.kind}, drafts" if one.drafts else one.kind].append(i)
+    for kind, rows in sorted(kinds.items()):
+        first, second = (sum(found[i] for i in rows) / len(rows) for found in (printed, unseen))
+        sound = [i for i in rows if asked[i].sound]
+        third = sum(unseen[i] for i in sound) / len(sound)
+        print(
+            f"{kind:16} {len(rows):4} points; {first:.1%}; {second:.1%}, of sound ones {third:.1%}"
+        )
 
 
-def bands_of(
-    asked: Sequence[Asked], *held: np.ndarray
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Truth over estimate of the speed at a band's ends, by kind and by how well founded it is.
-
-    `held`: ratios with rigs, sources and device classes left out. The first gives the bands of
-    constants that were measured on such machines under this engine, the second under other engines,
-    the third on none. Rigs count by n^3/4 of their n points, so that none makes a band alone.
-    """
-    bands: dict[str, dict[str, tuple[float, float]]] = {}
-    kinds = sorted({one.kind.partition(",")[0] for one in asked})
-    for kind in kinds:
-        rows = [
-            i
-            for i, one in enumerate(asked)
-            if one.kind == kind and (not one.rough or kind in ("ram", "prefill-ram", "cpu"))
-        ]
-        found = [_ends(asked, ratios, rows) for ratios in held]
-        # What is known of fewer machines is never claimed more narrowly.
-        fitted = found[0]
-        sibling = (min(fitted[0], found[1][0]), max(fitted[1], found[1][1]))
-        unmeasured = (min(sibling[0], found[2][0]), max(sibling[1], found[2][1]))
-        bands[kind] = {"fitted": fitted, "sibling": sibling, "unmeasured": unmeasured}
-    rough = [i for i, one in enumerate(asked) if one.rough]
-    drafts = [i for i, one in enumerate(asked) if one.point.speculation and not one.rough]
-    bands["rough"] = {"any": _ends(asked, held[0], rough)}
-    bands["drafted"] = {"any": _ends(asked, held[0], drafts)}
-    return bands
-
-
-def _ends(asked: Sequence[Asked], ratios: np.ndarray, rows: Sequence[int]) -> tuple[float, float]:
-    """The weighted quantiles of some ratios; a band always holds its estimate."""
-    counts = Counter(asked[i].sample.rig for i in rows)
-    order = sorted(rows, key=lambda i: float(ratios[i]))
-    weights = np.cumsum([counts[asked[i].sample.rig] ** -0.25 for i in order])
-    weights /= weights[-1]
-    low = float(ratios[order[int(np.searchsorted(weights, KEPT))]])
-    high = float(ratios[order[min(len(order) - 1, int(np.searchsorted(weights, 1 - KEPT)))]])
-    return min(low, 0.9), max(high, 1.1)
+def _rounded(bands: Mapping[str, Mapping[str, tuple[float, float]]]) -> dict[str, object]:
+    return {
+        kind: {basis: [round(low, 2), round(high, 2)] for basis, (low, high) in ends.items()}
+        for kind, ends in bands.items()
+    }
 
 
 def document(
@@ -306,6 +214,7 @@ MEANINGS = {
     "state": "the same for the recurrent state: as dense weights",
     "compute": "share of the format's peak in a decode step",
     "layer_us": "microseconds per layer and step: launches, norms, small kernels, scheduler",
+    "routing_us": "microseconds per layer of experts and step: router, sorting tokens by expert",
     "sequence_us": "microseconds per layer, step and sequence",
     "collective": "multiple of a link's latency that an all-reduce takes",
     "verification": "multiple of its parts' sum that a cycle of drafts and verification takes",
@@ -318,6 +227,7 @@ MEANINGS = {
     "prefill_moe": "the same for a mixture of experts",
     "prefill_narrow": "what of it is left where weights have fewer than 16 bits and the peak is higher",
     "prefill_attention": "share of 30 FLOP per byte of bandwidth in the attention of a prompt",
+    "prefill_flash": "share of the 16-bit peak in the attention of a prompt, engines of rules.toml",
     "prefill_delta": "the same in the DeltaNet recurrence",
     "prefill_layer_us": "microseconds per layer and chunk of a prompt",
     "prefill_link": "share of the link that a prompt's all-reduces reach",

@@ -3,6 +3,9 @@
     python -m benchmarks.fidelity --cases DIR [--suite NAME] [--json]
 
 DIR is a folder of case files; its neighbours `facts/`, `field/` and `oracles/` are searched, too.
+For suites of speeds the constants are fitted again without each rig, and what comes out for it is
+printed first: nothing of that machine was seen. That takes a minute.
+
 "exact" counts cases in which every compared field is equal; a case that agrees only within what its
 reference allows (a rounded print, say) is counted beside it, with the reason.
 """
@@ -51,6 +54,8 @@ SUITES = (
     "tp_validity",
 )
 WORST = 8
+FITTED = ("throughput", "throughput_more")
+"""Suites on whose cases constants were fitted: what holds for rigs left out is printed first."""
 
 
 def find_cases(folder: Path, files: Sequence[str]) -> Path | None:
@@ -151,6 +156,32 @@ def run(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return report
 
 
+def unseen(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return suite -> summary of its points, each estimated without its rig; fitted suites alone."""
+    places = {}
+    for name in FITTED:
+        place = find_cases(folder, import_module(f"benchmarks.suites.{name}").FILES)
+        if place is not None:
+            places[name] = place
+    wanted = [name for name in names if name in places]
+    if not wanted:
+        return {}
+    results = import_module("benchmarks.held_out").results(places)
+    return {name: summarise(results[name]) for name in wanted}
+
+
+def _print_unseen(report: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, s in report.items():
+        print(f"{name:14} rigs held out: {_spread(s)}")
+        for group, inner in s.get("groups", {}).items():
+            print(f"  - {group:32} {_spread(inner)}")
+
+
+def _spread(s: Mapping[str, Any]) -> str:
+    median_error, p90 = s["median_error"], s["p90_error"]
+    return f"{s['cases']:5} points; median {median_error:.1%}, p90 {p90:.1%}{_band(s)}"
+
+
 def _print(report: Mapping[str, Mapping[str, Any]]) -> None:
     for name, s in report.items():
         print(
@@ -198,8 +229,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--cases: {options.cases} is not a folder")
     names = options.suite or SUITES
     lacking = missing(options.cases, names)
+    held = unseen(options.cases, names)
+    if not options.json:
+        _print_unseen(held)
     report = run(options.cases, names)
     if options.json:
+        for name, summary in held.items():
+            report[name] = {"rigs_held_out": summary, **report[name]}
         print(json.dumps(report, default=str))
     else:
         _print(report)

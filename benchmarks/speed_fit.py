@@ -12,7 +12,7 @@ robustly by reweighted Gauss-Newton steps; the law's parts come from the planner
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -28,14 +28,15 @@ Integers = npt.NDArray[np.int64]
 LEVELS: dict[str, tuple[float, float, float, float, float, float]] = {
     # constant: centre, then how far (in logs) base, class, engine, both, both at a width stray
     "bandwidth": (0.80, 0.05, 0.06, 0.06, 0.05, 0.05),
-    "experts": (0.63, 0.30, 0.30, 0.20, 0.30, 0.20),
-    "kv": (0.55, 0.30, 0.25, 0.25, 0.20, 0.0),
-    "compute": (0.50, 0.30, 0.30, 0.20, 0.10, 0.0),
-    "layer_us": (100.0, 0.30, 0.20, 0.30, 0.35, 0.20),
-    "sequence_us": (0.30, 0.60, 0.30, 0.50, 0.25, 0.0),
-    "collective": (2.0, 0.30, 0.30, 0.20, 0.30, 0.0),
+    "experts": (0.75, 0.2, 0.12, 0.09, 0.12, 0.09),
+    "kv": (0.55, 0.3, 0.15, 0.15, 0.12, 0),
+    "compute": (0.5, 0.3, 0.18, 0.12, 0.06, 0),
+    "layer_us": (100.0, 0.3, 0.12, 0.18, 0.21, 0.12),
+    "routing_us": (40.0, 0.5, 0.12, 0.18, 0.18, 0),
+    "sequence_us": (0.3, 0.6, 0.18, 0.3, 0.15, 0),
+    "collective": (2.0, 0.3, 0.18, 0.12, 0.18, 0),
     "verification": (1.35, 0.20, 0.12, 0.15, 0.15, 0.0),
-    "interference": (1.0, 0.30, 0.10, 0.30, 0.25, 0.0),
+    "interference": (1.0, 0.3, 0.06, 0.18, 0.15, 0),
     "host": (0.45, 0.30, 0.0, 0.30, 0.0, 0.0),
     "host_step_ms": (5.0, 0.70, 0.0, 0.30, 0.0, 0.0),
     "link": (0.50, 0.30, 0.20, 0.20, 0.0, 0.0),
@@ -44,6 +45,7 @@ LEVELS: dict[str, tuple[float, float, float, float, float, float]] = {
     "prefill_moe": (0.20, 0.30, 0.40, 0.40, 0.30, 0.10),
     "prefill_narrow": (0.50, 0.30, 0.20, 0.30, 0.0, 0.0),
     "prefill_attention": (1.5, 0.40, 0.40, 0.40, 0.40, 0.0),
+    "prefill_flash": (0.45, 0.40, 0.30, 0.30, 0.30, 0.0),
     "prefill_delta": (0.15, 0.40, 0.20, 0.20, 0.0, 0.0),
     "prefill_layer_us": (150.0, 0.50, 0.30, 0.40, 0.20, 0.0),
     "prefill_link": (0.50, 0.50, 0.40, 0.30, 0.50, 0.0),
@@ -60,7 +62,7 @@ OUTLIER = 1.5
 """Errors beyond this many times the noise count less."""
 
 STEPS = 60
-ENOUGH = 5e-4
+ENOUGH = 1e-6
 """A step that gains less than this share of the cost is the last."""
 
 
@@ -140,6 +142,7 @@ class Pool:
                     entries.append((i, int(c), p))
         self.keys = list(index)
         self.entries = np.array(entries)
+        self.cells = list(_cells(samples, self.entries))
         rigs = sorted({sample.rig for sample in samples})
         self.rig: Integers = np.array([rigs.index(sample.rig) for sample in samples])
         self.rigs = len(rigs)
@@ -183,15 +186,12 @@ class Pool:
         if start is not None:
             state[:width] = [start[key] for key in self.keys]
         prior = np.concatenate([1 / self.spread, np.full(self.rigs, 1 / RIG)]) ** 2
-        rows = np.zeros(len(self.samples), dtype=int)
-        rows[active] = np.arange(len(active))
-        entries = self.entries[used[self.entries[:, 0]]]
-        scale = NOISE * self.doubt[active]
+        scale = np.where(used, NOISE * self.doubt, np.inf)
 
         def error(of: Vector) -> tuple[Vector, Vector, float]:
             times, slope = self.times(self.logs(of[:width]))
-            off = (times + of[width:][self.rig] - self.target)[active]
-            bent = (off / scale / OUTLIER) ** 2
+            off = times + of[width:][self.rig] - self.target
+            bent = (off[active] / scale[active] / OUTLIER) ** 2
             cost = OUTLIER**2 * float((np.sqrt(1 + bent) - 1).sum())
             return off, slope, cost + 0.5 * float(prior @ of**2)
 
@@ -199,13 +199,7 @@ class Pool:
         damping = 1e-3
         for _ in range(STEPS):
             weight = (1 + (off / scale / OUTLIER) ** 2) ** -0.5 / scale**2
-            jacobian = np.zeros((len(active), width + self.rigs), dtype=np.float32)
-            jacobian[rows[entries[:, 0]], entries[:, 2]] = slope[entries[:, 0], entries[:, 1]]
-            jacobian[np.arange(len(active)), width + self.rig[active]] = 1.0
-            weighed = jacobian * np.sqrt(weight).astype(np.float32)[:, None]
-            normal = (weighed.T @ weighed).astype(float) + np.diag(prior)
-            gradient = jacobian.T @ (weight * off) + prior * state
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -gradient)
+            step = self._step(slope, weight, off, prior, state, damping)
             tried = state + np.clip(step, -0.7, 0.7)
             new_off, new_slope, new_cost = error(tried)
             if new_cost >= cost:
@@ -217,12 +211,65 @@ class Pool:
                 break
         return dict(zip(self.keys, state[:width].tolist(), strict=True))
 
+    def _step(
+        self,
+        slope: Vector,
+        weight: Vector,
+        off: Vector,
+        prior: Vector,
+        state: Vector,
+        damping: float,
+    ) -> Vector:
+        """The damped Gauss-Newton step.
+
+        Samples of a cell have the same summands, so its part of the normal equations is that of
+        its constants. Offsets of rigs do not meet each other and are eliminated.
+        """
+        width = len(self.keys)
+        normal, cross = np.zeros((width, width)), np.zeros((self.rigs, width))
+        pull = prior * state
+        pulled, own = weight * off, prior[width:] + np.bincount(self.rig, weight, self.rigs)
+        pull[width:] += np.bincount(self.rig, pulled, self.rigs)
+        for rows, constants, summands in self.cells:
+            mine = slope[rows]
+            weighed = mine * weight[rows, None]
+            normal[np.ix_(summands, summands)] += (mine.T @ weighed)[np.ix_(constants, constants)]
+            pull[summands] += (mine.T @ pulled[rows])[constants]
+            rigs, places = np.unique(self.rig[rows], return_inverse=True)
+            shares = np.zeros((len(rigs), mine.shape[1]))
+            np.add.at(shares, places, weighed)
+            cross[np.ix_(rigs, summands)] += shares[:, constants]
+        diagonal = np.arange(width)
+        normal[diagonal, diagonal] += prior[:width]
+        normal[diagonal, diagonal] *= 1 + damping
+        own *= 1 + damping
+        reduced = normal - cross.T @ (cross / own[:, None])
+        first = np.linalg.solve(reduced, cross.T @ (pull[width:] / own) - pull[:width])
+        return np.concatenate([first, -(pull[width:] + cross @ first) / own])
+
     def ratios(self, found: dict[Key, float]) -> Vector:
         """Estimated over measured time of every sample, rig offsets left out."""
         x = np.array([found.get(key, 0.0) for key in self.keys])
         times, _ = self.times(self.logs(x))
         found_ratios: Vector = np.exp(times - self.target)
         return found_ratios
+
+
+Cell = tuple[Integers, Integers, Integers]
+"""Samples with the same summands: their rows; constant and number of every summand, in step."""
+
+
+def _cells(samples: Sequence[Sample], entries: Integers) -> Iterator[Cell]:
+    """Samples by device class, engines and width."""
+    rows: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i, sample in enumerate(samples):
+        rows[sample.device, sample.kin, sample.engines, sample.width].append(i)
+    of_row: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    for i, constant, summand in entries.tolist():
+        of_row[i].add((constant, summand))
+    for members in rows.values():
+        summands = np.array(sorted(set().union(*(of_row[i] for i in members))))
+        yield np.array(members), summands[:, 0], summands[:, 1]
 
 
 def keys_of(name: str, sample: Sample, *, by_width: bool) -> list[Key]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +92,7 @@ class SpeedPoint:
         prefill: a prompt's speed was measured, not decoding.
         rate: measured tokens per second of one user (of the prompt, if `prefill`).
         wall: measured over whole requests, prefill included, not between tokens.
-        doubt: how many times the usual error its source is good for (1: printed tables and logs).
+        doubts: why its source is good for less than a printed table or log.
     """
 
     name: str
@@ -112,7 +113,17 @@ class SpeedPoint:
     ram: float | None = None
     speculation: Speculation | None = None
     wall: bool = False
-    doubt: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def doubt(self) -> float:
+        """How many times the usual error its source is good for."""
+        return prod(doubt.times for doubt in self.doubts)
+
+    @property
+    def untold(self) -> bool:
+        """Whether its source does not tell what the figure is of."""
+        return any(doubt.times >= UNTOLD for doubt in self.doubts)
 
     @property
     def group(self) -> str:
@@ -182,13 +193,13 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
     engine = _engine(row["engine"])
     checkpoint = _checkpoint(row["model"], str(row["quant"]), row.get("file_gib"), folder)
     alone = kind.endswith("-cpu")
-    system = _system(row)
+    system = replace(_system(row), cpu=row.get("cpu"))
     count = row.get("n_gpu") or 1
     layered = engine in ("llamacpp", "ik-llamacpp", "ollama") and not alone
     workload = _workload(row, kind)
     return SpeedPoint(
         name=row["id"],
-        rig=rig_of(row),
+        rig=rig_of(row["source"], system.accelerator.id, count, row.get("cpu")),
         source=source_of(row["source"]),
         lies=_lies(kind),
         prefill=kind.startswith("prefill"),
@@ -204,43 +215,94 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
         placement=_placement(row, kind, checkpoint, system, workload),
         ram=row.get("ram_gb_s"),
         speculation=_speculation(row, kind),
-        doubt=doubt_of(row),
+        doubts=doubts_of(row),
     )
 
 
-def doubt_of(row: Mapping[str, Any]) -> float:
-    """Return how far a row is to be doubted, by what its source says of itself.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why a source's figure is good for less than a printed table or log.
 
-    Confidence of its reader; an image of the days when the family was new; a rate that somebody
-    typed after a prompt much longer than the answer, without the command that tells whether the
-    prompt's time is in it.
+    Attributes:
+        reason: what the source does not tell, or says of itself.
+        times: how many times the usual error it is good for.
+        holds: whether that is so of a row.
     """
-    doubt = _DOUBT[row.get("confidence", "high")]
-    if "day-0" in str(row.get("engine_version")):
-        doubt *= _TOO_EARLY
-    typed = source_of(row["source"]) in _TYPED_BY_USERS and "llama-bench" not in (
-        row.get("flags") or ""
-    )
-    if typed and row.get("osl") and (row.get("depth") or 0) > _LONGER * row["osl"]:
-        doubt *= _UNTOLD
-    return doubt
+
+    reason: str
+    times: float
+    holds: Callable[[Mapping[str, Any]], bool]
 
 
-_DOUBT = {"high": 1.0, "medium": 1.5, "low": 3.0}
-_TOO_EARLY, _UNTOLD, _LONGER = 3.0, 4.0, 8
+UNTOLD = 3.0
+"""From this many times the usual error on a source does not tell what its figure is of."""
+
+_LONGER = 8
 _TYPED_BY_USERS = ("localmaxxing.com",)
+_DEFAULT_CHUNK = 512
+
+
+def _prompt_in_rate(row: Mapping[str, Any]) -> bool:
+    typed = source_of(row["source"]) in _TYPED_BY_USERS
+    told = "llama-bench" in (row.get("flags") or "")
+    answer = row.get("osl") or 0
+    return typed and not told and 0 < _LONGER * answer < (row.get("depth") or 0)
+
+
+def _copies_untold(row: Mapping[str, Any]) -> bool:
+    copied = row["kind"] == "prefill-offload" and row["isl"] > _DEFAULT_CHUNK
+    return copied and not row.get("ubatch")
+
+
+DOUBTS = (
+    Doubt(
+        reason="its reader was half sure",
+        times=1.5,
+        holds=lambda row: row.get("confidence") == "medium",
+    ),
+    Doubt(
+        reason="its reader was not sure",
+        times=UNTOLD,
+        holds=lambda row: row.get("confidence") == "low",
+    ),
+    Doubt(
+        reason="an image of the days when the family was new",
+        times=UNTOLD,
+        holds=lambda row: "day-0" in str(row.get("engine_version")),
+    ),
+    Doubt(
+        reason="typed by a user after a prompt much longer than the answer, without a command: the"
+        " prompt's time may be in the rate",
+        times=4.0,
+        holds=_prompt_in_rate,
+    ),
+    Doubt(
+        reason="weights in RAM and a prompt longer than the usual micro-batch, --ubatch-size not"
+        " told: how often they cross the link is not known",
+        times=UNTOLD,
+        holds=_copies_untold,
+    ),
+)
+"""By what a row says of itself, whatever the law makes of it."""
+
+
+def doubts_of(row: Mapping[str, Any]) -> tuple[Doubt, ...]:
+    """Return why a row is to be doubted; empty for printed tables and logs."""
+    return tuple(doubt for doubt in DOUBTS if doubt.holds(row))
 
 
 def source_of(text: str) -> str:
     """Return who published a figure: the repository or site that a source's text begins with."""
-    found = re.match(r"public file ref \d+|[^ @#]+", text)
-    return found[0] if found else text
+    bare = re.sub(r"^https?://|^github\.com/", "", text)
+    bare = bare.removeprefix("github.com/")
+    found = re.match(r"public [a-zA-Z ]+ \d+|[^ @#]+", bare)
+    name = found[0] if found else bare
+    return "/".join(name.split("/")[:2]).lower()
 
 
-def rig_of(row: Mapping[str, Any]) -> str:
-    """Return what is held out together: one publisher's machine."""
-    what = (source_of(row["source"]), row["hw_name"], row.get("n_gpu"), row.get("cpu"))
-    return " | ".join(str(part) for part in what)
+def rig_of(source: str, accelerator: str, count: int, cpu: str | None) -> str:
+    """Return what is held out together: one publisher's cards of one kind, so many of them."""
+    return f"{source_of(source)} | {accelerator} | {count} | {cpu}"
 
 
 def _engine(name: str) -> str:

@@ -19,7 +19,7 @@ from benchmarks.suites.result import CaseResult
 from benchmarks.suites.speed_points import (
     SpeedPoint,
     SpeedQuestion,
-    doubt_of,
+    doubts_of,
     results,
     rig_of,
     source_of,
@@ -87,18 +87,19 @@ def _prompt(row: dict[str, Any], folder: Path) -> SpeedPoint:
 
 def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
     accelerators = row.get("n_gpu") or row["tp"]
+    system = system_named(row["hw"], accelerators)
     shared = "shared-prefix" in (row.get("notes") or "")  # its cache is there: nobody computes it
     # DP attention: the ranks of the group are shared out between replicas of attention.
     tensor = row["tp"] // row["dp"] if row["dp"] > 1 and accelerators == row["tp"] else row["tp"]
     return SpeedPoint(
         name=row["id"],
-        rig=rig_of(row),
+        rig=rig_of(row["source"], system.accelerator.id, accelerators, row.get("cpu")),
         source=source_of(row["source"]),
         lies="GPU, drafts" if row.get("spec") else "GPU",
         prefill=False,
         rate=1e3 / row["tpot_ms"] if row.get("tpot_ms") else 0.0,
         checkpoint=_stored(row["model"], row["quant"], row.get("checkpoint"), folder),
-        system=system_named(row["hw"], accelerators),
+        system=system,
         layout=Layout(
             tensor_parallel=tensor, data_parallel=row["dp"], expert_parallel=row["ep"] > 1
         ),
@@ -114,7 +115,7 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
         cache=cache_named(row.get("kv_dtype")),
         state=cache_named(row.get("ssm_dtype")),
         speculation=_speculation(row.get("spec")),
-        doubt=doubt_of(row),
+        doubts=doubts_of(row),
     )
 
 
@@ -124,6 +125,7 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
         raise LookupError("experts on the CPU: the source names no host bandwidth")
     wall = note.startswith(_AGGREGATE)
     tensor, count = case["tp"] or 1, case["gpu_count"] or 1
+    system = system_named(accelerator_named(case["hardware"]), count)
     rest = count // tensor
     # llama.cpp spreads layers over several devices; servers that say TP below the count replicate.
     layers = case["tp"] is None
@@ -131,13 +133,13 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
     depth = _tokens(rate["depth"])
     return SpeedPoint(
         name=name,
-        rig=f"{case['source']} | {case['hardware']} | {count}",
+        rig=rig_of(case["source"], system.accelerator.id, count, None),
         source=source_of(case["source"]),
         lies="GPU",
         prefill=False,
         rate=rate["tok_s"] / rate["batch"],
         checkpoint=_stored(case["model"], _precision(case, note), case["checkpoint"], folder),
-        system=system_named(accelerator_named(case["hardware"]), count),
+        system=system,
         layout=Layout(
             tensor_parallel=tensor,
             pipeline_parallel=rest if layers else case["pp"] or 1,

@@ -134,15 +134,20 @@ class SpeedEstimate:
 
 
 def _gain_words(gain: Banded) -> str:
-    """Return what drafting brings: ``x1.6 (1-2.2)``, or that it does not."""
-    ends = f"{two_digits(gain.low)}-{two_digits(gain.high)}"
+    """Return what drafting brings: ``gives x1.6 (1-2.2)``, or that it does not, or harms."""
+    found = f"x{two_digits(gain.value)} ({two_digits(gain.low)}-{two_digits(gain.high)})"
+    if gain.value < _HARMS:
+        return f"makes it slower here: {found}"
     if gain.value < _WORTH_IT:
-        return f"hardly helps or harms here: x{two_digits(gain.value)} ({ends})"
-    return f"gives x{two_digits(gain.value)} ({ends})"
+        return f"hardly helps here: {found}"
+    return f"gives {found}"
 
 
 _WORTH_IT = 1.1
 """Below this gain drafting is not worth the memory of its module."""
+
+_HARMS = 0.95
+"""Below this gain it is slower than without, beyond rounding."""
 
 _BASIS = {
     "kernel tables": "kernel times alone, the optimistic bound",

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from planner.throughput.answer import Banded
-from planner.throughput.constants import Calibration, table
+from planner.throughput.constants import Basis, Calibration, table
 from planner.throughput.decode import Serving
 from planner.throughput.workload import Workload
 
@@ -32,23 +32,38 @@ def prefill_kind(serving: Serving) -> Kind:
 Rule = Mapping[str, Any]
 """A row of `data/rules.toml`: when it holds, the reason, a band of its own if it has one."""
 
+Bands = Mapping[str, Mapping[str, Sequence[float]]]
+"""Both ends of a band by kind and basis; `rough` and `drafted` widen any of them."""
+
 
 def band(
     found: Calibration, kind: Kind, *, rough: Sequence[Rule] = (), drafted: bool = False
 ) -> tuple[float, float]:
     """Truth / estimate of the speed at the lower and the upper end of the band."""
-    if found.preset == "kernel":
-        kernel = table("kernel")
-        known = kernel["devices"]
-        low, high = kernel["band" if found.device_class in known else "band_elsewhere"]
-        if kind.startswith("prefill"):
-            low, high = kernel["band_prefill"]
-    else:
-        low, high = table("serving")["band"][kind][found.basis]
     bands = table("serving")["band"]
+    if found.preset != "kernel":
+        return ends_of(bands, kind, found.basis, rough=rough, drafted=drafted)
+    kernel = table("kernel")
+    known = kernel["devices"]
+    ends = kernel["band" if found.device_class in known else "band_elsewhere"]
+    if kind.startswith("prefill"):
+        ends = kernel["band_prefill"]
+    return _widened(ends, bands, rough=rough, drafted=drafted)
+
+
+def ends_of(
+    bands: Bands, kind: str, basis: Basis, *, rough: Sequence[Rule], drafted: bool
+) -> tuple[float, float]:
+    """Truth / estimate of the speed at both ends, by a table of bands (`data/serving.toml`)."""
+    return _widened(bands[kind][basis], bands, rough=rough, drafted=drafted)
+
+
+def _widened(
+    ends: Sequence[float], bands: Bands, *, rough: Sequence[Rule], drafted: bool
+) -> tuple[float, float]:
     wider = [rule.get("band", bands["rough"]["any"]) for rule in rough]
     wider += [bands["drafted"]["any"]] if drafted else []
-    return min([low, *(ends[0] for ends in wider)]), max([high, *(ends[1] for ends in wider)])
+    return min([ends[0], *(one[0] for one in wider)]), max([ends[1], *(one[1] for one in wider)])
 
 
 def gain_band(gain: float) -> Banded:

@@ -212,14 +212,26 @@ def link(system: System, *, ranks: int) -> Link | None:
 
 
 def link_bandwidth(system: System, *, ranks: int) -> float | None:
-    """Bytes per second and direction of the narrowest link that `ranks` ranks share."""
+    """Bytes per second and direction of the narrowest link that `ranks` ranks share.
+
+    Over a bus without peer access all ranks take turns on the path through the host's memory.
+    """
     if _crosses_nodes(system, ranks):
         figure = system.inter_node_gb_s
     elif ranks > system.accelerators_per_node:
         figure = system.accelerator.nvlink_gb_s
     else:
         figure = system.intra_node_gb_s
-    return figure.value * 1e9 if figure is not None else None
+    if figure is None:
+        return None
+    turns = ranks if _through_host(system, figure.value) else 1
+    return figure.value * 1e9 / turns
+
+
+def _through_host(system: System, rate: float) -> bool:
+    links = table("links")
+    barred = any(fnmatchcase(system.accelerator.name, name) for name in links["through_host"])
+    return bool(barred and rate < links["fast_from_gb_s"])
 
 
 def _crosses_nodes(system: System, ranks: int) -> bool:
@@ -228,12 +240,16 @@ def _crosses_nodes(system: System, ranks: int) -> bool:
 
 
 @lru_cache(maxsize=256)
-def compute_dtypes(kernel: str) -> tuple[str, ...]:
+def compute_dtypes(kernel: str, vendor: str = "") -> tuple[str, ...]:
     """Dtypes in which weights of this kernel family may be multiplied, fastest first.
 
     The first one for which the device has a rate is taken; 16 bits for all that is unpacked first.
     """
-    kinds = table("devices")["compute"]
+    devices = table("devices")
+    own = devices["compute_of"].get(vendor, {})
+    if kernel in own:
+        return tuple(own[kernel])
+    kinds = devices["compute"]
     pattern = next(pattern for pattern in kinds if fnmatchcase(kernel, pattern))
     return tuple(kinds[pattern])
 

@@ -48,6 +48,7 @@ class Serving:
     """A deployment and its load with everything resolved.
 
     Attributes:
+        engine: what serves it.
         model: the architecture.
         system: where it runs.
         layout: how it is spread.
@@ -63,6 +64,7 @@ class Serving:
         ram: nominal bytes per second of the host's memory.
     """
 
+    engine: str
     model: ModelSpec
     system: System
     layout: Layout
@@ -124,7 +126,7 @@ def _step(serving: Serving) -> Iterator[Part]:
     if not where.cpu_alone:
         yield from _memory(serving, traffic)
         yield _compute(serving, traffic)
-        yield from _overhead(layers, serving.sequences)
+        yield from _overhead(layers, serving.sequences, moe=model.moe is not None)
         yield from _communication(serving, tokens=tokens, layers=layers)
     if where.on_host:
         yield from _on_host(serving, traffic)
@@ -167,8 +169,11 @@ def _compute(serving: Serving, traffic: Traffic) -> Part:
     )
 
 
-def _overhead(layers: int, sequences: float) -> Iterator[Part]:
-    """Time that no byte and no FLOP accounts for: launches and small kernels per layer."""
+def _overhead(layers: int, sequences: float, *, moe: bool) -> Iterator[Part]:
+    """Time that no byte and no FLOP accounts for: launches and small kernels per layer.
+
+    A layer of experts has more of them: the router, sorting tokens by expert and back.
+    """
     yield Part(
         name="per-layer overhead",
         amount=layers * 1e-6,
@@ -176,6 +181,14 @@ def _overhead(layers: int, sequences: float) -> Iterator[Part]:
         formula="layer_us x layers",
         values=MappingProxyType({"layers": layers}),
     )
+    if moe:
+        yield Part(
+            name="routing to experts",
+            amount=layers * 1e-6,
+            times=("routing_us",),
+            formula="routing_us x layers",
+            values=MappingProxyType({"layers": layers}),
+        )
     yield Part(
         name="per-sequence overhead",
         amount=layers * sequences * 1e-6,
@@ -238,7 +251,7 @@ def _drafts(serving: Serving) -> Iterator[Part]:
         layers, passes = drafter.layers, 1 if drafter.at_once else passes
     one = (
         *_memory(serving, traffic, roof=False),
-        *_overhead(layers, serving.sequences),
+        *_overhead(layers, serving.sequences, moe=drafter is None and model.moe is not None),
         *_communication(serving, tokens=serving.sequences, layers=layers),
     )
     for part in one:

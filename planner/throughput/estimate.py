@@ -32,6 +32,8 @@ from planner.throughput.constants import (
     Preset,
     acceptance,
     calibration,
+    family,
+    table,
 )
 from planner.throughput.decode import Serving, cycle_parts, host_rate
 from planner.throughput.host import HostMemory, host_memory
@@ -43,7 +45,7 @@ from planner.throughput.part import (
     seconds_of,
     terms,
 )
-from planner.throughput.prefill import prefill_parts
+from planner.throughput.prefill import PROMPT_OVERHEAD, prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.workload import Speculation, Workload
@@ -96,6 +98,7 @@ def estimate_speed(
         checkpoint,
         system,
         layout,
+        engine=engine,
         workload=workload,
         host=host,
         kv_cache_dtype=kv_cache_dtype,
@@ -145,8 +148,10 @@ def prompt_parts(
 def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tuple[Part, ...]:
     """Per output token, the prefill of the users that come while one answer is decoded.
 
-    s x (B - 1) x prefill / output tokens
+    s x (B - 1) x prefill / output tokens; where prompts share the steps of those who decode, their
+    launches are those of the step.
     """
+    mixed = family(serving.engine) in table("rules")["mixed"]["engines"]
     others = ceil_div(workload.concurrency, serving.layout.data_parallel) - 1
     if workload.output_tokens is None or not others:
         return ()
@@ -159,6 +164,7 @@ def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tu
             bound=False,
         )
         for part in prompt
+        if not (mixed and part.name == PROMPT_OVERHEAD)
     )
 
 
@@ -260,7 +266,7 @@ class _Asked:
             return None
         tokens = self.workload.prompt_tokens * self.workload.prompts_together
         rate = tokens / held.seconds
-        low, high = band(self.found, prefill_kind(self.serving))
+        low, high = band(self.found, prefill_kind(self.serving), rough=self.rough)
         banded = Banded(value=rate, low=rate * low, high=rate * high)
         waiting = ceil_div(self.workload.concurrency, self.serving.layout.data_parallel)
         seconds = banded.inverse().scaled(tokens)

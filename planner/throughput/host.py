@@ -6,7 +6,7 @@ from the accelerator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -72,10 +72,15 @@ def host_memory(system: System, *, bandwidth: float | None = None) -> HostMemory
         return HostMemory(gb_s=figure.value, title=title, assumed=figure.grade == "D")
     rows: list[Mapping[str, Any]] = table("host")["memory"]
     for row in rows:
-        if system.cpu and any(fnmatchcase(system.cpu, pattern) for pattern in row["cpu"]):
+        if is_named(system.cpu, row["cpu"]):
             return HostMemory(
                 gb_s=row["gb_s"], title=f"{row['title']} of {system.cpu}", assumed=False
             )
     wanted = next(row for row in table("host")["assumed"] if has_facts(accelerator, row["facts"]))
     row = next(row for row in rows if row["id"] == wanted["memory"])
     return HostMemory(gb_s=row["gb_s"], title=row["title"], assumed=True)
+
+
+def is_named(cpu: str | None, patterns: Sequence[str]) -> bool:
+    """Whether a CPU is known and one of the patterns is its name's."""
+    return cpu is not None and any(fnmatchcase(cpu, pattern) for pattern in patterns)

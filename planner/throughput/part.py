@@ -149,7 +149,7 @@ def dtype(accelerator: Accelerator, kernel: str) -> str:
     Raises:
         UnknownFigureError: the database has no rate for any dtype that would do.
     """
-    dtypes = compute_dtypes(kernel)
+    dtypes = compute_dtypes(kernel, accelerator.vendor)
     for name in dtypes:
         if name in accelerator.tflops:
             return name

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from hardware_db import Accelerator
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
-from planner.throughput.constants import link_bandwidth
+from planner.throughput.constants import family, link_bandwidth, table
 from planner.throughput.decode import Serving
 from planner.throughput.part import (
     COMPUTE,
@@ -42,6 +42,9 @@ _DELTA_FLOPS = 6
 """FLOPs per element of the state and token: decay and update, read by key, read by query."""
 
 _PROMPT = "prompt"
+
+PROMPT_OVERHEAD = "per-layer overhead"
+"""What launches of a prompt's chunks take."""
 
 
 def prefill_parts(
@@ -76,7 +79,24 @@ def prefill_parts(
     found += _attention(serving, prompts=prompts, tokens=tokens, cached=cached)
     found += _rest(serving, every, chunks)
     found += _host(serving, every, chunks)
-    return tuple(part for part in found if part.amount)
+    overlap = _overlap(serving, tokens, chunk)
+    return tuple(part.scaled(overlap) for part in found if part.amount)
+
+
+def _overlap(serving: Serving, tokens: int, chunk: int) -> float:
+    """Share of the time of one chunk after the other that a prompt takes in a pipeline.
+
+    n chunks of a batch pass p stages of one machine in n + p - 1 turns instead of n p.
+    """
+    known, system = table("rules")["batch"], serving.system
+    stages = serving.layout.pipeline_parallel
+    alone = system.accelerator.vendor not in known["vendors"] or serving.where.on_host
+    if alone or stages > system.accelerators_per_node:
+        return 1.0
+    together = ceil_div(min(tokens, known.get(family(serving.engine), 0)), chunk)
+    if stages == 1 or together < 2:
+        return 1.0
+    return (together + stages - 1) / (together * stages)
 
 
 def _products(serving: Serving, tokens: int, chunks: int, *, plain: bool) -> Iterator[Part]:
@@ -110,15 +130,20 @@ def _products(serving: Serving, tokens: int, chunks: int, *, plain: bool) -> Ite
 
 
 def _attention(serving: Serving, *, prompts: int, tokens: int, cached: int) -> Iterator[Part]:
-    rate = bandwidth(serving.system.accelerator) * ATTENTION_FLOPS_PER_BYTE
+    accelerator = serving.system.accelerator
+    rate = bandwidth(accelerator) * ATTENTION_FLOPS_PER_BYTE
     flops = prompts * prefill_attention_flops(
         serving.model, serving.layout, start=cached, end=cached + tokens
     )
+    if family(serving.engine) in table("rules")["flash"]["engines"]:
+        share, reference, words = "prefill_flash", peak(accelerator, PLAIN), "peak"
+    else:
+        share, reference, words = "prefill_attention", rate, "30 BW"
     yield Part(
         name="attention",
-        amount=flops / rate,
-        over=("prefill_attention",),
-        formula="4 x heads x head_dim x pairs of tokens x layers / (30 BW x prefill_attention)",
+        amount=flops / reference,
+        over=(share,),
+        formula=f"4 x heads x head_dim x pairs of tokens x layers / ({words} x {share})",
         values=MappingProxyType({"FLOPs": flops}),
     )
     delta = prompts * tokens * _delta_flops(serving.model, serving.layout)
@@ -135,7 +160,7 @@ def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
     """Overhead per layer and chunk, and the bytes of all-reduces."""
     model, layers = serving.model, serving.model.num_hidden_layers
     yield Part(
-        name="per-layer overhead",
+        name=PROMPT_OVERHEAD,
         amount=chunks * layers * 1e-6,
         times=("prefill_layer_us",),
         formula="prefill_layer_us x layers x chunks",

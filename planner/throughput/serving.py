@@ -22,6 +22,7 @@ def resolve_serving(
     system: System,
     layout: Layout,
     *,
+    engine: str,
     workload: Workload,
     host: HostMemory,
     kv_cache_dtype: str = "auto",
@@ -43,6 +44,7 @@ def resolve_serving(
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
     replica = ceil_div(workload.concurrency, layout.data_parallel)
     return Serving(
+        engine=engine,
         model=model,
         system=system,
         layout=layout,

@@ -9,6 +9,8 @@ from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.model.tensors import NGRAM_TABLE
+from planner.throughput.constants import table
+from planner.throughput.host import is_named
 from planner.throughput.part import UnknownFigureError
 
 _EXPERTS = "moe.routed_experts"
@@ -107,6 +109,8 @@ def _shares(computed: int, streamed: int, whole: int) -> Shares:
 def link_rate(system: System, layout: Layout) -> float:
     """Bytes per second between the host and the accelerators that work at the same time.
 
+    The slower of the card's PCI Express and of the CPU's, where the CPU is known.
+
     Raises:
         UnknownFigureError: the database does not know the link.
     """
@@ -115,4 +119,6 @@ def link_rate(system: System, layout: Layout) -> float:
         raise UnknownFigureError(
             f"the link between {system.accelerator.name} and its host is not known"
         )
-    return figure.value * 1e9 * layout.tensor_parallel * layout.data_parallel
+    rates = [row["gb_s"] for row in table("host")["pcie"] if is_named(system.cpu, row["cpu"])]
+    rate = min([float(figure.value), *map(float, rates[:1])])
+    return rate * 1e9 * layout.tensor_parallel * layout.data_parallel

@@ -26,6 +26,17 @@ QUICK = Workload(prompt_tokens=512, depth=512)
         ("Qwen/Qwen3.5-27B", "q4_k_m", "strix-halo-128-gtt", "llamacpp", 1, 0, 12.0),
         ("Qwen/Qwen3.5-9B", "q4_k_m", "rtx-3080-ti", "llamacpp", 1, 0, 99.9),
     ],
+    ids=(
+        "f08",
+        "f15",
+        "f21 plain",
+        "f22 plain",
+        "f22 MTP",
+        "f33",
+        "f21 MTP",
+        "27B on Strix Halo",
+        "9B on a 3080 Ti",
+    ),
 )
 def test_reported_speeds_lie_in_the_band(
     model: str,
@@ -48,7 +59,7 @@ def test_reported_speeds_lie_in_the_band(
 
 
 def test_all_experts_in_the_ram_of_a_small_host() -> None:
-    """35B Q4_K_M with --cpu-moe on a 3060: 26.5 tok/s."""
+    """f24: 35B Q4_K_M with --cpu-moe on a 3060: 26.5 tok/s."""
     checkpoint = bundled_checkpoint("Qwen/Qwen3.5-35B-A3B", precision="q4_k_m")
     experts = sum(
         row.nbytes

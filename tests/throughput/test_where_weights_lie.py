@@ -215,7 +215,7 @@ def test_bandwidths_out_of_range(bandwidth: Any) -> None:
         ask(ram_bandwidth=bandwidth)
 
 
-def test_drafting_hardly_helps_with_experts_in_ram_and_that_is_said() -> None:
+def test_drafting_harms_with_experts_in_ram_and_that_is_said() -> None:
     """The batch that is verified reads more distinct experts: measured 0.59 to 1.24."""
     checkpoint = bundled_checkpoint(SPARSE, precision="q4_k_m")
     drafts = Speculation(tokens=2)
@@ -224,7 +224,8 @@ def test_drafting_hardly_helps_with_experts_in_ram_and_that_is_said() -> None:
     assert here.gain is not None
     assert there.gain is not None
     assert there.gain.value < here.gain.value
-    assert 0.5 < there.gain.value < 1.25
+    assert 0.5 < there.gain.value < 0.95
+    assert "drafting makes it slower here" in there.words
 
 
 def test_a_processor_alone_is_slower_than_with_a_card() -> None:
