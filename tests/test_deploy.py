@@ -138,7 +138,15 @@ def test_visitors_of_two_instances_stay_where_their_session_is(tmp_path: Path) -
             (who,) = re.findall(r" pages/(\w+) .*/_stcore/stream", log.read_text("utf-8")[before:])
             return str(who)
 
-        cookies = [cookie() for _ in range(2)]
+        found = dict[str, None]()
+
+        def both() -> bool:
+            """The proxy has found both healthy, and sends strangers to one after the other."""
+            found[cookie()] = None
+            return len(found) == 2
+
+        until(both)
+        cookies = list(found)
         where = {given: visit(given) for given in cookies}
         assert sorted(where.values()) == ["page1", "page2"], "both serve"
         for given in cookies * 2:

@@ -16,14 +16,8 @@ from typing import Any
 
 from benchmarks.suites.precisions import recipe_of
 from benchmarks.suites.result import CaseResult
-from benchmarks.suites.speed_points import (
-    SpeedPoint,
-    SpeedQuestion,
-    doubts_of,
-    results,
-    rig_of,
-    source_of,
-)
+from benchmarks.suites.speed_doubts import doubts_of, rig_of, source_of
+from benchmarks.suites.speed_points import SpeedPoint, SpeedQuestion, results
 from benchmarks.suites.words import (
     accelerator_named,
     cache_named,

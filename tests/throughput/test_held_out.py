@@ -11,7 +11,7 @@ import pytest
 from benchmarks import held_out as bench
 from benchmarks.fidelity import unseen
 from benchmarks.speed_fit import Pool
-from benchmarks.suites.speed_points import doubts_of, rig_of, source_of
+from benchmarks.suites.speed_doubts import doubts_of, rig_of, source_of
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "speed"
 
