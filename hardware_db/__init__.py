@@ -18,6 +18,7 @@ from hardware_db.figures import Figure, Grade, Price
 from hardware_db.memory import HostMemory, system_reserve_mib
 from hardware_db.resolve import (
     accelerators,
+    driver_entries,
     electricity,
     get,
     host_memories,
@@ -41,6 +42,7 @@ __all__ = [
     "UnifiedMemory",
     "UnknownHardware",
     "accelerators",
+    "driver_entries",
     "electricity",
     "get",
     "host_memories",

@@ -101,6 +101,16 @@ _READ: dict[str, tuple[Database, System]] = {}
 """Expressions that were read last: what is asked again is the same system, not one more like it."""
 
 
+def driver_entries(name: str) -> tuple[Accelerator, ...]:
+    """Return the accelerators that a driver calls `name`: several where it is sold in several sizes.
+
+    What a driver puts behind it in brackets ("(RADV GFX1151)") does not matter. Empty where none is
+    called so.
+    """
+    known = database().by_driver_name
+    return known.get(driver_key(name)) or known.get(driver_key(name.partition("(")[0])) or ()
+
+
 def match_driver_name(name: str, memory_mib: int | None) -> Accelerator | None:
     """Return the accelerator that a driver calls `name` and gives `memory_mib` MiB.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from planner.errors import InputError
@@ -41,6 +41,7 @@ class Lesson:
         cache_gib: what was left for the cache (llama.cpp: free at start), as the log printed it.
         learned: ISO date and time.
         loading: the part of `difference` that loading took, where the log tells it apart.
+        wsl2: it ran under the Windows Subsystem for Linux, which no command says.
     """
 
     engine: str
@@ -53,6 +54,7 @@ class Lesson:
     cache_gib: float
     learned: str
     loading: int = 0
+    wsl2: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -91,7 +93,8 @@ def keep(lesson: Lesson) -> Path:
     content = json.dumps(asdict(lesson), indent=1).encode()
     import hashlib
 
-    same = repr((lesson.key, lesson.difference, lesson.loading, lesson.cache_gib)).encode()
+    measured = (lesson.difference, lesson.loading, lesson.cache_gib, lesson.wsl2)
+    same = repr((lesson.key, *measured)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
     try:
         write_whole(target, content)
@@ -155,18 +158,19 @@ def _files() -> Iterator[Path]:
 
 def _kept() -> Iterator[Lesson]:
     """Yield what is whole; a damaged file is passed over."""
-    names = {field.name: field.type for field in fields(Lesson)}
+    names = {field.name: field.default is MISSING for field in fields(Lesson)}
     for file in _files():
         try:
             with file.open("rb") as opened:
                 row = json.loads(opened.read(LARGEST))
             lesson = Lesson(
-                **{name: row[name] for name in names if name != "loading" or name in row}
+                **{name: row[name] for name, needed in names.items() if needed or name in row}
             )
             sound = all(isinstance(part, str) for part in (*lesson.key, lesson.learned))
             for size in (lesson.difference, lesson.loading):
                 sound = sound and type(size) is int and abs(size) < MOST
             sound = sound and isinstance(lesson.cache_gib, int | float)
+            sound = sound and isinstance(lesson.wsl2, bool)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
         if sound:

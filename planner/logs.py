@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +26,9 @@ from planner.engines.log_figure import (
     read_figures,
 )
 from planner.engines.log_readers import engine_of, version_of
-from planner.engines.log_row import LogRow, rows_of
+from planner.engines.log_row import IN_ALL, LogRow, rows_of
 from planner.errors import InputError, without_secrets
+from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
 
 MOST = 64 * 2**20
@@ -56,6 +57,7 @@ class LogCheck:
         refusal: with what the start ends, where it fails for want of memory.
         notes: what to know, one sentence each.
         measured: what the start took beyond the estimates, where the log tells it.
+        untold: how the weights are stored is not known: nothing that depends on it is compared.
         log: what was compared.
     """
 
@@ -68,11 +70,21 @@ class LogCheck:
     refusal: str | None = None
     notes: tuple[str, ...] = ()
     measured: Measured | None = None
+    untold: bool = False
 
     @property
     def refused_as_planned(self) -> bool | None:
         """Whether the plan fails as well; None where the log ends with no refusal."""
         return None if self.refusal is None else self.plan.outcome is not Outcome.FITS
+
+    @property
+    def refused_alike(self) -> bool:
+        """Whether the plan fails for the reason that the log gives, as far as both give one."""
+        ours = self.plan.allocation.refusal if self.plan.allocation is not None else None
+        cues = self.log.reader.refusals
+        theirs = [cue for cue in cues if cue in (self.refusal or "")]
+        planned = [cue for cue in cues if cue in (ours or "")]
+        return not theirs or not planned or theirs == planned
 
     @property
     def agrees(self) -> bool:
@@ -95,6 +107,7 @@ class LogCheck:
             "agrees": self.agrees,
             "refusal": self.refusal,
             "refused_as_planned": self.refused_as_planned,
+            "refused_alike": None if self.refusal is None else self.refused_alike,
             "rows": [row.to_dict() for row in self.rows],
             "unplanned": [row.to_dict() for row in self.unplanned],
             "notes": list(self.notes),
@@ -129,12 +142,12 @@ class Log:
     @property
     def hardware(self) -> str | None:
         """The accelerators that the log names: ``2x NVIDIA GeForce RTX 3090``; None if it does not."""
-        names = [
-            match["name"].strip()
-            for line in self.lines
-            for match in re.finditer(self.reader.device, line)
-        ]
-        return f"{len(names)}x {names[0]}" if names and len(set(names)) == 1 else None
+        for pattern in self.reader.devices:
+            found = (match for line in self.lines for match in re.finditer(pattern, line))
+            names = list({match.group(): match["name"].strip() for match in found}.values())
+            if names:
+                return f"{len(names)}x {names[0]}" if len(set(names)) == 1 else None
+        return None
 
     @property
     def refusal(self) -> str | None:
@@ -272,12 +285,16 @@ def _last_start(lines: list[str], reader: LogReader) -> tuple[list[str], int]:
     return (lines[: places[1]] if len(places) > 1 else lines), 0
 
 
-def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
+UNTOLD = "the log does not tell how the weights are stored (name it with --precision)"
+
+
+def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = False) -> LogCheck:
     """The log of an engine's start against the plan of it.
 
     Args:
         plan: what was started, as planned.
         log: the log's text, its lines, or what `read_log` made of it.
+        untold: how the weights are stored is not known: what depends on it is not compared.
 
     Raises:
         InputError: no engine or another engine is recognised, the log prints no figure, or the plan
@@ -306,6 +323,15 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         key=lambda name: (order[(logged.get(name) or planned[name]).figure.name], name),
     )
     rows = rows_of(names, planned, logged, ends, plan.allocation, soft)
+    if untold:
+        of_weights = {figure.name for figure in reader.figures if figure.kinds == (Kind.WEIGHTS,)}
+        rows = [
+            replace(row, planned=None, agrees=None)
+            if row.figure.partition(",")[0] in of_weights
+            else row
+            for row in rows
+            if not row.figure.endswith(IN_ALL)
+        ]
     printed = read_figures(plan.expected_log, reader.figures)
     missing = [name for name in names if name in printed and name not in logged]
     return LogCheck(
@@ -316,8 +342,12 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log) -> LogCheck:
         rows=tuple(row for row in rows if row.planned is not None or row.agrees is False),
         unplanned=tuple(row for row in rows if row.planned is None and row.agrees is not False),
         refusal=found.refusal,
-        notes=tuple(_notes(found, plan, rows, missing)),
-        measured=reader.beyond(deployment, plan.allocation, logged),
+        notes=(
+            *((f"{UNTOLD}: nothing that depends on it is compared",) if untold else ()),
+            *_notes(found, plan, rows, missing),
+        ),
+        measured=None if untold else reader.beyond(deployment, plan.allocation, logged),
+        untold=untold,
     )
 
 

@@ -19,10 +19,12 @@ from planner.engines.options import declared
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
+from planner.logged_weights import logged_checkpoint
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.question import DEFAULT_CONTEXT, question_of
+from planner.systems import system_of_drivers
 
 if TYPE_CHECKING:
     from planner.search import Advice
@@ -163,11 +165,18 @@ def check_log(
         layout=layout or told.layout,
         yarn=yarn or told.yarn,
     )
-    where = on or found.hardware
+    where = on
+    if where is None and found.hardware is not None:
+        where = system_of_drivers(found.hardware)
     if where is None:
         raise InputError("log: it does not name the hardware; name it with --on")
+    untold = False
     if isinstance(model, str) or model is None:
-        model = commanded_model(told, model, precision, progress)
+        stored = None if precision is not None else logged_checkpoint(found, model or told.model)
+        untold = stored is not None and stored.checkpoint is None
+        model = (stored.checkpoint if stored is not None else None) or commanded_model(
+            told, model, precision, progress
+        )
     checks = []
     for release in _releases(found, options or {}):
         planned = plan_command(
@@ -179,7 +188,7 @@ def check_log(
             free=free,
             learned=False,  # the log is judged against the estimates themselves
         )
-        checks.append(logs.check_log(planned, found))
+        checks.append(logs.check_log(planned, found, untold=untold))
         if checks[-1].rules_agree:
             return checks[-1]
     return checks[0]
@@ -198,6 +207,8 @@ def learn(check: LogCheck) -> Lesson:
         InputError: the log does not tell it, or no plan can be corrected by it.
     """
     plan, measured = check.plan, check.measured
+    if check.untold:
+        raise InputError(f"log: nothing to learn: {logs.UNTOLD}")
     if measured is None:
         raise InputError(
             "log: nothing to learn: it does not say how much memory was left for the cache, or"
@@ -229,12 +240,15 @@ def _lesson(plan: planning.Plan, measured: Measured) -> Lesson:
         difference=measured.difference,
         cache_gib=measured.cache_gib,
         loading=measured.loading,
+        wsl2=bool(getattr(deployment.options, "wsl2", False)),
         learned=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def remedies(check: LogCheck) -> tuple[Advice, ...]:
     """Return what to change in the deployment that a log is of, each planned anew.
+
+    A server that started needs none.
 
     Where the log tells what the start took beyond the estimates, the changes are planned with it. Empty
     where the deployment holds its workload even so.
@@ -245,6 +259,8 @@ def remedies(check: LogCheck) -> tuple[Advice, ...]:
     from planner.recommending.advice import best_advice
 
     plan = check.plan
+    if check.refusal is None or check.untold:
+        return ()
     if check.measured is not None:
         lesson = _lesson(plan, check.measured)
         plan = question_of(plan).with_(lessons=(lesson,)).plan()

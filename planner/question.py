@@ -130,7 +130,11 @@ class Question:
         )
         if not self.lessons:
             return deployment
-        return replace(deployment, lesson=_lesson_of(self.lessons, deployment, self.settled_engine))
+        lesson = _lesson_of(self.lessons, deployment, self.settled_engine)
+        if lesson is not None and lesson.wsl2 and hasattr(deployment.options, "wsl2"):
+            options = replace(deployment.options, wsl2=True)
+            deployment = replace(deployment, options=options)
+        return replace(deployment, lesson=lesson)
 
     def plans(self) -> Iterator[Plan]:
         """Yield the plan of every layout that comes into question.

@@ -37,6 +37,28 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         raise InputError(str(error)) from None
 
 
+def system_of_drivers(text: str) -> System:
+    """Return the system whose accelerators a driver names: ``2x NVIDIA GeForce RTX 3090``.
+
+    Args:
+        text: how many, and the driver's name of them.
+
+    Raises:
+        InputError: unknown, or sold in several sizes that the name does not tell apart.
+    """
+    count, _, name = text.partition("x ")
+    found = hardware_db.driver_entries(name)
+    sizes = {entry.memory_marketed_gb.value for entry in found if entry.memory_marketed_gb}
+    if len(sizes) > 1:
+        *most, last = (f"{size:g}" for size in sorted(sizes))
+        raise InputError(
+            f"the log names {name} ({', '.join(most)} or {last} GB): say which with --on"
+        )
+    if not found:
+        return resolve_hardware(text)
+    return several(found[0], int(count), hardware_db.systems())
+
+
 def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
     """Return `system` with this memory beside its accelerators.
 

@@ -308,3 +308,19 @@ def test_lessons_of_an_earlier_version_are_read() -> None:
     del row["loading"]
     path.write_text(json.dumps(row), "utf-8")
     assert learning.lessons() == (lesson(3),)
+
+
+WSL = LOG.replace(
+    "INFO [gpu_worker", "WARNING Using 'pin_memory=False' as WSL is detected.\nINFO [gpu_worker", 1
+)
+
+
+def test_a_command_that_does_not_say_wsl_is_planned_as_it_was_measured() -> None:
+    check = observed.check_log(None, WSL.format(arguments=ARGUMENTS, left=38.0), on=MACHINE)
+    assert check.plan.deployment.options.wsl2
+    assert observed.learn(check).wsl2
+    assert check.plan.launch is not None
+    again = planner.plan_command(check.plan.launch.command, on=MACHINE)
+    assert any("Available KV cache memory: 38.00 GiB" in line for line in again.expected_log)
+    plain = planner.plan_command(check.plan.launch.command, on=MACHINE, learned=False)
+    assert again.ranks[0].band.above < plain.ranks[0].band.above

@@ -190,3 +190,76 @@ def test_a_refusal_of_pytorch_alone_is_vllms_unless_an_engine_is_named(
     assert "--engine names another" not in text
     assert run([*words, "--engine", "tensorrt-llm"]) == 2
     assert "prints no log that is read" in capsys.readouterr().err
+
+
+APPLE = """\
+print_info: file type   = Q4_K - Small
+print_info: file size   = 5.01 GiB (4.81 BPW)
+print_info: general.name          = Qwen3.5-9B
+load_tensors:   CPU_Mapped model buffer size =   545.62 MiB
+llama_context: n_ctx         = 8192
+ggml_metal_init: found device: Apple M4 Pro
+llama_kv_cache:       MTL0 KV buffer size =   256.00 MiB
+"""
+GEFORCE = """\
+llama_prepare_model_devices: using device Vulkan0 (NVIDIA GeForce RTX 3080 Ti) (0000:01:00.0) - 11312 MiB free
+load_tensors:   CPU_Mapped model buffer size =   545.62 MiB
+load_tensors:      Vulkan0 model buffer size =  5133.63 MiB
+llama_context: n_ctx         = 8192
+llama_kv_cache:    Vulkan0 KV buffer size =   256.00 MiB
+"""
+
+
+def test_weights_are_stored_as_the_log_says() -> None:
+    named = observed.check_log(None, APPLE, on="M4 Pro 24GB")
+    assert named.plan.deployment.checkpoint.scheme.name == "q4_k_s"
+    sized = observed.check_log(None, GEFORCE, model="Qwen3.5-9B")
+    assert "UD-Q4_K_XL" in sized.plan.deployment.checkpoint.scheme.title
+    assert named.rules_agree
+    assert sized.agrees
+    untold = GEFORCE.replace("5133.63", "5433.63")
+    check = observed.check_log(None, untold, model="Qwen3.5-9B")
+    assert check.untold
+    assert check.agrees
+    assert all(row.planned is None for row in check.unplanned if row.figure.startswith("weights"))
+    assert not any(row.figure.startswith("weights") for row in check.rows)
+    assert observed.remedies(check) == ()
+    said = observed.check_log(None, untold, model="Qwen3.5-9B", precision="q8_0")
+    assert not said.untold
+    assert not said.agrees
+
+
+def test_a_server_that_started_is_told_nothing_to_change() -> None:
+    check = observed.check_log(None, GEFORCE, on="24GB", model="Qwen3.5-27B", precision="bf16")
+    assert not check.plan.fits
+    assert observed.remedies(check) == ()
+
+
+def test_the_log_names_the_machine() -> None:
+    check = observed.check_log(None, GEFORCE, model="Qwen3.5-9B")
+    assert check.plan.deployment.system.accelerator.id.startswith("rtx-3080-ti")
+    with pytest.raises(InputError, match=r"names Apple M4 Pro \(24, 48 or 64 GB\)"):
+        observed.check_log(None, APPLE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--gpu-memory-utilization=0.8600 is equivalent to 0.8351 without CUDA graph memory profiling",
+        "The current --gpu-memory-utilization=0.8600 is equivalent to --gpu-memory-utilization=0.8",
+        "Free memory on device (43.9/44.39 GiB) on startup. Desired GPU memory utilization is (0.86, 38 GiB).",
+    ],
+)
+def test_the_share_of_the_gpu_is_read_wherever_it_stands(line: str) -> None:
+    check = observed.check_log(None, f"{line}\n{REFUSED}", on="l40s", model="Qwen/Qwen3.6-27B-FP8")
+    assert check.plan.deployment.options.gpu_memory_utilization == 0.86
+    assert check.refused_alike
+
+
+def test_another_reason_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = tmp_path / "start.log"
+    start.write_text(REFUSED, "utf-8")
+    run(["check", str(start), "Qwen/Qwen3.6-27B-FP8", "--on", "l40s"])
+    said = capsys.readouterr().out
+    assert "The plan fails, too, but for another reason: " in said
+    assert "so does the plan" not in said

@@ -117,23 +117,30 @@ def _table(answer: LogCheck) -> Iterator[str]:
     if wrong:
         yield f"✘ {wrong} of {wrong + right} figures contradict the plan ({title})"
     elif right:
-        yield f"✔ All {right} figures that follow from the engine's rules agree ({title})"
+        agree = f"All {right} figures that follow" if right > 1 else "The one figure that follows"
+        agree += " from the engine's rules " + ("agree" if right > 1 else "agrees")
+        yield f"✔ {agree} ({title})"
     elif not outside and answer.refusal is None:
         yield f"Nothing in this log could contradict the plan ({title})"
     if outside:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
     if answer.refusal is not None:
-        sign, word = (
-            ("✔", "so does the plan") if answer.refused_as_planned else ("✘", "the plan starts")
-        )
-        yield f"{sign} The start fails, {word}: {answer.refusal}"
-        yield f"  {plan.verdict}"
+        if not answer.refused_as_planned:
+            yield f"✘ The start fails, the plan starts: {answer.refusal}"
+            yield f"  {plan.verdict}"
+        elif answer.refused_alike:
+            yield f"✔ The start fails, so does the plan: {answer.refusal}"
+            yield f"  {plan.verdict}"
+        else:
+            yield f"! The start fails: {answer.refusal}"
+            yield f"  The plan fails, too, but for another reason: {plan.verdict}"
     yield ""
     deployment = plan.deployment
-    yield f"Model     {deployment.checkpoint.id} ({deployment.checkpoint.scheme.title})"
+    scheme = "not told how stored" if answer.untold else deployment.checkpoint.scheme.title
+    yield f"Model     {deployment.checkpoint.id} ({scheme})"
     yield f"Hardware  {deployment.system.name}, {deployment.layout}"
     yield f"Context   {deployment.context:,} tokens, KV cache {deployment.kv_cache_dtype}"
-    if plan.launch is not None:
+    if plan.launch is not None and not answer.untold:
         yield f"Command   {plan.launch.command}"
     yield ""
     yield f"  {'figure':{WIDEST}} {'planned':>22} {'logged':>14} {'difference':>12}  follows from"
@@ -144,7 +151,8 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield "Also in the log, without a word from the plan:"
         for row in answer.unplanned:
             yield f"  {row.figure:{WIDEST}} {'':22} {_number(row.logged, row.unit):>14}"
-    notes = (*answer.notes, *plan.warnings)
+    of_weights = plan.deployment.checkpoint.remarks if answer.untold else ()
+    notes = (*answer.notes, *(note for note in plan.warnings if note not in of_weights))
     if notes:
         yield ""
         yield from (f"! {note}" for note in notes)

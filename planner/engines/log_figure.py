@@ -128,13 +128,29 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedWeights:
+    """What a log tells of how the weights are stored.
+
+    Attributes:
+        file: name of the file, if it is told.
+        scheme: what the file says it is of (``Q4_K_S``), if it is told.
+        nbytes: the least and the most that its tensors take, as the printed digits allow.
+    """
+
+    file: str | None = None
+    scheme: str | None = None
+    nbytes: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogReader:
     """How one engine's start-up log is read.
 
     Attributes:
         marks: characters that only this engine prints.
         starts: characters of a line that begins a new start; empty where none is known.
-        device: a pattern with a group "name" that matches once per accelerator in use.
+        devices: patterns with a group "name" that match once per accelerator in use; the first that
+            matches at all counts.
         version: patterns with a group "version".
         figures: what is read.
         command: what the engine was told, from the arguments that it prints, else as far as other
@@ -146,6 +162,7 @@ class LogReader:
         refusals: characters of lines with which a start ends that fails for want of memory.
         shared_refusals: likewise, in words that other programs have as well: they tell no engine.
         kept: characters of further lines worth keeping, which other programs may print, too.
+        weights: how the weights are stored, where a log tells it apart from the model's name.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the
@@ -160,7 +177,7 @@ class LogReader:
     version: tuple[str, ...]
     figures: tuple[LogFigure, ...]
     starts: str = ""
-    device: str = r"(?P<name>)(?!)"
+    devices: tuple[str, ...] = ()
     command: Callable[[Sequence[str]], Command | None]
     also: Callable[[Deployment, Allocation], Iterable[str]]
     given_memory: Callable[[Deployment, Mapping[str, Reading]], Bounds | None]
@@ -168,6 +185,7 @@ class LogReader:
     refusals: tuple[str, ...] = ()
     shared_refusals: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    weights: Callable[[Sequence[str]], LoggedWeights] | None = None
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None

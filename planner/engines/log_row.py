@@ -10,6 +10,8 @@ from planner.engines.engine import Allocation
 from planner.engines.log_figure import Basis, Reading, estimate_band
 
 OUTSIDE = "outside its band"
+IN_ALL = ", in all"
+"""Behind the name of a figure that is the sum over devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ def _sums(
             least, most = least - band[0], most + band[1]
         if not least - step <= value <= most + step:
             yield LogRow(
-                figure=f"{figure.name}, in all",
+                figure=f"{figure.name}{IN_ALL}",
                 unit=figure.unit,
                 planned=(least, most),
                 logged=value,

@@ -13,13 +13,14 @@ from hardware_db import System
 from planner.engines.log_figure import Basis
 from planner.engines.log_row import LogRow
 from planner.errors import InputError, PlannerError
+from planner.logged_weights import logged_checkpoint
 from planner.logs import Log, LogCheck, read_log
 from planner.model.checkpoint import Checkpoint
 from planner.model.path_names import named_by_path
 from planner.observed import check_log
 from planner.registry import checkpoint_of, find
 from planner.registry.bundled import bundled_checkpoint
-from planner.systems import resolve_hardware
+from planner.systems import system_of_drivers
 
 LONGEST = 2_000_000
 """Characters of a pasted log."""
@@ -81,9 +82,9 @@ def _system(log: Log, system: System | None, notes: list[str]) -> System | None:
     """The machine that the log names; else the page's."""
     if log.hardware is not None:
         try:
-            return resolve_hardware(log.hardware)
-        except PlannerError:
-            notes.append(f"The machine of the log, {log.hardware}, is not known here.")
+            return system_of_drivers(log.hardware)
+        except PlannerError as error:
+            notes.append(f"The machine of the log, {log.hardware}, is not clear: {error}.")
     if system is not None:
         notes.append(f"Compared on the page's machine, {system.short_name}.")
     return system
@@ -96,6 +97,14 @@ def _checkpoint(log: Log, checkpoint: Checkpoint | None, notes: list[str]) -> Ch
     if name is None:
         if checkpoint is not None:
             notes.append(f"The log names no model: compared with the page's, {checkpoint.id}.")
+        return checkpoint
+    stored = logged_checkpoint(log, name)
+    if stored is not None and stored.checkpoint is not None:
+        return stored.checkpoint
+    if stored is not None and checkpoint is not None:
+        notes.append(
+            f"The log does not tell how the weights are stored: compared with the page's, {checkpoint.id}."
+        )
         return checkpoint
     for candidate, precision in _names(name, told.precision if told is not None else None):
         entry = find(candidate)
@@ -135,8 +144,8 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
     if outside:
         text += f" {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band."
     if check.refusal is not None:
-        same = "so does the plan" if check.refused_as_planned else "the plan starts"
-        text += f" The start fails; {same}."
+        same = "so does the plan" if check.refused_alike else "the plan, too, for another reason"
+        text += f" The start fails; {same if check.refused_as_planned else 'the plan starts'}."
     return check.agrees, text
 
 

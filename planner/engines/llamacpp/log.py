@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.answer import LlamacppAnswer
-from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Measured, Merge, Reading
+from planner.engines.llamacpp.logged import METAL, logged_command, logged_weights
+from planner.engines.log_figure import (
+    Basis,
+    Bounds,
+    LogFigure,
+    LogReader,
+    Measured,
+    Merge,
+    Reading,
+)
 from planner.memory.breakdown import Kind
 from planner.units import MIB
 
@@ -187,86 +195,6 @@ EXPLAINS = MappingProxyType(
 )
 """Figure -> how far it must be off, and what that means."""
 
-_HEADER = (
-    ("-np", r"(?:llama_context: n_seq_max\s+= |\bParallel:)(?P<value>\d+)"),
-    (
-        "-b",
-        r"(?:llama_context: n_batch\s+= |llama-server.* (?:-b|--batch-size)[ =])(?P<value>\d+)",
-    ),
-    (
-        "-ub",
-        r"(?:llama_context: n_ubatch\s+= |llama-server.* (?:-ub|--ubatch-size)[ =]|\bBatchSize:)(?P<value>\d+)",
-    ),
-    ("-ctk", r"(?:\bK \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
-    ("-ctv", r"(?:\bV \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
-)
-_CELLS = re.compile(
-    r"llama_kv_cache(?:_\w{1,40})?: size =[^(]*\(\s*(?P<cells>\d{1,12}) cells,[^()/]*/\s*"
-    r"(?P<streams>\d{1,9}) seqs\)"
-)
-"""Cells of each stream, and streams: their product is the length that was asked for. No part
-runs over a bracket or a stroke, so that no line takes long."""
-
-_CONTEXT = re.compile(r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:)(?P<value>\d+)")
-_BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
-_FILE = re.compile(
-    r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
-)
-_OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
-_ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
-_FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
-_UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
-
-
-def logged_command(
-    read: Callable[[Sequence[str]], Command], lines: Sequence[str]
-) -> Command | None:
-    """Return what the server was told, from what it says of its first context."""
-    file, context = _first(_FILE, lines), _context(lines)
-    if file is None and context is None:
-        return None
-    words = ["-m", file] if file is not None else []
-    words += ["-c", context] if context is not None else []
-    for flag, pattern in _HEADER:
-        value = _first(re.compile(pattern), lines)
-        if value is not None:
-            words += [flag, value]
-    if "-np" not in words:
-        words += ["-np", "1"]
-    if _first(_UNIFIED, lines) == "true":
-        words.append("-kvu")
-    flash = _first(_FLASH, lines)
-    if flash in ("0", "disabled", "off"):
-        words += ["-fa", "off"]
-    offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
-    if slash:
-        words += ["-ngl", "all" if offloaded == layers else offloaded]
-    rollback = _first(_ROLLBACK, lines)
-    if rollback not in (None, "0"):
-        words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
-    command = read(words)
-    build = _first(_BUILD, lines)
-    if build is None:
-        return command
-    return replace(command, options={**command.options, "version": build})
-
-
-def _context(lines: Sequence[str]) -> str | None:
-    """Return the length of the first context, as it says it or as its cache tells it."""
-    for line in lines:
-        match = _CELLS.search(line)
-        if match is not None:
-            return str(int(match["cells"]) * int(match["streams"]))
-    return _first(_CONTEXT, lines)
-
-
-def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
-    for line in lines:
-        match = pattern.search(line)
-        if match is not None:
-            return match["value"]
-    return None
-
 
 def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
     """Yield what each GPU has free when llama.cpp asks, and the size of the file's tensors."""
@@ -345,7 +273,11 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "source=ggml.go",
             "OLLAMA_",
         ),
-        device=r"Device \d+: (?P<name>[^,]+), compute capability",
+        devices=(
+            r"Device \d+: (?P<name>[^,]+), compute capability",
+            r"using device \w+ \((?P<name>.{1,80}?)\) (?:\(|- )",
+            r"ggml_metal_init: found device: (?P<name>.{1,80})$",
+        ),
         refusals=(
             "cudaMalloc failed: out of memory",
             "CUDA error: out of memory",
@@ -354,7 +286,8 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
         ),
-        kept=("llama-server", "build: ", "build_info", "build      :", "KvSize:"),
+        kept=("llama-server", "build: ", "build_info", "build      :", "KvSize:", METAL),
+        weights=partial(logged_weights, FIGURES),
         version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hardware_db import Accelerator
@@ -252,9 +252,17 @@ def budget_of(
         total=_total_bytes(deployment),
         usable=usable_bytes(deployment, rules),
         terms=tuple(
-            (*stage.terms, *_overheads(deployment, rules, step, stage)) for stage in stages
+            (*_weights(deployment, stage), *_overheads(deployment, rules, step, stage))
+            for stage in stages
         ),
     )
+
+
+def _weights(deployment: Deployment, stage: StageWeights) -> tuple[Term, ...]:
+    """Return the weights of one stage; a start that was measured leaves their band out."""
+    if deployment.lesson is None:
+        return stage.terms
+    return tuple(replace(term, band=None) for term in stage.terms)
 
 
 def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeights) -> Key:

@@ -316,21 +316,29 @@ _UNTOLD = ("kept", "kept switch", "own")
 
 def logged_command(lines: Sequence[str]) -> Command | None:
     """Return what vLLM was told: the arguments that it prints, else its configuration."""
-    seen = {"wsl2": True} if any(WSL in line for line in lines) else {}
+    seen: dict[str, object] = {"wsl2": True} if any(WSL in line for line in lines) else {}
+    for match in re.finditer(_UTILIZATION, "\n".join(lines)):
+        seen["gpu_memory_utilization"] = float(next(filter(None, match.groups())))
     for line in reversed(lines):
         _, mark, text = line.partition("non-default args: ")
         if mark:
-            return _command(logged_values(text) | seen)
+            return _command(seen | logged_values(text))
     for line in reversed(lines):
         _, mark, text = line.partition("with config: ")
         if mark and "LLM engine" in line:
             values = logged_values(text.partition("_config={")[0])
             return _command(
-                {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
-                | seen
+                seen
+                | {flag: values[name] for name, flag in _ENGINE_CONFIG.items() if name in values}
             )
     return _inferred(lines, seen)
 
+
+_UTILIZATION = (
+    r"gpu[-_]memory[-_]utilization=(\d\.\d+) is equivalent"
+    r"|[Dd]esired GPU memory utilization (?:is )?\((\d\.\d+),"
+)
+"""Where lines beside the arguments state the share of the GPU, whether it was given or not."""
 
 _SAID = {
     "max_model_len": r"Using max model len (\d+)|max seq len \((\d+)\)|for ([\d,]+) tokens per request",
@@ -372,6 +380,7 @@ FACE = Face(
         soft=soft,
         refusals=REFUSALS,
         shared_refusals=OUT_OF_MEMORY,
+        kept=("memory-utilization=", "memory_utilization="),
         running=MappingProxyType({"keep_default_seqs": True}),
         fields=FIELDS,
         explains=EXPLAINS,

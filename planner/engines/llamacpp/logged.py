@@ -1,0 +1,127 @@
+"""Read what llama-server was told and loaded, from what it says of its first context."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from planner.engines.command import Command
+from planner.engines.log_figure import LogFigure, LoggedWeights, read_figures
+from planner.units import GIB, MIB
+
+_HEADER = (
+    ("-np", r"(?:llama_context: n_seq_max\s+= |\bParallel:)(?P<value>\d+)"),
+    (
+        "-b",
+        r"(?:llama_context: n_batch\s+= |llama-server.* (?:-b|--batch-size)[ =])(?P<value>\d+)",
+    ),
+    (
+        "-ub",
+        r"(?:llama_context: n_ubatch\s+= |llama-server.* (?:-ub|--ubatch-size)[ =]|\bBatchSize:)(?P<value>\d+)",
+    ),
+    ("-ctk", r"(?:\bK \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
+    ("-ctv", r"(?:\bV \(|\bKvCacheType:)(?P<value>[a-z]\w+)"),
+)
+_CELLS = re.compile(
+    r"llama_kv_cache(?:_\w{1,40})?: size =[^(]*\(\s*(?P<cells>\d{1,12}) cells,[^()/]*/\s*"
+    r"(?P<streams>\d{1,9}) seqs\)"
+)
+"""Cells of each stream, and streams: their product is the length that was asked for. No part
+runs over a bracket or a stroke, so that no line takes long."""
+
+_CONTEXT = re.compile(r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:)(?P<value>\d+)")
+_BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
+_FILE = re.compile(
+    r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
+)
+_NAME = re.compile(r"print_info: general\.name\s+= (?P<value>\S.{0,120})$")
+_TOLD_FILE = re.compile(r"llama-server.* (?:-m|--model)[ =](?P<value>\S+\.gguf)")
+_TYPE = re.compile(
+    r"print_info: file type\s+= (?P<value>\w+(?: - (?:Small|Medium|Large))?)(?: - [\d.]+ bpw)?(?: \(guessed\))?$"
+)
+METAL = "ggml_metal_init: found device"
+ROUNDED = MIB
+"""Bytes by which the buffers of a file may differ from its tensors: they are padded."""
+_OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
+_ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
+_FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
+_UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
+
+
+def logged_weights(figures: Sequence[LogFigure], lines: Sequence[str]) -> LoggedWeights:
+    """Return how the weights are stored: by the file's name, its type, and what its tensors take."""
+    kind = _first(_TYPE, lines)
+    if kind is not None:
+        kind, _, size = kind.partition(" - ")
+        kind += f"_{size[0]}" if size else ""
+    return LoggedWeights(
+        file=_first(_FILE, lines) or _first(_TOLD_FILE, lines),
+        scheme=kind,
+        nbytes=_tensors(figures, lines),
+    )
+
+
+def _tensors(figures: Sequence[LogFigure], lines: Sequence[str]) -> tuple[int, int] | None:
+    """Return what the tensors take, as it is printed or as the buffers hold them."""
+    found = read_figures(lines, figures)
+    size = found.get("file size")
+    if size is not None:
+        return int((size.value - size.step / 2) * GIB), int((size.value + size.step / 2) * GIB) + 1
+    buffers = [reading for reading in found.values() if reading.figure.name == "weights"]
+    if not buffers or any("mapped" in reading.part for reading in buffers):
+        return None  # a mapped range holds what lies between, too
+    held = int(sum(reading.value for reading in buffers) * MIB)
+    return held - ROUNDED, held + ROUNDED
+
+
+def logged_command(
+    read: Callable[[Sequence[str]], Command], lines: Sequence[str]
+) -> Command | None:
+    """Return what the server was told, from what it says of its first context."""
+    file, context = _first(_FILE, lines), _context(lines)
+    if file is None and context is None:
+        return None
+    words = ["-m", file] if file is not None else []
+    words += ["-c", context] if context is not None else []
+    for flag, pattern in _HEADER:
+        value = _first(re.compile(pattern), lines)
+        if value is not None:
+            words += [flag, value]
+    if "-np" not in words:
+        words += ["-np", "1"]
+    if _first(_UNIFIED, lines) == "true":
+        words.append("-kvu")
+    flash = _first(_FLASH, lines)
+    if flash in ("0", "disabled", "off"):
+        words += ["-fa", "off"]
+    offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
+    if slash:
+        words += ["-ngl", "all" if offloaded == layers else offloaded]
+    rollback = _first(_ROLLBACK, lines)
+    if rollback not in (None, "0"):
+        words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
+    command = read(words)
+    if command.model is None:
+        command = replace(command, model=_first(_NAME, lines))
+    build = _first(_BUILD, lines)
+    if build is None:
+        return command
+    return replace(command, options={**command.options, "version": build})
+
+
+def _context(lines: Sequence[str]) -> str | None:
+    """Return the length of the first context, as it says it or as its cache tells it."""
+    for line in lines:
+        match = _CELLS.search(line)
+        if match is not None:
+            return str(int(match["cells"]) * int(match["streams"]))
+    return _first(_CONTEXT, lines)
+
+
+def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
+    for line in lines:
+        match = pattern.search(line)
+        if match is not None:
+            return match["value"]
+    return None
