@@ -133,6 +133,20 @@ def match_driver_name(name: str, memory_mib: int | None) -> Accelerator | None:
     return best if distance <= MEMORY_TOLERANCE else None
 
 
+def is_called(entry: Accelerator, name: str) -> bool | None:
+    """Say whether a driver calls an accelerator `name`; None where that name is nobody's.
+
+    Case, spaces, a leading "NVIDIA" and what a driver adds in brackets do not matter.
+    """
+    own = {driver_key(each) for each in (entry.name, *entry.nvml_names)}
+    plain = name.partition("(")[0].strip()
+    if driver_key(name) in own or driver_key(plain) in own:
+        return True
+    names = database().by_driver_name
+    known = names.get(driver_key(name)) or names.get(driver_key(plain), ())
+    return any(other.id == entry.id for other in known) if known else None
+
+
 def _distance(entry: Accelerator, memory_mib: int) -> float:
     """By how much, as a share, `memory_mib` misses the nearest total known of the entry."""
     figures = [entry.memory_driver_mib, entry.memory_cuda_mib, entry.memory_cuda_wddm_mib]

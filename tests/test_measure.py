@@ -395,3 +395,68 @@ def test_a_bench_is_looked_for_on_the_path_or_among_packages() -> None:
     assert is_installed(bench_of("llamacpp"), which=lambda name: f"bin/{name}")
     assert not is_installed(bench_of("llamacpp"), which=lambda _: None)
     assert not is_installed(bench_of("transformers"), which=lambda name: name)
+
+
+def test_a_bench_on_another_card_is_no_verdict_and_no_case(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefill, decode = speeds(model)
+    rows = [row("prefill", prefill, tokens=512), row("decode", decode, tokens=128)]
+    program(tmp_path, "llama-bench", fake([], rows), monkeypatch)
+    case = tmp_path / "cases.json"
+    assert run(["measure", str(model), "--on", "rtx-4090", "--report", str(case)]) == 3
+    said = capsys.readouterr()
+    assert "the bench ran on NVIDIA GeForce RTX 3090, not on the RTX 4090" in said.out
+    assert "--on" in said.out
+    assert "✔" not in said.out
+    assert "not written" in said.err
+    assert not case.exists()
+    assert run(["measure", str(model), "--on", "rtx-4090", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert not found["agrees"]
+    assert "RTX 3090" in found["ran_elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("on", "device", "elsewhere"),
+    [
+        ("rtx-3090", "NVIDIA GeForce RTX 3090, NVIDIA GeForce RTX 3090", False),
+        ("2x rtx-3090", "NVIDIA GeForce RTX 3090 (NVK GA102)", False),
+        ("rtx-3090", "NVIDIA GeForce RTX 3090, NVIDIA GeForce RTX 4090", True),
+        ("rtx-3090", "a card of next year", False),
+        ("24GB", "NVIDIA GeForce RTX 3090", False),
+        ("rtx-3090", "", True),
+        ("cpu, 64GB", "", False),
+        ("cpu, 64GB", "NVIDIA GeForce RTX 3090", True),
+    ],
+)
+def test_what_the_bench_ran_on_is_held_against_the_plan(
+    on: str, device: str, elsewhere: bool, model: Path, tmp_path: Path
+) -> None:
+    question = question_of(planner.plan(str(model), on=on, engine="llamacpp"))
+    found = prepare(question, Task(), tmp_path, installed=lambda _: True)
+    line = json.dumps(row("decode", 50.0, tokens=128) | {"gpu_info": device})
+    answer = compare(found, Ran(outputs=(Output(stdout=line),), ended=Ended.DONE, status=0))
+    assert bool(answer.elsewhere) is elsewhere
+
+
+def test_a_bench_of_the_processor_is_kept_off_the_gpu(model: Path, tmp_path: Path) -> None:
+    question = question_of(planner.plan(str(model), on="cpu, 64GB", engine="llamacpp"))
+    found = prepare(question, Task(), tmp_path, installed=lambda _: True)
+    assert found.steps[0].argv[-4:] == ("-ngl", "0", "-dev", "none")
+    # It lists the machine's GPU all the same.
+    line = json.dumps(row("decode", 5.0, tokens=128) | {"devices": "none"})
+    answer = compare(found, Ran(outputs=(Output(stdout=line),), ended=Ended.DONE, status=0))
+    assert answer.printed.processor
+    assert not answer.elsewhere
+
+
+def test_a_dry_run_needs_no_leave_to_download(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    words = ["measure", "unsloth/Qwen3.5-4B-GGUF:Q4_K_M", "--on", CARD, "--engine", "llamacpp"]
+    assert run([*words, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("llama-bench -hf unsloth/Qwen3.5-4B-GGUF:Q4_K_M")
+    assert "--download" in said.err

@@ -150,7 +150,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield ""
         yield "Also in the log, without a word from the plan:"
         for row in answer.unplanned:
-            yield f"  {row.figure:{WIDEST}} {'':22} {_number(row.logged, row.unit):>14}"
+            yield f"  {row.figure:{WIDEST}} {'':22} {number(row.logged, row.unit):>14}"
     of_weights = plan.deployment.checkpoint.remarks if answer.untold else ()
     notes = (*answer.notes, *(note for note in plan.warnings if note not in of_weights))
     if notes:
@@ -174,14 +174,14 @@ def row_line(row: LogRow) -> str:
     planned, difference = "", ""
     if row.planned is not None and row.difference is not None:
         least, most = row.planned
-        planned = _number(most, row.unit)
+        planned = number(most, row.unit)
         if least != most:
             planned = f"{_plain(least, row.unit)} .. {planned}"
         difference = f"{row.difference:+,.{_digits(row.unit)}f}" if row.difference else "0"
     why = row.basis.value + (f": {row.note}" if row.note else "")
     return (
         f"{SIGNS[row.agrees]} {row.figure:{WIDEST}} {planned:>22}"
-        f" {_number(row.logged, row.unit):>14} {difference:>12}  {why}"
+        f" {number(row.logged, row.unit):>14} {difference:>12}  {why}"
     )
 
 
@@ -193,6 +193,7 @@ def _plain(value: float, unit: str) -> str:
     return f"{value:,.{_digits(unit)}f}"
 
 
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
+    """Return a figure with its unit, as tables show it."""
     text = _plain(value, unit)
     return f"{text}{unit}" if unit in ("%", "x") else f"{text} {unit}"

@@ -58,8 +58,9 @@ def measure(
     llama-bench, `vllm bench latency`, mlx_lm.benchmark or PyTorch with random weights is run,
     whichever is installed and suits; the command is shown first. Further flags are the engine's
     own. Ctrl-C ends the bench; what it printed before is compared. Exit status 3: a figure
-    contradicts the plan.
+    contradicts the plan, or the bench ran on other hardware.
     """
+    from planner.engines.bench import NotHereError
     from planner.measuring import Ended, compare, is_installed, prepare, run_steps
 
     task = _task(asked, prompt, generate, depth, repeat)
@@ -68,12 +69,23 @@ def measure(
     question = _here(asked).question().with_(lessons=())  # judged against the estimates themselves
     with tempfile.TemporaryDirectory(prefix="qwenplan-measure-") as place:
         anyhow = {"installed": lambda _: True} if dry_run else {}
-        prepared = prepare(question, task, Path(place), download=download, **anyhow)
+        missing = ""
+        try:
+            prepared = prepare(question, task, Path(place), download=download, **anyhow)
+        except NotHereError as error:
+            if not dry_run:
+                raise
+            prepared, missing = (
+                prepare(question, task, Path(place), download=True, **anyhow),
+                f"{error}",
+            )
         for line in _commands(prepared):
             typer.echo(line, err=not dry_run)
         if dry_run:
             if not is_installed(prepared.bench):
                 typer.echo(f"not installed here: {prepared.bench.words}", err=True)
+            if missing:
+                typer.echo(missing, err=True)
             return 0
         ran = run_steps(
             prepared.steps, Path(place), limit=limit, say=lambda line: typer.echo(line, err=True)
@@ -86,7 +98,9 @@ def measure(
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         terminal.show("\n".join(_table(found)))
-    if report:
+    if report and found.elsewhere:
+        typer.echo(f"{report} is not written: it would be a case of the wrong hardware.", err=True)
+    elif report:
         from planner.anonymous import cases_document
 
         Path(report).expanduser().write_text(cases_document([found.case()]), "utf-8")
@@ -146,12 +160,14 @@ def _commands(prepared: Prepared) -> Iterator[str]:
 
 
 def _table(found: Measured) -> Iterator[str]:
-    from planner.cli.check import WIDEST, row_line
+    from planner.cli.check import WIDEST, number, row_line
 
     plan = found.prepared.plan
     wrong = [row for row in found.rows if row.agrees is False]
     title = f"{plan.engine_title} {found.printed.version or plan.engine_version}"
-    if found.check is not None and found.check.refusal is not None:
+    if found.elsewhere:
+        yield f"✘ Nothing is compared: {found.elsewhere}"
+    elif found.check is not None and found.check.refusal is not None:
         yield f"The start failed ({title}): {found.check.refusal}"
         yield found.check.plan.verdict
     elif wrong:
@@ -164,6 +180,11 @@ def _table(found: Measured) -> Iterator[str]:
     ran_on = f"; the bench ran on {found.printed.device}" if found.printed.device else ""
     yield f"Hardware  {deployment.system.name}, {deployment.layout}{ran_on}"
     yield ""
+    if found.elsewhere:
+        yield from (
+            f"  {row.figure:{WIDEST}} {number(row.logged, row.unit):>14}" for row in found.rows
+        )
+        return
     yield f"  {'figure':{WIDEST}} {'planned':>22} {'measured':>14} {'difference':>12}  follows from"
     yield from (row_line(row) for row in found.rows)
     if found.notes:

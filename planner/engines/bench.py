@@ -20,6 +20,10 @@ MOST_REPEATS = 1000
 """More repetitions than this are a slip of the hand."""
 
 
+class NotHereError(InputError):
+    """The model's file is not on this machine, and nothing may be downloaded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What is measured.
@@ -100,6 +104,7 @@ class Printed:
         points: speeds.
         sizes: memory.
         device: what it ran on, in its words; empty where it does not say.
+        processor: it says that it ran on the processor alone.
         version: the engine's release, likewise.
         notes: what to know, one sentence each.
     """
@@ -107,6 +112,7 @@ class Printed:
     points: tuple[Point, ...] = ()
     sizes: tuple[Size, ...] = ()
     device: str = ""
+    processor: bool = False
     version: str = ""
     notes: tuple[str, ...] = ()
 

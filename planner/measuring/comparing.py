@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import hardware_db
 from planner import logs, observed
 from planner.anonymous import case_of, case_of_plan
 from planner.engines.bench import Output, Point, Printed, Size, Task
@@ -35,6 +36,7 @@ class Measured:
         printed: what the bench said.
         rows: every figure, measured against planned.
         check: the log of its start against the plan of that; None where it printed none.
+        elsewhere: what it ran on, where that is not what was planned: nothing is judged then.
         notes: what to know, one sentence each.
     """
 
@@ -44,15 +46,24 @@ class Measured:
     rows: tuple[Row, ...]
     check: LogCheck | None
     notes: tuple[str, ...]
+    elsewhere: str = ""
 
     @property
     def agrees(self) -> bool:
-        """No figure contradicts the plan, and no start fails that it calls safe."""
+        """It ran on what was planned, no figure contradicts the plan, and no start fails that it calls safe."""
+        if self.elsewhere:
+            return False
         started = self.check is None or self.check.refused_as_planned is not False
         return started and all(row.agrees is not False for row in self.rows)
 
     def case(self) -> dict[str, Any]:
-        """Return it as a case, in the form of the suite ``field``."""
+        """Return it as a case, in the form of the suite ``field``.
+
+        Raises:
+            InputError: it ran on other hardware than was planned.
+        """
+        if self.elsewhere:
+            raise InputError(f"no case is written: {self.elsewhere}")
         plan, task = self.prepared.plan, self.prepared.task
         version = self.printed.version or None
         speeds = [_speed(point, task) for point in self.printed.points]
@@ -69,6 +80,7 @@ class Measured:
             "version": self.printed.version or None,
             "planned_version": plan.engine_version,
             "device": self.printed.device or None,
+            "ran_elsewhere": self.elsewhere or None,
             "bench": self.prepared.bench.program,
             "commands": [list(step.argv) for step in self.prepared.steps],
             "ended": self.ended.value,
@@ -116,8 +128,39 @@ def compare(prepared: Prepared, ran: Ran) -> Measured:
         rows=tuple(rows),
         check=check,
         notes=tuple(notes),
+        elsewhere=_elsewhere(prepared.plan, printed, check),
     )
 
+
+def _elsewhere(plan: Plan, printed: Printed, check: LogCheck | None) -> str:
+    """Return in one sentence what the bench ran on, where that is not what was planned; else nothing.
+
+    A name that no driver is known to use decides nothing, nor does hardware that was made up.
+    """
+    system = plan.deployment.system
+    mend = "name what it ran on with --on"
+    if printed.processor and not system.is_cpu_only:
+        return (
+            f"the bench ran on the processor, not on the {system.accelerator.short_name} that is planned;"
+            f" {mend}, such as 'cpu, 64GB', or install a build for the GPU"
+        )
+    logged = check.log.hardware if check is not None else None
+    said = printed.device or (logged.partition("x ")[2] if logged else "")
+    names = [name.strip() for name in said.split(", ") if name.strip()]
+    if system.is_cpu_only:
+        return f"the bench ran on {said}, not on the processor that is planned" if names else ""
+    planned = [each for each in system.accelerators if each.vendor != MADE_UP]
+    for name in names:
+        if planned and not any(hardware_db.is_called(each, name) is not False for each in planned):
+            return (
+                f"the bench ran on {name}, not on the {system.accelerator.short_name} that is planned;"
+                f" {mend}"
+            )
+    return ""
+
+
+MADE_UP = "custom"
+"""Vendor of hardware of which the user gave the memory alone."""
 
 _HOW = {
     Ended.FAILED: "ended by an error",

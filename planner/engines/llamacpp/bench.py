@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.engines.bench import Bench, Output, Point, Printed, Step, Task
+from planner.engines.bench import Bench, NotHereError, Output, Point, Printed, Step, Task
 from planner.engines.engine import Deployment
 from planner.errors import InputError
 
@@ -33,6 +33,8 @@ _SPELLED = {
     "--override-tensor": "-ot",
 }
 _ALL = "999"
+_NO_GPU = ("-ngl", "0", "-dev", "none")
+"""What keeps llama-bench off every GPU: without layers on one, it still computes prompts there."""
 LONGEST = 2**20
 """Characters of a line that are read."""
 
@@ -70,6 +72,8 @@ def steps(
     if task.depth:
         command += ["-d", str(task.depth)]
     command += ["-r", str(task.repeat), "-o", "jsonl", "-v", *words(argv)]
+    if deployment.system.is_cpu_only:
+        command += _NO_GPU
     return (Step(argv=tuple(command)),)
 
 
@@ -81,7 +85,7 @@ def _model(deployment: Deployment, argv: Sequence[str], *, download: bool) -> tu
         raise InputError(f"{name}: llama-bench reads a file; give the path of a GGUF as MODEL")
     remote = argv[list(argv).index("-hf") + 1]
     if not download:
-        raise InputError(
+        raise NotHereError(
             f"{name}: llama-bench reads a file; give its path as MODEL, or let it fetch {remote}"
             " with --download"
         )
@@ -92,12 +96,15 @@ def read(task: Task, outputs: Sequence[Output]) -> Printed:
     """Return what the lines say; a line that was cut off by a stop is passed over."""
     rows = [row for output in outputs for row in _rows(output.stdout)]
     notes = []
-    gpu = next((str(row.get("gpu_info") or "") for row in rows), "")
+    # It lists the GPUs that the machine has, whether or not it was kept off them.
+    off = any(row.get("devices") == "none" for row in rows)
+    gpu = "" if off else next((str(row.get("gpu_info") or "") for row in rows), "")
     if rows and not gpu:
-        notes.append("llama-bench names no GPU: it ran on the processor")
+        notes.append("llama-bench ran on the processor" + ("" if off else ": it names no GPU"))
     return Printed(
         points=tuple(point for row in rows for point in _points(row)),
         device=gpu,
+        processor=bool(rows) and not gpu,
         version=next((f"b{row['build_number']}" for row in rows if row.get("build_number")), ""),
         notes=tuple(notes),
     )

@@ -59,7 +59,8 @@ def read(task: Task, outputs: Sequence[Output]) -> Printed:
     return Printed(
         points=tuple(points),
         sizes=tuple(sizes),
-        device=str(run["device"]),
+        device="" if run["device"] == "cpu" else str(run["device"]),
+        processor=run["device"] == "cpu",
         version=str(run["versions"].get("transformers", "")),
         notes=tuple(f"left out: {reason}" for reason in run["left_out"]),
     )
