@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planner.engines import FACES
+from planner.engines.command import Command
+from planner.engines.commands import read_words
+from planner.engines.options import declared
 from planner.logs import LogCheck
 from planner.model.catalog import catalog
 from planner.model.checkpoint import Checkpoint
@@ -44,6 +47,7 @@ def case_of(
         refused=check.refusal is not None,
         source=source,
         speeds=speeds,
+        told=check.told,
     )
 
 
@@ -55,6 +59,7 @@ def case_of_plan(
     source: str,
     refused: bool = False,
     speeds: Sequence[Mapping[str, Any]] = (),
+    told: Command | None = None,
 ) -> dict[str, Any]:
     """Return what was measured of a plan's deployment as a case, likewise.
 
@@ -65,8 +70,20 @@ def case_of_plan(
         source: which command measured it.
         refused: the start failed for want of memory.
         speeds: rates, each with ``phase``, ``tok_s``, ``batch``, ``prompt``, ``gen``, ``depth``.
+        told: what is known of the start: nothing else of the plan is stated. None: it was started
+            as planned.
     """
-    deployment, options = plan.deployment, plan.deployment.options
+    deployment = plan.deployment
+    options: Mapping[str, Any] = (
+        {name: getattr(deployment.options, name) for name in declared(type(deployment.options))}
+        if told is None
+        else told.options
+    )
+    context: int | None = deployment.context
+    cache: str | None = deployment.kv_cache_dtype
+    if told is not None:
+        context, cache = told.context, told.kv_cache_dtype
+        version = version or told.options.get("version")
     checkpoint, accelerator = deployment.checkpoint, deployment.system.accelerator
     layout = deployment.layout
     measured = measured_fields(plan.engine, figures)
@@ -76,23 +93,23 @@ def case_of_plan(
         "checkpoint": _public(checkpoint.id),
         "quant": _scheme(checkpoint),
         "engine": plan.engine_title,
-        "engine_version": version or plan.engine_version,
+        "engine_version": version,
         "hardware": accelerator.name,
         "gpu_count": layout.accelerators,
         "gpu_mem_gib": round(accelerator.total_bytes / GIB, 2),
         "tp": layout.tensor_parallel,
         "pp": layout.pipeline_parallel,
         "ep": layout.expert_parallel or None,
-        "max_model_len": deployment.context,
-        "gpu_memory_utilization": getattr(options, "gpu_memory_utilization", None),
-        "mem_fraction_static": getattr(options, "mem_fraction_static", None),
-        "max_num_seqs": getattr(options, "max_num_seqs", None),
-        "max_num_batched_tokens": getattr(options, "max_num_batched_tokens", None),
-        "kv_cache_dtype": deployment.kv_cache_dtype,
-        "spec": _speculation(plan),
-        "prefix_caching": getattr(options, "enable_prefix_caching", None),
+        "max_model_len": context,
+        "gpu_memory_utilization": options.get("gpu_memory_utilization"),
+        "mem_fraction_static": options.get("mem_fraction_static"),
+        "max_num_seqs": options.get("max_num_seqs"),
+        "max_num_batched_tokens": options.get("max_num_batched_tokens"),
+        "kv_cache_dtype": cache,
+        "spec": _speculation(plan) if told is None or told.options else None,
+        "prefix_caching": options.get("enable_prefix_caching"),
         "block_size": int(figures[BLOCK]) if BLOCK in figures else None,
-        "flags": " ".join(_flags(plan)) or None,
+        "flags": " ".join(_flags(plan, told)) or None,
         "measured": measured,
         "throughput": [dict(speed) for speed in speeds],
         "verdict": "does_not_start" if refused else None,
@@ -178,14 +195,32 @@ def _speculation(plan: Plan) -> str | None:
     return f"mtp n={drafted}" if drafted else None
 
 
-def _flags(plan: Plan) -> Iterator[str]:
-    """Yield the flags of the planned command; one whose value may be a path or an address is left out."""
-    if plan.launch is None:
-        return
-    for flag, values in _with_values(plan.launch.argv):
+def _flags(plan: Plan, told: Command | None) -> Iterator[str]:
+    """Yield the flags that were told; one whose value may be a path or an address is left out."""
+    argv = tuple(_words(plan, told))
+    for flag, values in _with_values(argv):
         private = any(mark in value for value in values for mark in "/\\~@")
         if not private and plan.deployment.checkpoint.id not in values:
             yield from (flag, *values)
+
+
+def _words(plan: Plan, told: Command | None) -> Iterator[str]:
+    """Yield the words of the planned command; of one that was told, only what it told."""
+    argv = plan.launch.argv if plan.launch is not None else ()
+    if told is None:
+        yield from argv
+        return
+    for flag, values in _with_values(argv):
+        back = read_words(plan.engine, (flag, *values))
+        if (back.context, back.kv_cache_dtype) != (None, None) and not back.options:
+            known = told.context if back.context is not None else told.kv_cache_dtype
+            if known is not None:
+                yield from (flag, *values)
+    known_options = declared(type(plan.deployment.options))
+    for name, value in told.options.items():
+        option = known_options.get(name)
+        if option is not None and option.flags and value not in (None, ""):
+            yield from option.words(value)
 
 
 def _with_values(argv: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -66,7 +66,7 @@ class Lesson:
         """What a plan that uses it says."""
         more = "more" if self.difference >= 0 else "less"
         return (
-            f"measured on this machine: a start of {self.learned[:10]} took"
+            f"learned on {self.learned[:10]} from a log for {self.device}: that start took"
             f" {abs(self.difference) / GIB:.2f} GiB {more} than estimated, and the plan counts it"
             " (`qwenplan check --forget` drops it)"
         )
@@ -124,6 +124,28 @@ def lesson_for(
     """Return the lesson that holds for such a plan; None if none does."""
     key = (engine, release, device, model, scheme, layout)
     return next((lesson for lesson in known if lesson.key == key), None)
+
+
+def unused(
+    known: Iterable[Lesson],
+    *,
+    engine: str,
+    release: str,
+    device: str,
+    model: str,
+    scheme: str,
+    layout: str,
+) -> str:
+    """Return what to say where such a start was learned under another release; else nothing."""
+    rest = (engine, device, model, scheme, layout)
+    others = [
+        lesson.release
+        for lesson in known
+        if (lesson.engine, *lesson.key[2:]) == rest and lesson.release != release
+    ]
+    if not others:
+        return ""
+    return f"what was learned under {', '.join(sorted(others))} is not used for {release}"
 
 
 def forget() -> int:

@@ -59,6 +59,7 @@ class LogCheck:
         measured: what the start took beyond the estimates, where the log tells it.
         untold: how the weights are stored is not known: nothing that depends on it is compared.
         log: what was compared.
+        told: what the log and who asked said of the start; None where the plan itself says it.
     """
 
     engine: str
@@ -71,6 +72,7 @@ class LogCheck:
     notes: tuple[str, ...] = ()
     measured: Measured | None = None
     untold: bool = False
+    told: Command | None = None
 
     @property
     def refused_as_planned(self) -> bool | None:

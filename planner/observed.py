@@ -16,6 +16,7 @@ from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
 from planner.engines.log_figure import Measured
 from planner.engines.options import declared
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
@@ -157,6 +158,12 @@ def check_log(
             " flags"
         )
     told = told or Command()
+    said = dataclasses.replace(
+        told,
+        context=tokens_of(context) if context is not None else told.context,
+        kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
+        options={**told.options, **(options or {})},
+    )
     if told.model is None and told.context is None:
         told = dataclasses.replace(told, context=DEFAULT_CONTEXT)
     told = dataclasses.replace(
@@ -188,7 +195,7 @@ def check_log(
             free=free,
             learned=False,  # the log is judged against the estimates themselves
         )
-        checks.append(logs.check_log(planned, found, untold=untold))
+        checks.append(dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said))
         if checks[-1].rules_agree:
             return checks[-1]
     return checks[0]

@@ -18,7 +18,7 @@ from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import Options, build
 from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
-from planner.learning import Lesson, lesson_for
+from planner.learning import Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan, check_deployment, plan_deployment
 from planner.ranking import Objective, best, in_order
@@ -153,10 +153,11 @@ class Question:
     def _plans_of(self, layouts: Iterable[Layout]) -> Iterator[Plan]:
         """Yield the plans of these layouts."""
         for layout in layouts:
+            deployment, engine = self.deployment(layout), self.settled_engine
             yield plan_deployment(
-                self.deployment(layout),
-                self.settled_engine,
-                notes=self.notes,
+                deployment,
+                engine,
+                notes=(*_unused(self.lessons, deployment, engine), *self.notes),
                 kept=self.kept,
                 environment=self.environment,
             )
@@ -235,12 +236,24 @@ def question_of(plan: Plan) -> Question:
 
 def _lesson_of(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> Lesson | None:
     """Return what was measured of such a start on this machine; None if nothing was."""
-    return lesson_for(
-        known,
-        engine=engine.name,
-        release=engine.version(deployment.options),
-        device=deployment.system.accelerator.id,
-        model=deployment.checkpoint.model.name,
-        scheme=deployment.checkpoint.scheme.name,
-        layout=str(deployment.layout),
-    )
+    return lesson_for(known, **_kind(deployment, engine))
+
+
+def _unused(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> tuple[str, ...]:
+    """Return one line where the plan's start was learned under another release alone."""
+    if not known or deployment.lesson is not None:
+        return ()
+    words = unused(known, **_kind(deployment, engine))
+    return (words,) if words else ()
+
+
+def _kind(deployment: Deployment, engine: AnyEngine) -> dict[str, str]:
+    """Return what a lesson must be of to hold for a deployment."""
+    return {
+        "engine": engine.name,
+        "release": engine.version(deployment.options),
+        "device": deployment.system.accelerator.id,
+        "model": deployment.checkpoint.model.name,
+        "scheme": deployment.checkpoint.scheme.name,
+        "layout": str(deployment.layout),
+    }

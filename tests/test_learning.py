@@ -88,14 +88,15 @@ def test_plans_say_that_they_use_it_and_checks_do_not() -> None:
     before = checked(41.0)
     observed.learn(before)
     plan = planner.plan("Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm")
-    assert any("measured on this machine" in warning for warning in plan.warnings)
+    assert any(f"from a log for {MACHINE}" in warning for warning in plan.warnings)
     assert plan.launch is not None
     assert plan.launch.environment["VLLM_ENABLE_STARTUP_PLAN"] == "1"
     assert checked(41.0).measured == before.measured
     older = planner.plan(
         "Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm", options={"version": "0.24.0"}
     )
-    assert not any("measured" in warning for warning in older.warnings)
+    assert not any("from a log" in warning for warning in older.warnings)
+    assert "what was learned under 0.33.0 is not used for 0.24.0" in older.warnings
 
 
 def test_the_last_start_of_a_kind_counts() -> None:
@@ -208,7 +209,7 @@ def test_the_command_learns_reports_forgets_and_tells_no_secret(
     words = ["check", str(start), "--on", MACHINE, "--learn", "--report", str(case)]
     assert run(words) == 0
     said = capsys.readouterr()
-    assert "Learned: measured on this machine" in said.out
+    assert "from a log for h100" in said.out
     assert "--kv-cache-memory-bytes 44023414784" in said.out
     written = case.read_text("utf-8")
     assert run([*words, "--json"]) == 0
@@ -324,3 +325,27 @@ def test_a_command_that_does_not_say_wsl_is_planned_as_it_was_measured() -> None
     assert any("Available KV cache memory: 38.00 GiB" in line for line in again.expected_log)
     plain = planner.plan_command(check.plan.launch.command, on=MACHINE, learned=False)
     assert again.ranks[0].band.above < plain.ranks[0].band.above
+
+
+def test_a_case_states_only_what_was_told() -> None:
+    text = log(41.0).replace("(v0.33.0) ", "").replace("'language_model_only': True,", "")
+    found = case_of(observed.check_log(None, text, on=MACHINE))
+    assert found["engine_version"] is None
+    assert found["gpu_memory_utilization"] is None
+    assert found["max_num_seqs"] is None
+    assert found["max_model_len"] == 32_768
+    assert found["flags"] == "--max-model-len 32768"
+    told = text.replace("'max_model_len'", "'gpu_memory_utilization': 0.86, 'max_model_len'")
+    found = case_of(observed.check_log(None, told, on=MACHINE))
+    assert found["gpu_memory_utilization"] == 0.86
+    assert found["flags"] == "--max-model-len 32768 --gpu-memory-utilization 0.86"
+
+
+def test_a_case_of_llamacpp_has_the_flags_of_its_command() -> None:
+    text = LLAMACPP.format(free=23_000) + "load_tensors: offloaded 41/41 layers to GPU\n"
+    asked = {"on": "rtx-4090", "model": "Qwen3.5-35B-A3B", "precision": "q4_k_m"}
+    found = case_of(observed.check_log(None, text, **asked))  # type: ignore[arg-type]
+    assert found["engine_version"] is None
+    assert found["flags"] == "-c 32768 -np 1 -ngl all"  # no word of the plan's own
+    checked = observed.check_log(None, text, **asked, options={"n_gpu_layers": 99})  # type: ignore[arg-type]
+    assert "-ngl 99" in case_of(checked)["flags"]
