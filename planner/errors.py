@@ -33,27 +33,28 @@ def printable(text: str) -> str:
     return _UNSEEN.sub("?", text)
 
 
+_VALUE = r"""\s{0,3}["'\[(]{0,3}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,}"""
 _SECRETS = (
-    re.compile(r"\b(?:hf_|sk-|ghp_|xox[a-z]-)[\w-]{4,}"),
-    re.compile(r"(?<=://)[^/\s:@]{1,200}:[^/\s@]{1,200}(?=@)"),
+    re.compile(
+        r"(?i)((?:api[-_]?key|passw(?:or)?d|secret|authorization|bearer|--[\w-]{0,30}token)"
+        rf"""["']?\s{{0,3}}[=: ]){_VALUE}"""
+    ),
+    re.compile(rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}"""),
+    re.compile(r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}"),
+    re.compile(r"(://)[^\s/:@]{0,200}:[^\s/@]{1,200}(?=@)"),
 )
-HIDDEN = "***"
+"""What keys, tokens and passwords look like; the group before each stays."""
 
 
 def without_secrets(text: str) -> str:
     """Return `text` with ``***`` for what looks like a key, a token or a password.
 
-    Lines of servers' logs are quoted: a command in them may carry one.
+    Lines of servers' logs are quoted, and read as strangers paste them: a command in them may carry
+    one.
     """
     for pattern in _SECRETS:
-        text = pattern.sub(HIDDEN, text)
-    return _NAMED_SECRET.sub(rf"\1{HIDDEN}", text)
-
-
-_NAMED_SECRET = re.compile(
-    r"((?i:api[_-]?key|token|password|passwd|secret|authorization)['\"]?\s{0,3}[=:]\s{0,3}"
-    r"[\[('\"]{0,3}(?i:bearer\s{1,3})?)[^\s,;'\"}\])]{4,}"
-)
+        text = pattern.sub(r"\1***", text)
+    return text
 
 
 class PlannerError(Exception):

@@ -5,14 +5,13 @@ Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardware_db import System
 from planner.engines.log_figure import Basis
 from planner.engines.log_row import LogRow
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError, PlannerError, without_secrets
 from planner.logged_weights import logged_checkpoint
 from planner.logs import Log, LogCheck, read_log
 from planner.model.checkpoint import Checkpoint
@@ -24,18 +23,6 @@ from planner.systems import system_of_drivers
 
 LONGEST = 2_000_000
 """Characters of a pasted log."""
-
-_VALUE = r"""\s{0,3}["'\[]{0,2}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,400}"""
-_SECRETS = (
-    re.compile(
-        r"(?i)((?:api[-_]?key|passw(?:or)?d|secret|authorization|bearer|--[\w-]{0,30}token)"
-        rf"""["']?\s{{0,3}}[=: ]){_VALUE}"""
-    ),
-    re.compile(rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}"""),
-    re.compile(r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[abp]-)[A-Za-z0-9_\-]{8,200}"),
-    re.compile(r"(://[^\s/:@]{0,80}:)[^\s/@]{1,200}(?=@)"),
-)
-"""What keys, tokens and passwords look like; the group before each stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +36,6 @@ class Checked:
 
     check: LogCheck
     notes: tuple[str, ...]
-
-
-def without_secrets(text: str) -> str:
-    """Return a log with keys, tokens and passwords blotted out; nothing of it is kept or shown."""
-    for pattern in _SECRETS:
-        text = pattern.sub(r"\1***", text)
-    return text
 
 
 def checked(text: str, *, system: System | None, checkpoint: Checkpoint | None) -> Checked:

@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 import hardware_db
 import planner
 from planner import observed
-from planner.errors import InputError
+from planner.errors import InputError, without_secrets
 from planner.provenance import Confidence
 from planner.registry.bundled import bundled_checkpoint
 from planner.web import fidelity
-from planner.web.pasted import checked, table, verdict, without_secrets
+from planner.web.pasted import checked, table, verdict
 from planner.web.views import trust
 from tests.cli.test_check import LOG
 
