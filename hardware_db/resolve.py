@@ -139,11 +139,9 @@ def is_called(entry: Accelerator, name: str) -> bool | None:
     Case, spaces, a leading "NVIDIA" and what a driver adds in brackets do not matter.
     """
     own = {driver_key(each) for each in (entry.name, *entry.nvml_names)}
-    plain = name.partition("(")[0].strip()
-    if driver_key(name) in own or driver_key(plain) in own:
+    if own & {driver_key(name), driver_key(name.partition("(")[0])}:
         return True
-    names = database().by_driver_name
-    known = names.get(driver_key(name)) or names.get(driver_key(plain), ())
+    known = driver_entries(name)
     return any(other.id == entry.id for other in known) if known else None
 
 
