@@ -230,8 +230,9 @@ def as_said(
     if words:
         split = words.split() if isinstance(words, str) else words
         question = _with_words(question, split, model, precision, context, kv_cache_dtype)
-    settled = question.engine is not None
-    return question.with_(options=question.settled_options) if settled else question
+    if question.engine is not None:
+        return question.with_(options=question.settled_options)
+    return question
 
 
 def known_objective(objective: str) -> Objective:

@@ -255,14 +255,20 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
 def _with_kept(
     launch: Launch, kept: tuple[str, ...], environment: tuple[tuple[str, str], ...]
 ) -> Launch:
-    """Return the command with the user's own words behind the engine's, no flag twice."""
+    """Return the command with the user's own words behind the engine's.
+
+    A flag that the engine's command carries already is not repeated.
+    """
     if not kept and not environment:
         return launch
     written = {word.partition("=")[0] for word in launch.argv}
-    words, repeated = list[str](), False
+    words: list[str] = []
+    repeated = False
     for word in kept:
-        repeated = word.partition("=")[0] in written if word.startswith("-") else repeated
-        words += [] if repeated else [word]
+        if word.startswith("-"):
+            repeated = word.partition("=")[0] in written
+        if not repeated:
+            words.append(word)
     return replace(
         launch,
         argv=(*launch.argv, *words),
