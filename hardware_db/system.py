@@ -93,6 +93,11 @@ class System:
         return self.accelerator.vendor == CPU_VENDOR
 
     @property
+    def is_card(self) -> bool:
+        """True for one accelerator of which nothing is said but what it is."""
+        return self.count == 1 and not self.is_cpu_only and self.host_memory is None
+
+    @property
     def host_memory(self) -> int | None:
         """Bytes of RAM of one machine beside its accelerators.
 

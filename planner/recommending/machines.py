@@ -103,7 +103,8 @@ def machines(
     if by is not None and order is None:
         raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
     if on is not None:
-        found = [machine_on(smallest(system, wanted), wanted) for system in on]
+        held_on = [_smallest(system, wanted) for system in on]
+        found = [_machine(system.id, system, choice) for system, choice in held_on]
     else:
         found = [
             machine_on(name, wanted, group=group) for group, names in groups() for name in names
@@ -115,20 +116,18 @@ def machines(
     return tuple(sorted(held, key=lambda machine: machine.key(chosen)))
 
 
-def smallest(system: System, wanted: Wanted) -> System:
-    """Return the smallest number of a lone card that holds the workload; every other machine as it is.
+def _smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
+    """Return the smallest number of a lone card that holds the workload, every other machine as it is.
 
-    Args:
-        system: a machine, or one accelerator with nothing around it.
-        wanted: the question; its model must be named, its own machine is not used.
+    Beside it its best candidate; None where nothing holds the workload.
     """
-    if system.count != 1 or system.is_cpu_only or system.host_memory is not None:
-        return system
-    from planner.search.hardware import candidates
+    if system.is_card:
+        from planner.search.hardware import candidates
 
-    numbers = candidates(system.accelerator)
-    held = (more for more in numbers if best_of(replace(wanted, system=more)) is not None)
-    return next(held, system)
+        for more in candidates(system.accelerator):
+            if (choice := best_of(replace(wanted, system=more))) is not None:
+                return more, choice
+    return system, best_of(replace(wanted, system=system))
 
 
 def picked_fits(
@@ -163,8 +162,10 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     from planner.search import Fit
     from planner.search.hardware import candidates
 
-    where = smallest(system, wanted) if largest else system
-    pick = best_of(replace(wanted, system=where))
+    if largest:
+        _, pick = _smallest(system, wanted)
+    else:
+        pick = best_of(replace(wanted, system=system))
     if pick is not None:
         asked, holds = question_of(pick.plan), True
     else:
@@ -183,11 +184,16 @@ def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
         group: heading that it stands under.
     """
     system = hardware_db.resolve(on) if isinstance(on, str) else on
+    choice = best_of(replace(wanted, system=system))
+    return _machine(on if isinstance(on, str) else on.id, system, choice, group=group)
+
+
+def _machine(on: str, system: System, choice: Choice | None, *, group: str = "") -> Machine:
     power = power_of(system, price_per_kwh=0.0)
     return Machine(
         group=group,
-        on=on if isinstance(on, str) else on.id,
-        choice=best_of(replace(wanted, system=system)),
+        on=on,
+        choice=choice,
         bought=cheapest(system, "purchase"),
         rented=cheapest(system, "hourly"),
         watts=power.busy_w if power is not None else None,

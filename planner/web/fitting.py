@@ -174,7 +174,7 @@ def _on(asked: Wanted | Question, spot: Spot, system: System) -> Row:
         group=spot.group,
         on=spot.on if isinstance(spot.on, str) else "",
         name=system.short_name,
-        card=system.accelerator.id if _is_card(system) else "",
+        card=system.accelerator.id if system.is_card else "",
         answer=Verdict.NO,
         count=None,
         price=bought.value if bought is not None else None,
@@ -190,10 +190,6 @@ def _on(asked: Wanted | Question, spot: Spot, system: System) -> Row:
     if plan.outcome is Outcome.CANNOT_RUN:
         return replace(empty, answer=Verdict.NOT_SERVED)
     return _planned(empty, plan, None) if plan.fits else empty
-
-
-def _is_card(system: System) -> bool:
-    return system.count == 1 and not system.is_cpu_only and system.host_memory is None
 
 
 def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
