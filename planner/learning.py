@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from planner.errors import InputError
 from planner.units import GIB
@@ -23,6 +24,17 @@ LARGEST = 2**16
 
 MOST = 2**50
 """No lesson is of more bytes: what says so is none."""
+
+
+class Kind(NamedTuple):
+    """What a start must be of for a lesson to hold; see `Lesson`."""
+
+    engine: str
+    release: str
+    device: str
+    model: str
+    scheme: str
+    layout: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +69,9 @@ class Lesson:
     wsl2: bool = False
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def kind(self) -> Kind:
         """What a plan must be of for the lesson to hold."""
-        return self.engine, self.release, self.device, self.model, self.scheme, self.layout
+        return Kind(*(getattr(self, name) for name in Kind._fields))
 
     @property
     def words(self) -> str:
@@ -94,7 +106,7 @@ def keep(lesson: Lesson) -> Path:
     import hashlib
 
     measured = (lesson.difference, lesson.loading, lesson.cache_gib, lesson.wsl2)
-    same = repr((lesson.key, *measured)).encode()
+    same = repr((tuple(lesson.kind), *measured)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
     try:
         write_whole(target, content)
@@ -105,47 +117,27 @@ def keep(lesson: Lesson) -> Path:
 
 def lessons() -> tuple[Lesson, ...]:
     """Return what is kept, one lesson per kind of start: the one learned last."""
-    latest: dict[tuple[str, ...], Lesson] = {}
+    latest: dict[Kind, Lesson] = {}
     for lesson in sorted(_kept(), key=lambda each: each.learned):
-        latest[lesson.key] = lesson
+        latest[lesson.kind] = lesson
     return tuple(latest.values())
 
 
-def lesson_for(
-    known: Iterable[Lesson],
-    *,
-    engine: str,
-    release: str,
-    device: str,
-    model: str,
-    scheme: str,
-    layout: str,
-) -> Lesson | None:
-    """Return the lesson that holds for such a plan; None if none does."""
-    key = (engine, release, device, model, scheme, layout)
-    return next((lesson for lesson in known if lesson.key == key), None)
+def lesson_for(known: Iterable[Lesson], kind: Kind) -> Lesson | None:
+    """Return the lesson that holds for such a start; None if none does."""
+    return next((lesson for lesson in known if lesson.kind == kind), None)
 
 
-def unused(
-    known: Iterable[Lesson],
-    *,
-    engine: str,
-    release: str,
-    device: str,
-    model: str,
-    scheme: str,
-    layout: str,
-) -> str:
+def unused(known: Iterable[Lesson], kind: Kind) -> str:
     """Return what to say where such a start was learned under another release; else nothing."""
-    rest = (engine, device, model, scheme, layout)
     others = [
         lesson.release
         for lesson in known
-        if (lesson.engine, *lesson.key[2:]) == rest and lesson.release != release
+        if lesson.release != kind.release and lesson.kind._replace(release=kind.release) == kind
     ]
     if not others:
         return ""
-    return f"what was learned under {', '.join(sorted(others))} is not used for {release}"
+    return f"what was learned under {', '.join(sorted(others))} is not used for {kind.release}"
 
 
 def forget() -> int:
@@ -188,7 +180,7 @@ def _kept() -> Iterator[Lesson]:
             lesson = Lesson(
                 **{name: row[name] for name, needed in names.items() if needed or name in row}
             )
-            sound = all(isinstance(part, str) for part in (*lesson.key, lesson.learned))
+            sound = all(isinstance(part, str) for part in (*lesson.kind, lesson.learned))
             for size in (lesson.difference, lesson.loading):
                 sound = sound and type(size) is int and abs(size) < MOST
             sound = sound and isinstance(lesson.cache_gib, int | float)

@@ -18,7 +18,7 @@ from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import Options, build
 from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
-from planner.learning import Lesson, lesson_for, unused
+from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan, check_deployment, plan_deployment
 from planner.ranking import Objective, best, in_order
@@ -236,24 +236,24 @@ def question_of(plan: Plan) -> Question:
 
 def _lesson_of(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> Lesson | None:
     """Return what was measured of such a start on this machine; None if nothing was."""
-    return lesson_for(known, **_kind(deployment, engine))
+    return lesson_for(known, _kind(deployment, engine))
 
 
 def _unused(known: Iterable[Lesson], deployment: Deployment, engine: AnyEngine) -> tuple[str, ...]:
     """Return one line where the plan's start was learned under another release alone."""
     if not known or deployment.lesson is not None:
         return ()
-    words = unused(known, **_kind(deployment, engine))
+    words = unused(known, _kind(deployment, engine))
     return (words,) if words else ()
 
 
-def _kind(deployment: Deployment, engine: AnyEngine) -> dict[str, str]:
+def _kind(deployment: Deployment, engine: AnyEngine) -> Kind:
     """Return what a lesson must be of to hold for a deployment."""
-    return {
-        "engine": engine.name,
-        "release": engine.version(deployment.options),
-        "device": deployment.system.accelerator.id,
-        "model": deployment.checkpoint.model.name,
-        "scheme": deployment.checkpoint.scheme.name,
-        "layout": str(deployment.layout),
-    }
+    return Kind(
+        engine=engine.name,
+        release=engine.version(deployment.options),
+        device=deployment.system.accelerator.id,
+        model=deployment.checkpoint.model.name,
+        scheme=deployment.checkpoint.scheme.name,
+        layout=str(deployment.layout),
+    )
