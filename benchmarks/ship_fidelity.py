@@ -2,7 +2,6 @@
 
     python -m benchmarks.ship_fidelity --cases tests/reference [--suite NAME]
     python -m benchmarks.ship_fidelity --full REPORT.json ...    # of benchmarks.fidelity --json
-    python -m benchmarks.ship_fidelity --held-out OUTPUT.txt     # of benchmarks.calibrate_throughput
 
 ``planner/web/fidelity.json`` holds the run over the kept cases, which a test asks again;
 ``benchmarks/fidelity_full.json`` a run over all of them, with its date. Suites have counts and errors,
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -128,7 +126,6 @@ def page(document: Mapping[str, Any], full: Mapping[str, Any]) -> str:
             shown = everything.get(name) or suites[name]
             for group, inner in shown.get("groups", {}).items():
                 lines.append(_line(name, f"– {group}", inner))
-    lines += _rigs(full.get("rigs_held_out", {}))
     lines += _held_out(everything, suites)
     lines += ["", "## The worst cases", ""]
     for name in names:
@@ -139,42 +136,6 @@ def page(document: Mapping[str, Any], full: Mapping[str, Any]) -> str:
         if row["suite"] == "recipes" or row.get("group") == "verdicts":
             lines.append(f"- `{row['suite']}`: {_cell(row['case'])}: {_cell(row['reason'])}")
     return "\n".join([*lines, ""])
-
-
-_POINTS = re.compile(
-    r"^(?P<kind>\S.*?) +(?P<points>\d+) points; error median (?P<median>[\d.]+)%,"
-    r" p90 (?P<p90>[\d.]+)%; truth/estimate (?P<low>[\d.]+) to (?P<high>[\d.]+)$"
-)
-RIGS = "== rigs held out"
-
-
-def held_out_rows(text: str) -> list[dict[str, str]]:
-    """Return what `benchmarks.calibrate_throughput` prints of rigs that it left out of the fit."""
-    _, found, behind = text.partition(RIGS)
-    rows = behind.partition("\n== ")[0].splitlines() if found else []
-    return [match.groupdict() for row in rows if (match := _POINTS.match(row)) is not None]
-
-
-def _rigs(held: Mapping[str, Any]) -> list[str]:
-    if not held:
-        return []
-    return [
-        "",
-        "## Speed held out: each rig left out of the fit",
-        "",
-        f"Printed by `python -m benchmarks.calibrate_throughput` on {held['date']}: constants fitted"
-        " without a rig (source, cards and CPU together), asked for its points. These are the figures"
-        " to go by; the suites above are in sample.",
-        "",
-        "| what, where the weights lie | points | median error | 9 in 10 below | measured / estimated,"
-        " 94 % of points |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['kind']} | {row['points']} | {row['median']} % | {row['p90']} % | {row['low']} to"
-            f" {row['high']} |"
-            for row in held["rows"]
-        ),
-    ]
 
 
 def _held_out(*runs: Mapping[str, Any]) -> list[str]:
@@ -245,7 +206,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="renew this one of the kept, keep the others",
     )
     parser.add_argument("--full", type=Path, nargs="+", metavar="REPORT")
-    parser.add_argument("--held-out", type=Path, metavar="OUTPUT")
     options = parser.parse_args(argv)
     made = {"version": package_version(), "date": datetime.now(UTC).date().isoformat()}
     if options.cases:
@@ -258,11 +218,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             report |= json.loads(path.read_text("utf-8"))
         suites = {name: shipped_suite(name, report[name]) for name in SUITES if name in report}
         _keep(FULL, {**_kept(FULL), **made, "suites": suites})
-    if options.held_out:
-        rows = held_out_rows(options.held_out.read_text("utf-8"))
-        if not rows:
-            parser.error(f"--held-out: {options.held_out} has no section {RIGS!r}")
-        _keep(FULL, {**_kept(FULL), "rigs_held_out": {"date": made["date"], "rows": rows}})
     PAGE.write_text(page(_kept(TARGET), _kept(FULL)), encoding="utf-8")
     return 0
 
