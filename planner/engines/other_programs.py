@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from planner.engines.words import is_flag
+from planner.shipped import read_toml
 
 
 @cache
 def _programs() -> tuple[dict[str, Any], ...]:
-    text = (files("planner.engines") / "data" / "programs.toml").read_text("utf-8")
-    return tuple(tomllib.loads(text)["program"])
+    return tuple(read_toml("engines", "data", "programs.toml")["program"])
 
 
 def not_planned(words: Sequence[str]) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any
 
 from hardware_db import System
@@ -13,6 +11,7 @@ from planner.engines.choice import engines_for
 from planner.engines.yarn import LONGEST
 from planner.formats import CACHE_FORMATS
 from planner.model import catalog
+from planner.shipped import read_toml
 from planner.web.asked import BEST
 
 _STEPS = (4, 8, 16, 32, 64, 128, 256)
@@ -24,7 +23,7 @@ _BEYOND = ("512k", "1M")
 @cache
 def defaults() -> dict[str, Any]:
     """Return what a first visitor sees (`defaults.toml`)."""
-    return tomllib.loads((files("planner.web") / "defaults.toml").read_text("utf-8"))
+    return read_toml("web", "defaults.toml")
 
 
 @cache

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from planner.shipped import read_bytes
 
 IN_GIB = ("overheads",)
 """Suites whose error is in GiB; the others' is relative."""
@@ -80,11 +81,9 @@ class Shipped:
 @cache
 def shipped() -> Shipped | None:
     """The run, or None where none shipped."""
-    try:
-        text = (files("planner.web") / "fidelity.json").read_text("utf-8")
-    except FileNotFoundError:
+    document = _document("fidelity.json")
+    if document is None:
         return None
-    document = json.loads(text)
     return Shipped(
         version=document["version"],
         date=document["date"],
@@ -110,8 +109,12 @@ def peers() -> dict[str, Any] | None:
 
     `peers.json` is written by `python -m benchmarks.peers`.
     """
+    return _document("peers.json")
+
+
+def _document(name: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((files("planner.web") / "peers.json").read_text("utf-8"))
+        found: dict[str, Any] = json.loads(read_bytes("web", name))
     except FileNotFoundError:
         return None
     return found

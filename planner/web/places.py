@@ -7,14 +7,13 @@ and a number. An alias that is typed, or an expression, is resolved by the datab
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
 from planner.recommending.machines import groups as common
+from planner.shipped import read_toml
 from planner.web.asked import CUSTOM, LOCAL
 
 THIS_MACHINE = "This machine"
@@ -65,7 +64,6 @@ class _Group:
 
 @cache
 def _groups() -> tuple[_Group, ...]:
-    text = (files("planner.web") / "places.toml").read_text("utf-8")
     return tuple(
         _Group(
             title=row["title"],
@@ -75,7 +73,7 @@ def _groups() -> tuple[_Group, ...]:
             unified=row.get("unified"),
             label=row.get("label", ""),
         )
-        for row in tomllib.loads(text)["group"]
+        for row in read_toml("web", "places.toml")["group"]
     )
 
 
