@@ -382,8 +382,8 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
 
         Args:
             deployment: everything but the workload; the engine does not refuse it.
-            contexts: numpy array of the tokens per sequence of each row.
-            concurrencies: of its sequences.
+            contexts: tokens per sequence of each row, a numpy array.
+            concurrencies: sequences of each row, likewise.
         """
         raise NotImplementedError(f"{self.title} plans one workload at a time")
 

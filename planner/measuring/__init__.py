@@ -3,7 +3,7 @@
 Programs are started in `running` alone; everything else works on what they printed.
 """
 
-from planner.measuring.comparing import Measured, Row, compare
+from planner.measuring.comparing import Measured, compare
 from planner.measuring.finding import Prepared, is_installed, prepare
 from planner.measuring.running import Ended, Ran, run_steps
 
@@ -12,7 +12,6 @@ __all__ = [
     "Measured",
     "Prepared",
     "Ran",
-    "Row",
     "compare",
     "is_installed",
     "prepare",

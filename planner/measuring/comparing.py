@@ -8,7 +8,7 @@ from typing import Any
 import hardware_db
 from planner import logs, observed
 from planner.anonymous import case_of, case_of_plan
-from planner.engines.bench import Output, Point, Printed, Size, Task
+from planner.engines.bench import Point, Printed, Size, Task
 from planner.engines.log_figure import Basis
 from planner.engines.log_row import OUTSIDE, LogRow
 from planner.errors import InputError, PlannerError, printable, without_secrets
@@ -20,7 +20,6 @@ from planner.speed import speed_at
 from planner.throughput import NoEstimate, SpeedEstimate, Workload
 from planner.units import GIB
 
-Row = LogRow
 LONGEST = 300
 """Characters of a program's last words that are shown."""
 SOURCE = "qwenplan measure"
@@ -43,7 +42,7 @@ class Measured:
     prepared: Prepared
     ended: Ended
     printed: Printed
-    rows: tuple[Row, ...]
+    rows: tuple[LogRow, ...]
     check: LogCheck | None
     notes: tuple[str, ...]
     elsewhere: str = ""
@@ -185,9 +184,8 @@ def _nothing(prepared: Prepared, ran: Ran) -> str:
 def _checked(prepared: Prepared, ran: Ran, notes: list[str]) -> LogCheck | None:
     """Return the log of the first program that printed figures against the plan of that start."""
     for output in ran.outputs:
-        text = _log(output)
         try:
-            log = logs.read_log(text)
+            log = logs.read_log(f"{output.stdout}\n{output.stderr}")
         except PlannerError:
             continue
         deployment = prepared.plan.deployment
@@ -207,11 +205,7 @@ def _checked(prepared: Prepared, ran: Ran, notes: list[str]) -> LogCheck | None:
     return None
 
 
-def _log(output: Output) -> str:
-    return f"{output.stdout}\n{output.stderr}"
-
-
-def _speed_row(plan: Plan, point: Point) -> Row:
+def _speed_row(plan: Plan, point: Point) -> LogRow:
     """Return a speed beside the estimate of just that workload."""
     many = f"{point.batch} × " if point.batch > 1 else ""
     behind = f" behind {point.depth:,}" if point.depth else ""
@@ -254,7 +248,7 @@ def _workload(point: Point) -> Workload:
     )
 
 
-def _size_row(plan: Plan, size: Size) -> Row:
+def _size_row(plan: Plan, size: Size) -> LogRow:
     """Return a size beside the terms that it is the sum of."""
     terms = [term for term in plan.ranks[0].terms if term.kind in size.kinds]
     least = most = sum(term.nbytes for term in terms)
