@@ -25,7 +25,7 @@ import hardware_db
 from benchmarks.performance_page import PAGE, Figure, written
 from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, start_up, started
 from hardware_db import accelerators
-from planner import planning
+from planner import allocating
 from planner.asking import ANYWHERE, ask
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
@@ -110,7 +110,7 @@ def shapes() -> Iterator[Figure]:
 
 def cpu(answer: Callable[[], object]) -> float:
     """Return the CPU milliseconds of an answer that no cache of whole plans holds."""
-    planning.forget()
+    allocating.forget()
     start = process_time()
     answer()
     return 1000 * (process_time() - start)

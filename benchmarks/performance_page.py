@@ -60,7 +60,7 @@ def written(figures: Sequence[Figure]) -> str:
 
 
 KEPT = (
-    "| refusals and allocation of a deployment (`planner/planning.py`) | the whole deployment | 512 |",
+    "| refusals and allocation of a deployment (`planner/allocating.py`) | the whole deployment | 512 |",
     "| speed of a plan (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 512 |",
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from planner.allocating import check_deployment
 from planner.engines.engine import Deployment
 from planner.errors import PlannerError
-from planner.planning import Outcome, check_deployment
+from planner.planning import Outcome
 from planner.question import Question
 
 if TYPE_CHECKING:

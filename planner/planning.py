@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from planner import allocating
 from planner.engines.engine import (
     Allocation,
     AnyEngine,
@@ -19,14 +20,9 @@ from planner.engines.engine import (
     Deployment,
     Launch,
     Refusal,
-    but_workload,
 )
-from planner.engines.yarn import LONGEST
-from planner.errors import InputError
-from planner.layout import Layout
-from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank
-from planner.units import capital, check_count, counted, format_gib, format_tokens, shown
+from planner.units import capital, counted, format_gib, format_tokens
 
 SCHEMA_VERSION = 1
 
@@ -93,6 +89,11 @@ class Plan:
     def capacity(self) -> Capacity | None:
         """How far the memory goes; None when it cannot run."""
         return self.allocation.capacity if self.allocation is not None else None
+
+    @property
+    def longest_context(self) -> int:
+        """Tokens of the longest single request; zero when it cannot run."""
+        return self.allocation.longest_context if self.allocation is not None else 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -165,18 +166,18 @@ def plan_deployment(
     Raises:
         InputError: a value that makes no sense, whatever the memory.
     """
-    check_deployment(deployment, engine)
+    allocating.check_deployment(deployment, engine)
     version = engine.version(deployment.options)
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
-    refused, allocation = _answered(deployment, engine)
+    allocation = allocating.allocation(deployment, engine)
     if allocation is None:
         return Plan(
             deployment=deployment,
             policy=engine,
             engine_version=version,
             outcome=Outcome.CANNOT_RUN,
-            refusals=refused,
+            refusals=allocating.refusals(deployment, engine),
             told=notes,
             kept=kept,
             environment=environment,
@@ -193,63 +194,6 @@ def plan_deployment(
         kept=kept,
         environment=environment,
     )
-
-
-def _whole(deployment: Deployment, engine: AnyEngine) -> Key:
-    held, said = but_workload(deployment)
-    return (*held, engine), (said, deployment.context, deployment.concurrency)
-
-
-@remembered(_whole, most=512)
-def _answered(
-    deployment: Deployment, engine: AnyEngine
-) -> tuple[tuple[Refusal, ...], Allocation | None]:
-    """Return why the engine refuses, else what it allocates: a search asks about few twice."""
-    refused = engine.refusals(deployment)
-    return refused, None if refused else engine.allocate(deployment)
-
-
-def forget() -> None:
-    """Forget every allocation that was kept, for measurements; what engines keep stays."""
-    _answered.clear()
-
-
-def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
-    """Refuse values that make no sense, whatever the memory.
-
-    Raises:
-        InputError: such a value.
-    """
-    checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
-    check_count(deployment.context, what="context", most=2**40)
-    check_count(deployment.concurrency, what="concurrency")
-    yarn: object = deployment.yarn
-    if not isinstance(yarn, bool):
-        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
-    native = checkpoint.model.max_position_embeddings
-    if deployment.context > native and not yarn:
-        raise InputError(
-            f"context: {format_tokens(deployment.context)} tokens is beyond the native"
-            f" {format_tokens(native)} of {checkpoint.model.name}; ask for YaRN (--yarn) to extend it"
-        )
-    if yarn and deployment.context > max(native, LONGEST):
-        raise InputError(
-            f"context: {format_tokens(deployment.context)} tokens is beyond"
-            f" {format_tokens(LONGEST)}, the longest that YaRN is described for"
-        )
-    asked: object = layout
-    if not isinstance(asked, Layout):
-        raise InputError(f"layout must be a planner.Layout, got {shown(asked)}")
-    if layout.accelerators > system.count:
-        raise InputError(
-            f"layout {layout} takes {layout.accelerators} accelerators,"
-            f" {system.name} has {system.count}"
-        )
-    if not isinstance(deployment.options, engine.options_type):
-        raise InputError(
-            f"options: {engine.title} takes {engine.options_type.__name__},"
-            f" got {type(deployment.options).__name__}"
-        )
 
 
 def _with_kept(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hardware_db import System
+from planner import allocating
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -20,7 +21,7 @@ from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan, check_deployment, plan_deployment
+from planner.planning import Plan, plan_deployment
 from planner.ranking import Objective, best, in_order
 
 DEFAULT_CONTEXT = 32_768
@@ -143,34 +144,35 @@ class Question:
             InputError: a value that makes no sense, whatever the memory.
         """
         asked = self._ready()
-        return asked._plans_of(asked.layouts())
+        return map(asked._plan_of, asked._deployments())
 
     def _ready(self) -> Question:
         """Return the question with its engine and the engine's options object."""
         asked = self.settled()
         return replace(asked, options=asked.settled_options)
 
-    def _plans_of(self, layouts: Iterable[Layout]) -> Iterator[Plan]:
-        """Yield the plans of these layouts."""
-        for layout in layouts:
-            deployment, engine = self.deployment(layout), self.settled_engine
-            yield plan_deployment(
-                deployment,
-                engine,
-                notes=(*_unused(self.lessons, deployment, engine), *self.notes),
-                kept=self.kept,
-                environment=self.environment,
-            )
+    def _deployments(self) -> Iterator[Deployment]:
+        """Yield what the engine is asked for every layout that comes into question."""
+        return map(self.deployment, self.layouts())
 
-    def may_hold(self, layout: Layout) -> bool:
+    def _plan_of(self, deployment: Deployment) -> Plan:
+        """Return the plan of one layout's deployment."""
+        engine = self.settled_engine
+        return plan_deployment(
+            deployment,
+            engine,
+            notes=(*_unused(self.lessons, deployment, engine), *self.notes),
+            kept=self.kept,
+            environment=self.environment,
+        )
+
+    def may_hold(self, deployment: Deployment) -> bool:
         """Say whether a layout may hold the workload, before it is planned; no is certain.
 
         Raises:
             InputError: as `plan`.
         """
-        deployment, engine = self.deployment(layout), self.settled_engine
-        check_deployment(deployment, engine)
-        return not engine.refusals(deployment) and engine.may_hold(deployment)
+        return allocating.may_hold(deployment, self.settled_engine)
 
     def ranked(self) -> tuple[Plan, ...]:
         """Return the plans of all layouts, the best for the objective first.
@@ -189,12 +191,12 @@ class Question:
             InputError: a value that makes no sense, whatever the memory.
         """
         asked = (replace(self, **changes) if changes else self)._ready()
-        layouts = asked.layouts()
-        if len(layouts) > 1:
-            likely = tuple(asked._plans_of(filter(asked.may_hold, layouts)))
+        deployments = tuple(asked._deployments())
+        if len(deployments) > 1:
+            likely = tuple(map(asked._plan_of, filter(asked.may_hold, deployments)))
             if any(plan.fits for plan in likely):
                 return best(likely, asked.objective)
-        return best(tuple(asked._plans_of(layouts)), asked.objective)
+        return best(tuple(map(asked._plan_of, deployments)), asked.objective)
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.
@@ -203,14 +205,17 @@ class Question:
             InputError: as `plan`.
         """
         asked = (replace(self, **changes) if changes else self)._ready()
-        return any(plan.fits for plan in asked._plans_of(filter(asked.may_hold, asked.layouts())))
+        likely = filter(asked.may_hold, asked._deployments())
+        return any(plan.fits for plan in map(asked._plan_of, likely))
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""
-        asked = (replace(self, **changes) if changes else self).settled()
+        asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
         try:
-            return any(not engine.refusals(asked.deployment(layout)) for layout in asked.layouts())
+            return any(
+                not allocating.refusals(deployment, engine) for deployment in asked._deployments()
+            )
         except UnsupportedModelError:
             return False  # a cut that this format's blocks do not allow
 

@@ -162,6 +162,11 @@ class Allocation:
         raise NotImplementedError(f"{type(self).__name__} does not say how far the memory goes")
 
     @cached_property
+    def longest_context(self) -> int:
+        """Tokens of the longest single request, where nothing else of `capacity` is asked for."""
+        return self.capacity.longest_context
+
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a user can act on, one sentence each."""
         return ()

@@ -80,7 +80,7 @@ class Choice:
     @property
     def longest(self) -> int:
         """Tokens of the longest single request."""
-        return self.plan.capacity.longest_context if self.plan.capacity else 0
+        return self.plan.longest_context
 
     @property
     def users(self) -> int:

@@ -70,10 +70,13 @@ class Search:
         """
         key = base, thorough
         if key not in self._found:
-            self._found[key] = self._look(base, thorough=thorough)
+            found = self.on_what_is_there(base, thorough=thorough)
+            found += self._with_assumed_ram(base, found)
+            self._found[key] = self._sorted(found)
         return list(self._found[key])
 
-    def _look(self, base: str, *, thorough: bool) -> list[Choice]:
+    def on_what_is_there(self, base: str, *, thorough: bool = True) -> list[Choice]:
+        """Return what `of_model` does but for what needs RAM that was only assumed."""
         wanted, found = self.wanted, list[Choice]()
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
             best = min(
@@ -84,8 +87,10 @@ class Search:
             # where nothing is lost already, a further engine is an alternative, no better answer
             few = not thorough or best == Word.ORIGINAL
             found += self._of_lane(base, lane, turn, few=few)
-        found += self._with_assumed_ram(base, found)
-        return sorted(found, key=lambda choice: choice.key(wanted.wish))
+        return self._sorted(found)
+
+    def _sorted(self, found: list[Choice]) -> list[Choice]:
+        return sorted(found, key=lambda choice: choice.key(self.wanted.wish))
 
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
@@ -268,7 +273,8 @@ def best_of(wanted: Wanted) -> Choice | None:
         wanted: the question; its model must be named.
     """
     assert wanted.base is not None
-    return next((choice for choice in Search(wanted).of_model(wanted.base) if choice.holds), None)
+    found = Search(wanted).on_what_is_there(wanted.base)
+    return next((choice for choice in found if choice.holds), None)
 
 
 def _over(plan: Plan, *, at_worst: bool = False) -> int:

@@ -17,7 +17,7 @@ MOST_MORE = 8
 """As a change to a deployment, up to this many times the hardware is tried."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def candidates(accelerator: Accelerator) -> tuple[System, ...]:
     """Systems of `accelerator` to try, smallest first.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from planner.throughput.constants import Calibration
+from planner.throughput.constants import Calibration, Constants
 from planner.throughput.host import HostMemory
-from planner.throughput.part import StepTerm
+from planner.throughput.part import Part, StepTerm, terms
 from planner.throughput.workload import Speculation, Workload
 from planner.units import format_tokens
 
@@ -49,7 +49,8 @@ class PrefillEstimate:
         tokens_per_second: the same as a rate.
         first_token: seconds to the first token, at best (alone) and at worst (all users' prompts
             arrive at once and this one is served last).
-        terms: what the time is made of.
+        parts: what the time is made of, before the constants are put in.
+        constants: those that were put in.
     """
 
     tokens: int
@@ -57,7 +58,13 @@ class PrefillEstimate:
     seconds: Banded
     tokens_per_second: Banded
     first_token: tuple[float, float]
-    terms: tuple[StepTerm, ...]
+    parts: tuple[Part, ...]
+    constants: Constants
+
+    @property
+    def terms(self) -> tuple[StepTerm, ...]:
+        """What the time is made of."""
+        return terms(self.parts, self.constants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +78,7 @@ class SpeedEstimate:
         per_user: tokens per second that one user sees while decoding.
         total: tokens per second of all users together, their own prefill counted.
         time_per_output_token: seconds between a user's tokens.
-        terms: what that time is made of, per output token; hidden ones add nothing.
-        binding: name of the longest term.
+        parts: what that time is made of, before the calibration's constants are put in.
         prefill: one prompt alone; None for a workload without a prompt.
         gain: speed with drafts over speed without; None where nothing is drafted.
         host: the RAM that weights are read from; None where none are.
@@ -88,8 +94,7 @@ class SpeedEstimate:
     per_user: Banded
     total: Banded
     time_per_output_token: Banded
-    terms: tuple[StepTerm, ...]
-    binding: str
+    parts: tuple[Part, ...]
     prefill: PrefillEstimate | None
     gain: Banded | None
     host: HostMemory | None
@@ -97,6 +102,17 @@ class SpeedEstimate:
     rough: tuple[str, ...]
     assumptions: tuple[str, ...]
     slower: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> tuple[StepTerm, ...]:
+        """What the time between tokens is made of, per output token; hidden ones add nothing."""
+        return terms(self.parts, self.calibration.constants)
+
+    @property
+    def binding(self) -> str:
+        """Name of the longest term."""
+        shown = (term for term in self.terms if not term.hidden)
+        return max(shown, key=lambda term: term.seconds).name
 
     @property
     def words(self) -> str:

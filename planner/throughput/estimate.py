@@ -43,7 +43,6 @@ from planner.throughput.part import (
     bandwidth,
     least_seconds,
     seconds_of,
-    terms,
 )
 from planner.throughput.prefill import PROMPT_OVERHEAD, prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
@@ -203,8 +202,6 @@ class _Asked:
             assumptions.append(host.words)
         if serving.where.on_host and not serving.where.cpu_alone:
             assumptions += _fast_ram(serving, held.constants)
-        found = terms(parts, held.constants)
-        shown = [term for term in found if not term.hidden]
         whole = request_seconds(workload, held.seconds, alone.seconds / workload.prompts_together)
         return SpeedEstimate(
             workload=workload,
@@ -213,8 +210,7 @@ class _Asked:
             per_user=rate,
             total=rate.scaled(workload.concurrency / whole * held.seconds),
             time_per_output_token=rate.inverse(),
-            terms=found,
-            binding=max(shown, key=lambda term: term.seconds).name,
+            parts=parts,
             prefill=self._prefill(prompt, alone),
             gain=gain,
             host=host if outside else None,
@@ -276,7 +272,8 @@ class _Asked:
             seconds=seconds,
             tokens_per_second=banded,
             first_token=(seconds.low, seconds.high * max(1, waiting)),
-            terms=terms(parts, held.constants),
+            parts=tuple(parts),
+            constants=held.constants,
         )
 
 

@@ -227,7 +227,7 @@ def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
         engine=plan.engine_title,
         quality=short_word(choice.word) if choice is not None else "",
         per_user=speed.per_user.value if isinstance(speed, SpeedEstimate) else None,
-        longest=plan.capacity.longest_context if plan.capacity is not None else None,
+        longest=plan.longest_context,
         spare=plan.headroom,
     )
 

@@ -42,7 +42,7 @@ def test_what_cannot_hold_does_not_fit(ask: Callable[..., Any], asked: dict[str,
         plans = tuple(question.plans())
     except PlannerError:
         return
-    sure = [question.may_hold(plan.deployment.layout) for plan in plans]
+    sure = [question.may_hold(plan.deployment) for plan in plans]
     assert all(possible or not plan.fits for plan, possible in zip(plans, sure, strict=True))
     assert question.fits() is any(plan.fits for plan in plans)
     assert question.plan().deployment == best(plans, question.objective).deployment
@@ -53,5 +53,5 @@ def test_what_is_far_too_large_is_known_before_it_is_allocated(
     ask: Callable[..., Any], engine: str
 ) -> None:
     question = ask("Qwen3.5-397B-A17B", "rtx-3060-12", engine=engine)
-    assert not any(question.may_hold(layout) for layout in question.layouts())
+    assert not any(question.may_hold(question.deployment(layout)) for layout in question.layouts())
     assert question.with_(system=ask("Qwen3.5-4B", "h100").system).can_run()

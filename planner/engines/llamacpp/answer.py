@@ -12,7 +12,7 @@ from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
-from planner.engines.llamacpp.reach import capacity_of
+from planner.engines.llamacpp.reach import longest_of, slots_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
@@ -48,7 +48,18 @@ class LlamacppAnswer(Allocation):
     @cached_property
     def capacity(self) -> Capacity:
         """How far the memory goes."""
-        return capacity_of(self.deployment, self.server, self.fitted, self.room)
+        sequences, limit = slots_of(self.server, self.fitted, self.room)
+        return Capacity(
+            sequences=sequences,
+            tokens=sequences * self.deployment.context,
+            longest_context=self.longest_context,
+            limited_by=limit,
+        )
+
+    @cached_property
+    def longest_context(self) -> int:
+        """Tokens of the longest single request: far fewer graphs than the slots take."""
+        return longest_of(self.deployment, self.server, self.fitted, self.room)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from planner.bisection import last_holding
-from planner.engines.engine import Capacity, Deployment
+from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Room
@@ -14,34 +14,25 @@ from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
 
 
-def capacity_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> Capacity:
-    """Return the slots at the asked context, and the longest single sequence.
+def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
+    """Return the most slots at the asked context, and what stops there.
 
-    Where the asked workload fits, both are sought under its placement; where it does not, fewer
+    Where the asked workload fits, they are sought under its placement; where it does not, fewer
     slots are sought with a placement of their own.
     """
-    length = longest_of(deployment, server, fitted, room)
     options = server.options
     if options.parallel is not None:
         held, limit = (server.full or options.parallel), "slots (-np)"
-        sequences = held if fitted.fits else 0
         if held < options.parallel:
             limit = "the cache that all slots share (-c)"
-    elif fitted.fits:
-        reach = _Reach(
-            room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
-        )
-        sequences = server.slots + reach.most(MAX_SEQUENCES - server.slots)
-        limit = "slots (LLAMA_MAX_SEQ)" if sequences == MAX_SEQUENCES else "KV cache and state"
-    else:
-        sequences = _fewer(server, fitted, room)
-        limit = "KV cache and state"
-    return Capacity(
-        sequences=sequences,
-        tokens=sequences * deployment.context,
-        longest_context=length,
-        limited_by=limit,
+        return held if fitted.fits else 0, limit
+    if not fitted.fits:
+        return _fewer(server, fitted, room), "KV cache and state"
+    reach = _Reach(
+        room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
+    slots = server.slots + reach.most(MAX_SEQUENCES - server.slots)
+    return slots, "slots (LLAMA_MAX_SEQ)" if slots == MAX_SEQUENCES else "KV cache and state"
 
 
 def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
@@ -61,7 +52,10 @@ def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
 
 
 def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
-    """Return the tokens of the longest sequence that one slot holds, as far as positions allow."""
+    """Return the tokens of the longest sequence that one slot holds, as far as positions allow.
+
+    Where the asked workload fits, it is sought under its placement.
+    """
     native = deployment.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if deployment.yarn else native
     single = replace(server, full=1) if server.full else replace(server, slots=1)

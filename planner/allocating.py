@@ -1,0 +1,86 @@
+"""What an engine answers to a deployment: its refusals, whether it may hold it, its allocation.
+
+A search asks the cheapest of them first and comes back to few deployments, so each answer is
+computed once.
+"""
+
+from __future__ import annotations
+
+from planner.engines.engine import Allocation, AnyEngine, Deployment, Refusal, but_workload
+from planner.engines.yarn import LONGEST
+from planner.errors import InputError
+from planner.layout import Layout
+from planner.memo import Key, remembered
+from planner.units import check_count, format_tokens, shown
+
+
+def _whole(deployment: Deployment, engine: AnyEngine) -> Key:
+    held, said = but_workload(deployment)
+    return (*held, engine), (said, deployment.context, deployment.concurrency)
+
+
+@remembered(_whole, most=512)
+def refusals(deployment: Deployment, engine: AnyEngine) -> tuple[Refusal, ...]:
+    """Return why the engine does not take it, memory aside."""
+    return engine.refusals(deployment)
+
+
+@remembered(_whole, most=512)
+def may_hold(deployment: Deployment, engine: AnyEngine) -> bool:
+    """Say whether the engine may hold the workload, before it allocates; no is certain.
+
+    Raises:
+        InputError: a value that makes no sense, whatever the memory.
+    """
+    check_deployment(deployment, engine)
+    return not refusals(deployment, engine) and engine.may_hold(deployment)
+
+
+@remembered(_whole, most=512)
+def allocation(deployment: Deployment, engine: AnyEngine) -> Allocation | None:
+    """Return what the engine allocates; None where it does not take the deployment."""
+    return None if refusals(deployment, engine) else engine.allocate(deployment)
+
+
+def forget() -> None:
+    """Forget every answer that was kept, for measurements; what engines keep stays."""
+    for memo in (refusals, may_hold, allocation):
+        memo.clear()
+
+
+def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
+    """Refuse values that make no sense, whatever the memory.
+
+    Raises:
+        InputError: such a value.
+    """
+    checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
+    check_count(deployment.context, what="context", most=2**40)
+    check_count(deployment.concurrency, what="concurrency")
+    yarn: object = deployment.yarn
+    if not isinstance(yarn, bool):
+        raise InputError(f"yarn must be true or false, got {shown(yarn)}")
+    native = checkpoint.model.max_position_embeddings
+    if deployment.context > native and not yarn:
+        raise InputError(
+            f"context: {format_tokens(deployment.context)} tokens is beyond the native"
+            f" {format_tokens(native)} of {checkpoint.model.name}; ask for YaRN (--yarn) to extend it"
+        )
+    if yarn and deployment.context > max(native, LONGEST):
+        raise InputError(
+            f"context: {format_tokens(deployment.context)} tokens is beyond"
+            f" {format_tokens(LONGEST)}, the longest that YaRN is described for"
+        )
+    asked: object = layout
+    if not isinstance(asked, Layout):
+        raise InputError(f"layout must be a planner.Layout, got {shown(asked)}")
+    if layout.accelerators > system.count:
+        raise InputError(
+            f"layout {layout} takes {layout.accelerators} accelerators,"
+            f" {system.name} has {system.count}"
+        )
+    if not isinstance(deployment.options, engine.options_type):
+        raise InputError(
+            f"options: {engine.title} takes {engine.options_type.__name__},"
+            f" got {type(deployment.options).__name__}"
+        )
