@@ -53,10 +53,15 @@ ASSUMED_RAM = 64
 
 
 class Search:
-    """The candidates of one question, each planned once."""
+    """The candidates of one question, each planned once.
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    Args:
+        wanted: the question.
+        only_held: what does not hold the workload is not asked how far and how fast it goes.
+    """
+
+    def __init__(self, wanted: Wanted, *, only_held: bool = False) -> None:
+        self.wanted, self._only_held = wanted, only_held
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
         self._found: dict[tuple[str, bool], list[Choice]] = {}
 
@@ -212,7 +217,7 @@ class Search:
             entry=row,
             plan=plan,
             loss=loss_of(row),
-            speed=speed_of(plan),
+            speed=None if self._only_held and not plan.fits else speed_of(plan),
             place=self.wanted.place_of(base),
             tier=tier_of(base, self.wanted.wish.use),
             turn=turn,
@@ -273,7 +278,7 @@ def best_of(wanted: Wanted) -> Choice | None:
         wanted: the question; its model must be named.
     """
     assert wanted.base is not None
-    found = Search(wanted).on_what_is_there(wanted.base)
+    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
     return next((choice for choice in found if choice.holds), None)
 
 

@@ -103,7 +103,7 @@ def machines(
     if by is not None and order is None:
         raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
     if on is not None:
-        held_on = [_smallest(system, wanted) for system in on]
+        held_on = [smallest(system, wanted) for system in on]
         found = [_machine(system.id, system, choice) for system, choice in held_on]
     else:
         found = [
@@ -116,10 +116,10 @@ def machines(
     return tuple(sorted(held, key=lambda machine: machine.key(chosen)))
 
 
-def _smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
+def smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
     """Return the smallest number of a lone card that holds the workload, every other machine as it is.
 
-    Beside it its best candidate; None where nothing holds the workload.
+    Beside it its best candidate; None where nothing holds the workload. `wanted.system` is not used.
     """
     if system.is_card:
         from planner.search.hardware import candidates
@@ -163,7 +163,7 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     from planner.search.hardware import candidates
 
     if largest:
-        _, pick = _smallest(system, wanted)
+        _, pick = smallest(system, wanted)
     else:
         pick = best_of(replace(wanted, system=system))
     if pick is not None:

@@ -6,7 +6,6 @@ Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
@@ -21,7 +20,7 @@ from planner.planning import Outcome, Plan
 from planner.question import Question
 from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
-from planner.recommending.machines import groups
+from planner.recommending.machines import groups, smallest
 from planner.recommending.words import short_word
 from planner.registry import checkpoint_of, entries_of
 from planner.search.hardware import candidates
@@ -135,42 +134,48 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
         spot: the machine.
     """
     asked = replace(asked, system=nowhere(), layout=None)
-    first = _on(asked, spot, spot.system)
-    if first.answer is not Verdict.NO:
-        return first
-    for larger in _larger(asked, spot.system):
-        return replace(
-            _on(asked, spot, larger),
-            answer=Verdict.MORE,
-            name=first.name,
-            card=first.card,
-            count=larger.count,
-        )
-    return first
-
-
-def _larger(asked: Wanted | Question, system: System) -> Iterator[System]:
-    """The smallest number of a machine's only accelerator that holds it; the largest is asked first."""
-    if system.count != 1 or system.is_cpu_only:
-        return
-    more = candidates(system.accelerator)[1:]
-    if more and _holds(asked, more[-1]):
-        yield next(larger for larger in more if larger is more[-1] or _holds(asked, larger))
-
-
-def _holds(asked: Wanted | Question, system: System) -> bool:
+    here = spot.system
+    row = _on(asked, spot, here)
+    if row.answer is not Verdict.NO or here.count != 1 or here.is_cpu_only:
+        return row
+    more = candidates(here.accelerator)
     if isinstance(asked, Wanted):
-        return best_of(replace(asked, system=system)) is not None
+        system, choice = smallest(more[0], asked)
+        held = None if choice is None else _planned(_empty(spot, system), choice.plan, choice)
+    else:
+        held = next(
+            (_on(asked, spot, larger) for larger in more[1:] if _holds(asked, larger)), None
+        )
+    if held is None:
+        return row
+    return replace(held, answer=Verdict.MORE, name=row.name, card=row.card)
+
+
+def _holds(question: Question, system: System) -> bool:
     try:
-        return asked.fits(system=system)
+        return question.fits(system=system)
     except PlannerError:
         return False
 
 
 def _on(asked: Wanted | Question, spot: Spot, system: System) -> Row:
+    empty = _empty(spot, system)
+    if isinstance(asked, Wanted):
+        return _picked(empty, asked, system)
+    try:
+        plan = asked.plan(system=system)
+    except PlannerError:
+        return replace(empty, answer=Verdict.NOT_SERVED)
+    if plan.outcome is Outcome.CANNOT_RUN:
+        return replace(empty, answer=Verdict.NOT_SERVED)
+    return _planned(empty, plan, None) if plan.fits else empty
+
+
+def _empty(spot: Spot, system: System) -> Row:
+    """The row of a machine that holds nothing."""
     bought, rented = cheapest(system, "purchase"), cheapest(system, "hourly")
     power = power_of(system, price_per_kwh=0.0)
-    empty = Row(
+    return Row(
         group=spot.group,
         on=spot.on if isinstance(spot.on, str) else "",
         name=system.short_name,
@@ -181,15 +186,6 @@ def _on(asked: Wanted | Question, spot: Spot, system: System) -> Row:
         rent=rented.value if rented is not None else None,
         watts=power.busy_w if power is not None else None,
     )
-    if isinstance(asked, Wanted):
-        return _picked(empty, asked, system)
-    try:
-        plan = asked.plan(system=system)
-    except PlannerError:
-        return replace(empty, answer=Verdict.NOT_SERVED)
-    if plan.outcome is Outcome.CANNOT_RUN:
-        return replace(empty, answer=Verdict.NOT_SERVED)
-    return _planned(empty, plan, None) if plan.fits else empty
 
 
 def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
