@@ -88,6 +88,9 @@ def _why(found: Answer) -> str:
         return f":material/auto_awesome: Picked: {escape(capital(why))}."
     if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
         return ""
+    if found.recommendation is not None and found.plan is not None and found.plan.fits:
+        title = found.plan.engine_title
+        return f":material/info: No checkpoint is picked for {title}: this is the model as published."
     if found.recommendation is not None and found.plan is not None:
         return ":material/info: Nothing that is known holds it; this comes nearest."
     return ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,20 +23,37 @@ def in_pieces(
 ) -> list[R]:
     """Compute item by item; what is there is shown now and then, the whole is returned.
 
+    One begins at the front and one at the back. Neighbours are alike, and a worker process keeps
+    what it has worked out: two that took turns would both work out nearly everything.
+
     Args:
         items: what to compute.
         compute: answer of one item, from a worker process; it is called in other threads.
         show: draws what is there so far, in the place of what it drew before.
     """
-    found: list[R] = []
+    left, found = deque(enumerate(items)), dict[int, R]()
     shown = time.monotonic()
     pool = ThreadPoolExecutor(AT_ONCE)
+    ends: tuple[Callable[[], tuple[int, T]], ...] = (left.popleft, left.pop)
+    running: dict[Future[R], tuple[int, Callable[[], tuple[int, T]]]] = {}
+
+    def begin(end: Callable[[], tuple[int, T]]) -> None:
+        if left:
+            place, item = end()
+            running[pool.submit(compute, item)] = place, end
+
     try:
-        for answer in pool.map(compute, items):
-            found.append(answer)
-            if time.monotonic() - shown >= STEP:
-                show(found)
+        for end in ends:
+            begin(end)
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                place, end = running.pop(future)
+                found[place] = future.result()
+                begin(end)
+            if running and time.monotonic() - shown >= STEP:
+                show([found[place] for place in sorted(found)])
                 shown = time.monotonic()
     finally:  # the visitor may have gone on
         pool.shutdown(wait=False, cancel_futures=True)
-    return found
+    return [found[place] for place in sorted(found)]

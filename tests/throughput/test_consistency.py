@@ -193,7 +193,9 @@ def test_fewer_layers_in_ram_are_never_slower(
         found.append(one)
     fewer, more = found
     fast = any("RAM is read as fast" in text for text in more.assumptions)
-    assert fewer.per_user.value >= more.per_user.value * (1 - 1e-9) or fast
+    # measured slower than older cards, which is said, up to where both are alike
+    other = fewer.calibration.constants != more.calibration.constants and bool(fewer.slower)
+    assert fewer.per_user.value >= more.per_user.value * (1 - 1e-9) or fast or other
 
 
 def test_prompts_follow_the_cards() -> None:
