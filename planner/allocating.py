@@ -20,7 +20,7 @@ def _whole(deployment: Deployment, engine: AnyEngine) -> Key:
 
 
 @remembered(_whole, most=512)
-def refusals(deployment: Deployment, engine: AnyEngine) -> tuple[Refusal, ...]:
+def refusals_of(deployment: Deployment, engine: AnyEngine) -> tuple[Refusal, ...]:
     """Return why the engine does not take it, memory aside."""
     return engine.refusals(deployment)
 
@@ -33,18 +33,18 @@ def may_hold(deployment: Deployment, engine: AnyEngine) -> bool:
         InputError: a value that makes no sense, whatever the memory.
     """
     check_deployment(deployment, engine)
-    return not refusals(deployment, engine) and engine.may_hold(deployment)
+    return not refusals_of(deployment, engine) and engine.may_hold(deployment)
 
 
 @remembered(_whole, most=512)
-def allocation(deployment: Deployment, engine: AnyEngine) -> Allocation | None:
+def allocation_of(deployment: Deployment, engine: AnyEngine) -> Allocation | None:
     """Return what the engine allocates; None where it does not take the deployment."""
-    return None if refusals(deployment, engine) else engine.allocate(deployment)
+    return None if refusals_of(deployment, engine) else engine.allocate(deployment)
 
 
 def forget() -> None:
     """Forget every answer that was kept, for measurements; what engines keep stays."""
-    for memo in (refusals, may_hold, allocation):
+    for memo in (refusals_of, may_hold, allocation_of):
         memo.clear()
 
 

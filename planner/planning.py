@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from planner import allocating
+from planner.allocating import allocation_of, check_deployment, refusals_of
 from planner.engines.engine import (
     Allocation,
     AnyEngine,
@@ -166,18 +166,18 @@ def plan_deployment(
     Raises:
         InputError: a value that makes no sense, whatever the memory.
     """
-    allocating.check_deployment(deployment, engine)
+    check_deployment(deployment, engine)
     version = engine.version(deployment.options)
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
-    allocation = allocating.allocation(deployment, engine)
+    allocation = allocation_of(deployment, engine)
     if allocation is None:
         return Plan(
             deployment=deployment,
             policy=engine,
             engine_version=version,
             outcome=Outcome.CANNOT_RUN,
-            refusals=allocating.refusals(deployment, engine),
+            refusals=refusals_of(deployment, engine),
             told=notes,
             kept=kept,
             environment=environment,

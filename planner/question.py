@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hardware_db import System
-from planner import allocating
+from planner.allocating import may_hold, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -172,7 +172,7 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        return allocating.may_hold(deployment, self.settled_engine)
+        return may_hold(deployment, self.settled_engine)
 
     def ranked(self) -> tuple[Plan, ...]:
         """Return the plans of all layouts, the best for the objective first.
@@ -213,9 +213,7 @@ class Question:
         asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
         try:
-            return any(
-                not allocating.refusals(deployment, engine) for deployment in asked._deployments()
-            )
+            return any(not refusals_of(deployment, engine) for deployment in asked._deployments())
         except UnsupportedModelError:
             return False  # a cut that this format's blocks do not allow
 

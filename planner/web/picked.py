@@ -90,7 +90,9 @@ def _why(found: Answer) -> str:
         return ""
     if found.recommendation is not None and found.plan is not None and found.plan.fits:
         title = found.plan.engine_title
-        return f":material/info: No checkpoint is picked for {title}: this is the model as published."
+        return (
+            f":material/info: No checkpoint is picked for {title}: this is the model as published."
+        )
     if found.recommendation is not None and found.plan is not None:
         return ":material/info: Nothing that is known holds it; this comes nearest."
     return ""
