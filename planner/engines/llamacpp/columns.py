@@ -15,7 +15,8 @@ import numpy as np
 
 from planner.bisection import largest_of_each
 from planner.columns import alike, choose
-from planner.engines.engine import Columns, Deployment, but_workload
+from planner.engines.columns import Columns
+from planner.engines.engine import Deployment, but_workload
 from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
 from planner.engines.llamacpp.fit import Fitted, fit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal
+from planner.engines.columns import Columns
+from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
 from planner.engines.llamacpp.fit import Fitted, fit

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from hardware_db import Accelerator
+from planner.engines.columns import Columns
 from planner.engines.economies import Economy
 from planner.engines.elsewhere import served_by
-from planner.engines.engine import Capacity, Columns, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.mlx.answer import MlxAnswer
 from planner.engines.mlx.launch import launch_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from planner.engines.columns import Columns
 from planner.engines.containers import HEAD_ADDRESS
 from planner.engines.economies import Economy, Knob
-from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal
+from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.options import written_words
 from planner.engines.sglang import advice

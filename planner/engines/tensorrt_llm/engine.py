@@ -9,9 +9,9 @@ from typing import Any
 
 from planner.bisection import largest_of_each
 from planner.columns import choose, larger, smaller
+from planner.engines.columns import Columns
 from planner.engines.engine import (
     Capacity,
-    Columns,
     Deployment,
     Engine,
     FullAllocation,

@@ -8,9 +8,9 @@ from typing import Any
 
 from planner.bisection import largest_holding, largest_of_each
 from planner.columns import choose, is_zero, larger, whole
+from planner.engines.columns import Columns
 from planner.engines.engine import (
     Capacity,
-    Columns,
     Deployment,
     Engine,
     Launch,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from planner.columns import alike, choose, smaller
-from planner.engines.engine import Columns, Deployment
+from planner.engines.columns import Columns
+from planner.engines.engine import Deployment
 from planner.engines.vllm.answer import held_at_once, limited_by
 from planner.engines.vllm.budget import Budget, budget_of
 from planner.engines.vllm.indexed import table_shortage

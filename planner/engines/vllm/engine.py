@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from planner.bisection import last_holding
-from planner.engines.engine import Columns, Deployment, Engine, Launch, Refusal, but_machine
+from planner.engines.columns import Columns
+from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
