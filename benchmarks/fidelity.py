@@ -25,7 +25,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.suites.known import reason_of
-from benchmarks.suites.result import CaseResult
+from benchmarks.suites.result import SECONDS, CaseResult
+from planner.web.fidelity import in_band
 
 SUITES = (
     "params",
@@ -104,6 +105,8 @@ def summarise(results: Iterable[CaseResult], suite: str = "") -> dict[str, Any]:
     banded = [case.within_band for case in cases if case.within_band is not None]
     if banded:
         summary["within_band"] = sum(banded) / len(banded)
+        if any(SECONDS in case.expected for case in cases):
+            summary["too_fast"] = sum(case.too_fast for case in cases) / len(banded)
     groups = sorted({case.group for case in cases if case.group})
     if groups:
         summary["groups"] = {
@@ -116,7 +119,8 @@ def summarise(results: Iterable[CaseResult], suite: str = "") -> dict[str, Any]:
 
 def _severity(case: CaseResult) -> tuple[bool, bool, bool, float]:
     """Order by how bad it is; what could not be asked says nothing of the planner and comes last."""
-    return case.unasked is None, not case.agrees, case.failure is not None, case.size_of_error
+    off = max(case.size_of_error, case.factor - 1)
+    return case.unasked is None, not case.agrees, case.failure is not None, off
 
 
 def _worst(case: CaseResult, reason: str | None) -> dict[str, Any] | None:
@@ -132,6 +136,9 @@ def _worst(case: CaseResult, reason: str | None) -> dict[str, Any] | None:
         name: {"expected": case.expected[name], "answered": case.answered.get(name)}
         for name in (case.wrong or case.expected)
     }
+    if SECONDS in case.answered:
+        slow = case.answered[SECONDS] > case.expected[SECONDS]
+        row["off"] = f"{case.factor:.2f} times too {'slow' if slow else 'fast'}"
     return row
 
 
@@ -215,7 +222,7 @@ def _counts(s: Mapping[str, Any]) -> str:
 
 
 def _band(s: Mapping[str, Any]) -> str:
-    return f"  in band {s['within_band']:.0%}" if "within_band" in s else ""
+    return f"  in band {in_band(s)}" if "within_band" in s else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

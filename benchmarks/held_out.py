@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from benchmarks.speed_fit import Key, Pool, Sample, Vector
 from benchmarks.suites import throughput, throughput_more
-from benchmarks.suites.result import CaseResult
+from benchmarks.suites.result import SECONDS, CaseResult
 from benchmarks.suites.speed_points import SpeedPoint, SpeedQuestion
 from planner.throughput.bands import Bands, Rule, ends_of, rough_rules
 from planner.throughput.constants import (
@@ -153,8 +153,8 @@ def results(places: Mapping[str, Path]) -> dict[str, list[CaseResult]]:
         found[one.suite].append(
             CaseResult(
                 name=one.point.name,
-                expected={"seconds": seconds},
-                answered={"seconds": seconds * float(ratio)},
+                expected={SECONDS: seconds},
+                answered={SECONDS: seconds * float(ratio)},
                 within_band=hit,
                 group=one.point.group if one.sound else f"{one.point.group}, rough or untold",
             )

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.fidelity import SUITES, run
 from benchmarks.suites.known import known_failures
 from planner.version import package_version
-from planner.web.fidelity import ABOUT, IN_GIB
+from planner.web.fidelity import ABOUT, IN_GIB, in_band
 
 TARGET = Path(__file__).resolve().parent.parent / "planner" / "web" / "fidelity.json"
 FULL = Path(__file__).resolve().parent / "fidelity_full.json"
@@ -50,6 +50,7 @@ KEPT = (
     "p90_error",
     "max_error",
     "within_band",
+    "too_fast",
 )
 
 
@@ -81,6 +82,8 @@ def _worst(case: Mapping[str, Any]) -> dict[str, Any]:
         f"{name}: {_short(both['expected'])} expected, {_short(both['answered'])} planned"
         for name, both in list(fields.items())[:2]
     )
+    if "off" in case:
+        why += f" ({case['off']})"
     known = f" ({case['reason']})" if "reason" in case else ""
     return {"case": case["case"], "error": case["error"], "why": f"{why}{known}"}
 
@@ -111,6 +114,10 @@ def page(document: Mapping[str, Any], full: Mapping[str, Any]) -> str:
         " asked*: the source leaves out what a plan needs; it counts as an error of 100 %. Errors are"
         " relative; those of"
         f" {', '.join(f'`{name}`' for name in IN_GIB)} are GiB.",
+        "",
+        "*Too fast*: the truth took longer than the band of the answer allows. The relative error of"
+        " such an answer is below 100 %, however far off it is, so the worst cases of speed are ordered"
+        " by the factor, too slow or too fast.",
     ]
     for sample, title in SECTIONS.items():
         chosen = [name for name in names if SAMPLE.get(name, RULES) == sample]
@@ -180,9 +187,8 @@ TABLE = (
 
 def _line(suite: str, title: str, row: Mapping[str, Any]) -> str:
     errors = [_error(suite, row[key]) for key in ("median_error", "p90_error", "max_error")]
-    band = f"{row['within_band']:.0%}" if "within_band" in row else ""
     counts = [str(row.get(key, 0)) for key in ("cases", "exact", "agree", "failed", "unasked")]
-    return "| " + " | ".join([_cell(title), *counts, *errors, band]) + " |"
+    return "| " + " | ".join([_cell(title), *counts, *errors, in_band(row)]) + " |"
 
 
 def _error(suite: str, error: float) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import check_logs, peers, ship_fidelity
-from benchmarks.fidelity import SUITES
+from benchmarks.fidelity import SUITES, summarise
+from benchmarks.suites.result import CaseResult
 from planner.web.fidelity import ABOUT
 
 
@@ -85,3 +86,23 @@ def test_quotes_are_read_and_what_is_missed_is_named(
     assert "missed other_gib" in out
     (tmp_path / "start.log").write_text("nothing of a server", "utf-8")
     assert check_logs.main(["--logs", str(tmp_path)]) == 1
+
+
+def test_an_answer_far_too_fast_is_worse_than_one_twice_too_slow() -> None:
+    def case(name: str, answered: float, held: bool) -> CaseResult:
+        return CaseResult(
+            name=name,
+            expected={"seconds": 1.0},
+            answered={"seconds": answered},
+            error=abs(answered - 1.0),
+            within_band=held,
+        )
+
+    made = [case("slow", 2.5, False), case("fast", 0.1, False), case("near", 0.9, True)]
+    found = summarise(made, "speed")
+    assert [row["case"] for row in found["worst"]] == ["fast", "slow", "near"]
+    assert found["too_fast"] == pytest.approx(1 / 3)
+    twice = summarise([*made, *made], "speed")
+    assert [row["case"] for row in ship_fidelity.shipped_suite("speed", twice)["worst"]] == [
+        "fast", "slow", "near",
+    ]  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
+SECONDS = "seconds"
+"""The field of a speed: of a step, a token or a prompt."""
 SAME_FLOAT = 1e-9
 """Two computed floats are the same number within this relative difference."""
 
@@ -85,6 +87,26 @@ class CaseResult:
         return max(self.errors.values())
 
     @property
+    def factor(self) -> float:
+        """How many times too slow or too fast an answer in seconds is, whichever it is; 1 of others.
+
+        The relative error of an answer that is too fast is below 100 %, however far off it is.
+        """
+        if self.problem is not None:
+            return 1.0
+        true, planned = self.expected.get(SECONDS), self.answered.get(SECONDS)
+        if not (_is_number(true) and _is_number(planned) and true > 0 and planned > 0):
+            return 1.0
+        return max(true / planned, planned / true)
+
+    @property
+    def too_fast(self) -> bool:
+        """The truth took longer than the band of the answer allows."""
+        if self.problem is not None or self.within_band is not False:
+            return False
+        return SECONDS in self.expected and self.answered[SECONDS] < self.expected[SECONDS]
+
+    @property
     def exact(self) -> bool:
         """Every compared field is equal, with nothing allowed."""
         return self.problem is None and not any(self.errors.values()) and not self.error
@@ -120,7 +142,8 @@ class CaseResult:
 _MISSING = object()
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
+    """It is an int or a float (a bool is neither)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suites.precisions import recipe_of
-from benchmarks.suites.result import CaseResult
+from benchmarks.suites.result import SECONDS, CaseResult
 from benchmarks.suites.words import checkpoint_named, system_named
 from planner.layout import Layout
 from planner.model.checkpoint import Checkpoint
@@ -57,8 +57,8 @@ def _asked(
         return CaseResult(name=name, unasked=str(error), group=group)
     return CaseResult(
         name=name,
-        expected={"seconds": truth},
-        answered={"seconds": seconds.value},
+        expected={SECONDS: truth},
+        answered={SECONDS: seconds.value},
         within_band=seconds.holds(truth),
         group=group,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.suites.precisions import recipe_of
-from benchmarks.suites.result import CaseResult
+from benchmarks.suites.result import SECONDS, CaseResult
 from benchmarks.suites.speed_doubts import UNTOLD, Doubt, doubts_of, rig_of, source_of
 from benchmarks.suites.words import (
     accelerator_named,
@@ -177,8 +177,8 @@ def results(questions: Iterable[SpeedQuestion]) -> Iterator[CaseResult]:
             continue
         yield CaseResult(
             name=name,
-            expected={"seconds": 1 / point.rate},
-            answered={"seconds": 1 / found.value},
+            expected={SECONDS: 1 / point.rate},
+            answered={SECONDS: 1 / found.value},
             within_band=found.holds(point.rate),
             group=point.group,
         )
