@@ -40,6 +40,15 @@ _FLAGS = {
 """Field of a case -> the flag that says the same."""
 
 
+_LAUNCHED = {
+    "sglang-cmp170hx-27b-c1": "--disable-radix-cache --max-total-tokens 24576",
+    "sglang-cmp170hx-27b-c4": "--disable-radix-cache --max-total-tokens 20480",
+}
+"""How a case's name begins -> flags that its source's launch script has and its row leaves out.
+
+Source: Ciender/CMP-170HX-SGLang-Qwen3.6-Benchmarks b86cd3c scripts/serve-qwen36-27b.sh.
+"""
+
 _LENT = re.compile(r"\b(\d+) GB GTT")
 """A verdict's word on what the owner lends the GPU of a shared memory."""
 _SEVERAL = re.compile(r"[A-Z0-9]+(?:/[A-Z0-9]+)+")
@@ -180,8 +189,10 @@ def machine_of(case: dict[str, Any], count: int, *, any_machine: bool = False) -
 def _words(case: dict[str, Any], engine: str, concurrency: int) -> list[str]:
     """The case's flags and fields as the words of a command."""
     words, _ = words_of(f"{case['flags'] or ''}; {case['quant'] or ''}", engine)
-    for field, flags in _FLAGS.items():
-        flag = flags.get(engine)
+    for start, flags in _LAUNCHED.items():
+        words += flags.split() if case["id"].startswith(start) else ()
+    for field, spelled in _FLAGS.items():
+        flag = spelled.get(engine)
         if flag and case.get(field) is not None and not names(words, flag):
             words += [flag, str(case[field])]
     if engine == "llamacpp" and not names(words, "-np", "--parallel"):

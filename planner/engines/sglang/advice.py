@@ -59,7 +59,7 @@ def holding_notes(
     notes = []
     if running < sequences and pool.limited_by == "state pool":
         slots = sequences * ratio
-        needed = (slots + server.rules.padding_slot) * pool.geometry.stage_slot_bytes
+        needed = (slots + server.rules.budgets_padding_slot) * pool.geometry.stage_slot_bytes
         notes.append(
             f"the state pool of {pool.max_mamba_cache_size:,} slots runs {running:,} requests at"
             f" {ratio} slots each; {sequences:,} need {slots:,} slots ({needed / GIB:.1f} GiB)"

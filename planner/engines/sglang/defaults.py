@@ -170,6 +170,8 @@ def resolve(
     chunk, decode_batch = _sizes(parallel, gpu, options, rules)
     prefill = _prefill_graphs(model, parallel=parallel, gpu=gpu, options=options, rules=rules)
     captured = chunk if options.max_total_tokens is None else min(chunk, options.max_total_tokens)
+    if rules.prefill_graphs_in_context and options.context_length is not None:
+        captured = min(captured, options.context_length)
     buckets = prefill_buckets(captured)
     if prefill != "disabled" and options.moe_a2a_backend == "deepep":
         captured, buckets = DEEPEP_CAPTURED, DEEPEP_BUCKETS

@@ -19,7 +19,7 @@ from planner.memory.breakdown import Kind
 from planner.units import GIB, MIB
 
 BEFORE, AFTER = "free before loading", "free after loading"
-SLOTS, TOKENS = "state slots", "KV tokens"
+SLOTS, TOKENS, RUNNING = "state slots", "KV tokens", "requests at once"
 ALLOCATOR = 0.03
 """Share by which what loading takes may exceed the tensors. Assumed."""
 
@@ -140,7 +140,7 @@ FIGURES = (
     _pool_figure("keys", rf"K size: {_GB}", cue="KV Cache is allocated"),
     _pool_figure("values", rf"V size: {_GB}", cue="KV Cache is allocated"),
     _pool_figure(
-        "requests at once",
+        RUNNING,
         r"max_running_requests=(?P<value>\d+)",
         cue="max_total_num_tokens=",
         unit="requests",

@@ -11,7 +11,7 @@ from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
-from planner.engines.sglang.tables import BESIDE, beside_terms, table_takes_gpu
+from planner.engines.sglang.tables import BESIDE, PADDING, beside_terms, table_takes_gpu
 from planner.engines.sglang.weights import Stage, draft_weights, target_weights
 from planner.learning import Lesson
 from planner.memo import Key, remembered
@@ -136,7 +136,7 @@ REPACK_BAND = 0.05
 """INT4 and NVFP4 weights take up to 5 % more than stored once repacked (start-up logs)."""
 DRAFT_POOL = "drafter's KV pool (outside the budget)"
 REQUEST_TABLE = "request table and padding page (outside the budget)"
-OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, BESIDE)
+OUTSIDE = (DRAFT_POOL, REQUEST_TABLE, PADDING, BESIDE)
 """Names of the terms that SGLang allocates without having counted them."""
 
 
@@ -249,7 +249,7 @@ def _caches(
         },
         source=source,
     )
-    size, pad = geometry.stage_slot_bytes, int(server.rules.padding_slot)
+    size, pad = geometry.stage_slot_bytes, int(server.rules.budgets_padding_slot)
     slots = sequences * geometry.mamba_ratio
     yield Term(
         name="recurrent state pool",

@@ -23,6 +23,8 @@ from planner.units import GIB, MIB
 
 LEAST_ESTIMATE, MOST_ESTIMATE = 2048, 4096
 """Bounds of the automatic cap on running requests."""
+PADDING_SLOTS = 1
+"""Slots that every state buffer has beyond those asked, budgeted or not."""
 TRY_STATE = (
     "Try: (1) reduce --max-running-requests, (2) increase --mem-fraction-static, (3) reduce"
     " --speculative-num-draft-tokens, or (4) use GPUs with more memory."
@@ -142,7 +144,7 @@ def size_pool(
                 else None,
             ),
         )
-    rest -= (slots + rules.padding_slot) * geometry.stage_slot_bytes / GIB
+    rest -= (slots + rules.budgets_padding_slot) * geometry.stage_slot_bytes / GIB
     if rest <= 0:
         viable = 1 - after / before
         least = ceil(viable * 1000) / 1000
@@ -183,7 +185,7 @@ def _state_pool(
     size, ratio = geometry.stage_slot_bytes, geometry.mamba_ratio
     running = resolved.max_running_requests
     tokens = resolved.speculation.num_draft_tokens if resolved.speculation else 0
-    pad = int(rules.padding_slot)
+    pad = int(rules.budgets_padding_slot)
     requests = max(1, (running or 0) // parallel.attn_dp_size)
     kept = 0
     if tokens and rules.uncapped_intermediate:
@@ -300,19 +302,19 @@ class Allocated:
         return self.intermediate_ssm + self.intermediate_conv
 
 
-def allocated_of(pool: Pool, *, resolved: Resolved, rules: Rules) -> Allocated:
+def allocated_of(pool: Pool, *, resolved: Resolved) -> Allocated:
     """Return what `pool` really takes; zeros where the engine would not get so far.
 
-    More than was budgeted: a padding page of KV, the drafter's pool, the request table; less where
-    neighbouring convolution windows share memory.
+    More than was budgeted: a padding page of KV, the drafter's pool, the request table, in older
+    releases the padding slot; less where neighbouring convolution windows share memory.
     """
     geometry, speculation = pool.geometry, resolved.speculation
-    slot, pad = geometry.slot, int(rules.padding_slot)
-    slots = (pool.max_mamba_cache_size or 0) + pad
+    slot = geometry.slot
+    slots = (pool.max_mamba_cache_size or 0) + PADDING_SLOTS
     running, tokens = pool.running, pool.max_total_num_tokens or 0
     page, cell = resolved.page_size, max(geometry.cells)
     drafted = speculation.num_draft_tokens if speculation is not None else 0
-    verified = choose(running > 0, running + pad, 0) if speculation is not None else 0
+    verified = choose(running > 0, running + PADDING_SLOTS, 0) if speculation is not None else 0
     chain = speculation is not None and speculation.eagle_topk == 1
     ssm, both = slot.ssm_bytes * drafted, slot.verification_bytes(drafted, chain=chain)
     rows = tokens + page if tokens else 0

@@ -36,6 +36,7 @@ class Rules:
         prefill_graphs_attn_dp: they stay on with attention data parallelism.
         prefill_graphs_pipeline: they stay on with pipeline parallelism.
         prefill_graphs_a2a: all-to-all backends that they stay on with.
+        prefill_graphs_in_context: they are captured no longer than a given context.
         no_buffer_stops_overlap: no_buffer switches the overlap schedule off by itself; later
             releases refuse the combination.
         auto_strategy: what mamba_radix_cache_strategy "auto" becomes.
@@ -50,7 +51,8 @@ class Rules:
         mtp_without_buffer: what MTP with a radix cache and no_buffer does: "radix off", "refused"
             or "runs".
         mtp_extra_slots: slots of extra_buffer beyond 3 with MTP, None for the usual ones.
-        padding_slot: every state buffer has one slot more than asked.
+        budgets_padding_slot: the slot that every state buffer has beyond those asked is taken off
+            before the pools are sized; before, it came on top.
         uncapped_intermediate: MTP's intermediate state is taken off first, for every request
             that max_running_requests allows.
         state_by_stage: pipeline stages are charged their own layers' state (the largest share).
@@ -74,6 +76,7 @@ class Rules:
     prefill_graphs_attn_dp: bool = True
     prefill_graphs_a2a: tuple[str, ...] = ("none", "deepep", "megamoe", "flashinfer")
     prefill_graphs_pipeline: bool = False
+    prefill_graphs_in_context: bool = False
     auto_strategy: str = "extra_buffer"
     strategy_flag: str = "--mamba-radix-cache-strategy"
     lazy_strategy: bool = True
@@ -84,7 +87,7 @@ class Rules:
     sm100_backend_by_speculation: bool = True
     mtp_without_buffer: str = "runs"
     mtp_extra_slots: int | None = None
-    padding_slot: bool = True
+    budgets_padding_slot: bool = True
     uncapped_intermediate: bool = False
     state_by_stage: bool = True
     multimodal_reserve_mib: int = 100
@@ -128,17 +131,18 @@ _V0_5_18 = replace(
     small_gpu_graph=(24, 80),
     prefill_graphs_pipeline=True,
 )
-_V0_5_15 = replace(
-    _V0_5_18,
-    version="0.5.15",
+_V0_5_17 = replace(_V0_5_18, version="0.5.17", multimodal_reserve_mib=0)
+_V0_5_16 = replace(
+    _V0_5_17,
+    version="0.5.16",
     deepep_prefill_reserve_mib=0,
-    prefill_graphs="text-only",
     prefill_graphs_attn_dp=False,
     prefill_graphs_a2a=("none",),
-    padding_slot=False,
+    prefill_graphs_in_context=True,
+    budgets_padding_slot=False,
     state_by_stage=False,
-    multimodal_reserve_mib=0,
 )
+_V0_5_15 = replace(_V0_5_16, version="0.5.15", prefill_graphs="text-only")
 _V0_5_12 = replace(
     _V0_5_15,
     version="0.5.12.post1",
@@ -174,7 +178,10 @@ _V0_5_9 = replace(
     ),
 )
 
-RULES = (_V0_5_9, _V0_5_12, _V0_5_15, _V0_5_18, _V0_5_20, _V0_5_23)
+RULES = (
+    *(_V0_5_9, _V0_5_12, _V0_5_15, _V0_5_16, _V0_5_17, _V0_5_18, _V0_5_20),
+    _V0_5_23,
+)
 """Oldest first."""
 
 SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
@@ -189,7 +196,8 @@ SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     | dict.fromkeys(
         (
             *("prefill_graphs", "prefill_graphs_attn_dp", "prefill_graphs_a2a"),
-            *("prefill_graphs_pipeline", "graph_flag", "prefill_off_flag"),
+            *("prefill_graphs_pipeline", "prefill_graphs_in_context", "graph_flag"),
+            "prefill_off_flag",
         ),
         (("0.5.9", "server_args.py"), ("0.5.20", "arg_groups/cuda_graph_hook.py")),
     )
@@ -211,15 +219,12 @@ SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         (
             *("mtp_extra_slots", "uncapped_intermediate", "state_by_stage", "pool_errors"),
             *("multimodal_reserve_mib", "running_cap", "estimate_by_tokens"),
+            "budgets_padding_slot",
         ),
         (
             ("0.5.9", "model_executor/model_runner_kv_cache_mixin.py"),
-            ("0.5.18", "mem_cache/kv_cache_configurator.py"),
+            ("0.5.16", "mem_cache/kv_cache_configurator.py"),
         ),
-    )
-    | dict.fromkeys(
-        ("padding_slot",),
-        (("0.5.9", "mem_cache/memory_pool.py"), ("0.5.18", "mem_cache/kv_cache_configurator.py")),
     )
     | dict.fromkeys(
         ("pipeline_speculation_error", "replica_nodes_error"),

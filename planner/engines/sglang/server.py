@@ -146,7 +146,7 @@ class Server:
 
     def allocated(self, pool: Pool) -> Allocated:
         """Return the bytes that `pool` really takes."""
-        return allocated_of(pool, resolved=self.resolved, rules=self.rules)
+        return allocated_of(pool, resolved=self.resolved)
 
     @property
     def shared_expert_replicated(self) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.columns import is_zero
+from planner.columns import choose, is_zero
 from planner.engines.engine import Deployment
-from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.pool import PADDING_SLOTS, Pool
 from planner.engines.sglang.server import Server
 from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import table_bytes
@@ -16,6 +16,7 @@ from planner.units import format_gib
 
 TABLE = f"text.{NGRAM_TABLE}"
 _ON_GPU = "--no-ple-offload-embedding puts each rank's share of it on its GPU instead"
+PADDING = "padding slot of the states (outside the budget)"
 BESIDE = "windows of n-grams and rings of indexers (outside the budget)"
 
 
@@ -73,7 +74,24 @@ def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
 
 
 def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
-    """Yield what kinds of layers keep beside the pools, which no line of SGLang budgets."""
+    """Yield what states take beside the pools that the release budgets."""
+    running, resolved = pool.running, server.resolved
+    if not server.rules.budgets_padding_slot and not is_zero(running):
+        drafted = resolved.speculation.num_draft_tokens if resolved.speculation else 0
+        per_slot = pool.geometry.stage_slot_bytes
+        yield Term(
+            name=PADDING,
+            kind=Kind.RECURRENT_STATE,
+            nbytes=choose(running > 0, PADDING_SLOTS * (1 + drafted) * per_slot, 0),
+            confidence=Confidence.ENGINE_RULE,
+            formula="padding slots x (1 + draft tokens) x bytes per slot",
+            values={
+                "padding slots": PADDING_SLOTS,
+                "draft tokens": drafted,
+                "bytes per slot": per_slot,
+            },
+            source=Source(where=f"SGLang {server.rules.version} mem_cache/memory_pool.py"),
+        )
     size = server.allocated(pool).beside
     if not is_zero(size):
         yield Term(
