@@ -150,6 +150,24 @@ FP8_CHANNEL = {
 }
 
 
+def test_small_projections_are_replicated_on_cuda_alone() -> None:
+    """layers/mamba/gdn/qwen_gdn_linear_attn.py (maybe_disable_tp) asks for the platform."""
+    two = Layout(tensor_parallel=2)
+    sizes = [
+        ask("Qwen3.5-9B", on, precision="gptq-int4", layout=two).figures["params"][0]["param_bytes"]
+        for on in ("2x h100", "2x mi300x")
+    ]
+    small = sum(
+        row.tensor.parameters
+        for row in planner.load_checkpoint("Qwen3.5-9B").stored
+        if row.tensor.name.endswith(
+            ("in_proj_a", "in_proj_b", "in_proj_a.weight", "in_proj_b.weight")
+        )
+    )
+    assert small
+    assert sizes[0] - sizes[1] == small  # two bytes each, of which half is another rank's
+
+
 @pytest.mark.parametrize(
     ("model", "tp", "config", "nbytes"),
     [
@@ -159,6 +177,7 @@ FP8_CHANNEL = {
         ("Qwen3.5-35B-A3B", 2, GPTQ_EXPERTS, 10_893_582_656),
         ("Qwen3.5-35B-A3B", 1, FP8_CHANNEL, 35_832_368_436),
         ("Qwen3.5-397B-A17B", 16, GPTQ_EXPERTS, 14_396_114_232),  # experts of 64 columns
+        ("Qwen3-Coder-Next", 8, GPTQ_EXPERTS, 5_832_566_624),  # a fused in_proj_ba is cut
     ],
 )
 def test_quantized_weights_take_what_the_engines_modules_take(

@@ -235,7 +235,7 @@ def usable_bytes(deployment: Deployment, rules: Rules) -> int:
 def device_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
     """Return what overheads depend on beside the memory's size: one value per kind of device."""
     switched = (accelerator.nvlink_domain or 0) > SWITCHED
-    return accelerator.is_unified, capability(accelerator), switched
+    return accelerator.vendor, accelerator.is_unified, capability(accelerator), switched
 
 
 def budget_of(

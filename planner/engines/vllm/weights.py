@@ -58,6 +58,8 @@ REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
 """Blocks of 128x128 whose experts a rank cuts are refined to these, in both directions."""
 
 
+MARLIN = ("nvidia", "custom")
+"""Vendors on whose devices vLLM's platform is CUDA."""
 PADDING_FAMILY = 10
 """Major compute capability on which experts that are cut are padded."""
 
@@ -66,9 +68,14 @@ def _pads(accelerator: Accelerator) -> bool:
     return (capability(accelerator) or (0, 0))[0] == PADDING_FAMILY
 
 
+def _kind(accelerator: Accelerator) -> tuple[bool, bool]:
+    """Return what of a device decides how weights are loaded."""
+    return _pads(accelerator), accelerator.vendor in MARLIN
+
+
 def _rules(deployment: Deployment) -> Key:
-    said = (deployment.layout, deployment.options.version, _pads(deployment.system.accelerator))
-    return (deployment.checkpoint,), said
+    kind = _kind(deployment.system.accelerator)
+    return (deployment.checkpoint,), (deployment.layout, deployment.options.version, kind)
 
 
 @remembered(_rules)
@@ -76,8 +83,8 @@ def load_rules(deployment: Deployment) -> LoadRules:
     """Return how vLLM changes the checkpoint on loading.
 
     Scales of blocks and channels become float32, A_log stays float32 and other float32 vectors
-    become the model's dtype; AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot cut
-    them). With experts parallel over data-parallel attention the shared expert is replicated;
+    become the model's dtype; on CUDA, AWQ and GPTQ replicate in_proj_b and in_proj_a (Marlin cannot
+    cut them; layers/mamba/gdn/qwen_gdn_linear_attn.py), which a fused in_proj_ba is spared. With experts parallel over data-parallel attention the shared expert is replicated;
     without expert parallelism the experts are cut over the ranks of all replicas
     (fused_moe/config.py, flatten_tp_across_dp_and_pcp). Gates that write to residual streams are
     padded to 16 rows.
@@ -86,8 +93,10 @@ def load_rules(deployment: Deployment) -> LoadRules:
     """
     checkpoint, layout = deployment.checkpoint, deployment.layout
     rules = rules_of(deployment.options.version)
-    small = ("text.gdn.in_proj_a", "text.gdn.in_proj_b", "text.gdn.in_proj_ba")
-    packed = any(row.format.name.startswith(("gptq", "awq", "auto")) for row in checkpoint.stored)
+    small = ("text.gdn.in_proj_a", "text.gdn.in_proj_b")
+    packed = deployment.system.accelerator.vendor in MARLIN and any(
+        row.format.name.startswith(("gptq", "awq", "auto")) for row in checkpoint.stored
+    )
     sequence_parallel = (
         layout.expert_parallel and layout.data_parallel > 1 and layout.tensor_parallel > 1
     )
@@ -181,7 +190,7 @@ def _loaded(deployment: Deployment) -> Key:
     said = (
         deployment.layout,
         max(deployment.context, native),
-        _pads(accelerator),
+        _kind(accelerator),
         accelerator.is_unified,
     )
     return (deployment.checkpoint, deployment.options), said
