@@ -161,9 +161,17 @@ def cases_document(cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _public(name: str) -> str | None:
-    """Return a checkpoint's name where it is a published one; a path of somebody's says who he is."""
+    """Return a checkpoint's name where it is a published one; a path of somebody's says who he is.
+
+    A name that is only spelled like a published one is not: a folder may be called like an owner.
+    """
     known = {repo for entry in catalog() for repo in (entry.id, *entry.checkpoints)}
-    return name if name in known or find(name) is not None else None
+    if name in known:
+        return name
+    row = find(name)
+    if row is None or row.named:
+        return None
+    return next((own for own in (row.name, row.repo) if own.lower() == name.lower()), None)
 
 
 def _model(checkpoint: Checkpoint) -> str | None:

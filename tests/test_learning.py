@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 import planner
 from benchmarks.suites.field import run as field_suite
-from planner import learning, observed
-from planner.anonymous import case_of, cases_document
+from planner import learning, observed, registry
+from planner.anonymous import case_of, case_of_plan, cases_document
 from planner.asking import ask
 from planner.cli.main import run
 from planner.engines.llamacpp.answer import LlamacppAnswer
@@ -301,6 +302,25 @@ def test_starts_of_every_engine_become_cases(tmp_path: Path) -> None:
     results = list(field_suite(tmp_path))
     assert results
     assert all(result.failure is None for result in results)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/home/joe/Qwen3.5-0.8B-Q8_0.gguf",
+        r"C:\joe\Qwen3.5-9B-Q4_K_M.gguf",
+        "joe/Qwen3.5-9B-mine:Q8_0",
+    ],
+)
+def test_the_name_of_somebodys_own_file_is_no_part_of_a_case(name: str) -> None:
+    made = registry.bundled_checkpoint("Qwen3.5-9B", precision="q8_0")
+    own = planner.plan(replace(made, id=name), on="rtx-4090", engine="llamacpp")
+    case = case_of_plan(own, {}, version=None, source="test")
+    assert case["checkpoint"] is None
+    assert "joe" not in json.dumps(case)
+    for known in ("Qwen/Qwen3.5-9B", "unsloth/Qwen3.5-9B-GGUF"):
+        plan = planner.plan(known, on="rtx-4090")
+        assert case_of_plan(plan, {}, version=None, source="test")["checkpoint"] == known
 
 
 def test_lessons_of_an_earlier_version_are_read() -> None:

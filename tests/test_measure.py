@@ -84,11 +84,14 @@ def program(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch)
 
 def planned_log(model: Path, context: int) -> list[str]:
     """What llama.cpp would print of a context of so many tokens, and where it says what it was told."""
-    plan = planner.plan(str(model), on=CARD, context=context, options={"parallel": 1})
+    options = {"parallel": 1, "all_logits": True}
+    plan = planner.plan(str(model), on=CARD, context=context, options=options)
     return [
         f"llama_model_loader: loaded meta data with 20 key-value pairs and 300 tensors from {model}",
         "llama_context: n_seq_max     = 1",
         f"llama_context: n_ctx         = {context}",
+        "llama_context: n_batch       = 2048",
+        "llama_context: n_outputs_max = 2048",
         *plan.expected_log,
     ]
 
@@ -460,3 +463,52 @@ def test_a_dry_run_needs_no_leave_to_download(
     said = capsys.readouterr()
     assert said.out.startswith("llama-bench -hf unsloth/Qwen3.5-4B-GGUF:Q4_K_M")
     assert "--download" in said.err
+
+
+REAL_ROWS = [
+    {
+        "build_commit": "0c1e570", "build_number": 1, "gpu_info": "", "backends": "CPU",
+        "devices": "none", "n_prompt": 128, "n_gen": 0, "n_depth": 0, "avg_ts": 19.69082,
+        "stddev_ts": 4.757661,
+    },
+    {
+        "build_commit": "0c1e570", "build_number": 1, "gpu_info": "", "backends": "CPU",
+        "devices": "none", "n_prompt": 0, "n_gen": 16, "n_depth": 0, "avg_ts": 1.420416,
+        "stddev_ts": 1.155001,
+    },
+]  # fmt: skip
+REAL_LOG = """\
+llama_model_loader: loaded meta data with 23 key-value pairs and 320 tensors from {model} (version GGUF V3 (latest))
+load_tensors:   CPU_Mapped model buffer size =   763.78 MiB
+llama_context: n_seq_max             = 1
+llama_context: n_ctx                 = 256
+llama_context: n_batch               = 128
+llama_context: n_ubatch              = 128
+llama_context: flash_attn            = auto
+llama_context: kv_unified            = false
+llama_context: n_outputs_max         = 128
+llama_context:        CPU  output buffer size =     0.95 MiB
+llama_kv_cache:        CPU KV buffer size =     3.00 MiB
+llama_memory_recurrent:        CPU RS buffer size =    19.27 MiB
+sched_reserve:        CPU compute buffer size =   122.82 MiB
+"""
+"""What llama-bench of llama.cpp 0c1e570, built for the CPU, printed of a file of these shapes."""
+
+
+def test_what_a_real_llama_bench_printed_on_a_busy_processor(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = REAL_LOG.format(model=model).splitlines()
+    program(tmp_path, "llama-bench", fake(log, REAL_ROWS), monkeypatch)
+    words = ["measure", str(model), "--on", "cpu, 24GB", "--prompt", "128", "--generate", "16"]
+    assert run([*words, "--json"]) == 3  # the processor was busy
+    found = json.loads(capsys.readouterr().out)
+    assert found["version"] == "0c1e570"
+    rows = {each["figure"]: each for each in found["rows"]}
+    compute = rows["compute buffer, host"]
+    assert compute["planned"][0] <= 122.82 <= compute["planned"][1]
+    assert rows["output buffer, host"]["agrees"]
+    assert [each for each in rows if rows[each]["agrees"] is False] == [
+        "prefill, 128 tokens", "decode, 16 tokens",
+    ]  # fmt: skip
+    assert any("decode: its runs differ by 81%" in note for note in found["notes"])

@@ -115,6 +115,9 @@ def compare(prepared: Prepared, ran: Ran) -> Measured:
     rows += [_size_row(prepared.plan, size) for size in printed.sizes]
     if check is not None:
         rows += check.rows
+    notes += [
+        _unsteady(point) for point in printed.points if (point.spread or 0) > STEADY * point.rate
+    ]
     refused = check is not None and check.refusal is not None
     if not rows and not refused:
         raise InputError(_nothing(prepared, ran))
@@ -203,6 +206,19 @@ def _checked(prepared: Prepared, ran: Ran, notes: list[str]) -> LogCheck | None:
         except PlannerError as error:
             notes.append(f"the log could not be compared: {error}")
     return None
+
+
+STEADY = 0.2
+"""Standard deviation of a rate's runs, as a share of their mean, from which on it is no rate of the
+machine alone. Assumed: undisturbed runs differ by a few percent."""
+
+
+def _unsteady(point: Point) -> str:
+    assert point.spread is not None
+    return (
+        f"{point.phase}: its runs differ by {point.spread / point.rate:.0%} of their mean; something"
+        " else used the machine, measure again when it is idle"
+    )
 
 
 def _speed_row(plan: Plan, point: Point) -> LogRow:

@@ -7,8 +7,10 @@ tokens (n_prompt + n_gen + n_depth), so that its log is checked as a start of th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from planner.engines.bench import Bench, NotHereError, Output, Point, Printed, Step, Task
@@ -105,7 +107,7 @@ def read(task: Task, outputs: Sequence[Output]) -> Printed:
         points=tuple(point for row in rows for point in _points(row)),
         device=gpu,
         processor=bool(rows) and not gpu,
-        version=next((f"b{row['build_number']}" for row in rows if row.get("build_number")), ""),
+        version=next((version for row in rows if (version := _version(row))), ""),
         notes=tuple(notes),
     )
 
@@ -120,6 +122,19 @@ def _rows(text: str) -> Iterator[Mapping[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
+
+
+def _version(row: Mapping[str, Any]) -> str:
+    """Return the build, or its commit where it was counted without the history of its source."""
+    number, commit = row.get("build_number"), str(row.get("build_commit"))
+    if isinstance(number, int) and number >= FIRST_BUILD:
+        return f"b{number}"
+    return commit if _COMMIT.fullmatch(commit) else ""
+
+
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+FIRST_BUILD = 1000
+"""Every build that knows this family has a higher number."""
 
 
 def _points(row: Mapping[str, Any]) -> Iterator[Point]:
@@ -146,6 +161,7 @@ LARGEST = 1e9
 BENCH = Bench(
     program="llama-bench",
     comes_with="llama.cpp's release archives, packages and builds",
+    options=MappingProxyType({"all_logits": True}),
     several=False,
     steps=steps,
     read=read,

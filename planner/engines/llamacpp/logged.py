@@ -46,6 +46,8 @@ ROUNDED = MIB
 _OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
 _ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
 _FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
+_OUTPUTS = re.compile(r"llama_context: n_outputs_max\s+= (?P<value>\d+)")
+_BATCH = re.compile(r"llama_context: n_batch\s+= (?P<value>\d+)")
 _UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
 
 
@@ -104,10 +106,13 @@ def logged_command(
     command = read(words)
     if command.model is None:
         command = replace(command, model=_first(_NAME, lines))
-    build = _first(_BUILD, lines)
-    if build is None:
-        return command
-    return replace(command, options={**command.options, "version": build})
+    options, build = dict(command.options), _first(_BUILD, lines)
+    if build is not None:
+        options["version"] = build
+    outputs = _first(_OUTPUTS, lines)
+    if outputs is not None and int(outputs) > 1 and outputs == _first(_BATCH, lines):
+        options["all_logits"] = True  # a server of as many slots would be none
+    return replace(command, options=options)
 
 
 def _context(lines: Sequence[str]) -> str | None:

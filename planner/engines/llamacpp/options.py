@@ -335,6 +335,12 @@ class LlamacppOptions(Options):
         meaning="tables of n-grams stay in the file and are read row by row",
         memory="off keeps such a table in RAM; auto does where GPU and CPU share their memory",
     )
+    all_logits: bool = option(
+        False,
+        Switch(),
+        meaning="every token of a batch may ask for logits, not one of each slot",
+        memory="grows compute buffers; llama-bench and llama-perplexity reserve so",
+    )
     repack: bool = option(
         True,
         Switch(),

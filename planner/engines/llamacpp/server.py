@@ -188,7 +188,7 @@ class Server:
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
             n_outputs_max=smaller(options.batch_size, self.slots * (1 + options.draft_tokens))
-            if rules.few_outputs
+            if rules.few_outputs and not options.all_logits
             else 0,
             n_rs_seq=options.draft_tokens,
             flash_attn=self.flash_attn,
