@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,7 +17,7 @@ from planner.engines.command import Command
 from planner.engines.log_figure import Measured
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
 from planner.logged_weights import logged_checkpoint
@@ -184,8 +184,8 @@ def check_log(
         model = (stored.checkpoint if stored is not None else None) or commanded_model(
             told, model, precision, progress
         )
-    checks = []
-    for release in _releases(found, options or {}):
+
+    def compared(release: Mapping[str, str]) -> LogCheck:
         planned = plan_command(
             (found.engine, told),
             on=where,
@@ -195,10 +195,37 @@ def check_log(
             free=free,
             learned=False,  # the log is judged against the estimates themselves
         )
-        checks.append(dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said))
+        return dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said)
+
+    checks = []
+    for release in _releases(found, options or {}):
+        checks.append(compared(release))
         if checks[-1].rules_agree:
             return checks[-1]
-    return checks[0]
+    return _of_an_older(checks[0], compared, options or {}) or checks[0]
+
+
+def _of_an_older(
+    check: LogCheck, compared: Callable[[Mapping[str, str]], LogCheck], options: Mapping[str, Any]
+) -> LogCheck | None:
+    """Return the check against the newest older rules that a log without a release follows, if any."""
+    if check.version is not None or not _has_releases(check.engine) or "version" in options:
+        return None
+    for release in check.log.reader.releases():
+        try:
+            found = compared({"version": release})
+        except PlannerError:
+            continue
+        if found.rules_agree and any(row.agrees for row in found.rows):
+            newest = check.plan.engine_version
+            note = f"its figures are not those of {newest}'s rules, but those of {release}'s"
+            return dataclasses.replace(found, notes=(note, *found.notes))
+    return None
+
+
+def _has_releases(engine: str) -> bool:
+    fields = dataclasses.fields(get_engine(engine).options_type)
+    return any(field.name == "version" for field in fields)
 
 
 def learn(check: LogCheck) -> Lesson:
@@ -276,10 +303,8 @@ def remedies(check: LogCheck) -> tuple[Advice, ...]:
 
 def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Options that plan for the log's release; of a build between two, for the later one first."""
-    kind = get_engine(log.engine).options_type
     match = _RELEASE.fullmatch(log.version or "")
-    told = "version" in options
-    if told or match is None or all(field.name != "version" for field in dataclasses.fields(kind)):
+    if "version" in options or match is None or not _has_releases(log.engine):
         yield {}
         return
     major, minor, patch, post, rest = match.groups()

@@ -169,6 +169,7 @@ class LogReader:
             engine's plans can be corrected by it.
         fields: names of a reference case -> the figures whose sum they hold; a name that ends with
             a comma takes the figure of every device, by device. What has no name keeps its own.
+        releases: the first release of every set of rules that is known, the newest first.
         explains: figure -> by how much, in its unit, it must lie off the plan for what is behind it to
             be told; as text with {logged}, {planned} and {less} (planned less logged).
     """
@@ -190,6 +191,7 @@ class LogReader:
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None
     )
+    releases: Callable[[], tuple[str, ...]] = field(default=tuple)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     explains: Mapping[str, tuple[float, str]] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -136,6 +136,8 @@ def _sums(
 ) -> Iterator[LogRow]:
     """Yield the sum over devices of figures that may lie anywhere, where it is off.
 
+    An estimate whose parts are off is shown with its band, even where the band holds it.
+
     What lies where is the engine's choice by free memory; how much there is in all is not.
     """
     for figure in {reading.figure.name: reading.figure for reading in logged.values()}.values():
@@ -149,20 +151,26 @@ def _sums(
         band = estimate_band(figure, least, allocation)
         if band is not None:
             least, most = least - band[0], most + band[1]
-        if not least - step <= value <= most + step:
+        held = least - step <= value <= most + step
+        apart = any(not _within(each, _both_ends(planned[each.name])) for each in parts)
+        if not held or (apart and band is not None):
             yield LogRow(
                 figure=f"{figure.name}{IN_ALL}",
                 unit=figure.unit,
                 planned=(least, most),
                 logged=value,
                 basis=figure.basis if band is None else Basis.ESTIMATE,
-                agrees=False,
-                note="" if band is None else OUTSIDE,
+                agrees=None if held else False,
+                note=OUTSIDE if band is not None and not held else "",
             )
 
 
 def _range(reading: Reading | None) -> tuple[float, float] | None:
-    return None if reading is None else (reading.value, reading.value)
+    return None if reading is None else _both_ends(reading)
+
+
+def _both_ends(reading: Reading) -> tuple[float, float]:
+    return reading.value, reading.value
 
 
 def _within(value: Reading, range_: tuple[float, float]) -> bool:

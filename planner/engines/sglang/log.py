@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from planner.engines.engine import Allocation, Deployment
-from planner.engines.log_figure import Basis, Bounds, LogFigure, Measured, Merge, Reading
+from planner.engines.log_figure import (
+    Basis,
+    Bounds,
+    LogFigure,
+    Measured,
+    Merge,
+    Reading,
+    read_figures,
+)
 from planner.engines.sglang.answer import SglangAnswer
 from planner.engines.sglang.overheads import Budget, budget_of
-from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.pool import LEAST_ESTIMATE, Pool
 from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.memory.breakdown import Kind
 from planner.units import GIB, MIB
@@ -29,6 +38,9 @@ REFUSALS = (
     "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
 )
 """With these words a start ends for want of memory."""
+
+LEAST_SLOTS, MOST_SLOTS = 3, 5
+"""State slots of a running request with a radix cache, by strategy and release."""
 
 PLENTY = 2.0**50
 """Bytes: so many that memory limits nothing."""
@@ -320,6 +332,23 @@ def beyond(
         fixed_by=fixed,
         loading=loading,
     )
+
+
+def requests_told(lines: Sequence[str]) -> dict[str, Any]:
+    """Return what the pools tell of two arguments.
+
+    A radix cache takes several state slots for each running request: where there are fewer, it is
+    off. Where they would run more than the server does, the number of requests was given.
+    """
+    found = {name: reading.value for name, reading in read_figures(lines, FIGURES).items()}
+    if not {SLOTS, TOKENS, RUNNING} <= found.keys():
+        return {}
+    slots, running = found[SLOTS], found[RUNNING]
+    told = {"max_running_requests": int(running)}
+    if slots < LEAST_SLOTS * running:
+        return told | {"disable_radix_cache": True}
+    own = min(slots // MOST_SLOTS, found[TOKENS] // 2, LEAST_ESTIMATE)
+    return told if running < own else {}
 
 
 def _lines(deployment: Deployment, before: float, after: float) -> tuple[str, ...]:

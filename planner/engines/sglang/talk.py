@@ -10,22 +10,20 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
-from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, read_figures
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.sglang.log import (
     EXPLAINS,
     FIELDS,
     FIGURES,
     REFUSALS,
-    RUNNING,
-    SLOTS,
-    TOKENS,
     also,
     beyond,
     given_memory,
+    requests_told,
 )
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
-from planner.engines.sglang.pool import LEAST_ESTIMATE
+from planner.engines.sglang.releases import RULES
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
 from planner.layout import Layout
@@ -323,9 +321,6 @@ _RESOLVED = re.compile(
 )
 """The line that tells two arguments as they were resolved."""
 
-LEAST_SLOTS, MOST_SLOTS = 3, 5
-"""State slots of a running request with a radix cache, by strategy and release."""
-
 
 def _inferred(
     lines: Sequence[str], matter: Sequence[str], read: Callable[[Sequence[str]], Command]
@@ -336,25 +331,8 @@ def _inferred(
         match = _RESOLVED.search(behind) if len(behind) < len(line) else None
         if match is not None:
             told = {"chunked_prefill_size": int(match[1]), "context_length": int(match["context"])}
-            return read(as_words(told | _requests(lines), matter))
+            return read(as_words(told | requests_told(lines), matter))
     return None
-
-
-def _requests(lines: Sequence[str]) -> dict[str, Any]:
-    """Return what the pools tell of two arguments.
-
-    A radix cache takes several state slots for each running request: where there are fewer, it is
-    off. Where they would run more than the server does, the number of requests was given.
-    """
-    found = {name: reading.value for name, reading in read_figures(lines, FIGURES).items()}
-    if not {SLOTS, TOKENS, RUNNING} <= found.keys():
-        return {}
-    slots, running = found[SLOTS], found[RUNNING]
-    told = {"max_running_requests": int(running)}
-    if slots < LEAST_SLOTS * running:
-        return told | {"disable_radix_cache": True}
-    own = min(slots // MOST_SLOTS, found[TOKENS] // 2, LEAST_ESTIMATE)
-    return told if running < own else {}
 
 
 _READ = ("option", "part", "part switch")
@@ -374,6 +352,7 @@ LOG_READER = LogReader(
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),
     figures=FIGURES,
     fields=FIELDS,
+    releases=lambda: tuple(rules.version for rules in reversed(RULES)),
     explains=EXPLAINS,
     starts="server_args=",
     command=logged_command,

@@ -154,6 +154,17 @@ def _value(rule: str, version: Version) -> Any:
     return Fraction(value) if rule == "grouping_factor" else value
 
 
+def first_releases() -> tuple[str, ...]:
+    """Return the first release of every set of rules, the newest first."""
+    since = {
+        row.get("since", OLDEST)
+        for rows in _TABLE.values()
+        if isinstance(rows, list)
+        for row in rows
+    }
+    return tuple(sorted(since, key=parse_version, reverse=True))
+
+
 def is_newer_than_read(text: str) -> bool:
     """Say whether the release is newer than the newest whose code was read."""
     return parse_version(text) > parse_version(NEWEST)

@@ -29,6 +29,7 @@ from planner.engines.vllm.log import (
     soft,
 )
 from planner.engines.vllm.options import VllmOptions, human_integer
+from planner.engines.vllm.releases import first_releases
 from planner.engines.words import (
     FlagTable,
     Sorted,
@@ -383,6 +384,7 @@ FACE = Face(
         kept=("memory-utilization=", "memory_utilization="),
         running=MappingProxyType({"keep_default_seqs": True}),
         fields=FIELDS,
+        releases=first_releases,
         explains=EXPLAINS,
     ),
     container=Container(
