@@ -41,6 +41,23 @@ Generation: 128 tokens, 61.250 tokens-per-sec
 Peak memory: 6.123 GB
 """
 
+OLLAMA_ON_THE_PROCESSOR = """\
+time=2026-05-09T10:33:52.654Z level=INFO source=sched.go:484 msg="system memory" total="28.6 GiB" free="23.1 GiB" free_swap="788.7 MiB"
+time=2026-05-09T10:33:52.782Z level=INFO source=ggml.go:136 msg="" architecture=qwen35moe file_type=unknown name=Qwen3.6-35B-A3B description="" num_tensors=733 num_key_values=55
+time=2026-05-09T10:33:53.731Z level=INFO source=ggml.go:494 msg="offloaded 0/41 layers to GPU"
+time=2026-05-09T10:33:53.731Z level=INFO source=device.go:245 msg="model weights" device=CPU size="9.3 GiB"
+time=2026-05-09T10:33:53.731Z level=INFO source=device.go:256 msg="kv cache" device=CPU size="1.6 GiB"
+time=2026-05-09T10:33:53.731Z level=INFO source=device.go:272 msg="total memory" size="11.0 GiB"
+"""
+"""Printed on a ThinkPad T14 with UD-IQ1_M (a smoke run of codebase-tooling-mcp, 2026-05-09)."""
+OLLAMA_REQUEST = """\
+time=2026-02-21T12:07:55.028-06:00 level=INFO source=runner.go:1284 msg=load request="{Operation:commit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:Disabled KvSize:16384 KvCacheType: NumThreads:4 GPULayers:20[ID:0 Layers:20(28..47)] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"
+time=2026-02-21T12:07:55.028-06:00 level=INFO source=ggml.go:494 msg="offloaded 20/49 layers to GPU"
+"""
+"""The wording of Ollama's runner with flash attention off and no cache type, as on 2026-04-09."""
+MLX_CHAT = "  128 tokens · 61.2 tok/s · prompt 1200.5 tok/s · peak 6.12 GB"
+"""mlx-lm 0.32.2 cli_ui.py (end_turn)."""
+
 
 def figures(check: LogCheck) -> dict[str, float]:
     return {row.figure: row.logged for row in (*check.rows, *check.unplanned)}
@@ -89,7 +106,45 @@ def test_mlx_prints_its_peak_and_rates() -> None:
     assert (found["prefill"], found["decode"]) == (1200.512, 61.25)
 
 
-@pytest.mark.parametrize("text", [OLLAMA, LM_STUDIO, KTRANSFORMERS, MLX])
+def test_what_ollama_printed_on_a_processor_is_read() -> None:
+    check = observed.check_log(
+        None, OLLAMA_ON_THE_PROCESSOR, on="cpu, 32GB", model="Qwen3.6-35B-A3B",
+        precision="UD-IQ1_M",
+    )  # fmt: skip
+    found = figures(check)
+    assert found["weights by Ollama's engine, host"] == pytest.approx(9.3 * 1024)
+    assert found["KV cache and state by Ollama's engine, host"] == pytest.approx(1.6 * 1024)
+    assert found["memory in all by Ollama's engine"] == 11 * 1024
+
+
+def test_what_ollamas_runner_was_asked_is_read() -> None:
+    command = logs.read_log(OLLAMA_REQUEST).command
+    assert command is not None
+    assert command.context == 16384
+    assert command.kv_cache_dtype is None
+    assert command.options["flash_attn"] == "off"
+    assert command.options["n_gpu_layers"] == 20
+    assert command.options["parallel"] == 1
+
+
+def test_mlx_chats_end_with_rates_and_peak() -> None:
+    found = read_figures([MLX_CHAT], logs.read_log(MLX_CHAT).reader.figures)
+    values = {name: reading.value for name, reading in found.items()}
+    assert values == {"decode": 61.2, "prefill": 1200.5, "peak memory of MLX": 6.12}
+    refused = logs.read_log(MLX_CHAT + "\n[metal::malloc] Resource limit (499000) exceeded.")
+    assert refused.refusal is not None
+
+
+def test_a_default_of_kt_method_makes_no_ktransformers() -> None:
+    """Logs of SGLang with a Mamba pool print kt_weight_path=None beside kt_method='AMXINT4'."""
+    plain = KTRANSFORMERS.replace("kt_weight_path='/srv/SECRET2/experts'", "kt_weight_path=None")
+    assert logs.read_log(plain.replace("'BF16'", "'AMXINT4'")).engine == "sglang"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [OLLAMA, OLLAMA_ON_THE_PROCESSOR, OLLAMA_REQUEST, LM_STUDIO, KTRANSFORMERS, MLX, MLX_CHAT],
+)
 def test_every_line_alone_is_read_or_refused(text: str) -> None:
     for line in text.splitlines():
         try:

@@ -87,7 +87,8 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 FACE = Face(
     log=dataclasses.replace(
         sglang.LOG_READER,
-        marks=(*sglang.LOG_READER.marks, "kt_weight_path='", "kt_method='", "kt-kernel"),
+        # kt_method is no mark: SGLang itself has printed a default of it, kt_method='AMXINT4'.
+        marks=(*sglang.LOG_READER.marks, "kt_weight_path='", "kt-kernel"),
         command=logged_command,
         also=also,
         given_memory=given_memory,

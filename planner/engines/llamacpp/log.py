@@ -111,7 +111,10 @@ FREE = "free at start"
 
 
 def _of_ollama(name: str, what: str) -> LogFigure:
-    """A size that Ollama's own engine prints per device: it is told, and never judged."""
+    """A size that Ollama's own engine prints per device: it is told, and never judged.
+
+    Source: lines of its device.go in start-ups of 2025-10-22 to 2026-05-20.
+    """
     return LogFigure(
         name=name,
         cue=f'msg="{what}"',
@@ -140,6 +143,14 @@ FIGURES = (
     _of_ollama("weights by Ollama's engine", "model weights"),
     _of_ollama("KV cache and state by Ollama's engine", "kv cache"),
     _of_ollama("compute graph by Ollama's engine", "compute graph"),
+    LogFigure(
+        name="memory in all by Ollama's engine",
+        cue='msg="total memory"',
+        patterns=(r'msg="total memory" size="(?P<value>[\d.]+) (?P<unit>[KMG]?i?B)"',),
+        unit="MiB",
+        basis=Basis.ESTIMATE,
+        merge=Merge.LAST,
+    ),
     LogFigure(
         name=FREE,
         cue=" MiB free",
@@ -288,6 +299,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             'msg="model weights" device=',
             'msg="kv cache" device=',
             "source=ggml.go",
+            'msg="total memory" size=',
             "OLLAMA_",
         ),
         devices=(

@@ -43,9 +43,10 @@ _TYPE = re.compile(
 METAL = "ggml_metal_init: found device"
 ROUNDED = MIB
 """Bytes by which the buffers of a file may differ from its tensors: they are padded."""
-_OFFLOADED = re.compile(r"load_tensors: offloaded (?P<value>\d+/\d+) layers to GPU")
+_OFFLOADED = re.compile(r"(?:load_tensors: |msg=\")offloaded (?P<value>\d+/\d+) layers to GPU")
 _ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
-_FLASH = re.compile(r"llama_context: flash_attn\s+= (?P<value>\w+)")
+_FLASH = re.compile(r"(?:llama_context: flash_attn\s+= |\bFlashAttention:)(?P<value>\w+)")
+_OFF = ("0", "disabled", "off", "false")
 _OUTPUTS = re.compile(r"llama_context: n_outputs_max\s+= (?P<value>\d+)")
 _BATCH = re.compile(r"llama_context: n_batch\s+= (?P<value>\d+)")
 _UNIFIED = re.compile(r"llama_context: kv_unified\s+= (?P<value>true|false)")
@@ -95,7 +96,7 @@ def logged_command(
     if _first(_UNIFIED, lines) == "true":
         words.append("-kvu")
     flash = _first(_FLASH, lines)
-    if flash in ("0", "disabled", "off"):
+    if flash is not None and flash.lower() in _OFF:
         words += ["-fa", "off"]
     offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
     if slash:

@@ -3,7 +3,8 @@
 mlx-lm prints no start-up log: a chat, a generation or a benchmark ends with its rates and its peak, in
 units of 1e9 bytes; the server tells what the kept prompts take.
 
-Source: mlx-lm 0.32 generate.py, server.py; mlx's errors of the Metal allocator.
+Source: mlx-lm 0.30.5 and 0.32.2 generate.py, benchmark.py, cache_prompt.py, cli_ui.py (end_turn),
+server.py (_log_cache_stats); mlx's errors of the Metal allocator.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from planner.engines.mlx.answer import MlxAnswer
 from planner.memory.breakdown import Kind
 
 PEAK = "peak memory of MLX"
+CHAT = " tok/s · "
+"""In the line with which mlx_lm.chat ends a turn (0.32)."""
 _SIZE = r"(?P<value>\d+(?:\.\d+)?)"
 
 FIGURES = (
@@ -26,6 +29,7 @@ FIGURES = (
         patterns=(
             rf"Peak memory: {_SIZE} (?P<unit>[MG]B)",
             rf"peak_memory={_SIZE}",
+            rf"· peak {_SIZE} (?P<unit>[MG]B)",
         ),
         unit="GB",
         basis=Basis.ESTIMATE,
@@ -51,11 +55,22 @@ FIGURES = (
     ),
     LogFigure(
         name="prefill",
-        cue="Prompt:",
-        patterns=(rf"Prompt: \d+ tokens, {_SIZE} tokens-per-sec",),
+        cue="rompt",
+        patterns=(
+            rf"Prompt: \d+ tokens, {_SIZE} tokens-per-sec",
+            rf"· prompt {_SIZE} tok/s ·",
+        ),
         unit="tok/s",
         basis=Basis.ESTIMATE,
         step=0.001,
+    ),
+    LogFigure(
+        name="decode",
+        cue=CHAT,
+        patterns=(rf"\d+ tokens · {_SIZE} tok/s ·",),
+        unit="tok/s",
+        basis=Basis.ESTIMATE,
+        step=0.1,
     ),
     LogFigure(
         name="decode",
@@ -92,7 +107,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         return None
 
     return LogReader(
-        marks=("tokens-per-sec", "Peak memory: ", "peak_memory=", "Prompt Cache: ", "mlx_lm"),
+        marks=("tokens-per-sec", "Peak memory: ", "peak_memory=", "Prompt Cache: ", "mlx_lm", CHAT),
         version=(r"mlx[-_]lm[= ]+v?(?P<version>\d+\.\d+\.\d+)",),
         figures=FIGURES,
         command=command,
@@ -101,6 +116,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         refusals=(
             "kIOGPUCommandBufferCallbackErrorOutOfMemory",
             "[metal::malloc] Attempting to allocate",
+            "[metal::malloc] Resource limit",
             "[METAL] Command buffer execution failed: Insufficient Memory",
         ),
     )
