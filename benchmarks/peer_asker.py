@@ -2,7 +2,8 @@
 
     HF_ENDPOINT=... python benchmarks/peer_asker.py kvfit QUESTIONS
 
-Started by ``benchmarks.peers --run``; imports nothing of this project. QUESTIONS is a JSON file:
+Started by ``benchmarks.peers --run``; imports nothing of this project but what `qwenplan` itself is, which
+is asked like the others, for its time. QUESTIONS is a JSON file:
 ``models`` (id, config, parameters), ``capacity`` (model, context, GiB of the card, the tool's name of
 it). Addresses of the Hub that are fixed in a tool's code are replaced by HF_ENDPOINT.
 
@@ -243,7 +244,22 @@ def llmfit(asked: dict[str, Any]) -> dict[str, Any]:
     return {"models": rows, "capacity": counts}
 
 
+def qwenplan(asked: dict[str, Any]) -> dict[str, Any]:
+    """This project's command line, two whole plans a model, which hold; its figures are taken elsewhere."""
+    run = importlib.import_module("planner.cli.main").run
+    verdicts = []
+    for model in asked["models"]:
+        for tokens, users in ((LONG, 1), (SHORT, MANY)):
+            words = ["plan", model["id"], "--on", "h200", "--engine", "vllm", "--precision", "bf16"]
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                run([*words, "--context", str(tokens), "--users", str(users), "--json"])
+            verdicts.append(json.loads(out.getvalue())["verdict"])
+    return {"verdicts": verdicts}
+
+
 TOOLS = {
+    "qwenplan": qwenplan,
     "kvfit": kvfit,
     "hf-mem": hf_mem,
     "chimeraforge": chimeraforge,

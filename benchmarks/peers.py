@@ -13,141 +13,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from math import floor, log2
 from pathlib import Path
 from typing import Any
 
 import planner
-from benchmarks.headers import shards
+from benchmarks.peer_runs import ROUNDS, install, run
+from planner.answer import Plan
 from planner.formats.cache import get_cache_format
 from planner.memory.kv_cache import kv_bytes_per_token
 from planner.memory.recurrent_state import conv_state_bytes, ssm_state_bytes
-from planner.model.catalog import find
 from planner.model.spec import LINEAR
-from tests.hub.loopback import LoopbackHub
 
 GIB, MIB = 2**30, 2**20
 KEPT = Path(__file__).parent / "peers.json"
 PAGE = Path(__file__).parent.parent / "docs" / "peers.md"
 SHIPPED = Path(__file__).parent.parent / "planner" / "web" / "peers.json"
-ASKER = Path(__file__).parent / "peer_asker.py"
 ONE, MANY = (1, 262_144), (32, 32_768)
 """Sequences and their tokens: the two workloads."""
-SHARDS = 16
-ROUNDS = 3
-PATIENCE = 600
-"""Seconds that one tool may take for all questions."""
-
-
-def install(folder: Path, uv: str) -> None:
-    """Make an environment for each tool that has a package, with the newest release of it."""
-    for tool in document()["tools"]:
-        package = tool.get("package")
-        if package is None:
-            continue
-        place = folder / tool["name"]
-        if not (place / "bin" / "python").exists():
-            subprocess.run([uv, "venv", "--quiet", "--no-project", place], check=True)
-        python = str(place / "bin" / "python")
-        subprocess.run([uv, "pip", "install", "--quiet", "--upgrade", "--python", python, package])
-
-
-def run(folder: Path) -> dict[str, Any]:
-    """Ask every tool that is installed below a folder, and return the document anew."""
-    found = document()
-    names = [planner.load_checkpoint(name).id for name in found["models"]]
-    models: list[dict[str, Any]] = [
-        {"id": name, "config": _config(name), "parameters": _parameters(name)} for name in names
-    ]
-    ids = dict(zip(found["models"], names, strict=True))
-    asked = [
-        {**question, "model": ids[question["model"]], "marketed_gib": MARKETED[question["on"]]}
-        for question in found["capacity"]["questions"]
-    ]
-    with LoopbackHub() as hub, tempfile.TemporaryDirectory() as place:
-        for model in models:
-            files = shards(model["id"], SHARDS)
-            hub.add(model["id"], {"config.json": model["config"], **files})
-        everything, one = Path(place, "all.json"), Path(place, "one.json")
-        everything.write_text(json.dumps({"models": models, "capacity": asked}), "utf-8")
-        one.write_text(json.dumps({"models": models[:1], "capacity": []}), "utf-8")
-        bare = min(_seconds([sys.executable, "-c", "pass"], hub.url)[0] for _ in range(ROUNDS))
-        for tool in found["tools"]:
-            python = folder / tool["name"] / "bin" / "python"
-            if not python.is_file():
-                continue
-            words = [str(python), "-W", "ignore", str(ASKER), tool["name"]]
-            answer = json.loads(_seconds([*words, str(everything)], hub.url)[1])
-            tool["version"] = _version(python, tool["name"])
-            tool["answer"] = answer
-            if "error" not in answer:
-                times = [_seconds([*words, str(one)], hub.url)[0] for _ in range(ROUNDS)]
-                tool["starts"] = round(min(times) / bare)
-    found["date"] = datetime.now(UTC).date().isoformat()
-    found["machine"] = (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, a stand-in for the Hub on the"
-        " loopback address, no GPU"
-    )
-    return found
-
-
-MARKETED = {"dgx-spark": 128, "h100": 80}
-"""GiB that a person types for a card, where a tool does not know it by name."""
-
-
-def _config(name: str) -> dict[str, Any]:
-    """Return a bundled config.json with its layers one by one, as the published file lists them."""
-    entry = find(name)
-    assert entry is not None
-    config: dict[str, Any] = json.loads(json.dumps(dict(entry[0].config)))
-    config["text_config"]["layer_types"] = list(entry[0].model.layer_types)
-    return config
-
-
-def _parameters(name: str) -> int:
-    stored = planner.load_checkpoint(name).stored
-    return sum(row.tensor.parameters for row in stored)
-
-
-def _seconds(words: Sequence[str], hub: str) -> tuple[float, str]:
-    """Return the CPU seconds that a program took, and the last line that it printed.
-
-    It finds no cache of the Hub, its own of the round before included.
-    """
-    with tempfile.TemporaryDirectory() as home:
-        return _timed(words, {"HF_ENDPOINT": hub, "HF_HOME": home, "XDG_CACHE_HOME": home})
-
-
-def _timed(words: Sequence[str], variables: Mapping[str, str]) -> tuple[float, str]:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-        env={**os.environ, "PYTHONPATH": "", "HF_HUB_DISABLE_TELEMETRY": "1", **variables},
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    lines = done.stdout.strip().splitlines()
-    if not lines and done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        lines = [json.dumps({"error": f"status {done.returncode}: {said[:200]}"})]
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, lines[-1] if lines else ""
-
-
-def _version(python: Path, package: str) -> str:
-    code = f"from importlib.metadata import version; print(version({package!r}))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def document() -> dict[str, Any]:
@@ -175,17 +59,75 @@ def ours(name: str) -> dict[str, float]:
     }
 
 
-def our_capacity(question: Mapping[str, Any]) -> str:
-    """Return how many sequences we say vLLM holds at once."""
-    plan = planner.plan(
+def our_plan(question: Mapping[str, Any], users: int = 1) -> Plan:
+    """Return our plan of a question about capacity."""
+    return planner.plan(
         question["model"],
         on=question["on"],
         context=question["context"],
+        concurrency=users,
         engine="vllm",
         precision="bf16",
         options={"max_num_seqs": 64},
     )
+
+
+def our_capacity(question: Mapping[str, Any]) -> str:
+    """Return how many sequences we say vLLM holds at once."""
+    plan = our_plan(question)
     return "none" if plan.capacity is None else str(plan.capacity.sequences)
+
+
+def asked_users(reference: str) -> tuple[int, int]:
+    """Return the numbers of users whose verdict a reference settles: one that fits, one that does not.
+
+    They are the powers of two next below its lower end and next above its upper end.
+
+    Args:
+        reference: how many fit: ``7.7–8.3``.
+    """
+    low, _, high = reference.partition("–")
+    return 2 ** floor(log2(float(low))), 2 ** (floor(log2(float(high or low))) + 1)
+
+
+def verdicts(kept: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return whether so many users fit, in truth and by every tool that counts them; ✘ is wrong.
+
+    A tool says that users fit if it counts at least so many; ours is the verdict of a plan for them.
+    """
+    asked = kept["capacity"]
+    cases = [
+        (place, users, fits)
+        for place, reference in enumerate(asked["reference"])
+        for users, fits in zip(asked_users(reference), (True, False), strict=True)
+    ]
+    heads = [
+        f"{users} users of {_question(asked['questions'][place])}" for place, users, _ in cases
+    ]
+    answers: list[tuple[str, list[bool | None]]] = [
+        ("truth", [fits for *_, fits in cases]),
+        ("qwenplan", [our_plan(asked["questions"][p], users).fits for p, users, _ in cases]),
+    ]
+    for tool in kept["tools"]:
+        counts = tool.get("answer", {}).get("capacity")
+        if counts is not None:
+            found = [None if counts[p] is None else counts[p] >= n for p, n, _ in cases]
+            answers.append((_named(tool), found))
+    rows = []
+    for name, said in answers:
+        right = [each == fits for each, (*_, fits) in zip(said, cases, strict=True)]
+        cells = [
+            "not in its data" if each is None else f"{'yes' if each else 'no'}{'' if ok else ' ✘'}"
+            for each, ok in zip(said, right, strict=True)
+        ]
+        asked_of = len(cases) - said.count(None)
+        score = "" if name == "truth" else f"{sum(right)} of {asked_of}"
+        rows.append({"Tool": name, "Right": score, **dict(zip(heads, cells, strict=True))})
+    return rows
+
+
+def _question(question: Mapping[str, Any]) -> str:
+    return f"{question['model']}, {question['context']:,} tokens, {question['on']}"
 
 
 def tables(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,13 +136,18 @@ def tables(kept: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: " / ".join(_number(row[key]) for row in mine) for key in ROWS}
     answers = [
         {"Tool": "truth", **{HEADS[key]: _numbers(truth[key]) for key in ROWS}},
-        {"Tool": "qwenplan", **{HEADS[key]: shown[key] for key in ROWS}},
+        {
+            "Tool": f"qwenplan {kept['own']['version']}",
+            **{HEADS[key]: shown[key] for key in ROWS},
+            "Time": _starts(kept["own"]),
+            "Note": "time of two whole plans on an H200, with overheads and speed; the others' is of the sizes",
+        },
     ]
     for tool in kept["tools"]:
         row = {HEADS[key]: _beside(tool, key, truth[key]) for key in ROWS}
         answers.append({"Tool": _named(tool), **row, "Time": _starts(tool), "Note": tool["note"]})
     asked = kept["capacity"]
-    heads = [f"{q['model']}, {q['context']:,} tokens, {q['on']}" for q in asked["questions"]]
+    heads = [_question(each) for each in asked["questions"]]
     own = [our_capacity(question) for question in asked["questions"]]
     rows = [("reference", asked["reference"]), ("qwenplan", own)]
     for tool in kept["tools"]:
@@ -214,6 +161,7 @@ def tables(kept: Mapping[str, Any]) -> dict[str, Any]:
         "models": kept["models"],
         "answers": [{**dict.fromkeys(("Time", "Note"), ""), **row} for row in answers],
         "capacity": capacity,
+        "verdicts": verdicts(kept),
     }
 
 
@@ -244,7 +192,8 @@ def page(kept: Mapping[str, Any]) -> str:
         "",
         f'Truth: {kept["truth"]["source"]}. "exact" is the truth to the digits shown. Time is the CPU'
         " time of a whole answer for the first model, in starts of a bare Python (the least of"
-        f" {ROUNDS}); ours is in [performance.md](performance.md).",
+        f" {ROUNDS}), measured in the same run for all; more of ours is in"
+        " [performance.md](performance.md).",
         "",
         *_table(found["answers"], ("Tool", *HEADS.values(), "Time", "Note")),
         "",
@@ -257,6 +206,14 @@ def page(kept: Mapping[str, Any]) -> str:
         " list was told its marketed size.",
         "",
         *_table(found["capacity"], tuple(found["capacity"][0])),
+        "",
+        "## Do so many users fit?",
+        "",
+        "The same questions with a number of users, as powers of two: the next below the reference,"
+        " which fits, and the next above it, which does not. A tool says yes if it counts at least so"
+        " many; ours is the verdict of a plan for just so many. ✘ is another verdict than the truth's.",
+        "",
+        *_table(found["verdicts"], tuple(found["verdicts"][0])),
     ]
     return "\n".join([*lines, ""])
 
@@ -313,10 +270,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="ask what is installed there")
     asked = parser.parse_args(argv)
     if asked.install:
-        install(asked.install, asked.uv)
+        install(document(), asked.install, asked.uv)
         return 0
     if asked.run:
-        kept = json.dumps(run(asked.run), indent=1, ensure_ascii=False)
+        kept = json.dumps(run(document(), asked.run), indent=1, ensure_ascii=False)
         KEPT.write_text(kept + "\n", "utf-8")
     text = page(document())
     if asked.write:

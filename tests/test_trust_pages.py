@@ -54,6 +54,30 @@ def test_the_page_of_peers_is_current() -> None:
         assert "error" in answer or len(answer["models"]) == len(kept["models"])
 
 
+@pytest.mark.parametrize(
+    ("reference", "users"), [("7.7–8.3", (4, 16)), ("48–52", (32, 64)), ("6.1–7.4", (4, 8))]
+)
+def test_users_are_asked_whose_verdict_the_reference_settles(
+    reference: str, users: tuple[int, int]
+) -> None:
+    assert peers.asked_users(reference) == users
+
+
+def test_verdicts_stand_beside_the_truths() -> None:
+    kept = peers.document()
+    rows = {row["Tool"].split()[0]: row for row in peers.verdicts(kept)}
+    assert rows["qwenplan"]["Right"] == "10 of 10"
+    assert not any("✘" in cell for cell in rows["truth"].values())
+    for tool in kept["tools"]:
+        counts = tool.get("answer", {}).get("capacity")
+        assert (tool["name"] in rows) is (counts is not None)
+        if counts is not None:
+            row = rows[tool["name"]]
+            wrong, untold = (sum(mark in cell for cell in row.values()) for mark in ("✘", "not in"))
+            assert row["Right"] == f"{10 - wrong - untold} of {10 - untold}"
+    assert kept["own"]["starts"] > 0
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_our_answers_are_the_truth(number: int) -> None:
     kept = peers.document()

@@ -167,7 +167,7 @@ def _show_peers() -> None:
         f"Asked on {escape(peers['date'])}: {escape(' / '.join(peers['models']))} in BF16. Weights and"
         " KV cache in GiB, state of a sequence in MiB; the truth is what the engines' own code counts."
     )
-    for title in ("answers", "capacity"):
+    for title in PEERS:
         st.dataframe(
             pd.DataFrame(peers[title]),
             hide_index=True,
@@ -180,4 +180,5 @@ def _show_peers() -> None:
 PEERS = {
     "answers": "Weights, KV cache and state, by planner",
     "capacity": "How many sequences at once, by planner",
+    "verdicts": "Whether so many users fit, by planner; a cross is another verdict than the truth's",
 }
