@@ -214,7 +214,7 @@ def _flags(plan: Plan, told: Command | None) -> Iterator[str]:
 
 def _words(plan: Plan, told: Command | None) -> Iterator[str]:
     """Yield the words of the planned command; of one that was told, only what it told."""
-    argv = plan.launch.argv if plan.launch is not None else ()
+    argv = plan.written.argv if plan.written is not None else ()
     if told is None:
         yield from argv
         return

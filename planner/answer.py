@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from planner import planning
+from planner.planning import Outcome
 
 if TYPE_CHECKING:
     from planner.costing import Cost
-    from planner.recommending import Choice
+    from planner.recommending import Choice, Recommendation
     from planner.search import Advice
     from planner.throughput import NoEstimate, SpeedEstimate
 
@@ -19,12 +21,32 @@ class Plan(planning.Plan):
     """The answer to one deployment; see `planner.planning.Plan` for its fields.
 
     Speed, cost, advice and alternatives are worked out when they are asked for.
+
+    Attributes:
+        unheld: where only a model was named and no checkpoint of it that is known holds the
+            workload: the recommendation, with what would have to change. It does not fit then; the
+            figures are those of the weights as published.
     """
 
+    unheld: Recommendation | None = None
+
     @classmethod
-    def of(cls, plan: planning.Plan) -> Plan:
+    def of(cls, plan: planning.Plan, *, unheld: Recommendation | None = None) -> Plan:
         """Return `plan` as it is handed out."""
-        return cls(**{field.name: getattr(plan, field.name) for field in fields(planning.Plan)})
+        kept = {field.name: getattr(plan, field.name) for field in fields(planning.Plan)}
+        if unheld is not None:
+            figures = f"the figures are of the weights as published: {plan.verdict}"
+            kept |= {"outcome": Outcome.DOES_NOT_FIT, "told": (*plan.told, figures)}
+        return cls(**kept, unheld=unheld)
+
+    @cached_property
+    def verdict(self) -> str:
+        """One sentence with the number that decides it, or that nothing known holds the workload."""
+        if self.unheld is None:
+            return super().verdict
+        from planner.recommending.text import headline
+
+        return headline(self.unheld)
 
     @property
     def speed(self) -> SpeedEstimate | NoEstimate | None:
@@ -36,9 +58,18 @@ class Plan(planning.Plan):
     @property
     def advice(self) -> tuple[Advice, ...]:
         """What to change where the workload is not held, the cheapest for the user first."""
-        from planner.recommending.advice import advise
+        from planner.recommending.advice import advise, of_misses
 
-        return advise(self)
+        return advise(self) if self.unheld is None else of_misses(self, self.unheld.misses)
+
+    @property
+    def first_advice(self) -> tuple[Advice, ...]:
+        """The changes that documents and the terminal show; none where the workload is held."""
+        if self.fits:  # it loads no search
+            return ()
+        from planner.recommending.advice import best_advice
+
+        return best_advice(self) if self.unheld is None else self.advice
 
     @property
     def cost(self) -> Cost:
@@ -62,11 +93,7 @@ class Plan(planning.Plan):
         """Return the plan as plain data; its shape is `planner.schema()`."""
         from planner.document import plan_document
 
-        if self.fits:
-            return plan_document(self)
-        from planner.recommending.advice import best_advice
-
-        return plan_document(self, advice=best_advice(self))
+        return plan_document(self, advice=self.first_advice)
 
     def __repr__(self) -> str:
         """Return the verdict: the terms are in `ranks`, everything else in `to_dict()`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, load_checkpoint
+from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, load_checkpoint, settle
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -42,7 +42,14 @@ def plan(
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
-    return Plan.of(ask(model, on=on, **asked).plan())
+    question, wanted = settle(model, on=on, **asked)
+    unheld = None
+    if wanted is not None:
+        from planner.recommending import recommend as choose
+
+        answer = choose(wanted)
+        unheld = answer if answer.answers_plan else None
+    return Plan.of(question.plan(), unheld=unheld)
 
 
 def recommend(

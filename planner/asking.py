@@ -73,14 +73,25 @@ def ask(
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
+    return settle(model, on=on, **asked)[0]
+
+
+def settle(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> tuple[Question, Wanted | None]:
+    """Return the question of `ask`, and what was wanted where nothing that is known holds it.
+
+    Arguments and errors are those of `ask`.
+    """
     wanted = left_open(model, on=on, **asked)
     if wanted is not None:
         from planner.recommending import best_of
 
         pick = best_of(wanted)
         if pick is not None:
-            return of_pick(pick, wanted, objective=asked.get("objective", "latency"))
-    return as_said(model, on=on, **asked)
+            objective = asked.get("objective", "latency")
+            return of_pick(pick, wanted, objective=objective), None
+    return as_said(model, on=on, **asked), wanted
 
 
 def left_open(

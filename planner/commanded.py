@@ -70,13 +70,15 @@ def ask_command(
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
         checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
-    longest = told.context or checkpoint.model.max_position_embeddings // told.slots
+    system = resolve_hardware(on, free=free)
+    native = checkpoint.model.max_position_embeddings // told.slots
+    unsaid = told.context_on(system)
+    longest = told.context or (native if unsaid is None else min(unsaid, native))
     if told.shared:
         longest = max(1, longest // concurrency)
     degrees = told.layout
     if degrees is None and not policy.degrees.automatic:
         degrees = Layout()
-    system = resolve_hardware(on, free=free)
     question = Question(
         checkpoint=checkpoint,
         system=system,
@@ -92,7 +94,7 @@ def ask_command(
         notes=told.machines_beside(system),
         lessons=lessons(),
     )
-    if told.context is None and context is None:
+    if told.context is None and unsaid is None and context is None:
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question

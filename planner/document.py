@@ -128,7 +128,7 @@ class RefusalDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchDocument:
-    """What to type."""
+    """What to type; absent where the server would not start."""
 
     command: str
     argv: list[str]
@@ -258,6 +258,7 @@ def _document(
     plan: Plan, speed: SpeedEstimate | NoEstimate | None, advice: tuple[Advice, ...]
 ) -> PlanDocument:
     deployment, allocation = plan.deployment, plan.allocation
+    launch = plan.launch
     checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
     return PlanDocument(
         schema_version=SCHEMA_VERSION,
@@ -321,13 +322,13 @@ def _document(
             for refusal in plan.refusals
         ],
         launch=LaunchDocument(
-            command=plan.launch.command,
-            argv=list(plan.launch.argv),
-            environment=dict(plan.launch.environment),
-            further_nodes=[list(argv) for argv in plan.launch.per_node],
-            notes=list(plan.launch.notes),
+            command=launch.command,
+            argv=list(launch.argv),
+            environment=dict(launch.environment),
+            further_nodes=[list(argv) for argv in launch.per_node],
+            notes=list(launch.notes),
         )
-        if plan.launch
+        if launch
         else None,
         advice=[_advice(entry) for entry in advice],
         expected_log=list(plan.expected_log),

@@ -96,10 +96,10 @@ def _as_typed(
 
 def _assumed(plan: planning.Plan) -> Iterator[str]:
     """Yield one line per flag that the planned command has and the given one leaves out."""
-    if plan.launch is None:
+    if plan.written is None:
         return
     told = plan.deployment.options
-    _, written = commands.read_command(plan.launch.argv)
+    _, written = commands.read_command(plan.written.argv)
     defaults, known = type(told)(), declared(type(told))
     for name, planned in written.options.items():
         given = getattr(told, name)
@@ -164,7 +164,7 @@ def check_log(
         kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
         options={**told.options, **(options or {})},
     )
-    if told.model is None and told.context is None:
+    if told.model is None and told.context is None and not told.context_by_memory:
         told = dataclasses.replace(told, context=DEFAULT_CONTEXT)
     told = dataclasses.replace(
         told,

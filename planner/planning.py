@@ -109,9 +109,14 @@ class Plan:
         engine = f"{self.engine_title} {self.engine_version}"
         return _verdict(self.outcome, self.deployment, self.allocation, engine)
 
-    @cached_property
+    @property
     def launch(self) -> Launch | None:
-        """What to type; None when it cannot run."""
+        """What to type; None where it would not start."""
+        return None if self.outcome is Outcome.DOES_NOT_FIT else self.written
+
+    @cached_property
+    def written(self) -> Launch | None:
+        """The command of just this question, started or refused; None when it cannot run."""
         if self.allocation is None:
             return None
         command = _launch(self.deployment, self.policy, self.allocation)
@@ -171,26 +176,16 @@ def plan_deployment(
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
     allocation = allocation_of(deployment, engine)
-    if allocation is None:
-        return Plan(
-            deployment=deployment,
-            policy=engine,
-            engine_version=version,
-            outcome=Outcome.CANNOT_RUN,
-            refusals=refusals_of(deployment, engine),
-            told=notes,
-            kept=kept,
-            environment=environment,
-        )
     return Plan(
         deployment=deployment,
         policy=engine,
         engine_version=version,
-        outcome=_outcome(deployment, allocation),
-        ranks=allocation.ranks,
+        outcome=Outcome.CANNOT_RUN if allocation is None else _outcome(deployment, allocation),
+        ranks=() if allocation is None else allocation.ranks,
         allocation=allocation,
+        refusals=refusals_of(deployment, engine),
         told=notes,
-        notes=allocation.notes,
+        notes=() if allocation is None else allocation.notes,
         kept=kept,
         environment=environment,
     )

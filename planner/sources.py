@@ -71,6 +71,7 @@ def load(
     except OfflineError:
         entry = registry.find(name, precision=precision) if revision is None else None
         if entry is None:
+            registry.check_file(name, precision)
             raise
         return registry.checkpoint_of(entry)
 
@@ -88,6 +89,8 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         file = registry.file_of(known[0].id, str(precision)) if said else None
         if file is not None:
             return registry.checkpoint_of(file)
+        if said:
+            registry.check_precision(known[0].id, str(precision))
         return registry.bundled_checkpoint(name, precision=precision)
     kept = None if anonymous else registry.recall(_asked(name, precision))
     if kept is not None:

@@ -90,8 +90,8 @@ def test_plans_say_that_they_use_it_and_checks_do_not() -> None:
     observed.learn(before)
     plan = planner.plan("Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm")
     assert any(f"from a log for {MACHINE}" in warning for warning in plan.warnings)
-    assert plan.launch is not None
-    assert plan.launch.environment["VLLM_ENABLE_STARTUP_PLAN"] == "1"
+    assert plan.written is not None
+    assert plan.written.environment["VLLM_ENABLE_STARTUP_PLAN"] == "1"
     assert checked(41.0).measured == before.measured
     older = planner.plan(
         "Qwen3.5-27B", on=MACHINE, precision="fp8", engine="vllm", options={"version": "0.24.0"}
@@ -340,10 +340,10 @@ def test_a_command_that_does_not_say_wsl_is_planned_as_it_was_measured() -> None
     check = observed.check_log(None, WSL.format(arguments=ARGUMENTS, left=38.0), on=MACHINE)
     assert check.plan.deployment.options.wsl2
     assert observed.learn(check).wsl2
-    assert check.plan.launch is not None
-    again = planner.plan_command(check.plan.launch.command, on=MACHINE)
+    assert check.plan.written is not None
+    again = planner.plan_command(check.plan.written.command, on=MACHINE)
     assert any("Available KV cache memory: 38.00 GiB" in line for line in again.expected_log)
-    plain = planner.plan_command(check.plan.launch.command, on=MACHINE, learned=False)
+    plain = planner.plan_command(check.plan.written.command, on=MACHINE, learned=False)
     assert again.ranks[0].band.above < plain.ranks[0].band.above
 
 

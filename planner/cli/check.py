@@ -140,8 +140,8 @@ def _table(answer: LogCheck) -> Iterator[str]:
     yield f"Model     {deployment.checkpoint.id} ({scheme})"
     yield f"Hardware  {deployment.system.name}, {deployment.layout}"
     yield f"Context   {deployment.context:,} tokens, KV cache {deployment.kv_cache_dtype}"
-    if plan.launch is not None and not answer.untold:
-        yield f"Command   {plan.launch.command}"
+    if plan.written is not None and not answer.untold:
+        yield f"Command   {plan.written.command}"
     yield ""
     yield f"  {'figure':{WIDEST}} {'planned':>22} {'logged':>14} {'difference':>12}  follows from"
     for row in answer.rows:

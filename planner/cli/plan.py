@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from planner import planning
+from planner.answer import Plan
 from planner.asking import of_pick
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.recommend import OutputTokens
 from planner.errors import InputError
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 from planner.units import parse_tokens
-
-if TYPE_CHECKING:
-    from planner.search import Advice
 
 SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dcp", "ep", "yarn")
 """Parameters that a launch command answers itself."""
@@ -100,9 +99,11 @@ def plan(
         terminal.show(chosen_text(recommended, asked, more))
         return 0 if recommended.pick is not None else 3
     if recommended is not None and recommended.pick is not None:
-        answer = of_pick(recommended.pick, recommended.wanted).plan()
+        answer = Plan.of(of_pick(recommended.pick, recommended.wanted).plan())
+    elif command is not None:
+        answer = Plan.of(_of_command(asked, command))
     else:
-        answer = _of_command(asked, command) if command is not None else asked.as_said().plan()
+        answer = Plan.of(asked.as_said().plan(), unheld=recommended)
     from planner.speed import speed_of
 
     speed = speed_of(answer, output_tokens=tokens_out)
@@ -113,7 +114,7 @@ def plan(
         document = plan_document(
             answer,
             speed,
-            advice=_advice(answer),
+            advice=answer.first_advice,
             cost=cost_of(answer, output_tokens=tokens_out) if cost else None,
             alternatives=recommended.to_dict()["front"] if recommended is not None else (),
         )
@@ -132,7 +133,7 @@ def plan(
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
 
-        text = plan_text(answer, explain=explain, advice=_advice(answer), speed=speed)
+        text = plan_text(answer, explain=explain, advice=answer.first_advice, speed=speed)
         if cost:
             text = "\n".join([text, "", *_cost(answer, tokens_out)])
         if emit_as is None:
@@ -142,23 +143,14 @@ def plan(
     return status(answer)
 
 
-def _cost(answer: Plan, output_tokens: int | None) -> tuple[str, ...]:
+def _cost(answer: planning.Plan, output_tokens: int | None) -> tuple[str, ...]:
     """Return what a plan costs, in lines."""
     from planner.costing import cost_lines, cost_of
 
     return tuple(cost_lines(cost_of(answer, output_tokens=output_tokens)))
 
 
-def _advice(answer: Plan) -> tuple[Advice, ...]:
-    """Return the best changes; a plan that holds the workload loads no search."""
-    if answer.fits:
-        return ()
-    from planner.recommending.advice import best_advice
-
-    return best_advice(answer)
-
-
-def _of_command(asked: Typed, command: str) -> Plan:
+def _of_command(asked: Typed, command: str) -> planning.Plan:
     """Return the plan of what `command` starts; further words are options that it does not say.
 
     Raises:
@@ -210,7 +202,7 @@ def _one_form(asked: Mapping[str, bool]) -> None:
         raise InputError(f"{' and '.join(names)}: an answer has one form; leave all but one out")
 
 
-def status(answer: Plan) -> int:
+def status(answer: planning.Plan) -> int:
     """Exit status of a plan; a layout or format that cannot run is a wrong question.
 
     Raises:

@@ -105,9 +105,7 @@ def chosen(asked: Typed) -> Recommendation | None:
     from planner.recommending import recommend as choose
 
     answer = choose(wanted)
-    fixed = wanted.fixed
-    said = fixed.engine is not None or fixed.precision is not None or wanted.layout is not None
-    return None if answer.pick is None and (said or not answer.misses) else answer
+    return answer if answer.answers_plan else None
 
 
 def chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:

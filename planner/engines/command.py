@@ -26,6 +26,8 @@ class Command:
         revision: branch, tag or commit.
         precision: which file of a repository that holds several (GGUF).
         context: tokens of the longest sequence; None for what the model itself allows.
+        context_by_memory: what the program takes where no context is said, by the memory of all
+            GPUs together: least bytes -> tokens, the largest first; empty where it does not ask.
         slots: sequences that share that length, where the engine divides it (llama.cpp).
         shared: the slots share one cache, of which a single sequence may take the whole.
         layout: degrees of parallelism; None where no degree is given.
@@ -44,6 +46,7 @@ class Command:
     revision: str | None = None
     precision: str | None = None
     context: int | None = None
+    context_by_memory: tuple[tuple[int, int], ...] = ()
     slots: int = 1
     shared: bool = False
     layout: Layout | None = None
@@ -55,9 +58,23 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     nodes: int | None = None
 
+    def context_on(self, system: System) -> int | None:
+        """Return the context that the program takes on a machine where none is said, if it says so."""
+        memory = gpu_bytes(system)
+        return next((tokens for least, tokens in self.context_by_memory if memory >= least), None)
+
     def machines_beside(self, system: System) -> tuple[str, ...]:
         """Return what to say where the command is for more or fewer machines than `system` has."""
         if self.nodes in (None, system.nodes):
             return ()
         planned = f"{counted(system.nodes, 'machine')} of {system.short_name} is named and planned"
         return (f"--nnodes {self.nodes}, but {planned}: name all with --on, such as '2x dgx-h100'",)
+
+
+def gpu_bytes(system: System) -> int:
+    """Return the bytes of all GPUs as drivers give them; Metal gives the working set it recommends."""
+    if system.is_cpu_only:
+        return 0
+    if system.accelerator.vendor == "apple":
+        return system.count * system.accelerator.usable_bytes
+    return system.total_bytes

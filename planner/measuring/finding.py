@@ -78,10 +78,10 @@ def _prepared(
     # The bench is judged as a start of its own length; words for a server mean nothing to it.
     asked = question.with_(context=task.context, concurrency=task.batch, kept=(), environment=())
     plan = asked.with_options(**bench.options).plan()
-    if plan.launch is None:
+    if plan.written is None:
         raise InputError(plan.verdict)
-    steps = bench.steps(plan.deployment, plan.launch.argv, task, folder, download)
-    variables = plan.launch.environment
+    steps = bench.steps(plan.deployment, plan.written.argv, task, folder, download)
+    variables = plan.written.environment
     steps = tuple(replace(step, environment={**variables, **step.environment}) for step in steps)
     return Prepared(plan=plan, bench=bench, task=task, steps=steps)
 

@@ -8,16 +8,17 @@ only read: every piece has its command.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from planner.engines import ENGINES
 from planner.planning import Plan
+from planner.recommending.answer import Miss
 from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
 from planner.recommending.wanted import wanted_by
 from planner.search import Advice
 from planner.search import advise as search_advice
-from planner.search.advice import FREE_STEPS, MORE, OTHER_ENGINE, PRECISION
+from planner.search.advice import BIGGER, FREE_STEPS, LESS, MORE, OTHER_ENGINE, PRECISION, RAISED
 
 NEIGHBOURS = 2
 """Checkpoints of the recommendation that are offered: the pick and the best of the front."""
@@ -52,6 +53,31 @@ def best_advice(plan: Plan) -> tuple[Advice, ...]:
     return advise(plan, most=_SHOWN)
 
 
+def of_misses(plan: Plan, misses: Iterable[Miss]) -> tuple[Advice, ...]:
+    """Return what a recommendation says would have to change, in its order.
+
+    Args:
+        plan: the plan of what was asked.
+        misses: what would do it.
+    """
+    return tuple(_of_miss(plan, miss) for miss in misses)
+
+
+def _of_miss(plan: Plan, miss: Miss) -> Advice:
+    """One change, with the checkpoint that holds the workload then."""
+    choice = miss.choice
+    same = choice.plan.deployment.system.id == plan.deployment.system.id
+    change = f"{miss.change} ({miss.command})" if miss.command is not None else miss.change
+    return Advice(
+        title=f"{change}: {choice.entry.name} in {choice.plan.engine_title}",
+        loses=_loses(choice),
+        cost=RAISED if miss.command is not None else LESS if same else BIGGER,
+        steps=1,
+        plan=choice.plan,
+        gained=None,
+    )
+
+
 def _turn(advice: Advice) -> tuple[bool, bool, bool, int]:
     """Return what advice is sorted by: hardware last, and many changes at once before it."""
     many = advice.steps > FREE_STEPS
@@ -66,9 +92,45 @@ def _neighbours(plan: Plan) -> Iterator[Advice]:
     same = (choice for choice in recommend(wanted) if choice.entry.base == wanted.base)
     for choice in list(same)[:NEIGHBOURS]:
         title, cost = f"use {choice.entry.name}", PRECISION
-        if choice.plan.engine != plan.engine:
+        if _serves_the_same(plan, choice.plan):
+            changed = _changed_flags(plan, choice.plan)
+            if not changed:
+                continue
+            title = changed
+        elif choice.plan.engine != plan.engine:
             title, cost = f"{title} in {choice.plan.engine_title}", OTHER_ENGINE
         yield _advice(plan, choice.plan, title, _loses(choice), cost)
+
+
+def _serves_the_same(one: Plan, other: Plan) -> bool:
+    """Say whether both serve the same checkpoint under the same engine."""
+    first, second = one.deployment.checkpoint, other.deployment.checkpoint
+    alike = (first.id, first.scheme.name) == (second.id, second.scheme.name)
+    return alike and one.engine == other.engine
+
+
+def _changed_flags(before: Plan, after: Plan) -> str:
+    """Return how two commands of one engine differ, in the imperative; empty if they do not."""
+    if before.written is None or after.launch is None:
+        return "start it as planned here"
+    had, has = _flags(before.written.argv), _flags(after.launch.argv)
+    added = [flag for flag in has if flag not in had]
+    names = {flag.partition(" ")[0] for flag in has}
+    left = [flag for flag in had if flag not in has and flag.partition(" ")[0] not in names]
+    parts = [f"set {' '.join(added)}"] if added else []
+    parts += [f"leave {' '.join(left)} out"] if left else []
+    return " and ".join(parts)
+
+
+def _flags(argv: Sequence[str]) -> list[str]:
+    """Return the flags of a command, each with its value."""
+    found = list[str]()
+    for word in argv:
+        if word.startswith("-"):
+            found.append(word)
+        elif found:
+            found[-1] = f"{found[-1]} {word}"
+    return found
 
 
 def _loses(choice: Choice) -> str:

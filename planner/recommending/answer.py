@@ -113,6 +113,17 @@ class Recommendation:
     front: tuple[Choice, ...] = ()
     misses: tuple[Miss, ...] = ()
 
+    @property
+    def answers_plan(self) -> bool:
+        """Say whether this is the answer to "does it run there?" where only a model was named.
+
+        Not where nothing holds the workload and a part was said, or nothing would do it: what was
+        asked is then planned as it is said.
+        """
+        fixed = self.wanted.fixed
+        said = (fixed.engine, fixed.precision, self.wanted.layout) != (None, None, None)
+        return self.pick is not None or bool(self.misses and not said)
+
     def __iter__(self) -> Iterator[Choice]:
         """Yield the pick and the front."""
         if self.pick is not None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         uses as uses,
     )
     from planner.registry.entry import Entry as Entry
+    from planner.registry.existing import check_file as check_file
+    from planner.registry.existing import check_precision as check_precision
     from planner.registry.listing import (
         Download as Download,
     )
@@ -124,6 +126,7 @@ _PUBLIC = {
     "capability": "Floor Score Use classes floor_of get_use rank_of scores_of tier_of uses",
     "listing": "Download downloads table",
     "entry": "Entry",
+    "existing": "check_file check_precision",
     "measurements": "Measurement Protocol measured_of",
     "names": "file_of find",
     "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",

@@ -38,7 +38,8 @@ _ENDINGS: tuple[tuple[str, str, Container], ...] = (
     (r"(?:mlx-)?([34568])bit(?:-mlx|-dwq)?", "mlx-{}bit", "mlx"),
 )
 _QUANT = re.compile(
-    r"(?:I?Q\d_[0-9A-Z]+(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4_MOE|MXFP4|NVFP4|BF16|F16|F32)", re.IGNORECASE
+    r"(?:I?Q[1-8]_(?:[01]|K|K[SLTV]S?|NL|X{0,2}S|[SML])(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4_MOE|MXFP4|NVFP4|BF16|F16|F32)",
+    re.IGNORECASE,
 )
 _BEFORE_QUANT = re.compile(
     r"(?:-(?:MTP|GGUF))*(?P<sep>[-.])(?P<label>(?:(?:UD|i1)-)?(?P<quant>.+))", re.I
@@ -208,7 +209,7 @@ def gguf_recipe(label: str) -> str | None:
         own = "Q8_0"
     if own is None:
         digit = re.search(r"\d", quant)
-        own = _BY_BITS.get(digit[0], "Q8_0") if digit else None
+        own = _BY_BITS.get(digit[0]) if digit else None
     if own is None:
         return None
     return f"gguf-{own.lower()}" if own in ("F32", "F16", "BF16") else own.lower()

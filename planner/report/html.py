@@ -7,7 +7,7 @@ from html import escape
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.palette import PARTS
-from planner.report.text import SIGNS, STARTS
+from planner.report.text import SIGNS
 from planner.speed import speed_of, speed_words
 from planner.units import format_gib
 
@@ -18,7 +18,7 @@ def plan_html(plan: Plan) -> str:
     if plan.ranks:
         parts.append(bar_html(plan.ranks[0]))
     parts += [f"<p>{escape(words)}</p>" for words in speed_words(speed_of(plan))]
-    if plan.launch is not None and plan.outcome in STARTS:
+    if plan.launch is not None:
         parts.append(f"<pre>{escape(plan.launch.command)}</pre>")
     return "".join(parts)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.explain import band_text
-from planner.report.text import STARTS, workload_words
+from planner.report.text import workload_words
 from planner.units import counted, format_gib, format_tokens
 
 
@@ -38,7 +38,7 @@ def plan_markdown(plan: Plan) -> str:
             f" {format_tokens(capacity.longest_context)} tokens.",
         ]
     lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []
-    if plan.launch is not None and plan.outcome in STARTS:
+    if plan.launch is not None:
         commands = (plan.launch.command, *plan.launch.further_commands)
         lines += ["", "```sh", *commands, "```"]
         lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []

@@ -27,9 +27,6 @@ MARKS = {
     Kind.CUDA_GRAPHS: "░",
     Kind.RUNTIME: "·",
 }
-STARTS = (Outcome.FITS, Outcome.TIGHT, Outcome.HOLDS_FEWER)
-"""Verdicts under which a command is printed: the server starts."""
-
 SIGNS = {
     Outcome.FITS: "✔",
     Outcome.TIGHT: "≈",
@@ -77,7 +74,7 @@ def plan_text(
         lines += ["", *(f"! {warning}" for warning in plan.warnings)]
     if explain and plan.notes:
         lines += ["", *(f"  {note}" for note in plan.notes)]
-    if plan.launch is not None and plan.outcome in STARTS:
+    if plan.launch is not None:
         lines += ["", plan.launch.command]
         lines += list(plan.launch.notes)
         lines += plan.launch.further_commands

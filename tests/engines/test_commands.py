@@ -135,7 +135,7 @@ layouts = st.builds(
 def again(plan: Plan, **question: Any) -> Plan:
     """The plan of the command that `plan` prints, told what no flag can say."""
     engine = plan.engine
-    launch = plan.launch
+    launch = plan.written
     assert launch is not None
     options = plan.deployment.options
     return observed.plan_command(
@@ -289,16 +289,16 @@ def test_commands_of_several_nodes_and_beyond_the_native_length_round_trip() -> 
             plan = planner.plan(**question, engine=engine)
             same(plan, again(plan, on=question["on"]))
             plans.append(plan)
-    assert plans[-1].launch is not None
-    assert plans[-1].launch.environment
+    assert plans[-1].written is not None
+    assert plans[-1].written.environment
 
 
 def same(plan: Plan, read: Plan) -> None:
-    assert plan.launch is not None
-    assert read.launch is not None
-    assert read.launch.argv == plan.launch.argv
-    assert read.launch.per_node == plan.launch.per_node
-    assert read.launch.environment == plan.launch.environment
+    assert plan.written is not None
+    assert read.written is not None
+    assert read.written.argv == plan.written.argv
+    assert read.written.per_node == plan.written.per_node
+    assert read.written.environment == plan.written.environment
     assert read.ranks == plan.ranks
     assert plan.capacity is not None
     # SGLang's command bounds every sequence by the context that was planned for
@@ -427,7 +427,7 @@ READ: list[tuple[str, dict[str, Any]]] = [
             "kv_cache_dtype": "q8_0",
         },
     ),
-    ("ollama run qwen3.5:9b --verbose", {"model": "qwen3.5:9b", "context": 4096}),
+    ("ollama run qwen3.5:9b --verbose", {"model": "qwen3.5:9b", "context": None}),
     (
         "llama-server -m x.gguf -ot 'blk.[0-9].ffn_.*_exps=CPU' --tensor-split 3,1",
         {"override_tensor": ("blk.[0-9].ffn_.*_exps=CPU",), "tensor_split": (3.0, 1.0)},
@@ -550,8 +550,8 @@ def test_what_the_plan_adds_to_a_command_is_told() -> None:
     asked: dict[str, Any] = {"on": "2x tesla-t4", "options": {"version": "0.30.0"}}
     plan = observed.plan_command(bare, **asked)
     assert any(line.startswith("--max-num-seqs: the command leaves") for line in plan.warnings)
-    assert plan.launch is not None
-    whole = observed.plan_command(plan.launch.command, **asked)
+    assert plan.written is not None
+    whole = observed.plan_command(plan.written.command, **asked)
     assert not any("the command leaves" in line for line in whole.warnings)
 
 

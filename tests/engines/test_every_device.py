@@ -32,4 +32,5 @@ def test_unlike_devices_under_every_engine(engine: str, on: str) -> None:
     model = "Qwen3.5-35B-A3B" if engine == "ktransformers" else "Qwen3.5-2B"
     plan = planner.plan(model, on=on, engine=engine, context=4096)
     assert plan.verdict
-    assert (plan.launch is None) == (plan.outcome is Outcome.CANNOT_RUN)
+    assert (plan.written is None) == (plan.outcome is Outcome.CANNOT_RUN)
+    assert (plan.launch is None) == (plan.outcome in (Outcome.CANNOT_RUN, Outcome.DOES_NOT_FIT))

@@ -34,8 +34,8 @@ def test_unequal_gpus_are_filled_each_to_its_own_memory() -> None:
     assert totals["GPU 0"] > 23 * GIB > 12 * GIB > totals["GPU 1"]
     layers = plan.figures["layers_per_device"]
     assert layers["CUDA0"] > 1.7 * layers["CUDA1"] > 0
-    assert plan.launch is not None
-    assert "-ts" not in plan.launch.command, "llama.cpp shares blocks out by free memory itself"
+    assert plan.written is not None
+    assert "-ts" not in plan.written.command, "llama.cpp shares blocks out by free memory itself"
     small = ask("Qwen/Qwen3.5-27B", "2x rtx-3060", precision="q8_0", context=32_768)
     assert not small.fits
     assert ask(
@@ -76,9 +76,9 @@ def test_several_machines_are_joined_by_rpc() -> None:
     assert "llama-server itself" not in held["machine 2"]
     assert list(plan.figures["layers_per_device"]) == ["RPC0", "RPC1", "RPC2", "CUDA0", "host"]
     assert plan.figures["pipeline_parallel"], "RPC devices have events and run asynchronously"
-    assert plan.launch is not None
-    assert "--rpc MACHINE_2:50052,MACHINE_3:50052,MACHINE_4:50052" in plan.launch.command
-    assert len(plan.launch.further_commands) == 3
+    assert plan.written is not None
+    assert "--rpc MACHINE_2:50052,MACHINE_3:50052,MACHINE_4:50052" in plan.written.command
+    assert len(plan.written.further_commands) == 3
 
 
 def test_one_machine_does_what_it_can_alone() -> None:
@@ -94,8 +94,8 @@ def test_a_command_computes_on_the_machines_that_it_names(words: str, fits: bool
     line = f"llama-server -m Qwen3.5-397B-A17B-Q6_K.gguf -c 32768{words}"
     plan = observed.plan_command(line, on="4x dgx-spark")
     assert plan.fits is fits
-    assert plan.launch is not None
-    assert ("--rpc a:50052,b:50052,c:50052" in plan.launch.command) is fits
+    assert plan.written is not None
+    assert ("--rpc a:50052,b:50052,c:50052" in plan.written.command) is fits
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,22 @@ def test_one_prompt_of_mlx_comes_alone(capsys: pytest.CaptureFixture[str]) -> No
         assert told.options["prompt_concurrency"] == 1
     _, served = read_command("python -m mlx_lm.server --model mlx-community/Qwen3.5-9B-4bit")
     assert "prompt_concurrency" not in served.options
+
+
+@pytest.mark.parametrize(
+    ("on", "tokens"),
+    [
+        ("rtx 3060 12GB", 4096),
+        ("rtx 3090", 32_768),
+        ("2x rtx 3060 12GB", 32_768),
+        ("2x rtx 3090", 262_144),
+        ("m4 max 36GB", 32_768),
+        ("cpu, 64GB", 4096),
+    ],
+)
+def test_ollama_takes_its_context_by_the_memory_of_all_gpus(on: str, tokens: int) -> None:
+    """Source: Ollama v0.33.2 server/routes.go: 47 and 23 GiB of `TotalMemory`."""
+    plan = planner.plan_command("ollama run qwen3.5:4b", on=on)
+    assert plan.deployment.context == tokens
+    said = planner.plan_command("OLLAMA_CONTEXT_LENGTH=8192 ollama run qwen3.5:4b", on=on)
+    assert said.deployment.context == 8192

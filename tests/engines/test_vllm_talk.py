@@ -44,40 +44,40 @@ SERVED = (
 
 def test_flags_that_take_no_memory_come_back() -> None:
     plan = planner.plan_command(f"{SERVED} --kv-offloading-size 64", on="2x rtx-4090")
-    assert plan.launch is not None
+    assert plan.written is not None
     for words in SERVED.split(" --")[2:]:
-        assert f"--{words}" in plan.launch.command
-    assert "--kv-offloading-size 64" in plan.launch.command
+        assert f"--{words}" in plan.written.command
+    assert "--kv-offloading-size 64" in plan.written.command
     assert any("--new-flag is not a flag" in warning for warning in plan.warnings)
     assert any("64.0 GiB of host memory" in warning for warning in plan.warnings)
     assert plan.allocation is not None
     assert plan.allocation.host_bytes == 64 * 2**30
-    again = planner.plan_command(plan.launch.command, on="2x rtx-4090")
-    assert again.launch is not None
-    assert again.launch.argv == plan.launch.argv
+    again = planner.plan_command(plan.written.command, on="2x rtx-4090")
+    assert again.written is not None
+    assert again.written.argv == plan.written.argv
 
 
 def test_what_a_plan_writes_for_its_nodes_is_written_once() -> None:
     plan = ask("Qwen3.5-122B-A10B", "2x dgx-spark", precision="fp8")
-    assert plan.launch is not None
-    again = planner.plan_command(plan.launch.further_commands[0], on="2x dgx-spark")
-    assert again.launch is not None
-    assert again.launch.per_node == plan.launch.per_node
-    assert again.launch.argv == plan.launch.argv
+    assert plan.written is not None
+    again = planner.plan_command(plan.written.further_commands[0], on="2x dgx-spark")
+    assert again.written is not None
+    assert again.written.per_node == plan.written.per_node
+    assert again.written.argv == plan.written.argv
 
 
 def test_context_parallelism_is_a_degree_of_the_layout() -> None:
     text = "vllm serve Qwen/Qwen3.5-35B-A3B --max-model-len 8192 -tp 8 -dcp 4"
     plan = planner.plan_command(text, on="8x h100")
     assert plan.deployment.layout == planner.Layout(tensor_parallel=8, context_parallel=4)
-    assert plan.launch is not None
-    assert plan.launch.command.count("--decode-context-parallel-size 4") == 1
+    assert plan.written is not None
+    assert plan.written.command.count("--decode-context-parallel-size 4") == 1
 
 
 def test_the_dtype_that_is_asked_for_is_served() -> None:
     plan = planner.plan_command("vllm serve Qwen/Qwen3.5-4B --dtype half", on="h100")
-    assert plan.launch is not None
-    assert "--dtype float16" in plan.launch.command
+    assert plan.written is not None
+    assert "--dtype float16" in plan.written.command
     assert plan.figures["mamba_dtypes"] == ["float16", "float32"]
     with pytest.raises(InputError, match="float32 is not planned"):
         planner.plan_command("vllm serve Qwen/Qwen3.5-4B --dtype float32", on="h100")
@@ -88,8 +88,8 @@ def test_the_tower_stays_until_images_and_videos_are_off() -> None:
         plan = planner.plan_command(
             f"vllm serve Qwen/Qwen3.5-4B --max-model-len 8192 {text}", on="h100"
         )
-        assert plan.launch is not None
-        assert not text or "--limit-mm-per-prompt" in plan.launch.command
+        assert plan.written is not None
+        assert not text or "--limit-mm-per-prompt" in plan.written.command
         return bool(plan.settings["vision_tower"])
 
     assert loaded("")

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.errors import InputError
 from planner.model import catalog
-from planner.registry import Entry, entries, find
+from planner.registry import Entry, check_file, entries, find
 from planner.registry.by_name import base_of, gguf_recipe
 from planner.registry.written import LONGEST
 
@@ -192,3 +193,18 @@ def test_shortened_sizes_name_one_model() -> None:
     assert base_of("Qwen3.6:35b") == "Qwen/Qwen3.6-35B-A3B"
     assert base_of("qwen3.5") is None
     assert base_of("qwen3.5-27b-something") is None
+
+
+@pytest.mark.parametrize("name", ["unsloth/Qwen3.5-9B-GGUF:Q9_Z", "unsloth/Qwen3.5-9B-GGUF:Q4_Z"])
+def test_a_quant_that_is_none_is_no_row(name: str) -> None:
+    assert find(name) is None
+    with pytest.raises(InputError, match=r"no file Q\d_Z is known; it has .*Q4_K_M") as refused:
+        check_file(name, None)
+    assert "mmproj" not in str(refused.value)
+
+
+def test_every_label_that_was_read_as_a_type_still_is() -> None:
+    """The pattern of a type refuses none that llama.cpp or an author of the registry writes."""
+    for label in ("Q4_K_M", "UD-Q4_K_XL", "IQ2_XXS", "IQ4_NL_XL", "IQ4_KSS", "IQ1_KT", "Q4_0_4_4",
+                  "Q8_K_P", "IQ3_M", "Q6_K", "Q2_K_MIXED", "IQ2_KL"):  # fmt: skip
+        assert gguf_recipe(label) is not None, label

@@ -89,8 +89,11 @@ def test_the_page_says_what_the_command_line_says(
     if document["outcome"].startswith("starts"):
         amount = f"{document['capacity']['sequences']:,} of {more['users']} at once"
     assert amount in said
-    command = document["launch"]["command"]
-    assert command in [code.value for code in app.code]
+    launch = document["launch"]
+    assert (launch is None) == (document["outcome"] == "does not fit")
+    if launch is not None:
+        assert launch["command"] in [code.value for code in app.code]
+    assert ("What to type" in text_of(app)) == (launch is not None)
     if document["outcome"] in ("fits", "tight"):
         rate = (document["speed"] or {}).get("per_user")
         assert rate is None or f"about {two_digits(rate['value'])} tok/s" in said

@@ -23,6 +23,7 @@ from planner.engines.llamacpp.relatives import ASSUMED, ASSUMES, as_server, rela
 from planner.engines.option_kinds import whole_number
 from planner.engines.words import FlagTable, Sorted, flags, sort_words
 from planner.errors import InputError
+from planner.units import GIB
 
 AUTO_SLOTS = 4
 """Slots of llama-server without -np; they share one cache (tools/server/server.cpp)."""
@@ -30,8 +31,9 @@ AUTO_SLOTS = 4
 WHOLE = 2**32 - 1
 """What ``-c 0`` makes of the shortest context that --fit may choose: it chooses none."""
 
-OLLAMA_CONTEXT = 4096
-"""Ollama's context below 24 GiB of VRAM; it takes 32k from there and 256k from 48 GiB on."""
+OLLAMA_CONTEXTS = ((47 * GIB, 262_144), (23 * GIB, 32_768), (0, 4096))
+"""Ollama's context where none is said: from so many bytes of all GPUs together -> tokens. Its pages
+say 48 and 24 GiB; server/routes.go (v0.33.2) compares with one GiB less, as drivers report less."""
 
 _SERVER, _CLI = "llama-server", ("llama-cli", "llama-mtmd-cli")
 _OLLAMA = "ollama"
@@ -267,19 +269,28 @@ def _ollama(words: Sequence[str], environment: Mapping[str, str]) -> Command:
     said = environment.get("OLLAMA_CONTEXT_LENGTH")
     if not said:
         notes.append(
-            f"OLLAMA_CONTEXT_LENGTH is not set: planned with {OLLAMA_CONTEXT:,} tokens (Ollama takes"
-            " 32k from 24 GiB of VRAM and 256k from 48 GiB on)"
+            f"OLLAMA_CONTEXT_LENGTH is not set: Ollama takes {_by_memory()}, by the memory of all GPUs"
+            " together"
         )
     if environment.get("OLLAMA_FLASH_ATTENTION") in ("0", "false"):
         options["flash_attn"] = "off"
     return Command(
         model=model,
         precision=precision,
-        context=whole_number(said, "OLLAMA_CONTEXT_LENGTH") if said else OLLAMA_CONTEXT,
+        context=whole_number(said, "OLLAMA_CONTEXT_LENGTH") if said else None,
+        context_by_memory=() if said else OLLAMA_CONTEXTS,
         slots=max(1, slots),
         kv_cache_dtype=environment.get("OLLAMA_KV_CACHE_TYPE"),
         options=options,
         unplanned=tuple(notes),
+    )
+
+
+def _by_memory() -> str:
+    """Return Ollama's contexts in words, the shortest first."""
+    return ", ".join(
+        f"{tokens:,} from {least // GIB} GiB" if least else f"{tokens:,} tokens"
+        for least, tokens in reversed(OLLAMA_CONTEXTS)
     )
 
 

@@ -60,6 +60,11 @@ def get_scheme(name: str) -> Scheme:
                 return SCHEMES[real]
             if real in gguf_schemes():
                 return gguf_schemes()[real]
-    near = get_close_matches(plain, [*SCHEMES, *ALIASES, *gguf_schemes()], n=3)
+    near = near_schemes(plain)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(SCHEMES))}"
     raise InputError(f"unknown precision {shown(name)}; {hint}")
+
+
+def near_schemes(name: str) -> list[str]:
+    """Return the names of schemes that `name` may have been meant to be, the nearest first."""
+    return get_close_matches(name.lower(), [*SCHEMES, *ALIASES, *gguf_schemes()], n=3)

@@ -89,8 +89,9 @@ def describe(plan: Plan) -> str:
 
 
 def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
-    launch = plan.launch
-    if launch is None:
+    launch = plan.written
+    refused = plan.launch is None and not (plan.allocation and plan.allocation.refusal)
+    if launch is None or refused:
         st.markdown("**Nothing to type**")
         st.markdown(f"{escape(plan.engine_title)} would not start.")
         return
