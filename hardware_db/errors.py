@@ -21,11 +21,11 @@ class UnknownHardware(HardwareError):  # noqa: N818 - a name of the public API
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
         self.name = name
         self.candidates = candidates
-        if candidates:
-            hint = "nearest: " + ", ".join(candidates)
-        else:
-            hint = "list all with 'qwenplan hardware', or give the memory: custom:48GiB"
-        super().__init__(f"unknown hardware {name!r}; {hint}")
+        near = f"nearest: {', '.join(candidates)}" if candidates else "list all: qwenplan hardware"
+        super().__init__(
+            f"unknown hardware {name!r}; {near}; or say what it has: 'cpu, 16GB' without a GPU,"
+            " '24GB' for a GPU with that memory"
+        )
 
     def __reduce__(self) -> tuple[type[UnknownHardware], tuple[str, tuple[str, ...]]]:
         return type(self), (self.name, self.candidates)

@@ -171,7 +171,7 @@ def carve_out(text: str) -> tuple[str, float, float] | None:
 
 def bare_size(text: str) -> float | None:
     """Return the GiB that `text` is, where it is a size and nothing else ("24GB"); else None."""
-    match = _SIZE.fullmatch(text.strip())
+    match = _SIZE.fullmatch(text.strip(" ()"))
     if match is None:
         return None
     return float(match[1]) * (1024 if match[2].lower().startswith("t") else 1)

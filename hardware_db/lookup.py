@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import card, custom, lent
 from hardware_db.database import Database
-from hardware_db.errors import UnknownHardware
+from hardware_db.errors import HardwareError, UnknownHardware
 from hardware_db.expression import Memory, carve_out, memory, splits, without_size
-from hardware_db.names import key, nearest, shorter, without_machine, without_place
+from hardware_db.names import (
+    is_chipless_mac,
+    key,
+    laptop_last,
+    nearest,
+    shorter,
+    spoken,
+    without_machine,
+    without_place,
+)
 from hardware_db.system import System
 
 __all__ = ["Found", "counted", "find", "sizes", "unknown", "unnamed_card"]
@@ -18,6 +27,7 @@ __all__ = ["Found", "counted", "find", "sizes", "unknown", "unnamed_card"]
 _CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
 _LEAST_BEGUN = 6
+_CHIPS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +56,9 @@ def find(name: str, known: Database) -> Found | None:
     entry = _sized(name, known) or _smallest(name, known)
     if entry is not None:
         return Found(entry=entry, assumptions=_one_of_several(name, entry, known))
-    if name.casefold().startswith("laptop ") and not name.casefold().endswith(" laptop"):
-        return find(f"{name[len('laptop ') :]} laptop", known)
+    portable = laptop_last(name)
+    if portable != name:
+        return find(portable, known)
     found = _carved(name, known) or _begun(name, known)
     if found is None and len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
         found = find(name[:-1], known)
@@ -80,8 +91,13 @@ def sizes(entry: Accelerator, known: Database) -> tuple[Accelerator, ...]:
     return (entry,)
 
 
-def unknown(text: str, known: Database) -> UnknownHardware:
-    """Return the error for a name that means nothing, with the nearest ids."""
+def unknown(text: str, known: Database) -> HardwareError:
+    """Return the error for a name that means nothing, with the nearest ids.
+
+    Of a Mac whose chip is not said, with the chips that have such a memory.
+    """
+    if is_chipless_mac(text):
+        return _which_chip(text, known)
     names = [
         (name, entry.id)
         for name, entry in known.by_name.items()
@@ -96,6 +112,22 @@ def unknown(text: str, known: Database) -> UnknownHardware:
     if not candidates or count > _LIKELY_COUNT:  # "7900 xt" has the form of a count, too
         candidates = whole or candidates
     return UnknownHardware(text, candidates)
+
+
+def _which_chip(text: str, known: Database) -> HardwareError:
+    """Return the question which chip of several a Mac has, the newest first."""
+    split = without_size(text)
+    size = None if split is None else split[1]
+    chips = [
+        entry
+        for entry in {id(entry): entry for entry in known.by_name.values()}.values()
+        if isinstance(entry, Accelerator) and entry.vendor == "apple"
+    ]
+    fitting = [entry for entry in chips if size in (None, _label(entry))] or chips
+    names = sorted({spoken(entry.name, memory=size is not None) for entry in fitting}, reverse=True)
+    return HardwareError(
+        f"{text!r} is sold with several chips: name it, such as {', '.join(names[:_CHIPS])}"
+    )
 
 
 def _card(name: str) -> Found | None:

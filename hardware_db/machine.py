@@ -115,6 +115,7 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
 
 
 def _assembled(machine: _Machine, text: str, known: Database) -> System:
+    machine.memories = [one for one in machine.memories if not _is_the_gpus(one, machine)]
     ram = _ram(machine, text)
     if ram is not None and ram.of is None:
         machine.found.append(unnamed_card(ram))
@@ -130,12 +131,18 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
             system = _with_memory(system, ram, text, known)
     else:
         if ram is None or ram.gib is None:
+            example = f"{machine.cpu or 'cpu'}, 64GB"
             raise HardwareError(
-                f"{text!r} is a machine without a GPU: say how much RAM it has, like 'cpu, 64GB'"
+                f"{text!r} is a machine without a GPU: say how much RAM it has, like {example!r}"
             )
         if not machine.no_gpu and machine.cpu is None:
             machine.assumptions.append(
                 f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
+            )
+        if machine.cpu is not None and not str(ram.kind):
+            machine.assumptions.append(
+                f"the speed is that of a desktop's processor and RAM; a board such as a Raspberry Pi is"
+                f" slower. Name the kind of RAM for a closer one: '{machine.cpu}, {ram.gib:g}GB DDR4-3200'"
             )
         system = _with_kind(processor(ram.gib, _bandwidth(ram, known)), ram, known)
     return dataclasses.replace(
@@ -143,6 +150,20 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
         cpu=machine.cpu or system.cpu,
         assumptions=(*dict.fromkeys(machine.assumptions), *system.assumptions),
     )
+
+
+def _is_the_gpus(told: Memory, machine: _Machine) -> bool:
+    """Say whether a size is that of the GPU, or of all together: "a 4070 laptop with 8GB"."""
+    if told.of is not None or told.gib is None or len(machine.found) != 1:
+        return False
+    entry, count = machine.found[0].entry, machine.found[0].count
+    card = entry.accelerator if isinstance(entry, System) else entry
+    count *= entry.count if isinstance(entry, System) else 1
+    label = card.memory_marketed_gb
+    if card.is_unified or label is None or told.gib not in (label.value, label.value * count):
+        return False
+    _say_whose_memory(card, f"{told.gib:g} GB", machine)
+    return True
 
 
 def _ram(machine: _Machine, text: str) -> Memory | None:

@@ -8,7 +8,17 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["driver_key", "key", "nearest", "shorter", "spoken", "without_machine", "without_place"]
+__all__ = [
+    "driver_key",
+    "is_chipless_mac",
+    "key",
+    "laptop_last",
+    "nearest",
+    "shorter",
+    "spoken",
+    "without_machine",
+    "without_place",
+]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
 _MACHINES = re.compile(
@@ -21,6 +31,12 @@ _PLACES = re.compile(
     r"|modal|salad|hf\s+spaces?|hugging\s?face(?:\s+spaces?)?)\s+(.+)",
     re.IGNORECASE,
 )
+_MAC = re.compile(r"(?:apple\s)?(?:imac|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
+_LAPTOP_FIRST = re.compile(r"(?:gaming\s+)?(?:laptop|notebook)\s+(.+)", re.IGNORECASE)
+_SIZE_INSIDE = re.compile(
+    r"(.+?)\s+([0-9]+\s?GB(?:\s+vram)?)\s+(laptop|notebook|mobile)", re.IGNORECASE
+)
+_SIZED = re.compile(r"[\s(,]*[0-9]+\s?(?:gb|g|tb)?(?:\s(?:ram|memory))?\)?$")
 _JOINTS = re.compile(r"[\s\-_./,()\[\]]+")
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
 
@@ -57,6 +73,21 @@ def without_machine(name: str) -> str:
     return _MACHINES.sub("", plain).strip() if _CHIP.search(plain) else plain
 
 
+def is_chipless_mac(name: str) -> bool:
+    """Say whether `name` is a Mac's without its chip: "Mac mini 24GB"."""
+    plain = " ".join(re.split(r"[\s\-_]+", name.strip().casefold()))
+    return _MAC.fullmatch(_SIZED.sub("", plain)) is not None
+
+
+def laptop_last(name: str) -> str:
+    """`name` with "laptop" where entries have it: "laptop 4070 8GB" → "4070 laptop 8GB"."""
+    first = _LAPTOP_FIRST.fullmatch(name)
+    if first is not None and not name.casefold().endswith((" laptop", " notebook")):
+        name = f"{first[1]} laptop"
+    inside = _SIZE_INSIDE.fullmatch(name)
+    return name if inside is None else f"{inside[1]} {inside[3]} {inside[2]}"
+
+
 def without_place(name: str) -> str | None:
     """`name` without whom the machine is rented from: "colab T4" → "T4"; None where nobody is named."""
     match = _PLACES.fullmatch(name.strip())
@@ -67,7 +98,8 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     """Ids whose names look like `name`, best first; `known` are (key, id) pairs.
 
     Shared words and numbers weigh more than shared letters, so that "h100 pci" finds h100-pcie
-    before h800, and a wrong digit is not a better match than a missing word.
+    before h800, and a wrong digit is not a better match than a missing word. A generation or a size
+    alone ("5", "16 GB") makes nothing alike.
     """
     import difflib  # only needed once a name is not known
 
@@ -79,7 +111,8 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     scores: dict[str, float] = {}
     for candidate, identity in known:
         words, theirs = _parts_of_known(candidate)
-        shared = len(parts & words)
+        common_parts = parts & words
+        shared = len(common_parts) if any(map(_tells, common_parts)) else 0
         score = shared / (len(parts) + len(words) - shared)
         if candidate.startswith(wanted) or wanted.startswith(candidate):
             score += 0.5
@@ -92,6 +125,11 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
         scores[identity] = max(score, scores.get(identity, 0.0))
     ranked = sorted(scores, key=lambda identity: (-scores[identity], identity))
     return tuple(identity for identity in ranked if scores[identity] >= _ALIKE)[:limit]
+
+
+def _tells(part: str) -> bool:
+    """Say whether a word or number says which device is meant."""
+    return len(part) > 2
 
 
 def _parts(name: str) -> tuple[frozenset[str], frozenset[tuple[str, int]]]:

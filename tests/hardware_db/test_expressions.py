@@ -62,6 +62,18 @@ TYPED = [
     ("64GB RAM", ["cpu"], None),
     ("epyc 9654 + 64GB 12-channel DDR5-4800", ["cpu"], None),
     ("g6e.xlarge", ["l40s"], 32),
+    ("laptop 4070 8GB", ["rtx-4070-laptop"], None),
+    ("4060 8gb laptop", ["rtx-4060-laptop"], None),
+    ("a 4070 laptop with 8gb", ["rtx-4070-laptop"], None),
+    ("laptop 4070 16GB", ["rtx-4070-laptop"], 16),
+    ("4070 laptop 8GB 32GB RAM", ["rtx-4070-laptop"], 32),
+    ("laptop 4070 8GB vram 32GB", ["rtx-4070-laptop"], 32),
+    ("gaming laptop rtx 4060 8gb 16gb ram", ["rtx-4060-laptop"], 16),
+    ("2x 3090 48GB", ["rtx-3090"] * 2, None),
+    ("2x 3090 (48GB)", ["rtx-3090"] * 2, None),
+    ("2x 3090 48GB RAM", ["rtx-3090"] * 2, 48),
+    ("3090 24GB 64GB", ["rtx-3090"], 64),
+    ("raspberry pi 5 16gb", ["cpu"], None),
 ]
 
 
@@ -153,6 +165,10 @@ def test_any_words_are_answered_in_one_line(text: str) -> None:
         ("4090 + 64GB 99-channel", "1 to 32 channels"),
         ("4090 + 900000GB RAM", "must lie between"),
         ("4090" + " + 3060" * 20, "has 21 parts, at most 12"),
+        ("raspberry pi 5", "say how much RAM it has, like 'raspberry pi 5, 64GB'"),
+        ("steam deck", "or say what it has: 'cpu, 16GB' without a GPU"),
+        ("mac mini 24GB", "several chips: name it, such as M5 Pro 24 GB, .*M4 24 GB"),
+        ("MacBook Pro", "several chips: name it, such as M5"),
         ("4090+", "unknown hardware"),
         ("+ 64GB", "unknown hardware"),
     ],
@@ -180,6 +196,8 @@ def test_an_unknown_part_is_named_alone() -> None:
         ("64GB RAM", "planned as a machine without one"),
         ("3090 + 3060", "2 x the smallest, 23 GiB; one that splits unevenly has 35 GiB"),
         ("4060 Ti, 16GB", "write '16GB RAM' if it is the machine's"),
+        ("2x 3090 48GB", "48 GB is read as the memory of the GPU; write '48 GB RAM'"),
+        ("raspberry pi 5 16GB", "a board such as a Raspberry Pi is slower"),
     ],
 )
 def test_what_is_assumed_is_said(typed: str, said: str) -> None:

@@ -96,8 +96,15 @@ def test_near_misses_list_candidates(typed: str, expected: str) -> None:
     assert typed in str(caught.value)
 
 
+@pytest.mark.parametrize("typed", ["pi 5", "banana pi m5 pro 16gb", "iphone 16", "nuc 14 32gb"])
+def test_a_generation_or_a_size_alone_likens_nothing(typed: str) -> None:
+    with pytest.raises(UnknownHardware) as caught:
+        resolve(typed)
+    assert not {"apple-m5", "apple-m4-32", "rtx-4080"} & set(caught.value.candidates)
+
+
 def test_nothing_near_says_what_to_do() -> None:
-    with pytest.raises(UnknownHardware, match=r"custom:48GiB") as caught:
+    with pytest.raises(UnknownHardware, match=r"'cpu, 16GB' without a GPU") as caught:
         get("zzzzzzzzzzzz")
     assert caught.value.candidates == ()
     assert pickle.loads(pickle.dumps(caught.value)).candidates == ()
