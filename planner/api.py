@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
 from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, load_checkpoint, settle
+from planner.keywords import checked
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -20,11 +21,21 @@ from planner.systems import resolve_hardware
 if TYPE_CHECKING:
     import pandas as pd
 
-    from planner.recommending import Recommendation
+    from planner.recommending import Best, Recommendation
     from planner.search import Fit, Limits, Suggestion
-    from planner.wanting import Wished
 
 
+class Wished(TypedDict, total=False):
+    """What decides between candidates; `planner.wanting.want` says what each means."""
+
+    best: Best
+    use: str
+    images: bool
+    official: bool
+    least_speed: float
+
+
+@checked(Asked)
 def plan(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Plan:
@@ -52,6 +63,7 @@ def plan(
     return Plan.of(question.plan(), unheld=unheld)
 
 
+@checked(Wished)
 def recommend(
     model: str | None = None,
     *,
@@ -101,6 +113,7 @@ def recommend(
     )
 
 
+@checked(Asked)
 def solve(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Limits:
@@ -114,6 +127,7 @@ def solve(
     return solve_limits(ask(model, on=on, **asked))
 
 
+@checked(Asked)
 def layouts(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> tuple[Suggestion, ...]:
@@ -126,6 +140,7 @@ def layouts(
     return suggest_layouts(ask(model, on=on, **asked))
 
 
+@checked(Asked)
 def suggest(
     model: str | Checkpoint,
     *,
@@ -161,6 +176,7 @@ def suggest(
     return smallest_systems(question, wanted, executor=executor)
 
 
+@checked(Asked)
 def fits(
     model: str | Checkpoint,
     *,
@@ -213,6 +229,7 @@ def _accelerator(name: str | Accelerator) -> Accelerator:
     return name if isinstance(name, Accelerator) else resolve_hardware(name).accelerator
 
 
+@checked()
 def sweep(
     models: str | Checkpoint | Iterable[str | Checkpoint],
     *,
@@ -272,6 +289,7 @@ def sweep(
     )
 
 
+@checked()
 def parameters(model: str | Checkpoint | ModelSpec) -> ParameterCounts:
     """Return the parameters of `model` by component, in all and active per token."""
     spec = model if isinstance(model, ModelSpec) else load_checkpoint(model).model

@@ -16,6 +16,7 @@ from planner.engines import ENGINES, front_note, get_engine
 from planner.engines.choice import PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
+from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
@@ -55,6 +56,7 @@ class Asked(TypedDict, total=False):
     progress: Progress | None
 
 
+@checked(Asked)
 def ask(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Question:
@@ -358,6 +360,7 @@ def _name(model: str | Checkpoint) -> str:
     return model.id if isinstance(model, Checkpoint) else model
 
 
+@checked()
 def load_checkpoint(
     name: str | Checkpoint,
     *,

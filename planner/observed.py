@@ -18,6 +18,7 @@ from planner.engines.log_figure import Measured
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
+from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
 from planner.logged_weights import logged_checkpoint
@@ -49,6 +50,7 @@ def read_command(text: str) -> tuple[str, Command]:
     return commands.read_command(text)
 
 
+@checked(AskedBeside)
 def plan_command(
     command: str | tuple[str, Command],
     *,
@@ -110,6 +112,7 @@ def _assumed(plan: planning.Plan) -> Iterator[str]:
             yield f"--{flag}: the command leaves it to the engine; the plan assumes {planned}"
 
 
+@checked()
 def check_log(
     plan: planning.Plan | None,
     log: str | Iterable[str] | Log,

@@ -9,9 +9,11 @@ from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several
 from planner.engines.option_kinds import Number
 from planner.errors import InputError
+from planner.keywords import checked
 from planner.units import check_text, shown
 
 
+@checked()
 def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> System:
     """Return the system that `on` means.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
 
 from hardware_db import Accelerator, System
 from planner.engines import get_engine
@@ -16,16 +15,6 @@ from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Best, Fixed, Wanted, Wish
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
-
-
-class Wished(TypedDict, total=False):
-    """What decides between candidates; `want` says what each means."""
-
-    best: Best
-    use: str
-    images: bool
-    official: bool
-    least_speed: float
 
 
 def base_of(name: str) -> str | None:

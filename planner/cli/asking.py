@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
+from shlex import quote
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -160,7 +161,8 @@ class Typed:
             flag = (
                 f" first, then {self.words[0]} and other flags of the engine" if self.words else ""
             )
-            raise InputError(f"name a MODEL{flag}")
+            on = f" --on {quote(self.on)}" if self.on else ""
+            raise InputError(f"name a MODEL{flag}; or let it be chosen: qwenplan recommend{on}")
         self._refuse_slips()
         named = (
             "engine",

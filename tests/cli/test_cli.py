@@ -208,7 +208,11 @@ def test_a_launch_command_in_place_of_the_model(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["plan", "--on", "h100"], "name a MODEL"),
+        (
+            ["plan", "--on", "h100"],
+            "name a MODEL; or let it be chosen: qwenplan recommend --on h100",
+        ),
+        (["plan", "--on", "rtx 3090"], "qwenplan recommend --on 'rtx 3090'"),
         (["plan", "Qwen3.5-9B", "--command", "vllm serve x", "--on", "h100"], "one of them"),
         (["plan", "--command", "vllm serve x", "--on", "h100", "--tp", "2"], "--tp"),
         (["plan", "--command", "echo x", "--on", "h100"], "starts no server"),
