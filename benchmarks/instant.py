@@ -266,6 +266,19 @@ def app() -> Iterator[Figure]:
         )
 
 
+def pages() -> Iterator[Figure]:
+    """Yield the slowest question of every page of the app, as `benchmarks.pages` asks them."""
+    found = reported([sys.executable, "-m", "benchmarks.pages", "--json"], fails=(3,))["visits"]
+    for page in dict.fromkeys(visit["page"] for visit in found):
+        slowest = max((row for row in found if row["page"] == page), key=lambda row: row["seconds"])
+        yield Figure(
+            what=f"app: the whole page {page or 'run'}, slowest of its questions",
+            goal="2 s",
+            measured=f"{slowest['seconds']:.1f} s, {slowest['processor']:.1f} s of the processor"
+            f" ({slowest['question']})",
+        )
+
+
 Part = Callable[[argparse.Namespace], Iterator[Figure]]
 PARTS: dict[str, Part] = {
     "start-up": lambda asked: start_up(asked.peers),
@@ -276,6 +289,7 @@ PARTS: dict[str, Part] = {
     "growth": lambda _: growth(),
     "headers": lambda asked: tensors(asked.peers),
     "app": lambda _: app(),
+    "pages": lambda _: pages(),
     "files": lambda asked: files(asked.rows),
 }
 """What is measured, by the name that --only takes."""

@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
     if asked.json:
-        print(json.dumps([asdict(visit) for visit in found]))
+        print(json.dumps({"visits": [asdict(visit) for visit in found]}))
     return 3 if max(visit.seconds for visit in found) > MOST else 0
 
 
