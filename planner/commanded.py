@@ -11,6 +11,7 @@ from planner import registry
 from planner.asking import load_checkpoint
 from planner.engines import get_engine
 from planner.engines.command import Command
+from planner.engines.engine import AnyEngine
 from planner.engines.options import build
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
@@ -19,7 +20,7 @@ from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.model.path_names import named_by_path
-from planner.question import Question
+from planner.question import DEFAULT_CONTEXT, Question
 from planner.systems import resolve_hardware
 
 
@@ -72,7 +73,7 @@ def ask_command(
     policy = get_engine(engine)
     system = resolve_hardware(on, free=free)
     native = checkpoint.model.max_position_embeddings // told.slots
-    unsaid = told.context_on(system)
+    unsaid = told.context_on(system) if told.bounds else DEFAULT_CONTEXT
     longest = told.context or (native if unsaid is None else min(unsaid, native))
     if told.shared:
         longest = max(1, longest // concurrency)
@@ -91,13 +92,25 @@ def ask_command(
         yarn=told.yarn,
         kept=told.kept,
         environment=tuple(told.environment.items()),
-        notes=told.machines_beside(system),
+        notes=(*told.machines_beside(system), *_unbounded(told, policy, longest, context)),
         lessons=lessons(),
     )
     if told.context is None and unsaid is None and context is None:
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
+
+
+def _unbounded(
+    told: Command, policy: AnyEngine, tokens: int, said: int | str | None
+) -> tuple[str, ...]:
+    """Return what to say of a program that bounds no request, where nobody said a length."""
+    if told.bounds or told.context is not None or said is not None:
+        return ()
+    return (
+        f"{policy.title} bounds no request and reserves no cache: planned with {tokens:,} tokens"
+        " (--context plans another length)",
+    )
 
 
 def commanded_model(

@@ -147,3 +147,14 @@ def test_ollama_takes_its_context_by_the_memory_of_all_gpus(on: str, tokens: int
     assert plan.deployment.context == tokens
     said = planner.plan_command("OLLAMA_CONTEXT_LENGTH=8192 ollama run qwen3.5:4b", on=on)
     assert said.deployment.context == 8192
+
+
+def test_a_server_that_bounds_no_request_is_planned_with_the_usual_length() -> None:
+    """Source: mlx-lm 0.32.2 server.py: no limit of a request, caches grow as they are filled."""
+    line = "mlx_lm.server --model mlx-community/Qwen3.5-9B-4bit"
+    plan = planner.plan_command(line, on="m4 max 64GB")
+    assert plan.deployment.context == 32_768
+    assert any("bounds no request" in warning and "32,768" in warning for warning in plan.warnings)
+    said = planner.plan_command(line, on="m4 max 64GB", context="64k")
+    assert said.deployment.context == 65_536
+    assert not any("bounds no request" in warning for warning in said.warnings)

@@ -68,6 +68,7 @@ def read_command(
     single = {"prompt_concurrency": 1, "decode_concurrency": 1} if alone else {}
     return Command(
         model=found.last("model"),
+        bounds=False,
         options=single | found.options,
         kept=(*found.kept, *found.positional),
         unplanned=tuple(found.unplanned),
