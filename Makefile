@@ -4,6 +4,9 @@ PORT ?= 8501
 PYTEST_ARGS ?=
 FUZZ ?= 100000
 MINUTES ?= 5
+VLLM ?= 500
+SGLANG ?= 200
+SEED ?= 0
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -63,11 +66,11 @@ bench: $(READY) ## measure start-up, plans and searches beside other planners; w
 		$(WITH_INDEX) VIRTUAL_ENV=.peers $(UV) pip install --quiet "$$peer"; done
 	$(BIN)/python -m benchmarks.instant --write
 
-conformance: $(READY) ## ask vLLM's and SGLang's own code, without a GPU, on random configurations
+conformance: $(READY) ## ask vLLM's and SGLang's own code on random configurations (VLLM=..., SGLANG=... of each, SEED=...)
 	$(WITH_INDEX) $(BIN)/python -m benchmarks.conformance.environments vllm sglang --uv $(UV)
-	$(BIN)/python -m benchmarks.conformance vllm --cases 500 --write .conformance/vllm.json; \
+	$(BIN)/python -m benchmarks.conformance vllm --cases $(VLLM) --seed $(SEED) --write .conformance/vllm.json; \
 	differs=$$?; \
-	$(BIN)/python -m benchmarks.conformance sglang --cases 200 --write .conformance/sglang.json \
+	$(BIN)/python -m benchmarks.conformance sglang --cases $(SGLANG) --seed $(SEED) --write .conformance/sglang.json \
 	&& exit $$differs
 
 audit: $(READY) ## look the locked versions up in the index's advisories (needs the network)

@@ -377,6 +377,21 @@ def test_averages_of_mlx_are_read(stopped: bool) -> None:
     assert found.notes == (("stopped after trial 2",) if stopped else ())
 
 
+def test_mlx_beside_apples_is_measured_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mlx_lm.benchmark` names no device; mlx-lm 0.32.2 printed this on a Linux processor."""
+    line = "Averages: prompt_tps=2.080, generation_tps=0.502, peak_memory=1.621"
+    question = question_of(planner.plan(MODEL, on="apple-m4-pro", engine="mlx"))
+    found = prepare(question, Task(prompt=64, generate=8), tmp_path, installed=lambda _: True)
+    ran = Ran(outputs=(Output(stdout=line),), ended=Ended.DONE, status=0)
+    for platform, elsewhere in (("linux", True), ("darwin", False)):
+        monkeypatch.setattr(sys, "platform", platform)
+        answer = compare(found, ran)
+        assert bool(answer.elsewhere) is elsewhere
+        assert ("on the processor" in answer.elsewhere) is elsewhere
+
+
 def bench_of(engine: str) -> Bench:
     bench = FACES[engine].bench
     assert bench is not None

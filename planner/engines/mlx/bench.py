@@ -1,12 +1,13 @@
 """Run `mlx_lm.benchmark` on a plan's model, and read its averages.
 
-Source: mlx-lm 0.32 benchmark.py: ``Averages: prompt_tps=..., generation_tps=..., peak_memory=...``,
+Source: mlx-lm 0.32.2 benchmark.py, run on a processor: ``Averages: prompt_tps=..., generation_tps=..., peak_memory=...``,
 the memory in units of 1e9 bytes.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,10 +58,14 @@ def read(task: Task, outputs: Sequence[Output]) -> Printed:
             )
         )
     notes = () if found["what"] == "Averages" else (f"stopped after {found['what'].lower()}",)
+    elsewhere = sys.platform != APPLE  # it names no device: elsewhere MLX computes on the processor
     used = tuple(kind for kind in Kind if kind is not Kind.RUNTIME)
     size = Size(name="peak memory of MLX", nbytes=round(peak * 1e9), kinds=used)
-    return Printed(points=tuple(points), sizes=(size,), notes=notes)
+    return Printed(points=tuple(points), sizes=(size,), notes=notes, processor=elsewhere)
 
+
+APPLE = "darwin"
+"""What Python calls the system under which MLX has a GPU that is planned."""
 
 BENCH = Bench(
     program="mlx_lm.benchmark", comes_with="the package mlx-lm", steps=steps, read=read, logs=False
