@@ -44,6 +44,18 @@ UNTOLD = {
     "slots": "the words do not say how many state slots there are",
     "drafting": "the words do not say how it drafts",
 }
+_LAUNCHED = {
+    "1": "--max-total-tokens 24576",
+    "4": "--max-total-tokens 20480",
+}
+_DRAFTING = (
+    "--speculative-algorithm NEXTN --speculative-num-steps 3 --speculative-eagle-topk 1"
+    " --speculative-num-draft-tokens 4"
+)
+"""What the launch script of the rows "state slots = running requests" adds to their words, by requests.
+
+Source: Ciender/CMP-170HX-SGLang-Qwen3.6-Benchmarks b86cd3c scripts/serve-qwen36-27b.sh (mtp, mtp-c4).
+"""
 _MODEL = re.compile(r"(Qwen3\.\d-[\w.]+?B)\b|\b(\d+B)(?:-class)?\b")
 _SLOTS_AS_REQUESTS = re.compile(r"state slots = running requests.*\bc=(\d+)")
 
@@ -94,6 +106,7 @@ def _server(what: str, folder: Path) -> tuple[SGLangServer, set[str]]:
     if slots := _SLOTS_AS_REQUESTS.search(what):
         # one slot per running request: SGLang's rule where the radix cache is off
         words += ["--disable-radix-cache", f"--max-running-requests {slots[1]}"]
+        words += [_LAUNCHED[slots[1]], _DRAFTING] if slots[1] in _LAUNCHED else []
     if tensor := re.search(r"\bTP(\d+)", what):
         words.append(f"--tp {tensor[1]}")
     if page := re.search(r"\bpage (\d+)", what):
@@ -101,6 +114,7 @@ def _server(what: str, folder: Path) -> tuple[SGLangServer, set[str]]:
     if "fp8 KV" in what:
         words.append("--kv-cache-dtype fp8_e4m3")
     told = {"slots"} if slots or "--max-mamba-cache-size" in what else set[str]()
+    told |= {"tokens", "drafting"} if slots and slots[1] in _LAUNCHED else set()
     command = command_of("sglang", model, [part for word in words for part in word.split()])
     version = release_of(what.partition("Qwen")[0] or None)
     precision = re.search(r"\b(INT8|int4|BF16|FP8)\b(?! KV)", what)
