@@ -307,7 +307,7 @@ def test_starts_of_every_engine_become_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "/home/joe/Qwen3.5-0.8B-Q8_0.gguf",
+        "/srv/joe/Qwen3.5-0.8B-Q8_0.gguf",
         r"C:\joe\Qwen3.5-9B-Q4_K_M.gguf",
         "joe/Qwen3.5-9B-mine:Q8_0",
     ],
