@@ -21,6 +21,7 @@ _BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
 _PAGE, _PASSED = "page-shown", "page-passed"
 _CHANGED = "asked-changed"
 """A callback has changed the question: the address is behind, not the visitor's wish."""
+_TURN = "asked-turn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def current() -> Asked:
     moved = asks and not changed and query_of(query) != written
     if _ASKED not in st.session_state or moved:
         asked, notes = address.read(query, first())
-        st.session_state[_ASKED] = asked
+        _turn_to(asked)
         st.session_state[_NOTES] = notes if asks else ()
         st.session_state.pop(_BEFORE, None)
     found: Asked = st.session_state[_ASKED]
@@ -82,7 +83,7 @@ def arrive(page: str) -> Asked:
     if passed is not None and passed.page == page != left and query == passed.words:
         st.session_state.pop(_PASSED)
         st.session_state.pop(_BEFORE, None)
-        st.session_state[_ASKED] = passed.before
+        _turn_to(passed.before)
         st.query_params.update(passed.fields)
     found: Asked = st.session_state[_ASKED]
     return found
@@ -92,6 +93,22 @@ def now() -> Asked:
     """Return the question as it is in a callback."""
     found: Asked | None = st.session_state.get(_ASKED)
     return found if found is not None else current()
+
+
+def turn() -> int:
+    """Return how many questions there were before this one.
+
+    A list that offers something is drawn for one turn. A browser sends a table's choice again with
+    the next click until it has heard that the table is gone; what is offered for an earlier turn
+    takes nothing.
+    """
+    found: int = st.session_state.get(_TURN, 0)
+    return found
+
+
+def _turn_to(asked: Asked) -> None:
+    st.session_state[_TURN] = turn() + 1
+    st.session_state[_ASKED] = asked
 
 
 def write() -> None:
@@ -166,7 +183,7 @@ def put(asked: Asked, *, page: str | None = None) -> None:
     if asked != before:
         st.session_state[_BEFORE] = _shown_for(before)
         st.session_state[_NOTES] = ()
-    st.session_state[_ASKED] = asked
+        _turn_to(asked)
     st.session_state[_CHANGED] = True
     if page is not None:
         st.session_state[_GO] = page
@@ -192,7 +209,7 @@ def undo() -> None:
     """Take the question before the last change; for callbacks."""
     before = st.session_state.get(_BEFORE)
     if before is not None:
-        st.session_state[_ASKED] = before.asked
+        _turn_to(before.asked)
         st.session_state[_CHANGED] = True
         st.session_state.pop(_BEFORE)
 

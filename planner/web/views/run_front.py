@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from planner.recommending import Choice, Recommendation
+from planner.web import session
 from planner.web.draw import draw
 from planner.web.figures.front import describe_front, front_figure, short_name
 from planner.web.tables import escape
@@ -46,6 +47,7 @@ def show_front(
             key="front",
             alt=describe_front(dots, marked),
         )
+    turn = session.turn()
     labels = [_label(choice, told.pick, choices[place]) for choice in others]
     st.session_state[_TAKE] = None
     st.pills(
@@ -53,14 +55,14 @@ def show_front(
         range(len(others)),
         format_func=lambda number: labels[number],
         key=_TAKE,
-        on_change=lambda: _taken(others, take),
+        on_change=lambda: _taken(others, take, turn),
         wrap=True,
     )
 
 
-def _taken(others: list[Choice], take: Callable[[Choice], None]) -> None:
+def _taken(others: list[Choice], take: Callable[[Choice], None], turn: int) -> None:
     number = st.session_state.get(_TAKE)
-    if number is not None:
+    if number is not None and turn == session.turn():
         take(others[number])
 
 

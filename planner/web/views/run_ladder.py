@@ -13,7 +13,7 @@ from planner.planning import Outcome, Plan
 from planner.recommending import Choice
 from planner.recommending.words import short_word
 from planner.units import GIB, format_gib
-from planner.web import working
+from planner.web import session, working
 from planner.web.frames import height_of, rounded, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
@@ -45,13 +45,13 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     present = next(
         (place for place, rung in enumerate(rungs) if _is_shown(rung, found.choice)), None
     )
-    key = f"ladder-{_fingerprint(rungs, present)}"
+    key, turn = f"ladder-{_fingerprint(rungs, present)}", session.turn()
     st.dataframe(
         tinted(table(rungs, present), "verdict", [LOOKS[rung.plan.outcome].tone for rung in rungs]),
         key=key,
         hide_index=True,
         height=height_of(len(rungs)),
-        on_select=lambda: _take(key, rungs),
+        on_select=lambda: _take(key, rungs, turn),
         selection_mode="single-row",
         placeholder="—",
         selection_default={"selection": {"rows": [present] if present is not None else []}},
@@ -116,7 +116,7 @@ def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _take(key: str, rungs: Sequence[Choice]) -> None:
+def _take(key: str, rungs: Sequence[Choice], turn: int) -> None:
     rows = st.session_state[key].selection.rows
-    if rows and rows[0] < len(rungs):
+    if turn == session.turn() and rows and rows[0] < len(rungs):
         take_choice(rungs[rows[0]])
