@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from huggingface_hub import constants
+
 import planner
 from planner.cli.main import run
 
@@ -44,7 +46,7 @@ def test_what_was_said_in_part_is_judged_as_it_was_said() -> None:
 def test_a_quant_that_does_not_exist_is_answered_with_those_that_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     name = "unsloth/Qwen3.5-9B-GGUF:Q9_Z"
     for words in ([name], ["--command", f"ollama run hf.co/{name}"]):
         assert run(["plan", *words, "--on", SMALL]) == 2
