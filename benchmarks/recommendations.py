@@ -66,6 +66,9 @@ fine-tunes), under every engine that loads them there, each asked for its plan.
 4. Beside it: other models with what they are better in, then another server, then the same model
    faster, with less loss or a longer context. A model one tier below is listed where it is twice as
    fast as everything else, or loses less than a pick that loses noticeably.
+5. `--best speed` and `--best context` of one model: of what is within a fifth of the fastest, or reaches
+   within a fifth of the farthest, what loses least; a KV cache of half the size comes into question for
+   the context, a large loss only where nothing else fits.
 
 Speeds are estimates with their bands; sizes are published ones. Nothing here was fitted to anybody's
 list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run,

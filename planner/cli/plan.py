@@ -209,7 +209,7 @@ def status(answer: planning.Plan) -> int:
         InputError: it cannot run.
     """
     if answer.outcome is Outcome.CANNOT_RUN:
-        from planner.search import advise
+        from planner.recommending.advice import advise
 
         instead = () if answer.refusals[0].remedy else advise(answer, most=1)
         raise InputError(" ".join([answer.verdict, *(f"{entry.words}." for entry in instead)]))

@@ -89,7 +89,9 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
             and (not wish.pictures or not row.gguf or row.vision is not None)
         ]
         if loaded:
-            found.append(Lane(engine=engine, why=why, classes=tuple(_by_class(loaded, system))))
+            found.append(
+                Lane(engine=engine, why=why, classes=tuple(_by_class(loaded, system, wish)))
+            )
     return tuple(found)
 
 
@@ -127,12 +129,15 @@ def _room(system: System, *, offload: bool) -> int:
     return system.total_bytes + (host or 0) * system.nodes
 
 
-def _by_class(rows: list[Entry], system: System) -> Iterator[tuple[Word, tuple[Entry, ...]]]:
+def _by_class(
+    rows: list[Entry], system: System, wish: Wish
+) -> Iterator[tuple[Word, tuple[Entry, ...]]]:
     """Rows by class of quality, in the order in which they are tried.
 
     Files of the maker first, then of those who store the family regularly. Where next to nothing is
     lost the smallest come first; where little is, the most bits within `REACH`; where much is, the
-    most bits.
+    most bits. Where speed or context come first, the smallest of every class: it is the fastest and
+    reaches furthest.
     """
     by_word: dict[Word, list[Entry]] = {}
     for row in rows:
@@ -143,6 +148,12 @@ def _by_class(rows: list[Entry], system: System) -> Iterator[tuple[Word, tuple[E
             who = standing(row)
             least[who] = min(size_of(row), least.get(who, size_of(row)))
         keys = {row: _turn(row, word, least[standing(row)], system) for row in group}
+        if wish.best != "quality":
+            yield (
+                word,
+                tuple(sorted(group, key=lambda row: (standing(row), size_of(row), keys[row]))),
+            )
+            continue
         yield word, tuple(sorted(group, key=lambda row: keys[row]))
 
 

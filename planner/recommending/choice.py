@@ -187,6 +187,29 @@ class Choice:
         return (*self.holding(wish), *order)
 
 
+def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
+    """Return the candidates of one model, the best first.
+
+    Where speed or context come first, what is about as fast as the fastest, or reaches about as far as
+    the farthest, is ordered by what it loses.
+    """
+    order = sorted(found, key=lambda choice: choice.key(wish))
+    if wish.best == "quality" or not order:
+        return order
+
+    def gain(choice: Choice) -> float:
+        return (choice.per_user or 0.0) if wish.best == "speed" else choice.longest
+
+    held, most = order[0].holding(wish), gain(order[0])
+    alike = [
+        choice
+        for choice in order
+        if choice.holding(wish) == held and CLEARLY * gain(choice) >= most
+    ]
+    alike.sort(key=lambda choice: (choice.flaws(wish), int(choice.word)))
+    return [*alike, *(choice for choice in order if choice not in alike)]
+
+
 def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Choice]]:
     """Return models, each with its candidates, by the best candidate of each.
 

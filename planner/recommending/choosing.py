@@ -23,7 +23,7 @@ from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
 from planner.question import Question
 from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
-from planner.recommending.choice import Choice, cache_word
+from planner.recommending.choice import Choice, cache_word, in_order
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, tier_of
 from planner.speed import speed_of
@@ -77,7 +77,7 @@ class Search:
         if key not in self._found:
             found = self.on_what_is_there(base, thorough=thorough)
             found += self._with_assumed_ram(base, found)
-            self._found[key] = self._sorted(found)
+            self._found[key] = in_order(found, self.wanted.wish)
         return list(self._found[key])
 
     def on_what_is_there(self, base: str, *, thorough: bool = True) -> list[Choice]:
@@ -92,10 +92,9 @@ class Search:
             # where nothing is lost already, a further engine is an alternative, no better answer
             few = not thorough or best == Word.ORIGINAL
             found += self._of_lane(base, lane, turn, few=few)
-        return self._sorted(found)
-
-    def _sorted(self, found: list[Choice]) -> list[Choice]:
-        return sorted(found, key=lambda choice: choice.key(self.wanted.wish))
+        if wanted.wish.best == "context":
+            found += filter(None, map(self.smaller_cache, list(found)))
+        return in_order(found, wanted.wish)
 
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
@@ -108,6 +107,8 @@ class Search:
         for word, rows in lane.classes:
             if below is not None and (below == 0 or (few and word > Word.SMALL)):
                 return
+            if self.wanted.wish.best != "quality" and below is not None and word >= Word.LARGE:
+                return
             if few and flawless and word < Word.SMALL:
                 continue  # the fast one of those that lose little is enough beside it
             choice = self._of_class(base, rows, lane, turn, refused)
@@ -118,7 +119,7 @@ class Search:
             flawless = flawless or (good and not choice.flaws(self.wanted.wish))
             if below is None and good:
                 below = MORE_CLASSES
-            elif below is not None:
+            elif below is not None and self.wanted.wish.best == "quality":
                 below -= 1
 
     def _of_class(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from hardware_db import System
@@ -10,12 +11,13 @@ from planner.engines.choice import engines_for
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import Kind, Rank
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
-from planner.recommending.choice import Choice
+from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.wanted import Wanted
+from planner.recommending.wish import Wish
 from planner.recommending.words import listed_name, short_word
-from planner.registry import cache_losses, floor_of
+from planner.registry import Word, cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -133,10 +135,14 @@ def _file(choice: Choice) -> str:
 def _why_file(answer: Recommendation, pick: Choice) -> str:
     """Return why this file: what the wish puts first, and what keeps a finer one from it."""
     wish = answer.wanted.wish
-    if wish.best == "speed":
-        return "the fastest that keeps its quality"
-    if wish.best == "context":
-        return "the longest context that fits"
+    if wish.best != "quality":
+        most = {
+            "speed": "is about as fast as the fastest",
+            "context": "reaches about as far as any",
+        }
+        sound = f" at {wish.least_speed:g} tok/s or more" if _is_fast_enough(pick, wish) else ""
+        small = " without a large loss" if pick.word < Word.LARGE else ""
+        return f"of what {most[wish.best]}{sound}{small}, what loses least"
     if pick.per_user is None:
         return "the best class of quality that fits"
     if pick.per_user < wish.least_speed:
@@ -155,6 +161,10 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
         return best
     what = "takes most of the RAM" if other.fills_ram else "is tight"
     return f"the best class of quality with room to spare; {_file(other)} loses less, but {what}"
+
+
+def _is_fast_enough(pick: Choice, wish: Wish) -> bool:
+    return pick.per_user is not None and pick.per_user >= wish.least_speed
 
 
 def _why_model(answer: Recommendation, pick: Choice) -> str:
@@ -187,6 +197,14 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         return f"what {first.title} holds here has {other.word.text}"
     if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
         return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
+    if other.plan.outcome is Outcome.TIGHT and pick.plan.outcome is Outcome.FITS:
+        spare = format_gib(other.plan.headroom or 0)
+        faster = (other.per_user or 0.0) / (pick.per_user or math.inf)
+        times = f"is {two_digits(faster)} times as fast, but " if faster >= CLEARLY else ""
+        return (
+            f"{other.entry.name} in {first.title} {times}holds this only within its estimate's"
+            f" band ({spare} to spare)"
+        )
     return f"{first.title} has less to spare"
 
 

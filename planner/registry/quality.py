@@ -114,12 +114,15 @@ class Loss:
     @property
     def text(self) -> str:
         """One line: the word, the number and what it rests on."""
+        word = self.word.text
         if self.basis == "original":
-            return self.word.text
+            return word
         if self.value is None or self.low is None or self.high is None:
-            return f"{self.word.text}" + (f" ({self.bits:.1f} bits)" if self.bits else "")
+            return word + (f" ({self.bits:.1f} bits)" if self.bits else "")
+        if self.word is Word.ORIGINAL and word_of(self.value) > Word.ORIGINAL:
+            word = "counted as the original, having 8 bits"
         if self.basis == "file":
-            return f"{self.word.text} ({self._number(self.value)}, measured for this file)"
+            return f"{word} ({self._number(self.value)}, measured for this file)"
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")
         what = f"{files} {'of this kind' if self.basis == 'kind' else 'with as many bits'}"
         span = (
@@ -128,7 +131,7 @@ class Loss:
         unit = "KLD" if self.metric == KLD else "perplexity"
         if self.metric == PERPLEXITY:
             span = f"+{100 * self.low:.1f} to +{100 * self.high:.1f} %"
-        return f"{self.word.text} ({unit} {span} in {what})"
+        return f"{word} ({unit} {span} in {what})"
 
     @property
     def source(self) -> str | None:

@@ -55,6 +55,7 @@ def _solution(solution: Solution) -> dict[str, Any]:
         "value": solution.value,
         "words": solution.words,
         "plan": plan_row(solution.plan),
+        "command": solution.plan.launch.command if solution.plan.launch is not None else None,
         "beyond": plan_row(solution.beyond) if solution.beyond is not None else None,
     }
 

@@ -43,8 +43,11 @@ def layouts_text(
         ]
     lines += columns(rows)
     shown = suggestions if every else suggestions[:1]
-    for entry in (entry for entry in shown if entry.legal and entry.notes):
-        lines += ["", f"{entry.layout}:", *(f"  {note}" for note in entry.notes)]
+    for entry in (entry for entry in shown if entry.legal):
+        launch = entry.plan.launch
+        typed = () if launch is None else (launch.command, *launch.further_commands)
+        if told := (*entry.notes, *typed):
+            lines += ["", f"{entry.layout}:", *(f"  {line}" for line in told)]
     refused = [entry for entry in suggestions if not entry.legal]
     if refused:
         lines += ["", f"{len(refused)} layouts cannot run:"]
@@ -102,14 +105,19 @@ def _reasons(refused: Iterable[Suggestion], *, every: bool) -> Iterator[str]:
 
 def limits_text(limits: Limits) -> str:
     """How far a deployment goes, one line each."""
-    asked = limits.context.plan.deployment
+    plan = limits.context.plan
+    stored, system = plan.deployment.checkpoint, plan.deployment.system
     lines = [
-        f"{asked.checkpoint.id} on {asked.system.name}, {limits.context.plan.engine_title}",
+        f"{stored.id}, {stored.scheme.title}, on {system.name}, {plan.engine_title}",
+        *(f"! {told}" for told in plan.told),
         "",
     ]
-    lines += columns(
-        [(capital(solution.asked), solution.words) for solution in limits.solutions], right=()
-    )
+    answers = [(capital(solution.asked), solution.words) for solution in limits.solutions]
+    width = max(len(asked) for asked, _ in answers)
+    for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
+        launch = solution.plan.launch
+        named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
+        lines += [line, *([f"{'':{width}}  {launch.command}"] if launch and named else [])]
     return "\n".join(lines)
 
 

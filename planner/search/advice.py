@@ -17,7 +17,7 @@ from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.search.combining import applied, fewest
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
-from planner.search.precision import best_that_fits, first_of_classes, runnable
+from planner.search.precision import as_published, best_that_fits, first_of_classes, runnable
 from planner.search.solve import longest_context, most_sequences
 from planner.units import capital, format_gib, format_tokens
 
@@ -151,15 +151,16 @@ def _precision(plan: Plan, question: Question) -> Iterator[Advice]:
             "text"
         ):
             break
-        title = f"use {checkpoint.scheme.name} weights"
-        found = list(_with_economies(plan, replace(free, checkpoint=checkpoint), title=title))
+        real, name = as_published(checkpoint)
+        found = list(_with_economies(plan, replace(free, checkpoint=real), title=f"use {name}"))
         yield from found
         if found:
             break
     if alone is not None:
-        checkpoint = alone.deployment.checkpoint
-        title = f"use {checkpoint.scheme.name} weights"
-        yield _advice(plan, alone, title, _accuracy(checkpoint), PRECISION)
+        checkpoint, name = as_published(alone.deployment.checkpoint)
+        held = _holding(replace(free, checkpoint=checkpoint))
+        if held is not None:
+            yield _advice(plan, held, f"use {name}", _accuracy(checkpoint), PRECISION)
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:

@@ -16,6 +16,7 @@ from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weigh
 from planner.model.spec import ModelSpec
 from planner.planning import Plan
 from planner.question import Question
+from planner.registry import checkpoint_of, stored_as
 from planner.registry.bundled import bundled_checkpoint
 from planner.search.hardware import one_of_each_vendor
 
@@ -76,6 +77,19 @@ def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
         hypothetical=True,
         notes=(f"sizes as if {name} were stored as {scheme.title}",),
     )
+
+
+def as_published(checkpoint: Checkpoint) -> tuple[Checkpoint, str]:
+    """Return the published file that stands for a GGUF type, and its name.
+
+    Anything else stands for itself, under the name of its precision.
+    """
+    known = catalog.entry_for(checkpoint)
+    typed = isinstance(checkpoint.scheme, GgufScheme) and not checkpoint.files
+    row = stored_as(known.id, checkpoint.scheme.name) if typed and known is not None else None
+    if row is None:
+        return checkpoint, f"{checkpoint.scheme.name} weights"
+    return checkpoint_of(row), row.name
 
 
 def first_of_classes(candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -17,7 +17,7 @@ from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.planning import Plan
 from planner.question import Question
-from planner.search.precision import best_that_fits, runnable
+from planner.search.precision import as_published, best_that_fits, runnable
 from planner.units import MAX_COUNT, format_tokens
 
 
@@ -155,6 +155,10 @@ def best_precision(question: Question) -> Solution:
         return Solution(asked=asked, value=None, plan=nearest, beyond=better, words=words)
     checkpoint = plan.deployment.checkpoint
     words = f"{checkpoint.scheme.name} ({checkpoint.scheme.title})"
+    published, name = as_published(checkpoint)
+    if published is not checkpoint and question.fits(checkpoint=published):
+        plan = question.plan(checkpoint=published)
+        words += f", such as {name}"
     words += "; no checkpoint of it is known." if checkpoint.hypothetical else "."
     return Solution(
         asked=asked, value=checkpoint.scheme.name, plan=plan, beyond=better, words=words

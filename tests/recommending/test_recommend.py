@@ -1,8 +1,10 @@
 """What is recommended: order, reasons, names that exist, words."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Literal
 
 import pytest
 
@@ -14,11 +16,13 @@ from planner.layout import Layout
 from planner.planning import Outcome
 from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
 from planner.recommending.candidate import lanes
-from planner.recommending.choice import FALLS_BACK
+from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice
+from planner.recommending.choosing import Search
 from planner.recommending.front import shape_of
 from planner.recommending.text import chosen, headline, machine, recommendation_text
 from planner.registry import Word
 from planner.report.palette import PARTS
+from tests.present import some
 
 
 @cache
@@ -308,3 +312,36 @@ def test_the_reason_of_a_file_is_true_where_nothing_is_fast_enough() -> None:
     assert slow.pick.per_user is not None
     assert slow.pick.per_user < slow.wanted.wish.least_speed
     assert "nothing that fits reaches 10 tok/s" in " ".join(chosen(slow, slow.pick))
+
+
+@pytest.mark.parametrize(
+    ("model", "on"), [("Qwen3.5-27B", "rtx-3090"), ("Qwen3.5-9B", "rtx-3060-12")]
+)
+@pytest.mark.parametrize("best", ["speed", "context"])
+def test_what_comes_first_is_reached_and_nothing_better_is_given_up(
+    model: str, on: str, best: Literal["speed", "context"]
+) -> None:
+    """`--best context` took a file of half the reach; speed gave quality up for a few percent."""
+    found = planner.recommend(model, on=on, best=best)
+    pick = some(found.pick)
+
+    def gain(choice: Choice) -> float:
+        return (choice.per_user or 0.0) if best == "speed" else choice.longest
+
+    wish = found.wanted.wish
+    planned = Search(found.wanted).of_model(pick.entry.base)
+    own = [choice for choice in planned if choice.holding(wish) == pick.holding(wish)]
+    most = max(map(gain, own))
+    assert CLEARLY * gain(pick) >= most
+    near = [choice for choice in own if CLEARLY * gain(choice) >= most]
+    assert pick.word == min(choice.word for choice in near)
+    assert pick.word < Word.LARGE
+    assert "keeps its quality" not in recommendation_text(found)
+    assert "what loses least" in recommendation_text(found)
+
+
+def test_a_faster_server_that_is_not_taken_is_given_its_reason() -> None:
+    text = recommendation_text(planner.recommend("Qwen3.5-397B-A17B", on="2x dgx-spark"))
+    assert re.search(
+        r"in vLLM (is [\d.]+ times as fast, but )?holds this only within its estimate's band", text
+    )

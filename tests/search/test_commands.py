@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from planner import registry
 from planner.cli.main import run
+from tests.present import some
 
 
 def test_layouts_lists_and_ranks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,3 +98,34 @@ def test_wrong_input_is_one_line_and_status_2(
     caught = capsys.readouterr()
     assert caught.out == ""
     assert len(caught.err.splitlines()) == 1
+
+
+def test_limits_and_layouts_name_the_file_and_what_to_type(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["solve", "Qwen3.5-27B", "--on", "rtx-3090"]) == 0
+    out = capsys.readouterr().out
+    assert "GGUF:UD-Q4_K_XL taken: " in out
+    commands = [line.strip() for line in out.splitlines() if " llama-server -hf " in line]
+    assert len(commands) == 4
+    assert "-np 2" in commands[1]
+    name = commands[2].split()[2]
+    assert f"such as {name}." in out
+    assert registry.find(name) is not None
+    assert not some(registry.find(name)).named
+    assert run(["solve", "Qwen3.5-27B", "--on", "rtx-3090", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["command"] for each in document["solutions"]] == commands
+    assert run(["layouts", "Qwen3.5-27B", "--on", "2x rtx-3090"]) == 0
+    assert "vllm serve Qwen/Qwen3.5-27B-FP8 " in capsys.readouterr().out
+
+
+def test_advice_names_no_file_that_nobody_made(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["plan", "Qwen3.5-27B", "--precision", "q4_k_m", "--engine", "llamacpp"]
+    for on in ("rtx-3060-12", "rtx-4060-ti-16", "rtx-4060"):
+        run([*asked, "--on", on, "--json"])
+        document = json.loads(capsys.readouterr().out)
+        for entry in document["advice"]:
+            words = entry["command"].split()
+            typed = words[words.index("-m") + 1] if "-m" in words else ""
+            assert typed in ("", "Qwen3.5-27B-Q4_K_M.gguf"), entry

@@ -165,7 +165,9 @@ def test_wrong_questions_are_refused(bad: dict[str, Any]) -> None:
 
 def test_a_precision_that_somebody_publishes_is_known_whoever_made_the_asked_file() -> None:
     limits = planner.solve("bartowski/Qwen_Qwen3.5-27B-GGUF:Q4_K_M", on="rtx-3090")
-    assert limits.precision.words == "q6_k (GGUF Q6_K)."
+    assert limits.precision.words == (
+        "q6_k (GGUF Q6_K), such as lmstudio-community/Qwen3.5-27B-GGUF:Q6_K."
+    )
 
 
 def test_another_layout_is_named_beside_the_answer() -> None:
