@@ -131,7 +131,7 @@ def cost_of(
             terms = Purchase(price=offer.value, currency=offer.currency, years=years, power=counted)
         spent, tokens, even = expense(terms, utilization=busy), None, None
         if isinstance(speed, SpeedEstimate):
-            traffic = traffic_of(speed)
+            traffic = traffic_of(speed, replicas=asked.layout.data_parallel)
             tokens = token_cost(spent, traffic)
             if hosted is not None and hosted.price.currency == offer.currency:
                 price = offer.value if offer.kind == "purchase" else None

@@ -8,6 +8,7 @@ from planner.cost.amounts import check_amount
 from planner.cost.expense import Expense
 from planner.errors import InputError
 from planner.throughput import SpeedEstimate
+from planner.throughput.estimate import WAITING
 from planner.units import MAX_TOKENS, check_count
 
 _MILLION = 1e6
@@ -80,8 +81,16 @@ class TokenCost:
     assumptions: tuple[str, ...]
 
 
-def traffic_of(estimate: SpeedEstimate) -> Traffic:
+def traffic_of(estimate: SpeedEstimate, *, replicas: int = 1) -> Traffic:
     """The traffic of a speed estimate whose workload names its output length.
+
+        prefill = time of a request x prefill alone / (prefill alone + decode alone)
+
+    Prompts and answers share the machine: what both take beyond their own time, they bear alike.
+
+    Args:
+        estimate: how fast it is.
+        replicas: copies of the model that compute prompts at the same time.
 
     Raises:
         InputError: it does not.
@@ -90,13 +99,16 @@ def traffic_of(estimate: SpeedEstimate) -> Traffic:
     if workload.output_tokens is None:
         raise InputError("cost per token needs the length of answers: name the output tokens")
     prefill = estimate.prefill
-    seconds = prefill.seconds.value / workload.prompts_together if prefill else 0.0
+    alone = prefill.seconds.value / workload.prompts_together / replicas if prefill else 0.0
+    counted = (term for term in estimate.terms if not term.hidden and term.name != WAITING)
+    step = sum(term.seconds for term in counted)
+    decode = workload.output_tokens * step / workload.concurrency
     rate = estimate.total.scaled(1 / workload.output_tokens)
     return Traffic(
         prompt_tokens=workload.prompt_tokens,
         output_tokens=workload.output_tokens,
         requests_per_second=rate.value,
-        prefill_seconds=min(seconds, 1 / rate.value),
+        prefill_seconds=alone / (alone + decode) / rate.value if alone else 0.0,
         low=rate.low,
         high=rate.high,
     )

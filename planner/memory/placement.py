@@ -56,6 +56,8 @@ class Placement:
         prompts_stream: the accelerator computes a prompt with copies of `host_computed` weights,
             chunk by chunk (llama.cpp's --op-offload); False: the CPU computes the prompt, too.
         drafter: the separate model that drafts; None without one, or where its size is not known.
+        of_accelerators: parts of `device` by accelerator, in the order of the machine's devices;
+            empty where all hold equal parts.
     """
 
     device: int
@@ -70,6 +72,7 @@ class Placement:
     chunk_options: tuple[str, ...] = ()
     prompts_stream: bool = True
     drafter: Drafter | None = None
+    of_accelerators: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that parts do not exceed wholes.

@@ -105,7 +105,8 @@ class Recommendation:
         wanted: the question.
         pick: what is recommended; None where nothing holds the workload.
         front: at most six alternatives, each better in something.
-        misses: where nothing holds it: what would have to change, the least change first.
+        misses: where nothing holds it: what would have to change, the least change first. Beside a
+            pick: a limit raised, or slower accelerators left out, where that is better.
     """
 
     wanted: Wanted

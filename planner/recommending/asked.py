@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from math import inf
 
 from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
-from planner.recommending.choice import Choice, models_in_order
-from planner.recommending.choosing import Search, released, siblings
+from planner.recommending.choice import CLEARLY, Choice, models_in_order
+from planner.recommending.choosing import Search, best_of, released, siblings
 from planner.recommending.front import front, shape_of
-from planner.recommending.machines import by_price
+from planner.recommending.machines import by_price, without_slower_kinds
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
@@ -55,7 +56,7 @@ def recommend(wanted: Wanted) -> Recommendation:
         wanted=wanted,
         pick=pick,
         front=front(pick, beside, wanted.wish, named=wanted.base is not None),
-        misses=tuple(_with_limit_raised(wanted, pick)),
+        misses=(*_with_limit_raised(wanted, pick), *_left_out(wanted, pick)),
     )
 
 
@@ -138,6 +139,18 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     if machine is not None:
         where = machine.plan.deployment.system.short_name
         yield Miss(change=f"on {where}, the cheapest machine that does it", choice=machine)
+
+
+def _left_out(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
+    """The pick's model on the machine without its slower accelerators, where that is faster."""
+    if wanted.layout is not None:
+        return
+    for names, system in without_slower_kinds(wanted.system):
+        other = best_of(replace(wanted, base=pick.entry.base, system=system))
+        faster = other is not None and (other.per_user or 0.0) >= CLEARLY * (pick.per_user or inf)
+        if other is not None and faster and other.word <= pick.word:
+            yield Miss(change=f"leave the {names} out", choice=other)
+            return
 
 
 def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import hardware_db
 from hardware_db import Accelerator, System
+from hardware_db.compose import several, unequal
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
 from planner.question import Question, question_of
@@ -83,6 +84,36 @@ def by_price() -> tuple[System, ...]:
             if offer is not None:
                 priced.append((offer.value, on, system))
     return tuple(system for *_, system in sorted(priced, key=lambda row: row[:2]))
+
+
+def without_slower_kinds(system: System) -> Iterator[tuple[str, System]]:
+    """Yield a machine of unequal accelerators without the slowest kind, then without the two slowest.
+
+    Each with the names of what is left out; kinds whose bandwidth is not known are kept.
+    """
+    rates = {
+        kind.short_name: kind.bandwidth_gb_s.value
+        for kind in system.mixed
+        if kind.bandwidth_gb_s is not None
+    }
+    slow = sorted(rates, key=lambda name: rates[name])
+    for number in range(1, len(slow)):
+        left_out = slow[:number]
+        kept = [kind for kind in system.mixed if kind.short_name not in left_out]
+        if len(set(kept)) == 1:
+            smaller = several(kept[0], len(kept), hardware_db.systems())
+        else:
+            smaller = unequal([(1, kind) for kind in kept])
+        yield (
+            " and ".join(left_out),
+            replace(
+                smaller,
+                host_memory_gib=system.host_memory_gib,
+                host_memory_type=system.host_memory_type,
+                host_bandwidth_gb_s=system.host_bandwidth_gb_s,
+                cpu=system.cpu,
+            ),
+        )
 
 
 def machines(

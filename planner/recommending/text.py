@@ -86,7 +86,9 @@ def recommendation_text(
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
     if answer.misses:
-        lines += ["", "  Better with a limit raised:"]
+        with_more = any(miss.command is not None for miss in answer.misses)
+        what = "Better with a limit raised" if with_more else "Faster with fewer accelerators"
+        lines += ["", f"  {what}:"]
         lines += [f"  {line}" for miss in answer.misses for line in _miss(miss)]
     if more:
         lines += ["", *(f"  {line}" for line in more)]

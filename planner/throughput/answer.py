@@ -85,7 +85,8 @@ class SpeedEstimate:
         calibration: the constants, their basis and the band.
         rough: why the figure is rough; empty if it is not.
         assumptions: what was assumed, one sentence each.
-        slower: why it is slower than older cards or wider weights suggest, where it is.
+        slower: why it is slower than older cards, wider weights or fewer accelerators suggest,
+            where it is.
     """
 
     workload: Workload

@@ -62,6 +62,7 @@ class Serving:
         ssm_bytes: bytes per element of the SSM state.
         where: which share of the weights and caches lies where.
         ram: nominal bytes per second of the host's memory.
+        longest_stage: share of a prompt's time that the slowest pipeline stage takes.
     """
 
     engine: str
@@ -77,6 +78,7 @@ class Serving:
     ssm_bytes: int
     where: Where
     ram: float
+    longest_stage: float
     drafter: Drafter | None = None
 
     @property

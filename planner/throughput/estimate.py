@@ -47,8 +47,12 @@ from planner.throughput.part import (
 from planner.throughput.prefill import PROMPT_OVERHEAD, prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
+from planner.throughput.unequal import slowed
 from planner.throughput.workload import Speculation, Workload
 from planner.units import ceil_div
+
+WAITING = "other users' prefill"
+"""The time of a step in which prompts of other users are computed."""
 
 
 def estimate_speed(
@@ -106,9 +110,17 @@ def estimate_speed(
         placement=placement,
     )
     precision = checkpoint.scheme.name
-    found = calibration(system, engine, preset=preset, width=width_of(checkpoint))
+    found = calibration(serving.system, engine, preset=preset, width=width_of(checkpoint))
     rough = rough_rules(serving, found, engine=engine, precision=precision)
-    asked = _Asked(serving, workload, found, chunk_of(engine, chunk, placement), speculation, rough)
+    asked = _Asked(
+        serving,
+        workload,
+        found,
+        chunk_of(engine, chunk, placement),
+        speculation,
+        rough,
+        slowed(system, placement),
+    )
     try:
         return asked.answer(host)
     except UnknownFigureError as unknown:
@@ -158,7 +170,7 @@ def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tu
     return tuple(
         replace(
             part.scaled(share, "interference"),
-            name="other users' prefill",
+            name=WAITING,
             formula=f"interference x (B - 1) x ({part.formula}) / output tokens",
             bound=False,
         )
@@ -178,9 +190,11 @@ class _Asked:
         chunk: int,
         speculation: Speculation | None,
         rough: tuple[Rule, ...],
+        slowed_by: tuple[str, ...],
     ) -> None:
         self.serving, self.workload, self.found = serving, workload, found
         self.chunk, self.speculation, self.rough = chunk, speculation, rough
+        self.slowed_by = slowed_by
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
@@ -218,7 +232,14 @@ class _Asked:
             rough=tuple(str(rule["reason"]) for rule in self.rough),
             assumptions=tuple(assumptions),
             slower=tuple(
-                dict.fromkeys((*held.notes, *alone.notes, *self._than_wide(held, accepted)))
+                dict.fromkeys(
+                    (
+                        *self.slowed_by,
+                        *held.notes,
+                        *alone.notes,
+                        *self._than_wide(held, accepted),
+                    )
+                )
             ),
         )
 

@@ -86,7 +86,8 @@ def prefill_parts(
 def _overlap(serving: Serving, tokens: int, chunk: int) -> float:
     """Share of the time of one chunk after the other that a prompt takes in a pipeline.
 
-    n chunks of a batch pass p stages of one machine in n + p - 1 turns instead of n p.
+    The first of n chunks of a batch passes all stages of one machine; each further one adds the time
+    of the longest stage: 1 + (n - 1) x longest instead of n.
     """
     known, system = table("rules")["batch"], serving.system
     stages = serving.layout.pipeline_parallel
@@ -96,7 +97,7 @@ def _overlap(serving: Serving, tokens: int, chunk: int) -> float:
     together = ceil_div(min(tokens, known.get(family(serving.engine), 0)), chunk)
     if stages == 1 or together < 2:
         return 1.0
-    return (together + stages - 1) / (together * stages)
+    return (1 + (together - 1) * serving.longest_stage) / together
 
 
 def _products(serving: Serving, tokens: int, chunks: int, *, plain: bool) -> Iterator[Part]:

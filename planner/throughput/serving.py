@@ -12,6 +12,7 @@ from planner.throughput.constants import family, table
 from planner.throughput.decode import SSM_BYTES, Serving
 from planner.throughput.host import HostMemory
 from planner.throughput.traffic import rank_weights
+from planner.throughput.unequal import longest_stage, seen_as_one_kind
 from planner.throughput.where import where
 from planner.throughput.workload import Speculation, Workload
 from planner.units import ceil_div
@@ -46,7 +47,7 @@ def resolve_serving(
     return Serving(
         engine=engine,
         model=model,
-        system=system,
+        system=seen_as_one_kind(system, placement),
         layout=layout,
         weights=rank_weights(checkpoint, layout),
         # Pipeline stages work on one share of the sequences each.
@@ -58,6 +59,7 @@ def resolve_serving(
         ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
         where=where(checkpoint, system, placement),
         ram=host.gb_s * 1e9,
+        longest_stage=longest_stage(system, placement, layout.pipeline_parallel),
         drafter=drafter,
     )
 

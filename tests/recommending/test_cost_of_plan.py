@@ -8,6 +8,8 @@ import planner
 from planner.cli.main import run
 from planner.costing import cost_lines, cost_of
 from planner.recommending import schema
+from planner.speed import speed_of
+from planner.throughput import SpeedEstimate
 
 
 def test_rent_own_and_hosted_are_named_and_dated() -> None:
@@ -40,6 +42,31 @@ def test_rent_per_hour_is_what_the_tokens_of_an_hour_cost() -> None:
     assert rent.tokens is not None
     per_day = rent.tokens.per_request * rent.tokens.requests_per_day
     assert per_day == pytest.approx(24 * rent.offer.value)
+
+
+@pytest.mark.parametrize("answers", [None, 100, 1000])
+def test_tokens_that_are_produced_cost_something(answers: int | None) -> None:
+    """Replicas compute prompts at the same time, and no prompt takes all of a request's time."""
+    plan = planner.plan(
+        "Qwen3.5-397B-A17B",
+        on="8x h100",
+        engine="vllm",
+        precision="fp8",
+        concurrency=16,
+        context=65536,
+    )
+    cost = cost_of(plan, output_tokens=answers)
+    rent = cost.bills[0]
+    assert rent.tokens is not None
+    assert rent.tokens.per_million_input is not None
+    steady = speed_of(plan)
+    assert isinstance(steady, SpeedEstimate)
+    decoded = rent.expense.per_hour / 3600 / steady.total.value * 1e6
+    assert decoded / 4 < rent.tokens.per_million_output < 4 * decoded
+    prompt = plan.deployment.context - cost.output_tokens
+    whole = rent.tokens.per_million_input * prompt
+    whole += rent.tokens.per_million_output * cost.output_tokens
+    assert whole / 1e6 == pytest.approx(rent.tokens.per_request)
 
 
 def test_the_command_prints_it_and_the_document_holds_it(

@@ -145,8 +145,10 @@ def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
     computed, experts = _bytes_in_ram(model, server.scheme, homes, mtp=mtp)
     blocks = model.num_hidden_layers
     in_ram = homes.on_host(blocks)
+    held = tuple(a + b for a, b in zip(usage.weights[:-1], usage.mtp_weights[:-1], strict=True))
     return Placement(
-        device=sum(usage.weights[:-1]) + sum(usage.mtp_weights[:-1]),
+        device=sum(held),
+        of_accelerators=held,
         host_computed=computed,
         host_computed_experts=experts,
         host_layers=in_ram,
