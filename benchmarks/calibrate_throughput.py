@@ -37,7 +37,7 @@ from benchmarks.held_out import (
 )
 from benchmarks.speed_fit import LEVELS, Key, Pool, Sample, Vector
 from benchmarks.suites import throughput, throughput_more
-from planner.throughput.constants import table
+from planner.throughput.constants import family, table
 
 SHOWN = 0.02
 """Factors nearer to one than this are left out."""
@@ -161,7 +161,7 @@ def document(
         if (device or engine) and abs(value) > SHOWN:
             rows[device, engine, width][name] = exp(value)
     kins = {one.sample.kin for one in asked if one.sample.kin}
-    lines = [HEADER, "[default]"]
+    lines = [HEADER, *measured(asked), "", "[default]"]
     for name, meaning in MEANINGS.items():
         known = "bandwidth" if name == "state" else name
         value = LEVELS[known][0] * exp(found.get((known, "", "", 0), 0.0))
@@ -190,6 +190,31 @@ def document(
         )
         lines.append(f"{kind} = {{ {pairs} }}")
     return "\n".join(lines) + "\n"
+
+
+def measured(asked: Sequence[Asked]) -> list[str]:
+    """Lines of serving.toml: how often each class was measured, all weights on the accelerator."""
+    found: dict[tuple[str, str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for one in asked:
+        what = {"decode": "decode", "serving": "decode"}.get(one.kind)
+        if one.kind == "prefill":
+            what = "dense" if one.point.checkpoint.model.moe is None else "moe"
+        if what and one.sample.device:
+            key = (one.sample.device, family(one.point.engine), one.sample.width)
+            found[key][what].append(one.sample.rig)
+    lines = [
+        "# Points and rigs: decoding, prompts of dense models, prompts of mixtures of experts."
+    ]
+    lines += ["measured = ["]
+    for (device, engine, width), rigs in sorted(found.items()):
+        pairs = ", ".join(
+            f"{what} = [{len(rigs[what])}, {len(set(rigs[what]))}]"
+            for what in ("decode", "dense", "moe")
+        )
+        lines.append(
+            f'    {{ device = "{device}", engine = "{engine}", width = {width}, {pairs} }},'
+        )
+    return [*lines, "]"]
 
 
 def _concerns(sample: Sample, device: str, engine: str, width: int) -> bool:

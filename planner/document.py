@@ -348,16 +348,21 @@ def _speed(speed: SpeedEstimate | NoEstimate | None) -> SpeedDocument | None:
     words = list(speed_words(speed))
     if isinstance(speed, NoEstimate):
         return SpeedDocument(estimate=False, words=words)
+    prompt = speed.prefill
     return SpeedDocument(
         estimate=True,
         words=words,
         concurrency=speed.workload.concurrency,
         decode_per_user=_rate(speed.per_user),
         decode_total=_rate(speed.total),
-        prefill_seconds=_rate(speed.prefill.seconds) if speed.prefill else None,
+        prefill_seconds=_rate(prompt.seconds) if prompt else None,
         binding=speed.binding,
-        rough=list(speed.rough),
-        assumptions=[*speed.assumptions, *speed.slower],
+        rough=[*speed.rough, *speed.thin, *(prompt.rough if prompt else ())],
+        assumptions=[
+            *speed.assumptions,
+            *speed.slower,
+            *((*prompt.notes, *prompt.slower) if prompt else ()),
+        ],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from planner.throughput.constants import Calibration, Constants
@@ -51,6 +52,9 @@ class PrefillEstimate:
             arrive at once and this one is served last).
         parts: what the time is made of, before the constants are put in.
         constants: those that were put in.
+        slower: why it is slower than older cards suggest, where it is.
+        rough: why it is rough; empty if it is not.
+        notes: what else belongs to it: who computes it, what was assumed.
     """
 
     tokens: int
@@ -60,6 +64,9 @@ class PrefillEstimate:
     first_token: tuple[float, float]
     parts: tuple[Part, ...]
     constants: Constants
+    slower: tuple[str, ...] = ()
+    rough: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def terms(self) -> tuple[StepTerm, ...]:
@@ -85,8 +92,9 @@ class SpeedEstimate:
         calibration: the constants, their basis and the band.
         rough: why the figure is rough; empty if it is not.
         assumptions: what was assumed, one sentence each.
-        slower: why it is slower than older cards, wider weights or fewer accelerators suggest,
+        slower: why decoding is slower than older cards, wider weights or fewer accelerators suggest,
             where it is.
+        thin: why little was measured of decoding there, though something was.
     """
 
     workload: Workload
@@ -103,6 +111,7 @@ class SpeedEstimate:
     rough: tuple[str, ...]
     assumptions: tuple[str, ...]
     slower: tuple[str, ...] = ()
+    thin: tuple[str, ...] = ()
 
     @property
     def terms(self) -> tuple[StepTerm, ...]:
@@ -129,8 +138,7 @@ class SpeedEstimate:
             text += f"; {self.host.words}"
         if self.gain is not None:
             text += f"; drafting {_gain_words(self.gain)}"
-        text = "; ".join((text, *self.slower))
-        return f"{text}; rough: {'; '.join(self.rough)}" if self.rough else text
+        return _with_reasons(text, self.slower, (*self.rough, *self.thin))
 
     @property
     def prefill_words(self) -> str:
@@ -142,12 +150,18 @@ class SpeedEstimate:
         if self.workload.concurrency > 1:
             worst = two_digits(self.prefill.first_token[1])
             text += f"; first token after {worst} s at worst, when all prompts arrive at once"
-        return text
+        reasons = (*self.prefill.notes, *self.prefill.slower)
+        return _with_reasons(text, reasons, self.prefill.rough)
 
     def _share(self, name: str) -> float:
         shown = [term for term in self.terms if not term.hidden]
         whole = sum(term.seconds for term in shown)
         return sum(term.seconds for term in shown if term.name == name) / whole
+
+
+def _with_reasons(text: str, reasons: Sequence[str], rough: Sequence[str]) -> str:
+    text = "; ".join((text, *reasons))
+    return f"{text}; rough: {'; '.join(rough)}" if rough else text
 
 
 def _gain_words(gain: Banded) -> str:

@@ -88,12 +88,21 @@ def rough_rules(
     return tuple(rule for rule in table("rules")["rough"] if _applies(rule["when"], facts))
 
 
+def rough_prompts(
+    serving: Serving, found: Calibration, *, engine: str, precision: str
+) -> tuple[Rule, ...]:
+    """Return the rules that hold for prompts alone: why their time is rough."""
+    facts = _facts(serving, found, engine, precision)
+    return tuple(rule for rule in table("rules")["rough_prompt"] if _applies(rule["when"], facts))
+
+
 def _facts(serving: Serving, found: Calibration, engine: str, precision: str) -> Mapping[str, Any]:
     layout, system = serving.layout, serving.system
     kernels = (*serving.weights.dense.elements, *serving.weights.experts.elements)
     return {
         "engine": (engine,),
         "device": (found.device_class or "",),
+        "accelerator": (system.accelerator.name,),
         "precision": (precision,),
         "kernel": kernels,
         "vendor": (system.accelerator.vendor,),

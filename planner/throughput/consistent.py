@@ -31,11 +31,17 @@ class Settled:
     notes: tuple[str, ...] = ()
 
 
-def settled(parts: Sequence[Part], found: Calibration) -> Settled:
+def settled(parts: Sequence[Part], found: Calibration, *, what: str) -> Settled:
     """Return the constants that hold for `parts`.
 
-    The better of its own and of the classes that it followed, where nobody measured the class under
-    the engine or both are alike; else its own, with a note.
+    The better of its own and of the classes that it followed, where nobody measured this (decoding,
+    prompts of such a model) of the class under the engine or both are alike; else its own, with a
+    note.
+
+    Args:
+        parts: what the time is made of.
+        found: the constants of the device's class.
+        what: whose time it is, as the note says it: "decoding was", "prompts were".
     """
     constants, seconds, notes = found.constants, seconds_of(parts, found.constants), list[str]()
     for _, older in found.older:
@@ -45,5 +51,6 @@ def settled(parts: Sequence[Part], found: Calibration) -> Settled:
         if found.basis != "fitted" or seconds <= NOISE * other:
             constants, seconds = older, other
         else:
-            notes = [f"measured at x{other / seconds:.2f} of what older cards of its kind suggest"]
+            share = f"x{other / seconds:.2f}"
+            notes = [f"{what} measured at {share} of what older cards of its kind suggest"]
     return Settled(constants=constants, seconds=seconds, notes=tuple(notes))

@@ -62,6 +62,7 @@ class Serving:
         ssm_bytes: bytes per element of the SSM state.
         where: which share of the weights and caches lies where.
         ram: nominal bytes per second of the host's memory.
+        cores: bytes per second of the memory that such a CPU usually has; stands for its cores.
         longest_stage: share of a prompt's time that the slowest pipeline stage takes.
     """
 
@@ -78,6 +79,7 @@ class Serving:
     ssm_bytes: int
     where: Where
     ram: float
+    cores: float
     longest_stage: float
     drafter: Drafter | None = None
 

@@ -6,8 +6,8 @@ it is rough; it is no simulation of a scheduler.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hardware_db import System
 from planner.layout import Layout
@@ -20,6 +20,7 @@ from planner.throughput.bands import (
     gain_band,
     kind_of,
     prefill_kind,
+    rough_prompts,
     rough_rules,
     unknown_engine,
 )
@@ -37,6 +38,7 @@ from planner.throughput.constants import (
 )
 from planner.throughput.decode import Serving, cycle_parts, host_rate
 from planner.throughput.host import HostMemory, host_memory
+from planner.throughput.measured import Prompts, hardly_decoded, prompts_basis, unmeasured_prompts
 from planner.throughput.part import (
     Part,
     UnknownFigureError,
@@ -44,7 +46,7 @@ from planner.throughput.part import (
     least_seconds,
     seconds_of,
 )
-from planner.throughput.prefill import PROMPT_OVERHEAD, prefill_parts
+from planner.throughput.prefill import BY_CPU, PROMPT_OVERHEAD, host_flops, prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.unequal import slowed
@@ -111,16 +113,14 @@ def estimate_speed(
     )
     precision = checkpoint.scheme.name
     found = calibration(serving.system, engine, preset=preset, width=width_of(checkpoint))
-    rough = rough_rules(serving, found, engine=engine, precision=precision)
-    asked = _Asked(
-        serving,
-        workload,
-        found,
-        chunk_of(engine, chunk, placement),
-        speculation,
-        rough,
-        slowed(system, placement),
+    inside = serving.where.on_accelerators
+    said = _Said(
+        rough=rough_rules(serving, found, engine=engine, precision=precision),
+        rough_prompt=rough_prompts(serving, found, engine=engine, precision=precision),
+        thin=hardly_decoded(found, engine, width_of(checkpoint)) if inside else (),
+        slowed=slowed(system, placement),
     )
+    asked = _Asked(serving, workload, found, chunk_of(engine, chunk, placement), speculation, said)
     try:
         return asked.answer(host)
     except UnknownFigureError as unknown:
@@ -179,6 +179,16 @@ def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tu
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What is said beside the figures: rules by which they are rough, what little was measured."""
+
+    rough: tuple[Rule, ...]
+    rough_prompt: tuple[Rule, ...]
+    thin: tuple[str, ...]
+    slowed: tuple[str, ...]
+
+
 class _Asked:
     """A serving on its way to an answer."""
 
@@ -189,12 +199,14 @@ class _Asked:
         found: Calibration,
         chunk: int,
         speculation: Speculation | None,
-        rough: tuple[Rule, ...],
-        slowed_by: tuple[str, ...],
+        said: _Said,
     ) -> None:
         self.serving, self.workload, self.found = serving, workload, found
-        self.chunk, self.speculation, self.rough = chunk, speculation, rough
-        self.slowed_by = slowed_by
+        self.chunk, self.speculation, self.said = chunk, speculation, said
+        self.prompts = found
+        if serving.where.on_accelerators:
+            basis = prompts_basis(found, serving.engine, _kind(serving))
+            self.prompts = replace(found, basis=basis)
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
@@ -202,16 +214,17 @@ class _Asked:
         prompt, alone = self._prompt()
         accepted, assumptions = _accepted(self.speculation)
         parts = output_token_parts(serving, workload, prompt=prompt, accepted=accepted)
-        held = settled(parts, self.found)
+        held = settled(parts, self.found, what=_DECODING)
         rate = self._banded(serving, parts, held.seconds)
         gain = None
         if serving.drafted:
             bare = replace(serving, drafted=0)
-            plain = settled(output_token_parts(bare, workload, prompt=prompt), self.found)
+            without = output_token_parts(bare, workload, prompt=prompt)
+            plain = settled(without, self.found, what=_DECODING)
             gain = gain_band(plain.seconds / held.seconds)
         if workload.output_tokens is None and workload.concurrency > 1:
             assumptions.append("no prompts arrive while the sequences decode")
-        outside = serving.where.on_host or serving.where.over_link
+        outside = not serving.where.on_accelerators
         if outside and host.assumed:
             assumptions.append(host.words)
         if serving.where.on_host and not serving.where.cpu_alone:
@@ -229,29 +242,21 @@ class _Asked:
             gain=gain,
             host=host if outside else None,
             calibration=replace(self.found, constants=held.constants),
-            rough=tuple(str(rule["reason"]) for rule in self.rough),
+            rough=tuple(str(rule["reason"]) for rule in self.said.rough),
             assumptions=tuple(assumptions),
-            slower=tuple(
-                dict.fromkeys(
-                    (
-                        *self.slowed_by,
-                        *held.notes,
-                        *alone.notes,
-                        *self._than_wide(held, accepted),
-                    )
-                )
-            ),
+            slower=(*self.said.slowed, *held.notes, *self._than_wide(held, accepted)),
+            thin=self.said.thin,
         )
 
     def _prompt(self) -> tuple[tuple[Part, ...], Settled]:
         """The prompt's parts; where nobody measured narrow products, in 16 bits if that is faster."""
-        serving, workload, found = self.serving, self.workload, self.found
+        serving, workload, found = self.serving, self.workload, self.prompts
         parts = prompt_parts(serving, workload, self.chunk)
-        held = settled(parts, found)
+        held = settled(parts, found, what=_PROMPTS)
         if found.basis == "fitted" or not any("prefill_narrow" in part.over for part in parts):
             return parts, held
         plain = prompt_parts(serving, workload, self.chunk, plain=True)
-        other = settled(plain, found)
+        other = settled(plain, found, what=_PROMPTS)
         return (plain, other) if other.seconds < held.seconds else (parts, held)
 
     def _than_wide(self, held: Settled, accepted: float) -> tuple[str, ...]:
@@ -271,7 +276,7 @@ class _Asked:
         low, high = band(
             self.found,
             kind_of(serving, self.workload),
-            rough=self.rough,
+            rough=self.said.rough,
             drafted=bool(serving.drafted),
         )
         least = least_seconds(parts)
@@ -283,7 +288,11 @@ class _Asked:
             return None
         tokens = self.workload.prompt_tokens * self.workload.prompts_together
         rate = tokens / held.seconds
-        low, high = band(self.found, prefill_kind(self.serving), rough=self.rough)
+        rules = (*self.said.rough, *self.said.rough_prompt)
+        low, high = band(self.prompts, prefill_kind(self.serving), rough=rules)
+        rough = [str(rule["reason"]) for rule in self.said.rough_prompt]
+        if self.serving.where.on_accelerators:
+            rough += unmeasured_prompts(self.found, self.serving.engine, _kind(self.serving))
         banded = Banded(value=rate, low=rate * low, high=rate * high)
         waiting = ceil_div(self.workload.concurrency, self.serving.layout.data_parallel)
         seconds = banded.inverse().scaled(tokens)
@@ -295,6 +304,37 @@ class _Asked:
             first_token=(seconds.low, seconds.high * max(1, waiting)),
             parts=tuple(parts),
             constants=held.constants,
+            slower=held.notes,
+            rough=tuple(rough),
+            notes=(*_replicas(self.serving.layout), *_cores(self.serving, parts)),
+        )
+
+
+def _kind(serving: Serving) -> Prompts:
+    """Whose prompts are alike: those of dense models, those of mixtures of experts."""
+    return "dense" if serving.model.moe is None else "moe"
+
+
+_DECODING, _PROMPTS = "decoding was", "prompts were"
+
+
+def _replicas(layout: Layout) -> Iterator[str]:
+    """Say that one prompt is not computed by all accelerators, where replicas share the users."""
+    if layout.data_parallel > 1:
+        whole = layout.accelerators
+        yield (
+            f"one prompt is computed by {whole // layout.data_parallel} of the {whole} accelerators"
+            f" ({layout.data_parallel} replicas share the users); without replicas all compute it"
+        )
+
+
+def _cores(serving: Serving, parts: Sequence[Part]) -> Iterator[str]:
+    """Say what stands for the CPU's cores, where the CPU computes prompts."""
+    if any(part.name == BY_CPU for part in parts):
+        yield (
+            f"the CPU's cores are not known: taken to be those of machines with {serving.cores / 1e9:.0f}"
+            f" GB/s of RAM ({host_flops(serving.cores) / 1e12:.2g} TFLOP/s); faster modules alone do not"
+            " make prompts faster"
         )
 
 

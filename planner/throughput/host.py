@@ -7,11 +7,12 @@ from the accelerator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import sqrt
 from typing import Any
 
-from hardware_db import System
+from hardware_db import Figure, System
 from planner.errors import InputError
 from planner.throughput.constants import has_facts, table
 from planner.throughput.workload import is_number
@@ -28,11 +29,13 @@ class HostMemory:
         gb_s: decimal GB/s: channels x 8 bytes x transfers per second, of one socket.
         title: what it is, in words.
         assumed: nobody said so; a class was taken.
+        cores_gb_s: GB/s of the memory that such a CPU usually has, which stands for its cores.
     """
 
     gb_s: float
     title: str
     assumed: bool
+    cores_gb_s: float
 
     @property
     def words(self) -> str:
@@ -58,27 +61,48 @@ def host_memory(system: System, *, bandwidth: float | None = None) -> HostMemory
                 f"RAM bandwidth: {bandwidth} GB/s is out of range (up to {MAX_GB_S:,}; two channels"
                 " of DDR5-5600 are 90)"
             )
-        return HostMemory(gb_s=float(bandwidth), title="as you say", assumed=False)
-    accelerator = system.accelerator
+        return _told(system, float(bandwidth), "as you say")
+    figure = system.host_bandwidth_gb_s
+    if figure is not None and _is_given(figure) and not system.accelerator.is_unified:
+        found = _told(system, figure.value, system.host_memory_type or "as you say")
+        return replace(found, assumed=figure.grade == "D")
+    return _of_machine(system)
+
+
+def _told(system: System, gb_s: float, title: str) -> HostMemory:
+    """What the user says of the memory; it tells less of the cores than the machine itself does.
+
+    Of a CPU that is not known either, the mean (in logs) of what is assumed and what is said: wide
+    memories come with many cores, faster modules do not.
+    """
+    usual = _of_machine(system)
+    cores = sqrt(usual.gb_s * gb_s) if usual.assumed else usual.gb_s
+    return HostMemory(gb_s=gb_s, title=title, assumed=False, cores_gb_s=cores)
+
+
+def _of_machine(system: System) -> HostMemory:
+    """The memory by the hardware entry, its CPU, or the class assumed from the accelerator."""
+    accelerator, figure = system.accelerator, system.host_bandwidth_gb_s
     if accelerator.is_unified and accelerator.bandwidth_gb_s is not None:
-        return HostMemory(
-            gb_s=accelerator.bandwidth_gb_s.value,
-            title=f"the memory of {accelerator.name}",
-            assumed=False,
-        )
-    if (figure := system.host_bandwidth_gb_s) is not None:
-        given = figure.source.startswith("given by the user")
-        title = system.host_memory_type or ("as you say" if given else f"that of {system.name}")
-        return HostMemory(gb_s=figure.value, title=title, assumed=figure.grade == "D")
+        return _usual(accelerator.bandwidth_gb_s.value, f"the memory of {accelerator.name}")
+    if figure is not None and not _is_given(figure):
+        title = system.host_memory_type or f"that of {system.name}"
+        return _usual(figure.value, title, assumed=figure.grade == "D")
     rows: list[Mapping[str, Any]] = table("host")["memory"]
     for row in rows:
         if is_named(system.cpu, row["cpu"]):
-            return HostMemory(
-                gb_s=row["gb_s"], title=f"{row['title']} of {system.cpu}", assumed=False
-            )
+            return _usual(row["gb_s"], f"{row['title']} of {system.cpu}")
     wanted = next(row for row in table("host")["assumed"] if has_facts(accelerator, row["facts"]))
     row = next(row for row in rows if row["id"] == wanted["memory"])
-    return HostMemory(gb_s=row["gb_s"], title=row["title"], assumed=True)
+    return _usual(row["gb_s"], row["title"], assumed=True)
+
+
+def _usual(gb_s: float, title: str, *, assumed: bool = False) -> HostMemory:
+    return HostMemory(gb_s=gb_s, title=title, assumed=assumed, cores_gb_s=gb_s)
+
+
+def _is_given(figure: Figure) -> bool:
+    return figure.source.startswith("given by the user")
 
 
 def is_named(cpu: str | None, patterns: Sequence[str]) -> bool:

@@ -59,6 +59,7 @@ def resolve_serving(
         ssm_bytes=_ssm_bytes(checkpoint, ssm_dtype),
         where=where(checkpoint, system, placement),
         ram=host.gb_s * 1e9,
+        cores=host.cores_gb_s * 1e9,
         longest_stage=longest_stage(system, placement, layout.pipeline_parallel),
         drafter=drafter,
     )

@@ -60,6 +60,11 @@ class Where:
         return self.dense.streamed > 0 or self.experts.streamed > 0
 
     @property
+    def on_accelerators(self) -> bool:
+        """Whether all weights lie on accelerators."""
+        return not self.on_host and not self.over_link
+
+    @property
     def cpu_alone(self) -> bool:
         """Whether no weight lies on an accelerator."""
         return not self.dense.here and not self.experts.here

@@ -107,11 +107,11 @@ def test_a_faster_card_of_the_same_kind_is_never_slower(
         if one is None or other is None or one.prefill is None or other.prefill is None:
             continue
         compared += 1
-        if other.slower:
-            continue
-        assert other.per_user.value >= one.per_user.value * (1 - 1e-9), (fast.id, slow.id)
+        quicker = other.per_user.value >= one.per_user.value * (1 - 1e-9)
+        assert quicker or other.slower, (fast.id, slow.id)
         longer, shorter = one.prefill.seconds.value, other.prefill.seconds.value
-        assert shorter <= longer * (1 + 1e-9), (fast.id, slow.id)
+        sooner = shorter <= longer * (1 + 1e-9)
+        assert sooner or other.prefill.slower, (fast.id, slow.id)
     assert compared > 50
 
 

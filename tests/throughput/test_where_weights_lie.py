@@ -251,3 +251,39 @@ def test_parts_of_a_placement_do_not_exceed_wholes() -> None:
         Placement(device=1, host_computed=1, host_computed_experts=2)
     with pytest.raises(ValueError, match="negative"):
         Placement(device=-1)
+
+
+@pytest.mark.parametrize("on", ["cpu", "strix-halo-128-gtt"])
+@pytest.mark.parametrize("ram", [25.0, 100.0, 400.0])
+def test_faster_modules_bring_no_cores(on: str, ram: float) -> None:
+    """A prompt that the CPU computes is bound by its cores, a token by its memory."""
+    known = on != "cpu"
+    system = hardware_db.resolve("custom:64GiB" if on == "cpu" else on)
+    dense, experts = sizes(bundled_checkpoint(SPARSE, precision="q4_k_m"))
+    alone = Placement(
+        device=0,
+        host_computed=dense + experts,
+        host_computed_experts=experts,
+        host_layers=40,
+        prompts_stream=False,
+    )
+    slow, fast = (
+        estimate_speed(
+            bundled_checkpoint(SPARSE, precision="q4_k_m"),
+            system,
+            Layout(),
+            engine="llamacpp",
+            workload=SHORT,
+            placement=alone,
+            ram_bandwidth=rate,
+        )
+        for rate in (ram, 2 * ram)
+    )
+    assert isinstance(slow, SpeedEstimate)
+    assert isinstance(fast, SpeedEstimate)
+    assert slow.prefill is not None
+    assert fast.prefill is not None
+    gained = slow.prefill.seconds.value / fast.prefill.seconds.value
+    assert gained == pytest.approx(1.0 if known else 2**0.5)
+    assert fast.per_user.value > 1.1 * slow.per_user.value
+    assert "faster modules alone do not make prompts faster" in fast.prefill_words
