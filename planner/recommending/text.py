@@ -262,6 +262,8 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
     """Quality, speed, memory and reach of the pick, one line each."""
     yield f"Quality   {pick.loss.text}"
     yield f"Speed     {speed_line(pick.speed, wanted.concurrency)}"
+    if pick.plan.deployment.system.mixed and isinstance(pick.speed, SpeedEstimate):
+        yield from (f"          {reason}" for reason in pick.speed.slower)
     if pick.plan.ranks:
         yield f"Memory    {_memory(pick)}"
     if pick.plan.capacity is not None:

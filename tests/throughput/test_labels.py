@@ -82,6 +82,28 @@ def test_replicas_compute_one_prompt_each() -> None:
     assert "one prompt is computed" not in whole.prefill_words
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("model", ["Qwen3.5-122B-A10B", "Qwen3.5-397B-A17B"])
+def test_a_prompt_behind_that_of_slower_cards_in_another_layout_says_why(
+    model: str, engine: str
+) -> None:
+    """More memory allows more replicas, of which one computes a prompt."""
+    slow, fast = (
+        speed_of(
+            planner.plan(
+                model, on=on, engine=engine, precision="fp8", concurrency=64, context=32768
+            )
+        )
+        for on in ("8x h100", "8x h200")
+    )
+    assert isinstance(slow, SpeedEstimate)
+    assert isinstance(fast, SpeedEstimate)
+    assert slow.prefill is not None
+    assert fast.prefill is not None
+    behind = fast.prefill.seconds.value > slow.prefill.seconds.value
+    assert not behind or "replicas share the users" in fast.prefill_words
+
+
 def test_the_document_says_what_the_lines_say() -> None:
     plan = planner.plan("Qwen3.5-35B-A3B", on="h200", engine="vllm", precision="fp8", context=8192)
     speed = speed_of(plan)

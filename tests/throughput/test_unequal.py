@@ -6,6 +6,7 @@ import pytest
 
 import hardware_db
 import planner
+from planner.cli.main import run
 from planner.recommending import Wanted, recommend
 from planner.recommending.machines import without_slower_kinds
 from planner.speed import speed_of
@@ -92,6 +93,15 @@ def test_what_is_slower_than_one_of_them_alone_says_why(on: str, alone: str) -> 
     assert reason in mixed.words
     assert "where the rest holds the model" in reason
     assert not single.slower
+
+
+@pytest.mark.parametrize("command", ["plan", "recommend"])
+def test_both_commands_print_why(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    on = "2x 3090 + 1x 3060 12GB"
+    assert run([command, "Qwen3.5-27B", "--on", on, "--engine", "llamacpp"]) == 0
+    printed = capsys.readouterr().out
+    assert "RTX 3060 12 GB reads " in printed
+    assert "faster without it where the rest holds the model" in printed
 
 
 def test_nothing_is_left_out_of_equal_ones() -> None:
