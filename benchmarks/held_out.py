@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from statistics import median
+from statistics import NormalDist, median
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,9 @@ from planner.throughput.traffic import width_of
 FOLDS = 10
 KEPT = 0.03
 """Share of points left outside a band at each end."""
+
+FEWEST = 4
+"""Rigs from which on their spread is asked."""
 
 ON_HOST = ("ram", "prefill-ram", "cpu")
 """Kinds of too few points to leave those out of their bands that the planner calls rough."""
@@ -257,7 +260,7 @@ def bands_of(asked: Sequence[Asked], *held: Vector) -> dict[str, dict[str, tuple
             if one.kind == kind and not one.drafts and not one.point.untold
             if not one.rough or kind in ON_HOST
         ]
-        found = [_ends(asked, ratios, rows) for ratios in held]
+        found = [ends(asked, ratios, rows) for ratios in held]
         # What is known of fewer machines is never claimed more narrowly.
         fitted = found[0]
         sibling = (min(fitted[0], found[1][0]), max(fitted[1], found[1][1]))
@@ -265,16 +268,18 @@ def bands_of(asked: Sequence[Asked], *held: Vector) -> dict[str, dict[str, tuple
         bands[kind] = {"fitted": fitted, "sibling": sibling, "unmeasured": unmeasured}
     rough = [i for i, one in enumerate(asked) if one.rough and not one.point.untold]
     drafts = [i for i, one in enumerate(asked) if one.drafts and not one.rough]
-    bands["rough"] = {"any": _ends(asked, held[0], rough)}
-    bands["drafted"] = {"any": _ends(asked, held[0], drafts)}
+    bands["rough"] = {"any": ends(asked, held[0], rough)}
+    bands["drafted"] = {"any": ends(asked, held[0], drafts)}
     return bands
 
 
-def _ends(asked: Sequence[Asked], ratios: Vector, rows: Sequence[int]) -> tuple[float, float]:
+def ends(asked: Sequence[Asked], ratios: Vector, rows: Sequence[int]) -> tuple[float, float]:
     """The weighted quantiles of some ratios; a band always holds its estimate.
 
     A new rig is as likely to lie beyond n rigs as between any two of them, so of few rigs a smaller
-    share than `KEPT` is left out, of 16 and fewer none (each stands in the middle of its step).
+    share than `KEPT` is left out, of 16 and fewer none (each stands in the middle of its step). Of
+    these the ends are those of Student's prediction of a new one as well (`_of_a_new_rig`): a new
+    rig lies beyond all of eleven in one case of six.
     """
     if not rows:
         return 0.9, 1.1
@@ -285,7 +290,35 @@ def _ends(asked: Sequence[Asked], ratios: Vector, rows: Sequence[int]) -> tuple[
     weights /= weights[-1]
     low = float(ratios[order[int(np.searchsorted(weights, kept))]])
     high = float(ratios[order[min(len(order) - 1, int(np.searchsorted(weights, 1 - kept)))]])
+    if not kept:
+        new = _of_a_new_rig(asked, ratios, rows)
+        low, high = min(low, new[0]), max(high, new[1])
     return min(low, 0.9), max(high, 1.1)
+
+
+def _of_a_new_rig(
+    asked: Sequence[Asked], ratios: Vector, rows: Sequence[int]
+) -> tuple[float, float]:
+    """Between what a rig that was not measured is expected to lie, by the few that were.
+
+    exp(mean +- t s sqrt(1 + 1 / n)) of the logs of n rigs, each point weighing as in `ends`
+    """
+    counts = Counter(asked[i].sample.rig for i in rows)
+    if len(counts) < FEWEST:
+        return 0.9, 1.1
+    weights = np.array([counts[asked[i].sample.rig] ** -0.25 for i in rows])
+    logs, free = np.log(ratios[list(rows)]), len(counts) - 1
+    mean = float(np.average(logs, weights=weights))
+    spread = float(np.average((logs - mean) ** 2, weights=weights)) * len(counts) / free
+    reach = _student(free) * (spread * (1 + 1 / len(counts))) ** 0.5
+    return float(np.exp(mean - reach)), float(np.exp(mean + reach))
+
+
+def _student(free: int) -> float:
+    """Student's quantile at 1 - `KEPT`, by the expansion of Cornish and Fisher."""
+    z = NormalDist().inv_cdf(1 - KEPT)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / free + second / free**2
 
 
 def scatter(asked: Sequence[Asked], ratios: Vector) -> dict[str, tuple[int, float]]:

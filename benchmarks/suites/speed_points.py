@@ -36,6 +36,7 @@ from planner.throughput import (
     Workload,
     estimate_speed,
 )
+from planner.throughput.constants import family, table
 
 GIB = 1 << 30
 Lies = Literal["GPU", "GPU, drafts", "RAM", "RAM, drafts", "CPU"]
@@ -191,12 +192,12 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
         LookupError: the source does not tell what the question needs.
     """
     kind: str = row["kind"]
-    engine = _engine(row["engine"])
+    engine = _engine(row["engine"], row.get("backend"))
     checkpoint = _checkpoint(row["model"], str(row["quant"]), row.get("file_gib"), folder)
     alone = kind.endswith("-cpu")
     system = replace(_system(row), cpu=row.get("cpu"))
     count = row.get("n_gpu") or 1
-    layered = engine in ("llamacpp", "ik-llamacpp", "ollama") and not alone
+    layered = family(engine) == "llamacpp" and not alone
     workload = _workload(row, kind)
     return SpeedPoint(
         name=row["id"],
@@ -220,12 +221,13 @@ def point_of(row: Mapping[str, Any], folder: Path) -> SpeedPoint:
     )
 
 
-def _engine(name: str) -> str:
+def _engine(name: str, backend: str | None) -> str:
     if name.lower().startswith("ik_llama"):
         return "ik-llamacpp"
-    if name.lower().startswith("igllama") or "llama.cpp" in name.lower():
-        return "llamacpp"
-    return "llamacpp" if name == "LM Studio" else engine_named(name)
+    ours = name.lower().startswith("igllama") or "llama.cpp" in name.lower() or name == "LM Studio"
+    engine = "llamacpp" if ours else engine_named(name)
+    variants: Mapping[str, str] = table("rules")["backend"].get((backend or "").lower(), {})
+    return variants.get(engine, engine)
 
 
 def _cache(dtype: str | None) -> str:

@@ -25,7 +25,9 @@ from benchmarks.suites.words import (
     engine_named,
     system_named,
 )
+from hardware_db import System
 from planner.layout import Layout
+from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
 from planner.throughput import Speculation, Workload
 
@@ -115,11 +117,11 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
 
 def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Path) -> SpeedPoint:
     note = (rate["note"] or "").lower()
-    if "on cpu" in f"{case['flags']} {case['hardware']}".lower():
-        raise LookupError("experts on the CPU: the source names no host bandwidth")
+    in_ram = "on cpu" in f"{case['flags']} {case['hardware']}".lower()
     wall = note.startswith(_AGGREGATE)
     tensor, count = case["tp"] or 1, case["gpu_count"] or 1
-    system = system_named(accelerator_named(case["hardware"]), count)
+    system = _machine(case["hardware"], count)
+    checkpoint = _stored(case["model"], _precision(case, note), case["checkpoint"], folder)
     rest = count // tensor
     # llama.cpp spreads layers over several devices; servers that say TP below the count replicate.
     layers = case["tp"] is None
@@ -129,10 +131,10 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
         name=name,
         rig=rig_of(case["source"], system.accelerator.id, count, None),
         source=source_of(case["source"]),
-        lies="GPU",
+        lies="RAM" if in_ram else "GPU",
         prefill=False,
         rate=rate["tok_s"] / rate["batch"],
-        checkpoint=_stored(case["model"], _precision(case, note), case["checkpoint"], folder),
+        checkpoint=checkpoint,
         system=system,
         layout=Layout(
             tensor_parallel=tensor,
@@ -149,7 +151,43 @@ def _from_case(case: dict[str, Any], rate: dict[str, Any], name: str, folder: Pa
         cache=cache_named(case["kv_cache_dtype"]),
         state="auto",
         wall=wall,
+        placement=_experts_in_ram(checkpoint) if in_ram else _in_equal_parts(checkpoint, system),
     )
+
+
+def _machine(hardware: str, count: int) -> System:
+    """What a source calls ``Radeon AI PRO R9700 32GB`` or ``RTX 5070 Ti + 5060 Ti (2x16GB)``.
+
+    Raises:
+        LookupError: it cannot be told.
+    """
+    hardware = hardware.partition(" + CPU RAM")[0]
+    if "+" in hardware:
+        found = system_named(hardware, count)
+        if found.mixed:
+            return found
+    return system_named(accelerator_named(hardware), count)
+
+
+def _experts_in_ram(checkpoint: Checkpoint) -> Placement:
+    """All routed experts computed by the CPU, of which the planner assumes the memory."""
+    rows = list(checkpoint.rows("text"))
+    if not checkpoint.model.tie_word_embeddings:
+        rows = [row for row in rows if row.tensor.component != "embed_tokens"]
+    experts = sum(row.nbytes for row in rows if row.tensor.component == "moe.routed_experts")
+    return Placement(
+        device=sum(row.nbytes for row in rows) - experts,
+        host_computed=experts,
+        host_computed_experts=experts,
+    )
+
+
+def _in_equal_parts(checkpoint: Checkpoint, system: System) -> Placement | None:
+    """Unequal accelerators of equal memory: llama.cpp gives each the same share of the layers."""
+    if not system.mixed:
+        return None
+    part = checkpoint.nbytes("text") // system.count
+    return Placement(device=part * system.count, of_accelerators=(part,) * system.count)
 
 
 def _stored(model: str, precision: str | None, repo: str | None, folder: Path) -> Checkpoint:

@@ -174,6 +174,14 @@ def family(engine: str) -> str:
     return str(table("rules")["family"].get(engine, engine))
 
 
+def under_backend(engine: str, system: System) -> str:
+    """Return the variant of `engine` that runs where accelerators share one backend alone."""
+    known = [set(one.backends) for one in system.accelerators if one.backends]
+    common = set.intersection(*known) if known else set[str]()
+    names = table("rules")["backend"].get(common.pop(), {}) if len(common) == 1 else {}
+    return str(names.get(engine, engine))
+
+
 def pooled(default: Constants, rows: Iterable[Mapping[str, Any]]) -> Constants:
     """Return `default` with the factors of `rows`; shares of bandwidth stay below the ceiling."""
     values = dict(default)

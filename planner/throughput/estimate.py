@@ -35,6 +35,7 @@ from planner.throughput.constants import (
     calibration,
     family,
     table,
+    under_backend,
 )
 from planner.throughput.decode import Serving, cycle_parts, host_rate
 from planner.throughput.host import HostMemory, host_memory
@@ -98,6 +99,7 @@ def estimate_speed(
         return NoEstimate(reason=reason)
     if placement is not None and placement.disk:
         return NoEstimate(reason="weights are read from disk for every token: expect seconds each")
+    engine = under_backend(engine, system)
     host = host_memory(system, bandwidth=ram_bandwidth)
     serving = resolve_serving(
         checkpoint,

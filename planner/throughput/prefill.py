@@ -197,15 +197,26 @@ def _host(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
     nbytes = (weights.dense.nbytes + weights.lm_head.nbytes) * copied[0]
     nbytes = (nbytes + hit * weights.experts.nbytes * copied[1]) * serving.layout.tensor_parallel
     if nbytes and not serving.system.accelerator.is_unified:
-        rate = min(link_rate(serving.system, serving.layout), serving.ram)
+        rate = _copied(serving, min(link_rate(serving.system, serving.layout), serving.ram))
         yield Part(
             name="weights over the link",
             amount=chunks * nbytes / rate,
             over=("link",),
-            formula="weights on the host x chunks / (link x share)",
-            values=MappingProxyType({"weights on the host": nbytes, "chunks": chunks}),
+            formula="weights on the host x chunks / (copies x share)",
+            values=MappingProxyType(
+                {"weights on the host": nbytes, "chunks": chunks, "copies": rate}
+            ),
             bound=True,
         )
+
+
+def _copied(serving: Serving, rate: float) -> float:
+    """Bytes per second of copies over a link of `rate`; some engines first fill a buffer in RAM.
+
+    1 / (1 / link + 1 / buffer)
+    """
+    buffer = table("rules")["buffer"].get(family(serving.engine))
+    return rate if buffer is None else 1 / (1 / rate + 1e-9 / buffer)
 
 
 def _by_cpu(serving: Serving, tokens: int, *, share: float) -> Part:

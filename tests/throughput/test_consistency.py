@@ -140,6 +140,20 @@ def test_eight_cards_of_a_newer_generation_are_never_slower(
         assert fast.per_user.value >= slow.per_user.value or fast.slower
 
 
+@pytest.mark.parametrize("cache", ["auto", "fp8"])
+def test_more_bandwidth_at_the_same_load_is_never_slower(cache: str) -> None:
+    """9B in BF16, 16 users at 131,072 tokens: H100 and H200 differ in nothing but their memory."""
+    deep = Workload(prompt_tokens=131072, concurrency=16, depth=65536)
+    found = [
+        ask("Qwen/Qwen3.5-9B", on, "bf16", "vllm", workload=deep, kv_cache_dtype=cache)
+        for on in ("h100-pcie", "h100-sxm", "h200-sxm")
+    ]
+    for slow, fast in pairwise(found):
+        assert slow is not None
+        assert fast is not None
+        assert fast.per_user.value > slow.per_user.value
+
+
 def _followed(newer: str | None) -> set[str | None]:
     """A class and all that it followed."""
     rows = {row["id"]: row.get("after") for row in table("devices")["class"]}

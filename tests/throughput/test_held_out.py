@@ -60,6 +60,22 @@ def test_bands_hold_their_estimates_and_widen_with_ignorance() -> None:
     assert sum(found) > 0.9 * len(found)
 
 
+@pytest.mark.parametrize("kept_out", range(4))
+def test_a_band_of_few_rigs_reaches_beyond_them(kept_out: int) -> None:
+    """Of eleven rigs a twelfth lies beyond all in one case of six, and bands claim one in sixteen."""
+    one_of_each = {bench.by_rig(one): one for one in kept()}
+    asked = list(one_of_each.values())[kept_out : kept_out + 5]
+    assert len(asked) == 5
+    ratios = np.exp(np.array([-0.4, -0.2, 0.0, 0.2, 0.4]))
+    low, high = bench.ends(asked, ratios, range(5))
+    assert low < ratios.min()
+    assert high > ratios.max()
+    # Student: t of 4 degrees of freedom at 0.97 is 2.60, the spread 0.316, sqrt(1 + 1 / 5) = 1.095
+    assert np.log(high) == pytest.approx(2.60 * 0.316 * 1.095, rel=0.03)
+    wider = bench.ends(asked, ratios**2, range(5))
+    assert wider[0] < low < high < wider[1]
+
+
 def test_suites_answer_every_point_without_its_rig() -> None:
     (summary,) = unseen(REFERENCE, ["throughput", "params"]).values()
     assert summary["cases"] == len(kept())

@@ -7,9 +7,16 @@ import pytest
 
 import hardware_db
 from planner.layout import Layout
+from planner.memory.placement import Placement
 from planner.model.catalog import bundled_checkpoint
 from planner.throughput import SpeedEstimate, Workload, estimate_speed
-from planner.throughput.constants import compute_dtypes, link_bandwidth
+from planner.throughput.constants import (
+    calibration,
+    compute_dtypes,
+    family,
+    link_bandwidth,
+    under_backend,
+)
 from planner.throughput.part import StepTerm
 from planner.throughput.where import link_rate
 
@@ -128,3 +135,54 @@ def test_quantized_products_run_at_the_16_bit_rate_on_amd() -> None:
     assert compute_dtypes("ggml", "amd")[0] == "fp16"
     assert compute_dtypes("ggml", "nvidia")[0] == "int8"
     assert compute_dtypes("fp8-block", "amd")[0] == "fp8"
+
+
+def _copies(on: str, engine: str = "llamacpp", *, ram: float = 90.0) -> float:
+    """GB/s at which weights in RAM reach the card before the share of it that is fitted."""
+    checkpoint = bundled_checkpoint(SPARSE, precision="q4_k_m")
+    experts = sum(
+        row.nbytes
+        for row in checkpoint.rows("text")
+        if row.tensor.component == "moe.routed_experts"
+    )
+    found = estimate_speed(
+        checkpoint,
+        hardware_db.resolve(on),
+        Layout(),
+        engine=engine,
+        workload=Workload(prompt_tokens=4096),
+        placement=Placement(device=0, host_computed=experts, host_computed_experts=experts),
+        ram_bandwidth=ram,
+    )
+    assert isinstance(found, SpeedEstimate)
+    assert found.prefill is not None
+    (term,) = (one for one in found.prefill.terms if one.name == "weights over the link")
+    return term.values["copies"] / 1e9
+
+
+def test_copies_by_way_of_a_buffer_gain_less_than_their_link() -> None:
+    """Measured: 11 GB/s over PCIe 3, 16 to 20 over 4, 20 over 5; the links are 15.75, 31.5 and 63."""
+    fourth, fifth = _copies("rtx-4090"), _copies("rtx-5090")
+    assert fourth == pytest.approx(1 / (1 / 31.5 + 1 / 40))
+    assert 1.2 < fifth / fourth < 1.5
+    assert _copies("rtx-4090", ram=20.0) < fourth
+    assert _copies("rtx-4090", "ktransformers") == pytest.approx(31.5)
+
+
+def test_accelerators_that_share_vulkan_alone_run_under_it() -> None:
+    mixed = hardware_db.resolve("rtx-4090 + rx7900xtx")
+    assert under_backend("llamacpp", mixed) == "llamacpp-vulkan"
+    assert family("llamacpp-vulkan") == "llamacpp"
+    for on in ("rtx-4090", "rx7900xtx", "2x rtx-3090", "apple-m4-max", "arc-b580"):
+        assert under_backend("llamacpp", hardware_db.resolve(on)) == "llamacpp"
+    assert under_backend("vllm", mixed) == "vllm"
+
+
+def test_vulkan_copies_weights_more_slowly_than_rocm() -> None:
+    """R9700, one box: 20 GB/s under ROCm, 12.6 under Vulkan."""
+    system = hardware_db.resolve("r9700")
+    rocm, vulkan = (
+        calibration(system, engine, preset="serving", width=8).constants["link"]
+        for engine in ("llamacpp", "llamacpp-vulkan")
+    )
+    assert vulkan < 0.8 * rocm

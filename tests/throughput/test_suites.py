@@ -91,6 +91,31 @@ def test_machines_that_cannot_be_told(hardware: Any) -> None:
         accelerator_named(hardware)
 
 
+def test_machines_of_unequal_cards_and_experts_in_ram_are_asked(tmp_path: Path) -> None:
+    """As sources tell them: two cards of one memory, and a card whose RAM the planner assumes."""
+    rates = [{"phase": "decode", "tok_s": 20.0, "batch": 1, "prompt": None, "gen": 128}]
+    case = {
+        "model": "Qwen3.5-122B-A10B", "engine": "llama.cpp", "tp": None, "pp": None, "spec": None,
+        "checkpoint": None, "kv_cache_dtype": None, "source": "a/b", "flags": "",
+        "throughput": [rate | {"depth": None, "note": None} for rate in rates],
+    }  # fmt: skip
+    mixed = {"id": "mixed", "hardware": "RTX 5070 Ti + 5060 Ti (2x16GB)", "gpu_count": 2}
+    in_ram = {"id": "ram", "hardware": "Radeon AI PRO R9700 32GB", "gpu_count": 1}
+    cases = [
+        case | mixed | {"quant": "GGUF IQ2_M"},
+        case | in_ram | {"quant": "GGUF Q4_K_M", "flags": "experts on CPU"},
+    ]
+    (tmp_path / "throughput.json").write_text(json.dumps({"cases": []}))
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": cases}))
+    unequal, on_cpu = (read() for _, read in throughput.questions(tmp_path))
+    assert [kind.id for kind in unequal.system.mixed] == ["rtx-5070-ti", "rtx-5060-ti-16"]
+    assert unequal.placement is not None
+    assert len(set(unequal.placement.of_accelerators)) == 1
+    assert on_cpu.placement is not None
+    assert on_cpu.placement.host_computed_experts > on_cpu.placement.device
+    assert on_cpu.answer().low < on_cpu.answer().value < 30
+
+
 @pytest.mark.parametrize(
     ("engine", "name"),
     [("vLLM-nightly", "vllm"), ("ik_llama.cpp", "llamacpp"), ("vllm-mlx", "mlx")],
