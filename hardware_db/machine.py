@@ -206,7 +206,8 @@ def _joined(found: list[Found], text: str, known: Database) -> System:
         counts[accelerator.id] = counts.get(accelerator.id, 0) + count
     groups = [(counts[identity], card) for identity, card in cards.items()]
     if len(groups) == 1:
-        return several(groups[0][1], groups[0][0], known.systems)
+        whole = several(groups[0][1], groups[0][0], known.systems)
+        return next((entry for entry in known.systems if whole.id in entry.aliases), whole)
     for _, card in groups:
         if card.is_unified:
             raise _own_machine(card.name, text)

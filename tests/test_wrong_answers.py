@@ -139,6 +139,8 @@ DEVICES = {
     "EVO-X2": ("strix-halo-128", 128),
     "Beelink GTR9": ("strix-halo-128", 128),
     "MacBook Pro 16 M3 Max 64GB": ("apple-m3-max", 64),
+    "mac m4 max 64gb": ("apple-m4-max-64", 64),
+    "m4 max mac 128GB": ("apple-m4-max", 128),
     "M4 Pro mini 64": ("apple-m4-pro-64", 64),
     "M3 Max 64GB unified memory": ("apple-m3-max", 64),
     "Lenovo PGX": ("gb10", 128),

@@ -120,7 +120,7 @@ class Loss:
         if self.value is None or self.low is None or self.high is None:
             return word + (f" ({self.bits:.1f} bits)" if self.bits else "")
         if self.word is Word.ORIGINAL and word_of(self.value) > Word.ORIGINAL:
-            word = "counted as the original, having 8 bits"
+            word = f"counted as the original, at {self.bits or EIGHT_BITS:.1f} bits a weight"
         if self.basis == "file":
             return f"{word} ({self._number(self.value)}, measured for this file)"
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")

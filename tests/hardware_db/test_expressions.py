@@ -304,3 +304,7 @@ def test_a_spark_is_planned_with_what_is_free_of_it() -> None:
     spark = resolve("dgx spark").accelerator
     assert 101 * GIB < spark.usable_bytes < 118 * GIB < spark.total_bytes
     assert hardware_db.system_reserve_mib(128 * 1024) == 4096
+
+
+def test_cards_that_add_up_to_a_known_machine_are_that_machine() -> None:
+    assert resolve("4x mi355x + 4x mi355x") == resolve("8x mi355x")
