@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -83,9 +82,8 @@ def visits() -> Iterator[Visit]:
         Visitor(address=address).open()  # the server's own first imports are nobody's page
         for page in PAGES:
             for question, link in QUESTIONS.items():
-                visitor, before, start = Visitor(address=address, page=page), _processor(), _now()
-                visitor.open(v=2, **link)
-                seconds = _now() - start
+                visitor, before = Visitor(address=address, page=page), _processor()
+                seconds = visitor.open(v=2, **link)
                 visitor.close()
                 yield Visit(
                     page=page,
@@ -94,9 +92,6 @@ def visits() -> Iterator[Visit]:
                     processor=_processor() - before,
                     faults=tuple(visitor.faults),
                 )
-
-
-_now = time.monotonic
 
 
 def main(argv: Sequence[str] | None = None) -> int:

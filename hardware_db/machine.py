@@ -188,10 +188,6 @@ def _ram(machine: _Machine, text: str) -> Memory | None:
     return Memory(gib=first.gib if first else None, of="ram", kind=kind)
 
 
-def _is_called(entry: System, name: str) -> bool:
-    return key(name) in map(key, (entry.id, *entry.aliases))
-
-
 def _joined(found: list[Found], text: str, known: Database) -> System:
     """One system of all that was found: equal ones added up, unequal ones side by side."""
     if len(found) == 1:
@@ -212,8 +208,8 @@ def _joined(found: list[Found], text: str, known: Database) -> System:
     groups = [(counts[identity], card) for identity, card in cards.items()]
     if len(groups) == 1:
         whole = several(groups[0][1], groups[0][0], known.systems)
-        called = (entry for entry in known.systems if _is_called(entry, whole.id))
-        return next(called, whole)
+        called = known.by_name.get(key(whole.id))
+        return called if isinstance(called, System) else whole
     for _, card in groups:
         if card.is_unified:
             raise _own_machine(card.name, text)

@@ -69,14 +69,18 @@ def shorter(name: str) -> tuple[str, ...]:
 
 def without_machine(name: str) -> str:
     """`name` without the words of a Mac around its chip: "MacBook Pro 16 M4 Max" → "m4 max"."""
-    plain = " ".join(re.split(r"[\s\-_]+", name.strip().casefold()))
+    plain = _plain(name)
     return _MACHINES.sub("", plain).strip() if _CHIP.search(plain) else plain
 
 
 def is_chipless_mac(name: str) -> bool:
     """Say whether `name` is a Mac's without its chip: "Mac mini 24GB"."""
-    plain = " ".join(re.split(r"[\s\-_]+", name.strip().casefold()))
-    return _MAC.fullmatch(_SIZED.sub("", plain)) is not None
+    return _MAC.fullmatch(_SIZED.sub("", _plain(name))) is not None
+
+
+def _plain(name: str) -> str:
+    """`name` in small letters, its words parted by single spaces."""
+    return " ".join(re.split(r"[\s\-_]+", name.strip().casefold()))
 
 
 def laptop_last(name: str) -> str:

@@ -81,7 +81,7 @@ class Search:
         return list(self._found[key])
 
     def on_what_is_there(self, base: str, *, thorough: bool = True) -> list[Choice]:
-        """Return what `of_model` does but for what needs RAM that was only assumed."""
+        """Return what `of_model` does but for what needs RAM that was only assumed, in no order."""
         wanted, found = self.wanted, list[Choice]()
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
             best = min(
@@ -94,7 +94,7 @@ class Search:
             found += self._of_lane(base, lane, turn, few=few)
         if wanted.wish.best == "context":
             found += filter(None, map(self.smaller_cache, list(found)))
-        return in_order(found, wanted.wish)
+        return found
 
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
@@ -280,7 +280,7 @@ def best_of(wanted: Wanted) -> Choice | None:
     """
     assert wanted.base is not None
     found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
-    return next((choice for choice in found if choice.holds), None)
+    return next((choice for choice in in_order(found, wanted.wish) if choice.holds), None)
 
 
 def _over(plan: Plan, *, at_worst: bool = False) -> int:
