@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from planner.throughput.constants import Basis, Calibration, family, table
+from planner.units import counted
 
 Prompts = Literal["dense", "moe"]
 """Kind of model: prompts of a mixture of experts have a constant of their own."""
@@ -31,7 +32,7 @@ def hardly_decoded(found: Calibration, engine: str, width: int) -> tuple[str, ..
             points, rigs = points + row["decode"][0], rigs + row["decode"][1]
     if points >= HARDLY:
         return ()
-    count = f"{_counted(points, 'point')} of {_counted(rigs, 'rig')}" if points else "no point"
+    count = f"{counted(points, 'point')} of {counted(rigs, 'rig')}" if points else "no point"
     return (f"decoding was hardly measured with weights of this width there: {count}",)
 
 
@@ -56,7 +57,3 @@ def _rows(found: Calibration, engine: str | None = None) -> Iterator[Mapping[str
     for row in table("serving")["measured"]:
         if row["device"] == device and (engine is None or row["engine"] == family(engine)):
             yield row
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
