@@ -144,6 +144,8 @@ class Allocation:
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
+        curbed: what the command keeps below the engine's own default so that it holds, in words
+            ("one prompt at a time"); empty if nothing.
     """
 
     ranks: tuple[Rank, ...]
@@ -156,6 +158,7 @@ class Allocation:
     notes: tuple[str, ...] = ()
     first_boot: tuple[int, int] | None = None
     at_worst: str = ""
+    curbed: str = ""
 
     @cached_property
     def capacity(self) -> Capacity:

@@ -67,6 +67,10 @@ def _written(value: int | float | str) -> str:
     return f"{int(value):,}"
 
 
+HOST_RANK = "host"
+"""The name of the rank that is the machine's own memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
     """One accelerator (or the host) and what lies on it.

@@ -33,6 +33,16 @@ REGULAR = 3
 FALLS_BACK = 2
 """Flaws that cost a model its tier."""
 
+DOUBLINGS = {
+    Word.ORIGINAL: 0.0,
+    Word.NEAR_LOSSLESS: 0.1,
+    Word.SMALL: 0.25,
+    Word.NOTICEABLE: 1.0,
+    Word.LARGE: 2.0,
+}
+"""Doublings of a speed that is too low for which so much loss is taken (a judgement): a file that loses
+noticeably must be twice as fast as one that does not."""
+
 MOST_OF_RAM = 0.75
 """Share of the RAM above which a server leaves too little for everything else."""
 
@@ -114,19 +124,29 @@ class Choice:
 
         Too slow counts in steps of two: half the least speed is one step.
         """
-        slow = 0
-        if self.per_user is not None and self.per_user < wish.least_speed:
-            slow = math.ceil(math.log2(wish.least_speed / max(self.per_user, 1e-3)))
-        elif self.per_user is None and self.in_ram:
-            slow = 1
-        held = place_of(self.plan.outcome)
-        return (
-            self.needs_ram is not None,
-            max(0, held - 1),
-            not self.is_above_floor,
-            slow,
-            held,
-        )
+        return (*self._sound, math.ceil(self._too_slow(wish)), place_of(self.plan.outcome))
+
+    @property
+    def _sound(self) -> tuple[int, ...]:
+        """RAM that is there, a workload that is held, bits above the floor: zeros where all is well."""
+        held = max(0, place_of(self.plan.outcome) - 1)
+        return (self.needs_ram is not None, held, not self.is_above_floor)
+
+    def _too_slow(self, wish: Wish) -> float:
+        """Return how often the speed must double to reach the least speed; 0 where it does."""
+        if self.per_user is None:
+            return float(self.in_ram)
+        return max(0.0, math.log2(max(wish.least_speed, 1e-3) / max(self.per_user, 1e-3)))
+
+    @property
+    def is_tight(self) -> bool:
+        """At the far end of an estimate's band it may not hold, and its command does not avoid that."""
+        return place_of(self.plan.outcome) > 0 and not self.is_curbed
+
+    @property
+    def is_curbed(self) -> bool:
+        """It holds because its command keeps requests below the engine's own default."""
+        return self.plan.allocation is not None and bool(self.plan.allocation.curbed)
 
     @property
     def fills_ram(self) -> bool:
@@ -151,18 +171,27 @@ class Choice:
     def key(self, wish: Wish) -> tuple[object, ...]:
         """Return what candidates of one model are sorted by, the best first.
 
-        Speeds that read the same are a tie.
+        Speeds that read the same are a tie. Being too slow, losing noticeably and being tight are
+        weighed against each other: half the speed, a noticeable loss and a tight fit count alike,
+        where it is too slow anyway a tight one half.
         """
-        quality = (self.flaws(wish), int(self.word))
-        speed = (-to_two_digits(self.per_user or 0.0),)
-        reach = (-self.longest,)
+        slow, lost = self._too_slow(wish), DOUBLINGS[self.word]
+        cost = slow + lost + self.is_tight / 2 if slow else math.floor(lost) + self.is_tight
+        quality: tuple[object, ...] = (
+            cost,
+            self.is_tight or self.is_curbed or self.word > Word.NOTICEABLE,
+            self.flaws(wish),
+            int(self.word),
+        )
+        held = (math.ceil(slow), self.is_tight)
+        loss = (self.flaws(wish), int(self.word))
         first = {
             "quality": quality,
-            "speed": (*speed, *quality),
-            "context": (*reach, *quality),
+            "speed": (*held, -to_two_digits(self.per_user or 0.0), *loss),
+            "context": (*held, -self.longest, *loss),
         }[wish.best]
         return (
-            *self.holding(wish),
+            *self._sound,
             *first,
             self.turn,
             self.standing,

@@ -10,9 +10,9 @@ from planner.engines import ENGINES
 from planner.engines.choice import engines_for
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
-from planner.memory.breakdown import Kind, Rank
+from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
-from planner.recommending.answer import Miss, Recommendation, download_bytes, where_weights_lie
+from planner.recommending.answer import Miss, Recommendation, download_bytes
 from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
@@ -20,11 +20,14 @@ from planner.recommending.words import listed_name, short_word
 from planner.registry import Word, cache_losses, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
-from planner.throughput.answer import two_digits
+from planner.throughput.answer import to_two_digits, two_digits
 from planner.units import counted, format_gib
 
-WARNINGS = 2
+WARNINGS = 3
 """Sentences that a user can act on and that are shown; all are behind ``--explain``."""
+
+_KINDS = {Kind.RECURRENT_STATE: "state", Kind.RUNTIME: "runtime"}
+"""Shorter words than a kind's own, for the one line."""
 
 _LETTERS_SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
 
@@ -142,15 +145,17 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
             "speed": "is about as fast as the fastest",
             "context": "reaches about as far as any",
         }
-        sound = f" at {wish.least_speed:g} tok/s or more" if _is_fast_enough(pick, wish) else ""
+        sound = (
+            f" at about {wish.least_speed:g} tok/s or more" if _is_fast_enough(pick, wish) else ""
+        )
         small = " without a large loss" if pick.word < Word.LARGE else ""
         return f"of what {most[wish.best]}{sound}{small}, what loses least"
     if pick.per_user is None:
         return "the best class of quality that fits"
-    if pick.per_user < wish.least_speed:
-        return f"as nothing that fits reaches {wish.least_speed:g} tok/s, the best of the fastest"
+    if to_two_digits(pick.per_user) < wish.least_speed:
+        return _why_slow(answer, pick)
     least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
-    best = f"the best class of quality that fits at {least:g} tok/s or more"
+    best = f"the best class of quality that fits at about {least:g} tok/s or more"
     finer = (
         choice
         for choice in answer.front
@@ -161,8 +166,29 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
     other = next(finer, None)
     if other is None:
         return best
-    what = "takes most of the RAM" if other.fills_ram else "is tight"
-    return f"the best class of quality with room to spare; {_file(other)} loses less, but {what}"
+    return (
+        f"the best class of quality with room to spare; {_file(other)} loses less, but"
+        f" {_what_is_wrong(other)}"
+    )
+
+
+def _why_slow(answer: Recommendation, pick: Choice) -> str:
+    """Return why a file that is slower than wished was taken."""
+    least = answer.wanted.wish.least_speed
+    for other in answer.front:
+        if other.entry.base == pick.entry.base and (other.per_user or 0.0) >= least:
+            rate = two_digits(other.per_user or 0.0)
+            but = _what_is_wrong(other) if other.word <= Word.SMALL else f"has {other.word.text}"
+            return f"as {_file(other)}, which reaches {rate} tok/s, {but}"
+    return f"as no file of it reaches {least:g} tok/s here, the best trade of speed and loss"
+
+
+def _what_is_wrong(finer: Choice) -> str:
+    """Return what keeps a finer file from being the pick."""
+    if finer.fills_ram:
+        return "takes most of the RAM"
+    curbed = _curbed(finer.plan)
+    return f"holds only with {curbed}" if curbed else "is tight"
 
 
 def _is_fast_enough(pick: Choice, wish: Wish) -> bool:
@@ -199,15 +225,19 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         return f"what {first.title} holds here has {other.word.text}"
     if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
         return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
-    if other.plan.outcome is Outcome.TIGHT and pick.plan.outcome is Outcome.FITS:
+    curbed = _curbed(other.plan)
+    tight = other.plan.outcome is Outcome.TIGHT
+    if (tight or curbed) and pick.plan.outcome is Outcome.FITS:
         spare = format_gib(other.plan.headroom or 0)
         faster = (other.per_user or 0.0) / (pick.per_user or math.inf)
         times = f"is {two_digits(faster)} times as fast, but " if faster >= CLEARLY else ""
-        return (
-            f"{other.entry.name} in {first.title} {times}holds this only within its estimate's"
-            f" band ({spare} to spare)"
-        )
+        how = f"with {curbed}" if curbed else f"within its estimate's band ({spare} to spare)"
+        return f"{other.entry.name} in {first.title} {times}holds this only {how}"
     return f"{first.title} has less to spare"
+
+
+def _curbed(plan: Plan) -> str:
+    return plan.allocation.curbed if plan.allocation is not None else ""
 
 
 def _cache_note(pick: Choice) -> str:
@@ -265,7 +295,12 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
     if pick.plan.deployment.system.mixed and isinstance(pick.speed, SpeedEstimate):
         yield from (f"          {reason}" for reason in pick.speed.slower)
     if pick.plan.ranks:
-        yield f"Memory    {_memory(pick)}"
+        fullest, *others = pick.plan.ranks
+        yield f"{_place_of(fullest)}{_memory(fullest)}"
+        if pick.in_ram:
+            yield from (
+                f"{_place_of(rank)}{_memory(rank)}" for rank in others if rank.name == HOST_RANK
+            )
     if pick.plan.capacity is not None:
         users = f", or {counted(pick.users, 'user')} at {short_tokens(wanted.context)}"
         more = users if pick.users > 1 else ""
@@ -286,24 +321,20 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
     return text
 
 
-def _memory(pick: Choice) -> str:
+def _place_of(rank: Rank) -> str:
+    return "RAM       " if rank.name == HOST_RANK else "Memory    "
+
+
+def _memory(rank: Rank) -> str:
     """Used of usable with a bar, then what takes it."""
-    rank = pick.plan.ranks[0]
-    kinds: tuple[tuple[str, tuple[Kind, ...]], ...] = (
-        ("weights", (Kind.WEIGHTS,)),
-        ("KV cache", (Kind.KV_CACHE,)),
-        ("state", (Kind.RECURRENT_STATE,)),
-        ("other", (Kind.ACTIVATIONS, Kind.CUDA_GRAPHS, Kind.RUNTIME)),
-    )
     parts = [
-        f"{name} {format_gib(rank.of_kind(*kind)).removesuffix(' GiB')}"
-        for name, kind in kinds
-        if rank.of_kind(*kind)
+        f"{_KINDS.get(kind, kind.value)} {format_gib(rank.of_kind(kind)).removesuffix(' GiB')}"
+        for kind in Kind
+        if rank.of_kind(kind)
     ]
     each = " on each" if rank.count > 1 else ""
-    ram = f"; weights in {where_weights_lie(pick)}" if pick.in_ram else ""
     used = format_gib(rank.used).removesuffix(" GiB")
-    return f"{used} of {format_gib(rank.usable)}{each}  {_bar(rank)}  {' · '.join(parts)}{ram}"
+    return f"{used} of {format_gib(rank.usable)}{each}  {_bar(rank)}  {' · '.join(parts)}"
 
 
 def _bar(rank: Rank) -> str:

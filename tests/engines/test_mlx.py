@@ -156,7 +156,9 @@ def test_one_buffer_is_bounded_apart_from_the_memory() -> None:
     assert works.outcome is Outcome.FITS
     assert dies.outcome is Outcome.TIGHT
     assert "4 such prompts at once need one buffer of 31.3 GiB" in dies.verdict
-    assert "--prompt-concurrency 1 avoids it" in dies.verdict
+    assert "the command's --prompt-concurrency 1 avoids it" in dies.verdict
+    assert dies.launch is not None
+    assert dies.launch.argv[-2:] == ("--prompt-concurrency", "1")
     assert (
         scores_bytes(model("Qwen3.5-9B"), batch=4, step=2048, context=41 * 2048) == 22_011_707_392
     )
@@ -167,6 +169,26 @@ def test_one_buffer_is_bounded_apart_from_the_memory() -> None:
     assert wide.outcome is Outcome.DOES_NOT_FIT
     assert wide.allocation is not None
     assert "maximum allowed buffer size of 20100415488 bytes" in (wide.allocation.refusal or "")
+
+
+def test_the_server_takes_no_more_prompts_than_are_safe() -> None:
+    """One request was promised with a command that lets four prompts end the server; four prompts
+    of 64k need 24 GiB, where 14 are free beside one."""
+    roomy, full = (ask("Qwen3.6-27B", "m4-pro-48", context=n) for n in (32_768, 65_536))
+    assert roomy.outcome is full.outcome is Outcome.FITS
+    assert roomy.launch is not None
+    assert "--prompt-concurrency" not in roomy.launch.argv
+    assert full.launch is not None
+    assert full.launch.argv[-2:] == ("--prompt-concurrency", "1")
+    own = ask("Qwen3.6-27B", "m4-pro-48", context=65_536, options={"prompt_concurrency": 8})
+    assert own.outcome is Outcome.TIGHT
+    assert any("--prompt-concurrency 1" in warning for warning in full.warnings)
+
+
+def test_it_is_said_that_no_prompt_is_remembered() -> None:
+    """mlx-lm 0.32.2 models/cache.py (LRUPromptCache): what comes into a cache of size 0 leaves it."""
+    full = ask("Qwen3.6-27B", "m4-pro-48", context=131_072)
+    assert any("computes its whole prompt again" in warning for warning in full.warnings)
 
 
 def test_raising_the_working_set_does_not_raise_the_largest_buffer() -> None:

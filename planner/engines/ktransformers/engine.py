@@ -24,7 +24,7 @@ from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
 from planner.layout import Degrees
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -197,7 +197,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         converted = method.startswith("AMX")
         total = int(size * GIB)
         return Rank(
-            name="host",
+            name=HOST_RANK,
             count=1,
             total=total,
             usable=total,

@@ -22,7 +22,7 @@ from planner.engines.llamacpp.machine import (
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.releases import NEWEST
 from planner.engines.llamacpp.server import Server, Usage
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
 from planner.provenance import Band, Confidence, Source
 from planner.units import MIB, ceil_div
 
@@ -65,7 +65,7 @@ def ranks(
     if machine.host_total is not None and not machine.unified:
         found.append(
             Rank(
-                name="host",
+                name=HOST_RANK,
                 count=1,
                 total=machine.host_total,
                 usable=machine.host_total - machine.host_reserve,

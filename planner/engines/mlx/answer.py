@@ -20,6 +20,7 @@ class MlxAnswer(FullAllocation):
         cache: bytes of one sequence of the asked context, by kind.
         kv_bytes_per_token_per_layer: bytes that one token adds to one attention layer.
         keeping: finished caches that the server is told to keep.
+        prompts: prompts that the server is told to process at once.
         working_set: bytes that the GPU may use (max_recommended_working_set_size).
         largest_buffer: bytes of the largest single buffer, the scores of a prefill step.
         max_buffer: bytes that Metal lets one buffer have (maxBufferLength).
@@ -30,6 +31,7 @@ class MlxAnswer(FullAllocation):
     cache: SequenceCache
     kv_bytes_per_token_per_layer: int
     keeping: int
+    prompts: int
     working_set: int
     largest_buffer: int
     max_buffer: int
@@ -44,7 +46,7 @@ class MlxAnswer(FullAllocation):
             "quantized_kv_start": options.quantized_kv_start,
             "prefill_step_size": options.prefill_step_size,
             "decode_concurrency": 1 if alone else options.decode_concurrency,
-            "prompt_concurrency": 1 if alone else options.prompt_concurrency,
+            "prompt_concurrency": self.prompts,
             "prompt_cache_size": self.keeping,
         }
 

@@ -14,7 +14,7 @@ from planner.engines.engine import Capacity, Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.mlx.answer import MlxAnswer
 from planner.engines.mlx.launch import launch_of
-from planner.engines.mlx.memory import longest_context, memory_of
+from planner.engines.mlx.memory import Memory, longest_context, memory_of
 from planner.engines.mlx.options import KEPT_CACHES, NEWEST, MlxOptions, source
 from planner.errors import InputError
 from planner.formats import get_cache_format
@@ -22,7 +22,7 @@ from planner.layout import Degrees
 from planner.memory.breakdown import Rank
 from planner.memory.placement import Placement
 from planner.provenance import Source
-from planner.units import MIB, format_gib
+from planner.units import MIB, counted, format_gib
 
 CLOSE_TO_LIMIT = 0.9
 """mlx-lm warns that generation can be slow from this share of the limit on."""
@@ -58,9 +58,8 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         limit = memory.largest_buffer
         asked, alone = memory.rank(context, deployment.concurrency), memory.rank(context, 1)
         starts = memory.holds(context, 1)
-        worst = ""
-        if starts:
-            worst = _too_large(memory.prompts_together, memory.at_worst(context), limit)
+        prompts, own = memory.prompts(context, deployment.concurrency), options.prompts
+        worst = _too_large(memory, context, safe=prompts) if starts else ""
         sequences = memory.sequences(context)
         native = deployment.checkpoint.model.max_position_embeddings
         longest = max(native, context if deployment.yarn else 0)
@@ -81,6 +80,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             shortfall=max(0, -alone.headroom),
             refusal=None if starts else _death(memory.scores(context, 1), limit),
             at_worst=worst,
+            curbed=f"{counted(prompts, 'prompt')} at a time" if prompts < own else "",
             kv_cache_dtype=dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
             placement=Placement(device=memory.weights),
             options=options,
@@ -88,10 +88,19 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             cache=one,
             kv_bytes_per_token_per_layer=memory.token_bytes,
             keeping=keeping,
+            prompts=prompts,
             working_set=memory.usable,
             largest_buffer=memory.scores(context, deployment.concurrency),
             max_buffer=limit,
-            warnings=(*((worst,) if worst else ()), *_warnings(deployment, asked, keeping)),
+            warnings=(
+                *((worst,) if worst else ()),
+                *_warnings(
+                    deployment,
+                    asked,
+                    keeping=keeping,
+                    prompts=prompts if starts and prompts < own and not worst else None,
+                ),
+            ),
         )
 
     def contexts_alike(self, deployment: Deployment) -> range:
@@ -164,7 +173,7 @@ def _economies(options: MlxOptions, accelerator: Accelerator) -> Iterator[Econom
             cost=2,
             options={"prefill_step_size": SMALL_STEP},
         )
-    if options.prompt_concurrency > 1 and options.kv_bits is None:
+    if options.prompts > 1:
         yield Economy(
             title="one prompt at a time (--prompt-concurrency 1)",
             loses="prompts wait for each other",
@@ -228,19 +237,41 @@ def _death(largest: int, limit: int) -> str:
     return "Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory)"
 
 
-def _too_large(prompts: int, largest: int, limit: int) -> str:
+def _too_large(memory: Memory, context: int, *, safe: int) -> str:
     """Return what goes wrong where other prompts come into the step; empty if nothing."""
+    largest, limit = memory.at_worst(context), memory.largest_buffer
     if largest <= limit:
         return ""
+    options: MlxOptions = memory.deployment.options
+    avoids = "--prompt-concurrency 1 avoids it"
+    if options.prompt_concurrency is None:
+        avoids = f"the command's --prompt-concurrency {safe} avoids it"
     return (
-        f"{prompts} such prompts at once need one buffer of {format_gib(largest)} and end the"
-        f" server: Metal allows {format_gib(limit)} (--prompt-concurrency 1 avoids it)"
+        f"{memory.prompts_together} such prompts at once need one buffer of {format_gib(largest)}"
+        f" and end the server: Metal allows {format_gib(limit)} ({avoids})"
     )
 
 
-def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]:
+def _warnings(
+    deployment: Deployment, rank: Rank, *, keeping: int, prompts: int | None
+) -> Iterator[str]:
     options: MlxOptions = deployment.options
     model, accelerator = deployment.checkpoint.model, deployment.system.accelerator
+    if options.prompt_cache_size is None and not keeping:
+        yield (
+            "no cache of a finished request fits beside this (--prompt-cache-size 0): every request"
+            " computes its whole prompt again, each turn of a chat, too"
+        )
+    elif options.prompt_cache_size is None and keeping < KEPT_CACHES:
+        yield (
+            f"by default the server keeps the caches of {KEPT_CACHES} finished requests; only"
+            f" {keeping} of this length fit beside the workload, so the command carries --prompt-cache-size"
+        )
+    if prompts is not None:
+        yield (
+            f"{options.prompts} such prompts at once, as the server takes them, would not fit: the"
+            f" command carries --prompt-concurrency {prompts}"
+        )
     if deployment.system.nodes > 1:
         yield (
             f"one machine of {deployment.system.nodes} is planned: several (mx.distributed) are not"
@@ -262,11 +293,6 @@ def _warnings(deployment: Deployment, rank: Rank, keeping: int) -> Iterator[str]
         yield "with --kv-bits the server answers one request at a time"
     if model.vision is not None:
         yield "mlx-lm serves the text model only: the vision tower is not loaded"
-    if options.prompt_cache_size is None and keeping < KEPT_CACHES:
-        yield (
-            f"by default the server keeps the caches of {KEPT_CACHES} finished requests; only"
-            f" {keeping} of this length fit beside the workload, so the command carries --prompt-cache-size"
-        )
     if deployment.yarn and deployment.context > model.max_position_embeddings:
         yield "mlx_lm.server has no flag for YaRN: config.json must be edited (see the notes)"
     yield "the process itself (Python, Metal buffers kept for reuse) is not planned for"

@@ -6,7 +6,7 @@ import json
 
 from planner.engines.engine import Deployment, Launch
 from planner.engines.mlx.answer import MlxAnswer
-from planner.engines.mlx.options import KEPT_CACHES
+from planner.engines.mlx.options import KEPT_CACHES, PROMPTS
 from planner.engines.options import written_words
 from planner.engines.yarn import yarn_parameters
 from planner.units import format_gib
@@ -18,6 +18,8 @@ def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
     argv = ["mlx_lm.server", "--model", deployment.checkpoint.id, *written_words(options)]
     if options.prompt_cache_size is not None or answer.keeping != KEPT_CACHES:
         argv += ["--prompt-cache-size", str(answer.keeping)]
+    if answer.prompts != (1 if options.kv_bits is not None else PROMPTS):
+        argv += ["--prompt-concurrency", str(answer.prompts)]
     notes = [f"needs the package mlx-lm=={options.version}"]
     if options.iogpu_wired_limit_mb is not None:
         notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")

@@ -96,14 +96,14 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 
 
 def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
-    """Return the reader; `read` reads the words behind `mlx_lm.server`."""
+    """Return the reader; `read` reads `mlx_lm.server` and the words behind it."""
 
     def command(lines: Sequence[str]) -> Command | None:
         """Return the command that a line shows, if one does."""
         for line in lines:
-            _, found, behind = line.partition("mlx_lm.server ")
-            if found:
-                return read(behind.split())
+            _, program, behind = line.partition("mlx_lm.server ")
+            if program:
+                return read([program.strip(), *behind.split()])
         return None
 
     return LogReader(

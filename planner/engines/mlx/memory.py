@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from planner.bisection import largest_holding, largest_of_each
-from planner.columns import choose, larger, smaller
+from planner.columns import choose, is_zero, larger, smaller
 from planner.engines.engine import Deployment, but_workload
 from planner.engines.mlx.activations import (
     PROMPTS_SEEN,
@@ -91,8 +91,7 @@ class Memory:
     def _step(self, tokens: Any, sequences: Any) -> tuple[Any, Any]:
         """Return (prompts, tokens of each) of one prefill step."""
         options = self._options
-        batch = 1 if options.kv_bits is not None else smaller(sequences, options.prompt_concurrency)
-        return batch, smaller(options.prefill_step_size, tokens)
+        return smaller(sequences, options.prompts), smaller(options.prefill_step_size, tokens)
 
     def scores(self, tokens: Any, sequences: Any) -> Any:
         """Return the scores of one prefill step, which are one buffer."""
@@ -130,13 +129,26 @@ class Memory:
 
     def at_worst(self, tokens: Any) -> Any:
         """Return the bytes of the largest buffer where other prompts come into the step."""
-        return self.prompts_together * self.scores(tokens, 1)
+        return self.scores(tokens, 1) * self.prompts_together
 
     @property
     def prompts_together(self) -> int:
         """Prompts that may come into one step although one is planned for."""
-        options = self._options
-        return 1 if options.kv_bits is not None else min(options.prompt_concurrency, PROMPTS_SEEN)
+        return min(self._options.prompts, PROMPTS_SEEN)
+
+    def prompts(self, tokens: Any, sequences: Any) -> Any:
+        """Return `--prompt-concurrency`: what was asked, else the server's own where that is safe.
+
+        As many must be safe as are planned for, and as many as were seen to come together; else no
+        more than are planned for.
+        """
+        most, one = self._options.prompts, self.scores(tokens, 1)
+        if self._options.prompt_concurrency is not None or is_zero(one):
+            return most
+        free = self.usable - self.needed(tokens, sequences) + self.scores(tokens, sequences)
+        safe = larger(1, smaller(self.largest_buffer, free) // one)
+        needed = smaller(most, larger(PROMPTS_SEEN, sequences))
+        return choose(safe >= needed, most, smaller(safe, sequences))
 
     def rank(self, tokens: Any, sequences: Any) -> Rank:
         """Return the machine with everything that lies in its memory."""
@@ -200,6 +212,7 @@ class Memory:
                 source=source("server.py, models/cache.py (LRUPromptCache)"),
             )
         layer, scores = self._layer(tokens, sequences), self.scores(tokens, sequences)
+        together = smaller(self.prompts(tokens, sequences), PROMPTS_SEEN)
         yield Term(
             name="activation peak (prefill step)",
             kind=Kind.ACTIVATIONS,
@@ -210,7 +223,7 @@ class Memory:
             source=source("models/qwen3_5.py, first-order reading"),
             band=Band(
                 below=scores + layer // 2,
-                above=larger(0, self.at_worst(tokens) - scores) + layer // 2,
+                above=larger(0, self.scores(tokens, 1) * together - scores) + layer // 2,
             ),
         )
 

@@ -17,6 +17,9 @@ READ = "2026-11-21"
 KEPT_CACHES = 10
 """Finished caches that the server keeps by default (`--prompt-cache-size`)."""
 
+PROMPTS = 8
+"""Prompts that the server processes at once by default (`--prompt-concurrency`)."""
+
 
 def source(where: str) -> Source:
     """Return the source of a rule: release and file."""
@@ -68,12 +71,14 @@ class MlxOptions(Options):
     decode_concurrency: int = option(
         32, Count(), "--decode-concurrency", meaning="requests decoded at once"
     )
-    prompt_concurrency: int = option(
-        8,
+    prompt_concurrency: int | None = option(
+        None,
         Count(),
         "--prompt-concurrency",
         meaning="prompts processed at once",
         memory="a larger activation peak",
+        default_words=f"{PROMPTS}, or as many as are safe",
+        written=False,
     )
     prompt_cache_size: int | None = option(
         None,
@@ -91,3 +96,10 @@ class MlxOptions(Options):
         memory="replaces the share of the memory that macOS lends the GPU",
         default_words="macOS's own share",
     )
+
+    @property
+    def prompts(self) -> int:
+        """Prompts that the server processes at once: one where the KV cache is quantized."""
+        if self.kv_bits is not None:
+            return 1
+        return PROMPTS if self.prompt_concurrency is None else self.prompt_concurrency

@@ -50,7 +50,7 @@ from planner.engines.transformers.placement import (
 from planner.engines.transformers.refusals import refusals_of
 from planner.layout import Degrees
 from planner.memo import Key, remembered
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
 from planner.model.spec import LINEAR, ModelSpec
 from planner.provenance import Band, Confidence
 from planner.units import MAX_COUNT, MIB
@@ -228,7 +228,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
         kept = _in_ram(placement)
         limit = budgets_of(deployment).host
         return Rank(
-            name="host",
+            name=HOST_RANK,
             count=1,
             total=limit,
             usable=limit,
