@@ -14,7 +14,7 @@ from planner.answer import Plan
 from planner.commanded import AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
-from planner.engines.log_figure import Measured
+from planner.engines.log_figure import LogReader, Measured
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
@@ -82,8 +82,7 @@ def _as_typed(
 
     Where that fails by less than estimates may be too high, whatever would be chosen decides.
     """
-    reader = FACES[engine].log
-    running = reader.running if reader is not None else {}
+    running = _running(FACES[engine].log, told)
     strict = beside.copy()
     strict["options"] = {**running, **(beside.get("options") or {})}
     known: dict[str, Any] = {} if learned else {"lessons": ()}
@@ -94,6 +93,13 @@ def _as_typed(
     if -tightest.headroom > tightest.band.below:
         return typed
     return ask_command(engine, told, on=on, **beside).with_(**known).plan()
+
+
+def _running(reader: LogReader | None, told: Command) -> dict[str, Any]:
+    """Return what holds for a server that runs, where its command does not say otherwise."""
+    if reader is None:
+        return {}
+    return {name: value for name, value in reader.running.items() if name not in told.options}
 
 
 def _assumed(plan: planning.Plan) -> Iterator[str]:
@@ -194,7 +200,7 @@ def check_log(
             on=where,
             model=model,
             context=context,
-            options={**found.reader.running, **release, **(options or {})},
+            options={**_running(found.reader, told), **release, **(options or {})},
             free=free,
             learned=False,  # the log is judged against the estimates themselves
         )

@@ -43,7 +43,11 @@ ROOMY = 2
 """Times the asked context that one request may take before a checkpoint counts as tight."""
 
 SURE_RAM = 16
-"""GiB of RAM that every machine with an accelerator is taken to have to spare."""
+"""GiB of RAM that every machine with an accelerator is taken to have to spare (assumed)."""
+
+RAM_PER_MEMORY = 0.5
+"""RAM that a machine is taken to have at least, as a share of its accelerators' memory (assumed): who
+has two cards of 96 GB has no machine of 16."""
 
 A_FEW = 4
 """Users at once up to whom RAM that nobody named is assumed."""
@@ -317,13 +321,15 @@ def _cache_bytes(plan: Plan) -> int:
 def _ram_not_known(plan: Plan) -> int | None:
     """Return the GiB of RAM that a plan counts on though nobody said how much there is.
 
-    Every machine has a little, and a server with HBM has more than its accelerators.
+    Every machine has a little, more beside large cards, and a server with HBM has more than its
+    accelerators.
     """
     system, allocation = plan.deployment.system, plan.allocation
     if system.host_memory is not None or system.accelerator.is_unified or allocation is None:
         return None
     needed = -(-(allocation.host_bytes or 0) // GIB)
-    return None if needed <= SURE_RAM or has_hbm(system.accelerator) else needed
+    sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
+    return None if needed <= sure or has_hbm(system.accelerator) else needed
 
 
 def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:

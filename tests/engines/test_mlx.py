@@ -185,6 +185,16 @@ def test_the_server_takes_no_more_prompts_than_are_safe() -> None:
     assert any("--prompt-concurrency 1" in warning for warning in full.warnings)
 
 
+def test_a_server_that_somebody_starts_takes_prompts_as_it_does() -> None:
+    """What the plan would write beside a command is not what runs under it."""
+    served = "mlx_lm.server --model mlx-community/Qwen3.6-27B-4bit"
+    asked = {"on": "m4-pro-48", "context": 65_536}
+    typed = planner.plan_command(served, **asked)  # type: ignore[arg-type]
+    assert typed.outcome is Outcome.TIGHT
+    kept_apart = planner.plan_command(f"{served} --prompt-concurrency 1", **asked)  # type: ignore[arg-type]
+    assert kept_apart.outcome is Outcome.FITS
+
+
 def test_it_is_said_that_no_prompt_is_remembered() -> None:
     """mlx-lm 0.32.2 models/cache.py (LRUPromptCache): what comes into a cache of size 0 leaves it."""
     full = ask("Qwen3.6-27B", "m4-pro-48", context=131_072)

@@ -18,7 +18,8 @@ def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
 
 
 def test_weights_on_the_host_are_placed_on_every_rank() -> None:
-    plan = ask("Qwen3.5-27B", "2x rtx-4090", options={"cpu_offload_gb": 20.0})
+    offload = {"cpu_offload_gb": 20.0}
+    plan = ask("Qwen3.5-27B", "2x rtx-4090", precision="bf16", options=offload)
     assert plan.allocation is not None
     assert plan.allocation.placement is not None
     assert plan.allocation.placement.host_streamed == 40 * 2**30

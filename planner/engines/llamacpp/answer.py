@@ -10,12 +10,14 @@ from typing import Any
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
+from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
 from planner.engines.llamacpp.reach import longest_of, slots_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
+from planner.engines.llamacpp.terms import checkpoint_bytes, checkpoints_kept
 from planner.memory.placement import Placement
 from planner.model.spec import ModelSpec
 from planner.units import MIB, counted, format_gib
@@ -66,6 +68,11 @@ class LlamacppAnswer(Allocation):
         """What a user can act on, one sentence each."""
         return tuple(_warnings_of(self))
 
+    @property
+    def checkpoints(self) -> int:
+        """Copies of its state that a slot may keep."""
+        return checkpoints_kept(self.server, self.ranks)
+
     def holds(self, sequences: int) -> bool:
         """Say whether so many sequences are held: as many as there are slots, if it fits at all."""
         slots = self.server.slots
@@ -96,7 +103,7 @@ class LlamacppAnswer(Allocation):
             "spec_type": options.spec_type,
             "spec_draft_n_max": options.draft_tokens,
             "mmproj": options.mmproj,
-            "ctx_checkpoints": options.ctx_checkpoints,
+            "ctx_checkpoints": self.checkpoints,
             "cache_ram_mib": options.cache_ram_mib,
             "load_mode": options.load_mode,
             "lazy_mode": options.lazy_mode,
@@ -207,6 +214,12 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         )
         if not fitted.fits and not options.places_by_hand:
             yield from _with_ram(server, answer.room)
+    if answer.checkpoints < CHECKPOINTS and options.ctx_checkpoints is None:
+        each = format_gib(checkpoint_bytes(server) * server.slots)
+        yield (
+            f"{CHECKPOINTS} copies of the state would not fit in RAM ({each} for one in every slot):"
+            f" the command carries --ctx-checkpoints {answer.checkpoints}"
+        )
     if deployment.checkpoint.scheme.name != server.scheme.name:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"
 

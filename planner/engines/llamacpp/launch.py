@@ -18,7 +18,7 @@ from planner.engines.llamacpp.contexts import (
     state_bytes_per_block,
     window_bytes_per_block,
 )
-from planner.engines.llamacpp.options import ALL, LlamacppOptions
+from planner.engines.llamacpp.options import ALL, CHECKPOINTS, LlamacppOptions
 from planner.engines.llamacpp.server import Server
 from planner.engines.options import declared, written_words
 from planner.engines.yarn import yarn_parameters
@@ -70,6 +70,8 @@ def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
     if server.type_v != "f16":
         argv += ["-ctv", server.type_v]
     argv += written_words(options)
+    if answer.checkpoints != CHECKPOINTS:
+        argv += ["--ctx-checkpoints", str(answer.checkpoints)]
     if answer.machine.remote:
         argv += ["--rpc", options.rpc or _servers(deployment.nodes)]
     if not options.fit:

@@ -14,6 +14,7 @@ from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.logged import METAL, logged_command, logged_weights
+from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.releases import RELEASES
 from planner.engines.log_figure import (
     Basis,
@@ -315,7 +316,17 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
         ),
-        kept=("llama-server", "build: ", "build_info", "build      :", "KvSize:", METAL),
+        running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),
+        kept=(
+            "llama-server",
+            "load_model: ",
+            "failed to load model",
+            "build: ",
+            "build_info",
+            "build      :",
+            "KvSize:",
+            METAL,
+        ),
         weights=partial(logged_weights, FIGURES),
         version=(r"build(?:_info)?\s*: (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,

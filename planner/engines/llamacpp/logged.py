@@ -35,6 +35,10 @@ _BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
+_LOADED_FILE = re.compile(
+    r"(?:loading model|failed to load model,?) '(?P<value>[^']{1,4096}\.gguf)'"
+)
+"""What the server says before it reads the file, and after it could not load it."""
 _NAME = re.compile(r"print_info: general\.name\s+= (?P<value>\S.{0,120})$")
 _TOLD_FILE = re.compile(r"llama-server.* (?:-m|--model)[ =](?P<value>\S+\.gguf)")
 _TYPE = re.compile(
@@ -59,7 +63,7 @@ def logged_weights(figures: Sequence[LogFigure], lines: Sequence[str]) -> Logged
         kind, _, size = kind.partition(" - ")
         kind += f"_{size[0]}" if size else ""
     return LoggedWeights(
-        file=_first(_FILE, lines) or _first(_TOLD_FILE, lines),
+        file=_file(lines) or _first(_TOLD_FILE, lines),
         scheme=kind,
         nbytes=_tensors(figures, lines),
     )
@@ -82,7 +86,7 @@ def logged_command(
     read: Callable[[Sequence[str]], Command], lines: Sequence[str]
 ) -> Command | None:
     """Return what the server was told, from what it says of its first context."""
-    file, context = _first(_FILE, lines), _context(lines)
+    file, context = _file(lines), _context(lines)
     if file is None and context is None:
         return None
     words = ["-m", file] if file is not None else []
@@ -114,6 +118,10 @@ def logged_command(
     if outputs is not None and int(outputs) > 1 and outputs == _first(_BATCH, lines):
         options["all_logits"] = True  # a server of as many slots would be none
     return replace(command, options=options)
+
+
+def _file(lines: Sequence[str]) -> str | None:
+    return _first(_FILE, lines) or _first(_LOADED_FILE, lines)
 
 
 def _context(lines: Sequence[str]) -> str | None:

@@ -81,6 +81,10 @@ def _override(rule: str, what: str) -> str:
     return rule
 
 
+CHECKPOINTS = 32
+"""Copies of its state that a slot keeps by default (`--ctx-checkpoints`)."""
+
+
 def _shares(values: tuple[Any, ...], what: str) -> None:
     """Refuse proportions that give no GPU anything."""
     if not sum(values) > 0:
@@ -303,14 +307,16 @@ class LlamacppOptions(Options):
         memory="off moves it to RAM",
         written=False,
     )
-    ctx_checkpoints: int = option(
-        32,
+    ctx_checkpoints: int | None = option(
+        None,
         Count(least=0, most=10_000),
         "-ctxcp",
         "--ctx-checkpoints",
         "--swa-checkpoints",
         meaning="copies of the recurrent state kept per slot",
         memory="RAM, as prompts grow",
+        default_words=f"{CHECKPOINTS}, or as many as fit",
+        written=False,
     )
     cache_ram_mib: int = option(
         8192,
@@ -373,7 +379,7 @@ class LlamacppOptions(Options):
         """The user said where tensors go; --fit then changes nothing."""
         return (
             self.n_gpu_layers is not None
-            or self.n_cpu_moe is not None
+            or bool(self.n_cpu_moe)  # 0 names no tensor
             or bool(self.override_tensor)
             or self.tensor_split is not None
         )

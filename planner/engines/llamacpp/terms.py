@@ -19,6 +19,7 @@ from planner.engines.llamacpp.machine import (
     RUNTIME_BAND,
     Machine,
 )
+from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.releases import NEWEST
 from planner.engines.llamacpp.server import Server, Usage
@@ -27,6 +28,7 @@ from planner.provenance import Band, Confidence, Source
 from planner.units import MIB, ceil_div
 
 SOURCE = f"llama.cpp {NEWEST}"
+CHECKPOINTS_KEPT = "context checkpoints"
 CHECKPOINT_STEP = 8192
 """Tokens between checkpoints of the recurrent state (checkpoint_min_step)."""
 
@@ -63,13 +65,14 @@ def ranks(
         for gpu in range(server.devices)
     ]
     if machine.host_total is not None and not machine.unified:
+        usable = machine.host_total - machine.host_reserve
         found.append(
             Rank(
                 name=HOST_RANK,
                 count=1,
                 total=machine.host_total,
-                usable=machine.host_total - machine.host_reserve,
-                terms=host,
+                usable=usable,
+                terms=_within(server, host, usable),
             )
         )
     return tuple(found)
@@ -314,6 +317,35 @@ def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term
     )
 
 
+def _within(server: Server, terms: tuple[Term, ...], usable: int) -> tuple[Term, ...]:
+    """Return terms whose checkpoints take no more than there is, where nobody said how many."""
+    if server.options.ctx_checkpoints is not None or server.full is not None:
+        return terms
+    kept = next((term for term in terms if term.name == CHECKPOINTS_KEPT), None)
+    if kept is None or kept.band is None:
+        return terms
+    one = checkpoint_bytes(server) * server.slots
+    others = (term for term in terms if term is not kept)
+    taken = sum(term.nbytes + (term.band.above if term.band else 0) for term in others)
+    room = (usable - taken) // one
+    most = choose(room * one < kept.nbytes, CHECKPOINTS, smaller(room, CHECKPOINTS))
+    held = replace(
+        kept,
+        values={**kept.values, "ctx-checkpoints": most},
+        band=replace(kept.band, above=most * one - kept.nbytes),
+    )
+    return tuple(held if term is kept else term for term in terms)
+
+
+def checkpoints_kept(server: Server, ranks: tuple[Rank, ...]) -> int:
+    """Return `--ctx-checkpoints`: what was asked, else the server's own or as many as fit in RAM."""
+    if server.options.ctx_checkpoints is not None:
+        return server.options.ctx_checkpoints
+    own = (rank for rank in ranks if rank.name == HOST_RANK)
+    kept = (term for rank in own for term in rank.terms if term.name == CHECKPOINTS_KEPT)
+    return next((int(term.values["ctx-checkpoints"]) for term in kept), CHECKPOINTS)
+
+
 def checkpoint_bytes(server: Server) -> int:
     """Return the bytes of one checkpoint: a sequence's state, and with MTP the draft's cache."""
     one = replace(server, slots=1)
@@ -326,7 +358,8 @@ def checkpoint_bytes(server: Server) -> int:
 
 def _checkpoints(server: Server) -> Iterator[Term]:
     """Yield the copies of the recurrent state that let a slot go back in its prompt."""
-    most = server.options.ctx_checkpoints
+    asked = server.options.ctx_checkpoints
+    most = CHECKPOINTS if asked is None else asked
     if not most or server.model.linear is None:
         return
     each = checkpoint_bytes(server)
@@ -334,7 +367,7 @@ def _checkpoints(server: Server) -> Iterator[Term]:
     slots = server.slots if server.full is None else server.full
     in_all = most * slots if server.full is None else likely * slots + server.slots
     yield Term(
-        name="context checkpoints",
+        name=CHECKPOINTS_KEPT,
         kind=Kind.RECURRENT_STATE,
         nbytes=each * likely * slots,
         confidence=Confidence.ASSUMED,

@@ -10,11 +10,13 @@ server.py (_log_cache_stats); mlx's errors of the Metal allocator.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.log_figure import Basis, Bounds, LogFigure, LogReader, Merge, Reading
 from planner.engines.mlx.answer import MlxAnswer
+from planner.engines.mlx.options import PROMPTS
 from planner.memory.breakdown import Kind
 
 PEAK = "peak memory of MLX"
@@ -96,14 +98,14 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 
 
 def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
-    """Return the reader; `read` reads `mlx_lm.server` and the words behind it."""
+    """Return the reader; `read` reads the words behind `mlx_lm.server`."""
 
     def command(lines: Sequence[str]) -> Command | None:
         """Return the command that a line shows, if one does."""
         for line in lines:
-            _, program, behind = line.partition("mlx_lm.server ")
-            if program:
-                return read([program.strip(), *behind.split()])
+            _, found, behind = line.partition("mlx_lm.server ")
+            if found:
+                return read(behind.split())
         return None
 
     return LogReader(
@@ -119,4 +121,5 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "[metal::malloc] Resource limit",
             "[METAL] Command buffer execution failed: Insufficient Memory",
         ),
+        running=MappingProxyType({"prompt_concurrency": PROMPTS}),
     )

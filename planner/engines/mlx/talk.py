@@ -9,7 +9,7 @@ from planner.engines.command import Command
 from planner.engines.face import CommandReader, Face
 from planner.engines.mlx.bench import BENCH
 from planner.engines.mlx.log import log_reader
-from planner.engines.mlx.options import PROMPTS, MlxOptions
+from planner.engines.mlx.options import MlxOptions
 from planner.engines.words import FlagTable, flags, sort_words
 
 FLAGS = FlagTable(
@@ -30,20 +30,17 @@ FLAGS = FlagTable(
 """Source: mlx-lm 0.32.2 server.py (main)."""
 
 
-_ONE_PROMPT = {"prompt_concurrency": 1, "decode_concurrency": 1}
-_PROGRAMS = {
-    "server": {"prompt_concurrency": PROMPTS},
-    "generate": _ONE_PROMPT,
-    "chat": _ONE_PROMPT,
-}
-"""Programs of mlx-lm that load a model, and what each does where its flags do not say."""
+_PROGRAMS = ("server", "generate", "chat")
+"""Programs of mlx-lm that load a model; one answers requests, the others one prompt."""
 _MODULES = tuple(f"mlx_lm.{program}" for program in _PROGRAMS)
 
 
 def starts(words: Sequence[str]) -> int | None:
-    """Return how many of `words` to leave out; None if another program is meant."""
+    """Return how many of `words` name the program; None if another program is meant."""
     length = _named(words)
-    return None if length is None else length - 1  # its name stays for the reader to see
+    if length is None or words[length - 1].endswith("server"):
+        return length
+    return length - 1  # its name stays for the reader to see
 
 
 def _named(words: Sequence[str]) -> int | None:
@@ -61,19 +58,18 @@ def _named(words: Sequence[str]) -> int | None:
 def read_command(
     words: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
 ) -> Command:
-    """Return a program's name and the words behind it, or flags alone, as a `Command`.
-
-    The server does not bound a request.
+    """Return the words behind `mlx_lm.server` as a `Command`; the server does not bound a request.
 
     Raises:
         InputError: a flag or value that cannot be read.
     """
-    own = _PROGRAMS.get(words[0].rpartition("/")[2].rpartition(".")[2]) if words else None
-    found = sort_words(words if own is None else words[1:], FLAGS)
+    alone = bool(words) and words[0].rpartition("/")[2].rpartition(".")[2] in _PROGRAMS[1:]
+    found = sort_words(words[1:] if alone else words, FLAGS)
+    single = {"prompt_concurrency": 1, "decode_concurrency": 1} if alone else {}
     return Command(
         model=found.last("model"),
         bounds=False,
-        options=(own or {}) | found.options,
+        options=single | found.options,
         kept=(*found.kept, *found.positional),
         unplanned=tuple(found.unplanned),
         environment=environment,
