@@ -617,3 +617,25 @@ def test_a_command_that_a_shell_is_given(text: str) -> None:
     engine, told = read_command(text)
     assert engine == "vllm"
     assert (told.model, told.context) == ("Qwen/Qwen3.5-9B", 8192)
+
+
+@pytest.mark.parametrize(
+    ("model", "on"),
+    [
+        ("unsloth/Qwen3.5-9B-GGUF:UD-Q6_K_XL", "rtx-4060-ti-16"),
+        ("mlx-community/Qwen3.5-9B-MLX-4bit", "m4-24"),
+    ],
+)
+def test_where_fewer_are_held_the_command_starts_so_many(model: str, on: str) -> None:
+    """llama.cpp fills every slot's cache at start, and mlx-lm takes in whom it is told to: `-np 4`
+    was written where one of four fits."""
+    fewer = planner.plan(model, on=on, context="128k", concurrency=4)
+    assert fewer.outcome is Outcome.HOLDS_FEWER
+    assert fewer.capacity is not None
+    assert fewer.launch is not None
+    held = fewer.capacity.sequences
+    started = planner.plan_command(fewer.launch.command, on=on, context="128k", concurrency=held)
+    assert started.fits
+    more = planner.plan_command(fewer.launch.command, on=on, context="128k", concurrency=held + 1)
+    assert more.capacity is not None
+    assert more.capacity.sequences == held

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -31,6 +31,7 @@ class LlamacppAnswer(Allocation):
 
     Attributes:
         deployment: the question.
+        with_slots: the answer to the same question with another number of requests at once.
         server: the server as resolved.
         machine: where it runs.
         room: what of it may be used.
@@ -40,6 +41,7 @@ class LlamacppAnswer(Allocation):
     """
 
     deployment: Deployment
+    with_slots: Callable[[int], LlamacppAnswer] = field(repr=False, compare=False)
     server: Server
     machine: Machine
     room: Room
@@ -67,6 +69,17 @@ class LlamacppAnswer(Allocation):
     def warnings(self) -> tuple[str, ...]:
         """What a user can act on, one sentence each."""
         return tuple(_warnings_of(self))
+
+    @cached_property
+    def served(self) -> LlamacppAnswer:
+        """What the command starts: slots are filled at start, so that it has those that fit.
+
+        The other requests wait for them.
+        """
+        if self.fitted.fits or self.deployment.options.parallel is not None:
+            return self
+        fewer = self.capacity.sequences
+        return self.with_slots(fewer) if 0 < fewer < self.deployment.concurrency else self
 
     @property
     def checkpoints(self) -> int:

@@ -63,7 +63,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
     def launch(self, deployment: Deployment, answer: LlamacppAnswer) -> Launch:
         """Return the command with exactly the flags that the plan assumed."""
-        return launch_of(deployment, answer)
+        return launch_of(answer.served)
 
     def expected_log(self, deployment: Deployment, answer: LlamacppAnswer) -> tuple[str, ...]:
         """Return the lines on memory that it would print."""
@@ -178,6 +178,7 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         host_bytes=ram,
         notes=tuple(notes_of(deployment, server, machine, fitted)),
         deployment=deployment,
+        with_slots=lambda slots: _answer(replace(deployment, concurrency=slots)),
         server=server,
         machine=machine,
         room=settled.room,

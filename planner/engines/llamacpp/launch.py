@@ -55,8 +55,9 @@ def hub_file(checkpoint: Checkpoint) -> str | None:
     return f"{checkpoint.id}:{label.upper()}"
 
 
-def launch_of(deployment: Deployment, answer: LlamacppAnswer) -> Launch:
+def launch_of(answer: LlamacppAnswer) -> Launch:
     """Return `llama-server` with exactly the flags that the plan assumed."""
+    deployment = answer.deployment
     server, options = answer.server, answer.server.options
     file = model_file(deployment, server)
     remote = hub_file(deployment.checkpoint)
@@ -224,6 +225,7 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
     """
     if not isinstance(answer, LlamacppAnswer):
         return None
+    answer = answer.served
     server, fitted = answer.server, answer.fitted
     cache = server.type_k
     unsaid = fitted.n_cpu_moe or server.options.draft_tokens or server.type_v != cache

@@ -18,8 +18,13 @@ def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
     argv = ["mlx_lm.server", "--model", deployment.checkpoint.id, *written_words(options)]
     if options.prompt_cache_size is not None or answer.keeping != KEPT_CACHES:
         argv += ["--prompt-cache-size", str(answer.keeping)]
-    if answer.prompts != (1 if options.kv_bits is not None else PROMPTS):
-        argv += ["--prompt-concurrency", str(answer.prompts)]
+    prompts, held = answer.prompts, answer.capacity.sequences
+    fewer = 0 < held < min(deployment.concurrency, options.decode_concurrency)
+    if fewer and options.kv_bits is None:  # the others wait
+        prompts = min(prompts, held)
+        argv += ["--decode-concurrency", str(held)]
+    if prompts != (1 if options.kv_bits is not None else PROMPTS):
+        argv += ["--prompt-concurrency", str(prompts)]
     notes = [f"needs the package mlx-lm=={options.version}"]
     if options.iogpu_wired_limit_mb is not None:
         notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")
