@@ -15,7 +15,7 @@ from planner import sources
 from planner.engines import ENGINES, front_note, get_engine
 from planner.engines.choice import PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import lessons
@@ -93,7 +93,40 @@ def settle(
         if pick is not None:
             objective = asked.get("objective", "latency")
             return of_pick(pick, wanted, objective=objective), None
-    return as_said(model, on=on, **asked), wanted
+    return as_held(model, on=on, **asked), wanted
+
+
+def as_held(
+    model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
+) -> Question:
+    """Return the question as it is said; of an engine that is never proposed, on weights that it holds.
+
+    Where such an engine is named (KTransformers, TensorRT-LLM), nobody said how the weights are
+    stored, and the machine does not hold them as the model's maker stores them, the largest checkpoint
+    that is held is taken, of who stores the family regularly first. Arguments and errors are those of `ask`.
+    """
+    said = as_said(model, on=on, **asked)
+    engine, precision = asked.get("engine"), asked.get("precision")
+    if engine is None or precision is not None or not isinstance(model, str) or on == ANYWHERE:
+        return said
+    if said.settled_engine.name in PROPOSED or said.plan().fits:
+        return said
+    from planner.recommending.choice import standing
+    from planner.registry import checkpoint_of, entries_of
+    from planner.wanting import base_of
+
+    base = base_of(model)
+    rows = [row for row in entries_of(base or "") if row.recommendable and not row.gguf]
+    for row in sorted(rows, key=lambda row: (standing(row), -(row.nbytes or 0))):
+        try:
+            found = said.with_(checkpoint=checkpoint_of(row))
+            held = found.plan().fits
+        except PlannerError:
+            continue
+        if held:
+            note = f"checkpoint not named, {row.name} taken: the largest that this holds, of makers that are known"
+            return found.with_(notes=(*found.notes, note))
+    return said
 
 
 def left_open(
@@ -317,7 +350,14 @@ def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
                 return asked, commands.read_words(name, words)
         titles = " and ".join(get_engine(name).title for name in others)
         raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
-    return settled, commands.read_words(mine.name, words)
+    told = commands.read_words(mine.name, words)
+    for flag in commands.strange_flags(mine.name, words):
+        if question.engine is None and not commands.known_to_any(flag):
+            raise InputError(
+                f"unknown flag {flag}: no engine that is planned is known to have it; name the"
+                " --engine, and it is passed on to that one as it is"
+            )
+    return settled, told
 
 
 def _joined(said: Layout | None, told: Layout | None) -> Layout | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from planner.asking import as_said, ask
+from planner.asking import as_held, ask
 from planner.cli import terminal
 from planner.engines import ENGINES
 from planner.engines.option_kinds import decimal_number
@@ -58,6 +58,9 @@ _SWITCHES: Mapping[str, tuple[str, str]] = {
     "yarn": ("--yarn", "Allow more than the native context."),
     "free": ("--free", "With --on local: plan with the memory free now."),
 }
+WISHES = ("--best", "--for", "--images", "--official", "--least-speed")
+"""Flags of `qwenplan recommend` alone."""
+
 _HARDWARE = '"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
 
 
@@ -112,6 +115,8 @@ class Typed:
             flag = word.partition("=")[0]
             if not flag.startswith("--") or commands.known_to_any(flag):
                 continue
+            if flag in WISHES:
+                raise InputError(f"{flag}: `qwenplan recommend` takes it")
             if near := get_close_matches(flag, own, n=1, cutoff=0.8):
                 raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
 
@@ -214,13 +219,13 @@ class Typed:
         """
         return self._asked(ask, more)
 
-    def as_said(self) -> Question:
-        """Return the question of the very weights that are named.
+    def as_held(self) -> Question:
+        """Return the question of the weights that are named, or that the named engine holds.
 
         Raises:
             PlannerError: one line that says what is wrong and what would work.
         """
-        return self._asked(as_said, {})
+        return self._asked(as_held, {})
 
     def _asked(self, door: Callable[..., Question], more: Mapping[str, Any]) -> Question:
         said = self.words_said

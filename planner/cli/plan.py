@@ -103,7 +103,7 @@ def plan(
     elif command is not None:
         answer = Plan.of(_of_command(asked, command))
     else:
-        answer = Plan.of(asked.as_said().plan(), unheld=recommended)
+        answer = Plan.of(asked.as_held().plan(), unheld=recommended)
     from planner.speed import speed_of
 
     speed = speed_of(answer, output_tokens=tokens_out)

@@ -122,7 +122,7 @@ class Recommendation:
         asked is then planned as it is said.
         """
         fixed = self.wanted.fixed
-        said = (fixed.engine, fixed.precision, self.wanted.layout) != (None, None, None)
+        said = (fixed.precision, self.wanted.layout) != (None, None)
         return self.pick is not None or bool(self.misses and not said)
 
     def __iter__(self) -> Iterator[Choice]:

@@ -121,6 +121,7 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     """What would have to change for something to hold the workload, the least change first."""
     wanted = search.wanted
     yield from _with_limit_raised(wanted, None)
+    yield from _in_another_engine(wanted)
     choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
     if not choices and wanted.concurrency > 1:
         # so many that no server starts for them: what one user gets tells how many would
@@ -198,6 +199,17 @@ def raised_system(system: System) -> System | None:
     if raised is None or raised.usable_bytes <= system.accelerator.usable_bytes:
         return None
     return replace(system, accelerator=raised)
+
+
+def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
+    """The named model in another engine, where one was named."""
+    if wanted.fixed.engine is None or wanted.base is None:
+        return
+    free = replace(wanted.fixed, engine=None)
+    open_ = replace(wanted, fixed=free, options=None, kept=(), kv_cache_dtype="auto", notes=())
+    pick = best_of(open_)
+    if pick is not None:
+        yield Miss(change=f"let {pick.plan.engine_title} serve it", choice=pick)
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -39,6 +39,8 @@ def headline(answer: Recommendation) -> str:
         what = _model(wanted.base) if wanted.base is not None else "No model"
         verb = "does not fit" if wanted.base is not None else "fits"
         said = f" as {wanted.fixed.precision}" if wanted.fixed.precision is not None else ""
+        if wanted.fixed.engine is not None:
+            said += f" in {ENGINES[wanted.fixed.engine].title}"
         return (
             f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no checkpoint that"
             f" is known{said} holds it."
@@ -85,7 +87,8 @@ def recommendation_text(
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
-    lines += [f"  ! {warning}" for warning in (*_floor(pick), *_warnings(plan))]
+    warnings = (*answer.wanted.notes, *_floor(pick), *_warnings(plan))
+    lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
     if answer.misses:

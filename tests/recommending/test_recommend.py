@@ -334,6 +334,37 @@ def test_a_little_speed_is_no_reason_for_a_loss_that_shows(
     assert pick.word <= Word.SMALL
 
 
+def test_a_named_engine_that_holds_nothing_gets_another_first() -> None:
+    """The answer was the 16-bit weights in vLLM, which nobody had asked for."""
+    found = recommend(
+        Wanted(
+            system=hardware_db.resolve("l40s"),
+            base="Qwen/Qwen3.5-27B",
+            context=16_384,
+            concurrency=20,
+            fixed=Fixed(engine="vllm"),
+        )
+    )
+    assert found.pick is None
+    assert found.answers_plan
+    assert "that is known in vLLM holds it" in headline(found)
+    assert found.misses[0].change == "let llama.cpp serve it"
+
+
+def test_large_cards_do_not_stand_in_a_machine_without_ram() -> None:
+    """Two cards of 96 GB held nothing, as llama-server needs 25 GiB of RAM for eight users."""
+    found = recommend(
+        Wanted(
+            system=hardware_db.resolve("2x rtx-pro-6000"),
+            base="Qwen/Qwen3.5-397B-A17B",
+            context=131_072,
+            concurrency=8,
+        )
+    )
+    assert found.pick is not None
+    assert found.pick.needs_ram is None
+
+
 def test_ram_that_is_taken_is_shown_beside_the_gpu() -> None:
     found = answer("rtx-3060-12 + 32GB RAM", "Qwen/Qwen3.5-35B-A3B")
     lines = recommendation_text(found).splitlines()
