@@ -20,7 +20,7 @@ from planner.learning import lessons
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.model.path_names import named_by_path
-from planner.question import DEFAULT_CONTEXT, Question
+from planner.question import DEFAULT_CONTEXT, Named, Question
 from planner.systems import resolve_hardware
 
 
@@ -92,6 +92,9 @@ def ask_command(
         yarn=told.yarn,
         kept=told.kept,
         environment=tuple(told.environment.items()),
+        named=Named(checkpoint=checkpoint, engine=engine, words=told.named)
+        if model is None
+        else None,
         notes=(*told.machines_beside(system), *_unbounded(told, policy, longest, context)),
         lessons=lessons(),
     )

@@ -60,6 +60,7 @@ class Plan:
         notes: what else is worth knowing, one sentence each.
         kept: words of the user's own command that the command carries on.
         environment: variables that the user's own command sets.
+        named: how the user's own command names the model.
     """
 
     deployment: Deployment
@@ -74,6 +75,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def engine(self) -> str:
@@ -120,7 +122,7 @@ class Plan:
         if self.allocation is None:
             return None
         command = _launch(self.deployment, self.policy, self.allocation)
-        return _with_kept(command, self.kept, self.environment)
+        return _with_kept(command.naming(self.named), self.kept, self.environment)
 
     @cached_property
     def expected_log(self) -> tuple[str, ...]:
@@ -157,6 +159,7 @@ def plan_deployment(
     notes: tuple[str, ...] = (),
     kept: tuple[str, ...] = (),
     environment: tuple[tuple[str, str], ...] = (),
+    named: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of `deployment` under `engine`.
 
@@ -167,6 +170,7 @@ def plan_deployment(
         kept: words of the user's own command that change nothing in memory: they come back in the
             command.
         environment: variables that the user's own command sets, likewise.
+        named: how it names the model, likewise.
 
     Raises:
         InputError: a value that makes no sense, whatever the memory.
@@ -188,6 +192,7 @@ def plan_deployment(
         notes=() if allocation is None else allocation.notes,
         kept=kept,
         environment=environment,
+        named=named,
     )
 
 

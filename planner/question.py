@@ -29,6 +29,25 @@ DEFAULT_CONTEXT = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """How a user's own command names a checkpoint.
+
+    Attributes:
+        checkpoint: what it names.
+        engine: whose command it is.
+        words: as they were typed: ``-m /models/a.gguf``.
+    """
+
+    checkpoint: Checkpoint
+    engine: str
+    words: tuple[str, ...]
+
+    def words_for(self, checkpoint: Checkpoint, engine: str) -> tuple[str, ...]:
+        """Return the words where they name this checkpoint for this engine; else none."""
+        return self.words if checkpoint is self.checkpoint and engine == self.engine else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked; None is what nobody said.
 
@@ -45,6 +64,7 @@ class Question:
         objective: what makes a layout the best.
         kept: words of the user's own command that change nothing in memory.
         environment: variables that the user's own command sets.
+        named: how it names the model.
         notes: what to tell with the answer, such as what was chosen and why.
         lessons: what starts on this machine took beyond the estimates.
     """
@@ -61,6 +81,7 @@ class Question:
     objective: Objective = "latency"
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    named: Named | None = None
     notes: tuple[str, ...] = ()
     lessons: tuple[Lesson, ...] = ()
 
@@ -164,6 +185,9 @@ class Question:
             notes=(*_unused(self.lessons, deployment, engine), *self.notes),
             kept=self.kept,
             environment=self.environment,
+            named=()
+            if self.named is None
+            else self.named.words_for(deployment.checkpoint, engine.name),
         )
 
     def may_hold(self, deployment: Deployment) -> bool:
@@ -233,6 +257,7 @@ def question_of(plan: Plan) -> Question:
         yarn=asked.yarn,
         kept=plan.kept,
         environment=plan.environment,
+        named=Named(checkpoint=asked.checkpoint, engine=plan.engine, words=plan.named),
         lessons=() if asked.lesson is None else (asked.lesson,),
     )
 

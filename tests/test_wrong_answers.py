@@ -61,7 +61,8 @@ def test_what_another_room_tests_is_there(row: dict[str, Any]) -> None:
 
 def test_every_line_has_its_test() -> None:
     tested = {re.sub(r"[a-z]$", "", row["line"]) for kind in LINES.values() for row in kind}
-    assert tested == {f"W{n}" for n in range(1, 31)} | {f"M{n}" for n in range(1, 18)}
+    listed = {f"W{n}" for n in range(1, 31)} | {f"M{n}" for n in range(1, 18)}
+    assert {line for line in tested if line[0] in "WM"} == listed
 
 
 def test_no_command_that_fails_is_handed_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,7 @@ class Command:
             come back in the planned command as they were.
         unplanned: one line per flag that may change memory and that no plan accounts for.
         environment: variables set in front of the command.
+        named: the words that name the model, as they were typed; empty where the model's name is all.
         nodes: machines that the one server runs on.
     """
 
@@ -60,6 +61,7 @@ class Command:
     unplanned: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     nodes: int | None = None
+    named: tuple[str, ...] = ()
 
     def context_on(self, system: System) -> int | None:
         """Return the context that the program takes on a machine where none is said, if it says so."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from shlex import join, quote
 from types import MappingProxyType
@@ -210,12 +210,36 @@ class Launch:
         environment: variables that must be set.
         per_node: commands for further nodes, where one command is not enough.
         notes: what to do before or beside it.
+        model: the words of `argv` that name the model.
+        with_model: words that are there only where the model is named in this way.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     per_node: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    with_model: tuple[str, ...] = ()
+
+    def naming(self, words: tuple[str, ...]) -> Launch:
+        """Return the commands with these words in place of those that name the model."""
+        if not self.model or not words or words == self.model:
+            return self
+
+        def named(argv: tuple[str, ...]) -> tuple[str, ...]:
+            length = len(self.model)
+            places = range(len(argv) - length + 1)
+            place = next((at for at in places if argv[at : at + length] == self.model), None)
+            if place is None:
+                return argv
+            alike = words[0] == self.model[0]
+            behind = argv[place + length :]
+            kept = (word for word in behind if alike or word not in self.with_model)
+            return (*argv[:place], *words, *kept)
+
+        return replace(
+            self, argv=named(self.argv), per_node=tuple(map(named, self.per_node)), model=words
+        )
 
     @property
     def command(self) -> str:

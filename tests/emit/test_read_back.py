@@ -88,6 +88,11 @@ def read_back(plan: Plan, words: Any, question: dict[str, Any]) -> Plan:
     )
 
 
+def _plain(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A command of a container names the file in the folder that is mounted there."""
+    return tuple(word.removeprefix("/models/") for word in argv)
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_every_form_starts_what_was_planned(name: str) -> None:
     question = PLANS[name]
@@ -99,6 +104,6 @@ def test_every_form_starts_what_was_planned(name: str) -> None:
         again = read_back(plan, FORMS[form](emit(plan, form)), question)
         assert again.launch is not None
         # a form adds what its machine needs (an address to listen on, a token): it comes back, too
-        assert again.launch.argv[: len(plan.launch.argv)] == plan.launch.argv
+        assert _plain(again.launch.argv)[: len(plan.launch.argv)] == plan.launch.argv
         assert plan.launch.environment.items() <= again.launch.environment.items()
         assert again.ranks == plan.ranks

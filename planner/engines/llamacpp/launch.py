@@ -107,6 +107,8 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
     return Launch(
         argv=tuple(argv),
         notes=tuple(notes),
+        model=tuple(argv[1:3]),
+        with_model=("--no-mmproj",) if remote else (),
         per_node=(RPC_SERVER,) * (deployment.nodes - 1 if answer.machine.remote else 0),
     )
 

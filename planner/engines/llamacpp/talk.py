@@ -47,6 +47,9 @@ _CLI_ONLY = {"-p": 1, "--prompt": 1, "-f": 1, "--file": 1, "-sys": 1, "--system-
 )
 """Flags of llama-cli that llama-server has not -> values behind them."""
 
+_NAMING = (("-m", "model"), ("-mu", "url"), ("-hf", "repository"), ("-hff", "file"))
+"""Flags that name the model -> the part that they are read as."""
+
 FLAGS = FlagTable(
     options=LlamacppOptions,
     parts={
@@ -164,6 +167,7 @@ def read_command(
     found = sort_words(_rewritten(words[1:] if program in _CLI else words), FLAGS)
     unplanned = list(found.unplanned)
     model, precision = _model(found, unplanned)
+    named = [(flag, found.last(part)) for flag, part in _NAMING]
     options = _options(found)
     slots = options.get("parallel")
     if slots is None:
@@ -200,6 +204,7 @@ def read_command(
         kept=(*found.kept, *found.positional),
         unplanned=tuple(unplanned),
         environment=environment,
+        named=tuple(word for flag, name in named if name for word in (flag, name)),
     )
 
 

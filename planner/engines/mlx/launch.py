@@ -37,4 +37,4 @@ def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
         f"the server does not bound a request: keep prompts and max_tokens within"
         f" {deployment.context:,} tokens ({format_gib(answer.working_set)} usable)"
     )
-    return Launch(argv=tuple(argv), notes=tuple(notes))
+    return Launch(argv=tuple(argv), notes=tuple(notes), model=(deployment.checkpoint.id,))

@@ -17,9 +17,17 @@ FLAGS = FlagTable(
     parts={"model": ("--model",)},
     kept=flags(
         "host port allowed-origins log-level chat-template chat-template-args temp top-p top-k",
-        "min-p max-tokens num-draft-tokens prompt system-prompt prefill-response seed",
+        "min-p max-tokens num-draft-tokens",
     ),
-    kept_switches=flags("trust-remote-code use-default-chat-template ignore-chat-template"),
+    kept_switches=flags("trust-remote-code use-default-chat-template"),
+    own=dict.fromkeys(
+        flags(
+            "prompt system-prompt prefill-response seed image extra-eos-token xtc-probability",
+            "xtc-threshold min-tokens-to-keep chat-template-config verbose prompt-cache-file",
+        ),
+        1,
+    )
+    | {"--ignore-chat-template": 0},
     unplanned={
         "--draft-model": "a separate drafter is not planned",
         "--adapter-path": "adapters take memory that is not counted",
@@ -27,7 +35,8 @@ FLAGS = FlagTable(
         "--pipeline": "several machines are not planned",
     },
 )
-"""Source: mlx-lm 0.32.2 server.py (main)."""
+"""Source: mlx-lm 0.32.2 server.py (main); flags of its own are those of generate.py and chat.py that the
+server, which is what a plan writes, has not."""
 
 
 _PROGRAMS = ("server", "generate", "chat")
@@ -68,6 +77,7 @@ def read_command(
     single = {"prompt_concurrency": 1, "decode_concurrency": 1} if alone else {}
     return Command(
         model=found.last("model"),
+        named=(name,) if (name := found.last("model")) is not None else (),
         bounds=False,
         options=single | found.options,
         kept=(*found.kept, *found.positional),

@@ -275,14 +275,15 @@ def launch_of(deployment: Deployment, server: Server) -> Launch:
 
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
     """Return one command, or one per node where the layout leaves the node."""
-    nodes = deployment.nodes
+    nodes, model = deployment.nodes, (deployment.checkpoint.id,)
     if nodes == 1:
-        return Launch(argv=tuple(argv), environment=environment)
+        return Launch(argv=tuple(argv), environment=environment, model=model)
     shared = ["--nnodes", str(nodes), "--dist-init-addr", f"{HEAD_ADDRESS}:{PORT}"]
     commands = [(*argv, *shared, "--node-rank", str(rank)) for rank in range(nodes)]
     return Launch(
         argv=commands[0],
         environment=environment,
+        model=model,
         per_node=tuple(commands[1:]),
         notes=(
             f"run one command on each of the {nodes} nodes; {HEAD_ADDRESS} is the first node's",

@@ -225,6 +225,7 @@ def command_of(found: Sorted, environment: Mapping[str, str]) -> Command:
     layout, parallel = _layout(found)
     return Command(
         model=model,
+        named=(model,) if model is not None else (),
         revision=found.last("revision"),
         context=found.options.get("context_length"),
         layout=layout,

@@ -109,9 +109,9 @@ def _limit_words(options: VllmOptions) -> list[str]:
 
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
     """Return one command, or one per node where the layout leaves the node."""
-    nodes = deployment.nodes
+    nodes, model = deployment.nodes, (deployment.checkpoint.id,)
     if nodes == 1:
-        return Launch(argv=tuple(argv), environment=environment)
+        return Launch(argv=tuple(argv), environment=environment, model=model)
     shared = ["--nnodes", str(nodes), "--master-addr", HEAD_ADDRESS]
     first = (*argv, *shared, "--node-rank", "0")
     rest = tuple(
@@ -120,6 +120,7 @@ def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, 
     return Launch(
         argv=first,
         environment=environment,
+        model=model,
         per_node=rest,
         notes=(f"run one command on each of the {nodes} nodes; HEAD_ADDRESS is the first node's",),
     )

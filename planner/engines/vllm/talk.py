@@ -209,6 +209,7 @@ def read_command(
     options |= _kinds(found, unplanned)
     return Command(
         model=model,
+        named=(model,) if model is not None else (),
         revision=found.last("revision"),
         context=None if context is None else human_integer("--max-model-len", context),
         layout=_layout(found),
