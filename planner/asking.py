@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from hardware_db import Accelerator, System
 from planner import sources
 from planner.engines import ENGINES, front_note, get_engine
-from planner.engines.choice import PROPOSED, engines_for
+from planner.engines.choice import FOR_QUANTIZED, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
 from planner.keywords import checked
@@ -99,17 +99,17 @@ def settle(
 def as_held(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Question:
-    """Return the question as it is said; of an engine that is never proposed, on weights that it holds.
+    """Return the question as it is said; of an engine for quantized experts, on weights that it holds.
 
-    Where such an engine is named (KTransformers, TensorRT-LLM), nobody said how the weights are
-    stored, and the machine does not hold them as the model's maker stores them, the largest checkpoint
-    that is held is taken, of who stores the family regularly first. Arguments and errors are those of `ask`.
+    Where such an engine is named, nobody said how the weights are stored, and the machine does not
+    hold them as the model's maker stores them, the largest checkpoint that is held is taken, of who
+    stores the family regularly first. Arguments and errors are those of `ask`.
     """
     said = as_said(model, on=on, **asked)
     engine, precision = asked.get("engine"), asked.get("precision")
     if engine is None or precision is not None or not isinstance(model, str) or on == ANYWHERE:
         return said
-    if said.settled_engine.name in PROPOSED or said.plan().fits:
+    if said.settled_engine.name not in FOR_QUANTIZED or said.plan().fits:
         return said
     from planner.recommending.choice import standing
     from planner.registry import checkpoint_of, entries_of

@@ -163,6 +163,9 @@ containers, and engines whose rules were only read, are left out: they are never
 PROPOSED = tuple(dict.fromkeys(name for names in LOADS.values() for name in names))
 """Engines that are proposed, for some container."""
 
+FOR_QUANTIZED = ("ktransformers",)
+"""Engines that are never proposed and that nobody runs on 16-bit weights: they keep experts in RAM."""
+
 SMALLER_CACHE: Mapping[str, str] = MappingProxyType(
     {"vllm": "fp8", "sglang": "fp8_e4m3", "llamacpp": "q8_0"}
 )

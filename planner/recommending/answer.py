@@ -119,11 +119,20 @@ class Recommendation:
         """Say whether this is the answer to "does it run there?" where only a model was named.
 
         Not where nothing holds the workload and a part was said, or nothing would do it: what was
-        asked is then planned as it is said.
+        asked is then planned as it is said. A named engine is such a part unless it would do it, too:
+        where it cannot run at all, its own refusal is the answer.
         """
         fixed = self.wanted.fixed
+        would = self.misses
+        if fixed.engine is not None:
+            would = tuple(
+                miss
+                for miss in self.misses
+                if miss.choice.plan.engine == fixed.engine
+                and miss.choice.entry.base == self.wanted.base
+            )
         said = (fixed.precision, self.wanted.layout) != (None, None)
-        return self.pick is not None or bool(self.misses and not said)
+        return self.pick is not None or bool(would and not said)
 
     def __iter__(self) -> Iterator[Choice]:
         """Yield the pick and the front."""

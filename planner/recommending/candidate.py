@@ -10,11 +10,14 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hardware_db import System
 from planner.engines.choice import FOR_PICTURES, LOADS, OFFLOADS, engines_for
 from planner.errors import InputError, PlannerError
+from planner.model import catalog
 from planner.model.quantization import get_scheme
+from planner.model.tensors import NGRAM_TABLE, tensor_table
 from planner.recommending.choice import renown, standing
 from planner.recommending.wish import Wish
 from planner.registry import Entry, Word, checkpoint_of, entries_of, loss_of
@@ -81,11 +84,12 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
         if fixed.engine not in (None, engine) or (wish.pictures and engine not in FOR_PICTURES):
             continue
         room = _room(system, offload=engine in OFFLOADS)
+        outside = OUTSIDE * (1 - _read_from_files(base))
         loaded = [
             row
             for row in rows
             if engine in LOADS.get(row.container, ())
-            and OUTSIDE * (row.nbytes or 0) <= room
+            and outside * (row.nbytes or 0) <= room
             and (not wish.pictures or not row.gguf or row.vision is not None)
         ]
         if loaded:
@@ -121,6 +125,17 @@ def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
         wanted = get_scheme(wanted).name
     recipes = ((row.recipe.removeprefix("gguf-"), row) for row in rows)
     return [row for recipe, row in recipes if recipe == wanted or recipe.startswith(f"{wanted}-")]
+
+
+@cache
+def _read_from_files(base: str) -> float:
+    """Return the share of a model's parameters that may stay in its file: the rows of n-gram tables."""
+    known = catalog.find(base)
+    if known is None or known[0].model.ngrams is None:
+        return 0.0
+    tensors = tensor_table(known[0].model)
+    tables = sum(tensor.parameters for tensor in tensors if tensor.component == NGRAM_TABLE)
+    return tables / sum(tensor.parameters for tensor in tensors)
 
 
 def _room(system: System, *, offload: bool) -> int:

@@ -351,6 +351,7 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
 
     rows = [("Or", "", "quality", "tok/s", "context", "spare", "")]
     for place, choice in enumerate(choices, start=1):
+        tight = f"{SIGNS[Outcome.TIGHT]} " if choice.plan.outcome is Outcome.TIGHT else ""
         rows.append(
             (
                 f"{place}  {listed_name(choice)}",
@@ -358,7 +359,7 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
                 short_word(choice.word),
                 two_digits(choice.per_user) if choice.per_user is not None else "?",
                 short_tokens(choice.longest),
-                format_gib(choice.plan.headroom or 0),
+                f"{tight}{format_gib(choice.plan.headroom or 0)}",
                 choice.better,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hardware_db.memory import system_reserve_mib
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
@@ -19,7 +20,7 @@ from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees
 from planner.memo import Key, remembered
-from planner.units import format_gib
+from planner.units import MIB, format_gib
 
 if TYPE_CHECKING:
     from planner.engines.economies import Economy, Knob
@@ -185,10 +186,25 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         fitted=fitted,
         usage=usage,
         ram=ram,
-        at_worst=""
-        if not settled.assumed
-        else f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)",
+        at_worst=_ram_at_worst(settled, ram),
     )
+
+
+def _ram_at_worst(settled: _Settled, ram: int) -> str:
+    """Return what may go wrong in RAM beside GPUs, as a clause; empty if nothing.
+
+    A machine without GPUs is planned without what its system takes; beside GPUs weights are mapped
+    from the file, so that a RAM that is full is slow or enough.
+    """
+    if settled.assumed:
+        return f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)"
+    total = settled.machine.host_total
+    if total is None or settled.machine.unified or settled.machine.host_reserve:
+        return ""
+    left = total - ram
+    if not 0 <= left < system_reserve_mib(total // MIB) * MIB:
+        return ""
+    return f"of {format_gib(total)} of RAM it leaves the system {format_gib(left)}"
 
 
 LLAMACPP = Llamacpp()

@@ -211,6 +211,13 @@ class Budget:
                 f"only {format_gib(self.total - self.usable)} stay outside the budget, and the"
                 f" CUDA context takes about {format_gib(FREE_AT_START)}: vLLM may refuse to start"
             )
+        accelerator = self.deployment.system.accelerator
+        if fixed is None and accelerator.is_unified and self.usable > accelerator.usable_bytes:
+            return (
+                f"vLLM starts only where {format_gib(self.usable)} are free, and the system leaves"
+                f" about {format_gib(accelerator.usable_bytes)}: a lower --gpu-memory-utilization"
+                " starts"
+            )
         if self.refuses_sequences(self.worst):
             return (
                 f"at the far end of the estimates' band there are {self.worst.num_blocks:,} cache"
