@@ -20,6 +20,7 @@ __all__ = [
     "is_cpu",
     "memory",
     "parts",
+    "size_last",
     "splits",
     "with_ecc",
     "without_link",
@@ -48,6 +49,7 @@ _CPU = frozenset(
 )
 _UNIT = r"(?:t(?:i?b)?|g(?:i?b)?|gigs?|gigabytes?)"
 _SIZE = re.compile(rf"([0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
+_SIZE_FIRST = re.compile(rf"([0-9]{{1,6}}\s*{_UNIT}(?:\s+(?:of\s+)?ram)?)\s+(.+)", re.I | re.S)
 _TOKEN = re.compile(
     rf"""(?P<modules>[0-9]{{1,2}})\s*[x×*]\s*(?=[0-9.]+\s*{_UNIT}\b)
     |(?P<size>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
@@ -188,6 +190,18 @@ def without_memory(text: str) -> tuple[str, Memory] | None:
         if found is not None and (found.of == "ram" or (found.of is None and is_cpu(head))):
             return head, found
     return None
+
+
+def size_last(text: str) -> str | None:
+    """Return `text` with the size that it begins with behind the name: "24GB mac mini m4".
+
+    None where it begins with none.
+    """
+    match = _SIZE_FIRST.fullmatch(text)
+    if match is None:
+        return None
+    name, *rest = _SEPARATOR.split(match[2], maxsplit=1)
+    return " ".join((name, match[1])) + "".join(rest)
 
 
 def without_size(text: str) -> tuple[str, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import card, custom, lent
@@ -75,8 +75,10 @@ def counted(text: str, known: Database) -> Found | None:
         return found
     for count, name in splits(text):
         found = find(name, known) or _card(name)
+        if found is None and any(number > 1 for number, _ in splits(name)):
+            found = counted(name, known)  # "2x 8x h100"
         if found is not None:
-            return Found(entry=found.entry, count=count, assumptions=found.assumptions)
+            return replace(found, count=count * found.count)
     rented = without_place(text)
     return None if rented is None else counted(rented, known)
 

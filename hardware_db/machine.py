@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from hardware_db.expression import (
     is_cpu,
     memory,
     parts,
+    size_last,
     with_ecc,
     without_link,
     without_memory,
@@ -43,6 +45,18 @@ class _Machine:
 
 def read(text: str, known: Database) -> System:
     """Return the machine that `text` means. Errors: HardwareError, UnknownHardware."""
+    try:
+        return _read(text, known)
+    except HardwareError:
+        turned = size_last(text)
+        if turned is None:
+            raise
+        with contextlib.suppress(HardwareError):
+            return _read(turned, known)
+        raise
+
+
+def _read(text: str, known: Database) -> System:
     machine = _Machine()
     pieces = parts(with_ecc(without_link(text)))
     start = 0

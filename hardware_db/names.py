@@ -23,7 +23,7 @@ __all__ = [
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
 _MACHINES = re.compile(
     r"\b(?:apple|imac|(?:mac\s?)?(?:mini|studio)|mac\s?book(?:\s(?:pro|air))?"
-    r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro|mac\b)\s*"
+    r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro|mac\b|air\b|1[3-6](?:\.\d)?\s?(?:\"|”|inch))\s*"
 )
 _CHIP = re.compile(r"\bm[1-9]\b")
 _PLACES = re.compile(

@@ -30,6 +30,7 @@ class Rule:
         unified: CPU and GPU share one memory.
         capability: least compute capability.
         hbm: the accelerator has datacentre memory.
+        bf16: it multiplies matrices of BF16: their rate is in the database.
         kernels: beginnings of kernel families; one of the weights' must have it.
         overflows: the weights are larger than all accelerators together.
     """
@@ -40,6 +41,7 @@ class Rule:
     unified: bool | None = None
     capability: tuple[int, int] | None = None
     hbm: bool | None = None
+    bf16: bool | None = None
     kernels: tuple[str, ...] = ()
     overflows: bool | None = None
 
@@ -51,6 +53,7 @@ class Rule:
             and self.unified in (None, accelerator.is_unified)
             and (self.capability is None or (accelerator.capability or (0, 0)) >= self.capability)
             and self.hbm in (None, has_hbm(accelerator))
+            and self.bf16 in (None, "bf16" in accelerator.tflops)
         )
 
     def fits(self, system: System, checkpoint: Checkpoint) -> bool:
@@ -107,6 +110,7 @@ RULES: tuple[Rule, ...] = (
         reason="accelerators with HBM: vLLM has a backend for them and batches many requests",
         vendors=("amd", "intel"),
         hbm=True,
+        bf16=True,
     ),
     Rule(
         engine="llamacpp",

@@ -185,8 +185,8 @@ def _turn(row: Entry, word: Word, least: int, system: System) -> tuple[object, .
     known = -renown(row), -(row.downloads or 0), size, row.evidence != "bytes", row.name
     mixed = not row.gguf or MIXED.fullmatch(row.label) is not None
     if word <= Word.NEAR_LOSSLESS:
-        alike = size <= ALIKE * least
-        steps = 0 if alike else round(math.log(size / least) / math.log(ALIKE))
+        step = ALIKE if row.gguf else REACH  # sizes of others are often known to a GB alone
+        steps = 0 if size <= step * least else round(math.log(size / least) / math.log(step))
         return standing(row), not mixed, steps, loss.basis != "file", *known
     near = word > Word.SMALL or size <= REACH * least
     if row.gguf:

@@ -108,6 +108,11 @@ class Choice:
         return standing(self.entry)
 
     @property
+    def lost(self) -> int:
+        """Its class of loss, one worse where who made the files stores little of the family."""
+        return int(self.word) + (self.standing > 1)
+
+    @property
     def is_above_floor(self) -> bool:
         """Its bits are not below those under which a smaller model is the better choice."""
         floor, bits = floor_of(self.entry.base), effective_bits(self.entry)
@@ -181,10 +186,10 @@ class Choice:
             cost,
             self.is_tight or self.is_curbed or self.word > Word.NOTICEABLE,
             self.flaws(wish),
-            int(self.word),
+            self.lost,
         )
         held = (math.ceil(slow), self.is_tight)
-        loss = (self.flaws(wish), int(self.word))
+        loss = (self.flaws(wish), self.lost)
         first = {
             "quality": quality,
             "speed": (*held, -to_two_digits(self.per_user or 0.0), *loss),
