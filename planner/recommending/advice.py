@@ -9,6 +9,8 @@ only read: every piece has its command.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 from planner.engines import ENGINES
 from planner.planning import Plan
@@ -16,13 +18,14 @@ from planner.recommending.answer import Miss
 from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
 from planner.recommending.wanted import wanted_by
+from planner.recommending.wish import Wish
+from planner.registry import Word
 from planner.search import Advice
 from planner.search import advise as search_advice
 from planner.search.advice import BIGGER, FREE_STEPS, LESS, MORE, OTHER_ENGINE, PRECISION, RAISED
 
 NEIGHBOURS = 2
 """Checkpoints of the recommendation that are offered: the pick and the best of the front."""
-
 
 _SHOWN = 3
 
@@ -78,20 +81,43 @@ def _of_miss(plan: Plan, miss: Miss) -> Advice:
     )
 
 
-def _turn(advice: Advice) -> tuple[bool, bool, bool, int]:
-    """Return what advice is sorted by: hardware last, and many changes at once before it."""
+def _turn(advice: Advice) -> tuple[bool, bool, bool, int, Word]:
+    """Return what advice is sorted by: hardware last, and many changes at once before it.
+
+    Of changes that cost alike the one with the better weights comes first.
+    """
     many = advice.steps > FREE_STEPS
-    return not advice.enough, advice.cost >= MORE, many, advice.cost
+    return not advice.enough, advice.cost >= MORE, many, advice.cost, advice.word
 
 
-def _neighbours(plan: Plan) -> Iterator[Advice]:
-    """Checkpoints of the same model that hold the workload on the same machine."""
+def _neighbours(plan: Plan) -> list[Advice]:
+    """Checkpoints of the same model that hold the workload on the same machine, the best first."""
     wanted = wanted_by(plan)
     if wanted is None:
-        return
-    same = (choice for choice in recommend(wanted) if choice.entry.base == wanted.base)
-    for choice in list(same)[:NEIGHBOURS]:
-        title, cost = f"use {choice.entry.name}", PRECISION
+        return []
+    same: dict[tuple[str, str], Choice] = {}
+    for choice in recommend(wanted):
+        if choice.entry.base == wanted.base:
+            same.setdefault((choice.entry.name, choice.plan.engine), choice)
+    found = list(same.values())[:NEIGHBOURS]
+    found.sort(key=lambda choice: (_lacks(choice, wanted.wish), choice.word))
+    advice = list(_of_choices(plan, found, wanted.wish))
+    costs = accumulate((entry.cost for entry in advice), max)  # in this order, whatever the server
+    return [replace(entry, cost=cost) for entry, cost in zip(advice, costs, strict=True)]
+
+
+def _lacks(choice: Choice, wish: Wish) -> bool:
+    """Say whether it lacks what no finer file makes up for: RAM, bits above the floor, speed."""
+    *lacks, _ = choice.holding(wish)  # the last is the verdict: tight
+    return any(lacks)
+
+
+def _of_choices(plan: Plan, found: Iterable[Choice], wish: Wish) -> Iterator[Advice]:
+    for choice in found:
+        title, cost = (
+            f"use {choice.entry.name}",
+            OTHER_ENGINE if _lacks(choice, wish) else PRECISION,
+        )
         if _serves_the_same(plan, choice.plan):
             changed = _changed_flags(plan, choice.plan)
             if not changed:
@@ -99,7 +125,9 @@ def _neighbours(plan: Plan) -> Iterator[Advice]:
             title = changed
         elif choice.plan.engine != plan.engine:
             title, cost = f"{title} in {choice.plan.engine_title}", OTHER_ENGINE
-        yield _advice(plan, choice.plan, title, _loses(choice), cost)
+        if choice.needs_ram is not None:
+            title += f" with {choice.needs_ram} GiB of RAM"
+        yield _advice(plan, choice, title, cost)
 
 
 def _serves_the_same(one: Plan, other: Plan) -> bool:
@@ -136,16 +164,26 @@ def _flags(argv: Sequence[str]) -> list[str]:
 def _loses(choice: Choice) -> str:
     """What is lost in quality; a cache in fewer bits is named, too."""
     cache = choice.plan.deployment.kv_cache_dtype
-    return choice.word.text + (f", KV cache {cache}" if cache != "auto" else "")
+    parts = [choice.word.text]
+    parts += [f"KV cache {cache}"] if cache != "auto" else []
+    parts += ["tight"] if choice.is_tight else []
+    return ", ".join(parts)
 
 
-def _advice(before: Plan, after: Plan, title: str, loses: str, cost: int) -> Advice:
-    gained = None
+def _advice(before: Plan, choice: Choice, title: str, cost: int) -> Advice:
+    after, gained = choice.plan, None
     if before.headroom is not None and after.headroom is not None:
         gained = after.headroom - before.headroom
     trusted = ENGINES[after.engine].verified or after.engine == before.engine
     return Advice(
-        title=title, loses=loses, cost=cost, steps=1, plan=after, gained=gained, trusted=trusted
+        title=title,
+        loses=_loses(choice),
+        cost=cost,
+        steps=1,
+        plan=after,
+        gained=gained,
+        trusted=trusted,
+        word=choice.word,
     )
 
 

@@ -15,9 +15,16 @@ from planner.errors import PlannerError
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
+from planner.registry import Word
 from planner.search.combining import applied, fewest
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
-from planner.search.precision import as_published, best_that_fits, first_of_classes, runnable
+from planner.search.precision import (
+    as_published,
+    best_that_fits,
+    first_of_classes,
+    loss_in_words,
+    runnable,
+)
 from planner.search.solve import longest_context, most_sequences
 from planner.units import capital, format_gib, format_tokens
 
@@ -41,6 +48,7 @@ class Advice:
         gained: bytes more to spare on the tightest accelerator; None where the deployment could
             not run before, so that there is nothing to compare with.
         trusted: the rules of its engine were verified, or it is the engine that was asked for.
+        word: class of quality of the weights where they are changed; the original's where not.
     """
 
     title: str
@@ -50,6 +58,7 @@ class Advice:
     plan: Plan
     gained: int | None
     trusted: bool = True
+    word: Word = Word.ORIGINAL
 
     def __repr__(self) -> str:
         """Return the advice in one line."""
@@ -99,7 +108,10 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
         if most is not None and sum(advice.trusted for advice in enough) >= most:
             break
     if enough:
-        ordered = sorted(enough, key=lambda advice: (not advice.trusted, advice.cost, advice.steps))
+        ordered = sorted(
+            enough,
+            key=lambda advice: (not advice.trusted, advice.cost, advice.word, advice.steps),
+        )
     else:
         helping = [advice for advice in found if (advice.gained or 0) > 0]
         ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
@@ -160,12 +172,15 @@ def _precision(plan: Plan, question: Question) -> Iterator[Advice]:
         checkpoint, name = as_published(alone.deployment.checkpoint)
         held = _holding(replace(free, checkpoint=checkpoint))
         if held is not None:
-            yield _advice(plan, held, f"use {name}", _accuracy(checkpoint), PRECISION)
+            yield _advice(
+                plan, held, f"use {name}", _accuracy(checkpoint), PRECISION, checkpoint=checkpoint
+            )
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:
+    word = loss_in_words(checkpoint)
     known = "; no checkpoint of it is known" if checkpoint.hypothetical else ""
-    return f"some accuracy{known}"
+    return f"{'some accuracy' if word is Word.UNKNOWN else word.text}{known}"
 
 
 def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[Advice]:
@@ -192,6 +207,7 @@ def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[A
         "; ".join(filter(None, loses)),
         cost + max(0, steps - FREE_STEPS),
         steps=steps,
+        checkpoint=question.checkpoint if title else None,
     )
 
 
@@ -272,7 +288,17 @@ def _gain(before: Plan, after: Plan) -> int | None:
     return after.headroom - before.headroom
 
 
-def _advice(before: Plan, after: Plan, title: str, loses: str, cost: int, steps: int = 1) -> Advice:
+def _advice(
+    before: Plan,
+    after: Plan,
+    title: str,
+    loses: str,
+    cost: int,
+    *,
+    steps: int = 1,
+    checkpoint: Checkpoint | None = None,
+) -> Advice:
+    """One change; `checkpoint` is the new one where weights are changed."""
     return Advice(
         title=title,
         loses=loses,
@@ -281,4 +307,5 @@ def _advice(before: Plan, after: Plan, title: str, loses: str, cost: int, steps:
         plan=after,
         gained=_gain(before, after),
         trusted=ENGINES[after.engine].verified or after.engine == before.engine,
+        word=Word.ORIGINAL if checkpoint is None else loss_in_words(checkpoint),
     )

@@ -16,7 +16,7 @@ from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weigh
 from planner.model.spec import ModelSpec
 from planner.planning import Plan
 from planner.question import Question
-from planner.registry import checkpoint_of, stored_as
+from planner.registry import Entry, Word, checkpoint_of, loss_of, stored_as
 from planner.registry.bundled import bundled_checkpoint
 from planner.search.hardware import one_of_each_vendor
 
@@ -84,12 +84,22 @@ def as_published(checkpoint: Checkpoint) -> tuple[Checkpoint, str]:
 
     Anything else stands for itself, under the name of its precision.
     """
-    known = catalog.entry_for(checkpoint)
     typed = isinstance(checkpoint.scheme, GgufScheme) and not checkpoint.files
-    row = stored_as(known.id, checkpoint.scheme.name) if typed and known is not None else None
+    row = _row_of(checkpoint) if typed else None
     if row is None:
         return checkpoint, f"{checkpoint.scheme.name} weights"
     return checkpoint_of(row), row.name
+
+
+def loss_in_words(checkpoint: Checkpoint) -> Word:
+    """Return the class of quality of a checkpoint; "not measured" where no row of the registry is it."""
+    row = _row_of(checkpoint)
+    return Word.UNKNOWN if row is None else loss_of(row).word
+
+
+def _row_of(checkpoint: Checkpoint) -> Entry | None:
+    known = catalog.entry_for(checkpoint)
+    return None if known is None else stored_as(known.id, checkpoint.scheme.name)
 
 
 def first_of_classes(candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -10,6 +10,7 @@ from planner.cli.main import run
 from planner.errors import InputError
 from planner.recommending.advice import advise
 from planner.recommending.machines import machines
+from planner.search.advice import MORE
 from planner.wanting import want
 
 WANTED = want("Qwen3.5-9B", on="h100")
@@ -75,3 +76,22 @@ def test_advice_names_checkpoints_that_exist() -> None:
     assert "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL" in found[0].command
     assert all(advice.command is not None for advice in found)
     assert all(not advice.plan.deployment.checkpoint.hypothetical for advice in found)
+
+
+@pytest.mark.parametrize(
+    ("command", "on"),
+    [
+        ("mlx_lm.server --model mlx-community/Qwen3.6-35B-A3B-4bit", "M4 Pro 24GB"),
+        ("llama-server -hf unsloth/Qwen3.6-27B-GGUF:UD-Q6_K_XL -c 262144", "4090, 16GB RAM"),
+        ("vllm serve Qwen/Qwen3.5-35B-A3B-FP8 --max-model-len 131072 --max-num-seqs 2", "4090"),
+    ],
+)
+def test_of_changes_that_cost_alike_the_better_weights_come_first(command: str, on: str) -> None:
+    """A large loss stood before a noticeable one."""
+    found = [
+        advice for advice in advise(planner.plan_command(command, on=on)) if advice.cost < MORE
+    ]
+    assert any(advice.word for advice in found)
+    for cost in {advice.cost for advice in found}:
+        words = [advice.word for advice in found if advice.cost == cost and advice.steps <= 2]
+        assert words == sorted(words)
