@@ -20,7 +20,7 @@ from planner.provenance import Band
 from planner.registry.entry import GGUF_HEADER, Entry
 from planner.registry.scaled import TABLE, ScaledScheme, scale_to
 from planner.registry.store import entries_of
-from planner.units import format_bytes
+from planner.units import format_gib
 
 AS_THE_RECIPE = Fraction(1, 500)
 """How near a published size must be to its recipe to be taken for it (0.2 %: Q8_0 and BF16 files,
@@ -328,6 +328,11 @@ def _source(entry: Entry) -> str:
     return f"registry, {entry.date}: {entry.source}"
 
 
+def _decimal(nbytes: int) -> str:
+    """Bytes as those round them who publish sizes: 50 MB."""
+    return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 10**6 else f"{nbytes / 1e3:,.0f} kB"
+
+
 def _notes(entry: Entry, plain: int) -> tuple[str, ...]:
     notes = []
     if entry.named:
@@ -336,8 +341,8 @@ def _notes(entry: Entry, plain: int) -> tuple[str, ...]:
         notes.append(f"{entry.name}: no size is published; bytes follow the recipe {entry.recipe}")
     elif entry.within:
         notes.append(
-            f"{entry.name}: published as {format_bytes(entry.nbytes)},"
-            f" rounded to about {format_bytes(entry.within)}"
+            f"{entry.name}: its size is published to about {_decimal(entry.within)}:"
+            f" {format_gib(entry.nbytes)}"
         )
     if entry.experts is not None:
         notes.append(

@@ -158,7 +158,7 @@ def test_notes_say_what_is_not_exact() -> None:
     tuned = checkpoint_of(entry("HauhauCS/Qwen3.5-27B-Uncensored-HauhauCS-Aggressive:Q4_K_M"))
     assert any("fine-tune" in note for note in tuned.remarks)
     rounded = checkpoint_of(entry("Lorbus/Qwen3.6-27B-int4-AutoRound"))
-    assert "rounded" in rounded.remarks[0]
+    assert "its size is published to about" in rounded.remarks[0]
 
 
 @given(st.sampled_from(["q4_k_m", "q8_0", "nvfp4", "mlx-4bit", "bf16"]), st.integers(1, 10**12))
@@ -233,3 +233,14 @@ def test_a_row_of_a_model_that_is_not_bundled_is_an_input_error() -> None:
     row = replace(next(iter(entries())), base="Qwen/Qwen9-1B")
     with pytest.raises(PlannerError):
         checkpoint_of(row)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("unsloth/Qwen3.6-27B-GGUF:Q6_K", "its size is published to about 54 MB: 21.0 GiB"),
+        ("qwen3.5:35b", "its size is published to about 500 MB: 22.4 GiB"),
+    ],
+)
+def test_a_size_that_was_printed_rounded_says_so(name: str, told: str) -> None:
+    assert f"{name}: {told}" in planner.load_checkpoint(name).remarks
