@@ -10,6 +10,9 @@ from hardware_db.figures import Figure, Price, fill_slots
 
 __all__ = ["System"]
 
+_SAID = ("given by the user", "assumed")
+"""How the source of RAM begins that does not come with the machine."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
@@ -79,8 +82,9 @@ class System:
             alone = self.accelerator.short_name
             name = f"{self.count}× {alone}" if self.count > 1 else alone
         given = self.host_memory_gib
-        said = given is not None and f"{given.value:g}gb-ram" in self.id
-        return f"{name}, {given.value:g} GB RAM" if said and given is not None else name
+        if given is None or not given.source.startswith(_SAID):
+            return name
+        return f"{name}, {given.value:g} GB RAM"
 
     @property
     def is_mixed(self) -> bool:

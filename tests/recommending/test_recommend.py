@@ -183,6 +183,9 @@ def test_official_checkpoints_alone_where_that_is_wished() -> None:
         ("t4", "a T4"),
         ("m4-max-64", "an M4 Max 64 GB"),
         ("cpu, 64GB", "a CPU, 64 GB RAM"),
+        ("4090 + 64GB RAM", "an RTX 4090, 64 GB RAM"),
+        ("5060 ti 16gb + 64gb ddr4", "an RTX 5060 Ti 16 GB, 64 GB RAM"),
+        ("2x 3090, 128GB DDR5-5600", "2× RTX 3090, 128 GB RAM"),
         ("strix halo 128", "a Strix Halo 128 GB"),
     ],
 )
