@@ -1,5 +1,6 @@
 """llama.cpp as an engine: placements that fit, refusals, command and log."""
 
+import math
 import re
 from typing import Any
 
@@ -314,3 +315,24 @@ def test_a_refused_format_is_advised_on_without_a_fault() -> None:
     plan = planner.plan("Qwen3.5-27B", on="rtx-4090", engine="llamacpp", precision="fp8")
     assert plan.outcome is planner.Outcome.CANNOT_RUN
     assert all(advice.words for advice in planner.advise(plan, most=2))
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "context"),
+    [
+        ("unsloth/Qwen3.6-27B-GGUF:Q6_K", "3080 10gb + 5060ti 16gb", 102_400),
+        ("unsloth/Qwen3.6-27B-GGUF:Q4_K_M", "3080 10gb + 5060ti 16gb", 102_400),
+        ("unsloth/Qwen3.5-35B-A3B-GGUF:Q8_0", "rtx-3090", 32_768),
+    ],
+)
+def test_ram_that_is_not_known_is_told_once(model: str, on: str, context: int) -> None:
+    """It needed 3.5 GiB of RAM, and with 1.6 GiB it would run."""
+    plan = planner.plan(model, on=on, context=context)
+    told = [warning for warning in plan.warnings if "of RAM" in warning]
+    assert len(told) == 1
+    assert told[0].endswith("how much this machine has is not known (--ram)")
+    enough = re.match(r"with ([\d.]+) GiB of RAM it would run", told[0])
+    assert (enough is None) == plan.fits
+    if enough is not None:
+        ram = f"{math.ceil(float(enough[1])) + 1}GB"
+        assert planner.plan(model, on=on, context=context, ram=ram).fits

@@ -17,7 +17,7 @@ from planner.engines.llamacpp.reach import longest_of, slots_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
-from planner.engines.llamacpp.terms import checkpoint_bytes, checkpoints_kept
+from planner.engines.llamacpp.terms import checkpoint_bytes, checkpoints_kept, host_terms
 from planner.memory.placement import Placement
 from planner.model.spec import ModelSpec
 from planner.units import MIB, counted, format_gib
@@ -221,12 +221,10 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     if server.devices and moved:
         yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
     if machine.host_total is None and not machine.unified:
-        yield (
-            f"llama-server needs {format_gib(answer.ram)} of RAM; how much this machine has is not known"
-            " (--ram)"
-        )
+        needs = f"llama-server needs {format_gib(answer.ram)} of RAM"
         if not fitted.fits and not options.places_by_hand:
-            yield from _with_ram(server, answer.room)
+            needs = _with_ram(server, answer.room) or needs
+        yield f"{needs}; how much this machine has is not known (--ram)"
     if answer.checkpoints < CHECKPOINTS and options.ctx_checkpoints is None:
         each = format_gib(checkpoint_bytes(server) * server.slots)
         yield (
@@ -296,15 +294,11 @@ def _in_ram(server: Server, homes: Homes, n_cpu_moe: int) -> Iterator[str]:
         yield counted(layers, "whole layer")
 
 
-def _with_ram(server: Server, room: Room) -> Iterator[str]:
-    """Yield what RAM would make of it."""
+def _with_ram(server: Server, room: Room) -> str | None:
+    """Return how much RAM would make it run, all that the server takes counted; None: none would."""
     found = fit(server, replace(room, host=2**62))
-    if found.fits:
-        usage = server.usage(found.placement)
-        moved = (
-            f"--n-cpu-moe {found.n_cpu_moe}" if found.n_cpu_moe else f"-ngl {found.n_gpu_layers}"
-        )
-        yield (
-            f"with {format_gib(usage.total(found.placement.host))} of RAM it would run ({moved}):"
-            " say how much there is (--ram)"
-        )
+    if not found.fits:
+        return None
+    terms = host_terms(server, found.placement, server.usage(found.placement))
+    moved = f"--n-cpu-moe {found.n_cpu_moe}" if found.n_cpu_moe else f"-ngl {found.n_gpu_layers}"
+    return f"with {format_gib(sum(term.nbytes for term in terms))} of RAM it would run ({moved})"
