@@ -103,6 +103,8 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     found: list[Advice] = []
     enough: list[Advice] = []
     for look in (_raised, _economies, _layout, _together, _precision, _less, _engines, _hardware):
+        if look is _hardware and any(_costs_nothing(advice) for advice in enough):
+            break  # what is owned does it
         found += look(plan, question)
         enough = [advice for advice in found if advice.enough]
         if most is not None and sum(advice.trusted for advice in enough) >= most:
@@ -116,6 +118,11 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
         helping = [advice for advice in found if (advice.gained or 0) > 0]
         ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
     return tuple(ordered[:most])
+
+
+def _costs_nothing(advice: Advice) -> bool:
+    """Say whether what is owned holds the workload as it was asked for, with nothing given up."""
+    return advice.trusted and advice.cost <= OTHER_LAYOUT and not advice.loses
 
 
 def _raised(plan: Plan, question: Question) -> Iterator[Advice]:

@@ -47,9 +47,15 @@ def one_of_each_vendor() -> tuple[System, ...]:
 
 
 def larger_counts(system: System) -> Iterator[System]:
-    """More accelerators of the same kind, one more first, then by doubling."""
+    """More accelerators of the same kind, one more first, then by doubling.
+
+    None of what nobody adds to: a laptop, a Mac or a board has its one chip, and only such machines
+    as the database knows several of (DGX Spark) are joined. None either where they differ.
+    """
     known, count = hardware_db.systems(), system.count
     most = system.accelerator.max_per_node
+    if system.is_mixed or (most == 1 and candidates(system.accelerator)[-1].nodes == 1):
+        return
     sizes = {1 << power for power in range(1, 16)}
     if most is None or count < most:
         sizes.add(count + 1)  # in the same machine

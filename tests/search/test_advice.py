@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hardware_db
 import planner
 from planner.engines.economies import economies_of
 from planner.layout import Layout
@@ -14,6 +15,7 @@ from planner.planning import Outcome
 from planner.report.text import plan_text
 from planner.search import advise
 from planner.search.combining import applied, fewest
+from planner.search.hardware import larger_counts
 
 
 def test_nothing_is_advised_where_it_fits(ask: Callable[..., Any]) -> None:
@@ -137,3 +139,34 @@ def test_an_engine_whose_rules_were_only_read_never_comes_first() -> None:
     assert order == sorted(order, reverse=True)
     (first,) = advise(plan, most=1)
     assert first.trusted
+
+
+@pytest.mark.parametrize(
+    "on", ["rtx-5090-laptop", "apple-m4-pro-24", "orin-64", "strix-halo-64", "3090 + 3060 12gb"]
+)
+def test_what_nobody_adds_to_is_not_multiplied(on: str) -> None:
+    """A second laptop was advised, with --nnodes 2."""
+    assert list(larger_counts(hardware_db.resolve(on))) == []
+
+
+def test_another_machine_is_named_instead(ask: Callable[..., Any]) -> None:
+    found = advise(ask("Qwen3.6-35B-A3B-FP8", "rtx-5090-laptop", context=65_536).plan())
+    (other,) = (advice for advice in found if advice.loses == "other hardware")
+    assert other.plan.deployment.system.nodes == 1
+    assert not any(advice.loses == "more hardware" for advice in found)
+
+
+def test_sparks_are_joined_and_cards_are_added() -> None:
+    for on in ("dgx-spark", "rtx-3090"):
+        assert next(larger_counts(hardware_db.resolve(on))).count == 2
+
+
+def test_what_is_owned_comes_before_more_of_it() -> None:
+    """Five cards were advised where the other two of four were free."""
+    plan = planner.plan_command(
+        "vllm serve Qwen/Qwen3.5-35B-A3B --tensor-parallel-size 2", on="4x rtx-3090"
+    )
+    for found in (advise(plan), plan.advice):
+        assert found[0].plan.deployment.layout.accelerators == 4
+        assert all(advice.plan.deployment.system.count <= 4 for advice in found)
+        assert not any("hardware" in advice.loses for advice in found)
