@@ -222,15 +222,25 @@ def _less(plan: Plan, question: Question) -> Iterator[Advice]:
     """A shorter context, or fewer sequences."""
     if plan.outcome is Outcome.CANNOT_RUN:
         return
-    shorter = longest_context(question)
-    if isinstance(shorter.value, int):
-        title = f"limit the context to {format_tokens(shorter.value)} tokens"
-        yield _advice(plan, shorter.plan, title, "longer requests are refused", LESS)
+    shorter = _shorter(plan, question)
+    if shorter is not None:
+        title = f"limit the context to {format_tokens(shorter.deployment.context)} tokens"
+        yield _advice(plan, shorter, title, "longer requests are refused", LESS)
     if question.concurrency > 1:
         fewer = most_sequences(question)
         if fewer.value is not None:
             title = f"serve {fewer.value:,} at once instead of {question.concurrency:,}"
             yield _advice(plan, fewer.plan, title, "the others wait", LESS)
+
+
+def _shorter(plan: Plan, question: Question) -> Plan | None:
+    """The plan at the length up to which the verdict says that it fits, else at the longest."""
+    if question.concurrency == 1 and plan.longest_context > 0:
+        told = _holding(question.with_(context=plan.longest_context))
+        if told is not None:
+            return told
+    longest = longest_context(question)
+    return longest.plan if isinstance(longest.value, int) else None
 
 
 def _engines(plan: Plan, question: Question) -> Iterator[Advice]:

@@ -170,3 +170,20 @@ def test_what_is_owned_comes_before_more_of_it() -> None:
         assert found[0].plan.deployment.layout.accelerators == 4
         assert all(advice.plan.deployment.system.count <= 4 for advice in found)
         assert not any("hardware" in advice.loses for advice in found)
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "context"),
+    [
+        ("unsloth/Qwen3.6-27B-GGUF:UD-IQ2_XXS", "2x rtx-3090", "1M"),
+        ("Qwen/Qwen3.6-35B-A3B-FP8", "2x rtx-3090", "1M"),
+    ],
+)
+def test_the_verdict_and_the_advice_name_one_length(model: str, on: str, context: str) -> None:
+    """504,832 tokens fitted, and the context was to be limited to 512,000."""
+    plan = planner.plan(model, on=on, context=context, yarn=True)
+    told = f"{plan.longest_context:,} tokens"
+    assert told in plan.verdict
+    (shorter,) = (advice for advice in advise(plan) if advice.title.startswith("limit"))
+    assert told in shorter.title
+    assert shorter.plan.fits
