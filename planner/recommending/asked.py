@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from math import inf
@@ -17,7 +17,6 @@ from planner.recommending.machines import by_price, without_slower_kinds
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
-from planner.speed import speed_of
 from planner.units import format_tokens
 
 BESIDE = 2
@@ -213,35 +212,54 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
-    """The most users that one of the candidates holds at the asked context, planned at that number."""
+    """What is chosen for the most users that one of the candidates holds at the asked context."""
     sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
     most = max(sound, key=lambda choice: choice.users, default=None)
     if most is None or not 0 < most.users < search.wanted.concurrency:
         return
-    cache = most.plan.deployment.kv_cache_dtype
-    plan = search.plan(most.entry, most.plan.engine, concurrency=most.users, kv_cache_dtype=cache)
-    if plan is not None and plan.fits:
+    wanted = replace(search.wanted, base=most.entry.base)
+    chosen = _farthest(
+        lambda users: replace(wanted, concurrency=users),
+        most.users,
+        lambda choice: min(choice.users, wanted.concurrency - 1),
+    )
+    if chosen is not None:
+        users = chosen.plan.deployment.concurrency
         yield Miss(
-            change=f"serve {most.users:,} at once instead of {search.wanted.concurrency:,}",
-            choice=_as_planned(most, plan),
+            change=f"serve {users:,} at once instead of {wanted.concurrency:,}", choice=chosen
         )
 
 
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
-    """The longest context that one of the candidates holds, planned at that length."""
+    """What is chosen for the longest context that one of the candidates holds."""
     wanted = search.wanted
     for choice in sorted(choices, key=lambda choice: (not choice.is_above_floor, -choice.longest)):
         tokens = choice.longest // 1024 * 1024
         if not SHORTEST <= tokens < wanted.context or choice.needs_ram is not None:
             continue
-        cache = choice.plan.deployment.kv_cache_dtype
-        plan = search.plan(choice.entry, choice.plan.engine, context=tokens, kv_cache_dtype=cache)
-        if plan is not None and plan.fits:
-            yield Miss(
-                change=f"limit the context to {format_tokens(tokens)} tokens",
-                choice=_as_planned(choice, plan),
-            )
+
+        def at(length: int, base: str = choice.entry.base) -> Wanted:
+            return replace(wanted, base=base, context=length)
+
+        chosen = _farthest(
+            at,
+            tokens,
+            lambda found: min(found.longest, wanted.context - 1) // 1024 * 1024,
+        )
+        if chosen is not None:
+            told = format_tokens(chosen.plan.deployment.context)
+            yield Miss(change=f"limit the context to {told} tokens", choice=chosen)
             return
+
+
+def _farthest(
+    asked: Callable[[int], Wanted], number: int, reach: Callable[[Choice], int]
+) -> Choice | None:
+    """What is chosen for a number that is held, or for the larger one that this choice reaches."""
+    chosen = best_of(asked(number))
+    if chosen is None or reach(chosen) <= number:
+        return chosen
+    return best_of(asked(reach(chosen))) or chosen
 
 
 def _other_model(search: Search) -> Choice | None:
@@ -252,12 +270,12 @@ def _other_model(search: Search) -> Choice | None:
                 continue
             for choice in search.of_model(base, thorough=False):
                 if choice.holds and not any(choice.holding(search.wanted.wish)):
-                    return choice
+                    return best_of(replace(search.wanted, base=base)) or choice
     return None
 
 
 def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
-    """The smallest candidate on the cheapest machine of those that people own that holds it."""
+    """What is chosen on the cheapest machine of those that people own that holds it."""
     small = min(
         (choice for choice in choices if choice.needs_ram is None and choice.is_above_floor),
         key=lambda choice: checkpoint_of(choice.entry).nbytes(),
@@ -268,11 +286,7 @@ def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
     least = checkpoint_of(small.entry).nbytes("text")
     large = (system for system in by_price() if system.total_bytes >= least)
     for system in islice(large, MACHINES):
-        plan = search.plan(small.entry, small.plan.engine, system=system)
-        if plan is not None and plan.fits:
-            return _as_planned(small, plan)
+        chosen = best_of(replace(search.wanted, base=small.entry.base, system=system))
+        if chosen is not None:
+            return chosen
     return None
-
-
-def _as_planned(choice: Choice, plan: Plan) -> Choice:
-    return replace(choice, plan=plan, speed=speed_of(plan))

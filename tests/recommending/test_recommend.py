@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -408,3 +408,26 @@ def test_a_faster_server_that_is_not_taken_is_given_its_reason() -> None:
     assert re.search(
         r"in vLLM (is [\d.]+ times as fast, but )?holds this only within its estimate's band", text
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "said"),
+    [
+        ("Qwen3.5-9B", "rtx 3060 12gb", {"concurrency": 16, "context": "32k"}),
+        ("Qwen3.5-27B", "l40s", {"concurrency": 20, "context": "16k", "engine": "vllm"}),
+        ("Qwen3.6-27B", "mac mini m4 16gb", {"context": "256k"}),
+        ("Qwen3.6-35B-A3B", "rtx 3060 12gb", {"context": "256k", "engine": "vllm"}),
+    ],
+)
+def test_one_question_has_one_choice(model: str, on: str, said: dict[str, Any]) -> None:
+    """A worse file was named on the cheapest machine than `plan` takes there."""
+    found = planner.recommend(model, on=on, **said)
+    assert found.misses
+    for miss in found.misses:
+        asked = miss.choice.plan.deployment
+        told = {"context": asked.context, "concurrency": asked.concurrency}
+        again = planner.recommend(miss.choice.entry.base, on=asked.system, **{**said, **told}).pick
+        if miss.choice.needs_ram is None and said.get("engine") in (None, miss.choice.plan.engine):
+            assert again is not None
+            assert again.entry.name == miss.choice.entry.name, miss.change
+            assert again.plan.launch == miss.choice.plan.launch
