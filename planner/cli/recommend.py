@@ -18,6 +18,23 @@ from planner.units import parse_tokens
 if TYPE_CHECKING:
     from planner.recommending import Recommendation
 
+KEPT = (
+    "engine",
+    "kv_cache_dtype",
+    "context",
+    "concurrency",
+    "tp",
+    "pp",
+    "dp",
+    "dcp",
+    "ep",
+    "ram",
+    "ram_bandwidth",
+    "yarn",
+    "free",
+)
+"""Parameters that a line of the answer is planned with; its checkpoint says the precision."""
+
 SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
 """Parameters of one deployment: `plan` takes them."""
 
@@ -129,14 +146,11 @@ def _said(asked: Typed) -> dict[str, Any]:
 def _where(asked: Typed) -> str:
     """The machine and the workload as they were typed, for a command that takes an alternative."""
     words = ["--on", asked.on or ""]
-    for name, flag in (
-        ("ram", "--ram"),
-        ("context", "--context"),
-        ("concurrency", "--concurrency"),
-    ):
-        if asked.said[name] is not None:
-            words += [flag, str(asked.said[name])]
-    return " " + shlex.join(words)
+    for name in KEPT:
+        for flag in asked.given(name):
+            value = asked.said[name]
+            words += [flag] if value is True else [flag, str(value)]
+    return " " + shlex.join([*words, *asked.words])
 
 
 def _rate(text: str | None) -> float | None:

@@ -98,10 +98,21 @@ def recommendation_text(
         lines += [f"  {line}" for miss in answer.misses for line in _miss(miss)]
     if more:
         lines += ["", *(f"  {line}" for line in more)]
-    hint = (
-        f"  More: --explain (every number), --json; take a line: qwenplan plan CHECKPOINT{command}"
-    )
+    hint = "  More: --explain (every number), --json; take a line:"
+    hint += f" qwenplan plan CHECKPOINT{command}{_beside(answer)}"
     return "\n".join([*lines, "", hint])
+
+
+def _beside(answer: Recommendation) -> str:
+    """Return the flags that some lines take beside what was typed."""
+    wanted, parts = answer.wanted, []
+    caches = {choice.plan.deployment.kv_cache_dtype for choice in answer.front}
+    chosen_caches = sorted(caches - {"auto", wanted.kv_cache_dtype})
+    if chosen_caches:
+        parts.append(f"--kv-cache-dtype {' or '.join(chosen_caches)} where it says so")
+    if wanted.wish.pictures and any(choice.plan.engine == "llamacpp" for choice in answer.front):
+        parts.append(f"--mmproj in {ENGINES['llamacpp'].title}")
+    return f" (with {', '.join(parts)})" if parts else ""
 
 
 def machine(system: System) -> str:

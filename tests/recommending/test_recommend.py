@@ -1,6 +1,7 @@
 """What is recommended: order, reasons, names that exist, words."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -11,6 +12,7 @@ import pytest
 import hardware_db
 import planner
 from planner import registry
+from planner.cli.main import run
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.planning import Outcome
@@ -431,3 +433,33 @@ def test_one_question_has_one_choice(model: str, on: str, said: dict[str, Any]) 
             assert again is not None
             assert again.entry.name == miss.choice.entry.name, miss.change
             assert again.plan.launch == miss.choice.plan.launch
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "plan Qwen3.5-122B-A10B --on 'Mac Studio M4 Max 128GB' --context 1M --yarn",
+        "plan Qwen3.5-35B-A3B --on '2x rtx-3090' --context 128k --users 2 --ram 64GB --ram-bandwidth 80",
+        "plan Qwen3.5-27B --on '2x rtx-3090' --engine vllm --kv-cache-dtype fp8 --tp 2 --json",
+        "plan Qwen3.5-9B --on rtx-3090 --engine llamacpp --flash-attn on",
+        "recommend Qwen3.6-27B --on rtx-3090 --engine llamacpp --images",
+        "plan qwen3.6-27b --on 4090 --context 128k",
+    ],
+)
+def test_every_line_can_be_taken_as_the_last_line_says(
+    typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--yarn was lost, so that every line was refused."""
+    words = [word for word in shlex.split(typed) if word != "--json"]
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    taken = text.partition("qwenplan plan CHECKPOINT ")[2].strip()
+    flags, _, beside = taken.partition(" (with ")
+    for row in re.findall(r"^  [1-6]  (\S+?)(?:, (\S+) KV)?  ", text, re.MULTILINE):
+        more = shlex.split(flags)
+        if row[1]:
+            assert row[1] in beside
+            more += ["--kv-cache-dtype", row[1]]
+        more += ["--mmproj"] if "--mmproj" in beside else []
+        assert run(["plan", row[0], *more]) == 0, (row, more)
+        capsys.readouterr()
