@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hardware_db.memory import system_reserve_mib
@@ -179,7 +180,7 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         host_bytes=ram,
         notes=tuple(notes_of(deployment, server, machine, fitted)),
         deployment=deployment,
-        with_slots=lambda slots: _answer(replace(deployment, concurrency=slots)),
+        with_slots=partial(_with_slots, deployment),
         server=server,
         machine=machine,
         room=settled.room,
@@ -205,6 +206,10 @@ def _ram_at_worst(settled: _Settled, ram: int) -> str:
     if not 0 <= left < system_reserve_mib(total // MIB) * MIB:
         return ""
     return f"of {format_gib(total)} of RAM it leaves the system {format_gib(left)}"
+
+
+def _with_slots(deployment: Deployment, slots: int) -> LlamacppAnswer:
+    return _answer(replace(deployment, concurrency=slots))
 
 
 LLAMACPP = Llamacpp()
