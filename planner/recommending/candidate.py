@@ -78,7 +78,9 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
         wish: only official checkpoints, only engines that take pictures.
         fixed: what was said.
     """
-    rows = _stored_as(fixed.precision, [row for row in entries_of(base) if _proposed(row, wish)])
+    rows = _stored_as(
+        fixed.precision, [row for row in entries_of(base) if _proposed(row, system, wish)]
+    )
     found = []
     for engine, why in engines_for(system):
         if fixed.engine not in (None, engine) or (wish.pictures and engine not in FOR_PICTURES):
@@ -99,10 +101,14 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
     return tuple(found)
 
 
-def _proposed(row: Entry, wish: Wish) -> bool:
-    """A row of the model itself that can be downloaded, as far as it was asked for."""
+def _proposed(row: Entry, system: System, wish: Wish) -> bool:
+    """A row of the model itself that can be downloaded, as far as it was asked for.
+
+    What its author made for one machine is for no other.
+    """
     official = row.maker == "official" or not wish.official
-    return row.recommendable and not (row.ollama or row.docker) and official
+    fitting = system.accelerator.id.startswith(row.made_for)
+    return row.recommendable and not (row.ollama or row.docker) and official and fitting
 
 
 def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:

@@ -55,6 +55,7 @@ class Entry:
         source: who listed it.
         named: it is no row: its name alone says what it is.
         experts: routed experts of a layer, where some of the base's were pruned away.
+        made_for: how the id of the accelerators begins for which its author stored it; empty: for any.
     """
 
     repo: str
@@ -75,6 +76,7 @@ class Entry:
     source: str
     named: bool = False
     experts: int | None = None
+    made_for: str = ""
 
     @property
     def maker(self) -> Maker:

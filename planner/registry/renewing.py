@@ -148,6 +148,8 @@ def _row(
         row["vision"] = like.vision
     if like.kept:
         row["recipe"] = like.kept
+    if like.made_for:
+        row["made_for"] = like.made_for
     if like.downloads:
         row["downloads"] = like.downloads
     if sets:

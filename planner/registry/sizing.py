@@ -203,7 +203,7 @@ def stored_as(base: str, scheme: str) -> Entry | None:
     """
     plain = plain_scheme(scheme)
     rows = [row for row in entries_of(base) if row.recommendable and row.recipe == plain]
-    rows = [row for row in rows if not row.ollama and row.container in _LOADED]
+    rows = [row for row in rows if not (row.ollama or row.made_for) and row.container in _LOADED]
 
     def rank(row: Entry) -> tuple[bool, bool, bool, int, int, str]:
         return (

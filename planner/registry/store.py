@@ -104,6 +104,7 @@ def _rows(rows: Iterable[Mapping[str, Any]], sources: Any) -> Iterator[Entry]:
                 downloads=row.get("downloads"),
                 date=row["date"],
                 source=sources[row["source"]],
+                made_for=row.get("made_for", ""),
             )
 
 

@@ -463,3 +463,24 @@ def test_every_line_can_be_taken_as_the_last_line_says(
         more += ["--mmproj"] if "--mmproj" in beside else []
         assert run(["plan", row[0], *more]) == 0, (row, more)
         capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("base", "made_for", "own", "other"),
+    [
+        ("Qwen/Qwen3.6-35B-A3B", "strix-halo", "strix halo 64", "rtx 4070 laptop 8gb + 32gb ram"),
+        ("Qwen/Qwen3.8-27B", "rtx-5090", "rtx-5090", "rtx-pro-6000"),
+    ],
+)
+def test_files_made_for_one_machine_are_not_proposed_for_another(
+    base: str, made_for: str, own: str, other: str
+) -> None:
+    """A repack for Strix Halo was the pick on a laptop."""
+
+    def proposed(on: str) -> set[str]:
+        found = lanes(base, hardware_db.resolve(on), Wish(), Fixed())
+        rows = (row for lane in found for _, group in lane.classes for row in group)
+        return {row.made_for for row in rows}
+
+    assert made_for in proposed(own)
+    assert proposed(other) == {""}
