@@ -68,7 +68,7 @@ def _of_named(search: Search, base: str) -> list[Choice]:
     for other in siblings(search.wanted, base):
         more = [choice for choice in search.of_model(other, thorough=False) if choice.plan.fits]
         found += more[:1]
-        beside += bool(more)
+        beside += bool(more) and more[0].needs_ram is None
         if beside == BESIDE:
             break
     if not any(choice.holds and choice.is_above_floor for choice in found):
