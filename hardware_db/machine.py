@@ -154,10 +154,11 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
             machine.assumptions.append(
                 f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
             )
-        if machine.cpu is not None and not str(ram.kind):
+        if machine.cpu is not None and _bandwidth(ram, known) is None:
             machine.assumptions.append(
                 f"the speed is that of a desktop's processor and RAM; a board such as a Raspberry Pi is"
-                f" slower. Name the kind of RAM for a closer one: '{machine.cpu}, {ram.gib:g}GB DDR4-3200'"
+                f" slower. Name the kind of RAM for a closer one ('{machine.cpu}, {ram.gib:g}GB DDR4-3200'),"
+                " or its GB/s (--ram-bandwidth)"
             )
         system = _with_kind(processor(ram.gib, _bandwidth(ram, known)), ram, known)
     return dataclasses.replace(

@@ -197,7 +197,9 @@ def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -
         first = ENGINES[engines_for(wanted.system)[0][0]]
         why = pick.why.partition(":")[0].partition(";")[0]
         if plan.engine != first.name:
-            why = f"its checkpoint is the better one here than those that {first.title} loads"
+            why = (
+                f"here the better choice than what {first.title} loads, in quality, speed and room"
+            )
         notes.append(f"engine not named, {plan.engine_title} taken: {why}")
     cache = plan.deployment.kv_cache_dtype
     if cache != wanted.kv_cache_dtype:

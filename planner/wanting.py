@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.engines import get_engine
-from planner.engines.choice import PROPOSED
+from planner.engines.choice import LOADS, PROPOSED
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
 from planner.model import catalog
-from planner.question import DEFAULT_CONTEXT
+from planner.planning import Outcome
+from planner.question import DEFAULT_CONTEXT, Question
 from planner.recommending import Best, Fixed, Wanted, Wish
+from planner.registry import checkpoint_of, entries
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
+
+TRIED = 3
+"""Checkpoints by which it is found out whether an engine runs on a machine at all."""
 
 
 def base_of(name: str) -> str | None:
@@ -91,8 +97,11 @@ def want(
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
+    system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
+    if name is not None:
+        _refuse_stranger(name, system)
     return Wanted(
-        system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
+        system=system,
         base=base,
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=check_count(concurrency, what="concurrency"),
@@ -102,3 +111,23 @@ def want(
         wish=wish,
         lessons=lessons(),
     )
+
+
+def _refuse_stranger(engine: str, system: System) -> None:
+    """Refuse an engine that runs nothing on a machine.
+
+    Raises:
+        InputError: why not, and what runs there.
+    """
+    rows = (
+        row for row in entries() if row.recommendable and engine in LOADS.get(row.container, ())
+    )
+    refused = None
+    for row in islice(rows, TRIED):
+        question = Question(checkpoint=checkpoint_of(row), system=system, engine=get_engine(engine))
+        plan = question.plan()
+        if plan.outcome is not Outcome.CANNOT_RUN:
+            return
+        refused = refused or plan.verdict
+    if refused is not None:
+        raise InputError(refused)
