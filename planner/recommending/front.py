@@ -11,7 +11,7 @@ from planner.engines.elsewhere import has_hbm
 from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.recommending.choice import CLEARLY, Choice
-from planner.recommending.wish import Wish
+from planner.recommending.wish import PICTURES, Wish
 from planner.registry import Word, rank_of, uses
 from planner.throughput.answer import two_digits
 
@@ -207,13 +207,12 @@ def _gain_of_model(other: Choice, pick: Choice, wish: Wish) -> str | None:
         better = other.place < pick.place or other.word < pick.word or quicker
         return f"with {other.needs_ram} GiB of RAM" if better and not other.flaws(wish) else None
     if not pick.is_above_floor:
-        return "above its floor of bits"
+        return _gain(other, pick) or "more bits a weight"
     if other.place < pick.place:
         return "better scores, slower" if _is_slower(other, pick) else "better scores"
     gain = _gain(other, pick)
     if gain is None and other.tier <= pick.tier:
-        ahead = ahead_in(other.entry.base, pick.entry.base, besides=wish.use)
-        return f"better at {ahead}" if ahead is not None else None
+        return _ahead(other, pick, wish)
     return gain
 
 
@@ -228,12 +227,17 @@ def _gain(other: Choice, pick: Choice) -> str | None:
     return None
 
 
-def ahead_in(base: str, other: str, *, besides: str) -> str | None:
-    """Return a use, in words, for which a model is in a better class than another; None: for none."""
+def _ahead(other: Choice, pick: Choice, wish: Wish) -> str | None:
+    """Say for what another model is in a better class, the wished use aside; None: for nothing.
+
+    Pictures are no gain where nobody asked for them: the commands leave them out.
+    """
     for use in uses().values():
-        mine, theirs = rank_of(base, use.name), rank_of(other, use.name)
-        if use.name != besides and mine is not None and (theirs is None or mine < theirs):
-            return use.title
+        if use.name == wish.use or (use.name == PICTURES and not wish.pictures):
+            continue
+        mine, theirs = rank_of(other.entry.base, use.name), rank_of(pick.entry.base, use.name)
+        if mine is not None and (theirs is None or mine < theirs):
+            return f"better at {use.title}"
     return None
 
 

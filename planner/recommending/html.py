@@ -6,7 +6,7 @@ from html import escape
 
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
-from planner.recommending.text import headline
+from planner.recommending.text import first_better, headline
 from planner.recommending.words import listed_name, short_word
 from planner.report.html import bar_html
 from planner.throughput.answer import two_digits
@@ -18,6 +18,7 @@ _HEADS = ("checkpoint", "engine", "quality", "tok/s", "longest context", "spare"
 def recommendation_html(answer: Recommendation) -> str:
     """Return the answer as HTML."""
     parts = [f"<p><strong>{escape(headline(answer))}</strong></p>"]
+    parts += [f"<p>{escape(line)}</p>" for line in first_better(answer)]
     pick = answer.pick
     if pick is not None and pick.plan.ranks:
         parts.append(bar_html(pick.plan.ranks[0]))

@@ -83,7 +83,9 @@ def recommendation_text(
                 lines += _miss(miss)
         return "\n".join(lines)
     plan = pick.plan
-    lines = [f"{SIGNS[plan.outcome]} {headline(answer)}", "", *_command(plan), ""]
+    lines = [f"{SIGNS[plan.outcome]} {headline(answer)}"]
+    lines += [f"  {line}" for line in first_better(answer)]
+    lines += ["", *_command(plan), ""]
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
@@ -101,6 +103,19 @@ def recommendation_text(
     hint = "  More: --explain (every number), --json; take a line:"
     hint += f" qwenplan plan CHECKPOINT{command}{_beside(answer)}"
     return "\n".join([*lines, "", hint])
+
+
+def first_better(answer: Recommendation) -> Iterator[str]:
+    """Say in one sentence what a limit that the owner can raise makes of a pick that loses much."""
+    pick = answer.pick
+    if pick is None or pick.word <= Word.SMALL:
+        return
+    for miss in answer.misses:
+        if miss.command is not None and miss.choice.word < pick.word:
+            yield (
+                f"Better: {miss.change}, and {_named(miss.choice)} fits, {miss.choice.word.text}"
+                f" instead of {pick.word.text}."
+            )
 
 
 def _beside(answer: Recommendation) -> str:

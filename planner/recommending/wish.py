@@ -13,6 +13,9 @@ from planner.units import shown
 Best = Literal["quality", "speed", "context"]
 BESTS: tuple[Best, ...] = ("quality", "speed", "context")
 
+PICTURES = "vision"
+"""The use that asks for pictures."""
+
 LEAST_SPEED = 10.0
 """Tokens per second for one user below which people stop to read along."""
 
@@ -57,4 +60,4 @@ class Wish:
     @property
     def pictures(self) -> bool:
         """Whether pictures must be taken."""
-        return self.images or self.use == "vision"
+        return self.images or self.use == PICTURES

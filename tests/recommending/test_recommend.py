@@ -484,3 +484,41 @@ def test_files_made_for_one_machine_are_not_proposed_for_another(
 
     assert made_for in proposed(own)
     assert proposed(other) == {""}
+
+
+def test_a_limit_that_makes_a_large_loss_small_is_named_under_the_headline() -> None:
+    """The owner read of a large loss first, and at the end that raising GTT would spare it."""
+    found = planner.recommend("Qwen3-Next-80B-A3B-Instruct", on="AI MAX+ 395 64GB", context="256k")
+    assert found.pick is not None
+    assert found.pick.word is Word.LARGE
+    second = recommendation_text(found).splitlines()[1]
+    assert second.startswith("  Better: raise GTT")
+    assert "Q4_K_M fits, small loss instead of large loss" in second
+    assert second.strip() in found._repr_html_()
+    roomy = planner.recommend("Qwen3.5-9B", on="AI MAX+ 395 64GB")
+    assert "Better:" not in recommendation_text(roomy)
+
+
+def test_a_model_above_its_floor_has_a_reason_that_people_say() -> None:
+    found = planner.recommend("Qwen3-Next-80B-A3B-Instruct", on="AI MAX+ 395 64GB", context="256k")
+    other = next(choice for choice in found.front if "27B" in choice.entry.base)
+    assert other.better == "less loss, slower"
+
+
+@pytest.mark.parametrize(
+    ("on", "images"),
+    [
+        ("4090 + 64GB RAM", False),
+        ("m3-ultra-512", False),
+        ("8x h100", False),
+        ("m3-ultra-512", True),
+        ("rtx-pro-6000", False),
+    ],
+)
+def test_pictures_are_a_reason_only_where_they_are_asked_for(on: str, images: bool) -> None:
+    """A line that was better at pictures had --no-mmproj."""
+    found = planner.recommend(on=on, images=images)
+    assert any("pictures" in choice.better for choice in found.front) == images
+    for choice in found.front:
+        command = some(choice.plan.launch).command
+        assert not images or (choice.plan.engine != "mlx" and "--no-mmproj" not in command)

@@ -19,7 +19,7 @@ from planner.engines.engine import Launch
 from planner.planning import Plan
 from planner.question import question_of
 from planner.recommending.answer import choice_document
-from planner.recommending.text import speed_line
+from planner.recommending.text import first_better, speed_line
 from planner.report.markdown import plan_markdown
 from planner.units import capital, format_gib, format_tokens
 from planner.web import working
@@ -129,7 +129,7 @@ def _file_of_front(asked: Asked, plan: Plan) -> str | None:
 
 def _facts(found: Answer, plan: Plan) -> list[str]:
     """Speed with its band and what else is held, one line each."""
-    facts = []
+    facts = list(first_better(found.recommendation)) if found.recommendation is not None else []
     if plan.fits and found.speed is not None:
         facts.append(f"Speed: {speed_line(found.speed, plan.deployment.concurrency)}")
     capacity = plan.capacity
