@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         suggest,
         sweep,
     )
-    from planner.asking import ask, load_checkpoint
+    from planner.asking import ask
     from planner.document import schema
     from planner.emitting import emit
     from planner.errors import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from planner.layout import Layout
+    from planner.loading import load_checkpoint
     from planner.observed import check_log, plan_command, read_command
     from planner.planning import Outcome
     from planner.probing import probe

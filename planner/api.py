@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
-from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, load_checkpoint, settle
+from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, settle
 from planner.keywords import checked
 from planner.layout import Layout
+from planner.loading import load_checkpoint
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters

@@ -7,11 +7,10 @@ here or in `planner.systems`, so that the rooms below work on settled values onl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
-from planner import sources
+from planner.engine_words import with_words
 from planner.engines import ENGINES, front_note, get_engine
 from planner.engines.choice import FOR_QUANTIZED, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
@@ -19,6 +18,7 @@ from planner.errors import InputError, PlannerError
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import lessons
+from planner.loading import load_checkpoint
 from planner.model.checkpoint import Checkpoint
 from planner.question import DEFAULT_CONTEXT, Question, question_of
 from planner.ranking import OBJECTIVES, Objective
@@ -26,7 +26,6 @@ from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count, check_switch, check_text, shown
 
 if TYPE_CHECKING:
-    from planner.engines.command import Command
     from planner.model.headers import Progress
     from planner.recommending import Choice, Wanted
 
@@ -101,13 +100,14 @@ def as_held(
 ) -> Question:
     """Return the question as it is said; of an engine for quantized experts, on weights that it holds.
 
-    Where such an engine is named, nobody said how the weights are stored, and the machine does not
-    hold them as the model's maker stores them, the largest checkpoint that is held is taken, of who
+    Where such an engine is named and nothing more is said of it, and the machine does not hold the
+    weights as the model's maker stores them, the largest checkpoint that is held is taken, of who
     stores the family regularly first. Arguments and errors are those of `ask`.
     """
     said = as_said(model, on=on, **asked)
     engine, precision = asked.get("engine"), asked.get("precision")
-    if engine is None or precision is not None or not isinstance(model, str) or on == ANYWHERE:
+    told = precision is not None or bool(asked.get("options") or asked.get("words"))
+    if engine is None or told or not isinstance(model, str) or on == ANYWHERE:
         return said
     if said.settled_engine.name not in FOR_QUANTIZED or said.plan().fits:
         return said
@@ -277,7 +277,7 @@ def as_said(
     )
     if words:
         split = words.split() if isinstance(words, str) else words
-        question = _with_words(question, split, model, precision, context, kv_cache_dtype)
+        question = with_words(question, split, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
         return question.with_(options=question.settled_options)
     return question
@@ -293,149 +293,3 @@ def known_objective(objective: str) -> Objective:
         if known == objective:
             return known
     raise InputError(f"unknown objective {shown(objective)}; known: {', '.join(OBJECTIVES)}")
-
-
-def _with_words(
-    question: Question,
-    words: Sequence[str],
-    model: str | Checkpoint,
-    precision: str | None,
-    context: int | str | None,
-    kv_cache_dtype: str | None,
-) -> Question:
-    """Return the question with what the engine's own flags say.
-
-    Raises:
-        InputError: they say something twice, or cannot be read.
-    """
-    question, told = _read(question, words)
-    if told.model is not None:
-        name = model.id if isinstance(model, Checkpoint) else model
-        raise InputError(f"the model is named twice: {shown(name)} and {told.model}")
-    stored = _once("precision", precision, told.precision or told.quantization)
-    checkpoint = question.checkpoint
-    if stored != precision or told.revision is not None:
-        checkpoint = load_checkpoint(model, precision=stored, revision=told.revision)
-    asked = _once("context", None if context is None else question.context, told.context)
-    return question.with_(
-        checkpoint=checkpoint,
-        context=question.context if asked is None else asked,
-        concurrency=max(question.concurrency, told.slots),
-        kv_cache_dtype=_once("KV cache dtype", kv_cache_dtype, told.kv_cache_dtype) or "auto",
-        layout=_joined(question.layout, told.layout),
-        options=_merged(question, told.options),
-        yarn=question.yarn or told.yarn,
-        kept=told.kept,
-        notes=(*question.notes, *told.unplanned, *told.machines_beside(question.system)),
-    )
-
-
-def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
-    """Return the question with an engine that has these flags, and what they say.
-
-    Raises:
-        InputError: a flag belongs to another engine than the one that is named.
-    """
-    from planner.engines import commands
-
-    settled = question.settled()
-    mine = settled.settled_engine
-    for flag in commands.strange_flags(mine.name, words):
-        others = commands.engines_with(flag)
-        if not others:
-            continue
-        for name in others if question.engine is None else ():
-            if not commands.strange_flags(name, words):
-                engine = get_engine(name)
-                note = f"engine not named, {engine.title} taken: {flag} is its flag"
-                asked = question.with_(engine=engine, notes=(*question.notes, note))
-                return asked, commands.read_words(name, words)
-        titles = " and ".join(get_engine(name).title for name in others)
-        raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
-    told = commands.read_words(mine.name, words)
-    for flag in commands.strange_flags(mine.name, words):
-        if question.engine is None and not commands.known_to_any(flag):
-            raise InputError(
-                f"unknown flag {flag}: no engine that is planned is known to have it; name the"
-                " --engine, and it is passed on to that one as it is"
-            )
-    return settled, told
-
-
-def _joined(said: Layout | None, told: Layout | None) -> Layout | None:
-    """Return the degrees that were said, whichever way.
-
-    Raises:
-        InputError: one degree was said in two ways that differ.
-    """
-    if said is None or told is None:
-        return told if said is None else said
-    plain, degrees = Layout(), {}
-    for field in fields(Layout):
-        unsaid = getattr(plain, field.name)
-        both = (getattr(each, field.name) for each in (said, told))
-        ours, theirs = (None if value == unsaid else value for value in both)
-        degrees[field.name] = _once(field.name.replace("_", " "), ours, theirs)
-    return Layout(**{name: value for name, value in degrees.items() if value is not None})
-
-
-def _once(what: str, said: T | None, told: T | None) -> T | None:
-    """Return what was said, whichever way.
-
-    Raises:
-        InputError: it was said in two ways that differ.
-    """
-    if said is not None and told is not None and said != told:
-        twice = " and ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in (said, told))
-        raise InputError(f"{what} is given twice: {twice}; leave one of them out")
-    return said if said is not None else told
-
-
-def _merged(question: Question, told: Mapping[str, Any]) -> Any:
-    """Return the question's options with those that a command line tells."""
-    if question.options is None or isinstance(question.options, Mapping):
-        return {**(question.options or {}), **told}
-    return replace(question.settled_options, **told)
-
-
-def _name(model: str | Checkpoint) -> str:
-    return model.id if isinstance(model, Checkpoint) else model
-
-
-@checked()
-def load_checkpoint(
-    name: str | Checkpoint,
-    *,
-    precision: str | None = None,
-    revision: str | None = None,
-    progress: Progress | None = None,
-    anonymous: bool = False,
-    local: bool = True,
-) -> Checkpoint:
-    """Return the checkpoint that `name` means.
-
-    Args:
-        name: a bundled id (with or without organisation), a Hub repository or URL, a folder or
-            file on this machine, or a `Checkpoint`, which is returned as it is.
-        precision: name of a scheme, or which GGUF of several; None takes what is stored.
-        revision: branch, tag or commit on the Hub.
-        progress: told (done, total, file) after each file whose header was read.
-        anonymous: ask the Hub as anybody: no token, no cache of this machine.
-        local: paths on this machine may be read.
-
-    Raises:
-        UnknownModelError: nobody knows it; carries the nearest names.
-        UnsupportedModelError: it is there, but cannot be planned for.
-        InputError: `precision` is unknown or contradicts the checkpoint.
-        SourceError: the Hub could not be reached or refused.
-    """
-    if isinstance(name, Checkpoint):
-        return name
-    return sources.load(
-        name,
-        precision=None if precision is None else check_text(precision, what="precision"),
-        revision=None if revision is None else check_text(revision, what="revision"),
-        progress=progress,
-        anonymous=anonymous,
-        local=local,
-    )

@@ -8,7 +8,6 @@ from typing import Any, TypedDict
 
 from hardware_db import System
 from planner import registry
-from planner.asking import load_checkpoint
 from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.engine import AnyEngine
@@ -17,9 +16,10 @@ from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.learning import lessons
+from planner.loading import load_checkpoint
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
-from planner.model.path_names import named_by_path
+from planner.model.path_names import file_of, named_by_path
 from planner.question import DEFAULT_CONTEXT, Named, Question
 from planner.systems import resolve_hardware
 
@@ -137,7 +137,7 @@ def commanded_model(
         name.startswith(("/", ".", "~")) or name.endswith(".gguf") or "\\" in name
     )
     if written_as_path and not _exists(str(name)):
-        told, file = named_by_path(str(name)), str(name).replace("\\", "/").rpartition("/")[2]
+        told, file = named_by_path(str(name)), file_of(str(name))
         if told is None and (entry := registry.find(file)) is not None:
             told = entry.name, None
         if told is None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
 
+MOST_QUOTED = 160
+"""Characters of a refusal that are told where the log tells little else."""
+
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
 
@@ -124,6 +127,7 @@ def check_log(
     log: str | Iterable[str] | Log,
     *,
     on: str | System | None = None,
+    command: str | None = None,
     model: str | Checkpoint | None = None,
     precision: str | None = None,
     context: int | str | None = None,
@@ -144,6 +148,7 @@ def check_log(
         plan: what was started, as planned; None makes the plan from the log.
         log: its text or lines, or what `planner.logs.read_log` made of it.
         on: the hardware, where the log does not name it; see `resolve_hardware`.
+        command: what was typed to start it; it comes before what the log prints of it.
         model: see `load_checkpoint`.
         precision: how weights are stored.
         context: tokens of the longest sequence.
@@ -160,11 +165,14 @@ def check_log(
     found = log if isinstance(log, logs.Log) else logs.read_log(log)
     if plan is not None:
         return logs.check_log(plan, found)
-    told = found.command
+    told = found.command if command is None else _typed(command, found.engine)
     if model is None and (told is None or told.model is None):
         raise InputError(
-            f"log of {found.engine}: it does not say what the server was told; name the model and"
-            " flags"
+            _lacking(
+                found,
+                "does not say what the server was told",
+                "name the model, the machine and the flags: qwenplan check LOG MODEL --on MACHINE",
+            )
         )
     told = told or Command()
     said = dataclasses.replace(
@@ -183,9 +191,9 @@ def check_log(
     )
     where = on
     if where is None and found.hardware is not None:
-        where = system_of_drivers(found.hardware)
+        where = system_of_drivers(found.hardware, found.free)
     if where is None:
-        raise InputError("log: it does not name the hardware; name it with --on")
+        raise InputError(_lacking(found, "does not name the hardware", "name it with --on"))
     untold = False
     if isinstance(model, str) or model is None:
         stored = None if precision is not None else logged_checkpoint(found, model or told.model)
@@ -212,6 +220,33 @@ def check_log(
         if checks[-1].rules_agree:
             return checks[-1]
     return _of_an_older(checks[0], compared, options or {}) or checks[0]
+
+
+def _typed(command: str, engine: str) -> Command:
+    """Return what a launch command says.
+
+    Raises:
+        InputError: it cannot be read, or starts another engine than the log's.
+    """
+    started, told = read_command(command)
+    if started != engine:
+        raise InputError(
+            f"the command starts {get_engine(started).title}, the log is"
+            f" {get_engine(engine).title}'s"
+        )
+    return told
+
+
+def _lacking(log: Log, what: str, then: str) -> str:
+    """Return what to say of a log that lacks something: what it ended with, and what would help."""
+    title = get_engine(log.engine).title
+    if log.refusal is None:
+        return f"log of {title}: it {what}; {then}"
+    helps = f"; {log.suggestion}" if log.suggestion is not None else ""
+    said = log.refusal if len(log.refusal) <= MOST_QUOTED else f"{log.refusal[:MOST_QUOTED]}..."
+    return (
+        f"{title} ended with: {said}{helps}. The log {what}: for a change that is checked, {then}"
+    )
 
 
 def _of_an_older(

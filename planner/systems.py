@@ -39,26 +39,34 @@ def resolve_hardware(on: str | System | Accelerator, *, free: bool = False) -> S
         raise InputError(str(error)) from None
 
 
-def system_of_drivers(text: str) -> System:
+def system_of_drivers(text: str, free: int | None = None) -> System:
     """Return the system whose accelerators a driver names: ``2x NVIDIA GeForce RTX 3090``.
+
+    Of several sizes of one name it is the smallest that has what was free; where that is not known,
+    the one that the bare name means, unless the memory is the whole machine's.
 
     Args:
         text: how many, and the driver's name of them.
+        free: bytes of one of them that were free, where that is known.
 
     Raises:
-        InputError: unknown, or sold in several sizes that the name does not tell apart.
+        InputError: unknown, or sold in several sizes that nothing tells apart.
     """
     count, _, name = text.partition("x ")
     found = hardware_db.driver_entries(name)
+    if not found:
+        return resolve_hardware(text)
     sizes = {entry.memory_marketed_gb.value for entry in found if entry.memory_marketed_gb}
-    if len(sizes) > 1:
+    if len(sizes) > 1 and free is None:
+        if not found[0].is_unified:
+            return resolve_hardware(text)
         *most, last = (f"{size:g}" for size in sorted(sizes))
         raise InputError(
             f"the log names {name} ({', '.join(most)} or {last} GB): say which with --on"
         )
-    if not found:
-        return resolve_hardware(text)
-    return several(found[0], int(count), hardware_db.systems())
+    held = (entry for entry in found if free is None or entry.total_bytes >= free)
+    entry = min(held, key=lambda entry: entry.total_bytes, default=found[0])
+    return several(entry, int(count), hardware_db.systems())
 
 
 def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:

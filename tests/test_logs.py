@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import logs, observed
+from planner import log_text, logs, observed
 from planner.engines.log_figure import Basis, read_figures
 from planner.engines.log_readers import readers
 from planner.engines.log_row import LogRow
@@ -346,7 +346,7 @@ def test_a_log_of_another_engine_or_a_plan_that_cannot_run_is_refused() -> None:
 
 
 def test_long_logs_are_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MOST", 20_000)
+    monkeypatch.setattr(log_text, "MOST", 20_000)
     read = 0
 
     def lines() -> Any:

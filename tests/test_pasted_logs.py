@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+import planner
 from planner import logs, observed
+from planner.engines import get_engine
 from planner.engines.log_readers import readers
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.errors import InputError
@@ -48,8 +50,53 @@ def test_a_refusal_alone_is_recognised(text: str, engine: str) -> None:
     found = logs.read_log(text)
     assert found.engine == engine
     assert found.refusal == text
-    with pytest.raises(InputError, match=f"log of {engine}: .* name the model"):
+    title = get_engine(engine).title
+    with pytest.raises(InputError, match=rf"^{title} ended with: .* name the model"):
         observed.check_log(None, text, on="rtx-3090")
+
+
+def test_a_refusal_alone_says_what_it_says_itself() -> None:
+    """It was answered with "name the model and flags", though the line says what starts."""
+    vllm = next(text for text in REFUSALS if "estimated maximum model length" in text)
+    for text, words in {
+        vllm: "--max-model-len",
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static. Current value:"
+        " self.server_args.mem_fraction_static=0.75": "more than --mem-fraction-static 0.75",
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 20480.00 MiB on device 0: cudaMalloc"
+        " failed: out of memory": "20480.00 MiB in one piece",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            observed.check_log(None, text)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_command_that_was_typed_comes_before_what_the_log_says() -> None:
+    refused = next(text for text in REFUSALS if "estimated maximum model length" in text)
+    typed = "vllm serve Qwen/Qwen3.5-9B --max-model-len 262144"
+    check = observed.check_log(None, refused, on="rtx-4090", command=typed)
+    assert check.plan.deployment.context == 262_144
+    with pytest.raises(InputError, match=r"the command starts llama.cpp, the log is vLLM's"):
+        observed.check_log(None, refused, on="rtx-4090", command="llama-server -m a.gguf")
+
+
+def test_a_name_of_several_sizes_is_told_apart_by_the_memory_that_was_free() -> None:
+    log = (
+        "srv    load_model: loading model '/models/Qwen3.5-9B-Q8_0.gguf'\n"
+        "llama_model_load_from_file_impl: using device CUDA0 (NVIDIA GeForce RTX 4090) (0000:01:00.0)"
+        " - {free} MiB free\n"
+        "llama_context: n_ctx         = 4096\n"
+        "llama_context:      CUDA0 compute buffer size =   493.00 MiB\n"
+    )
+    for free, card in ((23_692, "rtx-4090"), (47_900, "rtx-4090-48")):
+        check = observed.check_log(None, log.format(free=free))
+        assert check.plan.deployment.system.accelerator.id == card
+
+
+def test_a_file_in_llama_cpps_own_cache_is_known() -> None:
+    file = "unsloth_Qwen3.5-35B-A3B-GGUF_Qwen3.5-35B-A3B-UD-Q4_K_XL.gguf"
+    plan = planner.plan_command(f"llama-server -m /cache/{file} -c 8192", on="rtx-4090")
+    assert plan.deployment.checkpoint.id == "unsloth/Qwen3.5-35B-A3B-GGUF"
 
 
 SMALL_AND_LARGE = {
@@ -210,3 +257,27 @@ def test_a_command_above_the_log_tells_the_batch() -> None:
     weights = next(row for row in found.rows if row.figure == "weights, GPU 0")
     assert weights.planned is not None
     assert weights.planned[0] == pytest.approx(5133.63, abs=0.02)
+
+
+def test_a_refusal_at_the_end_of_sglangs_log_is_not_dropped() -> None:
+    lines = (
+        "server_args=ServerArgs(model_path='Qwen/Qwen3.5-35B-A3B-FP8', tp_size=1,"
+        " context_length=131072, mem_fraction_static=0.75)\n"
+        "Load weight begin. avail mem=46.61 GB\n"
+        "Load weight end. avail mem=11.90 GB, mem usage=34.71 GB.\n"
+    )
+    refusal = (
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static."
+        " Current value: self.server_args.mem_fraction_static=0.75"
+    )
+    found = observed.check_log(None, lines + refusal, on="rtx pro 5000 48gb")
+    assert found.refusal == refusal
+    assert found.refused_as_planned
+    assert observed.remedies(found)
+
+
+def test_unbalanced_memory_that_is_only_warned_of_ends_no_start() -> None:
+    warning = "WARNING The memory capacity is unbalanced. Some GPUs may be occupied by others.\n"
+    log = logs.read_log(warning + "Load weight begin. avail mem=46.61 GB\n")
+    assert log.engine == "sglang"
+    assert log.refusal is None

@@ -30,6 +30,10 @@ SIGNS = {True: "✔", False: "✘", None: " "}
 def check(
     asked: Typed,
     log: Annotated[str, typer.Argument(metavar="LOG", help="The log's file; - reads stdin.")] = "",
+    command: Annotated[
+        str | None,
+        typer.Option("--command", metavar="TEXT", help="What was typed to start the server."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     learn: Annotated[
         bool, typer.Option("--learn", help="Keep what this start took: later plans use it.")
@@ -68,6 +72,7 @@ def check(
             None,
             found,
             on=asked.on,
+            command=command,
             model=asked.model or told.model,
             precision=asked.said["precision"],
             context=asked.said["context"] or told.context,
@@ -114,7 +119,9 @@ def _table(answer: LogCheck) -> Iterator[str]:
     right = sum(row.agrees is True for row in rules)
     outside = sum(row.agrees is False for row in answer.rows) - wrong
     title = f"{plan.engine_title} {plan.engine_version}"
-    if wrong:
+    if wrong and wrong + right == 1:
+        yield f"✘ The one figure that follows from the engine's rules contradicts the plan ({title})"
+    elif wrong:
         yield f"✘ {wrong} of {wrong + right} figures contradict the plan ({title})"
     elif right:
         agree = f"All {right} figures that follow" if right > 1 else "The one figure that follows"

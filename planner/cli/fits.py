@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.asking import ANYWHERE, known_objective, left_open, load_checkpoint
+from planner.asking import ANYWHERE, known_objective, left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.lists import names_in
 from planner.errors import InputError
+from planner.loading import load_checkpoint
 from planner.systems import resolve_hardware
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner import api
-from planner.asking import load_checkpoint
 from planner.cli import terminal
 from planner.errors import InputError
+from planner.loading import load_checkpoint
 from planner.model.catalog import CatalogEntry
 from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters

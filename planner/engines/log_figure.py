@@ -163,6 +163,7 @@ class LogReader:
         shared_refusals: likewise, in words that other programs have as well: they tell no engine.
         kept: characters of further lines worth keeping, which other programs may print, too.
         weights: how the weights are stored, where a log tells it apart from the model's name.
+        suggests: pattern of a refusal -> what it says itself would help, as text with the pattern's groups.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the
@@ -187,6 +188,7 @@ class LogReader:
     shared_refusals: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     weights: Callable[[Sequence[str]], LoggedWeights] | None = None
+    suggests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None

@@ -24,10 +24,19 @@ def named_by_path(path: str) -> tuple[str, str | None] | None:
     cached = _HUB_CACHE.search(path)
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     if name.endswith(".gguf"):
-        return _gguf(_SHARD.sub("", name.removesuffix(".gguf")))
+        return _gguf(_SHARD.sub("", file_of(path).removesuffix(".gguf")))
     if cached is not None:
         return f"{cached[1]}/{cached[2]}", None
     return (name, None) if find(name) is not None else None
+
+
+def file_of(path: str) -> str:
+    """Return the file's own name: llama.cpp's cache puts the repository before it.
+
+    ``unsloth_Qwen3.5-9B-GGUF_Qwen3.5-9B-Q8_0.gguf`` is Qwen3.5-9B-Q8_0.gguf.
+    """
+    name = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return name.rpartition("-GGUF_")[2]
 
 
 def _gguf(stem: str) -> tuple[str, str] | None:

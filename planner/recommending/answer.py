@@ -131,7 +131,9 @@ class Recommendation:
                 if miss.choice.plan.engine == fixed.engine
                 and miss.choice.entry.base == self.wanted.base
             )
+        options = self.wanted.options
         said = (fixed.precision, self.wanted.layout) != (None, None)
+        said |= options is not None and options != type(options)()
         return self.pick is not None or bool(would and not said)
 
     def __iter__(self) -> Iterator[Choice]:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 from hardware_db import System
 from planner.engines.choice import FOR_PICTURES, LOADS, OFFLOADS, engines_for
@@ -133,7 +133,7 @@ def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
     return [row for recipe, row in recipes if recipe == wanted or recipe.startswith(f"{wanted}-")]
 
 
-@cache
+@lru_cache(maxsize=256)
 def _read_from_files(base: str) -> float:
     """Return the share of a model's parameters that may stay in its file: the rows of n-gram tables."""
     known = catalog.find(base)

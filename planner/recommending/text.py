@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from hardware_db import System
 from planner.engines import ENGINES
-from planner.engines.choice import engines_for
-from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes
-from planner.recommending.choice import CLEARLY, Choice
+from planner.recommending.choice import Choice
+from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
-from planner.recommending.wish import Wish
 from planner.recommending.words import listed_name, short_word
-from planner.registry import Word, cache_losses, floor_of
+from planner.registry import Word, floor_of
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
-from planner.throughput.answer import to_two_digits, two_digits
+from planner.throughput.answer import two_digits
 from planner.units import counted, format_gib
 
 WARNINGS = 3
@@ -36,7 +33,7 @@ def headline(answer: Recommendation) -> str:
     """Return the answer in one sentence."""
     wanted, pick = answer.wanted, answer.pick
     if pick is None:
-        what = _model(wanted.base) if wanted.base is not None else "No model"
+        what = model_name(wanted.base) if wanted.base is not None else "No model"
         verb = "does not fit" if wanted.base is not None else "fits"
         said = f" as {wanted.fixed.precision}" if wanted.fixed.precision is not None else ""
         if wanted.fixed.engine is not None:
@@ -141,150 +138,10 @@ def machine(system: System) -> str:
     return f"{'an' if first[0] in vowels else 'a'} {name}"
 
 
-def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
-    """Return what was chosen for the user, each with the reason."""
-    wanted, parts = answer.wanted, []
-    if wanted.base is None and wanted.wish.best == "quality":
-        parts.append(f"{_model(pick.entry.base)}: {_why_model(answer, pick)}")
-    first = ENGINES[engines_for(wanted.system)[0][0]]
-    if wanted.fixed.engine is None:
-        if pick.turn == 0 and pick.plan.engine == first.name:
-            reason = pick.why.partition(":")[0].partition(";")[0]
-            parts.append(f"{pick.plan.engine_title} ({reason})")
-        elif first.name != pick.plan.engine:
-            parts.append(f"{pick.plan.engine_title}: {_why_not(first, answer, pick)}")
-        else:
-            parts.append(pick.plan.engine_title)
-    if wanted.fixed.precision is None:
-        parts.append(f"{_file(pick)}, {_why_file(answer, pick)}")
-    cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
-    parts.append(f"KV cache {cache}{_cache_note(pick)}")
-    return tuple(parts)
-
-
-def _file(choice: Choice) -> str:
-    return choice.entry.label or choice.entry.repo.rpartition("/")[2]
-
-
-def _why_file(answer: Recommendation, pick: Choice) -> str:
-    """Return why this file: what the wish puts first, and what keeps a finer one from it."""
-    wish = answer.wanted.wish
-    if wish.best != "quality":
-        most = {
-            "speed": "is about as fast as the fastest",
-            "context": "reaches about as far as any",
-        }
-        sound = (
-            f" at about {wish.least_speed:g} tok/s or more" if _is_fast_enough(pick, wish) else ""
-        )
-        small = " without a large loss" if pick.word < Word.LARGE else ""
-        return f"of what {most[wish.best]}{sound}{small}, what loses least"
-    if pick.per_user is None:
-        return "the best class of quality that fits"
-    if to_two_digits(pick.per_user) < wish.least_speed:
-        return _why_slow(answer, pick)
-    least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
-    best = f"the best class of quality that fits at about {least:g} tok/s or more"
-    finer = (
-        choice
-        for choice in answer.front
-        if choice.entry.base == pick.entry.base
-        and choice.word < pick.word
-        and (choice.per_user or 0.0) >= least
-    )
-    other = next(finer, None)
-    if other is None:
-        return best
-    return (
-        f"the best class of quality with room to spare; {_file(other)} loses less, but"
-        f" {_what_is_wrong(other)}"
-    )
-
-
-def _why_slow(answer: Recommendation, pick: Choice) -> str:
-    """Return why a file that is slower than wished was taken."""
-    least = answer.wanted.wish.least_speed
-    for other in answer.front:
-        if other.entry.base == pick.entry.base and (other.per_user or 0.0) >= least:
-            rate = two_digits(other.per_user or 0.0)
-            but = _what_is_wrong(other) if other.word <= Word.SMALL else f"has {other.word.text}"
-            return f"as {_file(other)}, which reaches {rate} tok/s, {but}"
-    return f"as no file of it reaches {least:g} tok/s here, the best trade of speed and loss"
-
-
-def _what_is_wrong(finer: Choice) -> str:
-    """Return what keeps a finer file from being the pick."""
-    if finer.fills_ram:
-        return "takes most of the RAM"
-    curbed = _curbed(finer.plan)
-    return f"holds only with {curbed}" if curbed else "is tight"
-
-
-def _is_fast_enough(pick: Choice, wish: Wish) -> bool:
-    return pick.per_user is not None and pick.per_user >= wish.least_speed
-
-
-def _why_model(answer: Recommendation, pick: Choice) -> str:
-    """Return why this model: the best scores, or what keeps those with better ones from it."""
-    for other in answer.front:
-        name = _model(other.entry.base)
-        if other.place >= pick.place:
-            continue
-        if other.needs_ram is not None:
-            return f"{name} has better scores, but needs {other.needs_ram} GiB of RAM"
-        if other.is_slow(answer.wanted.wish) and other.per_user is not None:
-            rate = two_digits(other.per_user)
-            return f"{name} has better scores, but gives about {rate} tok/s here"
-        if other.word > pick.word:
-            return f"{name} has better scores, but here with {other.word.text}"
-    return "the best scores of what fits and is fast enough"
-
-
-def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
-    """Return why the first choice of engine for such a machine was not taken."""
-    others = (
-        choice
-        for choice in answer.front
-        if choice.plan.engine == first.name and choice.entry.base == pick.entry.base
-    )
-    other = next(others, None)
-    if other is None:
-        return f"no {first.title} checkpoint that is known holds this here"
-    if other.word > pick.word:
-        return f"what {first.title} holds here has {other.word.text}"
-    if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
-        return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
-    curbed = _curbed(other.plan)
-    tight = other.plan.outcome is Outcome.TIGHT
-    if (tight or curbed) and pick.plan.outcome is Outcome.FITS:
-        spare = format_gib(other.plan.headroom or 0)
-        faster = (other.per_user or 0.0) / (pick.per_user or math.inf)
-        times = f"is {two_digits(faster)} times as fast, but " if faster >= CLEARLY else ""
-        how = f"with {curbed}" if curbed else f"within its estimate's band ({spare} to spare)"
-        return f"{other.entry.name} in {first.title} {times}holds this only {how}"
-    return f"{first.title} has less to spare"
-
-
-def _curbed(plan: Plan) -> str:
-    return plan.allocation.curbed if plan.allocation is not None else ""
-
-
-def _cache_note(pick: Choice) -> str:
-    """Return what a smaller cache costs, where it was chosen."""
-    losses = cache_losses(pick.plan.deployment.kv_cache_dtype)
-    if not losses or pick.plan.deployment.kv_cache_dtype == "auto":
-        return ""
-    return f" to save memory ({losses[0].word.text}: KLD {losses[0].value:.2g})"
-
-
 def _named(choice: Choice) -> str:
     """A checkpoint as a sentence names it: the model with the file's label, or the repository."""
     entry = choice.entry
-    return f"{_model(entry.base)} as {entry.label}" if entry.label else entry.repo
-
-
-def _model(base: str) -> str:
-    return base.rpartition("/")[2]
+    return f"{model_name(entry.base)} as {entry.label}" if entry.label else entry.repo
 
 
 def _workload(wanted: Wanted) -> str:

@@ -62,7 +62,7 @@ def _system(log: Log, system: System | None, notes: list[str]) -> System | None:
     """The machine that the log names; else the page's."""
     if log.hardware is not None:
         try:
-            return system_of_drivers(log.hardware)
+            return system_of_drivers(log.hardware, log.free)
         except PlannerError as error:
             notes.append(f"The machine of the log, {log.hardware}, is not clear: {error}.")
     if system is not None:

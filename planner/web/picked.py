@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from planner.planning import Outcome
-from planner.recommending.text import chosen
+from planner.recommending.reasons import chosen
 from planner.units import capital
 from planner.web import places, session
 from planner.web.asked import BEST, Asked

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TypeVar
 
 from hardware_db import System
-from planner.asking import load_checkpoint
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, engines_for
 from planner.errors import InputError, PlannerError
+from planner.loading import load_checkpoint
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan

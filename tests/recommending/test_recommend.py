@@ -21,7 +21,8 @@ from planner.recommending.candidate import lanes
 from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice
 from planner.recommending.choosing import Search
 from planner.recommending.front import shape_of
-from planner.recommending.text import chosen, headline, machine, recommendation_text
+from planner.recommending.reasons import chosen
+from planner.recommending.text import headline, machine, recommendation_text
 from planner.registry import Word
 from planner.report.palette import PARTS
 from tests.present import some

@@ -316,6 +316,12 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
         ),
+        suggests=MappingProxyType(
+            {
+                r"allocating (?P<size>[\d.]+) MiB on device (?P<gpu>\d+)": "{size} MiB in one piece were"
+                " asked of GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less"
+            }
+        ),
         running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),
         kept=(
             "llama-server",

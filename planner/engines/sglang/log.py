@@ -33,11 +33,24 @@ ALLOCATOR = 0.03
 """Share by which what loading takes may exceed the tensors. Assumed."""
 
 REFUSALS = (
+    "Not enough memory. Please try to increase --mem-fraction-static",
     "Not enough GPU memory for hybrid (mamba/linear-attention) state cache",
     "Hybrid (mamba/linear-attention) state cache is too small",
     "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
+    "Error: The memory capacity is unbalanced",
 )
-"""With these words a start ends for want of memory."""
+"""With these words a start ends for want of memory. Unbalanced memory can be a mere warning.
+
+Source: SGLang pool_configurator.py (MemoryPoolConfig) and model_runner.py.
+"""
+
+SUGGESTS = MappingProxyType(
+    {
+        r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
+        " --mem-fraction-static {now}",
+    }
+)
+"""What a refusal says itself would help."""
 
 LEAST_SLOTS, MOST_SLOTS = 3, 5
 """State slots of a running request with a radix cache, by strategy and release."""

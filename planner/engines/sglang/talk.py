@@ -17,6 +17,7 @@ from planner.engines.sglang.log import (
     FIELDS,
     FIGURES,
     REFUSALS,
+    SUGGESTS,
     also,
     beyond,
     given_memory,
@@ -361,6 +362,7 @@ LOG_READER = LogReader(
     given_memory=given_memory,
     beyond=beyond,
     refusals=REFUSALS,
+    suggests=SUGGESTS,
     shared_refusals=OUT_OF_MEMORY,
 )
 

@@ -325,14 +325,6 @@ def soft(deployment: Deployment) -> frozenset[str]:
 WSL = "pin_memory=False' as WSL is detected"
 """Printed where the server runs under the Windows Subsystem for Linux."""
 
-REFUSALS = (
-    "KV cache is needed, which is larger than the available KV cache memory",
-    "exceeds available Mamba cache blocks",
-    "No available memory for the cache blocks",
-    "is less than desired GPU memory utilization",
-)
-"""With these words a start ends for want of memory."""
-
 FIELDS = MappingProxyType(
     {
         "model_loading_gib": ("weights",),

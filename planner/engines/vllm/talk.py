@@ -20,7 +20,6 @@ from planner.engines.vllm.log import (
     FIELDS,
     FIGURES,
     MARKS,
-    REFUSALS,
     VERSION,
     WSL,
     also,
@@ -29,6 +28,7 @@ from planner.engines.vllm.log import (
     soft,
 )
 from planner.engines.vllm.options import VllmOptions, human_integer
+from planner.engines.vllm.refused import REFUSALS, SUGGESTS
 from planner.engines.vllm.releases import first_releases
 from planner.engines.words import (
     FlagTable,
@@ -191,14 +191,11 @@ def read_command(
     if (found.degree("prefill-context-parallel-size") or 1) > 1:
         raise InputError("--prefill-context-parallel-size is not planned; leave it at 1")
     overrides = found.document("hf-overrides")
-    scales = names_yarn(overrides)
-    if overrides and not scales:
+    if not (scales := names_yarn(overrides)) and overrides:
         kept += ["--hf-overrides", json.dumps(overrides)]
-    quantization = found.last("quantization")
-    if quantization is not None:
+    if (quantization := found.last("quantization")) is not None:
         kept += ["--quantization", quantization]
-    context = found.last("max-model-len")
-    if context in _LONGEST:
+    if (context := found.last("max-model-len")) in _LONGEST:
         unplanned.append(
             f"--max-model-len {context}: planned at the model's own length; vLLM takes what fits"
         )
@@ -381,6 +378,7 @@ FACE = Face(
         beyond=beyond,
         soft=soft,
         refusals=REFUSALS,
+        suggests=SUGGESTS,
         shared_refusals=OUT_OF_MEMORY,
         kept=("memory-utilization=", "memory_utilization="),
         running=MappingProxyType({"keep_default_seqs": True}),

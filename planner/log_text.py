@@ -1,0 +1,226 @@
+"""What matters of a start-up log: the last start of one engine, line by line and up to a bound."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from planner.engines import get_engine, log_readers
+from planner.engines.command import Command
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, read_figures
+from planner.engines.log_readers import engine_of, version_of
+from planner.errors import InputError, without_secrets
+from planner.units import GIB, MIB
+
+MOST = 64 * 2**20
+"""Characters of a log that are read; start-up is at its beginning."""
+
+LONGEST_LINE = 2**18
+"""Characters of a line that are kept; arguments may be long."""
+
+MOST_LINES = 100_000
+"""Lines with a figure or a mark that are kept."""
+
+_FREE = re.compile(
+    r"(?P<size>\d{1,7}(?:\.\d{1,3})?)(?:/\d{1,4}\.\d{1,3})? (?P<unit>[MG]iB)\)? (?:free|on startup)"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_SNIFFED = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What of a log matters: the last start of one engine.
+
+    Attributes:
+        engine: name of the engine that printed it.
+        version: release that it names, if any.
+        lines: lines with figures or arguments.
+        cut: it was longer than is read.
+        restarts: starts before the one that is looked at.
+        assumed: its lines are PyTorch's, which several engines print, and none was named.
+    """
+
+    engine: str
+    version: str | None
+    lines: tuple[str, ...]
+    cut: bool = False
+    restarts: int = 0
+    assumed: bool = False
+
+    @property
+    def reader(self) -> LogReader:
+        """How this engine's logs are read."""
+        return log_readers.readers()[self.engine]
+
+    @property
+    def hardware(self) -> str | None:
+        """The accelerators that the log names: ``2x NVIDIA GeForce RTX 3090``; None if it does not."""
+        for pattern in self.reader.devices:
+            found = (match for line in self.lines for match in re.finditer(pattern, line))
+            names = list({match.group(): match["name"].strip() for match in found}.values())
+            if names:
+                return f"{len(names)}x {names[0]}" if len(set(names)) == 1 else None
+        return None
+
+    @property
+    def free(self) -> int | None:
+        """Bytes of an accelerator that the log says were free, the most; None if it does not say."""
+        found = [
+            float(match["size"]) * {"MiB": MIB, "GiB": GIB}[match["unit"]]
+            for line in self.lines
+            for match in _FREE.finditer(line)
+        ]
+        return int(max(found)) if found else None
+
+    @property
+    def refusal(self) -> str | None:
+        """The last line with which a start failed for want of memory; None if none did."""
+        cues = (*self.reader.refusals, *self.reader.shared_refusals)
+        found = (line for line in reversed(self.lines) if any(cue in line for cue in cues))
+        line = next(found, None)
+        return None if line is None else without_secrets(line)
+
+    @property
+    def suggestion(self) -> str | None:
+        """What the last refusal says itself would help; None where it says nothing."""
+        cues = (*self.reader.refusals, *self.reader.shared_refusals)
+        for line in reversed(self.lines):
+            if not any(cue in line for cue in cues):
+                continue
+            for pattern, words in self.reader.suggests.items():
+                match = re.search(pattern, line)
+                if match is not None:
+                    return words.format(**match.groupdict())
+        return None
+
+    @property
+    def command(self) -> Command | None:
+        """What the engine was told, as far as the log says; without a model if it names none.
+
+        Raises:
+            InputError: it was told something that is not planned.
+        """
+        return self.reader.command(self.lines)
+
+
+def open_log(path: str, engine: str | None = None) -> Log:
+    """The log in a file; ``-`` is standard input.
+
+    Args:
+        path: the file.
+        engine: see `read_log`.
+
+    Raises:
+        InputError: no such file, not text, or no engine's log.
+    """
+    import sys
+
+    if path == "-":
+        return read_log(_text_lines(sys.stdin.buffer, "standard input"), engine)
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return read_log(_text_lines(file, path), engine)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+def _text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Lines of a text file in UTF-8, or in UTF-16 with its mark."""
+    start = file.read(_SNIFFED)
+    encoding = "utf-8-sig"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif b"\x00" in start or start[:2] == b"\x1f\x8b":
+        raise InputError(f"{name}: not a text file; give the log that the server printed")
+    rest = _Chained(start, file)
+    text = io.TextIOWrapper(io.BufferedReader(rest), encoding=encoding, errors="replace")
+    try:
+        while line := text.readline(LONGEST_LINE):
+            yield line
+    finally:
+        text.detach()
+
+
+class _Chained(io.RawIOBase):
+    """Bytes already read, then the rest of a file."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start, self._file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._start[: len(buffer)] or self._file.read(len(buffer))
+        self._start = self._start[len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
+    """What matters of a log, read line by line and up to a bound.
+
+    Args:
+        text: the whole log, or its lines.
+        engine: who printed it; None recognises it by its lines, and takes what only PyTorch prints for
+            vLLM's.
+
+    Raises:
+        InputError: no engine is recognised in it, or none of that name prints one.
+    """
+    if engine is not None:
+        engine = get_engine(engine).name
+        if engine not in log_readers.readers():
+            raise InputError(f"engine: {get_engine(engine).title} prints no log that is read")
+    cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
+    lines = io.StringIO(text) if isinstance(text, str) else text
+    kept: list[str] = []
+    length, cut = 0, False
+    for line in lines:
+        length += len(line)
+        if length > MOST or len(kept) >= MOST_LINES:
+            cut = True
+            break
+        if any(cue in line for cue in cues):
+            kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
+    engine = engine or engine_of(kept)
+    assumed = engine is None and any(cue in line for line in kept for cue in OUT_OF_MEMORY)
+    if assumed:
+        engine = next(
+            name for name, reader in log_readers.readers().items() if reader.shared_refusals
+        )
+    if engine is None:
+        raise InputError(
+            f"log: no engine is recognised; start-up logs of {', '.join(log_readers.readers())} are read"
+        )
+    reader = log_readers.readers()[engine]
+    chosen, restarts = _last_start(kept, reader)
+    return Log(
+        engine=engine,
+        version=version_of(chosen, reader) or version_of(kept, reader),
+        lines=tuple(chosen),
+        cut=cut,
+        restarts=restarts,
+        assumed=assumed,
+    )
+
+
+def _last_start(lines: list[str], reader: LogReader) -> tuple[list[str], int]:
+    """Lines of the last start that printed figures, and how many came before it."""
+    if not reader.starts:
+        return lines, 0
+    places = [index for index, line in enumerate(lines) if reader.starts in line]
+    for number in range(len(places) - 1, 0, -1):
+        end = places[number + 1] if number + 1 < len(places) else len(lines)
+        part = lines[places[number] : end]
+        if read_figures(part, reader.figures):
+            return part, number
+    return (lines[: places[1]] if len(places) > 1 else lines), 0
