@@ -74,7 +74,7 @@ class LogCheck:
         cues = self.log.reader.refusals
         theirs = [cue for cue in cues if cue in (self.refusal or "")]
         planned = [cue for cue in cues if cue in (ours or "")]
-        return not theirs or not planned or theirs == planned
+        return not theirs or not planned or not set(theirs).isdisjoint(planned)
 
     @property
     def agrees(self) -> bool:

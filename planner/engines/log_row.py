@@ -114,7 +114,8 @@ def _row(
     elif figure.whole:
         pass  # what lies where is the engine's choice; the sum is judged
     elif range_ is not None and (band := estimate_band(figure, range_[0], allocation)) is not None:
-        range_ = max(0.0, range_[0] - band[0]), range_[1] + band[1]
+        least = range_[0] - band[0]  # what is left over may be planned as less than nothing
+        range_ = least if range_[0] < 0 else max(0.0, least), range_[1] + band[1]
         agrees = None if _within(value, range_) else False
         note = note or ("" if agrees is None else OUTSIDE)
     return LogRow(
