@@ -1,6 +1,6 @@
 """Which machines hold a workload, row by row, so that a page can show what it has so far.
 
-The pick of a machine is the library's (`planner.recommending.machines`); nothing is chosen here.
+The pick of a machine is the library's, of a named model and of any; nothing is chosen here.
 Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 """
 
@@ -22,10 +22,11 @@ from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
 from planner.recommending.machines import groups, smallest
 from planner.recommending.words import short_word
-from planner.registry import checkpoint_of, entries_of
+from planner.registry import checkpoint_of, classes, entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
+from planner.web.solving import recommended
 from planner.web.stored import short_name
 
 OTHERS = "Every other card"
@@ -75,6 +76,7 @@ class Row:
         answer: whether it holds the workload.
         count: the smallest number of accelerators that does; None if no number tried does.
         on: the machine as it is typed; empty for the question's own.
+        model: the model's name; empty where it runs nothing.
         runs: the checkpoint in few words.
         engine: title of the engine.
         quality: class of quality in few words.
@@ -92,6 +94,7 @@ class Row:
     answer: Verdict
     count: int | None
     on: str
+    model: str = ""
     runs: str = ""
     engine: str = ""
     quality: str = ""
@@ -138,6 +141,8 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
     row = _on(asked, spot, here)
     if row.answer is not Verdict.NO or here.count != 1 or here.is_cpu_only:
         return row
+    if isinstance(asked, Wanted) and asked.base is None:
+        return row  # "Needs 4×" says something of one model, not of whichever
     more = candidates(here.accelerator)
     if isinstance(asked, Wanted):
         system, choice = smallest(more[0], asked)
@@ -189,8 +194,9 @@ def _empty(spot: Spot, system: System) -> Row:
 
 
 def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
-    """The row with the library's pick."""
-    choice = best_of(replace(wanted, system=system))
+    """The row with the library's pick: what Run it answers there."""
+    wanted = replace(wanted, system=system)
+    choice = best_of(wanted) if wanted.base is not None else recommended(wanted).pick
     if choice is not None:
         return _planned(empty, choice.plan, choice)
     return empty if _is_served(wanted, system) else replace(empty, answer=Verdict.NOT_SERVED)
@@ -199,11 +205,13 @@ def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
 def _is_served(wanted: Wanted, system: System) -> bool:
     """Whether the engine that was fixed runs there at all, memory aside."""
     engine = wanted.fixed.engine
-    if engine is None or wanted.base is None:
+    if engine is None:
         return True
+    bases = (base for group in classes(wanted.wish.use) for base in group)
     rows = (
         row
-        for row in entries_of(wanted.base)
+        for base in ((wanted.base,) if wanted.base is not None else bases)
+        for row in entries_of(base)
         if row.recommendable and engine in LOADS.get(row.container, ())
     )
     row = next(rows, None)
@@ -219,6 +227,9 @@ def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
         empty,
         answer=Verdict.FITS if plan.outcome is Outcome.FITS else Verdict.TIGHT,
         count=asked.system.count,
+        model=asked.checkpoint.model.name.rpartition("/")[2]
+        if choice is None
+        else choice.entry.base.rpartition("/")[2],
         runs=runs(plan, choice),
         engine=plan.engine_title,
         quality=short_word(choice.word) if choice is not None else "",

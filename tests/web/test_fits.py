@@ -60,6 +60,33 @@ def test_a_row_is_the_answer_of_the_first_page(on: str) -> None:
     assert (row.engine, row.spare) == (pick.plan.engine_title, pick.plan.headroom)
 
 
+def test_with_no_model_named_a_row_is_what_run_it_picks_there(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = opened(open_app, model="best", fits__groups=["One memory for all"])
+    assert not app.exception
+    frame = app.dataframe[0].value
+    names = ["rtx-3090", *dict(groups())["One memory for all"]]
+    assert len(set(frame["model"])) > 1
+    for (_, row), on in zip(frame.iterrows(), names, strict=True):
+        pick = some(recommend(want(on=on, context="32k")).pick)
+        assert pick.entry.base.endswith(f"/{row['model']}")
+        assert row["runs"] == fitting.runs(pick.plan, pick)
+    assert "machines** hold a model for 1 user at 32k as they are" in text_of(app)
+
+
+def test_a_named_model_needs_no_column(open_app: Callable[..., AppTest]) -> None:
+    named, any_of_them = (
+        want(model, on="rtx-3090", context="32k") for model in ("Qwen3.5-9B", None)
+    )
+    assert set(fits.columns_of(any_of_them)) - set(fits.columns_of(named)) == {"model"}
+
+
+def test_an_engine_that_no_model_runs_in_there_is_not_too_small() -> None:
+    row = row_of(want(on="rtx-4090", engine="mlx"), Spot(group="", on="rtx-4090"))
+    assert row.answer is Verdict.NOT_SERVED
+
+
 def test_the_smallest_number_that_holds_it() -> None:
     wanted = want("Qwen3.6-27B", on="rtx-4060")
     row = row_of(wanted, Spot(group="", on="rtx-4060"))
@@ -113,7 +140,8 @@ def test_the_line_above_counts_what_the_table_shows(open_app: Callable[..., AppT
     app = opened(open_app)
     frame = app.dataframe[0].value
     held = frame["verdict"].str.contains("Fits|Tight").sum()
-    assert f"**{held} of {len(frame)} machines** hold it" in text_of(app)
+    held_what = f"**{held} of {len(frame)} machines** hold Qwen3.5-9B for 1 user at 32k as they are"
+    assert held_what in text_of(app)
     cheapest = frame[frame["verdict"].str.contains("Fits|Tight|Needs")]["buy"].min()
     assert f"{cheapest:,.0f} USD" in text_of(app)
 

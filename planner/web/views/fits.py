@@ -16,15 +16,18 @@ from planner.question import Question, question_of
 from planner.recommending import Wanted
 from planner.recommending.machines import groups
 from planner.throughput.answer import two_digits
-from planner.units import GIB, counted, format_tokens
+from planner.units import GIB, counted
 from planner.web import address, session, working
 from planner.web.asked import BEST, Asked
+from planner.web.choices import tokens_label
 from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, listed, others, row_of
 from planner.web.frames import height_of, room_for_toolbar, rounded, tinted, vendor_name
+from planner.web.line import reach
 from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
 from planner.web.places import label_of
 from planner.web.solving import Answer
+from planner.web.tables import escape
 
 _ROWS, _TURN = "fits-rows", "fits-turn"
 
@@ -38,27 +41,44 @@ MARKS = {
 }
 
 COLUMNS = {
-    "machine": st.column_config.TextColumn("Machine", pinned=True),
+    "machine": st.column_config.TextColumn("Machine", pinned=True, width=252),
     "verdict": st.column_config.TextColumn(
-        "Verdict", help="✚: the smallest number of it that holds the workload. ★ is yours."
+        "Verdict",
+        width=92,
+        help="✚: the smallest number of it that holds the workload. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(
-        "tok/s", format="localized", help="For one user, about, mid-way to the full context."
+        "tok/s",
+        format="localized",
+        width=56,
+        help="For one user, about, mid-way to the full context.",
     ),
-    "runs": st.column_config.TextColumn("Runs", help="The checkpoint that qwenplan picks."),
-    "with": st.column_config.TextColumn("With"),
-    "quality": st.column_config.TextColumn("Quality", help="What storing it in fewer bits loses."),
+    "model": st.column_config.TextColumn(
+        "Model", width=148, help="The model that qwenplan picks there, as Run it does."
+    ),
+    "runs": st.column_config.TextColumn(
+        "Runs", width=128, help="The checkpoint that qwenplan picks."
+    ),
+    "with": st.column_config.TextColumn("With", width=74),
+    "quality": st.column_config.TextColumn(
+        "Quality", width=98, help="What storing it in fewer bits loses."
+    ),
     "longest": st.column_config.TextColumn(
-        "Up to (tokens)", alignment="right", help="The longest single request."
+        "Up to", alignment="right", width=56, help="The longest single request, in tokens."
     ),
     "spare": st.column_config.NumberColumn(
-        "Spare (GiB)", format="%.1f", help="On the fullest accelerator."
+        "Spare (GiB)", format="%.1f", width=88, help="On the fullest accelerator."
     ),
     "buy": st.column_config.NumberColumn(
-        "To buy (USD)", format="localized", help="The lowest recent price; cards without a PC."
+        "Buy (USD)",
+        format="localized",
+        width=82,
+        help="The lowest recent price; cards without a PC.",
     ),
-    "rent": st.column_config.NumberColumn("Rent (USD/h)", format="%.2f"),
-    "power": st.column_config.NumberColumn("Power (W)", format="localized", help="Under load."),
+    "rent": st.column_config.NumberColumn("Rent (USD/h)", format="%.2f", width=96),
+    "power": st.column_config.NumberColumn(
+        "Power (W)", format="localized", width=82, help="Under load."
+    ),
 }
 
 
@@ -109,40 +129,54 @@ def show(asked: Asked, found: Answer) -> None:
     head = st.empty()
     room_for_toolbar()
     body = st.empty()
-    height = height_of(len(spots))
+    height, columns = height_of(len(spots)), columns_of(question)
 
     def so_far(rows: list[Row]) -> None:
         head.markdown(f":material/hourglass_top: {len(rows)} of {len(spots)} machines")
-        _draw(body, [row for row in rows if filters.shows(row)], height)
+        _draw(body, [row for row in rows if filters.shows(row)], columns, height)
 
     rows = [
         row
         for row in in_pieces(spots, lambda spot: _row(question, spot), so_far)
         if filters.shows(row)
     ]
-    head.markdown(summary(rows))
+    head.markdown(summary(rows, what_of(question)))
     st.session_state[_ROWS] = rows
     if not rows:
         body.info("No machine is left by these filters.", icon=":material/filter_alt_off:")
         return
     body.dataframe(
         styled(rows),
+        column_order=list(columns),
         key=_table_key(),
         hide_index=True,
         height=height_of(len(rows)),
         on_select=partial(_take, _table_key()),
         selection_mode="single-cell",
-        column_config=COLUMNS,
+        column_config=columns,
         placeholder="",
         alt="Machines with what each would run",
     )
+
+
+def columns_of(question: Wanted | Question) -> dict[str, Any]:
+    """Return the columns that are shown: the model's where each machine has a model of its own."""
+    is_open = isinstance(question, Wanted) and question.base is None
+    return {name: column for name, column in COLUMNS.items() if is_open or name != "model"}
+
+
+def what_of(question: Wanted | Question) -> str:
+    """Return what machines are asked to hold: the model, the users and the context of each."""
+    base = question.base or "a model" if isinstance(question, Wanted) else question.checkpoint.id
+    users = counted(question.concurrency, "user")
+    return f"{base.rpartition('/')[2]} for {users} at {tokens_label(question.context)}"
 
 
 def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
     """Return what is put to every machine; None where there is nothing to ask.
 
     What the visitor fixed stays: a checkpoint or options of an engine make one question, all else
-    is picked machine by machine.
+    is picked machine by machine; where no model is named, the model, too.
     """
     wanted, plan = found.wanted, found.plan
     if wanted is None or asked.options or "/" in asked.weights:
@@ -150,8 +184,7 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
             return None
         question = question_of(plan)
         return question if asked.options else question.with_(engine=asked.policy, options=None)
-    base = wanted.base or (found.choice.entry.base if found.choice is not None else None)
-    return None if base is None else replace(wanted, base=base)
+    return wanted
 
 
 def _table_key() -> str:
@@ -200,12 +233,13 @@ def _take(table: str) -> None:
     session.put(asked, page="")
 
 
-def _draw(slot: Any, rows: Sequence[Row], height: int) -> None:
+def _draw(slot: Any, rows: Sequence[Row], columns: dict[str, Any], height: int) -> None:
     slot.dataframe(
         styled(rows),
+        column_order=list(columns),
         hide_index=True,
         height=height,
-        column_config=COLUMNS,
+        column_config=columns,
         placeholder="",
         alt="Machines so far",
     )
@@ -218,10 +252,18 @@ def spots_of(mine: System) -> tuple[Spot, ...]:
     return (own, *rest)
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """Return what the table says in one line: how many hold it, the cheapest, the fastest."""
+def summary(rows: Sequence[Row], what: str) -> str:
+    """Return what the table says in one line: how many hold it, the cheapest, the fastest.
+
+    Args:
+        rows: the table.
+        what: what is to be held (`what_of`).
+    """
     held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT)]
-    parts = [f"**{len(held)} of {counted(len(rows), 'machine')}** hold it as they are."]
+    hold = "holds" if len(held) == 1 else "hold"
+    parts = [
+        f"**{len(held)} of {counted(len(rows), 'machine')}** {hold} {escape(what)} as they are."
+    ]
     priced = [row for row in rows if row.count is not None and row.price is not None]
     if priced:
         least = min(priced, key=lambda row: row.price or 0.0)
@@ -256,10 +298,11 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             "machine": _named(row),
             "verdict": words(row),
             "tok/s": rounded(row.per_user),
+            "model": row.model,
             "runs": row.runs,
             "with": row.engine,
             "quality": row.quality,
-            "longest": format_tokens(row.longest) if row.longest else "",
+            "longest": reach(row.longest) if row.longest else "",
             "spare": row.spare / GIB if row.spare is not None else None,
             "buy": round(row.price) if row.price is not None else None,
             "rent": row.rent,
