@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import hardware_db
+from planner.engines.yarn import short_tokens
 from planner.shipped import read_bytes
+
+_LENGTH = re.compile(r"(\d+,\d{3})(?: tokens)?")
 
 IN_GIB = ("overheads",)
 """Suites whose error is in GiB; the others' is relative."""
@@ -19,10 +24,10 @@ IN_GIB = ("overheads",)
 ABOUT = {
     "params": "parameters of every component, counted on the model's own code",
     "vllm": "what vLLM's own code computes: blocks, pages, tokens, weights per rank",
-    "vllm_extra": "the same for rarer options",
-    "vllm_versions": "the same for releases 0.17 to 0.32",
+    "vllm_extra": "what vLLM's own code computes for rarer options",
+    "vllm_versions": "what vLLM's own code computes in releases 0.17 to 0.32",
     "overheads": "KV memory left in start-ups that print it",
-    "flash_next_params": "the same of Qwen3.8-Flash-Next",
+    "flash_next_params": "parameters of every component of Qwen3.8-Flash-Next",
     "flash_next_vllm": "what vLLM's own code computes for Qwen3.8-Flash-Next",
     "vllm_more": "random configurations of vLLM",
     "vllm_quant": "weights per rank of quantized checkpoints, as vLLM's own modules hold them",
@@ -112,6 +117,64 @@ def peers() -> dict[str, Any] | None:
     `peers.json` is written by `python -m benchmarks.peers`.
     """
     return _document("peers.json")
+
+
+def agreement(suite: Suite) -> str:
+    """Return how much of a suite agrees: in every field, or how often the truth lay in the band."""
+    if suite.band:
+        share, *fast = suite.band.split(", ", 1)
+        return ", ".join([f"{share} of {suite.cases} in the band", *fast])
+    return f"{suite.exact} of {suite.cases} exact"
+
+
+def errors(suite: Suite) -> str:
+    """Return a suite's errors in words."""
+    if suite.largest == "0":
+        return "none"
+    return f"median {suite.median}, 9 in 10 below {suite.most}, largest {suite.largest}"
+
+
+def answers_of_peers(peers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what every tool says of the models, a line per tool; units stand in the heads."""
+    folded = ("Tool", "Time", "Note")
+    return [
+        {"Tool": row["Tool"]}
+        | {_lengths_in(head): said for head, said in row.items() if head not in folded}
+        for row in peers["answers"]
+    ]
+
+
+def counts_of_peers(peers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return how many sequences every tool counts, and how many of its verdicts are right."""
+    right = {row["Tool"]: row["Right"] for row in peers["verdicts"]}
+    rows = []
+    for row in peers["capacity"]:
+        counts = {_asked_of_peers(name): said for name, said in row.items() if name != "Tool"}
+        score = {"Verdicts right": right.get(row["Tool"], "")}
+        rows.append({"Tool": row["Tool"], **counts, **score})
+    return rows
+
+
+def notes_of_peers(peers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return every tool with the time it took and what is to know about its answer."""
+    found = []
+    for row in peers["answers"]:
+        starts = f"{row['Time']} starts" if row["Time"] else ""
+        words = "; ".join(filter(None, (starts, row["Note"])))
+        if words:
+            found.append((row["Tool"], words))
+    return found
+
+
+def _asked_of_peers(head: str) -> str:
+    """``Qwen3.5-27B, 32,768 tokens, h100`` as people read it."""
+    model, tokens, on = head.split(", ")
+    return f"{model}, {_lengths_in(tokens)}, {hardware_db.resolve(on).short_name}"
+
+
+def _lengths_in(words: str) -> str:
+    """Return words with lengths as the pages have them: ``32k`` for ``32,768 tokens``."""
+    return _LENGTH.sub(lambda found: short_tokens(int(found[1].replace(",", ""))), words)
 
 
 def _document(name: str) -> dict[str, Any] | None:

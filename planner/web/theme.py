@@ -36,12 +36,15 @@ _FOLLOW = f"""<style>
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
+@media (max-width: 640px) {{
+    [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
+}}
 @media (min-width: 641px) {{
     [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
 }}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; names of rows stay on one
-line and long words break; pickers fold on phones. Streamlit 1.67 has no part for these."""
+line and long words break; pickers fold and tables are narrow on phones. Streamlit 1.67 has no part for these."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {

@@ -144,14 +144,29 @@ def test_the_shipped_fidelity_run_is_shown(open_app: Callable[..., AppTest]) -> 
     shipped = fidelity.shipped()
     assert shipped is not None
     app = opened(open_app, "How close it comes")
-    frame = app.dataframe[0].value.set_index("Suite")
+    assert not app.dataframe  # whose first column would fill a phone
+    frame, answers, counts = (table.value for table in app.table)
+    assert len(frame) == len(shipped.suites)
     for suite in shipped.suites:
         assert suite.about
-        assert frame.loc[suite.name, "Cases"] == suite.cases
-        assert frame.loc[suite.name, "Exact"] == suite.exact
+        row = frame.loc[suite.about[:1].upper() + suite.about[1:]]
+        assert str(suite.cases) in row["Agree"]
+        assert (suite.band.partition(",")[0] or suite.exact) in row["Agree"]
+        assert suite.largest == "0" or suite.largest in row["Error"]
     peers = fidelity.peers()
     assert peers is not None
-    assert [len(table.value) for table in app.dataframe[1:3]] == [
-        len(peers["answers"]),
-        len(peers["capacity"]),
-    ]
+    assert [len(answers), len(counts)] == [len(peers["answers"]), len(peers["capacity"])]
+    assert all(head.endswith(("GiB", "MiB")) for head in answers)
+    assert "KV cache, 1 × 256k, GiB" in answers
+    assert "Qwen3.5-27B, 256k, DGX Spark" in counts
+    rights = {row["Tool"]: row["Right"] for row in peers["verdicts"]}
+    assert counts.loc["qwenplan", "Verdicts right"] == rights["qwenplan"]
+
+
+def test_every_column_of_how_close_it_comes_is_seen_on_a_phone() -> None:
+    """Few enough that each has room: the rest is folded below."""
+    peers = fidelity.peers()
+    assert peers is not None
+    told = " ".join(words for _, words in fidelity.notes_of_peers(peers))
+    assert all(row["Note"] in told and row["Time"] in told for row in peers["answers"])
+    assert len(fidelity.answers_of_peers(peers)[0]) <= 5

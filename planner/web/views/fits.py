@@ -41,7 +41,7 @@ MARKS = {
 }
 
 COLUMNS = {
-    "machine": st.column_config.TextColumn("Machine", pinned=True, width=252),
+    "machine": st.column_config.TextColumn("Machine", pinned=True, width=222),
     "verdict": st.column_config.TextColumn(
         "Verdict",
         width=92,
@@ -54,10 +54,10 @@ COLUMNS = {
         help="For one user, about, mid-way to the full context.",
     ),
     "model": st.column_config.TextColumn(
-        "Model", width=148, help="The model that qwenplan picks there, as Run it does."
+        "Model", width=142, help="The model that qwenplan picks there, as Run it does."
     ),
     "runs": st.column_config.TextColumn(
-        "Runs", width=128, help="The checkpoint that qwenplan picks."
+        "Runs", width=118, help="The checkpoint that qwenplan picks."
     ),
     "with": st.column_config.TextColumn("With", width=74),
     "quality": st.column_config.TextColumn(

@@ -123,36 +123,21 @@ def _show_fidelity() -> None:
         f"Reference cases run with version {escape(shipped.version)} on {escape(shipped.date)}:"
         " what engines computed, published sizes, printed logs."
     )
-    st.dataframe(
+    st.table(
         pd.DataFrame(
-            [
-                {
-                    "What": suite.about,
-                    "Cases": suite.cases,
-                    "Exact": suite.exact,
-                    "Median error": suite.median,
-                    "9 in 10 below": suite.most,
-                    "Largest": suite.largest,
-                    "In its band": suite.band,
-                    "Suite": suite.name,
-                }
-                for suite in shipped.suites
-            ]
-        ),
-        hide_index=True,
-        height="content",
-        column_config={
-            "What": st.column_config.TextColumn(pinned=True),
-            **{
-                name: st.column_config.TextColumn(alignment="right")
-                for name in ("Exact", "Median error", "9 in 10 below", "Largest", "In its band")
+            {
+                "Agree": [fidelity.agreement(suite) for suite in shipped.suites],
+                "Error": [fidelity.errors(suite) for suite in shipped.suites],
             },
-        },
+            index=[capital(suite.about) for suite in shipped.suites],
+        ),
+        border="horizontal",
         alt="Measured against predicted, by suite",
     )
     st.markdown(
         "Exact: every compared field is equal. Where the planner estimates, it states a band, and"
-        " the last column says how often the truth lay in it. Errors are relative, or in GiB."
+        " what is told is how often the truth lay in it; too fast: it took longer than the band"
+        " allows. Errors are relative, or in GiB."
     )
     _show_peers()
 
@@ -163,22 +148,27 @@ def _show_peers() -> None:
     if peers is None:
         return
     st.subheader("Other planners, on the same questions")
+    st.markdown(f"Asked on {escape(peers['date'])}, of BF16 weights.")
+    st.markdown("**Weights, KV cache and state**")
     st.markdown(
-        f"Asked on {escape(peers['date'])}: {escape(' / '.join(peers['models']))} in BF16. Weights and"
-        " KV cache in GiB, state of a sequence in MiB; the truth is what the engines' own code counts."
+        f"Of {escape(' / '.join(peers['models']))}. The truth is what the engines' own code counts."
     )
-    for title in PEERS:
-        st.dataframe(
-            pd.DataFrame(peers[title]),
-            hide_index=True,
-            height="content",
-            column_config={"Tool": st.column_config.TextColumn(pinned=True)},
-            alt=PEERS[title],
+    _show_tools(fidelity.answers_of_peers(peers), alt="Weights, KV cache and state, by planner")
+    st.markdown("**Sequences that vLLM holds at once**")
+    st.markdown(
+        "The last column: whether so many users fit, asked for the powers of two just below and just"
+        " above the reference; how many of those verdicts are right."
+    )
+    _show_tools(fidelity.counts_of_peers(peers), alt="Sequences at once, by planner")
+    with st.expander("How each was asked, and how long it took", icon=":material/notes:"):
+        st.markdown(
+            "Time is the CPU time of a whole answer for the first model, in starts of a bare Python."
         )
+        notes = fidelity.notes_of_peers(peers)
+        st.markdown("\n".join(f"- **{escape(tool)}**: {escape(words)}" for tool, words in notes))
 
 
-PEERS = {
-    "answers": "Weights, KV cache and state, by planner",
-    "capacity": "How many sequences at once, by planner",
-    "verdicts": "Whether so many users fit, by planner; a cross is another verdict than the truth's",
-}
+def _show_tools(rows: list[dict[str, str]], *, alt: str) -> None:
+    """One line per tool, which is the first of its words."""
+    frame = pd.DataFrame([{name: escape(cell) for name, cell in row.items()} for row in rows])
+    st.table(frame.set_index("Tool"), border="horizontal", alt=alt)
