@@ -7,7 +7,8 @@ processes import this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import cast
 
 import hardware_db
@@ -192,6 +193,8 @@ class Asked:
         Args:
             machine: the system itself where it is not in the database (this machine, own devices).
 
+        RAM that its field names is taken in place of what the machine's own name says.
+
         Raises:
             InputError: unknown, or not a sensible number of them.
         """
@@ -200,7 +203,7 @@ class Asked:
             return found
         if not self.ram.isdecimal() or not 0 < int(self.ram[:7]) <= 1_000_000:
             raise InputError(f"RAM must be a number of GB, got {shown(self.ram)}")
-        return with_ram(found, f"{int(self.ram)}GB")
+        return given_ram(found, int(self.ram))
 
 
 def system(on: str, count: int, memory: str = "48") -> System:
@@ -217,10 +220,49 @@ def system(on: str, count: int, memory: str = "48") -> System:
     if on == LOCAL:
         raise InputError("hardware: nothing on this machine can be planned for; name another")
     name = f"custom:{memory}GiB" if on == CUSTOM else on
+    if count == 1:
+        return _resolved(name)
+    one = _resolved(name)
+    if says_number(name):
+        raise InputError(
+            f"{shown(name)} says how many there are, and so does the field beside it ({count});"
+            f" leave that at 1 for {one.short_name}"
+        )
+    return _resolved(f"{count} x {name}")
+
+
+def _resolved(name: str) -> System:
     try:
-        return hardware_db.resolve(name if count == 1 else f"{count} x {name}")
+        return hardware_db.resolve(name)
     except HardwareError as error:
         raise InputError(str(error)) from error
+
+
+def says_number(on: str) -> bool:
+    """Return whether a machine's name, as typed, says how many there are: ``2x 3090``, ``3090 + 3060``."""
+    with suppress(HardwareError):
+        hardware_db.get(on)
+        return False  # an entry of its own
+    with suppress(HardwareError):
+        if (one := hardware_db.resolve(on)).count > 1 or one.is_mixed:
+            return True
+        hardware_db.resolve(f"2 x {on}")  # as "1x 3090" cannot be
+        return False
+    return True
+
+
+def given_ram(machine: System, gigabytes: int) -> System:
+    """Return a machine with so much RAM beside its accelerators, whatever it had before."""
+    if says_ram(machine):
+        machine = replace(machine, host_memory_gib=None)
+    return with_ram(machine, f"{gigabytes}GB")
+
+
+def says_ram(machine: System) -> bool:
+    """Return whether what was typed for a machine named the RAM beside its accelerators."""
+    known = machine.host_memory_gib
+    beside = not (machine.accelerator.is_unified or machine.is_cpu_only)
+    return beside and known is not None and known.source.startswith("given by the user")
 
 
 def _whole(text: str, what: str, most: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
 from planner.engines import FRONTS, title_of
@@ -19,9 +17,7 @@ from planner.web.choices import tokens_label
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
-
-_COMMANDS = re.compile(r"; (?:see|list all with) [`']qwenplan .*$")
-"""The end of errors that name commands of the terminal."""
+from planner.web.wording import on_page
 
 
 def show_line(asked: Asked, found: Answer) -> None:
@@ -41,8 +37,7 @@ def show_line(asked: Asked, found: Answer) -> None:
 
 def problem_words(problem: Problem) -> str:
     """Return what is wrong with a part of the question, as Markdown."""
-    text = _COMMANDS.sub("; the reference pages list those that are known", problem.text)
-    return f"**Not answered.** {escape(capital(text))}"
+    return f"**Not answered.** {escape(capital(on_page(problem.text)))}"
 
 
 def sentence(asked: Asked, found: Answer) -> str:
@@ -90,12 +85,14 @@ def _workload(plan: Plan) -> str:
 def _facts(found: Answer, plan: Plan) -> list[str]:
     """What follows the verdict: memory, speed, reach."""
     if plan.outcome is Outcome.CANNOT_RUN:
-        return [plan.refusals[0].reason]
+        return [on_page(plan.refusals[0].reason)]
     assert plan.capacity is not None
     assert plan.headroom is not None
     asked = plan.deployment.concurrency
     if plan.outcome is Outcome.DOES_NOT_FIT:
-        facts = [f"{format_gib(-plan.headroom)} over"] if plan.headroom < 0 else [plan.verdict]
+        facts = (
+            [format_gib(-plan.headroom) + " over"] if plan.headroom < 0 else [on_page(plan.verdict)]
+        )
     else:
         facts = [f"{format_gib(plan.headroom)} to spare"]
     if plan.outcome is Outcome.HOLDS_FEWER:

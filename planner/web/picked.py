@@ -10,7 +10,7 @@ from planner.units import capital
 from planner.web import places, session
 from planner.web.asked import BEST, Asked
 from planner.web.line import named
-from planner.web.pickers import listed_as
+from planner.web.pickers import listed_as, nearly_listed_as
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
 
@@ -102,7 +102,8 @@ def _show_instead(asked: Asked, problem: Problem) -> None:
     """Buttons with values that would work: what the list has of the words typed, else the nearest."""
     typed = getattr(asked, problem.part) if problem.part in ("on", "model") else ""
     listed = listed_as(problem.part, typed) if typed else ()
-    for value in (listed or problem.instead)[:_MOST_INSTEAD]:
+    near = () if listed or problem.instead else nearly_listed_as(problem.part, typed)
+    for value in (listed or problem.instead or near)[:_MOST_INSTEAD]:
         st.button(
             _offer(problem.part, value),
             on_click=session.change,

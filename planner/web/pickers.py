@@ -11,7 +11,8 @@ from contextlib import suppress
 
 import streamlit as st
 
-from hardware_db import System
+import hardware_db
+from hardware_db import HardwareError, System, UnknownHardware
 from planner.engines import ENGINES, get_engine
 from planner.engines.choice import LOADS
 from planner.errors import InputError, PlannerError
@@ -19,6 +20,7 @@ from planner.layout import Layout
 from planner.model import catalog
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
+from planner.units import shown
 from planner.web import choices, devices, places, session
 from planner.web.access import is_own_user
 from planner.web.asked import (
@@ -28,6 +30,8 @@ from planner.web.asked import (
     MOST_COUNT,
     Asked,
     layout_word,
+    says_number,
+    says_ram,
     switch_word,
     system,
 )
@@ -148,7 +152,7 @@ def _picked(field: str) -> None:
     if not value:
         return
     asked = session.now()
-    if field in _KNOWN and not _KNOWN[field](value):
+    if field in _KNOWN and not _KNOWN[field](value) and not _is_of_several(field, value):
         named = listed_as(field, value)
         value = named[0] if len(named) == 1 else value
     released: dict[str, str] = {}
@@ -158,9 +162,38 @@ def _picked(field: str) -> None:
         released = {"weights": BEST}
     if field == "engine" and asked.options:
         released["options"] = ()  # type: ignore[assignment]
+    notes: tuple[str, ...] = ()
     if field == "on":
-        released = {"count": "1"} if value == LOCAL else {}
+        released, notes = _said_by(value, asked)
     session.change(**{field: value, **released})
+    session.say(*notes)
+
+
+def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What a machine that was typed says of number and RAM goes before what the fields said.
+
+    Returns:
+        fields to set, and what to tell the visitor about it.
+    """
+    if on in (LOCAL, CUSTOM) or on in devices.own_devices():
+        return ({"count": "1"} if on == LOCAL else {}), ()
+    try:
+        machine = system(on, 1)
+    except InputError:
+        return {}, ()
+    fields, notes = dict[str, str](), []
+    if says_number(on) and asked.count != "1":
+        fields["count"] = "1"
+        if asked.count != str(machine.count):
+            notes.append(
+                f"{shown(on)} says how many there are: that is taken, in place of {asked.count}."
+            )
+    if says_ram(machine) and asked.ram:
+        fields["ram"] = ""
+        notes.append(
+            f"{shown(on)} names the RAM: that is taken, in place of {asked.ram} GB in its field."
+        )
+    return fields, tuple(notes)
 
 
 def _is_machine(on: str) -> bool:
@@ -171,6 +204,19 @@ def _is_machine(on: str) -> bool:
     except InputError:
         return False
     return True
+
+
+def _is_of_several(field: str, value: str) -> bool:
+    """Whether a machine is known by this name, but as several: "macbook" is none of them."""
+    if field != "on":
+        return False
+    try:
+        hardware_db.resolve(value)
+    except UnknownHardware:
+        return False
+    except HardwareError:
+        return True
+    return False
 
 
 def _is_model(name: str) -> bool:
@@ -198,6 +244,37 @@ def listed_as(field: str, typed: str) -> tuple[str, ...]:
     return tuple(
         name for name, label in labels.items() if all(word in label.casefold() for word in words)
     )
+
+
+def nearly_listed_as(field: str, typed: str) -> tuple[str, ...]:
+    """Return what a list has whose label shares words with what was typed, the most first.
+
+    A word counts where one begins with the other: "macbook" finds what is called a Mac.
+
+    Args:
+        field: "on" alone: a model's name is no sentence.
+        typed: as typed.
+    """
+    if field != "on":
+        return ()
+    words = [word for word in typed.casefold().split() if len(word) >= _SHORTEST]
+    score = {
+        place.on: sum(
+            any(
+                word.startswith(part) or part.startswith(word)
+                for part in place.label.casefold().split()
+                if len(part) >= _SHORTEST and not part.isdecimal()
+            )
+            for word in words
+        )
+        for place in places.places()
+    }
+    most = max(score.values(), default=0)
+    return tuple(on for on, shared in score.items() if shared == most > 0)
+
+
+_SHORTEST = 3
+"""Letters of a word by which a machine is looked for: shorter ones stand in many names."""
 
 
 def _is_loaded(weights: str, engine: str) -> bool:

@@ -205,6 +205,11 @@ def _shown_for(asked: Asked) -> Shown:
     return found if found is not None and found.asked == asked else Shown(asked=asked)
 
 
+def say(*notes: str) -> None:
+    """Tell the visitor what a change did beside what was asked for; for callbacks, after it."""
+    st.session_state[_NOTES] = notes
+
+
 def undo() -> None:
     """Take the question before the last change; for callbacks."""
     before = st.session_state.get(_BEFORE)

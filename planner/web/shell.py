@@ -29,17 +29,19 @@ import streamlit as st
 
 from hardware_db import System
 from planner.errors import PlannerError
+from planner.units import shown
 from planner.web import choices, session, solving, working
 from planner.web.access import hub_allowed
 from planner.web.address import words_of
 from planner.web.answering import answer
-from planner.web.asked import Asked
+from planner.web.asked import Asked, says_ram, system
 from planner.web.line import show_line
 from planner.web.picked import show_pick
 from planner.web.pickers import ask
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.theme import follow_theme
+from planner.web.wording import on_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +131,8 @@ def _show_answered(view: View, asked: Asked) -> None:
     pickers, line, pick = st.container(key="question"), st.container(key="line"), st.container()
     with pickers:
         ask(asked, _system(asked, machine), _engine(asked))
-    for note in session.notes():
-        st.markdown(f":material/info: {escape(note)}")
+    for note in (*session.notes(), *_said_twice(asked, machine)):
+        st.markdown(f":material/info: {escape(on_page(note))}")
     with line:
         found = answer(asked, machine, hub=hub_allowed())
         show_line(asked, found)
@@ -140,7 +142,22 @@ def _show_answered(view: View, asked: Asked) -> None:
         try:
             view.show(asked, found)
         except PlannerError as error:  # no time for a part of the page
-            st.markdown(f":material/info: {escape(error)}")
+            st.markdown(f":material/info: {escape(on_page(error))}")
+
+
+def _said_twice(asked: Asked, machine: System | None) -> tuple[str, ...]:
+    """RAM that its field and the machine's name say: which of them is taken."""
+    try:
+        found = machine or system(asked.on, asked.number, asked.memory)
+    except PlannerError:
+        return ()
+    known = found.host_memory_gib
+    if not asked.ram or known is None or not says_ram(found):
+        return ()
+    return (
+        f"RAM: {asked.ram} GB, as its field says, in place of the {known.value:g} GB in"
+        f" {shown(asked.on)}.",
+    )
 
 
 def _system(asked: Asked, machine: System | None) -> System | None:

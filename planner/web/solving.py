@@ -27,7 +27,7 @@ from planner.registry.bundled import bundled_checkpoint
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_tokens
-from planner.web.asked import BEST, Asked
+from planner.web.asked import BEST, Asked, says_number
 from planner.web.stored import as_choice, bytes_of, loaded
 
 T = TypeVar("T")
@@ -327,6 +327,9 @@ def _beyond_native(base: str | Checkpoint, context: int) -> list[Problem]:
 def _blame_number(reading: _Reading, asked: Asked) -> None:
     """Say that the number is wrong, not the machine, where it is."""
     try:
-        _ = asked.number
+        several = asked.number > 1 and says_number(asked.on)
     except InputError:
         reading.problems[-1] = replace(reading.problems[-1], part="count")
+        return
+    if several:
+        reading.problems[-1] = replace(reading.problems[-1], part="count", instead=("1",))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 import planner
 from planner.recommending import recommend
@@ -15,6 +16,7 @@ from planner.web.answering import answer
 from planner.web.asked import BEST, Asked
 from planner.web.option_words import option_fields
 from planner.web.taken import asked_of, asked_of_choice
+from planner.web.wording import on_page
 from tests.present import some
 
 FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
@@ -308,3 +310,86 @@ def test_what_the_list_has_of_the_words_is_offered(open_app: Callable[..., AppTe
     assert "Not answered" in line(app)
     offered = [button.label for button in app.button if button.label.startswith("Use ")]
     assert offered == ["Use Qwen3.6-35B-A3B", "Use Qwen3.5-35B-A3B"]
+
+
+def typed(app: Any, field: str, value: str) -> Any:
+    """The page once `value` was typed, which the list need not have."""
+    box, labels = app.selectbox(key=field), vars(Selectbox)["format_func"]
+    box.options.append(value)
+    as_typed = property(lambda other: str if other is box else labels.fget(other))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Selectbox, "format_func", as_typed)
+        return box.set_value(value).run()
+
+
+@pytest.mark.parametrize(
+    ("on", "name", "count", "said"),
+    [
+        ("2x 3090", "2× RTX 3090", "2", False),
+        ("4x 3090", "4× RTX 3090", "4", True),
+        ("1x 3090", "RTX 3090", "1", True),
+        ("two 3090s", "2× RTX 3090", "2", False),
+        ("3090 + 3060", "RTX 3090 + RTX 3060 12 GB", "1", False),
+        ("rtx-3090", "2× RTX 3090", "2", False),
+    ],
+)
+def test_a_number_that_is_typed_with_the_machine_goes_before_the_field(
+    open_app: Callable[..., AppTest], on: str, name: str, count: str, said: bool
+) -> None:
+    app = typed(open_app(v="2", on="rtx-4090", count="2", model="Qwen3.5-9B"), "on", on)
+    assert f" on {name} with " in line(app)
+    assert asked_for(app)["count"] == count
+    assert ("that is taken, in place of 2" in text_of(app)) is said
+
+
+def test_a_link_that_says_twice_how_many_is_one_click_from_an_answer(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app(v="2", on="2x 3090, 64GB RAM", count="3", model="Qwen3.5-9B")
+    assert "says how many there are" in line(app)
+    app.button(key="instead-count-1").click().run()
+    assert " on 2× RTX 3090, 64 GB RAM with " in line(app)
+
+
+def test_of_two_amounts_of_ram_the_last_typed_is_taken_and_told(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app(v="2", on="RTX 3060 12GB with 32 GB RAM", model="Qwen3.5-35B-A3B")
+    app.number_input(key="ram").set_value(64).run()
+    assert "64 GB, as its field says, in place of the 32 GB" in text_of(app)
+    assert " on RTX 3060 12 GB, 64 GB RAM with " in line(app)
+    typed(app, "on", "RTX 3060 12GB with 96 GB RAM")
+    assert "that is taken, in place of 64 GB" in text_of(app)
+    assert " on RTX 3060 12 GB, 96 GB RAM with " in line(app)
+    assert "ram" not in asked_for(app)
+
+
+@pytest.mark.parametrize(
+    ("on", "offered"),
+    [("mac mini", "Mac"), ("my gaming laptop", "laptop"), ("macbook", "Mac"), ("6090 card", "")],
+)
+def test_a_machine_that_is_not_known_is_answered_with_some_to_click(
+    open_app: Callable[..., AppTest], on: str, offered: str
+) -> None:
+    app = typed(open_app(**FAST), "on", on)
+    assert "Not answered" in line(app)
+    assert "qwenplan hardware" not in text_of(app)
+    labels = [button.label for button in app.button if button.label.startswith("Use ")]
+    assert all(offered in label for label in labels)
+    assert bool(labels) is bool(offered)
+
+
+@pytest.mark.parametrize(
+    ("told", "on_the_page"),
+    [
+        ("there is none (--ram)", "there is none: say it under RAM (GB)"),
+        ("ask for YaRN (--yarn) to extend it", "ask for YaRN, under More, to extend it"),
+        ("name it with --on", "name it with Machine"),
+        ("unknown x; list all: qwenplan hardware; or say it", "unknown x; the page Hardware lists all; or say it"),
+        ("unknown y; see `qwenplan models`", "unknown y; the page Models lists all"),
+        ("more is known (`qwenplan check --forget` drops it)", "more is known"),
+        ("--context-length 4096 is short, --no-kv-offload", "--context-length 4096 is short, --no-kv-offload"),
+    ],
+)  # fmt: skip
+def test_a_page_names_fields_where_the_terminal_names_flags(told: str, on_the_page: str) -> None:
+    assert on_page(told) == on_the_page

@@ -231,3 +231,11 @@ def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:
     assert {"Compose", "Kubernetes"} <= set(labels)
     shared = next(code.value for code in app.code if "v=2" in code.value)
     assert dict(parse_qsl(urlsplit(shared).query))["model"] == "Qwen3.5-9B"
+
+
+def test_notes_of_the_first_page_name_no_flag_of_the_command_line(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app(v="2", on="rtx-3090", model="Qwen3.5-35B-A3B", context="256k")
+    assert "say it under RAM (GB)" in text_of(app)
+    assert "--ram" not in text_of(app)

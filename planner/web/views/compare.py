@@ -24,6 +24,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
+from planner.web.wording import on_page
 
 _KEPT = "compare"
 
@@ -84,7 +85,9 @@ def _of_links(kept: list[str]) -> Iterator[Side]:
         got = answer(other, session.machine_of(other), hub=hub_allowed())
         if got.plan is None:
             words = got.problems[0].text if got.problems else "nothing fits"
-            st.markdown(f":material/error: One of those kept cannot be planned: {escape(words)}")
+            st.markdown(
+                f":material/error: One of those kept cannot be planned: {escape(on_page(words))}"
+            )
         else:
             yield Side(asked=other, plan=got.plan, choice=got.choice, why="kept", kept=True)
 
@@ -94,7 +97,7 @@ def _front(asked: Asked, found: Answer) -> Iterator[Side]:
     try:
         front = alternatives(found)
     except PlannerError as error:
-        st.markdown(f":material/info: {escape(error)}")
+        st.markdown(f":material/info: {escape(on_page(error))}")
         return
     for choice in front if front is not None else ():
         if found.choice is None or not _same(choice, found.choice):

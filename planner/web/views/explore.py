@@ -8,6 +8,7 @@ from planner.web.asked import Asked
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import context, layouts
+from planner.web.wording import on_page
 
 TABS = ("Context and users", "Layouts")
 
@@ -26,7 +27,10 @@ def show(asked: Asked, found: Answer) -> None:
             if plan.ranks:
                 context.show(plan)
             else:
-                st.info(f"No context can be drawn: {escape(plan.verdict)}", icon=":material/block:")
+                st.info(
+                    f"No context can be drawn: {escape(on_page(plan.verdict))}",
+                    icon=":material/block:",
+                )
     if spread.open:
         with spread:
             layouts.show(plan)

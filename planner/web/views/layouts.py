@@ -25,6 +25,7 @@ from planner.web.palette import LOOKS
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
+from planner.web.wording import on_page
 
 COLUMNS = {
     "layout": st.column_config.TextColumn("Layout", pinned=True),
@@ -63,7 +64,7 @@ def show(plan: Plan) -> None:
         with st.spinner("Planning every layout"):
             ranked = working.run(layouts, question_of(plan), objective or "latency")
     except PlannerError as error:
-        st.info(escape(error), icon=":material/info:")
+        st.info(escape(on_page(error)), icon=":material/info:")
         return
     held = sum(entry.plan.fits for entry in ranked)
     st.markdown(
@@ -86,9 +87,9 @@ def show(plan: Plan) -> None:
 
 def _show_chosen(chosen: Suggestion) -> None:
     with st.container(border=True):
-        st.markdown(f"**{escape(chosen.layout)}**: {escape(chosen.why)}")
+        st.markdown(f"**{escape(chosen.layout)}**: {escape(on_page(chosen.why))}")
         for note in chosen.notes:
-            st.markdown(f"- {escape(note)}")
+            st.markdown(f"- {escape(on_page(note))}")
         if chosen.legal:
             st.button(
                 f"Use {chosen.layout}",

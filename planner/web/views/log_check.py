@@ -16,6 +16,7 @@ from planner.web.pasted import LONGEST, Checked, checked, table, verdict
 from planner.web.searching import advice
 from planner.web.solving import Answer
 from planner.web.tables import escape
+from planner.web.wording import on_page
 
 _LOG = "trust-log"
 MOST_ADVICE = 3
@@ -52,7 +53,7 @@ def show(found: Answer) -> None:
                 checkpoint=found.plan.deployment.checkpoint if found.plan is not None else None,
             )
     except PlannerError as error:
-        st.error(escape(error), title="Cannot be compared", icon=":material/help:")
+        st.error(escape(on_page(error)), title="Cannot be compared", icon=":material/help:")
         return
     _show_check(answer)
 
@@ -105,7 +106,7 @@ def _explain(answer: Checked) -> None:
     notes = [*answer.notes, *map(capital, check.notes), *check.plan.warnings]
     if notes:
         st.markdown("**What explains a difference**" if not check.agrees else "**What to know**")
-        st.markdown("\n".join(f"- {escape(note)}" for note in notes))
+        st.markdown("\n".join(f"- {escape(on_page(note))}" for note in notes))
     if check.refusal is None:
         return
     try:
@@ -115,4 +116,6 @@ def _explain(answer: Checked) -> None:
     if pieces:
         st.markdown("**What to change**")
         for piece in pieces:
-            st.markdown(f"- {escape(capital(piece.title))}: {escape(piece.plan.verdict)}")
+            st.markdown(
+                f"- {escape(capital(on_page(piece.title)))}: {escape(on_page(piece.plan.verdict))}"
+            )

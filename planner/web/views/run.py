@@ -36,6 +36,7 @@ from planner.web.taken import take, take_choice
 from planner.web.theme import text_colour
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
+from planner.web.wording import on_page
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -191,12 +192,12 @@ def _change(key: str, words: str, help: str, act: Callable[[Plan], None], plan: 
             "Apply",
             key=key,
             icon=":material/check:",
-            help=escape(help),
+            help=escape(on_page(help)),
             on_click=act,
             args=(plan,),
             width=100,
         )
-        st.markdown(escape(words))
+        st.markdown(escape(on_page(words)))
 
 
 def _show_alternatives(found: Answer) -> None:
@@ -256,7 +257,7 @@ def _in_front(asked: Asked, plan: Plan) -> list[str]:
 
 
 def _list(notes: Sequence[str]) -> None:
-    st.markdown("\n".join(f"- :small[{escape(capital(note))}]" for note in notes))
+    st.markdown("\n".join(f"- :small[{escape(capital(on_page(note)))}]" for note in notes))
 
 
 def _show_downloads(found: Answer, plan: Plan) -> None:

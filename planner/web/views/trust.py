@@ -15,6 +15,7 @@ from planner.web.asked import Asked
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
+from planner.web.wording import on_page
 
 TABS = ("This answer", "Check a log", "How close it comes")
 
@@ -54,7 +55,7 @@ def _show_answer(plan: Plan | None) -> None:
         return
     for refusal in plan.refusals:
         st.subheader("The rule that forbids it")
-        st.markdown(f"{escape(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
+        st.markdown(f"{escape(on_page(refusal.reason))}  \nSource: {escape(refusal.source.where)}")
         if refusal.engine_message:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
     for rank in plan.ranks:

@@ -1,0 +1,46 @@
+"""The planner's sentences as a page says them: a field's name in place of a flag of the command line.
+
+Flags of engines stay: they are what the visitor types.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PAGES = {"hardware": "Hardware", "models": "Models"}
+
+_LISTS = re.compile(
+    r"(?:see|list all:?|list all with) [`']?qwenplan (hardware|models)\b[^;`']*[`']?"
+)
+"""Where a sentence sends the reader to a list."""
+
+_TERMINAL = re.compile(r"; (?:see|list all with) [`']qwenplan .*$|\s*\([`']?qwenplan [^)]*\)")
+"""What only a terminal can do: it is left out."""
+
+_SAID_IN_BRACKETS = (
+    (re.compile(r"\s*\(--ram\)"), ": say it under RAM (GB)"),
+    (re.compile(r"\s*\(--yarn\)"), ", under More,"),
+    (re.compile(r"; say otherwise with --ram-bandwidth\b"), ""),
+)
+
+FIELDS = {
+    "--ram": "RAM (GB)",
+    "--on": "Machine",
+    "--engine": "With",
+    "--context": "Context",
+    "--concurrency": "Users",
+    "--precision": "Model",
+    "--yarn": "YaRN",
+}
+"""Flags of the command line -> the field of a page that says the same."""
+
+_FLAG = re.compile(rf"(?<![\w-])(?:{'|'.join(FIELDS)})(?![\w-])")
+
+
+def on_page(text: object) -> str:
+    """Return a sentence of the planner without flags and commands of its command line."""
+    words = _LISTS.sub(lambda found: f"the page {_PAGES[found[1]]} lists all", str(text))
+    words = _TERMINAL.sub("", words)
+    for said, instead in _SAID_IN_BRACKETS:
+        words = said.sub(instead, words)
+    return _FLAG.sub(lambda found: FIELDS[found[0]], words)
