@@ -34,7 +34,7 @@ def show_pick(asked: Asked, found: Answer) -> None:
                 f" {escape(before.picked)}.",
                 width="content",
             )
-        elif words := _why(found):
+        if words := _why(found):
             st.markdown(words, width="content")
         fixed = fixed_words(asked)
         if fixed:

@@ -1,6 +1,7 @@
 """The first page: every number is the command line's; a click takes what it shows."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -239,3 +240,38 @@ def test_notes_of_the_first_page_name_no_flag_of_the_command_line(
     app = open_app(v="2", on="rtx-3090", model="Qwen3.5-35B-A3B", context="256k")
     assert "say it under RAM (GB)" in text_of(app)
     assert "--ram" not in text_of(app)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"on": "rtx-4090", "model": "Qwen3.5-397B-A17B"},
+        {"on": "rtx-4090", "model": "Qwen3.5-122B-A10B", "with": "llamacpp", "weights": "q4_k_m"},
+        {"on": "RTX 3060 12GB with 16 GB RAM", "model": "Qwen3.5-122B-A10B"},
+    ],
+)
+def test_ram_that_makes_it_run_is_among_what_would_make_it_fit(
+    open_app: Callable[..., AppTest], question: dict[str, str]
+) -> None:
+    app = open_app(v="2", **question)
+    assert "**does not fit**" in line(app)
+    assert re.search(r"With \d+ GB of RAM beside the GPU: Qwen", text_of(app))
+    app.button(key="ram-added").click().run()
+    assert "does not fit" not in line(app)
+    assert int(asked_for(app)["ram"]) >= 32
+
+
+def test_no_ram_makes_a_model_fit_a_machine_whose_engine_takes_none(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app(
+        v="2", on="rtx-4090", model="Qwen3.5-122B-A10B", weights="bf16", **{"with": "vllm"}
+    )
+    assert "of RAM beside the GPU:" not in text_of(app)
+
+
+def test_what_is_picked_anew_keeps_its_reasons(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="rtx-4090", model="Qwen3.6-27B")
+    app.selectbox(key="model").set_value("Qwen3.5-9B").run()
+    assert "Picked anew: **Qwen3.5-9B" in text_of(app)
+    assert ":material/auto_awesome: Picked: " in text_of(app)

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -16,27 +17,34 @@ from planner.emitting import emit, kinds
 from planner.emitting.container import heading
 from planner.engines import FRONTS, title_of
 from planner.engines.engine import Launch
+from planner.errors import PlannerError
 from planner.planning import Plan
-from planner.question import question_of
+from planner.question import Question, question_of
+from planner.recommending import Wanted
 from planner.recommending.answer import choice_document
 from planner.recommending.text import first_better, speed_line
 from planner.report.markdown import plan_markdown
+from planner.speed import speed_of
+from planner.throughput import SpeedEstimate
+from planner.throughput.answer import two_digits
 from planner.units import capital, format_gib, format_tokens
-from planner.web import working
+from planner.web import session, working
 from planner.web.answering import alternatives
-from planner.web.asked import Asked
+from planner.web.asked import BEST, Asked
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
-from planner.web.line import reach
+from planner.web.line import named, reach
 from planner.web.palette import LOOKS
-from planner.web.searching import advice
-from planner.web.solving import Answer
+from planner.web.searching import advice, with_ram_that_holds
+from planner.web.solving import Answer, entry_of
 from planner.web.tables import escape
 from planner.web.taken import take, take_choice
 from planner.web.theme import text_colour
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 from planner.web.wording import on_page
+
+T = TypeVar("T")
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -57,7 +65,7 @@ def show(asked: Asked, found: Answer) -> None:
         _show_misses(found)
         return
     if not plan.fits:
-        _show_changes(found, plan)
+        _show_changes(asked, found, plan)
     command, memory = st.columns(_HALVES, gap="medium")
     with command:
         _show_command(asked, found, plan)
@@ -150,31 +158,71 @@ def _as_typed(limit: str) -> str:
     return f"--{limit.replace('_', '-')}" if "_" in limit and " " not in limit else limit
 
 
-def _show_changes(found: Answer, plan: Plan) -> None:
+def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | None:
+    """RAM that would make it run, where it is not among the misses; asked as a click would be."""
+    if not plan.ranks or any(miss.choice.needs_ram is not None for miss in found.misses):
+        return None
+    wanted = found.wanted
+    settled = bool(asked.options) or asked.weights != BEST
+    if wanted is None or wanted.base is None or settled:
+        question: Wanted | Question = question_of(plan)
+    else:
+        question = wanted
+    try:
+        return working.run(with_ram_that_holds, question)
+    except PlannerError:  # no time for it
+        return None
+
+
+def _show_ram(ram: tuple[int, Plan] | None) -> None:
+    if ram is None:
+        return
+    gigabytes, plan = ram
+    speed = speed_of(plan)
+    rate = (
+        f", about {two_digits(speed.per_user.value)} tok/s"
+        if isinstance(speed, SpeedEstimate)
+        else ""
+    )
+    words = (
+        f"With {gigabytes} GB of RAM beside the GPU:"
+        f" {named(plan, entry_of(plan.deployment.checkpoint))} in {plan.engine_title}{rate}"
+    )
+    _change("ram-added", words, plan.verdict, _set_ram, gigabytes)
+
+
+def _set_ram(gigabytes: int) -> None:
+    session.change(ram=str(gigabytes))
+
+
+def _show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
     """What would have to change for the workload to be held."""
     if found.misses:
-        _show_misses(found)
+        _show_misses(found, ram=_ram_instead(asked, found, plan))
         return
     with st.skeleton(height=60):
         changes = working.run(advice, question_of(plan))
-    if not changes:
+        ram = _ram_instead(asked, found, plan)
+    if not changes and ram is None:
         return
-    enough = any(entry.enough for entry in changes)
+    enough = ram is not None or any(entry.enough for entry in changes)
     helps = "**What helps, but is not enough**"
     works = "**What would run**" if not plan.ranks else "**What would make it fit**"
     st.markdown(works if enough else helps)
+    _show_ram(ram)
     for number, entry in enumerate(changes):
         _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
 
 
-def _show_misses(found: Answer) -> None:
-    if not found.misses:
+def _show_misses(found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
+    if not found.misses and ram is None:
         st.markdown(
             "Ask for a shorter context, for fewer users, for RAM beside the GPU, or on another"
             " machine; What fits shows which machines hold a model."
         )
         return
     st.markdown("**What would make it fit**")
+    _show_ram(ram)
     for number, miss in enumerate(found.misses):
         choice = miss.choice
         words = (
@@ -186,7 +234,7 @@ def _show_misses(found: Answer) -> None:
             st.code(miss.command, language=None, wrap_lines=True)
 
 
-def _change(key: str, words: str, help: str, act: Callable[[Plan], None], plan: Plan) -> None:
+def _change(key: str, words: str, help: str, act: Callable[[T], None], taken: T) -> None:
     with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
         st.button(
             "Apply",
@@ -194,7 +242,7 @@ def _change(key: str, words: str, help: str, act: Callable[[Plan], None], plan: 
             icon=":material/check:",
             help=escape(on_page(help)),
             on_click=act,
-            args=(plan,),
+            args=(taken,),
             width=100,
         )
         st.markdown(escape(on_page(words)))
