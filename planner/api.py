@@ -95,10 +95,9 @@ def recommend(
     Raises:
         PlannerError: one line that says what is wrong and what would work.
     """
-    from planner.recommending import recommend as choose
-    from planner.wanting import want
+    from planner.wanting import answered, want
 
-    return choose(
+    return answered(
         want(
             model,
             on=on,

@@ -14,7 +14,7 @@ from planner.learning import lessons
 from planner.model import catalog
 from planner.planning import Outcome
 from planner.question import DEFAULT_CONTEXT, Question
-from planner.recommending import Best, Fixed, Wanted, Wish
+from planner.recommending import Best, Fixed, Recommendation, Wanted, Wish, recommend
 from planner.registry import checkpoint_of, entries
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
@@ -98,8 +98,6 @@ def want(
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
-    if name is not None:
-        _refuse_stranger(name, system)
     return Wanted(
         system=system,
         base=base,
@@ -113,12 +111,19 @@ def want(
     )
 
 
-def _refuse_stranger(engine: str, system: System) -> None:
-    """Refuse an engine that runs nothing on a machine.
+def answered(wanted: Wanted) -> Recommendation:
+    """Return what to run.
 
     Raises:
-        InputError: why not, and what runs there.
+        InputError: the engine that was named runs nothing on this machine: why, and what does.
     """
+    found = recommend(wanted)
+    if found.pick is None and wanted.fixed.engine is not None:
+        _refuse_stranger(wanted.fixed.engine, wanted.system)
+    return found
+
+
+def _refuse_stranger(engine: str, system: System) -> None:
     rows = (
         row for row in entries() if row.recommendable and engine in LOADS.get(row.container, ())
     )

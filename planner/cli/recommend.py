@@ -80,9 +80,8 @@ def recommend(
     Exit status: 0 something holds the workload, 3 nothing does, 2 the question is wrong.
     """
     from planner.costing import cost_lines, cost_of
-    from planner.recommending import recommend as choose
     from planner.recommending.text import recommendation_text
-    from planner.wanting import want
+    from planner.wanting import answered, want
 
     if asked.words:
         raise InputError(f"{asked.words[0]}: unknown here; flags of an engine belong to `plan`")
@@ -95,7 +94,7 @@ def recommend(
         official=official,
         least_speed=_rate(least_speed),
     )
-    answer = choose(wanted)
+    answer = answered(wanted)
     money = None
     if cost and answer.pick is not None:
         length = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
