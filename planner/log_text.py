@@ -165,6 +165,11 @@ class _Chained(io.RawIOBase):
         return len(chunk)
 
 
+def _titles() -> tuple[str, ...]:
+    """Names of the engines whose logs are read, as people write them."""
+    return tuple(get_engine(name).title for name in log_readers.readers())
+
+
 def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
     """What matters of a log, read line by line and up to a bound.
 
@@ -199,7 +204,7 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
         )
     if engine is None:
         raise InputError(
-            f"log: no engine is recognised; start-up logs of {', '.join(log_readers.readers())} are read"
+            f"log: no engine is recognised; start-up logs of {', '.join(_titles())} are read"
         )
     reader = log_readers.readers()[engine]
     chosen, restarts = _last_start(kept, reader)

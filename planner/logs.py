@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.log_figure import (
     Basis,
@@ -121,7 +122,9 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
     """
     found = log if isinstance(log, Log) else read_log(log)
     if found.engine != plan.engine:
-        raise InputError(f"the log is {found.engine}'s, the plan is for {plan.engine}")
+        raise InputError(
+            f"the log is {get_engine(found.engine).title}'s, the plan is for {plan.engine_title}"
+        )
     if plan.allocation is None:
         raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment

@@ -1,4 +1,4 @@
-"""What the pages' tables share: tones behind cells with icon and word, heights, numbers."""
+"""What the pages' tables and tabs share: tones behind cells with icon and word, heights, numbers."""
 
 from __future__ import annotations
 
@@ -31,6 +31,23 @@ def height_of(rows: int) -> int:
 def room_for_toolbar() -> None:
     """Keep a strip free above a table: its toolbar lies there, on a phone always."""
     st.space("xsmall")
+
+
+def kept_tabs(titles: Sequence[str], *, key: str) -> Sequence[Any]:
+    """Draw tabs, of which the one that was open last is open: the address loses it between pages.
+
+    Args:
+        titles: of the tabs.
+        key: the widget's, and its name in the address.
+    """
+    kept = f"{key}-kept"
+    if key not in st.session_state and key not in st.query_params and kept in st.session_state:
+        st.session_state[key] = st.session_state[kept]
+    tabs = st.tabs(titles, key=key, on_change="rerun", bind="query-params")
+    for title, tab in zip(titles, tabs, strict=True):
+        if tab.open:
+            st.session_state[kept] = title
+    return tabs
 
 
 def chosen_of(

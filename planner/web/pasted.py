@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardware_db import System
+from planner.engines import get_engine
 from planner.engines.log_figure import Basis
+from planner.engines.log_readers import readers
 from planner.engines.log_row import LogRow
 from planner.errors import InputError, PlannerError, without_secrets
 from planner.logged_weights import logged_checkpoint
@@ -20,6 +22,7 @@ from planner.observed import check_log
 from planner.registry import checkpoint_of, find
 from planner.registry.bundled import bundled_checkpoint
 from planner.systems import system_of_drivers
+from planner.units import counted
 
 LONGEST = 2_000_000
 """Characters of a pasted log."""
@@ -38,18 +41,34 @@ class Checked:
     notes: tuple[str, ...]
 
 
-def checked(text: str, *, system: System | None, checkpoint: Checkpoint | None) -> Checked:
+def checked(
+    text: str, *, system: System | None, checkpoint: Checkpoint | None, engine: str | None = None
+) -> Checked:
     """Return a pasted log against the plan of its start.
 
     Args:
         text: the log.
         system: the machine of the page, where the log names none.
         checkpoint: the page's weights, where the log names none that are known.
+        engine: the page's engine, where the log has only lines that several print.
 
     Raises:
         PlannerError: one line that says what is missing.
     """
-    log = read_log(without_secrets(text[:LONGEST]))
+    plain = without_secrets(text[:LONGEST])
+    log = read_log(plain)
+    if log.assumed and engine is not None and engine != log.engine:
+        known = readers()
+        several = [
+            get_engine(name).title for name, reader in known.items() if reader.shared_refusals
+        ]
+        if engine not in known or not known[engine].shared_refusals:
+            raise InputError(
+                f"these lines are PyTorch's, as {', '.join(several[:-1])} and {several[-1]} print them, and the answer"
+                f" above is for {get_engine(engine).title}: choose the engine that was started under"
+                " With, and the model; or paste its log from the first line on, which names both"
+            )
+        log = read_log(plain, engine)
     notes: list[str] = []
     on = _system(log, system, notes)
     if on is None:
@@ -116,9 +135,13 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
     right = sum(row.agrees is True for row in rules)
     outside = sum(row.agrees is False for row in check.rows) - wrong
     if wrong:
-        text = f"{wrong} of {wrong + right} figures contradict the plan."
+        text = f"{wrong} of {counted(wrong + right, 'figure')} contradict{'s' * (wrong == 1)} the plan."
     elif right:
-        text = f"All {right} figures that follow from the engine's rules agree."
+        text = (
+            f"All {right} figures that follow from the engine's rules agree."
+            if right > 1
+            else "The figure that follows from the engine's rules agrees."
+        )
     else:
         text = "Nothing in this log could contradict the plan."
     if outside:

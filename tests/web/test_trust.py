@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 import hardware_db
 import planner
@@ -16,6 +17,7 @@ from planner.web import fidelity
 from planner.web.pasted import checked, table, verdict
 from planner.web.views import trust
 from tests.cli.test_check import LOG
+from tests.web.conftest import APP
 
 FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
 SPARK = hardware_db.resolve("dgx-spark")
@@ -67,7 +69,7 @@ def test_a_log_that_agrees(open_app: Callable[..., AppTest]) -> None:
 
 def test_a_log_that_contradicts_the_plan(open_app: Callable[..., AppTest]) -> None:
     app = pasted(open_app, LOG.replace("623,040", "587,504"), on="dgx-spark")
-    assert "1 of 4 figures contradict the plan" in app.warning[0].value
+    assert "1 of 4 figures contradicts the plan" in app.warning[0].value
     first = app.dataframe[0].value.iloc[0]
     assert first[""] == "✘"
     assert first["Difference"].startswith("−35,536")
@@ -99,7 +101,44 @@ def test_what_is_no_log_is_one_sentence(open_app: Callable[..., AppTest], text: 
     app = pasted(open_app, text)
     assert not app.exception
     assert "no engine is recognised" in app.error[0].value
+    assert "llama.cpp" in app.error[0].value
     assert "<script>" not in everything(app)
+
+
+OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.19 GiB."
+
+
+def test_a_line_of_pytorch_alone_is_told_whose_it_may_be(open_app: Callable[..., AppTest]) -> None:
+    app = pasted(open_app, OUT_OF_MEMORY, **{"with": "llamacpp", "weights": "best"})
+    assert not app.exception
+    (told,) = (error.value.replace("\\", "") for error in app.error)
+    assert "as vLLM, SGLang and" in told
+    assert "the answer above is for llama.cpp: choose the engine" in told
+
+
+def test_a_line_that_several_print_is_read_as_the_engines_on_the_page() -> None:
+    weights = bundled_checkpoint("Qwen3.5-27B")
+    for engine in ("vllm", "sglang"):
+        system = hardware_db.resolve("rtx-4090")
+        found = checked(OUT_OF_MEMORY, system=system, checkpoint=weights, engine=engine)
+        assert found.check.engine == engine
+
+
+def test_a_log_that_was_compared_is_there_after_another_page(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = pasted(open_app, LOG, on="dgx-spark")
+    kept = app.session_state["trust-log-kept"]
+    again = AppTest.from_file(str(APP), default_timeout=60)
+    again._page_hash = calc_hash("trust")
+    again.session_state["trust-log-kept"] = kept
+    again.session_state["trust-tab-kept"] = "Check a log"
+    for name, value in {**FAST, "on": "dgx-spark"}.items():
+        again.query_params[name] = value
+    again.run()
+    assert not again.exception
+    assert again.text_area(key="trust-log").value == LOG
+    assert "All 4 figures" in again.success[0].value
 
 
 SECRETS = (

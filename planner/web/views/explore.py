@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from planner.web.asked import Asked
+from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import context, layouts
@@ -21,7 +22,7 @@ def show(asked: Asked, found: Answer) -> None:
             "There is no plan to look around from: change the question.", icon=":material/explore:"
         )
         return
-    reach, spread = st.tabs(TABS, key="explore-tab", on_change="rerun", bind="query-params")
+    reach, spread = kept_tabs(TABS, key="explore-tab")
     if reach.open:
         with reach:
             if plan.ranks:

@@ -9,7 +9,7 @@ from planner.engines import ENGINES
 from planner.engines.log_readers import readers
 from planner.errors import PlannerError
 from planner.question import question_of
-from planner.units import capital, format_tokens
+from planner.units import capital, counted, format_tokens
 from planner.web import working
 from planner.web.frames import height_of
 from planner.web.pasted import LONGEST, Checked, checked, table, verdict
@@ -18,12 +18,14 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.wording import on_page
 
-_LOG = "trust-log"
+_LOG, _KEPT = "trust-log", "trust-log-kept"
 MOST_ADVICE = 3
 
 
 def show(found: Answer) -> None:
     """Draw the field and, once a log was given, the comparison."""
+    if _LOG not in st.session_state and _KEPT in st.session_state:
+        st.session_state[_LOG] = st.session_state[_KEPT]  # a field forgets on another page
     known = ", ".join(ENGINES[name].title for name in readers())
     with st.form("trust-form", border=False, enter_to_submit=False):
         text = st.text_area(
@@ -40,6 +42,7 @@ def show(found: Answer) -> None:
         asked = st.form_submit_button("Compare", icon=":material/difference:")
     if file is not None and not text:
         text = file.getvalue().decode("utf-8", "replace")
+    st.session_state[_KEPT] = text[:LONGEST]
     if not text.strip():
         if asked:
             st.info("Paste a log first.", icon=":material/content_paste:")
@@ -51,6 +54,7 @@ def show(found: Answer) -> None:
                 text,
                 system=found.wanted.system if found.wanted is not None else None,
                 checkpoint=found.plan.deployment.checkpoint if found.plan is not None else None,
+                engine=found.plan.engine if found.plan is not None else None,
             )
     except PlannerError as error:
         st.error(escape(on_page(error)), title="Cannot be compared", icon=":material/help:")
@@ -87,7 +91,8 @@ def _show_check(answer: Checked) -> None:
         alt="Figures of the log beside those of the plan",
     )
     if check.unplanned:
-        with st.expander(f"{len(check.unplanned)} more figures without a word from the plan"):
+        more = counted(len(check.unplanned), "more figure")
+        with st.expander(f"{more} without a word from the plan"):
             st.table(
                 pd.DataFrame(
                     {"": [line["In the log"] for line in table(check.unplanned)]},

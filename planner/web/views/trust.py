@@ -12,6 +12,7 @@ from planner.report.explain import band_text
 from planner.units import capital, format_bytes, format_gib
 from planner.web import fidelity
 from planner.web.asked import Asked
+from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
@@ -37,7 +38,7 @@ MEANING = {
 
 def show(asked: Asked, found: Answer) -> None:
     """Draw the page."""
-    answer, log, close = st.tabs(TABS, key="trust-tab", on_change="rerun", bind="query-params")
+    answer, log, close = kept_tabs(TABS, key="trust-tab")
     if answer.open:
         with answer:
             _show_answer(found.plan)
