@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 from planner.costing import Bill, Cost
+from planner.engines.yarn import short_tokens
 from planner.planning import Plan
 from planner.recommending import Choice
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
-from planner.units import capital, format_gib, format_tokens
+from planner.units import capital, format_gib
 from planner.web import address, choices
 from planner.web.asked import Asked
 from planner.web.palette import LOOKS, PARTS
@@ -73,7 +74,7 @@ def facts(side: Side) -> dict[str, str]:
         "Stored as": asked.checkpoint.scheme.title,
         "Quality": choice.word.text if choice is not None else "not known",
         "Layout": str(asked.layout),
-        "Context": f"{format_tokens(asked.context)} tokens",
+        "Context": f"{choices.tokens_label(asked.context)} tokens",
         "Users": f"{asked.concurrency:,}",
         "KV format": plan.allocation.kv_cache_dtype if plan.allocation else asked.kv_cache_dtype,
     }
@@ -90,7 +91,7 @@ def facts(side: Side) -> dict[str, str]:
         if speed.prefill is not None:
             rows["Prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
     rows |= {
-        "Reaches": f"{format_tokens(plan.capacity.longest_context)} tokens",
+        "Reaches": f"{short_tokens(plan.capacity.longest_context)} tokens",
         "Held at once": f"{plan.capacity.sequences:,}",
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
@@ -127,10 +128,10 @@ def costs(cost: Cost) -> dict[str, str]:
     for bill in cost.bills:
         offer = bill.offer
         if bill.kind == "rent":
-            rows["Rent"] = f"{offer.value:,.2f} {offer.currency}/h"
+            rows["Rent"] = f"{_per_hour(offer.value)} {offer.currency}/h"
         else:
             rows["Buy"] = f"{offer.value:,.0f} {offer.currency}"
-            rows["Own"] = f"{bill.expense.per_hour:,.3f} {offer.currency}/h"
+            rows["Own"] = f"{_per_hour(bill.expense.per_hour)} {offer.currency}/h"
         kind = capital(bill.kind)
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
@@ -139,6 +140,11 @@ def costs(cost: Cost) -> dict[str, str]:
     if not rows:
         rows["Price"] = "no recent one is known"
     return rows
+
+
+def _per_hour(price: float) -> str:
+    """A price per hour in cents; below ten of them in two digits."""
+    return f"{price:,.2f}" if price >= 0.1 else two_digits(price)
 
 
 def _even(bill: Bill) -> str:

@@ -108,3 +108,18 @@ def test_what_is_alike_is_said_once() -> None:
     assert same == {"a": "1"}
     assert rows == [{"b": "2", "c": "—"}, {"b": "3", "c": "4"}]
     assert split([{"a": "1"}]) == ({}, [{"a": "1"}])
+
+
+def test_lengths_and_prices_are_told_alike(open_app: Callable[..., AppTest]) -> None:
+    for page in ("", "compare", "explore", "models"):
+        app = open_app(page, v="2", on="dgx-spark", model="Qwen3.5-9B", context="64k")
+        words = [*app.markdown, *app.metric]
+        told = "\n".join(str(element.value) for element in words)
+        assert "65,536" not in told
+        assert "262,144 tokens" not in told
+    assert [comparing._per_hour(price) for price in (0.34, 0.1204, 0.0123, 12.3)] == [
+        "0.34",
+        "0.12",
+        "0.012",
+        "12.30",
+    ]

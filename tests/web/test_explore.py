@@ -70,7 +70,7 @@ def test_words_are_about_the_asked_context_first(open_app: Callable[..., AppTest
         "Qwen3.5-9B", on="rtx-5090", engine="vllm", precision="bf16", context="64k", concurrency=2
     )
     words = context.here(plan)
-    assert words.startswith("2 requests of 65,536 tokens take ")
+    assert words.startswith("2 requests of 64k tokens take ")
     assert words in text_of(app)
     names = [trace["name"] for trace in figure(app)["data"]]
     assert {"weights", "KV cache", "recurrent state", "if every layer kept KV"} <= set(names)

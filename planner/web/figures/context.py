@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planner.units import GIB, format_gib, format_tokens
+from planner.units import GIB, format_gib
 from planner.web.choices import tokens_label
 from planner.web.curves import Curve
 from planner.web.palette import NEUTRAL, OVER, PARTS
@@ -179,7 +179,7 @@ def reach(
             "x": [asked[0]],
             "y": [asked[1]],
             "marker": {"size": 13, "symbol": "x", "color": text, "line": {"color": NEUTRAL}},
-            "hovertemplate": f"asked: {asked[1]:,} of {format_tokens(asked[0])}<extra></extra>",
+            "hovertemplate": f"asked: {asked[1]:,} of {tokens_label(asked[0])}<extra></extra>",
         }
     )
     layout = _layout(text, 430)

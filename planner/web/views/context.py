@@ -11,9 +11,10 @@ from planner.errors import InputError, PlannerError
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.units import counted, format_gib, format_tokens
+from planner.units import counted, format_gib
 from planner.web import working
 from planner.web.asked import CUSTOM, system
+from planner.web.choices import tokens_label
 from planner.web.curves import Curve, frontier, memory_curve
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
@@ -56,16 +57,14 @@ def here(plan: Plan) -> str:
     asked, rank = plan.deployment, plan.ranks[0]
     each = " on each accelerator" if asked.system.count > 1 else ""
     text = (
-        f"{counted(asked.concurrency, 'request')} of {format_tokens(asked.context)} tokens"
+        f"{counted(asked.concurrency, 'request')} of {tokens_label(asked.context)} tokens"
         f" {'takes' if asked.concurrency == 1 else 'take'}"
         f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache and"
         f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{each}; the state does"
         " not grow with the context."
     )
     if plan.capacity is not None and plan.capacity.longest_context:
-        text += (
-            f" One request alone may have {format_tokens(plan.capacity.longest_context)} tokens."
-        )
+        text += f" One request alone may have {short_tokens(plan.capacity.longest_context)} tokens."
     return text
 
 
@@ -74,7 +73,7 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
     at = next(p for p in curve.points if p.context >= min(curve.native, curve.points[-1].context))
     moved = curve.from_ram is not None and at.context >= curve.from_ram
     text = (
-        f"At {format_tokens(at.context)} tokens the KV cache takes"
+        f"At {tokens_label(at.context)} tokens the KV cache takes"
         f" {format_gib(at.sizes[Kind.KV_CACHE])}{' of it' if moved else ''},"
         f" {format_gib(at.used)} in all."
     )
@@ -89,7 +88,7 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
             f" {format_gib(at.every_layer)} in all."
         )
     if curve.points[-1].context > curve.native:
-        text += f" The model was trained for {format_tokens(curve.native)} tokens: beyond, YaRN is needed."
+        text += f" The model was trained for {tokens_label(curve.native)} tokens: beyond, YaRN is needed."
     return text
 
 
@@ -150,7 +149,7 @@ def _reach_words(lines: dict[str, tuple[tuple[int, int], ...]]) -> str:
         if points:
             (least, many), (most, few) = points[0], points[-1]
             parts.append(
-                f"{name}: {many:,} at {format_tokens(least)} tokens down to {few:,} at"
-                f" {format_tokens(most)}"
+                f"{name}: {many:,} at {tokens_label(least)} tokens down to {few:,} at"
+                f" {tokens_label(most)}"
             )
     return "; ".join(parts)

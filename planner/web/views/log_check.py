@@ -9,8 +9,9 @@ from planner.engines import ENGINES
 from planner.engines.log_readers import readers
 from planner.errors import PlannerError
 from planner.question import question_of
-from planner.units import capital, counted, format_tokens
+from planner.units import capital, counted
 from planner.web import working
+from planner.web.choices import tokens_label
 from planner.web.frames import height_of
 from planner.web.pasted import LONGEST, Checked, checked, table, verdict
 from planner.web.searching import advice
@@ -74,7 +75,7 @@ def _show_check(answer: Checked) -> None:
     deployment = plan.deployment
     st.markdown(
         f"**{escape(deployment.checkpoint.id)}** on **{escape(deployment.system.short_name)}**,"
-        f" {escape(deployment.layout)}, {format_tokens(deployment.context)} tokens, KV cache"
+        f" {escape(deployment.layout)}, {tokens_label(deployment.context)} tokens, KV cache"
         f" {escape(deployment.kv_cache_dtype)}, {plan.engine_title}"
         f" {escape(check.version or plan.engine_version)}"
     )

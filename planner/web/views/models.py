@@ -14,9 +14,10 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.registry import checkpoint_of
 from planner.registry.listing import FAMILIES, Download, downloads
-from planner.units import format_bytes, format_gib, format_tokens
+from planner.units import format_bytes, format_gib
 from planner.web import choices, session
 from planner.web.asked import BEST, Asked
+from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.anatomy import describe_layers, layer_strip
 from planner.web.frames import chosen_of
@@ -162,7 +163,7 @@ def _show_facts(name: str, counts: ParameterCounts) -> None:
             help="Body, output head and embedding; what names such as A3B mean.",
             border=True,
         )
-        st.metric("Native context", format_tokens(model.max_position_embeddings), border=True)
+        st.metric("Native context", tokens_label(model.max_position_embeddings), border=True)
         st.metric(
             "KV heads × width",
             f"{attention.num_key_value_heads} × {attention.head_dim}",

@@ -27,10 +27,11 @@ from planner.report.markdown import plan_markdown
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
-from planner.units import capital, format_gib, format_tokens
+from planner.units import capital, format_gib
 from planner.web import session, working
 from planner.web.answering import alternatives
 from planner.web.asked import BEST, Asked
+from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.line import named, reach
@@ -143,7 +144,7 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
         facts.append(f"Speed: {speed_line(found.speed, plan.deployment.concurrency)}")
     capacity = plan.capacity
     if capacity is not None and capacity.sequences:
-        context = format_tokens(plan.deployment.context)
+        context = tokens_label(plan.deployment.context)
         facts.append(
             f"Holds {capacity.sequences:,} at once at {context} tokens; one alone reaches"
             f" {reach(capacity.longest_context)}. Limited by {_as_typed(capacity.limited_by)}."
@@ -296,7 +297,7 @@ def _in_front(asked: Asked, plan: Plan) -> list[str]:
     """What to do in a program that runs the engine inside and is not told by a file."""
     if FRONTS.get(asked.engine) != plan.engine or asked.engine in kinds(plan):
         return []
-    checkpoint, context = plan.deployment.checkpoint, format_tokens(plan.deployment.context)
+    checkpoint, context = plan.deployment.checkpoint, tokens_label(plan.deployment.context)
     name = checkpoint.files[0][0] if checkpoint.files else checkpoint.id
     return [
         f"in {title_of(asked.engine)}: load {name} of {checkpoint.id} and set its context to"
