@@ -337,7 +337,7 @@ def test_what_is_no_log_is_one_line(text: str, says: str) -> None:
 
 def test_a_log_of_another_engine_or_a_plan_that_cannot_run_is_refused() -> None:
     plan = planner.plan("Qwen3.5-9B", on="h100", engine="sglang")
-    with pytest.raises(InputError, match="vllm's"):
+    with pytest.raises(InputError, match="vLLM's"):
         planner.check_log(plan, SPARK_35B)
     with pytest.raises(InputError, match="nothing to compare"):
         planner.check_log(
