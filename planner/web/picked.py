@@ -10,9 +10,9 @@ from planner.units import capital
 from planner.web import places, session
 from planner.web.asked import BEST, Asked
 from planner.web.line import named
-from planner.web.pickers import listed_as, nearly_listed_as
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
+from planner.web.typed_names import listed_as, nearly_listed_as
 
 _MOST_INSTEAD = 3
 

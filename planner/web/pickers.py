@@ -11,13 +11,11 @@ from contextlib import suppress
 
 import streamlit as st
 
-import hardware_db
-from hardware_db import HardwareError, System, UnknownHardware
+from hardware_db import System
 from planner.engines import ENGINES, get_engine
 from planner.engines.choice import LOADS
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
-from planner.model import catalog
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
 from planner.units import shown
@@ -38,6 +36,7 @@ from planner.web.asked import (
 from planner.web.engine_options import ask_options, word_in_field
 from planner.web.tables import escape
 from planner.web.theme import fold
+from planner.web.typed_names import KNOWN, is_of_several, listed_as
 
 _DEGREES = ("tp", "pp", "dp")
 _FOLD = "pickers-open"
@@ -152,7 +151,7 @@ def _picked(field: str) -> None:
     if not value:
         return
     asked = session.now()
-    if field in _KNOWN and not _KNOWN[field](value) and not _is_of_several(field, value):
+    if field in KNOWN and not KNOWN[field](value) and not is_of_several(field, value):
         named = listed_as(field, value)
         value = named[0] if len(named) == 1 else value
     released: dict[str, str] = {}
@@ -194,87 +193,6 @@ def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:
             f"{shown(on)} names the RAM: that is taken, in place of {asked.ram} GB in its field."
         )
     return fields, tuple(notes)
-
-
-def _is_machine(on: str) -> bool:
-    if on in (LOCAL, CUSTOM) or on in devices.own_devices():
-        return True
-    try:
-        system(on, 1)
-    except InputError:
-        return False
-    return True
-
-
-def _is_of_several(field: str, value: str) -> bool:
-    """Whether a machine is known by this name, but as several: "macbook" is none of them."""
-    if field != "on":
-        return False
-    try:
-        hardware_db.resolve(value)
-    except UnknownHardware:
-        return False
-    except HardwareError:
-        return True
-    return False
-
-
-def _is_model(name: str) -> bool:
-    return name == BEST or "/" in name or catalog.find(name) is not None or find(name) is not None
-
-
-_KNOWN: dict[str, Callable[[str], bool]] = {"on": _is_machine, "model": _is_model}
-"""Fields where people type part of a name -> whether it is one by itself."""
-
-
-def listed_as(field: str, typed: str) -> tuple[str, ...]:
-    """Return what a list has whose label holds every word that was typed.
-
-    Args:
-        field: "on" or "model"; others have no such lists.
-        typed: as typed.
-    """
-    words = typed.casefold().split()
-    if field == "on":
-        labels = {place.on: place.label for place in places.places()}
-    elif field == "model":
-        labels = {name: name for name in choices.models() if name != BEST}
-    else:
-        return ()
-    return tuple(
-        name for name, label in labels.items() if all(word in label.casefold() for word in words)
-    )
-
-
-def nearly_listed_as(field: str, typed: str) -> tuple[str, ...]:
-    """Return what a list has whose label shares words with what was typed, the most first.
-
-    A word counts where one begins with the other: "macbook" finds what is called a Mac.
-
-    Args:
-        field: "on" alone: a model's name is no sentence.
-        typed: as typed.
-    """
-    if field != "on":
-        return ()
-    words = [word for word in typed.casefold().split() if len(word) >= _SHORTEST]
-    score = {
-        place.on: sum(
-            any(
-                word.startswith(part) or part.startswith(word)
-                for part in place.label.casefold().split()
-                if len(part) >= _SHORTEST and not part.isdecimal()
-            )
-            for word in words
-        )
-        for place in places.places()
-    }
-    most = max(score.values(), default=0)
-    return tuple(on for on, shared in score.items() if shared == most > 0)
-
-
-_SHORTEST = 3
-"""Letters of a word by which a machine is looked for: shorter ones stand in many names."""
 
 
 def _is_loaded(weights: str, engine: str) -> bool:

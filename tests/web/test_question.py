@@ -11,7 +11,7 @@ import planner
 from planner.recommending import recommend
 from planner.recommending.text import headline
 from planner.wanting import want
-from planner.web import address, choices, pickers, places
+from planner.web import address, choices, places, typed_names
 from planner.web.answering import answer
 from planner.web.asked import BEST, Asked
 from planner.web.option_words import option_fields
@@ -302,7 +302,7 @@ def test_a_settled_question_is_the_plan_of_the_command_line() -> None:
     ],
 )
 def test_a_list_is_searched_by_every_word(field: str, typed: str, listed: tuple[str, ...]) -> None:
-    assert pickers.listed_as(field, typed) == listed
+    assert typed_names.listed_as(field, typed) == listed
 
 
 def test_what_the_list_has_of_the_words_is_offered(open_app: Callable[..., AppTest]) -> None:
