@@ -10,7 +10,7 @@ from math import inf
 from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
-from planner.recommending.choice import CLEARLY, Choice, models_in_order
+from planner.recommending.choice import CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of, released, siblings
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price, without_slower_kinds
@@ -66,9 +66,10 @@ def _of_named(search: Search, base: str) -> list[Choice]:
         return found
     beside = 0
     for other in siblings(search.wanted, base):
-        more = [choice for choice in search.of_model(other, thorough=False) if choice.plan.fits]
+        there = in_order(search.on_what_is_there(other, thorough=False), search.wanted.wish)
+        more = [choice for choice in there if choice.plan.fits]
         found += more[:1]
-        beside += bool(more) and more[0].needs_ram is None
+        beside += bool(more)
         if beside == BESIDE:
             break
     if not any(choice.holds and choice.is_above_floor for choice in found):
