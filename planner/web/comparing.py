@@ -17,6 +17,7 @@ from planner.units import capital, format_gib
 from planner.web import address, choices
 from planner.web.asked import Asked
 from planner.web.palette import LOOKS, PARTS
+from planner.web.wording import layout_words
 
 MOST = 4
 """Deployments side by side."""
@@ -73,7 +74,7 @@ def facts(side: Side) -> dict[str, str]:
         "Engine": f"{plan.engine_title} {plan.engine_version}",
         "Stored as": asked.checkpoint.scheme.title,
         "Quality": choice.word.text if choice is not None else "not known",
-        "Layout": str(asked.layout),
+        "Layout": layout_words(asked.layout),
         "Context": f"{choices.tokens_label(asked.context)} tokens",
         "Users": f"{asked.concurrency:,}",
         "KV format": plan.allocation.kv_cache_dtype if plan.allocation else asked.kv_cache_dtype,

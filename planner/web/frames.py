@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from planner.throughput.answer import to_two_digits
+from planner.web import session
 from planner.web.palette import TONES
 from planner.web.theme import is_dark
 
@@ -41,9 +42,11 @@ def kept_tabs(titles: Sequence[str], *, key: str) -> Sequence[Any]:
         key: the widget's, and its name in the address.
     """
     kept = f"{key}-kept"
-    if key not in st.session_state and key not in st.query_params and kept in st.session_state:
-        st.session_state[key] = st.session_state[kept]
-    tabs = st.tabs(titles, key=key, on_change="rerun", bind="query-params")
+    here = st.session_state.get(kept)
+    come = session.has_just_come() and key not in st.query_params
+    tabs = st.tabs(
+        titles, key=key, on_change="rerun", bind="query-params", default=here if come else None
+    )
     for title, tab in zip(titles, tabs, strict=True):
         if tab.open:
             st.session_state[kept] = title

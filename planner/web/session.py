@@ -19,6 +19,7 @@ from planner.web.asked import LOCAL, Asked
 _ASKED, _WRITTEN, _NOTES = "asked", "address-written", "address-notes"
 _BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
 _PAGE, _PASSED = "page-shown", "page-passed"
+_COME = "page-come"
 _CHANGED = "asked-changed"
 """A callback has changed the question: the address is behind, not the visitor's wish."""
 _TURN = "asked-turn"
@@ -78,6 +79,7 @@ def current() -> Asked:
 def arrive(page: str) -> Asked:
     """Return the question on `page`; who comes back from a click there finds the one before it."""
     left, st.session_state[_PAGE] = st.session_state.get(_PAGE), page
+    st.session_state[_COME] = left != page
     passed: Passage | None = st.session_state.get(_PASSED)
     query = query_of(st.query_params.to_dict())
     if passed is not None and passed.page == page != left and query == passed.words:
@@ -87,6 +89,11 @@ def arrive(page: str) -> Asked:
         st.query_params.update(passed.fields)
     found: Asked = st.session_state[_ASKED]
     return found
+
+
+def has_just_come() -> bool:
+    """Whether this run is the first on its page since another page was shown."""
+    return bool(st.session_state.get(_COME))
 
 
 def now() -> Asked:

@@ -39,12 +39,19 @@ _FOLLOW = f"""<style>
 @media (max-width: 640px) {{
     [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
 }}
+@media (hover: none) {{
+    [data-testid="stCode"] > div:has([data-testid="stElementToolbarButton"]) {{
+        opacity: 1 !important; visibility: visible !important
+    }}
+    [data-testid="stCode"] [data-testid="stElementToolbarButton"] * {{ visibility: visible !important }}
+}}
 @media (min-width: 641px) {{
     [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
 }}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; names of rows stay on one
-line and long words break; pickers fold and tables are narrow on phones. Streamlit 1.67 has no part for these."""
+line and long words break; pickers fold and tables are narrow on
+phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from planner.layout import Layout
+
 _PAGES = {"hardware": "Hardware", "models": "Models"}
 
 _LISTS = re.compile(
@@ -35,6 +37,11 @@ FIELDS = {
 """Flags of the command line -> the field of a page that says the same."""
 
 _FLAG = re.compile(rf"(?<![\w-])(?:{'|'.join(FIELDS)})(?![\w-])")
+
+
+def layout_words(layout: Layout) -> str:
+    """Return a layout as pages write it: ``TP 2 × DP 4``."""
+    return str(layout).replace(" x ", " × ")
 
 
 def on_page(text: object) -> str:

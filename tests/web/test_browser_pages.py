@@ -143,3 +143,16 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
         ]
         page.context.close()
     assert serious == []
+
+
+def test_a_pasted_log_and_its_tab_are_there_after_another_page(visit: Callable[..., Any]) -> None:
+    page = visit("/trust?v=2&on=rtx-5090&model=Qwen3.5-9B&trust-tab=Check+a+log")
+    field = page.locator(".st-key-trust-log textarea")
+    field.fill("torch.OutOfMemoryError: CUDA out of memory.")
+    page.get_by_role("button", name="Compare").last.click()
+    page.get_by_text("Cannot be compared").wait_for()
+    page.get_by_role("link", name="Run it").click()
+    page.get_by_text("What to type").first.wait_for()
+    page.go_back()
+    page.get_by_text("Cannot be compared").wait_for()
+    assert "OutOfMemoryError" in field.input_value()

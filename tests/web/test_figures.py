@@ -25,6 +25,7 @@ from planner.web.palette import (
     TONES,
     Part,
 )
+from planner.web.wording import layout_words
 from tests.present import some
 
 INK = LIGHT_THEME_TEXT
@@ -146,3 +147,28 @@ def test_the_strip_says_what_newer_layers_are_made_of() -> None:
     plain = planner.load_checkpoint("Qwen3.5-27B").model
     assert "indexed" not in describe_layers(plain)
     assert all(trace["type"] == "bar" for trace in layer_strip(plain, text=INK)["data"])
+
+
+def test_labels_stay_clear_of_the_hatching_and_of_what_is_too_small(
+    fitting: Plan,
+) -> None:
+    """What lies beyond the usable line is hatched; on a phone a label shrinks with its bar."""
+    too_large = planner.plan("Qwen3.5-27B", on="rtx-4090", precision="bf16", engine="vllm")
+    rank = next(rank for rank in too_large.ranks if rank.headroom < 0)
+    bars = memory_bar([rank], text=INK)
+    assert bars["layout"]["uniformtext"]["mode"] == "hide"
+    start = 0.0
+    for trace in bars["data"]:
+        if trace["name"] in ("free", "over"):
+            continue
+        clear = min(start + trace["x"][0], rank.usable / GIB) - start
+        assert not trace["text"][0] or clear > 0
+        assert trace["insidetextanchor"] == "start"
+        start += trace["x"][0]
+    plain = memory_bar(fitting.ranks, text=INK)["data"][0]
+    assert plain["insidetextanchor"] == "middle"
+    assert plain["text"][0]
+
+
+def test_layouts_are_written_with_the_sign_for_times() -> None:
+    assert layout_words(Layout(tensor_parallel=2, data_parallel=4)) == "TP 2 × DP 4"

@@ -100,7 +100,7 @@ def test_a_refusal_alone_is_compared_with_what_the_page_asks(
 def test_what_is_no_log_is_one_sentence(open_app: Callable[..., AppTest], text: str) -> None:
     app = pasted(open_app, text)
     assert not app.exception
-    assert "no engine is recognised" in app.error[0].value
+    assert "no engine is recognised" in app.error[0].value.lower()
     assert "llama.cpp" in app.error[0].value
     assert "<script>" not in everything(app)
 

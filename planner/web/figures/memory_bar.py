@@ -20,8 +20,12 @@ drawing everything twice."""
 LEFT = 0.4
 """Share of the axis up to which lines are named to their right: there is no room to their left."""
 
+SMALLEST = 11
+"""Pixels below which a label is no longer read: on a phone it is left out, and the legend tells."""
+
 ROOM = 0.011
-"""Share of the axis that one letter of a label takes; labels that do not fit are left out."""
+"""Share of the axis that one letter of a label takes; labels that do not fit, hatching apart, are left
+out."""
 
 
 def memory_bar(ranks: Sequence[Rank], *, text: str) -> dict[str, Any]:
@@ -42,25 +46,34 @@ def compared_bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, 
 def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     rows, ranks = [name for name, _ in named], [rank for _, rank in named]
     most = max(max(rank.total, rank.used) for rank in ranks) / GIB
+    over = any(rank.headroom < 0 for rank in ranks)
     data: list[dict[str, Any]] = []
+    starts = [0] * len(ranks)
     for part in PARTS:
         sizes = [rank.of_kind(*part.kinds) for rank in ranks]
         if not any(sizes):
             continue
+        clear = [
+            min(size, max(0, rank.usable - start))
+            for rank, size, start in zip(ranks, sizes, starts, strict=True)
+        ]
+        labels = [f"{part.label} {format_gib(size)}" for size in sizes]
         data.append(
             _bar(
                 rows,
                 [size / GIB for size in sizes],
                 name=part.label,
                 marker={"color": part.fill, "line": {"width": 1, "color": "rgba(0,0,0,0)"}},
-                text=[_fitting(f"{part.label} {format_gib(size)}", size, most) for size in sizes],
+                text=[_fitting(name, size, most) for name, size in zip(labels, clear, strict=True)],
                 textfont={"color": part.ink, "size": 13},
+                insidetextanchor="start" if over else "middle",
                 customdata=[f"{size / 1e9:,.2f} GB" for size in sizes],
                 hovertemplate=f"<b>{part.label}</b><br>%{{x:,.2f}} GiB (%{{customdata}})<extra></extra>",
             )
         )
+        starts = [start + size for start, size in zip(starts, sizes, strict=True)]
     data.append(_free(ranks, rows, text, most))
-    if any(rank.headroom < 0 for rank in ranks):
+    if over:
         data.append(_over(ranks, rows))
     shapes, notes = _lines(ranks, text, most)
     axis = {
@@ -69,11 +82,12 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
         "fixedrange": True,
         "tickfont": {"color": text},
     }
-    over = {"overlaying": "y", "visible": False} if len(data) and data[-1].get("yaxis") else None
+    beyond = {"overlaying": "y", "visible": False} if over else None
     return {
         "data": data,
         "layout": {
             "barmode": "stack",
+            "uniformtext": {"mode": "hide", "minsize": SMALLEST},
             "bargap": 0.35,
             "height": TOP + BOTTOM + ROW * len(ranks),
             "margin": {"l": 12 + LETTER * max(map(len, rows)), "r": 8, "t": TOP, "b": BOTTOM},
@@ -89,7 +103,7 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
                 "tickfont": {"color": text},
             },
             "yaxis": axis,
-            **({"yaxis2": axis | over} if over else {}),
+            **({"yaxis2": axis | beyond} if beyond else {}),
             "legend": {
                 "orientation": "h",
                 "yref": "container",

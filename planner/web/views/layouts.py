@@ -25,20 +25,20 @@ from planner.web.palette import LOOKS
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import on_page
+from planner.web.wording import layout_words, on_page
 
 COLUMNS = {
-    "layout": st.column_config.TextColumn("Layout", pinned=True),
-    "verdict": st.column_config.TextColumn("Verdict"),
+    "layout": st.column_config.TextColumn("Layout", pinned=True, width=136),
+    "verdict": st.column_config.TextColumn("Verdict", width=100),
     "per user": st.column_config.NumberColumn(
-        "tok/s per user", format="localized", help="About, mid-way to the full context."
+        "tok/s each", format="localized", width=82, help="About, mid-way to the full context."
     ),
-    "total": st.column_config.NumberColumn("tok/s in all", format="localized"),
+    "total": st.column_config.NumberColumn("tok/s in all", format="localized", width=88),
     "headroom": st.column_config.NumberColumn(
-        "Spare (GiB)", format="%.1f", help="On the fullest accelerator."
+        "Spare (GiB)", format="%.1f", width=88, help="On the fullest accelerator."
     ),
-    "held": st.column_config.NumberColumn("Held at once", format="localized"),
-    "why": st.column_config.TextColumn("Why", width="large"),
+    "held": st.column_config.NumberColumn("At once", format="localized", width=70),
+    "why": st.column_config.TextColumn("Why", width=540),
 }
 
 
@@ -69,7 +69,7 @@ def show(plan: Plan) -> None:
     held = sum(entry.plan.fits for entry in ranked)
     st.markdown(
         f"**{held} of {len(ranked)} layouts** hold the workload, the best first; the present one is"
-        f" **{escape(asked.layout)}**. Click a row to see and take it."
+        f" **{escape(layout_words(asked.layout))}**. Click a row to see and take it."
     )
     chosen = chosen_of(
         ranked,
@@ -87,12 +87,12 @@ def show(plan: Plan) -> None:
 
 def _show_chosen(chosen: Suggestion) -> None:
     with st.container(border=True):
-        st.markdown(f"**{escape(chosen.layout)}**: {escape(on_page(chosen.why))}")
+        st.markdown(f"**{escape(layout_words(chosen.layout))}**: {escape(on_page(chosen.why))}")
         for note in chosen.notes:
             st.markdown(f"- {escape(on_page(note))}")
         if chosen.legal:
             st.button(
-                f"Use {chosen.layout}",
+                f"Use {layout_words(chosen.layout)}",
                 icon=":material/check:",
                 key="explore-use",
                 on_click=session.change,
@@ -104,7 +104,7 @@ def table(ranked: Sequence[Suggestion]) -> pd.DataFrame:
     """Return one row per layout."""
     lines = [
         {
-            "layout": str(entry.layout),
+            "layout": layout_words(entry.layout),
             "verdict": f"{LOOKS[entry.plan.outcome].mark} {LOOKS[entry.plan.outcome].word}",
             "per user": _rate(entry, "per_user"),
             "total": _rate(entry, "total"),
@@ -127,7 +127,7 @@ def _rate(entry: Suggestion, name: str) -> float | None:
 def _show_map(plan: Plan, layout: Layout) -> None:
     """Who holds what, folded; drawn once it is opened."""
     fold = st.expander(
-        f"Who holds what under {layout}",
+        f"Who holds what under {layout_words(layout)}",
         icon=":material/view_column:",
         key="explore-who",
         on_change="rerun",

@@ -17,7 +17,7 @@ from planner.web.pasted import LONGEST, Checked, checked, table, verdict
 from planner.web.searching import advice
 from planner.web.solving import Answer
 from planner.web.tables import escape
-from planner.web.wording import on_page
+from planner.web.wording import layout_words, on_page
 
 _LOG, _KEPT = "trust-log", "trust-log-kept"
 MOST_ADVICE = 3
@@ -58,7 +58,9 @@ def show(found: Answer) -> None:
                 engine=found.plan.engine if found.plan is not None else None,
             )
     except PlannerError as error:
-        st.error(escape(on_page(error)), title="Cannot be compared", icon=":material/help:")
+        st.error(
+            escape(capital(on_page(error))), title="Cannot be compared", icon=":material/help:"
+        )
         return
     _show_check(answer)
 
@@ -75,7 +77,7 @@ def _show_check(answer: Checked) -> None:
     deployment = plan.deployment
     st.markdown(
         f"**{escape(deployment.checkpoint.id)}** on **{escape(deployment.system.short_name)}**,"
-        f" {escape(deployment.layout)}, {tokens_label(deployment.context)} tokens, KV cache"
+        f" {escape(layout_words(deployment.layout))}, {tokens_label(deployment.context)} tokens, KV cache"
         f" {escape(deployment.kv_cache_dtype)}, {plan.engine_title}"
         f" {escape(check.version or plan.engine_version)}"
     )

@@ -14,7 +14,7 @@ from planner.recommending import Choice
 from planner.recommending.words import short_word
 from planner.units import GIB, format_gib
 from planner.web import session, working
-from planner.web.frames import height_of, rounded, tinted
+from planner.web.frames import height_of, room_for_toolbar, rounded, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
@@ -34,6 +34,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     if base is None:
         return
     st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; choose one to take it")
+    room_for_toolbar()
     with st.skeleton(height=height_of(9)):
         rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
     if not rungs:
