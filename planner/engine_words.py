@@ -81,8 +81,8 @@ def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
     for flag in commands.strange_flags(mine.name, words):
         if question.engine is None and not commands.known_to_any(flag):
             raise InputError(
-                f"unknown flag {flag}: no engine that is planned is known to have it; name the"
-                " --engine, and it is passed on to that one as it is"
+                f"unknown flag {flag}: no engine that is planned is known to have it (`plan --engine"
+                " ENGINE` passes it on to that one as it is)"
             )
     return settled, told
 

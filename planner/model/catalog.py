@@ -175,6 +175,9 @@ def near_names(name: str) -> tuple[str, ...]:
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
     wanted = _hyphened(name.rpartition("/")[2])
     hits = [key for key in short if len(wanted) > 4 and key.startswith(wanted)]
+    sizes = [key for key in hits if _is_model(short[key])]
+    if len(sizes) > 1:  # a family: its models, not the ways in which they are stored
+        return tuple(short[key] for key in sizes[:_FAMILY])
     series = wanted.partition("-")[0]
     hits += [
         key
@@ -188,11 +191,20 @@ def near_names(name: str) -> tuple[str, ...]:
     return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
 
 
+_FAMILY = 8
+"""Models of a family that are offered where only the family was named."""
+
 _TELLING = 7
 """Letters from which on a part of a name is taken for the whole."""
 
 _ALIKE = 0.88
 """Likeness from which on a name of any series or size is offered: a slip of the pen or two."""
+
+
+def _is_model(id_: str) -> bool:
+    """Say whether a bundled id is a model as its maker stores it, not one way of storing it."""
+    known = find(id_)
+    return known is not None and known[0].id == id_ and known[1] == "bf16"
 
 
 def _size(name: str) -> str | None:
