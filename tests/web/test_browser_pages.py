@@ -37,7 +37,7 @@ def answer(page: Any) -> Any:
 
 def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> None:
     page = visit(f"/fits?{FAST}&fits-groups=Two+GPUs")
-    page.get_by_text("hold it as they are").wait_for()
+    page.get_by_text("as they are").wait_for()
     settle(page)
     table = page.locator('[data-testid="stDataFrame"]').first
     box = table.bounding_box()
@@ -50,7 +50,7 @@ def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> N
     page.go_back()  # one step: to the table as it was, which does not choose the row again
     page.wait_for_url(lambda url: urlsplit(url).path == "/fits")
     answer(page).get_by_text("RTX 5090").wait_for()
-    page.get_by_text("hold it as they are").wait_for()
+    page.get_by_text("as they are").wait_for()
     page.wait_for_function("location.search.includes('on=rtx-5090')")
     settle(page)
     asked = parse_qs(urlsplit(page.url).query)
@@ -78,7 +78,7 @@ def test_a_log_file_is_compared(visit: Callable[..., Any], tmp_path: Any) -> Non
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_text("start.log").wait_for()
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("1 of 4 figures contradict the plan").wait_for()
+    page.get_by_text("1 of 4 figures contradicts the plan").wait_for()
 
 
 def test_what_is_kept_can_be_compared_by_a_link(visit: Callable[..., Any]) -> None:

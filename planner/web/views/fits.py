@@ -29,7 +29,7 @@ from planner.web.places import label_of
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
-_ROWS, _TURN = "fits-rows", "fits-turn"
+_ROWS, _TURN, _MODEL = "fits-rows", "fits-turn", "fits-model"
 
 MARKS = {
     Verdict.FITS: ("✔", GOOD),
@@ -52,9 +52,6 @@ COLUMNS = {
         format="localized",
         width=56,
         help="For one user, about, mid-way to the full context.",
-    ),
-    "model": st.column_config.TextColumn(
-        "Model", width=142, help="The model that qwenplan picks there, as Run it does."
     ),
     "runs": st.column_config.TextColumn(
         "Runs", width=118, help="The checkpoint that qwenplan picks."
@@ -129,11 +126,11 @@ def show(asked: Asked, found: Answer) -> None:
     head = st.empty()
     room_for_toolbar()
     body = st.empty()
-    height, columns = height_of(len(spots)), columns_of(question)
+    height = height_of(len(spots))
 
     def so_far(rows: list[Row]) -> None:
         head.markdown(f":material/hourglass_top: {len(rows)} of {len(spots)} machines")
-        _draw(body, [row for row in rows if filters.shows(row)], columns, height)
+        _draw(body, [row for row in rows if filters.shows(row)], height)
 
     rows = [
         row
@@ -142,27 +139,22 @@ def show(asked: Asked, found: Answer) -> None:
     ]
     head.markdown(summary(rows, what_of(question)))
     st.session_state[_ROWS] = rows
+    if isinstance(question, Wanted):
+        st.session_state[_MODEL] = question.base
     if not rows:
         body.info("No machine is left by these filters.", icon=":material/filter_alt_off:")
         return
     body.dataframe(
         styled(rows),
-        column_order=list(columns),
         key=_table_key(),
         hide_index=True,
         height=height_of(len(rows)),
         on_select=partial(_take, _table_key()),
         selection_mode="single-cell",
-        column_config=columns,
+        column_config=COLUMNS,
         placeholder="",
         alt="Machines with what each would run",
     )
-
-
-def columns_of(question: Wanted | Question) -> dict[str, Any]:
-    """Return the columns that are shown: the model's where each machine has a model of its own."""
-    is_open = isinstance(question, Wanted) and question.base is None
-    return {name: column for name, column in COLUMNS.items() if is_open or name != "model"}
 
 
 def what_of(question: Wanted | Question) -> str:
@@ -176,7 +168,8 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
     """Return what is put to every machine; None where there is nothing to ask.
 
     What the visitor fixed stays: a checkpoint or options of an engine make one question, all else
-    is picked machine by machine; where no model is named, the model, too.
+    is picked machine by machine. Where no model is named it is asked of the one that is picked on
+    the visitor's machine: a table of one model compares machines, and a click keeps it.
     """
     wanted, plan = found.wanted, found.plan
     if wanted is None or asked.options or "/" in asked.weights:
@@ -184,7 +177,8 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
             return None
         question = question_of(plan)
         return question if asked.options else question.with_(engine=asked.policy, options=None)
-    return wanted
+    base = wanted.base or (found.choice.entry.base if found.choice is not None else None)
+    return None if base is None else replace(wanted, base=base)
 
 
 def _table_key() -> str:
@@ -229,17 +223,18 @@ def _take(table: str) -> None:
     asked = session.now()
     if row.on:
         count = str(row.count) if row.answer is Verdict.MORE else "1"
-        asked = address.spelled(replace(asked, on=row.on, count=count, ram="", layout=BEST))
+        model = asked.model if asked.model != BEST else st.session_state.get(_MODEL, BEST)
+        asked = replace(asked, on=row.on, count=count, ram="", layout=BEST, model=model)
+        asked = address.spelled(asked)
     session.put(asked, page="")
 
 
-def _draw(slot: Any, rows: Sequence[Row], columns: dict[str, Any], height: int) -> None:
+def _draw(slot: Any, rows: Sequence[Row], height: int) -> None:
     slot.dataframe(
         styled(rows),
-        column_order=list(columns),
         hide_index=True,
         height=height,
-        column_config=columns,
+        column_config=COLUMNS,
         placeholder="",
         alt="Machines so far",
     )
@@ -298,7 +293,6 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             "machine": _named(row),
             "verdict": words(row),
             "tok/s": rounded(row.per_user),
-            "model": row.model,
             "runs": row.runs,
             "with": row.engine,
             "quality": row.quality,
