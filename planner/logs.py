@@ -69,6 +69,15 @@ class LogCheck:
         return None if self.refusal is None else self.plan.outcome is not Outcome.FITS
 
     @property
+    def planned_words(self) -> str:
+        """What the plan says of a start that fails, as a clause."""
+        return {
+            Outcome.FITS: "the plan starts",
+            Outcome.TIGHT: "the plan calls it tight",
+            Outcome.HOLDS_FEWER: "the plan holds fewer requests",
+        }.get(self.plan.outcome, "so does the plan")
+
+    @property
     def refused_alike(self) -> bool:
         """Whether the plan fails for the reason that the log gives, as far as both give one."""
         ours = self.plan.allocation.refusal if self.plan.allocation is not None else None

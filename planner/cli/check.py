@@ -133,10 +133,11 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
     if answer.refusal is not None:
         if not answer.refused_as_planned:
-            yield f"✘ The start fails, the plan starts: {answer.refusal}"
+            yield f"✘ The start fails, {answer.planned_words}: {answer.refusal}"
             yield f"  {plan.verdict}"
         elif answer.refused_alike:
-            yield f"✔ The start fails, so does the plan: {answer.refusal}"
+            sign = "✔" if not plan.fits else "!"
+            yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
             yield f"  {plan.verdict}"
         else:
             yield f"! The start fails: {answer.refusal}"

@@ -238,7 +238,11 @@ class Launch:
             return (*argv[:place], *words, *kept)
 
         return replace(
-            self, argv=named(self.argv), per_node=tuple(map(named, self.per_node)), model=words
+            self,
+            argv=named(self.argv),
+            per_node=tuple(map(named, self.per_node)),
+            notes=tuple(note for note in self.notes if self.model[-1] not in note),
+            model=words,
         )
 
     @property

@@ -139,7 +139,9 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     machine = _other_machine(search, choices)
     if machine is not None:
         where = machine.plan.deployment.system.short_name
-        yield Miss(change=f"on {where}, the cheapest machine that does it", choice=machine)
+        how = "" if machine.word >= Word.LARGE else " without a large loss"
+        change = f"on {where}, the cheapest machine that does it{how}"
+        yield Miss(change=change, choice=machine)
 
 
 def _left_out(wanted: Wanted, pick: Choice) -> Iterator[Miss]:

@@ -147,7 +147,7 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
     if outside:
         text += f" {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band."
     if check.refusal is not None:
-        same = "so does the plan" if check.refused_alike else "the plan, too, for another reason"
+        same = check.planned_words if check.refused_alike else "the plan, too, for another reason"
         text += f" The start fails; {same if check.refused_as_planned else 'the plan starts'}."
     return check.agrees, text
 
