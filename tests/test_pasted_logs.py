@@ -23,6 +23,7 @@ REFUSALS = {
     " available memory, the estimated maximum model length is 87808.": "vllm",
     "ValueError: No available memory for the cache blocks. Try increasing"
     " `gpu_memory_utilization` when initializing the engine.": "vllm",
+    "Error: model requires more system memory (21.9 GiB) than is available (14.2 GiB)": "llamacpp",
     "ValueError: Free memory on device (20.1/23.5 GiB) on startup is less than desired GPU memory"
     " utilization (0.9, 21.2 GiB).": "vllm",
     "RuntimeError: Not enough GPU memory for hybrid (mamba/linear-attention) state cache. Computed"

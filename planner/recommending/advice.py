@@ -13,7 +13,9 @@ from dataclasses import replace
 from itertools import accumulate
 
 from planner.engines import ENGINES
+from planner.errors import PlannerError
 from planner.planning import Plan
+from planner.question import question_of
 from planner.recommending.answer import Miss
 from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
@@ -112,8 +114,21 @@ def _lacks(choice: Choice, wish: Wish) -> bool:
     return any(lacks)
 
 
+def _as_told(plan: Plan, choice: Choice) -> Choice:
+    """Return a choice with all that was told of its engine, where it holds the workload so, too."""
+    if choice.plan.engine != plan.engine:
+        return choice
+    taken = choice.plan.deployment
+    told = question_of(plan).with_(checkpoint=taken.checkpoint, kv_cache_dtype=taken.kv_cache_dtype)
+    try:
+        kept = told.plan()
+    except PlannerError:
+        return choice
+    return replace(choice, plan=kept) if kept.fits else choice
+
+
 def _of_choices(plan: Plan, found: Iterable[Choice], wish: Wish) -> Iterator[Advice]:
-    for choice in found:
+    for choice in (_as_told(plan, choice) for choice in found):
         title, cost = (
             f"use {choice.entry.name}",
             OTHER_ENGINE if _lacks(choice, wish) else PRECISION,

@@ -137,7 +137,12 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         times = f"is {two_digits(faster)} times as fast, but " if faster >= CLEARLY else ""
         how = f"with {curbed}" if curbed else f"within its estimate's band ({spare} to spare)"
         return f"{other.entry.name} in {first.title} {times}holds this only {how}"
-    return f"{first.title} has less to spare"
+    if (other.plan.headroom or 0) < (pick.plan.headroom or 0):
+        return f"{first.title} has less to spare"
+    if other.standing > 1 >= pick.standing:
+        maker = other.entry.repo.partition("/")[0]
+        return f"what {first.title} loads here is of {maker}, who stores little of the family"
+    return f"what {first.title} loads here is no better"
 
 
 def _curbed(plan: Plan) -> str:

@@ -44,14 +44,15 @@ def resolve_serving(
         )
     cache = model.dtype if kv_cache_dtype == "auto" else kv_cache_dtype
     replica = ceil_div(workload.concurrency, layout.data_parallel)
+    in_turn = family(engine) in table("rules")["turns"]["engines"]
     return Serving(
         engine=engine,
         model=model,
         system=seen_as_one_kind(system, placement),
         layout=layout,
         weights=rank_weights(checkpoint, layout),
-        # Pipeline stages work on one share of the sequences each.
-        sequences=ceil_div(replica, layout.pipeline_parallel),
+        # Pipeline stages work on one share of the sequences each, unless they take turns with all.
+        sequences=replica if in_turn else ceil_div(replica, layout.pipeline_parallel),
         depth=workload.mean_depth,
         shared_prefix=workload.shared_prefix,
         drafted=speculation.tokens if speculation else 0,

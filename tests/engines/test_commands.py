@@ -102,7 +102,7 @@ SGLANG_OPTIONS: st.SearchStrategy[Any] = st.one_of(
 LLAMACPP_OPTIONS = some(
     {},
     n_gpu_layers=st.integers(0, 70),
-    n_cpu_moe=st.integers(0, 40),
+    n_cpu_moe=st.integers(1, 40),
     tensor_split=st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)),
     split_mode=st.sampled_from(["layer", "none"]),
     kv_unified=st.booleans(),

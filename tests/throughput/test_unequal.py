@@ -106,3 +106,17 @@ def test_both_commands_print_why(command: str, capsys: pytest.CaptureFixture[str
 
 def test_nothing_is_left_out_of_equal_ones() -> None:
     assert not asked("3090 + 3090")[1].slower
+
+
+def test_llama_cpps_cards_take_turns_with_all_users() -> None:
+    """Eight users were promised twice the speed on eight cards: their tokens are one micro-batch,
+    which passes the cards one after the other."""
+    rates = []
+    for count in (1, 8):
+        plan = planner.plan(
+            "unsloth/Qwen3.5-35B-A3B-GGUF:Q4_K_M", on=f"{count}x v100-sxm2-32", concurrency=8
+        )
+        speed = plan.speed
+        assert isinstance(speed, SpeedEstimate)
+        rates.append(speed.per_user.value)
+    assert rates[1] <= rates[0] * 1.01

@@ -48,7 +48,10 @@ def hub_file(checkpoint: Checkpoint) -> str | None:
     """Return ``repository:quantization`` of a GGUF on the Hub, as llama.cpp and Ollama name it."""
     known = checkpoint.revision is not None or checkpoint.published
     on_hub = known and not checkpoint.hypothetical
-    if not on_hub or not any(name.endswith(".gguf") for name, _ in checkpoint.files):
+    read = on_hub and any(name.endswith(".gguf") for name, _ in checkpoint.files)
+    owner, _, name = checkpoint.id.rpartition("/")
+    named = "gguf" in name.lower() and "/" not in owner and not name.endswith(".gguf")
+    if not read and not (owner and named):
         return None
     label = checkpoint.scheme.name.removeprefix("gguf-")
     label = label.removesuffix("-nomtp").removesuffix("-imatrix")

@@ -315,11 +315,14 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "failed to allocate compute buffers",
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
+            "model requires more system memory (",
         ),
         suggests=MappingProxyType(
             {
                 r"allocating (?P<size>[\d.]+) MiB on device (?P<gpu>\d+)": "{size} MiB in one piece were"
-                " asked of GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less"
+                " asked of GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less",
+                r"more system memory \((?P<wanted>[\d.]+ GiB)\) than is available \((?P<free>[\d.]+ GiB)\)": "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter"
+                " context takes less",
             }
         ),
         running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),

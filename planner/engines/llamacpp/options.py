@@ -379,7 +379,7 @@ class LlamacppOptions(Options):
         """The user said where tensors go; --fit then changes nothing."""
         return (
             self.n_gpu_layers is not None
-            or bool(self.n_cpu_moe)  # 0 names no tensor
+            or self.n_cpu_moe is not None
             or bool(self.override_tensor)
             or self.tensor_split is not None
         )
