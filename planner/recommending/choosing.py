@@ -258,7 +258,7 @@ class Search:
         key = (f"{row.name} {engine} {place.id} {cache}", tokens, users)
         if key not in self._plans:
             try:
-                self._plans[key] = Question(
+                found = Question(
                     checkpoint=checkpoint_of(row),
                     system=place,
                     engine=ENGINES[engine],
@@ -271,6 +271,9 @@ class Search:
                     kept=wanted.kept,
                     lessons=wanted.lessons,
                 ).plan()
+                if wanted.options is not None:
+                    speed_of(found)  # what was said of the engine may not suit these weights
+                self._plans[key] = found
             except PlannerError:
                 self._plans[key] = None
         return self._plans[key]
