@@ -155,4 +155,6 @@ def test_a_pasted_log_and_its_tab_are_there_after_another_page(visit: Callable[.
     page.get_by_text("What to type").first.wait_for()
     page.go_back()
     page.get_by_text("Cannot be compared").wait_for()
-    assert "OutOfMemoryError" in field.input_value()
+    page.wait_for_function(
+        "document.querySelector('.st-key-trust-log textarea')?.value.includes('OutOfMemoryError')"
+    )
