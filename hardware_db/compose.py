@@ -9,7 +9,7 @@ from hardware_db.accelerator import CPU_VENDOR, Accelerator, UnifiedMemory
 from hardware_db.entries import intra_node
 from hardware_db.errors import HardwareError
 from hardware_db.expression import MAX_COUNT
-from hardware_db.figures import Figure
+from hardware_db.figures import GIVEN, Figure
 from hardware_db.memory import system_reserve_mib
 from hardware_db.system import System
 
@@ -43,7 +43,7 @@ def custom(size: str) -> Accelerator:
         architecture="unknown",
         memory_cuda_mib=Figure(
             value=total // MIB,
-            source=f"given by the user: custom:{written}{spelled}",
+            source=f"{GIVEN}: custom:{written}{spelled}",
             grade="A",
             note="taken as what the engine sees; bandwidth, formats and links are not known",
         ),
@@ -63,7 +63,7 @@ def card(gb: float) -> Accelerator:
         name=f"GPU with {gb:g} GB",
         vendor="custom",
         architecture="unknown",
-        memory_marketed_gb=Figure(value=gb, source=f"given by the user: {gb:g}GB", grade="A"),
+        memory_marketed_gb=Figure(value=gb, source=f"{GIVEN}: {gb:g}GB", grade="A"),
     )
 
 
@@ -71,7 +71,7 @@ def lent(accelerator: Accelerator, gb: float, left: float) -> Accelerator:
     """Return a chip whose owner keeps so many GB of the one memory for the GPU (BIOS carve-out)."""
     most = Figure(
         value=int(gb * 1024),
-        source=f"given by the user: {gb:g}/{left:g} GB",
+        source=f"{GIVEN}: {gb:g}/{left:g} GB",
         grade="A",
         note="the carve-out alone; the system may lend a part of the rest",
     )
@@ -96,7 +96,7 @@ def processor(gib: float, bandwidth: Figure | None) -> System:
     total = int(gib * 1024)
     if not _SMALLEST <= total * MIB <= _GREATEST:
         raise HardwareError(f"RAM of {gib:g} GB is not between 256 MiB and 64 TiB")
-    given = f"given by the user: {gib:g} GB RAM"
+    given = f"{GIVEN}: {gib:g} GB RAM"
     usable = Figure(
         value=total - system_reserve_mib(total),
         source=f"derived: {gib:g} GiB less what the system takes; {given}",

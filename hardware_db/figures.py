@@ -60,6 +60,10 @@ def fill_slots(self: Any, state: Iterable[object]) -> None:
         object.__setattr__(self, name, value)
 
 
+GIVEN = "given by the user"
+"""How the source of a figure begins that somebody named."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One number, its origin, and the other readings of it.
@@ -81,6 +85,11 @@ class Figure:
     alternatives: tuple[Figure, ...] = ()
 
     __setstate__ = fill_slots
+
+    @property
+    def is_given(self) -> bool:
+        """Somebody named it, in place of the database."""
+        return self.source.startswith(GIVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

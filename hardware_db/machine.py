@@ -23,7 +23,7 @@ from hardware_db.expression import (
     without_link,
     without_memory,
 )
-from hardware_db.figures import Figure
+from hardware_db.figures import GIVEN, Figure
 from hardware_db.lookup import Found, counted, sizes, unknown, unnamed_card
 from hardware_db.memory import MemoryKind, bandwidth_of
 from hardware_db.names import key
@@ -285,7 +285,7 @@ def _with_kind(system: System, ram: Memory, known: Database) -> System:
         if ram.gib is None
         else Figure(
             value=ram.gib,
-            source=f"given by the user: {ram.gib:g} GB RAM",
+            source=f"{GIVEN}: {ram.gib:g} GB RAM",
             grade="A",
             note="modules count in GiB; the system takes its part of it",
         )

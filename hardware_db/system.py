@@ -10,9 +10,6 @@ from hardware_db.figures import Figure, Price, fill_slots
 
 __all__ = ["System"]
 
-_SAID = ("given by the user", "assumed")
-"""How the source of RAM begins that does not come with the machine."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
@@ -82,7 +79,7 @@ class System:
             alone = self.accelerator.short_name
             name = f"{self.count}× {alone}" if self.count > 1 else alone
         given = self.host_memory_gib
-        if given is None or not given.source.startswith(_SAID):
+        if given is None or not (given.is_given or given.source.startswith("assumed")):
             return name
         return f"{name}, {given.value:g} GB RAM"
 

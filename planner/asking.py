@@ -107,7 +107,7 @@ def as_held(
     said = as_said(model, on=on, **asked)
     engine, precision = asked.get("engine"), asked.get("precision")
     told = precision is not None or bool(asked.get("options") or asked.get("words"))
-    if engine is None or told or not isinstance(model, str) or on == ANYWHERE:
+    if engine is None or told or not isinstance(model, str):
         return said
     if said.settled_engine.name not in FOR_QUANTIZED or said.plan().fits:
         return said

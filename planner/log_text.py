@@ -77,21 +77,21 @@ class Log:
         ]
         return int(max(found)) if found else None
 
+    def _refusals(self) -> Iterator[str]:
+        """The lines with which a start failed for want of memory, the last first."""
+        cues = (*self.reader.refusals, *self.reader.shared_refusals)
+        return (line for line in reversed(self.lines) if any(cue in line for cue in cues))
+
     @property
     def refusal(self) -> str | None:
         """The last line with which a start failed for want of memory; None if none did."""
-        cues = (*self.reader.refusals, *self.reader.shared_refusals)
-        found = (line for line in reversed(self.lines) if any(cue in line for cue in cues))
-        line = next(found, None)
+        line = next(self._refusals(), None)
         return None if line is None else without_secrets(line)
 
     @property
     def suggestion(self) -> str | None:
-        """What the last refusal says itself would help; None where it says nothing."""
-        cues = (*self.reader.refusals, *self.reader.shared_refusals)
-        for line in reversed(self.lines):
-            if not any(cue in line for cue in cues):
-                continue
+        """What the last refusal that says what would help says; None where none does."""
+        for line in self._refusals():
             for pattern, words in self.reader.suggests.items():
                 match = re.search(pattern, line)
                 if match is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import hardware_db
 from hardware_db import Accelerator, Figure, HardwareError, System
 from hardware_db.compose import several
+from hardware_db.figures import GIVEN
 from planner.engines.option_kinds import Number
 from planner.errors import InputError
 from planner.keywords import checked
@@ -92,7 +93,7 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
                 f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
             ) from None
         before, now = system.host_memory_gib, said.host_memory_gib
-        typed = before is not None and before.source.startswith("given by the user")
+        typed = before is not None and before.is_given
         if typed and now is not None and before is not None and before.value != now.value:
             raise InputError(
                 f"RAM is given twice: {before.value:g} GB and {now.value:g} GB; leave one of them out"
@@ -108,7 +109,7 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
     if bandwidth is None:
         return system
     rate = Number(above=True, most=10_000).check(bandwidth, "RAM bandwidth (GB/s)")
-    figure = Figure(value=float(rate), source="given by the user", grade="A")
+    figure = Figure(value=float(rate), source=GIVEN, grade="A")
     return replace(system, host_bandwidth_gb_s=figure)
 
 

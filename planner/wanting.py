@@ -12,10 +12,9 @@ from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
 from planner.model import catalog
-from planner.planning import Outcome
 from planner.question import DEFAULT_CONTEXT, Question
 from planner.recommending import Best, Fixed, Recommendation, Wanted, Wish, recommend
-from planner.registry import checkpoint_of, entries
+from planner.registry import checkpoint_of, entries, entries_of
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
 
@@ -97,9 +96,8 @@ def want(
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
-    system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     return Wanted(
-        system=system,
+        system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
         base=base,
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=check_count(concurrency, what="concurrency"),
@@ -118,21 +116,29 @@ def answered(wanted: Wanted) -> Recommendation:
         InputError: the engine that was named runs nothing on this machine: why, and what does.
     """
     found = recommend(wanted)
-    if found.pick is None and wanted.fixed.engine is not None:
-        _refuse_stranger(wanted.fixed.engine, wanted.system)
+    engine = wanted.fixed.engine
+    if found.pick is None and engine is not None and (why := stranger(engine, wanted.system)):
+        raise InputError(why)
     return found
 
 
-def _refuse_stranger(engine: str, system: System) -> None:
-    rows = (
-        row for row in entries() if row.recommendable and engine in LOADS.get(row.container, ())
+def stranger(engine: str, system: System, base: str | None = None) -> str | None:
+    """Return why an engine runs nothing on a machine, memory aside; None where it runs something.
+
+    Args:
+        engine: name of an engine that is proposed.
+        system: the machine.
+        base: bundled id of the model that it must run; None: of any.
+    """
+    refused = f"no checkpoint that {get_engine(engine).title} loads is known"
+    loaded = (
+        row
+        for row in (entries() if base is None else entries_of(base))
+        if row.recommendable and engine in LOADS.get(row.container, ())
     )
-    refused = None
-    for row in islice(rows, TRIED):
+    for place, row in enumerate(islice(loaded, TRIED)):
         question = Question(checkpoint=checkpoint_of(row), system=system, engine=get_engine(engine))
-        plan = question.plan()
-        if plan.outcome is not Outcome.CANNOT_RUN:
-            return
-        refused = refused or plan.verdict
-    if refused is not None:
-        raise InputError(refused)
+        if question.can_run():
+            return None
+        refused = refused if place else question.plan().verdict
+    return refused

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from planner.asking import as_held, ask
+from planner.asking import as_held, as_said, ask
 from planner.cli import terminal
 from planner.engines import ENGINES
 from planner.engines.option_kinds import decimal_number
@@ -218,6 +218,14 @@ class Typed:
             PlannerError: one line that says what is wrong and what would work.
         """
         return self._asked(ask, more)
+
+    def as_said(self) -> Question:
+        """Return the question of the very weights that are named.
+
+        Raises:
+            PlannerError: one line that says what is wrong and what would work.
+        """
+        return self._asked(as_said, {})
 
     def as_held(self) -> Question:
         """Return the question of the weights that are named, or that the named engine holds.

@@ -112,6 +112,7 @@ def _say(line: str, as_json: bool) -> None:
 
 def _table(answer: LogCheck) -> Iterator[str]:
     from planner.engines.log_figure import Basis
+    from planner.planning import Outcome
 
     plan = answer.plan
     rules = [row for row in answer.rows if row.basis is not Basis.ESTIMATE]
@@ -131,17 +132,13 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield f"Nothing in this log could contradict the plan ({title})"
     if outside:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
-    if answer.refusal is not None:
-        if not answer.refused_as_planned:
-            yield f"✘ The start fails, {answer.planned_words}: {answer.refusal}"
-            yield f"  {plan.verdict}"
-        elif answer.refused_alike:
-            sign = "✔" if not plan.fits else "!"
-            yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
-            yield f"  {plan.verdict}"
-        else:
-            yield f"! The start fails: {answer.refusal}"
-            yield f"  The plan fails, too, but for another reason: {plan.verdict}"
+    if answer.refusal is not None and answer.refused_as_planned and not answer.refused_alike:
+        yield f"! The start fails: {answer.refusal}"
+        yield f"  The plan fails, too, but for another reason: {plan.verdict}"
+    elif answer.refusal is not None:
+        sign = "!" if plan.outcome is Outcome.TIGHT else SIGNS[answer.refused_as_planned]
+        yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
+        yield f"  {plan.verdict}"
     yield ""
     deployment = plan.deployment
     scheme = "not told how stored" if answer.untold else deployment.checkpoint.scheme.title

@@ -53,7 +53,7 @@ def fits(
         raise InputError("--by looks through the whole database: leave --on out")
     precisions = names_in(asked.said["precision"])
     first = precisions[0] if precisions else None
-    question = replace(asked, on=ANYWHERE, said={**asked.said, "precision": first}).as_held()
+    question = replace(asked, on=ANYWHERE, said={**asked.said, "precision": first}).as_said()
     question = asked.plain(question)
     if by is not None:
         question = question.with_(objective=known_objective(by.lower()))

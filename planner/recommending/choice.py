@@ -146,12 +146,12 @@ class Choice:
     @property
     def is_tight(self) -> bool:
         """At the far end of an estimate's band it may not hold, and its command does not avoid that."""
-        return place_of(self.plan.outcome) > 0 and not self.is_curbed
+        return place_of(self.plan.outcome) > 0 and not self.curbed
 
     @property
-    def is_curbed(self) -> bool:
-        """It holds because its command keeps requests below the engine's own default."""
-        return self.plan.allocation is not None and bool(self.plan.allocation.curbed)
+    def curbed(self) -> str:
+        """What its command keeps below the engine's own default so that it holds; empty if nothing."""
+        return self.plan.allocation.curbed if self.plan.allocation is not None else ""
 
     @property
     def fills_ram(self) -> bool:
@@ -184,7 +184,7 @@ class Choice:
         cost = slow + lost + self.is_tight / 2 if slow else math.floor(lost) + self.is_tight
         quality: tuple[object, ...] = (
             cost,
-            self.is_tight or self.is_curbed or self.word > Word.NOTICEABLE,
+            self.is_tight or bool(self.curbed) or self.word > Word.NOTICEABLE,
             self.flaws(wish),
             self.lost,
         )

@@ -7,7 +7,7 @@ import math
 from planner.engines import ENGINES
 from planner.engines.choice import engines_for
 from planner.engines.engine import AnyEngine
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.wish import Wish
@@ -91,8 +91,7 @@ def _what_is_wrong(finer: Choice) -> str:
     """Return what keeps a finer file from being the pick."""
     if finer.fills_ram:
         return "takes most of the RAM"
-    curbed = _curbed(finer.plan)
-    return f"holds only with {curbed}" if curbed else "is tight"
+    return f"holds only with {finer.curbed}" if finer.curbed else "is tight"
 
 
 def _is_fast_enough(pick: Choice, wish: Wish) -> bool:
@@ -129,13 +128,16 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         return f"what {first.title} holds here has {other.word.text}"
     if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
         return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
-    curbed = _curbed(other.plan)
     tight = other.plan.outcome is Outcome.TIGHT
-    if (tight or curbed) and pick.plan.outcome is Outcome.FITS:
+    if (tight or other.curbed) and pick.plan.outcome is Outcome.FITS:
         spare = format_gib(other.plan.headroom or 0)
         faster = (other.per_user or 0.0) / (pick.per_user or math.inf)
         times = f"is {two_digits(faster)} times as fast, but " if faster >= CLEARLY else ""
-        how = f"with {curbed}" if curbed else f"within its estimate's band ({spare} to spare)"
+        how = (
+            f"with {other.curbed}"
+            if other.curbed
+            else f"within its estimate's band ({spare} to spare)"
+        )
         return f"{other.entry.name} in {first.title} {times}holds this only {how}"
     if (other.plan.headroom or 0) < (pick.plan.headroom or 0):
         return f"{first.title} has less to spare"
@@ -143,10 +145,6 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         maker = other.entry.repo.partition("/")[0]
         return f"what {first.title} loads here is of {maker}, who stores little of the family"
     return f"what {first.title} loads here is no better"
-
-
-def _curbed(plan: Plan) -> str:
-    return plan.allocation.curbed if plan.allocation is not None else ""
 
 
 def _cache_note(pick: Choice) -> str:

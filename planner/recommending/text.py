@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hardware_db import System
 from planner.engines import ENGINES
+from planner.engines.choice import FOR_PICTURES
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
@@ -122,8 +123,12 @@ def _beside(answer: Recommendation) -> str:
     chosen_caches = sorted(caches - {"auto", wanted.kv_cache_dtype})
     if chosen_caches:
         parts.append(f"--kv-cache-dtype {' or '.join(chosen_caches)} where it says so")
-    if wanted.wish.pictures and any(choice.plan.engine == "llamacpp" for choice in answer.front):
-        parts.append(f"--mmproj in {ENGINES['llamacpp'].title}")
+    if wanted.wish.pictures:
+        parts += [
+            f"--{option} in {ENGINES[engine].title}"
+            for engine in dict.fromkeys(choice.plan.engine for choice in answer.front)
+            for option in FOR_PICTURES[engine]
+        ]
     return f" (with {', '.join(parts)})" if parts else ""
 
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from math import sqrt
 from typing import Any
 
-from hardware_db import Figure, System
+from hardware_db import System
 from planner.errors import InputError
 from planner.throughput.constants import has_facts, table
 from planner.throughput.workload import is_number
@@ -63,7 +63,7 @@ def host_memory(system: System, *, bandwidth: float | None = None) -> HostMemory
             )
         return _told(system, float(bandwidth), "as you say")
     figure = system.host_bandwidth_gb_s
-    if figure is not None and _is_given(figure) and not system.accelerator.is_unified:
+    if figure is not None and figure.is_given and not system.accelerator.is_unified:
         found = _told(system, figure.value, system.host_memory_type or "as you say")
         return replace(found, assumed=figure.grade == "D")
     return _of_machine(system)
@@ -85,7 +85,7 @@ def _of_machine(system: System) -> HostMemory:
     accelerator, figure = system.accelerator, system.host_bandwidth_gb_s
     if accelerator.is_unified and accelerator.bandwidth_gb_s is not None:
         return _usual(accelerator.bandwidth_gb_s.value, f"the memory of {accelerator.name}")
-    if figure is not None and not _is_given(figure):
+    if figure is not None and not figure.is_given:
         title = system.host_memory_type or f"that of {system.name}"
         return _usual(figure.value, title, assumed=figure.grade == "D")
     rows: list[Mapping[str, Any]] = table("host")["memory"]
@@ -99,10 +99,6 @@ def _of_machine(system: System) -> HostMemory:
 
 def _usual(gb_s: float, title: str, *, assumed: bool = False) -> HostMemory:
     return HostMemory(gb_s=gb_s, title=title, assumed=assumed, cores_gb_s=gb_s)
-
-
-def _is_given(figure: Figure) -> bool:
-    return figure.source.startswith("given by the user")
 
 
 def is_named(cpu: str | None, patterns: Sequence[str]) -> bool:

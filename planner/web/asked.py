@@ -262,7 +262,7 @@ def says_ram(machine: System) -> bool:
     """Return whether what was typed for a machine named the RAM beside its accelerators."""
     known = machine.host_memory_gib
     beside = not (machine.accelerator.is_unified or machine.is_cpu_only)
-    return beside and known is not None and known.source.startswith("given by the user")
+    return beside and known is not None and known.is_given
 
 
 def _whole(text: str, what: str, most: int) -> int:

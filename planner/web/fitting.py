@@ -13,8 +13,6 @@ from functools import cache
 import hardware_db
 from hardware_db import System
 from planner.cost import cheapest, power_of
-from planner.engines import ENGINES
-from planner.engines.choice import LOADS
 from planner.errors import PlannerError
 from planner.planning import Outcome, Plan
 from planner.question import Question
@@ -22,10 +20,10 @@ from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
 from planner.recommending.machines import groups, smallest
 from planner.recommending.words import short_word
-from planner.registry import checkpoint_of, classes, entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
+from planner.wanting import stranger
 from planner.web.solving import recommended
 from planner.web.stored import short_name
 
@@ -76,7 +74,6 @@ class Row:
         answer: whether it holds the workload.
         count: the smallest number of accelerators that does; None if no number tried does.
         on: the machine as it is typed; empty for the question's own.
-        model: the model's name; empty where it runs nothing.
         runs: the checkpoint in few words.
         engine: title of the engine.
         quality: class of quality in few words.
@@ -94,7 +91,6 @@ class Row:
     answer: Verdict
     count: int | None
     on: str
-    model: str = ""
     runs: str = ""
     engine: str = ""
     quality: str = ""
@@ -199,26 +195,9 @@ def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     choice = best_of(wanted) if wanted.base is not None else recommended(wanted).pick
     if choice is not None:
         return _planned(empty, choice.plan, choice)
-    return empty if _is_served(wanted, system) else replace(empty, answer=Verdict.NOT_SERVED)
-
-
-def _is_served(wanted: Wanted, system: System) -> bool:
-    """Whether the engine that was fixed runs there at all, memory aside."""
     engine = wanted.fixed.engine
-    if engine is None:
-        return True
-    bases = (base for group in classes(wanted.wish.use) for base in group)
-    rows = (
-        row
-        for base in ((wanted.base,) if wanted.base is not None else bases)
-        for row in entries_of(base)
-        if row.recommendable and engine in LOADS.get(row.container, ())
-    )
-    row = next(rows, None)
-    if row is None:
-        return False
-    question = Question(checkpoint=checkpoint_of(row), system=system, engine=ENGINES[engine])
-    return question.can_run()
+    strange = engine is not None and stranger(engine, system, wanted.base) is not None
+    return replace(empty, answer=Verdict.NOT_SERVED) if strange else empty
 
 
 def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
@@ -227,9 +206,6 @@ def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
         empty,
         answer=Verdict.FITS if plan.outcome is Outcome.FITS else Verdict.TIGHT,
         count=asked.system.count,
-        model=asked.checkpoint.model.name.rpartition("/")[2]
-        if choice is None
-        else choice.entry.base.rpartition("/")[2],
         runs=runs(plan, choice),
         engine=plan.engine_title,
         quality=short_word(choice.word) if choice is not None else "",

@@ -16,6 +16,7 @@ from planner.cli.main import run
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.planning import Outcome
+from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
 from planner.recommending.candidate import lanes
 from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice
@@ -30,11 +31,23 @@ from tests.present import some
 
 @cache
 def answer(
-    on: str, model: str | None = None, best: str = "quality", users: int = 1
+    on: str,
+    model: str | None = None,
+    best: str = "quality",
+    users: int = 1,
+    *,
+    context: int = DEFAULT_CONTEXT,
+    engine: str | None = None,
 ) -> Recommendation:
-    wish = Wish(best=best)  # type: ignore[arg-type]
-    system = hardware_db.resolve(on)
-    return recommend(Wanted(system=system, base=model, concurrency=users, wish=wish))
+    wanted = Wanted(
+        system=hardware_db.resolve(on),
+        base=model,
+        context=context,
+        concurrency=users,
+        wish=Wish(best=best),  # type: ignore[arg-type]
+        fixed=Fixed(engine=engine),
+    )
+    return recommend(wanted)
 
 
 BIG = ("8x h100", "Qwen/Qwen3.5-397B-A17B")
@@ -334,23 +347,14 @@ def test_a_little_speed_is_no_reason_for_a_loss_that_shows(
 ) -> None:
     """A 9B in 3 bits was taken for 5.8 in place of 4.7 tok/s; a 27B in 2 bits over one in 4 that
     was tight by 14 GiB to spare."""
-    wanted = Wanted(system=hardware_db.resolve(on), base=model, context=context)
-    pick = recommend(wanted).pick
+    pick = answer(on, model, context=context).pick
     assert pick is not None
     assert pick.word <= Word.SMALL
 
 
 def test_a_named_engine_that_holds_nothing_gets_another_first() -> None:
     """The answer was the 16-bit weights in vLLM, which nobody had asked for."""
-    found = recommend(
-        Wanted(
-            system=hardware_db.resolve("l40s"),
-            base="Qwen/Qwen3.5-27B",
-            context=16_384,
-            concurrency=20,
-            fixed=Fixed(engine="vllm"),
-        )
-    )
+    found = answer("l40s", "Qwen/Qwen3.5-27B", users=20, context=16_384, engine="vllm")
     assert found.pick is None
     assert found.answers_plan
     assert "that is known in vLLM holds it" in headline(found)
@@ -359,14 +363,7 @@ def test_a_named_engine_that_holds_nothing_gets_another_first() -> None:
 
 def test_large_cards_do_not_stand_in_a_machine_without_ram() -> None:
     """Two cards of 96 GB held nothing, as llama-server needs 25 GiB of RAM for eight users."""
-    found = recommend(
-        Wanted(
-            system=hardware_db.resolve("2x rtx-pro-6000"),
-            base="Qwen/Qwen3.5-397B-A17B",
-            context=131_072,
-            concurrency=8,
-        )
-    )
+    found = answer("2x rtx-pro-6000", "Qwen/Qwen3.5-397B-A17B", users=8, context=131_072)
     assert found.pick is not None
     assert found.pick.needs_ram is None
 

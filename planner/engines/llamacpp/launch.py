@@ -49,13 +49,18 @@ def hub_file(checkpoint: Checkpoint) -> str | None:
     known = checkpoint.revision is not None or checkpoint.published
     on_hub = known and not checkpoint.hypothetical
     read = on_hub and any(name.endswith(".gguf") for name, _ in checkpoint.files)
-    owner, _, name = checkpoint.id.rpartition("/")
-    named = "gguf" in name.lower() and "/" not in owner and not name.endswith(".gguf")
-    if not read and not (owner and named):
+    if not read and not _is_repository(checkpoint):
         return None
     label = checkpoint.scheme.name.removeprefix("gguf-")
     label = label.removesuffix("-nomtp").removesuffix("-imatrix")
     return f"{checkpoint.id}:{label.upper()}"
+
+
+def _is_repository(checkpoint: Checkpoint) -> bool:
+    """Say whether a checkpoint of which no file was seen is named as a repository of GGUFs."""
+    owner, _, name = checkpoint.id.rpartition("/")
+    unseen = bool(owner) and "/" not in owner and not checkpoint.files
+    return unseen and "gguf" in name.lower() and not name.endswith(".gguf")
 
 
 def launch_of(answer: LlamacppAnswer) -> Launch:

@@ -279,6 +279,19 @@ def soft(deployment: Deployment) -> frozenset[str]:
 _PLACED = ("weights", "KV cache", "recurrent state")
 
 
+SUGGESTS = MappingProxyType(
+    {
+        r"allocating (?P<size>[\d.]+) MiB on device (?P<gpu>\d+)": "{size} MiB in one piece were asked of"
+        " GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less",
+        r"more system memory \((?P<wanted>[\d.]+ GiB)\) than is available \((?P<free>[\d.]+ GiB)\)": (
+            "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter context"
+            " takes less"
+        ),
+    }
+)
+"""What a refusal says itself would help."""
+
+
 def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
     """Return the reader of start-up logs; `read` reads the words behind `llama-server`."""
     return LogReader(
@@ -317,14 +330,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "ggml_vulkan: Device memory allocation of size",
             "model requires more system memory (",
         ),
-        suggests=MappingProxyType(
-            {
-                r"allocating (?P<size>[\d.]+) MiB on device (?P<gpu>\d+)": "{size} MiB in one piece were"
-                " asked of GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less",
-                r"more system memory \((?P<wanted>[\d.]+ GiB)\) than is available \((?P<free>[\d.]+ GiB)\)": "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter"
-                " context takes less",
-            }
-        ),
+        suggests=SUGGESTS,
         running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),
         kept=(
             "llama-server",

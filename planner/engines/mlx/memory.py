@@ -129,7 +129,7 @@ class Memory:
 
     def at_worst(self, tokens: Any) -> Any:
         """Return the bytes of the largest buffer where other prompts come into the step."""
-        return self.scores(tokens, 1) * self.prompts_together
+        return self.prompts_together * self.scores(tokens, 1)
 
     @property
     def prompts_together(self) -> int:
