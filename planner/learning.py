@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from planner.errors import InputError
 from planner.units import GIB
-from planner.user_files import user_folder, write_whole
+from planner.user_files import abandoned, user_folder, write_whole
 
 LARGEST = 2**16
 """Bytes of a lesson that are read."""
@@ -148,7 +148,7 @@ def forget() -> int:
     """
     files = list(_files())
     try:
-        for file in files:
+        for file in (*files, *_left_behind()):
             file.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be removed ({error.strerror})") from None
@@ -168,6 +168,12 @@ def _files() -> Iterator[Path]:
         return
     with contextlib.suppress(OSError):
         yield from (folder / "learned").glob("*.json")
+
+
+def _left_behind() -> Iterator[Path]:
+    folder = data_folder()
+    if folder is not None:
+        yield from abandoned(folder / "learned")
 
 
 def _kept() -> Iterator[Lesson]:

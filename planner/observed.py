@@ -319,7 +319,7 @@ def _lesson(plan: planning.Plan, measured: Measured) -> Lesson:
         cache_gib=measured.cache_gib,
         loading=measured.loading,
         wsl2=bool(getattr(deployment.options, "wsl2", False)),
-        learned=datetime.now(UTC).isoformat(timespec="seconds"),
+        learned=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
 
 

@@ -1,6 +1,6 @@
 """The user's own folders, and files that are written whole or not at all.
 
-No library is needed for a rule of six lines.
+No library is needed for a rule of six lines, nor for a lock.
 """
 
 from __future__ import annotations
@@ -8,8 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import get_ident
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+ABANDONED = 60
+"""Seconds after which a file that is half written is nobody's."""
 
 _APP_DATA = {"Local": "LOCALAPPDATA", "Roaming": "APPDATA"}
 
@@ -58,3 +68,26 @@ def write_whole(target: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             written.unlink()
         raise
+
+
+@contextlib.contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Let one process at a time read a file, change it and write it; whoever is killed lets go.
+
+    Raises:
+        OSError: there is no folder in which the lock could lie.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("ab") as lock:
+        if sys.platform == "win32":
+            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def abandoned(folder: Path) -> Iterator[Path]:
+    """Yield what writers left in a folder that were killed before a file was whole."""
+    for file in folder.glob(".*.*-*"):
+        if time.time() - file.stat().st_mtime > ABANDONED:
+            yield file

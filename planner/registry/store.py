@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from planner.registry.entry import Entry
-from planner.registry.user_cache import read_document, write_document
+from planner.registry.user_cache import change_document, read_document
 from planner.shipped import read_bytes
 
 T = TypeVar("T")
@@ -71,7 +71,11 @@ def _shipped() -> dict[str, Any]:
 
 def _renewed() -> Mapping[str, Any]:
     """The user's own rows; none where there are none, or where the file is damaged."""
-    document = read_document(RENEWED)
+    return _sound(read_document(RENEWED))
+
+
+def _sound(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document whose rows can be read; an empty one in place of another."""
     try:
         rows, sources = document["repositories"], document["sources"]
         tuple(_rows(rows, sources))
@@ -117,12 +121,16 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
     """
     fresh = [dict(row) | {"source": 0} for row in repositories]
     named = {row["repo"].lower() for row in fresh}
-    old = _renewed()
-    kept = [row for row in old.get("repositories", ()) if row["repo"].lower() not in named]
-    sources = [source, *(text for text in old.get("sources", ()) if text != source)]
-    before = old.get("sources", ())
-    kept = [dict(row) | {"source": sources.index(before[row["source"]])} for row in kept]
-    write_document(RENEWED, {"sources": sources, "repositories": [*fresh, *kept]})
+
+    def beside(document: dict[str, Any]) -> dict[str, Any]:
+        old = _sound(document)
+        kept = [row for row in old.get("repositories", ()) if row["repo"].lower() not in named]
+        before = old.get("sources", ())
+        sources = [source, *(text for text in before if text != source)]
+        kept = [dict(row) | {"source": sources.index(before[row["source"]])} for row in kept]
+        return {"sources": sources, "repositories": [*fresh, *kept]}
+
+    change_document(RENEWED, beside)
 
 
 def forget() -> None:

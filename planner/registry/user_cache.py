@@ -7,11 +7,11 @@ the user's caches.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from planner.user_files import user_folder, write_whole
+from planner.user_files import alone, user_folder, write_whole
 
 LARGEST = 2**24
 """Bytes of a document that are read; nothing that is written here comes near."""
@@ -56,3 +56,23 @@ def write_document(name: str, document: Mapping[str, Any]) -> bool:
     except OSError:
         return False
     return True
+
+
+def change_document(name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> bool:
+    """Write what becomes of a document; of two programs at once the second changes what the first wrote.
+
+    Args:
+        name: which document.
+        change: takes what is kept, an empty document where there is none, and returns the new one.
+
+    Returns:
+        Whether it is kept; a cache that cannot be written is no error.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return False
+    try:
+        with alone(folder / name):
+            return write_document(name, change(read_document(name)))
+    except OSError:
+        return False
