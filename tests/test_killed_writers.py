@@ -93,7 +93,9 @@ def lesson(number: int) -> Lesson:
 
 def test_what_was_learned_survives_a_writer_killed_anywhere() -> None:
     before = [lesson(number) for number in range(3)]
-    folder = [learning.keep(each) for each in before][0].parent
+    folder = learning.keep(before[0]).parent
+    for each in before[1:]:
+        learning.keep(each)
     new = lesson(7)
     seen = set()
     for where in killed_everywhere(lambda: learning.keep(new)):
