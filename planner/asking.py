@@ -98,13 +98,17 @@ def settle(
 def as_held(
     model: str | Checkpoint, *, on: str | System | Accelerator, **asked: Unpack[Asked]
 ) -> Question:
-    """Return the question as it is said; of an engine for quantized experts, on weights that it holds.
+    """Return the question as it is said, on the weights that come nearest to holding it.
 
-    Where such an engine is named and nothing more is said of it, and the machine does not hold the
-    weights as the model's maker stores them, the largest checkpoint that is held is taken, of who
-    stores the family regularly first. Arguments and errors are those of `ask`.
+    Where the engine's own flags or the layout are said, it is asked of the checkpoint that suits them
+    and lacks the least. Where an engine for quantized experts is named and nothing more is said of it,
+    and the machine does not hold the weights as the model's maker stores them, the largest checkpoint
+    that is held is taken, of who stores the family regularly first. Arguments and errors are those of
+    `ask`.
     """
     said = as_said(model, on=on, **asked)
+    if isinstance(model, str) and (near := _nearest(said, model, on, asked)) is not None:
+        return near
     engine, precision = asked.get("engine"), asked.get("precision")
     told = precision is not None or bool(asked.get("options") or asked.get("words"))
     if engine is None or told or not isinstance(model, str):
@@ -127,6 +131,34 @@ def as_held(
             note = f"checkpoint not named, {row.name} taken: the largest that this holds, of makers that are known"
             return found.with_(notes=(*found.notes, note))
     return said
+
+
+def _nearest(
+    said: Question, model: str, on: str | System | Accelerator, asked: Asked
+) -> Question | None:
+    """Return the question of the checkpoint that lacks the least; None where weights are not open.
+
+    Where none that is known suits what was said, the maker's own weights stay, with a note.
+    """
+    if not (asked.get("words") or asked.get("options") or asked.get("layout")):
+        return None
+    wanted = left_open(model, on=on, **asked)
+    if wanted is None or wanted.fixed.precision is not None:
+        return None
+    from planner.recommending import nearest_to
+
+    near = nearest_to(wanted)
+    name = said.checkpoint.model.name.rpartition("/")[2]
+    if near is None:
+        note = f"no checkpoint of {name} that is known suits what was said: planned on its maker's own weights"
+        return said.with_(notes=(*said.notes, note))
+    note = f"checkpoint not named, {near.entry.name} taken: none that is known holds this, and it lacks the least"
+    return question_of(near.plan).with_(
+        layout=wanted.layout,
+        objective=said.objective,
+        notes=(*wanted.notes, note),
+        lessons=wanted.lessons,
+    )
 
 
 def left_open(

@@ -13,7 +13,7 @@ from planner.recommending.answer import Miss, Recommendation, RecommendationDocu
 from planner.recommending.asked import recommend
 from planner.recommending.candidate import Fixed
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import best_of
+from planner.recommending.choosing import best_of, nearest_to
 from planner.recommending.wanted import Wanted, wanted_by
 from planner.recommending.wish import BESTS, Best, Wish
 
@@ -27,6 +27,7 @@ __all__ = [
     "Wanted",
     "Wish",
     "best_of",
+    "nearest_to",
     "recommend",
     "schema",
     "wanted_by",

@@ -107,7 +107,7 @@ class Search:
         """The candidates of one engine, class by class."""
         below: int | None = None
         flawless = False
-        refused: set[str] = set()
+        refused: set[tuple[str, bool | None]] = set()
         for word, rows in lane.classes:
             if below is not None and (below == 0 or (few and word > Word.SMALL)):
                 return
@@ -127,7 +127,12 @@ class Search:
                 below -= 1
 
     def _of_class(
-        self, base: str, rows: Iterable[Entry], lane: Lane, turn: int, refused: set[str]
+        self,
+        base: str,
+        rows: Iterable[Entry],
+        lane: Lane,
+        turn: int,
+        refused: set[tuple[str, bool | None]],
     ) -> Choice | None:
         """The first checkpoint of a class that holds the workload, else the nearest to it.
 
@@ -140,12 +145,12 @@ class Search:
         held: Choice | None = None
         tried, most = 0, None
         for row in rows:
-            size = size_of(row)
-            if row.recipe in refused or tried >= TRIES or (most is not None and size > most):
+            size, kind = size_of(row), (row.recipe, row.mtp)
+            if kind in refused or tried >= TRIES or (most is not None and size > most):
                 continue
             plan = self.plan(row, lane.engine)
             if plan is None or not plan.ranks:
-                refused.add(row.recipe)
+                refused.add(kind)
                 continue
             tried += 1
             tight = plan.outcome is Outcome.TIGHT and _shrinks_free(lane.engine)
@@ -252,6 +257,13 @@ class Search:
             concurrency: None: as asked.
         """
         wanted = self.wanted
+        if (
+            row.gguf
+            and row.mtp is None
+            and wanted.options is not None
+            and wanted.options.draft_tokens
+        ):
+            return None  # most GGUF files are converted without the MTP blocks
         cache = kv_cache_dtype or wanted.kv_cache_dtype
         place, tokens = system or wanted.system, context or wanted.context
         users = concurrency or wanted.concurrency
@@ -288,6 +300,21 @@ def best_of(wanted: Wanted) -> Choice | None:
     assert wanted.base is not None
     found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
     return next((choice for choice in in_order(found, wanted.wish) if choice.holds), None)
+
+
+def nearest_to(wanted: Wanted) -> Choice | None:
+    """Return the candidate of a named model that lacks the least; None where none can run.
+
+    Args:
+        wanted: the question; its model must be named, and no candidate holds it.
+    """
+    assert wanted.base is not None
+    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
+    return min(
+        in_order(found, wanted.wish),
+        key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
+        default=None,
+    )
 
 
 def _over(plan: Plan, *, at_worst: bool = False) -> int:

@@ -116,7 +116,6 @@ def test_rows_that_are_meant(typed: str, name: str, base: str, recipe: str) -> N
         ("Qwen_Qwen3.8-27B-Q4_K_M.gguf", "Qwen/Qwen3.8-27B", "q4_k_m", ""),
         ("Qwen3.8-27B.Q4_K_M.gguf", "Qwen/Qwen3.8-27B", "q4_k_m", ""),
         ("bartowski/Qwen_Qwen3.8-27B-GGUF:Q4_K_M", "Qwen/Qwen3.8-27B", "q4_k_m", "Q4_K_M"),
-        ("Qwen3.6-27B-MTP-UD-Q4_K_XL.gguf", "Qwen/Qwen3.6-27B", "q4_k_m", ""),
         ("unsloth/Qwen3.6-27B-MTP-GGUF:UD-Q5_K_XL", "Qwen/Qwen3.6-27B", "q5_k_m", "UD-Q5_K_XL"),
         ("someone/Qwen3.5-27B-FP8-dynamic", "Qwen/Qwen3.5-27B", "fp8-dynamic", ""),
         ("someone/Qwen3.5-27B-AWQ-4bit", "Qwen/Qwen3.5-27B", "awq-int4-g32", ""),
