@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 
 from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
-from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, read_figures
+from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, Suggestion, read_figures
 from planner.engines.log_readers import engine_of, version_of
+from planner.engines.unserved import CUES, first_releases, unserved_in
 from planner.errors import InputError, without_secrets
 from planner.units import GIB, MIB
 
@@ -21,6 +22,9 @@ MOST = 64 * 2**20
 
 LONGEST_LINE = 2**18
 """Characters of a line that are kept; arguments may be long."""
+
+MOST_QUOTED = 160
+"""Characters of a line that are told where the log tells little else."""
 
 MOST_LINES = 100_000
 """Lines with a figure or a mark that are kept."""
@@ -89,13 +93,42 @@ class Log:
         return None if line is None else without_secrets(line)
 
     @property
-    def suggestion(self) -> str | None:
-        """What the last refusal that says what would help says; None where none does."""
-        for line in self._refusals():
-            for pattern, words in self.reader.suggests.items():
+    def objection(self) -> str | None:
+        """The last line with which a start failed for another reason than memory; None if none did.
+
+        A start that went on to its memory has overcome it.
+        """
+        line = next(self._objections(), None)
+        if (
+            line is None
+            or self.refusal is not None
+            or read_figures(self.lines, self.reader.figures)
+        ):
+            return None
+        return without_secrets(line)
+
+    def _objections(self) -> Iterator[str]:
+        """The lines with which a start failed for another reason than memory, the last first."""
+        for line in reversed(self.lines):
+            own = any(cue in line for cue in self.reader.objections)
+            if own or any(True for _ in unserved_in((line,))):
+                yield line
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """What the last line with which the start failed says would help; None where none does."""
+        for line in (*self._refusals(), *self._objections()):
+            for pattern, helps in self.reader.suggests.items():
                 match = re.search(pattern, line)
-                if match is not None:
-                    return words.format(**match.groupdict())
+                if match is None:
+                    continue
+                groups = match.groupdict()
+                if isinstance(helps, str):
+                    return Suggestion(words=helps.format(**groups))
+                return helps(groups)
+            for found in unserved_in((line,)):
+                engine = None if self.assumed else self.engine
+                return Suggestion(words=first_releases(found, engine))
         return None
 
     @property
@@ -108,12 +141,13 @@ class Log:
         return self.reader.command(self.lines)
 
 
-def open_log(path: str, engine: str | None = None) -> Log:
+def open_log(path: str, engine: str | None = None, *, likely: str | None = None) -> Log:
     """The log in a file; ``-`` is standard input.
 
     Args:
         path: the file.
         engine: see `read_log`.
+        likely: see `read_log`.
 
     Raises:
         InputError: no such file, not text, or no engine's log.
@@ -121,10 +155,10 @@ def open_log(path: str, engine: str | None = None) -> Log:
     import sys
 
     if path == "-":
-        return read_log(_text_lines(sys.stdin.buffer, "standard input"), engine)
+        return read_log(_text_lines(sys.stdin.buffer, "standard input"), engine, likely=likely)
     try:
         with Path(path).expanduser().open("rb") as file:
-            return read_log(_text_lines(file, path), engine)
+            return read_log(_text_lines(file, path), engine, likely=likely)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
@@ -170,16 +204,19 @@ def _titles() -> tuple[str, ...]:
     return tuple(get_engine(name).title for name in log_readers.readers())
 
 
-def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
+def read_log(
+    text: str | Iterable[str], engine: str | None = None, *, likely: str | None = None
+) -> Log:
     """What matters of a log, read line by line and up to a bound.
 
     Args:
         text: the whole log, or its lines.
         engine: who printed it; None recognises it by its lines, and takes what only PyTorch prints for
             vLLM's.
+        likely: who printed it where its lines tell no engine: the one that a command starts.
 
     Raises:
-        InputError: no engine is recognised in it, or none of that name prints one.
+        InputError: it is empty, no engine is recognised in it, or none of that name prints one.
     """
     if engine is not None:
         engine = get_engine(engine).name
@@ -188,21 +225,28 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
     cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
-    length, cut = 0, False
+    length, cut, empty = 0, False, True
     for line in lines:
         length += len(line)
+        empty = empty and not line.strip()
         if length > MOST or len(kept) >= MOST_LINES:
             cut = True
             break
-        if any(cue in line for cue in cues):
+        if any(cue in line for cue in cues) or any(cue in line for cue in CUES):
             kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
+    if empty:
+        raise InputError("log: it is empty; give what the server printed when it started")
     engine = engine or engine_of(kept)
-    assumed = engine is None and any(cue in line for line in kept for cue in OUT_OF_MEMORY)
+    assumed = engine is None and _is_anybodys(kept)
+    if engine is None and likely in log_readers.readers():
+        engine, assumed = likely, False
     if assumed:
         engine = next(
             name for name, reader in log_readers.readers().items() if reader.shared_refusals
         )
     if engine is None:
+        for found in unserved_in(kept):
+            raise InputError(f"log: {found.line[:MOST_QUOTED]}: {first_releases(found, likely)}")
         raise InputError(
             f"log: no engine is recognised; start-up logs of {', '.join(_titles())} are read"
         )
@@ -216,6 +260,12 @@ def read_log(text: str | Iterable[str], engine: str | None = None) -> Log:
         restarts=restarts,
         assumed=assumed,
     )
+
+
+def _is_anybodys(lines: list[str]) -> bool:
+    """Say whether a start ended in words that several engines print."""
+    memory = any(cue in line for line in lines for cue in OUT_OF_MEMORY)
+    return memory or any(not found.of_library for found in unserved_in(lines))
 
 
 def _last_start(lines: list[str], reader: LogReader) -> tuple[list[str], int]:

@@ -28,6 +28,7 @@ from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
 from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
+from planner.units import format_tokens
 
 FAR_OFF = 2.0
 """Times an estimate without a band from which on a log is said to be far off."""
@@ -44,6 +45,7 @@ class LogCheck:
         rows: figures that the plan has a word on.
         unplanned: figures of the log that it has none on.
         refusal: with what the start ends, where it fails for want of memory.
+        objection: likewise, where it fails for another reason.
         notes: what to know, one sentence each.
         measured: what the start took beyond the estimates, where the log tells it.
         untold: how the weights are stored is not known: nothing that depends on it is compared.
@@ -58,6 +60,7 @@ class LogCheck:
     rows: tuple[LogRow, ...]
     unplanned: tuple[LogRow, ...]
     refusal: str | None = None
+    objection: str | None = None
     notes: tuple[str, ...] = ()
     measured: Measured | None = None
     untold: bool = False
@@ -65,12 +68,37 @@ class LogCheck:
 
     @property
     def refused_as_planned(self) -> bool | None:
-        """Whether the plan fails as well; None where the log ends with no refusal."""
-        return None if self.refusal is None else self.plan.outcome is not Outcome.FITS
+        """Whether the plan fails as well; None where the log ends with no refusal.
+
+        What asks for more than was free is refused on any plan. A plan whose server starts, and holds
+        shorter requests alone, does not fail.
+        """
+        if self.refusal is None:
+            return None
+        return bool(self.within) or (
+            self.plan.outcome is not Outcome.FITS and not self.starts_shorter
+        )
+
+    @property
+    def within(self) -> Mapping[str, Any]:
+        """Options with which the server asks for no more than was free; empty where that is not why."""
+        said = self.log.suggestion if self.refusal is not None else None
+        return said.within if said is not None else {}
+
+    @property
+    def starts_shorter(self) -> bool:
+        """The planned server starts, and holds shorter requests than are asked for."""
+        allocation = self.plan.allocation
+        return allocation is not None and allocation.starts_shorter
 
     @property
     def planned_words(self) -> str:
         """What the plan says of a start that fails, as a clause."""
+        if self.within:
+            return "as any does that asks for more than is free"
+        if self.starts_shorter:
+            longest = format_tokens(self.plan.longest_context)
+            return f"the plan starts and holds requests of up to {longest} tokens"
         return {
             Outcome.FITS: "the plan starts",
             Outcome.TIGHT: "the plan calls it tight",
@@ -84,7 +112,7 @@ class LogCheck:
         cues = self.log.reader.refusals
         theirs = [cue for cue in cues if cue in (self.refusal or "")]
         planned = [cue for cue in cues if cue in (ours or "")]
-        return not theirs or not planned or not set(theirs).isdisjoint(planned)
+        return bool(self.within) or not theirs or not planned or not set(theirs).isdisjoint(planned)
 
     @property
     def agrees(self) -> bool:
@@ -106,6 +134,7 @@ class LogCheck:
             "planned_version": self.plan.engine_version,
             "agrees": self.agrees,
             "refusal": self.refusal,
+            "objection": self.objection,
             "refused_as_planned": self.refused_as_planned,
             "refused_alike": None if self.refusal is None else self.refused_alike,
             "rows": [row.to_dict() for row in self.rows],
@@ -138,7 +167,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
         raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment
     logged = read_figures(found.lines, reader.figures)
-    if not logged and found.refusal is None:
+    if not logged and found.refusal is None and found.objection is None:
         raise InputError("log: it prints no figure on memory; give the log of a whole start-up")
     refusal = (plan.allocation.refusal,) if plan.allocation.refusal else ()
     also = reader.also(deployment, plan.allocation)
@@ -173,6 +202,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
         rows=tuple(row for row in rows if row.planned is not None or row.agrees is False),
         unplanned=tuple(row for row in rows if row.planned is None and row.agrees is not False),
         refusal=found.refusal,
+        objection=found.objection,
         notes=(
             *((f"{UNTOLD}: nothing that depends on it is compared",) if untold else ()),
             *_notes(found, plan, rows, missing),
@@ -225,7 +255,9 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
     elif log.version is not None and not log.version.startswith(plan.engine_version):
         yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
     yield from _explained(log.reader.explains, rows)
-    if missing:
+    if log.refusal is not None and log.suggestion is not None and log.suggestion.within:
+        yield log.suggestion.words
+    if missing and log.objection is None:
         yield f"not in the log: {', '.join(missing)}"
-    if all(row.agrees is None for row in rows) and log.refusal is None:
+    if all(row.agrees is None for row in rows) and log.refusal is None is log.objection:
         yield "no figure of this log follows from rules alone: nothing could be contradicted"

@@ -21,6 +21,7 @@ from planner.errors import InputError, PlannerError
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
+from planner.log_text import MOST_QUOTED
 from planner.logged_weights import logged_checkpoint
 from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
-
-MOST_QUOTED = 160
-"""Characters of a refusal that are told where the log tells little else."""
 
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
@@ -162,7 +160,8 @@ def check_log(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    found = log if isinstance(log, logs.Log) else logs.read_log(log)
+    likely = None if command is None else read_command(command)[0]
+    found = log if isinstance(log, logs.Log) else logs.read_log(log, likely=likely)
     if plan is not None:
         return logs.check_log(plan, found)
     told = found.command if command is None else _typed(command, found.engine)
@@ -240,10 +239,14 @@ def _typed(command: str, engine: str) -> Command:
 def _lacking(log: Log, what: str, then: str) -> str:
     """Return what to say of a log that lacks something: what it ended with, and what would help."""
     title = get_engine(log.engine).title
-    if log.refusal is None:
+    ended = log.refusal or log.objection
+    if ended is None:
         return f"log of {title}: it {what}; {then}"
-    helps = f"; {log.suggestion}" if log.suggestion is not None else ""
-    said = log.refusal if len(log.refusal) <= MOST_QUOTED else f"{log.refusal[:MOST_QUOTED]}..."
+    said = ended.rstrip(".") if len(ended) <= MOST_QUOTED else f"{ended[:MOST_QUOTED]}..."
+    helps = log.suggestion.words if log.suggestion is not None else ""
+    if log.refusal is None:
+        return f"{title} ended with: {said}. It is not for want of memory{helps and f': {helps}'}"
+    helps = helps and f"; {helps}"
     return (
         f"{title} ended with: {said}{helps}. The log {what}: for a change that is checked, {then}"
     )
@@ -339,10 +342,42 @@ def remedies(check: LogCheck) -> tuple[Advice, ...]:
     plan = check.plan
     if check.refusal is None or check.untold:
         return ()
+    if check.within:
+        return _within(plan, check.within)
     if check.measured is not None:
         lesson = _lesson(plan, check.measured)
         plan = question_of(plan).with_(lessons=(lesson,)).plan()
     return () if plan.fits else best_advice(plan)
+
+
+def _within(plan: planning.Plan, options: Mapping[str, Any]) -> tuple[Advice, ...]:
+    """Return what to change for a server that asked for more than was free.
+
+    Args:
+        plan: what it was told, on an empty machine.
+        options: with which it asks for no more than that.
+    """
+    from planner.recommending.advice import advise
+    from planner.search import Advice
+
+    question = question_of(plan)
+    told = dataclasses.replace(plan.deployment.options, **options)
+    changed = question.with_(options=told).plan()
+    if changed.fits:
+        written = {name: f"{value:g}" for name, value in options.items()}
+        words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in written.items())
+        title = f"ask for no more than is free ({words})"
+        return (Advice(title=title, loses="", cost=1, steps=1, plan=changed, gained=None),)
+    free = max(rank.usable for rank in changed.ranks)
+    return tuple(
+        advice for advice in advise(changed) if _asks_for(advice.plan, plan.engine) <= free
+    )
+
+
+def _asks_for(plan: planning.Plan, engine: str) -> int:
+    """Return the bytes of its fullest GPU that a plan asks for: all it may use, or what it takes."""
+    mine = plan.engine == engine
+    return max((rank.usable if mine else rank.used for rank in plan.ranks), default=0)
 
 
 def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -326,6 +326,11 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
     if said and (not allocation.shortfall or not 0 < longest < deployment.context):
         missing = f" ({short} missing)" if allocation.shortfall else ""
         return f"{_FURTHER_SENTENCES.sub('', said).rstrip('.')}{missing}."
+    if longest >= deployment.context:
+        return (
+            f"{short} too little for the caches of all slots together; one request alone may have up"
+            f" to {format_tokens(longest)} tokens."
+        )
     return (
         f"{short} too little for the cache of one request of this length; up to"
         f" {format_tokens(longest)} tokens fit.{_lent(deployment, allocation.ranks[0])}"

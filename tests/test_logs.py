@@ -318,7 +318,7 @@ def test_more_memory_than_the_plan_has_room_for_is_a_contradiction() -> None:
 
 
 BAD = [
-    ("", "no engine"),
+    ("", "it is empty"),
     ("hello\nworld", "no engine"),
     ("vLLM API server version 0.24.0\nnothing else", "what the server was told"),
     (SPARK_35B, "--on"),

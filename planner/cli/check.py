@@ -12,6 +12,7 @@ import typer
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError
+from planner.units import capital
 
 if TYPE_CHECKING:
     from planner.engines.log_row import LogRow
@@ -63,7 +64,8 @@ def check(
             return 0
     if not log:
         raise InputError("no LOG: name the log's file, or - for standard input")
-    found = logs.open_log(log, asked.said["engine"])
+    likely = None if command is None else commands.read_command(command)[0]
+    found = logs.open_log(log, asked.said["engine"], likely=likely)
     told = commands.read_words(found.engine, asked.words)
     if told.kept:
         raise InputError(f"{told.kept[0]}: {found.engine} has no such option")
@@ -128,7 +130,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
         agree = f"All {right} figures that follow" if right > 1 else "The one figure that follows"
         agree += " from the engine's rules " + ("agree" if right > 1 else "agrees")
         yield f"✔ {agree} ({title})"
-    elif not outside and answer.refusal is None:
+    elif not outside and answer.refusal is None is answer.objection:
         yield f"Nothing in this log could contradict the plan ({title})"
     if outside:
         yield f"✘ {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band"
@@ -136,9 +138,16 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield f"! The start fails: {answer.refusal}"
         yield f"  The plan fails, too, but for another reason: {plan.verdict}"
     elif answer.refusal is not None:
-        sign = "!" if plan.outcome is Outcome.TIGHT else SIGNS[answer.refused_as_planned]
+        warned = plan.outcome is Outcome.TIGHT or answer.within
+        sign = "!" if warned else SIGNS[answer.refused_as_planned]
         yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
-        yield f"  {plan.verdict}"
+        empty = "On an empty machine: " if answer.within else ""
+        yield f"  {empty}{plan.verdict}"
+    if answer.objection is not None:
+        yield f"! The start fails, not for want of memory: {answer.objection}"
+        if answer.log.suggestion is not None:
+            yield f"  {capital(answer.log.suggestion.words)}."
+        yield f"  As for memory: {plan.verdict}"
     yield ""
     deployment = plan.deployment
     scheme = "not told how stored" if answer.untold else deployment.checkpoint.scheme.title
@@ -147,8 +156,9 @@ def _table(answer: LogCheck) -> Iterator[str]:
     yield f"Context   {deployment.context:,} tokens, KV cache {deployment.kv_cache_dtype}"
     if plan.written is not None and not answer.untold:
         yield f"Command   {plan.written.command}"
-    yield ""
-    yield f"  {'figure':{WIDEST}} {'planned':>22} {'logged':>14} {'difference':>12}  follows from"
+    if answer.rows:
+        yield ""
+        yield f"  {'figure':{WIDEST}} {'planned':>22} {'logged':>14} {'difference':>12}  follows from"
     for row in answer.rows:
         yield row_line(row)
     if answer.unplanned:

@@ -134,6 +134,7 @@ class Allocation:
         ranks: accelerators (and the host where it matters), tightest first. Their terms include
             the cache that the asked workload needs, so a negative headroom means it does not fit.
         starts: the engine starts and can serve one sequence of the asked context.
+        starts_shorter: it does not, but starts all the same and serves shorter ones.
         shortfall: bytes missing on the tightest rank to start and serve one sequence (zero if it
             starts).
         kv_cache_dtype: what "auto" became.
@@ -159,6 +160,7 @@ class Allocation:
     first_boot: tuple[int, int] | None = None
     at_worst: str = ""
     curbed: str = ""
+    starts_shorter: bool = False
 
     @cached_property
     def capacity(self) -> Capacity:

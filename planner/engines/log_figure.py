@@ -128,6 +128,24 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What a line with which a start ends says itself would help.
+
+    Attributes:
+        words: in words.
+        within: options with which the engine asks for no more than the line says was free; empty where
+            the line does not complain of what others hold.
+    """
+
+    words: str
+    within: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Suggests = Mapping[str, str | Callable[[Mapping[str, str]], Suggestion]]
+"""Pattern of a line -> what it says would help: text with the pattern's groups, or a function of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedWeights:
     """What a log tells of how the weights are stored.
 
@@ -163,7 +181,8 @@ class LogReader:
         shared_refusals: likewise, in words that other programs have as well: they tell no engine.
         kept: characters of further lines worth keeping, which other programs may print, too.
         weights: how the weights are stored, where a log tells it apart from the model's name.
-        suggests: pattern of a refusal -> what it says itself would help, as text with the pattern's groups.
+        objections: characters of lines with which a start ends for another reason than memory.
+        suggests: what such lines, and refusals, say themselves would help.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the
@@ -188,7 +207,8 @@ class LogReader:
     shared_refusals: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     weights: Callable[[Sequence[str]], LoggedWeights] | None = None
-    suggests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    objections: tuple[str, ...] = ()
+    suggests: Suggests = field(default_factory=lambda: MappingProxyType({}))
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None
@@ -202,6 +222,7 @@ class LogReader:
         """Characters of lines worth keeping."""
         figures = (figure.cue for figure in self.figures)
         words = {*self.marks, *self.refusals, *self.shared_refusals, *self.kept, *figures}
+        words.update(self.objections)
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from planner.engines import FACES
 from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
+from planner.engines.unserved import unserved_in
 
 
 def readers() -> Mapping[str, LogReader]:
@@ -22,8 +23,11 @@ def engine_of(lines: Iterable[str]) -> str | None:
     for line in lines:
         shared = any(words in line for words in OUT_OF_MEMORY)
         for name, reader in known.items():
-            marks = reader.marks if shared else (*reader.marks, *reader.refusals)
-            seen[name].update(mark for mark in marks if mark in line)
+            ends = () if shared else (*reader.refusals, *reader.objections)
+            seen[name].update(mark for mark in (*reader.marks, *ends) if mark in line)
+        for found in unserved_in((line,)):
+            if found.engine in seen:
+                seen[found.engine].add(found.name)
     best = max(seen, key=lambda name: len(seen[name]))
     return best if seen[best] else None
 

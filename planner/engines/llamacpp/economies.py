@@ -24,6 +24,14 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             cost=1,
             options={"mmproj": False},
         )
+    asked = deployment.concurrency
+    if options.parallel is not None and options.parallel > asked:
+        yield Economy(
+            title=f"no more slots than asked for (-np {asked})",
+            loses="further requests wait",
+            cost=1,
+            options={"parallel": asked},
+        )
     if options.draft_tokens:
         yield Economy(
             title="do not draft with the MTP blocks",

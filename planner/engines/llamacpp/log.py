@@ -287,9 +287,28 @@ SUGGESTS = MappingProxyType(
             "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter context"
             " takes less"
         ),
+        r"this requires Flash Attention": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
+        r"n_seq_max must be": "it starts with fewer slots (-np)",
+        r"invalid argument: (?P<flag>--?[\w-]+)": "this build does not know {flag}: a newer one may, or it is"
+        " misspelt",
+        r"tensor '[^']*' data is not within the file bounds": "the file is cut short: download it again",
     }
+    | dict.fromkeys(
+        (r"failed to open GGUF file", r"gguf_init_from_file: failed to open"),
+        "the file is not there: name it with -m, or a repository with -hf",
+    )
 )
 """What a refusal says itself would help."""
+
+OBJECTIONS = (
+    "this requires Flash Attention",
+    "n_seq_max must be",
+    "error: invalid argument: ",
+    "is not within the file bounds",
+    "failed to open GGUF file",
+    "gguf_init_from_file: failed to open",
+)
+"""With these words a start ends for another reason than memory."""
 
 
 def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
@@ -330,6 +349,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "ggml_vulkan: Device memory allocation of size",
             "model requires more system memory (",
         ),
+        objections=OBJECTIONS,
         suggests=SUGGESTS,
         running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),
         kept=(

@@ -93,6 +93,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             ranks=ranks,
             capacity=replace(capacity, sequences=0) if lacking else capacity,
             starts=starts,
+            starts_shorter=not starts and pool.failure is None and not lacking,
             shortfall=missing_bytes(serves),
             refusal=start_error(server, pool, context=context) or lacking,
             kv_cache_dtype=server.cache_format.name,

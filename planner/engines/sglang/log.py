@@ -44,8 +44,20 @@ REFUSALS = (
 Source: SGLang pool_configurator.py (MemoryPoolConfig) and model_runner.py.
 """
 
+OBJECTIONS = (
+    "is greater than the derived context_length",
+    "SGLang only supports sm75 and above",
+    " has no SGLang implementation",
+)
+"""With these words a start ends for another reason than memory.
+
+Source: SGLang model_config.py, model_runner.py.
+"""
+
 SUGGESTS = MappingProxyType(
     {
+        r"derived context_length \((?P<tokens>\d+)\)": "it starts with --context-length {tokens} at most",
+        r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
         r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
         " --mem-fraction-static {now}",
     }

@@ -16,6 +16,7 @@ from planner.engines.sglang.log import (
     EXPLAINS,
     FIELDS,
     FIGURES,
+    OBJECTIONS,
     REFUSALS,
     SUGGESTS,
     also,
@@ -362,6 +363,7 @@ LOG_READER = LogReader(
     given_memory=given_memory,
     beyond=beyond,
     refusals=REFUSALS,
+    objections=OBJECTIONS,
     suggests=SUGGESTS,
     shared_refusals=OUT_OF_MEMORY,
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from types import MappingProxyType
+
+from planner.engines.log_figure import Suggestion, Suggests
 
 REFUSALS = (
     "KV cache is needed, which is larger than the available KV cache memory",
@@ -12,14 +16,50 @@ REFUSALS = (
 )
 """With these words a start ends for want of memory."""
 
-SUGGESTS = MappingProxyType(
+OBJECTIONS = (
+    "Chunked MM input disabled but max_tokens_per_mm_item",
+    "is greater than the derived max_model_len",
+    "Bfloat16 is only supported on GPUs with compute capability",
+    "must be divisible by tensor parallel size",
+    "is larger than the number of available GPUs",
+)
+"""With these words a start ends for another reason than memory."""
+
+
+def _as_much_as_free(groups: Mapping[str, str]) -> Suggestion:
+    """Return the share of the GPU of which vLLM asks for no more than was free."""
+    free, total = float(groups["free"]), float(groups["total"])
+    share = math.floor(100 * (free - DIGIT) / total) / 100 if total else 0.0
+    if share <= 0:
+        return Suggestion(words="vLLM starts once others have freed their memory")
+    return Suggestion(
+        words=f"vLLM asks for no more than was free ({groups['free']} of {groups['total']} GiB) with"
+        f" --gpu-memory-utilization {share:g}, or starts once others have freed theirs",
+        within={"gpu_memory_utilization": share},
+    )
+
+
+DIGIT = 0.005
+"""GiB by which what is printed with two digits may be above what was free."""
+
+SUGGESTS: Suggests = MappingProxyType(
     {
         r"estimated maximum model length is (?P<tokens>\d+)": "by vLLM's own estimate it starts with"
         " --max-model-len {tokens}",
-        r"\((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less than desired": "it starts with"
-        " a --gpu-memory-utilization below {free} / {total}, or once others have freed theirs",
+        r"\((?P<free>\d+\.?\d*)/(?P<total>\d+\.?\d*) GiB\) on startup is less than desired": (
+            _as_much_as_free
+        ),
         r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks \((?P<blocks>\d+)\)": "it starts"
         " with --max-num-seqs {blocks}",
+        r"max_tokens_per_mm_item \((?P<tokens>\d+)\) is larger than": "it starts with"
+        " --max-num-batched-tokens {tokens}, or without pictures (--language-model-only)",
+        r"derived max_model_len \(\w+=(?P<tokens>\d+)": "it starts with --max-model-len {tokens} at"
+        " most; beyond it the model needs YaRN (qwenplan plan ... --yarn writes it)",
+        r"Bfloat16 is only supported": "it starts with --dtype half",
+        r"attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size": "it starts"
+        " with a --tensor-parallel-size that divides {heads}",
+        r"number of available GPUs \((?P<gpus>\d+)\)": "it starts with --tensor-parallel-size times"
+        " --pipeline-parallel-size of {gpus} at most, or with CUDA_VISIBLE_DEVICES naming more",
     }
 )
-"""What a refusal says itself would help."""
+"""What a line with which a start ends says itself would help."""

@@ -28,7 +28,7 @@ from planner.engines.vllm.log import (
     soft,
 )
 from planner.engines.vllm.options import VllmOptions, human_integer
-from planner.engines.vllm.refused import REFUSALS, SUGGESTS
+from planner.engines.vllm.refused import OBJECTIONS, REFUSALS, SUGGESTS
 from planner.engines.vllm.releases import first_releases
 from planner.engines.words import (
     FlagTable,
@@ -378,6 +378,7 @@ FACE = Face(
         beyond=beyond,
         soft=soft,
         refusals=REFUSALS,
+        objections=OBJECTIONS,
         suggests=SUGGESTS,
         shared_refusals=OUT_OF_MEMORY,
         kept=("memory-utilization=", "memory_utilization="),
