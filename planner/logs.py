@@ -28,7 +28,7 @@ from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
 from planner.memory.breakdown import Kind
 from planner.planning import Outcome, Plan
-from planner.units import format_tokens
+from planner.units import GIB, format_tokens
 
 FAR_OFF = 2.0
 """Times an estimate without a band from which on a log is said to be far off."""
@@ -205,6 +205,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
         objection=found.objection,
         notes=(
             *((f"{UNTOLD}: nothing that depends on it is compared",) if untold else ()),
+            *_past_loading(plan, logged),
             *_notes(found, plan, rows, missing),
         ),
         measured=None if untold else reader.beyond(deployment, plan.allocation, logged),
@@ -227,16 +228,33 @@ def _explained(explains: Mapping[str, tuple[float, str]], rows: Iterable[LogRow]
 
 
 def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
-    """Yield estimates of memory for which no band is known, and that the log does not bear out."""
+    """Yield estimates of what takes memory, or follows from it, that are far off and have no band."""
     for row in rows:
         if row.basis is not Basis.ESTIMATE or row.planned is None or row.agrees is not None:
             continue
-        most = row.planned[1]
-        if row.unit in ("MiB", "GiB") and row.logged >= FAR_OFF * most > 0:
+        least, most = row.planned
+        counted = row.unit in ("tokens", "blocks", "slots")
+        more = row.unit in ("MiB", "GiB") or counted
+        if (more and row.logged >= FAR_OFF * most > 0) or (
+            counted and 0 < FAR_OFF * row.logged <= least
+        ):
             yield (
-                f"{row.figure}: {row.logged / most:.1f} times what was planned; no band is known for"
+                f"{row.figure}: {row.logged / most:.3g} times what was planned; no band is known for"
                 " this estimate, so that it is not judged"
             )
+
+
+def _past_loading(plan: Plan, logged: Mapping[str, Reading]) -> Iterator[str]:
+    """Yield that weights were loaded for which the plan has no room, where the log goes on to the cache."""
+    rank = plan.ranks[0]
+    weights = rank.of_kind(Kind.WEIGHTS)
+    at_cache = any(reading.figure.basis is not Basis.ESTIMATE for reading in logged.values())
+    if weights > rank.total and at_cache:
+        yield (
+            f"the log goes on to the cache: the weights were loaded, and those planned"
+            f" ({weights / GIB:.1f} GiB) are more than the GPU has: name those that were started, by"
+            " their repository, with --precision, or with the flags that keep some in RAM"
+        )
 
 
 def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:

@@ -14,10 +14,11 @@ from planner.answer import Plan
 from planner.commanded import AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
-from planner.engines.log_figure import LogReader, Measured
+from planner.engines.log_figure import Basis, LogReader, Measured
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
+from planner.inferring import marked_layout, supposed
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
@@ -173,6 +174,7 @@ def check_log(
                 "name the model, the machine and the flags: qwenplan check LOG MODEL --on MACHINE",
             )
         )
+    arguments = command is not None or (told is not None and told.model is not None)
     told = told or Command()
     said = dataclasses.replace(
         told,
@@ -185,7 +187,7 @@ def check_log(
     told = dataclasses.replace(
         told,
         kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
-        layout=layout or told.layout,
+        layout=layout or told.layout or marked_layout(found),
         yarn=yarn or told.yarn,
     )
     where = on
@@ -201,7 +203,7 @@ def check_log(
             told, model, precision, progress
         )
 
-    def compared(release: Mapping[str, str]) -> LogCheck:
+    def compared(release: Mapping[str, str], told: Command = told) -> LogCheck:
         planned = plan_command(
             (found.engine, told),
             on=where,
@@ -211,14 +213,16 @@ def check_log(
             free=free,
             learned=False,  # the log is judged against the estimates themselves
         )
-        return dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said)
+        check = dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said)
+        return check if arguments else _without_arguments(check)
 
     checks = []
     for release in _releases(found, options or {}):
         checks.append(compared(release))
         if checks[-1].rules_agree:
             return checks[-1]
-    return _of_an_older(checks[0], compared, options or {}) or checks[0]
+    older = _of_an_older(checks[0], compared, options or {})
+    return older or _of_what_nobody_said(checks[0], compared, told) or checks[0]
 
 
 def _typed(command: str, engine: str) -> Command:
@@ -252,6 +256,14 @@ def _lacking(log: Log, what: str, then: str) -> str:
     )
 
 
+def _without_arguments(check: LogCheck) -> LogCheck:
+    """Say what an estimate that is off may be due to, where no argument of the start is known."""
+    if not any(row.agrees is False and row.basis is Basis.ESTIMATE for row in check.rows):
+        return check
+    note = "the log does not print what the server was told: a flag that is not named here may be behind a figure that is off"
+    return dataclasses.replace(check, notes=(note, *check.notes))
+
+
 def _of_an_older(
     check: LogCheck, compared: Callable[[Mapping[str, str]], LogCheck], options: Mapping[str, Any]
 ) -> LogCheck | None:
@@ -266,6 +278,22 @@ def _of_an_older(
         if found.rules_agree and any(row.agrees for row in found.rows):
             newest = check.plan.engine_version
             note = f"its figures are not those of {newest}'s rules, but those of {release}'s"
+            return dataclasses.replace(found, notes=(note, *found.notes))
+    return None
+
+
+def _of_what_nobody_said(
+    check: LogCheck, compared: Callable[[Mapping[str, str], Command], LogCheck], told: Command
+) -> LogCheck | None:
+    """Return the check against one thing more than was told that explains every figure, if one does."""
+    release = {"version": check.plan.engine_version} if _has_releases(check.engine) else {}
+    for words, more in supposed(check.plan, told):
+        try:
+            found = compared(release, more)
+        except PlannerError:
+            continue
+        if found.rules_agree and any(row.agrees for row in found.rows):
+            note = f"its figures are those of {words}, which neither the log nor the question says"
             return dataclasses.replace(found, notes=(note, *found.notes))
     return None
 

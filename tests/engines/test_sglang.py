@@ -283,6 +283,13 @@ def test_pipeline_stages_cover_all_layers() -> None:
             {"options": SGLangOptions(mamba_radix_cache_strategy="no_buffer")},
             "overlap schedule off",
         ),
+        (  # stages switch it off themselves, but only after this was looked at
+            {
+                "layout": Layout(pipeline_parallel=2),
+                "options": SGLangOptions(mamba_radix_cache_strategy="no_buffer"),
+            },
+            "overlap schedule off",
+        ),
         ({"options": SGLangOptions(context_length=4096)}, "shorter than"),
         ({"precision": "mlx-4bit"}, "not planned"),
     ],

@@ -333,7 +333,9 @@ def _radix_violations(
                 engine_message="AssertionError: no_buffer only supports page_size=1.",
                 file=file,
             )
-        if not resolved.disable_overlap_schedule:
+        told = options.mamba_radix_cache_strategy == "no_buffer"
+        if told and not (options.disable_overlap_schedule or rules.no_buffer_stops_overlap):
+            # Looked at before pipeline stages switch the schedule off.
             yield Violation(
                 rule="no_buffer_overlap",
                 reason="no_buffer needs the overlap schedule off (--disable-overlap-schedule)",
