@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
 
 from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.economies import economies_of
+from planner.engines.log_figure import Basis
+from planner.errors import PlannerError
 from planner.layout import Layout
 from planner.log_text import Log
+from planner.logs import LogCheck
 from planner.planning import Plan
 
 _RANK = re.compile(r"(?<=[ _])(TP|PP|DP|EP)(\d{1,3})(?=[ \])_])")
 """A rank in front of a line: ``(Worker_PP0_TP1 pid=7)``, ``[2026-02-27 17:10:27 TP1]``."""
 _IN_FRONT = 80
 """Characters of a line in which ranks are looked for."""
+_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
 
 def marked_layout(log: Log) -> Layout | None:
@@ -58,3 +63,64 @@ def supposed(plan: Plan, told: Command) -> Iterator[tuple[str, Command]]:
             layout = Layout(tensor_parallel=degree)
             yield str(layout), replace(told, layout=layout)
             degree *= 2
+
+
+def releases_of(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Options that plan for the log's release; of a build between two, for the later one first."""
+    match = _RELEASE.fullmatch(log.version or "")
+    if "version" in options or match is None or not _has_releases(log.engine):
+        yield {}
+        return
+    major, minor, patch, post, rest = match.groups()
+    yield {"version": f"{major}.{minor}.{patch}{post}"}
+    if rest and int(patch) > 0:
+        yield {"version": f"{major}.{minor}.{int(patch) - 1}"}
+
+
+def _has_releases(engine: str) -> bool:
+    return any(field.name == "version" for field in fields(get_engine(engine).options_type))
+
+
+def of_an_older(
+    check: LogCheck, compared: Callable[[Mapping[str, str]], LogCheck], options: Mapping[str, Any]
+) -> LogCheck | None:
+    """Return the check against the newest older rules that a log without a release follows, if any."""
+    if check.version is not None or not _has_releases(check.engine) or "version" in options:
+        return None
+    for release in check.log.reader.releases():
+        try:
+            found = compared({"version": release})
+        except PlannerError:
+            continue
+        if found.rules_agree and any(row.agrees for row in found.rows):
+            newest = check.plan.engine_version
+            note = f"its figures are not those of {newest}'s rules, but those of {release}'s"
+            return replace(found, notes=(note, *found.notes))
+    return None
+
+
+def of_what_nobody_said(
+    check: LogCheck, compared: Callable[[Mapping[str, str], Command], LogCheck], told: Command
+) -> LogCheck | None:
+    """Return the check against one thing more than was told that explains every figure, if one does."""
+    release = {"version": check.plan.engine_version} if _has_releases(check.engine) else {}
+    for words, more in supposed(check.plan, told):
+        try:
+            found = compared(release, more)
+        except PlannerError:
+            continue
+        if found.rules_agree and any(row.agrees for row in found.rows):
+            note = f"its figures are those of {words}, which neither the log nor the question says"
+            return replace(found, notes=(note, *found.notes))
+    return None
+
+
+def without_arguments(check: LogCheck) -> LogCheck:
+    """Say what an estimate that is off may be due to, where no argument of the start is known."""
+    if not any(row.agrees is False and row.basis is Basis.ESTIMATE for row in check.rows):
+        return check
+    note = (
+        "the log does not print what the server was told: a flag that is not named here may be behind"
+        " a figure that is off"
+    )
+    return replace(check, notes=(note, *check.notes))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,11 +13,17 @@ from planner.answer import Plan
 from planner.commanded import AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
-from planner.engines.log_figure import Basis, LogReader, Measured
+from planner.engines.log_figure import LogReader, Measured
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
-from planner.errors import InputError, PlannerError
-from planner.inferring import marked_layout, supposed
+from planner.errors import InputError
+from planner.inferring import (
+    marked_layout,
+    of_an_older,
+    of_what_nobody_said,
+    releases_of,
+    without_arguments,
+)
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.learning import MOST, Lesson
@@ -35,8 +40,6 @@ if TYPE_CHECKING:
 
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
-
-_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
 
 def read_command(text: str) -> tuple[str, Command]:
@@ -214,15 +217,15 @@ def check_log(
             learned=False,  # the log is judged against the estimates themselves
         )
         check = dataclasses.replace(logs.check_log(planned, found, untold=untold), told=said)
-        return check if arguments else _without_arguments(check)
+        return check if arguments else without_arguments(check)
 
     checks = []
-    for release in _releases(found, options or {}):
+    for release in releases_of(found, options or {}):
         checks.append(compared(release))
         if checks[-1].rules_agree:
             return checks[-1]
-    older = _of_an_older(checks[0], compared, options or {})
-    return older or _of_what_nobody_said(checks[0], compared, told) or checks[0]
+    older = of_an_older(checks[0], compared, options or {})
+    return older or of_what_nobody_said(checks[0], compared, told) or checks[0]
 
 
 def _typed(command: str, engine: str) -> Command:
@@ -254,53 +257,6 @@ def _lacking(log: Log, what: str, then: str) -> str:
     return (
         f"{title} ended with: {said}{helps}. The log {what}: for a change that is checked, {then}"
     )
-
-
-def _without_arguments(check: LogCheck) -> LogCheck:
-    """Say what an estimate that is off may be due to, where no argument of the start is known."""
-    if not any(row.agrees is False and row.basis is Basis.ESTIMATE for row in check.rows):
-        return check
-    note = "the log does not print what the server was told: a flag that is not named here may be behind a figure that is off"
-    return dataclasses.replace(check, notes=(note, *check.notes))
-
-
-def _of_an_older(
-    check: LogCheck, compared: Callable[[Mapping[str, str]], LogCheck], options: Mapping[str, Any]
-) -> LogCheck | None:
-    """Return the check against the newest older rules that a log without a release follows, if any."""
-    if check.version is not None or not _has_releases(check.engine) or "version" in options:
-        return None
-    for release in check.log.reader.releases():
-        try:
-            found = compared({"version": release})
-        except PlannerError:
-            continue
-        if found.rules_agree and any(row.agrees for row in found.rows):
-            newest = check.plan.engine_version
-            note = f"its figures are not those of {newest}'s rules, but those of {release}'s"
-            return dataclasses.replace(found, notes=(note, *found.notes))
-    return None
-
-
-def _of_what_nobody_said(
-    check: LogCheck, compared: Callable[[Mapping[str, str], Command], LogCheck], told: Command
-) -> LogCheck | None:
-    """Return the check against one thing more than was told that explains every figure, if one does."""
-    release = {"version": check.plan.engine_version} if _has_releases(check.engine) else {}
-    for words, more in supposed(check.plan, told):
-        try:
-            found = compared(release, more)
-        except PlannerError:
-            continue
-        if found.rules_agree and any(row.agrees for row in found.rows):
-            note = f"its figures are those of {words}, which neither the log nor the question says"
-            return dataclasses.replace(found, notes=(note, *found.notes))
-    return None
-
-
-def _has_releases(engine: str) -> bool:
-    fields = dataclasses.fields(get_engine(engine).options_type)
-    return any(field.name == "version" for field in fields)
 
 
 def learn(check: LogCheck) -> Lesson:
@@ -406,15 +362,3 @@ def _asks_for(plan: planning.Plan, engine: str) -> int:
     """Return the bytes of its fullest GPU that a plan asks for: all it may use, or what it takes."""
     mine = plan.engine == engine
     return max((rank.usable if mine else rank.used for rank in plan.ranks), default=0)
-
-
-def _releases(log: Log, options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Options that plan for the log's release; of a build between two, for the later one first."""
-    match = _RELEASE.fullmatch(log.version or "")
-    if "version" in options or match is None or not _has_releases(log.engine):
-        yield {}
-        return
-    major, minor, patch, post, rest = match.groups()
-    yield {"version": f"{major}.{minor}.{patch}{post}"}
-    if rest and int(patch) > 0:
-        yield {"version": f"{major}.{minor}.{int(patch) - 1}"}
