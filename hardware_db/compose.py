@@ -11,13 +11,14 @@ from hardware_db.errors import HardwareError
 from hardware_db.expression import MAX_COUNT
 from hardware_db.figures import GIVEN, Figure
 from hardware_db.memory import system_reserve_mib
+from hardware_db.regex import pattern
 from hardware_db.system import System
 
 __all__ = ["card", "custom", "lent", "processor", "repeated", "several", "unequal"]
 
 MIB = 1 << 20
 _MOST_UNEQUAL = 64
-_SIZE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(GiB|MiB|GB|MB)\s*", re.IGNORECASE)
+_SIZE = pattern(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(GiB|MiB|GB|MB)\s*", re.IGNORECASE)
 _UNITS = {"gib": 1 << 30, "mib": 1 << 20, "gb": 10**9, "mb": 10**6}
 _SMALLEST, _GREATEST = 256 << 20, 64 << 40
 

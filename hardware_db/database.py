@@ -56,6 +56,8 @@ class Database:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entries:
+    """What all files say, before prices and names are joined to it."""
+
     accelerators: tuple[Accelerator, ...]
     systems: tuple[System, ...]
     new_systems: tuple[System, ...]

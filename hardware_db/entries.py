@@ -10,6 +10,7 @@ from hardware_db.accelerator import Accelerator, NvlinkKind, RaisableLimit, Unif
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure, FrozenMap, Price
 from hardware_db.reader import Cited, Reader
+from hardware_db.regex import pattern
 from hardware_db.system import System
 
 __all__ = [
@@ -21,10 +22,10 @@ __all__ = [
     "read_system",
 ]
 
-_ID = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
-_CAPABILITY = re.compile(r"[1-9]\d?\.\d")
-_GFX = re.compile(r"gfx[0-9a-f]{3,4}")
-_PCIE = re.compile(r"[1-7]\.0 x(?:1|2|4|8|16)")
+_ID = pattern(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
+_CAPABILITY = pattern(r"[1-9]\d?\.\d")
+_GFX = pattern(r"gfx[0-9a-f]{3,4}")
+_PCIE = pattern(r"[1-7]\.0 x(?:1|2|4|8|16)")
 _KINDS: tuple[NvlinkKind, ...] = ("switch", "mesh", "bridge")
 _BACKENDS = ("cuda", "rocm", "vulkan", "metal", "xpu", "hpu", "tpu", "cpu")
 _BLANKS = ("mib", "gib", "pages")

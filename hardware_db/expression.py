@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hardware_db.errors import HardwareError
 from hardware_db.memory import MemoryKind
+from hardware_db.regex import pattern
 
 __all__ = [
     "MAX_COUNT",
@@ -32,25 +33,25 @@ MAX_COUNT = 100_000
 _MOST_PARTS = 12
 _LARGEST_RAM_GIB = 1 << 17
 
-_SEPARATOR = re.compile(r"(\s*\+\s*|\s*[,;&]\s*|\s+(?:and|with|plus|w/)\s+)", re.IGNORECASE)
-_LEADING = re.compile(r"([+-]?[0-9][0-9.,_]*)\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
-_TRAILING = re.compile(r"(.+?)\s+[x×*]\s*([+-]?[0-9][0-9.,_]*)", re.IGNORECASE | re.DOTALL)
-_JOINED = re.compile(r"(.+?)[x×*]([1-9][0-9]?)", re.IGNORECASE | re.DOTALL)
-_COLON = re.compile(r"(.+?)\s*:\s*([0-9]{1,6})", re.DOTALL)
+_SEPARATOR = pattern(r"(\s*\+\s*|\s*[,;&]\s*|\s+(?:and|with|plus|w/)\s+)", re.IGNORECASE)
+_LEADING = pattern(r"([+-]?[0-9][0-9.,_]*)\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
+_TRAILING = pattern(r"(.+?)\s+[x×*]\s*([+-]?[0-9][0-9.,_]*)", re.IGNORECASE | re.DOTALL)
+_JOINED = pattern(r"(.+?)[x×*]([1-9][0-9]?)", re.IGNORECASE | re.DOTALL)
+_COLON = pattern(r"(.+?)\s*:\s*([0-9]{1,6})", re.DOTALL)
 _WORDS = {
     "a": 1, "an": 1, "one": 1, "single": 1, "dual": 2, "two": 2, "pair of": 2, "a pair of": 2,
     "triple": 3, "three": 3, "quad": 4, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "ten": 10, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
-_WORDED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
-_PLURAL = re.compile(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
+_WORDED = pattern(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
+_PLURAL = pattern(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
 _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )
 _UNIT = r"(?:t(?:i?b)?|g(?:i?b)?|gigs?|gigabytes?)"
-_SIZE = re.compile(rf"([0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
-_SIZE_FIRST = re.compile(rf"([0-9]{{1,6}}\s*{_UNIT}(?:\s+(?:of\s+)?ram)?)\s+(.+)", re.I | re.S)
-_TOKEN = re.compile(
+_SIZE = pattern(rf"([0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
+_SIZE_FIRST = pattern(rf"([0-9]{{1,6}}\s*{_UNIT}(?:\s+(?:of\s+)?ram)?)\s+(.+)", re.I | re.S)
+_TOKEN = pattern(
     rf"""(?P<modules>[0-9]{{1,2}})\s*[x×*]\s*(?=[0-9.]+\s*{_UNIT}\b)
     |(?P<size>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
     |(?P<type>(?:lp)?ddr[2-6]x?|mrdimm)(?:[\s-]?(?P<rate>[0-9]{{3,5}})\b)?
@@ -62,14 +63,14 @@ _TOKEN = re.compile(
     |[\s,()/-]+""",
     re.IGNORECASE | re.VERBOSE,
 )
-_CARVED = re.compile(
+_CARVED = pattern(
     r"(.+?)[\s(,]*\b([0-9]{1,3})\s*(?:GB)?\s*/\s*([0-9]{1,3})\s*(?:GB)?[\s)]*", re.IGNORECASE
 )
-_ECC = re.compile(
+_ECC = pattern(
     r"[\s,(]*(?:\b(?:with|w/)\s+)?\b(?P<no>no\s+|without\s+)?ecc(?:\s+(?P<state>on|off|enabled|disabled))?\)?$",
     re.IGNORECASE,
 )
-_NVLINK = re.compile(r"[\s,(+]*(?:\b(?:with|and|w/)\s+)?\bnv-?link(?:ed)?(?:\s+bridge)?\b\)?", re.I)
+_NVLINK = pattern(r"[\s,(+]*(?:\b(?:with|and|w/)\s+)?\bnv-?link(?:ed)?(?:\s+bridge)?\b\)?", re.I)
 _CHANNELS = {"single": 1, "dual": 2, "quad": 4, "octa": 8}
 
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
+from hardware_db.regex import pattern
+
 __all__ = [
     "driver_key",
     "is_chipless_mac",
@@ -21,24 +23,24 @@ __all__ = [
 ]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
-_MACHINES = re.compile(
+_MACHINES = pattern(
     r"\b(?:apple|imac|(?:mac\s?)?(?:mini|studio)|mac\s?book(?:\s(?:pro|air))?"
     r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro|mac\b|air\b|1[3-6](?:\.\d)?\s?(?:\"|”|inch))\s*"
 )
-_CHIP = re.compile(r"\bm[1-9]\b")
-_PLACES = re.compile(
+_CHIP = pattern(r"\bm[1-9]\b")
+_PLACES = pattern(
     r"(?:(?:google\s+)?colab(?:\s+pro)?|kaggle|runpod|vast(?:\.ai)?|lambda(?:\s+labs)?|paperspace"
     r"|modal|salad|hf\s+spaces?|hugging\s?face(?:\s+spaces?)?)\s+(.+)",
     re.IGNORECASE,
 )
-_MAC = re.compile(r"(?:apple\s)?(?:imac|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
-_LAPTOP_FIRST = re.compile(r"(?:gaming\s+)?(?:laptop|notebook)\s+(.+)", re.IGNORECASE)
-_SIZE_INSIDE = re.compile(
+_MAC = pattern(r"(?:apple\s)?(?:imac|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
+_LAPTOP_FIRST = pattern(r"(?:gaming\s+)?(?:laptop|notebook)\s+(.+)", re.IGNORECASE)
+_SIZE_INSIDE = pattern(
     r"(.+?)\s+([0-9]+\s?GB(?:\s+vram)?)\s+(laptop|notebook|mobile)", re.IGNORECASE
 )
-_SIZED = re.compile(r"[\s(,]*[0-9]+\s?(?:gb|g|tb)?(?:\s(?:ram|memory))?\)?$")
-_JOINTS = re.compile(r"[\s\-_./,()\[\]]+")
-_WORDS = re.compile(r"[a-z]+|[0-9]+")
+_SIZED = pattern(r"[\s(,]*[0-9]+\s?(?:gb|g|tb)?(?:\s(?:ram|memory))?\)?$")
+_JOINTS = pattern(r"[\s\-_./,()\[\]]+")
+_WORDS = pattern(r"[a-z]+|[0-9]+")
 
 
 def key(name: str) -> str:
@@ -153,9 +155,9 @@ _ALIKE = 0.75
 """Score from which a name is offered."""
 
 
-_MEMORY = re.compile(r"\s+([0-9]+) ?GB\b")
-_MAKERS = re.compile(r"^(?:NVIDIA|AMD|Apple|Intel|Google)\s+(?:GeForce\s+|Tesla\s+|Instinct\s+)?")
-_LEFT_OUT = re.compile(r"\s+(?:Blackwell|Generation|Edition|Super ?chip)\b|\s+\([^)]*\)")
+_MEMORY = pattern(r"\s+([0-9]+) ?GB\b")
+_MAKERS = pattern(r"^(?:NVIDIA|AMD|Apple|Intel|Google)\s+(?:GeForce\s+|Tesla\s+|Instinct\s+)?")
+_LEFT_OUT = pattern(r"\s+(?:Blackwell|Generation|Edition|Super ?chip)\b|\s+\([^)]*\)")
 
 
 def spoken(name: str, *, memory: bool) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure, FrozenMap, Grade, Price, PriceKind
+from hardware_db.regex import pattern
 
 __all__ = ["Cited", "Reader", "read_cited"]
 
 _GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
 _PRICE_KINDS: tuple[PriceKind, ...] = ("launch", "list", "street", "used", "hourly")
-_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-_CITED = re.compile(r"\{([a-z0-9-]+)\}")
+_DATE = pattern(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+_CITED = pattern(r"\{([a-z0-9-]+)\}")
 _LARGEST = 1e9  # no figure of this field is larger: MiB of a rack, TFLOPS, GB/s, USD
 _LONGEST = 2000
 

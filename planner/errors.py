@@ -18,10 +18,8 @@ import re
 LONGEST_WORD = 200
 """Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
 
-_UNSEEN = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_LONG = re.compile(rf"(\S{{{LONGEST_WORD}}})\S+")
+_UNSEEN = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+_LONG = rf"(\S{{{LONGEST_WORD}}})\S+"
 
 
 def printable(text: str) -> str:
@@ -30,18 +28,18 @@ def printable(text: str) -> str:
     Control characters (all but the line feed), marks that turn the direction of writing, and half
     characters. Every text that somebody else wrote passes here before it is shown.
     """
-    return _UNSEEN.sub("?", text)
+    return re.sub(_UNSEEN, "?", text)
 
 
 _VALUE = r"""\s{0,3}["'\[(]{0,3}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,}"""
 _SECRETS = (
-    re.compile(
+    (
         r"(?i)((?:api[-_]?key|passw(?:or)?d|secret|authorization|bearer|--[\w-]{0,30}token)"
         rf"""["']?\s{{0,3}}[=: ]){_VALUE}"""
     ),
-    re.compile(rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}"""),
-    re.compile(r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}"),
-    re.compile(r"(://)[^\s/:@]{0,200}:[^\s/@]{1,200}(?=@)"),
+    rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}""",
+    r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}",
+    r"(://)[^\s/:@]{0,200}:[^\s/@]{1,200}(?=@)",
 )
 """What keys, tokens and passwords look like; the group before each stays."""
 
@@ -53,7 +51,7 @@ def without_secrets(text: str) -> str:
     one.
     """
     for pattern in _SECRETS:
-        text = pattern.sub(r"\1***", text)
+        text = re.sub(pattern, r"\1***", text)
     return text
 
 
@@ -62,7 +60,7 @@ class PlannerError(Exception):
 
     def __init__(self, message: str = "") -> None:
         """Keep the message on one line, however long or broken the input that it quotes."""
-        super().__init__(_LONG.sub(r"\1…", printable(" ".join(str(message).splitlines()))))
+        super().__init__(re.sub(_LONG, r"\1…", printable(" ".join(str(message).splitlines()))))
 
 
 class InputError(PlannerError, ValueError):

@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from hardware_db.regex import pattern
 from planner.allocating import allocation_of, check_deployment, refusals_of
 from planner.engines.engine import (
     Allocation,
@@ -26,7 +27,7 @@ from planner.units import capital, counted, format_gib, format_tokens
 
 SCHEMA_VERSION = 1
 
-_FURTHER_SENTENCES = re.compile(r"\. (?=[A-Z]).*", re.DOTALL)
+_FURTHER_SENTENCES = pattern(r"\. (?=[A-Z]).*", re.DOTALL)
 """What follows the first sentence of an engine's message: its own advice."""
 
 

@@ -5,9 +5,9 @@ Inside the planner bytes and tokens are `int`. GiB (2**30 bytes) exists here and
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
+from hardware_db.regex import pattern
 from planner.errors import InputError
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
@@ -23,10 +23,10 @@ _BYTE_UNITS = {
     "gb": 10**9,
     "tb": 10**12,
 }
-_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
+_NUMBER_AND_UNIT = pattern(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
-_PLAIN_WORD = re.compile(
+_PLAIN_WORD = pattern(
     r"(?!llama-|mlx\b|[a-z]+(?:-[a-z]+)*-(?:server|cli)\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)"
 )
 """A word that begins a sentence with a capital; names of programs are no such words."""

@@ -178,7 +178,7 @@ def test_as_json_nothing_else_is_on_standard_output(
 STOPPED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from planner.cli.main import main
+from planner.cli import main
 main(sys.argv[1:])
 """
 PARENT_IS_TOLD_TO_STOP = """

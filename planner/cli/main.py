@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,8 +21,6 @@ from planner.errors import PlannerError, SourceError
 WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
 NOBODY_READS = 128 + 13
 """As shells report a writer whose reader went away: never 0, which would say that it fits."""
-NEW_OBJECTS = 50_000
-"""New objects after which Python looks for garbage: a plan makes fewer, and next to no garbage."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 """What a full or missing place for the answer raises."""
 
@@ -69,13 +66,6 @@ def app_for(argv: Sequence[str]) -> typer.Typer:
 
 def _not_called() -> None:
     """Stand in the list for a command that is not called."""
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
-    terminal.prepare_streams()
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
-from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
 from math import log
 from typing import Any
@@ -251,7 +250,9 @@ def refuse_hosted(name: str) -> None:
     short = _hyphened(name.rpartition("/")[2].partition(":")[0])
     short = re.sub(r"^qwen-?(\d)[.p-](\d)(?=-)", r"qwen\1.\2", short)
     for row in _hosted():
-        if not fnmatchcase(short, row["pattern"]) or fnmatchcase(short, row.get("except", "")):
+        if not short.startswith(row["begins"]):
+            continue
+        if "except" in row and short.startswith(row["except"]):
             continue
         if "open" in row:
             raise UnknownModelError(

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
+from hardware_db.regex import pattern
 from planner.model import catalog
 from planner.model.gguf_mix import mixes
 from planner.registry.entry import Container, Entry, Vision
@@ -37,30 +38,30 @@ _ENDINGS: tuple[tuple[str, str, Container], ...] = (
     (r"bf16", "bf16", "safetensors"),
     (r"(?:mlx-)?([34568])bit(?:-mlx|-dwq)?", "mlx-{}bit", "mlx"),
 )
-_QUANT = re.compile(
+_QUANT = pattern(
     r"(?:I?Q[1-8]_(?:[01]|K|K[SLTV]S?|NL|X{0,2}S|[SML])(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4_MOE|MXFP4|NVFP4|BF16|F16|F32)",
     re.IGNORECASE,
 )
-_BEFORE_QUANT = re.compile(
+_BEFORE_QUANT = pattern(
     r"(?:-(?:MTP|GGUF))*(?P<sep>[-.])(?P<label>(?:(?:UD|i1)-)?(?P<quant>.+))", re.I
 )
-_PREFIX = re.compile(
+_PREFIX = pattern(
     r"^(?:[A-Za-z]+_(?=[A-Za-z]+\d)|(?:(?!mmproj|draft|dflash|dspark|eagle)[A-Za-z]{2,}-)+(?=qwen\d))",
     re.I,
 )
 """The maker in front of the model: ``Qwen_Qwen3.8-27B`` as bartowski writes it, ``Huihui-Qwen3.5-9B``."""
-_PRUNED = re.compile(r"[-_.]?reap[-_.]?(?P<share>\d{1,2})(?:p|pct)?(?=[-_.]|$)", re.I)
-_RESIZED = re.compile(
+_PRUNED = pattern(r"[-_.]?reap[-_.]?(?P<share>\d{1,2})(?:p|pct)?(?=[-_.]|$)", re.I)
+_RESIZED = pattern(
     r"(?:^|[-_.])(?:\d+(?:\.\d+)?b|reap|prun\w*|slim|lite|merg\w*|experts?|moe|upscal\w*|draft\w*"
     r"|dspark|dflash|eagle\d?|mmproj|embed\w*|rerank\w*|vl|omni|asr|tts|coder|next|flash)(?=[-_.]|$)",
     re.I,
 )
-_FORMAT = re.compile(
+_FORMAT = pattern(
     r"(?:^|[-_.])(?:mlx|gguf|ggml|exl[23]|awq|gptq|quant\w*|bnb|nf4|[a-z]*int[1-8]|[mn]x?v?fp\d+|fp\d+|q[a-z]?\d\w*"
     r"|w\d+a\d+|\d+(?:\.\d+)?-?bit|\d+(?:\.\d+)?bpw)(?=[-_.]|$)",
     re.I,
 )
-_MIXED = re.compile(r"[-_.](?:mixed|mix|imat|imatrix|hifi|dwq)$", re.I)
+_MIXED = pattern(r"[-_.](?:mixed|mix|imat|imatrix|hifi|dwq)$", re.I)
 _BY_BITS = {"1": "IQ1_M", "2": "Q2_K", "3": "Q3_K_M", "4": "Q4_K_M", "5": "Q5_K_M", "6": "Q6_K"}
 _DEFAULT_QUANT = "Q4_K_M"
 """What llama.cpp's -hf takes of a repository where nothing is said."""
@@ -111,8 +112,8 @@ def _repository(repo: str, base: str, rest: str, label: str | None) -> Entry | N
         return _entry(repo, base, "gguf", recipe, label=label) if recipe else None
     if not rest:
         return _entry(repo, base, "safetensors", "bf16") if "/" in repo else None
-    for pattern, recipe, container in _ENDINGS:
-        match = re.fullmatch(pattern, rest)
+    for ending, recipe, container in _ENDINGS:
+        match = re.fullmatch(ending, rest)
         if match is not None:
             return _entry(repo, base, container, recipe.format(*match.groups()), mtp=mtp)
     return None

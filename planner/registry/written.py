@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hardware_db.regex import pattern
+
 LONGEST = 300
 """Characters of a name that are read at all."""
 
-_BEFORE = re.compile(r"(?:(?:-hf|-hfr|--hf-repo|--model|-m)[ =]|(?:ollama (?:run|pull) ))\s*", re.I)
-_HOSTS = re.compile(
+_BEFORE = pattern(r"(?:(?:-hf|-hfr|--hf-repo|--model|-m)[ =]|(?:ollama (?:run|pull) ))\s*", re.I)
+_HOSTS = pattern(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co|registry\.ollama\.ai|ollama\.com)/|hf://",
     re.I,
 )
-_LIBRARY = re.compile(r"library/", re.I)
-_PAGE = re.compile(r"(?P<repo>[^/]+/[^/]+)/(?:blob|resolve|raw|tree)/[^/]+(?:/(?P<file>.+))?")
-_WORD = re.compile(r"[\w.+-]+(?::[\w.+-]*)?", re.ASCII)
-_REPO = re.compile(r"(?P<repo>[\w.+-]+/[\w.+-]+)(?:@[\w.]+)?(?::(?P<label>[\w.+ -]+))?", re.ASCII)
+_LIBRARY = pattern(r"library/", re.I)
+_PAGE = pattern(r"(?P<repo>[^/]+/[^/]+)/(?:blob|resolve|raw|tree)/[^/]+(?:/(?P<file>.+))?")
+_WORD = pattern(r"[\w.+-]+(?::[\w.+-]*)?", re.ASCII)
+_REPO = pattern(r"(?P<repo>[\w.+-]+/[\w.+-]+)(?:@[\w.]+)?(?::(?P<label>[\w.+ -]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

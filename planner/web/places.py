@@ -47,6 +47,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
+    """Some of a list's choices under one heading."""
+
     title: str
     place: int
     vendors: tuple[str, ...]

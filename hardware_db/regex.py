@@ -1,0 +1,29 @@
+"""Regular expressions that are compiled when they are first asked.
+
+Most of what a module knows how to read is not in the text that one command is given; to compile it
+all took a start longer than to read the database.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["pattern"]
+
+if TYPE_CHECKING:
+    pattern = re.compile
+else:
+
+    class pattern:  # noqa: N801 - a function to whoever calls it
+        """A compiled expression to whoever asks it; takes what `re.compile` takes."""
+
+        def __init__(self, text: str, flags: int = 0) -> None:
+            self._said = text, flags
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method of the compiled expression, and keep it."""
+            compiled = re.compile(*self._said)
+            for method in ("match", "fullmatch", "search", "sub", "split", "findall", "finditer"):
+                setattr(self, method, getattr(compiled, method))
+            return getattr(compiled, name)
