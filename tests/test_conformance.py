@@ -114,3 +114,22 @@ def test_sglang_is_asked_what_the_planner_reads(tmp_path: Path) -> None:
 
 def test_no_library_wants_nothing() -> None:
     assert wanted_by([]) == []
+
+
+def test_a_whole_projection_of_one_part_is_no_cut_block(tmp_path: Path) -> None:
+    """Seed 1727: Qwen3-Next's fused in_proj_ba has 64 rows; vLLM looks at blocks that it cuts."""
+    gates = [
+        f"model.layers.{n}.mlp.{end}" for n in range(48) for end in ("gate", "shared_expert_gate")
+    ]
+    case = {
+        "case": {"model": "Qwen3-Next-80B-A3B-Instruct@fp8", "tp": 1, "gpu": "a100", "pp": 2,
+                 "max_model_len": 2048, "available": 1391565022, "language_model_only": True},
+        "base_model": "Qwen3-Next-80B-A3B-Instruct",
+        "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128],
+                                "modules_to_not_convert": ["lm_head", *gates]},
+        "vllm_version": "0.33.0",
+        "num_blocks": 1,
+    }  # fmt: skip
+    assert vllm_cases.compare(case, tmp_path).answered["num_blocks"] > 1
+    cut = {**case, "case": {**case["case"], "tp": 2}}  # type: ignore[dict-item]
+    assert vllm_cases.compare(cut, tmp_path).answered["num_blocks"] is None

@@ -78,7 +78,7 @@ def test_standard_input(
         (["check", "LOG", "Qwen3.5-27C", "--on", "h100"], "did you mean"),
         (["check", "LOG", "--on", "h100", "--context", "abc"], "abc"),
         (["check", "JUNK", "--on", "h100"], "not a text file"),
-        (["check", "EMPTY", "--on", "h100"], "no engine"),
+        (["check", "EMPTY", "--on", "h100"], "it is empty"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -193,6 +193,10 @@ def _experts(deployment: Deployment) -> Iterator[Refusal]:
         )
 
 
+_ALONE = "gdn.in_proj_ba"
+"""A projection of one part; those of several are looked at even where they are whole."""
+
+
 def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
     """Blocks of 128x128 must not be cut: the first tensor that would be is named.
 
@@ -217,6 +221,8 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
         width = shape[1] if by_rows else shape[0]
         if width % _FP8_BLOCK == 0:
             continue
+        if tp == 1 and not routed and (by_rows or tensor.component == _ALONE):
+            continue  # only what is cut, or lies in one matrix with others, is looked at
         if routed and whole_edge(tensor, shape, _FP8_BLOCK) in rules.refined:
             continue
         if routed:
