@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from threading import Lock
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import card, custom, lent
@@ -100,6 +101,23 @@ def unknown(text: str, known: Database) -> HardwareError:
     """
     if is_chipless_mac(text):
         return _which_chip(text, known)
+    found = _OFFERED.get(text)
+    if found is None or found[0] is not known:
+        found = (known, _offered(text, known))
+        with _LOCK:
+            if len(_OFFERED) >= _MOST_OFFERED:
+                _OFFERED.clear()
+            _OFFERED[text] = found
+    return UnknownHardware(text, found[1])
+
+
+_MOST_OFFERED, _LOCK = 512, Lock()
+_OFFERED: dict[str, tuple[Database, tuple[str, ...]]] = {}
+"""What was offered last: a page asks again for a name that it does not know at each of its fields."""
+
+
+def _offered(text: str, known: Database) -> tuple[str, ...]:
+    """Return the ids that may be meant by a name that means nothing, the likeliest first."""
     names = [
         (name, entry.id)
         for name, entry in known.by_name.items()
@@ -108,12 +126,12 @@ def unknown(text: str, known: Database) -> HardwareError:
     counts = splits(text)
     whole = nearest(text, names)
     if not counts:
-        return UnknownHardware(text, whole)
+        return whole
     count, name = counts[0]
     candidates = nearest(name, names)
     if not candidates or count > _LIKELY_COUNT:  # "7900 xt" has the form of a count, too
-        candidates = whole or candidates
-    return UnknownHardware(text, candidates)
+        return whole or candidates
+    return candidates
 
 
 def _which_chip(text: str, known: Database) -> HardwareError:

@@ -43,6 +43,7 @@ _JOINTS = pattern(r"[\s\-_./,()\[\]]+")
 _WORDS = pattern(r"[a-z]+|[0-9]+")
 
 
+@lru_cache(maxsize=8192)
 def key(name: str) -> str:
     """The form in which two names are compared: without case, spaces, dashes and brackets.
 
@@ -117,14 +118,17 @@ def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tupl
     scores: dict[str, float] = {}
     for candidate, identity in known:
         words, theirs = _parts_of_known(candidate)
-        common_parts = parts & words
-        shared = len(common_parts) if any(map(_tells, common_parts)) else 0
-        score = shared / (len(parts) + len(words) - shared)
+        score = 0.0
+        if not parts.isdisjoint(words) and any(map(_tells, common_parts := parts & words)):
+            score = len(common_parts) / (len(parts) + len(words) - len(common_parts))
         if candidate.startswith(wanted) or wanted.startswith(candidate):
             score += 0.5
-        # Letters in common, in whatever order, bound the ratio and cost a hundredth of it.
-        common = 2 * len(letters & theirs) / (len(wanted) + len(candidate))
-        if score + common < max(_ALIKE, scores.get(identity, 0.0)):
+        # The lengths bound the ratio, and so do letters in common, in whatever order: both cost a
+        # hundredth of it.
+        both, least = len(wanted) + len(candidate), _ALIKE - score
+        if 2 * min(len(wanted), len(candidate)) < least * both:
+            continue
+        if 2 * len(letters & theirs) < max(least, scores.get(identity, 0.0) - score) * both:
             continue
         matcher.set_seq1(candidate)
         score += matcher.ratio()
