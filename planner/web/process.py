@@ -23,13 +23,20 @@ class Process:
 
     Args:
         limit: seconds of processor time after which it ends itself over one answer.
+        begins_back: its first answer is for nobody and lets whatever else runs go first.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, *, begins_back: bool = False) -> None:
         path = str(Path(planner.__file__).parents[1])
         known = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__, f"{limit:g}"],
+            [
+                sys.executable,
+                "-m",
+                worker.__name__,
+                f"{limit:g}",
+                f"{0 if begins_back else worker.STEPS_BACK_AFTER:g}",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={

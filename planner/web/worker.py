@@ -1,8 +1,9 @@
 """Be the process in which the page's questions are answered; `working.py` starts it and ends it.
 
 It reads requests from its standard input and writes answers to its standard output: eight bytes
-of length, then a pickle. Its argument is how many seconds of processor time one answer may take. What it runs imports no Streamlit, which would double its memory. Both
-ends are this program, so a pickle comes from nobody else; what strangers wrote travels as text and
+of length, then a pickle. Its arguments are how many seconds of processor time one answer may take,
+and after how many the first lets others go first. What it runs imports no Streamlit, which would
+double its memory. Both ends are this program, so a pickle comes from nobody else; what strangers wrote travels as text and
 bytes inside.
 """
 
@@ -217,7 +218,7 @@ def _requests(file: IO[bytes]) -> Callable[[], bytes]:
     return waiting.get
 
 
-def _answered(request: bytes, seconds: float) -> bytes:
+def _answered(request: bytes, seconds: float, back_after: float = STEPS_BACK_AFTER) -> bytes:
     """Return the reply; beyond so many seconds of processor time, end the process with SIGPROF.
 
     Each request has a thread of its own. Linux keeps niceness by thread, so that a long answer steps
@@ -235,7 +236,7 @@ def _answered(request: bytes, seconds: float) -> bytes:
     _bound_time(seconds)
     worker.start()
     try:
-        return replies.get(timeout=STEPS_BACK_AFTER)
+        return replies.get(timeout=back_after)
     except queue.Empty:
         if sys.platform == "linux" and worker.native_id is not None:
             with suppress(OSError):  # done meanwhile
@@ -253,7 +254,7 @@ def _bound_time(seconds: float) -> None:
 
 def main() -> None:
     """Answer until the other end closes."""
-    seconds = float(sys.argv[1])
+    seconds, back_after = map(float, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, whose end ends this
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(
@@ -262,7 +263,8 @@ def main() -> None:
     _bound_memory()
     following = _requests(sys.stdin.buffer)
     while True:
-        send(out, _answered(following(), seconds))
+        send(out, _answered(following(), seconds, back_after))
+        back_after = STEPS_BACK_AFTER
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ PATIENCE = 20.0
 LONG_AFTER = 1.0
 """Seconds after which a question makes room: one more process may run beside it."""
 
+STAYS_FOR = 60.0
+"""Seconds for which a process that was started beside a long question stays for the next one: to start
+one and warm it takes the machine as long as twenty short questions."""
+
 MOST_KEPT = 64 << 20
 """Bytes of the answers that are kept."""
 
@@ -94,6 +98,7 @@ class Pool:
         longest: seconds on the clock for one answer.
         patience: seconds for which a question waits for a free process.
         long_after: seconds after which a question makes room for another process.
+        stays_for: seconds for which a process beside a long question stays after it.
         glance: called while an answer is awaited; raises when nobody wants it any more.
         keeps: answers are kept for those who ask the same.
     """
@@ -103,12 +108,14 @@ class Pool:
     longest: float = LONGEST
     patience: float = PATIENCE
     long_after: float = LONG_AFTER
+    stays_for: float = STAYS_FOR
     glance: Callable[[], None] = lambda: None
     keeps: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _free: list[Process] = field(default_factory=list)
     _busy: int = 0
     _long: int = 0
+    _was_long: tuple[int, float] = (0, 0.0)
     _beginning: int = 0
     _waiting: deque[_Ticket] = field(default_factory=deque)
     _first: bytes | None = None
@@ -182,7 +189,7 @@ class Pool:
     def _begin(self, request: bytes) -> None:
         ready = None
         try:
-            process = Process(self.limit)
+            process = Process(self.limit, begins_back=True)
             process.ask(request)
             if process.reply(self.longest) is None:
                 process.end()
@@ -200,7 +207,9 @@ class Pool:
 
     def _wanted(self) -> int:
         """Return how many processes there should be, at work or ready."""
-        return self.size + self._long + (self._first is not None)
+        most, until = self._was_long
+        beside = max(self._long, most if time.monotonic() < until else 0)
+        return self.size + beside + (self._first is not None)
 
     def close(self) -> None:
         """End the processes that wait for questions."""
@@ -250,15 +259,25 @@ class Pool:
         with self._lock:
             if self._long >= self.size:
                 return False
+            self._stay()
             self._long += 1
             self._serve_waiting()
         self._fill()
         return True
 
+    def _stay(self) -> None:
+        """Let the processes beside long questions stay a while."""
+        most, until = self._was_long
+        now = time.monotonic()
+        most = max(self._long, most if now < until else 0)
+        self._was_long = (most, now + self.stays_for)
+
     def _put_back(self, process: Process | None, *, ends: bool, was_long: bool) -> None:
         with self._lock:
             self._busy -= 1
-            self._long -= was_long
+            if was_long:
+                self._stay()
+                self._long -= 1
             if process is not None:
                 if ends:
                     process.end()

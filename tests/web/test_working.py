@@ -248,7 +248,7 @@ def test_a_process_stands_ready_beside_each_long_question() -> None:
         if stop.is_set():
             raise InputError("over")
 
-    pool = Pool(size=2, long_after=0.05, glance=glance)
+    pool = Pool(size=2, long_after=0.05, stays_for=0.0, glance=glance)
     pool.warm(worker.packed((len, ("begin",), {})))
     until(lambda: len(pool._free) == 3)
     with ThreadPoolExecutor(2) as visitors:
@@ -261,6 +261,44 @@ def test_a_process_stands_ready_beside_each_long_question() -> None:
                 one.result()
     until(lambda: not pool._beginning and len(pool._free) == 3)
     assert (pool._busy, pool._long) == (0, 0)
+    pool.close()
+
+
+def test_a_process_beside_a_long_question_stays_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Long questions one after the other start no process each: that kept a core busy for nobody."""
+    started = []
+
+    def start(limit: float, *, begins_back: bool = False) -> Process:
+        started.append(Process(limit, begins_back=begins_back))
+        return started[-1]
+
+    monkeypatch.setattr(working, "Process", start)
+    pool = Pool(size=1, long_after=0.05)
+    pool.warm(worker.packed((len, ("begin",), {})))
+    until(lambda: len(pool._free) == 2)
+    for turn in range(3):
+        assert run_in(pool, long, turn) == turn
+        until(lambda: not pool._beginning)
+    assert len(pool._free) == len(started) == 3
+    pool._was_long = (1, time.monotonic())  # a minute later
+    assert run_in(pool, len, "short") == 5
+    assert len(pool._free) == 2, "whoever is one too many then ends"
+    pool.close()
+
+
+def long(turn: int) -> int:
+    time.sleep(0.4)
+    return turn
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is by thread on Linux only")
+def test_a_process_that_begins_for_nobody_lets_others_go_first() -> None:
+    pool, usual = Pool(size=1), os.getpriority(os.PRIO_PROCESS, 0)
+    pool._free.append(Process(working.LIMIT, begins_back=True))
+    for waited, expected in ((0.2, worker.STEP_BACK), (0.0, usual)):
+        assert run_in(pool, niceness_after, waited) == max(expected, usual)
     pool.close()
 
 
