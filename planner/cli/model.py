@@ -69,7 +69,7 @@ def models(
         if as_json:
             typer.echo(json.dumps([_entry(entry) for entry in entries], indent=2))
         else:
-            typer.echo("\n".join(_table(entries)))
+            terminal.write("\n".join(_table(entries)) + "\n")
         return
     with terminal.progress() as progress:
         checkpoint = load_checkpoint(
@@ -82,7 +82,7 @@ def models(
         if as_json:
             typer.echo(json.dumps([_compared(row) for row in rows], indent=2))
         else:
-            typer.echo("\n".join(_comparison(checkpoint, rows)))
+            terminal.write("\n".join(_comparison(checkpoint, rows)) + "\n")
         return
     from planner.cli.downloading import download_documents, download_lines
 
@@ -91,7 +91,7 @@ def models(
         typer.echo(json.dumps({**_document(checkpoint), "downloads": listed}, indent=2))
     else:
         listed_lines = download_lines(base) if base is not None else ()
-        typer.echo("\n".join([*_lines(checkpoint), *listed_lines]))
+        terminal.write("\n".join([*_lines(checkpoint), *listed_lines]) + "\n")
 
 
 def _compared(row: PrecisionRow) -> dict[str, object]:

@@ -14,7 +14,7 @@ from planner.asking import of_pick
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.recommend import OutputTokens
-from planner.errors import InputError
+from planner.errors import InputError, printable
 from planner.planning import Outcome
 from planner.units import parse_tokens
 
@@ -122,14 +122,14 @@ def plan(
     elif as_markdown:
         from planner.report.markdown import plan_markdown
 
-        typer.echo(plan_markdown(answer), nl=False)
+        terminal.write(plan_markdown(answer))
     elif emit_as is not None and answer.outcome is not Outcome.DOES_NOT_FIT:
         from planner.emitting import emit
 
-        typer.echo(emit(answer, emit_as), nl=False)
+        terminal.write(emit(answer, emit_as))
     elif expect_log:
         if answer.expected_log:
-            typer.echo("\n".join(answer.expected_log))
+            terminal.write("\n".join(answer.expected_log) + "\n")
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
 
@@ -139,7 +139,7 @@ def plan(
         if emit_as is None:
             terminal.show(text)
         else:  # nothing to write for a server that would not start
-            typer.echo(text, err=True)
+            typer.echo(printable(text), err=True)
     return status(answer)
 
 

@@ -50,6 +50,11 @@ def show(text: str) -> None:
     typer.echo(text)
 
 
+def write(text: str) -> None:
+    """Print a document: to the byte into a file, and onto a terminal without what would steer it."""
+    typer.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+
+
 PATIENCE = 1.0
 """Seconds without an answer after which progress is shown."""
 

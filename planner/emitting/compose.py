@@ -41,11 +41,12 @@ def _mount(folder: str | None) -> list[dict[str, Any]]:
 def _service(service: Service) -> dict[str, Any]:
     argv = service.argv()
     port = service.port
-    environment = {"HF_TOKEN": "${HF_TOKEN:-}", **service.launch.environment}
+    # Compose reads $ as a variable; the command's own are doubled.
+    own = {name: value.replace("$", "$$") for name, value in service.launch.environment.items()}
+    environment = {"HF_TOKEN": "${HF_TOKEN:-}", **own}
     content: dict[str, Any] = {
         "image": service.image,
         "entrypoint": [argv[0]],
-        # Compose reads $ as a variable; the command's own are doubled.
         "command": [word.replace("$", "$$") for word in argv[1:]],
         "environment": environment,
         "ports": [f"{port}:{port}"],

@@ -138,8 +138,10 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
             },
         }
     ]
+    own = service.launch.environment
     environment += [
-        {"name": name, "value": value} for name, value in service.launch.environment.items()
+        {"name": name, "value": value}
+        for name, value in zip(own, _as_said(tuple(own.values())), strict=True)
     ]
     container: dict[str, Any] = {
         "name": "server",

@@ -22,6 +22,8 @@ def modelfile(plan: Plan) -> str:
     found = make(plan.deployment, plan.allocation, plan.launch)
     if found is None:
         raise InputError("Ollama cannot be told this placement, cache or drafting: use shell")
+    if len(f"{found.source}.".splitlines()) > 1:
+        raise InputError("a Modelfile cannot name a file that has a line break in its name")
     lines = heading(plan)
     if found.environment:
         words = " ".join(f"{name}={value}" for name, value in found.environment.items())

@@ -6,6 +6,9 @@ import threading
 import time
 from collections import OrderedDict
 
+_LARGEST = 8
+"""What takes more than this part of all that is kept is not kept: it would put out the others'."""
+
 
 class Kept:
     """Answers by their request, up to a number of bytes; the one unused for longest goes first."""
@@ -27,6 +30,8 @@ class Kept:
     def keep(self, request: bytes, answer: object, size: int, seconds: float) -> None:
         """Keep an answer for so many seconds."""
         size += 2 * len(request)
+        if size > self._most // _LARGEST:
+            return
         with self._lock:
             old = self._answers.pop(request, None)
             self._answers[request] = (answer, size, time.monotonic() + seconds)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -16,19 +17,50 @@ from tests.web.test_access import forget
 
 IMAGE = "![x](https://evil.example/x.png)"
 LINK = "[Log in again](https://evil.example)"
-HOSTILE = f"{IMAGE} {LINK} https://evil.example www.evil.example :violet[x] `c` <b>"
+HOSTILE = (
+    f"{IMAGE} {LINK} https://evil.example www.evil.example :violet[x] `c` <b>"
+    ' <a href="//evil.example">y</a> $evil$ :material/bug_report: :smile: ~~evil~~'
+)
 LIVE = re.compile(
-    r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<b>|(?<!\\):violet"
+    r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<(?:b>|a href)"
+    r"|(?<!\\):(?:violet|smile|material/bug_report)|(?<!\\)\$evil|(?<!\\)~evil"
 )
 
 
+PLAIN = re.compile(
+    r"Selectbox\.(options|raw_value)|Code\.code_text|\.alt$|(TextInput|TextArea)\.(value|default)"
+    r"|Dataframe\.|\.id$|\.url$"
+)
+"""Fields whose text a browser shows as it stands: choices, code, cells of a grid, what was typed."""
+
+
 def shown(app: AppTest) -> Iterator[str]:
-    """Whatever a page shows as Markdown."""
-    for kind in ("markdown", "error", "warning", "info", "success", "title", "header", "subheader"):
-        for element in getattr(app, kind):
-            yield str(element.value)
-    for element in app.expander:
-        yield str(element.label)
+    """Whatever a page shows as Markdown or HTML: each text of each element, but for plain ones."""
+    for node in below(app._tree):
+        message = getattr(node, "proto", None)
+        if hasattr(message, "ListFields"):
+            for place, text in texts_of(message, type(message).__name__):
+                if not PLAIN.search(place):
+                    yield text
+
+
+def below(block: Any) -> Iterator[Any]:
+    for node in block.children.values():
+        yield node
+        if hasattr(node, "children"):
+            yield from below(node)
+
+
+def texts_of(message: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Every text of a message and where it stands; bytes as the text in them."""
+    for field, value in message.ListFields():
+        single = isinstance(value, str | bytes) or hasattr(value, "ListFields")
+        where = f"{place}.{field.name}"
+        for one in [value] if single else value if hasattr(value, "__iter__") else ():
+            if hasattr(one, "ListFields"):
+                yield from texts_of(one, where)
+            elif isinstance(one, str | bytes):
+                yield where, one if isinstance(one, str) else one.decode("utf-8", "replace")
 
 
 def live(text: str) -> str:
@@ -52,6 +84,19 @@ def test_a_link_to_the_app_brings_no_text_of_its_own(
     assert not app.exception
     texts = list(shown(app))
     assert any("evil" in text for text in texts), "the error names what was asked for"
+    assert [text for text in texts if live(text)] == []
+
+
+FIELDS = ("on", "count", "with", "weights", "context", "users", "layout", "ram", "o-x")
+
+
+@pytest.mark.parametrize("field", [*FIELDS, f"o-{IMAGE}"])
+def test_no_field_of_a_link_brings_marks(open_app: Callable[..., AppTest], field: str) -> None:
+    usual = {"v": "2", "model": "Qwen3.5-27B", "on": "h100-sxm", "with": "vllm"}
+    app = open_app("", **{**usual, field: HOSTILE})
+    assert not app.exception
+    texts = list(shown(app))
+    assert any("evil" in text or "vLLM has no option" in text for text in texts)
     assert [text for text in texts if live(text)] == []
 
 

@@ -35,7 +35,7 @@ def plan_of(asked: Asked) -> Plan:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    made = Pool(size=2, limit=60)
+    made = Pool(size=2, limit=60, stays_for=0.0)
     yield made
     made.close()
 
@@ -105,10 +105,12 @@ def test_checkpoints_and_systems_stay_the_same_objects() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept = Kept(100)
+    kept = Kept(200)
     for number in range(50):
         kept.keep(bytes([number]), number, 18, 60)
-    assert len(kept._answers) == 5
+    assert len(kept._answers) == 10
+    kept.keep(b"y", "a large one, which would put out the others", 150, 60)
+    assert len(kept._answers) == 10
     assert kept.get(bytes([49])) == (49,)
     assert kept.get(bytes([1])) is None
     kept.keep(b"x", "late", 1, -1)

@@ -9,6 +9,7 @@ llama.cpp's: the plan holds for the latter.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
 from planner.engines.llamacpp.answer import LlamacppAnswer
@@ -243,7 +244,9 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
         return None
     remote = hub_file(deployment.checkpoint)
     argv, id_ = launch.argv, deployment.checkpoint.id
-    source = f"hf.co/{remote}" if remote else f"./{argv[argv.index('-m') + 1]}"
+    file = PurePath(argv[argv.index("-m") + 1]) if "-m" in argv else PurePath(id_)
+    here = str(file) if file.is_absolute() else f"./{file}"
+    source = f"hf.co/{remote}" if remote else here
     if _in_library(id_):
         source = id_
     layers = fitted.placement.n_gpu_layers

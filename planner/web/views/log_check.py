@@ -43,7 +43,8 @@ def show(found: Answer) -> None:
         asked = st.form_submit_button("Compare", icon=":material/difference:")
     if file is not None and not text:
         text = file.getvalue().decode("utf-8", "replace")
-    st.session_state[_KEPT] = text[:LONGEST]
+    text = text[:LONGEST]  # the field's own limit holds in a browser only
+    st.session_state[_KEPT] = text
     if not text.strip():
         if asked:
             st.info("Paste a log first.", icon=":material/content_paste:")
