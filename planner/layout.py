@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
+from planner.errors import InputError
 from planner.units import check_count
+
+MEANT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tensor_parallel": ("tp", "tensor", "tp_size", "tensor_parallel_size", "gpus"),
+        "pipeline_parallel": ("pp", "pipeline", "pp_size", "pipeline_parallel_size", "stages"),
+        "data_parallel": ("dp", "data", "dp_size", "data_parallel_size", "replicas"),
+        "expert_parallel": ("ep", "expert", "ep_size", "enable_expert_parallel"),
+        "context_parallel": ("dcp", "cp", "context", "decode_context_parallel_size"),
+    }
+)
+"""Degree of a layout -> other words for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,23 @@ class Layout:
     data_parallel: int = 1
     expert_parallel: bool = False
     context_parallel: int = 1
+
+    def __new__(cls, *places: object, **named: object) -> Layout:
+        """Refuse names that are none, with the one that is meant.
+
+        Raises:
+            InputError: a degree without a name, or by a name that it does not have.
+        """
+        if places:
+            raise InputError(
+                f"Layout: {places[0]!r} must be named: write tensor_parallel={places[0]!r}"
+            )
+        for name in named:
+            if name not in MEANT:
+                meant = next((real for real, words in MEANT.items() if name.lower() in words), None)
+                known = f"did you mean {meant}?" if meant else f"known: {', '.join(MEANT)}"
+                raise InputError(f"Layout: unknown degree {name!r}; {known}")
+        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         """Check the ranges; what a model allows is the engine's business."""

@@ -95,7 +95,9 @@ def _as_typed(
     tightest = typed.ranks[0] if typed.ranks else None
     if typed.fits or not running or tightest is None or tightest.headroom >= 0:
         return typed
-    if -tightest.headroom > tightest.band.below:
+    found = typed.allocation
+    certain = found is not None and found.refusal is not None and not found.shortfall
+    if -tightest.headroom > tightest.band.below or certain:
         return typed
     return ask_command(engine, told, on=on, **beside).with_(**known).plan()
 

@@ -50,3 +50,20 @@ def test_what_is_missing_or_has_no_place_is_said() -> None:
         untyped(MODEL, ON)
     with pytest.raises(planner.InputError, match="model is given twice"):
         untyped(MODEL, on=ON, model=MODEL)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"tp": 2}, "did you mean tensor_parallel"),
+        ({"dp": 2}, "data_parallel"),
+        ({"x": 1}, "known: "),
+    ],
+)
+def test_degrees_by_other_names_are_told_their_own(said: dict[str, int], meant: str) -> None:
+    """A TypeError of the dataclass named neither."""
+    layout: Any = planner.Layout
+    with pytest.raises(planner.InputError, match=meant):
+        layout(**said)
+    with pytest.raises(planner.InputError, match="tensor_parallel=2"):
+        layout(2)

@@ -27,7 +27,13 @@ MOST = 1_000_000
 
 def sweep(
     models: Annotated[str, typer.Argument(metavar="MODELS", help="Models, with commas between.")],
-    on: Annotated[str, typer.Option("--on", help="Hardware, with commas: h100,2x rtx-4090.")],
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            help="Hardware, with commas or semicolons: h100,2x rtx-4090; 3090 + 4090 is one machine.",
+        ),
+    ],
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file.")],
     context: Annotated[
         str, typer.Option("--context", help="Lists and ranges: 32k, 4k:1M:x2, 1k:9k:+1k.")

@@ -92,7 +92,9 @@ class Machine:
     Attributes:
         backend: ggml backend of its GPUs.
         remote: GPUs of other machines; llama.cpp puts them in front of its own.
-        gpu_totals: bytes of each GPU; empty without GPUs.
+        gpu_totals: bytes of each GPU, of shared memory what the system leaves (llama.cpp asks it for
+            what is available, ggml-cuda.cu); empty without GPUs.
+        whole: bytes of each GPU, what the system keeps of shared memory included.
         host_total: bytes of RAM; None if unknown.
         host_reserve: bytes of it that the system takes, where that is planned for.
         unified: GPU and host are one memory.
@@ -103,6 +105,7 @@ class Machine:
     backend: str
     remote: int
     gpu_totals: tuple[int, ...]
+    whole: tuple[int, ...]
     host_total: int | None
     host_reserve: int
     unified: bool
@@ -183,7 +186,8 @@ def machine_of(
     return Machine(
         backend=backend,
         remote=max(0, gpus - system.accelerators_per_node),
-        gpu_totals=tuple(accelerator.total_bytes for accelerator in used),
+        gpu_totals=tuple(accelerator.usable_bytes for accelerator in used),
+        whole=tuple(accelerator.total_bytes for accelerator in used),
         host_total=total,
         host_reserve=system_reserve_mib((total or 0) // MIB) * MIB if alone else 0,
         unified=system.accelerator.is_unified and not system.is_cpu_only,

@@ -55,7 +55,7 @@ def ranks(
         Rank(
             name=_name(machine, gpu),
             count=1,
-            total=machine.gpu_totals[gpu],
+            total=machine.whole[gpu],
             usable=machine.usable(server.options, gpu),
             terms=(
                 *_gpu_terms(server, machine, fitted.placement, usage, gpu),

@@ -57,7 +57,9 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         memory, context = memory_of(deployment), deployment.context
         limit = memory.largest_buffer
         asked, alone = memory.rank(context, deployment.concurrency), memory.rank(context, 1)
-        starts = memory.holds(context, 1)
+        starts = memory.holds(context, 1) and not memory.ends_together(
+            context, deployment.concurrency
+        )
         prompts, own = memory.prompts(context, deployment.concurrency), options.prompts
         worst = _too_large(memory, context, safe=prompts) if starts else ""
         sequences = memory.sequences(context)
@@ -78,7 +80,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             ),
             starts=starts,
             shortfall=max(0, -alone.headroom),
-            refusal=None if starts else _death(memory.scores(context, 1), limit),
+            refusal=None if starts else _death(_fatal(memory, context, deployment), limit),
             at_worst=worst,
             curbed=f"{counted(prompts, 'prompt')} at a time" if prompts < own else "",
             kv_cache_dtype=dtype if options.kv_bits is None else f"{options.kv_bits}-bit",
@@ -109,7 +111,8 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
 
     def columns(self, deployment: Deployment, contexts: Any, concurrencies: Any) -> Columns:
         """Return the answers to many workloads at once."""
-        memory, starts = memory_of(deployment), memory_of(deployment).holds(contexts, 1)
+        memory = memory_of(deployment)
+        starts = memory.holds(contexts, 1) & ~memory.ends_together(contexts, concurrencies)
         sequences = memory.sequences(contexts)
         native = deployment.checkpoint.model.max_position_embeddings
         return Columns.of_ranks(
@@ -225,6 +228,12 @@ def _same(name: str, dtype: str) -> bool:
         return get_cache_format(name).name == dtype
     except InputError:
         return False
+
+
+def _fatal(memory: Memory, context: int, deployment: Deployment) -> int:
+    """Return the bytes of the buffer with which the server ends: one prompt's, else all together."""
+    alone, together = (int(memory.scores(context, n)) for n in (1, deployment.concurrency))
+    return alone if alone > memory.largest_buffer else together
 
 
 def _death(largest: int, limit: int) -> str:

@@ -113,6 +113,12 @@ class Memory:
         fits = self.needed(tokens, sequences) <= self.usable
         return fits & (self.scores(tokens, sequences) <= self.largest_buffer)
 
+    def ends_together(self, tokens: Any, sequences: Any) -> Any:
+        """Say whether prompts that the command takes together end the server: none of them waits."""
+        if self._options.prompt_concurrency is None:
+            return tokens != tokens
+        return self.scores(tokens, sequences) > self.largest_buffer
+
     def sequences(self, tokens: Any) -> Any:
         """Return how many sequences of so many tokens are held at once."""
         return largest_of_each(lambda many: self.holds(tokens, many), self.at_once, tokens)
