@@ -14,7 +14,7 @@ from hardware_db.memory import system_reserve_mib
 from hardware_db.regex import pattern
 from hardware_db.system import System
 
-__all__ = ["card", "custom", "lent", "processor", "repeated", "several", "unequal"]
+__all__ = ["card", "custom", "lent", "processor", "repeated", "resized", "several", "unequal"]
 
 MIB = 1 << 20
 _MOST_UNEQUAL = 64
@@ -89,6 +89,38 @@ def lent(accelerator: Accelerator, gb: float, left: float) -> Accelerator:
         nvml_names=(),
         memory_cuda_mib=most,
         unified=dataclasses.replace(unified, usable_mib=most),
+    )
+
+
+def resized(accelerator: Accelerator, gb: float) -> Accelerator:
+    """Return the GPU inside a processor with so much RAM beside it, of which it gets its usual share.
+
+    The system keeps as much where the owner raises the limit as with the size that is listed.
+    """
+    label, unified = accelerator.memory_marketed_gb, accelerator.unified
+    assert label is not None
+    assert unified is not None
+
+    def scaled(figure: Figure | None, value: float) -> Figure | None:
+        if figure is None:
+            return None
+        source = f"derived: {GIVEN} {gb:g} GB in place of {label.value:g}; {figure.source}"
+        return dataclasses.replace(
+            figure, value=int(value), source=source, alternatives=(), note=None
+        )
+
+    usable, raisable = unified.usable_mib, unified.raisable
+    lent = scaled(usable, (usable.value if usable else 0) * gb / label.value)
+    if raisable is not None:
+        most = scaled(raisable.usable_mib, raisable.usable_mib.value + (gb - label.value) * 1024)
+        enough = most is not None and lent is not None and most.value > lent.value
+        raisable = dataclasses.replace(raisable, usable_mib=most) if enough and most else None
+    return dataclasses.replace(
+        accelerator,
+        id=f"{accelerator.id}-{gb:g}gb",
+        name=accelerator.name.replace(f"{label.value:g}GB", f"{gb:g}GB"),
+        memory_marketed_gb=Figure(value=gb, source=f"{GIVEN}: {gb:g}GB", grade="A"),
+        unified=dataclasses.replace(unified, usable_mib=lent, raisable=raisable),
     )
 
 

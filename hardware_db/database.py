@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from hardware_db.entries import (
 )
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure, Price
+from hardware_db.indexing import by_driver, indexed, stems
 from hardware_db.memory import HostMemory, read_memory
-from hardware_db.names import driver_key, key, shorter
+from hardware_db.processors import Processor, read_processor
 from hardware_db.reader import Cited, Reader, read_cited
 from hardware_db.sizes import in_family, in_sizes
 from hardware_db.system import System
@@ -34,7 +34,8 @@ __all__ = ["Database", "bundled", "database", "load_file", "user_file"]
 
 Entry = Accelerator | System
 _LARGEST_FILE = 4 << 20
-_LISTS = ("accelerator", "system", "price", "power", "memory", "electricity")
+_LISTS = ("accelerator", "system", "price", "power", "memory", "electricity", "processor")
+_WORDS = ("cpu_words", "board_words", "laptop_words", "machine_words", "places")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class Database:
     by_stem: Mapping[str, tuple[Accelerator, ...]]
     memories: tuple[HostMemory, ...]
     electricity: tuple[Electricity, ...]
-    cpu_words: tuple[str, ...]
+    processors: tuple[Processor, ...]
+    words: Mapping[str, tuple[str, ...]]
     prices_as_of: str
     families: Mapping[str, Any]
     cited: Cited
@@ -65,7 +67,8 @@ class _Entries:
     power: Mapping[str, tuple[Figure, ...]]
     memories: tuple[HostMemory, ...]
     electricity: tuple[Electricity, ...]
-    cpu_words: tuple[str, ...]
+    processors: tuple[Processor, ...]
+    words: Mapping[str, tuple[str, ...]]
     families: Mapping[str, Any]
     cited: Cited
 
@@ -219,7 +222,21 @@ def _with_entries(
                 for t in p.electricity
             ),
         ),
-        cpu_words=(*(base.cpu_words if base else ()), *(w for p in parts for w in p.cpu_words)),
+        processors=(
+            *(
+                read_processor(t, f"{p.where}: processor", p.cited)
+                for p in parts
+                for t in p.processors
+            ),
+            *(base.processors if base else ()),
+        ),
+        words={
+            name: (
+                *(base.words[name] if base else ()),
+                *(word for part in parts for word in part.words[name]),
+            )
+            for name in _WORDS
+        },
         families=families,
         cited=shared,
     )
@@ -237,20 +254,21 @@ class _Part:
     power: list[Any]
     memories: list[Any]
     electricity: list[Any]
-    cpu_words: tuple[str, ...]
+    processors: list[Any]
+    words: Mapping[str, tuple[str, ...]]
     cited: Cited
 
     @classmethod
     def of(cls, document: dict[str, Any], where: str, shared: Cited) -> _Part:
         left = dict(document)
         cited = read_cited(left, where, shared)
-        words = Reader({"cpu_words": left.pop("cpu_words", [])}, where).texts("cpu_words")
+        words = {name: Reader({name: left.pop(name, [])}, where).texts(name) for name in _WORDS}
         found = {name: left.pop(name, []) for name in _LISTS}
         families = left.pop("family", {})
         if left:
             raise HardwareError(
                 f"{where}: {sorted(left)[0]!r} is not one of {', '.join(_LISTS)}, family, "
-                "sources, accessed, cpu_words"
+                f"sources, accessed, {', '.join(_WORDS)}"
             )
         for name, tables in found.items():
             if not isinstance(tables, list):
@@ -266,7 +284,8 @@ class _Part:
             power=found["power"],
             memories=found["memory"],
             electricity=found["electricity"],
-            cpu_words=words,
+            processors=found["processor"],
+            words=words,
             cited=cited,
         )
 
@@ -297,12 +316,13 @@ def _built(entries: _Entries, where: str) -> Database:
     return Database(
         accelerators=accelerators,
         systems=systems,
-        by_name=_index(accelerators, systems, where),
-        by_driver_name=_driver_index(accelerators),
-        by_stem=_stems(accelerators),
+        by_name=indexed(accelerators, systems, where),
+        by_driver_name=by_driver(accelerators),
+        by_stem=stems(accelerators),
         memories=entries.memories,
         electricity=entries.electricity,
-        cpu_words=entries.cpu_words,
+        processors=entries.processors,
+        words=entries.words,
         prices_as_of=max(_price_dates(accelerators, systems), default=""),
         families=entries.families,
         cited=entries.cited,
@@ -330,70 +350,3 @@ def _measured(entry: Accelerator, power: Mapping[str, tuple[Figure, ...]]) -> Ac
         return entry
     more = (*entry.power_measured_w, *power[entry.id])
     return dataclasses.replace(entry, power_measured_w=more)
-
-
-def _index(
-    accelerators: tuple[Accelerator, ...], systems: tuple[System, ...], where: str
-) -> dict[str, Entry]:
-    """Every name in the form in which names are compared. A name that means two entries: error.
-
-    Driver names and names without the maker's are added where they are free. A driver name that
-    several entries share means the one that has it as id or alias (the RTX 4090 of 24 GB, not the
-    one whose memory was exchanged), and none where no entry has (RTX 4060 Ti, of 8 or 16 GB).
-    """
-    index: dict[str, Entry] = {}
-    entries: tuple[Entry, ...] = (*accelerators, *systems)
-    for entry in entries:
-        for name in (entry.id, *entry.aliases, entry.name):
-            other = index.setdefault(key(name), entry)
-            if other is not entry:
-                raise HardwareError(
-                    f"{where}: {entry.id!r}: the name {name!r} is taken by {other.id!r}"
-                )
-    for entry in entries:
-        # Azure's own pages write NC24ads_A100_v4 where its machines are Standard_NC24ads_A100_v4.
-        for spelled in (*shorter(entry.name), entry.name.removeprefix("Standard_")):
-            index.setdefault(key(spelled), entry)
-    by_driver_name = _driver_names(accelerators)
-    for name, sharing in by_driver_name.items():
-        if len(sharing) == 1 and any(len(by_driver_name[n]) > 1 for n in sharing[0].nvml_names):
-            continue  # told apart by its memory: an RTX 4090 D is not always the one of 48 GB
-        plain = index.get(key(shorter(name)[-1]))
-        named = [entry for entry in sharing if entry is plain] or sharing
-        if len(named) == 1:
-            for spelled in shorter(name):
-                index.setdefault(key(spelled), named[0])
-    return index
-
-
-def _driver_names(accelerators: tuple[Accelerator, ...]) -> dict[str, list[Accelerator]]:
-    names: dict[str, list[Accelerator]] = {}
-    for entry in accelerators:
-        for name in entry.nvml_names:
-            names.setdefault(name, []).append(entry)
-    return names
-
-
-def _driver_index(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Accelerator, ...]]:
-    index: dict[str, tuple[Accelerator, ...]] = {}
-    for entry in accelerators:
-        for name in entry.nvml_names:
-            found = index.get(driver_key(name), ())
-            if entry not in found:
-                index[driver_key(name)] = (*found, entry)
-    return index
-
-
-def _stems(accelerators: tuple[Accelerator, ...]) -> dict[str, tuple[Accelerator, ...]]:
-    """What a name without its size may mean: "rtx5060ti" → the cards of 8 and of 16 GB."""
-    index: dict[str, tuple[Accelerator, ...]] = {}
-    for entry in accelerators:
-        label = entry.memory_marketed_gb
-        if label is None:
-            continue
-        ending = re.compile(rf"(.*[^\s_-])[\s_-]+{label.value:g}(?: ?gb)?", re.IGNORECASE)
-        for name in (entry.id, *entry.aliases, *shorter(entry.name)):
-            match = ending.fullmatch(name)
-            if match and entry not in index.get(key(match[1]), ()):
-                index[key(match[1])] = (*index.get(key(match[1]), ()), entry)
-    return index

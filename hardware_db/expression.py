@@ -42,9 +42,22 @@ _WORDS = {
     "a": 1, "an": 1, "one": 1, "single": 1, "dual": 2, "two": 2, "pair of": 2, "a pair of": 2,
     "triple": 3, "three": 3, "quad": 4, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "ten": 10, "twelve": 12, "sixteen": 16,
+    "zwei": 2, "drei": 3, "vier": 4, "deux": 2, "trois": 3, "quatre": 4, "dos": 2, "tres": 3,
+    "cuatro": 4, "due": 2, "duas": 2, "две": 2, "два": 2, "три": 3, "четыре": 4,
 }  # fmt: skip
+_HAN = {"单": 1, "一": 1, "双": 2, "两": 2, "二": 2, "三": 3, "四": 4, "八": 8}
+_HAN_COUNT = pattern(
+    rf"([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+\s*(.+)", re.S
+)
+_HAN_LAST = pattern(
+    rf"(.+?)\s*([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+", re.S
+)
+_LAST_X = pattern(r"(.+?)[\s(]+(?:[x×]\s?([1-9][0-9]?)|([1-9][0-9]?)\s?[x×])\)?", re.I | re.S)
 _WORDED = pattern(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
 _PLURAL = pattern(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
+_BARE_COUNT = pattern(
+    r"([2-9]|1[0-6])\s+((?:[a-z]|[0-9]{4}).*[0-9].*)", re.IGNORECASE | re.DOTALL
+)
 _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )
@@ -54,7 +67,7 @@ _SIZE_FIRST = pattern(rf"([0-9]{{1,6}}\s*{_UNIT}(?:\s+(?:of\s+)?ram)?)\s+(.+)", 
 _TOKEN = pattern(
     rf"""(?P<modules>[0-9]{{1,2}})\s*[x×*]\s*(?=[0-9.]+\s*{_UNIT}\b)
     |(?P<size>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
-    |(?P<type>(?:lp)?ddr[2-6]x?|mrdimm)(?:[\s-]?(?P<rate>[0-9]{{3,5}})\b)?
+    |(?P<type>(?:lp)?ddr[2-6]x?|mrdimm)(?:[\s-]?(?P<rate>[0-9]{{3,5}})(?:\s?(?:mhz|mt/?s))?\b)?
     |(?P<mts>[0-9]{{3,5}})\s*(?:mhz|mt/?s)\b
     |(?P<channels>[0-9]{{1,2}}|single|dual|quad|octa)[\s-]*(?:channels?|ch)\b
     |(?P<vram>vram|gpu|card|graphics|video)\b
@@ -127,7 +140,7 @@ def memory(text: str) -> Memory | None:
         if match["modules"]:
             modules = int(match["modules"])
         elif match["size"]:
-            if gib is not None:
+            if gib is not None or not _is_size(match["size"], match["unit"]):
                 return None
             gib = float(match["size"]) * (1024 if match["unit"].lower().startswith("t") else 1)
         elif match["type"]:
@@ -175,9 +188,19 @@ def carve_out(text: str) -> tuple[str, float, float] | None:
 def bare_size(text: str) -> float | None:
     """Return the GiB that `text` is, where it is a size and nothing else ("24GB"); else None."""
     match = _SIZE.fullmatch(text.strip(" ()"))
-    if match is None:
+    if match is None or not _is_size(match[1], match[2]):
         return None
     return float(match[1]) * (1024 if match[2].lower().startswith("t") else 1)
+
+
+def _is_size(number: str, unit: str) -> bool:
+    """Say whether a number with a unit is a size: "5600G" and "140T" are names of processors."""
+    if unit.lower() == "g" and len(number) == _NAME_DIGITS:
+        return int(number) % 256 == 0
+    return not (unit.lower() == "t" and float(number) >= _MOST_T)
+
+
+_NAME_DIGITS, _MOST_T = 4, 100
 
 
 def without_memory(text: str) -> tuple[str, Memory] | None:
@@ -228,7 +251,13 @@ def splits(text: str) -> list[tuple[int, str]]:
     worded = _WORDED.fullmatch(text)
     if worded:
         return [(_WORDS[worded[1].lower()], worded[2].strip())]
-    if plural := _PLURAL.fullmatch(text):
+    if han := _HAN_COUNT.fullmatch(text):
+        return [(_HAN.get(han[1]) or int(han[1]), han[2].strip())]
+    if han := _HAN_LAST.fullmatch(text):
+        return [(_HAN.get(han[2]) or int(han[2]), han[1].strip())]
+    if (last := _LAST_X.fullmatch(text)) and not _LEADING.fullmatch(text):
+        return [(int(last[2] or last[3]), last[1].strip())]
+    if (plural := _PLURAL.fullmatch(text)) and not _LEADING.fullmatch(text):
         return [(int(plural[1]), plural[2].strip())]
     found: list[tuple[str, str]] = []
     if leading := _LEADING.fullmatch(text):
@@ -241,6 +270,8 @@ def splits(text: str) -> list[tuple[int, str]]:
             raise HardwareError(f"{text!r} names no hardware behind the count")
         if re.fullmatch(r"\+?[0-9]{1,9}", number) and 1 <= int(number) <= MAX_COUNT:
             counted.append((int(number), name.strip()))
+    if not found and (bare := _BARE_COUNT.fullmatch(text)):
+        return [(int(bare[1]), bare[2].strip())]
     if found and not counted:
         raise HardwareError(
             f"the count in {text!r} must be a whole number from 1 to {MAX_COUNT}, not {found[0][0]}"

@@ -7,11 +7,20 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from hardware_db.accelerator import Accelerator
+from hardware_db.around import (
+    cloud_count,
+    instance_gb,
+    laptop_in,
+    short_suffix,
+    without_board,
+    without_place,
+)
 from hardware_db.compose import card, custom, lent
 from hardware_db.database import Database
 from hardware_db.errors import HardwareError, UnknownHardware
 from hardware_db.expression import Memory, carve_out, memory, splits, without_size
 from hardware_db.names import (
+    inner_size_last,
     is_chipless_mac,
     key,
     laptop_last,
@@ -19,14 +28,26 @@ from hardware_db.names import (
     shorter,
     spoken,
     without_machine,
-    without_place,
 )
 from hardware_db.system import System
 
-__all__ = ["Found", "counted", "find", "sizes", "unknown", "unnamed_card"]
+__all__ = [
+    "INTEGRATED",
+    "Found",
+    "among_words",
+    "counted",
+    "find",
+    "sizes",
+    "unknown",
+    "unnamed_card",
+]
+
+INTEGRATED = "integrated"
+"""The form factor of a GPU inside a processor."""
 
 _CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
+_MOST_UNNAMED = 64
 _LEAST_BEGUN = 6
 _CHIPS = 6
 
@@ -63,6 +84,12 @@ def find(name: str, known: Database) -> Found | None:
     found = _carved(name, known) or _begun(name, known)
     if found is None and len(name) > 2 and name[-1] in "sS" and name[-2].isalnum():
         found = find(name[:-1], known)
+    mobile = short_suffix(name)
+    if found is None and mobile is not None and name[-1] in "mM":
+        found = find(mobile, known)
+    for plain in (without_board(name, known.words["board_words"]), inner_size_last(name)):
+        if found is None and plain is not None and plain != name:
+            found = find(plain, known)
     return found
 
 
@@ -75,13 +102,58 @@ def counted(text: str, known: Database) -> Found | None:
     if found is not None:
         return found
     for count, name in splits(text):
-        found = find(name, known) or _card(name)
+        found = find(name, known) or (_card(name) if count <= _MOST_UNNAMED else None)
         if found is None and any(number > 1 for number, _ in splits(name)):
             found = counted(name, known)  # "2x 8x h100"
         if found is not None:
             return replace(found, count=count * found.count)
-    rented = without_place(text)
-    return None if rented is None else counted(rented, known)
+    rented = without_place(text, known.words["places"])
+    if rented:
+        return counted(rented, known)
+    cloud = cloud_count(text)
+    found = None if cloud is None else counted(cloud[1], known)
+    if cloud is not None and found is not None:
+        return replace(found, count=cloud[0] * found.count)
+    plain = without_board(text, known.words["board_words"])
+    if plain is not None:
+        return counted(plain, known)
+    part = instance_gb(text)
+    if part is None:
+        return None
+    said = f"{text} is a part of a GPU (MIG): planned as a GPU with {part} GB of which the speed is not known"
+    return Found(entry=card(part), assumptions=(said,))
+
+
+def among_words(text: str, known: Database) -> Found | None:
+    """Return what a text means that holds the name of a device among words that mean nothing here.
+
+    Only a laptop that is called one, and a processor with a GPU inside: their names are like no other.
+    """
+    return _in_a_laptop(text, known) or _inside(text, known)
+
+
+def _in_a_laptop(text: str, known: Database) -> Found | None:
+    """The card of a laptop that is named: "lenovo legion 5 4060" → the 4060 of laptops."""
+    for spelled in laptop_in(text, known.words["laptop_words"]):
+        found = find(spelled, known)
+        if found is not None and isinstance(found.entry, Accelerator):
+            said = f"{text} is read as a laptop with the {found.entry.short_name}"
+            return replace(found, assumptions=(said, *found.assumptions))
+    return None
+
+
+def _inside(text: str, known: Database) -> Found | None:
+    """The GPU inside a processor that is named among other words: "framework 13 7840u"."""
+    for word in text.split():
+        entry = known.by_name.get(key(word)) if re.search("[0-9]{3}", word) else None
+        if isinstance(entry, Accelerator) and entry.form_factor == INTEGRATED:
+            split = without_size(text)
+            sized = None if split is None else _sized(f"{word} {split[1]:g}GB", known)
+            found = find(word, known) if sized is None else Found(entry=sized)
+            if found is not None:
+                said = f"{text} is read as its processor: {found.entry.name}"
+                return replace(found, assumptions=(said, *found.assumptions))
+    return None
 
 
 def sizes(entry: Accelerator, known: Database) -> tuple[Accelerator, ...]:
@@ -101,6 +173,8 @@ def unknown(text: str, known: Database) -> HardwareError:
     """
     if is_chipless_mac(text):
         return _which_chip(text, known)
+    if without_place(text, known.words["places"]) == "":
+        return HardwareError(f"{text!r} lends several GPUs: name yours, like 'a T4'")
     found = _OFFERED.get(text)
     if found is None or found[0] is not known:
         found = (known, _offered(text, known))
@@ -190,13 +264,12 @@ def _sized(name: str, known: Database) -> Accelerator | System | None:
 
 def _super(name: str, known: Database) -> Found | None:
     """The SUPER of "4070s", where there is one; of several ("two 4070s") it is a plural."""
-    if not re.fullmatch(r".*[0-9]{4}\s?[sS]", name):
+    full = short_suffix(name) if name[-1:] in ("s", "S") else None
+    found = None if full is None else find(full, known)
+    if full is None or found is None:
         return None
     plain = name[:-1].strip()
-    found = find(f"{plain} super", known)
-    if found is None:
-        return None
-    said = f"{name} is read as the {plain} SUPER; write '2x {plain}' for several {plain}"
+    said = f"{name} is read as the {full.upper().removesuffix('SUPER')}SUPER; write '2x {plain}' for several {plain}"
     return Found(entry=found.entry, assumptions=(said, *found.assumptions))
 
 
@@ -253,8 +326,13 @@ def _one_of_several(name: str, entry: Accelerator | System, known: Database) -> 
         return ()
     listed = ", ".join(f"{label:g}" for label in labels[:-1]) + f" and {labels[-1]:g}"
     other = next(label for label in labels if label != _label(entry))
+    has = (
+        "comes with the RAM that is fitted, like"
+        if entry.form_factor == INTEGRATED
+        else "is sold with"
+    )
     return (
-        f"{name} is sold with {listed} GB: {_label(entry):g} GB is assumed;"
+        f"{name} {has} {listed} GB: {_label(entry):g} GB is assumed;"
         f" write '{name} {other:g}GB' for another",
     )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 from dataclasses import dataclass, field
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.compose import processor, repeated, several, unequal
+from hardware_db.compose import processor, repeated, resized, several, unequal
 from hardware_db.database import Database
 from hardware_db.errors import HardwareError
 from hardware_db.expression import (
@@ -24,9 +23,11 @@ from hardware_db.expression import (
     without_memory,
 )
 from hardware_db.figures import GIVEN, Figure
-from hardware_db.lookup import Found, counted, sizes, unknown, unnamed_card
+from hardware_db.lookup import INTEGRATED, Found, among_words, counted, sizes, unknown, unnamed_card
 from hardware_db.memory import MemoryKind, bandwidth_of
 from hardware_db.names import key
+from hardware_db.processors import named, sockets
+from hardware_db.row import in_a_row
 from hardware_db.system import System
 
 __all__ = ["read"]
@@ -37,6 +38,7 @@ class _Machine:
     """What the parts of an expression have said so far."""
 
     found: list[Found] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
     cpu: str | None = None
     no_gpu: bool = False
@@ -81,16 +83,31 @@ def _taken(pieces: tuple[Part, ...], machine: _Machine, known: Database) -> bool
     if alone and is_cpu(text):
         machine.no_gpu = True
         return True
-    found = counted(text, known) or (unnamed_card(told) if told and told.gib else None)
+    try:
+        found = counted(text, known) or (unnamed_card(told) if told and told.gib else None)
+    except HardwareError:
+        if alone and _in_a_row(text, machine, known):  # "7950x" is no count
+            return True
+        raise
     if found is not None:
         if not alone and bare_size(pieces[-1].text) is not None:
             entry = found.entry if isinstance(found.entry, Accelerator) else found.entry.accelerator
             if entry.variant is not None:
                 return False  # a size that is not sold: it is the machine's
             _say_whose_memory(entry, pieces[-1].text, machine)
-        machine.found.append(found)
+        _take(found, text, machine)
         return True
-    return alone and _ends_in_memory(text, machine, known)
+    if not alone or _ends_in_memory(text, machine, known) or _in_a_row(text, machine, known):
+        return alone
+    found = among_words(text, known)
+    if found is not None:
+        _take(found, text, machine)
+    return found is not None
+
+
+def _take(found: Found, text: str, machine: _Machine) -> None:
+    machine.found.append(found)
+    machine.called.append(text)
 
 
 def _say_whose_memory(entry: Accelerator, size: str, machine: _Machine) -> None:
@@ -101,7 +118,7 @@ def _say_whose_memory(entry: Accelerator, size: str, machine: _Machine) -> None:
 
 
 def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
-    """Take up "4090 64GB RAM", "cpu 64GB" or "4090 64GB"; or a processor that is named."""
+    """Take up "4090 64GB RAM", "cpu 64GB", "4090 64GB" or "laptop 32GB"."""
     split = without_memory(text)
     if split is not None:
         head, told = split
@@ -111,26 +128,42 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
     said = text.split()
     for index in range(1, len(said)):
         size = bare_size(" ".join(said[index:]))
-        found = counted(" ".join(said[:index]), known) if size is not None else None
+        head = " ".join(said[:index])
+        found = _named(head, known) if size is not None else None
         if found is not None and size is not None:
-            machine.found.append(found)
+            _take(found, head, machine)
             machine.memories.append(Memory(gib=size, of=None, kind=MemoryKind()))
             return True
-    words = "|".join(re.escape(word) for word in known.cpu_words)
-    if machine.cpu is not None or not re.search(rf"\b(?:{words})\b", text, re.IGNORECASE):
-        return False
-    machine.cpu = text
-    for index in range(1, len(said)):
-        size = bare_size(" ".join(said[index:]))
-        if size is not None:
-            machine.cpu = " ".join(said[:index])
+        if size is not None and head.casefold() in known.words["machine_words"]:
             machine.memories.append(Memory(gib=size, of="ram", kind=MemoryKind()))
-            break
+            return True
+    return False
+
+
+def _named(text: str, known: Database) -> Found | None:
+    with contextlib.suppress(HardwareError):
+        return counted(text, known)
+    return None
+
+
+def _in_a_row(text: str, machine: _Machine, known: Database) -> bool:
+    """Take up parts that nothing stands between: "i7-13700k 64GB DDR5 rtx 4080", "2x3090 1x4090"."""
+    row = in_a_row(text, known)
+    if row is None or (machine.cpu is not None and any(what is None for _, what in row)):
+        return False
+    for piece, what in row:
+        if isinstance(what, Memory):
+            machine.memories.append(what)
+        elif isinstance(what, Found):
+            _take(what, piece, machine)
+        else:
+            machine.cpu = piece
     return True
 
 
 def _assembled(machine: _Machine, text: str, known: Database) -> System:
     machine.memories = [one for one in machine.memories if not _is_the_gpus(one, machine)]
+    _leave_out_integrated(machine)
     ram = _ram(machine, text)
     if ram is not None and ram.of is None:
         machine.found.append(unnamed_card(ram))
@@ -142,30 +175,90 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
         shared = system.accelerator.is_unified and ram is not None and ram.gib is not None
         if not shared:  # else the size was said, apart
             machine.assumptions += [said for found in machine.found for said in found.assumptions]
-        if ram is not None:
-            system = _with_memory(system, ram, text, known)
+        system = _with_memory(system, ram, text, machine, known)
     else:
-        if ram is None or ram.gib is None:
-            example = f"{machine.cpu or 'cpu'}, 64GB"
-            raise HardwareError(
-                f"{text!r} is a machine without a GPU: say how much RAM it has, like {example!r}"
-            )
-        if not machine.no_gpu and machine.cpu is None:
-            machine.assumptions.append(
-                f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
-            )
-        if machine.cpu is not None and _bandwidth(ram, known) is None:
-            machine.assumptions.append(
-                f"the speed is that of a desktop's processor and RAM; a board such as a Raspberry Pi is"
-                f" slower. Name the kind of RAM for a closer one ('{machine.cpu}, {ram.gib:g}GB DDR4-3200'),"
-                " or its GB/s (--ram-bandwidth)"
-            )
-        system = _with_kind(processor(ram.gib, _bandwidth(ram, known)), ram, known)
+        system = _without_gpu(ram, text, machine, known)
+    line = None if machine.cpu is None else named(machine.cpu, known.processors)
+    if line is not None and machine.cpu is not None and system.host_bandwidth_gb_s is not None:
+        times = "2x-" if sockets(machine.cpu) > 1 else ""
+        system = dataclasses.replace(system, id=f"{system.id}+{times}{line.id}", aliases=())
     return dataclasses.replace(
         system,
         cpu=machine.cpu or system.cpu,
         assumptions=(*dict.fromkeys(machine.assumptions), *system.assumptions),
     )
+
+
+def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Database) -> System:
+    """A processor and its RAM. Errors: HardwareError where nobody says how much that is."""
+    line = None if machine.cpu is None else named(machine.cpu, known.processors)
+    if ram is None or ram.gib is None:
+        example = f"{machine.cpu or 'cpu'}, {64 if line is None else line.usual_gb}GB"
+        raise HardwareError(
+            f"{text!r} is a machine without a GPU: say how much RAM it has, like {example!r}"
+        )
+    if not machine.no_gpu and machine.cpu is None:
+        machine.assumptions.append(
+            f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
+        )
+    kind, rate = _kind_and_rate(ram.kind, machine, known)
+    if machine.cpu is not None and rate is None:
+        machine.assumptions.append(
+            f"the speed is that of a desktop's processor and RAM; a board such as a Raspberry Pi is"
+            f" slower. Name the kind of RAM for a closer one ('{machine.cpu}, {ram.gib:g}GB DDR4-3200'),"
+            " or its GB/s (--ram-bandwidth)"
+        )
+    elif rate is not None and rate.grade == "D" and line is not None:
+        machine.assumptions.append(
+            f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s), the most that {line.name}"
+            " takes: say so where it is less ('DDR4-3200', '4 channels'), or give its GB/s"
+            " (--ram-bandwidth)"
+        )
+    if machine.cpu is not None and sockets(machine.cpu) > 1:
+        machine.assumptions.append(
+            "two processors: the speed counts the RAM of one of them; programs that do not place their"
+            " threads by socket (llama.cpp: --numa distribute) gain little from the other"
+        )
+    return _with_kind(processor(ram.gib, rate), ram, kind, rate)
+
+
+def _kind_and_rate(
+    told: MemoryKind, machine: _Machine, known: Database
+) -> tuple[MemoryKind, Figure | None]:
+    """The kind of RAM and its GB/s: as it was said, the rest as the processor that is named has it."""
+    line = None if machine.cpu is None else named(machine.cpu, known.processors)
+    if line is None or machine.cpu is None:
+        return told, bandwidth_of(told, known.memories)
+    return line.filled(told), line.bandwidth(told, sockets(machine.cpu))
+
+
+def _leave_out_integrated(machine: _Machine) -> None:
+    """Leave out the GPU inside the processor beside a card, and its second name beside the first."""
+    pairs = list(zip(machine.found, machine.called, strict=True))
+    inside = [pair for pair in pairs if _is_integrated(pair[0])]
+    others = [pair for pair in pairs if not _is_integrated(pair[0])]
+    if inside and others:
+        machine.cpu = machine.cpu or inside[0][1]
+        machine.assumptions.append(f"{inside[0][1]}: the GPU inside the processor is left out")
+        machine.found, machine.called = [one for one, _ in others], [said for _, said in others]
+        return
+    first = machine.found[0].entry if machine.found else None
+    same = (
+        isinstance(first, Accelerator)
+        and first.is_unified
+        and all(
+            isinstance(one.entry, Accelerator)
+            and one.entry.architecture == first.architecture
+            and one.count == 1
+            for one in machine.found
+        )
+    )
+    if same and len(set(machine.called)) == len(machine.found) > 1:
+        del machine.found[1:], machine.called[1:]
+
+
+def _is_integrated(found: Found) -> bool:
+    return isinstance(found.entry, Accelerator) and found.entry.form_factor == INTEGRATED
 
 
 def _is_the_gpus(told: Memory, machine: _Machine) -> bool:
@@ -248,17 +341,31 @@ def _own_machine(name: str, text: str) -> HardwareError:
     )
 
 
-def _with_memory(system: System, ram: Memory, text: str, known: Database) -> System:
+def _with_memory(
+    system: System, ram: Memory | None, text: str, machine: _Machine, known: Database
+) -> System:
     """The system with the RAM that was said; where memory is shared, the size of that memory."""
+    told = MemoryKind() if ram is None else ram.kind
     if not system.accelerator.is_unified:
-        return _with_kind(system, ram, known)
+        kind, rate = _kind_and_rate(told, machine, known)
+        if ram is None:
+            return (
+                system
+                if rate is None
+                else dataclasses.replace(
+                    system, host_memory_type=str(kind), host_bandwidth_gb_s=rate
+                )
+            )
+        return _with_kind(system, ram, kind, rate)
     label = system.accelerator.memory_marketed_gb
-    if ram.gib is None or label is None or label.value == ram.gib:
+    if ram is None or ram.gib is None or label is None or label.value == ram.gib:
         return system
     alike = sizes(system.accelerator, known)
     fitting = [
         one for one in alike if one.memory_marketed_gb and one.memory_marketed_gb.value == ram.gib
     ]
+    if not fitting and system.accelerator.form_factor == INTEGRATED:
+        fitting = [resized(system.accelerator, ram.gib)]
     if fitting and system.provider is None:
         return several(fitting[0], system.count, known.systems)
     listed = ", ".join(
@@ -270,12 +377,7 @@ def _with_memory(system: System, ram: Memory, text: str, known: Database) -> Sys
     )
 
 
-def _bandwidth(ram: Memory, known: Database) -> Figure | None:
-    return bandwidth_of(ram.kind, known.memories)
-
-
-def _with_kind(system: System, ram: Memory, known: Database) -> System:
-    kind = str(ram.kind)
+def _with_kind(system: System, ram: Memory, kind: MemoryKind, rate: Figure | None) -> System:
     size = "" if ram.gib is None else f"{ram.gib:g}gb"
     channels = ram.kind.channels
     words = [size, ram.kind.type or "", str(ram.kind.mt_s or "")]
@@ -296,6 +398,6 @@ def _with_kind(system: System, ram: Memory, known: Database) -> System:
         name=system.name if ram.gib is None else f"{system.name}, {ram.gib:g} GB RAM",
         aliases=(),
         host_memory_gib=given or system.host_memory_gib,
-        host_memory_type=kind or system.host_memory_type,
-        host_bandwidth_gb_s=_bandwidth(ram, known) or system.host_bandwidth_gb_s,
+        host_memory_type=str(kind) or system.host_memory_type,
+        host_bandwidth_gb_s=rate or system.host_bandwidth_gb_s,
     )

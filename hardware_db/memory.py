@@ -88,10 +88,11 @@ def bandwidth_of(kind: MemoryKind, known: Iterable[HostMemory]) -> Figure | None
     not said. How much of it a processor reaches is the business of whoever estimates speed.
     """
     channels = kind.channels or 2
-    alike = [m for m in known if m.type == kind.type and m.channels == channels]
-    if not alike:
+    alike = [m for m in known if m.type == kind.type]
+    rates = [m.mt_s for m in alike if m.channels == channels] or [m.mt_s for m in alike]
+    rate = min(rates, default=None) if kind.mt_s is None else kind.mt_s
+    if kind.type is None or rate is None:
         return None
-    rate = kind.mt_s if kind.mt_s is not None else min(m.mt_s for m in alike)
     return Figure(
         value=channels * _BYTES_PER_TRANSFER * rate / 1000,
         source=f"derived: {channels} x 64-bit x {rate:,} MT/s",

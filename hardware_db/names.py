@@ -12,6 +12,7 @@ from hardware_db.regex import pattern
 
 __all__ = [
     "driver_key",
+    "inner_size_last",
     "is_chipless_mac",
     "key",
     "laptop_last",
@@ -19,7 +20,6 @@ __all__ = [
     "shorter",
     "spoken",
     "without_machine",
-    "without_place",
 ]
 
 _BRANDS = ("nvidia", "geforce", "amd", "radeon", "instinct", "apple", "intel", "tesla")
@@ -28,17 +28,13 @@ _MACHINES = pattern(
     r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro|mac\b|air\b|1[3-6](?:\.\d)?\s?(?:\"|”|inch))\s*"
 )
 _CHIP = pattern(r"\bm[1-9]\b")
-_PLACES = pattern(
-    r"(?:(?:google\s+)?colab(?:\s+pro)?|kaggle|runpod|vast(?:\.ai)?|lambda(?:\s+labs)?|paperspace"
-    r"|modal|salad|hf\s+spaces?|hugging\s?face(?:\s+spaces?)?)\s+(.+)",
-    re.IGNORECASE,
-)
 _MAC = pattern(r"(?:apple\s)?(?:imac|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
 _LAPTOP_FIRST = pattern(r"(?:gaming\s+)?(?:laptop|notebook)\s+(.+)", re.IGNORECASE)
 _SIZE_INSIDE = pattern(
     r"(.+?)\s+([0-9]+\s?GB(?:\s+vram)?)\s+(laptop|notebook|mobile)", re.IGNORECASE
 )
 _SIZED = pattern(r"[\s(,]*[0-9]+\s?(?:gb|g|tb)?(?:\s(?:ram|memory))?\)?$")
+_RYZEN = pattern(r"(?:ryzen\s+(?:[3579]\s+)?|r[3579]\s+)(?:pro\s+)?(?=[0-9]{4})", re.IGNORECASE)
 _JOINTS = pattern(r"[\s\-_./,()\[\]]+")
 _WORDS = pattern(r"[a-z]+|[0-9]+")
 
@@ -60,14 +56,15 @@ def driver_key(name: str) -> str:
 def shorter(name: str) -> tuple[str, ...]:
     """`name`, and `name` without the maker's words at its start, one after the other.
 
-    "NVIDIA GeForce RTX 4090" → itself, "GeForce RTX 4090", "RTX 4090".
+    "NVIDIA GeForce RTX 4090" → itself, "GeForce RTX 4090", "RTX 4090"; "Ryzen 7 PRO 7840U" → "7840U".
     """
     words = name.split()
     found = [name]
     while len(words) > 1 and key(words[0]) in _BRANDS:
         words = words[1:]
         found.append(" ".join(words))
-    return tuple(found)
+    series = _RYZEN.match(found[-1])
+    return (*found, found[-1][series.end() :]) if series is not None else tuple(found)
 
 
 def without_machine(name: str) -> str:
@@ -95,10 +92,12 @@ def laptop_last(name: str) -> str:
     return name if inside is None else f"{inside[1]} {inside[3]} {inside[2]}"
 
 
-def without_place(name: str) -> str | None:
-    """`name` without whom the machine is rented from: "colab T4" → "T4"; None where nobody is named."""
-    match = _PLACES.fullmatch(name.strip())
-    return None if match is None else match[1]
+def inner_size_last(name: str) -> str | None:
+    """`name` with a size in its middle at its end: "a100 80gb sxm4" → "a100 sxm4 80gb"; else None."""
+    match = re.fullmatch(r"(.+?)\s+([0-9]{1,3}\s?GB)\s+(.+)", name, re.IGNORECASE)
+    if match is None or re.search(r"[0-9]\s?GB?\b", match[3], re.IGNORECASE):
+        return None
+    return f"{match[1]} {match[3]} {match[2]}"
 
 
 def nearest(name: str, known: Iterable[tuple[str, str]], limit: int = 5) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ figures that contradict it). A `source` may cite a `[sources.name]` table as `{n
 | field of an accelerator | what it holds |
 |---|---|
 | `id`, `name`, `vendor`, `architecture` | texts, needed (a family may give the last two) |
-| `family` | a `[family.name]` table whose fields hold where the entry has none |
+| `family` | a `[family.name]` table whose fields hold where the entry has none, or a list of such tables, the first first |
 | `aliases`, `nvml_names`, `pci_device_ids`, `notes` | lists of texts; `nvml_names` as the driver prints them |
 | `form_factor`, `memory_type`, `metal_family`, `link_name` | texts |
 | `compute_capability`, `gfx`, `pcie`, `release` | texts like "9.0", "gfx942", "5.0 x16", "2025-10-15" |
@@ -129,5 +129,6 @@ figures that contradict it). A `source` may cite a `[sources.name]` table as `{n
 | `[[power]]` | watts that were measured: `of`, and the fields of a figure |
 | `[[memory]]` | a class of RAM: `id`, `name`, `type`, `mt_s`, `channels`, `theoretical_gb_s`, `plan_gb_s`, `notes` |
 | `[[electricity]]` | what a kilowatt-hour costs: `region`, `price_per_kwh`, `currency`, `kind`, `source`, `date`, `note` |
-| `cpu_words` | a list of words by which a part of an expression is known for a processor |
+| `[[processor]]` | a line of processors: `id`, `name`, `match` (a pattern of its names in small letters), `type`, `mt_s` and `channels` (or `bits`) of its RAM, `usual_gb`, `source` |
+| `cpu_words`, `board_words`, `laptop_words`, `machine_words`, `places` | lists of words that stand beside a name: of a processor, of a board's maker, of a laptop, of any machine, of whom it is rented from |
 """

@@ -17,12 +17,13 @@ _MERGED = ("formats", "sources", "unified")
 def in_family(table: dict[str, Any], families: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`table` with what its `family` says, where it does not say otherwise itself.
 
-    A family may belong to a family in turn. Formats, sources and unified memory are merged field by
-    field; everything else is taken from the nearest that has it.
+    A family may belong to others in turn; of several, the first named counts first. Formats, sources
+    and unified memory are merged field by field; everything else is taken from the nearest that has it.
     """
     merged, passed = dict(table), []
-    while "family" in merged:
-        name = merged.pop("family")
+    wanted = _families(merged)
+    while wanted:
+        name = wanted.pop(0)
         family = families.get(name) if isinstance(name, str) else None
         if not isinstance(family, dict) or name in passed:
             raise HardwareError(f"{where}: family must name a [family.*] table, not {name!r}")
@@ -33,7 +34,14 @@ def in_family(table: dict[str, Any], families: Mapping[str, Any], where: str) ->
             if isinstance(family.get(field), dict) and isinstance(merged.get(field), dict)
         }
         merged = {**family, **merged, **shared}
+        wanted = [*_families(merged), *wanted]
     return merged
+
+
+def _families(table: dict[str, Any]) -> list[Any]:
+    """Take the names of families out of a table."""
+    named = table.pop("family", [])
+    return list(named) if isinstance(named, list) else [named]
 
 
 def in_sizes(table: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:

@@ -84,7 +84,9 @@ def _of_machine(system: System) -> HostMemory:
     """The memory by the hardware entry, its CPU, or the class assumed from the accelerator."""
     accelerator, figure = system.accelerator, system.host_bandwidth_gb_s
     if accelerator.is_unified and accelerator.bandwidth_gb_s is not None:
-        return _usual(accelerator.bandwidth_gb_s.value, f"the memory of {accelerator.name}")
+        own = accelerator.bandwidth_gb_s
+        title = system.host_memory_type or f"the memory of {accelerator.name}"
+        return _usual(own.value, title, assumed=own.grade == "D")
     if figure is not None and not figure.is_given:
         title = system.host_memory_type or f"that of {system.name}"
         return _usual(figure.value, title, assumed=figure.grade == "D")

@@ -1,0 +1,123 @@
+"""Processors by name: which RAM stands beside them where nobody says its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from hardware_db.errors import HardwareError
+from hardware_db.figures import Figure
+from hardware_db.memory import MemoryKind
+from hardware_db.reader import Cited, Reader
+
+__all__ = ["Processor", "named", "read_processor", "sockets"]
+
+_TWO = re.compile(
+    r"\b(?:dual|two|pair of|2\s?[x×p]|[x×]\s?2|2[- ]?(?:sockets?|cpus?))\b|\bzwei\b", re.I
+)
+_BIT = 8
+_CHANNEL = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """A line of processors with the RAM that its makers list for it, every slot filled.
+
+    `match` finds the line in what people type and in what a system calls it; `bits` is the width of
+    the memory of one socket; `usual_gb` a size of RAM that such a machine often has.
+    """
+
+    id: str
+    name: str
+    match: str
+    kind: MemoryKind
+    bits: int
+    usual_gb: int
+    source: str
+    date: str | None = None
+
+    def bandwidth(self, told: MemoryKind, sockets: int = 1) -> Figure:
+        """Return what the RAM of one socket streams at nominal (GB/s).
+
+        Args:
+            told: what was said of the RAM; the rest is the line's own. Grade D: nobody said it all.
+            sockets: over how many the channels that were said are spread.
+        """
+        bits = self.bits
+        if told.channels is not None:
+            spread = sockets if told.channels * _CHANNEL > self.bits else 1
+            bits = told.channels * _CHANNEL // spread
+        own = told.type in (None, self.kind.type)
+        rate = told.mt_s or (self.kind.mt_s if own else None) or _SLOWEST[told.type or ""]
+        known = told.type is not None and told.mt_s is not None and told.channels is not None
+        return Figure(
+            value=bits // _BIT * rate / 1000,
+            source=f"derived: {bits} bit x {rate:,} MT/s; {self.source}",
+            grade="A" if known else "D",
+            date=self.date,
+        )
+
+    def filled(self, told: MemoryKind) -> MemoryKind:
+        """Return the kind of RAM with what nobody said taken from the line's own."""
+        own = told.type in (None, self.kind.type)
+        return MemoryKind(
+            type=told.type or self.kind.type,
+            mt_s=told.mt_s or (self.kind.mt_s if own else None),
+            channels=told.channels or self.kind.channels,
+        )
+
+
+_SLOWEST = {"ddr2": 667, "ddr3": 1333, "ddr4": 2400, "ddr5": 4800, "ddr6": 8800, "mrdimm": 8000}
+_SLOWEST |= {"lpddr3": 1600, "lpddr4": 3200, "lpddr4x": 3733, "lpddr5": 5500, "lpddr5x": 7500}
+_SLOWEST |= {"": 3200}
+"""MT/s of a type that is not the line's own, where nobody said how fast it is: a slow common module."""
+
+
+def read_processor(table: Mapping[str, Any], where: str, cited: Cited) -> Processor:
+    """Return one `[[processor]]` table. Errors: HardwareError with file, entry, field."""
+    reader = Reader(dict(table), where, cited)
+    identity, match = reader.text("id"), reader.text("match")
+    try:
+        re.compile(match)
+    except re.error as problem:
+        raise reader.error("match", f"must be a pattern: {problem}") from None
+    channels = reader.optional_whole("channels")
+    bits = reader.optional_whole("bits") or _CHANNEL * (channels or 0)
+    if not bits:
+        raise HardwareError(f"{where}: give channels or bits")
+    source, date = reader.source("source")
+    found = Processor(
+        id=identity,
+        name=reader.text("name"),
+        match=match,
+        kind=MemoryKind(type=reader.text("type"), mt_s=reader.whole("mt_s"), channels=channels),
+        bits=bits,
+        usual_gb=reader.whole("usual_gb"),
+        source=source,
+        date=date,
+    )
+    reader.done()
+    return found
+
+
+def named(text: str, known: Iterable[Processor]) -> Processor | None:
+    """Return the line whose id `text` holds, or the first that it names; None where none does."""
+    plain = " ".join(re.split(r"[\s\-_]+", text.casefold()))
+    lines = tuple(known)
+    for one in lines:
+        if plain.endswith(one.id.replace("-", " ")):
+            return one
+    return next((one for one in lines if _pattern(one.match).search(plain)), None)
+
+
+def sockets(text: str) -> int:
+    """Return how many processors a name says: "dual epyc 9654" → 2."""
+    return 2 if _TWO.search(text) else 1
+
+
+@lru_cache(maxsize=512)
+def _pattern(match: str) -> re.Pattern[str]:
+    return re.compile(match)
