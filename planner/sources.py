@@ -61,7 +61,9 @@ def load(
             raise InputError(f"revision: {name} is a path on this machine and has none")
         path = _existing(Path(name))
         return replace(_from_path(path, precision, progress), path=str(path.absolute()))
-    catalog.refuse_hosted(name)
+    name = _of_ollama(name)
+    if catalog.find(name) is None:
+        catalog.refuse_hosted(name)
     if revision is None:
         found = _without_network(name, precision, anonymous=anonymous)
         if found is not None:
@@ -100,6 +102,9 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         if "/" in name:
             return None
         base = registry.base_of(name)
+        worded = registry.in_words(name) if base is None and precision is None else None
+        if worded is not None:
+            return _without_network(worded[0], worded[1], anonymous=anonymous)
         if base is None:
             raise catalog.unknown(name)
         return registry.bundled_checkpoint(base, precision=precision)
@@ -107,6 +112,13 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         _check_precision(name, entry, precision)
     exact = None if anonymous else registry.recall(entry.name)
     return exact if exact is not None else registry.checkpoint_of(entry)
+
+
+def _of_ollama(name: str) -> str:
+    """Return a tag of Ollama's library without the program or the address around it."""
+    written = registry.read_written(name)
+    ours = written is not None and written.repo is None and written.file is None
+    return written.word if written is not None and ours else name
 
 
 def _asked(name: str, precision: str | None) -> str:
@@ -129,8 +141,8 @@ def _check_precision(name: str, entry: registry.Entry, precision: str) -> None:
 
 
 def _is_known_file(name: str) -> bool:
-    """A GGUF file's bare name that is not in this folder, but in the registry."""
-    if "/" in name or not name.lower().endswith(".gguf"):
+    """A GGUF file's name, bare or behind its repository, that is not here but in the registry."""
+    if name.startswith((".", "/", "~")) or not name.lower().endswith(".gguf"):
         return False
     try:
         there = Path(name).exists()

@@ -129,11 +129,11 @@ def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
     found = _index().get(wanted)
     if found is not None or "/" in wanted:
         return found
-    wanted = _hyphened(wanted)
-    return _index().get(wanted) or _meant(wanted)
+    wanted = hyphened(wanted)
+    return _index().get(wanted) or _meant(wanted) or _only_one(wanted)
 
 
-def _hyphened(name: str) -> str:
+def hyphened(name: str) -> str:
     """A name as repositories spell it: "qwen 3.5 27b", "qwen35_27b" and "qwen3.5:27b" alike."""
     words = re.sub(r"[\s_:]+", "-", name.strip().lower())
     return re.sub(r"^qwen-?3[.-]?([5-9])(?=-|$)", r"qwen3.\1", words)
@@ -150,6 +150,34 @@ def _meant(wanted: str) -> tuple[CatalogEntry, str, str] | None:
         if short.startswith(f"{wanted}-") or short.endswith(f"-{wanted}")
     ]
     return (meant[0], "bf16", meant[0].id) if len(meant) == 1 else None
+
+
+def _only_one(wanted: str) -> tuple[CatalogEntry, str, str] | None:
+    """The one model that has every word of `wanted`: "397b", "qwen coder next"; None if several do."""
+    meant = _with_words(wanted)
+    return (meant[0], "bf16", meant[0].id) if len(meant) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _with_words(wanted: str) -> tuple[CatalogEntry, ...]:
+    """The models that have every word of `wanted`, newest first; none if its words tell too little."""
+    words = {word for word in re.split(r"[-\s]+", wanted) if word not in _FAMILY_WORDS}
+    if not any(_TELLS.fullmatch(word) for word in words):
+        return ()
+    kinds = {word == "moe" for word in words & _KINDS}
+    named = words - _KINDS
+    return tuple(
+        entry
+        for entry in reversed(catalog())
+        if named <= set(entry.id.rpartition("/")[2].lower().split("-"))
+        and all((entry.model.moe is not None) == experts for experts in kinds)
+    )
+
+
+_KINDS = frozenset(("moe", "dense"))
+_FAMILY_WORDS = ("", "qwen", "alibaba", "model")
+_TELLS = re.compile(r"\d+(?:\.\d+)?[bt]|coder|next|flash|moe|dense")
+"""Words that tell a model from others; a series alone ("qwen3.5") does not."""
 
 
 def spelled(name: str) -> str | None:
@@ -172,11 +200,15 @@ def known_ids() -> tuple[str, ...]:
 def near_names(name: str) -> tuple[str, ...]:
     """Bundled ids that look like `name`, best first; none of another series ("Qwen3-32B")."""
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
-    wanted = _hyphened(name.rpartition("/")[2])
+    wanted = hyphened(name.rpartition("/")[2].removesuffix(":latest"))
+    several = _with_words(wanted)
+    if len(several) > 1:
+        return tuple(entry.id for entry in several[:_FAMILY])
     hits = [key for key in short if len(wanted) > 4 and key.startswith(wanted)]
     sizes = [key for key in hits if _is_model(short[key])]
     if len(sizes) > 1:  # a family: its models, not the ways in which they are stored
         return tuple(short[key] for key in sizes[:_FAMILY])
+    hits = [key for key in short if wanted.startswith(f"{key}-")] + hits
     series = wanted.partition("-")[0]
     hits += [
         key
@@ -247,7 +279,7 @@ def refuse_hosted(name: str) -> None:
     Raises:
         UnknownModelError: it does; the line names the open model that it is, or the nearest.
     """
-    short = _hyphened(name.rpartition("/")[2].partition(":")[0])
+    short = hyphened(name.rpartition("/")[2].partition(":")[0])
     short = re.sub(r"^qwen-?(\d)[.p-](\d)(?=-)", r"qwen\1.\2", short)
     for row in _hosted():
         if not short.startswith(row["begins"]):
@@ -269,7 +301,11 @@ def refuse_hosted(name: str) -> None:
 def unknown(name: str) -> UnknownModelError:
     """The error for a name nobody knows, with the nearest bundled ids."""
     near = near_names(name)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see `qwenplan models`"
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "`qwenplan models` lists the family; another model is read from its repository (org/name)"
+    )
     return UnknownModelError(f"unknown model {name!r}; {hint}", near)
 
 
@@ -286,9 +322,9 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
         InputError: `precision` is not known, or the named checkpoint is already quantized
             differently.
     """
-    refuse_hosted(name)
     found = find(name)
     if found is None:
+        refuse_hosted(name)
         raise unknown(name)
     entry, stored_as = found
     if precision is not None:

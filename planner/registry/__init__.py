@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     )
     from planner.registry.names import file_of as file_of
     from planner.registry.names import find as find
+    from planner.registry.names import in_words as in_words
     from planner.registry.quality import (
         CacheLoss as CacheLoss,
     )
@@ -119,6 +120,9 @@ if TYPE_CHECKING:
     from planner.registry.store import (
         models_stored as models_stored,
     )
+    from planner.registry.written import (
+        read_written as read_written,
+    )
 
 _PUBLIC = {
     "bundled": "bundled_checkpoint",
@@ -128,12 +132,13 @@ _PUBLIC = {
     "entry": "Entry",
     "existing": "check_file check_precision",
     "measurements": "Measurement Protocol measured_of",
-    "names": "file_of find",
+    "names": "file_of find in_words",
     "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",
     "sizing": "checkpoint_of effective_bits spread_of stored_as",
     "store": "entries entries_of models_stored",
+    "written": "read_written",
 }
 """Module -> what of it is public; the imports above say the same to type checkers."""
 

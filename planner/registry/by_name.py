@@ -15,8 +15,10 @@ from functools import cache
 from types import MappingProxyType
 
 from hardware_db.regex import pattern
+from planner.errors import InputError
 from planner.model import catalog
 from planner.model.gguf_mix import mixes
+from planner.model.quantization import get_scheme
 from planner.registry.entry import Container, Entry, Vision
 
 SOURCE = "by its name, not read"
@@ -196,6 +198,31 @@ def from_ollama(tag: str) -> Entry | None:
             return _entry(tag, base, container, recipe, packed=True)
     named = gguf_recipe(after)
     return _entry(tag, base, "gguf", named, packed=True) if named else None
+
+
+def said_with(name: str) -> tuple[str, str] | None:
+    """Return the model and the precision that a name says in one: "qwen3.6 27b q4", "qwen3.5-9b-mlx".
+
+    None where it is no bundled model, or what stands behind it names no precision.
+    """
+    base, rest = _base(catalog.hyphened(name))
+    said = _SAID.get(rest) or rest
+    if base is None or not said:
+        return None
+    kind = re.match(r"(?:ud|i1)-", said)
+    quant = said[kind.end() :] if kind is not None else said
+    label = f"{kind[0] if kind is not None else ''}{quant.replace('-', '_')}"
+    if gguf_recipe(label) is not None:
+        return base, label
+    try:
+        return base, get_scheme(said).name
+    except InputError:
+        return None
+
+
+_SAID = {"q2": "q2_k", "q3": "q3_k_m", "q4": "q4_k_m", "q5": "q5_k_m", "q6": "q6_k", "q8": "q8_0"}
+_SAID |= {"gguf": "q4_k_m", "mlx": "mlx-4bit"}
+"""What people shorten: the type that is usual with so many bits, the file that programs take."""
 
 
 def gguf_recipe(label: str) -> str | None:

@@ -89,6 +89,20 @@ def _from_word(written: Written, label: str | None) -> Entry | None:
     return _best(_files().get(_file_key(word), ())) or by_name.from_file(f"{written.word}.gguf")
 
 
+def in_words(name: str) -> tuple[str, str | None] | None:
+    """Return the model or checkpoint, and the precision, of a name that says both: "qwen3.6 27b q4".
+
+    Where checkpoints of the kind are published ("awq", "gptq"), the best known of them.
+    """
+    said = by_name.said_with(name)
+    kind = None if said is None else re.match(r"awq|gptq|autoround", said[1])
+    if said is None or kind is None:
+        return said
+    rows = (row for row in entries_of(said[0]) if row.recommendable)
+    best = _best(row for row in rows if row.recipe.startswith(kind[0]))
+    return said if best is None else (best.name, None)
+
+
 def rows_of_repository(repo: str) -> tuple[Entry, ...]:
     """The rows of one repository, whatever the case of its name; empty if it has none."""
     return _repositories().get(repo.strip().lower(), ())

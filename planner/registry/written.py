@@ -21,6 +21,10 @@ _WORD = pattern(r"[\w.+-]+(?::[\w.+-]*)?", re.ASCII)
 _REPO = pattern(r"(?P<repo>[\w.+-]+/[\w.+-]+)(?:@[\w.]+)?(?::(?P<label>[\w.+ -]+))?", re.ASCII)
 
 
+_SPACED = re.compile(r"([\w.+-]+/[\w.+-]*gguf)\s+([\w.-]+)", re.ASCII | re.I)
+"""A GGUF repository and the file of it that is meant, with a space between them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A name taken apart.
@@ -55,7 +59,8 @@ def read_written(name: str) -> Written | None:
         parts = text.replace("\\", "/").split("/")
         within = len(parts) > 2 and _REPO.fullmatch("/".join(parts[:2])) is not None
         return Written(word=text, repo="/".join(parts[:2]) if within else None, file=parts[-1])
-    repository = _REPO.fullmatch(text)
+    spaced = _SPACED.fullmatch(text)
+    repository = _REPO.fullmatch(text if spaced is None else f"{spaced[1]}:{spaced[2]}")
     if repository is not None:
         return Written(word=text, repo=repository["repo"], label=repository["label"])
     if _WORD.fullmatch(text):
