@@ -24,9 +24,9 @@ from hardware_db.expression import (
 )
 from hardware_db.figures import GIVEN, Figure
 from hardware_db.lookup import INTEGRATED, Found, among_words, counted, sizes, unknown, unnamed_card
-from hardware_db.memory import MemoryKind, bandwidth_of
+from hardware_db.memory import MemoryKind
 from hardware_db.names import key
-from hardware_db.processors import named, sockets
+from hardware_db.processors import named, ram_beside, sockets
 from hardware_db.row import in_a_row
 from hardware_db.system import System
 
@@ -201,7 +201,7 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
         machine.assumptions.append(
             f"{ram.gib:g} GB of RAM and no GPU named: planned as a machine without one"
         )
-    kind, rate = _kind_and_rate(ram.kind, machine, known)
+    kind, rate = ram_beside(machine.cpu, ram.kind, known.processors, known.memories)
     if machine.cpu is not None and rate is None:
         machine.assumptions.append(
             f"the speed is that of a desktop's processor and RAM; a board such as a Raspberry Pi is"
@@ -220,16 +220,6 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
             " threads by socket (llama.cpp: --numa distribute) gain little from the other"
         )
     return _with_kind(processor(ram.gib, rate), ram, kind, rate)
-
-
-def _kind_and_rate(
-    told: MemoryKind, machine: _Machine, known: Database
-) -> tuple[MemoryKind, Figure | None]:
-    """The kind of RAM and its GB/s: as it was said, the rest as the processor that is named has it."""
-    line = None if machine.cpu is None else named(machine.cpu, known.processors)
-    if line is None or machine.cpu is None:
-        return told, bandwidth_of(told, known.memories)
-    return line.filled(told), line.bandwidth(told, sockets(machine.cpu))
 
 
 def _leave_out_integrated(machine: _Machine) -> None:
@@ -347,7 +337,7 @@ def _with_memory(
     """The system with the RAM that was said; where memory is shared, the size of that memory."""
     told = MemoryKind() if ram is None else ram.kind
     if not system.accelerator.is_unified:
-        kind, rate = _kind_and_rate(told, machine, known)
+        kind, rate = ram_beside(machine.cpu, told, known.processors, known.memories)
         if ram is None:
             return (
                 system

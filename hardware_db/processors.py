@@ -10,10 +10,10 @@ from typing import Any
 
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure
-from hardware_db.memory import MemoryKind
+from hardware_db.memory import HostMemory, MemoryKind, bandwidth_of
 from hardware_db.reader import Cited, Reader
 
-__all__ = ["Processor", "named", "read_processor", "sockets"]
+__all__ = ["Processor", "named", "ram_beside", "read_processor", "sockets"]
 
 _TWO = re.compile(
     r"\b(?:dual|two|pair of|2\s?[x×p]|[x×]\s?2|2[- ]?(?:sockets?|cpus?))\b|\bzwei\b", re.I
@@ -111,6 +111,23 @@ def named(text: str, known: Iterable[Processor]) -> Processor | None:
         if plain.endswith(one.id.replace("-", " ")):
             return one
     return next((one for one in lines if _pattern(one.match).search(plain)), None)
+
+
+def ram_beside(
+    cpu: str | None, told: MemoryKind, known: Iterable[Processor], memories: Iterable[HostMemory]
+) -> tuple[MemoryKind, Figure | None]:
+    """Return the kind of RAM and its GB/s: as it was said, the rest as the processor has it.
+
+    Args:
+        cpu: the processor as it was named; None where none was.
+        told: what was said of the RAM.
+        known: the lines of processors.
+        memories: the classes of RAM, for a processor of no known line.
+    """
+    line = None if cpu is None else named(cpu, known)
+    if line is None or cpu is None:
+        return told, bandwidth_of(told, memories)
+    return line.filled(told), line.bandwidth(told, sockets(cpu))
 
 
 def sockets(text: str) -> int:

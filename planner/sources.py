@@ -104,7 +104,7 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         base = registry.base_of(name)
         worded = registry.in_words(name) if base is None and precision is None else None
         if worded is not None:
-            return _without_network(worded[0], worded[1], anonymous=anonymous)
+            return _without_network(*worded, anonymous=anonymous)
         if base is None:
             raise catalog.unknown(name)
         return registry.bundled_checkpoint(base, precision=precision)
@@ -117,8 +117,7 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
 def _of_ollama(name: str) -> str:
     """Return a tag of Ollama's library without the program or the address around it."""
     written = registry.read_written(name)
-    ours = written is not None and written.repo is None and written.file is None
-    return written.word if written is not None and ours else name
+    return name if written is None or written.repo or written.file else written.word
 
 
 def _asked(name: str, precision: str | None) -> str:
@@ -145,10 +144,9 @@ def _is_known_file(name: str) -> bool:
     if name.startswith((".", "/", "~")) or not name.lower().endswith(".gguf"):
         return False
     try:
-        there = Path(name).exists()
+        return not Path(name).exists() and registry.find(name) is not None
     except (OSError, ValueError):
         return False
-    return not there and registry.find(name) is not None
 
 
 def refresh(
