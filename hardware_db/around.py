@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 
+from hardware_db.regex import pattern
+
 __all__ = [
     "cloud_count",
     "instance_gb",
@@ -18,20 +20,20 @@ __all__ = [
     "without_place",
 ]
 
-_ARTICLES = re.compile(
+_ARTICLES = pattern(
     r"^(?:(?:my|the|old|new|just|only|single|an?|ein|eine|mein|meine|une?|una|mon|ma|mi|моя|мой|одна)\s+)+",
     re.I,
 )
-_LAMBDA = re.compile(r"gpu[_-](\d+)x[_-](.+)", re.I)
-_ORACLE = re.compile(r"(?:bm|vm)\.gpu\.([a-z0-9]+)(?:-v\d)?\.(\d+)", re.I)
-_OCEAN = re.compile(r"gpu-([a-z]+\d+[a-z]*)x(\d+)-(\d+)gb", re.I)
-_SCALEWAY = re.compile(r"([a-z]+\d+s?)-(\d)-\d+g", re.I)
-_SLICE = re.compile(r"(?:tpu[\s-]*)?(v[4-7][a-z]*?)(?:litepod)?[\s-](\d+)", re.I)
-_SERVICE = re.compile(r"ml\.(.+)", re.I)
-_HOST = re.compile(r"n1(?:-(?:standard|highmem|highcpu)-\d+)?[\s+]+(?:with\s+)?(.+)", re.I)
-_INSTANCE = re.compile(r"(?:.*\s)?(?:mig[\s-]+)?[1-7]g\.([0-9]{1,3})gb", re.I)
-_MOBILE = re.compile(r"((?:rtx|gtx)?[\s-]?[1-6]0[5-9]0(?:[\s-]?ti)?)\s?m", re.I)
-_SUPER_TI = re.compile(r"(.*[0-9]{4})\s?(ti)?\s?s", re.I)
+_LAMBDA = pattern(r"gpu[_-](\d+)x[_-](.+)", re.I)
+_ORACLE = pattern(r"(?:bm|vm)\.gpu\.([a-z0-9]+)(?:-v\d)?\.(\d+)", re.I)
+_OCEAN = pattern(r"gpu-([a-z]+\d+[a-z]*)x(\d+)-(\d+)gb", re.I)
+_SCALEWAY = pattern(r"([a-z]+\d+s?)-(\d)-\d+g", re.I)
+_SLICE = pattern(r"(?:tpu[\s-]*)?(v[4-7][a-z]*?)(?:litepod)?[\s-](\d+)", re.I)
+_SERVICE = pattern(r"ml\.(.+)", re.I)
+_HOST = pattern(r"n1(?:-(?:standard|highmem|highcpu)-\d+)?[\s+]+(?:with\s+)?(.+)", re.I)
+_INSTANCE = pattern(r"(?:.*\s)?(?:mig[\s-]+)?[1-7]g\.([0-9]{1,3})gb", re.I)
+_MOBILE = pattern(r"((?:rtx|gtx)?[\s-]?[1-6]0[5-9]0(?:[\s-]?ti)?)\s?m", re.I)
+_SUPER_TI = pattern(r"(.*[0-9]{4})\s?(ti)?\s?s", re.I)
 
 
 def cloud_count(text: str) -> tuple[int, str] | None:

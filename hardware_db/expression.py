@@ -46,18 +46,12 @@ _WORDS = {
     "cuatro": 4, "due": 2, "duas": 2, "две": 2, "два": 2, "три": 3, "четыре": 4,
 }  # fmt: skip
 _HAN = {"单": 1, "一": 1, "双": 2, "两": 2, "二": 2, "三": 3, "四": 4, "八": 8}
-_HAN_COUNT = pattern(
-    rf"([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+\s*(.+)", re.S
-)
-_HAN_LAST = pattern(
-    rf"(.+?)\s*([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+", re.S
-)
+_HAN_COUNT = pattern(rf"([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+\s*(.+)", re.S)
+_HAN_LAST = pattern(rf"(.+?)\s*([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+", re.S)
 _LAST_X = pattern(r"(.+?)[\s(]+(?:[x×]\s?([1-9][0-9]?)|([1-9][0-9]?)\s?[x×])\)?", re.I | re.S)
 _WORDED = pattern(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
 _PLURAL = pattern(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
-_BARE_COUNT = pattern(
-    r"([2-9]|1[0-6])\s+((?:[a-z]|[0-9]{4}).*[0-9].*)", re.IGNORECASE | re.DOTALL
-)
+_BARE_COUNT = pattern(r"([2-9]|1[0-6])\s+((?:[a-z]|[0-9]{4}).*[0-9].*)", re.IGNORECASE | re.DOTALL)
 _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )

@@ -12,10 +12,11 @@ from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure
 from hardware_db.memory import HostMemory, MemoryKind, bandwidth_of
 from hardware_db.reader import Cited, Reader
+from hardware_db.regex import pattern
 
 __all__ = ["Processor", "named", "ram_beside", "read_processor", "sockets"]
 
-_TWO = re.compile(
+_TWO = pattern(
     r"\b(?:dual|two|pair of|2\s?[x×p]|[x×]\s?2|2[- ]?(?:sockets?|cpus?))\b|\bzwei\b", re.I
 )
 _BIT = 8

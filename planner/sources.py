@@ -87,11 +87,11 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
     tag = ":" in name and "/" not in name and precision is None
     known = catalog.find(name)
     if known is not None and not tag:
-        said = isinstance(precision, str)
-        file = registry.file_of(known[0].id, str(precision)) if said else None
+        told = isinstance(precision, str)
+        file = registry.file_of(known[0].id, str(precision)) if told else None
         if file is not None:
             return registry.checkpoint_of(file)
-        if said:
+        if told:
             registry.check_precision(known[0].id, str(precision))
         return registry.bundled_checkpoint(name, precision=precision)
     kept = None if anonymous else registry.recall(_asked(name, precision))
@@ -102,22 +102,21 @@ def _without_network(name: str, precision: str | None, *, anonymous: bool) -> Ch
         if "/" in name:
             return None
         base = registry.base_of(name)
-        worded = registry.in_words(name) if base is None and precision is None else None
-        if worded is not None:
-            return _without_network(*worded, anonymous=anonymous)
+        if base is None and precision is None and (said := registry.in_words(name)):
+            return _without_network(*said, anonymous=anonymous)
         if base is None:
             raise catalog.unknown(name)
         return registry.bundled_checkpoint(base, precision=precision)
     if precision is not None:
         _check_precision(name, entry, precision)
     exact = None if anonymous else registry.recall(entry.name)
-    return exact if exact is not None else registry.checkpoint_of(entry)
+    return exact or registry.checkpoint_of(entry)
 
 
 def _of_ollama(name: str) -> str:
-    """Return a tag of Ollama's library without the program or the address around it."""
-    written = registry.read_written(name)
-    return name if written is None or written.repo or written.file else written.word
+    """Return a tag of Ollama without the program or address around it."""
+    said = registry.read_written(name)
+    return name if said is None or said.repo or said.file else said.word
 
 
 def _asked(name: str, precision: str | None) -> str:

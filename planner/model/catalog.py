@@ -10,6 +10,7 @@ from functools import cache, cached_property, lru_cache
 from math import log
 from typing import Any
 
+from hardware_db.regex import pattern
 from planner.errors import InputError, UnknownModelError
 from planner.model.checkpoint import Checkpoint
 from planner.model.hf_config import read_config
@@ -176,7 +177,7 @@ def _with_words(wanted: str) -> tuple[CatalogEntry, ...]:
 
 _KINDS = frozenset(("moe", "dense"))
 _FAMILY_WORDS = ("", "qwen", "alibaba", "model")
-_TELLS = re.compile(r"\d+(?:\.\d+)?[bt]|coder|next|flash|moe|dense")
+_TELLS = pattern(r"\d+(?:\.\d+)?[bt]|coder|next|flash|moe|dense")
 """Words that tell a model from others; a series alone ("qwen3.5") does not."""
 
 

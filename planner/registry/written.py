@@ -21,7 +21,7 @@ _WORD = pattern(r"[\w.+-]+(?::[\w.+-]*)?", re.ASCII)
 _REPO = pattern(r"(?P<repo>[\w.+-]+/[\w.+-]+)(?:@[\w.]+)?(?::(?P<label>[\w.+ -]+))?", re.ASCII)
 
 
-_SPACED = re.compile(r"([\w.+-]+/[\w.+-]*gguf)\s+([\w.-]+)", re.ASCII | re.I)
+_SPACED = pattern(r"([\w.+-]+/[\w.+-]*gguf)\s+([\w.-]+)", re.ASCII | re.I)
 """A GGUF repository and the file of it that is meant, with a space between them."""
 
 

@@ -164,8 +164,10 @@ def _followed(newer: str | None) -> set[str | None]:
 
 
 def _faster(fast: hardware_db.Accelerator, slow: hardware_db.Accelerator) -> bool:
-    """Whether `fast` is of the same kind and no figure of it is smaller."""
-    if fast.id == slow.id or device_class(slow) not in _followed(device_class(fast)):
+    """Whether `fast` is of the same kind, run by the same software, and no figure of it is smaller."""
+    if fast.id == slow.id or fast.backends != slow.backends:
+        return False
+    if device_class(slow) not in _followed(device_class(fast)):
         return False
     assert fast.bandwidth_gb_s is not None
     assert slow.bandwidth_gb_s is not None
