@@ -156,6 +156,33 @@ def test_the_command_learns_reports_forgets_and_tells_no_secret(
     assert capsys.readouterr().out == "Forgot 1 start.\n"
 
 
+def test_a_start_that_teaches_nothing_is_reported_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, case = tmp_path / "start.log", tmp_path / "case.json"
+    start.write_text(log(79.0), "utf-8")
+    assert run(["check", str(start), "--on", MACHINE, "--learn", "--report", str(case)]) == 2
+    assert "no overhead" in capsys.readouterr().err
+    assert json.loads(case.read_text("utf-8"))["cases"][0]["measured"]["available_kv_gib"] == 79.0
+
+
+OWN = """\
+mine@host-of-mine:~$ HF_TOKEN=hf_mine vllm serve /srv/mine/models/Qwen3.5-27B-FP8 --api-key mine
+INFO [utils.py:233] non-default args: {'model': '/srv/mine/models/Qwen3.5-27B-FP8', 'host': '192.168.7.23', 'max_model_len': 32768, 'served_model_name': ['mine'], 'chat_template': '/srv/mine/chat.jinja', 'lora_modules': [{'name': 'mine', 'path': '/srv/mine/adapter'}], 'speculative_config': {'method': 'dflash', 'model': '/srv/mine/drafter', 'num_speculative_tokens': 4}}
+INFO [core.py:107] Initializing a V1 LLM engine (v0.33.0) with config: model='/srv/mine/models/Qwen3.5-27B-FP8'
+INFO GPU-5068c5ff-0f1d-ec77-edbc-85cca4831d5e on host-of-mine.local
+INFO [gpu_model_runner.py:4837] Model loading took 30.64 GiB memory and 12 seconds
+INFO [gpu_worker.py:436] Available KV cache memory: 37.00 GiB
+"""
+
+
+def test_a_case_tells_no_path_host_user_key_or_card() -> None:
+    written = cases_document([case_of(observed.check_log(None, OWN, on=MACHINE))])
+    for word in ("mine", "/srv", "192.168", "5068c5ff", "jinja", "hf_"):
+        assert word not in written, word
+    assert json.loads(written)["cases"][0]["checkpoint"] == "Qwen/Qwen3.5-27B-FP8"
+
+
 def test_check_without_a_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", "--on", MACHINE]) == 2
     assert "no LOG" in capsys.readouterr().err

@@ -93,17 +93,17 @@ def check(
         typer.echo(json.dumps(answer.to_dict() | {"remedies": changes}, indent=2, default=str))
     else:
         terminal.show("\n".join([*_table(answer), *_remedies(answer)]))
-    if learn:
-        lesson = observed.learn(answer)
-        _say(f"Learned: {lesson.words}.", as_json)
-        if answer.measured is not None and answer.measured.fixed_by:
-            words = " ".join(answer.measured.fixed_by)
-            _say(f"The same cache again, without measuring it: {words}", as_json)
     if report:
         from planner.anonymous import case_of, cases_document
 
         Path(report).expanduser().write_text(cases_document([case_of(answer)]), "utf-8")
         _say(f"Wrote {report}: read it, then attach it to an issue.", as_json)
+    if learn:
+        lesson = observed.learn(answer)
+        _say(f"{capital(lesson.words)}.", as_json)
+        if answer.measured is not None and answer.measured.fixed_by:
+            words = " ".join(answer.measured.fixed_by)
+            _say(f"The same cache again, without measuring it: {words}", as_json)
     return 0 if answer.agrees else 3
 
 
