@@ -140,7 +140,15 @@ class SGLangOptions(Options):
                     "is not planned: how large its drafter is, is not known; NEXTN (the model's own MTP)"
                     " is planned, and the server without a drafter",
                 )
-                for name in "EAGLE3 STANDALONE NGRAM DFLASH DSPARK FROZEN_KV_MTP UNO".split()
+                for name in [
+                    "EAGLE3",
+                    "STANDALONE",
+                    "NGRAM",
+                    "DFLASH",
+                    "DSPARK",
+                    "FROZEN_KV_MTP",
+                    "UNO",
+                ]
             ),
         ),
         "--speculative-algorithm",
