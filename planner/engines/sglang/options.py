@@ -135,20 +135,11 @@ class SGLangOptions(Options):
         _Algorithm(
             ("NEXTN", "EAGLE"),
             refused=tuple(
-                (
-                    name,
-                    "is not planned: how large its drafter is, is not known; NEXTN (the model's own MTP)"
-                    " is planned, and the server without a drafter",
-                )
-                for name in [
-                    "EAGLE3",
-                    "STANDALONE",
-                    "NGRAM",
-                    "DFLASH",
-                    "DSPARK",
-                    "FROZEN_KV_MTP",
+                (name, "is not planned: its drafter's size is not known; NEXTN and no drafter are")
+                for name in (
+                    *("EAGLE3", "STANDALONE", "NGRAM", "DFLASH", "DSPARK", "FROZEN_KV_MTP"),
                     "UNO",
-                ]
+                )
             ),
         ),
         "--speculative-algorithm",
