@@ -24,11 +24,16 @@ _IN_FRONT = 80
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})((?:\.post\d+)?)(.*)")
 
 
-def marked_layout(log: Log) -> Layout | None:
+def marked_layout(log: Log, accelerators: int) -> Layout | None:
     """Return the degrees of parallelism that ranks in front of lines tell; None where none does.
 
-    Of lines that are left out the last rank may be missing: degrees are powers of two. Replicas are
-    not told apart from ranks that share a model, so that a log of them tells nothing.
+    Of lines that are left out the last rank may be missing: degrees are powers of two, and the first
+    rank alone, which is marked only beside others, is one of all accelerators. Replicas are not told
+    apart from ranks that share a model, so that a log of them tells nothing.
+
+    Args:
+        log: the log.
+        accelerators: how many the machine has.
     """
     last: dict[str, int] = {}
     for line in log.lines:
@@ -36,6 +41,8 @@ def marked_layout(log: Log) -> Layout | None:
             last[name] = max(last.get(name, 0), int(number))
     if "TP" not in last or last.get("DP"):
         return None
+    if not any(last.values()):
+        return Layout(tensor_parallel=accelerators) if accelerators > 1 else None
     found = Layout(
         tensor_parallel=1 << last["TP"].bit_length(),
         pipeline_parallel=1 << last.get("PP", 0).bit_length(),

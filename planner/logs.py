@@ -20,7 +20,7 @@ from planner.engines.log_figure import (
     Reading,
     read_figures,
 )
-from planner.engines.log_row import IN_ALL, LogRow, rows_of
+from planner.engines.log_row import IN_ALL, RANGE, LogRow, rows_of
 from planner.errors import InputError
 from planner.log_text import MOST
 from planner.log_text import Log as Log
@@ -232,6 +232,8 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
     for row in rows:
         if row.basis is not Basis.ESTIMATE or row.planned is None or row.agrees is not None:
             continue
+        if row.note == RANGE:
+            continue
         least, most = row.planned
         counted = row.unit in ("tokens", "blocks", "slots")
         more = row.unit in ("MiB", "GiB") or counted
@@ -248,7 +250,10 @@ def _past_loading(plan: Plan, logged: Mapping[str, Reading]) -> Iterator[str]:
     """Yield that weights were loaded for which the plan has no room, where the log goes on to the cache."""
     rank = plan.ranks[0]
     weights = rank.of_kind(Kind.WEIGHTS)
-    at_cache = any(reading.figure.basis is not Basis.ESTIMATE for reading in logged.values())
+    figures = {reading.figure for reading in logged.values()}
+    at_cache = any(
+        figure.basis is not Basis.ESTIMATE and figure.kinds != (Kind.WEIGHTS,) for figure in figures
+    )
     if weights > rank.total and at_cache:
         yield (
             f"the log goes on to the cache: the weights were loaded, and those planned"

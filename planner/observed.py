@@ -33,7 +33,7 @@ from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.question import DEFAULT_CONTEXT, question_of
-from planner.systems import system_of_drivers
+from planner.systems import resolve_hardware, system_of_drivers
 
 if TYPE_CHECKING:
     from planner.search import Advice
@@ -192,7 +192,7 @@ def check_log(
     told = dataclasses.replace(
         told,
         kv_cache_dtype=kv_cache_dtype or told.kv_cache_dtype,
-        layout=layout or told.layout or marked_layout(found),
+        layout=layout or told.layout,
         yarn=yarn or told.yarn,
     )
     where = on
@@ -200,6 +200,8 @@ def check_log(
         where = system_of_drivers(found.hardware, found.free)
     if where is None:
         raise InputError(_lacking(found, "does not name the hardware", "name it with --on"))
+    where = resolve_hardware(where, free=free)
+    told = dataclasses.replace(told, layout=told.layout or marked_layout(found, where.count))
     untold = False
     if isinstance(model, str) or model is None:
         stored = None if precision is not None else logged_checkpoint(found, model or told.model)

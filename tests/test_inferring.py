@@ -27,7 +27,8 @@ KTRANSFORMERS = """\
         (("(Worker_PP1_TP1 pid=7)",), Layout(tensor_parallel=2, pipeline_parallel=2)),
         (("(Worker_TP1_EP1 pid=7)",), Layout(tensor_parallel=2, expert_parallel=True)),
         (("(Worker_DP1_TP0_EP2 pid=7)",), None),
-        (("(Worker_TP0 pid=7)",), None),
+        (("(Worker_TP0 pid=7)",), Layout(tensor_parallel=8)),
+        (("(Worker_DP0_TP0_EP0 pid=7)",), Layout(tensor_parallel=8)),
         (("(EngineCore pid=7)",), None),
     ],
 )
@@ -35,7 +36,8 @@ def test_ranks_in_front_of_lines_tell_the_degrees(
     marks: tuple[str, ...], layout: Layout | None
 ) -> None:
     text = "\n".join(f"{mark} INFO Available KV cache memory: 9.00 GiB" for mark in marks)
-    assert marked_layout(logs.read_log(text)) == layout
+    assert marked_layout(logs.read_log(text), 8) == layout
+    assert layout is None or marked_layout(logs.read_log(text), 1) in (None, layout)
 
 
 def test_a_log_of_two_ranks_is_not_held_against_the_plan_of_one() -> None:
@@ -87,3 +89,19 @@ def test_counts_that_are_far_off_are_named() -> None:
     assert any(note.startswith("cache blocks: 2.83 times") for note in check.notes)
     check = observed.check_log(None, text, **asked, options=options, precision="fp8")  # type: ignore[arg-type]
     assert not any(note.startswith("cache blocks") for note in check.notes)
+
+
+def test_a_mapped_range_on_the_host_is_at_most_what_lies_there() -> None:
+    """ggml-org/llama.cpp pull request 16095: Qwen3-Next on an iGPU, loaded to both, as it seemed."""
+    text = (
+        "load_tensors: offloaded 49/49 layers to GPU\n"
+        "load_tensors:   CPU_Mapped model buffer size = 25265.84 MiB\n"
+        "load_tensors:      Vulkan0 model buffer size = 27246.99 MiB\n"
+    )
+    asked = {"model": "Qwen3-Next-80B-A3B-Instruct", "on": "780m 64gb", "precision": "q4_k_m"}
+    check = observed.check_log(None, text, **asked)  # type: ignore[arg-type]
+    assert check.agrees
+    assert {row.figure: row.note for row in check.rows}["weights, host"].startswith("at most")
+    assert not any("times what was planned" in note for note in check.notes)
+    less = text.replace("27246.99", "9246.99")
+    assert not observed.check_log(None, less, **asked).agrees  # type: ignore[arg-type]

@@ -58,6 +58,7 @@ class LogFigure:
         kinds: of an estimate: the terms of the plan whose bands bound it; None judges it never.
         slack: share of an estimate that lies beyond any term: what an allocator rounds up.
         whole: what lies on which device is free; the sum over them is judged.
+        ranges: name of a part, as printed, whose value is a range that may hold other parts' bytes, too.
     """
 
     name: str
@@ -71,6 +72,7 @@ class LogFigure:
     kinds: tuple[Kind, ...] | None = None
     slack: float = 0.0
     whole: bool = False
+    ranges: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +84,14 @@ class Reading:
         part: of which device, if it is printed per device.
         value: the number.
         step: its last printed digit.
+        at_most: no more than that lies there: it is a range that may hold other parts' bytes, too.
     """
 
     figure: LogFigure
     value: float
     step: float
     part: str = ""
+    at_most: bool = False
 
     @property
     def name(self) -> str:
@@ -286,6 +290,7 @@ def _reading(figure: LogFigure, match: re.Match[str]) -> Reading | None:
         value=value,
         step=step,
         part=figure.parts(groups.get("part") or "") if groups.get("part") else "",
+        at_most=bool(figure.ranges) and groups.get("part") == figure.ranges,
     )
 
 
@@ -303,6 +308,7 @@ def _merged(before: Reading, now: Reading) -> Reading:
             value=before.value + now.value,
             step=before.step + now.step,
             part=now.part,
+            at_most=before.at_most or now.at_most,
         )
     return now
 

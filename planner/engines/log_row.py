@@ -10,6 +10,7 @@ from planner.engines.engine import Allocation
 from planner.engines.log_figure import Basis, Reading, estimate_band
 
 OUTSIDE = "outside its band"
+RANGE = "at most: a mapped range of the file, with what lies between"
 IN_ALL = ", in all"
 """Behind the name of a figure that is the sum over devices."""
 
@@ -111,8 +112,9 @@ def _row(
         note = "the log does not state the memory that it follows from"
     if range_ is not None and basis is not Basis.ESTIMATE:
         agrees = _within(value, range_)
-    elif figure.whole:
-        pass  # what lies where is the engine's choice; the sum is judged
+    elif figure.whole:  # what lies where is the engine's choice; the sum is judged
+        if value.at_most and range_ is not None and value.value > range_[1]:
+            note = RANGE
     elif range_ is not None and (band := estimate_band(figure, range_[0], allocation)) is not None:
         least = range_[0] - band[0]  # what is left over may be planned as less than nothing
         range_ = least if range_[0] < 0 else max(0.0, least), range_[1] + band[1]
@@ -152,9 +154,13 @@ def _sums(
         band = estimate_band(figure, least, allocation)
         if band is not None:
             least, most = least - band[0], most + band[1]
-        held = least - step <= value <= most + step
+        lowest = value - sum(
+            max(0.0, each.value - planned[each.name].value) for each in parts if each.at_most
+        )
+        held = least - step <= value and lowest <= most + step
         apart = any(not _within(each, _both_ends(planned[each.name])) for each in parts)
         if not held or (apart and band is not None):
+            reason = RANGE if lowest < value and held else ""
             yield LogRow(
                 figure=f"{figure.name}{IN_ALL}",
                 unit=figure.unit,
@@ -162,7 +168,7 @@ def _sums(
                 logged=value,
                 basis=figure.basis if band is None else Basis.ESTIMATE,
                 agrees=None if held else False,
-                note=OUTSIDE if band is not None and not held else "",
+                note=OUTSIDE if band is not None and not held else reason,
             )
 
 

@@ -61,6 +61,7 @@ def _per_device(
     whole: bool = False,
     part: str = _PART,
     slack: float | None = None,
+    ranges: str = "",
 ) -> LogFigure:
     return LogFigure(
         name=name,
@@ -74,6 +75,7 @@ def _per_device(
         kinds=None if kind is None else (kind,),
         slack=0.0 if kind is None else slack or SLACK,
         whole=whole,
+        ranges=ranges,
     )
 
 
@@ -138,6 +140,7 @@ FIGURES = (
         merge=Merge.SUM,
         kind=Kind.WEIGHTS,
         whole=True,
+        ranges="CPU_Mapped",  # from the first tensor on the CPU to the last (llama-model.cpp)
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
