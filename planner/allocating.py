@@ -77,7 +77,8 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     if layout.accelerators > system.count:
         raise InputError(
             f"layout {layout} takes {layout.accelerators} accelerators,"
-            f" {system.name} has {system.count}"
+            f" {system.name} has {system.count}; name as many:"
+            f" {layout.accelerators}x {system.accelerator.id}"
         )
     if not isinstance(deployment.options, engine.options_type):
         raise InputError(

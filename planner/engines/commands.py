@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
 from planner.engines.face import CommandReader
+from planner.engines.manifests import containers_in
 from planner.engines.options import build, declared
 from planner.engines.other_programs import not_planned
-from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
+from planner.engines.shell_words import SEPARATOR, expanded, is_assignment, shell_words
 from planner.engines.words import FlagTable, is_flag, sort_words
 from planner.errors import InputError
 
@@ -99,7 +101,7 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     """The engine that a launch command starts, and what it tells it.
 
     Variables set in front, ``docker run`` around it and other commands before and after it are
-    understood; of several server commands the first counts.
+    understood, and Compose and Kubernetes files; of several server commands the first counts.
 
     Args:
         text: what is typed, over one or several lines; or the words themselves.
@@ -107,7 +109,11 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     Raises:
         InputError: no server is started, or a flag or value cannot be read.
     """
-    words = _of_shells(shell_words(text) if isinstance(text, str) else list(text))
+    if isinstance(text, str):
+        for container in containers_in(text):
+            with contextlib.suppress(NoServerError):
+                return read_command(container)
+    words = expanded(_of_shells(shell_words(text) if isinstance(text, str) else list(text)))
     environment: dict[str, str] = {}
     known = readers()
     for place, word in enumerate(words):
@@ -115,7 +121,11 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
             length = reader.starts(words[place:])
             if length is not None:
                 behind = _until_end(words[place + length :])
-                return name, _whole(name, reader, reader.read(behind, environment))
+                command = reader.read(behind, environment)
+                own = word.rpartition("/")[2] in reader.program.split()
+                if command.model is None and not own and (instead := not_planned(words[place:])):
+                    raise InputError(instead)
+                return name, _whole(name, reader, command)
         if word in RUNNERS and words[place + 1 : place + 2] == ["run"]:
             found = _in_container(known, _until_end(words[place + 2 :]), environment)
             if found is not None:
@@ -123,7 +133,25 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
         if is_assignment(word):
             key, _, value = word.partition("=")
             environment[key] = value
-    raise InputError(not_planned(words) or _unknown(known))
+    for word in words:
+        for inner in _given_to_run(word):
+            with contextlib.suppress(NoServerError):
+                return read_command(inner)
+    if (instead := not_planned(words)) is not None:
+        raise InputError(instead)
+    raise NoServerError(_unknown(known))
+
+
+def _given_to_run(word: str) -> Iterator[list[str]]:
+    """Yield the words that another program is given to run in one (``ssh box 'vllm serve ...'``)."""
+    with contextlib.suppress(InputError):
+        words = shell_words(word)
+        if len(words) > 1:
+            yield words
+
+
+class NoServerError(InputError):
+    """A command starts no server that is known."""
 
 
 def _unknown(known: Mapping[str, CommandReader]) -> str:
@@ -156,7 +184,14 @@ def _whole(engine: str, reader: CommandReader, command: Command) -> Command:
     """
     build(engine, ENGINES[engine].options_type, command.options)
     if command.model is None:
-        raise InputError(f"command: {reader.program} names no model")
+        raise InputError(
+            f"command: {reader.program} names no model; what a file of settings says is not read: write"
+            " the model and the flags behind the program"
+        )
+    if "$" in command.model:
+        raise InputError(
+            f"command: {command.model} is set nowhere in it: write the model in its place"
+        )
     return command
 
 

@@ -19,6 +19,10 @@ _CONTINUED = re.compile(r"[ \t]*[\\^`][ \t]*\r?\n[ \t]*")
 _LOOSE_BACKSLASH = re.compile(r"(?<=\s)\\(?=\s)")
 _WINDOWS = re.compile(r"""(?:^|[\s"'])(?:[A-Za-z]:|\.{1,2})\\[^\s"']""")
 """A path as Windows writes it: its strokes are no quotation."""
+_VARIABLE = re.compile(
+    r"\$(?:\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|\((?P<called>\w+)\)|(?P<plain>[A-Za-z_]\w*))"
+)
+"""A variable as a shell writes it, or as Kubernetes does: ``$(NAME)``."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -60,6 +64,27 @@ def shell_words(text: str) -> list[str]:
     if not any(word != SEPARATOR for word in words):
         raise InputError("command: empty; paste what is typed to start the server")
     return words
+
+
+def expanded(words: list[str]) -> list[str]:
+    """Return the words with the variables that earlier ones set in their place.
+
+    What nobody sets stays as it is, but for a default that is written with it (``${NAME:-value}``).
+    """
+    known: dict[str, str] = {}
+
+    def value(match: re.Match[str]) -> str:
+        name = match["braced"] or match["plain"] or match["called"]
+        return known.get(name, match[0] if match["default"] is None else match["default"])
+
+    found = []
+    for word in words:
+        whole = _VARIABLE.sub(value, word) if "$" in word else word
+        if is_assignment(whole):
+            name, _, said = whole.partition("=")
+            known[name] = said
+        found.append(whole)
+    return found
 
 
 def is_assignment(word: str) -> bool:

@@ -452,7 +452,7 @@ BAD = [
     ("", "empty"),
     ("# nothing", "empty"),
     ("echo hello", "starts no server"),
-    ("vllm bench serve", "starts no server"),
+    ("vllm bench serve", "instead: vllm serve MODEL"),
     ("vllm serve", "names no model"),
     ("sglang serve --tp 2", "names no model"),
     ("llama-server -c 4096", "names no model"),
