@@ -208,11 +208,14 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
             f" slower. Name the kind of RAM for a closer one ('{machine.cpu}, {ram.gib:g}GB DDR4-3200'),"
             " or its GB/s (--ram-bandwidth)"
         )
-    elif rate is not None and rate.grade == "D" and line is not None:
+    elif rate is not None and line is not None and not line.is_told_by(ram.kind):
+        less = "'4 channels'" if ram.kind.mt_s else "'DDR5-4800', '4 channels'"
+        other = "" if line.is_soldered else f": say so where it is less ({less}), or give its GB/s"
         machine.assumptions.append(
-            f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s), the most that {line.name}"
-            " takes: say so where it is less ('DDR4-3200', '4 channels'), or give its GB/s"
-            " (--ram-bandwidth)"
+            f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s), what {line.name} takes with"
+            f" every slot filled{other} (--ram-bandwidth)"
+            if other
+            else f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s; --ram-bandwidth)"
         )
     if machine.cpu is not None and sockets(machine.cpu) > 1:
         machine.assumptions.append(

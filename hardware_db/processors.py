@@ -20,6 +20,7 @@ _TWO = pattern(
     r"\b(?:dual|two|pair of|2\s?[x×p]|[x×]\s?2|2[- ]?(?:sockets?|cpus?))\b|\bzwei\b", re.I
 )
 _BIT = 8
+_FEW = 2
 _CHANNEL = 64
 
 
@@ -39,6 +40,16 @@ class Processor:
     usual_gb: int
     source: str
     date: str | None = None
+
+    @property
+    def is_soldered(self) -> bool:
+        """Whether its RAM has no slots: nobody fills fewer channels."""
+        return self.kind.channels is None
+
+    def is_told_by(self, told: MemoryKind) -> bool:
+        """Return whether enough was said of the RAM: nobody fills one slot of two."""
+        few = (self.kind.channels or 1) <= _FEW
+        return told.mt_s is not None and (told.channels is not None or few)
 
     def bandwidth(self, told: MemoryKind, sockets: int = 1) -> Figure:
         """Return what the RAM of one socket streams at nominal (GB/s).

@@ -61,7 +61,8 @@ def price_options(system: System) -> tuple[PriceOption, ...]:
 
     Recent ones first, then of whole systems, then the cheapest within a kind. Prices of
     accelerators are multiplied by their count and cover nothing else: no host, no network, no
-    rack; different accelerators are added up, each at its cheapest. Empty where nothing is known.
+    rack; different accelerators are added up, each at its cheapest. What is rented out only has no
+    price to buy. Empty where nothing is known.
     """
     found = [(0, _option(price, count=1, what="whole system")) for price in system.prices]
     if system.is_mixed:
@@ -73,6 +74,7 @@ def price_options(system: System) -> tuple[PriceOption, ...]:
         found += [
             (1, _option(price, count=system.count, what=what))
             for price in system.accelerator.prices
+            if system.provider is None or price.kind == "hourly"
         ]
     ranked = sorted(found, key=lambda one: (not one[1].recent, one[0], one[1].kind, one[1].value))
     return tuple(option for _, option in ranked)

@@ -170,6 +170,16 @@ def test_only_recent_prices_rank() -> None:
     assert not asked("street", None)
 
 
+def test_an_instance_is_not_for_sale() -> None:
+    """What a cloud rents out has no price to buy, though its cards have one."""
+    rented = [system for system in hardware_db.systems() if system.provider is not None]
+    assert len(rented) > 100
+    for system in rented:
+        assert {option.kind for option in price_options(system)} <= {"hourly"}, system.id
+    owned = {option.kind for option in price_options(hardware_db.resolve("rtx-pro-6000-ws"))}
+    assert "purchase" in owned
+
+
 def test_different_gpus_are_added_up() -> None:
     mixed = price_options(hardware_db.resolve("3090 + rtx-3060-12"))
     assert [(option.kind, option.value) for option in mixed] == [("purchase", 850 + 260)]

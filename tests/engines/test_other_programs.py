@@ -11,7 +11,7 @@ from planner.engines.llamacpp.relatives import RELATIVES, relative_of
 from planner.engines.shell_words import shell_words
 from planner.errors import InputError
 
-READ = {
+READ: dict[str, tuple[str, str | None, int, dict[str, object]]] = {
     "koboldcpp --model Qwen3.5-27B-Q4_K_M.gguf --contextsize 16384 --gpulayers 99 --usecublas normal": (
         "Qwen3.5-27B-Q4_K_M.gguf",
         None,
@@ -21,14 +21,26 @@ READ = {
     "python koboldcpp.py Qwen3.5-9B-Q6_K.gguf --port 5001": (
         "Qwen3.5-9B-Q6_K.gguf",
         None,
-        8192,
+        12_288,
         {},
     ),
     "./koboldcpp-linux-x64 -m Qwen3.5-9B-Q6_K.gguf --moecpu 20": (
         "Qwen3.5-9B-Q6_K.gguf",
         None,
-        8192,
+        12_288,
         {"n_cpu_moe": 20},
+    ),
+    "koboldcpp -m Qwen3.5-9B-Q6_K.gguf -c 8192 --quantkv 1 --lowvram": (
+        "Qwen3.5-9B-Q6_K.gguf",
+        None,
+        8192,
+        {"kv_offload": False},
+    ),
+    "koboldcpp -m Qwen3.5-9B-Q6_K.gguf --ctx-size 4096 -nofa": (
+        "Qwen3.5-9B-Q6_K.gguf",
+        None,
+        4096,
+        {},
     ),
     "./Qwen3.5-9B-Q4_K_M.llamafile -ngl 999 -c 8192 --server": (
         "Qwen3.5-9B-Q4_K_M.gguf",

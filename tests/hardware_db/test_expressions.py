@@ -197,7 +197,7 @@ def test_an_unknown_part_is_named_alone() -> None:
         ("3090 + 3060", "2 x the smallest, 23 GiB; one that splits unevenly has 35 GiB"),
         ("4060 Ti, 16GB", "write '16GB RAM' if it is the machine's"),
         ("2x 3090 48GB", "48 GB is read as the memory of the GPU; write '48 GB RAM'"),
-        ("raspberry pi 5 16GB", "LPDDR4X-4267 (17 GB/s)"),
+        ("raspberry pi 5 16GB", "LPDDR4X-4267 (17 GB/s"),
         ("celeron 16GB", "a board such as a Raspberry Pi is slower"),
     ],
 )

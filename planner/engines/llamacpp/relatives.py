@@ -1,13 +1,14 @@
 """Say what programs that run llama.cpp under flags of their own are told, as llama-server's words.
 
-Source: their own help texts and READMEs (KoboldCpp, llamafile, LM Studio's `lms`, Docker Model
-Runner, RamaLama, llama-bench), autumn 2026. Their buffers are llama.cpp's where their release is.
+Source: the code of KoboldCpp 1.117.1 (koboldcpp.py) and RamaLama 0.25.0 (plugins/runtimes/inference);
+of the others (llamafile, LM Studio's `lms`, Docker Model Runner, llama-bench) help texts and
+documentation, autumn 2026. Their buffers are llama.cpp's where their release is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from planner.engines.words import is_flag
@@ -26,6 +27,9 @@ class Relative:
         flags: its flags -> llama-server's; None: known, and nothing in memory.
         switches: those of its flags that take no value.
         context: tokens where it is not told.
+        read: where that stands.
+        values: values of its flags -> llama-server's, where they have other names.
+        passed: switches of its own -> llama-server's words.
         own: it takes llama.cpp's own flags.
     """
 
@@ -34,6 +38,9 @@ class Relative:
     flags: Mapping[str, str | None]
     switches: tuple[str, ...] = ()
     context: int | None = None
+    read: str = "its documentation; its code was not read"
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    passed: Mapping[str, str] = field(default_factory=dict)
     own: bool = False
 
 
@@ -44,11 +51,14 @@ RELATIVES: Mapping[str, Relative] = MappingProxyType(
             flags={
                 "--model": "-m",
                 "-m": "-m",
-                "--contextsize": "-c",
-                "--gpulayers": "-ngl",
-                "--moecpu": "--n-cpu-moe",
-                "--blasbatchsize": "-ub",
-                "--batchsize": "-ub",
+                **dict.fromkeys(("--contextsize", "--ctx-size", "-c"), "-c"),
+                **dict.fromkeys(("--gpulayers", "--gpu-layers", "--n-gpu-layers", "-ngl"), "-ngl"),
+                **dict.fromkeys(("--moecpu", "--n-cpu-moe", "-ncmoe"), "--n-cpu-moe"),
+                **dict.fromkeys(("--blasbatchsize", "--batchsize", "--batch-size", "-b"), "-ub"),
+                **dict.fromkeys(
+                    ("--tensor_split", "--tensorsplit", "--tensor-split", "-ts"), "-ts"
+                ),
+                "--quantkv": "-ctk -ctv",
                 "--mmproj": "--mmproj",
                 "--port": None,
                 "--host": None,
@@ -60,8 +70,17 @@ RELATIVES: Mapping[str, Relative] = MappingProxyType(
                 "--usevulkan",
                 "--flashattention",
                 "--skiplauncher",
+                "--quiet",
+                "--jinja",
+                "--launch",
             ),
-            context=8192,
+            context=12_288,
+            read="KoboldCpp 1.117.1",
+            values={"--quantkv": {"0": "f16", "1": "q8_0", "2": "q4_0", "3": "bf16"}},
+            passed={
+                **dict.fromkeys(("--noflashattention", "--no-flash-attn", "-nofa"), "-fa off"),
+                **dict.fromkeys(("--lowvram", "--no-kv-offload"), "-nkvo"),
+            },
         ),
         "llamafile": Relative(title="llamafile", flags={}, switches=("--server", "--v2"), own=True),
         "lms": Relative(
@@ -92,9 +111,12 @@ RELATIVES: Mapping[str, Relative] = MappingProxyType(
                 "--ctx-size": "-c",
                 "-c": "-c",
                 "--ngl": "-ngl",
+                "--ncmoe": "--n-cpu-moe",
                 "--port": None,
                 "-p": None,
                 "--name": None,
+                "--temp": None,
+                "--threads": None,
             },
             switches=("-d", "--detach"),
         ),
@@ -165,6 +187,9 @@ def as_server(name: str, words: Sequence[str]) -> tuple[list[str], str | None, l
             continue
         if word in relative.switches:
             continue
+        if word in relative.passed:
+            found += relative.passed[word].split()
+            continue
         if relative.own:
             found.append(word + equals + attached)
             if queue and not is_flag(queue[0]) and not equals:
@@ -175,13 +200,16 @@ def as_server(name: str, words: Sequence[str]) -> tuple[list[str], str | None, l
             lengths[word] = int(value)
         elif word not in relative.flags:
             notes.append(f"{relative.title}'s {word} is not known: it is not planned")
-        elif (flag := relative.flags[word]) is not None and value is not None:
-            found += [flag, value]
+        elif (flags := relative.flags[word]) is not None and value is not None:
+            same = relative.values.get(word, {}).get(value, value)
+            found += [part for flag in flags.split() for part in (flag, same)]
     if name == "llama-bench":
         found += ["-c", str(max(lengths["-p"], lengths["-n"]) + lengths["-d"]), "-np", "1"]
     elif "-c" not in found and relative.context is not None:
         found += ["-c", str(relative.context)]
-        notes.append(f"the context is not said: planned with {relative.context:,} tokens")
+        notes.append(
+            f"the context is not said: planned with {relative.context:,} tokens ({relative.read})"
+        )
     if "-np" not in found:
         found += ["-np", "1"]
     return found, None if model is None else _plain(name, model), notes
