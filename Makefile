@@ -20,7 +20,7 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test fuzz load audit lint format build smoke bench conformance lock clean
+.PHONY: help setup app test pythons fuzz load audit lint format build smoke bench conformance lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -31,6 +31,9 @@ app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=..
 
 test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+pythons: $(READY) ## some of the tests on every other Python from 3.11 on that is here
+	$(WITH_INDEX) .ci/pythons
 
 fuzz: $(READY) ## hand mutated files, texts and questions to every reader (FUZZ=... inputs each)
 	FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/fuzz -n auto

@@ -13,7 +13,8 @@ often (the n-th choice with weight 1/n, an assumption); the same seed asks the s
   leaves after a while and another comes.
 - `hour`: the questions that those visitors ask in an hour, one after the other without a thought,
   by few sessions at a time. What it shows is memory, by what was asked and not by the clock.
-- `beside`: how long one visitor's clicks take while others' heavy questions are being computed.
+- `beside`: how long one visitor's clicks take while others' heavy questions are being computed:
+  until the verdict stands there, and until the whole page does.
 
 A page that says it was too busy, or stopped an answer, counts as an error.
 """
@@ -28,6 +29,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -192,12 +194,13 @@ def _beside(address: str, given: argparse.Namespace) -> dict[str, Any]:
     question = {"model": "Qwen3.5-27B", "weights": "fp8", "on": "h100-sxm", "with": "vllm"}
     end = time.monotonic() + 60 * given.minutes
 
-    def clicks_of(first: int, said: dict[str, str], clicks: int) -> list[float]:
-        """Seconds of each click; every number of users after `first`, two by two."""
+    def clicks_of(first: int, said: dict[str, str], clicks: int) -> _Clicks:
+        """Ask every number of users after `first`, two by two."""
         visitor.open(v=2, **question, **said, users=first)
-        found = []
+        found = _Clicks()
         for turn in range(1, clicks + 1):
-            found.append(visitor.set("users", float(first + 2 * turn)))
+            found.whole.append(visitor.set("users", float(first + 2 * turn)))
+            found.answered.append(visitor.answered)
             if time.monotonic() > end:
                 break
         return found
@@ -211,15 +214,26 @@ def _beside(address: str, given: argparse.Namespace) -> dict[str, Any]:
     visitor.close()
     return {
         "heavy questions at once": given.heavy,
-        "new question, nobody else": f"{len(quiet)}: {times(quiet)}",
-        "new question, beside": f"{len(busy)}: {times(busy)}; {ratio(busy, quiet)}",
-        "answer kept, beside": f"{len(kept)}: {times(kept)}",
-        "with advice, nobody else": f"{len(advised)}: {times(advised)}",
-        "with advice, beside": (
-            f"{len(advised_busy)}: {times(advised_busy)}; {ratio(advised_busy, advised)}"
-        ),
+        "new question, nobody else": str(quiet),
+        "new question, beside": f"{busy}; {ratio(busy.whole, quiet.whole)}",
+        "answer kept, beside": str(kept),
+        "with advice, nobody else": str(advised),
+        "with advice, beside": f"{advised_busy}; {ratio(advised_busy.whole, advised.whole)}",
         "errors": [*visitor.faults, *tally.errors],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Clicks:
+    """Seconds until the verdict stood there, and until the whole page did, for each click."""
+
+    answered: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Both, in milliseconds."""
+        count = len(self.whole)
+        return f"{count}: verdict {times(self.answered)}; whole page {times(self.whole)}"
 
 
 @contextmanager
@@ -233,7 +247,7 @@ def _heavy(address: str, number: int, tally: Tally) -> Iterator[None]:
         for sequences in range(start, 256, number):
             if over.is_set():
                 return
-            with suppress(ConnectionClosed):
+            with suppress(ConnectionClosed, TimeoutError):  # it asks the next all the same
                 visitor.open(v=2, **heavy, users=sequences)
 
     threads = [

@@ -6,6 +6,7 @@ server and not a hundred browsers.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Visitor:
         address: "http://127.0.0.1:8501".
         page: name of the page in the address; empty for the first.
         texts: what the page shows, by the element's place on it.
+        answered: seconds until the page's first verdict stood there, in the run that was waited for.
         faults: exceptions that the page shows instead of an answer.
         widgets: id and kind of each field, by its key.
         choices: what each selection offers, by its key.
@@ -47,6 +49,7 @@ class Visitor:
     page: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     texts: dict[tuple[int, ...], str] = field(default_factory=dict)
+    answered: float = math.inf
     faults: list[str] = field(default_factory=list)
     widgets: dict[str, tuple[str, str]] = field(default_factory=dict)
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -97,7 +100,7 @@ class Visitor:
             TimeoutError: it was not within `LONGEST_WAIT`.
         """
         assert self._socket is not None
-        start = time.monotonic()
+        start, self.answered = time.monotonic(), math.inf
         while True:
             left = LONGEST_WAIT - (time.monotonic() - start)
             message = ForwardMsg.FromString(self._bytes(self._socket.recv(timeout=max(left, 0.01))))
@@ -105,7 +108,9 @@ class Visitor:
             if kind == "new_session":
                 self.texts.clear()
             elif kind == "delta":
-                self._take(tuple(message.metadata.delta_path), message.delta)
+                said = self._take(tuple(message.metadata.delta_path), message.delta)
+                if said.startswith("**") and ":material/" in said:
+                    self.answered = min(self.answered, time.monotonic() - start)
             elif kind == "page_info_changed":
                 self._query = message.page_info_changed.query_string
             elif kind == "script_finished" and message.script_finished == (
@@ -140,9 +145,10 @@ class Visitor:
     def _bytes(received: str | bytes) -> bytes:
         return received.encode() if isinstance(received, str) else received
 
-    def _take(self, place: tuple[int, ...], delta: Any) -> None:
+    def _take(self, place: tuple[int, ...], delta: Any) -> str:
+        """Keep what an element says, and return it."""
         if delta.WhichOneof("type") != "new_element":
-            return
+            return ""
         element = delta.new_element
         kind = element.WhichOneof("type")
         found = getattr(element, kind)
@@ -154,3 +160,4 @@ class Visitor:
             self.choices[key] = tuple(getattr(found, "options", ()))
         words = [getattr(found, name, "") for name in ("label", "body", "title")]
         self.texts[place] = " ".join(word for word in words if isinstance(word, str) and word)
+        return self.texts[place]

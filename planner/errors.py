@@ -18,7 +18,7 @@ import re
 LONGEST_WORD = 200
 """Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
 
-_UNSEEN = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+_UNSEEN = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 _LONG = rf"(\S{{{LONGEST_WORD}}})\S+"
 
 

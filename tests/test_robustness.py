@@ -40,6 +40,7 @@ def test_arguments_of_another_type_are_refused(engine: str, question: dict[str, 
     [
         ("\x1b[2J\x1b]0;x\x07", "?[2J?]0;x?"),
         ("a\u202egnp.exe", "a?gnp.exe"),
+        ("a\u061cb", "a?b"),
         ("\udc80", "?"),
         ("Größe 2× 模型\n", "Größe 2× 模型\n"),
     ],

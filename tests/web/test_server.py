@@ -175,6 +175,16 @@ def test_a_path_is_no_model(visitor: Any) -> None:
     assert "root:" not in page.text
 
 
+def test_a_message_longer_than_any_log_is_refused(visitor: Any) -> None:
+    page = visitor(**LIGHT)
+    page.put("model", "x" * 2_000_000)
+    page.wait()
+    assert "Not answered" in page.text
+    with pytest.raises(ConnectionClosed, match="1009"):
+        page.put("model", "x" * 11_000_000)
+        page.wait()
+
+
 def test_another_sites_page_gets_no_socket(public: str) -> None:
     stranger = Visitor(address=public, headers={"Origin": "http://planner.example"})
     with pytest.raises(InvalidStatus, match="403"):
