@@ -3,20 +3,27 @@
 TOML stays the source. `python -m hardware_db` writes the compiled form, as the build of a wheel
 and `make setup` do; it carries a digest of this package's code and data, and whatever changes
 them turns it off. A clone without it, or with an older one, reads TOML.
+
+A question is about a few entries, so each has bytes of its own and is read when it is asked for.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from hardware_db.database import Database
 
 HERE = Path(__file__).parent
 FILE = HERE / "data" / "compiled.bin"
+
+V = TypeVar("V")
 
 
 def digest() -> bytes:
@@ -42,12 +49,163 @@ def read(file: Path = FILE) -> Database | None:
     wanted = digest()
     if not content.startswith(wanted):
         return None
-    found: Database = pickle.loads(content[len(wanted) :])
-    return found
+    kept: _Kept = pickle.loads(content[len(wanted) :])
+    return kept.database()
 
 
 def write(file: Path = FILE) -> int:
     """Write the compiled form of the TOML files; return its bytes."""
     from hardware_db.database import from_sources
 
-    return file.write_bytes(digest() + pickle.dumps(from_sources(), protocol=5))
+    return file.write_bytes(digest() + pickle.dumps(_Kept.of(from_sources()), protocol=5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The database with numbers in place of entries.
+
+    Attributes:
+        entries: the bytes of each entry, accelerators first.
+        accelerators: how many of them are accelerators.
+        by_name: the number that each name means; like what follows, fields of `Database`.
+        by_driver_name: the numbers that each name means.
+        by_stem: likewise.
+        others: the fields that hold no entries.
+    """
+
+    entries: tuple[bytes, ...]
+    accelerators: int
+    by_name: dict[str, int]
+    by_driver_name: dict[str, tuple[int, ...]]
+    by_stem: dict[str, tuple[int, ...]]
+    others: dict[str, Any]
+
+    @classmethod
+    def of(cls, known: Database) -> _Kept:
+        """Return what is kept of a database."""
+        entries = (*known.accelerators, *known.systems)
+        numbers = {id(entry): number for number, entry in enumerate(entries)}
+        several = (
+            {name: tuple(numbers[id(entry)] for entry in found) for name, found in named.items()}
+            for named in (known.by_driver_name, known.by_stem)
+        )
+        return cls(
+            entries=tuple(_Writer.bytes_of(entry, numbers) for entry in entries),
+            accelerators=len(known.accelerators),
+            by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
+            by_driver_name=next(several),
+            by_stem=next(several),
+            others={name: getattr(known, name) for name in OTHERS},
+        )
+
+    def database(self) -> Database:
+        """Return the database; its entries are read one by one."""
+        from hardware_db.database import Database
+
+        one, count = _Entries(self.entries).one, self.accelerators
+
+        def several(numbers: tuple[int, ...]) -> tuple[Any, ...]:
+            return tuple(map(one, numbers))
+
+        return Database(
+            accelerators=Listed(range(count), one),
+            systems=Listed(range(count, len(self.entries)), one),
+            by_name=Named(self.by_name, one),
+            by_driver_name=Named(self.by_driver_name, several),
+            by_stem=Named(self.by_stem, several),
+            **self.others,
+        )
+
+
+OTHERS = ("memories", "electricity", "cpu_words", "prices_as_of", "families", "cited")
+"""Fields of `Database` that hold no entries."""
+
+
+class _Entries:
+    """Entries by their numbers, each read once."""
+
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        self._contents = contents
+        self._read: dict[int, Any] = {}
+
+    def one(self, number: int) -> Any:
+        """Return an entry, the same one to everybody."""
+        found = self._read.get(number)
+        if found is None:
+            entry = _Reader(self._contents[number], self.one).load()
+            found = self._read.setdefault(number, entry)
+        return found
+
+
+class _Reader(pickle.Unpickler):
+    """Reads an entry, and asks for those that it refers to."""
+
+    def __init__(self, content: bytes, one: Callable[[int], Any]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._one = one
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Return the entry of a number, such as the accelerator of a system."""
+        return self._one(pid)
+
+
+class _Writer(pickle.Pickler):
+    """Writes an entry, with the numbers of those that it refers to."""
+
+    @classmethod
+    def bytes_of(cls, entry: object, numbers: Mapping[int, int]) -> bytes:
+        """Return the bytes of an entry.
+
+        Args:
+            entry: what is written.
+            numbers: the number of each entry, by its identity.
+        """
+        file = io.BytesIO()
+        writer = cls(file, protocol=5)
+        writer._entry, writer._numbers = entry, numbers
+        writer.dump(entry)
+        return file.getvalue()
+
+    _entry: object
+    _numbers: Mapping[int, int]
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """Return the number of an entry that the written one refers to."""
+        return None if obj is self._entry else self._numbers.get(id(obj))
+
+
+class Listed(Sequence[V]):
+    """Things found by number when they are asked for."""
+
+    def __init__(self, numbers: Sequence[int], find: Callable[[int], V]) -> None:
+        """Keep the numbers, and who finds what they mean."""
+        self._numbers, self._find = numbers, find
+
+    @overload
+    def __getitem__(self, index: int) -> V: ...
+    @overload
+    def __getitem__(self, index: slice) -> Listed[V]: ...
+    def __getitem__(self, index: int | slice) -> V | Listed[V]:
+        """Return one thing, or a part of the list."""
+        found = self._numbers[index]
+        return self._find(found) if isinstance(found, int) else Listed(found, self._find)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+class Named(Mapping[str, V]):
+    """Things found by what stands for them when they are asked for by name."""
+
+    def __init__(self, numbers: Mapping[str, Any], find: Callable[[Any], V]) -> None:
+        """Keep what stands for each name's thing, and who finds it."""
+        self._numbers, self._find = numbers, find
+
+    def __getitem__(self, name: str) -> V:
+        return self._find(self._numbers[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)

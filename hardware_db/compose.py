@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 from hardware_db.accelerator import CPU_VENDOR, Accelerator, UnifiedMemory
 from hardware_db.entries import intra_node
@@ -188,7 +189,7 @@ def unequal(groups: list[tuple[int, Accelerator]]) -> System:
     )
 
 
-def several(accelerator: Accelerator, count: int, known: tuple[System, ...]) -> System:
+def several(accelerator: Accelerator, count: int, known: Sequence[System]) -> System:
     """`count` accelerators: one node, or as few equal nodes as can hold them.
 
     The network between nodes is that of a system in `known` with the same accelerator, and a note
@@ -227,7 +228,7 @@ def _spans_nodes(accelerator: Accelerator) -> bool:
 
 
 def _between(
-    accelerator: Accelerator, per_node: int, nodes: int, known: tuple[System, ...]
+    accelerator: Accelerator, per_node: int, nodes: int, known: Sequence[System]
 ) -> tuple[Figure | None, str | None, tuple[str, ...]]:
     """What joins the nodes: nothing, the rack's fast link, or a network."""
     if nodes == 1:
@@ -247,7 +248,7 @@ def _between(
 
 
 def _network(
-    accelerator: Accelerator, nodes: int, known: tuple[System, ...]
+    accelerator: Accelerator, nodes: int, known: Sequence[System]
 ) -> tuple[Figure | None, str | None, tuple[str, ...]]:
     """The network between nodes, taken from a known system of this accelerator, if there is one."""
     alike = [
@@ -268,7 +269,7 @@ def _network(
     )
 
 
-def repeated(system: System, count: int, known: tuple[System, ...]) -> System:
+def repeated(system: System, count: int, known: Sequence[System]) -> System:
     """`count` times a whole system; HardwareError where that is more than MAX_COUNT in all."""
     if count == 1:
         return system

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -42,8 +42,8 @@ _WORDS = ("cpu_words", "board_words", "laptop_words", "machine_words", "places")
 class Database:
     """All entries, in the order of the files, and what each name means."""
 
-    accelerators: tuple[Accelerator, ...]
-    systems: tuple[System, ...]
+    accelerators: Sequence[Accelerator]
+    systems: Sequence[System]
     by_name: Mapping[str, Entry]
     by_driver_name: Mapping[str, tuple[Accelerator, ...]]
     by_stem: Mapping[str, tuple[Accelerator, ...]]
@@ -206,7 +206,7 @@ def _with_entries(
             power[of] = (*power.get(of, ()), figure)
     return _Entries(
         accelerators=tuple(known.values()),
-        systems=base.systems if base else (),
+        systems=tuple(base.systems) if base else (),
         new_systems=tuple(systems),
         prices=prices,
         power=power,

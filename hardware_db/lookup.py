@@ -292,11 +292,8 @@ def _begun(name: str, known: Database) -> Found | None:
     start = key(name)
     if len(start) < _LEAST_BEGUN or not re.search("[0-9]", start):
         return None
-    begun = {
-        entry.id: entry
-        for spelled, entry in known.by_name.items()
-        if isinstance(entry, System) and entry.provider and spelled.startswith(start)
-    }
+    named = (known.by_name[spelled] for spelled in known.by_name if spelled.startswith(start))
+    begun = {entry.id: entry for entry in named if isinstance(entry, System) and entry.provider}
     if len(begun) != 1:
         return None
     (entry,) = begun.values()

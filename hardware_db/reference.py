@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _counts(accelerators: tuple[Accelerator, ...], systems: tuple[System, ...]) -> str:
+def _counts(accelerators: Sequence[Accelerator], systems: Sequence[System]) -> str:
     entries: tuple[Accelerator | System, ...] = (*accelerators, *systems)
     grades = Counter(str(figure.grade) for entry in entries for _, figure in figures(entry))
     counted = ", ".join(f"{grades[grade]} of grade {grade}" for grade in "ABCD")

@@ -35,12 +35,12 @@ _LONGEST = 200
 
 def accelerators() -> tuple[Accelerator, ...]:
     """Return all accelerators: the bundled ones, then the user's own."""
-    return database().accelerators
+    return tuple(database().accelerators)
 
 
 def systems() -> tuple[System, ...]:
     """Return all systems and cloud instances: the bundled ones, then the user's own."""
-    return database().systems
+    return tuple(database().systems)
 
 
 def host_memories() -> tuple[HostMemory, ...]:

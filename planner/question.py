@@ -232,6 +232,15 @@ class Question:
         likely = filter(asked.may_hold, asked._deployments())
         return any(plan.fits for plan in map(asked._plan_of, likely))
 
+    def may_fit(self) -> bool:
+        """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.
+
+        Raises:
+            InputError: as `plan`.
+        """
+        asked = self._ready()
+        return any(map(asked.may_hold, asked._deployments()))
+
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""
         asked = (replace(self, **changes) if changes else self)._ready()

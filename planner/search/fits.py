@@ -83,18 +83,14 @@ def fits_table(
 
 
 def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
-    """The smallest of the accelerator's systems that holds it; the largest is asked first."""
+    """The smallest of the accelerator's systems that holds it; is the largest sure not to, none is."""
     accelerator, checkpoint = pair
-    systems = candidates(accelerator)
-    chosen = systems[-1]
-    holds = question.fits(system=chosen, checkpoint=checkpoint)
-    if holds:
-        for system in systems[:-1]:
-            if question.fits(system=system, checkpoint=checkpoint):
-                chosen = system
-                break
-    asked = question.with_(system=chosen, checkpoint=checkpoint)
-    fit = Fit(accelerator=accelerator, question=asked, holds=holds)
+    asked = [
+        question.with_(system=system, checkpoint=checkpoint) for system in candidates(accelerator)
+    ]
+    held = next((one for one in asked if one.fits()), None) if asked[-1].may_fit() else None
+    holds = held is not None
+    fit = Fit(accelerator=accelerator, question=held or asked[-1], holds=holds)
     if holds:
         _ = fit.plan  # here, where an executor may do it
     return fit

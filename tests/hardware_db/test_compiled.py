@@ -3,13 +3,32 @@ from pathlib import Path
 import pytest
 
 from hardware_db import compiled
-from hardware_db.database import from_sources
+from hardware_db.database import Database, from_sources
 
 
 def test_the_compiled_form_is_what_the_toml_files_say(tmp_path: Path) -> None:
     file = tmp_path / "compiled.bin"
     compiled.write(file)
-    assert compiled.read(file) == from_sources()
+    kept, said = compiled.read(file), from_sources()
+    assert kept is not None
+    for name in Database.__slots__:
+        found, wanted = getattr(kept, name), getattr(said, name)
+        plain = dict if isinstance(wanted, dict) else tuple if isinstance(wanted, tuple) else None
+        assert (found if plain is None else plain(found)) == wanted, name
+
+
+def test_an_entry_is_one_thing_however_it_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "compiled.bin"
+    compiled.write(file)
+    known = compiled.read(file)
+    assert known is not None
+    card = known.by_name["rtx4090"]
+    assert any(card is one for one in known.accelerators)
+    assert any(card is one for one in known.by_stem["rtx4090"])
+    assert all(system.accelerator in known.accelerators for system in known.systems)
+    machine = known.systems[0]
+    assert any(machine.accelerator is one for one in known.accelerators)
+    assert list(known.accelerators[:2]) == [known.accelerators[0], known.accelerators[1]]
 
 
 def test_a_compiled_form_of_other_code_or_data_is_not_used(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hardware_db import Accelerator
 from planner.engines.sglang.options import SGLangOptions
 from planner.errors import LayoutError
 from planner.layout import Layout
+from planner.memo import remembered
 from planner.units import MIB
 
 
@@ -49,6 +50,7 @@ class Gpu:
         return not self.hip
 
 
+@remembered(lambda accelerator: ((accelerator,), None))
 def gpu_of(accelerator: Accelerator) -> Gpu:
     """Return `accelerator` as SGLang sees it.
 

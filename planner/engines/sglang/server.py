@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from planner.engines.engine import Deployment, but_machine
+from planner.engines.engine import Deployment
 from planner.engines.sglang.defaults import Resolved, resolve
 from planner.engines.sglang.legality import (
     Violation,
@@ -181,11 +181,12 @@ class Server:
 
 
 def _asked(deployment: Deployment) -> Key:
-    held, said = but_machine(deployment)
-    return held, (said, deployment.context)
+    asked = (deployment.layout, deployment.kv_cache_dtype, deployment.context)
+    gpu = gpu_of(deployment.system.accelerator)
+    return (deployment.checkpoint, deployment.options), (*asked, gpu)
 
 
-@remembered(_asked)
+@remembered(_asked, most=4096)
 def server_of(deployment: Deployment) -> Server:
     """Return the server that `deployment` describes."""
     return Server(
