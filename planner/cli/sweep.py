@@ -14,6 +14,7 @@ import typer
 from planner.cli.lists import names_in
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
+from planner.units import parse_tokens
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -76,7 +77,7 @@ def sweep(
         "precisions": names_in(precision),
         "engines": names_in(engine),
         "kv_cache_dtypes": names_in(kv_cache_dtype),
-        "contexts": numbers(context, tokens_of, what="context"),
+        "contexts": numbers(context, tokens_of, what="context", plain=parse_tokens),
         "concurrencies": numbers(concurrency, _count, what="concurrency"),
     }
     total = 1
@@ -133,7 +134,13 @@ class Table:
         self._writer.write_table(rows)
 
 
-def numbers(text: str, read: Callable[[str], int], *, what: str) -> tuple[int, ...]:
+def numbers(
+    text: str,
+    read: Callable[[str], int],
+    *,
+    what: str,
+    plain: Callable[[str], int] | None = None,
+) -> tuple[int, ...]:
     """Return the numbers that lists and ranges stand for: "1,8,64", "4k:1M:x2", "1k:9k:+1k".
 
     The end of a range belongs to it.
@@ -141,6 +148,8 @@ def numbers(text: str, read: Callable[[str], int], *, what: str) -> tuple[int, .
     Args:
         text: what was typed.
         read: reads one number.
+        plain: reads what a range counts by, where `read` says less than what is written: the
+            family's 1M is 1,010,000 tokens, and yet twice 512k; None: `read`.
         what: the name of the quantity, for the error line.
 
     Raises:
@@ -148,21 +157,22 @@ def numbers(text: str, read: Callable[[str], int], *, what: str) -> tuple[int, .
     """
     found: list[int] = []
     for part in text.split(","):
-        bounds = part.split(":")
+        bounds = [bound.strip() for bound in part.split(":")]
         if len(bounds) == 1:
-            found.append(read(part.strip()))
+            found.append(read(bounds[0]))
             continue
         if len(bounds) != 3 or bounds[2][:1] not in ("x", "+"):
             raise InputError(
                 f"{what}: cannot read {part!r}; write a range as 4k:1M:x2 or 1k:9k:+1k"
             )
-        value, end = read(bounds[0].strip()), read(bounds[1].strip())
-        step = read(bounds[2][1:].strip())
+        value, end, step = map(plain or read, (bounds[0], bounds[1], bounds[2][1:]))
+        last = read(bounds[1])
         times = bounds[2][0] == "x"
         if times and step < 2:
             raise InputError(f"{what}: {part!r} never ends; multiply by 2 or more")
         while value <= end:
-            found.append(value)
+            if value <= last or value == end:
+                found.append(min(value, last))
             if len(found) > MOST:
                 raise InputError(f"{what}: {part!r} is more than {MOST:,} values")
             value = value * step if times else value + step

@@ -10,6 +10,7 @@ import planner
 from planner import sweeping
 from planner.cli.main import run
 from planner.cli.sweep import numbers
+from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.units import parse_tokens
 
@@ -30,6 +31,15 @@ WORDS = ["sweep", "Qwen3.5-4B", "--on", "h100,l4", "--engine", "vllm", "--contex
 )
 def test_lists_and_ranges(text: str, expected: tuple[int, ...]) -> None:
     assert numbers(text, parse_tokens, what="context") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [("4k:1M:x2", [524_288, 1_010_000]), ("1M", [1_010_000]), ("900k:1M:+50k", [921_600, 972_800])],
+)
+def test_a_range_ends_with_the_longest_that_the_family_calls_1m(text: str, last: list[int]) -> None:
+    found = numbers(text, tokens_of, what="context", plain=parse_tokens)
+    assert list(found[-2:]) == last
 
 
 @pytest.mark.parametrize("text", ["4k:8k", "1:8:x1", "1:8:2", "a", "1:2:x", "1:1M:+1,1:1M:+1k:2"])
