@@ -13,7 +13,7 @@ import io
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -95,7 +95,11 @@ class _Kept:
             by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
             by_driver_name=next(several),
             by_stem=next(several),
-            others={name: getattr(known, name) for name in OTHERS},
+            others={
+                field.name: getattr(known, field.name)
+                for field in fields(known)
+                if field.name not in OF_ENTRIES
+            },
         )
 
     def database(self) -> Database:
@@ -117,8 +121,8 @@ class _Kept:
         )
 
 
-OTHERS = ("memories", "electricity", "cpu_words", "prices_as_of", "families", "cited")
-"""Fields of `Database` that hold no entries."""
+OF_ENTRIES = ("accelerators", "systems", "by_name", "by_driver_name", "by_stem")
+"""Fields of `Database` that hold entries."""
 
 
 class _Entries:

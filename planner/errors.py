@@ -31,6 +31,12 @@ def printable(text: str) -> str:
     return re.sub(_UNSEEN, "?", text)
 
 
+def clip(text: str, length: int = 80) -> str:
+    """Foreign text for one line of an error: printable, quoted nothing, cut at `length`."""
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
 _VALUE = r"""\s{0,3}["'\[(]{0,3}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,}"""
 _SECRETS = (
     (

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from planner.errors import InputError, UnsupportedModelError
-from planner.model.headers import clip
+from planner.errors import InputError, UnsupportedModelError, clip
 
 PUBLIC_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 """Hosts whose pages name repositories of the Hub, whichever endpoint then serves them."""

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
-from planner.errors import InputError, OfflineError, PlannerError, SourceError, UnknownModelError
+from planner.errors import (
+    InputError,
+    OfflineError,
+    PlannerError,
+    SourceError,
+    UnknownModelError,
+    clip,
+)
 from planner.hub.address import Address, is_repository, is_text, parse_address
 from planner.hub.cache import cached_file, cached_snapshot
 from planner.hub.session import (
@@ -22,7 +29,7 @@ from planner.hub.session import (
     is_offline,
     open_session,
 )
-from planner.model.headers import MAX_INDEX_BYTES, MAX_JSON_BYTES, clip, parse_json
+from planner.model.headers import MAX_INDEX_BYTES, MAX_JSON_BYTES, parse_json
 from planner.model.local_files import list_folder, read_json
 from planner.model.weight_files import refuse_other_kinds
 

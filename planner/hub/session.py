@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from planner.errors import InputError, OfflineError, PlannerError, SourceError
+from planner.errors import InputError, OfflineError, PlannerError, SourceError, clip
 from planner.hub.wire import (
     asked_pause,
     is_of_hub,
@@ -31,7 +31,6 @@ from planner.hub.wire import (
     transport_errors,
     whole_size,
 )
-from planner.model.headers import clip
 
 MAX_REDIRECTS = 5
 """From the Hub to where a file lies is one; a renamed repository adds one."""

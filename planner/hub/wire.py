@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from planner.errors import SourceError
-from planner.model.headers import clip
+from planner.errors import SourceError, clip
 
 HUB_DOMAINS = ("huggingface.co", "hf.co")
 """The Hub's pages and stores lie under these; it leads nobody elsewhere."""

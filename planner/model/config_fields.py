@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planner.errors import UnsupportedModelError
-from planner.model.headers import clip
+from planner.errors import UnsupportedModelError, clip
 
 DTYPES = {
     "bfloat16": "bfloat16",

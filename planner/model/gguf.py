@@ -14,16 +14,9 @@ from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
 
-from planner.errors import InputError, UnsupportedModelError
+from planner.errors import InputError, UnsupportedModelError, clip
 from planner.model.ggml_types import GGML_TYPES
-from planner.model.headers import (
-    MAX_TENSORS,
-    FileHeader,
-    ReadRange,
-    StoredTensor,
-    clip,
-    damaged,
-)
+from planner.model.headers import MAX_TENSORS, FileHeader, ReadRange, StoredTensor, damaged
 from planner.units import ceil_div, round_up
 
 CHUNK = 2**16

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from planner.errors import InputError
+from planner.errors import InputError, clip
 
 Kind = Literal["safetensors", "gguf"]
 
@@ -221,9 +221,3 @@ def _first_repeated(items: list[tuple[str, Any]]) -> str:
             return key
         seen.add(key)
     return ""
-
-
-def clip(text: str, length: int = 80) -> str:
-    """Foreign text for one line of an error: printable, quoted nothing, cut at `length`."""
-    line = "".join(c if c.isprintable() else "?" for c in text)
-    return line if len(line) <= length else line[: length - 1] + "…"

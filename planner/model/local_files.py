@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from planner.errors import InputError, UnsupportedModelError
+from planner.errors import InputError, UnsupportedModelError, clip
 from planner.model.headers import (
     MAX_INDEX_BYTES,
     MAX_JSON_BYTES,
     Progress,
     ReadRange,
     StoredCheckpoint,
-    clip,
     parse_json,
 )
 from planner.model.readers import READERS, put_together

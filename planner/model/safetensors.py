@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from planner.errors import InputError, UnsupportedModelError
+from planner.errors import InputError, UnsupportedModelError, clip
 from planner.model.headers import (
     MAX_JSON_BYTES,
     FileHeader,
     ReadRange,
     StoredTensor,
-    clip,
     damaged,
     parse_json,
 )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal
 
-from planner.errors import InputError, UnsupportedModelError
-from planner.model.headers import MAX_FILES, Kind, clip
+from planner.errors import InputError, UnsupportedModelError, clip
+from planner.model.headers import MAX_FILES, Kind
 from planner.units import format_gib
 
 Part = Literal["model", "mmproj", "mtp", "draft", "imatrix"]

@@ -11,7 +11,6 @@ from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.releases import attention_backend, capability, rules_of, source
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
-from planner.model.module_scheme import ModuleScheme
 from planner.model.quantization.scheme import Scheme
 from planner.provenance import Source
 
@@ -225,6 +224,8 @@ def _nvfp4_refusals(deployment: Deployment) -> Iterator[Refusal]:
 
 def _may_scale_cache(scheme: Scheme) -> bool:
     """Say whether vLLM makes parameters for scales of the cache, read or not (attention.py)."""
+    from planner.model.module_scheme import ModuleScheme
+
     if isinstance(scheme, ModuleScheme):
         return scheme.cache_scales
     return scheme.name == BLOCK_FP8
