@@ -50,7 +50,7 @@ def written(figures: Sequence[Figure]) -> str:
         "|---|---|---|",
         *KEPT,
         "",
-        "The hardware database is read from `hardware_db/data/compiled.bin`, the planner's own tables"
+        "Hardware is read from `hardware_db/data/compiled.bin`, what is asked for alone, the planner's own tables"
         " from `planner/compiled.bin`; a build, `python -m hardware_db` and `python -m"
         " planner.shipped` write them. A digest of what they are made of is looked at first, and"
         " where it does not agree TOML is read.",
@@ -65,8 +65,10 @@ KEPT = (
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
-    "| SGLang: server, weights of the stages, their terms, refusals | the same | 1,024 |",
-    "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | the same | 1,024 |",
+    "| SGLang: server | model, options, layout, context, the GPU as SGLang sees it | 4,096 |",
+    "| SGLang: weights of the stages, their terms, refusals | the same | 1,024 |",
+    "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | model, options, layout,"
+    " device | 1,024 |",
     "| llama.cpp: placements, answers | the whole deployment | 1,024 |",
     "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
     "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
