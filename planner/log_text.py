@@ -13,6 +13,8 @@ from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, Suggestion, read_figures
 from planner.engines.log_readers import engine_of, version_of
+from planner.engines.reasons import cues as cues_of_reasons
+from planner.engines.reasons import reason_in
 from planner.engines.unserved import CUES, first_releases, unserved_in
 from planner.errors import InputError, without_secrets
 from planner.units import GIB, MIB
@@ -113,6 +115,9 @@ class Log:
             own = any(cue in line for cue in self.reader.objections)
             if own or any(True for _ in unserved_in((line,))):
                 yield line
+        reason = reason_in(self.lines)
+        if reason is not None:
+            yield reason.line
 
     @property
     def suggestion(self) -> Suggestion | None:
@@ -129,6 +134,9 @@ class Log:
             for found in unserved_in((line,)):
                 engine = None if self.assumed else self.engine
                 return Suggestion(words=first_releases(found, engine))
+            reason = reason_in((line,))
+            if reason is not None:
+                return Suggestion(words=reason.helps)
         return None
 
     @property
@@ -223,6 +231,7 @@ def read_log(
         if engine not in log_readers.readers():
             raise InputError(f"engine: {get_engine(engine).title} prints no log that is read")
     cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
+    cues |= {*CUES, *cues_of_reasons()}
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
     length, cut, empty = 0, False, True
@@ -232,7 +241,7 @@ def read_log(
         if length > MOST or len(kept) >= MOST_LINES:
             cut = True
             break
-        if any(cue in line for cue in cues) or any(cue in line for cue in CUES):
+        if any(cue in line for cue in cues):
             kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
     if empty:
         raise InputError("log: it is empty; give what the server printed when it started")
@@ -247,6 +256,9 @@ def read_log(
     if engine is None:
         for found in unserved_in(kept):
             raise InputError(f"log: {found.line[:MOST_QUOTED]}: {first_releases(found, likely)}")
+        reason = reason_in(kept)
+        if reason is not None:
+            raise InputError(f"log: {reason.line[:MOST_QUOTED]}: {reason.helps}")
         raise InputError(
             f"log: no engine is recognised; start-up logs of {', '.join(_titles())} are read"
         )

@@ -256,7 +256,9 @@ def _lacking(log: Log, what: str, then: str) -> str:
     said = ended.rstrip(".") if len(ended) <= MOST_QUOTED else f"{ended[:MOST_QUOTED]}..."
     helps = log.suggestion.words if log.suggestion is not None else ""
     if log.refusal is None:
-        return f"{title} ended with: {said}. It is not for want of memory{helps and f': {helps}'}"
+        return (
+            f"{title} ended with: {said}. It is not for want of GPU memory{helps and f': {helps}'}"
+        )
     helps = helps and f"; {helps}"
     return (
         f"{title} ended with: {said}{helps}. The log {what}: for a change that is checked, {then}"

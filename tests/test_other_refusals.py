@@ -55,7 +55,7 @@ def test_a_start_that_fails_for_another_reason_says_what_helps(text: str) -> Non
         observed.check_log(None, text)
     said = str(caught.value)
     assert said.startswith(f"{title} ended with: ")
-    assert "It is not for want of memory" in said
+    assert "It is not for want of GPU memory" in said
     assert helps in said
     assert "\n" not in said
 
@@ -156,3 +156,35 @@ def test_slots_that_do_not_fit_are_what_is_said(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "for the caches of all slots together; one request alone may have up to" in said
     assert "No more slots than asked for (-np 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Killed", "the system ran out of RAM"),
+        ("container exited with code 137", "137 is how a container ends"),
+        (
+            "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+            "no code",
+        ),
+        ("RuntimeError: Engine core initialization failed. See root cause above.", "further up"),
+        ("Error: llama runner process has terminated: exit status 2", "Ollama's own log"),
+        ("vllm: error: unrecognized arguments: --max-model-length 8192", "--max-model-length"),
+        (
+            "ValueError: The quantization method modelopt_fp4 is not supported for the current GPU. Minimum"
+            " capability: 100. Current capability: 86.",
+            "modelopt_fp4 needs compute capability 100",
+        ),
+    ],
+)
+def test_words_that_are_nobodys_say_what_helps(text: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        logs.read_log(text)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_says_only_that_it_failed_comes_last() -> None:
+    reason = next(iter(NOT_MEMORY))
+    found = logs.read_log(f"{reason}\nRuntimeError: Engine core initialization failed.\n")
+    assert found.objection == reason

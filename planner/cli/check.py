@@ -144,7 +144,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
         empty = "On an empty machine: " if answer.within else ""
         yield f"  {empty}{plan.verdict}"
     if answer.objection is not None:
-        yield f"! The start fails, not for want of memory: {answer.objection}"
+        yield f"! The start fails, not for want of GPU memory: {answer.objection}"
         if answer.log.suggestion is not None:
             yield f"  {capital(answer.log.suggestion.words)}."
         yield f"  As for memory: {plan.verdict}"

@@ -26,6 +26,7 @@ class Basis(Enum):
 OUT_OF_MEMORY = (
     "CUDA out of memory. Tried to allocate",
     "HIP out of memory. Tried to allocate",
+    "XPU out of memory. Tried to allocate",
     "RuntimeError: CUDA error: out of memory",
 )
 """What PyTorch says, whatever runs on it."""

@@ -346,6 +346,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         refusals=(
             "cudaMalloc failed: out of memory",
             "CUDA error: out of memory",
+            "ROCm error: out of memory",
             "failed to allocate buffer for kv cache",
             "failed to allocate compute buffers",
             "error loading model: unable to allocate",
