@@ -10,7 +10,10 @@ def band_text(term: Term) -> str:
     """The term's band for people, such as ``-0.2 / +0.5 GiB``; empty if it has none."""
     if term.band is None:
         return ""
-    return f"-{term.band.below / GIB:.1f} / +{term.band.above / GIB:.1f} GiB"
+    sizes = (("-", term.band.below), ("+", term.band.above))
+    told = (f"{sign}{size / GIB:.1f}" for sign, size in sizes if round(size / GIB, 1))
+    words = " / ".join(told)
+    return f"{words} GiB" if words else ""
 
 
 def explanation(term: Term) -> tuple[str, ...]:

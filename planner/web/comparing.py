@@ -16,6 +16,7 @@ from planner.throughput.answer import two_digits
 from planner.units import capital, format_gib
 from planner.web import address, choices
 from planner.web.asked import Asked
+from planner.web.line import named
 from planner.web.palette import LOOKS, PARTS
 from planner.web.wording import layout_words
 
@@ -50,8 +51,7 @@ class Side:
         if self.choice is None:
             checkpoint = self.plan.deployment.checkpoint
             return f"{checkpoint.model.name.rpartition('/')[2]} {checkpoint.scheme.name}"
-        entry = self.choice.entry
-        return f"{entry.base.rpartition('/')[2]} {entry.label}" if entry.label else entry.repo
+        return named(self.plan, self.choice.entry)
 
 
 def written(asked: Asked) -> str:
@@ -137,7 +137,7 @@ def costs(cost: Cost) -> dict[str, str]:
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
             rows[f"{kind}, per 1M"] = f"{million} {offer.currency}"
-            rows[f"{kind} or hosted"] = _even(bill)
+            rows[f"{kind} breaks even"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"
     return rows
@@ -153,5 +153,5 @@ def _even(bill: Bill) -> str:
     if even is None:
         return "no hosted price known"
     if even.utilization is None or not even.reachable:
-        return "hosted is cheaper"
-    return f"cheaper from {even.utilization:.0%} busy"
+        return "never: a hosted API costs less"
+    return f"at {even.utilization:.0%} busy, against a hosted API"

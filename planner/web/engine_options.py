@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from planner.web.option_words import OptionField, OptionValue, option_fields
+from planner.web.tables import escape
 
 _SWITCH = ("default", "on", "off")
 _LONGEST = 40
@@ -22,7 +23,7 @@ def ask_options(
         values: what is set already.
         changed: called with (engine, name of the option) after the visitor changed its field.
     """
-    with st.grid(3, gap="small"):
+    with st.grid(2, gap="small", vertical_alignment="bottom"):
         for field in option_fields(engine):
             key = option_key(engine, field.name)
             st.session_state[key] = field.shown(values.get(field.name, field.default))
@@ -41,7 +42,8 @@ def word_in_field(engine: str, name: str) -> str | None:
 
 
 def _ask(engine: str, field: OptionField, key: str, changed: Callable[[str, str], None]) -> None:
-    label, args = field.name.replace("_", " "), (engine, field.name)
+    flag = f" :small[`{field.flag}`]" if field.flag else ""
+    label, args = escape(field.title) + flag, (engine, field.name)
     if field.kind is bool or field.choices:
         words = field.choices or _SWITCH[1:]
         words = ("default", *words) if field.optional else words

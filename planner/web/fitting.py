@@ -18,13 +18,12 @@ from planner.planning import Outcome, Plan
 from planner.question import Question
 from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
-from planner.recommending.machines import groups, smallest
+from planner.recommending.machines import groups
 from planner.recommending.words import short_word
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.wanting import stranger
-from planner.web.solving import recommended
 from planner.web.stored import short_name
 
 OTHERS = "Every other card"
@@ -70,7 +69,7 @@ class Row:
     Attributes:
         group: heading that it stands under.
         name: the machine as people say it.
-        card: id of the accelerator, where the machine is one of it and no more.
+        card: id of the accelerator, where the machine is one of it and no more; else the machine's.
         answer: whether it holds the workload.
         count: the smallest number of accelerators that does; None if no number tried does.
         on: the machine as it is typed; empty for the question's own.
@@ -129,7 +128,7 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
 
     Args:
         asked: what is to run; its system and layout are not used. A `Question` keeps its own
-            checkpoint, engine and options; of a `Wanted` all that is not fixed is picked.
+            checkpoint, engine and options; a `Wanted` names a model, and what is not fixed is picked.
         spot: the machine.
     """
     asked = replace(asked, system=nowhere(), layout=None)
@@ -137,19 +136,12 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
     row = _on(asked, spot, here)
     if row.answer is not Verdict.NO or here.count != 1 or here.is_cpu_only:
         return row
-    if isinstance(asked, Wanted) and asked.base is None:
-        return row  # "Needs 4×" says something of one model, not of whichever
-    more = candidates(here.accelerator)
-    if isinstance(asked, Wanted):
-        system, choice = smallest(more[0], asked)
-        held = None if choice is None else _planned(_empty(spot, system), choice.plan, choice)
-    else:
-        held = next(
-            (_on(asked, spot, larger) for larger in more[1:] if _holds(asked, larger)), None
-        )
-    if held is None:
-        return row
-    return replace(held, answer=Verdict.MORE, name=row.name, card=row.card)
+    for larger in candidates(here.accelerator)[1:]:
+        if isinstance(asked, Wanted) or _holds(asked, larger):
+            more = _on(asked, spot, larger)
+            if more.count is not None:
+                return replace(more, answer=Verdict.MORE, name=row.name, card=row.card)
+    return row
 
 
 def _holds(question: Question, system: System) -> bool:
@@ -180,7 +172,7 @@ def _empty(spot: Spot, system: System) -> Row:
         group=spot.group,
         on=spot.on if isinstance(spot.on, str) else "",
         name=system.short_name,
-        card=system.accelerator.id if system.is_card else "",
+        card=system.accelerator.id if system.is_card else system.id,
         answer=Verdict.NO,
         count=None,
         price=bought.value if bought is not None else None,
@@ -192,7 +184,7 @@ def _empty(spot: Spot, system: System) -> Row:
 def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     """The row with the library's pick: what Run it answers there."""
     wanted = replace(wanted, system=system)
-    choice = best_of(wanted) if wanted.base is not None else recommended(wanted).pick
+    choice = best_of(wanted)
     if choice is not None:
         return _planned(empty, choice.plan, choice)
     engine = wanted.fixed.engine

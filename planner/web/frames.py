@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import pandas as pd
 import streamlit as st
 
 from planner.throughput.answer import to_two_digits
 from planner.web import session
 from planner.web.palette import TONES
+from planner.web.tables import escape
 from planner.web.theme import is_dark
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -60,32 +63,50 @@ def chosen_of(
     *,
     key: str,
     alt: str,
+    names: Sequence[str],
     height: int | Literal["auto"] = "auto",
 ) -> T | None:
     """Draw a table of which one row can be chosen; return the row's entry, None without a choice.
+
+    The choice is in the address, under the table's key: a link carries it and Back undoes it.
 
     Args:
         entries: what the rows stand for, in the table's order.
         frame: the table, plain or tinted.
         columns: how each column is shown.
-        key: the widget's.
+        key: the widget's, and its name in the address.
         alt: what the table is, for those who cannot see it.
+        names: what the address calls each entry.
         height: pixels; "auto" lets the rows decide.
     """
+    said = st.query_params.get(key, "")
+    written, turn = st.session_state.get(f"{key}-written", ("", 0))
+    if said != written:  # a link was followed, or Back: what the table remembers is no choice of it
+        turn += 1
+        if said and said not in names:
+            st.markdown(f":material/help: {escape(said)} is not in this list.")
     room_for_toolbar()
+    rows = [names.index(said)] if said in names else []
     picked = st.dataframe(
         frame,
-        key=key,
+        key=f"{key}-{turn}-{hash(tuple(names))}",
         hide_index=True,
         height=height,
         on_select="rerun",
         selection_mode="single-row",
+        selection_default={"selection": {"rows": rows}},
         column_config=columns,
         placeholder="",
         alt=alt,
     )
-    rows = picked.selection.rows
-    return entries[rows[0]] if rows and rows[0] < len(entries) else None
+    chosen = next((row for row in picked.selection.rows if row < len(entries)), None)
+    name = names[chosen] if chosen is not None else ""
+    st.session_state[f"{key}-written"] = (name, turn)
+    if name and name != said:
+        st.query_params[key] = name
+    elif said and not name:
+        del st.query_params[key]
+    return entries[chosen] if chosen is not None else None
 
 
 def vendor_name(vendor: str) -> str:
@@ -102,8 +123,5 @@ def tinted(frame: pd.DataFrame, column: str, tones: Sequence[str]) -> Any:
         tones: names of `palette.TONES`, one per row.
     """
     known = TONES[is_dark()]
-    colours = pd.DataFrame("", index=frame.index, columns=frame.columns)
-    for number, name in enumerate(tones):
-        tone = known[name]
-        colours.loc[number, column] = f"background-color: {tone.fill}; color: {tone.ink}"
-    return frame.style.apply(lambda _: colours, axis=None)
+    looks = [f"background-color: {known[tone].fill}; color: {known[tone].ink}" for tone in tones]
+    return frame.style.apply(lambda _: looks, subset=[column])

@@ -17,7 +17,7 @@ from planner.web.choices import tokens_label
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
-from planner.web.wording import on_page
+from planner.web.wording import on_page, told
 
 
 def show_line(asked: Asked, found: Answer) -> None:
@@ -37,7 +37,7 @@ def show_line(asked: Asked, found: Answer) -> None:
 
 def problem_words(problem: Problem) -> str:
     """Return what is wrong with a part of the question, as Markdown."""
-    return f"**Not answered.** {escape(capital(on_page(problem.text)))}"
+    return f"**Not answered.** {capital(told(problem.text))}"
 
 
 def sentence(asked: Asked, found: Answer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Iterable
 from functools import lru_cache
@@ -22,6 +23,8 @@ class OptionField:
 
     Attributes:
         name: the option's name.
+        title: what it is, in few words.
+        flag: how the engine spells it; empty where it has no flag for it.
         kind: type of a value.
         optional: None means the engine's default.
         default: value of the declaration.
@@ -30,6 +33,8 @@ class OptionField:
     """
 
     name: str
+    title: str
+    flag: str
     kind: type
     optional: bool
     default: OptionValue | None
@@ -65,6 +70,8 @@ def option_fields(engine: str) -> tuple[OptionField, ...]:
         fields.append(
             OptionField(
                 name=option.name,
+                title=capital(_title(option.meaning)),
+                flag=option.label if option.flags else "",
                 kind=kind,
                 optional=option.default is None,
                 default=option.default,
@@ -73,6 +80,16 @@ def option_fields(engine: str) -> tuple[OptionField, ...]:
             )
         )
     return tuple(fields)
+
+
+_FURTHER = re.compile(r"(?<=\S{4})(?:;| \(|: )")
+"""Where the meaning of an option goes on to say more than what it is."""
+
+
+def _title(meaning: str) -> str:
+    """What an option is; a single word says too little."""
+    title = _FURTHER.split(meaning)[0]
+    return title if " " in title else meaning
 
 
 _TYPES: dict[type, type] = {
@@ -106,6 +123,12 @@ def option_values(engine: str, words: Iterable[tuple[str, str]]) -> dict[str, Op
         option = known[name]
         found[name] = option.check(option.kind.read(text, option.label), option.label)
     return found
+
+
+def option_said(engine: str, name: str, value: str) -> str:
+    """Return an option that is set as people read it: its flag, else what it is."""
+    known = next((field for field in option_fields(engine) if field.name == name), None)
+    return f"{(known.flag or known.title) if known is not None else name} {value}"
 
 
 def option_words(engine: str, options: object) -> tuple[tuple[str, str], ...]:

@@ -7,9 +7,10 @@ import streamlit as st
 from planner.planning import Outcome
 from planner.recommending.reasons import chosen
 from planner.units import capital
-from planner.web import places, session
+from planner.web import choices, places, session
 from planner.web.asked import BEST, Asked
 from planner.web.line import named
+from planner.web.option_words import option_said
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
 from planner.web.typed_names import listed_as, nearly_listed_as
@@ -61,7 +62,8 @@ def fixed_words(asked: Asked) -> list[str]:
     fixed = [asked.weights] if asked.weights != BEST else []
     fixed += [f"KV cache {asked.kv}"] if asked.kv != "auto" else []
     fixed += [f"layout {asked.layout}"] if asked.layout != BEST else []
-    return [*fixed, *(f"{name.replace('_', ' ')} {value}" for name, value in asked.options)]
+    engine = asked.policy.name if asked.options and asked.policy is not None else ""
+    return [*fixed, *(option_said(engine, name, value) for name, value in asked.options)]
 
 
 def _show_undo() -> None:
@@ -85,7 +87,7 @@ def _why(found: Answer) -> str:
         return ""
     if found.picked and found.recommendation is not None and found.choice is not None:
         why = "; ".join(chosen(found.recommendation, found.choice))
-        return f":material/auto_awesome: Picked: {escape(capital(why))}."
+        return f":material/auto_awesome: :small[Picked: {escape(capital(why))}.]"
     if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
         return ""
     if found.recommendation is not None and found.plan is not None and found.plan.fits:
@@ -94,7 +96,8 @@ def _why(found: Answer) -> str:
             f":material/info: No checkpoint is picked for {title}: this is the model as published."
         )
     if found.recommendation is not None and found.plan is not None:
-        return ":material/info: Nothing that is known holds it; this comes nearest."
+        stored = f" stored as {fixed.precision}" if fixed is not None and fixed.precision else ""
+        return f":material/info: No known checkpoint{escape(stored)} fits here; this comes nearest."
     return ""
 
 
@@ -115,5 +118,7 @@ def _show_instead(asked: Asked, problem: Problem) -> None:
 def _offer(part: str, value: str) -> str:
     if part == "yarn":
         return "Extend with YaRN"
+    if part == "engine":
+        return f"With {choices.engine_label(value)}" if value != BEST else "Let it pick"
     name = places.label_of(value) if part == "on" else value.rpartition("/")[2]
     return f"Use {name}"

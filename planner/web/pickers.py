@@ -40,6 +40,8 @@ from planner.web.typed_names import KNOWN, is_of_several, listed_as
 
 _DEGREES = ("tp", "pp", "dp")
 _FOLD = "pickers-open"
+_WIDE, _RAM, _GAP = 228, 112, 8
+"""Pixels: the fields of machine and RAM, and what lies between two fields."""
 
 
 def ask(asked: Asked, machine: System | None, engine: str | None) -> None:
@@ -77,8 +79,9 @@ def summary(asked: Asked) -> str:
     """Return the question in a few words, for a phone."""
     users = "1 user" if asked.users == "1" else f"{asked.users} users"
     count = f"{asked.count}× " if asked.count != "1" else ""
+    place = places.by_id().get(asked.on)
     parts = [
-        count + places.label_of(asked.on).partition(" · ")[0],
+        count + (place.short if place is not None else places.label_of(asked.on)),
         choices.model_label(asked.model) if asked.model != BEST else "best model",
         _engine_label(asked.engine) if asked.engine != BEST else "",
         asked.context,
@@ -95,25 +98,28 @@ def _ask_machine(asked: Asked, machine: System | None) -> None:
     own = devices.own_devices()
     local = (LOCAL,) if is_own_user() else ()
     listed = (*local, *own, *(place.on for place in places.places()))
-    _select("Machine", "on", asked.on, listed, _machine_label, 228)
+    labels = places.labels() | {on: device.name for on, device in own.items()}
+    if local:
+        labels[LOCAL] = _this_machine()
+    if asked.on not in labels:
+        labels[asked.on] = places.label_of(asked.on)
+    unified = machine.accelerator.is_unified if machine is not None else False
+    beside = not unified and (machine is None or not machine.is_cpu_only)
+    width = _WIDE if beside else _WIDE + _RAM + _GAP  # what the field of RAM leaves
+    _select("Machine", "on", asked.on, listed, lambda on: labels.get(on) or on, width)
     place = places.by_id().get(asked.on)
     if asked.on != LOCAL:
         _number(place.several if place else "How many", "count", asked.count, MOST_COUNT, 95)
     if asked.on == CUSTOM:
         _number("GiB of each", "memory", asked.memory, MOST_COUNT, 105)
-    unified = machine.accelerator.is_unified if machine is not None else False
-    if not unified and (machine is None or not machine.is_cpu_only):
+    if beside:
         _ram(asked, machine)
 
 
-def _machine_label(on: str) -> str:
-    own = devices.own_devices().get(on)
-    if own is not None:
-        return own.name
-    if on == LOCAL:
-        with suppress(InputError):
-            return f"This machine: {devices.this_machine().short_name}"
-    return places.label_of(on)
+def _this_machine() -> str:
+    with suppress(InputError):
+        return f"This machine: {devices.this_machine().short_name}"
+    return places.label_of(LOCAL)
 
 
 def _engine_label(name: str) -> str:
@@ -242,7 +248,7 @@ def _ram(asked: Asked, machine: System | None) -> None:
         value=None,
         step=16,
         key="ram",
-        width=112,
+        width=_RAM,
         placeholder=hint,
         help="Memory beside the GPU: experts and layers can lie there. Empty: what is known.",
         on_change=_set_ram,

@@ -33,6 +33,7 @@ class Place:
     Attributes:
         on: what the question calls it.
         label: what people read; its memory stands in it.
+        short: the same in few words.
         group: heading that it belongs to.
         unified: CPU and GPU share one memory: there is no RAM beside.
         several: the word for more than one of it.
@@ -40,6 +41,7 @@ class Place:
 
     on: str
     label: str
+    short: str
     group: str
     unified: bool = False
     several: str = "How many"
@@ -97,18 +99,17 @@ def places() -> tuple[Place, ...]:
     listed = [_place(entry, group.title, group.label) for group, entry in found]
     rented = [_place(entry, CLOUD, entry.provider or "") for entry in named if entry.provider]
     bare = [
-        Place(
-            on=on, label=f"No GPU: {hardware_db.resolve(on).short_name}", group=OTHER, unified=True
-        )
+        Place(on=on, label=f"No GPU: {short}", short=short, group=OTHER, unified=True)
         for _, names in common()
         for on in names
         if hardware_db.resolve(on).is_cpu_only
+        for short in (hardware_db.resolve(on).short_name,)
     ]
     return (
         *listed,
         *rented,
         *bare,
-        Place(on=CUSTOM, label="Another GPU, by its memory", group=OTHER),
+        Place(on=CUSTOM, label="Another GPU, by its memory", short="another GPU", group=OTHER),
     )
 
 
@@ -127,6 +128,12 @@ def _common() -> tuple[str, ...]:
 def by_id() -> dict[str, Place]:
     """Return the machines by what the question calls them."""
     return {place.on: place for place in places()}
+
+
+@cache
+def labels() -> dict[str, str]:
+    """Return what people read for each machine of the list."""
+    return {place.on: place.label for place in places()}
 
 
 def label_of(on: str) -> str:
@@ -152,6 +159,7 @@ def _place(entry: Accelerator | System, group: str, prefix: str) -> Place:
     each = entry.accelerator if isinstance(entry, System) else entry
     if isinstance(entry, System):
         name = _MAKERS.sub("", _GB.sub(r"\1 GB", entry.name))
+        short = name
         if prefix and entry.provider:
             name = f"{prefix} {name}"
         if entry.count > 1:
@@ -159,12 +167,19 @@ def _place(entry: Accelerator | System, group: str, prefix: str) -> Place:
         elif entry.provider:
             name = f"{name} · {each.short_name}"
     else:
-        name = f"{prefix} {entry.short_name}".strip()
+        short = name = f"{prefix} {entry.short_name}".strip()
     gigabytes = each.memory_marketed_gb
     if gigabytes is not None and not re.search(r"\d GB", name):
-        name = f"{name} · {gigabytes.value:g} GB"
+        name = f"{name} {gigabytes.value:g} GB"
     several = "Machines" if isinstance(entry, System) and entry.count > 1 else "How many"
-    return Place(on=entry.id, label=name, group=group, unified=each.is_unified, several=several)
+    return Place(
+        on=entry.id,
+        label=name,
+        short=short,
+        group=group,
+        unified=each.is_unified,
+        several=several,
+    )
 
 
 def _plain(name: str) -> str:

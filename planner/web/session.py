@@ -96,6 +96,11 @@ def has_just_come() -> bool:
     return bool(st.session_state.get(_COME))
 
 
+def has_begun() -> bool:
+    """Whether a page of this session was answered before."""
+    return _SHOWN in st.session_state
+
+
 def now() -> Asked:
     """Return the question as it is in a callback."""
     found: Asked | None = st.session_state.get(_ASKED)

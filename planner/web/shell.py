@@ -24,6 +24,7 @@ import gc
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -39,9 +40,11 @@ from planner.web.line import show_line
 from planner.web.picked import show_pick
 from planner.web.pickers import ask
 from planner.web.solving import Answer
-from planner.web.tables import escape
 from planner.web.theme import follow_theme
-from planner.web.wording import on_page
+from planner.web.wording import told
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,20 +132,30 @@ def show() -> None:
 def _show_answered(view: View, asked: Asked) -> None:
     machine = session.machine_of(asked)
     pickers, line, pick = st.container(key="question"), st.container(key="line"), st.container()
-    with pickers:
-        ask(asked, _system(asked, machine), _engine(asked))
-    for note in (*session.notes(), *_said_twice(asked, machine)):
-        st.markdown(f":material/info: {escape(on_page(note))}")
+    begun = session.has_begun()
+    if (
+        not begun
+    ):  # nothing is there yet: the fields first; later they are, and the answer is awaited
+        _show_pickers(pickers, asked, machine)
     with line:
         found = answer(asked, machine, hub=hub_allowed())
         show_line(asked, found)
+    if begun:
+        _show_pickers(pickers, asked, machine)
     with pick:
         show_pick(asked, found)
+    for note in (*session.notes(), *_said_twice(asked, machine)):
+        st.markdown(f":material/info: {told(note)}")
     if not found.problems:
         try:
             view.show(asked, found)
         except PlannerError as error:  # no time for a part of the page
-            st.markdown(f":material/info: {escape(on_page(error))}")
+            st.markdown(f":material/info: {told(error)}")
+
+
+def _show_pickers(place: DeltaGenerator, asked: Asked, machine: System | None) -> None:
+    with place:
+        ask(asked, _system(asked, machine), _engine(asked))
 
 
 def _said_twice(asked: Asked, machine: System | None) -> tuple[str, ...]:

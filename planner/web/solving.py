@@ -27,6 +27,7 @@ from planner.registry.bundled import bundled_checkpoint
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_tokens
+from planner.wanting import stranger
 from planner.web.asked import BEST, Asked, says_number
 from planner.web.stored import as_choice, bytes_of, loaded
 
@@ -207,6 +208,9 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
     if nearest is not None:
         return Answer(wanted=wanted, plan=nearest.plan, choice=nearest, recommendation=found)
     if wanted.base is None:
+        engine = wanted.fixed.engine
+        if engine is not None and (why := stranger(engine, wanted.system)):
+            return Answer(problems=(Problem(part="engine", text=why, instead=(BEST,)),))
         return Answer(wanted=wanted, recommendation=found)
     return replace(_settled_by_name(wanted, wanted.base, asked), recommendation=found)
 

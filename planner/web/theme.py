@@ -33,7 +33,7 @@ _FOLLOW = f"""<style>
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
-[data-testid="stTable"] td {{ overflow-wrap: anywhere }}
+[data-testid="stTable"] td {{ overflow-wrap: anywhere; max-width: none }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 @media (max-width: 640px) {{

@@ -53,7 +53,7 @@ def listed_as(field: str, typed: str) -> tuple[str, ...]:
     """
     words = typed.casefold().split()
     if field == "on":
-        labels = {place.on: place.label for place in places.places()}
+        labels = places.labels()
     elif field == "model":
         labels = {name: name for name in choices.models() if name != BEST}
     else:

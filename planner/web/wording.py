@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from planner.layout import Layout
+from planner.web.tables import escape
 
 _PAGES = {"hardware": "Hardware", "models": "Models"}
 
@@ -51,3 +52,8 @@ def on_page(text: object) -> str:
     for said, instead in _SAID_IN_BRACKETS:
         words = said.sub(instead, words)
     return _FLAG.sub(lambda found: FIELDS[found[0]], words)
+
+
+def told(text: object) -> str:
+    """Return a sentence of the planner as Markdown that a page shows as it stands."""
+    return escape(on_page(text))

@@ -59,8 +59,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, address: Any) -> Iterator[Any]:
-    """Opens a path in a fresh browser context and waits until the page is complete."""
-    contexts = []
+    """Opens a path in a fresh browser context and waits until the page is complete.
+
+    No page that a test opens may ask another machine for anything, or stumble over its own script.
+    """
+    contexts, pages = [], []
 
     def open_path(
         path: str = "/",
@@ -78,6 +81,7 @@ def visit(browser: Any, address: Any) -> Iterator[Any]:
         )
         contexts.append(context)
         page = context.new_page()
+        pages.append(page)
         page.set_default_timeout(PATIENCE)
         page.outside = []
         page.faults = []
@@ -99,3 +103,5 @@ def visit(browser: Any, address: Any) -> Iterator[Any]:
     yield open_path
     for context in contexts:
         context.close()
+    assert [url for page in pages for url in page.outside] == []
+    assert [fault for page in pages for fault in page.faults] == []

@@ -132,6 +132,16 @@ def test_another_engine_is_picked_for_anew_and_undone(visit: Callable[..., Any])
     assert verdict(page).inner_text() == before
 
 
+def test_another_machine_is_picked_for_anew_and_undone(visit: Callable[..., Any]) -> None:
+    page = visit("/?v=2&model=Qwen3.5-9B&on=rtx-5090")
+    say(page, "RTX 5090 with vLLM")
+    choose(page, "Machine", "mac studio 256")
+    page.get_by_text("Picked anew").wait_for()
+    say(page, "M3 Ultra 256 GB with MLX")
+    page.get_by_role("button", name="Undo").click()
+    say(page, "RTX 5090 with vLLM")
+
+
 def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090", permissions=["clipboard-read", "clipboard-write"])
     code = page.get_by_test_id("stCode").first

@@ -96,6 +96,26 @@ def test_what_is_kept_can_be_compared_by_a_link(visit: Callable[..., Any]) -> No
     assert "RTX 5090" in cards[1]
 
 
+def test_a_chosen_row_is_in_the_address_and_back_undoes_it(visit: Callable[..., Any]) -> None:
+    page = visit("/models?v=2&model=Qwen3.5-9B")
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    settle(page)
+    box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
+    taken = []
+    for row in (1.5, 3.5):
+        before = page.url
+        page.mouse.click(box["x"] + 15, box["y"] + 38 + 35 * row)
+        page.wait_for_function("before => location.href !== before", arg=before)
+        settle(page)
+        taken.append(parse_qs(urlsplit(page.url).query)["models-checkpoint"][0])
+        page.get_by_text(f"What is stored how in {taken[-1]}").wait_for()
+    assert taken[0] != taken[1]
+    page.go_back()
+    page.get_by_text(f"What is stored how in {taken[0]}").wait_for()
+    fresh = visit(f"/models?{urlsplit(page.url).query}")
+    fresh.get_by_text(f"What is stored how in {taken[0]}").wait_for()
+
+
 _COVERED = """() => {
   const covered = [];
   const bars = [...document.querySelectorAll('[data-testid=stElementToolbar]')];

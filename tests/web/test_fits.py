@@ -71,11 +71,6 @@ def test_with_no_model_named_the_table_names_the_model_that_it_asks_for(
     assert f"hold {name} for 1 user at 32k as they are" in text_of(app)
 
 
-def test_an_engine_that_no_model_runs_in_there_is_not_too_small() -> None:
-    row = row_of(want(on="rtx-4090", engine="mlx"), Spot(group="", on="rtx-4090"))
-    assert row.answer is Verdict.NOT_SERVED
-
-
 def test_the_smallest_number_that_holds_it() -> None:
     wanted = want("Qwen3.6-27B", on="rtx-4060")
     row = row_of(wanted, Spot(group="", on="rtx-4060"))
@@ -110,9 +105,9 @@ def test_every_accelerator_is_a_row_of_one_of_the_lists() -> None:
 @pytest.mark.parametrize(
     ("narrow", "left"),
     [
-        ({"fits__memory": "90"}, {"RTX PRO 6000 Workstation · 96 GB"}),
-        ({"fits__price": "900"}, {"RTX 3060 12 GB", "Radeon RX 7900 XTX · 24 GB"}),
-        ({"fits__vendor": ["AMD"]}, {"Radeon RX 7900 XTX · 24 GB"}),
+        ({"fits__memory": "90"}, {"RTX PRO 6000 Workstation 96 GB"}),
+        ({"fits__price": "900"}, {"RTX 3060 12 GB", "Radeon RX 7900 XTX 24 GB"}),
+        ({"fits__vendor": ["AMD"]}, {"Radeon RX 7900 XTX 24 GB"}),
     ],
 )
 def test_filters_hide_all_but_ones_own(
@@ -122,7 +117,7 @@ def test_filters_hide_all_but_ones_own(
     own = {name for name in names if name.startswith("★")}
     assert len(own) == 1
     assert names - own >= left
-    assert "RTX 5090 · 32 GB" not in names
+    assert "RTX 5090 32 GB" not in names
 
 
 def test_the_line_above_counts_what_the_table_shows(open_app: Callable[..., AppTest]) -> None:

@@ -86,3 +86,30 @@ def test_a_device_of_ones_own_can_be_chosen(open_app: Callable[..., AppTest]) ->
     app.run()
     assert not app.exception
     assert "my-modded-4090" in text_of(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "shown"),
+    [
+        (
+            "models",
+            {"models__model": "Qwen3.5-4B", "models__checkpoint": "Qwen/Qwen3.5-4B"},
+            "Qwen3.5-4B",
+        ),
+        ("hardware", {"hardware__entry": "rtx-5090"}, "RTX 5090"),
+    ],
+)
+def test_what_is_chosen_is_in_the_address(
+    open_app: Callable[..., AppTest], page: str, link: dict[str, str], shown: str
+) -> None:
+    app = open_app(page, **ASKED, **link)
+    assert not app.exception
+    assert any(shown in element.value for element in app.subheader)
+    for name, value in link.items():
+        assert app.query_params[name.replace("__", "-")] in (value, [value])
+
+
+def test_a_choice_that_is_not_in_the_list_is_said(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("hardware", **ASKED, hardware__entry="rtx-6090")
+    assert "rtx-6090 is not in this list" in text_of(app)
+    assert "hardware-entry" not in app.query_params

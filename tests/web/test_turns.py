@@ -26,7 +26,7 @@ def test_a_ladder_of_an_earlier_question_takes_nothing(
 ) -> None:
     taken: list[Any] = []
     monkeypatch.setattr(run_ladder, "take_choice", taken.append)
-    state["ladder"] = SimpleNamespace(selection=SimpleNamespace(rows=[0]))
+    state["ladder"] = SimpleNamespace(selection=SimpleNamespace(cells=[(0, "verdict")]))
     drawn: list[Any] = ["the largest", "the smallest"]
     turn = session.turn()
     run_ladder._take("ladder", drawn, turn)

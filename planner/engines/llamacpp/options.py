@@ -130,7 +130,7 @@ class LlamacppOptions(Options):
         Several(of=Text(checked=_override, longest=500), each=True),
         "-ot",
         "--override-tensor",
-        meaning="pattern=CPU or pattern=CUDA0: where tensors go, the first match wins",
+        meaning="where tensors go: pattern=CPU or pattern=CUDA0, the first match wins",
         memory="moves the tensors that match",
         written=False,
     )
@@ -151,7 +151,7 @@ class LlamacppOptions(Options):
         ),
         "-sm",
         "--split-mode",
-        meaning='"layer" spreads blocks over the GPUs, "none" uses the first alone',
+        meaning='how blocks are put on GPUs: "layer" spreads them, "none" uses the first GPU',
         written=False,
     )
     rpc: str | None = option(
@@ -265,14 +265,14 @@ class LlamacppOptions(Options):
         Count(least=0, most=_MIB_MOST),
         "-fitt",
         "--fit-target",
-        meaning="that margin in MiB",
+        meaning="margin in MiB that --fit keeps free",
         memory="stays free on every GPU",
     )
     spec_type: str = option(
         "none",
         Choice(("none", "draft-mtp")),
         "--spec-type",
-        meaning='"draft-mtp" drafts with the model\'s own MTP blocks',
+        meaning='who drafts: "draft-mtp" is the model\'s own MTP blocks',
         memory="their weights, a second cache, and copies of the recurrent state",
     )
     spec_draft_n_max: int = option(
@@ -295,7 +295,7 @@ class LlamacppOptions(Options):
     mmproj_file: str | None = option(
         None,
         Text(),
-        meaning="its file, as the command names it",
+        meaning="the vision tower's file, as the command names it",
         default_words="a name made from the model's",
     )
     mmproj_offload: bool = option(

@@ -131,10 +131,16 @@ class VllmOptions(Options):
         None, Count(most=4096), meaning="attention layers of the drafter", default_words="as known"
     )
     draft_num_key_value_heads: int | None = option(
-        None, Count(most=4096), meaning="KV heads of one of them", default_words="as known"
+        None,
+        Count(most=4096),
+        meaning="KV heads of one of the drafter's layers",
+        default_words="as known",
     )
     draft_head_dim: int | None = option(
-        None, Count(most=4096), meaning="elements of one of its heads", default_words="as known"
+        None,
+        Count(most=4096),
+        meaning="elements of one of the drafter's heads",
+        default_words="as known",
     )
     draft_sliding_layers: int | None = option(
         None,
@@ -144,7 +150,7 @@ class VllmOptions(Options):
         default_words="as known",
     )
     draft_sliding_window: int | None = option(
-        None, Count(), meaning="tokens of that window", default_words="as known"
+        None, Count(), meaning="tokens of the drafter's sliding window", default_words="as known"
     )
     draft_gib: float | None = option(
         None,
@@ -210,7 +216,7 @@ class VllmOptions(Options):
         "weights",
         Choice(("weights", "data")),
         "--mm-encoder-tp-mode",
-        meaning="weights cuts the vision tower over ranks, data replicates it",
+        meaning="how ranks hold the vision tower: weights cuts it, data replicates it",
         memory="data takes the whole tower on every rank",
     )
     enforce_eager: bool = option(
@@ -245,7 +251,7 @@ class VllmOptions(Options):
     engram_across_dp: bool = option(
         False,
         Switch(),
-        meaning="they are shared out over replicas, too (embedding_across_dp of --engram-config)",
+        meaning="tables of n-grams are shared out over replicas, too (embedding_across_dp of --engram-config)",
         memory="each rank holds its share of one table instead of one table per replica",
         written=False,
     )

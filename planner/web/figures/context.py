@@ -15,6 +15,9 @@ _TICKS = (*(2**power for power in range(12, 20)), 10**6)
 _LINES = ("#668fff", "#cc850a", "#067352", "#973eb2", "#8a9199", "#c62f3b")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
+LOW = 0.08
+"""Share of the plot's height below which a line has no room for a name under it."""
+
 
 def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any]:
     """Stacked areas over the context (log scale), the usable line, and the ghost of a plain model.
@@ -77,12 +80,7 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
         },
     ]
     notes = [
-        _note(0, usable / GIB, f"usable {format_gib(usable)}", text, xref="paper", below=True),
-        *(
-            [_note(0, total / GIB, f"all memory {format_gib(total)}", text, xref="paper")]
-            if total != usable
-            else []
-        ),
+        *_named_levels(usable, total, top, text),
         _above(asked, f"{tokens_label(asked)} asked", text, anchor="center"),
     ]
     if points[-1].context > curve.native:
@@ -105,6 +103,19 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
         },
     }
     return {"data": data, "layout": layout}
+
+
+def _named_levels(usable: int, total: int, top: float, text: str) -> list[dict[str, Any]]:
+    """Names of the lines at usable and at all memory; together where there is no room below."""
+    words, whole = f"usable {format_gib(usable)}", f"all memory {format_gib(total)}"
+    if total == usable:
+        return [_note(0, usable / GIB, words, text, xref="paper", below=True)]
+    if usable / GIB < LOW * top:
+        return [_note(0, total / GIB, f"{words}, {whole}", text, xref="paper")]
+    return [
+        _note(0, usable / GIB, words, text, xref="paper", below=True),
+        _note(0, total / GIB, whole, text, xref="paper"),
+    ]
 
 
 def _above(x: float, words: str, text: str, *, anchor: str) -> dict[str, Any]:

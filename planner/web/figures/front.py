@@ -99,7 +99,11 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     """Names of the dots; of those that would run into each other, the first one's alone."""
     placed: list[tuple[int, float, float]] = []
     found = [""] * len(choices)
-    for place in sorted(range(len(choices)), key=lambda place: place != present):
+    order = sorted(
+        range(len(choices)),
+        key=lambda place: (place != present, -(choices[place].plan.headroom or 0)),
+    )
+    for place in order:  # a small dot's name would lie on a large one
         choice, name = choices[place], short_name(choices[place])
         half = LETTER * widest * len(name) / 2
         x, row = choice.per_user or 0.0, int(choice.word)

@@ -24,7 +24,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
-from planner.web.wording import on_page
+from planner.web.wording import told
 
 _KEPT = "compare"
 
@@ -85,9 +85,7 @@ def _of_links(kept: list[str]) -> Iterator[Side]:
         got = answer(other, session.machine_of(other), hub=hub_allowed())
         if got.plan is None:
             words = got.problems[0].text if got.problems else "nothing fits"
-            st.markdown(
-                f":material/error: One of those kept cannot be planned: {escape(on_page(words))}"
-            )
+            st.markdown(f":material/error: One of those kept cannot be planned: {told(words)}")
         else:
             yield Side(asked=other, plan=got.plan, choice=got.choice, why="kept", kept=True)
 
@@ -97,7 +95,7 @@ def _front(asked: Asked, found: Answer) -> Iterator[Side]:
     try:
         front = alternatives(found)
     except PlannerError as error:
-        st.markdown(f":material/info: {escape(on_page(error))}")
+        st.markdown(f":material/info: {told(error)}")
         return
     for choice in front if front is not None else ():
         if found.choice is None or not _same(choice, found.choice):
@@ -146,8 +144,10 @@ def _buttons(asked: Asked, found: Answer, kept: list[str]) -> None:
             st.markdown(f"{len(kept)} kept: they stand beside the question as it is now.")
         elif found.plan is not None and found.plan.fits:
             st.markdown("The present deployment and its nearest alternatives.")
-        else:
+        elif found.misses:
             st.markdown("What was asked, and what would fit.")
+        else:
+            st.markdown("What was asked; nothing near it fits here.")
 
 
 def _last(row: dict[str, str], name: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from planner.web.figures.context import memory_over_context, reach
 from planner.web.places import label_of, places
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import on_page
+from planner.web.wording import told
 
 MOST_SYSTEMS = 6
 
@@ -36,7 +36,7 @@ def show(plan: Plan) -> None:
         with place, st.spinner("Planning longer and shorter contexts"):
             curve = working.run(memory_curve, asked)
     except PlannerError as error:
-        place.info(escape(on_page(error)), icon=":material/info:")
+        place.info(told(error), icon=":material/info:")
         return
     if curve is None:
         return
@@ -107,7 +107,7 @@ def _show_reach(asked: Question) -> None:
         try:
             other = replace(asked, system=system(on, 1), layout=None)
         except InputError as error:
-            st.markdown(f":material/info: {escape(on_page(error))}")
+            st.markdown(f":material/info: {told(error)}")
             continue
         compared.append((other.system.short_name, other))
     if not chosen:
@@ -116,10 +116,13 @@ def _show_reach(asked: Question) -> None:
         with st.spinner("Planning"):
             lines = {name: working.run(frontier, question) for name, question in compared}
     except PlannerError as error:
-        st.info(escape(on_page(error)), icon=":material/info:")
+        st.info(told(error), icon=":material/info:")
         return
     empty = [name for name, points in lines.items() if not points]
-    held = {name: points for name, points in lines.items() if points}
+    held: dict[str, tuple[tuple[int, int], ...]] = {}
+    for name, points in lines.items():
+        if points and points not in held.values():  # more of it that hold no more
+            held[name] = points
     if held:
         draw(
             reach(held, asked=(asked.context, asked.concurrency), text=text_colour()),

@@ -7,9 +7,8 @@ import streamlit as st
 from planner.web.asked import Asked
 from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
-from planner.web.tables import escape
 from planner.web.views import context, layouts
-from planner.web.wording import on_page
+from planner.web.wording import told
 
 TABS = ("Context and users", "Layouts")
 
@@ -29,7 +28,7 @@ def show(asked: Asked, found: Answer) -> None:
                 context.show(plan)
             else:
                 st.info(
-                    f"No context can be drawn: {escape(on_page(plan.verdict))}",
+                    f"No context can be drawn: {told(plan.verdict)}",
                     icon=":material/block:",
                 )
     if spread.open:

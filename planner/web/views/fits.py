@@ -15,6 +15,8 @@ from planner.errors import PlannerError
 from planner.question import Question, question_of
 from planner.recommending import Wanted
 from planner.recommending.machines import groups
+from planner.recommending.words import short_word
+from planner.registry import Word
 from planner.throughput.answer import two_digits
 from planner.units import GIB, counted
 from planner.web import address, session, working
@@ -25,7 +27,7 @@ from planner.web.frames import height_of, room_for_toolbar, rounded, tinted, ven
 from planner.web.line import reach
 from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
-from planner.web.places import label_of
+from planner.web.places import by_id
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
@@ -41,7 +43,7 @@ MARKS = {
 }
 
 COLUMNS = {
-    "machine": st.column_config.TextColumn("Machine", pinned=True, width=222),
+    "machine": st.column_config.TextColumn("Machine", pinned=True, width=208),
     "verdict": st.column_config.TextColumn(
         "Verdict",
         width=92,
@@ -159,7 +161,8 @@ def show(asked: Asked, found: Answer) -> None:
 
 def what_of(question: Wanted | Question) -> str:
     """Return what machines are asked to hold: the model, the users and the context of each."""
-    base = question.base or "a model" if isinstance(question, Wanted) else question.checkpoint.id
+    base = question.base if isinstance(question, Wanted) else question.checkpoint.id
+    assert base is not None  # `asks` names one
     users = counted(question.concurrency, "user")
     return f"{base.rpartition('/')[2]} for {users} at {tokens_label(question.context)}"
 
@@ -260,9 +263,11 @@ def summary(rows: Sequence[Row], what: str) -> str:
         f"**{len(held)} of {counted(len(rows), 'machine')}** {hold} {escape(what)} as they are."
     ]
     priced = [row for row in rows if row.count is not None and row.price is not None]
+    sound = [row for row in priced if row.quality != short_word(Word.LARGE)]
     if priced:
-        least = min(priced, key=lambda row: row.price or 0.0)
-        parts.append(f"Cheapest to buy: {_machine(least)}, {least.price:,.0f} USD.")
+        least = min(sound or priced, key=lambda row: row.price or 0.0)
+        how = " without a large loss" if sound and len(sound) < len(priced) else ""
+        parts.append(f"Cheapest to buy{how}: {_machine(least)}, {least.price:,.0f} USD.")
     fast = [row for row in held if row.per_user is not None]
     if fast:
         best = max(fast, key=lambda row: row.per_user or 0.0)
@@ -276,7 +281,8 @@ def _machine(row: Row) -> str:
 
 def _named(row: Row) -> str:
     """The machine as the list of machines has it, with its memory; ★ is the visitor's own."""
-    name = label_of(row.card) if row.card else row.name
+    place = by_id().get(row.card)
+    name = place.label if place is not None else row.name
     return f"★ {name}" if row.group == YOURS else name
 
 

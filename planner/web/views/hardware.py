@@ -21,7 +21,6 @@ from planner.web.frames import chosen_of, vendor_name
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
-_TABLE = "hardware-table"
 KINDS = ("Accelerators", "Machines and cloud instances")
 
 COLUMNS = {
@@ -75,7 +74,13 @@ def show(asked: Asked, found: Answer) -> None:
     ]
     st.markdown(f"**{len(shown)} entries**. Choose one to see where each figure comes from.")
     chosen = chosen_of(
-        shown, table(shown), COLUMNS, key=_TABLE, alt="The hardware database", height=390
+        shown,
+        table(shown),
+        COLUMNS,
+        key="hardware-entry",
+        alt="The hardware database",
+        names=[entry.id for entry in shown],
+        height=390,
     )
     if chosen is not None:
         _show_entry(chosen)

@@ -25,7 +25,10 @@ from planner.web.palette import LOOKS
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import layout_words, on_page
+from planner.web.wording import layout_words, on_page, told
+
+MOST_LETTERS = 80
+"""Of the reason in the table."""
 
 COLUMNS = {
     "layout": st.column_config.TextColumn("Layout", pinned=True, width=136),
@@ -64,7 +67,7 @@ def show(plan: Plan) -> None:
         with st.spinner("Planning every layout"):
             ranked = working.run(layouts, question_of(plan), objective or "latency")
     except PlannerError as error:
-        st.info(escape(on_page(error)), icon=":material/info:")
+        st.info(told(error), icon=":material/info:")
         return
     held = sum(entry.plan.fits for entry in ranked)
     st.markdown(
@@ -75,8 +78,9 @@ def show(plan: Plan) -> None:
         ranked,
         tinted(table(ranked), "verdict", [LOOKS[entry.plan.outcome].tone for entry in ranked]),
         COLUMNS,
-        key="explore-layouts",
+        key="explore-layout",
         alt="Layouts, the best first",
+        names=[layout_word(entry.layout) for entry in ranked],
     )
     if chosen is not None:
         _show_chosen(chosen)
@@ -87,9 +91,9 @@ def show(plan: Plan) -> None:
 
 def _show_chosen(chosen: Suggestion) -> None:
     with st.container(border=True):
-        st.markdown(f"**{escape(layout_words(chosen.layout))}**: {escape(on_page(chosen.why))}")
+        st.markdown(f"**{escape(layout_words(chosen.layout))}**: {told(chosen.why)}")
         for note in chosen.notes:
-            st.markdown(f"- {escape(on_page(note))}")
+            st.markdown(f"- {told(note)}")
         if chosen.legal:
             st.button(
                 f"Use {layout_words(chosen.layout)}",
@@ -110,12 +114,24 @@ def table(ranked: Sequence[Suggestion]) -> pd.DataFrame:
             "total": _rate(entry, "total"),
             "headroom": None if entry.plan.headroom is None else entry.plan.headroom / GIB,
             "held": entry.plan.capacity.sequences if entry.plan.capacity else None,
-            "why": "; ".join(entry.notes) if entry.legal and entry.notes else entry.why,
+            "why": _why(entry),
         }
         for entry in ranked
     ]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(("per user", "total", "headroom", "held"), "float64"))
+
+
+def _why(entry: Suggestion) -> str:
+    """What is to be said of a layout, as much of it as its cell holds; a click shows the rest."""
+    if entry.legal and entry.plan.fits and not entry.notes:
+        return ""
+    words = "; ".join(entry.notes) if entry.legal and entry.notes else on_page(entry.why)
+    if len(words) <= MOST_LETTERS:
+        return words
+    short = words[: MOST_LETTERS - 1]
+    end = max(short.rfind("; "), short.rfind(", "))
+    return f"{short[: end if end > 0 else None]} …"
 
 
 def _rate(entry: Suggestion, name: str) -> float | None:

@@ -17,7 +17,7 @@ from planner.web.pasted import LONGEST, Checked, checked, table, verdict
 from planner.web.searching import advice
 from planner.web.solving import Answer
 from planner.web.tables import escape
-from planner.web.wording import layout_words, on_page
+from planner.web.wording import layout_words, told
 
 _LOG, _KEPT = "trust-log", "trust-log-kept"
 MOST_ADVICE = 3
@@ -59,9 +59,7 @@ def show(found: Answer) -> None:
                 engine=found.plan.engine if found.plan is not None else None,
             )
     except PlannerError as error:
-        st.error(
-            escape(capital(on_page(error))), title="Cannot be compared", icon=":material/help:"
-        )
+        st.error(capital(told(error)), title="Cannot be compared", icon=":material/help:")
         return
     _show_check(answer)
 
@@ -115,7 +113,7 @@ def _explain(answer: Checked) -> None:
     notes = [*answer.notes, *map(capital, check.notes), *check.plan.warnings]
     if notes:
         st.markdown("**What explains a difference**" if not check.agrees else "**What to know**")
-        st.markdown("\n".join(f"- {escape(on_page(note))}" for note in notes))
+        st.markdown("\n".join(f"- {told(note)}" for note in notes))
     if check.refusal is None:
         return
     try:
@@ -125,6 +123,4 @@ def _explain(answer: Checked) -> None:
     if pieces:
         st.markdown("**What to change**")
         for piece in pieces:
-            st.markdown(
-                f"- {escape(capital(on_page(piece.title)))}: {escape(on_page(piece.plan.verdict))}"
-            )
+            st.markdown(f"- {capital(told(piece.title))}: {told(piece.plan.verdict)}")

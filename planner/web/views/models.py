@@ -26,7 +26,6 @@ from planner.web.tables import escape
 from planner.web.theme import text_colour
 
 _PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
-_TABLE = "models-table"
 
 COLUMNS = {
     "name": st.column_config.TextColumn("Checkpoint"),
@@ -66,6 +65,7 @@ def show(asked: Asked, found: Answer) -> None:
             index=names.index(asked.model) if asked.model in names else 0,
             key="models-model",
             width=320,
+            bind="query-params",
         )
         formats = st.pills(
             "Format",
@@ -107,7 +107,7 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
                 "bits": line.bits,
                 "format": FAMILIES[line.entry.container],
                 "by": line.entry.repo.partition("/")[0],
-                "loss": line.loss.text,
+                "loss": _measured(line),
                 "sized": _SIZED[line.entry.evidence],
                 "downloads": line.entry.downloads,
                 "source": ", ".join(filter(None, (line.entry.source, line.entry.date))),
@@ -116,6 +116,14 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
         ],
         columns=list(COLUMNS),
     ).astype({"size": "float64", "bits": "float64", "downloads": "float64"})
+
+
+def _measured(line: Download) -> str:
+    """What a class of quality rests on, without its word, which has a column of its own."""
+    words = line.loss.text.removeprefix(line.loss.word.text).strip()
+    if words.startswith("(") and words.endswith(")"):
+        return words[1:-1]
+    return words.removeprefix("counted as the original, ")
 
 
 def _show_downloads(lines: list[Download]) -> Download | None:
@@ -131,8 +139,9 @@ def _show_downloads(lines: list[Download]) -> Download | None:
         lines,
         table(lines),
         COLUMNS,
-        key=_TABLE,
+        key="models-checkpoint",
         alt="Checkpoints that can be downloaded",
+        names=[line.entry.name for line in lines],
         height=390,
     )
     if chosen is not None and chosen.entry.recommendable:

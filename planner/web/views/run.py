@@ -43,7 +43,7 @@ from planner.web.taken import take, take_choice
 from planner.web.theme import text_colour
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
-from planner.web.wording import on_page
+from planner.web.wording import told
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def show(asked: Asked, found: Answer) -> None:
     """Draw the page below the answer."""
     plan = found.plan
     if plan is None:
-        _show_misses(found)
+        _show_misses(asked, found)
         return
     if not plan.fits:
         _show_changes(asked, found, plan)
@@ -199,7 +199,7 @@ def _set_ram(gigabytes: int) -> None:
 def _show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
     """What would have to change for the workload to be held."""
     if found.misses:
-        _show_misses(found, ram=_ram_instead(asked, found, plan))
+        _show_misses(asked, found, ram=_ram_instead(asked, found, plan))
         return
     with st.skeleton(height=60):
         changes = working.run(advice, question_of(plan))
@@ -213,9 +213,10 @@ def _show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
     _show_ram(ram)
     for number, entry in enumerate(changes):
         _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
+    _show_other_model(asked)
 
 
-def _show_misses(found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
+def _show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
     if not found.misses and ram is None:
         st.markdown(
             "Ask for a shorter context, for fewer users, for RAM beside the GPU, or on another"
@@ -233,6 +234,19 @@ def _show_misses(found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
         _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
         if miss.command is not None:
             st.code(miss.command, language=None, wrap_lines=True)
+    _show_other_model(asked)
+
+
+def _show_other_model(asked: Asked) -> None:
+    """Offer what does run on this machine, whichever model that is."""
+    if asked.model == BEST:
+        return
+    words = "Another model: the best that runs on this machine as it is"
+    _change("other-model", words, "qwenplan picks model and checkpoint", _pick_model, BEST)
+
+
+def _pick_model(model: str) -> None:
+    session.change(model=model, weights=BEST, kv="auto", layout=BEST, options=())
 
 
 def _change(key: str, words: str, help: str, act: Callable[[T], None], taken: T) -> None:
@@ -241,12 +255,12 @@ def _change(key: str, words: str, help: str, act: Callable[[T], None], taken: T)
             "Apply",
             key=key,
             icon=":material/check:",
-            help=escape(on_page(help)),
+            help=told(help),
             on_click=act,
             args=(taken,),
             width=100,
         )
-        st.markdown(escape(on_page(words)))
+        st.markdown(told(words))
 
 
 def _show_alternatives(found: Answer) -> None:
@@ -306,7 +320,7 @@ def _in_front(asked: Asked, plan: Plan) -> list[str]:
 
 
 def _list(notes: Sequence[str]) -> None:
-    st.markdown("\n".join(f"- :small[{escape(capital(on_page(note)))}]" for note in notes))
+    st.markdown("\n".join(f"- :small[{capital(told(note))}]" for note in notes))
 
 
 def _show_downloads(found: Answer, plan: Plan) -> None:

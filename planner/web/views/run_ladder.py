@@ -33,7 +33,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     base = found.wanted.base or (found.choice.entry.base if found.choice is not None else None)
     if base is None:
         return
-    st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; choose one to take it")
+    st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; click one to take it")
     room_for_toolbar()
     with st.skeleton(height=height_of(9)):
         rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
@@ -53,15 +53,14 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         hide_index=True,
         height=height_of(len(rungs)),
         on_select=lambda: _take(key, rungs, turn),
-        selection_mode="single-row",
+        selection_mode="single-cell",
         placeholder="—",
-        selection_default={"selection": {"rows": [present] if present is not None else []}},
         column_config={
             "checkpoint": st.column_config.TextColumn("checkpoint", width=190),
             "verdict": st.column_config.TextColumn("verdict (GiB)", width=100),
-            "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
             "speed": st.column_config.NumberColumn("tok/s", format="localized", width=56),
             "quality": st.column_config.TextColumn("quality", width=98),
+            "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
             "context": st.column_config.NumberColumn("context", format="%dk", width=66),
         },
         alt="Ladder: " + "; ".join(_spoken(rung) for rung in rungs),
@@ -75,9 +74,9 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
             {
                 "checkpoint": ("● " if place == present else "") + _name(rung),
                 "verdict": _verdict(rung),
-                "size": bytes_of(rung.entry) / 1e9,
                 "speed": rounded(rung.per_user) if rung.plan.fits else None,
                 "quality": short_word(rung.word),
+                "size": bytes_of(rung.entry) / 1e9,
                 "context": rung.longest // 1024 if rung.longest else None,
             }
             for place, rung in enumerate(rungs)
@@ -118,6 +117,6 @@ def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
 
 
 def _take(key: str, rungs: Sequence[Choice], turn: int) -> None:
-    rows = st.session_state[key].selection.rows
-    if turn == session.turn() and rows and rows[0] < len(rungs):
-        take_choice(rungs[rows[0]])
+    cells = st.session_state[key].selection.cells
+    if turn == session.turn() and cells and cells[0][0] < len(rungs):
+        take_choice(rungs[cells[0][0]])

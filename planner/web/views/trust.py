@@ -16,7 +16,7 @@ from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
-from planner.web.wording import on_page
+from planner.web.wording import told
 
 TABS = ("This answer", "Check a log", "How close it comes")
 
@@ -56,7 +56,7 @@ def _show_answer(plan: Plan | None) -> None:
         return
     for refusal in plan.refusals:
         st.subheader("The rule that forbids it")
-        st.markdown(f"{escape(on_page(refusal.reason))}  \nSource: {escape(refusal.source.where)}")
+        st.markdown(f"{told(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
         if refusal.engine_message:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
     for rank in plan.ranks:
