@@ -20,11 +20,12 @@ from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
 from planner.recommending.machines import groups
 from planner.recommending.words import short_word
+from planner.registry import entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.wanting import stranger
-from planner.web.stored import short_name
+from planner.web.stored import bytes_of, short_name
 
 OTHERS = "Every other card"
 """Heading of what the database has beside the machines that people own first."""
@@ -137,11 +138,23 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
     if row.answer is not Verdict.NO or here.count != 1 or here.is_cpu_only:
         return row
     for larger in candidates(here.accelerator)[1:]:
-        if isinstance(asked, Wanted) or _holds(asked, larger):
+        if _may_hold(asked, larger) if isinstance(asked, Wanted) else _holds(asked, larger):
             more = _on(asked, spot, larger)
             if more.count is not None:
                 return replace(more, answer=Verdict.MORE, name=row.name, card=row.card)
     return row
+
+
+def _may_hold(wanted: Wanted, system: System) -> bool:
+    """Whether memory and RAM are as much as the smallest weights of the model; no plan is made."""
+    beside = system.host_memory
+    room = 3 * system.total_bytes if beside is None else system.total_bytes + beside
+    return room >= _least(wanted.base or "")
+
+
+@cache
+def _least(base: str) -> int:
+    return min((bytes_of(row) for row in entries_of(base) if row.recommendable), default=0)
 
 
 def _holds(question: Question, system: System) -> bool:

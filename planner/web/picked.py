@@ -31,8 +31,8 @@ def show_pick(asked: Asked, found: Answer) -> None:
         anew = before is not None and bool(before.picked) and before.picked != now
         if anew and found.picked and before is not None:
             st.markdown(
-                f":material/autorenew: Picked anew: **{escape(now)}**, instead of"
-                f" {escape(before.picked)}.",
+                f":material/autorenew: :small[Picked anew: **{escape(now)}**, instead of"
+                f" {escape(before.picked)}.]",
                 width="content",
             )
         if words := _why(found):

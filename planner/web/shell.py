@@ -40,7 +40,7 @@ from planner.web.line import show_line
 from planner.web.picked import show_pick
 from planner.web.pickers import ask
 from planner.web.solving import Answer
-from planner.web.theme import follow_theme
+from planner.web.theme import follow_theme, take_on_tab
 from planner.web.wording import told
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def show() -> None:
         st.switch_page(pages[target], query_params=words_of(asked))
     session.write()
     follow_theme()
+    take_on_tab()
     if view.reference:
         st.title(view.title)
         view.show(asked, Answer())

@@ -33,7 +33,8 @@ _FOLLOW = f"""<style>
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
-[data-testid="stTable"] td {{ overflow-wrap: anywhere; max-width: none }}
+[data-testid="stTable"] td {{ overflow-wrap: anywhere }}
+[data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 @media (max-width: 640px) {{
@@ -50,8 +51,21 @@ _FOLLOW = f"""<style>
 }}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; names of rows stay on one
-line and long words break; pickers fold and tables are narrow on
+line, long words break and sentences take the room that there is; pickers fold and tables are narrow on
 phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
+
+_TAB = """<script>
+if (!window.tabTakesWhatWasTyped) {
+  window.tabTakesWhatWasTyped = true;
+  document.addEventListener('keydown', event => {
+    const field = event.target;
+    if (event.key !== 'Tab' || event.shiftKey || !field.value) return;
+    if (!field.closest('.st-key-pickers') || field.getAttribute('aria-expanded') !== 'true') return;
+    field.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', code: 'Enter', bubbles: true}));
+  }, true);
+}
+</script>"""
+"""In a field with a list the Tab key takes what was typed, as Enter does; Streamlit 1.67 drops it."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {
@@ -71,3 +85,8 @@ def follow_theme() -> None:
     Streamlit does not run the page again then, so the colour drawn into a figure would stay.
     """
     st.html(_FOLLOW)
+
+
+def take_on_tab() -> None:
+    """Let the Tab key take what was typed into a picker."""
+    st.html(_TAB, unsafe_allow_javascript=True)

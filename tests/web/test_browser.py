@@ -246,6 +246,20 @@ def test_what_is_typed_is_found_by_the_names_that_people_use(visit: Callable[...
     assert (asked(page)["on"], asked(page)["count"]) == ("rtx-4090", "2")
 
 
+def test_tab_takes_what_was_typed(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}&on=rtx-5090")
+    say(page, "RTX 5090")
+    field = page.get_by_role("combobox", name="Machine")
+    field.click()
+    field.press("Tab")
+    say(page, "RTX 5090")
+    field.click()
+    field.fill("rtx 4090")
+    page.get_by_role("option").filter(has_text="RTX 4090").first.wait_for()
+    field.press("Tab")
+    say(page, "RTX 4090")
+
+
 def test_a_link_with_an_unknown_value_has_no_verdict(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-6090")
     say(page, "Not answered")

@@ -18,6 +18,9 @@ TOP, ROW, BOTTOM = 26, 58, 58
 LETTER = 0.019
 """Share of the axis that a letter of a name takes."""
 
+NEAR = 0.07
+"""Share of the axis within which dots lie on each other."""
+
 LEAST, MOST = 12, 36
 """Diameters of dots in pixels: nothing to spare, and the most of them all."""
 
@@ -35,16 +38,16 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
     largest = max([*spare, 1e-9])
     widest = max([*speeds, 1.0]) * 1.22
     words = sorted({choice.word for choice in choices})
+    sizes = [LEAST + (MOST - LEAST) * (size / largest) ** 0.5 for size in spare]
+    labels = _labels(choices, present, widest)
     return {
         "data": [
             {
                 "type": "scatter",
-                "mode": "markers+text",
+                "mode": "markers",
                 "x": speeds,
                 "y": [words.index(choice.word) for choice in choices],
-                "text": _labels(choices, present, widest),
-                "textposition": "top center",
-                "textfont": {"color": text, "size": 12},
+                "text": labels,
                 "cliponaxis": False,
                 "customdata": [
                     [
@@ -59,7 +62,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
                     " %{customdata[2]} to spare<extra></extra>"
                 ),
                 "marker": {
-                    "size": [LEAST + (MOST - LEAST) * (size / largest) ** 0.5 for size in spare],
+                    "size": sizes,
                     "color": [
                         ACCENT if place == present else NEUTRAL for place in range(len(choices))
                     ],
@@ -76,6 +79,12 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
             "margin": {"l": 96, "r": 28, "t": TOP, "b": BOTTOM},
             "font": {"color": text},
             "showlegend": False,
+            "annotations": [
+                _named(choices, place, words, sizes, text)
+                | {"text": label, "xanchor": "center", "yanchor": "bottom", "showarrow": False}
+                for place, label in enumerate(labels)
+                if label
+            ],
             "xaxis": {
                 "title": {"text": "tokens per second for one user"},
                 "rangemode": "tozero",
@@ -95,15 +104,30 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
     }
 
 
+def _named(
+    choices: Sequence[Choice], place: int, words: Sequence[Word], sizes: Sequence[float], text: str
+) -> dict[str, Any]:
+    """Where a dot's name stands: above it, and above the larger dots that it lies on."""
+    choice, x = choices[place], choices[place].per_user or 0.0
+    near = NEAR * max(other.per_user or 0.0 for other in choices)
+    under = [
+        size
+        for other, size in zip(choices, sizes, strict=True)
+        if other.word == choice.word and abs((other.per_user or 0.0) - x) <= near
+    ]
+    return {
+        "x": x,
+        "y": words.index(choice.word),
+        "yshift": max(under) / 2 + 1,
+        "font": {"color": text, "size": 12},
+    }
+
+
 def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]:
     """Names of the dots; of those that would run into each other, the first one's alone."""
     placed: list[tuple[int, float, float]] = []
     found = [""] * len(choices)
-    order = sorted(
-        range(len(choices)),
-        key=lambda place: (place != present, -(choices[place].plan.headroom or 0)),
-    )
-    for place in order:  # a small dot's name would lie on a large one
+    for place in sorted(range(len(choices)), key=lambda place: place != present):
         choice, name = choices[place], short_name(choices[place])
         half = LETTER * widest * len(name) / 2
         x, row = choice.per_user or 0.0, int(choice.word)
