@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from benchmarks.screens import screens
 from planner.engines import ENGINES
 from planner.web.shell import VIEWS
 from planner.web.views import explore, trust
@@ -111,3 +112,14 @@ def test_a_device_of_ones_own_is_planned_with(open_app: Callable[..., AppTest]) 
     app.run()
     assert not app.exception
     assert "on Modded 4090" in app.markdown[0].value
+
+
+def test_every_page_has_its_pictures_in_both_sizes_and_themes() -> None:
+    taken = dict(screens())
+    assert len(taken) == 6 * len(VIEWS) * 4
+    assert {(screen.page, screen.size, screen.scheme) for screen in taken.values()} == {
+        (view.name, size, scheme)
+        for view in VIEWS
+        for size in ("desktop", "phone")
+        for scheme in ("light", "dark")
+    }

@@ -154,6 +154,10 @@ def test_the_figure_of_alternatives_says_what_it_shows() -> None:
     (dots,) = figure["data"]
     assert dots["x"] == [choice.per_user for choice in choices]
     assert dots["text"][-1], "the present one is always named"
+    names = {note["text"]: note for note in figure["layout"]["annotations"]}
+    assert sorted(names) == sorted(filter(None, dots["text"]))
+    for name, size in zip(dots["text"], dots["marker"]["size"], strict=True):
+        assert not name or names[name]["yshift"] > size / 2, "a name stands clear of its dot"
     assert "(shown)" in describe_front(choices, len(choices) - 1)
 
 
