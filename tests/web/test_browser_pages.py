@@ -98,7 +98,9 @@ def test_what_is_kept_can_be_compared_by_a_link(visit: Callable[..., Any]) -> No
 
 def test_a_chosen_row_is_in_the_address_and_back_undoes_it(visit: Callable[..., Any]) -> None:
     page = visit("/models?v=2&model=Qwen3.5-9B")
+    page.get_by_text("checkpoints that can be downloaded").first.wait_for()
     page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    page.wait_for_function("location.search.includes('users=1')")
     settle(page)
     box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
     taken = []
