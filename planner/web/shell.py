@@ -121,12 +121,12 @@ def show() -> None:
         st.switch_page(pages[target], query_params=words_of(asked))
     session.write()
     follow_theme()
-    take_on_tab()
     if view.reference:
         st.title(view.title)
         view.show(asked, Answer())
     else:
         _show_answered(view, asked)
+    take_on_tab()
     _keep_what_is_loaded()
 
 
