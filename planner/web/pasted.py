@@ -149,6 +149,10 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
     if check.refusal is not None:
         same = check.planned_words if check.refused_alike else "the plan, too, for another reason"
         text += f" The start fails; {same if check.refused_as_planned else 'the plan starts'}."
+    if check.objection is not None:
+        said = check.log.suggestion
+        text += " The start fails, not for want of GPU memory"
+        text += f": {said.words}." if said is not None else "."
     return check.agrees, text
 
 

@@ -49,6 +49,12 @@ spec:
         ("M=Qwen/Qwen3.5-9B; vllm serve $M --max-model-len 8192", "vllm", "Qwen/Qwen3.5-9B", 8192),
         ("vllm serve ${M:-Qwen/Qwen3.5-9B} --max-model-len 8192", "vllm", "Qwen/Qwen3.5-9B", 8192),
         (
+            "LLAMA_ARG_HF_REPO=unsloth/Qwen3.6-27B-GGUF:Q4_K_M LLAMA_ARG_CTX_SIZE=16384 llama-server -np 1",
+            "llamacpp",
+            "unsloth/Qwen3.6-27B-GGUF",
+            16_384,
+        ),
+        (
             "tmux new -d 'vllm serve Qwen/Qwen3.5-9B --max-model-len 8192'",
             "vllm",
             "Qwen/Qwen3.5-9B",
@@ -92,3 +98,16 @@ def test_what_starts_no_server_is_one_line(text: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as error:
         commands.read_command(text)
     assert "\n" not in str(error.value)
+
+
+def test_a_flag_comes_before_its_variable() -> None:
+    command = (
+        "docker run -e LLAMA_ARG_MODEL=/models/Qwen3.6-27B-Q4_K_M.gguf -e LLAMA_ARG_CTX_SIZE=65536"
+        " -e LLAMA_ARG_MMAP=false -e LLAMA_ARG_NO_KV_OFFLOAD=1 -e LLAMA_ARG_THREADS=8"
+        " ghcr.io/ggml-org/llama.cpp:server-cuda -c 8192 -np 2"
+    )
+    _, told = commands.read_command(command)
+    assert told.context == 4096
+    assert told.options["load_mode"] == "none"
+    assert told.options["kv_offload"] is False
+    assert dict(told.environment) == {"LLAMA_ARG_THREADS": "8"}

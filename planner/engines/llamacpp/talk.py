@@ -20,6 +20,7 @@ from planner.engines.llamacpp.launch import modelfile
 from planner.engines.llamacpp.log import log_reader
 from planner.engines.llamacpp.options import ALL, LlamacppOptions
 from planner.engines.llamacpp.relatives import ASSUMED, ASSUMES, as_server, relative_of
+from planner.engines.llamacpp.variables import words_of
 from planner.engines.option_kinds import whole_number
 from planner.engines.words import FlagTable, Sorted, flags, sort_words
 from planner.errors import InputError
@@ -164,7 +165,8 @@ def read_command(
         return _ollama(words[1:], environment)
     if words and (relative := relative_of(words)) is not None:
         return _of_relative(*relative, words, environment)
-    found = sort_words(_rewritten(words[1:] if program in _CLI else words), FLAGS)
+    behind, environment = words_of(environment, words[1:] if program in _CLI else words, FLAGS)
+    found = sort_words(_rewritten(behind), FLAGS)
     unplanned = list(found.unplanned)
     model, precision = _model(found, unplanned)
     named = [(flag, found.last(part)) for flag, part in _NAMING]
