@@ -6,6 +6,8 @@ HardwareError (a ValueError)   a name, count, size or data file that cannot be u
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["HardwareError", "UnknownHardware"]
 
 
@@ -22,9 +24,11 @@ class UnknownHardware(HardwareError):  # noqa: N818 - a name of the public API
         self.name = name
         self.candidates = candidates
         near = f"nearest: {', '.join(candidates)}" if candidates else "list all: qwenplan hardware"
+        said = re.findall(r"\b([1-9][0-9]{0,3})\s?(?:gb?|gig)\b", name, re.IGNORECASE)
+        sizes = (said[-1], said[-1]) if said else ("16", "24")
         super().__init__(
-            f"unknown hardware {name!r}; {near}; or say what it has: 'cpu, 16GB' without a GPU,"
-            " '24GB' for a GPU with that memory"
+            f"unknown hardware {name!r}; {near}; or say what it has: 'cpu, {sizes[0]}GB' without a GPU,"
+            f" '{sizes[1]}GB' for a GPU with that memory"
         )
 
     def __reduce__(self) -> tuple[type[UnknownHardware], tuple[str, tuple[str, ...]]]:

@@ -225,7 +225,7 @@ def size_last(text: str) -> str | None:
 def without_size(text: str) -> tuple[str, float] | None:
     """Split "RTX4090 48G" or "4090 (24 GB VRAM)" into the name and the GB; None without a size."""
     match = re.fullmatch(
-        rf"(.+?)[\s(_-]*\b([0-9]{{1,4}})\s*-?({_UNIT})?(?:\s*(?:of\s+)?(?:unified\s+)?(?:vram|memory|ram))?[\s)]*",
+        rf"(.+?)[\s(_-]*\b([0-9]{{1,4}})\s*-?({_UNIT})?(?:\s*(?:of\s+)?(?:unified\s+)?(?:vram|memory))?[\s)]*",
         text,
         re.IGNORECASE | re.DOTALL,
     )

@@ -37,6 +37,7 @@ __all__ = [
     "among_words",
     "counted",
     "find",
+    "is_a_machine",
     "sizes",
     "unknown",
     "unnamed_card",
@@ -130,6 +131,13 @@ def among_words(text: str, known: Database) -> Found | None:
     Only a laptop that is called one, and a processor with a GPU inside: their names are like no other.
     """
     return _in_a_laptop(text, known) or _inside(text, known)
+
+
+def is_a_machine(text: str, known: Database) -> bool:
+    """Say whether words name some machine, of which nothing else is known: "laptop", "thinkpad t480"."""
+    words = set(text.casefold().split())
+    laptops = {word for word in known.words["laptop_words"] if " " not in word}
+    return text.casefold() in known.words["machine_words"] or bool(words & laptops)
 
 
 def _in_a_laptop(text: str, known: Database) -> Found | None:

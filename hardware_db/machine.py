@@ -23,7 +23,16 @@ from hardware_db.expression import (
     without_memory,
 )
 from hardware_db.figures import GIVEN, Figure
-from hardware_db.lookup import INTEGRATED, Found, among_words, counted, sizes, unknown, unnamed_card
+from hardware_db.lookup import (
+    INTEGRATED,
+    Found,
+    among_words,
+    counted,
+    is_a_machine,
+    sizes,
+    unknown,
+    unnamed_card,
+)
 from hardware_db.memory import MemoryKind
 from hardware_db.names import key
 from hardware_db.processors import named, ram_beside, sockets
@@ -129,21 +138,20 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
     for index in range(1, len(said)):
         size = bare_size(" ".join(said[index:]))
         head = " ".join(said[:index])
-        found = _named(head, known) if size is not None else None
+        found = None
+        with contextlib.suppress(HardwareError):  # "7950x" is no count
+            found = counted(head, known) if size is not None else None
         if found is not None and size is not None:
             _take(found, head, machine)
             machine.memories.append(Memory(gib=size, of=None, kind=MemoryKind()))
             return True
-        if size is not None and head.casefold() in known.words["machine_words"]:
+        if size is not None and is_a_machine(head, known):
             machine.memories.append(Memory(gib=size, of="ram", kind=MemoryKind()))
+            machine.assumptions.append(
+                f"nothing is known of {head!r} but its RAM; write its GPU or processor for more"
+            )
             return True
     return False
-
-
-def _named(text: str, known: Database) -> Found | None:
-    with contextlib.suppress(HardwareError):
-        return counted(text, known)
-    return None
 
 
 def _in_a_row(text: str, machine: _Machine, known: Database) -> bool:
@@ -209,14 +217,10 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
             " or its GB/s (--ram-bandwidth)"
         )
     elif rate is not None and line is not None and not line.is_told_by(ram.kind):
-        less = "'4 channels'" if ram.kind.mt_s else "'DDR5-4800', '4 channels'"
-        other = "" if line.is_soldered else f": say so where it is less ({less}), or give its GB/s"
-        machine.assumptions.append(
-            f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s), what {line.name} takes with"
-            f" every slot filled{other} (--ram-bandwidth)"
-            if other
-            else f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s; --ram-bandwidth)"
-        )
+        said = f"{machine.cpu}: RAM is taken as {kind} ({rate.value:.0f} GB/s)"
+        filled = f", what {line.name} takes with every slot filled: say so where it is less"
+        filled += f" (like {line.less(ram.kind)!r}), or give its GB/s"
+        machine.assumptions.append(f"{said}{'' if line.is_soldered else filled} (--ram-bandwidth)")
     if machine.cpu is not None and sockets(machine.cpu) > 1:
         machine.assumptions.append(
             "two processors: the speed counts the RAM of one of them; programs that do not place their"

@@ -44,7 +44,14 @@ class Processor:
     @property
     def is_soldered(self) -> bool:
         """Whether its RAM has no slots: nobody fills fewer channels."""
-        return self.kind.channels is None
+        return (self.kind.type or "").startswith("lp")
+
+    def less(self, told: MemoryKind) -> str:
+        """Return a slower RAM in words, as an example of what may be said."""
+        channels = self.kind.channels or 1
+        if channels > _FEW and told.channels is None:
+            return f"{channels // 2} channels"
+        return "DDR4-2133" if self.kind.type == "ddr4" else "DDR4-3200"
 
     def is_told_by(self, told: MemoryKind) -> bool:
         """Return whether enough was said of the RAM: nobody fills one slot of two."""

@@ -8,6 +8,7 @@ from hardware_db import HardwareError, resolve
 from hardware_db.database import bundled
 from hardware_db.memory import MemoryKind
 from hardware_db.processors import named, sockets
+from tests.present import some
 
 ONE = [
     ("gtx 1650", "gtx-1650"), ("GTX 1060 6gb", "gtx-1060-6"), ("gtx 1060 3gb", "gtx-1060-3"), ("1050 ti", "gtx-1050-ti"),
@@ -78,8 +79,16 @@ def test_what_stands_in_a_row_is_taken_apart() -> None:
     assert "left out" in beside.assumptions[0]
 
 
+def test_a_machine_of_which_only_the_ram_is_said() -> None:
+    system = resolve("thinkpad t480 32gb")
+    assert (system.accelerator.id, some(system.host_memory_gib).value) == ("cpu", 32)
+    assert any("'thinkpad t480'" in said for said in system.assumptions)
+    with pytest.raises(HardwareError, match="'cpu, 256GB' without a GPU, '256GB' for a GPU"):
+        resolve("dell r730 256gb")
+
+
 @pytest.mark.parametrize(
-    "typed", ["rtx 4090 ti", "5080 super", "rtx 4090 gaming supreme lite", "epyc", "colab", "7950x", "thinkpad t480 32gb"]
+    "typed", ["rtx 4090 ti", "5080 super", "rtx 4090 gaming supreme lite", "epyc", "colab", "7950x", "surface studio 2"]
 )  # fmt: skip
 def test_no_word_that_means_something_is_dropped(typed: str) -> None:
     with pytest.raises(HardwareError):
