@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hardware_db import compiled
+from hardware_db import compiled, database, resolve
 from hardware_db.database import Database, from_sources
 
 
@@ -15,6 +16,23 @@ def test_the_compiled_form_is_what_the_toml_files_say(tmp_path: Path) -> None:
         found, wanted = getattr(kept, name), getattr(said, name)
         plain = dict if isinstance(wanted, dict) else tuple if isinstance(wanted, tuple) else None
         assert (found if plain is None else plain(found)) == wanted, name
+
+
+def test_what_nobody_asks_for_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, read = tmp_path / "compiled.bin", []
+    compiled.write(file)
+
+    class Watched(compiled._Reader):
+        def load(self) -> Any:
+            read.append(super().load())
+            return read[-1]
+
+    monkeypatch.setattr(compiled, "_Reader", Watched)
+    known = compiled.read(file)
+    monkeypatch.setattr(database, "bundled", lambda: known)
+    monkeypatch.delenv("QWENPLAN_HARDWARE", raising=False)
+    assert resolve("2x rtx-4090").count == 2
+    assert [entry.id for entry in read] == ["rtx-4090"]
 
 
 def test_an_entry_is_one_thing_however_it_is_found(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ server's defaults).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from planner.columns import choose, smaller
@@ -28,7 +28,7 @@ MAX_SEQUENCES = 256
 _F32 = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """One llama_context: the trunk's, or the MTP block's; cells and sequences may be columns.
 
@@ -73,7 +73,7 @@ class Context:
         """Streams of the KV cache."""
         return 1 if self.kv_unified else self.n_seq_max
 
-    @property
+    @cached_property
     def n_ctx_seq(self) -> int:
         """Cells of one stream: the whole, or each sequence's share, padded."""
         cells = round_up(self.n_ctx, CELLS_PADDING)
@@ -81,7 +81,7 @@ class Context:
             return cells
         return round_up(cells // self.n_seq_max, CELLS_PADDING)
 
-    @property
+    @cached_property
     def cells(self) -> int:
         """Cells in all; padding of the shares can make it more than `n_ctx`."""
         return self.n_ctx_seq * self.n_streams
