@@ -54,7 +54,10 @@ def parse_version(text: str) -> Version:
     if version is None:
         raise InputError(f"vLLM version {text!r} is not a release such as {NEWEST}")
     if version < _OLDEST:
-        raise InputError(f"vLLM {text} does not serve this family; {OLDEST} is the first that does")
+        raise InputError(
+            f"vLLM {text} is older than any whose rules were read: {OLDEST} is the first that serves"
+            " all of this family"
+        )
     return version
 
 
