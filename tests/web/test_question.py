@@ -7,13 +7,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
+import hardware_db
 import planner
 from planner.recommending import recommend
 from planner.recommending.text import headline
 from planner.wanting import want
-from planner.web import address, choices, places, typed_names
+from planner.web import address, choices, devices, pickers, places, session, typed_names
 from planner.web.answering import answer
-from planner.web.asked import BEST, Asked
+from planner.web.asked import BEST, LOCAL, Asked
 from planner.web.option_words import option_fields
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.wording import on_page
@@ -53,6 +54,20 @@ def test_the_first_visit_is_answered_by_the_recommendation(
     assert "**fits**" in line(app)
     assert pick.plan.engine_title in line(app)
     assert f"{pick.plan.headroom / 2**30:.1f} GiB to spare" in line(app)  # type: ignore[operator]
+
+
+def test_on_a_machine_with_a_gpu_its_own_user_begins_with_it(
+    open_app: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (session, pickers):
+        monkeypatch.setattr(room, "is_own_user", lambda: True)
+    monkeypatch.setattr(devices, "this_machine", lambda: hardware_db.resolve("rtx-4060"))
+    app = open_app()
+    assert not app.exception
+    machine = app.selectbox(key="on")
+    assert machine.value == LOCAL
+    assert "This machine: RTX 4060" in machine.options
+    assert "on RTX 4060 with" in app.markdown[0].value
 
 
 def test_the_whole_question_is_in_the_address(open_app: Callable[..., AppTest]) -> None:
