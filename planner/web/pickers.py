@@ -172,7 +172,6 @@ def _picked(field: str) -> None:
         released, notes = _said_by(value, asked)
     session.change(**{field: value, **released})
     session.say(*notes)
-    st.session_state[field] = getattr(session.now(), field)  # by its name, whatever was typed
 
 
 def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -61,7 +61,8 @@ if (!window.tabTakesWhatWasTyped) {
     const field = event.target;
     if (event.key !== 'Tab' || event.shiftKey || !field.value) return;
     if (!field.closest('.st-key-pickers') || field.getAttribute('aria-expanded') !== 'true') return;
-    field.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', code: 'Enter', bubbles: true}));
+    const enter = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
+    field.dispatchEvent(new KeyboardEvent('keydown', enter));
   }, true);
 }
 </script>"""
