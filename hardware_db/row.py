@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from hardware_db.database import Database
 from hardware_db.errors import HardwareError
@@ -29,7 +29,7 @@ def in_a_row(text: str, known: Database) -> tuple[tuple[str, Meaning], ...] | No
     if not 0 < len(said) <= _MOST_WORDS:
         return None
 
-    @cache
+    @lru_cache(maxsize=_MOST_WORDS**2)
     def meaning(start: int, end: int) -> Meaning:
         piece = " ".join(said[start:end])
         told = memory(piece)
@@ -39,7 +39,7 @@ def in_a_row(text: str, known: Database) -> tuple[tuple[str, Meaning], ...] | No
             return counted(piece, known) if (start, end) != (0, len(said)) else None
         return None
 
-    @cache
+    @lru_cache(maxsize=_MOST_WORDS**2)
     def row(start: int) -> tuple[tuple[str, Meaning], ...] | None:
         if start == len(said):
             return ()

@@ -152,7 +152,7 @@ def _may_hold(wanted: Wanted, system: System) -> bool:
     return room >= _least(wanted.base or "")
 
 
-@cache
+@lru_cache(maxsize=64)
 def _least(base: str) -> int:
     return min((bytes_of(row) for row in entries_of(base) if row.recommendable), default=0)
 
