@@ -131,11 +131,18 @@ class Pool:
             data = worker.reply_to(request)
             return worker.unpacked(data), len(data)
         process = self._take()
-        is_long, ends = False, True
+        is_long, ends, left = False, True, False
         deadline = time.monotonic() + self.longest
+        short = time.monotonic() + min(self.long_after, self.longest)
         try:
             process.ask(request)
-            found = process.reply(min(self.long_after, self.longest))
+            found = None
+            while found is None and process.alive and (wait := short - time.monotonic()) > 0:
+                found = process.reply(min(_GLANCE, wait))
+                if found is None:
+                    left = True
+                    self.glance()
+                    left = False
             while found is None:
                 if not process.alive:
                     if process.used_its_time:
@@ -159,9 +166,21 @@ class Pool:
             ends = reply[2]
             return reply, len(found)
         finally:
-            self._put_back(process, ends=ends, was_long=is_long)
-            if ends:
-                self._fill()
+            if left:
+                threading.Thread(target=self._finish, args=(process, short), daemon=True).start()
+            else:
+                self._put_back(process, ends=ends, was_long=is_long)
+                if ends:
+                    self._fill()
+
+    def _finish(self, process: Process, short: float) -> None:
+        """Let a short answer end that nobody waits for: to end its process would cost more."""
+        found = process.reply(max(short - time.monotonic(), 0.0))
+        reply: worker.Reply | None = worker.unpacked(found) if found is not None else None
+        ends = reply is None or reply[2]
+        self._put_back(process, ends=ends, was_long=False)
+        if ends:
+            self._fill()
 
     def start(self) -> None:
         """Start the first process, so that the first question finds it ready."""

@@ -187,6 +187,25 @@ def test_what_nobody_waits_for_is_ended() -> None:
     assert (pool._busy, pool._long) == (0, 0)
 
 
+def test_a_short_answer_that_nobody_waits_for_keeps_its_process() -> None:
+    """Who types on leaves an answer of half a second: a process that is ended costs two to replace."""
+
+    class GoneError(Exception):
+        pass
+
+    def glance() -> None:
+        raise GoneError
+
+    pool = Pool(size=1, long_after=30.0, glance=glance)
+    pool._free.append(Process(working.LIMIT))
+    number = pool._free[0].id
+    with pytest.raises(GoneError):
+        run_in(pool, time.sleep, 0.3)
+    until(lambda: pool._busy == 0)
+    assert [process.id for process in pool._free] == [number]
+    pool.close()
+
+
 def test_a_long_question_makes_room_and_a_page_that_is_full_says_so() -> None:
     pool = Pool(size=1, limit=30, long_after=0.05, patience=0.3)
     stop = threading.Event()
