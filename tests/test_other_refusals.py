@@ -188,3 +188,19 @@ def test_what_says_only_that_it_failed_comes_last() -> None:
     reason = next(iter(NOT_MEMORY))
     found = logs.read_log(f"{reason}\nRuntimeError: Engine core initialization failed.\n")
     assert found.objection == reason
+
+
+def test_a_start_that_the_plan_calls_safe_says_what_leaves_more_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "server.log"
+    path.write_text(
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.37 GiB.", "utf-8"
+    )
+    command = (
+        "vllm serve Qwen/Qwen3.5-9B --max-model-len 16384 --max-num-seqs 8"
+        " --gpu-memory-utilization 0.97"
+    )
+    assert run(["check", str(path), "--on", "rtx-3090", "--command", command]) == 3
+    said = capsys.readouterr().out
+    assert "2.37 GiB more were asked for than was left: a lower --gpu-memory-utilization" in said

@@ -57,6 +57,9 @@ Source: SGLang model_config.py, model_runner.py.
 SUGGESTS = MappingProxyType(
     {
         r"derived context_length \((?P<tokens>\d+)\)": "it starts with --context-length {tokens} at most",
+        r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
+        " left: a lower --mem-fraction-static leaves more for activations, a lower --chunked-prefill-size"
+        " or --cuda-graph-max-bs asks for less, and while weights load nothing but smaller ones helps",
         r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
         r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
         " --mem-fraction-static {now}",

@@ -58,6 +58,10 @@ SUGGESTS: Suggests = MappingProxyType(
         r"Bfloat16 is only supported": "it starts with --dtype half",
         r"attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size": "it starts"
         " with a --tensor-parallel-size that divides {heads}",
+        r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
+        " left: a lower --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
+        " --max-num-batched-tokens or --max-num-seqs asks for less, and while weights load nothing but"
+        " smaller ones helps",
         r"number of available GPUs \((?P<gpus>\d+)\)": "it starts with --tensor-parallel-size times"
         " --pipeline-parallel-size of {gpus} at most, or with CUDA_VISIBLE_DEVICES naming more",
     }
