@@ -175,7 +175,8 @@ def test_what_does_not_fit_has_a_way_out(open_app: Callable[..., AppTest]) -> No
     buttons[0].click().run()
     assert not app.exception
     assert "spare" in line(app)
-    assert promised.split(",")[-1].strip(" .") in line(app).replace("\\", "")
+    amount = next(word for word in promised.split(", ") if "to spare" in word)
+    assert amount.strip(" .") in line(app).replace("\\", "")
 
 
 def test_every_piece_of_advice_keeps_its_word(open_app: Callable[..., AppTest]) -> None:
@@ -280,4 +281,4 @@ def test_what_is_picked_anew_keeps_its_reasons(open_app: Callable[..., AppTest])
     app = open_app(v="2", on="rtx-4090", model="Qwen3.6-27B")
     app.selectbox(key="model").set_value("Qwen3.5-9B").run()
     assert "Picked anew: **Qwen3.5-9B" in text_of(app)
-    assert ":material/auto_awesome: Picked: " in text_of(app)
+    assert ":material/auto_awesome: :small[Picked: " in text_of(app)
