@@ -147,7 +147,8 @@ class LlamacppOptions(Options):
     split_mode: str = option(
         "layer",
         Choice(
-            ("layer", "none"), refused=(("row", "is not planned"), ("tensor", "is not planned"))
+            ("layer", "none"),
+            refused=tuple((way, "is not planned; layer and none are") for way in ("row", "tensor")),
         ),
         "-sm",
         "--split-mode",
