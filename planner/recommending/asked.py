@@ -123,10 +123,13 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     yield from _with_limit_raised(wanted, None)
     yield from _in_another_engine(wanted)
     choices = [choice for choice in choices if wanted.base in (None, choice.entry.base)]
-    if not choices and wanted.concurrency > 1:
-        # so many that no server starts for them: what one user gets tells how many would
-        choices = _held(replace(wanted, concurrency=1))
-    yield from _fewer(search, choices)
+    fewer = list(_fewer(search, choices))
+    if not fewer and wanted.concurrency > 1:
+        # so many that no server holds a part of them: what one user gets tells how many would
+        alone = _held(replace(wanted, concurrency=1))
+        choices = choices or alone
+        fewer = list(_fewer(search, alone))
+    yield from fewer
     yield from _shorter(search, choices)
     for choice in choices:
         if choice.needs_ram is not None and choice.plan.fits:
