@@ -59,16 +59,20 @@ fine-tunes), under every engine that loads them there, each asked for its plan.
    answer: 2,000 tokens take 100 s at 20 tok/s), a noticeable loss (a large one counts twice), three
    quarters of the RAM taken. Two flaws cost a tier.
 3. Of one model: flaws, then classes of quality, then the order of engines for that hardware, official
-   checkpoints, spare memory. Of one class: makers of at least three models of the family before
-   others; where next to nothing is lost the smallest file, where little is lost the one with most bits
-   up to a fifth larger, where much is lost the one with most bits that fits; measured files before
-   others; formats that the hardware computes in before those that it unpacks.
+   checkpoints, spare memory. A file that spills into RAM gives way to one without a flaw that lies on
+   the accelerators and is twice as fast. For more than four users at once servers that batch many
+   requests (vLLM, SGLang) come before classes of quality. Of one class: makers of at least three models
+   of the family before others; where next to nothing is lost the smallest file, where little is lost
+   the one with most bits up to a fifth larger, where much is lost the one with most bits that fits;
+   measured files before others; formats that the hardware computes in before those that it unpacks.
 4. Beside it: other models with what they are better in, then another server, then the same model
    faster, with less loss or a longer context. A model one tier below is listed where it is twice as
-   fast as everything else, or loses less than a pick that loses noticeably.
-5. `--best speed` and `--best context` of one model: of what is within a fifth of the fastest, or reaches
-   within a fifth of the farthest, what loses least; a KV cache of half the size comes into question for
-   the context, a large loss only where nothing else fits.
+   fast as everything else, or loses less than a pick that loses noticeably. For more than four users
+   a better model that holds at least a quarter of them at once is named below.
+5. `--best speed` and `--best context`: between models tiers and flaws, then what is within a fifth of the
+   fastest, or reaches within a fifth of the farthest, of that the best class of scores; of one model the
+   same, then what loses least. A KV cache of half the size and more experts in RAM come into question
+   for the context, a large loss only where nothing else fits.
 
 Speeds are estimates with their bands; sizes are published ones. Nothing here was fitted to anybody's
 list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run,

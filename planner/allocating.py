@@ -48,6 +48,30 @@ def forget() -> None:
         memo.clear()
 
 
+def check_length(context: int, native: int, whose: str, *, yarn: bool) -> None:
+    """Refuse a context that a model is not made for.
+
+    Args:
+        context: tokens.
+        native: tokens that the model is trained for.
+        whose: the model, as a sentence names it.
+        yarn: more than the native length is allowed.
+
+    Raises:
+        InputError: beyond the native length without YaRN, or beyond what YaRN is described for.
+    """
+    if context > native and not yarn:
+        raise InputError(
+            f"context: {format_tokens(context)} tokens is beyond the native"
+            f" {format_tokens(native)} of {whose}; ask for YaRN (--yarn) to extend it"
+        )
+    if yarn and context > max(native, LONGEST):
+        raise InputError(
+            f"context: {format_tokens(context)} tokens is beyond"
+            f" {format_tokens(LONGEST)}, the longest that YaRN is described for"
+        )
+
+
 def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     """Refuse values that make no sense, whatever the memory.
 
@@ -60,17 +84,8 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     yarn: object = deployment.yarn
     if not isinstance(yarn, bool):
         raise InputError(f"yarn must be true or false, got {shown(yarn)}")
-    native = checkpoint.model.max_position_embeddings
-    if deployment.context > native and not yarn:
-        raise InputError(
-            f"context: {format_tokens(deployment.context)} tokens is beyond the native"
-            f" {format_tokens(native)} of {checkpoint.model.name}; ask for YaRN (--yarn) to extend it"
-        )
-    if yarn and deployment.context > max(native, LONGEST):
-        raise InputError(
-            f"context: {format_tokens(deployment.context)} tokens is beyond"
-            f" {format_tokens(LONGEST)}, the longest that YaRN is described for"
-        )
+    model = checkpoint.model
+    check_length(deployment.context, model.max_position_embeddings, model.name, yarn=yarn)
     asked: object = layout
     if not isinstance(asked, Layout):
         raise InputError(f"layout must be a planner.Layout, got {shown(asked)}")

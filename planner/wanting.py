@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from hardware_db import Accelerator, System
+from planner.allocating import check_length
 from planner.engines import get_engine
 from planner.engines.choice import LOADS, PROPOSED
 from planner.engines.yarn import tokens_of
@@ -96,10 +97,12 @@ def want(
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
+    tokens = DEFAULT_CONTEXT if context is None else tokens_of(context)
+    _check_length(tokens, base, yarn=yarn)
     return Wanted(
         system=with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth),
         base=base,
-        context=DEFAULT_CONTEXT if context is None else tokens_of(context),
+        context=tokens,
         concurrency=check_count(concurrency, what="concurrency"),
         kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
         yarn=yarn,
@@ -107,6 +110,18 @@ def want(
         wish=wish,
         lessons=lessons(),
     )
+
+
+def _check_length(tokens: int, base: str | None, *, yarn: bool) -> None:
+    """Refuse a context that no model that comes into question is made for.
+
+    Raises:
+        InputError: see `planner.allocating.check_length`.
+    """
+    models = [row.model for row in catalog.catalog() if base in (None, row.id)]
+    longest = max(models, key=lambda model: model.max_position_embeddings)
+    whose = longest.name if base is not None else "every model of the family"
+    check_length(tokens, longest.max_position_embeddings, whose, yarn=yarn)
 
 
 def answered(wanted: Wanted) -> Recommendation:

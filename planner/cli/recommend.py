@@ -56,7 +56,10 @@ def recommend(
     use: Annotated[
         str | None,
         typer.Option(
-            "--for", metavar="USE", help="Compare models for general, coding, vision, long-context."
+            "--for",
+            "--use",
+            metavar="USE",
+            help="Compare models for general, coding, agents, vision, long-context, instruction.",
         ),
     ] = None,
     images: Annotated[bool, typer.Option("--images", help="Pictures must be taken.")] = False,

@@ -180,6 +180,10 @@ FOR_PICTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Engine -> options under which it takes pictures; absent: the planned server takes none."""
 
+FOR_MANY = ("vllm", "sglang")
+"""Engines that are proposed first where more than a few users ask at once: they batch whatever comes,
+and what is full waits its turn."""
+
 OFFLOADS = ("llamacpp",)
 """Engines that are proposed with a part of the weights in RAM."""
 

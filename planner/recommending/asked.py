@@ -10,7 +10,7 @@ from math import inf
 from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
-from planner.recommending.choice import CLEARLY, Choice, in_order, models_in_order
+from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of, released, siblings
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price, without_slower_kinds
@@ -27,6 +27,10 @@ BELOW = 2
 
 SHORTEST = 2048
 """Tokens of context below which nothing is offered."""
+
+MOST_USERS = 0.25
+"""Share of the users who must be held at once for a better model to be set beside the pick: requests
+that wait are served when others end, and few are at the end of their context."""
 
 MACHINES = 6
 """Machines that are tried where the asked one is too small, the cheapest first."""
@@ -55,7 +59,11 @@ def recommend(wanted: Wanted) -> Recommendation:
         wanted=wanted,
         pick=pick,
         front=front(pick, beside, wanted.wish, named=wanted.base is not None),
-        misses=(*_with_limit_raised(wanted, pick), *_left_out(wanted, pick)),
+        misses=(
+            *_with_limit_raised(wanted, pick),
+            *_left_out(wanted, pick),
+            *_better_for_fewer(wanted, pick, choices),
+        ),
     )
 
 
@@ -159,6 +167,25 @@ def _left_out(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
             return
 
 
+def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> Iterator[Miss]:
+    """The best model of a better tier for so many at once that most are served without a wait."""
+    if wanted.base is not None or wanted.concurrency <= A_FEW:
+        return
+    for choice in choices:
+        better = choice.tier < pick.tier and choice.is_above_floor and choice.needs_ram is None
+        if not better or choice.users < MOST_USERS * wanted.concurrency:
+            continue
+        chosen = _most_held(wanted, choice)
+        if chosen is not None and not any(chosen.holding(wanted.wish)):
+            yield Miss(change=_serve_fewer(wanted, chosen) + ", the others wait", choice=chosen)
+            return
+
+
+def _serve_fewer(wanted: Wanted, choice: Choice) -> str:
+    users = choice.plan.deployment.concurrency
+    return f"serve {users:,} at once instead of {wanted.concurrency:,}"
+
+
 def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
     """What the machine holds once its owner raises the limit, where that is better than the pick."""
     raised = raised_system(wanted.system)
@@ -223,17 +250,19 @@ def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     most = max(sound, key=lambda choice: choice.users, default=None)
     if most is None or not 0 < most.users < search.wanted.concurrency:
         return
-    wanted = replace(search.wanted, base=most.entry.base)
-    chosen = _farthest(
-        lambda users: replace(wanted, concurrency=users),
-        most.users,
-        lambda choice: min(choice.users, wanted.concurrency - 1),
-    )
+    chosen = _most_held(search.wanted, most)
     if chosen is not None:
-        users = chosen.plan.deployment.concurrency
-        yield Miss(
-            change=f"serve {users:,} at once instead of {wanted.concurrency:,}", choice=chosen
-        )
+        yield Miss(change=_serve_fewer(search.wanted, chosen), choice=chosen)
+
+
+def _most_held(wanted: Wanted, choice: Choice) -> Choice | None:
+    """What is chosen of a candidate's model for as many users as it holds, fewer than were asked."""
+    named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
+    return _farthest(
+        lambda users: replace(named, concurrency=users),
+        min(choice.users, most),
+        lambda found: min(found.users, most),
+    )
 
 
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from planner.engines.choice import FOR_MANY
 from planner.planning import Plan
 from planner.ranking import place_of
 from planner.recommending.wish import Wish
@@ -30,6 +31,9 @@ CLEARLY = 1.2
 REGULAR = 3
 """Models of the family that somebody stores who does so regularly: their files are what people run."""
 
+A_FEW = 4
+"""Users at once up to whom any server does."""
+
 FALLS_BACK = 2
 """Flaws that cost a model its tier."""
 
@@ -42,6 +46,10 @@ DOUBLINGS = {
 }
 """Doublings of a speed that is too low for which so much loss is taken (a judgement): a file that loses
 noticeably must be twice as fast as one that does not."""
+
+SPILL = 2
+"""Times as fast as a file with experts in RAM from which on one that lies on the accelerators comes
+first, though it loses a little more."""
 
 MOST_OF_RAM = 0.75
 """Share of the RAM above which a server leaves too little for everything else."""
@@ -63,6 +71,7 @@ class Choice:
         released: the day of its model's release, as a number that grows.
         needs_ram: GiB of RAM that were assumed, because nobody said how much there is.
         better: in what it is better than the pick; empty for the pick.
+        reach: tokens of the longest single request once more experts lie in RAM; 0: not asked.
     """
 
     entry: Entry
@@ -76,6 +85,7 @@ class Choice:
     released: int = 0
     needs_ram: int | None = None
     better: str = ""
+    reach: int = 0
 
     @property
     def per_user(self) -> float | None:
@@ -90,7 +100,7 @@ class Choice:
     @property
     def longest(self) -> int:
         """Tokens of the longest single request."""
-        return self.plan.longest_context
+        return max(self.reach, self.plan.longest_context)
 
     @property
     def users(self) -> int:
@@ -111,6 +121,11 @@ class Choice:
     def lost(self) -> int:
         """Its class of loss, one worse where who made the files stores little of the family."""
         return int(self.word) + (self.standing > 1)
+
+    @property
+    def is_for_few(self) -> bool:
+        """More users ask at once than its server is made for."""
+        return self.plan.deployment.concurrency > A_FEW and self.plan.engine not in FOR_MANY
 
     @property
     def is_above_floor(self) -> bool:
@@ -185,7 +200,7 @@ class Choice:
         quality: tuple[object, ...] = (
             cost,
             self.is_tight or bool(self.curbed) or self.word > Word.NOTICEABLE,
-            self.flaws(wish),
+            self.flaws(wish) + self.is_for_few,
             self.lost,
         )
         held = (math.ceil(slow), self.is_tight)
@@ -209,16 +224,17 @@ class Choice:
 
         Tiers, then classes: within a tier, what is slow or loses noticeably comes after what does
         neither. What has two flaws, such as a large loss, falls back by a tier: at the floor of bits
-        the next smaller model is as good.
+        the next smaller model is as good. Where speed or context come first, they decide within a
+        tier, and the classes between what is alike.
         """
         flaws = self.flaws(wish)
         tier = self.tier + (flaws >= FALLS_BACK)
-        order: tuple[object, ...] = (tier, flaws, self.place)
-        if wish.best == "speed":
-            order = (self.word > Word.SMALL, -to_two_digits(self.per_user or 0.0), self.place)
-        elif wish.best == "context":
-            order = (tier, self.place, -self.longest)
-        return (*self.holding(wish), *order)
+        place = self.place if wish.best == "quality" else 0
+        return (*self.holding(wish), tier, flaws, place)
+
+    def gain(self, wish: Wish) -> float:
+        """Return what comes first of what is wished: how far it reaches, else how fast it is."""
+        return self.longest if wish.best == "context" else self.per_user or 0.0
 
 
 def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
@@ -228,27 +244,41 @@ def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
     the farthest, is ordered by what it loses.
     """
     order = sorted(found, key=lambda choice: choice.key(wish))
-    if wish.best == "quality" or not order:
+    if not order:
         return order
-
-    def gain(choice: Choice) -> float:
-        return (choice.per_user or 0.0) if wish.best == "speed" else choice.longest
-
-    held, most = order[0].holding(wish), gain(order[0])
+    if wish.best == "quality":
+        return _without_spilling(order, wish)
+    held, most = order[0].holding(wish), order[0].gain(wish)
     alike = [
         choice
         for choice in order
-        if choice.holding(wish) == held and CLEARLY * gain(choice) >= most
+        if choice.holding(wish) == held and CLEARLY * choice.gain(wish) >= most
     ]
     alike.sort(key=lambda choice: (choice.flaws(wish), int(choice.word)))
     return [*alike, *(choice for choice in order if choice not in alike)]
+
+
+def _without_spilling(order: list[Choice], wish: Wish) -> list[Choice]:
+    """Return candidates with the first that needs no RAM first, where it is much faster and loses little.
+
+    A finer file that spills into RAM is no answer where a good one lies on the accelerators.
+    """
+    first = order[0]
+    if not first.in_ram:
+        return order
+    for other in order:
+        sound = other.holding(wish) <= first.holding(wish) and other.flaws(wish) == 0
+        much_faster = (other.per_user or 0.0) >= SPILL * (first.per_user or math.inf)
+        if sound and much_faster and not other.in_ram:
+            return [other, *(choice for choice in order if choice is not other)]
+    return order
 
 
 def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Choice]]:
     """Return models, each with its candidates, by the best candidate of each.
 
     Ties are broken by speed; of what is about as fast, the model that is ahead for more uses, the
-    newer one, the least loss.
+    newer one, the least loss. Where context comes first it takes the place of speed.
     """
     groups: dict[tuple[object, ...], list[list[Choice]]] = {}
     for found in models:
@@ -257,8 +287,10 @@ def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Cho
     for key in sorted(groups):
         left = groups[key]
         while left:
-            fast = max(found[0].per_user or 0.0 for found in left) / CLEARLY
-            alike = [found for found in left if (found[0].per_user or 0.0) >= fast]
+            least = max(found[0].gain(wish) for found in left) / CLEARLY
+            alike = [found for found in left if found[0].gain(wish) >= least]
+            best = min(found[0].place for found in alike)
+            alike = [found for found in alike if found[0].place == best]
             lead = {id(found): _lead(found[0], [other[0] for other in alike]) for found in alike}
             first = min(alike, key=lambda found: (-lead[id(found)], *_newest(found[0])))
             order.append(first)

@@ -21,9 +21,9 @@ from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
-from planner.question import Question
+from planner.question import Question, question_of
 from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
-from planner.recommending.choice import Choice, cache_word, in_order
+from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, tier_of
 from planner.speed import speed_of
@@ -48,9 +48,6 @@ SURE_RAM = 16
 RAM_PER_MEMORY = 0.5
 """RAM that a machine is taken to have at least, as a share of its accelerators' memory (assumed): who
 has two cards of 96 GB has no machine of 16."""
-
-A_FEW = 4
-"""Users at once up to whom RAM that nobody named is assumed."""
 
 ASSUMED_RAM = 64
 """GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
@@ -91,13 +88,17 @@ class Search:
             best = min(
                 (int(choice.word) for choice in found if self._is_good(choice)), default=None
             )
-            if best == Word.ORIGINAL and not thorough:
+            if best == Word.ORIGINAL and not thorough and wanted.wish.best == "quality":
                 break
             # where nothing is lost already, a further engine is an alternative, no better answer
             few = not thorough or best == Word.ORIGINAL
             found += self._of_lane(base, lane, turn, few=few)
         if wanted.wish.best == "context":
             found += filter(None, map(self.smaller_cache, list(found)))
+            spilt = [choice for choice in found if choice.in_ram and choice.holds]
+            best = min(spilt, key=lambda choice: choice.key(wanted.wish), default=None)
+            if best is not None:  # the others' placements tell little less of what is farther
+                found[found.index(best)] = replace(best, reach=farthest(best))
         return found
 
     def _is_good(self, choice: Choice) -> bool:
@@ -163,7 +164,10 @@ class Search:
                     return choice
                 if held is None or choice.flaws(wish) < held.flaws(wish):
                     held = choice
-            most = size - max(size // STEP, self._must_go(choice) if row.gguf else 0)
+            if (
+                wish.best == "quality" or not plan.fits
+            ):  # else the next is larger, and may be roomier
+                most = size - max(size // STEP, self._must_go(choice) if row.gguf else 0)
             if nearest is None or choice.key(wish) < nearest.key(wish):
                 nearest = choice
         return held or nearest
@@ -315,6 +319,24 @@ def nearest_to(wanted: Wanted) -> Choice | None:
         key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
         default=None,
     )
+
+
+def farthest(choice: Choice) -> int:
+    """Return the tokens that one request may take, with more experts in RAM where some lie there.
+
+    A placement is made for what is asked: the reach of a plan is that of its own placement. Longer
+    requests are tried from the native length down, by halves.
+    """
+    longest, plan = choice.plan.longest_context, choice.plan
+    tokens = plan.deployment.checkpoint.model.max_position_embeddings
+    if not choice.in_ram or not plan.fits:
+        return longest
+    while tokens > longest:
+        other = question_of(plan).with_(context=tokens, concurrency=1).plan()
+        if other.fits:
+            return other.longest_context
+        tokens //= 2
+    return longest
 
 
 def _over(plan: Plan, *, at_worst: bool = False) -> int:

@@ -182,7 +182,9 @@ def _of_other_models(pick: Choice, held: Sequence[Choice], wish: Wish) -> Iterat
         if other.tier > pick.tier + 1:
             continue  # the next smaller model that has a reason is close enough
         rescue = other.word < pick.word and pick.word > Word.SMALL
-        if lower and not rescue and (other.per_user or 0.0) < MANY * fastest:
+        quick = (other.per_user or 0.0) >= MANY * fastest
+        far = wish.best == "context" and other.longest >= MANY * max(1, pick.longest)
+        if lower and not (rescue or quick or far):
             continue  # a better model that is listed is about as fast
         if other.place >= pick.place and other.in_ram and other.needs_ram is None:
             other = _quickest(other, held)
@@ -212,7 +214,7 @@ def _gain_of_model(other: Choice, pick: Choice, wish: Wish) -> str | None:
         return "better scores, slower" if _is_slower(other, pick) else "better scores"
     gain = _gain(other, pick)
     if gain is None and other.tier <= pick.tier:
-        return _ahead(other, pick, wish)
+        return _ahead(other, pick, wish) or _as_good(other, pick, wish)
     return gain
 
 
@@ -238,6 +240,14 @@ def _ahead(other: Choice, pick: Choice, wish: Wish) -> str | None:
         mine, theirs = rank_of(other.entry.base, use.name), rank_of(pick.entry.base, use.name)
         if mine is not None and (theirs is None or mine < theirs):
             return f"better at {use.title}"
+    return None
+
+
+def _as_good(other: Choice, pick: Choice, wish: Wish) -> str | None:
+    """Say that another model is of the same class, neither slower nor with more to be wished."""
+    alike = other.place == pick.place and other.word <= pick.word
+    if alike and other.flaws(wish) <= pick.flaws(wish) and not _is_slower(other, pick):
+        return "scores as good"
     return None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 from planner.engines import ENGINES
-from planner.engines.choice import engines_for
+from planner.engines.choice import LOADS, engines_for
 from planner.engines.engine import AnyEngine
+from planner.engines.yarn import short_tokens
 from planner.planning import Outcome
+from planner.question import Question
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.wish import Wish
-from planner.registry import Word, cache_losses
+from planner.registry import Word, cache_losses, checkpoint_of, entries_of
 from planner.throughput.answer import to_two_digits, two_digits
 from planner.units import format_gib
 
@@ -89,8 +91,12 @@ def _why_slow(answer: Recommendation, pick: Choice) -> str:
 
 def _what_is_wrong(finer: Choice) -> str:
     """Return what keeps a finer file from being the pick."""
+    if finer.is_for_few:
+        return f"is loaded by {finer.plan.engine_title}, which is for a few users"
     if finer.fills_ram:
         return "takes most of the RAM"
+    if finer.in_ram and finer.per_user is not None:
+        return f"with a part in RAM gives about {two_digits(finer.per_user)} tok/s"
     return f"holds only with {finer.curbed}" if finer.curbed else "is tight"
 
 
@@ -123,9 +129,16 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     )
     other = next(others, None)
     if other is None:
-        return f"no {first.title} checkpoint that is known holds this here"
+        return _why_none(first, answer, pick)
+    if other.is_for_few > pick.is_for_few:
+        return f"{first.title} is for a few users"
     if other.word > pick.word:
         return f"what {first.title} holds here has {other.word.text}"
+    best = answer.wanted.wish.best
+    if best == "speed" and (other.per_user or 0.0) < (pick.per_user or 0.0):
+        return f"{first.title} gives about {two_digits(other.per_user or 0.0)} tok/s here"
+    if best == "context" and other.longest < pick.longest:
+        return f"{first.title} reaches {short_tokens(other.longest)} tokens here"
     if other.per_user is not None and other.per_user < answer.wanted.wish.least_speed:
         return f"{first.title} reaches {two_digits(other.per_user)} tok/s with {other.entry.name}"
     tight = other.plan.outcome is Outcome.TIGHT
@@ -145,6 +158,21 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         maker = other.entry.repo.partition("/")[0]
         return f"what {first.title} loads here is of {maker}, who stores little of the family"
     return f"what {first.title} loads here is no better"
+
+
+def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
+    """Return why the first choice of engine has nothing of the pick's model here."""
+    rows = [
+        row
+        for row in entries_of(pick.entry.base)
+        if row.recommendable and first.name in LOADS.get(row.container, ())
+    ]
+    if not rows:
+        return f"no {first.title} checkpoint of it is known"
+    asked = Question(checkpoint=checkpoint_of(rows[0]), system=answer.wanted.system, engine=first)
+    if not asked.can_run():
+        return f"{first.title} does not run it here"
+    return f"no {first.title} checkpoint that is known holds this here"
 
 
 def _cache_note(pick: Choice) -> str:

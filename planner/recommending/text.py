@@ -12,6 +12,7 @@ from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes
 from planner.recommending.choice import Choice
+from planner.recommending.choosing import farthest
 from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
@@ -92,15 +93,26 @@ def recommendation_text(
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
     if answer.misses:
-        with_more = any(miss.command is not None for miss in answer.misses)
-        what = "Better with a limit raised" if with_more else "Faster with fewer accelerators"
-        lines += ["", f"  {what}:"]
-        lines += [f"  {line}" for miss in answer.misses for line in _miss(miss)]
+        lines += ["", *(f"  {line}" for line in _beside_pick(answer))]
     if more:
         lines += ["", *(f"  {line}" for line in more)]
     hint = "  More: --explain (every number), --json; take a line:"
     hint += f" qwenplan plan CHECKPOINT{command}{_beside(answer)}"
     return "\n".join([*lines, "", hint])
+
+
+def _beside_pick(answer: Recommendation) -> Iterator[str]:
+    """What would be better than the pick with something changed, under a heading for each kind."""
+    said = ""
+    for miss in answer.misses:
+        fewer = miss.choice.plan.deployment.concurrency < answer.wanted.concurrency
+        heading = "A better model for fewer at once" if fewer else "Faster with fewer accelerators"
+        if miss.command is not None:
+            heading = "Better with a limit raised"
+        if heading != said:
+            yield f"{heading}:"
+        said = heading
+        yield from _miss(miss)
 
 
 def first_better(answer: Recommendation) -> Iterator[str]:
@@ -193,9 +205,18 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
                 f"{_place_of(rank)}{_memory(rank)}" for rank in others if rank.name == HOST_RANK
             )
     if pick.plan.capacity is not None:
-        users = f", or {counted(pick.users, 'user')} at {short_tokens(wanted.context)}"
-        more = users if pick.users > 1 else ""
-        yield f"Reach     {short_tokens(pick.longest)} tokens for one{more}"
+        yield f"Reach     {_reach(wanted, pick)}"
+
+
+def _reach(wanted: Wanted, pick: Choice) -> str:
+    """How far the memory goes, for one and at the asked context."""
+    placed, most = pick.plan.longest_context, farthest(pick)
+    text = f"{short_tokens(placed)} tokens for one"
+    if most > placed:
+        text += f", {short_tokens(most)} with more of it in RAM (--context)"
+    if pick.users > 1:
+        text += f", or memory for {counted(pick.users, 'user')} at {short_tokens(wanted.context)}"
+    return text
 
 
 def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> str:

@@ -20,7 +20,10 @@ from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tenso
 from planner.engines.llamacpp.terms import checkpoint_bytes, checkpoints_kept, host_terms
 from planner.memory.placement import Placement
 from planner.model.spec import ModelSpec
-from planner.units import MIB, counted, format_gib
+from planner.units import GIB, MIB, counted, format_gib
+
+USUAL_RAM = 8 * GIB
+"""RAM that every machine with a GPU is taken to have (assumed): nobody is told to see for less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +223,8 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
     if server.devices and moved:
         yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
-    if machine.host_total is None and not machine.unified:
+    much = not fitted.fits or answer.ram > USUAL_RAM
+    if machine.host_total is None and not machine.unified and much:
         needs = f"llama-server needs {format_gib(answer.ram)} of RAM"
         if not fitted.fits and not options.places_by_hand:
             needs = _with_ram(server, answer.room) or needs
