@@ -11,9 +11,10 @@ from hardware_db import System
 from planner.planning import Plan
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
-from planner.recommending.choosing import Search, best_of, released, siblings
+from planner.recommending.choosing import Search, best_of
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price, without_slower_kinds
+from planner.recommending.siblings import released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
-from itertools import zip_longest
 
 from hardware_db import System
 from planner.engines import ENGINES
@@ -19,13 +17,13 @@ from planner.engines.elsewhere import has_hbm
 from planner.errors import PlannerError
 from planner.memory.breakdown import Kind
 from planner.model import catalog
-from planner.model.parameters import count_parameters
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
+from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
-from planner.registry import Entry, Word, checkpoint_of, classes, loss_of, tier_of
+from planner.registry import Entry, Word, checkpoint_of, loss_of, tier_of
 from planner.speed import speed_of
 from planner.units import GIB
 
@@ -96,9 +94,9 @@ class Search:
         if wanted.wish.best == "context":
             found += filter(None, map(self.smaller_cache, list(found)))
             spilt = [choice for choice in found if choice.in_ram and choice.holds]
-            best = min(spilt, key=lambda choice: choice.key(wanted.wish), default=None)
-            if best is not None:  # the others' placements tell little less of what is farther
-                found[found.index(best)] = replace(best, reach=farthest(best))
+            first = min(spilt, key=lambda choice: choice.key(wanted.wish), default=None)
+            if first is not None:  # of one is enough: each length is a placement of its own
+                found[found.index(first)] = replace(first, reach=farthest(first))
         return found
 
     def _is_good(self, choice: Choice) -> bool:
@@ -382,33 +380,3 @@ def _ram_not_known(plan: Plan) -> int | None:
     needed = -(-(allocation.host_bytes or 0) // GIB)
     sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
     return None if needed <= sure or has_hbm(system.accelerator) else needed
-
-
-def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:
-    """Return models to set beside a named one: faster ones of its class, and better ones, in turn.
-
-    Faster is what less than half as much is active of per token. The newest of each kind first.
-    """
-    place, own = wanted.place_of(base), _active(base)
-    groups = classes(wanted.wish.use)[: place + 1]
-    others = [other for group in groups for other in group if other != base]
-    others.sort(key=lambda other: (wanted.place_of(other), -released(other), _active(other)))
-    faster = [other for other in others if 2 * _active(other) < own]
-    better = [other for other in others if other not in faster and wanted.place_of(other) < place]
-    pairs = zip_longest(faster, better)
-    return tuple(other for pair in pairs for other in pair if other is not None)
-
-
-@lru_cache(maxsize=256)
-def released(base: str) -> int:
-    """Return the day of a model's release as a number that grows; 0 where it is not known."""
-    known = catalog.find(base)
-    day = known[0].released if known is not None else None
-    return int((day or "0").replace("-", ""))
-
-
-@lru_cache(maxsize=256)
-def _active(base: str) -> int:
-    """Parameters that one token goes through."""
-    known = catalog.find(base)
-    return count_parameters(known[0].model).active_decode if known is not None else 0
