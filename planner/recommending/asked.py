@@ -248,12 +248,12 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     """What is chosen for the most users that one of the candidates holds at the asked context."""
     sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
-    most = max(sound, key=lambda choice: choice.users, default=None)
-    if most is None or not 0 < most.users < search.wanted.concurrency:
-        return
-    chosen = _most_held(search.wanted, most)
-    if chosen is not None:
-        yield Miss(change=_serve_fewer(search.wanted, chosen), choice=chosen)
+    held = [choice for choice in sound if 0 < choice.users < search.wanted.concurrency]
+    for choice in sorted(held, key=lambda choice: -choice.users):
+        chosen = _most_held(search.wanted, choice)
+        if chosen is not None:
+            yield Miss(change=_serve_fewer(search.wanted, chosen), choice=chosen)
+            return
 
 
 def _most_held(wanted: Wanted, choice: Choice) -> Choice | None:

@@ -354,7 +354,7 @@ def test_a_little_speed_is_no_reason_for_a_loss_that_shows(
 
 def test_a_named_engine_that_holds_nothing_gets_another_first() -> None:
     """The answer was the 16-bit weights in vLLM, which nobody had asked for."""
-    found = answer("l40s", "Qwen/Qwen3.5-27B", users=20, context=16_384, engine="vllm")
+    found = answer("rtx-4060 + 64GB RAM", "Qwen/Qwen3.6-35B-A3B", context=16_384, engine="vllm")
     assert found.pick is None
     assert found.answers_plan
     assert "that is known in vLLM holds it" in headline(found)
@@ -414,7 +414,7 @@ def test_a_faster_server_that_is_not_taken_is_given_its_reason() -> None:
     ("model", "on", "said"),
     [
         ("Qwen3.5-9B", "rtx 3060 12gb", {"concurrency": 16, "context": "32k"}),
-        ("Qwen3.5-27B", "l40s", {"concurrency": 20, "context": "16k", "engine": "vllm"}),
+        ("Qwen3.6-35B-A3B", "rtx-4060 + 64GB RAM", {"context": "16k", "engine": "vllm"}),
         ("Qwen3.6-27B", "mac mini m4 16gb", {"context": "256k"}),
         ("Qwen3.6-35B-A3B", "rtx 3060 12gb", {"context": "256k", "engine": "vllm"}),
     ],
