@@ -283,9 +283,28 @@ def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
             lambda found: min(found.longest, wanted.context - 1) // 1024 * 1024,
         )
         if chosen is not None:
-            told = format_tokens(chosen.plan.deployment.context)
-            yield Miss(change=f"limit the context to {told} tokens", choice=chosen)
+            yield _limit_context(chosen)
             return
+    yield from _much_shorter(wanted, choices)
+
+
+def _much_shorter(wanted: Wanted, choices: list[Choice]) -> Iterator[Miss]:
+    """What is chosen for the first half, quarter, ... of the context that is held for all users."""
+    one = [choice for choice in choices if choice.is_above_floor and choice.longest >= SHORTEST]
+    bases = dict.fromkeys(choice.entry.base for choice in one)
+    tokens = wanted.context // 2
+    while tokens >= SHORTEST and wanted.concurrency > 1:
+        for base in bases:
+            chosen = best_of(replace(wanted, base=base, context=tokens))
+            if chosen is not None:
+                yield _limit_context(chosen)
+                return
+        tokens //= 2
+
+
+def _limit_context(choice: Choice) -> Miss:
+    told = format_tokens(choice.plan.deployment.context)
+    return Miss(change=f"limit the context to {told} tokens", choice=choice)
 
 
 def _farthest(

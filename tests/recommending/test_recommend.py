@@ -311,6 +311,16 @@ def test_more_users_than_any_server_takes_hear_how_many_are_held() -> None:
     assert miss.choice.plan.fits
 
 
+def test_a_crowd_too_large_for_a_length_is_offered_a_shorter_one_for_all() -> None:
+    found = answer("rtx-3050-6", users=64, context=262_144)
+    assert found.pick is None
+    (shorter,) = [miss for miss in found.misses if "limit the context" in miss.change]
+    asked = shorter.choice.plan.deployment
+    assert asked.concurrency == 64
+    assert asked.context < 262_144
+    assert shorter.choice.holds
+
+
 def test_of_several_machines_only_those_that_are_used_are_named() -> None:
     found = answer("2x dgx-spark", "Qwen/Qwen3.5-122B-A10B")
     assert found.pick is not None

@@ -199,7 +199,8 @@ def test_nothing_that_is_known_holds_it(open_app: Callable[..., AppTest]) -> Non
     assert not app.exception
     assert not app.get("plotly_chart")
     assert "fits" in line_of_no_plan(app)
-    assert "shorter context" in text_of(app)
+    assert "Limit the context to" in text_of(app)
+    assert "Serve 1 at once" in text_of(app)
 
 
 def line_of_no_plan(app: Any) -> str:
