@@ -13,7 +13,7 @@ file (docs/hardware.md) follows the same schema. Imports nothing of `planner`.
 
 from hardware_db.accelerator import Accelerator, RaisableLimit, UnifiedMemory
 from hardware_db.electricity import Electricity
-from hardware_db.errors import HardwareError, UnknownHardware
+from hardware_db.errors import HardwareError, UnknownHardware, UnnamedChip
 from hardware_db.figures import Figure, Grade, Price
 from hardware_db.memory import HostMemory, system_reserve_mib
 from hardware_db.resolve import (
@@ -42,6 +42,7 @@ __all__ = [
     "System",
     "UnifiedMemory",
     "UnknownHardware",
+    "UnnamedChip",
     "accelerators",
     "driver_entries",
     "electricity",

@@ -33,3 +33,25 @@ class UnknownHardware(HardwareError):  # noqa: N818 - a name of the public API
 
     def __reduce__(self) -> tuple[type[UnknownHardware], tuple[str, tuple[str, ...]]]:
         return type(self), (self.name, self.candidates)
+
+
+class UnnamedChip(HardwareError):  # noqa: N818 - as the other one
+    """A Mac by the name of its case: which chip is in it is not said."""
+
+    chips: tuple[str, ...]
+
+    def __init__(self, name: str, chips: tuple[str, ...]) -> None:
+        self.name = name
+        self.chips = chips
+        super().__init__(
+            f"{name!r} does not name its chip: only {chips[0]} has such a memory"
+            if len(chips) == 1
+            else f"{name!r} is sold with several chips: name it, such as {', '.join(chips[:_CHIPS])}"
+        )
+
+    def __reduce__(self) -> tuple[type[UnnamedChip], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.name, self.chips)
+
+
+_CHIPS = 6
+"""Chips that a message names."""

@@ -17,7 +17,7 @@ from hardware_db.around import (
 )
 from hardware_db.compose import card, custom, lent
 from hardware_db.database import Database
-from hardware_db.errors import HardwareError, UnknownHardware
+from hardware_db.errors import HardwareError, UnknownHardware, UnnamedChip
 from hardware_db.expression import Memory, carve_out, memory, splits, without_size
 from hardware_db.names import (
     inner_size_last,
@@ -50,7 +50,6 @@ _CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
 _MOST_UNNAMED = 64
 _LEAST_BEGUN = 6
-_CHIPS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,9 +226,7 @@ def _which_chip(text: str, known: Database) -> HardwareError:
     ]
     fitting = [entry for entry in chips if size in (None, _label(entry))] or chips
     names = sorted({spoken(entry.name, memory=size is not None) for entry in fitting}, reverse=True)
-    return HardwareError(
-        f"{text!r} is sold with several chips: name it, such as {', '.join(names[:_CHIPS])}"
-    )
+    return UnnamedChip(text, tuple(names))
 
 
 def _card(name: str) -> Found | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hardware_db
-from hardware_db import HardwareError, UnknownHardware
+from hardware_db import HardwareError, UnknownHardware, UnnamedChip
 from planner.errors import InputError
 from planner.model import catalog
 from planner.registry import find
@@ -24,13 +24,18 @@ def _is_machine(on: str) -> bool:
 
 
 def is_of_several(field: str, value: str) -> bool:
-    """Whether a machine is known by this name, but as several: "macbook" is none of them."""
+    """Whether a machine is known by this name, but as several: "macbook" is none of them.
+
+    A Mac whose chip is not said is one where its memory leaves one chip: "mac studio 256".
+    """
     if field != "on":
         return False
     try:
         hardware_db.resolve(value)
     except UnknownHardware:
         return False
+    except UnnamedChip as error:
+        return len(error.chips) > 1
     except HardwareError:
         return True
     return False
@@ -58,9 +63,13 @@ def listed_as(field: str, typed: str) -> tuple[str, ...]:
         labels = {name: name for name in choices.models() if name != BEST}
     else:
         return ()
-    return tuple(
-        name for name, label in labels.items() if all(word in label.casefold() for word in words)
-    )
+    return tuple(name for name, label in labels.items() if _has(label.casefold(), words))
+
+
+def _has(label: str, words: list[str]) -> bool:
+    """Whether a label holds every word, be a size written with or without a space: "256gb"."""
+    spellings = (label, label.replace(" ", ""))
+    return all(any(word in spelled for spelled in spellings) for word in words)
 
 
 def nearly_listed_as(field: str, typed: str) -> tuple[str, ...]:

@@ -169,6 +169,7 @@ def test_any_words_are_answered_in_one_line(text: str) -> None:
         ("steam deck", "or say what it has: 'cpu, 16GB' without a GPU"),
         ("mac mini 24GB", "several chips: name it, such as M5 Pro 24 GB, .*M4 24 GB"),
         ("MacBook Pro", "several chips: name it, such as M5"),
+        ("mac studio 256", "does not name its chip: only M3 Ultra 256 GB has such a memory"),
         ("4090+", "unknown hardware"),
         ("+ 64GB", "unknown hardware"),
     ],

@@ -310,6 +310,7 @@ def test_a_settled_question_is_the_plan_of_the_command_line() -> None:
     ("field", "typed", "listed"),
     [
         ("on", "mac studio 256", ("mac-studio-m3-ultra-256",)),
+        ("on", "Mac Studio 256GB", ("mac-studio-m3-ultra-256",)),
         ("model", "3.6-35B", ("Qwen3.6-35B-A3B",)),
         ("model", "35b", ("Qwen3.6-35B-A3B", "Qwen3.5-35B-A3B")),
         ("engine", "llm", ()),
@@ -346,6 +347,7 @@ def typed(app: Any, field: str, value: str) -> Any:
         ("two 3090s", "2× RTX 3090", "2", False),
         ("3090 + 3060", "RTX 3090 + RTX 3060 12 GB", "1", False),
         ("rtx-3090", "2× RTX 3090", "2", False),
+        ("mac studio 256gb", "2× M3 Ultra 256 GB", "2", False),
     ],
 )
 def test_a_number_that_is_typed_with_the_machine_goes_before_the_field(
