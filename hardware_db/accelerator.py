@@ -50,15 +50,17 @@ class RaisableLimit:
     command: str
     after: str | None = None
 
-    def command_for(self, wanted_bytes: int | None = None) -> str:
-        """Return the line that raises the limit to `wanted_bytes`, rounded up to whole GiB.
-
-        Without `wanted_bytes`, and where more is wanted than there is, to the most.
-        """
-        most = int(self.usable_mib.value)
-        wanted = most if wanted_bytes is None else -(-wanted_bytes // (1024 * MIB)) * 1024
-        mib = min(wanted, most)
+    @property
+    def line(self) -> str:
+        """Return the line that raises the limit to the most: what a raised machine is planned with."""
+        mib = int(self.usable_mib.value)
         return self.command.format(mib=mib, gib=mib // 1024, pages=mib * 256)
+
+    @property
+    def words(self) -> str:
+        """Return what to do in one line: the setting, the line to type, what has to follow."""
+        after = f", {self.after}" if self.after else ""
+        return f"raise {self.name}: {self.line}{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

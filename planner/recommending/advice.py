@@ -72,11 +72,11 @@ def _of_miss(plan: Plan, miss: Miss) -> Advice:
     """One change, with the checkpoint that holds the workload then."""
     choice = miss.choice
     same = choice.plan.deployment.system.id == plan.deployment.system.id
-    change = f"{miss.change} ({miss.command})" if miss.command is not None else miss.change
+    change = f"{miss.limit.words}; then" if miss.limit is not None else f"{miss.change}:"
     return Advice(
-        title=f"{change}: {choice.entry.name} in {choice.plan.engine_title}",
+        title=f"{change} {choice.entry.name} in {choice.plan.engine_title}",
         loses=_loses(choice),
-        cost=RAISED if miss.command is not None else LESS if same else BIGGER,
+        cost=RAISED if miss.limit is not None else LESS if same else BIGGER,
         steps=1,
         plan=choice.plan,
         gained=None,

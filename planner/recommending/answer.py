@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hardware_db import RaisableLimit
 from planner.costing import Cost, CostDocument, cost_document
 from planner.recommending.choice import Choice
 from planner.recommending.wanted import Wanted
@@ -25,12 +26,22 @@ class Miss:
     Attributes:
         change: what, in the imperative or as a condition.
         choice: the candidate with it, planned.
-        command: the line that makes the change, where there is one; the server's is the plan's.
+        limit: what the owner raises, where that is the change.
     """
 
     change: str
     choice: Choice
-    command: str | None = None
+    limit: RaisableLimit | None = None
+
+    @property
+    def command(self) -> str | None:
+        """The line that makes the change, where there is one; the server's is the plan's."""
+        return self.limit.line if self.limit is not None else None
+
+    @property
+    def after(self) -> str | None:
+        """What has to follow the command before the change holds; None where nothing has."""
+        return self.limit.after if self.limit is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +81,11 @@ class ChoiceDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissDocument:
-    """A change and the candidate with it."""
+    """A change and the candidate with it; `after` says what has to follow `command`."""
 
     change: str
     command: str | None
+    after: str | None
     choice: ChoiceDocument
 
 
@@ -182,6 +194,7 @@ class Recommendation:
                     MissDocument(
                         change=miss.change,
                         command=miss.command,
+                        after=miss.after,
                         choice=choice_document(miss.choice),
                     )
                     for miss in self.misses

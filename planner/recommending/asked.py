@@ -201,7 +201,7 @@ def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
     if pick is None or _is_clearly_better(held, pick, wanted.wish):
         yield Miss(
             change=f"raise {unified.raisable.name}",
-            command=unified.raisable.command_for(needed_bytes(held.plan)),
+            limit=unified.raisable,
             choice=held,
         )
 

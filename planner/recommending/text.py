@@ -285,5 +285,7 @@ def _miss(miss: Miss) -> Iterator[str]:
     )
     if miss.command is not None:
         yield f"      {miss.command}"
+    if miss.after is not None:
+        yield f"      ({miss.after})"
     if choice.plan.launch is not None:
         yield f"      {choice.plan.launch.command}"

@@ -136,9 +136,7 @@ def _raised(plan: Plan, question: Question) -> Iterator[Advice]:
     system = replace(question.system, accelerator=raised)
     changed = _try(replace(question, system=system, layout=None))
     if changed is not None and (changed.fits or _gain(plan, changed)):
-        after = f", {limit.after}" if limit.after else ""
-        title = f"raise {limit.name}: {limit.command_for()}{after}"
-        yield _advice(plan, changed, title, "", RAISED)
+        yield _advice(plan, changed, limit.words, "", RAISED)
 
 
 def _economies(plan: Plan, question: Question) -> Iterator[Advice]:

@@ -1,6 +1,7 @@
 """Which machine; what to change: checkpoints that exist, limits that can be raised."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from planner.cli.main import run
 from planner.errors import InputError
 from planner.recommending.advice import advise
 from planner.recommending.machines import machines
+from planner.recommending.text import recommendation_text
 from planner.search.advice import MORE
 from planner.wanting import want
 
@@ -64,7 +66,39 @@ def test_a_limit_that_can_be_raised_comes_first_with_its_command() -> None:
     first = advise(plan, most=3)[0]
     assert first.enough
     assert first.title.startswith("raise ")
-    assert "pages_limit" in first.title
+    found = planner.recommend(on="strix halo 128")
+    limit = next(miss.limit for miss in found.misses if miss.limit is not None)
+    assert first.title == limit.words
+    assert limit.line in first.title
+    assert limit.after is not None
+    assert first.title.endswith(limit.after)
+
+
+@pytest.mark.parametrize(
+    ("on", "model", "context"),
+    [
+        ("Strix Halo 128GB", None, "32k"),
+        ("Strix Halo 128GB", "Qwen3-Coder-Next", "32k"),
+        ("M5 Max 128GB", None, "128k"),
+        ("AI MAX+ 395 64GB", "Qwen3-Next-80B-A3B-Instruct", "256k"),
+    ],
+)
+def test_the_spare_of_a_raised_limit_is_that_of_its_command(
+    on: str, model: str | None, context: str
+) -> None:
+    """The spare was that of the highest limit, the command set a smaller one."""
+    found = planner.recommend(model, on=on, context=context)
+    miss = next(miss for miss in found.misses if miss.limit is not None)
+    assert miss.command is not None
+    figures = {int(figure) for figure in re.findall(r"=(\d+)", miss.command)}
+    unit = 4096 if "pages" in miss.command else 1 << 20
+    plan = miss.choice.plan
+    lent = plan.deployment.system.accelerator.usable_bytes
+    assert {figure * unit for figure in figures} == {lent}
+    assert plan.headroom is not None
+    assert plan.headroom <= lent - plan.ranks[0].used
+    lines = [line.strip() for line in recommendation_text(found).splitlines()]
+    assert lines[lines.index(miss.command) + 1] == f"({miss.after})"
 
 
 def test_advice_names_checkpoints_that_exist() -> None:

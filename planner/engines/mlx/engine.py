@@ -164,7 +164,7 @@ def _economies(options: MlxOptions, accelerator: Accelerator) -> Iterator[Econom
     limit = accelerator.unified.raisable if accelerator.unified is not None else None
     if limit is not None and options.iogpu_wired_limit_mb is None:
         yield Economy(
-            title=f"raise {limit.name}: {limit.command_for()}",
+            title=limit.words,
             loses="",
             cost=1,
             options={"iogpu_wired_limit_mb": int(limit.usable_mib.value)},

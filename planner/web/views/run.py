@@ -234,6 +234,8 @@ def _show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = 
         _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
         if miss.command is not None:
             st.code(miss.command, language=None, wrap_lines=True)
+        if miss.after is not None:
+            st.caption(miss.after)
     _show_other_model(asked)
 
 
@@ -289,9 +291,9 @@ def _show_known(found: Answer, plan: Plan) -> None:
     known = [
         *(note for note in plan.warnings if note not in remarks),
         *(
-            f"for better quality, {miss.change}: {miss.command}"
+            f"for better quality, {miss.limit.words}"
             for miss in found.misses
-            if plan.fits and miss.command is not None
+            if plan.fits and miss.limit is not None
         ),
     ]
     if known:
