@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
 from planner.engine_words import with_words
-from planner.engines import ENGINES, front_note, get_engine
+from planner.engines import ENGINES, front_name, front_note, get_engine
 from planner.engines.choice import FOR_QUANTIZED, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
@@ -158,6 +158,7 @@ def _nearest(
         objective=said.objective,
         notes=(*wanted.notes, note),
         lessons=wanted.lessons,
+        front=wanted.front,
     )
 
 
@@ -199,6 +200,7 @@ def left_open(
         kept=said.kept,
         notes=said.notes,
         lessons=said.lessons,
+        front=said.front,
     )
 
 
@@ -241,6 +243,7 @@ def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -
         objective=known_objective(objective),
         notes=(*wanted.notes, *notes),
         lessons=wanted.lessons,
+        front=wanted.front,
     )
 
 
@@ -306,6 +309,7 @@ def as_said(
         objective=objective,
         notes=(note,) if engine is not None and (note := front_note(engine)) else (),
         lessons=lessons(),
+        front=None if engine is None else front_name(engine),
     )
     if words:
         split = words.split() if isinstance(words, str) else words

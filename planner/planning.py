@@ -14,6 +14,7 @@ from typing import Any
 
 from hardware_db.regex import pattern
 from planner.allocating import allocation_of, check_deployment, refusals_of
+from planner.engines import FRONTS, front_words
 from planner.engines.engine import (
     Allocation,
     AnyEngine,
@@ -161,6 +162,7 @@ def plan_deployment(
     kept: tuple[str, ...] = (),
     environment: tuple[tuple[str, str], ...] = (),
     named: tuple[str, ...] = (),
+    front: str | None = None,
 ) -> Plan:
     """Return the plan of `deployment` under `engine`.
 
@@ -172,6 +174,7 @@ def plan_deployment(
             command.
         environment: variables that the user's own command sets, likewise.
         named: how it names the model, likewise.
+        front: the program that runs the engine inside, where one was named.
 
     Raises:
         InputError: a value that makes no sense, whatever the memory.
@@ -181,6 +184,8 @@ def plan_deployment(
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
     allocation = allocation_of(deployment, engine)
+    if allocation is not None and front is not None and FRONTS.get(front) == engine.name:
+        notes = (*notes, *front_words(front, deployment, allocation))
     return Plan(
         deployment=deployment,
         policy=engine,

@@ -67,6 +67,7 @@ class Question:
         named: how it names the model.
         notes: what to tell with the answer, such as what was chosen and why.
         lessons: what starts on this machine took beyond the estimates.
+        front: the program that runs the engine inside, where one was named as the engine.
     """
 
     checkpoint: Checkpoint
@@ -84,6 +85,7 @@ class Question:
     named: Named | None = None
     notes: tuple[str, ...] = ()
     lessons: tuple[Lesson, ...] = ()
+    front: str | None = None
 
     def with_(self, **changes: Any) -> Question:
         """Return the question with other values of its fields."""
@@ -185,6 +187,7 @@ class Question:
             notes=(*_unused(self.lessons, deployment, engine), *self.notes),
             kept=self.kept,
             environment=self.environment,
+            front=self.front,
             named=()
             if self.named is None
             else self.named.words_for(deployment.checkpoint, engine.name),

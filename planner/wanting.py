@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
-from planner.engines import get_engine
+from planner.engines import front_name, front_note, get_engine
 from planner.engines.choice import LOADS, PROPOSED
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
@@ -108,7 +108,9 @@ def want(
         yarn=yarn,
         fixed=Fixed(engine=name, precision=precision),
         wish=wish,
+        notes=(note,) if engine is not None and (note := front_note(engine)) else (),
         lessons=lessons(),
+        front=None if engine is None else front_name(engine),
     )
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TypeVar
 
-from planner.engines.engine import AnyEngine
+from planner.engines.engine import Allocation, AnyEngine, Deployment
 from planner.engines.face import Face
 from planner.errors import InputError
 from planner.units import check_text, shown
@@ -111,4 +111,25 @@ def front_note(name: str) -> str | None:
     inside = FRONTS.get(_plain(name))
     if inside is None:
         return None
-    return f"{name} runs {ENGINES[inside].title} inside: planned as that"
+    title, server = title_of(name), ENGINES[inside].title
+    return (
+        f"{title} runs {server} inside: planned as {server}'s own server, which is told where layers"
+        f" lie; left alone, {title} places them by rules of its own"
+    )
+
+
+def front_name(name: str) -> str | None:
+    """Return the key of a program that runs an engine inside, however spelled; None for an engine."""
+    plain = _plain(name)
+    return plain if plain in FRONTS else None
+
+
+def front_words(front: str, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+    """Return what to tell a program that runs an engine inside, and what of a plan is not its own.
+
+    Args:
+        front: its key in `FRONTS`.
+        deployment: what is planned.
+        allocation: what its engine makes of that.
+    """
+    return FACES[FRONTS[front]].front(FRONT_TITLES[front], deployment, allocation)

@@ -39,6 +39,11 @@ class CommandReader:
     flags: FlagTable
 
 
+def _nothing(title: str, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+    """Tell a program nothing: the answer of engines that none runs inside."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Face:
     """How an engine is talked to; None where that is not planned.
@@ -49,6 +54,7 @@ class Face:
         container: how it runs in a container.
         modelfile: what Ollama must be told to do the same.
         bench: the program that measures it.
+        front: what a program that runs it inside is told for a plan, by the program's title.
     """
 
     command: CommandReader | None = None
@@ -56,3 +62,4 @@ class Face:
     container: Container | None = None
     modelfile: Callable[[Deployment, Allocation, Launch], Modelfile | None] | None = None
     bench: Bench | None = None
+    front: Callable[[str, Deployment, Allocation], tuple[str, ...]] = _nothing

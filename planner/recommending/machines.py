@@ -240,6 +240,7 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
     model = (wanted.base or "").rpartition("/")[2]
     users = f"{wanted.concurrency:,} × " if wanted.concurrency > 1 else ""
     lines = [f"{model}, {users}{format_tokens(wanted.context)} tokens: what each machine would run"]
+    lines += [f"! {note}" for note in wanted.notes]
     head = (
         "machine",
         "checkpoint",

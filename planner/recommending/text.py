@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardware_db import System
-from planner.engines import ENGINES
+from planner.engines import ENGINES, FRONTS, front_words
 from planner.engines.choice import FOR_PICTURES
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
@@ -88,7 +88,8 @@ def recommendation_text(
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
-    warnings = (*answer.wanted.notes, *_floor(pick), *_warnings(plan))
+    told = (*answer.wanted.notes, *_in_front(answer.wanted.front, plan))
+    warnings = (*told, *_floor(pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
@@ -173,6 +174,13 @@ def _floor(pick: Choice) -> Iterator[str]:
     floor = floor_of(pick.entry.base)
     if floor is not None and not pick.is_above_floor:
         yield f"below {floor.bits:g} bits per weight a smaller model is the better choice ({floor.why})"
+
+
+def _in_front(front: str | None, plan: Plan) -> tuple[str, ...]:
+    """What to tell the program that was named as the engine and runs it inside."""
+    if front is None or FRONTS[front] != plan.engine or plan.allocation is None:
+        return ()
+    return front_words(front, plan.deployment, plan.allocation)
 
 
 def _warnings(plan: Plan) -> tuple[str, ...]:

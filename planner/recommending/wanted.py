@@ -34,6 +34,7 @@ class Wanted:
         kept: words of the user's own command that change nothing in memory.
         notes: what to tell with the answer.
         lessons: what starts on this machine took beyond the estimates.
+        front: the program that runs the engine inside, where one was named as the engine.
     """
 
     system: System
@@ -49,6 +50,7 @@ class Wanted:
     kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     lessons: tuple[Lesson, ...] = ()
+    front: str | None = None
 
     def place_of(self, base: str) -> int:
         """Return the class of a model for the use, 0 the best; what has no place comes last."""

@@ -103,8 +103,10 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
         scale = yarn_parameters(server.model, deployment.context)["factor"]
         argv += ["--rope-scaling", "yarn", "--rope-scale", f"{scale:g}"]
         argv += ["--yarn-orig-ctx", str(native)]
-    if _in_library(deployment.checkpoint.id):
-        variables = " ".join(f"{name}={value}" for name, value in _ollama(deployment, answer))
+    if in_library(deployment.checkpoint.id):
+        variables = " ".join(
+            f"{name}={value}" for name, value in ollama_variables(deployment, answer)
+        )
         notes.append(
             f"{file} stands for what Ollama pulled; with Ollama itself:"
             f" {variables} ollama serve, then ollama run {deployment.checkpoint.id}"
@@ -122,12 +124,12 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
     )
 
 
-def _in_library(name: str) -> bool:
+def in_library(name: str) -> bool:
     """Say whether a name is a tag of Ollama's library: ``qwen3.6:35b``."""
     return ":" in name and "/" not in name and not name.endswith(".gguf")
 
 
-def _ollama(deployment: Deployment, answer: LlamacppAnswer) -> Iterator[tuple[str, str]]:
+def ollama_variables(deployment: Deployment, answer: LlamacppAnswer) -> Iterator[tuple[str, str]]:
     """Yield what Ollama's server takes from its environment for a plan."""
     yield "OLLAMA_CONTEXT_LENGTH", str(deployment.context)
     yield from _environment(answer.server).items()
@@ -247,7 +249,7 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
     file = PurePath(argv[argv.index("-m") + 1]) if "-m" in argv else PurePath(id_)
     here = str(file) if file.is_absolute() else f"./{file}"
     source = f"hf.co/{remote}" if remote else here
-    if _in_library(id_):
+    if in_library(id_):
         source = id_
     layers = fitted.placement.n_gpu_layers
     return Modelfile(

@@ -16,6 +16,7 @@ from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
 from planner.engines.llamacpp.bench import BENCH
+from planner.engines.llamacpp.fronts import in_front
 from planner.engines.llamacpp.launch import modelfile
 from planner.engines.llamacpp.log import log_reader
 from planner.engines.llamacpp.options import ALL, LlamacppOptions
@@ -347,4 +348,5 @@ FACE = Face(
     ),
     modelfile=modelfile,
     bench=BENCH,
+    front=in_front,
 )

@@ -277,7 +277,6 @@ def _show_must(asked: Asked, plan: Plan) -> None:
     """What must be done for the command to work."""
     launch = plan.launch
     must = [
-        *_in_front(asked, plan),
         *(launch.notes if launch is not None else ()),
     ]
     if must:
@@ -307,18 +306,6 @@ def _show_details(plan: Plan) -> None:
     if remarks or plan.notes:
         with st.expander("Details", icon=":material/notes:"):
             _list([*remarks, *plan.notes])
-
-
-def _in_front(asked: Asked, plan: Plan) -> list[str]:
-    """What to do in a program that runs the engine inside and is not told by a file."""
-    if FRONTS.get(asked.engine) != plan.engine or asked.engine in kinds(plan):
-        return []
-    checkpoint, context = plan.deployment.checkpoint, tokens_label(plan.deployment.context)
-    name = checkpoint.files[0][0] if checkpoint.files else checkpoint.id
-    return [
-        f"in {title_of(asked.engine)}: load {name} of {checkpoint.id} and set its context to"
-        f" {context} tokens; the command above does the same with {plan.engine_title} alone"
-    ]
 
 
 def _list(notes: Sequence[str]) -> None:
