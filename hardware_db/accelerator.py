@@ -192,6 +192,11 @@ class Accelerator:
             return self.usable_bytes
         return max(int(self.unified.raisable.usable_mib.value) * MIB, self.usable_bytes)
 
+    @property
+    def unlent_bytes(self) -> int:
+        """Bytes of one memory that the limit keeps from the GPU and that programs may still take."""
+        return self.raisable_bytes - self.usable_bytes
+
     def raised(self) -> Accelerator | None:
         """Return the accelerator once its owner has raised the limit; None where there is none."""
         if self.unified is None or self.unified.raisable is None:

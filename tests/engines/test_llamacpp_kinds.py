@@ -21,7 +21,7 @@ from planner.engines.llamacpp.contexts import (
 )
 from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
-from planner.memory.breakdown import Kind
+from planner.memory.breakdown import HOST_RANK, Kind
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
 from planner.planning import Outcome
@@ -134,6 +134,29 @@ def test_memory_that_gpu_and_cpu_share_holds_the_table() -> None:
     for on, held in (("dgx spark", True), ("m4 max 128", False)):
         rank = plan(on).ranks[0]
         assert any(term.name.startswith("n-gram table") for term in rank.terms) is held
+
+
+@pytest.mark.parametrize("precision", ["q2_k", "q4_k_m"])
+def test_tables_lie_in_what_the_gpu_is_not_lent(precision: str) -> None:
+    """They were counted against the limit, though the CPU alone reads them."""
+    found = planner.plan(NAME, on="strix halo 128GB", engine="llamacpp", precision=precision)
+    (own,) = (rank for rank in found.ranks if rank.name == HOST_RANK)
+    (shared,) = (rank for rank in found.ranks if rank.name != HOST_RANK)
+    accelerator = found.deployment.system.accelerator
+    assert [term.name for term in own.terms] == ["n-gram table on the host"]
+    assert own.usable == accelerator.raisable_bytes - accelerator.usable_bytes
+    assert not any(term.name.startswith("n-gram table") for term in shared.terms)
+    assert found.figures["buffers"]["host"]["model"] > own.used  # as the log prints it
+    assert found.figures["host_bytes"] > own.used
+    raised = planner.plan(NAME, on="strix-halo-gtt", engine="llamacpp", precision=precision)
+    (pool,) = raised.ranks
+    assert pool.used == shared.used + own.used
+
+
+def test_tables_that_do_not_fit_beside_count_as_lent() -> None:
+    small = planner.plan(NAME, on="AI MAX+ 395 32GB", engine="llamacpp", precision="q2_k")
+    (pool,) = small.ranks
+    assert any(term.name == "n-gram table on the host" for term in pool.terms)
 
 
 def test_what_the_index_adds_is_said() -> None:

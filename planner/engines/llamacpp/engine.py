@@ -169,7 +169,7 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     server, machine, fitted = settled.server, settled.machine, settled.fitted
     usage = server.usage(fitted.placement)
     host = host_terms(server, fitted.placement, usage)
-    ram = sum(term.nbytes for term in host)
+    ram = sum(term.nbytes for term in host) + usage.unlent
     found = ranks(server, machine, fitted, usage, host)
     return LlamacppAnswer(
         ranks=tuple(sorted(found, key=lambda rank: rank.headroom)),

@@ -72,6 +72,7 @@ class Usage:
         draft_compute: compute buffers of the MTP context.
         outputs: output buffers (host only).
         tables: n-gram tables that stay in the file; their rows are read when they are needed.
+        unlent: those that lie in RAM of which the system lends the GPU none: the CPU alone reads them.
         vision_weights: the vision tower.
         vision_compute: what encoding one image takes.
     """
@@ -85,11 +86,12 @@ class Usage:
     draft_compute: tuple[int, ...]
     outputs: int
     tables: int
+    unlent: int
     vision_weights: tuple[int, ...]
     vision_compute: tuple[int, ...]
 
     def total(self, backend: int) -> int:
-        """All bytes on one backend; outputs count on the host, tables in the file do not."""
+        """All bytes on one backend; outputs count on the host, tables elsewhere do not."""
         parts = (
             self.weights,
             self.mtp_weights,
@@ -101,7 +103,7 @@ class Usage:
             self.vision_weights,
             self.vision_compute,
         )
-        host = self.outputs if backend == len(self.weights) - 1 else 0
+        host = self.outputs - self.unlent if backend == len(self.weights) - 1 else 0
         return sum(part[backend] for part in parts) + host
 
 
@@ -122,6 +124,7 @@ class Server:
         slots: sequences at once.
         maps_tables: every GPU works beside a mapped file, which those that share the CPU's memory do
             not under CUDA and Vulkan.
+        unlent: bytes of a shared memory that the system keeps from the GPU.
         full: how many of them may have that length, where they share one cache; None: all.
     """
 
@@ -136,6 +139,7 @@ class Server:
     context: int
     slots: int
     maps_tables: bool = True
+    unlent: int = 0
     full: int | None = None
 
     @property
@@ -260,6 +264,7 @@ class Server:
         return Usage(
             weights=(*weights[:-1], weights[-1] - tables),
             tables=tables,
+            unlent=self.table_bytes if not tables and self.table_bytes <= self.unlent else 0,
             mtp_weights=drafting,
             kv=kv,
             states=states,
@@ -386,6 +391,7 @@ def server_of(
             accelerator.is_unified and backend_of([accelerator]) in ("CUDA", "ROCm", "Vulkan")
             for accelerator in system.accelerators[:devices]
         ),
+        unlent=system.accelerator.unlent_bytes if devices else 0,
         slots=slots,
         full=min(slots, deployment.concurrency) if shared else None,
     )

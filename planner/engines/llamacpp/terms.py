@@ -48,6 +48,8 @@ def ranks(
 ) -> tuple[Rank, ...]:
     """Return GPUs, then RAM where it is known; one rank where they share their memory.
 
+    What the GPU is not lent of a shared memory is RAM of its own where tables lie there.
+
     The server and its usage may be columns. `host` is what lies in RAM (`host_terms`).
     """
     last = server.devices - 1
@@ -66,15 +68,11 @@ def ranks(
     ]
     if machine.host_total is not None and not machine.unified:
         usable = machine.host_total - machine.host_reserve
-        found.append(
-            Rank(
-                name=HOST_RANK,
-                count=1,
-                total=machine.host_total,
-                usable=usable,
-                terms=_within(server, host, usable),
-            )
-        )
+        total, terms = machine.host_total, _within(server, host, usable)
+        found.append(Rank(name=HOST_RANK, count=1, total=total, usable=usable, terms=terms))
+    if usage.unlent:
+        own, room = tuple(_table(server, " on the host", usage.unlent)), server.unlent
+        found.append(Rank(name=HOST_RANK, count=1, total=room, usable=room, terms=own))
     return tuple(found)
 
 
@@ -167,15 +165,7 @@ def _shared_terms(
         confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
         band=server.checkpoint.band_on(usage.weights[backend] - table),
     )
-    yield from _term(
-        "n-gram table" + where,
-        Kind.WEIGHTS,
-        table,
-        "rows x row; --lazy-mode on leaves it in the file",
-        "src/llama-model-loader.cpp (lazy_read)",
-        {},
-        confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
-    )
+    yield from _table(server, where, table - usage.unlent if table else 0)
     yield from _term(
         "weights (MTP)" + where,
         Kind.WEIGHTS,
@@ -273,6 +263,18 @@ def _shared_terms(
         "ggml/src/ggml-alloc.c, ggml-backend.cpp",
         {},
         confidence=compute,
+    )
+
+
+def _table(server: Server, where: str, nbytes: int) -> Iterator[Term]:
+    yield from _term(
+        "n-gram table" + where,
+        Kind.WEIGHTS,
+        nbytes,
+        "rows x row; --lazy-mode on leaves it in the file",
+        "src/llama-model-loader.cpp (lazy_read)",
+        {},
+        confidence=server.checkpoint.confidence(Confidence.ENGINE_RULE),
     )
 
 
