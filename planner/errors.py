@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 
+from planner.secrets import without_secrets
+
 LONGEST_WORD = 200
 """Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
 
@@ -37,36 +39,13 @@ def clip(text: str, length: int = 80) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-_VALUE = r"""\s{0,3}["'\[(]{0,3}(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,}"""
-_SECRETS = (
-    (
-        r"(?i)((?:api[-_]?key|passw(?:or)?d|secret|authorization|bearer|--[\w-]{0,30}token)"
-        rf"""["']?\s{{0,3}}[=: ]){_VALUE}"""
-    ),
-    rf"""(?i)(token["']?\s{{0,3}}[=:]){_VALUE}""",
-    r"()\b(?:hf_|sk-|ghp_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}",
-    r"(://)[^\s/:@]{0,200}:[^\s/@]{1,200}(?=@)",
-)
-"""What keys, tokens and passwords look like; the group before each stays."""
-
-
-def without_secrets(text: str) -> str:
-    """Return `text` with ``***`` for what looks like a key, a token or a password.
-
-    Lines of servers' logs are quoted, and read as strangers paste them: a command in them may carry
-    one.
-    """
-    for pattern in _SECRETS:
-        text = re.sub(pattern, r"\1***", text)
-    return text
-
-
 class PlannerError(Exception):
     """Base of everything a caller is expected to handle; its text is one line of bounded words."""
 
     def __init__(self, message: str = "") -> None:
-        """Keep the message on one line, however long or broken the input that it quotes."""
-        super().__init__(re.sub(_LONG, r"\1…", printable(" ".join(str(message).splitlines()))))
+        """Keep the message on one line and free of secrets, whatever the input that it quotes."""
+        line = without_secrets(printable(" ".join(str(message).splitlines())))
+        super().__init__(re.sub(_LONG, r"\1…", line))
 
 
 class InputError(PlannerError, ValueError):

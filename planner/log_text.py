@@ -16,7 +16,8 @@ from planner.engines.log_readers import engine_of, version_of
 from planner.engines.reasons import cues as cues_of_reasons
 from planner.engines.reasons import reason_in
 from planner.engines.unserved import CUES, first_releases, unserved_in
-from planner.errors import InputError, without_secrets
+from planner.errors import InputError
+from planner.secrets import without_secrets
 from planner.units import GIB, MIB
 
 MOST = 64 * 2**20

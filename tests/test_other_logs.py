@@ -10,8 +10,9 @@ import pytest
 from planner import logs, observed
 from planner.cli.main import run
 from planner.engines.log_figure import read_figures
-from planner.errors import InputError, without_secrets
+from planner.errors import InputError
 from planner.logs import LogCheck
+from planner.secrets import without_secrets
 
 OLLAMA = """\
 time=2026-11-20T10:00:00.000Z level=INFO source=routes.go:1331 msg="server config" env="map[OLLAMA_CONTEXT_LENGTH:8192 OLLAMA_NUM_PARALLEL:2 HTTPS_PROXY:http://me:SECRET1@proxy:3128]"

@@ -17,6 +17,7 @@ from planner.cli import terminal
 from planner.cli.commands import COMMANDS
 from planner.cli.parameters import PlainGroup
 from planner.errors import PlannerError, SourceError
+from planner.secrets import without_secrets
 
 WRONG_INPUT, DOES_NOT_FIT, NO_SOURCE = 2, 3, 4
 NOBODY_READS = 128 + 13
@@ -93,7 +94,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _say(error: object, status: int) -> int:
-    line = " ".join(str(error).split())
+    line = without_secrets(" ".join(str(error).split()))
     with suppress(OSError):
         typer.echo(f"qwenplan: {line}", err=True)
     return status

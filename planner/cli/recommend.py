@@ -13,6 +13,7 @@ from planner.asking import left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError
+from planner.secrets import words_without_secrets
 from planner.units import parse_tokens
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _where(asked: Typed) -> str:
         for flag in asked.given(name):
             value = asked.said[name]
             words += [flag] if value is True else [flag, str(value)]
-    return " " + shlex.join([*words, *asked.words])
+    return " " + shlex.join(words_without_secrets([*words, *asked.words]))
 
 
 def _rate(text: str | None) -> float | None:

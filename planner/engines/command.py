@@ -13,6 +13,7 @@ from typing import Any
 
 from hardware_db import System
 from planner.layout import Layout
+from planner.secrets import values_without_secrets, without_secrets, words_without_secrets
 from planner.units import counted
 
 
@@ -62,6 +63,19 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     nodes: int | None = None
     named: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Forget the secrets that were told: nothing that is planned or shown needs them."""
+        plain = {
+            "model": self.model and without_secrets(self.model),
+            "options": MappingProxyType(values_without_secrets(self.options)),
+            "environment": MappingProxyType(values_without_secrets(self.environment)),
+            "kept": words_without_secrets(self.kept),
+            "named": words_without_secrets(self.named),
+            "unplanned": words_without_secrets(self.unplanned),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     def context_on(self, system: System) -> int | None:
         """Return the context that the program takes on a machine where none is said, if it says so."""

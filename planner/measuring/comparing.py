@@ -11,11 +11,12 @@ from planner.anonymous import case_of, case_of_plan
 from planner.engines.bench import Point, Printed, Size, Task
 from planner.engines.log_figure import Basis
 from planner.engines.log_row import OUTSIDE, LogRow
-from planner.errors import InputError, PlannerError, printable, without_secrets
+from planner.errors import InputError, PlannerError, printable
 from planner.logs import LogCheck
 from planner.measuring.finding import Prepared
 from planner.measuring.running import Ended, Ran
 from planner.planning import Plan
+from planner.secrets import without_secrets
 from planner.speed import speed_at
 from planner.throughput import NoEstimate, SpeedEstimate, Workload
 from planner.units import GIB

@@ -13,7 +13,7 @@ from planner.engines import get_engine
 from planner.engines.log_figure import Basis
 from planner.engines.log_readers import readers
 from planner.engines.log_row import LogRow
-from planner.errors import InputError, PlannerError, without_secrets
+from planner.errors import InputError, PlannerError
 from planner.logged_weights import logged_checkpoint
 from planner.logs import Log, LogCheck, read_log
 from planner.model.checkpoint import Checkpoint
@@ -21,6 +21,7 @@ from planner.model.path_names import named_by_path
 from planner.observed import check_log
 from planner.registry import checkpoint_of, find
 from planner.registry.bundled import bundled_checkpoint
+from planner.secrets import without_secrets
 from planner.systems import system_of_drivers
 from planner.units import counted
 

@@ -10,9 +10,10 @@ from streamlit.util import calc_hash
 import hardware_db
 import planner
 from planner import observed
-from planner.errors import InputError, without_secrets
+from planner.errors import InputError
 from planner.provenance import Confidence
 from planner.registry.bundled import bundled_checkpoint
+from planner.secrets import without_secrets
 from planner.web import fidelity
 from planner.web.pasted import checked, table, verdict
 from planner.web.views import trust
