@@ -143,7 +143,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
         empty = "On an empty machine: " if answer.within else ""
         yield f"  {empty}{plan.verdict}"
-        if answer.refused_as_planned is False and answer.log.suggestion is not None:
+        if answer.log.suggestion is not None:
             yield f"  {capital(answer.log.suggestion.words)}."
     if answer.objection is not None:
         yield f"! The start fails, not for want of GPU memory: {answer.objection}"

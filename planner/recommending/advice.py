@@ -118,6 +118,7 @@ def _as_told(plan: Plan, choice: Choice) -> Choice:
     """Return a choice with all that was told of its engine, where it holds the workload so, too."""
     if choice.plan.engine != plan.engine:
         return choice
+    choice = _with_kept(plan, choice)
     taken = choice.plan.deployment
     told = question_of(plan).with_(checkpoint=taken.checkpoint, kv_cache_dtype=taken.kv_cache_dtype)
     try:
@@ -125,6 +126,15 @@ def _as_told(plan: Plan, choice: Choice) -> Choice:
     except PlannerError:
         return choice
     return replace(choice, plan=kept) if kept.fits else choice
+
+
+def _with_kept(plan: Plan, choice: Choice) -> Choice:
+    """Return a choice with the words that change nothing in memory, as they were told."""
+    told = question_of(plan)
+    if not told.kept and not told.environment:
+        return choice
+    words = {"kept": told.kept, "environment": told.environment}
+    return replace(choice, plan=replace(question_of(choice.plan), **words).plan())
 
 
 def _of_choices(plan: Plan, found: Iterable[Choice], wish: Wish) -> Iterator[Advice]:

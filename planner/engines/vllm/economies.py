@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
+from planner.engines.vllm.engine import VLLM
 from planner.engines.vllm.options import DRAFTER, VllmOptions
 from planner.engines.vllm.overheads import Step
 from planner.engines.vllm.pool import prefix_caching, ssm_dtype
@@ -35,7 +36,15 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
         )
     step = Step.of(options, defaults, deployment.context)
     asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
-    if asked < step.sequences:
+    blocks = _blocks_that_refuse(deployment)
+    if blocks is not None and asked < blocks:
+        yield Economy(
+            title=f"schedule no more sequences than there are cache blocks (--max-num-seqs {blocks})",
+            loses="further requests wait",
+            cost=1,
+            options={"max_num_seqs": blocks},
+        )
+    elif asked < step.sequences:
         yield Economy(
             title=f"schedule no more sequences than asked for (--max-num-seqs {asked})",
             loses="further requests wait",
@@ -98,6 +107,16 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             cost=3,
             options={"enforce_eager": True},
         )
+
+
+def _blocks_that_refuse(deployment: Deployment) -> int | None:
+    """Return the cache blocks of a start that fails for their number alone; None of any other."""
+    if VLLM.refusals(deployment):
+        return None
+    answer = VLLM.allocate(deployment)
+    alone = answer.budget.refuses_sequences(answer.pool)
+    alone = alone and not answer.pool.shortfall(deployment.context)
+    return answer.pool.num_blocks if alone else None
 
 
 def knobs(deployment: Deployment) -> Iterator[Knob]:
