@@ -225,7 +225,10 @@ def test_a_program_with_an_engine_inside_is_told_its_own_way(
     assert "PARAMETER num_ctx 32768" in app.code[0].value
     app = open_app(**query, **{"with": "lmstudio"})
     assert "with LM Studio (llama.cpp)" in line(app)
-    assert "In LM Studio: load" in text_of(app)
+    assert text_of(app).count("In LM Studio: load") == 1
+    assert "splits by rules of its own" not in text_of(app)
+    app = open_app(v="2", model="Qwen3.5-35B-A3B", on="rtx-3060-12", ram="32", **{"with": "ollama"})
+    assert "with its experts in RAM; Ollama splits by rules of its own" in text_of(app)
 
 
 def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:

@@ -15,7 +15,7 @@ import streamlit as st
 from planner.document import plan_document
 from planner.emitting import emit, kinds
 from planner.emitting.container import heading
-from planner.engines import FRONTS, title_of
+from planner.engines import FRONTS, front_words, title_of
 from planner.engines.engine import Launch
 from planner.errors import PlannerError
 from planner.planning import Plan
@@ -80,7 +80,7 @@ def show(asked: Asked, found: Answer) -> None:
     rungs, dots = st.columns(_HALVES, gap="medium")
     with rungs:
         show_ladder(found, plan)
-        _show_known(found, plan)
+        _show_known(asked, found, plan)
     with dots:
         _show_alternatives(found)
     _show_details(plan)
@@ -277,6 +277,7 @@ def _show_must(asked: Asked, plan: Plan) -> None:
     """What must be done for the command to work."""
     launch = plan.launch
     must = [
+        *_in_front(asked, plan),
         *(launch.notes if launch is not None else ()),
     ]
     if must:
@@ -284,11 +285,11 @@ def _show_must(asked: Asked, plan: Plan) -> None:
         _list(must)
 
 
-def _show_known(found: Answer, plan: Plan) -> None:
+def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
     """What is good to know."""
     remarks = plan.deployment.checkpoint.remarks
     known = [
-        *(note for note in plan.warnings if note not in remarks),
+        *(note for note in plan.warnings if note not in (*remarks, *_in_front(asked, plan))),
         *(
             f"for better quality, {miss.limit.words}"
             for miss in found.misses
@@ -306,6 +307,13 @@ def _show_details(plan: Plan) -> None:
     if remarks or plan.notes:
         with st.expander("Details", icon=":material/notes:"):
             _list([*remarks, *plan.notes])
+
+
+def _in_front(asked: Asked, plan: Plan) -> tuple[str, ...]:
+    """What to do in a program that runs the engine inside, and what of the plan is not its own."""
+    if FRONTS.get(asked.engine) != plan.engine or plan.allocation is None:
+        return ()
+    return front_words(asked.engine, plan.deployment, plan.allocation)
 
 
 def _list(notes: Sequence[str]) -> None:
