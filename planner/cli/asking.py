@@ -58,7 +58,7 @@ _SWITCHES: Mapping[str, tuple[str, str]] = {
     "yarn": ("--yarn", "Allow more than the native context."),
     "free": ("--free", "With --on local: plan with the memory free now."),
 }
-WISHES = ("--best", "--for", "--images", "--official", "--least-speed")
+WISHES = ("--best", "--for", "--use", "--images", "--official", "--least-speed")
 """Flags of `qwenplan recommend` alone."""
 
 _HARDWARE = '"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
@@ -113,10 +113,10 @@ class Typed:
         own += ["--on", *(flag for flag, _ in _SWITCHES.values())]
         for word in self.words:
             flag = word.partition("=")[0]
+            if flag in WISHES:  # before engines' flags: --use would be read as the start of one
+                raise InputError(f"{flag}: `qwenplan recommend` takes it")
             if not flag.startswith("--") or commands.known_to_any(flag):
                 continue
-            if flag in WISHES:
-                raise InputError(f"{flag}: `qwenplan recommend` takes it")
             if near := get_close_matches(flag, own, n=1, cutoff=0.8):
                 raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
 

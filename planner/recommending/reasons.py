@@ -40,7 +40,11 @@ def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
 
 
 def _file(choice: Choice) -> str:
-    return choice.entry.label or choice.entry.repo.rpartition("/")[2]
+    """Return what tells a file from others: its label where that says how it is stored."""
+    label, name = choice.entry.label, choice.entry.repo.rpartition("/")[2]
+    if not label:
+        return name
+    return label if label[0].isalpha() else f"{name}:{label}"
 
 
 def _why_file(answer: Recommendation, pick: Choice) -> str:
@@ -97,6 +101,8 @@ def _what_is_wrong(finer: Choice) -> str:
         return "takes most of the RAM"
     if finer.in_ram and finer.per_user is not None:
         return f"with a part in RAM gives about {two_digits(finer.per_user)} tok/s"
+    if finer.curbed and finer.plan.deployment.concurrency == 1:
+        return "leaves too little room for the server's own defaults"
     return f"holds only with {finer.curbed}" if finer.curbed else "is tight"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hardware_db import System
 from planner.engines import ENGINES, FRONTS, front_words
 from planner.engines.choice import FOR_PICTURES
+from planner.engines.tool_calls import tool_flags
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
@@ -89,7 +90,7 @@ def recommendation_text(
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
     told = (*answer.wanted.notes, *_in_front(answer.wanted.front, plan))
-    warnings = (*told, *_floor(pick), *_warnings(plan))
+    warnings = (*told, *_floor(pick), *_tool_calls(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
@@ -174,6 +175,13 @@ def _floor(pick: Choice) -> Iterator[str]:
     floor = floor_of(pick.entry.base)
     if floor is not None and not pick.is_above_floor:
         yield f"below {floor.bits:g} bits per weight a smaller model is the better choice ({floor.why})"
+
+
+def _tool_calls(wanted: Wanted, pick: Choice) -> Iterator[str]:
+    """Say which flags agents need beside the command."""
+    flags = tool_flags(pick.plan.engine, pick.entry.base) if wanted.wish.tools else None
+    if flags is not None:
+        yield f"for tool calls add to the command: {flags} (they take no memory)"
 
 
 def _in_front(front: str | None, plan: Plan) -> tuple[str, ...]:

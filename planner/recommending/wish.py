@@ -13,6 +13,9 @@ from planner.units import shown
 Best = Literal["quality", "speed", "context"]
 BESTS: tuple[Best, ...] = ("quality", "speed", "context")
 
+AGENTS = "agents"
+"""The use that asks for tool calls; models are compared as for coding."""
+
 PICTURES = "vision"
 """The use that asks for pictures."""
 
@@ -33,6 +36,7 @@ class Wish:
         images: pictures must be taken; the use "vision" says so, too.
         official: only checkpoints of the model's maker.
         least_speed: tokens per second that each user must get.
+        tools: tools are called; the use "agents" says so.
 
     Raises:
         InputError: an unknown wish or use.
@@ -43,6 +47,7 @@ class Wish:
     images: bool = False
     official: bool = False
     least_speed: float = LEAST_SPEED
+    tools: bool = False
 
     @property
     def comfortable(self) -> float:
@@ -53,6 +58,7 @@ class Wish:
         """Check the words."""
         if self.best not in BESTS:
             raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
+        object.__setattr__(self, "tools", self.tools or self.use.lower() == AGENTS)
         object.__setattr__(self, "use", get_use(self.use).name)
         if not 0 <= self.least_speed < inf:
             raise InputError(f"least speed must be a number of 0 or more, got {self.least_speed:g}")
