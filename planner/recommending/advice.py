@@ -133,8 +133,8 @@ def _with_kept(plan: Plan, choice: Choice) -> Choice:
     told = question_of(plan)
     if not told.kept and not told.environment:
         return choice
-    words = {"kept": told.kept, "environment": told.environment}
-    return replace(choice, plan=replace(question_of(choice.plan), **words).plan())
+    asked = question_of(choice.plan).with_(kept=told.kept, environment=told.environment)
+    return replace(choice, plan=asked.plan())
 
 
 def _of_choices(plan: Plan, found: Iterable[Choice], wish: Wish) -> Iterator[Advice]:
