@@ -13,6 +13,7 @@ from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, Suggestion, read_figures
 from planner.engines.log_readers import engine_of, version_of
+from planner.engines.logged_launch import LaunchFinder, completed
 from planner.engines.reasons import cues as cues_of_reasons
 from planner.engines.reasons import reason_in
 from planner.engines.unserved import CUES, first_releases, unserved_in
@@ -50,6 +51,7 @@ class Log:
         cut: it was longer than is read.
         restarts: starts before the one that is looked at.
         assumed: its lines are PyTorch's, which several engines print, and none was named.
+        typed: what the launch command above it says, if there is one.
     """
 
     engine: str
@@ -58,6 +60,7 @@ class Log:
     cut: bool = False
     restarts: int = 0
     assumed: bool = False
+    typed: Command | None = None
 
     @property
     def reader(self) -> LogReader:
@@ -147,7 +150,7 @@ class Log:
         Raises:
             InputError: it was told something that is not planned.
         """
-        return self.reader.command(self.lines)
+        return completed(self.reader.command(self.lines), self.typed)
 
 
 def open_log(path: str, engine: str | None = None, *, likely: str | None = None) -> Log:
@@ -236,17 +239,22 @@ def read_log(
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
     length, cut, empty = 0, False, True
+    launch = LaunchFinder()
     for line in lines:
         length += len(line)
         empty = empty and not line.strip()
         if length > MOST or len(kept) >= MOST_LINES:
             cut = True
             break
+        launch.see(line)
         if any(cue in line for cue in cues):
             kept.append(_COLOUR.sub("", line[:LONGEST_LINE]).strip())
     if empty:
         raise InputError("log: it is empty; give what the server printed when it started")
     engine = engine or engine_of(kept)
+    started, typed = launch.found or (None, None)
+    if started is not None and _may_be(engine, started):
+        engine = started
     assumed = engine is None and _is_anybodys(kept)
     if engine is None and likely in log_readers.readers():
         engine, assumed = likely, False
@@ -272,7 +280,16 @@ def read_log(
         cut=cut,
         restarts=restarts,
         assumed=assumed,
+        typed=typed if engine == started else None,
     )
+
+
+def _may_be(engine: str | None, started: str) -> bool:
+    """Say whether a log in which `engine` is recognised may be of the one that a command starts."""
+    known = log_readers.readers()
+    if started not in known:
+        return False
+    return engine is None or set(known[engine].marks) <= set(known[started].marks)
 
 
 def _is_anybodys(lines: list[str]) -> bool:

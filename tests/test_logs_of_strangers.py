@@ -7,6 +7,8 @@ import pytest
 from planner import observed
 from planner.answer import Plan
 from planner.cli.main import run
+from planner.errors import InputError
+from planner.log_text import read_log
 
 BLOCKS = (
     "ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (856). Each decode sequence"
@@ -50,3 +52,117 @@ def test_the_number_that_a_log_names_is_said_beside_the_plan(
     said = capsys.readouterr().out
     assert "It starts with --max-num-seqs 856." in said
     assert "(--max-num-seqs 1)" not in said
+
+
+NEEDED = (
+    "(EngineCore pid=107) ERROR ValueError: To serve at least one request with the models's max seq len"
+    " (262144), (5.51 GiB KV cache is needed, which is larger than the available KV cache memory"
+    " (1.87 GiB). Based on the available memory, the estimated maximum model length is 75712.\n"
+)
+BANNER = (
+    "(APIServer pid=1) INFO 09-01 19:45:58 [api_utils.py:333]   ▄▄ ▄█ █ █  version 0.28.0\n"
+    "(APIServer pid=1) INFO 09-01 19:45:58 [api_utils.py:333]    █▄█▀ █ █  model   Qwen/Qwen3.6-35B-A3B-FP8\n"
+)
+SERVED = "vllm serve Qwen/Qwen3.6-35B-A3B-FP8 --max-model-len 262144 --enforce-eager"
+TORCH = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.50 GiB.\n"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        SERVED,
+        f"$ {SERVED}",
+        f"root@C.4:/workspace# {SERVED}",
+        f"~/x ❯ CUDA_VISIBLE_DEVICES=0,1 {SERVED}",
+        SERVED.replace(" --", " \\\n  --"),
+        f"$ docker run --gpus all vllm/vllm-openai:v0.28.0 {SERVED.removeprefix('vllm serve ')}",
+    ],
+)
+@pytest.mark.parametrize("banner", ["", BANNER])
+def test_a_command_above_a_log_is_what_the_server_was_told(above: str, banner: str) -> None:
+    told = read_log(f"{above}\n{banner}{NEEDED}").command
+    assert told is not None
+    assert told.model == "Qwen/Qwen3.6-35B-A3B-FP8"
+    assert told.context == 262144
+    assert told.options["enforce_eager"] is True
+
+
+def test_the_banner_names_the_model() -> None:
+    told = read_log(BANNER + NEEDED).command
+    assert told is not None
+    assert told.model == "Qwen/Qwen3.6-35B-A3B-FP8"
+
+
+def test_what_the_server_prints_comes_before_what_was_typed() -> None:
+    printed = "non-default args: {'model': 'Qwen/Qwen3.5-9B', 'max_model_len': 4096}\n"
+    told = read_log(f"{SERVED}\n{printed}{NEEDED}").command
+    assert told is not None
+    assert (told.model, told.context) == ("Qwen/Qwen3.5-9B", 4096)
+
+
+@pytest.mark.parametrize(
+    ("command", "engine", "model"),
+    [
+        ("./llama-server -hf unsloth/Qwen3.5-9B-GGUF:Q4_K_M -c 65536", "llamacpp", "Qwen3.5-9B"),
+        ("$ python3 -m sglang.launch_server --model-path Qwen/Qwen3.5-9B", "sglang", "Qwen3.5-9B"),
+        (
+            "python -m sglang.launch_server --model Qwen/Qwen3.5-397B-A17B-FP8 --kt-weight-path /mnt/w"
+            " --kt-cpuinfer 60 --kt-method FP8",
+            "ktransformers",
+            "397B",
+        ),
+    ],
+)
+def test_a_log_that_names_no_engine_is_of_the_one_that_was_typed(
+    command: str, engine: str, model: str
+) -> None:
+    log = read_log(f"{command}\n{TORCH}")
+    assert log.engine == engine
+    assert log.command is not None
+    assert model in str(log.command.model)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-07-26 10:10:10 mlx_lm.server - INFO - Starting httpd at 127.0.0.1 on port 8080...",
+        "mlx_lm.server - INFO - Starting httpd at 127.0.0.1 on port 8080...",
+        "INFO to serve it run vllm serve MODEL",
+        "vllm is ready",
+        "vllm serve 'an open quotation",
+    ],
+)
+def test_a_line_that_names_a_program_is_no_command(line: str) -> None:
+    log = read_log(f"{line}\nPeak memory: 5.1 GB\n", "mlx")
+    assert log.command is None
+
+
+@pytest.mark.parametrize(
+    ("line", "engine", "helps"),
+    [
+        (
+            "AssertionError: In Mamba cache align mode, block_size (2096) must be <="
+            " max_num_batched_tokens (2048).",
+            "vLLM",
+            "--max-num-batched-tokens 2096 or more",
+        ),
+        (
+            "RuntimeError: alloc_req_slots runs out of memory. Please set a smaller number for"
+            " `--max-running-requests`. self.req_to_token_pool.available_size()=1, num_reqs=2,",
+            "SGLang",
+            "--max-mamba-cache-size",
+        ),
+        (
+            "Error: Model loading was stopped due to insufficient system resources. Under the current"
+            " settings, this model requires approximately 45.57 GB of memory, and continuing to load it",
+            "llama.cpp",
+            "LM Studio reckons with 45.57 GB",
+        ),
+        ("llama_model_load: failed to allocate buffer for rs cache", "llama.cpp", "ended with"),
+    ],
+)
+def test_lines_with_which_starts_end_are_known(line: str, engine: str, helps: str) -> None:
+    with pytest.raises(InputError) as caught:
+        observed.check_log(None, line)
+    assert str(caught.value).startswith(f"{engine} ended with: ")
+    assert helps in str(caught.value)

@@ -290,6 +290,9 @@ SUGGESTS = MappingProxyType(
             "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter context"
             " takes less"
         ),
+        r"this model requires approximately (?P<wanted>[\d.]+ GB) of memory": "LM Studio reckons with {wanted},"
+        " more than its guardrail allows: a smaller file, a shorter context or fewer layers on the GPU take"
+        " less",
         r"this requires Flash Attention": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
         r"n_seq_max must be": "it starts with fewer slots (-np)",
         r"invalid argument: (?P<flag>--?[\w-]+)": "this build does not know {flag}: a newer one may, or it is"
@@ -348,6 +351,8 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "CUDA error: out of memory",
             "ROCm error: out of memory",
             "failed to allocate buffer for kv cache",
+            "failed to allocate buffer for rs cache",
+            "Model loading was stopped due to insufficient system resources",
             "failed to allocate compute buffers",
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",

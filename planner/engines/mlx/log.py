@@ -104,7 +104,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         """Return the command that a line shows, if one does."""
         for line in lines:
             _, found, behind = line.partition("mlx_lm.server ")
-            if found:
+            if found and not behind.startswith("- "):  # its own name in front of what it says
                 return read(behind.split())
         return None
 

@@ -38,6 +38,7 @@ REFUSALS = (
     "Hybrid (mamba/linear-attention) state cache is too small",
     "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
     "Error: The memory capacity is unbalanced",
+    "alloc_req_slots runs out of memory",
 )
 """With these words a start ends for want of memory. Unbalanced memory can be a mere warning.
 
@@ -60,6 +61,8 @@ SUGGESTS = MappingProxyType(
         r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
         " left: a lower --mem-fraction-static leaves more for activations, a lower --chunked-prefill-size"
         " or --cuda-graph-max-bs asks for less, and while weights load nothing but smaller ones helps",
+        r"alloc_req_slots runs out of memory": "fewer requests at once (--max-running-requests), or more"
+        " state slots for them (--max-mamba-cache-size), as far as memory goes",
         r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
         r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
         " --mem-fraction-static {now}",

@@ -17,6 +17,7 @@ REFUSALS = (
 """With these words a start ends for want of memory."""
 
 OBJECTIONS = (
+    "In Mamba cache align mode, block_size (",
     "Chunked MM input disabled but max_tokens_per_mm_item",
     "is greater than the derived max_model_len",
     "Bfloat16 is only supported on GPUs with compute capability",
@@ -51,6 +52,8 @@ SUGGESTS: Suggests = MappingProxyType(
         ),
         r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks \((?P<blocks>\d+)\)": "it starts"
         " with --max-num-seqs {blocks}",
+        r"block_size \((?P<tokens>\d+)\) must be <= max_num_batched_tokens": "it starts with"
+        " --max-num-batched-tokens {tokens} or more",
         r"max_tokens_per_mm_item \((?P<tokens>\d+)\) is larger than": "it starts with"
         " --max-num-batched-tokens {tokens}, or without pictures (--language-model-only)",
         r"derived max_model_len \(\w+=(?P<tokens>\d+)": "it starts with --max-model-len {tokens} at"

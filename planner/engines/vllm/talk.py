@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +30,7 @@ from planner.engines.vllm.log import (
 from planner.engines.vllm.options import VllmOptions, human_integer
 from planner.engines.vllm.refused import OBJECTIONS, REFUSALS, SUGGESTS
 from planner.engines.vllm.releases import first_releases
+from planner.engines.vllm.said import model_of_banner, numbers_said, share_said
 from planner.engines.words import (
     FlagTable,
     Sorted,
@@ -316,8 +317,7 @@ _UNTOLD = ("kept", "kept switch", "own")
 def logged_command(lines: Sequence[str]) -> Command | None:
     """Return what vLLM was told: the arguments that it prints, else its configuration."""
     seen: dict[str, object] = {"wsl2": True} if any(WSL in line for line in lines) else {}
-    for match in re.finditer(_UTILIZATION, "\n".join(lines)):
-        seen["gpu_memory_utilization"] = float(next(filter(None, match.groups())))
+    seen |= share_said(lines)
     for line in reversed(lines):
         _, mark, text = line.partition("non-default args: ")
         if mark:
@@ -333,27 +333,11 @@ def logged_command(lines: Sequence[str]) -> Command | None:
     return _inferred(lines, seen)
 
 
-_UTILIZATION = (
-    r"gpu[-_]memory[-_]utilization=(\d\.\d+) is equivalent"
-    r"|[Dd]esired GPU memory utilization (?:is )?\((\d\.\d+),"
-)
-"""Where lines beside the arguments state the share of the GPU, whether it was given or not."""
-
-_SAID = {
-    "max_model_len": r"Using max model len (\d+)|max seq len \((\d+)\)|for ([\d,]+) tokens per request",
-    "max_num_seqs": r"max_num_seqs \((\d+)\) exceeds",
-    "max_num_batched_tokens": r"Chunked prefill is enabled with max_num_batched_tokens=(\d+)",
-}
-"""Flag -> how other lines tell its value, in a log without the arguments."""
-
-
-def _inferred(lines: Sequence[str], seen: Mapping[str, object]) -> Command | None:
-    """Return what lines beside the arguments tell; the model is left open."""
-    values = dict(seen)
-    for flag, pattern in _SAID.items():
-        for match in re.finditer(pattern, "\n".join(lines)):
-            values[flag] = int(next(filter(None, match.groups())).replace(",", ""))
-    return read_command(as_words(values, FLAGS.known)) if values else None
+def _inferred(lines: Sequence[str], seen: dict[str, object]) -> Command | None:
+    """Return what lines beside the arguments tell; the model is left open where the banner is missing."""
+    values, model = seen | numbers_said(lines), model_of_banner(lines)
+    command = read_command(as_words(values, FLAGS.known)) if values else None
+    return command if model is None else replace(command or Command(), model=model, named=(model,))
 
 
 def _command(values: Mapping[str, object]) -> Command | None:
@@ -381,7 +365,7 @@ FACE = Face(
         objections=OBJECTIONS,
         suggests=SUGGESTS,
         shared_refusals=OUT_OF_MEMORY,
-        kept=("memory-utilization=", "memory_utilization="),
+        kept=("memory-utilization=", "memory_utilization=", "█  model "),
         running=MappingProxyType({"keep_default_seqs": True}),
         fields=FIELDS,
         releases=first_releases,
