@@ -186,7 +186,11 @@ def _cache_note(pick: Choice) -> str:
     losses = cache_losses(pick.plan.deployment.kv_cache_dtype)
     if not losses or pick.plan.deployment.kv_cache_dtype == "auto":
         return ""
-    return f" to save memory ({losses[0].word.text}: KLD {losses[0].value:.2g})"
+    loss = losses[0]
+    return (
+        f" to save memory ({loss.word.text}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup};"
+        " figures of other caches were measured otherwise and are not compared)"
+    )
 
 
 def model_name(base: str) -> str:
