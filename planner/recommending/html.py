@@ -8,7 +8,7 @@ from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
 from planner.recommending.text import first_better, headline
 from planner.recommending.words import listed_name, short_word
-from planner.report.html import bar_html
+from planner.report.html import memory_html
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 
@@ -21,7 +21,7 @@ def recommendation_html(answer: Recommendation) -> str:
     parts += [f"<p>{escape(line)}</p>" for line in first_better(answer)]
     pick = answer.pick
     if pick is not None and pick.plan.ranks:
-        parts.append(bar_html(pick.plan.ranks[0]))
+        parts.append(memory_html(pick.plan.ranks))
     if pick is not None and pick.plan.launch is not None:
         parts.append(f"<pre>{escape(pick.plan.launch.command)}</pre>")
     if pick is not None:

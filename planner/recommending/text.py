@@ -18,6 +18,7 @@ from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
 from planner.registry import Word, floor_of
+from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -215,11 +216,11 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
         yield from (f"          {reason}" for reason in pick.speed.slower)
     if pick.plan.ranks:
         fullest, *others = pick.plan.ranks
+        ram = [rank for rank in others if rank.name == HOST_RANK and pick.in_ram]
         yield f"{_place_of(fullest)}{_memory(fullest)}"
-        if pick.in_ram:
-            yield from (
-                f"{_place_of(rank)}{_memory(rank)}" for rank in others if rank.name == HOST_RANK
-            )
+        left = [fullest, *(rank for rank in others if rank not in ram)]
+        yield from (f"          {line}" for line in beside(left))
+        yield from (f"{_place_of(rank)}{_memory(rank)}" for rank in ram)
     if pick.plan.capacity is not None:
         yield f"Reach     {_reach(wanted, pick)}"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
+from planner.report.beside import beside
 from planner.report.palette import PARTS
 from planner.report.text import SIGNS
 from planner.speed import speed_of, speed_words
@@ -13,14 +15,19 @@ from planner.units import format_gib
 
 
 def plan_html(plan: Plan) -> str:
-    """Return the plan as HTML; the bar is that of the tightest accelerator."""
+    """Return the plan as HTML; the bar is that of the tightest accelerator, the others are lines."""
     parts = [f"<p><strong>{SIGNS[plan.outcome]} {escape(plan.verdict)}</strong></p>"]
     if plan.ranks:
-        parts.append(bar_html(plan.ranks[0]))
+        parts.append(memory_html(plan.ranks))
     parts += [f"<p>{escape(words)}</p>" for words in speed_words(speed_of(plan))]
     if plan.launch is not None:
         parts.append(f"<pre>{escape(plan.launch.command)}</pre>")
     return "".join(parts)
+
+
+def memory_html(ranks: Sequence[Rank]) -> str:
+    """Return a bar of the fullest accelerator, then a line for each of the others and the RAM."""
+    return bar_html(ranks[0]) + "".join(f"<p>{escape(line)}</p>" for line in beside(ranks))
 
 
 def bar_html(rank: Rank) -> str:

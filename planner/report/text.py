@@ -9,6 +9,7 @@ from planner.engines.engine import Deployment
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
+from planner.report.beside import beside
 from planner.report.explain import band_text, explanation
 from planner.speed import larger_chunk, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -65,6 +66,8 @@ def plan_text(
             lines.append("")
             for term in rank.terms:
                 lines += explanation(term)
+    if len(_shown(plan, explain=explain)) < len(plan.ranks):
+        lines += ["", *beside(plan.ranks)]
     if plan.capacity is not None:
         lines += ["", *_limits(plan)]
     lines += _speed(plan, speed)
@@ -93,7 +96,7 @@ def _speed(plan: Plan, speed: SpeedEstimate | NoEstimate | None) -> Iterator[str
 
 
 def _shown(plan: Plan, *, explain: bool) -> tuple[Rank, ...]:
-    """The tightest accelerator, and all that differ from it where the details are asked for."""
+    """What is shown term by term: the tightest accelerator, all of two or where details are asked for."""
     if explain or len(plan.ranks) <= 2:
         return plan.ranks
     return plan.ranks[:1]

@@ -23,6 +23,7 @@ from planner.question import Question, question_of
 from planner.recommending import Wanted
 from planner.recommending.answer import choice_document
 from planner.recommending.text import first_better, speed_line
+from planner.report.beside import beside
 from planner.report.markdown import plan_markdown
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
@@ -92,9 +93,10 @@ def describe(plan: Plan) -> str:
     terms = ", ".join(f"{term.name} {format_gib(term.nbytes)}" for term in rank.terms)
     state = "free" if rank.headroom >= 0 else "over"
     amount = format_gib(abs(rank.headroom))
+    others = "".join(f" {line}." for line in beside(plan.ranks))
     return (
         f"Memory of {rank.name}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
-        f" {format_gib(rank.total)} in all. {LOOKS[plan.outcome].word}."
+        f" {format_gib(rank.total)} in all.{others} {LOOKS[plan.outcome].word}."
     )
 
 
