@@ -50,9 +50,9 @@ How it is chosen: candidates are checkpoints of the registry that exist (officia
 fine-tunes), under every engine that loads them there, each asked for its plan.
 
 1. What holds the workload even at the far end of its band comes before what holds it within the band;
-   what gives a user 10 tok/s before what does not (`--least-speed`); what is not below its floor of
-   bits ([quality.md](quality.md)) before what is. RAM that nobody named is never counted on, except
-   for 16 GiB, and on servers with HBM.
+   what gives a user 10 tok/s before what does not (`--least-speed`; between models nine tenths of it
+   are enough); what is not below its floor of bits ([quality.md](quality.md)) before what is. RAM that
+   nobody named is never counted on, except for 16 GiB, and on servers with HBM.
 2. Between models: tiers, then classes of published scores for the use (`--for general|coding|vision|
    long-context`), ties by speed, what is about as fast by the uses in which it is ahead. Within a tier
    what has no flaw comes first. Flaws: less than twice the least speed (these models think before they

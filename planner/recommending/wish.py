@@ -22,6 +22,10 @@ PICTURES = "vision"
 LEAST_SPEED = 10.0
 """Tokens per second for one user below which people stop to read along."""
 
+ALMOST = 0.9
+"""Share of the least speed from which on it counts as reached: no estimate is good to a tenth, and a
+much better model must not lose to a small one by less than that."""
+
 COMFORT = 2.0
 """Times the least speed from which on waiting is no reason to take something else."""
 
@@ -48,6 +52,11 @@ class Wish:
     official: bool = False
     least_speed: float = LEAST_SPEED
     tools: bool = False
+
+    @property
+    def enough(self) -> float:
+        """Tokens per second from which on the least speed counts as reached."""
+        return ALMOST * self.least_speed
 
     @property
     def comfortable(self) -> float:

@@ -311,6 +311,24 @@ def test_more_users_than_any_server_takes_hear_how_many_are_held() -> None:
     assert miss.choice.plan.fits
 
 
+@pytest.mark.parametrize(("on", "users"), [("dgx-spark", 20), ("rtx-3090", 8)])
+def test_a_better_model_does_not_lose_by_less_than_estimates_are_good_to(
+    on: str, users: int
+) -> None:
+    found = answer(on, users=users)
+    pick, wish = found.pick, found.wanted.wish
+    assert pick is not None
+    assert pick.per_user is not None
+    for other in found.front:
+        sound = other.is_above_floor and other.holds and other.word <= pick.word
+        if sound and (other.per_user or 0.0) >= 0.9 * wish.least_speed and not other.is_tight:
+            assert other.tier >= pick.tier
+    told = " ".join(chosen(found, pick))
+    assert ("tok/s count as the 10" in told) == (pick.per_user < wish.least_speed)
+    if on == "dgx-spark":
+        assert "35B-A3B" in pick.entry.base
+
+
 def test_a_crowd_too_large_for_a_length_is_offered_a_shorter_one_for_all() -> None:
     found = answer("rtx-3050-6", users=64, context=262_144)
     assert found.pick is None
