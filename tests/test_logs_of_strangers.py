@@ -7,6 +7,7 @@ import pytest
 from planner import observed
 from planner.answer import Plan
 from planner.cli.main import run
+from planner.engines.commands import read_command
 from planner.errors import InputError
 from planner.log_text import read_log
 
@@ -166,3 +167,46 @@ def test_lines_with_which_starts_end_are_known(line: str, engine: str, helps: st
         observed.check_log(None, line)
     assert str(caught.value).startswith(f"{engine} ended with: ")
     assert helps in str(caught.value)
+
+
+OLLAMA = (
+    "time=2026-05-17T11:51:48.453-03:00 level=INFO source=types.go:42 msg="
+    '"inference compute" id=GPU-1 filter_id="" library=CUDA compute=8.6 name=CUDA0 description='
+    '"NVIDIA GeForce RTX 3090" total="23.6 GiB" available="23.1 GiB"\n'
+)
+
+
+def test_ollama_names_its_cards_and_its_model() -> None:
+    processor = OLLAMA.replace("CUDA", "cpu").replace("NVIDIA GeForce RTX 3090", "AMD EPYC")
+    loaded = "level=INFO runner.name=registry.ollama.ai/library/qwen3.5:35b\n"
+    log = read_log(processor + OLLAMA + OLLAMA.replace("11:51:48", "11:59:00") + loaded)
+    assert log.engine == "llamacpp"
+    assert log.hardware == "1x NVIDIA GeForce RTX 3090"
+    assert log.command is not None
+    assert log.command.model is not None
+    assert "35b" in log.command.model.lower()
+    assert read_log(OLLAMA + OLLAMA.replace("GPU-1", "GPU-2")).hardware == (
+        "2x NVIDIA GeForce RTX 3090"
+    )
+
+
+def test_the_memory_breakdown_of_llama_cpp_names_its_cards() -> None:
+    row = "common_memory_breakdown_print: |   - CUDA0 (RTX 3090)   | 24124 = 23860 + (15946 = 15364 |\n"
+    log = read_log(row + row)
+    assert (log.engine, log.hardware) == ("llamacpp", "1x RTX 3090")
+
+
+def test_the_home_of_a_path_stays_for_the_shell_to_find() -> None:
+    command = "llama-server -m '~/my models/Qwen3.5-9B-Q4_K_M.gguf' -c 8192"
+    plan = Plan.of(observed.plan_command(command, on="rtx-3090"))
+    assert plan.launch is not None
+    assert "-m ~/'my models/Qwen3.5-9B-Q4_K_M.gguf' " in plan.launch.command
+
+
+def test_the_folder_of_kt_kernels_weights_is_kept() -> None:
+    command = (
+        "python -m sglang.launch_server --model /mnt/w/Qwen3.5-35B-A3B-FP8 --kt-weight-path"
+        " /mnt/w/Qwen3.5-35B-A3B-FP8 --kt-method FP8"
+    )
+    _, told = read_command(command)
+    assert told.options["kt_weight_path"] == "/mnt/w/Qwen3.5-35B-A3B-FP8"

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from shlex import join, quote
+from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -258,7 +258,14 @@ class Launch:
         return tuple(self._line(argv) for argv in self.per_node)
 
     def _line(self, argv: tuple[str, ...]) -> str:
-        return "".join(f"{k}={quote(v)} " for k, v in self.environment.items()) + join(argv)
+        variables = "".join(f"{k}={_quoted(v)} " for k, v in self.environment.items())
+        return variables + " ".join(map(_quoted, argv))
+
+
+def _quoted(word: str) -> str:
+    """Return a word quoted where the shell needs it; of ``~/x`` the home stays for it to find."""
+    home, stroke, rest = word.partition("/")
+    return f"~/{quote(rest)}" if home == "~" and stroke and rest else quote(word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ def read_command(
     found = sort_words(words, FLAGS)
     served = sglang.command_of(found, environment)
     options = dict(served.options)
-    if options.get("kt_weight_path") == served.model:
+    weights = options.get("kt_weight_path")
+    if weights == served.model and not str(weights).startswith(("/", ".", "~")):
         options.pop("kt_weight_path", None)
     known = declared(KTransformersOptions)
     alone = [name for name in options if name not in known]

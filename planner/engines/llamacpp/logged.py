@@ -40,6 +40,10 @@ _LOADED_FILE = re.compile(
 )
 """What the server says before it reads the file, and after it could not load it."""
 _NAME = re.compile(r"print_info: general\.name\s+= (?P<value>\S.{0,120})$")
+_OLLAMA = re.compile(
+    r"\brunner\.name=(?:registry\.ollama\.ai/library/)?(?P<value>[\w./-]{1,100}:[\w.-]+)"
+)
+"""What Ollama calls the model that it has loaded."""
 _TOLD_FILE = re.compile(r"llama-server.* (?:-m|--model)[ =](?P<value>\S+\.gguf)")
 _TYPE = re.compile(
     r"print_info: file type\s+= (?P<value>\w+(?: - (?:Small|Medium|Large))?)(?: - [\d.]+ bpw)?(?: \(guessed\))?$"
@@ -87,8 +91,9 @@ def logged_command(
 ) -> Command | None:
     """Return what the server was told, from what it says of its first context."""
     file, context = _file(lines), _context(lines)
+    named = _first(_OLLAMA, lines)
     if file is None and context is None:
-        return None
+        return None if named is None else read(("ollama", "run", named))
     words = ["-m", file] if file is not None else []
     words += ["-c", context] if context is not None else []
     for flag, pattern in _HEADER:
@@ -110,7 +115,12 @@ def logged_command(
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
     command = read(words)
     if command.model is None:
-        command = replace(command, model=_first(_NAME, lines))
+        served = None if named is None else read(("ollama", "run", named))
+        command = replace(
+            command,
+            model=_first(_NAME, lines) if served is None else served.model,
+            precision=command.precision if served is None else served.precision,
+        )
     options, build = dict(command.options), _first(_BUILD, lines)
     if build is not None:
         options["version"] = build
