@@ -121,6 +121,8 @@ class Loss:
             return word + (f" ({self.bits:.1f} bits)" if self.bits else "")
         if self.word is Word.ORIGINAL and word_of(self.value) > Word.ORIGINAL:
             word = f"counted as the original, at {self.bits or EIGHT_BITS:.1f} bits a weight"
+        elif self.basis == "file" and self.word > word_of(self.value):
+            word = f"counted as its kind: {word}"  # perplexity alone does not see it
         if self.basis == "file":
             return f"{word} ({self._number(self.value)}, measured for this file)"
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")

@@ -170,3 +170,15 @@ def test_caches_in_fewer_bits_lose_something(cache: str, values: list[float]) ->
 def test_nothing_is_said_of_caches_that_nobody_measured() -> None:
     assert cache_losses("f16") == ()
     assert cache_losses("nvfp4") == ()
+
+
+def test_a_word_that_the_shown_number_does_not_give_says_where_it_is_from() -> None:
+    counted = 0
+    for entry in entries():
+        loss = loss_of(entry)
+        if loss.basis != "file" or loss.value is None:
+            continue
+        follows = loss.word is word_of(loss.value)
+        assert follows != ("counted as" in loss.text), loss.text
+        counted += not follows
+    assert counted
