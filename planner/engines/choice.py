@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         engine="mlx",
-        reason="MLX is made for Apple's unified memory; llama.cpp (GGUF) is the alternative, and"
+        reason="made for Apple's unified memory; llama.cpp (GGUF) is the alternative, and"
         " loads the vision tower, too",
         vendors=("apple",),
     ),

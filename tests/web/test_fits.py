@@ -33,6 +33,12 @@ def text_of(app: Any) -> str:
     return "\n".join(element.value for element in app.markdown).replace("\\", "")
 
 
+def test_no_name_of_a_machine_is_wider_than_its_column(open_app: Callable[..., AppTest]) -> None:
+    frame = opened(open_app, fits__groups=["Servers"]).dataframe[0].value
+    assert "8x MI300X OAM platform" in set(frame["machine"])
+    assert max(len(name) for name in frame["machine"]) <= 34  # two of them the star's
+
+
 def test_rows_are_what_the_library_picks(open_app: Callable[..., AppTest]) -> None:
     app = opened(open_app)
     assert not app.exception

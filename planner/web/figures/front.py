@@ -15,8 +15,8 @@ from planner.web.palette import ACCENT, NEUTRAL
 TOP, ROW, BOTTOM = 26, 58, 58
 """Pixels above the rows, for each class of quality, and for the axis."""
 
-LETTER = 0.019
-"""Share of the axis that a letter of a name takes."""
+LETTER = 0.025
+"""Share of the axis that a letter of a name takes on a phone."""
 
 NEAR = 0.07
 """Share of the axis within which dots lie on each other."""

@@ -280,10 +280,16 @@ def _machine(row: Row) -> str:
 
 
 def _named(row: Row) -> str:
-    """The machine as the list of machines has it, with its memory; ★ is the visitor's own."""
+    """The machine as the list of machines has it, in few words if need be; ★ is the visitor's own."""
     place = by_id().get(row.card)
-    name = place.label if place is not None else row.name
+    name = row.name
+    if place is not None:
+        name = place.label if len(place.label) <= _WIDEST else place.short
     return f"★ {name}" if row.group == YOURS else name
+
+
+_WIDEST = 32
+"""Letters that the column of machines shows whole."""
 
 
 def words(row: Row) -> str:
