@@ -96,8 +96,9 @@ def _why(found: Answer) -> str:
             f":material/info: No checkpoint is picked for {title}: this is the model as published."
         )
     if found.recommendation is not None and found.plan is not None:
-        stored = f" stored as {fixed.precision}" if fixed is not None and fixed.precision else ""
-        return f":material/info: No known checkpoint{escape(stored)} fits here; this comes nearest."
+        precision = fixed.precision if fixed is not None else None
+        stored = f" stored as {escape(precision)}" if precision else ""
+        return f":material/info: No known checkpoint{stored} fits here; this comes nearest."
     return ""
 
 

@@ -248,7 +248,7 @@ def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:
 def test_notes_of_the_first_page_name_no_flag_of_the_command_line(
     open_app: Callable[..., AppTest],
 ) -> None:
-    app = open_app(v="2", on="rtx-3090", model="Qwen3.5-35B-A3B", context="256k")
+    app = open_app(v="2", on="rtx-3090", model="Qwen3.5-122B-A10B")
     assert "say it under RAM (GB)" in text_of(app)
     assert "--ram" not in text_of(app)
 
