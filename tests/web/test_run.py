@@ -245,6 +245,13 @@ def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:
     assert dict(parse_qsl(urlsplit(shared).query))["model"] == "Qwen3.5-9B"
 
 
+def test_what_comes_nearest_of_a_precision_is_said_in_words(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = open_app(v="2", on="rtx-4060", model="Qwen3.5-397B-A17B", weights="bf16")
+    assert "No known checkpoint stored as bf16 fits here" in text_of(app)
+
+
 def test_notes_of_the_first_page_name_no_flag_of_the_command_line(
     open_app: Callable[..., AppTest],
 ) -> None:
