@@ -29,6 +29,7 @@ UNTOLD = 3.0
 _LONGER = 8
 _TYPED_BY_USERS = ("localmaxxing.com",)
 _DEFAULT_CHUNK = 512
+_LONG_ANSWER = 4096
 
 
 def _prompt_in_rate(row: Mapping[str, Any]) -> bool:
@@ -36,6 +37,11 @@ def _prompt_in_rate(row: Mapping[str, Any]) -> bool:
     told = "llama-bench" in (row.get("flags") or "")
     answer = row.get("osl") or 0
     return typed and not told and 0 < _LONGER * answer < (row.get("depth") or 0)
+
+
+def _of_first_weeks(row: Mapping[str, Any]) -> bool:
+    """InferenceX said on 2026-03-27 that it would run answers of 8k tokens no more (its #637)."""
+    return "inferencex" in str(row["source"]).lower() and (row.get("osl") or 0) > _LONG_ANSWER
 
 
 def _copies_untold(row: Mapping[str, Any]) -> bool:
@@ -58,6 +64,12 @@ DOUBTS = (
         reason="an image of the days when the family was new",
         times=UNTOLD,
         holds=lambda row: "day-0" in str(row.get("engine_version")),
+    ),
+    Doubt(
+        reason="InferenceX with answers of 8k tokens, which it ceased to run in March 2026: a median of"
+        " the family's first weeks beside others over six months",
+        times=UNTOLD,
+        holds=_of_first_weeks,
     ),
     Doubt(
         reason="typed by a user after a prompt much longer than the answer, without a command: the"

@@ -34,6 +34,11 @@ from planner.throughput import Speculation, Workload
 FILES = ("throughput.json", "cases.json")
 
 _KINDS = ("serving", "decode")
+_TOLD_IN_FOOTNOTES = {
+    "sx-rtx-pro-6000-maxq-?-45.7-None": "q8_0",
+    "sx-v100-sxm2-32-?-33.3-None": "q4_k_m",
+}
+"""Precisions that the rows of sudoingX/qwen38-mtp leave out and the footnotes of its README tell."""
 _LONG = 1000
 """Tokens from which on a first token's time is the prompt's."""
 _AGGREGATE = "aggregate"
@@ -94,7 +99,12 @@ def _from_throughput(row: dict[str, Any], folder: Path) -> SpeedPoint:
         lies="GPU, drafts" if row.get("spec") else "GPU",
         prefill=False,
         rate=1e3 / row["tpot_ms"] if row.get("tpot_ms") else 0.0,
-        checkpoint=_stored(row["model"], row["quant"], row.get("checkpoint"), folder),
+        checkpoint=_stored(
+            row["model"],
+            _TOLD_IN_FOOTNOTES.get(row["id"], row["quant"]),
+            row.get("checkpoint"),
+            folder,
+        ),
         system=system,
         layout=Layout(
             tensor_parallel=tensor, data_parallel=row["dp"], expert_parallel=row["ep"] > 1

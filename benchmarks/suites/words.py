@@ -229,7 +229,7 @@ def with_memory(system: System, gib: float, source: str) -> System:
 def _machine_names(text: str) -> Iterator[str]:
     plain = _PARENTHESES.sub(" ", text).strip()
     inside = [part for p in _PARENTHESES.findall(text) for part in _SPLIT.split(p)]
-    for candidate in (text, plain, *inside):
+    for candidate in (text, plain, *inside, plain.partition(": ")[2]):
         name = candidate.strip()
         if not name or _SIZE.fullmatch(name):
             continue

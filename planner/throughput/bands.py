@@ -110,6 +110,8 @@ def _facts(serving: Serving, found: Calibration, engine: str, precision: str) ->
         "more_stages_than": layout.pipeline_parallel,
         "more_ranks_than_a_node": layout.accelerators > system.accelerators_per_node,
         "expert_parallel": layout.expert_parallel and layout.expert_ranks > 1,
+        "streamed": serving.where.over_link,
+        "cpu_alone": serving.where.cpu_alone,
         "separate_drafter": serving.drafter is not None,
         "quantized_cache": serving.cache_format.bits < 16,
     }

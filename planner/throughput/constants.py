@@ -49,7 +49,7 @@ class Calibration:
     wide: Constants | None = None
 
 
-STREAMS = ("bandwidth", "experts", "kv", "state", "link")
+STREAMS = ("bandwidth", "experts", "kv", "state", "link", "cpu")
 """Shares of a nominal bandwidth."""
 
 HIGHEST_SHARE = 0.89

@@ -18,6 +18,7 @@ from planner.layout import Layout
 from planner.memory.placement import Drafter
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import Link, link, link_bandwidth
+from planner.throughput.host import host_flops
 from planner.throughput.part import (
     COMPUTE,
     MEMORY,
@@ -40,7 +41,10 @@ _BEYOND = 0.4
 """What is gained beyond that, as a power of the bandwidth."""
 
 _ACTIVATION_BYTES = 2
-_STEP = "step"
+_STEP, _CPU = "step", "step of the CPU"
+
+ROUTING = "routing to experts"
+BY_CPU = "weights computed by the CPU"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +103,13 @@ class Serving:
         )
 
 
-def host_rate(ram: float, *, alone: bool = False) -> float:
+def host_rate(ram: float) -> float:
     """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide.
 
-    A CPU alone reaches more of a slow memory than one that waits for a card in every layer: there
-    the same power holds below as well.
+    A CPU that waits for a card in every layer. One that computes alone reads what its memory gives
+    and spends time per layer instead (`_by_cpu_alone`).
     """
-    bent = float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND)
-    return bent if alone else min(ram, bent)
+    return min(ram, float(WIDE_RAM * (ram / WIDE_RAM) ** _BEYOND))
 
 
 def cycle_parts(serving: Serving, *, accepted: float) -> tuple[Part, ...]:
@@ -187,7 +190,7 @@ def _overhead(layers: int, sequences: float, *, moe: bool) -> Iterator[Part]:
     )
     if moe:
         yield Part(
-            name="routing to experts",
+            name=ROUTING,
             amount=layers * 1e-6,
             times=("routing_us",),
             formula="routing_us x layers",
@@ -279,9 +282,12 @@ def _on_host(serving: Serving, traffic: Traffic) -> Iterator[Part]:
     caches = (traffic.kv + traffic.state) * where.caches
     nbytes = (weights + caches) * layout.tensor_parallel
     # Where prompts go to a card, there is one, even if no weight lies on it.
-    rate = host_rate(serving.ram, alone=where.cpu_alone and not where.prompts_stream)
+    if where.cpu_alone and not where.prompts_stream:
+        yield from _by_cpu_alone(serving, traffic, nbytes)
+        return
+    rate = host_rate(serving.ram)
     yield Part(
-        name="weights computed by the CPU",
+        name=BY_CPU,
         amount=nbytes / rate,
         over=("host",),
         formula="bytes / (RAM x host)",
@@ -293,6 +299,44 @@ def _on_host(serving: Serving, traffic: Traffic) -> Iterator[Part]:
         times=("host_step_ms",),
         formula="host_step_ms",
     )
+
+
+def _by_cpu_alone(serving: Serving, traffic: Traffic, nbytes: float) -> Iterator[Part]:
+    """A step of a CPU alone: its bytes or its products, whichever take longer, and every layer.
+
+        max(bytes / (RAM x cpu), FLOPs / (FLOP/s of the cores x host_compute)) + cpu_layer_us x L
+
+    Threads meet after every matrix, so that a layer of experts, which has many small ones, costs
+    more: 96 cores with twelve channels read the experts of 3 B parameters no faster than 64 with
+    eight. A dense model's layers are large, and their bytes count.
+    """
+    layers = serving.model.num_hidden_layers
+    flops = sum(traffic.flops.values()) * serving.layout.tensor_parallel
+    yield Part(
+        name=BY_CPU,
+        amount=nbytes / serving.ram,
+        over=("cpu",),
+        formula="bytes / (RAM x cpu)",
+        values=MappingProxyType({"bytes": nbytes, "RAM": serving.ram}),
+        roof=(_CPU, MEMORY),
+    )
+    yield Part(
+        name="products of the CPU",
+        amount=flops / host_flops(serving.cores),
+        over=("host_compute",),
+        formula="FLOPs / (FLOP/s of such a host x host_compute)",
+        values=MappingProxyType({"FLOPs": flops, "FLOP/s": host_flops(serving.cores)}),
+        roof=(_CPU, COMPUTE),
+    )
+    moe = serving.model.moe is not None
+    for name, constant in (("layers of the CPU", "cpu_layer_us"), (ROUTING, "cpu_routing_us")):
+        yield Part(
+            name=name,
+            amount=layers * 1e-6 if moe or name != ROUTING else 0.0,
+            times=(constant,),
+            formula=f"{constant} x layers",
+            values=MappingProxyType({"layers": layers}),
+        )
 
 
 def _over_link(serving: Serving, traffic: Traffic) -> Part:

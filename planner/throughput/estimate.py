@@ -38,8 +38,14 @@ from planner.throughput.constants import (
     under_backend,
 )
 from planner.throughput.decode import Serving, cycle_parts, host_rate
-from planner.throughput.host import HostMemory, host_memory
-from planner.throughput.measured import Prompts, hardly_decoded, prompts_basis, unmeasured_prompts
+from planner.throughput.host import HostMemory, host_flops, host_memory
+from planner.throughput.measured import (
+    Prompts,
+    hardly_decoded,
+    narrow_prompts,
+    prompts_basis,
+    unmeasured_prompts,
+)
 from planner.throughput.part import (
     Part,
     UnknownFigureError,
@@ -47,7 +53,7 @@ from planner.throughput.part import (
     least_seconds,
     seconds_of,
 )
-from planner.throughput.prefill import BY_CPU, PROMPT_OVERHEAD, host_flops, prefill_parts
+from planner.throughput.prefill import BY_CPU, PROMPT_OVERHEAD, prefill_parts
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.unequal import slowed
@@ -255,7 +261,8 @@ class _Asked:
         serving, workload, found = self.serving, self.workload, self.prompts
         parts = prompt_parts(serving, workload, self.chunk)
         held = settled(parts, found, what=_PROMPTS)
-        if found.basis == "fitted" or not any("prefill_narrow" in part.over for part in parts):
+        measured = found.basis == "fitted" and narrow_prompts(found, serving.engine, _kind(serving))
+        if measured or not any("prefill_narrow" in part.over for part in parts):
             return parts, held
         plain = prompt_parts(serving, workload, self.chunk, plain=True)
         other = settled(plain, found, what=_PROMPTS)

@@ -19,6 +19,9 @@ Prompts = Literal["dense", "moe"]
 HARDLY = 5
 """Fewer points of one class, engine and width of weights are hardly a measurement."""
 
+_WIDEST = 16
+"""Bits of weights that are multiplied as they are."""
+
 _KIND = {"dense": "a dense model", "moe": "a mixture of experts"}
 
 
@@ -41,6 +44,11 @@ def prompts_basis(found: Calibration, engine: str, kind: Prompts) -> Basis:
     if found.preset == "kernel" or any(row[kind][0] for row in _rows(found, engine)):
         return found.basis
     return "sibling" if any(row[kind][0] for row in _rows(found)) else "unmeasured"
+
+
+def narrow_prompts(found: Calibration, engine: str, kind: Prompts) -> bool:
+    """Whether prompts of weights of fewer than 16 bits were measured of the class under the engine."""
+    return any(row[kind][0] for row in _rows(found, engine) if row["width"] < _WIDEST)
 
 
 def unmeasured_prompts(found: Calibration, engine: str, kind: Prompts) -> tuple[str, ...]:

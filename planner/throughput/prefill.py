@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from hardware_db import Accelerator
+from hardware_db import Accelerator, System
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import family, link_bandwidth, table
 from planner.throughput.decode import Serving
+from planner.throughput.host import host_flops
 from planner.throughput.part import (
     COMPUTE,
     MEMORY,
@@ -161,7 +162,7 @@ def _attention(serving: Serving, *, prompts: int, tokens: int, cached: int) -> I
 
 
 def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
-    """Overhead per layer and chunk, and the bytes of all-reduces."""
+    """Overhead per layer and chunk, the bytes of all-reduces, and those that stages hand over."""
     model, layers = serving.model, serving.model.num_hidden_layers
     yield Part(
         name=PROMPT_OVERHEAD,
@@ -170,12 +171,11 @@ def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
         formula="prefill_layer_us x layers x chunks",
         values=MappingProxyType({"layers": layers, "chunks": chunks}),
     )
-    tp = serving.layout.tensor_parallel
+    tp, pp = serving.layout.tensor_parallel, serving.layout.pipeline_parallel
+    message = tokens * model.hidden_size * 2
     if tp > 1:
-        rate = link_bandwidth(serving.system, ranks=tp)
-        if rate is None:
-            raise UnknownFigureError(f"the link inside {serving.system.name} is not known")
-        ring = 2 * (tp - 1) / tp * tokens * model.hidden_size * 2 * 2 * layers
+        rate = _rate(serving.system, ranks=tp)
+        ring = 2 * (tp - 1) / tp * message * 2 * layers
         yield Part(
             name="all-reduce",
             amount=ring / rate,
@@ -183,6 +183,22 @@ def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
             formula="ring bytes / (link x prefill_link)",
             values=MappingProxyType({"ring bytes": ring, "link": rate}),
         )
+    if pp > 1:
+        rate = _rate(serving.system, ranks=tp * pp)
+        yield Part(
+            name="hand-over between stages",
+            amount=(pp - 1) * message / rate,
+            over=("prefill_link",),
+            formula="(pp - 1) x message / (link x prefill_link)",
+            values=MappingProxyType({"pp": pp, "message": message, "link": rate}),
+        )
+
+
+def _rate(system: System, *, ranks: int) -> float:
+    rate = link_bandwidth(system, ranks=ranks)
+    if rate is None:
+        raise UnknownFigureError(f"the link inside {system.name} is not known")
+    return rate
 
 
 def _host(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
@@ -230,16 +246,6 @@ def _by_cpu(serving: Serving, tokens: int, *, share: float) -> Part:
         formula="FLOPs / (FLOP/s of such a host x host_compute)",
         values=MappingProxyType({"FLOPs": flops, "FLOP/s": host_flops(serving.cores)}),
     )
-
-
-def host_flops(cores: float) -> float:
-    """FLOP/s that `host_compute` is a share of: 10 per byte that the CPU's usual memory streams.
-
-    Cores are not known to the planner. Between machines they follow the memory: a Haswell with 51 GB/s
-    computes 0.21 TFLOP/s of a prompt, two laptops with 90 GB/s 0.40, a Sapphire Rapids with 307 GB/s
-    0.95. Within one machine they do not, so `cores` is no figure that faster modules raise.
-    """
-    return 10 * cores
 
 
 def _host_share_of_flops(serving: Serving) -> float:

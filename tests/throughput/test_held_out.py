@@ -113,6 +113,8 @@ ROW: dict[str, Any] = {
         ({"confidence": "medium"}, [1.5]),
         ({"confidence": "low"}, [3.0]),
         ({"engine_version": "day-0 image"}, [3.0]),
+        ({"source": "SemiAnalysis InferenceX", "osl": 7372}, [3.0]),
+        ({"source": "SemiAnalysis InferenceX", "osl": 921}, []),
         ({"kind": "decode", "source": "localmaxxing.com", "osl": 100, "depth": 9000}, [4.0]),
     ],
 )

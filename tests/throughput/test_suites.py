@@ -79,6 +79,7 @@ def test_precisions_that_cannot_be_told(precision: Any) -> None:
         ("2x A100 80GB", "a100-sxm-80"),
         ("Mac Studio M4 Max 128GB", "apple-m4-max"),
         ("RTX 4060 Ti 16GB", "rtx-4060-ti-16"),
+        ("AMD server: Radeon Pro V620", "v620"),
     ],
 )
 def test_machines_are_told(hardware: Any, accelerator: Any) -> None:

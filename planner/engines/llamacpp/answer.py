@@ -213,7 +213,7 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     if machine.remote:
         yield (
             "the other machines are planned as GPUs behind --rpc: llama.cpp shares blocks out over"
-            " them as over its own; the network makes it slower than the estimate, and whoever"
+            " them as over its own; what the network costs is assumed, nobody measured it, and whoever"
             " reaches their ports can use them"
         )
     elif system.nodes > 1:
