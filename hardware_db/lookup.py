@@ -134,7 +134,9 @@ def among_words(text: str, known: Database) -> Found | None:
 
 def is_a_machine(text: str, known: Database) -> bool:
     """Say whether words name some machine, of which nothing else is known: "laptop", "thinkpad t480"."""
-    words = set(text.casefold().split())
+    words = set(re.split(r"[\s-]+", text.casefold()))
+    if words & set(known.words["gpu_words"]):
+        return False
     laptops = {word for word in known.words["laptop_words"] if " " not in word}
     return text.casefold() in known.words["machine_words"] or bool(words & laptops)
 

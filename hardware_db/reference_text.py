@@ -130,5 +130,5 @@ figures that contradict it). A `source` may cite a `[sources.name]` table as `{n
 | `[[memory]]` | a class of RAM: `id`, `name`, `type`, `mt_s`, `channels`, `theoretical_gb_s`, `plan_gb_s`, `notes` |
 | `[[electricity]]` | what a kilowatt-hour costs: `region`, `price_per_kwh`, `currency`, `kind`, `source`, `date`, `note` |
 | `[[processor]]` | a line of processors: `id`, `name`, `match` (a pattern of its names in small letters), `type`, `mt_s` and `channels` (or `bits`) of its RAM, `usual_gb`, `source` |
-| `cpu_words`, `board_words`, `laptop_words`, `machine_words`, `places` | lists of words that stand beside a name: of a processor, of a board's maker, of a laptop, of any machine, of whom it is rented from |
+| `cpu_words`, `board_words`, `laptop_words`, `machine_words`, `gpu_words`, `places` | lists of words that stand beside a name: of a processor, of a board's maker, of a laptop, of any machine, of a GPU, of whom it is rented from |
 """

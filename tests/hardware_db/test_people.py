@@ -88,6 +88,15 @@ def test_a_machine_of_which_only_the_ram_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["RTX PRO 9999 Blackwell Laptop 12GB", "rtx 9999 laptop 8GB", "laptop nvidia mx-9999 2GB"],
+)
+def test_a_laptop_with_an_unknown_gpu_is_not_one_without(name: str) -> None:
+    with pytest.raises(HardwareError, match="unknown hardware"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
     "typed", ["rtx 4090 ti", "5080 super", "rtx 4090 gaming supreme lite", "epyc", "colab", "7950x", "surface studio 2"]
 )  # fmt: skip
 def test_no_word_that_means_something_is_dropped(typed: str) -> None:
