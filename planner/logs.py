@@ -22,7 +22,7 @@ from planner.engines.log_figure import (
 )
 from planner.engines.log_row import IN_ALL, RANGE, LogRow, rows_of
 from planner.errors import InputError
-from planner.log_text import MOST
+from planner.log_text import MOST, MOST_LINES
 from planner.log_text import Log as Log
 from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
@@ -272,7 +272,10 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
     if log.restarts:
         yield f"the log holds {log.restarts + 1} starts; the last one with figures is compared"
     if log.cut:
-        yield f"the log is longer than {MOST // 2**20} MiB; what comes after is not read"
+        yield (
+            f"the log is longer than is read ({MOST // 2**20} MiB, or {MOST_LINES:,} lines that tell"
+            " something): what comes after is left out"
+        )
     if log.version is None and hasattr(plan.deployment.options, "version"):
         yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
     elif log.version is not None and not log.version.startswith(plan.engine_version):

@@ -210,3 +210,14 @@ def test_the_folder_of_kt_kernels_weights_is_kept() -> None:
     )
     _, told = read_command(command)
     assert told.options["kt_weight_path"] == "/mnt/w/Qwen3.5-35B-A3B-FP8"
+
+
+def test_sglangs_refusal_tells_the_share_that_was_asked_for() -> None:
+    line = (
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static. Current value:"
+        " self.server_args.mem_fraction_static=0.74\n"
+    )
+    told = read_log(line).command
+    assert told is not None
+    assert told.options["mem_fraction_static"] == 0.74
+    assert told.model is None

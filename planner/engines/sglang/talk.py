@@ -324,6 +324,9 @@ _RESOLVED = re.compile(
 )
 """The line that tells two arguments as they were resolved."""
 
+_SHARE = re.compile(r"Not enough memory.{0,120}server_args\.mem_fraction_static=(0\.\d{1,6})")
+"""The refusal that tells which share of the GPU was asked for."""
+
 
 def _inferred(
     lines: Sequence[str], matter: Sequence[str], read: Callable[[Sequence[str]], Command]
@@ -335,7 +338,8 @@ def _inferred(
         if match is not None:
             told = {"chunked_prefill_size": int(match[1]), "context_length": int(match["context"])}
             return read(as_words(told | requests_told(lines), matter))
-    return None
+    share = next((match for line in lines if (match := _SHARE.search(line))), None)
+    return None if share is None else read([f"--mem-fraction-static={share[1]}"])
 
 
 _READ = ("option", "part", "part switch")
