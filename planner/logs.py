@@ -274,7 +274,7 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
     if log.cut:
         yield (
             f"the log is longer than is read ({MOST // 2**20} MiB, or {MOST_LINES:,} lines that tell"
-            " something): what comes after is left out"
+            " something): what comes after is not read"
         )
     if log.version is None and hasattr(plan.deployment.options, "version"):
         yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
