@@ -5,7 +5,9 @@ import re
 
 import pytest
 
+import hardware_db
 import planner
+import planner.recommending.machines as machines_room
 from planner import registry
 from planner.cli.main import run
 from planner.errors import InputError
@@ -13,6 +15,7 @@ from planner.recommending.advice import advise
 from planner.recommending.machines import machines
 from planner.recommending.text import recommendation_text
 from planner.search.advice import MORE
+from planner.units import GIB
 from planner.wanting import want
 
 WANTED = want("Qwen3.5-9B", on="h100")
@@ -129,3 +132,16 @@ def test_of_changes_that_cost_alike_the_better_weights_come_first(command: str, 
     for cost in {advice.cost for advice in found}:
         words = [advice.word for advice in found if advice.cost == cost and advice.steps <= 2]
         assert words == sorted(words)
+
+
+def test_a_machine_is_listed_under_a_name_that_can_be_typed() -> None:
+    for on in (on for _, names in machines_room.groups() for on in names):
+        system = hardware_db.resolve(on)
+        typed = hardware_db.resolve(system.short_name)
+        assert (typed.accelerator.id, typed.count) == (system.accelerator.id, system.count)
+
+
+def test_small_machines_with_a_large_memory_are_listed_with_a_price() -> None:
+    priced = [system for system in machines_room.by_price() if system.accelerator.is_unified]
+    vendors = {system.accelerator.vendor for system in priced if system.total_bytes > 100 * GIB}
+    assert vendors == {"amd", "apple", "nvidia"}
