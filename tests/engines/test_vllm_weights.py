@@ -245,3 +245,26 @@ def test_a_cache_that_triton_reads_is_not_shared_over_ranks(dtype: str, runs: bo
     layout = Layout(tensor_parallel=8, context_parallel=2)
     plan = ask("Qwen3.5-35B-A3B", "8x h100", layout=layout, kv_cache_dtype=dtype)
     assert (plan.outcome is not Outcome.CANNOT_RUN) is runs
+
+
+@pytest.mark.parametrize("on", ["strix halo 128GB", "rx 7900 xtx"])
+def test_experts_in_fp8_are_refused_where_no_backend_takes_them(on: str) -> None:
+    """It was said to fit, and fails before a weight is loaded (lemonade-sdk/vllm-rocm#44)."""
+    found = planner.plan("Qwen/Qwen3.6-35B-A3B-FP8", on=on, engine="vllm")
+    assert [refusal.engine_message for refusal in found.refusals] == [
+        "No FP8 MoE backend supports the deployment configuration."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "on"),
+    [
+        ("Qwen/Qwen3.6-35B-A3B-FP8", "mi300x"),
+        ("Qwen/Qwen3.6-35B-A3B-FP8", "2x r9700"),
+        ("Qwen/Qwen3.6-35B-A3B-FP8", "h100"),
+        ("Qwen/Qwen3.6-35B-A3B", "strix halo 128GB"),
+        ("Qwen/Qwen3.8-27B-FP8", "strix halo 128GB"),
+    ],
+)
+def test_other_weights_and_targets_are_not_refused(model: str, on: str) -> None:
+    assert not planner.plan(model, on=on, engine="vllm").refusals

@@ -12,6 +12,7 @@ from planner.engines.vllm.releases import attention_backend, capability, rules_o
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization.scheme import Scheme
+from planner.model.tensors import Split
 from planner.provenance import Source
 
 _DOCS = Source(where="vLLM 0.32.0 docs, features/quantization", when="2026-11-21")
@@ -19,6 +20,14 @@ _TABLE = Source(
     where="vLLM 0.14.0 docs, features/quantization (supported hardware)", when="2026-11"
 )
 _ASSUMED = Source(where="assumed: no kernel was found in vLLM's documentation", when="2026-11-21")
+
+_EXPERTS = Source(
+    where="vLLM model_executor/layers/fused_moe/oracle/fp8.py, experts/triton_moe.py,"
+    " platforms/rocm.py (supports_fp8); lemonade-sdk/vllm-rocm#44: seen on gfx1151",
+    when="2026-09-20",
+)
+FP8_EXPERTS = ("gfx94", "gfx95", "gfx12")
+"""AMD targets whose routed experts vLLM computes in FP8; dense weights are not asked about there."""
 
 BFLOAT16 = (8, 0)
 """Below this compute capability 16-bit weights are served as float16 (--dtype half)."""
@@ -86,6 +95,25 @@ def kernel_refusals(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterato
                 reason=f"vLLM has no {family} kernels for {accelerator.name}",
                 source=support.source,
             )
+    yield from _expert_refusals(checkpoint, accelerator)
+
+
+def _expert_refusals(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterator[Refusal]:
+    """Yield why this device cannot run routed experts in FP8: no backend of vLLM's takes them."""
+    target = accelerator.gfx
+    if target is None or target.startswith(FP8_EXPERTS):
+        return
+    if any(
+        row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
+        and (row.format.kernel or "").partition("-")[0] == "fp8"
+        for row in checkpoint.rows("text")
+    ):
+        yield Refusal(
+            reason=f"vLLM has no FP8 kernel for routed experts on {target} ({accelerator.name})",
+            engine_message="No FP8 MoE backend supports the deployment configuration.",
+            source=_EXPERTS,
+            remedy="use the 16-bit checkpoint or int4, or llama.cpp with a GGUF file",
+        )
 
 
 def kernel_warnings(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterator[str]:
