@@ -147,7 +147,8 @@ def test_a_fixed_cache_that_is_too_large_is_named_and_not_the_context() -> None:
 def test_a_fixed_cache_is_taken_whole() -> None:
     def free(gib: int) -> Plan:
         options = {"kv_cache_memory_bytes": gib * GIB, "max_num_seqs": 16}
-        return planner.plan("Qwen3.5-4B", on="l4", context=4096, options=options)
+        asked: dict[str, Any] = {"on": "l4", "context": 4096, "options": options}
+        return planner.plan("Qwen3.5-4B", precision="bf16", **asked)
 
     small, large = free(2), free(6)
     assert small.headroom is not None

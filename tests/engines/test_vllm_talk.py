@@ -19,7 +19,7 @@ def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
         ({"on": "l4"}, "Available KV cache memory: -", "No available memory"),
         ({"on": "2x rtx-4090", "precision": "fp8", "context": "256k"}, "Available", "To serve at"),
         (
-            {"on": "h100", "options": {"max_num_seqs": 1000}},
+            {"on": "h100", "precision": "bf16", "options": {"max_num_seqs": 1000}},
             "vllm cache_config_info",
             "max_num_seqs (1000) exceeds",
         ),
