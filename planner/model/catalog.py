@@ -131,7 +131,10 @@ def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
     if found is not None or "/" in wanted:
         return found
     wanted = hyphened(wanted)
-    return _index().get(wanted) or _meant(wanted) or _only_one(wanted)
+    exact = _index().get(wanted)
+    if exact is not None or _hosted_as(wanted) is not None:
+        return exact
+    return _meant(wanted) or _only_one(wanted)
 
 
 def hyphened(name: str) -> str:
@@ -280,23 +283,30 @@ def refuse_hosted(name: str) -> None:
     Raises:
         UnknownModelError: it does; the line names the open model that it is, or the nearest.
     """
+    row = _hosted_as(name)
+    if row is None:
+        return
+    if "open" in row:
+        raise UnknownModelError(
+            f"{name} is what {row['open']} is called as a hosted service; plan {row['open']}",
+            (row["open"],),
+        )
+    raise UnknownModelError(
+        f"{name} is a hosted service without published weights;"
+        f" the nearest open model is {row['nearest']}",
+        (row["nearest"],),
+    )
+
+
+def _hosted_as(name: str) -> Mapping[str, str] | None:
+    """The row of the hosted service that is called so; None if none is."""
     short = hyphened(name.rpartition("/")[2].partition(":")[0])
     short = re.sub(r"^qwen-?(\d)[.p-](\d)(?=-)", r"qwen\1.\2", short)
     for row in _hosted():
-        if not short.startswith(row["begins"]):
-            continue
-        if "except" in row and short.startswith(row["except"]):
-            continue
-        if "open" in row:
-            raise UnknownModelError(
-                f"{name} is what {row['open']} is called as a hosted service; plan {row['open']}",
-                (row["open"],),
-            )
-        raise UnknownModelError(
-            f"{name} is a hosted service without published weights;"
-            f" the nearest open model is {row['nearest']}",
-            (row["nearest"],),
-        )
+        excepted = "except" in row and short.startswith(row["except"])
+        if short.startswith(row["begins"]) and not excepted:
+            return row
+    return None
 
 
 def unknown(name: str) -> UnknownModelError:

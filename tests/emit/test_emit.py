@@ -209,7 +209,9 @@ def test_no_name_adds_a_line_to_a_modelfile(tmp_path: Path) -> None:
 
 def test_nothing_in_a_command_is_a_variable_of_a_form() -> None:
     """What Compose and Kubernetes would fill in, they are told to leave: words and variables."""
-    command = read_command("X_Y='$(id) ${HOME}' vllm serve Qwen/Qwen3.5-4B --api-key '$(cat a)'")
+    command = read_command(
+        "X_Y='$(id) ${HOME}' vllm serve Qwen/Qwen3.5-4B --served-model-name '$(cat a)'"
+    )
     plan = observed.plan_command(command, on="h100", precision=None, concurrency=1)
     (service,) = yaml.safe_load(emit(plan, "compose"))["services"].values()
     assert service["environment"]["X_Y"] == "$$(id) $${HOME}"

@@ -66,7 +66,7 @@ def test_what_sglang_is_told(
 def test_words_that_change_nothing_come_back_and_those_of_one_node_do_not() -> None:
     kept = (
         "--host 0.0.0.0 --port 30001 --served-model-name q --reasoning-parser qwen3"
-        " --tool-call-parser qwen3_coder --api-key k --trust-remote-code --dtype bfloat16"
+        " --tool-call-parser qwen3_coder --api-key *** --trust-remote-code --dtype bfloat16"
         " --quantization fp8 --cuda-graph-backend-prefill breakable"
     )
     _, command = read_command(
