@@ -153,6 +153,7 @@ def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
 
 def test_the_plan_is_downloaded(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090")
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.get_by_role("button", name="Download").first.click()
     files = page.get_by_test_id("stPopoverBody")
     with page.expect_download() as waiting:
