@@ -193,6 +193,11 @@ class Accelerator:
         return max(int(self.unified.raisable.usable_mib.value) * MIB, self.usable_bytes)
 
     @property
+    def is_integrated(self) -> bool:
+        """True for a GPU inside a processor, with as much memory as somebody fits beside it."""
+        return self.form_factor == "integrated"
+
+    @property
     def unlent_bytes(self) -> int:
         """Bytes of one memory that the limit keeps from the GPU and that programs may still take."""
         return self.raisable_bytes - self.usable_bytes

@@ -6,7 +6,7 @@ Each function returns other spellings to look for, or None; it knows no entry of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from hardware_db.regex import pattern
@@ -33,6 +33,7 @@ _SERVICE = pattern(r"ml\.(.+)", re.I)
 _HOST = pattern(r"n1(?:-(?:standard|highmem|highcpu)-\d+)?[\s+]+(?:with\s+)?(.+)", re.I)
 _INSTANCE = pattern(r"(?:.*\s)?(?:mig[\s-]+)?[1-7]g\.([0-9]{1,3})gb", re.I)
 _MOBILE = pattern(r"((?:rtx|gtx)?[\s-]?[1-6]0[5-9]0(?:[\s-]?ti)?)\s?m", re.I)
+_PLAN = pattern(r"^(?:pro\+?|free|free tier|pod|spot|cloud|instance)(?:\s+|$)", re.I)
 _SUPER_TI = pattern(r"(.*[0-9]{4})\s?(ti)?\s?s", re.I)
 
 
@@ -65,37 +66,33 @@ def instance_gb(text: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def without_board(name: str, words: Collection[str]) -> str | None:
+def without_board(name: str, words: tuple[str, ...]) -> str | None:
     """Return `name` without articles and what its board's maker calls it; None where nothing goes.
 
     "my gigabyte rtx 4090 gaming oc" → "rtx 4090". What is not in `words` stays: a name with a word
     that means something ("Ti", "Max-Q") is not shortened to another card's.
     """
     plain = _ARTICLES.sub("", name.strip())
-    left = " ".join(_words(frozenset(words)).sub(" ", f" {plain} ").split())
+    left = " ".join(_words(words).sub(" ", f" {plain} ").split())
     return left if left and left != name.strip() else None
 
 
-def without_place(name: str, words: Collection[str]) -> str | None:
+def without_place(name: str, words: tuple[str, ...]) -> str | None:
     """Return `name` without whom the machine is rented from: "colab T4" → "T4"; else None.
 
     Empty where nothing but the place is named.
     """
-    place = _words(frozenset(words)).match(f" {name.strip()} ".replace(".", " ", 1), 1)
-    if place is None:
-        return None
-    left = f" {name.strip()} "[place.end() :].strip()
-    return re.sub(
-        r"^(?:pro\+?|free|free tier|pod|spot|cloud|instance)(?:\s+|$)", "", left, flags=re.I
-    )
+    said = f" {name.strip()} "
+    place = _words(words).match(said.replace(".", " ", 1), 1)
+    return None if place is None else _PLAN.sub("", said[place.end() :].strip())
 
 
-def laptop_in(name: str, words: Collection[str]) -> Iterator[str]:
+def laptop_in(name: str, words: tuple[str, ...]) -> Iterator[str]:
     """Yield cards of a laptop that `name` may hold: "lenovo legion 5 4060" → "4060 laptop".
 
     Only where a word says that it is a laptop; longer ends of the text first.
     """
-    if _words(frozenset(words)).search(f" {name} ") is None:
+    if _words(words).search(f" {name} ") is None:
         return
     said = name.split()
     for start in range(1, len(said)):
@@ -114,7 +111,7 @@ def short_suffix(name: str) -> str | None:
 
 
 @lru_cache(maxsize=32)
-def _words(words: Iterable[str]) -> re.Pattern[str]:
+def _words(words: tuple[str, ...]) -> re.Pattern[str]:
     """Any of `words`, as whole words between blanks, brackets and commas; long ones first."""
     listed = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.compile(rf"(?<=[\s(,])(?:{listed})(?=[\s),])", re.I)

@@ -85,16 +85,16 @@ class _Kept:
         """Return what is kept of a database."""
         entries = (*known.accelerators, *known.systems)
         numbers = {id(entry): number for number, entry in enumerate(entries)}
-        several = (
-            {name: tuple(numbers[id(entry)] for entry in found) for name, found in named.items()}
-            for named in (known.by_driver_name, known.by_stem)
-        )
+
+        def several(named: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[int, ...]]:
+            return {name: tuple(numbers[id(one)] for one in found) for name, found in named.items()}
+
         return cls(
             entries=tuple(_Writer.bytes_of(entry, numbers) for entry in entries),
             accelerators=len(known.accelerators),
             by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
-            by_driver_name=next(several),
-            by_stem=next(several),
+            by_driver_name=several(known.by_driver_name),
+            by_stem=several(known.by_stem),
             others={
                 field.name: getattr(known, field.name)
                 for field in fields(known)

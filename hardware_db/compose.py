@@ -102,26 +102,24 @@ def resized(accelerator: Accelerator, gb: float) -> Accelerator:
     assert label is not None
     assert unified is not None
 
-    def scaled(figure: Figure | None, value: float) -> Figure | None:
-        if figure is None:
-            return None
+    def scaled(figure: Figure, value: float) -> Figure:
         source = f"derived: {GIVEN} {gb:g} GB in place of {label.value:g}; {figure.source}"
         return dataclasses.replace(
             figure, value=int(value), source=source, alternatives=(), note=None
         )
 
     usable, raisable = unified.usable_mib, unified.raisable
-    lent = scaled(usable, (usable.value if usable else 0) * gb / label.value)
+    share = None if usable is None else scaled(usable, usable.value * gb / label.value)
     if raisable is not None:
         most = scaled(raisable.usable_mib, raisable.usable_mib.value + (gb - label.value) * 1024)
-        enough = most is not None and lent is not None and most.value > lent.value
-        raisable = dataclasses.replace(raisable, usable_mib=most) if enough and most else None
+        more = share is not None and most.value > share.value
+        raisable = dataclasses.replace(raisable, usable_mib=most) if more else None
     return dataclasses.replace(
         accelerator,
         id=f"{accelerator.id}-{gb:g}gb",
         name=accelerator.name.replace(f"{label.value:g}GB", f"{gb:g}GB"),
         memory_marketed_gb=Figure(value=gb, source=f"{GIVEN}: {gb:g}GB", grade="A"),
-        unified=dataclasses.replace(unified, usable_mib=lent, raisable=raisable),
+        unified=dataclasses.replace(unified, usable_mib=share, raisable=raisable),
     )
 
 

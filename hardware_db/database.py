@@ -38,9 +38,9 @@ _LISTS = ("accelerator", "system", "price", "power", "memory", "electricity", "p
 _WORDS = ("cpu_words", "board_words", "laptop_words", "machine_words", "gpu_words", "places")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Database:
-    """All entries, in the order of the files, and what each name means."""
+    """All entries, in the order of the files, and what each name means; each is one of its own."""
 
     accelerators: Sequence[Accelerator]
     systems: Sequence[System]

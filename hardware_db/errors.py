@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HardwareError", "UnknownHardware"]
+__all__ = ["HardwareError", "UnknownHardware", "UnnamedChip"]
 
 
 class HardwareError(ValueError):

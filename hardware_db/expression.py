@@ -134,9 +134,8 @@ def memory(text: str) -> Memory | None:
         if match["modules"]:
             modules = int(match["modules"])
         elif match["size"]:
-            if gib is not None or not _is_size(match["size"], match["unit"]):
+            if gib is not None or (gib := _gib(match["size"], match["unit"])) is None:
                 return None
-            gib = float(match["size"]) * (1024 if match["unit"].lower().startswith("t") else 1)
         elif match["type"]:
             type_, rate = match["type"].lower(), match["rate"] or rate
         elif match["mts"]:
@@ -182,16 +181,17 @@ def carve_out(text: str) -> tuple[str, float, float] | None:
 def bare_size(text: str) -> float | None:
     """Return the GiB that `text` is, where it is a size and nothing else ("24GB"); else None."""
     match = _SIZE.fullmatch(text.strip(" ()"))
-    if match is None or not _is_size(match[1], match[2]):
+    return None if match is None else _gib(match[1], match[2])
+
+
+def _gib(number: str, unit: str) -> float | None:
+    """Return the GiB of a number with a unit; None for "5600G" and "140T", names of processors."""
+    size, unit = float(number), unit.lower()
+    if unit == "g" and len(number) == _NAME_DIGITS and number.isdigit() and size % 256:
         return None
-    return float(match[1]) * (1024 if match[2].lower().startswith("t") else 1)
-
-
-def _is_size(number: str, unit: str) -> bool:
-    """Say whether a number with a unit is a size: "5600G" and "140T" are names of processors."""
-    if unit.lower() == "g" and len(number) == _NAME_DIGITS:
-        return int(number) % 256 == 0
-    return not (unit.lower() == "t" and float(number) >= _MOST_T)
+    if unit == "t" and size >= _MOST_T:
+        return None
+    return size * (1024 if unit.startswith("t") else 1)
 
 
 _NAME_DIGITS, _MOST_T = 4, 100
@@ -249,13 +249,13 @@ def splits(text: str) -> list[tuple[int, str]]:
         return [(_HAN.get(han[1]) or int(han[1]), han[2].strip())]
     if han := _HAN_LAST.fullmatch(text):
         return [(_HAN.get(han[2]) or int(han[2]), han[1].strip())]
-    if (last := _LAST_X.fullmatch(text)) and not _LEADING.fullmatch(text):
-        return [(int(last[2] or last[3]), last[1].strip())]
-    if (plural := _PLURAL.fullmatch(text)) and not _LEADING.fullmatch(text):
-        return [(int(plural[1]), plural[2].strip())]
     found: list[tuple[str, str]] = []
     if leading := _LEADING.fullmatch(text):
         found.append((leading[1], leading[2]))
+    elif last := _LAST_X.fullmatch(text):
+        return [(int(last[2] or last[3]), last[1].strip())]
+    elif plural := _PLURAL.fullmatch(text):
+        return [(int(plural[1]), plural[2].strip())]
     if trailing := _TRAILING.fullmatch(text) or _COLON.fullmatch(text) or _JOINED.fullmatch(text):
         found.append((trailing[2], trailing[1]))
     counted = []

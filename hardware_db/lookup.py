@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import lru_cache
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.around import (
@@ -29,10 +29,10 @@ from hardware_db.names import (
     spoken,
     without_machine,
 )
+from hardware_db.regex import pattern
 from hardware_db.system import System
 
 __all__ = [
-    "INTEGRATED",
     "Found",
     "among_words",
     "counted",
@@ -43,10 +43,7 @@ __all__ = [
     "unnamed_card",
 ]
 
-INTEGRATED = "integrated"
-"""The form factor of a GPU inside a processor."""
-
-_CUSTOM = re.compile(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
+_CUSTOM = pattern(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
 _MOST_UNNAMED = 64
 _LEAST_BEGUN = 6
@@ -54,11 +51,12 @@ _LEAST_BEGUN = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An entry, how many of it, and sentences about what was assumed."""
+    """An entry, how many of it, sentences about what was assumed, and what a machine's text calls it."""
 
     entry: Accelerator | System
     count: int = 1
     assumptions: tuple[str, ...] = ()
+    called: str = ""
 
 
 def find(name: str, known: Database) -> Found | None:
@@ -135,10 +133,10 @@ def among_words(text: str, known: Database) -> Found | None:
 def is_a_machine(text: str, known: Database) -> bool:
     """Say whether words name some machine, of which nothing else is known: "laptop", "thinkpad t480"."""
     words = set(re.split(r"[\s-]+", text.casefold()))
-    if words & set(known.words["gpu_words"]):
+    if not words.isdisjoint(known.words["gpu_words"]):
         return False
-    laptops = {word for word in known.words["laptop_words"] if " " not in word}
-    return text.casefold() in known.words["machine_words"] or bool(words & laptops)
+    laptop = not words.isdisjoint(known.words["laptop_words"])
+    return laptop or text.casefold() in known.words["machine_words"]
 
 
 def _in_a_laptop(text: str, known: Database) -> Found | None:
@@ -155,7 +153,7 @@ def _inside(text: str, known: Database) -> Found | None:
     """The GPU inside a processor that is named among other words: "framework 13 7840u"."""
     for word in text.split():
         entry = known.by_name.get(key(word)) if re.search("[0-9]{3}", word) else None
-        if isinstance(entry, Accelerator) and entry.form_factor == INTEGRATED:
+        if isinstance(entry, Accelerator) and entry.is_integrated:
             split = without_size(text)
             sized = None if split is None else _sized(f"{word} {split[1]:g}GB", known)
             found = find(word, known) if sized is None else Found(entry=sized)
@@ -184,21 +182,10 @@ def unknown(text: str, known: Database) -> HardwareError:
         return _which_chip(text, known)
     if without_place(text, known.words["places"]) == "":
         return HardwareError(f"{text!r} lends several GPUs: name yours, like 'a T4'")
-    found = _OFFERED.get(text)
-    if found is None or found[0] is not known:
-        found = (known, _offered(text, known))
-        with _LOCK:
-            if len(_OFFERED) >= _MOST_OFFERED:
-                _OFFERED.clear()
-            _OFFERED[text] = found
-    return UnknownHardware(text, found[1])
+    return UnknownHardware(text, _offered(text, known))
 
 
-_MOST_OFFERED, _LOCK = 512, Lock()
-_OFFERED: dict[str, tuple[Database, tuple[str, ...]]] = {}
-"""What was offered last: a page asks again for a name that it does not know at each of its fields."""
-
-
+@lru_cache(maxsize=512)  # a page asks again at each of its fields
 def _offered(text: str, known: Database) -> tuple[str, ...]:
     """Return the ids that may be meant by a name that means nothing, the likeliest first."""
     names = [
@@ -330,11 +317,7 @@ def _one_of_several(name: str, entry: Accelerator | System, known: Database) -> 
         return ()
     listed = ", ".join(f"{label:g}" for label in labels[:-1]) + f" and {labels[-1]:g}"
     other = next(label for label in labels if label != _label(entry))
-    has = (
-        "comes with the RAM that is fitted, like"
-        if entry.form_factor == INTEGRATED
-        else "is sold with"
-    )
+    has = "comes with the RAM that is fitted, like" if entry.is_integrated else "is sold with"
     return (
         f"{name} {has} {listed} GB: {_label(entry):g} GB is assumed;"
         f" write '{name} {other:g}GB' for another",

@@ -24,7 +24,6 @@ from hardware_db.expression import (
 )
 from hardware_db.figures import GIVEN, Figure
 from hardware_db.lookup import (
-    INTEGRATED,
     Found,
     among_words,
     counted,
@@ -47,7 +46,6 @@ class _Machine:
     """What the parts of an expression have said so far."""
 
     found: list[Found] = field(default_factory=list)
-    called: list[str] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
     cpu: str | None = None
     no_gpu: bool = False
@@ -115,8 +113,7 @@ def _taken(pieces: tuple[Part, ...], machine: _Machine, known: Database) -> bool
 
 
 def _take(found: Found, text: str, machine: _Machine) -> None:
-    machine.found.append(found)
-    machine.called.append(text)
+    machine.found.append(dataclasses.replace(found, called=text))
 
 
 def _say_whose_memory(entry: Accelerator, size: str, machine: _Machine) -> None:
@@ -186,8 +183,8 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
         system = _with_memory(system, ram, text, machine, known)
     else:
         system = _without_gpu(ram, text, machine, known)
-    line = None if machine.cpu is None else named(machine.cpu, known.processors)
-    if line is not None and machine.cpu is not None and system.host_bandwidth_gb_s is not None:
+    line = named(machine.cpu, known.processors)
+    if line is not None and system.host_bandwidth_gb_s is not None:
         times = "2x-" if sockets(machine.cpu) > 1 else ""
         system = dataclasses.replace(system, id=f"{system.id}+{times}{line.id}", aliases=())
     return dataclasses.replace(
@@ -199,7 +196,7 @@ def _assembled(machine: _Machine, text: str, known: Database) -> System:
 
 def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Database) -> System:
     """A processor and its RAM. Errors: HardwareError where nobody says how much that is."""
-    line = None if machine.cpu is None else named(machine.cpu, known.processors)
+    line = named(machine.cpu, known.processors)
     if ram is None or ram.gib is None:
         example = f"{machine.cpu or 'cpu'}, {64 if line is None else line.usual_gb}GB"
         raise HardwareError(
@@ -221,7 +218,7 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
         filled = f", what {line.name} takes with every slot filled: say so where it is less"
         filled += f" (like {line.less(ram.kind)!r}), or give its GB/s"
         machine.assumptions.append(f"{said}{'' if line.is_soldered else filled} (--ram-bandwidth)")
-    if machine.cpu is not None and sockets(machine.cpu) > 1:
+    if sockets(machine.cpu) > 1:
         machine.assumptions.append(
             "two processors: the speed counts the RAM of one of them; programs that do not place their"
             " threads by socket (llama.cpp: --numa distribute) gain little from the other"
@@ -231,13 +228,13 @@ def _without_gpu(ram: Memory | None, text: str, machine: _Machine, known: Databa
 
 def _leave_out_integrated(machine: _Machine) -> None:
     """Leave out the GPU inside the processor beside a card, and its second name beside the first."""
-    pairs = list(zip(machine.found, machine.called, strict=True))
-    inside = [pair for pair in pairs if _is_integrated(pair[0])]
-    others = [pair for pair in pairs if not _is_integrated(pair[0])]
+    inside = [one for one in machine.found if _is_integrated(one)]
+    others = [one for one in machine.found if not _is_integrated(one)]
     if inside and others:
-        machine.cpu = machine.cpu or inside[0][1]
-        machine.assumptions.append(f"{inside[0][1]}: the GPU inside the processor is left out")
-        machine.found, machine.called = [one for one, _ in others], [said for _, said in others]
+        called = inside[0].called
+        machine.cpu = machine.cpu or called
+        machine.assumptions.append(f"{called}: the GPU inside the processor is left out")
+        machine.found = others
         return
     first = machine.found[0].entry if machine.found else None
     same = (
@@ -250,12 +247,12 @@ def _leave_out_integrated(machine: _Machine) -> None:
             for one in machine.found
         )
     )
-    if same and len(set(machine.called)) == len(machine.found) > 1:
-        del machine.found[1:], machine.called[1:]
+    if same and len({one.called for one in machine.found}) == len(machine.found):
+        del machine.found[1:]
 
 
 def _is_integrated(found: Found) -> bool:
-    return isinstance(found.entry, Accelerator) and found.entry.form_factor == INTEGRATED
+    return isinstance(found.entry, Accelerator) and found.entry.is_integrated
 
 
 def _is_the_gpus(told: Memory, machine: _Machine) -> bool:
@@ -345,15 +342,11 @@ def _with_memory(
     told = MemoryKind() if ram is None else ram.kind
     if not system.accelerator.is_unified:
         kind, rate = ram_beside(machine.cpu, told, known.processors, known.memories)
-        if ram is None:
-            return (
-                system
-                if rate is None
-                else dataclasses.replace(
-                    system, host_memory_type=str(kind), host_bandwidth_gb_s=rate
-                )
-            )
-        return _with_kind(system, ram, kind, rate)
+        if ram is not None:
+            return _with_kind(system, ram, kind, rate)
+        if rate is None:
+            return system
+        return dataclasses.replace(system, host_memory_type=str(kind), host_bandwidth_gb_s=rate)
     label = system.accelerator.memory_marketed_gb
     if ram is None or ram.gib is None or label is None or label.value == ram.gib:
         return system
@@ -361,7 +354,7 @@ def _with_memory(
     fitting = [
         one for one in alike if one.memory_marketed_gb and one.memory_marketed_gb.value == ram.gib
     ]
-    if not fitting and system.accelerator.form_factor == INTEGRATED:
+    if not fitting and system.accelerator.is_integrated:
         fitting = [resized(system.accelerator, ram.gib)]
     if fitting and system.provider is None:
         return several(fitting[0], system.count, known.systems)

@@ -69,8 +69,8 @@ class Processor:
         if told.channels is not None:
             spread = sockets if told.channels * _CHANNEL > self.bits else 1
             bits = told.channels * _CHANNEL // spread
-        own = told.type in (None, self.kind.type)
-        rate = told.mt_s or (self.kind.mt_s if own else None) or _SLOWEST[told.type or ""]
+        kind = self.filled(told)
+        rate = kind.mt_s or _SLOWEST.get(kind.type or "", _SLOW)
         known = told.type is not None and told.mt_s is not None and told.channels is not None
         return Figure(
             value=bits // _BIT * rate / 1000,
@@ -91,8 +91,9 @@ class Processor:
 
 _SLOWEST = {"ddr2": 667, "ddr3": 1333, "ddr4": 2400, "ddr5": 4800, "ddr6": 8800, "mrdimm": 8000}
 _SLOWEST |= {"lpddr3": 1600, "lpddr4": 3200, "lpddr4x": 3733, "lpddr5": 5500, "lpddr5x": 7500}
-_SLOWEST |= {"": 3200}
 """MT/s of a type that is not the line's own, where nobody said how fast it is: a slow common module."""
+_SLOW = 3200
+"""The same of a type that is not listed: "ddr5x"."""
 
 
 def read_processor(table: Mapping[str, Any], where: str, cited: Cited) -> Processor:
@@ -122,8 +123,10 @@ def read_processor(table: Mapping[str, Any], where: str, cited: Cited) -> Proces
     return found
 
 
-def named(text: str, known: Iterable[Processor]) -> Processor | None:
+def named(text: str | None, known: Iterable[Processor]) -> Processor | None:
     """Return the line whose id `text` holds, or the first that it names; None where none does."""
+    if text is None:
+        return None
     plain = " ".join(re.split(r"[\s\-_]+", text.casefold()))
     lines = tuple(known)
     for one in lines:
@@ -143,15 +146,15 @@ def ram_beside(
         known: the lines of processors.
         memories: the classes of RAM, for a processor of no known line.
     """
-    line = None if cpu is None else named(cpu, known)
-    if line is None or cpu is None:
+    line = named(cpu, known)
+    if line is None:
         return told, bandwidth_of(told, memories)
     return line.filled(told), line.bandwidth(told, sockets(cpu))
 
 
-def sockets(text: str) -> int:
+def sockets(text: str | None) -> int:
     """Return how many processors a name says: "dual epyc 9654" → 2."""
-    return 2 if _TWO.search(text) else 1
+    return 2 if text is not None and _TWO.search(text) else 1
 
 
 @lru_cache(maxsize=512)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from threading import Lock
+from functools import lru_cache
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.database import Database, database
+from hardware_db.database import database
 from hardware_db.electricity import Electricity
 from hardware_db.errors import HardwareError
 from hardware_db.lookup import find, unknown
@@ -85,20 +85,11 @@ def resolve(expression: str) -> System:
     Errors: UnknownHardware with the nearest ids; HardwareError for a count outside 1..100000, for
     a size that is none, or for anything that is no text.
     """
-    text, known = _checked(expression), database()
-    found = _READ.get(text)
-    if found is None or found[0] is not known:
-        found = (known, read(text, known))
-        with _LOCK:
-            if len(_READ) >= _MOST_READ:
-                _READ.clear()
-            _READ[text] = found
-    return found[1]
+    return _read(_checked(expression), database())
 
 
-_MOST_READ, _LOCK = 512, Lock()
-_READ: dict[str, tuple[Database, System]] = {}
-"""Expressions that were read last: what is asked again is the same system, not one more like it."""
+_read = lru_cache(maxsize=512)(read)
+"""What is asked again is the same system, not one more like it."""
 
 
 def driver_entries(name: str) -> tuple[Accelerator, ...]:

@@ -55,6 +55,7 @@ TYPED = [
     ("7900 xt", ["rx7900xt"], None),
     ("Ryzen 7950X + 4090 + 64GB DDR5-6000 CL30", ["rtx-4090"], 64),
     ("24GB", ["24gb-gpu"], None),
+    ("12.5g", ["12.5gb-gpu"], None),
     ("2x 24GB", ["24gb-gpu"] * 2, None),
     ("cpu, 64 GB", ["cpu"], None),
     ("cpu 64GB", ["cpu"], None),

@@ -45,6 +45,7 @@ MACHINES = [
     ("raspberry pi 5 8gb", 8, 17.068), ("rpi 4 8gb", 8, 12.8), ("orange pi 5 plus 32gb", 32, 34.136),
     ("snapdragon x elite 32gb", 32, 135.168), ("epyc 9654 4 channel ddr5-4800 128gb", 128, 153.6),
     ("i7-13700k 64gb ddr5 rtx 4080", 64, 89.6), ("RTX 3060 12GB, 32GB RAM, Ryzen 5600", 32, 51.2), ("16gb laptop", 16, None),
+    ("epyc 9654 768gb lpddr2", 768, 307.2),
 ]  # fmt: skip
 
 
