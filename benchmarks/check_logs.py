@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from planner import logs
-from planner.engines.log_figure import read_figures
 from planner.errors import PlannerError
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -54,7 +53,7 @@ def read(text: str) -> tuple[str, tuple[float, ...]] | None:
         log = logs.read_log(text)
     except PlannerError:
         return None
-    found = tuple(reading.value for reading in read_figures(log.lines, log.reader.figures).values())
+    found = tuple(reading.value for reading in log.figures.values())
     command = log.command
     parts = [log.engine, log.version or "", (command.model or "") if command else "", log.hardware]
     return ", ".join(part for part in parts if part), found

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from benchmarks.pages import PAGES, QUESTIONS
-from benchmarks.web_server import FLAGS, PATIENCE, chromium, served
+from benchmarks.web_server import PATIENCE, browsing, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -164,25 +164,14 @@ def take_readme(camera: Camera, folder: Path) -> None:
             camera.beside(paths, path)
 
 
-def _browser(playwright: Any) -> Browser:
-    found = chromium()
-    if found is None:
-        raise SystemExit("no Chromium here: set CHROMIUM to its path")
-    launched: Browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
-    return launched
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Take the pictures; print the name of each."""
-    from playwright.sync_api import sync_playwright
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screens", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="where pictures of every page go")
     parser.add_argument("--only", nargs="+", choices=ASKED, default=ASKED, help="questions")
     parser.add_argument("--readme", type=Path, help="where the six of README.md go")
     asked = parser.parse_args(argv)
-    with served() as address, sync_playwright() as playwright:
-        browser = _browser(playwright)
+    with browsing() as browser, served() as address:
         camera = Camera(browser, address)
         if asked.readme is not None:
             take_readme(camera, asked.readme)
@@ -191,7 +180,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, screen in screens(asked.only):
                 camera.take(screen, asked.folder / f"{name}.png")
                 print(name, flush=True)
-        browser.close()
     return 0
 
 

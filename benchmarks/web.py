@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.fidelity import quantile
-from benchmarks.web_server import FLAGS, PATIENCE, ROOT, chromium, served
+from benchmarks.web_server import PATIENCE, ROOT, browsing, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -97,20 +97,14 @@ def measure(presses: int, loads: int) -> dict[str, Any]:
     Raises:
         SystemExit: there is no Chromium here.
     """
-    from playwright.sync_api import sync_playwright
-
-    found = chromium()
-    if found is None:
-        raise SystemExit("no Chromium here: set CHROMIUM to its path")
     steps = range(2, 2 + STEPS)
     keys: dict[str, list[float]] = {"app": [], "bare": []}
     first: dict[str, list[float]] = {"app": [], "bare": []}
     with (
+        browsing() as browser,
         served(ROOT / "app.py") as app,
         served(ROOT / "benchmarks" / "bare_page.py") as bare,
-        sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         for address in (app, bare):  # the servers' own first imports are nobody's page
             _opened(browser, address)[0].context.close()
         for _ in range(loads):
@@ -125,7 +119,6 @@ def measure(presses: int, loads: int) -> dict[str, Any]:
                 page, _ = _opened(browser, address)
                 keys[name] += _presses(page, steps)
                 page.context.close()
-        browser.close()
     return {
         "key_to_number": _compared(keys),
         "first_load": _compared(first),

@@ -1,5 +1,7 @@
 """A Streamlit server on a free port of this machine, and the Chromium that looks at it."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import socket
@@ -11,6 +13,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
@@ -29,6 +35,24 @@ PATIENCE = 60_000
 def chromium() -> str | None:
     """Path of the browser, or None where there is none."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """The browser; it ends with the block.
+
+    Raises:
+        SystemExit: there is no Chromium here.
+    """
+    from playwright.sync_api import sync_playwright
+
+    found = chromium()
+    if found is None:
+        raise SystemExit("no Chromium here: set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield browser
+        browser.close()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
 from planner.engine_words import with_words
-from planner.engines import ENGINES, front_name, front_note, get_engine
+from planner.engines import ENGINES, front_name, front_notes, get_engine
 from planner.engines.choice import FOR_QUANTIZED, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError, PlannerError
@@ -296,10 +296,12 @@ def as_said(
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
+    policy = None if engine is None else get_engine(engine)
+    front = front_name(engine)
     question = Question(
         checkpoint=checkpoint,
         system=system,
-        engine=None if engine is None else get_engine(engine),
+        engine=policy,
         context=DEFAULT_CONTEXT if context is None else tokens_of(context),
         concurrency=concurrency,
         kv_cache_dtype=check_text(dtype, what="KV cache dtype"),
@@ -307,9 +309,9 @@ def as_said(
         options=options,
         yarn=check_switch(yarn, what="yarn"),
         objective=objective,
-        notes=(note,) if engine is not None and (note := front_note(engine)) else (),
+        notes=front_notes(front),
         lessons=lessons(),
-        front=None if engine is None else front_name(engine),
+        front=front,
     )
     if words:
         split = words.split() if isinstance(words, str) else words

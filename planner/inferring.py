@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from planner.engines import get_engine
@@ -94,16 +95,14 @@ def of_an_older(
     """Return the check against the newest older rules that a log without a release follows, if any."""
     if check.version is not None or not _has_releases(check.engine) or "version" in options:
         return None
-    for release in check.log.reader.releases():
-        try:
-            found = compared({"version": release})
-        except PlannerError:
-            continue
-        if found.rules_agree and any(row.agrees for row in found.rows):
-            newest = check.plan.engine_version
-            note = f"its figures are not those of {newest}'s rules, but those of {release}'s"
-            return replace(found, notes=(note, *found.notes))
-    return None
+    newest = check.plan.engine_version
+    return _explaining(
+        (
+            f"its figures are not those of {newest}'s rules, but those of {release}'s",
+            partial(compared, {"version": release}),
+        )
+        for release in check.log.reader.releases()
+    )
 
 
 def of_what_nobody_said(
@@ -111,15 +110,29 @@ def of_what_nobody_said(
 ) -> LogCheck | None:
     """Return the check against one thing more than was told that explains every figure, if one does."""
     release = {"version": check.plan.engine_version} if _has_releases(check.engine) else {}
-    for words, more in supposed(check.plan, told):
+    return _explaining(
+        (
+            f"its figures are those of {words}, which neither the log nor the question says",
+            partial(compared, release, more),
+        )
+        for words, more in supposed(check.plan, told)
+    )
+
+
+def _explaining(tries: Iterable[tuple[str, Callable[[], LogCheck]]]) -> LogCheck | None:
+    """Return the first check that explains every figure, with the note of what it supposes."""
+    for note, compared in tries:
         try:
-            found = compared(release, more)
+            found = compared()
         except PlannerError:
             continue
         if found.rules_agree and any(row.agrees for row in found.rows):
-            note = f"its figures are those of {words}, which neither the log nor the question says"
-            return replace(found, notes=(note, *found.notes))
+            return _with_note(found, note)
     return None
+
+
+def _with_note(check: LogCheck, note: str) -> LogCheck:
+    return replace(check, notes=(note, *check.notes))
 
 
 def without_arguments(check: LogCheck) -> LogCheck:
@@ -130,4 +143,4 @@ def without_arguments(check: LogCheck) -> LogCheck:
         "the log does not print what the server was told: a flag that is not named here may be behind"
         " a figure that is off"
     )
-    return replace(check, notes=(note, *check.notes))
+    return _with_note(check, note)

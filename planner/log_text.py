@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
-from planner.engines.log_figure import OUT_OF_MEMORY, LogReader, Suggestion, read_figures
+from planner.engines.log_figure import (
+    OUT_OF_MEMORY,
+    LogReader,
+    Reading,
+    Suggestion,
+    read_figures,
+)
 from planner.engines.log_readers import engine_of, version_of
 from planner.engines.logged_launch import LaunchFinder, completed
 from planner.engines.reasons import cues as cues_of_reasons
@@ -40,7 +48,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SNIFFED = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What of a log matters: the last start of one engine.
 
@@ -87,31 +95,32 @@ class Log:
         ]
         return int(max(found)) if found else None
 
+    @cached_property
+    def figures(self) -> Mapping[str, Reading]:
+        """Every figure that it prints, by name."""
+        return read_figures(self.lines, self.reader.figures)
+
     def _refusals(self) -> Iterator[str]:
         """The lines with which a start failed for want of memory, the last first."""
         cues = (*self.reader.refusals, *self.reader.shared_refusals)
         return (line for line in reversed(self.lines) if any(cue in line for cue in cues))
 
-    @property
+    @cached_property
     def refusal(self) -> str | None:
         """The last line with which a start failed for want of memory; None if none did."""
         line = next(self._refusals(), None)
         return None if line is None else without_secrets(line)
 
-    @property
+    @cached_property
     def objection(self) -> str | None:
         """The last line with which a start failed for another reason than memory; None if none did.
 
         A start that went on to its memory has overcome it.
         """
-        line = next(self._objections(), None)
-        if (
-            line is None
-            or self.refusal is not None
-            or read_figures(self.lines, self.reader.figures)
-        ):
+        if self.refusal is not None or self.figures:
             return None
-        return without_secrets(line)
+        line = next(self._objections(), None)
+        return None if line is None else without_secrets(line)
 
     def _objections(self) -> Iterator[str]:
         """The lines with which a start failed for another reason than memory, the last first."""
@@ -123,10 +132,10 @@ class Log:
         if reason is not None:
             yield reason.line
 
-    @property
+    @cached_property
     def suggestion(self) -> Suggestion | None:
         """What the last line with which the start failed says would help; None where none does."""
-        for line in (*self._refusals(), *self._objections()):
+        for line in chain(self._refusals(), self._objections()):
             for pattern, helps in self.reader.suggests.items():
                 match = re.search(pattern, line)
                 if match is None:

@@ -166,7 +166,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
     if plan.allocation is None:
         raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment
-    logged = read_figures(found.lines, reader.figures)
+    logged = found.figures
     if not logged and found.refusal is None and found.objection is None:
         raise InputError("log: it prints no figure on memory; give the log of a whole start-up")
     refusal = (plan.allocation.refusal,) if plan.allocation.refusal else ()

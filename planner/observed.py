@@ -166,11 +166,12 @@ def check_log(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    likely = None if command is None else read_command(command)[0]
+    typed = None if command is None else read_command(command)
+    likely = None if typed is None else typed[0]
     found = log if isinstance(log, logs.Log) else logs.read_log(log, likely=likely)
     if plan is not None:
         return logs.check_log(plan, found)
-    told = found.command if command is None else _typed(command, found.engine)
+    told = found.command if typed is None else _typed(typed, found.engine)
     if model is None and (told is None or told.model is None):
         raise InputError(
             _lacking(
@@ -179,7 +180,7 @@ def check_log(
                 "name the model, the machine and the flags: qwenplan check LOG MODEL --on MACHINE",
             )
         )
-    arguments = command is not None or (told is not None and told.model is not None)
+    arguments = typed is not None or (told is not None and told.model is not None)
     told = told or Command()
     said = dataclasses.replace(
         told,
@@ -232,13 +233,13 @@ def check_log(
     return older or of_what_nobody_said(checks[0], compared, told) or checks[0]
 
 
-def _typed(command: str, engine: str) -> Command:
+def _typed(command: tuple[str, Command], engine: str) -> Command:
     """Return what a launch command says.
 
     Raises:
-        InputError: it cannot be read, or starts another engine than the log's.
+        InputError: it starts another engine than the log's.
     """
-    started, told = read_command(command)
+    started, told = command
     if started != engine:
         raise InputError(
             f"the command starts {get_engine(started).title}, the log is"

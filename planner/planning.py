@@ -14,7 +14,7 @@ from typing import Any
 
 from hardware_db.regex import pattern
 from planner.allocating import allocation_of, check_deployment, refusals_of
-from planner.engines import FRONTS, front_words
+from planner.engines import front_words
 from planner.engines.engine import (
     Allocation,
     AnyEngine,
@@ -184,8 +184,7 @@ def plan_deployment(
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
     allocation = allocation_of(deployment, engine)
-    if allocation is not None and front is not None and FRONTS.get(front) == engine.name:
-        notes = (*notes, *front_words(front, deployment, allocation))
+    notes = (*notes, *front_words(front, engine.name, deployment, allocation))
     return Plan(
         deployment=deployment,
         policy=engine,

@@ -18,35 +18,28 @@ _KEY = r"(?:api|access|private|auth|signing|encryption)[-_]?key"
 _NAME = rf"(?:{_KEY}|passw(?:or)?d|passphrase|secret|credentials?|authorization|bearer)"
 _ORDINARY = r"(?<!eos_)(?<!bos_)(?<!pad_)(?<!unk_)(?<!image_)(?<!video_)(?<!audio_)(?<!stop_)"
 """In front of ``token``: it is one of text then."""
-_NAMES = re.compile(
-    rf"(?i){_NAME}(?!\w*[-_]?(?:file|path)s?$)|{_ORDINARY}token$|^-hft$|^key$|[-_.]pwd$"
-)
+_NAMES = rf"(?i){_NAME}(?!\w*[-_]?(?:file|path)s?$)|{_ORDINARY}token$|^-hft$|^key$|[-_.]pwd$"
 _WORD = r"""(?:(?:bearer|basic)\s{1,3})?[^\s"',})\]]{4,}"""
 _VALUE = (
     r"""\s{0,3}(?:"(?P<double>(?:[^"\\\n]|\\.){1,300})"|'(?P<single>(?:[^'\\\n]|\\.){1,300})'"""
     rf"""|\[(?P<list>[^\]\n]{{1,300}})\]|[\\"'\[({{]{{0,4}}(?P<bare>{_WORD}))"""
 )
 _NUMBER = r"(?!\s{0,3}-?\d[\d.,]*(?:\s|[,})\]]|$))"
-_NAMED = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"""(?i){_NAME}(?:[-_](?!file|path)\w{{1,30}}){{0,3}}\\?["']?\s{{0,3}}[=:]{_VALUE}""",
-        rf"""(?i){_NAME}["']? {_VALUE}""",
-        rf"""(?i)(?:--[\w-]{{0,30}}token|(?<!\S)-hft)["']? {_VALUE}""",
-        rf"""(?i){_ORDINARY}token\\?["']?\s{{0,3}}[=:]{_NUMBER}{_VALUE}""",
-    )
+_NAMED = (
+    rf"""(?i){_NAME}(?:[-_](?!file|path)\w{{1,30}}){{0,3}}\\?["']?\s{{0,3}}[=:]{_VALUE}""",
+    rf"""(?i){_NAME}["']? {_VALUE}""",
+    rf"""(?i)(?:--[\w-]{{0,30}}token|(?<!\S)-hft)["']? {_VALUE}""",
+    rf"""(?i){_ORDINARY}token\\?["']?\s{{0,3}}[=:]{_NUMBER}{_VALUE}""",
 )
 """A name of a secret, and the value behind it, quoted or not."""
 _BY_LOOKS = (
     (
-        re.compile(r"\b(?:hf_(?=\w*[A-Z0-9])|sk-|ghp_|github_pat_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}"),
+        r"\b(?:hf_(?=\w*[A-Z0-9])|sk-|ghp_|github_pat_|glpat-|AKIA|xox[a-z]-)[\w-]{4,}",
         HIDDEN,
     ),
-    (re.compile(r"""(?<=://)[^\s/"'<>]{1,400}(?=@)"""), HIDDEN),
+    (r"""(?<=://)[^\s/"'<>]{1,400}(?=@)""", HIDDEN),
     (
-        re.compile(
-            r"""(?i)((?:https?|rediss?)://[^\s/:@\[\]"']{1,200}:)(?!\d{1,5}(?:\D|$)|port\b|[${<*])[^\s/"',]{2,200}"""
-        ),
+        r"""(?i)((?:https?|rediss?)://[^\s/:@\[\]"']{1,200}:)(?!\d{1,5}(?:\D|$)|port\b|[${<*])[^\s/"',]{2,200}""",
         rf"\1{HIDDEN}",
     ),
 )
@@ -57,9 +50,9 @@ its host; also where the address is cut off."""
 def without_secrets(text: str) -> str:
     """Return `text` with ``***`` for what looks like a key, a token or a password."""
     for pattern in _NAMED:
-        text = pattern.sub(_hidden, text)
+        text = re.sub(pattern, _hidden, text)
     for pattern, instead in _BY_LOOKS:
-        text = pattern.sub(instead, text)
+        text = re.sub(pattern, instead, text)
     return text
 
 
@@ -74,7 +67,7 @@ def _hidden(match: re.Match[str]) -> str:
 
 def is_secret(name: str) -> bool:
     """Say whether a flag, a variable or a key of that name holds a secret."""
-    return _NAMES.search(name) is not None
+    return re.search(_NAMES, name) is not None
 
 
 def words_without_secrets(words: Iterable[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
-from planner.engines import front_name, front_note, get_engine
+from planner.engines import front_name, front_notes, get_engine
 from planner.engines.choice import LOADS, PROPOSED
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
@@ -97,6 +97,7 @@ def want(
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
+    front = front_name(engine)
     tokens = DEFAULT_CONTEXT if context is None else tokens_of(context)
     _check_length(tokens, base, yarn=yarn)
     return Wanted(
@@ -108,9 +109,9 @@ def want(
         yarn=yarn,
         fixed=Fixed(engine=name, precision=precision),
         wish=wish,
-        notes=(note,) if engine is not None and (note := front_note(engine)) else (),
+        notes=front_notes(front),
         lessons=lessons(),
-        front=None if engine is None else front_name(engine),
+        front=front,
     )
 
 

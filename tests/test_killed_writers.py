@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from planner import learning
-from planner.learning import Lesson
 from planner.registry import store, user_cache
+from tests.lessons import lesson
 
 resource = pytest.importorskip("resource")  # a system without it has no kill -9 either
 
@@ -75,20 +75,6 @@ def killed_everywhere(write: Callable[[], object]) -> Iterator[str]:
         status = in_child(write, largest=largest)
         assert os.WTERMSIG(status) == signal.SIGXFSZ
         yield f"after {largest} bytes"
-
-
-def lesson(number: int) -> Lesson:
-    return Lesson(
-        engine="vllm",
-        release="0.33.0",
-        device=f"device-{number}",
-        model="m",
-        scheme="fp8",
-        layout="TP 1",
-        difference=number,
-        cache_gib=float(number),
-        learned="2026-11-27T00:00:00+00:00",
-    )
 
 
 def test_what_was_learned_survives_a_writer_killed_anywhere() -> None:

@@ -18,9 +18,9 @@ from planner.asking import ask
 from planner.cli.main import run
 from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.errors import InputError
-from planner.learning import Lesson
 from planner.logs import LogCheck
 from planner.question import question_of
+from tests.lessons import lesson
 
 ARGUMENTS = (
     "'model': 'Qwen/Qwen3.5-27B-FP8', 'max_model_len': 32768, 'language_model_only': True,"
@@ -108,20 +108,6 @@ def test_a_log_that_no_overhead_explains_teaches_nothing(left: float) -> None:
     with pytest.raises(InputError, match=r"nothing to learn|no overhead"):
         observed.learn(checked(left))
     assert learning.lessons() == ()
-
-
-def lesson(number: int) -> Lesson:
-    return Lesson(
-        engine="vllm",
-        release="0.33.0",
-        device=f"device-{number}",
-        model="m",
-        scheme="fp8",
-        layout="TP 1",
-        difference=number,
-        cache_gib=float(number),
-        learned="2026-11-27T00:00:00+00:00",
-    )
 
 
 @given(content=st.binary(max_size=200) | st.just(b'{"engine": 1}'))

@@ -145,12 +145,10 @@ def _table(answer: LogCheck) -> Iterator[str]:
         yield f"{sign} The start fails, {answer.planned_words}: {answer.refusal}"
         empty = "On an empty machine: " if answer.within else ""
         yield f"  {empty}{plan.verdict}"
-        if answer.log.suggestion is not None:
-            yield f"  {capital(answer.log.suggestion.words)}."
+        yield from _suggested(answer)
     if answer.objection is not None:
         yield f"! The start fails, not for want of GPU memory: {answer.objection}"
-        if answer.log.suggestion is not None:
-            yield f"  {capital(answer.log.suggestion.words)}."
+        yield from _suggested(answer)
         yield f"  As for memory: {plan.verdict}"
     yield ""
     deployment = plan.deployment
@@ -175,6 +173,12 @@ def _table(answer: LogCheck) -> Iterator[str]:
     if notes:
         yield ""
         yield from (f"! {note}" for note in notes)
+
+
+def _suggested(answer: LogCheck) -> Iterator[str]:
+    """Yield what the line with which the start fails says would help."""
+    if answer.log.suggestion is not None:
+        yield f"  {capital(answer.log.suggestion.words)}."
 
 
 def _remedies(answer: LogCheck) -> Iterator[str]:

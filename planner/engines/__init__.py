@@ -106,30 +106,40 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
-def front_note(name: str) -> str | None:
-    """Return what to tell about a program that runs an engine inside; None for an engine."""
-    inside = FRONTS.get(_plain(name))
-    if inside is None:
-        return None
-    title, server = title_of(name), ENGINES[inside].title
-    return (
-        f"{title} runs {server} inside: planned as {server}'s own server, which is told where layers"
-        f" lie; left alone, {title} places them by rules of its own"
-    )
-
-
-def front_name(name: str) -> str | None:
+def front_name(name: str | None) -> str | None:
     """Return the key of a program that runs an engine inside, however spelled; None for an engine."""
-    plain = _plain(name)
+    plain = "" if name is None else _plain(name)
     return plain if plain in FRONTS else None
 
 
-def front_words(front: str, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+def front_notes(front: str | None) -> tuple[str, ...]:
+    """Return what to tell about a program that runs an engine inside, as notes of a question.
+
+    Args:
+        front: its key in `FRONTS`; None where none was named.
+    """
+    if front is None:
+        return ()
+    title, server = FRONT_TITLES[front], ENGINES[FRONTS[front]].title
+    return (
+        f"{title} runs {server} inside: planned as {server}'s own server, which is told where layers"
+        f" lie; left alone, {title} places them by rules of its own",
+    )
+
+
+def front_words(
+    front: str | None, engine: str, deployment: Deployment, allocation: Allocation | None
+) -> tuple[str, ...]:
     """Return what to tell a program that runs an engine inside, and what of a plan is not its own.
+
+    Nothing where no such program was named, or another engine is planned.
 
     Args:
         front: its key in `FRONTS`.
+        engine: name of the engine that is planned.
         deployment: what is planned.
-        allocation: what its engine makes of that.
+        allocation: what the engine makes of that, if it takes it.
     """
-    return FACES[FRONTS[front]].front(FRONT_TITLES[front], deployment, allocation)
+    if front is None or FRONTS.get(front) != engine or allocation is None:
+        return ()
+    return FACES[engine].front(FRONT_TITLES[front], deployment, allocation)

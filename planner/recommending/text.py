@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardware_db import System
-from planner.engines import ENGINES, FRONTS, front_words
+from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
 from planner.engines.tool_calls import tool_flags
 from planner.engines.yarn import short_tokens
@@ -90,7 +90,8 @@ def recommendation_text(
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
-    told = (*answer.wanted.notes, *_in_front(answer.wanted.front, plan))
+    beside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
+    told = (*answer.wanted.notes, *beside)
     warnings = (*told, *_floor(pick), *_tool_calls(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
@@ -183,13 +184,6 @@ def _tool_calls(wanted: Wanted, pick: Choice) -> Iterator[str]:
     flags = tool_flags(pick.plan.engine, pick.entry.base) if wanted.wish.tools else None
     if flags is not None:
         yield f"for tool calls add to the command: {flags} (they take no memory)"
-
-
-def _in_front(front: str | None, plan: Plan) -> tuple[str, ...]:
-    """What to tell the program that was named as the engine and runs it inside."""
-    if front is None or FRONTS[front] != plan.engine or plan.allocation is None:
-        return ()
-    return front_words(front, plan.deployment, plan.allocation)
 
 
 def _warnings(plan: Plan) -> tuple[str, ...]:

@@ -220,9 +220,8 @@ def said_with(name: str) -> tuple[str, str] | None:
         return None
 
 
-_SAID = {"q2": "q2_k", "q3": "q3_k_m", "q4": "q4_k_m", "q5": "q5_k_m", "q6": "q6_k", "q8": "q8_0"}
-_SAID |= {"gguf": "q4_k_m", "mlx": "mlx-4bit"}
-"""What people shorten: the type that is usual with so many bits, the file that programs take."""
+_SAID = {"q2": "q2_k", "q3": "q3_k_m"}
+"""What people shorten in a name, beside the words that `get_scheme` knows."""
 
 
 def gguf_recipe(label: str) -> str | None:

@@ -48,14 +48,7 @@ def write_document(name: str, document: Mapping[str, Any]) -> bool:
     Returns:
         Whether it is kept; a cache that cannot be written is no error.
     """
-    folder = cache_folder()
-    if folder is None:
-        return False
-    try:
-        write_whole(folder / name, json.dumps(document).encode())
-    except OSError:
-        return False
-    return True
+    return _kept(name, lambda path: _write(path, document))
 
 
 def change_document(name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> bool:
@@ -68,11 +61,25 @@ def change_document(name: str, change: Callable[[dict[str, Any]], Mapping[str, A
     Returns:
         Whether it is kept; a cache that cannot be written is no error.
     """
+
+    def changed(path: Path) -> None:
+        with alone(path):
+            _write(path, change(read_document(name)))
+
+    return _kept(name, changed)
+
+
+def _kept(name: str, write: Callable[[Path], None]) -> bool:
+    """Say whether a document could be written to where it is kept."""
     folder = cache_folder()
     if folder is None:
         return False
     try:
-        with alone(folder / name):
-            return write_document(name, change(read_document(name)))
+        write(folder / name)
     except OSError:
         return False
+    return True
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    write_whole(path, json.dumps(document).encode())

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from benchmarks.web_server import FLAGS, PATIENCE, chromium, served
+from benchmarks.web_server import PATIENCE, browsing, served
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", None)
@@ -49,12 +49,8 @@ def address(log: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+    with browsing() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -313,9 +313,7 @@ def _show_details(plan: Plan) -> None:
 
 def _in_front(asked: Asked, plan: Plan) -> tuple[str, ...]:
     """What to do in a program that runs the engine inside, and what of the plan is not its own."""
-    if FRONTS.get(asked.engine) != plan.engine or plan.allocation is None:
-        return ()
-    return front_words(asked.engine, plan.deployment, plan.allocation)
+    return front_words(asked.engine, plan.engine, plan.deployment, plan.allocation)
 
 
 def _list(notes: Sequence[str]) -> None:
