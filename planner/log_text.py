@@ -24,7 +24,8 @@ from planner.engines.log_readers import engine_of, version_of
 from planner.engines.logged_launch import LaunchFinder, completed
 from planner.engines.reasons import cues as cues_of_reasons
 from planner.engines.reasons import reason_in
-from planner.engines.unserved import CUES, first_releases, unserved_in
+from planner.engines.unserved import cues as cues_of_unserved
+from planner.engines.unserved import first_releases, unserved_in
 from planner.errors import InputError
 from planner.secrets import without_secrets
 from planner.units import GIB, MIB
@@ -134,7 +135,7 @@ class Log:
 
     @cached_property
     def suggestion(self) -> Suggestion | None:
-        """What the last line with which the start failed says would help; None where none does."""
+        """What to change, as the last line of a failed start tells it; None if no line does."""
         for line in chain(self._refusals(), self._objections()):
             for pattern, helps in self.reader.suggests.items():
                 match = re.search(pattern, line)
@@ -244,7 +245,7 @@ def read_log(
         if engine not in log_readers.readers():
             raise InputError(f"engine: {get_engine(engine).title} prints no log that is read")
     cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
-    cues |= {*CUES, *cues_of_reasons()}
+    cues |= cues_of_unserved() | cues_of_reasons()
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
     length, cut, empty = 0, False, True

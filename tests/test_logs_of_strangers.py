@@ -7,6 +7,7 @@ import pytest
 from planner import observed
 from planner.answer import Plan
 from planner.cli.main import run
+from planner.emitting.shell import script
 from planner.engines.commands import read_command
 from planner.errors import InputError
 from planner.log_text import read_log
@@ -198,9 +199,11 @@ def test_the_memory_breakdown_of_llama_cpp_names_its_cards() -> None:
 
 def test_the_home_of_a_path_stays_for_the_shell_to_find() -> None:
     command = "llama-server -m '~/my models/Qwen3.5-9B-Q4_K_M.gguf' -c 8192"
-    plan = Plan.of(observed.plan_command(command, on="rtx-3090"))
-    assert plan.launch is not None
-    assert "-m ~/'my models/Qwen3.5-9B-Q4_K_M.gguf' " in plan.launch.command
+    planned = observed.plan_command(command, on="rtx-3090")
+    launch = Plan.of(planned).launch
+    assert launch is not None
+    for typed in (launch.command, script(planned)):
+        assert "-m ~/'my models/Qwen3.5-9B-Q4_K_M.gguf' " in typed
 
 
 def test_the_folder_of_kt_kernels_weights_is_kept() -> None:

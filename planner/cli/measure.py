@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.engines.shell_words import shell_line
 from planner.errors import InputError
 from planner.units import parse_tokens
 
@@ -155,8 +155,7 @@ def _here(asked: Typed) -> Typed:
 
 def _commands(prepared: Prepared) -> Iterator[str]:
     for step in prepared.steps:
-        variables = "".join(f"{key}={shlex.quote(v)} " for key, v in step.environment.items())
-        yield f"{variables}{shlex.join(step.argv)}"
+        yield shell_line(step.environment, step.argv)
 
 
 def _table(found: Measured) -> Iterator[str]:

@@ -11,12 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hardware_db import System
 from planner.engines.options import Options
+from planner.engines.shell_words import shell_line
 from planner.layout import Degrees, Layout
 from planner.learning import Lesson
 from planner.memo import Key
@@ -250,22 +250,12 @@ class Launch:
     @property
     def command(self) -> str:
         """The command as one shell line, quoted where the shell needs it."""
-        return self._line(self.argv)
+        return shell_line(self.environment, self.argv)
 
     @property
     def further_commands(self) -> tuple[str, ...]:
         """The commands of the further nodes, likewise."""
-        return tuple(self._line(argv) for argv in self.per_node)
-
-    def _line(self, argv: tuple[str, ...]) -> str:
-        variables = "".join(f"{k}={_quoted(v)} " for k, v in self.environment.items())
-        return variables + " ".join(map(_quoted, argv))
-
-
-def _quoted(word: str) -> str:
-    """Return a word quoted where the shell needs it; of ``~/x`` the home stays for it to find."""
-    home, stroke, rest = word.partition("/")
-    return f"~/{quote(rest)}" if home == "~" and stroke and rest else quote(word)
+        return tuple(shell_line(self.environment, argv) for argv in self.per_node)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What a line with which a start ends says itself would help.
+    """What to change after a start has failed, as its last line tells it.
 
     Attributes:
         words: in words.
@@ -147,7 +147,7 @@ class Suggestion:
 
 
 Suggests = Mapping[str, str | Callable[[Mapping[str, str]], Suggestion]]
-"""Pattern of a line -> what it says would help: text with the pattern's groups, or a function of them."""
+"""Pattern of a line -> what to change: text with the pattern's groups, or a function of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ class LogReader:
         kept: characters of further lines worth keeping, which other programs may print, too.
         weights: how the weights are stored, where a log tells it apart from the model's name.
         objections: characters of lines with which a start ends for another reason than memory.
-        suggests: what such lines, and refusals, say themselves would help.
+        suggests: what to change after such a line or a refusal, as the line tells it.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the

@@ -17,10 +17,14 @@ Kubernetes the last two."""
 MOST_DEPTH = 40
 """Levels of a file that are looked at."""
 
+MOST_ALIASES = 24
+"""Places of a file that repeat another (``*name``): of places within places, each more multiplies."""
+_ALIAS = re.compile(r"\*[\w-]")
+
 
 def containers_in(text: str) -> Iterator[list[str]]:
     """Yield the words that start each container of a file; nothing where it is no such file."""
-    if _IMAGE.search(text) is None:
+    if _IMAGE.search(text) is None or len(_ALIAS.findall(text)) > MOST_ALIASES:
         return
     import yaml
 

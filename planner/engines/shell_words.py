@@ -1,9 +1,10 @@
-"""Text that somebody typed into a shell, as words: continuations, comments, separators."""
+"""Read what somebody typed into a shell as words, and write words as a line that can be typed."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable, Mapping
 
 from planner.errors import InputError
 
@@ -85,6 +86,18 @@ def expanded(words: list[str]) -> list[str]:
             known[name] = said
         found.append(whole)
     return found
+
+
+def quoted(word: str) -> str:
+    """Return a word quoted where the shell needs it; of ``~/x`` the home stays for it to find."""
+    home, stroke, rest = word.partition("/")
+    return f"~/{shlex.quote(rest)}" if home == "~" and stroke and rest else shlex.quote(word)
+
+
+def shell_line(environment: Mapping[str, str], argv: Iterable[str]) -> str:
+    """Return a command as one shell line, its variables in front."""
+    variables = (f"{name}={quoted(value)}" for name, value in environment.items())
+    return " ".join((*variables, *map(quoted, argv)))
 
 
 def is_assignment(word: str) -> bool:

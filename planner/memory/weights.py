@@ -101,8 +101,8 @@ def memory_format(row: Stored, rules: LoadRules, shape: tuple[int, ...]) -> Numb
         group = whole_edge(row.tensor, shape, row.format.block[1])
         if group in groups and group < row.format.block[1]:
             return get_format(groups[group])
-    routed = row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
-    changed = (rules.expert_formats.get(name) if routed else None) or rules.formats.get(name)
+    own = rules.expert_formats.get(name) if row.tensor.is_routed else None
+    changed = own or rules.formats.get(name)
     return get_format(changed) if changed is not None else row.format
 
 
@@ -129,7 +129,7 @@ def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | N
     remainder goes to the first ranks: this is the largest share).
     """
     tensor, tp, experts = row.tensor, layout.tensor_parallel, row.tensor.experts
-    if tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW):
+    if tensor.is_routed:
         tp, experts = rules.expert_cuts(layout), ceil_div(experts, layout.expert_ranks)
     elif tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:
         tp = 1

@@ -64,6 +64,11 @@ class Tensor:
         return 0 if self.constant else self.count * prod(self.shape)
 
     @property
+    def is_routed(self) -> bool:
+        """A weight of routed experts."""
+        return self.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
+
+    @property
     def is_matrix(self) -> bool:
         """Two-dimensional: the kind that quantization may touch."""
         return len(self.shape) == 2

@@ -5,6 +5,7 @@ import pytest
 from planner import observed
 from planner.emitting import emit
 from planner.engines import commands
+from planner.engines.manifests import containers_in
 from planner.errors import InputError
 from planner.planning import Plan
 
@@ -111,3 +112,11 @@ def test_a_flag_comes_before_its_variable() -> None:
     assert told.options["load_mode"] == "none"
     assert told.options["kv_offload"] is False
     assert dict(told.environment) == {"LLAMA_ARG_THREADS": "8"}
+
+
+@pytest.mark.parametrize("row", ["[NINE]", "{<<: [NINE]}"])
+def test_a_file_that_repeats_itself_over_and_over_is_not_read(row: str) -> None:
+    levels = range(1, 12)
+    rows = [f"a{n}: &a{n} " + row.replace("NINE", ",".join([f"*a{n - 1}"] * 9)) for n in levels]
+    file = "\n".join(("image: vllm/vllm-openai", "a0: &a0 {k: 1}", *rows))
+    assert not list(containers_in(file))

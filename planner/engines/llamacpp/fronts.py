@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.llamacpp.answer import LlamacppAnswer
-from planner.engines.llamacpp.launch import hub_file, in_library, ollama_variables
+from planner.engines.llamacpp.launch import hub_file, in_library, ollama_serve
 from planner.units import format_tokens
 
 
@@ -48,10 +48,10 @@ def in_front(title: str, deployment: Deployment, answer: Allocation) -> tuple[st
 def _run(deployment: Deployment, answer: LlamacppAnswer) -> str:
     """Ollama's server and model."""
     remote = hub_file(deployment.checkpoint)
-    variables = " ".join(f"{name}={value}" for name, value in ollama_variables(deployment, answer))
+    serve = ollama_serve(deployment, answer)
     if remote is None:
-        return f"Ollama's own command: `{variables} ollama serve`, then a Modelfile (--emit ollama)"
-    return f"Ollama's own commands: `{variables} ollama serve`, then `ollama run hf.co/{remote}`"
+        return f"Ollama's own command: `{serve}`, then a Modelfile (--emit ollama)"
+    return f"Ollama's own commands: `{serve}`, then `ollama run hf.co/{remote}`"
 
 
 def _steps(title: str, deployment: Deployment) -> str:

@@ -104,12 +104,9 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
         argv += ["--rope-scaling", "yarn", "--rope-scale", f"{scale:g}"]
         argv += ["--yarn-orig-ctx", str(native)]
     if in_library(deployment.checkpoint.id):
-        variables = " ".join(
-            f"{name}={value}" for name, value in ollama_variables(deployment, answer)
-        )
         notes.append(
             f"{file} stands for what Ollama pulled; with Ollama itself:"
-            f" {variables} ollama serve, then ollama run {deployment.checkpoint.id}"
+            f" {ollama_serve(deployment, answer)}, then ollama run {deployment.checkpoint.id}"
         )
     elif not deployment.checkpoint.id.endswith(".gguf") and not remote:
         notes.append(f"{file} stands for a GGUF file of {deployment.checkpoint.id}")
@@ -129,10 +126,10 @@ def in_library(name: str) -> bool:
     return ":" in name and "/" not in name and not name.endswith(".gguf")
 
 
-def ollama_variables(deployment: Deployment, answer: LlamacppAnswer) -> Iterator[tuple[str, str]]:
-    """Yield what Ollama's server takes from its environment for a plan."""
-    yield "OLLAMA_CONTEXT_LENGTH", str(deployment.context)
-    yield from _environment(answer.server).items()
+def ollama_serve(deployment: Deployment, answer: LlamacppAnswer) -> str:
+    """Return the command of Ollama's server, with the variables that say a plan to it in front."""
+    variables = {"OLLAMA_CONTEXT_LENGTH": str(deployment.context), **_environment(answer.server)}
+    return " ".join((*(f"{name}={value}" for name, value in variables.items()), "ollama serve"))
 
 
 def _environment(server: Server) -> dict[str, str]:

@@ -304,7 +304,7 @@ SUGGESTS = MappingProxyType(
         "the file is not there: name it with -m, or a repository with -hf",
     )
 )
-"""What a refusal says itself would help."""
+"""What to change after a failed start, by the line that it ends with."""
 
 OBJECTIONS = (
     "this requires Flash Attention",

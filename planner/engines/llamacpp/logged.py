@@ -92,8 +92,9 @@ def logged_command(
     """Return what the server was told, from what it says of its first context."""
     file, context = _file(lines), _context(lines)
     named = _first(_OLLAMA, lines)
+    served = None if named is None else read(("ollama", "run", named))
     if file is None and context is None:
-        return None if named is None else read(("ollama", "run", named))
+        return served
     words = ["-m", file] if file is not None else []
     words += ["-c", context] if context is not None else []
     for flag, pattern in _HEADER:
@@ -114,13 +115,10 @@ def logged_command(
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]
     command = read(words)
-    if command.model is None:
-        served = None if named is None else read(("ollama", "run", named))
-        command = replace(
-            command,
-            model=_first(_NAME, lines) if served is None else served.model,
-            precision=command.precision if served is None else served.precision,
-        )
+    if command.model is None and served is not None:
+        command = replace(command, model=served.model, precision=served.precision)
+    elif command.model is None:
+        command = replace(command, model=_first(_NAME, lines))
     options, build = dict(command.options), _first(_BUILD, lines)
     if build is not None:
         options["version"] = build

@@ -115,9 +115,8 @@ class Memory:
 
     def ends_together(self, tokens: Any, sequences: Any) -> Any:
         """Say whether prompts that the command takes together end the server: none of them waits."""
-        if self._options.prompt_concurrency is None:
-            return tokens != tokens
-        return self.scores(tokens, sequences) > self.largest_buffer
+        told = self._options.prompt_concurrency is not None
+        return told & (self.scores(tokens, sequences) > self.largest_buffer)
 
     def sequences(self, tokens: Any) -> Any:
         """Return how many sequences of so many tokens are held at once."""

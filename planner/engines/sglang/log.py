@@ -68,7 +68,7 @@ SUGGESTS = MappingProxyType(
         " --mem-fraction-static {now}",
     }
 )
-"""What a refusal says itself would help."""
+"""What to change after a failed start, by the line that it ends with."""
 
 LEAST_SLOTS, MOST_SLOTS = 3, 5
 """State slots of a running request with a radix cache, by strategy and release."""

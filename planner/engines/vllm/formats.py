@@ -12,7 +12,6 @@ from planner.engines.vllm.releases import attention_backend, capability, rules_o
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization.scheme import Scheme
-from planner.model.tensors import Split
 from planner.provenance import Source
 
 _DOCS = Source(where="vLLM 0.32.0 docs, features/quantization", when="2026-11-21")
@@ -104,8 +103,7 @@ def _expert_refusals(checkpoint: Checkpoint, accelerator: Accelerator) -> Iterat
     if target is None or target.startswith(FP8_EXPERTS):
         return
     if any(
-        row.tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
-        and (row.format.kernel or "").partition("-")[0] == "fp8"
+        row.tensor.is_routed and (row.format.kernel or "").partition("-")[0] == "fp8"
         for row in checkpoint.rows("text")
     ):
         yield Refusal(

@@ -209,7 +209,7 @@ def _block_fp8(deployment: Deployment) -> Iterator[Refusal]:
         tensor, tp = row.tensor, layout.tensor_parallel
         if row.format.block != (_FP8_BLOCK, _FP8_BLOCK):
             continue
-        routed = tensor.split in (Split.EXPERT_COLUMN, Split.EXPERT_ROW)
+        routed = tensor.is_routed
         if routed and layout.expert_parallel:
             continue
         if tensor.component == "moe.shared_expert" and rules.shared_expert_replicated:

@@ -1,4 +1,4 @@
-"""The words with which vLLM's start fails, and what they say themselves would help."""
+"""List the lines with which a start of vLLM fails, and what to change after each."""
 
 from __future__ import annotations
 
@@ -69,4 +69,4 @@ SUGGESTS: Suggests = MappingProxyType(
         " --pipeline-parallel-size of {gpus} at most, or with CUDA_VISIBLE_DEVICES naming more",
     }
 )
-"""What a line with which a start ends says itself would help."""
+"""What to change after a failed start, by the line that it ends with."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-_UTILIZATION = (
-    r"gpu[-_]memory[-_]utilization=(\d\.\d+) is equivalent"
-    r"|[Dd]esired GPU memory utilization (?:is )?\((\d\.\d+),"
-)
+_SHARE = {
+    "gpu_memory_utilization": r"gpu[-_]memory[-_]utilization=(\d\.\d+) is equivalent"
+    r"|[Dd]esired GPU memory utilization (?:is )?\((\d\.\d+),",
+}
 """Where lines beside the arguments state the share of the GPU, whether it was given or not."""
 
 _SAID = {
@@ -24,18 +24,20 @@ _BANNER = re.compile(r"█\s+model\s+(?P<model>\S+)\s*$")
 
 def share_said(lines: Sequence[str]) -> dict[str, object]:
     """Return the share of the GPU, where lines state it, by its flag."""
-    told: dict[str, object] = {}
-    for match in re.finditer(_UTILIZATION, "\n".join(lines)):
-        told["gpu_memory_utilization"] = float(next(filter(None, match.groups())))
-    return told
+    return {flag: float(value) for flag, value in _last_said(_SHARE, lines).items()}
 
 
 def numbers_said(lines: Sequence[str]) -> dict[str, object]:
     """Return the numbers that lines state, by their flags."""
-    told: dict[str, object] = {}
-    for flag, pattern in _SAID.items():
-        for match in re.finditer(pattern, "\n".join(lines)):
-            told[flag] = int(next(filter(None, match.groups())).replace(",", ""))
+    return {flag: int(value.replace(",", "")) for flag, value in _last_said(_SAID, lines).items()}
+
+
+def _last_said(patterns: Mapping[str, str], lines: Sequence[str]) -> dict[str, str]:
+    """Return the last value that lines state of each flag, as it is printed."""
+    told, text = dict[str, str](), "\n".join(lines)
+    for flag, pattern in patterns.items():
+        for match in re.finditer(pattern, text):
+            told[flag] = next(filter(None, match.groups()))
     return told
 
 
