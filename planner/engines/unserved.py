@@ -37,13 +37,13 @@ class Unserved:
 
 def cues() -> frozenset[str]:
     """Return characters of which every such line holds some."""
-    return frozenset(row["cue"] for row in _rows("said"))
+    return frozenset(row["cue"] for row in _data()["said"])
 
 
 def unserved_in(lines: Iterable[str]) -> Iterator[Unserved]:
     """Yield the lines that say that an architecture is not known, in their order."""
     for line in lines:
-        for row in _rows("said"):
+        for row in _data()["said"]:
             match = re.search(row["pattern"], line) if row["cue"] in line else None
             if match is not None:
                 yield Unserved(
@@ -62,7 +62,7 @@ def first_releases(found: Unserved, engine: str | None) -> str:
         found: what was said.
         engine: whose start it is, where that is known; None names every program that prints it.
     """
-    known = [row for row in _rows("known") if _plain(found.name) in row["types"]]
+    known = [row for row in _data()["known"] if _plain(found.name) in row["types"]]
     own = () if engine is None else (engine,)
     wanted = dict.fromkeys((*found.engines, *own) if found.of_library else own or found.engines)
     rows = [row for name in wanted for row in known if row["engine"] == name]
@@ -75,8 +75,8 @@ def first_releases(found: Unserved, engine: str | None) -> str:
 
 
 @cache
-def _rows(table: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(read_toml("engines", "data", "architectures.toml")[table])
+def _data() -> Mapping[str, Any]:
+    return read_toml("engines", "data", "architectures.toml")
 
 
 def _plain(name: str) -> str:
