@@ -118,14 +118,13 @@ def _as_told(plan: Plan, choice: Choice) -> Choice:
     """Return a choice with all that was told of its engine, where it holds the workload so, too."""
     if choice.plan.engine != plan.engine:
         return choice
-    choice = _with_kept(plan, choice)
     taken = choice.plan.deployment
     told = question_of(plan).with_(checkpoint=taken.checkpoint, kv_cache_dtype=taken.kv_cache_dtype)
     try:
         kept = told.plan()
     except PlannerError:
-        return choice
-    return replace(choice, plan=kept) if kept.fits else choice
+        return _with_kept(plan, choice)
+    return replace(choice, plan=kept) if kept.fits else _with_kept(plan, choice)
 
 
 def _with_kept(plan: Plan, choice: Choice) -> Choice:

@@ -144,7 +144,11 @@ class Choice:
 
         Too slow counts in steps of two: half the least speed is one step.
         """
-        return (*self._sound, math.ceil(self._too_slow(wish)), place_of(self.plan.outcome))
+        return self._held(self._too_slow(wish))
+
+    def _held(self, slow: float) -> tuple[int, ...]:
+        """What `holding` returns where the speed must double so often."""
+        return (*self._sound, math.ceil(slow), place_of(self.plan.outcome))
 
     @property
     def _sound(self) -> tuple[int, ...]:
@@ -222,17 +226,17 @@ class Choice:
     def key_of_model(self, wish: Wish) -> tuple[object, ...]:
         """Return what the best candidates of several models are sorted by; equals are tied.
 
-        What almost reaches the least speed counts as if it did. Tiers, then classes: within a tier, what is slow or loses noticeably comes after what does
-        neither. What has two flaws, such as a large loss, falls back by a tier: at the floor of bits
-        the next smaller model is as good. Where speed or context come first, they decide within a
-        tier, and the classes between what is alike.
+        What almost reaches the least speed counts as if it did. Tiers, then classes: within a tier,
+        what is slow or loses noticeably comes after what does neither. What has two flaws, such as a
+        large loss, falls back by a tier: at the floor of bits the next smaller model is as good.
+        Where speed or context come first, they decide within a tier, and the classes between what is
+        alike.
         """
         flaws = self.flaws(wish)
         tier = self.tier + (flaws >= FALLS_BACK)
         place = self.place if wish.best == "quality" else 0
         slow = 0.0 if (self.per_user or 0.0) >= wish.enough else self._too_slow(wish)
-        held = (*self._sound, math.ceil(slow), place_of(self.plan.outcome))
-        return (*held, tier, flaws, place)
+        return (*self._held(slow), tier, flaws, place)
 
     def gain(self, wish: Wish) -> float:
         """Return what comes first of what is wished: how far it reaches, else how fast it is."""

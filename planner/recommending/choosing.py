@@ -162,9 +162,8 @@ class Search:
                     return choice
                 if held is None or choice.flaws(wish) < held.flaws(wish):
                     held = choice
-            if (
-                wish.best == "quality" or not plan.fits
-            ):  # else the next is larger, and may be roomier
+            # where it holds and quality is not first, the next is larger, and may be roomier
+            if wish.best == "quality" or not plan.fits:
                 most = size - max(size // STEP, self._must_go(choice) if row.gguf else 0)
             if nearest is None or choice.key(wish) < nearest.key(wish):
                 nearest = choice
@@ -299,9 +298,7 @@ def best_of(wanted: Wanted) -> Choice | None:
     Args:
         wanted: the question; its model must be named.
     """
-    assert wanted.base is not None
-    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
-    return next((choice for choice in in_order(found, wanted.wish) if choice.holds), None)
+    return next((choice for choice in _of_named(wanted) if choice.holds), None)
 
 
 def nearest_to(wanted: Wanted) -> Choice | None:
@@ -310,13 +307,18 @@ def nearest_to(wanted: Wanted) -> Choice | None:
     Args:
         wanted: the question; its model must be named, and no candidate holds it.
     """
-    assert wanted.base is not None
-    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
     return min(
-        in_order(found, wanted.wish),
+        _of_named(wanted),
         key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
         default=None,
     )
+
+
+def _of_named(wanted: Wanted) -> list[Choice]:
+    """The candidates of the named model on what is there, the best first."""
+    assert wanted.base is not None
+    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
+    return in_order(found, wanted.wish)
 
 
 def farthest(choice: Choice) -> int:

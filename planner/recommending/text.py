@@ -221,7 +221,7 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
 
 def _reach(wanted: Wanted, pick: Choice) -> str:
     """How far the memory goes, for one and at the asked context."""
-    placed, most = pick.plan.longest_context, farthest(pick)
+    placed, most = pick.plan.longest_context, pick.reach or farthest(pick)
     text = f"{short_tokens(placed)} tokens for one"
     if most > placed:
         text += f", {short_tokens(most)} with more of it in RAM (--context)"

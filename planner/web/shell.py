@@ -134,9 +134,8 @@ def _show_answered(view: View, asked: Asked) -> None:
     machine = session.machine_of(asked)
     pickers, line, pick = st.container(key="question"), st.container(key="line"), st.container()
     begun = session.has_begun()
-    if (
-        not begun
-    ):  # nothing is there yet: the fields first; later they are, and the answer is awaited
+    # at first nothing is there yet: the fields first; later they are, and the answer is awaited
+    if not begun:
         _show_pickers(pickers, asked, machine)
     with line:
         found = answer(asked, machine, hub=hub_allowed())

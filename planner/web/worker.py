@@ -3,8 +3,8 @@
 It reads requests from its standard input and writes answers to its standard output: eight bytes
 of length, then a pickle. Its arguments are how many seconds of processor time one answer may take,
 and after how many the first lets others go first. What it runs imports no Streamlit, which would
-double its memory. Both ends are this program, so a pickle comes from nobody else; what strangers wrote travels as text and
-bytes inside.
+double its memory. Both ends are this program, so a pickle comes from nobody else; what strangers
+wrote travels as text and bytes inside.
 """
 
 from __future__ import annotations

@@ -169,16 +169,17 @@ class Pool:
             if left:
                 threading.Thread(target=self._finish, args=(process, short), daemon=True).start()
             else:
-                self._put_back(process, ends=ends, was_long=is_long)
-                if ends:
-                    self._fill()
+                self._be_done(process, ends=ends, was_long=is_long)
 
     def _finish(self, process: Process, short: float) -> None:
         """Let a short answer end that nobody waits for: to end its process would cost more."""
         found = process.reply(max(short - time.monotonic(), 0.0))
         reply: worker.Reply | None = worker.unpacked(found) if found is not None else None
-        ends = reply is None or reply[2]
-        self._put_back(process, ends=ends, was_long=False)
+        self._be_done(process, ends=reply is None or reply[2], was_long=False)
+
+    def _be_done(self, process: Process, *, ends: bool, was_long: bool) -> None:
+        """Put a process back that has answered, or start another where it ends."""
+        self._put_back(process, ends=ends, was_long=was_long)
         if ends:
             self._fill()
 
@@ -226,9 +227,12 @@ class Pool:
 
     def _wanted(self) -> int:
         """Return how many processes there should be, at work or ready."""
+        return self.size + self._beside() + (self._first is not None)
+
+    def _beside(self) -> int:
+        """Return how many of them stand beside long questions, those of a while ago included."""
         most, until = self._was_long
-        beside = max(self._long, most if time.monotonic() < until else 0)
-        return self.size + beside + (self._first is not None)
+        return max(self._long, most if time.monotonic() < until else 0)
 
     def close(self) -> None:
         """End the processes that wait for questions."""
@@ -286,10 +290,7 @@ class Pool:
 
     def _stay(self) -> None:
         """Let the processes beside long questions stay a while."""
-        most, until = self._was_long
-        now = time.monotonic()
-        most = max(self._long, most if now < until else 0)
-        self._was_long = (most, now + self.stays_for)
+        self._was_long = (self._beside(), time.monotonic() + self.stays_for)
 
     def _put_back(self, process: Process | None, *, ends: bool, was_long: bool) -> None:
         with self._lock:

@@ -171,36 +171,33 @@ def test_refusals_for_want_of_time_say_so_in_words_that_the_load_test_knows() ->
         assert any(words in str(error) for words in working.NOT_ANSWERED), error
 
 
-def test_what_nobody_waits_for_is_ended() -> None:
-    class GoneError(Exception):
-        pass
+class GoneError(Exception):
+    """Nobody waits for the answer."""
+
+
+def left_alone(seconds: float, *, long_after: float) -> tuple[Pool, int]:
+    """A pool of one process that sleeps for a visitor who has gone, and the number of the process."""
 
     def glance() -> None:
         raise GoneError
 
-    pool = Pool(size=1, long_after=0.05, glance=glance)
+    pool = Pool(size=1, long_after=long_after, glance=glance)
     pool._free.append(Process(working.LIMIT))
     number = pool._free[0].id
     with pytest.raises(GoneError):
-        run_in(pool, time.sleep, 3600)
+        run_in(pool, time.sleep, seconds)
+    return pool, number
+
+
+def test_what_nobody_waits_for_is_ended() -> None:
+    pool, number = left_alone(3600, long_after=0.05)
     assert gone(number)
     assert (pool._busy, pool._long) == (0, 0)
 
 
 def test_a_short_answer_that_nobody_waits_for_keeps_its_process() -> None:
     """Who types on leaves an answer of half a second: a process that is ended costs two to replace."""
-
-    class GoneError(Exception):
-        pass
-
-    def glance() -> None:
-        raise GoneError
-
-    pool = Pool(size=1, long_after=30.0, glance=glance)
-    pool._free.append(Process(working.LIMIT))
-    number = pool._free[0].id
-    with pytest.raises(GoneError):
-        run_in(pool, time.sleep, 0.3)
+    pool, number = left_alone(0.3, long_after=30.0)
     until(lambda: pool._busy == 0)
     assert [process.id for process in pool._free] == [number]
     pool.close()

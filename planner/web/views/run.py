@@ -230,8 +230,8 @@ def _show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = 
     for number, miss in enumerate(found.misses):
         choice = miss.choice
         words = (
-            f"{miss.change[:1].upper()}{miss.change[1:]}: {choice.entry.name} in"
-            f" {choice.plan.engine_title}, {format_gib(choice.plan.headroom or 0)} to spare"
+            f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
+            f" {format_gib(choice.plan.headroom or 0)} to spare"
         )
         _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
         if miss.command is not None:
@@ -289,9 +289,9 @@ def _show_must(asked: Asked, plan: Plan) -> None:
 
 def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
     """What is good to know."""
-    remarks = plan.deployment.checkpoint.remarks
+    elsewhere = (*plan.deployment.checkpoint.remarks, *_in_front(asked, plan))
     known = [
-        *(note for note in plan.warnings if note not in (*remarks, *_in_front(asked, plan))),
+        *(note for note in plan.warnings if note not in elsewhere),
         *(
             f"for better quality, {miss.limit.words}"
             for miss in found.misses
