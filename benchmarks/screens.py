@@ -1,7 +1,8 @@
 """Pictures of every page in both sizes and themes, to be looked at; and those of README.md.
 
-    python -m benchmarks.screens FOLDER [--only QUESTION ...]   # 168 pictures: all of a page each
-    python -m benchmarks.screens --readme docs/images           # the six that README.md shows
+    python -m benchmarks.screens FOLDER                  # 168 pictures: all of a page each
+        [--only QUESTION ...] [--page NAME ...]          # those of some questions, of some pages
+    python -m benchmarks.screens --readme docs/images    # the six that README.md shows
 
 The questions are the first six of `benchmarks.pages`: what people with a 3090, a Mac, a DGX Spark, a
 Strix Halo and eight H100 ask, and one that does not fit.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from benchmarks.pages import PAGES, QUESTIONS
-from benchmarks.web_server import PATIENCE, browsing, served
+from benchmarks.web_server import PATIENCE, browsing, complete, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -36,12 +37,7 @@ ASKED = tuple(QUESTIONS)[:6]
 TALLEST = 5000
 """Pixels of a page in one picture; the rest is cut."""
 
-_SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 _HEIGHT = "document.querySelector('[data-testid=stMain]').scrollHeight"
-_DRAWN = """() => !document.querySelector('[data-testid=stSkeleton]')
-  && [...document.querySelectorAll('.stPlotlyChart')].every(one => one.querySelector('.main-svg'))
-  && [...document.querySelectorAll('[data-testid=stDataFrame] canvas')]
-    .every(one => one.clientWidth > 200)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +62,12 @@ class Screen:
         return f"/{self.page}?{urlencode({'v': 2, **self.query})}"
 
 
-def screens(asked: Sequence[str] = ASKED) -> Iterator[tuple[str, Screen]]:
-    """Return every picture with its name: each page, size and theme for the questions `asked`."""
+def screens(
+    asked: Sequence[str] = ASKED, pages: Sequence[str] = PAGES
+) -> Iterator[tuple[str, Screen]]:
+    """Return every picture with its name: each of the `pages`, size and theme for `asked` questions."""
     for question in asked:
-        for page in PAGES:
+        for page in pages:
             for size in SIZES:
                 for scheme in SCHEMES:
                     name = f"{question}-{page or 'run'}-{size}-{scheme}".replace(" ", "-").lower()
@@ -127,8 +125,7 @@ class Camera:
     @staticmethod
     def _settle(page: Page) -> None:
         for _ in range(2):  # figures and tables fade in, and parts are fetched when first shown
-            page.wait_for_selector(_SETTLED)
-            page.wait_for_function(_DRAWN)
+            complete(page)
             page.wait_for_timeout(300)
 
 
@@ -169,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screens", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="where pictures of every page go")
     parser.add_argument("--only", nargs="+", choices=ASKED, default=ASKED, help="questions")
+    parser.add_argument(
+        "--page", nargs="+", choices=PAGES, default=PAGES, help='pages; "" is the first'
+    )
     parser.add_argument("--readme", type=Path, help="where the six of README.md go")
     asked = parser.parse_args(argv)
     with browsing() as browser, served() as address:
@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             take_readme(camera, asked.readme)
         if asked.folder is not None:
             asked.folder.mkdir(parents=True, exist_ok=True)
-            for name, screen in screens(asked.only):
+            for name, screen in screens(asked.only, asked.page):
                 camera.take(screen, asked.folder / f"{name}.png")
                 print(name, flush=True)
     return 0

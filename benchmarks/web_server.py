@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
@@ -30,6 +30,11 @@ FLAGS = (
 )
 PATIENCE = 60_000
 """Milliseconds for what takes a tenth of it on a quiet machine."""
+
+_DRAWN = """() => !document.querySelector('[data-testid=stSkeleton]')
+  && [...document.querySelectorAll('.stPlotlyChart')].every(one => one.querySelector('.main-svg'))
+  && [...document.querySelectorAll('[data-testid=stDataFrame]')]
+    .every(one => one.querySelector('canvas')?.clientWidth > 200)"""
 
 
 def chromium() -> str | None:
@@ -53,6 +58,12 @@ def browsing() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+def complete(page: Page) -> None:
+    """Wait until nothing of a page is still to come: what is pressed before may move away."""
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_function(_DRAWN)
 
 
 @contextmanager

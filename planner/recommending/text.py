@@ -92,7 +92,7 @@ def recommendation_text(
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
     beside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
     told = (*answer.wanted.notes, *beside)
-    warnings = (*told, *_floor(pick), *_tool_calls(answer.wanted, pick), *_warnings(plan))
+    warnings = (*told, *floor_words(pick), *tool_words(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
@@ -172,14 +172,14 @@ def _workload(wanted: Wanted) -> str:
     return f"{wanted.concurrency:,} users at {tokens}"
 
 
-def _floor(pick: Choice) -> Iterator[str]:
+def floor_words(pick: Choice) -> Iterator[str]:
     """Say that a smaller model is the better choice, where it is."""
     floor = floor_of(pick.entry.base)
     if floor is not None and not pick.is_above_floor:
         yield f"below {floor.bits:g} bits per weight a smaller model is the better choice ({floor.why})"
 
 
-def _tool_calls(wanted: Wanted, pick: Choice) -> Iterator[str]:
+def tool_words(wanted: Wanted, pick: Choice) -> Iterator[str]:
     """Say which flags agents need beside the command."""
     flags = tool_flags(pick.plan.engine, pick.entry.base) if wanted.wish.tools else None
     if flags is not None:

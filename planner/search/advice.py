@@ -79,12 +79,14 @@ class Advice:
 
     @property
     def words(self) -> str:
-        """The advice in one line, with what it gains and what it costs."""
-        sign = "+" if (self.gained or 0) >= 0 else "-"
-        parts = [f"{sign}{format_gib(abs(self.gained))}"] if self.gained else []
-        parts += [self.loses] if self.loses else []
-        note = f" ({'; '.join(parts)})" if parts else ""
-        return capital(self.title) + note
+        """The advice in one line, with what is to spare then, or how much it helps, and what it costs."""
+        words, parts = capital(self.title), [self.loses] if self.loses else []
+        if self.enough:
+            words += f", {format_gib(self.plan.headroom or 0)} to spare"
+        elif self.gained:
+            sign = "+" if self.gained > 0 else "-"
+            parts.insert(0, f"{sign}{format_gib(abs(self.gained))}")
+        return words + (f" ({'; '.join(parts)})" if parts else "")
 
 
 def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
@@ -268,7 +270,7 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
         for system in systems:
             changed = _holding(replace(question, system=system, layout=None))
             if changed is not None:
-                yield _advice(plan, changed, f"use {system.name}", loses, cost)
+                yield _advice(plan, changed, f"use {system.short_name}", loses, cost)
                 found = True
                 break
     if found or plan.outcome is Outcome.CANNOT_RUN:
@@ -276,7 +278,7 @@ def _hardware(plan: Plan, question: Question) -> Iterator[Advice]:
     for system in cheapest_systems(least_bytes=question.checkpoint.nbytes("text")):
         changed = _holding(replace(question, system=system, layout=None))
         if changed is not None:
-            yield _advice(plan, changed, f"use {system.name}", "other hardware", BIGGER)
+            yield _advice(plan, changed, f"use {system.short_name}", "other hardware", BIGGER)
             break
 
 

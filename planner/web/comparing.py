@@ -92,12 +92,16 @@ def facts(side: Side) -> dict[str, str]:
         if speed.prefill is not None:
             rows["Prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
     rows |= {
-        "Reaches": f"{short_tokens(plan.capacity.longest_context)} tokens",
+        "Reaches": _reach(plan.capacity.longest_context),
         "Held at once": f"{plan.capacity.sequences:,}",
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     sizes = {part.label: rank.of_kind(*part.kinds) for part in PARTS}
     return rows | {capital(name): format_gib(size, 1) for name, size in sizes.items()}
+
+
+def _reach(longest: int) -> str:
+    return f"{short_tokens(longest)} tokens" if longest else "no context"
 
 
 def split(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:

@@ -149,6 +149,21 @@ def label_of(on: str) -> str:
         return on
 
 
+def label_of_entry(name: str) -> str:
+    """Return what people read for an entry of the database by its id; empty where there is none.
+
+    A chip that is sold in named machines alone has no line of its own in the list, but a label.
+    """
+    place = by_id().get(name)
+    if place is not None:
+        return place.label
+    try:
+        card = hardware_db.get(name)
+    except HardwareError:
+        return ""
+    return _place(card, "", _group(card).label).label if isinstance(card, Accelerator) else ""
+
+
 def _group(entry: Accelerator | System) -> _Group:
     each = entry.accelerator if isinstance(entry, System) else entry
     names = f"{entry.name} {each.name}" if isinstance(entry, System) else entry.name

@@ -41,6 +41,7 @@ _FOLLOW = f"""<style>
     [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
 }}
 @media (hover: none) {{
+    [data-testid="stCode"] pre {{ padding-right: 3.5rem }}
     [data-testid="stCode"] > div:has([data-testid="stElementToolbarButton"]) {{
         opacity: 1 !important; visibility: visible !important
     }}

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from benchmarks.web_server import chromium
+from benchmarks.web_server import chromium, complete
 from planner.web.shell import VIEWS
 
 pytestmark = [
@@ -83,6 +83,7 @@ def test_each_picker_changes_the_answer_and_the_address(visit: Callable[..., Any
     page.wait_for_function("location.search.includes('ram=512')")
     choose(page, "With", "SGLang")
     say(page, "with SGLang")
+    complete(page)
     page.get_by_role("button", name="More").first.click()
     choose(page, "KV cache", "fp8")
     page.get_by_text("KV cache fp8").first.wait_for()
@@ -116,7 +117,8 @@ def test_a_link_restores_the_page_in_a_fresh_browser(visit: Callable[..., Any]) 
     assert asked(first)["model"] == "Qwen3.5-9B"
     second = visit(f"{link.path}?{link.query}")
     say(second, "fits")
-    first.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    complete(first)
+    complete(second)
     assert verdict(second).inner_text() == verdict(first).inner_text()
 
 
@@ -144,6 +146,7 @@ def test_another_machine_is_picked_for_anew_and_undone(visit: Callable[..., Any]
 
 def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090", permissions=["clipboard-read", "clipboard-write"])
+    complete(page)
     code = page.get_by_test_id("stCode").first
     code.hover()
     code.get_by_role("button", name=re.compile("copy", re.IGNORECASE)).click()
@@ -153,7 +156,7 @@ def test_the_command_is_copied(visit: Callable[..., Any]) -> None:
 
 def test_the_plan_is_downloaded(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090")
-    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    complete(page)
     page.get_by_role("button", name="Download").first.click()
     files = page.get_by_test_id("stPopoverBody")
     with page.expect_download() as waiting:
@@ -177,7 +180,7 @@ def test_on_a_phone_the_verdict_is_on_the_first_screen_and_nothing_overflows(
     visit: Callable[..., Any],
 ) -> None:
     page = visit(width=390, height=844)
-    chart(page).wait_for()
+    complete(page)
     box = verdict(page).bounding_box()
     assert box["y"] + box["height"] < 844
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -208,7 +211,7 @@ def cells(page: Any) -> Any:
 def test_a_rung_of_the_ladder_is_taken_with_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?v=2&model=Qwen3.6-27B&on=rtx-3090&with=llamacpp", height=1100)
     say(page, "fits")
-    cells(page).wait_for()
+    complete(page)
     box = cells(page).bounding_box()
     page.mouse.click(box["x"] + 15, box["y"] + 38 + 35 * 7.5)
     page.wait_for_function("!location.search.includes('weights=best')")
@@ -220,6 +223,7 @@ def test_a_rung_of_the_ladder_is_taken_with_one_click(visit: Callable[..., Any])
 
 def test_an_alternative_is_taken_with_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?v=2&model=Qwen3.6-27B&on=rtx-3090", height=1300)
+    complete(page)
     page.get_by_text(": longer context").first.click()
     say(page, "Qwen3.6-27B")
     page.wait_for_function("location.search.includes('kv=q8_0')")
@@ -300,6 +304,7 @@ def test_without_a_mouse(visit: Callable[..., Any]) -> None:
     page.get_by_role("option").first.wait_for()
     page.keyboard.press("Enter")
     say(page, "RTX 4090")
+    complete(page)
     page.keyboard.press("Tab")
     for _ in range(12):
         if page.evaluate("document.activeElement.textContent.includes('Undo')"):
@@ -313,6 +318,7 @@ def test_without_a_mouse(visit: Callable[..., Any]) -> None:
 def test_advice_is_one_click(visit: Callable[..., Any]) -> None:
     page = visit("/?v=2&model=Qwen3.5-27B&on=rtx-4090&weights=bf16&with=vllm")
     say(page, "does not fit")
+    complete(page)
     page.get_by_role("button", name="Apply").first.click()
     say(page, "spare")
 
@@ -348,6 +354,7 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
     ]:
         page = visit(path, scheme=scheme)
         page.locator(".js-plotly-plot .main-svg, canvas, [data-testid=stExpander]").first.wait_for()
+        complete(page)
         serious += [
             (path, entry["id"], [node["html"][:160] for node in entry["nodes"]])
             for entry in Axe().run(page).response["violations"]
@@ -361,6 +368,7 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name or "first")
 def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
     page = visit(f"/{view.name}?{FAST}&on=rtx-5090", width=390, height=844)
+    complete(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.faults == []
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from benchmarks.web_server import chromium
+from benchmarks.web_server import chromium, complete
 from planner.web.views import explore, trust
 from tests.cli.test_check import LOG
 
@@ -27,10 +27,6 @@ PAGES = (
 )
 
 
-def settle(page: Any) -> None:
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-
-
 def answer(page: Any) -> Any:
     return page.locator(".st-key-answer").first
 
@@ -38,7 +34,7 @@ def answer(page: Any) -> Any:
 def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> None:
     page = visit(f"/fits?{FAST}&fits-groups=Two+GPUs")
     page.get_by_text("as they are").wait_for()
-    settle(page)
+    complete(page)
     table = page.locator('[data-testid="stDataFrame"]').first
     box = table.bounding_box()
     page.mouse.click(box["x"] + 60, box["y"] + 38 + 35 * 1.5)  # the second row: the first is yours
@@ -52,7 +48,7 @@ def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> N
     answer(page).get_by_text("RTX 5090").wait_for()
     page.get_by_text("as they are").wait_for()
     page.wait_for_function("location.search.includes('on=rtx-5090')")
-    settle(page)
+    complete(page)
     asked = parse_qs(urlsplit(page.url).query)
     assert (asked["on"], asked["fits-groups"]) == (["rtx-5090"], ["Two GPUs"])
     page.go_forward()
@@ -65,7 +61,7 @@ def test_a_log_is_pasted_and_compared(visit: Callable[..., Any]) -> None:
     page.get_by_role("textbox", name="Start-up log").fill(LOG + "api_key='sk-verysecret1234'\n")
     page.get_by_role("button", name="Compare").click()
     page.get_by_text("All 4 figures").wait_for()
-    settle(page)
+    complete(page)
     shown = page.locator("[data-testid=stMain]").inner_text()
     assert "sk-verysecret1234" not in shown
     assert page.outside == []
@@ -101,14 +97,14 @@ def test_a_chosen_row_is_in_the_address_and_back_undoes_it(visit: Callable[..., 
     page.get_by_text("checkpoints that can be downloaded").first.wait_for()
     page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
     page.wait_for_function("location.search.includes('users=1')")
-    settle(page)
+    complete(page)
     box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
     taken = []
     for row in (1.5, 3.5):
         before = page.url
         page.mouse.click(box["x"] + 15, box["y"] + 38 + 35 * row)
         page.wait_for_function("before => location.href !== before", arg=before)
-        settle(page)
+        complete(page)
         taken.append(parse_qs(urlsplit(page.url).query)["models-checkpoint"][0])
         page.get_by_text(f"What is stored how in {taken[-1]}").wait_for()
     assert taken[0] != taken[1]
@@ -138,7 +134,7 @@ _COVERED = """() => {
 @pytest.mark.parametrize("path", PAGES)
 def test_nothing_is_cut_or_covered_on_a_phone(visit: Callable[..., Any], path: str) -> None:
     page = visit(path, width=390, height=844)
-    settle(page)
+    complete(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate(_COVERED) == []
     wide = page.evaluate(
@@ -157,7 +153,7 @@ def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], sch
     serious = []
     for path in PAGES:
         page = visit(path, scheme=scheme)
-        settle(page)
+        complete(page)
         serious += [
             (path, entry["id"], [node["html"][:160] for node in entry["nodes"]])
             for entry in Axe().run(page).response["violations"]

@@ -35,7 +35,7 @@ def text_of(app: Any) -> str:
 
 def test_no_name_of_a_machine_is_wider_than_its_column(open_app: Callable[..., AppTest]) -> None:
     frame = opened(open_app, fits__groups=["Servers"]).dataframe[0].value
-    assert "8x MI300X OAM platform" in set(frame["machine"])
+    assert "8× MI300X" in set(frame["machine"])
     assert max(len(name) for name in frame["machine"]) <= 34  # two of them the star's
 
 
@@ -179,3 +179,19 @@ def test_places_without_a_price_of_their_own_are_not_cheap() -> None:
     assert not filters.shows(row(price=None))
     assert filters.shows(row(price=499.0))
     assert filters.shows(row(group=fitting.YOURS))
+
+
+@pytest.mark.parametrize(
+    ("card", "name", "shown"),
+    [
+        ("rtx-4060", "RTX 4060", "RTX 4060 8 GB"),
+        ("apple-m5-max", "M5 Max 128 GB", "Mac M5 Max 128 GB"),  # sold in named machines alone
+        ("2x-rtx-3090", "2× RTX 3090", "2× RTX 3090"),
+        ("mi300x-8", "8× MI300X", "8× MI300X"),  # its own name is too long for the column
+    ],
+)
+def test_machines_are_called_as_the_list_of_machines_has_them(
+    card: str, name: str, shown: str
+) -> None:
+    row = Row(group="", name=name, card=card, answer=Verdict.NO, count=None, on="")
+    assert fits.table([row])["machine"].tolist() == [shown]

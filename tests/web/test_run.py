@@ -195,12 +195,19 @@ def test_every_piece_of_advice_keeps_its_word(open_app: Callable[..., AppTest]) 
 
 
 def test_nothing_that_is_known_holds_it(open_app: Callable[..., AppTest]) -> None:
-    app = open_app(v="2", on="rtx-3050-6", context="256k", users="64")
+    app = open_app(v="2", on="rtx-3050-6", context="256k", users="64", **{"with": "llamacpp"})
     assert not app.exception
     assert not app.get("plotly_chart")
     assert "fits" in line_of_no_plan(app)
     assert "Limit the context to" in text_of(app)
     assert "Serve 1 at once" in text_of(app)
+
+
+def test_where_no_change_helps_other_questions_are_named(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="cpu, 4GB", context="256k", users="1000")
+    assert not app.exception
+    assert "fits" in line_of_no_plan(app)
+    assert "Ask for a shorter context, for fewer users, or on another machine" in text_of(app)
 
 
 def line_of_no_plan(app: Any) -> str:
@@ -250,6 +257,14 @@ def test_what_comes_nearest_of_a_precision_is_said_in_words(
 ) -> None:
     app = open_app(v="2", on="rtx-4060", model="Qwen3.5-397B-A17B", weights="bf16")
     assert "No known checkpoint stored as bf16 fits here" in text_of(app)
+
+
+def test_agents_are_told_which_flags_make_tool_calls_work(
+    open_app: Callable[..., AppTest],
+) -> None:
+    query = {"v": "2", "on": "h200-sxm", "model": "Qwen3.6-27B", "weights": "fp8", "with": "vllm"}
+    assert "--enable-auto-tool-choice" in text_of(open_app(**query, use="agents"))
+    assert "tool calls" not in text_of(open_app(**query))
 
 
 def test_notes_of_the_first_page_name_no_flag_of_the_command_line(

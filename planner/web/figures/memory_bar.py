@@ -187,7 +187,8 @@ def _lines(
     ranks: Sequence[Rank], text: str, most: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Usable line and physical end of every accelerator; named once where all are alike."""
-    shapes = []
+    alike = len({(rank.usable, rank.total) for rank in ranks}) == 1
+    shapes, below = [], 0.45 if alike else 0.34  # else the next row's name stands there
     for row, rank in enumerate(ranks):
         for size, dash in ((rank.usable, "solid"), (rank.total, "dot")):
             shapes.append(
@@ -196,12 +197,11 @@ def _lines(
                     "x0": size / GIB,
                     "x1": size / GIB,
                     "y0": row - 0.45,
-                    "y1": row + 0.45,
+                    "y1": row + below,
                     "yref": "y",
                     "line": {"color": NEUTRAL, "width": 2, "dash": dash},
                 }
             )
-    alike = len({(rank.usable, rank.total) for rank in ranks}) == 1
     if alike:
         first = ranks[0]
         side = {"xanchor": "right" if first.total / GIB > LEFT * most else "left"}

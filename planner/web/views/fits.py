@@ -27,7 +27,7 @@ from planner.web.frames import height_of, room_for_toolbar, rounded, tinted, ven
 from planner.web.line import reach
 from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
-from planner.web.places import by_id
+from planner.web.places import label_of_entry
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
@@ -281,10 +281,8 @@ def _machine(row: Row) -> str:
 
 def _named(row: Row) -> str:
     """The machine as the list of machines has it, in few words if need be; ★ is the visitor's own."""
-    place = by_id().get(row.card)
-    name = row.name
-    if place is not None:
-        name = place.label if len(place.label) <= _WIDEST else place.short
+    label = label_of_entry(row.card)
+    name = label if label and len(label) <= _WIDEST else row.name
     return f"★ {name}" if row.group == YOURS else name
 
 

@@ -14,7 +14,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.registry import checkpoint_of
 from planner.registry.listing import FAMILIES, Download, downloads
-from planner.units import format_bytes, format_gib
+from planner.units import format_bytes
 from planner.web import choices, session
 from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
@@ -22,6 +22,7 @@ from planner.web.draw import draw
 from planner.web.figures.anatomy import describe_layers, layer_strip
 from planner.web.frames import chosen_of
 from planner.web.solving import Answer
+from planner.web.stored import short_name
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
@@ -94,6 +95,9 @@ def show(asked: Asked, found: Answer) -> None:
             _show_formats(chosen)
     with st.expander("Parameters by component", icon=":material/functions:"):
         _show_parameters(counts)
+    with st.expander("Where the counts come from", icon=":material/verified:"):
+        sources = (f"Checked: {entry[0].verified}", *entry[0].sources)
+        st.markdown("\n".join(f"- {escape(words)}" for words in sources))
 
 
 def table(lines: Sequence[Download]) -> pd.DataFrame:
@@ -101,7 +105,7 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "name": line.entry.label or line.entry.repo.rpartition("/")[2],
+                "name": short_name(line.entry),
                 "size": line.nbytes / 1e9,
                 "quality": line.loss.word.text,
                 "bits": line.bits,
@@ -178,10 +182,8 @@ def _show_facts(name: str, counts: ParameterCounts) -> None:
             f"{attention.num_key_value_heads} × {attention.head_dim}",
             border=True,
         )
-    released = f"Released {entry.released}. " if entry.released else ""
-    st.markdown(
-        f"{released}Counts: {escape(entry.verified)}. Source: {escape('; '.join(entry.sources))}."
-    )
+    if entry.released:
+        st.markdown(f"Released {entry.released}.")
 
 
 def _billions(parameters: int) -> str:
@@ -212,7 +214,7 @@ def _show_parameters(counts: ParameterCounts) -> None:
 def _show_formats(chosen: Download) -> None:
     """One row per number format of a checkpoint: how much of it, and what."""
     checkpoint: Checkpoint = checkpoint_of(chosen.entry)
-    st.markdown(f"{format_gib(checkpoint.nbytes())} in all.")
+    st.markdown(f"{format_bytes(checkpoint.nbytes())} in all.")
     whole = checkpoint.nbytes()
     rows = []
     for form, rows_of in groupby(

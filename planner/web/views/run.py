@@ -17,31 +17,24 @@ from planner.emitting import emit, kinds
 from planner.emitting.container import heading
 from planner.engines import FRONTS, front_words, title_of
 from planner.engines.engine import Launch
-from planner.errors import PlannerError
 from planner.planning import Plan
-from planner.question import Question, question_of
-from planner.recommending import Wanted
 from planner.recommending.answer import choice_document
-from planner.recommending.text import first_better, speed_line
+from planner.recommending.text import first_better, floor_words, speed_line, tool_words
 from planner.report.beside import beside
 from planner.report.markdown import plan_markdown
-from planner.speed import speed_of
-from planner.throughput import SpeedEstimate
-from planner.throughput.answer import two_digits
 from planner.units import capital, format_gib
-from planner.web import session, working
 from planner.web.answering import alternatives
-from planner.web.asked import BEST, Asked
+from planner.web.asked import Asked
 from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
-from planner.web.line import named, reach
+from planner.web.line import reach
 from planner.web.palette import LOOKS
-from planner.web.searching import advice, with_ram_that_holds
-from planner.web.solving import Answer, entry_of
+from planner.web.solving import Answer
 from planner.web.tables import escape
-from planner.web.taken import take, take_choice
+from planner.web.taken import take_choice
 from planner.web.theme import text_colour
+from planner.web.views.run_changes import show_changes, show_misses
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 from planner.web.wording import told
@@ -64,14 +57,14 @@ def show(asked: Asked, found: Answer) -> None:
     """Draw the page below the answer."""
     plan = found.plan
     if plan is None:
-        _show_misses(asked, found)
+        show_misses(asked, found)
         return
     if not plan.fits:
-        _show_changes(asked, found, plan)
+        show_changes(asked, found, plan)
     command, memory = st.columns(_HALVES, gap="medium")
     with command:
         _show_command(asked, found, plan)
-        _show_must(asked, plan)
+        _show_must(asked, found, plan)
     with memory:
         if plan.ranks:
             st.markdown("**Where the memory goes**")
@@ -161,112 +154,6 @@ def _as_typed(limit: str) -> str:
     return f"--{limit.replace('_', '-')}" if "_" in limit and " " not in limit else limit
 
 
-def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | None:
-    """RAM that would make it run, where it is not among the misses; asked as a click would be."""
-    if not plan.ranks or any(miss.choice.needs_ram is not None for miss in found.misses):
-        return None
-    wanted = found.wanted
-    settled = bool(asked.options) or asked.weights != BEST
-    if wanted is None or wanted.base is None or settled:
-        question: Wanted | Question = question_of(plan)
-    else:
-        question = wanted
-    try:
-        return working.run(with_ram_that_holds, question)
-    except PlannerError:  # no time for it
-        return None
-
-
-def _show_ram(ram: tuple[int, Plan] | None) -> None:
-    if ram is None:
-        return
-    gigabytes, plan = ram
-    speed = speed_of(plan)
-    rate = (
-        f", about {two_digits(speed.per_user.value)} tok/s"
-        if isinstance(speed, SpeedEstimate)
-        else ""
-    )
-    words = (
-        f"With {gigabytes} GB of RAM beside the GPU:"
-        f" {named(plan, entry_of(plan.deployment.checkpoint))} in {plan.engine_title}{rate}"
-    )
-    _change("ram-added", words, plan.verdict, _set_ram, gigabytes)
-
-
-def _set_ram(gigabytes: int) -> None:
-    session.change(ram=str(gigabytes))
-
-
-def _show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
-    """What would have to change for the workload to be held."""
-    if found.misses:
-        _show_misses(asked, found, ram=_ram_instead(asked, found, plan))
-        return
-    with st.skeleton(height=60):
-        changes = working.run(advice, question_of(plan))
-        ram = _ram_instead(asked, found, plan)
-    if not changes and ram is None:
-        return
-    enough = ram is not None or any(entry.enough for entry in changes)
-    helps = "**What helps, but is not enough**"
-    works = "**What would run**" if not plan.ranks else "**What would make it fit**"
-    st.markdown(works if enough else helps)
-    _show_ram(ram)
-    for number, entry in enumerate(changes):
-        _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
-    _show_other_model(asked)
-
-
-def _show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
-    if not found.misses and ram is None:
-        st.markdown(
-            "Ask for a shorter context, for fewer users, for RAM beside the GPU, or on another"
-            " machine; What fits shows which machines hold a model."
-        )
-        return
-    st.markdown("**What would make it fit**")
-    _show_ram(ram)
-    for number, miss in enumerate(found.misses):
-        choice = miss.choice
-        words = (
-            f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
-            f" {format_gib(choice.plan.headroom or 0)} to spare"
-        )
-        _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
-        if miss.command is not None:
-            st.code(miss.command, language=None, wrap_lines=True)
-        if miss.after is not None:
-            st.caption(miss.after)
-    _show_other_model(asked)
-
-
-def _show_other_model(asked: Asked) -> None:
-    """Offer what does run on this machine, whichever model that is."""
-    if asked.model == BEST:
-        return
-    words = "Another model: the best that runs on this machine as it is"
-    _change("other-model", words, "qwenplan picks model and checkpoint", _pick_model, BEST)
-
-
-def _pick_model(model: str) -> None:
-    session.change(model=model, weights=BEST, kv="auto", layout=BEST, options=())
-
-
-def _change(key: str, words: str, help: str, act: Callable[[T], None], taken: T) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
-        st.button(
-            "Apply",
-            key=key,
-            icon=":material/check:",
-            help=told(help),
-            on_click=act,
-            args=(taken,),
-            width=100,
-        )
-        st.markdown(told(words))
-
-
 def _show_alternatives(found: Answer) -> None:
     with st.skeleton(height=300):
         told = alternatives(found)
@@ -275,13 +162,15 @@ def _show_alternatives(found: Answer) -> None:
     show_front(told, found.choice, take_choice)
 
 
-def _show_must(asked: Asked, plan: Plan) -> None:
-    """What must be done for the command to work."""
+def _show_must(asked: Asked, found: Answer, plan: Plan) -> None:
+    """What must be done for the command to work, and for what it is wanted for."""
     launch = plan.launch
     must = [
         *_in_front(asked, plan),
         *(launch.notes if launch is not None else ()),
     ]
+    if found.wanted is not None and found.choice is not None and launch is not None:
+        must += tool_words(found.wanted, found.choice)
     if must:
         st.markdown(":material/priority_high: **Must do**")
         _list(must)
@@ -291,6 +180,7 @@ def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
     """What is good to know."""
     elsewhere = (*plan.deployment.checkpoint.remarks, *_in_front(asked, plan))
     known = [
+        *(floor_words(found.choice) if found.choice is not None else ()),
         *(note for note in plan.warnings if note not in elsewhere),
         *(
             f"for better quality, {miss.limit.words}"

@@ -81,9 +81,12 @@ def _show_answer(plan: Plan | None) -> None:
 def _show_rank(rank: Rank) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
     st.subheader(capital(rank.name) + many)
+    used, usable = format_gib(rank.used), format_gib(rank.usable)
+    words = f"{used} of {usable} usable"
+    if rank.headroom < 0:
+        words = f"Needs {used}; {usable} are usable"
     st.markdown(
-        f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable"
-        + (f"; {format_gib(rank.total)} in all." if rank.total != rank.usable else ".")
+        words + (f"; {format_gib(rank.total)} in all." if rank.total != rank.usable else ".")
     )
     for number, term in enumerate(rank.terms):
         label = f"{capital(term.name)}: **{format_bytes(term.nbytes)}** ({_sure(term)})"

@@ -1,0 +1,135 @@
+"""What would make it fit, on the first page: changes that are one click away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from planner.errors import PlannerError
+from planner.planning import Plan
+from planner.question import Question, question_of
+from planner.recommending import Wanted
+from planner.speed import speed_of
+from planner.throughput import SpeedEstimate
+from planner.throughput.answer import two_digits
+from planner.units import capital, format_gib
+from planner.web import session, working
+from planner.web.asked import BEST, Asked
+from planner.web.line import named
+from planner.web.searching import advice, with_ram_that_holds
+from planner.web.solving import Answer, entry_of
+from planner.web.taken import take
+from planner.web.wording import told
+
+T = TypeVar("T")
+
+
+def show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
+    """Show what would have to change for the workload to be held."""
+    if found.misses:
+        show_misses(asked, found, ram=_ram_instead(asked, found, plan))
+        return
+    with st.skeleton(height=60):
+        changes = working.run(advice, question_of(plan))
+        ram = _ram_instead(asked, found, plan)
+    if changes or ram is not None:
+        enough = ram is not None or any(entry.enough for entry in changes)
+        helps = "**What helps, but is not enough**"
+        works = "**What would run**" if not plan.ranks else "**What would make it fit**"
+        st.markdown(works if enough else helps)
+    _show_ram(ram)
+    for number, entry in enumerate(changes):
+        _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
+    _show_other_model(asked)
+
+
+def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
+    """Show what a recommendation says would have to change; where it says nothing, what else to ask."""
+    if not found.misses and ram is None:
+        system = found.wanted.system if found.wanted is not None else None
+        beside = system is not None and not (system.accelerator.is_unified or system.is_cpu_only)
+        st.markdown(
+            "Ask for a shorter context, for fewer users,"
+            f"{' for RAM beside the GPU,' if beside else ''} or on another machine; What fits shows"
+            " which machines hold a model."
+        )
+        return
+    st.markdown("**What would make it fit**")
+    _show_ram(ram)
+    for number, miss in enumerate(found.misses):
+        choice = miss.choice
+        words = (
+            f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
+            f" {format_gib(choice.plan.headroom or 0)} to spare"
+        )
+        _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
+        if miss.command is not None:
+            st.code(miss.command, language=None, wrap_lines=True)
+        if miss.after is not None:
+            st.caption(miss.after)
+    _show_other_model(asked)
+
+
+def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | None:
+    """RAM that would make it run, where it is not among the misses; asked as a click would be."""
+    if not plan.ranks or any(miss.choice.needs_ram is not None for miss in found.misses):
+        return None
+    wanted = found.wanted
+    settled = bool(asked.options) or asked.weights != BEST
+    if wanted is None or wanted.base is None or settled:
+        question: Wanted | Question = question_of(plan)
+    else:
+        question = wanted
+    try:
+        return working.run(with_ram_that_holds, question)
+    except PlannerError:  # no time for it
+        return None
+
+
+def _show_ram(ram: tuple[int, Plan] | None) -> None:
+    if ram is None:
+        return
+    gigabytes, plan = ram
+    speed = speed_of(plan)
+    rate = (
+        f", about {two_digits(speed.per_user.value)} tok/s"
+        if isinstance(speed, SpeedEstimate)
+        else ""
+    )
+    words = (
+        f"With {gigabytes} GB of RAM beside the GPU:"
+        f" {named(plan, entry_of(plan.deployment.checkpoint))} in {plan.engine_title}{rate}"
+    )
+    _change("ram-added", words, plan.verdict, _set_ram, gigabytes)
+
+
+def _set_ram(gigabytes: int) -> None:
+    session.change(ram=str(gigabytes))
+
+
+def _show_other_model(asked: Asked) -> None:
+    """Offer what does run on this machine, whichever model that is."""
+    if asked.model == BEST:
+        return
+    words = "Another model: the best that runs on this machine as it is"
+    _change("other-model", words, "qwenplan picks model and checkpoint", _pick_model, BEST)
+
+
+def _pick_model(model: str) -> None:
+    session.change(model=model, weights=BEST, kv="auto", layout=BEST, options=())
+
+
+def _change(key: str, words: str, help: str, act: Callable[[T], None], taken: T) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
+        st.button(
+            "Apply",
+            key=key,
+            icon=":material/check:",
+            help=told(help),
+            on_click=act,
+            args=(taken,),
+            width=100,
+        )
+        st.markdown(told(words))
