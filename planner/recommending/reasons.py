@@ -18,8 +18,14 @@ from planner.throughput.answer import to_two_digits, two_digits
 from planner.units import format_gib
 
 
-def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
-    """Return what was chosen for the user, each with the reason."""
+def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tuple[str, ...]:
+    """Return what was chosen for the user, each with the reason.
+
+    Args:
+        answer: the recommendation.
+        pick: what was chosen.
+        brief: leave out how the loss of a smaller cache was measured (`cache_measured` says it).
+    """
     wanted, parts = answer.wanted, []
     if wanted.base is None and wanted.wish.best == "quality":
         parts.append(
@@ -37,7 +43,11 @@ def chosen(answer: Recommendation, pick: Choice) -> tuple[str, ...]:
     if wanted.fixed.precision is None:
         parts.append(f"{_file(pick)}, {_why_file(answer, pick)}")
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
-    parts.append(f"KV cache {cache}{_cache_note(pick)}")
+    measured = cache_measured(pick)
+    if measured:
+        loss = measured.partition(":")[0] if brief else measured
+        cache = f"{cache} to save memory ({loss})"
+    parts.append(f"KV cache {cache}")
     return tuple(parts)
 
 
@@ -191,15 +201,15 @@ def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     return f"no {first.title} checkpoint that is known holds this here"
 
 
-def _cache_note(pick: Choice) -> str:
-    """Return what a smaller cache costs, where it was chosen."""
+def cache_measured(pick: Choice) -> str:
+    """Return what a smaller cache costs and how that was measured; empty where none was chosen."""
     losses = cache_losses(pick.plan.deployment.kv_cache_dtype)
     if not losses or pick.plan.deployment.kv_cache_dtype == "auto":
         return ""
     loss = losses[0]
     return (
-        f" to save memory ({loss.word.text}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup};"
-        " figures of other caches were measured otherwise and are not compared)"
+        f"{loss.word.text}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup};"
+        " figures of other caches were measured otherwise and are not compared"
     )
 
 

@@ -11,6 +11,7 @@ from planner.registry import Word
 from planner.throughput.answer import two_digits
 from planner.units import GIB, format_gib
 from planner.web.palette import ACCENT, NEUTRAL
+from planner.web.stored import short_name
 
 TOP, ROW, BOTTOM = 26, 58, 58
 """Pixels above the rows, for each class of quality, and for the axis."""
@@ -128,7 +129,7 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     placed: list[tuple[int, float, float]] = []
     found = [""] * len(choices)
     for place in sorted(range(len(choices)), key=lambda place: place != present):
-        choice, name = choices[place], short_name(choices[place])
+        choice, name = choices[place], dot_name(choices[place])
         half = LETTER * widest * len(name) / 2
         x, row = choice.per_user or 0.0, int(choice.word)
         if any(row == r and abs(x - other) < half + width for r, other, width in placed):
@@ -138,19 +139,18 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     return found
 
 
-def short_name(choice: Choice) -> str:
+def dot_name(choice: Choice) -> str:
     """Return a checkpoint as a dot is named: ``27B UD-Q4_K_XL``."""
     base = choice.entry.base.rpartition("/")[2]
     model = base.partition("-")[2] or base
-    what = choice.entry.label or choice.plan.deployment.checkpoint.scheme.name
     cache = choice.plan.deployment.kv_cache_dtype
-    return f"{model} {what}" + (f", {cache} KV" if cache != "auto" else "")
+    return f"{model} {short_name(choice.entry)}" + (f", {cache} KV" if cache != "auto" else "")
 
 
 def describe_front(choices: Sequence[Choice], present: int) -> str:
     """Return the figure in words."""
     parts = [
-        f"{short_name(choice)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
+        f"{dot_name(choice)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
         f" about {two_digits(choice.per_user or 0.0)} tok/s,"
         f" {format_gib(choice.plan.headroom or 0)} to spare"
         for place, choice in enumerate(choices)

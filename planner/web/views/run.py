@@ -19,6 +19,7 @@ from planner.engines import FRONTS, front_words, title_of
 from planner.engines.engine import Launch
 from planner.planning import Plan
 from planner.recommending.answer import choice_document
+from planner.recommending.reasons import cache_measured
 from planner.recommending.text import first_better, floor_words, speed_line, tool_words
 from planner.report.beside import beside
 from planner.report.markdown import plan_markdown
@@ -77,7 +78,7 @@ def show(asked: Asked, found: Answer) -> None:
         _show_known(asked, found, plan)
     with dots:
         _show_alternatives(found)
-    _show_details(plan)
+    _show_details(found, plan)
 
 
 def describe(plan: Plan) -> str:
@@ -193,12 +194,14 @@ def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
         _list(known)
 
 
-def _show_details(plan: Plan) -> None:
+def _show_details(found: Answer, plan: Plan) -> None:
     """The rest, folded."""
-    remarks = plan.deployment.checkpoint.remarks
-    if remarks or plan.notes:
+    measured = cache_measured(found.choice) if found.choice is not None else ""
+    details = [f"KV cache: {measured}"] if measured else []
+    details += [*plan.deployment.checkpoint.remarks, *plan.notes]
+    if details:
         with st.expander("Details", icon=":material/notes:"):
-            _list([*remarks, *plan.notes])
+            _list(details)
 
 
 def _in_front(asked: Asked, plan: Plan) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import streamlit as st
 from planner.recommending import Choice, Recommendation
 from planner.web import session
 from planner.web.draw import draw
-from planner.web.figures.front import describe_front, front_figure, short_name
+from planner.web.figures.front import describe_front, dot_name, front_figure
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
@@ -70,7 +70,7 @@ def _label(choice: Choice, pick: Choice, shown: Choice) -> str:
     """What is taken and what it is better in; the engine where it is another one."""
     better = choice.better or ("the pick" if choice is pick else "")
     other = choice.plan.engine != shown.plan.engine
-    name = short_name(choice) + (f" in {choice.plan.engine_title}" if other else "")
+    name = dot_name(choice) + (f" in {choice.plan.engine_title}" if other else "")
     return escape(f"{name}: {better}" if better else name)
 
 
