@@ -22,6 +22,7 @@ OTHER = "Something else"
 
 _GB = re.compile(r"(\d) ?GB\b")
 _MAKERS = re.compile(r"^(NVIDIA|AMD|Intel|Apple) ")
+_BRACKETS = re.compile(r" \([^)]*\)$")
 SEVERAL = re.compile(r"\d+x-")
 """What ids of several of one machine or card begin with: that card and a number say the same."""
 
@@ -174,7 +175,7 @@ def _place(entry: Accelerator | System, group: str, prefix: str) -> Place:
     each = entry.accelerator if isinstance(entry, System) else entry
     if isinstance(entry, System):
         name = _MAKERS.sub("", _GB.sub(r"\1 GB", entry.name))
-        short = name
+        short = _BRACKETS.sub("", name)
         if prefix and entry.provider:
             name = f"{prefix} {name}"
         if entry.count > 1:

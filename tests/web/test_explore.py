@@ -166,6 +166,16 @@ def test_what_a_long_context_moves_into_ram_is_said() -> None:
     assert some(curves.memory_curve(question_of(alone))).from_ram is None
 
 
+def test_checkpoints_of_the_state_are_not_called_constant() -> None:
+    spark = planner.plan("Qwen3.5-9B", on="dgx-spark", precision="q4_k_m", engine="llamacpp")
+    words = context.elsewhere(some(curves.memory_curve(question_of(spark))), spark)
+    assert "the recurrent state with its checkpoints" in words
+    assert "does not grow" not in words
+    card = planner.plan("Qwen3.5-9B", on="rtx-5090", precision="fp8", engine="vllm")
+    words = context.elsewhere(some(curves.memory_curve(question_of(card))), card)
+    assert "The recurrent state does not grow with the context." in words
+
+
 def test_a_model_with_a_window_of_ngrams_has_a_curve(open_app: Callable[..., AppTest]) -> None:
     app = open_app("explore", v="2", model="Qwen3.8-Flash-Next", on="dgx-spark", context="64k")
     assert not app.exception

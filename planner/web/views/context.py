@@ -60,8 +60,7 @@ def here(plan: Plan) -> str:
         f"{counted(asked.concurrency, 'request')} of {tokens_label(asked.context)} tokens"
         f" {'takes' if asked.concurrency == 1 else 'take'}"
         f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache and"
-        f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{each}; the state does"
-        " not grow with the context."
+        f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{each}."
     )
     if plan.capacity is not None and plan.capacity.longest_context:
         text += f" One request alone may have {short_tokens(plan.capacity.longest_context)} tokens."
@@ -72,10 +71,13 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
     """Return what the curve says of other contexts, in words."""
     at = next(p for p in curve.points if p.context >= min(curve.native, curve.points[-1].context))
     moved = curve.from_ram is not None and at.context >= curve.from_ram
+    state, first = at.sizes[Kind.RECURRENT_STATE], curve.points[0].sizes[Kind.RECURRENT_STATE]
+    grown = f", the recurrent state with its checkpoints {format_gib(state)}"
     text = (
         f"At {tokens_label(at.context)} tokens the KV cache takes"
-        f" {format_gib(at.sizes[Kind.KV_CACHE])}{' of it' if moved else ''},"
-        f" {format_gib(at.used)} in all."
+        f" {format_gib(at.sizes[Kind.KV_CACHE])}{' of it' if moved else ''}"
+        f"{grown if state > first else ''}, {format_gib(at.used)} in all."
+        f"{' The recurrent state does not grow with the context.' if state == first else ''}"
     )
     if curve.from_ram is not None:
         text = (
