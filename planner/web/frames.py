@@ -27,6 +27,11 @@ def rounded(value: float | None) -> float | None:
     return value if value is None else to_two_digits(value)
 
 
+def clipped(name: str, letters: int) -> str:
+    """Return a name as a cell of so many letters shows it: its end is left out where it is longer."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
 def height_of(rows: int) -> int:
     """Return the pixels of a table of so many rows."""
     return HEADER + LINE * max(1, rows)

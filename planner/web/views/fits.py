@@ -23,7 +23,7 @@ from planner.web import address, session, working
 from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
 from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, listed, others, row_of
-from planner.web.frames import height_of, room_for_toolbar, rounded, tinted, vendor_name
+from planner.web.frames import clipped, height_of, room_for_toolbar, rounded, tinted, vendor_name
 from planner.web.line import reach
 from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
@@ -286,8 +286,8 @@ def _named(row: Row) -> str:
     return f"★ {name}" if row.group == YOURS else name
 
 
-_WIDEST = 32
-"""Letters that the column of machines shows whole."""
+_WIDEST, _RUNS = 32, 15
+"""Letters that the columns of machines and checkpoints show whole."""
 
 
 def words(row: Row) -> str:
@@ -303,7 +303,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             "machine": _named(row),
             "verdict": words(row),
             "tok/s": rounded(row.per_user),
-            "runs": row.runs,
+            "runs": clipped(row.runs, _RUNS),
             "with": row.engine,
             "quality": row.quality,
             "longest": reach(row.longest) if row.longest else "",

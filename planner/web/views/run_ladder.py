@@ -14,7 +14,7 @@ from planner.recommending import Choice
 from planner.recommending.words import short_word
 from planner.units import GIB, format_gib
 from planner.web import session, working
-from planner.web.frames import height_of, room_for_toolbar, rounded, tinted
+from planner.web.frames import clipped, height_of, room_for_toolbar, rounded, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
@@ -23,7 +23,7 @@ from planner.web.tables import escape
 from planner.web.taken import take_choice
 
 MOST_LETTERS = 24
-"""Of a name in the table: longer ones would be cut."""
+"""Of a name in the table: of longer ones the end is left out."""
 
 
 def show_ladder(found: Answer, plan: Plan) -> None:
@@ -88,7 +88,7 @@ def _name(rung: Choice) -> str:
     """The checkpoint in few words and, where there is room, whose it is."""
     name, owner = short_name(rung.entry), rung.entry.repo.partition("/")[0]
     whole = f"{name} · {owner}"
-    return whole if len(whole) <= MOST_LETTERS else name
+    return whole if len(whole) <= MOST_LETTERS else clipped(name, MOST_LETTERS)
 
 
 def _verdict(rung: Choice) -> str:
