@@ -15,8 +15,10 @@ from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import (
     OUT_OF_MEMORY,
+    SIZES,
     LogReader,
     Reading,
+    Stage,
     Suggestion,
     read_figures,
 )
@@ -28,6 +30,7 @@ from planner.engines.unserved import cues as cues_of_unserved
 from planner.engines.unserved import first_releases, unserved_in
 from planner.errors import InputError
 from planner.secrets import without_secrets
+from planner.unbroken import unbroken
 from planner.units import GIB, MIB
 
 MOST = 64 * 2**20
@@ -35,6 +38,9 @@ MOST = 64 * 2**20
 
 LONGEST_LINE = 2**18
 """Characters of a line that are kept; arguments may be long."""
+
+UNTOLD_SHORT = GIB
+"""Bytes that a start is taken to have lacked where its log does not tell how many. Assumed."""
 
 MOST_QUOTED = 160
 """Characters of a line that are told where the log tells little else."""
@@ -112,6 +118,61 @@ class Log:
         line = next(self._refusals(), None)
         return None if line is None else without_secrets(line)
 
+    @property
+    def is_pytorchs(self) -> bool:
+        """PyTorch found no memory: the words are not the server's own."""
+        return any(cue in (self.refusal or "") for cue in OUT_OF_MEMORY)
+
+    @cached_property
+    def stage(self) -> Stage | None:
+        """What the server did when PyTorch found no memory; None where no traceback tells it."""
+        if not self.is_pytorchs:
+            return None
+        return next(
+            (
+                stage
+                for line in reversed(self.lines)
+                for stage in self.reader.stages
+                if any(cue in line for cue in stage.cues)
+            ),
+            None,
+        )
+
+    @cached_property
+    def lacked(self) -> tuple[int, int | None] | None:
+        """Bytes that were asked for in vain, and how many were free if that is told; None: it is not."""
+        for line in self._refusals():
+            for pattern in self.reader.lacks:
+                match = re.search(pattern, line)
+                if match is not None:
+                    told = {"free": None, "left": None} | match.groupdict()
+                    free = told["free"] and float(told["free"]) * SIZES[told["left"] or ""]
+                    wanted = float(match["wanted"]) * SIZES[match["unit"]]
+                    return int(wanted), None if free is None else int(free)
+        return None
+
+    @property
+    def wants_ram(self) -> bool:
+        """RAM ran out, not the GPU's memory."""
+        cues = self.reader.host_refusals
+        return any(cue in line for line in self._refusals() for cue in cues)
+
+    @property
+    def missing(self) -> int:
+        """Bytes by which memory fell short; where nothing tells it, `UNTOLD_SHORT` at most."""
+        wanted, free = self.lacked or (UNTOLD_SHORT, None)
+        return min(wanted, UNTOLD_SHORT) if free is None else max(0, wanted - free)
+
+    @property
+    def was_loading(self) -> bool:
+        """Memory ran out while weights were loaded: so the traceback tells, or no figure comes after."""
+        if self.stage is not None:
+            return self.stage.loads
+        later = {reading.figure.name for reading in self.figures.values()} - {*self.reader.begun}
+        starts = self.reader.starts
+        begun = bool(self.figures) or (bool(starts) and any(starts in line for line in self.lines))
+        return begun and not later
+
     @cached_property
     def objection(self) -> str | None:
         """The last line with which a start failed for another reason than memory; None if none did.
@@ -136,6 +197,10 @@ class Log:
     @cached_property
     def suggestion(self) -> Suggestion | None:
         """What to change, as the last line of a failed start tells it; None if no line does."""
+        if self.assumed and self.is_pytorchs:
+            return Suggestion(words=log_readers.of_any_server())
+        if self.stage is not None:
+            return Suggestion(words=f"it ended while {self.stage.words}: {self.stage.helps}")
         for line in chain(self._refusals(), self._objections()):
             for pattern, helps in self.reader.suggests.items():
                 match = re.search(pattern, line)
@@ -250,7 +315,8 @@ def read_log(
     kept: list[str] = []
     length, cut, empty = 0, False, True
     launch = LaunchFinder()
-    for line in lines:
+    ends = [cue for reader in log_readers.readers().values() for cue in reader.refusals]
+    for line in unbroken(lines, cues, ends):
         length += len(line)
         empty = empty and not line.strip()
         if length > MOST or len(kept) >= MOST_LINES:

@@ -15,6 +15,7 @@ from typing import Any
 from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.log_figure import (
+    OF_NOBODY,
     Basis,
     Measured,
     Reading,
@@ -27,11 +28,14 @@ from planner.log_text import Log as Log
 from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
 from planner.memory.breakdown import Kind
-from planner.planning import Outcome, Plan
-from planner.units import GIB, format_tokens
+from planner.planning import Outcome, Plan, device_rank
+from planner.units import GIB, MIB, format_gib, format_tokens
 
 FAR_OFF = 2.0
 """Times an estimate without a band from which on a log is said to be far off."""
+
+FAR_BYTES = 256 * MIB
+"""Bytes that it must be off as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +86,7 @@ class LogCheck:
     @property
     def within(self) -> Mapping[str, Any]:
         """Options with which the server asks for no more than was free; empty where that is not why."""
-        said = self.log.suggestion if self.refusal is not None else None
-        return said.within if said is not None else {}
+        return _within(self.log) if self.refusal is not None else {}
 
     @property
     def starts_shorter(self) -> bool:
@@ -135,12 +138,53 @@ class LogCheck:
             "agrees": self.agrees,
             "refusal": self.refusal,
             "objection": self.objection,
+            "suggestion": _suggested(self.log),
             "refused_as_planned": self.refused_as_planned,
             "refused_alike": None if self.refusal is None else self.refused_alike,
             "rows": [row.to_dict() for row in self.rows],
             "unplanned": [row.to_dict() for row in self.unplanned],
             "notes": list(self.notes),
+            "error": None,
         }
+
+
+def unchecked(log: Log | None, error: str) -> dict[str, Any]:
+    """Return a log that was not compared as plain data, in the form of `LogCheck.to_dict`.
+
+    Args:
+        log: what was read; None where nothing was.
+        error: why it was not compared.
+    """
+    figures = () if log is None else log.figures.items()
+    return {
+        "engine": None if log is None or log.assumed else log.engine,
+        "version": None if log is None else log.version,
+        "planned_version": None,
+        "agrees": None,
+        "refusal": None if log is None else log.refusal,
+        "objection": None if log is None else log.objection,
+        "suggestion": None if log is None else _suggested(log),
+        "refused_as_planned": None,
+        "refused_alike": None,
+        "rows": [],
+        "unplanned": [
+            LogRow(
+                figure=name,
+                unit=reading.figure.unit,
+                planned=None,
+                logged=reading.value,
+                basis=reading.figure.basis,
+                agrees=None,
+            ).to_dict()
+            for name, reading in figures
+        ],
+        "notes": [],
+        "error": error,
+    }
+
+
+def _suggested(log: Log) -> str | None:
+    return None if log.suggestion is None else log.suggestion.words
 
 
 UNTOLD = "the log does not tell how the weights are stored (name it with --precision)"
@@ -236,7 +280,8 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
             continue
         least, most = row.planned
         counted = row.unit in ("tokens", "blocks", "slots")
-        more = row.unit in ("MiB", "GiB") or counted
+        least_bytes = {"MiB": FAR_BYTES / MIB, "GiB": FAR_BYTES / GIB}.get(row.unit, 0.0)
+        more = (row.unit in ("MiB", "GiB") or counted) and row.logged - most >= least_bytes
         if (more and row.logged >= FAR_OFF * most > 0) or (
             counted and 0 < FAR_OFF * row.logged <= least
         ):
@@ -244,6 +289,49 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
                 f"{row.figure}: {row.logged / most:.3g} times what was planned; no band is known for"
                 " this estimate, so that it is not judged"
             )
+
+
+def _within(log: Log) -> Mapping[str, Any]:
+    return log.suggestion.within if log.suggestion is not None else {}
+
+
+def placed_otherwise(log: Log, plan: Plan) -> bool:
+    """Say whether more was asked for in one piece than any part of the plan takes on a GPU."""
+    largest = max(term.nbytes for rank in plan.ranks for term in rank.terms)
+    return not log.is_pytorchs and log.lacked is not None and log.lacked[0] > largest
+
+
+def _unforeseen(log: Log, plan: Plan, rows: Iterable[LogRow]) -> str:
+    """Return how a plan that fits and a start that fails differ, and what may be behind it."""
+    wanted = log.lacked[0] if log.lacked is not None else 0
+    if log.wants_ram:
+        ram = f"; the plan needs {format_gib(plan.ram)} of RAM" if plan.ram else ""
+        return f"RAM ran out, not the GPU{ram}: --ram SIZE plans with what is there"
+    if placed_otherwise(log, plan):
+        return (
+            f"plan and log differ: the start asked for {format_gib(wanted)} in one piece, and the plan puts"
+            " no such piece on a GPU: it was told to place the model otherwise"
+        )
+    spare = format_gib(max(0, device_rank(plan).headroom))
+    for row in rows:
+        if row.figure == "weights" and row.agrees is False and row.unit == "GiB":
+            most = row.planned[1] if row.planned is not None else row.logged
+            if row.logged > most:
+                return (
+                    f"plan and log differ: the weights took {row.logged - most:.1f} GiB more than planned,"
+                    f" and the plan has {spare} to spare: other weights were loaded, or more of them onto the"
+                    " GPU, than are planned here"
+                )
+    short = f", {format_gib(log.missing)} short" if log.lacked is not None and log.missing else ""
+    causes = ["other programs on the GPU", "flags or weights that the log does not tell"]
+    if any(OF_NOBODY in line for line in log.lines):
+        causes[0] += " (the driver does not tell whose memory it is, as under WSL2)"
+    if not log.was_loading and (log.stage is None or not log.stage.fills):
+        causes.append("requests that were longer or more than planned")
+    return (
+        f"plan and log differ: the plan has {spare} to spare, and the start failed{short}."
+        f" What may be behind it: {', '.join(causes[:-1])} or {causes[-1]}"
+    )
 
 
 def _past_loading(plan: Plan, logged: Mapping[str, Reading]) -> Iterator[str]:
@@ -280,8 +368,15 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
         yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
     elif log.version is not None and not log.version.startswith(plan.engine_version):
         yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
-    yield from _explained(log.reader.explains, rows)
-    if log.refusal is not None and log.suggestion is not None and log.suggestion.within:
+    explained = tuple(_explained(log.reader.explains, rows))
+    yield from explained
+    said = log.suggestion
+    named = said is not None and (said.within or said.tries)
+    if log.refusal is not None and plan.fits and not named and not explained:
+        yield _unforeseen(log, plan, rows)
+        if any(row.agrees is False for row in rows):
+            yield "figures of this log contradict the plan: a change that it calls enough may not be"
+    if log.refusal is not None and log.suggestion is not None and _within(log):
         yield log.suggestion.words
     if missing and log.objection is None:
         yield f"not in the log: {', '.join(missing)}"

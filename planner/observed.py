@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from hardware_db import System
 from planner import learning, logs, planning
@@ -13,7 +12,7 @@ from planner.answer import Plan
 from planner.commanded import AskedBeside, ask_command, commanded_model
 from planner.engines import FACES, commands, get_engine
 from planner.engines.command import Command
-from planner.engines.log_figure import LogReader, Measured
+from planner.engines.log_figure import LogReader
 from planner.engines.options import declared
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
@@ -33,10 +32,9 @@ from planner.logs import Log, LogCheck
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import Progress
 from planner.question import DEFAULT_CONTEXT, question_of
+from planner.remedying import lesson_of
+from planner.remedying import remedies as remedies
 from planner.systems import resolve_hardware, system_of_drivers
-
-if TYPE_CHECKING:
-    from planner.search import Advice
 
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
@@ -251,6 +249,8 @@ def _typed(command: tuple[str, Command], engine: str) -> Command:
 def _lacking(log: Log, what: str, then: str) -> str:
     """Return what to say of a log that lacks something: what it ended with, and what would help."""
     title = get_engine(log.engine).title
+    if log.assumed:
+        title = "PyTorch" if log.is_pytorchs else "The server"
     ended = log.refusal or log.objection
     if ended is None:
         return f"log of {title}: it {what}; {then}"
@@ -266,14 +266,15 @@ def _lacking(log: Log, what: str, then: str) -> str:
     )
 
 
-def learn(check: LogCheck) -> Lesson:
+def learn(check: LogCheck) -> Lesson | None:
     """Keep what a start took beyond the estimates: later plans of such a start use it.
 
     Args:
         check: the start's log against its plan.
 
     Returns:
-        What is kept now.
+        What is kept now; None where nothing needs to be learned: every figure lies within what was planned,
+        and no overhead would give the log's own more closely.
 
     Raises:
         InputError: the log does not tell it, or no plan can be corrected by it.
@@ -286,86 +287,16 @@ def learn(check: LogCheck) -> Lesson:
             "log: nothing to learn: it does not say how much memory was left for the cache, or"
             f" {plan.engine_title}'s plans need no such correction"
         )
-    lesson = _lesson(plan, measured)
+    lesson = lesson_of(plan, measured)
     again = question_of(plan).with_(lessons=(lesson,)).plan()
     told = logs.check_log(again, check.log).measured
     off = (told.difference, told.loading) if told is not None else (MOST, MOST)
     if max(map(abs, off)) > LEARNED:
+        if check.agrees:
+            return None
         raise InputError(
             f"log: it left {measured.cache_gib:.2f} GiB for the cache, which no overhead of"
             f" {plan.engine_title} explains: the plan is of another start; name model and flags"
         )
     learning.keep(lesson)
     return lesson
-
-
-def _lesson(plan: planning.Plan, measured: Measured) -> Lesson:
-    """Return what a start of just this kind took beyond the estimates."""
-    deployment = plan.deployment
-    return Lesson(
-        engine=plan.engine,
-        release=plan.engine_version,
-        device=deployment.system.accelerator.id,
-        model=deployment.checkpoint.model.name,
-        scheme=deployment.checkpoint.scheme.name,
-        layout=str(deployment.layout),
-        difference=measured.difference,
-        cache_gib=measured.cache_gib,
-        loading=measured.loading,
-        wsl2=bool(getattr(deployment.options, "wsl2", False)),
-        learned=datetime.now(UTC).isoformat(timespec="microseconds"),
-    )
-
-
-def remedies(check: LogCheck) -> tuple[Advice, ...]:
-    """Return what to change in the deployment that a log is of, each planned anew.
-
-    A server that started needs none.
-
-    Where the log tells what the start took beyond the estimates, the changes are planned with it. Empty
-    where the deployment holds its workload even so.
-
-    Args:
-        check: the log against its plan.
-    """
-    from planner.recommending.advice import best_advice
-
-    plan = check.plan
-    if check.refusal is None or check.untold:
-        return ()
-    if check.within:
-        return _within(plan, check.within)
-    if check.measured is not None:
-        lesson = _lesson(plan, check.measured)
-        plan = question_of(plan).with_(lessons=(lesson,)).plan()
-    return () if plan.fits else best_advice(plan)
-
-
-def _within(plan: planning.Plan, options: Mapping[str, Any]) -> tuple[Advice, ...]:
-    """Return what to change for a server that asked for more than was free.
-
-    Args:
-        plan: what it was told, on an empty machine.
-        options: with which it asks for no more than that.
-    """
-    from planner.recommending.advice import advise
-    from planner.search import Advice
-
-    question = question_of(plan)
-    told = dataclasses.replace(plan.deployment.options, **options)
-    changed = question.with_(options=told).plan()
-    if changed.fits:
-        written = {name: f"{value:g}" for name, value in options.items()}
-        words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in written.items())
-        title = f"ask for no more than is free ({words})"
-        return (Advice(title=title, loses="", cost=1, steps=1, plan=changed, gained=None),)
-    free = max(rank.usable for rank in changed.ranks)
-    return tuple(
-        advice for advice in advise(changed) if _asks_for(advice.plan, plan.engine) <= free
-    )
-
-
-def _asks_for(plan: planning.Plan, engine: str) -> int:
-    """Return the bytes of its fullest GPU that a plan asks for: all it may use, or what it takes."""
-    mine = plan.engine == engine
-    return max((rank.usable if mine else rank.used for rank in plan.ranks), default=0)

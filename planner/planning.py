@@ -23,7 +23,7 @@ from planner.engines.engine import (
     Launch,
     Refusal,
 )
-from planner.memory.breakdown import Kind, Rank
+from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.units import capital, counted, format_gib, format_tokens
 
 SCHEMA_VERSION = 1
@@ -149,9 +149,20 @@ class Plan:
         return self.allocation.settings() if self.allocation is not None else {}
 
     @property
+    def ram(self) -> int:
+        """Bytes of RAM that it needs beside the accelerators' memory; zero without weights there."""
+        return 0 if self.allocation is None else _ram(self.deployment, self.allocation)
+
+    @property
     def headroom(self) -> int | None:
         """Bytes to spare on the tightest accelerator; negative when over; None if it cannot run."""
         return self.ranks[0].headroom if self.ranks else None
+
+
+def device_rank(plan: Plan) -> Rank:
+    """Return the tightest accelerator; the host where there is no other memory."""
+    devices = (rank for rank in plan.ranks if rank.name != HOST_RANK)
+    return next(devices, plan.ranks[0])
 
 
 def plan_deployment(
@@ -279,19 +290,29 @@ def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, e
         return f"Does not fit on {where}: {_what_is_missing(deployment, allocation)}"
     if outcome is Outcome.HOLDS_FEWER:
         return f"Starts on {where}, but {_fewer(deployment, allocation.capacity)}"
+    ram = _ram(deployment, allocation)
+    in_ram = f"; it takes {format_gib(ram)} of RAM" if ram else ""
     if outcome is Outcome.TIGHT:
         rank = min(allocation.ranks, key=_at_worst)
         spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
         if rank.headroom < 0:
             more = f"{format_gib(-rank.headroom)} more than there is{_on_which(rank, allocation)}"
-            return f"Tight: {asked} on {where}; what grows with use may take {more}."
+            return f"Tight: {asked} on {where}; what grows with use may take {more}{in_ram}."
         if allocation.at_worst:
             return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
         band = format_gib(rank.band.above)
-        return f"Tight: {asked} on {where}, {spare}, within the estimate's band of {band}."
+        return f"Tight: {asked} on {where}, {spare}, within the estimate's band of {band}{in_ram}."
     rank = min(allocation.ranks, key=lambda rank: rank.headroom)
     spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
-    return f"Fits: {asked} on {where}, {spare}."
+    return f"Fits: {asked} on {where}, {spare}{in_ram}."
+
+
+def _ram(deployment: Deployment, allocation: Allocation) -> int:
+    """Bytes of RAM beside the accelerators' memory; zero where no weights lie there."""
+    accelerators = deployment.system.accelerator
+    if accelerators.is_unified or not allocation.placement.outside:
+        return 0
+    return allocation.host_bytes or 0
 
 
 def _at_worst(rank: Rank) -> int:

@@ -68,6 +68,7 @@ def test_what_was_learned_gives_the_log_again_and_leaves_other_machines_alone(le
     learning.forget()
     elsewhere = {(on, model): left_in(on, model) for on, model in OTHERS}
     lesson = observed.learn(checked(left))
+    assert lesson is not None
     assert left_in(MACHINE) == pytest.approx(left, abs=0.006)
     assert left_in(MACHINE, learned=False) == pytest.approx(
         left + lesson.difference / GIB, abs=0.006
@@ -281,7 +282,9 @@ WSL = LOG.replace(
 def test_a_command_that_does_not_say_wsl_is_planned_as_it_was_measured() -> None:
     check = observed.check_log(None, WSL.format(arguments=ARGUMENTS, left=38.0), on=MACHINE)
     assert check.plan.deployment.options.wsl2
-    assert observed.learn(check).wsl2
+    lesson = observed.learn(check)
+    assert lesson is not None
+    assert lesson.wsl2
     assert check.plan.written is not None
     again = planner.plan_command(check.plan.written.command, on=MACHINE)
     assert any("Available KV cache memory: 38.00 GiB" in line for line in again.expected_log)

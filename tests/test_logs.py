@@ -21,6 +21,7 @@ from planner.engines.logged_arguments import as_words, logged_values
 from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.logs import LogCheck
+from planner.unbroken import MOST_LINES
 
 # djangodevreng/dgx-spark-benchmarks, results/qwen-3.6 bf16 _bootlog.txt
 SPARK_35B = """\
@@ -358,7 +359,7 @@ def test_long_logs_are_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> No
 
     found = logs.read_log(lines())
     assert found.cut
-    assert read < 1000
+    assert read < 1000 + MOST_LINES  # so many are looked at before the first is read
     assert any("not read" in note for note in check_notes(found))
 
 

@@ -39,7 +39,7 @@ NOT_MEMORY = {
     "error: invalid argument: --n-cpu-moe": ("llama.cpp", "does not know --n-cpu-moe"),
     "ValueError: Model type qwen3_5 not supported.": ("MLX", "mlx-lm 0.30.7 is the first"),
     "ValueError: Model architectures ['Qwen3_5MoeForConditionalGeneration'] are not supported for now.": (
-        "vLLM",
+        "The server",
         "vLLM 0.17.0 and SGLang 0.5.9",
     ),
 }

@@ -11,12 +11,12 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from planner.units import capital
 
 if TYPE_CHECKING:
     from planner.engines.log_row import LogRow
-    from planner.logs import LogCheck
+    from planner.logs import Log, LogCheck
 
 WIDEST = 34
 SIGNS = {True: "✔", False: "✘", None: " "}
@@ -52,39 +52,16 @@ def check(
     What the server was told is read from the log where it prints it; MODEL and flags, spelled as
     for `plan`, come before that. Exit status 3: a figure contradicts the plan.
     """
-    from planner import logs, observed
-    from planner.engines import commands
-
     if forget:
         from planner import learning
 
         count = learning.forget()
-        typer.echo(f"Forgot {count} start{'' if count == 1 else 's'}.")
+        _say(f"Forgot {count} start{'' if count == 1 else 's'}.", as_json)
         if not log:
             return 0
-    if not log:
-        raise InputError("no LOG: name the log's file, or - for standard input")
-    likely = None if command is None else commands.read_command(command)[0]
-    found = logs.open_log(log, asked.said["engine"], likely=likely)
-    told = commands.read_words(found.engine, asked.words)
-    if told.kept:
-        raise InputError(f"{told.kept[0]}: {found.engine} has no such option")
-    with terminal.progress() as progress:
-        answer = observed.check_log(
-            None,
-            found,
-            on=asked.on,
-            command=command,
-            model=asked.model or told.model,
-            precision=asked.said["precision"],
-            context=asked.said["context"] or told.context,
-            kv_cache_dtype=asked.said["kv_cache_dtype"] or told.kv_cache_dtype,
-            layout=asked.layout or told.layout,
-            options=told.options,
-            yarn=asked.said["yarn"] or told.yarn,
-            free=asked.said["free"],
-            progress=progress,
-        )
+    from planner import observed
+
+    answer = _compared(asked, log, command, as_json)
     if as_json:
         changes = [
             {"change": change.words, "enough": change.enough, "command": change.command}
@@ -100,13 +77,70 @@ def check(
         _say(f"Wrote {report}: read it, then attach it to an issue.", as_json)
     if learn:
         lesson = observed.learn(answer)
-        _say(f"{capital(lesson.words)}.", as_json)
-        title = answer.plan.engine_title
-        _say(f"It counts for plans under {title} {lesson.release} alone.", as_json)
+        if lesson is None:
+            _say("Nothing needs to be learned: every figure lies within what was planned.", as_json)
+        else:
+            _say(f"{capital(lesson.words)}.", as_json)
+            title = answer.plan.engine_title
+            _say(f"It counts for plans under {title} {lesson.release} alone.", as_json)
         if answer.measured is not None and answer.measured.fixed_by:
             words = " ".join(answer.measured.fixed_by)
             _say(f"The same cache again, without measuring it: {words}", as_json)
     return 0 if answer.agrees else 3
+
+
+def _compared(asked: Typed, log: str, command: str | None, as_json: bool) -> LogCheck:
+    """Return the log against its plan; one that cannot be compared is printed as a document, too.
+
+    Raises:
+        PlannerError: why it cannot be compared.
+    """
+    from planner import logs
+
+    found: Log | None = None
+    try:
+        found = _read(asked, log, command)
+        return _against_plan(asked, found, command)
+    except PlannerError as error:
+        if as_json:
+            document = logs.unchecked(found, str(error)) | {"remedies": []}
+            typer.echo(json.dumps(document, indent=2, default=str))
+        raise
+
+
+def _read(asked: Typed, log: str, command: str | None) -> Log:
+    from planner import logs
+    from planner.engines import commands
+
+    if not log:
+        raise InputError("no LOG: name the log's file, or - for standard input")
+    likely = None if command is None else commands.read_command(command)[0]
+    return logs.open_log(log, asked.said["engine"], likely=likely)
+
+
+def _against_plan(asked: Typed, found: Log, command: str | None) -> LogCheck:
+    from planner import observed
+    from planner.engines import commands
+
+    told = commands.read_words(found.engine, asked.words)
+    if told.kept:
+        raise InputError(f"{told.kept[0]}: {found.engine} has no such option")
+    with terminal.progress() as progress:
+        return observed.check_log(
+            None,
+            found,
+            on=asked.on,
+            command=command,
+            model=asked.model or told.model,
+            precision=asked.said["precision"],
+            context=asked.said["context"] or told.context,
+            kv_cache_dtype=asked.said["kv_cache_dtype"] or told.kv_cache_dtype,
+            layout=asked.layout or told.layout,
+            options=told.options,
+            yarn=asked.said["yarn"] or told.yarn,
+            free=asked.said["free"],
+            progress=progress,
+        )
 
 
 def _say(line: str, as_json: bool) -> None:

@@ -32,6 +32,21 @@ OUT_OF_MEMORY = (
 """What PyTorch says, whatever runs on it."""
 
 
+_SIZE = r"(?P<{}>\d{{1,12}}(?:\.\d{{1,6}})?) (?P<{}>[KMGT]?i?B)"
+OUT_OF_MEMORY_LACKS = (
+    rf"Tried to allocate {_SIZE.format('wanted', 'unit')}\..{{0,200}}? of which"
+    rf" {_SIZE.format('free', 'left')} is free",
+    rf"Tried to allocate {_SIZE.format('wanted', 'unit')} \(GPU .{{0,200}}?"
+    rf" {_SIZE.format('free', 'left')} free;",
+    rf"Tried to allocate {_SIZE.format('wanted', 'unit')}",
+)
+"""What was asked for when PyTorch found no memory, and what there was."""
+
+
+OF_NOBODY = "17179869184.00 GiB memory in use"
+"""What PyTorch says a process holds where the driver does not tell it: 2**64 bytes."""
+
+
 class Merge(Enum):
     """Which of several lines counts."""
 
@@ -140,10 +155,31 @@ class Suggestion:
         words: in words.
         within: options with which the engine asks for no more than the line says was free; empty where
             the line does not complain of what others hold.
+        tries: options with which it should start, to be planned before they are told.
     """
 
     words: str
     within: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    tries: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A part of a start in which memory may run out, as the traceback tells it.
+
+    Attributes:
+        cues: characters of the lines that name it.
+        words: what the server did, as a clause.
+        helps: what asks for less there.
+        loads: it puts weights into memory: no share of the GPU helps.
+        fills: it reserves the cache: all of it, and not what the line names, is what lacks room.
+    """
+
+    cues: tuple[str, ...]
+    words: str
+    helps: str
+    loads: bool = False
+    fills: bool = False
 
 
 Suggests = Mapping[str, str | Callable[[Mapping[str, str]], Suggestion]]
@@ -184,10 +220,16 @@ class LogReader:
         soft: names of figures that are estimates for this deployment, whatever their basis.
         refusals: characters of lines with which a start ends that fails for want of memory.
         shared_refusals: likewise, in words that other programs have as well: they tell no engine.
+        host_refusals: those of `refusals` that complain of RAM.
+        begun: names of figures that are printed before weights are loaded.
         kept: characters of further lines worth keeping, which other programs may print, too.
         weights: how the weights are stored, where a log tells it apart from the model's name.
         objections: characters of lines with which a start ends for another reason than memory.
         suggests: what to change after such a line or a refusal, as the line tells it.
+        stages: parts of a start that a traceback names.
+        lacks: patterns with groups "wanted" and "unit" that tell what was asked for in vain; "free", and
+            "left", its unit, where the line says how much there was.
+        share: the option that bounds what the server takes of a GPU; empty where none does.
         running: options that hold for every server that somebody starts by a command of his own: it
             is judged as it is, and nothing is chosen for it.
         beyond: what the start took beyond the estimates of a plan, where the log tells it and the
@@ -210,10 +252,15 @@ class LogReader:
     soft: Callable[[Deployment], frozenset[str]] = field(default=lambda _: frozenset())
     refusals: tuple[str, ...] = ()
     shared_refusals: tuple[str, ...] = ()
+    host_refusals: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     weights: Callable[[Sequence[str]], LoggedWeights] | None = None
     objections: tuple[str, ...] = ()
     suggests: Suggests = field(default_factory=lambda: MappingProxyType({}))
+    stages: tuple[Stage, ...] = ()
+    lacks: tuple[str, ...] = OUT_OF_MEMORY_LACKS
+    share: str = ""
     running: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     beyond: Callable[[Deployment, Allocation, Mapping[str, Reading]], Measured | None] = field(
         default=lambda *_: None
@@ -228,12 +275,23 @@ class LogReader:
         figures = (figure.cue for figure in self.figures)
         words = {*self.marks, *self.refusals, *self.shared_refusals, *self.kept, *figures}
         words.update(self.objections)
+        words.update(cue for stage in self.stages for cue in stage.cues)
         return frozenset(words | ({self.starts} if self.starts else set()))
 
 
 _DECIMALS = re.compile(r"\.(\d+)")
 
-_SIZES = {"B": 1, "KiB": 2**10, "MiB": MIB, "GiB": GIB, "TiB": 2**40, "MB": 10**6, "GB": 10**9}
+SIZES = {
+    "B": 1,
+    "size": 1,
+    "bytes": 1,
+    "KiB": 2**10,
+    "MiB": MIB,
+    "GiB": GIB,
+    "TiB": 2**40,
+    "MB": 10**6,
+    "GB": 10**9,
+}
 
 LONGEST_LINE = 8192
 """Characters of a line in which figures are looked for."""
@@ -284,7 +342,7 @@ def _reading(figure: LogFigure, match: re.Match[str]) -> Reading | None:
     printed = 10.0 ** -len(decimals[1]) if decimals else 1.0
     step = min(figure.step, printed) if decimals else figure.step
     if unit := groups.get("unit"):
-        scale = _SIZES[unit] / _SIZES[figure.unit]
+        scale = SIZES[unit] / SIZES[figure.unit]
         value, step = value * scale, printed * scale
     return Reading(
         figure=figure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from planner.engines import FACES
+from planner.engines import FACES, get_engine
 from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 from planner.engines.unserved import unserved_in
 
@@ -41,3 +41,18 @@ def version_of(lines: Sequence[str], reader: LogReader) -> str | None:
             if match is not None:
                 return match["version"].rstrip(".")
     return None
+
+
+def of_any_server() -> str:
+    """Return what helps where PyTorch found no memory, and nobody says under which server."""
+    shares: dict[str, list[str]] = {}
+    for name, reader in readers().items():
+        if reader.share and reader.shared_refusals:
+            shares.setdefault(reader.share, []).append(get_engine(name).title)
+    lower = " or ".join(
+        f"--{share.replace('_', '-')} in {' and '.join(titles)}" for share, titles in shares.items()
+    )
+    return (
+        f"no server is named in it (--engine names it): a lower {lower} leaves more beside the cache,"
+        " smaller prefill chunks ask for less, and while weights load nothing but smaller ones helps"
+    )

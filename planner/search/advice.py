@@ -86,6 +86,8 @@ class Advice:
         elif self.gained:
             sign = "+" if self.gained > 0 else "-"
             parts.insert(0, f"{sign}{format_gib(abs(self.gained))}")
+        ram = self.plan.ram
+        parts += [f"needs {format_gib(ram)} of RAM"] if ram and "of RAM" not in self.title else []
         return words + (f" ({'; '.join(parts)})" if parts else "")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from planner.engines.economies import Economy
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
 from planner.engines.ktransformers.refusals import as_sglang, refusals
+from planner.engines.options import declared
+from planner.engines.sglang.advice import economies as sglang_economies
 from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
@@ -221,12 +225,31 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             return deployment
         return workload_held(deployment, self.allocate(deployment))
 
+    def economies(self, deployment: Deployment) -> tuple[Economy, ...]:
+        """Return the changes that free GPU memory: experts in RAM, and SGLang's own that it takes, too."""
+        return () if self.refusals(deployment) else tuple(_economies(deployment))
+
     def launch(self, deployment: Deployment, answer: KTransformersAnswer) -> Launch:
         """Return `sglang.launch_server` with the `--kt-*` flags that the plan assumed."""
         return _launch(deployment, answer)
 
 
 KTRANSFORMERS = KTransformers()
+
+
+def _economies(deployment: Deployment) -> Iterator[Economy]:
+    known = declared(KTransformersOptions)
+    if deployment.options.kt_num_gpu_experts:
+        yield Economy(
+            title="all experts in RAM (--kt-num-gpu-experts 0)",
+            loses="slower decoding",
+            cost=2,
+            options={"kt_num_gpu_experts": 0},
+        )
+    inside = as_sglang(deployment)
+    for economy in sglang_economies(inside, server_of(inside)):
+        if economy.options and economy.options.keys() <= known.keys():
+            yield economy
 
 
 def _warnings(deployment: Deployment, experts: Experts, host: Rank | None) -> tuple[str, ...]:

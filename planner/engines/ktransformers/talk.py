@@ -93,7 +93,6 @@ FACE = Face(
         command=logged_command,
         also=also,
         given_memory=given_memory,
-        beyond=lambda *_: None,
     ),
     command=CommandReader(
         program="sglang serve --kt-method ...", starts=starts, read=read_command, flags=FLAGS

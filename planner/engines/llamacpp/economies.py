@@ -62,6 +62,7 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
                 title=f"KV cache in {type_} (-ctk {type_} -ctv {type_})",
                 loses=loses,
                 cost=cost,
+                options={"cache_type_v": None},  # as K, whatever was said of it
                 kv_cache_dtype=type_,
                 group="KV cache",
             )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
+from planner.engines.llamacpp import told_sizes
 from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.logged import METAL, logged_command, logged_weights
 from planner.engines.llamacpp.options import CHECKPOINTS
@@ -113,24 +114,6 @@ def _letter(letter: str) -> str:
 FREE = "free at start"
 
 
-def _of_ollama(name: str, what: str) -> LogFigure:
-    """A size that Ollama's own engine prints per device: it is told, and never judged.
-
-    Source: lines of its device.go in start-ups of 2025-10-22 to 2026-05-20.
-    """
-    return LogFigure(
-        name=name,
-        cue=f'msg="{what}"',
-        patterns=(
-            rf'msg="{what}" device=(?P<part>\w+) size="(?P<value>[\d.]+) (?P<unit>[KMG]?i?B)"',
-        ),
-        unit="MiB",
-        basis=Basis.ESTIMATE,
-        merge=Merge.LAST,
-        parts=device,
-    )
-
-
 FIGURES = (
     _per_device(
         "weights",
@@ -144,17 +127,7 @@ FIGURES = (
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
     _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
-    _of_ollama("weights by Ollama's engine", "model weights"),
-    _of_ollama("KV cache and state by Ollama's engine", "kv cache"),
-    _of_ollama("compute graph by Ollama's engine", "compute graph"),
-    LogFigure(
-        name="memory in all by Ollama's engine",
-        cue='msg="total memory"',
-        patterns=(r'msg="total memory" size="(?P<value>[\d.]+) (?P<unit>[KMG]?i?B)"',),
-        unit="MiB",
-        basis=Basis.ESTIMATE,
-        merge=Merge.LAST,
-    ),
+    *told_sizes.figures(device),
     LogFigure(
         name=FREE,
         cue=" MiB free",
@@ -232,15 +205,8 @@ def also(deployment: Deployment, allocation: Allocation) -> Iterator[str]:
     """Yield what each GPU has free when llama.cpp asks, and the size of the file's tensors."""
     if not isinstance(allocation, LlamacppAnswer):
         return
-    machine, usage = allocation.machine, allocation.usage
-    for gpu, name in enumerate([*machine.gpu_names, "CPU"]):
-        for what, size in (
-            ("model weights", usage.weights[gpu] + usage.mtp_weights[gpu]),
-            ("kv cache", usage.kv[gpu] + usage.states[gpu]),
-            ("compute graph", usage.compute[gpu]),
-        ):
-            if size:
-                yield f'msg="{what}" device={name} size="{size / MIB:.2f} MiB"'
+    machine = allocation.machine
+    yield from told_sizes.lines(allocation)
     for name, total in zip(machine.gpu_names, machine.gpu_totals, strict=True):
         yield f"using device {name} () - {(total - machine.context) // MIB} MiB free"
 
@@ -286,6 +252,9 @@ SUGGESTS = MappingProxyType(
     {
         r"allocating (?P<size>[\d.]+) MiB on device (?P<gpu>\d+)": "{size} MiB in one piece were asked of"
         " GPU {gpu}: a smaller file, fewer layers there (-ngl) or a shorter -c ask for less",
+        r"failed to allocate buffer for (?P<what>kv|rs) cache": "the cache found no room: a shorter -c, fewer"
+        " slots (-np) or a cache in 8 bits (-ctk q8_0 -ctv q8_0) takes less, and fewer layers on the GPU (-ngl)"
+        " leave more",
         r"more system memory \((?P<wanted>[\d.]+ GiB)\) than is available \((?P<free>[\d.]+ GiB)\)": (
             "Ollama asks for {wanted} of RAM and {free} were free: a smaller file or a shorter context"
             " takes less"
@@ -293,6 +262,12 @@ SUGGESTS = MappingProxyType(
         r"this model requires approximately (?P<wanted>[\d.]+ GB) of memory": "LM Studio reckons with {wanted},"
         " more than its guardrail allows: a smaller file, a shorter context or fewer layers on the GPU take"
         " less",
+        r"insufficient memory \(attempted to allocate (?P<size>[\d.]+) MB\)": "{size} MB of RAM in one piece"
+        " were asked for and are not there: a smaller file, more layers or experts on the GPU, or the file"
+        " mapped from disk (without --no-mmap) takes less",
+        r"unable to allocate CPU buffer": "RAM ran out, not the GPU: a smaller file, more layers or experts on"
+        " the GPU, or the file mapped from disk (without --no-mmap) takes less",
+        r"missing tensor '": "file and build do not suit each other: renew llama.cpp, or take another file",
         r"this requires Flash Attention": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
         r"n_seq_max must be": "it starts with fewer slots (-np)",
         r"invalid argument: (?P<flag>--?[\w-]+)": "this build does not know {flag}: a newer one may, or it is"
@@ -300,13 +275,31 @@ SUGGESTS = MappingProxyType(
         r"tensor '[^']*' data is not within the file bounds": "the file is cut short: download it again",
     }
     | dict.fromkeys(
+        (
+            r"cudaMalloc failed",
+            r"error: out of memory",
+            r"unable to allocate",
+            r"failed to allocate comp",
+        ),
+        "the GPU is full: fewer layers there (-ngl, or --n-cpu-moe for experts), a shorter -c, a cache in 8"
+        " bits (-ctk q8_0 -ctv q8_0) or a smaller file takes less",
+    )
+    | dict.fromkeys(
         (r"failed to open GGUF file", r"gguf_init_from_file: failed to open"),
         "the file is not there: name it with -m, or a repository with -hf",
     )
 )
 """What to change after a failed start, by the line that it ends with."""
 
+HOST_REFUSALS = (
+    "model requires more system memory (",
+    "unable to allocate CPU buffer",
+    "ggml_aligned_malloc: insufficient memory",
+)
+"""With these words a start ends for want of RAM, not of GPU memory."""
+
 OBJECTIONS = (
+    "missing tensor '",
     "this requires Flash Attention",
     "n_seq_max must be",
     "error: invalid argument: ",
@@ -332,6 +325,8 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "sched_reserve:",
             "llama_model_load",
             "common_params_fit_impl:",
+            "llama_params_fit_impl:",
+            "[LM Studio]",
             "ggml_backend_cuda_buffer_type_alloc_buffer:",
             "ggml_gallocr_reserve_n",
             ", compute capability ",
@@ -339,7 +334,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             'msg="kv cache" device=',
             "source=ggml.go",
             "source=llama_server.go",
-            "common_memory_breakdown_print:",
+            *told_sizes.MARKS,
             'msg="inference compute"',
             'msg="total memory" size=',
             "OLLAMA_",
@@ -349,7 +344,9 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             r"using device \w+ \((?P<name>.{1,80}?)\) (?:\(|- )",
             r"ggml_metal_init: found device: (?P<name>.{1,80})$",
             r"\bid=\S+ (?:filter_id=\S* )?library=(?!cpu)\w+ .{0,80}?description=\"(?P<name>[^\"]{1,80})\"",
-            r"common_memory_breakdown_print: \|\s+- \w+ \((?P<name>[^)]{1,80})\)",
+            r"params_fit_impl:\s+- \w+ \((?P<name>[^)]{1,80})\)\s*: +\d+ layers",
+            r"\bGPU \d+: (?P<name>.{1,80}?) \(Used: [\d.]+ GB, Total: ",
+            r"memory_breakdown_print: \|\s+- \w+ \((?P<name>[^)]{1,80})\)",
         ),
         refusals=(
             "cudaMalloc failed: out of memory",
@@ -361,10 +358,15 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "failed to allocate compute buffers",
             "error loading model: unable to allocate",
             "ggml_vulkan: Device memory allocation of size",
-            "model requires more system memory (",
+            *HOST_REFUSALS,
         ),
         objections=OBJECTIONS,
         suggests=SUGGESTS,
+        host_refusals=HOST_REFUSALS,
+        lacks=(
+            r"allocating (?P<wanted>[\d.]+) (?P<unit>MiB) on device \d+",
+            r"memory allocation of (?P<unit>size) (?P<wanted>\d+) failed",
+        ),
         running=MappingProxyType({"ctx_checkpoints": CHECKPOINTS}),
         kept=(
             "llama-server",
@@ -374,6 +376,9 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "build_info",
             "build      :",
             "KvSize:",
+            "context size reduced from",
+            "and context length '",
+            " (Used: ",
             "runner.name=",
             METAL,
         ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from planner.engines.command import Command
+from planner.engines.llamacpp.told_sizes import MODEL
 from planner.engines.log_figure import LogFigure, LoggedWeights, read_figures
 from planner.units import GIB, MIB
 
@@ -30,13 +31,18 @@ _CELLS = re.compile(
 """Cells of each stream, and streams: their product is the length that was asked for. No part
 runs over a bracket or a stroke, so that no line takes long."""
 
-_CONTEXT = re.compile(r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:)(?P<value>\d+)")
+_CONTEXT = re.compile(
+    r"(?:llama_context: n_ctx(?:_seq)?\s+(?:= |\()|\bKvSize:|context size reduced from \d+ to "
+    r"|and context length ')(?P<value>\d+)"
+)
+"""What llama.cpp, Ollama, llama.cpp's --fit and LM Studio's estimate say of it."""
 _BUILD = re.compile(r"build(?:_info)?\s*:\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )
 _LOADED_FILE = re.compile(
-    r"(?:loading model|failed to load model,?) '(?P<value>[^']{1,4096}\.gguf)'"
+    r"(?:loading model|failed to load model,?|failed to create context with model)"
+    r" '(?P<value>[^']{1,4096}\.gguf)'"
 )
 """What the server says before it reads the file, and after it could not load it."""
 _NAME = re.compile(r"print_info: general\.name\s+= (?P<value>\S.{0,120})$")
@@ -52,6 +58,10 @@ METAL = "ggml_metal_init: found device"
 ROUNDED = MIB
 """Bytes by which the buffers of a file may differ from its tensors: they are padded."""
 _OFFLOADED = re.compile(r"(?:load_tensors: |msg=\")offloaded (?P<value>\d+/\d+) layers to GPU")
+_LAYERS = re.compile(r"layers\.model=(?P<all>\d+) layers\.offload=(?P<value>\d+)")
+"""The same as Ollama estimated it before it started the model."""
+_PLACED = re.compile(r"Operation:commit .{0,300}?\bGPULayers:(?P<value>\d+)\[")
+"""Layers that Ollama's own engine has put onto GPUs in the end."""
 _ROLLBACK = re.compile(r"(?<!\d)\d+ seqs\s+(?P<value>\d+) rs_seq")
 _FLASH = re.compile(r"(?:llama_context: flash_attn\s+= |\bFlashAttention:)(?P<value>\w+)")
 _OFF = ("0", "disabled", "off", "false")
@@ -79,11 +89,16 @@ def _tensors(figures: Sequence[LogFigure], lines: Sequence[str]) -> tuple[int, i
     size = found.get("file size")
     if size is not None:
         return int((size.value - size.step / 2) * GIB), int((size.value + size.step / 2) * GIB) + 1
-    buffers = [reading for reading in found.values() if reading.figure.name == "weights"]
+    by_name = [
+        [reading for reading in found.values() if reading.figure.name == name]
+        for name in ("weights", MODEL)
+    ]
+    buffers = next(filter(None, by_name), [])
     if not buffers or any("mapped" in reading.part for reading in buffers):
         return None  # a mapped range holds what lies between, too
     held = int(sum(reading.value for reading in buffers) * MIB)
-    return held - ROUNDED, held + ROUNDED
+    rounded = ROUNDED * max(1, sum(reading.step >= 1 for reading in buffers))
+    return held - rounded, held + rounded
 
 
 def logged_command(
@@ -108,9 +123,14 @@ def logged_command(
     flash = _first(_FLASH, lines)
     if flash is not None and flash.lower() in _OFF:
         words += ["-fa", "off"]
-    offloaded, slash, layers = (_first(_OFFLOADED, lines) or "").partition("/")
+    estimated = next((match for line in lines if (match := _LAYERS.search(line))), None)
+    told = _first(_OFFLOADED, lines) or (estimated and f"{estimated['value']}/{estimated['all']}")
+    offloaded, slash, layers = (told or "").partition("/")
+    placed = _first(_PLACED, lines)
     if slash:
         words += ["-ngl", "all" if offloaded == layers else offloaded]
+    elif placed is not None:
+        words += ["-ngl", placed]
     rollback = _first(_ROLLBACK, lines)
     if rollback not in (None, "0"):
         words += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(rollback)]

@@ -24,7 +24,7 @@ from planner.engines.mlx.options import MlxOptions, source
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Rank, Term
 from planner.model.spec import ModelSpec
-from planner.provenance import Band, Confidence
+from planner.provenance import Band, Confidence, Source
 from planner.units import MIB
 
 
@@ -66,6 +66,12 @@ class Memory:
         """Bytes of the text model: mlx-lm drops the vision tower and the MTP module."""
         return self.deployment.checkpoint.nbytes("text")
 
+    @property
+    def beyond(self) -> int:
+        """Bytes that such a start took on this machine beyond the other terms, if it was measured."""
+        lesson = self.deployment.lesson
+        return 0 if lesson is None else lesson.difference
+
     @cached_property
     def token_bytes(self) -> int:
         """Bytes of one token's K and V in one full-attention layer."""
@@ -106,7 +112,8 @@ class Memory:
     def needed(self, tokens: Any, sequences: Any) -> Any:
         """Return the bytes of all terms (see `rank`), which a search asks for many times."""
         peak = self._layer(tokens, sequences) + self.scores(tokens, sequences)
-        return self.weights + (sequences + self.kept) * self.cache(tokens).total + peak
+        caches = (sequences + self.kept) * self.cache(tokens).total
+        return self.weights + self.beyond + caches + peak
 
     def holds(self, tokens: Any, sequences: Any) -> Any:
         """Say whether so many sequences of so many tokens are held."""
@@ -215,6 +222,15 @@ class Memory:
                 formula="caches x bytes of a sequence",
                 values={"caches": self.kept, "bytes of a sequence": cache.total},
                 source=source("server.py, models/cache.py (LRUPromptCache)"),
+            )
+        if self.beyond:
+            yield Term(
+                name="measured beyond the estimates",
+                kind=Kind.RUNTIME,
+                nbytes=self.beyond,
+                confidence=Confidence.CALIBRATED,
+                formula="what the log of a start showed",
+                source=Source(where="a start-up log of this machine"),
             )
         layer, scores = self._layer(tokens, sequences), self.scores(tokens, sequences)
         together = smaller(self.prompts(tokens, sequences), PROMPTS_SEEN)

@@ -168,7 +168,8 @@ def economies(deployment: Deployment, server: Server) -> Iterator[Economy]:
             cost=2,
             options={"disable_radix_cache": True},
         )
-    if options.mem_fraction_static is None and resolved.mem_fraction_static < HIGH_FRACTION:
+    unsaid = options.mem_fraction_static is None
+    if resolved.mem_fraction_static < HIGH_FRACTION and (unsaid or not server.gpu.integrated):
         yield Economy(
             title=f"more memory for weights and pools (--mem-fraction-static {HIGH_FRACTION:g})",
             loses="less room for activations: large prefill batches may run out of memory",

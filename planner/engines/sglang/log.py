@@ -32,44 +32,6 @@ SLOTS, TOKENS, RUNNING = "state slots", "KV tokens", "requests at once"
 ALLOCATOR = 0.03
 """Share by which what loading takes may exceed the tensors. Assumed."""
 
-REFUSALS = (
-    "Not enough memory. Please try to increase --mem-fraction-static",
-    "Not enough GPU memory for hybrid (mamba/linear-attention) state cache",
-    "Hybrid (mamba/linear-attention) state cache is too small",
-    "Loaded weights leave no GPU memory for the KV cache under --mem-fraction-static",
-    "Error: The memory capacity is unbalanced",
-    "alloc_req_slots runs out of memory",
-)
-"""With these words a start ends for want of memory. Unbalanced memory can be a mere warning.
-
-Source: SGLang pool_configurator.py (MemoryPoolConfig) and model_runner.py.
-"""
-
-OBJECTIONS = (
-    "is greater than the derived context_length",
-    "SGLang only supports sm75 and above",
-    " has no SGLang implementation",
-)
-"""With these words a start ends for another reason than memory.
-
-Source: SGLang model_config.py, model_runner.py.
-"""
-
-SUGGESTS = MappingProxyType(
-    {
-        r"derived context_length \((?P<tokens>\d+)\)": "it starts with --context-length {tokens} at most",
-        r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
-        " left: a lower --mem-fraction-static leaves more for activations, a lower --chunked-prefill-size"
-        " or --cuda-graph-max-bs asks for less, and while weights load nothing but smaller ones helps",
-        r"alloc_req_slots runs out of memory": "fewer requests at once (--max-running-requests), or more"
-        " state slots for them (--max-mamba-cache-size), as far as memory goes",
-        r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
-        r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
-        " --mem-fraction-static {now}",
-    }
-)
-"""What to change after a failed start, by the line that it ends with."""
-
 LEAST_SLOTS, MOST_SLOTS = 3, 5
 """State slots of a running request with a radix cache, by strategy and release."""
 
@@ -342,12 +304,15 @@ def beyond(
 ) -> Measured | None:
     """Return what a start took beyond the estimates, before loading and by loading.
 
+    Of a log that does not tell what was free before, loading took all of it.
+
     The pools follow from both. What fixes them is their own sizes, where the log prints them.
     """
-    if not isinstance(allocation, SglangAnswer) or BEFORE not in logged or AFTER not in logged:
+    if not isinstance(allocation, SglangAnswer) or AFTER not in logged:
         return None
     budget = allocation.budget
-    before, after = (int(logged[name].value * GIB) for name in (BEFORE, AFTER))
+    after = int(logged[AFTER].value * GIB)
+    before = int(logged[BEFORE].value * GIB) if BEFORE in logged else budget.free_before_load
     if not 0 < after <= before:
         return None
     planned = budget.free_before_load - budget.free_after_load

@@ -13,18 +13,17 @@ from planner.engines.face import CommandReader, Face
 from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.sglang.log import (
+    BEFORE,
     EXPLAINS,
     FIELDS,
     FIGURES,
-    OBJECTIONS,
-    REFUSALS,
-    SUGGESTS,
     also,
     beyond,
     given_memory,
     requests_told,
 )
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
+from planner.engines.sglang.refused import OBJECTIONS, REFUSALS, STAGES, SUGGESTS
 from planner.engines.sglang.releases import RULES
 from planner.engines.words import FlagTable, Sorted, flags, names_yarn, sort_words
 from planner.errors import InputError
@@ -369,6 +368,9 @@ LOG_READER = LogReader(
     refusals=REFUSALS,
     objections=OBJECTIONS,
     suggests=SUGGESTS,
+    stages=STAGES,
+    share="mem_fraction_static",
+    begun=(BEFORE,),
     shared_refusals=OUT_OF_MEMORY,
 )
 

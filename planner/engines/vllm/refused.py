@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from planner.engines.log_figure import Suggestion, Suggests
+from planner.engines.log_figure import Stage, Suggestion, Suggests
 
 REFUSALS = (
     "KV cache is needed, which is larger than the available KV cache memory",
+    "than the maximum number of tokens that can be stored in KV cache",
     "exceeds available Mamba cache blocks",
     "No available memory for the cache blocks",
     "is less than desired GPU memory utilization",
+    "when warming up sampler with",
 )
 """With these words a start ends for want of memory."""
 
@@ -47,6 +49,7 @@ SUGGESTS: Suggests = MappingProxyType(
     {
         r"estimated maximum model length is (?P<tokens>\d+)": "by vLLM's own estimate it starts with"
         " --max-model-len {tokens}",
+        r"that can be stored in KV cache \((?P<tokens>\d+)\)": "it starts with --max-model-len {tokens}",
         r"\((?P<free>\d+\.?\d*)/(?P<total>\d+\.?\d*) GiB\) on startup is less than desired": (
             _as_much_as_free
         ),
@@ -65,8 +68,48 @@ SUGGESTS: Suggests = MappingProxyType(
         " left: a lower --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
         " --max-num-batched-tokens or --max-num-seqs asks for less, and while weights load nothing but"
         " smaller ones helps",
+        r"warming up sampler with (?P<requests>\d+) dummy requests": "vLLM tries the sampler with"
+        " {requests} requests at once: a lower --max-num-seqs asks for less, a lower"
+        " --gpu-memory-utilization leaves more room",
         r"number of available GPUs \((?P<gpus>\d+)\)": "it starts with --tensor-parallel-size times"
         " --pipeline-parallel-size of {gpus} at most, or with CUDA_VISIBLE_DEVICES naming more",
     }
 )
 """What to change after a failed start, by the line that it ends with."""
+
+STAGES = (
+    Stage(
+        cues=(", in load_model", ", in load_weights", ", in create_weights"),
+        words="it loaded the weights",
+        helps="smaller weights, more GPUs (--tensor-parallel-size) or some in RAM (--cpu-offload-gb) ask for"
+        " less; no share of the GPU helps",
+        loads=True,
+    ),
+    Stage(
+        cues=(", in profile_run", ", in _dummy_run", ", in _dummy_sampler_run"),
+        words="it tried out a step of the largest size",
+        helps="a lower --max-num-batched-tokens or --max-num-seqs asks for less",
+    ),
+    Stage(
+        cues=(", in initialize_kv_cache", ", in _allocate_kv_cache"),
+        words="it reserved the cache",
+        helps="a lower --gpu-memory-utilization reserves less",
+        fills=True,
+    ),
+    Stage(
+        cues=(", in capture_model", ", in _capture_cudagraphs", ", in compile_or_warm_up_model"),
+        words="it captured CUDA graphs",
+        helps="a lower --gpu-memory-utilization leaves more beside the cache, a lower --max-num-seqs or"
+        " --enforce-eager asks for less",
+    ),
+    Stage(
+        cues=(", in execute_model",),
+        words="it answered requests",
+        helps="a lower --gpu-memory-utilization leaves more beside the cache, a lower"
+        " --max-num-batched-tokens asks for less",
+    ),
+)
+"""What vLLM does when memory runs out, by the functions that its traceback names.
+
+Source: vLLM v1/worker/gpu_worker.py and gpu_model_runner.py; weights: model_loader/ and the layers.
+"""

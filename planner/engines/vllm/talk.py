@@ -28,7 +28,7 @@ from planner.engines.vllm.log import (
     soft,
 )
 from planner.engines.vllm.options import VllmOptions, human_integer
-from planner.engines.vllm.refused import OBJECTIONS, REFUSALS, SUGGESTS
+from planner.engines.vllm.refused import OBJECTIONS, REFUSALS, STAGES, SUGGESTS
 from planner.engines.vllm.releases import first_releases
 from planner.engines.vllm.said import model_of_banner, numbers_said, share_said
 from planner.engines.words import (
@@ -364,6 +364,9 @@ FACE = Face(
         refusals=REFUSALS,
         objections=OBJECTIONS,
         suggests=SUGGESTS,
+        stages=STAGES,
+        share="gpu_memory_utilization",
+        begun=("device memory", "free at start"),
         shared_refusals=OUT_OF_MEMORY,
         kept=("memory-utilization=", "memory_utilization=", "█  model "),
         running=MappingProxyType({"keep_default_seqs": True}),
