@@ -10,7 +10,7 @@ from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml import shapes
 from planner.engines.llamacpp.ggml.cells import Cells, growth_of
 from planner.engines.llamacpp.ggml.repeats import select
-from planner.engines.llamacpp.placement import Placement
+from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
@@ -25,6 +25,26 @@ def test_buffers_by_shape_are_those_of_the_whole_graph(seed: int) -> None:
     """2,000 cases: python -m benchmarks.llamacpp_graphs."""
     for arguments, flags in cases(6, seed):
         assert compute_buffers(*arguments, **flags) == whole_graph(*arguments, **flags)
+
+
+def test_norms_away_from_their_block_are_tied_to_it() -> None:
+    """-ot "attn" takes a block's norms along: on one GPU, too, a start ties them to the block."""
+    found = find("Qwen3.5-27B")
+    assert found is not None
+    model = found[0].model
+    blocks = file_blocks(model, Q8)
+    placement = Placement(
+        devices=1,
+        blocks=blocks,
+        n_gpu_layers=blocks + 1,
+        shares=(1.0,),
+        overrides=(Override(pattern=r"blk\.[0-9]\.attn", backend=1),),
+    )
+    context = Context(n_ctx=8192, n_outputs_max=1)
+    arguments = (model, Q8, placement, context)
+    for op_offload in (True, False):
+        whole = whole_graph(*arguments, op_offload=op_offload)
+        assert compute_buffers(*arguments, op_offload=op_offload) == whole
 
 
 def on_one(name: str) -> tuple[ModelSpec, GgufScheme, Placement]:

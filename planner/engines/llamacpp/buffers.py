@@ -185,7 +185,8 @@ def compute_at_lengths(
 def _setting(
     placement: Placement, context: Context, batch: Batch, *, op_offload: bool, started: bool
 ) -> Setting:
-    alike = placement.full and placement.devices == 1  # every norm is on that GPU anyway
+    alike = placement.full and placement.devices == 1
+    alike = alike and placement.experts_only is not None  # every norm is on that GPU anyway
     tied_to_blocks = placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH
     return Setting(
         mtp=context.kind == "mtp",
