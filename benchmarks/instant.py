@@ -27,7 +27,7 @@ from benchmarks.performance_page import PAGE, Figure, written
 from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, start_up, started
 from hardware_db import accelerators
 from planner import allocating
-from planner.asking import ANYWHERE, ask
+from planner.asking import ANYWHERE, as_said, ask
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
 from planner.recommending import Wanted, recommend
@@ -125,7 +125,7 @@ def searches() -> Iterator[Figure]:
     """Yield what searches take, the first time in this process and again."""
 
     def fits(engine: str) -> object:
-        question = ask("Qwen3.5-27B", on=ANYWHERE, engine=engine)
+        question = as_said("Qwen3.5-27B", on=ANYWHERE, engine=engine)
         return fits_text(fits_table(question, headline_precisions(question)))
 
     def recommended(base: str | None, users: int) -> object:
@@ -218,7 +218,7 @@ def growth() -> Iterator[Figure]:
         return question.with_(checkpoint=checkpoint).plan()
 
     def over(count: int) -> object:
-        question = ask("Qwen3.5-27B", on=ANYWHERE, engine="vllm")
+        question = as_said("Qwen3.5-27B", on=ANYWHERE, engine="vllm")
         return fits_table(question, headline_precisions(question), accelerators()[:count])
 
     def of_rows(count: int) -> object:

@@ -60,20 +60,22 @@ def written(figures: Sequence[Figure]) -> str:
 
 
 KEPT = (
-    "| refusals and allocation of a deployment (`planner/allocating.py`) | the whole deployment | 512 |",
-    "| speed of a plan (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 512 |",
+    "| refusals and allocation of a deployment (`planner/allocating.py`) | the whole deployment | 4,096, 1,024 |",
+    "| speed of a plan (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 1,024 |",
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
     "| SGLang: server | model, options, layout, context, the GPU as SGLang sees it | 4,096 |",
     "| SGLang: weights of the stages, their terms, refusals | the same | 1,024 |",
+    "| SGLang: sequences that the pools hold | the server, what is free, the context | 4,096 |",
     "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | model, options, layout,"
     " device | 1,024 |",
-    "| llama.cpp: placements, answers | the whole deployment | 1,024 |",
+    "| llama.cpp: placements, answers | the whole deployment | 4,096, 1,024 |",
     "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
     "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
     "| MLX: bytes per token, states, longest context | model, cache format | 1,024 |",
     "| transformers: device map, what runs on a device | model, options, system | 1,024 |",
+    "| bytes that a token adds in all layers | model, cache format, ranks | 1,024 |",
     "| tables of n-grams | model, cuts | 1,024 |",
     "| tensors of a GGUF type | type, model | 512 |",
 )

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.database import database
+from hardware_db.database import Database, database
 from hardware_db.electricity import Electricity
 from hardware_db.errors import HardwareError
 from hardware_db.lookup import find, unknown
@@ -35,12 +35,24 @@ _LONGEST = 200
 
 def accelerators() -> tuple[Accelerator, ...]:
     """Return all accelerators: the bundled ones, then the user's own."""
-    return tuple(database().accelerators)
+    return _accelerators_of(database())
 
 
 def systems() -> tuple[System, ...]:
     """Return all systems and cloud instances: the bundled ones, then the user's own."""
-    return tuple(database().systems)
+    return _systems_of(database())
+
+
+@lru_cache(maxsize=8)
+def _accelerators_of(known: Database) -> tuple[Accelerator, ...]:
+    """Return all of a database; those that nobody asked for yet are read now."""
+    return tuple(known.accelerators)
+
+
+@lru_cache(maxsize=8)
+def _systems_of(known: Database) -> tuple[System, ...]:
+    """Return all of a database; those that nobody asked for yet are read now."""
+    return tuple(known.systems)
 
 
 def host_memories() -> tuple[HostMemory, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hardware_db import System
-from planner.allocating import may_hold, refusals_of
+from planner.allocating import may_hold, may_hold_in, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -21,8 +21,8 @@ from planner.errors import UnsupportedModelError
 from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
-from planner.planning import Plan, plan_deployment
-from planner.ranking import Objective, best, in_order
+from planner.planning import Outcome, Plan, plan_deployment
+from planner.ranking import Objective, best, idles, in_order
 
 DEFAULT_CONTEXT = 32_768
 """Tokens per sequence where nobody says."""
@@ -178,6 +178,14 @@ class Question:
         """Yield what the engine is asked for every layout that comes into question."""
         return map(self.deployment, self.layouts())
 
+    def _likely(self) -> Iterator[Deployment]:
+        """Yield what may hold the workload of `_deployments`."""
+        layouts = self.layouts()
+        several = len(layouts) > 1 and not self.lessons  # which a layout may have of its own
+        if several and not may_hold_in(self.deployment(layouts[0]), layouts, self.settled_engine):
+            return
+        yield from filter(self.may_hold, self._deployments())
+
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
         engine = self.settled_engine
@@ -212,18 +220,22 @@ class Question:
     def plan(self, **changes: Any) -> Plan:
         """Return the plan of the best layout, with `changes` of the question's fields.
 
-        Layouts that are sure not to hold the workload are planned only where no other does.
+        Layouts that are sure not to hold the workload, and those that leave replicas without work,
+        are planned only where they may come first.
 
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
         asked = (replace(self, **changes) if changes else self)._ready()
-        deployments = tuple(asked._deployments())
-        if len(deployments) > 1:
-            likely = tuple(map(asked._plan_of, filter(asked.may_hold, deployments)))
-            if any(plan.fits for plan in likely):
-                return best(likely, asked.objective)
-        return best(tuple(map(asked._plan_of, deployments)), asked.objective)
+        if len(asked.layouts()) > 1:
+            likely = tuple(asked._likely())
+            plans = tuple(asked._plan_of(one) for one in likely if not idles(one))
+            fits = any(plan.outcome is Outcome.FITS for plan in plans)
+            if not fits and len(plans) < len(likely):
+                plans = tuple(map(asked._plan_of, likely))
+            if any(plan.fits for plan in plans):
+                return best(plans, asked.objective)
+        return best(tuple(map(asked._plan_of, asked._deployments())), asked.objective)
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.
@@ -232,8 +244,7 @@ class Question:
             InputError: as `plan`.
         """
         asked = (replace(self, **changes) if changes else self)._ready()
-        likely = filter(asked.may_hold, asked._deployments())
-        return any(plan.fits for plan in map(asked._plan_of, likely))
+        return any(plan.fits for plan in map(asked._plan_of, asked._likely()))
 
     def may_fit(self) -> bool:
         """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.
@@ -242,7 +253,7 @@ class Question:
             InputError: as `plan`.
         """
         asked = self._ready()
-        return any(map(asked.may_hold, asked._deployments()))
+        return any(True for _ in asked._likely())
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""

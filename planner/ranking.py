@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from planner.engines.engine import Deployment
 from planner.planning import Outcome, Plan
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -65,6 +66,11 @@ class Rating:
         )
 
 
+def idles(deployment: Deployment) -> bool:
+    """Say whether there are more replicas than requests, so that some have no work."""
+    return deployment.layout.data_parallel > deployment.concurrency
+
+
 def place_of(outcome: Outcome) -> int:
     """Return the place of a verdict: 0 is the best."""
     return _ORDER.index(outcome)
@@ -119,7 +125,7 @@ def rate(
     layout = plan.deployment.layout
     return Rating(
         outcome=place_of(plan.outcome),
-        idle=layout.data_parallel > plan.deployment.concurrency,
+        idle=idles(plan.deployment),
         score=_score(plan, speed, objective, offer),
         turns=(
             sum(degree > 1 for degree in (layout.pipeline_parallel, layout.data_parallel))

@@ -123,7 +123,7 @@ def _of_allocation(
     return (plan.allocation,), (said, plan.deployment.context)
 
 
-@remembered(_of_allocation, most=512)
+@remembered(_of_allocation, most=1024)
 def _estimate(
     plan: Plan,
     output_tokens: int | None,

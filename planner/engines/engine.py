@@ -309,6 +309,13 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         """Say whether it may hold the workload, cheaper than `allocate` does; no is certain."""
         return True
 
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
+        """Say whether it may hold the workload in one of these layouts; no is certain.
+
+        Cheaper than asking for each of them, where the answer is the same for a kind of machine.
+        """
+        return True
+
     @abstractmethod
     def allocate(self, deployment: Deployment) -> AnswerT:
         """Return what it would allocate. Only for deployments without refusals."""

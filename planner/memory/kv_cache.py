@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.formats import CacheFormat
+from planner.memo import Key, remembered
 from planner.model.layers import Indexer
 from planner.model.spec import FullAttention, ModelSpec
 from planner.units import ceil_div
@@ -43,6 +44,11 @@ def index_bytes(indexer: Indexer, *, tokens: int, dtype_bytes: int, compressed: 
     return keys * indexer.key_elements * dtype_bytes
 
 
+def _of_model(model: ModelSpec, *, cache_format: CacheFormat, tensor_parallel: int = 1) -> Key:
+    return (model, cache_format), tensor_parallel
+
+
+@remembered(_of_model)
 def kv_bytes_per_token(
     model: ModelSpec, *, cache_format: CacheFormat, tensor_parallel: int = 1
 ) -> int:

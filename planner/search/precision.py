@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -44,11 +44,20 @@ def checkpoints_of(checkpoint: Checkpoint) -> tuple[Checkpoint, ...]:
     return _candidates(checkpoint.model, checkpoint.id)
 
 
-@lru_cache(maxsize=64)
 def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
-    found: list[tuple[tuple[int, int, bool, float], Checkpoint]] = []
+    made = (*_made(model, name, gguf=False), *_made(model, name, gguf=True))
+    return tuple(candidate for _, candidate in sorted(made, key=lambda pair: pair[0]))
+
+
+_Place = tuple[int, int, bool, float]
+
+
+@lru_cache(maxsize=128)
+def _made(model: ModelSpec, name: str, *, gguf: bool) -> tuple[tuple[_Place, Checkpoint], ...]:
+    """Return the candidates that are GGUF, or the others, each with its place, the best first."""
+    found: list[tuple[_Place, Checkpoint]] = []
     plain = [scheme for key, scheme in gguf_schemes().items() if not key.endswith(_VARIANTS)]
-    for scheme in (*SCHEMES.values(), *plain):
+    for scheme in plain if gguf else SCHEMES.values():
         if getattr(recipe(scheme, model), "evidence", _EVIDENCE[1]) not in _EVIDENCE:
             continue
         try:
@@ -56,11 +65,9 @@ def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
             bits = float(bits_per_weight(candidate.rows("text")))
         except PlannerError:
             continue  # this recipe has no meaning for this model
-        if bits > _MOST_BITS:
-            continue
-        found.append((_place(candidate, bits), candidate))
-    found.sort(key=lambda pair: pair[0])
-    return tuple(candidate for _, candidate in found)
+        if bits <= _MOST_BITS:
+            found.append((_place(candidate, bits), candidate))
+    return tuple(sorted(found, key=lambda pair: pair[0]))
 
 
 def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
@@ -114,7 +121,7 @@ def _class(bits: float) -> int:
     return next(place for place, least in enumerate(_CLASSES) if bits >= least)
 
 
-def _place(candidate: Checkpoint, bits: float) -> tuple[int, int, bool, float]:
+def _place(candidate: Checkpoint, bits: float) -> _Place:
     concrete = recipe(candidate.scheme, candidate.model)
     evidence = _EVIDENCE.index(getattr(concrete, "evidence", _EVIDENCE[1]))
     known = evidence + 1 if candidate.hypothetical else 0
@@ -184,8 +191,21 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
     everywhere = [question.with_(system=system).settled() for system in one_of_each_vendor()]
     most = [asker for asker in everywhere if asker.settled_engine.name == DEFAULT_ENGINE]
     askers = most or everywhere  # formats of one engine, so that the columns can be compared
+    found = _headlines(askers, asked, (one for _, one in _made(asked.model, asked.id, gguf=False)))
+    if len(found) < len(HEADLINES) or any(one.hypothetical for one in found):
+        found = _headlines(askers, asked, checkpoints_of(asked))  # of equals a GGUF comes last
+    if not found:
+        who = question.engine.title if question.engine is not None else "no engine"
+        raise InputError(f"{who} serves no precision of {asked.id}")
+    return found
+
+
+def _headlines(
+    askers: Sequence[Question], asked: Checkpoint, candidates: Iterable[Checkpoint]
+) -> tuple[Checkpoint, ...]:
+    """Return the first of the candidates of each headline that one of the askers runs."""
     found: dict[float, Checkpoint] = {}
-    for candidate in checkpoints_of(asked):
+    for candidate in candidates:
         bits = float(bits_per_weight(candidate.rows("text")))
         least = _CLASSES[_class(bits)]
         if (
@@ -194,9 +214,6 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
             and any(asker.can_run(checkpoint=candidate) for asker in askers)
         ):
             found[least] = _same_source(candidate, asked)
-    if not found:
-        who = question.engine.title if question.engine is not None else "no engine"
-        raise InputError(f"{who} serves no precision of {asked.id}")
     return tuple(found.values())
 
 

@@ -273,7 +273,9 @@ class _Asked:
         if self.found.wide is None:
             return ()
         wide = replace(self.serving, weights=self.serving.weights.in_sixteen_bits)
-        prompt = prompt_parts(wide, self.workload, self.chunk)
+        prompt: tuple[Part, ...] = ()
+        if self.workload.output_tokens is not None:
+            prompt = prompt_parts(wide, self.workload, self.chunk)
         parts = output_token_parts(wide, self.workload, prompt=prompt, accepted=accepted)
         seconds = seconds_of(parts, self.found.wide)
         if held.seconds <= seconds * _ALIKE:

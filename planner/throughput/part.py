@@ -63,6 +63,8 @@ class Part:
 
     def scaled(self, factor: float, *times: str) -> Part:
         """`factor` of it, with further multiples."""
+        if factor == 1 and not times:
+            return self
         return replace(self, amount=self.amount * factor, times=(*self.times, *times))
 
 

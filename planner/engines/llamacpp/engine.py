@@ -109,7 +109,7 @@ def _asked(deployment: Deployment) -> Key:
     )
 
 
-@remembered(_asked)
+@remembered(_asked, most=4096)
 def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
 
@@ -135,7 +135,7 @@ class _Settled:
     assumed: bool
 
 
-@remembered(_asked)
+@remembered(_asked, most=4096)
 def _settled(deployment: Deployment) -> _Settled:
     """Return the placement that fits: all that decides whether it starts."""
     server = server_of(deployment)

@@ -25,11 +25,12 @@ from planner.engines.sglang.log import log_lines
 from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
-from planner.engines.sglang.refusals import refusals_of
+from planner.engines.sglang.refusals import refusals_of, refused_everywhere
 from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.engines.sglang.tables import host_table_bytes, table_shortage
 from planner.engines.yarn import yarn_override
-from planner.layout import Degrees
+from planner.layout import Degrees, Layout
+from planner.memo import Key, remembered
 from planner.memory.breakdown import Rank
 from planner.units import ceil_div
 
@@ -57,11 +58,14 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def may_hold(self, deployment: Deployment) -> bool:
         """Say whether the pools hold it: their sizes alone decide."""
-        server, context = server_of(deployment), deployment.context
-        pool = pool_with(server, budget_of(server, deployment.system.accelerator))
-        if (pool.max_total_num_tokens or 0) < context or table_shortage(deployment, server):
-            return False
-        return capacity_of(server, pool, context=context).sequences >= deployment.concurrency
+        server = server_of(deployment)
+        budget = budget_of(server, deployment.system.accelerator)
+        held = _held(server, budget, deployment.context)
+        return held >= deployment.concurrency and not table_shortage(deployment, server)
+
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
+        """Say whether the device and the stored formats are taken, in whichever layout."""
+        return not refused_everywhere(deployment, server_of(deployment))
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Return the budget, pools and capacity.
@@ -177,6 +181,19 @@ def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:
     return server.pool(
         free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
     )
+
+
+def _free(server: Server, budget: Budget, context: int) -> Key:
+    return (server,), (budget.free_before_load, budget.free_after_load, context)
+
+
+@remembered(_free, most=4096)
+def _held(server: Server, budget: Budget, context: int) -> int:
+    """Return how many sequences of a length the pools hold; what is free decides."""
+    pool = pool_with(server, budget)
+    if (pool.max_total_num_tokens or 0) < context:
+        return 0
+    return capacity_of(server, pool, context=context).sequences
 
 
 def workload_held(deployment: Deployment, answer: SglangAnswer) -> Deployment:

@@ -63,16 +63,24 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         )
 
 
-def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    accelerator, gpu = deployment.system.accelerator, server.gpu
+def refused_everywhere(deployment: Deployment, server: Server) -> bool:
+    """Say whether the device or the stored formats are refused, so that no layout can help."""
+    accelerator, drafting = deployment.system.accelerator, server.resolved.speculation is not None
+    return any(_accelerator(accelerator)) or bool(
+        _formats(server.checkpoint, accelerator, drafting)
+    )
+
+
+def _accelerator(accelerator: Accelerator) -> Iterator[Refusal]:
+    capability = gpu_of(accelerator).capability
     if accelerator.vendor not in ("nvidia", "amd", "custom"):
         yield Refusal(
             reason=f"SGLang is planned for NVIDIA and AMD, not for {accelerator.name}",
             source=Source(where="SGLang 0.5.23 platforms/: other backends were not read"),
             remedy=served_by(accelerator),
         )
-    if gpu.capability is not None and gpu.capability < LEAST_CAPABILITY:
-        major, minor = gpu.capability
+    if capability is not None and capability < LEAST_CAPABILITY:
+        major, minor = capability
         yield Refusal(
             reason=f"SGLang needs compute capability 7.5, {accelerator.name} has {major}.{minor}",
             source=Source(
@@ -80,6 +88,10 @@ def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
             ),
             engine_message="RuntimeError: SGLang only supports sm75 and above.",
         )
+
+
+def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
+    yield from _accelerator(deployment.system.accelerator)
     if server.parallel.replicas > 1 and deployment.system.nodes > 1:
         yield Refusal(
             reason="replicas (--dp-size) stay within one node",

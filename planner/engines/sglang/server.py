@@ -176,6 +176,10 @@ class Server:
 
     def violations(self) -> tuple[Violation, ...]:
         """Return everything that SGLang refuses about this server."""
+        return self._violations
+
+    @cached_property
+    def _violations(self) -> tuple[Violation, ...]:
         vision = vision_violations(self.checkpoint.model, self.parallel)
         return (*self.option_violations(), *self.load_violations(), *vision)
 

@@ -18,7 +18,7 @@ from planner.engines.vllm.overheads import Step
 from planner.engines.vllm.refusals import refusals
 from planner.engines.vllm.releases import batch_defaults, rules_of
 from planner.engines.vllm.weights import stage_weights
-from planner.layout import Degrees
+from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.units import ceil_div
 
@@ -40,7 +40,7 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why vLLM cannot run it; see `refusals`."""
-        return _refusals(deployment)
+        return _refusals(deployment) if _is_refused(deployment) else ()
 
     def allocate(self, deployment: Deployment) -> VllmAnswer:
         """Return budget, pool and capacity.
@@ -66,6 +66,13 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         return deployment.options.kv_cache_memory_bytes is not None or (
             usable_bytes(deployment, rules_of(deployment.options.version))
             >= least_usable(deployment)
+        )
+
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
+        """Say whether the pool would do in one of the layouts that are not refused; see `may_hold`."""
+        options = deployment.options
+        return options.kv_cache_memory_bytes is not None or _holds_in(
+            deployment, layouts, usable_bytes(deployment, rules_of(options.version))
         )
 
     def launch(self, deployment: Deployment, answer: VllmAnswer) -> Launch:
@@ -104,6 +111,19 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 VLLM = Vllm()
 
 
+def _of_family(deployment: Deployment) -> Key:
+    """Return what decides whether it is refused: of the device its family, not its name."""
+    device = deployment.system.accelerator
+    said = (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
+    held = (deployment.checkpoint, deployment.options)
+    return held, (said, device.vendor, device.compute_capability, device.gfx)
+
+
+@remembered(_of_family)
+def _is_refused(deployment: Deployment) -> bool:
+    return bool(_refusals(deployment))
+
+
 @remembered(but_machine)
 def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     """Return why vLLM cannot run it; nothing of that depends on the workload."""
@@ -138,6 +158,31 @@ def least_usable(deployment: Deployment) -> int:
     blocks = asked * budget.pool.blocks_per_request(deployment.context) + 1
     pairs = zip(budget.taken, budget.pool.bytes_per_block, strict=True)
     return max(taken + blocks * size for taken, size in pairs)
+
+
+def _of_layouts(deployment: Deployment, layouts: tuple[Layout, ...]) -> Key:
+    held, said = _of_kind(deployment)
+    return (*held, layouts), (said, deployment.yarn, deployment.system.accelerator.gfx)
+
+
+@remembered(_of_layouts)
+def _least_of(deployment: Deployment, layouts: tuple[Layout, ...]) -> dict[Layout, int | None]:
+    """Return `least_usable` of the layouts that were asked so far; None: it is refused."""
+    return {}
+
+
+def _holds_in(deployment: Deployment, layouts: tuple[Layout, ...], usable: int) -> bool:
+    """Say whether so many bytes of a GPU may do in one of the layouts; as few as will tell are asked."""
+    known = _least_of(deployment, layouts)
+    if any(least is not None and least <= usable for least in tuple(known.values())):
+        return True
+    for layout in layouts:
+        if layout not in known:
+            asked = replace(deployment, layout=layout)
+            least = known[layout] = None if _is_refused(asked) else least_usable(asked)
+            if least is not None and least <= usable:
+                return True
+    return False
 
 
 def _start_by_itself(default: Budget) -> VllmAnswer:

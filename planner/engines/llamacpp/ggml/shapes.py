@@ -236,7 +236,8 @@ def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Struc
     )
     rules = decides(batch)
     whole = len(ATTEMPTS)
-    for attempt in range(whole if setting.mtp else _PROVED.get(about, 0), whole + 1):
+    first = whole if setting.mtp else _PROVED.get(about, _first_attempt(homes.model))
+    for attempt in range(first, whole + 1):
         selection = Selection(blocks=()) if setting.mtp else homes.selection(attempt)
         built = (
             tuple(homes.blocks[block] for block in selection.blocks),
@@ -256,6 +257,11 @@ def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Struc
     else:
         raise AssertionError("the whole graph leaves nothing out")
     return segment, shape.structure, selection
+
+
+def _first_attempt(model: ModelSpec) -> int:
+    """Return the attempt to begin with: after one period of a dense model nothing is in its place."""
+    return 1 if model.moe is None else 0
 
 
 def _reads_all(model: ModelSpec, n_kv: int) -> bool:
