@@ -46,6 +46,7 @@ __all__ = [
 _CUSTOM = pattern(r"custom\s*[:-](.*)", re.IGNORECASE | re.DOTALL)
 _LIKELY_COUNT = 1000
 _MOST_UNNAMED = 64
+_MOST_INSIDE = 2
 _LEAST_BEGUN = 6
 
 
@@ -91,8 +92,15 @@ def find(name: str, known: Database) -> Found | None:
     return found
 
 
-def counted(text: str, known: Database) -> Found | None:
+def counted(text: str, known: Database, inside: int = 0) -> Found | None:
     """Return what "2x rtx-4090", "h100:2" or "two 3090s" means; None where no name is known.
+
+    Args:
+        text: what was typed.
+        known: what is listed.
+        inside: how many counts stand around it already: one more is read in "2x 8x h100", and one
+            more in "4x 2x 8x h100"; each may stand before or behind, so a long row of them would
+            take twice as long with every one.
 
     Errors: HardwareError for a count outside 1..100000.
     """
@@ -101,20 +109,20 @@ def counted(text: str, known: Database) -> Found | None:
         return found
     for count, name in splits(text):
         found = find(name, known) or (_card(name) if count <= _MOST_UNNAMED else None)
-        if found is None and any(number > 1 for number, _ in splits(name)):
-            found = counted(name, known)  # "2x 8x h100"
+        if found is None and inside < _MOST_INSIDE and any(n > 1 for n, _ in splits(name)):
+            found = counted(name, known, inside + 1)
         if found is not None:
             return replace(found, count=count * found.count)
     rented = without_place(text, known.words["places"])
     if rented:
-        return counted(rented, known)
+        return counted(rented, known, inside)
     cloud = cloud_count(text)
-    found = None if cloud is None else counted(cloud[1], known)
+    found = None if cloud is None else counted(cloud[1], known, inside)
     if cloud is not None and found is not None:
         return replace(found, count=cloud[0] * found.count)
     plain = without_board(text, known.words["board_words"])
     if plain is not None:
-        return counted(plain, known)
+        return counted(plain, known, inside)
     part = instance_gb(text)
     if part is None:
         return None
