@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Any
 
-from planner.emitting.container import CACHE, FILES, Service, heading, service_of
+from planner.emitting.container import CACHE, Service, heading, service_of
 from planner.emitting.yaml_text import yaml_text
 from planner.errors import InputError
 from planner.planning import Plan
@@ -29,13 +30,13 @@ def document(plan: Plan) -> str:
     return "\n".join(heading(plan)) + "\n" + yaml_text(content)
 
 
-def _mount(folder: str | None) -> list[dict[str, Any]]:
-    """The checkpoint's folder of this machine, at the same place in the container."""
-    if folder is None:
-        return []
-    folder = folder.replace("$", "$$")
-    target = FILES if folder.startswith(".") else folder
-    return [{"type": "bind", "source": folder, "target": target, "read_only": True}]
+def _mount(folder: str, inside: str) -> dict[str, Any]:
+    """A folder of this machine at its place in the container; Compose fills the home in itself."""
+    source = folder.replace("$", "$$")
+    if source.startswith("~/"):
+        source = "${HOME}" + source[1:]
+    target = inside.replace("$", "$$")
+    return {"type": "bind", "source": source, "target": target, "read_only": True}
 
 
 def _service(service: Service) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _service(service: Service) -> dict[str, Any]:
         "command": [word.replace("$", "$$") for word in argv[1:]],
         "environment": environment,
         "ports": [f"{port}:{port}"],
-        "volumes": [f"huggingface:{CACHE}", *_mount(service.folder)],
+        "volumes": [f"huggingface:{CACHE}", *starmap(_mount, service.mounts.items())],
         "ipc": "host",
         "restart": "unless-stopped",
         "healthcheck": {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from planner.engines import FACES
 from planner.engines.containers import Container
@@ -22,6 +21,12 @@ RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.int
 
 EVERYWHERE = ("--host", "0.0.0.0")
 """Words that make a server listen beyond its container where it was told another address."""
+
+HOME = "/root"
+"""The home of the user in the images."""
+
+WEIGHTS = (".gguf", ".safetensors", ".json")
+"""How files end that a checkpoint is read from."""
 
 FILES = "/models"
 """Where a container finds weight files that are named without a folder."""
@@ -65,19 +70,52 @@ class Service:
         """Return a command as it reads in a container.
 
         A checkpoint of this machine is named by its whole path; a file without a path is expected
-        in the folder that is handed in.
+        in the folder that is handed in, and one of another folder where that is handed in.
         """
-        path = self.path or self.checkpoint
-        named = (path if word == self.checkpoint else word for word in argv)
-        return [f"{FILES}/{word}" if _is_loose(word) else word for word in named]
+        mounts = self.mounts
+        return [self._inside(word, mounts) for word in argv]
+
+    def _inside(self, word: str, mounts: Mapping[str, str]) -> str:
+        """Return a word with a path of this machine as the container has it."""
+        if self.path is not None and word == self.checkpoint:
+            return self.path
+        if _is_loose(word):
+            return f"{FILES}/{word}"
+        folder = self._folder_of(word)
+        if folder is not None:
+            return mounts[folder] + word[len(folder) :]
+        return f"{HOME}{word[1:]}" if word.startswith("~/") else word
 
     @property
-    def folder(self) -> str | None:
-        """The folder of this machine to hand in: the checkpoint's own, or that of its file."""
-        if self.path is None:
-            return "./models" if any(map(_is_loose, self.launch.argv)) else None
-        file = self.path.endswith((".gguf", ".safetensors", ".json"))
-        return str(PurePath(self.path).parent) if file else self.path
+    def mounts(self) -> dict[str, str]:
+        """Folders of this machine to hand in, each with where the container finds it.
+
+        They are the checkpoint's own, those of weight files, and that of files without a folder. What
+        lies below the user's home, or below the present folder, has another place in the container.
+        """
+        found: dict[str, str] = {}
+        if self.path is not None:
+            own = _parent(self.path) if self.path.endswith(WEIGHTS) else self.path
+            found[own] = own
+        elif any(map(_is_loose, self.launch.argv)):
+            found["./models"] = FILES
+        for folder in filter(None, map(self._folder_of, self.launch.argv)):
+            taken = [place for place in found.values() if place.startswith(FILES)]
+            inside = f"{FILES}-{len(taken) + 1}" if taken else FILES
+            found.setdefault(folder, folder if folder.startswith("/") else inside)
+        return found
+
+    def _folder_of(self, word: str) -> str | None:
+        """Return the folder that a word of the command names, or in which its file is; None: no path."""
+        if not word.startswith(("/", "~/", "./", "../")) or word == self.path:
+            return None
+        if word.endswith(WEIGHTS):
+            return _parent(word)
+        return word.rstrip("/") if word in self.launch.model and word != self.checkpoint else None
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def _is_loose(word: str) -> bool:

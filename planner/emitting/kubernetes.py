@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planner.emitting.container import CACHE, FILES, RESOURCES, Service, heading, service_of
+from planner.emitting.container import CACHE, RESOURCES, Service, heading, service_of
 from planner.emitting.yaml_text import yaml_text
 from planner.engines.containers import HEAD_ADDRESS
 from planner.planning import Plan
@@ -28,9 +28,9 @@ def manifests(plan: Plan) -> str:
     server = _deployment(service) if service.nodes == 1 else _leader_worker_set(service)
     documents = (_claim(plan, service), server, _service(service))
     lines = heading(plan)
-    if service.folder is not None:
-        inside = FILES if service.folder.startswith(".") else service.folder
-        lines.append(f"# {inside} is mounted from the node: it must be there")
+    for folder, inside in service.mounts.items():
+        holds = "" if folder == inside else f", with what {folder} holds"
+        lines.append(f"# {inside} is mounted from the node: it must be there{holds}")
     return "\n".join(lines) + "\n" + yaml_text(*documents)
 
 
@@ -162,12 +162,10 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
         },
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
-    if service.folder is not None:
-        loose = service.folder.startswith(".")
-        inside = FILES if loose else service.folder
-        outside = FILES if loose else service.folder
-        container["volumeMounts"] += [{"name": "checkpoint", "mountPath": inside, "readOnly": True}]
-        volumes += [{"name": "checkpoint", "hostPath": {"path": outside, "type": "Directory"}}]
+    for number, inside in enumerate(service.mounts.values(), 1):
+        name = "checkpoint" if number == 1 else f"checkpoint-{number}"
+        container["volumeMounts"] += [{"name": name, "mountPath": inside, "readOnly": True}]
+        volumes += [{"name": name, "hostPath": {"path": inside, "type": "Directory"}}]
     if serves:
         container["ports"] = [{"containerPort": service.port, "name": "http"}]
         container["startupProbe"] = {

@@ -233,3 +233,28 @@ def test_no_name_breaks_out_of_a_comment(tmp_path: Path) -> None:
     start = next(place for place, line in enumerate(lines) if line.startswith("vllm serve"))
     assert all(line.startswith("#") for line in lines[:start])
     assert "rm -rf b" in " ".join(lines[:start])
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (
+            "llama-server -m ~/models/Qwen3.5-9B-Q4_K_M.gguf -c 16384",
+            "/models/Qwen3.5-9B-Q4_K_M.gguf",
+        ),
+        ("llama-server -m /data/Qwen3.5-9B-Q4_K_M.gguf -c 16384", "/data/Qwen3.5-9B-Q4_K_M.gguf"),
+        ("vllm serve ~/m/Qwen3.5-9B-FP8 --max-model-len 16384", "/models"),
+    ],
+)
+def test_paths_of_a_command_are_handed_in(command: str, model: str) -> None:
+    """A ~ in the words of a container is read by nobody, and a folder that is not mounted is not there."""
+    plan = planner.plan_command(command, on="rtx-4090")
+    for form in ("compose", "kubernetes"):
+        text = emit(plan, form)
+        words = text.partition("environment:" if form == "compose" else "env:")[0]
+        assert f"- {model}\n" in words
+        assert "~" not in words.replace("with what ~", "")
+    assert ("source: ${HOME}/m" in emit(plan, "compose")) is ("~" in command)
+    if "llama" in command:
+        named = command.split()[2]
+        assert f"FROM {named}\n" in emit(plan, "ollama")
