@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STEP = 0.01
 """Step of a share of the GPU that people would write."""
 
+HARDER = (1, 2, 4)
+"""Times what was lacking, as long as the plan holds its workload with so much less."""
+
 _LOOKED_AT = 4
 _SHOWN = 3
 
@@ -149,15 +152,22 @@ def _with_less(check: LogCheck, plan: planning.Plan) -> tuple[Advice, ...]:
     spare, missing = device_rank(plan).headroom, check.log.missing
     if placed_otherwise(check.log, plan):
         return (_as_planned(plan, "start it as it is planned here"),)
+    for times in HARDER:
+        short = _shortened(plan, max(0, spare) + times * missing)
+        if short.fits and short.launch == plan.launch:
+            continue  # what grows with use gave way: no change yet
+        if short.fits:  # the engine places fewer weights there by itself
+            return (_as_planned(short, "start it as it is planned with so much less memory"),)
+        return tuple(_still_held(advise(short, most=_LOOKED_AT), spare + missing))[:_SHOWN]
+    return ()
+
+
+def _shortened(plan: planning.Plan, nbytes: int) -> planning.Plan:
+    """Return the plan of a start that takes so much more than was estimated."""
     known = plan.deployment.lesson
     before = known.difference if known is not None else 0
-    measured = Measured(difference=before + max(0, spare) + missing, cache_gib=0.0)
-    short = question_of(plan).with_(lessons=(lesson_of(plan, measured),)).plan()
-    if short.fits:  # the engine places fewer weights there by itself
-        same = short.launch is None or plan.launch is None or short.launch == plan.launch
-        title = "start it as it is planned with so much less memory"
-        return () if same else (_as_planned(short, title),)
-    return tuple(_still_held(advise(short, most=_LOOKED_AT), spare + missing))[:_SHOWN]
+    measured = Measured(difference=before + nbytes, cache_gib=0.0)
+    return question_of(plan).with_(lessons=(lesson_of(plan, measured),)).plan()
 
 
 def _as_planned(plan: planning.Plan, title: str) -> Advice:

@@ -279,3 +279,91 @@ def test_where_every_figure_agrees_nothing_needs_to_be_learned(
     )
     assert run(["check", str(path), "--on", "rtx-4090", "--learn"]) == 0
     assert "Nothing needs to be learned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "qwen3.5:35b    3460ffeede54    24 GB    20%/80% CPU/GPU    8192    Forever",
+            "20 % of its 24 GB",
+        ),
+        ("qwen3.5:9b    3460ffeede54    8 GB    100% GPU    8192    Forever", "all of its 8 GB"),
+        ("| NVIDIA-SMI 590.10    Driver Version: 590.10 |", "--on local"),
+        (
+            "(Exit code: 18446744072635812000). Unknown error. Try a different model.",
+            "developer log",
+        ),
+        ("Cuda failure 2 'out of memory'", "NCCL found no room"),
+        ("NVRM: Check failed: Out of memory [NV_ERR_NO_MEMORY] (0x51)", "leaves the system more"),
+        ("    assert num_cache_lines >= batch", "--max-num-seqs"),
+        ("/x/ggml/src/ggml.c:3953: GGML_ASSERT(a->ne[0] == b->ne[0]) failed", "another build"),
+    ],
+)
+def test_what_is_no_log_of_a_server_is_known_all_the_same(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_log(text)
+    assert words in str(caught.value)
+
+
+def test_lines_of_containers_are_not_joined() -> None:
+    line = "web-1  | (EngineCore pid=107) INFO [core.py:97] kv_cache_dtype=auto, seed={}".format
+    text = [line(number) for number in range(4)]
+    assert list(unbroken(text, ("KV cache is needed",))) == text
+
+
+def test_an_older_wording_says_which_length_starts() -> None:
+    text = (
+        "ValueError: The model's max seq len (131072) is larger than the maximum number of tokens that can be"
+        " stored in KV cache (50112)."
+    )
+    found = read_log(text)
+    assert found.suggestion is not None
+    assert found.suggestion.words.endswith("--max-model-len 50112")
+
+
+def test_a_start_that_lacks_ram_is_not_told_to_take_more_of_it() -> None:
+    text = (
+        "ggml_aligned_malloc: insufficient memory (attempted to allocate 40960.00 MB)\n"
+        "llama_model_load: error loading model: unable to allocate CPU buffer\n"
+        "common_init_from_params: failed to load model 'Qwen3.5-122B-A10B-Q4_K_M.gguf'\n"
+    )
+    check = _checked(text, on="2x rtx-3090", context=4096)
+    assert observed.remedies(check) == ()
+    assert any(note.startswith("RAM ran out, not the GPU") for note in check.notes)
+
+
+def test_what_fit_and_lm_studio_say_of_the_length_is_read() -> None:
+    fitted = (
+        "llama_params_fit_impl: context size reduced from 262144 to 65536 -> need 2000 MiB less memory in total\n"
+        "llama_params_fit_impl:   - CUDA0 (NVIDIA GeForce RTX 3090): 41 layers (8 overflowing),  22511 MiB used,   1350 MiB free\n"
+        "llama_model_load_from_file_impl: using device CUDA0 (NVIDIA GeForce RTX 3090) (0000:01:00.0) - 23862 MiB free\n"
+        "srv    load_model: loading model 'Qwen3.5-9B-Q4_K_M.gguf'\n"
+    )
+    assert _checked(fitted).plan.deployment.context == 65_536
+    estimated = (
+        "[LM Studio] Live GPU memory info (source 'LMS Core'):\n"
+        "  GPU 0: NVIDIA GeForce RTX 3090 (Used: 1.10 GB, Total: 25.77 GB, Free: 24.67 GB)\n"
+        "[LM Studio] Model load size estimate with raw num offload layers 'max' and context length '32768':\n"
+        "  Model: 5.60 GB\n"
+        "  Context: 1.60 GB\n"
+        "llama_model_loader: loaded meta data with 52 key-value pairs and 427 tensors from E:\\m\\Qwen3.5-9B-Q4_K_M.gguf (version GGUF V3 (latest))\n"
+    )
+    check = _checked(estimated)
+    assert check.plan.deployment.context == 32_768
+    assert {row.figure for row in check.rows} == {
+        "model by LM Studio's estimate",
+        "context by LM Studio's estimate",
+    }
+
+
+def test_more_layers_than_fit_are_left_to_llama_cpp_first() -> None:
+    """The file that somebody has, slower, comes before another file."""
+    command = "llama-server -m Qwen3.5-9B-Q8_0.gguf -c 32768 -np 1 -ngl 99"
+    plan = observed.plan_command(command, on="rtx-3060-ti")
+    assert not plan.fits
+    saving = {each.title: each for each in economies_of(get_engine("llamacpp"), plan.deployment)}
+    economy = saving["leave -ngl out: llama.cpp puts on the GPU what fits"]
+    changed = applied(question_of(plan), economy).plan()
+    assert changed.fits
+    assert changed.ram

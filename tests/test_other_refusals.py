@@ -36,6 +36,20 @@ NOT_MEMORY = {
         "llama.cpp",
         "llama.cpp b7186 is the first",
     ),
+    "ValueError: Speculative decoding for Qwen3_5ForCausalLM is not compatible with radix cache when using"
+    " --mamba-scheduler-strategy no_buffer.": ("SGLang", "--mamba-scheduler-strategy extra_buffer"),
+    "AssertionError: extra_buffer needs CUDA/MUSA/NPU (FLA).": ("SGLang", "strategy no_buffer"),
+    "llama_model_load: error loading model: missing tensor 'blk.40.nextn.eh_proj.weight'": (
+        "llama.cpp",
+        "renew llama.cpp",
+    ),
+    "[METAL] Command buffer execution failed: Discarded"
+    " (00000005:kIOGPUCommandBufferCallbackErrorInnocentVictim)": ("MLX", "start it again"),
+    "[METAL] Command buffer execution failed: Impacting Interactivity"
+    " (0000000e:kIOGPUCommandBufferCallbackErrorImpactingInteractivity)": (
+        "MLX",
+        "--prefill-step-size",
+    ),
     "error: invalid argument: --n-cpu-moe": ("llama.cpp", "does not know --n-cpu-moe"),
     "ValueError: Model type qwen3_5 not supported.": ("MLX", "mlx-lm 0.30.7 is the first"),
     "ValueError: Model architectures ['Qwen3_5MoeForConditionalGeneration'] are not supported for now.": (

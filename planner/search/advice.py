@@ -81,8 +81,9 @@ class Advice:
     def words(self) -> str:
         """The advice in one line, with what is to spare then, or how much it helps, and what it costs."""
         words, parts = capital(self.title), [self.loses] if self.loses else []
-        if self.enough:
-            words += f", {format_gib(self.plan.headroom or 0)} to spare"
+        spare = self.plan.headroom or 0
+        if self.enough and spare >= 0:
+            words += f", {format_gib(spare)} to spare"
         elif self.gained:
             sign = "+" if self.gained > 0 else "-"
             parts.insert(0, f"{sign}{format_gib(abs(self.gained))}")

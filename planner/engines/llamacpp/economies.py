@@ -66,7 +66,17 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
                 kv_cache_dtype=type_,
                 group="KV cache",
             )
-    if options.kv_offload and server.devices and not deployment.system.accelerator.is_unified:
+    unified = deployment.system.accelerator.is_unified
+    alone = options.n_cpu_moe is None and not options.override_tensor and not options.tensor_split
+    if options.n_gpu_layers and alone and server.devices and not unified:
+        yield Economy(
+            title="leave -ngl out: llama.cpp puts on the GPU what fits",
+            loses="slower: the CPU computes the rest",
+            cost=3,
+            options={"n_gpu_layers": None, "fit": True},
+            group="placement",
+        )
+    if options.kv_offload and server.devices and not unified:
         yield Economy(
             title="caches in RAM (--no-kv-offload)",
             loses="much slower decoding",

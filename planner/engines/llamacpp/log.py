@@ -346,6 +346,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             r"\bid=\S+ (?:filter_id=\S* )?library=(?!cpu)\w+ .{0,80}?description=\"(?P<name>[^\"]{1,80})\"",
             r"params_fit_impl:\s+- \w+ \((?P<name>[^)]{1,80})\)\s*: +\d+ layers",
             r"\bGPU \d+: (?P<name>.{1,80}?) \(Used: [\d.]+ GB, Total: ",
+            r"(?:CUDA|ROCm|MTL|SYCL)\d+ *: (?P<name>.{1,80}?) \(\d+ MiB, \d+ MiB free\)",
             r"memory_breakdown_print: \|\s+- \w+ \((?P<name>[^)]{1,80})\)",
         ),
         refusals=(

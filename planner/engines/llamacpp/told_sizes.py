@@ -72,6 +72,9 @@ def figures(device: Callable[[str], str]) -> Iterator[LogFigure]:
             + r" \+\s+".join(numbers)
         )
         yield _figure(f"{what} by the breakdown", BREAKDOWN, pattern, device=device)
+    for what in ("Model", "Context"):
+        pattern = rf"^{what}: (?P<value>[\d.]+) (?P<unit>[MG]B)$"
+        yield _figure(f"{what.lower()} by LM Studio's estimate", f"{what}: ", pattern)
     for name, what in _ESTIMATED:
         yield _figure(name, _OFFLOAD, rf"{what.replace('.', '[.]')}={_SIZE}")
 
@@ -92,6 +95,8 @@ def lines(answer: LlamacppAnswer) -> Iterator[str]:
                 yield f'msg="{what}" device={name} size="{size / MIB:.2f} MiB"'
         parts = " + ".join(f"{size // MIB}" for size in sizes)
         yield f"{BREAKDOWN} - {name} | {sum(sizes) // MIB} = {parts} |"
+    for what, size in zip(("Model", "Context"), (sums[0], sums[1] + sums[2]), strict=True):
+        yield f"{what}: {size / 1e6:.2f} MB"
     yield " ".join(_estimated((*sums, sum(sums))))
 
 

@@ -219,6 +219,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
         return replace(told, model=named, context=told.context or prompt)
 
     return LogReader(
+        objections=OBJECTIONS,
         marks=(
             "[mlx-engine]",
             "tokens-per-sec",

@@ -23,6 +23,8 @@ OBJECTIONS = (
     "is greater than the derived context_length",
     "SGLang only supports sm75 and above",
     " has no SGLang implementation",
+    "is not compatible with radix cache when using --mamba-scheduler-strategy no_buffer",
+    "extra_buffer needs CUDA/MUSA/NPU",
 )
 """With these words a start ends for another reason than memory.
 
@@ -37,6 +39,9 @@ SUGGESTS = MappingProxyType(
         " or --cuda-graph-max-bs asks for less, and while weights load nothing but smaller ones helps",
         r"alloc_req_slots runs out of memory": "fewer requests at once (--max-running-requests), or more"
         " state slots for them (--max-mamba-cache-size), as far as memory goes",
+        r"with radix cache when using --mamba-scheduler-strategy no_buffer": "it starts with"
+        " --mamba-scheduler-strategy extra_buffer, or without a prefix cache (--disable-radix-cache)",
+        r"extra_buffer needs": "it starts with --mamba-scheduler-strategy no_buffer",
         r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
         r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
         " --mem-fraction-static {now}",
