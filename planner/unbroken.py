@@ -60,6 +60,7 @@ def unbroken(
         if len(head) > MOST_LINES or length > MOST_LENGTH:
             yield from chain(head, source)
             return
+    cues = [cue for cue in cues if len(cue) >= LEAST_CUE]
     yield from _folded(_broken([line.rstrip("\r\n") for line in head], cues), cues, messages)
 
 

@@ -23,7 +23,7 @@ from planner.registry import checkpoint_of, find
 from planner.registry.bundled import bundled_checkpoint
 from planner.secrets import without_secrets
 from planner.systems import system_of_drivers
-from planner.units import counted
+from planner.units import capital, counted
 
 LONGEST = 2_000_000
 """Characters of a pasted log."""
@@ -150,6 +150,8 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
     if check.refusal is not None:
         same = check.planned_words if check.refused_alike else "the plan, too, for another reason"
         text += f" The start fails; {same if check.refused_as_planned else 'the plan starts'}."
+        if check.log.suggestion is not None:
+            text += f" {capital(check.log.suggestion.words)}."
     if check.objection is not None:
         said = check.log.suggestion
         text += " The start fails, not for want of GPU memory"

@@ -18,6 +18,7 @@ from planner.web import fidelity
 from planner.web.pasted import checked, table, verdict
 from planner.web.views import trust
 from tests.cli.test_check import LOG
+from tests.test_failed_starts import VLLM as CAPTURING
 from tests.web.conftest import APP
 
 FAST = {"v": "2", "model": "Qwen3.5-9B", "on": "rtx-5090", "with": "vllm", "weights": "bf16"}
@@ -93,6 +94,17 @@ def test_a_refusal_alone_is_compared_with_what_the_page_asks(
     assert not app.exception
     assert "so does the plan" in (app.success or app.warning)[0].value
     assert "What to change" in everything(app)
+
+
+def test_a_start_that_the_plan_holds_gets_the_changes_of_the_command_line(
+    open_app: Callable[..., AppTest],
+) -> None:
+    """The page advised from the plan alone, which holds the workload: nothing."""
+    app = pasted(open_app, CAPTURING, on="l40s")
+    assert not app.exception
+    (change,) = observed.remedies(observed.check_log(None, CAPTURING, on="l40s"))
+    assert change.command in [code.value for code in app.code]
+    assert "captured CUDA graphs" in app.warning[0].value
 
 
 @pytest.mark.parametrize(

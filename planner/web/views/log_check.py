@@ -8,13 +8,12 @@ import streamlit as st
 from planner.engines import ENGINES
 from planner.engines.log_readers import readers
 from planner.errors import PlannerError
-from planner.question import question_of
+from planner.remedying import remedies
 from planner.units import capital, counted
 from planner.web import working
 from planner.web.choices import tokens_label
 from planner.web.frames import height_of
 from planner.web.pasted import LONGEST, Checked, checked, table, verdict
-from planner.web.searching import advice
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.wording import layout_words, told
@@ -117,10 +116,12 @@ def _explain(answer: Checked) -> None:
     if check.refusal is None:
         return
     try:
-        pieces = working.run(advice, question_of(check.plan))[:MOST_ADVICE]
+        pieces = working.run(remedies, check)[:MOST_ADVICE]
     except PlannerError:
         return
     if pieces:
         st.markdown("**What to change**")
         for piece in pieces:
-            st.markdown(f"- {capital(told(piece.title))}: {told(piece.plan.verdict)}")
+            st.markdown(f"- {capital(told(piece.words))}")
+            if piece.command is not None:
+                st.code(piece.command, language=None, wrap_lines=True)
