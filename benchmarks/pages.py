@@ -3,9 +3,10 @@
     python -m benchmarks.pages [--json]
 
 A visitor without a browser (`benchmarks.visitor`) opens each page by its link, in a session of its
-own, and waits until all of it is there. Two figures per page: seconds on the clock, and those of
-the processor (server and workers together), which count a busy machine less. Each question is the
-first of its kind that the server sees; asked: 2 s on 2 cores.
+own, and waits until all of it is there. Three figures per page: seconds on the clock, those of
+the processor (server and workers together), which count a busy machine less, and seconds of the next
+visitor who follows the same link. Each question is the first of its kind that the server sees. Asked:
+2 s on 2 cores, and 0.3 s for the next visitor.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from benchmarks.web_server import served
 
 MOST = 2.0
 """Seconds that a whole page may take."""
+
+MOST_AGAIN = 0.3
+"""Seconds that it may take for the next visitor with the same question."""
 
 PAGES = ("", "fits", "explore", "compare", "trust", "models", "hardware")
 
@@ -61,6 +65,7 @@ class Visit:
         question: whose link it was.
         seconds: until the whole page was there.
         processor: seconds of the server and its workers meanwhile.
+        again: seconds of the next visitor who follows the link.
         faults: exceptions that the page showed.
     """
 
@@ -68,6 +73,7 @@ class Visit:
     question: str
     seconds: float
     processor: float
+    again: float
     faults: tuple[str, ...]
 
 
@@ -82,15 +88,20 @@ def visits() -> Iterator[Visit]:
         Visitor(address=address).open()  # the server's own first imports are nobody's page
         for page in PAGES:
             for question, link in QUESTIONS.items():
-                visitor, before = Visitor(address=address, page=page), _processor()
-                seconds = visitor.open(v=2, **link)
-                visitor.close()
+                first, following = (Visitor(address=address, page=page) for _ in range(2))
+                before = _processor()
+                seconds = first.open(v=2, **link)
+                used = _processor() - before
+                again = following.open(v=2, **link)
+                for visitor in (first, following):
+                    visitor.close()
                 yield Visit(
                     page=page,
                     question=question,
                     seconds=seconds,
-                    processor=_processor() - before,
-                    faults=tuple(visitor.faults),
+                    processor=used,
+                    again=again,
+                    faults=(*first.faults, *following.faults),
                 )
 
 
@@ -106,12 +117,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             name, faults = visit.page or "run", "; ".join(visit.faults)
             print(
                 f"{name:10} {visit.question:18} {visit.seconds:6.2f} s"
-                f" {visit.processor:6.2f} s CPU  {faults}",
+                f" {visit.processor:6.2f} s CPU {visit.again:6.2f} s again  {faults}",
                 flush=True,
             )
     if asked.json:
         print(json.dumps({"visits": [asdict(visit) for visit in found]}))
-    return 3 if max(visit.seconds for visit in found) > MOST else 0
+    late = [visit for visit in found if visit.seconds > MOST or visit.again > MOST_AGAIN]
+    return 3 if late else 0
 
 
 if __name__ == "__main__":

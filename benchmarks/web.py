@@ -1,11 +1,11 @@
 """How much slower the app is than a bare Streamlit page with the same elements and constant data.
 
-    python -m benchmarks.web [--presses 120] [--loads 9] [--json]
+    python -m benchmarks.web [--engine NAME ...] [--presses 24] [--loads 9] [--json]
 
 Both pages are driven in turn in one Chromium on this machine: from a key press in the field of
 users until the number is on screen (never the same deployment twice, so nothing is answered from
-a cache), and from a fresh browser context until the verdict can be read. Asked: ratios of at most
-1.3 at p50 and p95.
+a cache), with each engine, and from a fresh browser context until the verdict can be read. Asked:
+ratios of at most 1.3 at p50 and p95.
 """
 
 from __future__ import annotations
@@ -29,8 +29,22 @@ MOST = 1.3
 STEPS = 24
 """Key presses on one page."""
 
-QUESTION = "v=2&on=h200-sxm&count=8&model=Qwen3.5-9B&weights=bf16&with=vllm&users=1"
-"""Holds every step, so that the answer names the users."""
+_CARDS = "on=h200-sxm&count=8"
+
+QUESTIONS = {
+    "vllm": f"{_CARDS}&weights=bf16",
+    "sglang": f"{_CARDS}&weights=bf16",
+    "llamacpp": f"{_CARDS}&weights=q8_0",
+    "mlx": "on=apple-m3-ultra-512&weights=mlx-8bit",
+    "tensorrt-llm": f"{_CARDS}&weights=bf16",
+    "transformers": "on=h200-sxm&weights=bf16",
+}
+"""Engines with what is asked of them: it holds every step, so that the answer names the users."""
+
+
+def _question(engine: str, tokens: int) -> str:
+    return f"v=2&model=Qwen3.5-9B&with={engine}&users=1&context={tokens}&{QUESTIONS[engine]}"
+
 
 _ARM = """needle => {
   window.arrived = null;
@@ -91,14 +105,12 @@ def _presses(page: Page, steps: Sequence[int]) -> list[float]:
     return times
 
 
-def measure(presses: int, loads: int) -> dict[str, Any]:
-    """Times of both pages in milliseconds, and their ratios.
+def measure(engines: Sequence[str], presses: int, loads: int) -> dict[str, Any]:
+    """Times of both pages in milliseconds, and their ratios: of each engine, and of first loads.
 
     Raises:
         SystemExit: there is no Chromium here.
     """
-    steps = range(2, 2 + STEPS)
-    keys: dict[str, list[float]] = {"app": [], "bare": []}
     first: dict[str, list[float]] = {"app": [], "bare": []}
     with (
         browsing() as browser,
@@ -112,19 +124,23 @@ def measure(presses: int, loads: int) -> dict[str, Any]:
                 page, taken = _opened(browser, address)
                 first[name].append(taken)
                 page.context.close()
-        tokens = 4096
-        while len(keys["app"]) < presses:
-            tokens += 1024  # another question each time: nothing is answered from a cache
-            for name, address in (("app", f"{app}/?{QUESTION}&context={tokens}"), ("bare", bare)):
-                page, _ = _opened(browser, address)
-                keys[name] += _presses(page, steps)
-                page.context.close()
-    return {
-        "key_to_number": _compared(keys),
-        "first_load": _compared(first),
-        "presses": len(keys["app"]),
-        "loads": loads,
-    }
+        rows = {engine: _compared(_keys(browser, app, bare, engine, presses)) for engine in engines}
+    return {"key_to_number": rows, "first_load": _compared(first)}
+
+
+def _keys(
+    browser: Browser, app: str, bare: str, engine: str, presses: int
+) -> dict[str, list[float]]:
+    """Milliseconds of so many key presses on each page, the pages in turn."""
+    keys: dict[str, list[float]] = {"app": [], "bare": []}
+    steps, tokens = range(2, 2 + min(STEPS, presses)), 4096
+    while len(keys["app"]) < presses:
+        tokens += 1024  # another question each time: nothing is answered from a cache
+        for name, address in (("app", f"{app}/?{_question(engine, tokens)}"), ("bare", bare)):
+            page, _ = _opened(browser, address)
+            keys[name] += _presses(page, steps)
+            page.context.close()
+    return keys
 
 
 def _compared(times: dict[str, list[float]]) -> dict[str, Any]:
@@ -141,23 +157,24 @@ def _compared(times: dict[str, list[float]]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 3 if a ratio is above what was asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.web", description=__doc__)
-    parser.add_argument("--presses", type=int, default=120)
+    parser.add_argument("--engine", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--presses", type=int, default=STEPS, help="with each engine")
     parser.add_argument("--loads", type=int, default=9)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
-    report = measure(max(1, options.presses), max(1, options.loads))
+    report = measure(options.engine, max(1, options.presses), max(1, options.loads))
+    rows = {f"key, {name}": row for name, row in report["key_to_number"].items()}
+    rows["first load"] = report["first_load"]
     if options.json:
         print(json.dumps(report))
     else:
-        for what in ("key_to_number", "first_load"):
-            row = report[what]
+        for what, row in rows.items():
             print(
-                f"{what:14} app {row['app']['p50']}/{row['app']['p95']} ms,"
+                f"{what:18} app {row['app']['p50']}/{row['app']['p95']} ms,"
                 f" bare {row['bare']['p50']}/{row['bare']['p95']} ms (p50/p95);"
                 f" ratio {row['ratio_p50']}/{row['ratio_p95']}, asked at most {MOST}"
             )
-    rows = (report["key_to_number"], report["first_load"])
-    ratios = [row[f"ratio_{key}"] for row in rows for key in ("p50", "p95")]
+    ratios = [row[f"ratio_{key}"] for row in rows.values() for key in ("p50", "p95")]
     return 0 if max(ratios) <= MOST else 3
 
 
