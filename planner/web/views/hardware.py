@@ -180,7 +180,16 @@ _TITLES = {
     "power measured w": "power, measured under load",
     "nvlink gb s": "NVLink, one direction",
     "pcie gb s": "PCIe, one direction",
+    "bandwidth measured gb s": "memory bandwidth, measured",
+    "usable mib": "memory that the GPU can get",
+    "os reserve mib": "memory that the system needs",
+    "host memory gib": "RAM",
+    "host bandwidth gb s": "RAM bandwidth",
+    "intra node gb s": "between its accelerators",
+    "inter node gb s": "between machines",
+    "bus bandwidth gb s": "bus bandwidth of collectives, measured",
     "default gpu share": "of the memory lent to the GPU by default",
+    "safe utilization": "of the memory an engine may be told to take",
 }
 _ENDINGS = (" gb s", " gb", " mib", " gib", " w")
 

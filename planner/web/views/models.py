@@ -20,16 +20,19 @@ from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.anatomy import describe_layers, layer_strip
-from planner.web.frames import chosen_of
+from planner.web.frames import chosen_of, clipped
 from planner.web.solving import Answer
 from planner.web.stored import short_name
 from planner.web.tables import escape
 from planner.web.theme import text_colour
 
+_NAME = 20
+"""Letters of a checkpoint's name that its column shows."""
+
 _PARTS = {"text": "text model", "vision": "vision tower", "mtp": "MTP module"}
 
 COLUMNS = {
-    "name": st.column_config.TextColumn("Checkpoint"),
+    "name": st.column_config.TextColumn("Checkpoint", width=152),
     "size": st.column_config.NumberColumn(
         "Size (GB)", format="%.1f", help="To download; decimal, as the Hub writes it."
     ),
@@ -105,7 +108,7 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "name": short_name(line.entry),
+                "name": clipped(short_name(line.entry), _NAME),
                 "size": line.nbytes / 1e9,
                 "quality": line.loss.word.text,
                 "bits": line.bits,
