@@ -6,6 +6,8 @@ processes run this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.planning import Plan
 from planner.recommending import Choice, Wanted
 from planner.recommending.choosing import Search
@@ -28,10 +30,13 @@ def ladder(wanted: Wanted, engine: str, present: Choice | None) -> tuple[Choice,
     Args:
         wanted: the question; its model must be named.
         engine: who serves.
-        present: what is shown now; it has a rung of its own.
+        present: what is shown now; it has a rung of its own. Where a smaller KV cache was picked for
+            it, the others are planned with that cache, too: a smaller file cannot fit worse then.
     """
     assert wanted.base is not None
     own = present if present is not None and present.plan.engine == engine else None
+    if own is not None and wanted.kv_cache_dtype == "auto":
+        wanted = replace(wanted, kv_cache_dtype=own.plan.deployment.kv_cache_dtype)
     rows = _one_per_step(
         [row for row in loaded(wanted, engine) if own is None or row.name != own.entry.name]
     )

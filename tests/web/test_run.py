@@ -127,12 +127,14 @@ def test_the_ladder_goes_down_in_size_and_never_up_in_quality() -> None:
                if not rung.plan.fits)  # fmt: skip
 
 
-def test_every_rung_is_what_taking_it_gives() -> None:
-    found = found_for()
+@pytest.mark.parametrize("context", ["32k", "256k"])
+def test_every_rung_is_what_taking_it_gives(context: str) -> None:
+    found = found_for(context=context)
+    cache = some(found.choice).plan.deployment.kv_cache_dtype
+    assert (cache == "q8_0") is (context == "256k")
     for rung in ladder(some(found.wanted), some(found.plan).engine, found.choice):
-        taken = found_for(
-            weights=rung.entry.name, engine="llamacpp", kv=rung.plan.deployment.kv_cache_dtype
-        )
+        assert rung.plan.deployment.kv_cache_dtype == cache
+        taken = found_for(weights=rung.entry.name, engine="llamacpp", kv=cache, context=context)
         assert some(taken.plan).verdict == rung.plan.verdict
 
 
