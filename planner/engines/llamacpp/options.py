@@ -273,7 +273,7 @@ class LlamacppOptions(Options):
         "none",
         Choice(("none", "draft-mtp")),
         "--spec-type",
-        meaning='who drafts: "draft-mtp" is the model\'s own MTP blocks',
+        meaning='speculative decoding with MTP: "draft-mtp" takes the model\'s own MTP blocks',
         memory="their weights, a second cache, and copies of the recurrent state",
     )
     spec_draft_n_max: int = option(

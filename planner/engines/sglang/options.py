@@ -144,7 +144,7 @@ class SGLangOptions(Options):
         ),
         "--speculative-algorithm",
         "--speculative-algo",
-        meaning="drafting with the model's own MTP module (NEXTN and EAGLE are the same)",
+        meaning="speculative decoding with MTP: NEXTN and EAGLE both take the model's own module",
         memory="the module, a KV pool of its own, and states under verification",
         default_words="no speculation",
     )

@@ -121,7 +121,7 @@ class VllmOptions(Options):
     speculative_method: str = option(
         "mtp",
         Choice(("mtp", "dflash")),
-        meaning="who drafts: mtp the model's own module, dflash a separate drafter",
+        meaning="speculative decoding with MTP: mtp takes the model's own module, dflash a separate drafter",
         written=False,
     )
     draft_model: str | None = option(
