@@ -61,14 +61,20 @@ fine-tunes), under every engine that loads them there, each asked for its plan.
 3. Of one model: flaws, then classes of quality, then the order of engines for that hardware, official
    checkpoints, spare memory. A file that spills into RAM gives way to one without a flaw that lies on
    the accelerators and is twice as fast. For more than four users at once servers that batch many
-   requests (vLLM, SGLang) come before classes of quality. Of one class: makers of at least three models
+   requests (vLLM, SGLang) come before classes of quality, and before others that fit less tightly;
+   where their defaults do not hold so many, their own settings that cost no quality and no feature
+   that was asked for are tried, with a KV cache in 8 bits, and named. Over several machines a server
+   that is made for one counts half a class worse. Caches of 8 bits are one class (near-lossless):
+   nobody measured two by one protocol. Of one class: makers of at least three models
    of the family before others; where next to nothing is lost the smallest file, where little is lost
    the one with most bits up to a fifth larger, where much is lost the one with most bits that fits;
    measured files before others; formats that the hardware computes in before those that it unpacks.
 4. Beside it: other models with what they are better in, then another server, then the same model
    faster, with less loss or a longer context. A model one tier below is listed where it is twice as
    fast as everything else, or loses less than a pick that loses noticeably. For more than four users
-   a better model that holds at least a quarter of them at once is named below.
+   a better model that holds at least a quarter of them at once is named below. So is the model's own MTP
+   module, where drafting gains even at the lower end of its measured band (never with weights in RAM),
+   and so many of several accelerators or machines as hold the pick at the least speed.
 5. `--best speed` and `--best context`: between models tiers and flaws, then what is within a fifth of the
    fastest, or reaches within a fifth of the farthest, of that the best class of scores; of one model the
    same, then what loses least. A KV cache of half the size and more experts in RAM come into question

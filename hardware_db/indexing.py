@@ -43,6 +43,8 @@ def indexed(
         if len(named) == 1:
             for spelled in shorter(name):
                 index.setdefault(key(spelled), named[0])
+    for entry in accelerators:
+        index.setdefault(key(entry.short_name), entry)  # what tables print can be typed
     return index
 
 

@@ -238,6 +238,9 @@ def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -
     cache = plan.deployment.kv_cache_dtype
     if cache != wanted.kv_cache_dtype:
         notes.append(f"KV cache not named, {cache} taken, so that the workload is held")
+    if pick.savings:
+        flags = " ".join(economy.flags for economy in pick.savings)
+        notes.append(f"{plan.engine_title}'s defaults do not hold this safely: {flags} set")
     return question_of(plan).with_(
         layout=wanted.layout,
         objective=known_objective(objective),

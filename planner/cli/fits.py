@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +16,10 @@ from planner.cli.asking import Typed, asks
 from planner.cli.lists import names_in
 from planner.errors import InputError
 from planner.loading import load_checkpoint
-from planner.systems import resolve_hardware
+from planner.systems import resolve_hardware, with_ram
 
 if TYPE_CHECKING:
+    from hardware_db import System
     from planner.search import Suggestion
 
 
@@ -94,12 +96,20 @@ def _machines(asked: Typed, by: str | None, *, as_json: bool) -> int | None:
 
     order, names = by.lower() if by is not None else None, names_in(asked.on)
     named = None if names is None else [resolve_hardware(name) for name in names]
-    found = machines(wanted, by=order, on=named)
+    found = machines(wanted, by=order, on=named, equipped=partial(_equipped, asked))
     if as_json:
         typer.echo(json.dumps({"machines": list(machine_documents(found))}, indent=2, default=str))
     else:
         terminal.show(machines_text(found, wanted, by=by))
     return 0 if any(machine.choice is not None for machine in found) else 3
+
+
+def _equipped(asked: Typed, system: System) -> System:
+    """Return a machine with the RAM that was said; what shares its memory, or says its own, keeps it."""
+    own = system.host_memory_gib
+    if system.accelerator.is_unified or system.is_cpu_only or (own is not None and own.is_given):
+        return system
+    return with_ram(system, asked.said["ram"], asked.bandwidth)
 
 
 def _ranked(systems: Sequence[Suggestion], *, as_json: bool) -> int:

@@ -180,6 +180,16 @@ FOR_PICTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Engine -> options under which it takes pictures; absent: the planned server takes none."""
 
+DRAFTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "vllm": {"num_speculative_tokens": 2},
+        "sglang": {"speculative_algorithm": "NEXTN"},
+        "llamacpp": {"spec_type": "draft-mtp"},
+    }
+)
+"""Engine -> options under which the model's own MTP module drafts: of tokens as many as Qwen's model
+cards say for vLLM, else the engine's default."""
+
 FOR_MANY = ("vllm", "sglang")
 """Engines that are proposed first where more than a few users ask at once: they batch whatever comes,
 and what is full waits its turn."""

@@ -26,6 +26,7 @@ class Economy:
         options: new values of the engine's options.
         kv_cache_dtype: new format of the KV cache; None leaves it.
         group: changes with the same group exclude each other.
+        without_pictures: pictures and videos are no longer taken.
     """
 
     title: str
@@ -34,6 +35,12 @@ class Economy:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     kv_cache_dtype: str | None = None
     group: str = ""
+    without_pictures: bool = False
+
+    @property
+    def flags(self) -> str:
+        """The flags that make it, which its title names in parentheses."""
+        return self.title.rpartition("(")[2].rstrip(")")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

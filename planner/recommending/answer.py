@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware_db import RaisableLimit
 from planner.costing import Cost, CostDocument, cost_document
+from planner.engines.tool_calls import tool_flags
 from planner.recommending.choice import Choice
 from planner.recommending.wanted import Wanted
 from planner.registry import checkpoint_of
@@ -49,7 +50,8 @@ class ChoiceDocument:
     """One candidate as plain data; bytes, tokens, tokens per second.
 
     `quality_basis`: "file" where that very file was measured, "kind" where files like it were.
-    `needs_ram_gib` is null where nothing was assumed about RAM.
+    `needs_ram_gib` is null where nothing was assumed about RAM. `tool_flags`: what agents need beside
+    the command so that they can call tools; null where nothing is known to be needed.
     """
 
     checkpoint: str
@@ -77,6 +79,7 @@ class ChoiceDocument:
     needs_ram_gib: int | None
     better: str
     command: str | None
+    tool_flags: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class Recommendation:
         pick: what is recommended; None where nothing holds the workload.
         front: at most six alternatives, each better in something.
         misses: where nothing holds it: what would have to change, the least change first. Beside a
-            pick: a limit raised, or slower accelerators left out, where that is better.
+            pick: drafts, a limit raised, or slower accelerators left out, where that is better.
     """
 
     wanted: Wanted
@@ -143,9 +146,8 @@ class Recommendation:
                 if miss.choice.plan.engine == fixed.engine
                 and miss.choice.entry.base == self.wanted.base
             )
-        options = self.wanted.options
         said = (fixed.precision, self.wanted.layout) != (None, None)
-        said |= options is not None and options != type(options)()
+        said |= self.wanted.tells_options
         return self.pick is not None or bool(would and not said)
 
     def __iter__(self) -> Iterator[Choice]:
@@ -235,6 +237,7 @@ def choice_document(choice: Choice) -> ChoiceDocument:
         needs_ram_gib=choice.needs_ram,
         better=choice.better,
         command=plan.launch.command if plan.launch is not None else None,
+        tool_flags=tool_flags(plan.engine, choice.entry.base),
     )
 
 

@@ -8,16 +8,18 @@ from itertools import islice
 from math import inf
 
 from hardware_db import System
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of
+from planner.recommending.drafting import with_drafts
 from planner.recommending.front import front, shape_of
-from planner.recommending.machines import by_price, without_slower_kinds
+from planner.recommending.machines import by_price, fewer_of, without_slower_kinds
 from planner.recommending.siblings import released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
+from planner.speed import speed_of
 from planner.units import format_tokens
 
 BESIDE = 2
@@ -61,7 +63,9 @@ def recommend(wanted: Wanted) -> Recommendation:
         pick=pick,
         front=front(pick, beside, wanted.wish, named=wanted.base is not None),
         misses=(
+            *with_drafts(wanted, pick),
             *_with_limit_raised(wanted, pick),
+            *_with_fewer(search, pick),
             *_left_out(wanted, pick),
             *_better_for_fewer(wanted, pick, choices),
         ),
@@ -166,6 +170,29 @@ def _left_out(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
         if other is not None and faster and other.word <= pick.word:
             yield Miss(change=f"leave the {names} out", choice=other)
             return
+
+
+def _with_fewer(search: Search, pick: Choice) -> Iterator[Miss]:
+    """The pick on so few of several equal accelerators that it is held as well, and fast enough."""
+    wanted, system = search.wanted, search.wanted.system
+    if wanted.layout is not None or system.is_mixed or pick.in_ram:
+        return
+    used, number = pick.plan.deployment.layout.accelerators, 1
+    while number < used:
+        fewer = fewer_of(system, number)
+        plan = search.plan(
+            pick.entry,
+            pick.plan.engine,
+            kv_cache_dtype=pick.plan.deployment.kv_cache_dtype,
+            system=fewer,
+        )
+        if plan is not None and plan.outcome is Outcome.FITS:
+            other = replace(pick, plan=plan, speed=speed_of(plan), savings=(), reach=0)
+            if (other.per_user or 0.0) >= wanted.wish.enough:
+                these = "one of them is" if number == 1 else f"{number} of them are"
+                yield Miss(change=f"{these} enough, slower", choice=other)
+                return
+        number *= 2
 
 
 def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> Iterator[Miss]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
-from planner.engines.choice import FOR_MANY
+from planner.engines.choice import FOR_MANY, SMALLER_CACHE
+from planner.engines.economies import Economy
 from planner.planning import Plan
 from planner.ranking import place_of
 from planner.recommending.wish import Wish
 from planner.registry import (
     Entry,
     Loss,
+    Protocol,
     Word,
     cache_losses,
     effective_bits,
@@ -47,6 +50,14 @@ DOUBLINGS = {
 """Doublings of a speed that is too low for which so much loss is taken (a judgement): a file that loses
 noticeably must be twice as fast as one that does not."""
 
+FOR_FEW = 1.5
+"""What a server for a few costs where more users ask: more than a tight fit of one that batches what
+comes, less than a tight fit and a noticeable loss together (a judgement)."""
+
+JOINED = 0.5
+"""What a server that joins machines over a network that nobody measured costs: what is as good, but made
+for several machines, comes first (a judgement)."""
+
 SPILL = 2
 """Times as fast as a file with experts in RAM from which on one that lies on the accelerators comes
 first, though it loses a little more."""
@@ -72,6 +83,7 @@ class Choice:
         needs_ram: GiB of RAM that were assumed, because nobody said how much there is.
         better: in what it is better than the pick; empty for the pick.
         reach: tokens of the longest single request once more experts lie in RAM; 0: not asked.
+        savings: settings of the engine without which it does not hold the workload.
     """
 
     entry: Entry
@@ -86,6 +98,7 @@ class Choice:
     needs_ram: int | None = None
     better: str = ""
     reach: int = 0
+    savings: tuple[Economy, ...] = ()
 
     @property
     def per_user(self) -> float | None:
@@ -126,6 +139,13 @@ class Choice:
     def is_for_few(self) -> bool:
         """More users ask at once than its server is made for."""
         return self.plan.deployment.concurrency > A_FEW and self.plan.engine not in FOR_MANY
+
+    @property
+    def is_joined(self) -> bool:
+        """It lies on several machines, under a server that is made for one."""
+        asked = self.plan.deployment
+        several = asked.layout.accelerators > asked.system.accelerators_per_node
+        return several and self.plan.engine not in FOR_MANY
 
     @property
     def is_above_floor(self) -> bool:
@@ -201,10 +221,11 @@ class Choice:
         """
         slow, lost = self._too_slow(wish), DOUBLINGS[self.word]
         cost = slow + lost + self.is_tight / 2 if slow else math.floor(lost) + self.is_tight
+        cost += FOR_FEW * self.is_for_few + JOINED * self.is_joined
         quality: tuple[object, ...] = (
             cost,
             self.is_tight or bool(self.curbed) or self.word > Word.NOTICEABLE,
-            self.flaws(wish) + self.is_for_few,
+            self.flaws(wish),
             self.lost,
         )
         held = (math.ceil(slow), self.is_tight)
@@ -230,9 +251,9 @@ class Choice:
         what is slow or loses noticeably comes after what does neither. What has two flaws, such as a
         large loss, falls back by a tier: at the floor of bits the next smaller model is as good.
         Where speed or context come first, they decide within a tier, and the classes between what is
-        alike.
+        alike. A server for a few is a flaw where more users ask.
         """
-        flaws = self.flaws(wish)
+        flaws = self.flaws(wish) + self.is_for_few
         tier = self.tier + (flaws >= FALLS_BACK)
         place = self.place if wish.best == "quality" else 0
         slow = 0.0 if (self.per_user or 0.0) >= wish.enough else self._too_slow(wish)
@@ -332,7 +353,19 @@ def renown(entry: Entry) -> int:
     return models_stored().get(entry.repo.partition("/")[0], 0)
 
 
+@cache
 def cache_word(cache_format: str) -> Word:
-    """Return the class of quality of a KV cache format: the middle of what was measured of it."""
-    found = sorted(loss.word for loss in cache_losses(cache_format))
-    return found[len(found) // 2] if found else Word.ORIGINAL
+    """Return the class of quality of a KV cache format: the middle between those who measured it.
+
+    Nobody measured the caches of two engines by one protocol, so that their values do not compare:
+    all of half the size are one class, in which each protocol counts once.
+    """
+    halved = frozenset(SMALLER_CACHE.values())
+    words: dict[Protocol, Word] = {}
+    for name in halved if cache_format in halved else (cache_format,):
+        for loss in cache_losses(name):
+            words[loss.protocol] = max(loss.word, words.get(loss.protocol, Word.ORIGINAL))
+    found = sorted(words.values())
+    if not found:
+        return Word.ORIGINAL
+    return Word(math.ceil((found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2))

@@ -13,14 +13,15 @@ from dataclasses import replace
 from hardware_db import System
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
-from planner.engines.elsewhere import has_hbm
+from planner.engines.economies import Economy
 from planner.errors import PlannerError
-from planner.memory.breakdown import Kind
 from planner.model import catalog
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
+from planner.recommending.room import cache_bytes, over, ram_not_known
+from planner.recommending.saving import may_save, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, loss_of, tier_of
@@ -40,13 +41,6 @@ STEP = 200
 ROOMY = 2
 """Times the asked context that one request may take before a checkpoint counts as tight."""
 
-SURE_RAM = 16
-"""GiB of RAM that every machine with an accelerator is taken to have to spare (assumed)."""
-
-RAM_PER_MEMORY = 0.5
-"""RAM that a machine is taken to have at least, as a share of its accelerators' memory (assumed): who
-has two cards of 96 GB has no machine of 16."""
-
 ASSUMED_RAM = 64
 """GiB of RAM that are assumed where nobody said how much there is, for answers that need some."""
 
@@ -62,6 +56,7 @@ class Search:
     def __init__(self, wanted: Wanted, *, only_held: bool = False) -> None:
         self.wanted, self._only_held = wanted, only_held
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
+        self._saved: dict[tuple[str, str], tuple[Plan, tuple[Economy, ...]] | None] = {}
         self._found: dict[tuple[str, bool], list[Choice]] = {}
 
     def of_model(self, base: str, *, thorough: bool = True) -> list[Choice]:
@@ -153,14 +148,19 @@ class Search:
                 continue
             tried += 1
             tight = plan.outcome is Outcome.TIGHT and _shrinks_free(lane.engine)
-            if not plan.fits or _over(plan) or tight:
+            if not plan.fits or over(plan) or tight:
                 plan = self._with_smaller_cache(row, lane.engine, plan)
+            plan, savings = self._with_savings(row, plan)
             choice = self._choice(base, row, plan, turn, lane.why)
+            choice = replace(choice, savings=savings) if savings else choice
             if plan.outcome is Outcome.FITS and not (choice.in_ram and choice.flaws(wish)):
                 roomy = choice.in_ram or choice.longest >= ROOMY * self.wanted.context
-                if choice.word > Word.SMALL or (roomy and not choice.flaws(wish)):
+                shrunk = row.gguf and self._is_shrunk(choice)
+                good = choice.word > Word.SMALL or (roomy and not choice.flaws(wish))
+                if good and not shrunk:
                     return choice
-                if held is None or choice.flaws(wish) < held.flaws(wish):
+                left = choice.flaws(wish), shrunk
+                if held is None or left < (held.flaws(wish), row.gguf and self._is_shrunk(held)):
                     held = choice
             # where it holds and quality is not first, the next is larger, and may be roomier
             if wish.best == "quality" or not plan.fits:
@@ -169,14 +169,18 @@ class Search:
                 nearest = choice
         return held or nearest
 
+    def _is_shrunk(self, choice: Choice) -> bool:
+        """Its KV cache was made smaller than anybody asked for."""
+        return choice.plan.deployment.kv_cache_dtype != self.wanted.kv_cache_dtype
+
     def _must_go(self, choice: Choice) -> int:
         """Return the bytes by which another file of a class must be smaller to be worth a plan."""
         plan = choice.plan
         shrinks = self._may_shrink(plan, plan.engine)
         if shrinks and cache_word(SMALLER_CACHE[plan.engine]) > choice.word:
             shrinks = False  # of this class no longer
-        saved = _cache_bytes(plan) // 2 if shrinks else 0
-        return max(0, _over(plan, at_worst=True) - saved) * 3 // 4
+        saved = cache_bytes(plan) // 2 if shrinks else 0
+        return max(0, over(plan, at_worst=True) - saved) * 3 // 4
 
     def _may_shrink(self, plan: Plan, engine: str) -> bool:
         free = self.wanted.kv_cache_dtype == "auto" == plan.deployment.kv_cache_dtype
@@ -184,10 +188,22 @@ class Search:
 
     def _with_smaller_cache(self, row: Entry, engine: str, plan: Plan) -> Plan:
         """The plan with a KV cache of half the size, where that may help and nobody said which."""
-        if not self._may_shrink(plan, engine) or _over(plan) > _cache_bytes(plan) // 2:
+        if not self._may_shrink(plan, engine) or over(plan) > cache_bytes(plan) // 2:
             return plan
         other = self.plan(row, engine, kv_cache_dtype=SMALLER_CACHE[engine])
-        return other if other is not None and other.fits and not _over(other) else plan
+        if other is None or not other.fits or over(other):
+            return plan
+        safer = not plan.fits or over(plan) or other.outcome is Outcome.FITS
+        return other if safer else plan
+
+    def _with_savings(self, row: Entry, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]:
+        """The plan with settings of its engine under which it holds what its defaults do not."""
+        if plan.outcome is Outcome.FITS or not may_save(self.wanted, plan):
+            return plan, ()
+        key = row.name, plan.engine
+        if key not in self._saved:
+            self._saved[key] = with_savings(self.wanted, plan)
+        return self._saved[key] or (plan, ())
 
     def smaller_cache(self, choice: Choice) -> Choice | None:
         """Return a candidate with a KV cache of half the size; None where there is none."""
@@ -199,7 +215,7 @@ class Search:
         plan = self.plan(choice.entry, choice.plan.engine, kv_cache_dtype=smaller)
         if plan is None or not plan.fits:
             return None
-        return replace(choice, plan=plan, speed=speed_of(plan))
+        return replace(choice, plan=plan, speed=speed_of(plan), savings=())
 
     def _with_assumed_ram(self, base: str, found: list[Choice]) -> Iterator[Choice]:
         """What a model with experts does with some of them in RAM, where RAM is not known."""
@@ -234,7 +250,7 @@ class Search:
             turn=turn,
             why=why,
             released=released(base),
-            needs_ram=_ram_not_known(plan),
+            needs_ram=ram_not_known(plan),
         )
 
     def plan(
@@ -339,46 +355,7 @@ def farthest(choice: Choice) -> int:
     return longest
 
 
-def _over(plan: Plan, *, at_worst: bool = False) -> int:
-    """Return the bytes that would have to go for a plan to hold its workload on the accelerators.
-
-    Experts in RAM are there by design.
-
-    Args:
-        plan: the plan.
-        at_worst: even at the far end of its band.
-    """
-    outside, allocation = 0, plan.allocation
-    if plan.fits and allocation is not None and not plan.deployment.system.is_cpu_only:
-        experts = plan.deployment.checkpoint.model.moe is not None
-        outside = 0 if experts else allocation.placement.outside
-    over = 0
-    for rank in plan.ranks:
-        used = rank.used + (rank.band.above if at_worst else 0)
-        over += max(0, used - rank.usable) * rank.count
-    return over + outside
-
-
 def _shrinks_free(engine: str) -> bool:
     """Say whether a KV cache of half the size loses next to nothing in an engine."""
     smaller = SMALLER_CACHE.get(engine)
-    return smaller is not None and cache_word(smaller) is Word.ORIGINAL
-
-
-def _cache_bytes(plan: Plan) -> int:
-    """Return the bytes of the KV cache on all accelerators."""
-    return sum(rank.count * rank.of_kind(Kind.KV_CACHE) for rank in plan.ranks)
-
-
-def _ram_not_known(plan: Plan) -> int | None:
-    """Return the GiB of RAM that a plan counts on though nobody said how much there is.
-
-    Every machine has a little, more beside large cards, and a server with HBM has more than its
-    accelerators.
-    """
-    system, allocation = plan.deployment.system, plan.allocation
-    if system.host_memory is not None or system.accelerator.is_unified or allocation is None:
-        return None
-    needed = -(-(allocation.host_bytes or 0) // GIB)
-    sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
-    return None if needed <= sure or has_hbm(system.accelerator) else needed
+    return smaller is not None and cache_word(smaller) <= Word.NEAR_LOSSLESS

@@ -44,6 +44,7 @@ def front(
         and choice is not pick
         and (choice.plan.headroom or 0) >= 0
         and (choice.word < Word.LARGE or pick.word >= Word.LARGE)
+        and choice.is_for_few <= pick.is_for_few
     ]
     own = [choice for choice in held if choice.entry.base == pick.entry.base]
     ready = [choice for choice in own if choice.needs_ram is None]

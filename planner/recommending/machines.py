@@ -19,12 +19,16 @@ from planner.recommending.choice import Choice
 from planner.recommending.choosing import best_of
 from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
+from planner.registry import Word
 from planner.shipped import read_toml
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens, shown
 
 if TYPE_CHECKING:
     from planner.search import Fit
+
+SLOW = "slow:"
+"""In front of a speed that is below the least one."""
 
 By = Literal["price", "power", "speed", "memory"]
 BYS: tuple[By, ...] = ("price", "power", "speed", "memory")
@@ -43,6 +47,7 @@ class Machine:
         watts: what it draws under load, as far as the database knows.
         total_bytes: memory of all accelerators.
         name: as people say it.
+        slow: below the least speed that was asked for, for each user.
     """
 
     group: str
@@ -53,9 +58,15 @@ class Machine:
     watts: float | None
     total_bytes: int
     name: str
+    slow: bool
 
-    def key(self, by: By) -> tuple[bool, float]:
-        """Return what machines are sorted by: what is not known comes last."""
+    @property
+    def falls_short(self) -> bool:
+        """It holds the workload, but too slowly or with a large loss."""
+        return self.slow or (self.choice is not None and self.choice.word >= Word.LARGE)
+
+    def key(self, by: By) -> tuple[bool, bool, float]:
+        """Return what machines are sorted by: what falls short comes last, and what is not known."""
         speed = self.choice.per_user if self.choice is not None else None
         value = {
             "price": self.bought.value if self.bought is not None else None,
@@ -63,7 +74,7 @@ class Machine:
             "speed": -speed if speed is not None else None,
             "memory": float(self.total_bytes),
         }[by]
-        return value is None, value if value is not None else 0.0
+        return self.falls_short, value is None, value if value is not None else 0.0
 
 
 @cache
@@ -104,20 +115,35 @@ def without_slower_kinds(system: System) -> Iterator[tuple[str, System]]:
             smaller = several(kept[0], len(kept), hardware_db.systems())
         else:
             smaller = unequal([(1, kind) for kind in kept])
-        yield (
-            " and ".join(left_out),
-            replace(
-                smaller,
-                host_memory_gib=system.host_memory_gib,
-                host_memory_type=system.host_memory_type,
-                host_bandwidth_gb_s=system.host_bandwidth_gb_s,
-                cpu=system.cpu,
-            ),
-        )
+        yield " and ".join(left_out), _with_host_of(smaller, system)
+
+
+def fewer_of(system: System, number: int) -> System:
+    """Return so many of a machine's equal accelerators, with its processor and RAM."""
+    return _with_host_of(several(system.accelerator, number, hardware_db.systems()), system)
+
+
+def _with_host_of(system: System, other: System) -> System:
+    """Return a machine with the processor and RAM of another."""
+    return replace(
+        system,
+        host_memory_gib=other.host_memory_gib,
+        host_memory_type=other.host_memory_type,
+        host_bandwidth_gb_s=other.host_bandwidth_gb_s,
+        cpu=other.cpu,
+    )
+
+
+def _as_it_is(system: System) -> System:
+    return system
 
 
 def machines(
-    wanted: Wanted, *, by: str | None = None, on: Sequence[System] | None = None
+    wanted: Wanted,
+    *,
+    by: str | None = None,
+    on: Sequence[System] | None = None,
+    equipped: Callable[[System], System] = _as_it_is,
 ) -> tuple[Machine, ...]:
     """Return machines with what each would run; `wanted.system` is not used.
 
@@ -126,6 +152,7 @@ def machines(
         by: "price" (to buy), "power", "speed" or "memory"; None keeps the order of the list.
         on: machines and cards; of a card the smallest number that holds it. None: the common
             machines.
+        equipped: puts beside each machine what was said of all, such as RAM.
 
     Raises:
         InputError: an unknown order.
@@ -134,11 +161,13 @@ def machines(
     if by is not None and order is None:
         raise InputError(f"unknown order {shown(by)}; known: {', '.join(BYS)}")
     if on is not None:
-        held_on = [smallest(system, wanted) for system in on]
-        found = [_machine(system.id, system, choice) for system, choice in held_on]
+        held_on = [smallest(equipped(system), wanted) for system in on]
+        found = [_machine(system.id, system, choice, wanted) for system, choice in held_on]
     else:
         found = [
-            machine_on(name, wanted, group=group) for group, names in groups() for name in names
+            machine_on(name, wanted, group=group, equipped=equipped)
+            for group, names in groups()
+            for name in names
         ]
     if order is None:
         return tuple(found)
@@ -206,21 +235,31 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     return Fit(accelerator=system.accelerator, question=asked, holds=holds)
 
 
-def machine_on(on: str | System, wanted: Wanted, *, group: str = "") -> Machine:
+def machine_on(
+    on: str | System,
+    wanted: Wanted,
+    *,
+    group: str = "",
+    equipped: Callable[[System], System] = _as_it_is,
+) -> Machine:
     """Return one machine with what it would run; `wanted.system` is not used.
 
     Args:
         on: the machine, as it is typed or as it is.
         wanted: the question; its model must be named.
         group: heading that it stands under.
+        equipped: see `machines`.
     """
-    system = hardware_db.resolve(on) if isinstance(on, str) else on
+    system = equipped(hardware_db.resolve(on) if isinstance(on, str) else on)
     choice = best_of(replace(wanted, system=system))
-    return _machine(on if isinstance(on, str) else on.id, system, choice, group=group)
+    return _machine(on if isinstance(on, str) else on.id, system, choice, wanted, group=group)
 
 
-def _machine(on: str, system: System, choice: Choice | None, *, group: str = "") -> Machine:
+def _machine(
+    on: str, system: System, choice: Choice | None, wanted: Wanted, *, group: str = ""
+) -> Machine:
     power = power_of(system, price_per_kwh=0.0)
+    rate = choice.per_user if choice is not None else None
     return Machine(
         group=group,
         on=on,
@@ -230,6 +269,7 @@ def _machine(on: str, system: System, choice: Choice | None, *, group: str = "")
         watts=power.busy_w if power is not None else None,
         total_bytes=system.total_bytes,
         name=system.short_name,
+        slow=rate is not None and rate < wanted.wish.enough,
     )
 
 
@@ -270,6 +310,8 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
             if place in marks:
                 lines += ["", marks[place]]
             lines.append(f"  {line}")
+    if any(machine.slow for machine in found):
+        lines += ["", f"{SLOW} below {wanted.wish.least_speed:g} tok/s for each user."]
     cannot = [machine.name for machine in found if machine.choice is None]
     if cannot:
         lines += ["", f"Too small: {', '.join(cannot)}."]
@@ -285,6 +327,8 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
 
 def _row(machine: Machine, choice: Choice) -> tuple[str, ...]:
     speed = two_digits(choice.per_user) if choice.per_user is not None else "?"
+    if machine.slow:
+        speed = f"{SLOW} {speed}"
     return (
         machine.name,
         listed_name(choice),
@@ -311,4 +355,5 @@ def machine_documents(found: Sequence[Machine]) -> Iterator[dict[str, Any]]:
             "price_date": machine.bought.date if machine.bought is not None else None,
             "rent_per_hour": machine.rented.value if machine.rented is not None else None,
             "watts": machine.watts,
+            "slow": machine.slow,
         }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from planner.engines import ENGINES
-from planner.engines.choice import LOADS, engines_for
+from planner.engines.choice import LOADS, SMALLER_CACHE, engines_for
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
 from planner.planning import Outcome
 from planner.question import Question
 from planner.recommending.answer import Recommendation
-from planner.recommending.choice import CLEARLY, Choice
+from planner.recommending.choice import CLEARLY, Choice, cache_word
+from planner.recommending.choosing import best_of
+from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, cache_losses, checkpoint_of, entries_of
 from planner.throughput.answer import to_two_digits, two_digits
@@ -46,8 +49,11 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
     measured = cache_measured(pick)
     if measured:
         loss = measured.partition(":")[0] if brief else measured
-        cache = f"{cache} to save memory ({loss})"
+        why = " to save memory" if pick.plan.deployment.kv_cache_dtype != wanted.kv_cache_dtype else ""
+        cache = f"{cache}{why} ({loss})"
     parts.append(f"KV cache {cache}")
+    if pick.savings:
+        parts.append(_savings(pick))
     return tuple(parts)
 
 
@@ -153,7 +159,7 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         for choice in answer.front
         if choice.plan.engine == first.name and choice.entry.base == pick.entry.base
     )
-    other = next(others, None)
+    other = next(others, None) or _best_in(first, answer, pick)
     if other is None:
         return _why_none(first, answer, pick)
     if other.is_for_few > pick.is_for_few:
@@ -186,6 +192,12 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     return f"what {first.title} loads here is no better"
 
 
+def _best_in(first: AnyEngine, answer: Recommendation, pick: Choice) -> Choice | None:
+    """Return what an engine would serve of the pick's model, where the front does not name it."""
+    fixed = replace(answer.wanted.fixed, engine=first.name)
+    return best_of(replace(answer.wanted, base=pick.entry.base, fixed=fixed))
+
+
 def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     """Return why the first choice of engine has nothing of the pick's model here."""
     rows = [
@@ -203,14 +215,22 @@ def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
 
 def cache_measured(pick: Choice) -> str:
     """Return what a smaller cache costs and how that was measured; empty where none was chosen."""
-    losses = cache_losses(pick.plan.deployment.kv_cache_dtype)
-    if not losses or pick.plan.deployment.kv_cache_dtype == "auto":
+    taken = pick.plan.deployment.kv_cache_dtype
+    losses = cache_losses(taken)
+    if not losses or taken == "auto":
         return ""
-    loss = losses[0]
+    loss, word = losses[0], cache_word(taken).text
+    if taken in SMALLER_CACHE.values():
+        word = f"counted as {word}, as every 8-bit cache"
     return (
-        f"{loss.word.text}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup};"
-        " figures of other caches were measured otherwise and are not compared"
+        f"{word}: {loss.metric} {loss.value:.2g}; nobody measured caches of two servers by one protocol"
     )
+
+
+def _savings(pick: Choice) -> str:
+    """Return which settings make it hold the workload, and what each gives up."""
+    made = ", ".join(f"{economy.flags} ({economy.loses})" for economy in pick.savings)
+    return f"set because {pick.plan.engine_title}'s defaults do not hold this safely: {made}"
 
 
 def model_name(base: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from hardware_db import System
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
-from planner.engines.tool_calls import tool_flags
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
@@ -16,7 +15,7 @@ from planner.recommending.choice import Choice
 from planner.recommending.choosing import farthest
 from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
-from planner.recommending.words import listed_name, short_word
+from planner.recommending.words import TUNED, listed_name, short_word, told_of_tools
 from planner.registry import Word, floor_of
 from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
@@ -110,9 +109,14 @@ def _beside_pick(answer: Recommendation) -> Iterator[str]:
     said = ""
     for miss in answer.misses:
         fewer = miss.choice.plan.deployment.concurrency < answer.wanted.concurrency
+        of_all = answer.wanted.system.count > miss.choice.plan.deployment.system.count
         heading = "A better model for fewer at once" if fewer else "Faster with fewer accelerators"
+        if of_all and not answer.wanted.system.is_mixed:
+            heading = "With fewer of them"
         if miss.command is not None:
             heading = "Better with a limit raised"
+        elif miss.choice.plan.deployment.options.draft_tokens:
+            heading = "Faster with drafts (speculative decoding)"
         if heading != said:
             yield f"{heading}:"
         said = heading
@@ -139,6 +143,10 @@ def _beside(answer: Recommendation) -> str:
     chosen_caches = sorted(caches - {"auto", wanted.kv_cache_dtype})
     if chosen_caches:
         parts.append(f"--kv-cache-dtype {' or '.join(chosen_caches)} where it says so")
+    for choice in answer.front:
+        if choice.savings:
+            flags = " ".join(economy.flags for economy in choice.savings)
+            parts.append(f"{flags} for {choice.entry.name}, {TUNED}")
     if wanted.wish.pictures:
         parts += [
             f"--{option} in {ENGINES[engine].title}"
@@ -181,7 +189,7 @@ def floor_words(pick: Choice) -> Iterator[str]:
 
 def tool_words(wanted: Wanted, pick: Choice) -> Iterator[str]:
     """Say which flags agents need beside the command."""
-    flags = tool_flags(pick.plan.engine, pick.entry.base) if wanted.wish.tools else None
+    flags = told_of_tools(wanted, pick)
     if flags is not None:
         yield f"for tool calls add to the command: {flags} (they take no memory)"
 
@@ -289,6 +297,8 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
 def _miss(miss: Miss) -> Iterator[str]:
     choice = miss.choice
     speed = f", about {two_digits(choice.per_user)} tok/s" if choice.per_user is not None else ""
+    if speed and choice.plan.deployment.concurrency > 1:
+        speed += " each"
     size = format_gib(download_bytes(choice))
     yield (
         f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits,"
@@ -298,5 +308,6 @@ def _miss(miss: Miss) -> Iterator[str]:
         yield f"      {miss.command}"
     if miss.after is not None:
         yield f"      ({miss.after})"
-    if choice.plan.launch is not None:
-        yield f"      {choice.plan.launch.command}"
+    launch = choice.plan.launch
+    if launch is not None:
+        yield from (f"      {command}" for command in (launch.command, *launch.further_commands))

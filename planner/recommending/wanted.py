@@ -52,6 +52,11 @@ class Wanted:
     lessons: tuple[Lesson, ...] = ()
     front: str | None = None
 
+    @property
+    def tells_options(self) -> bool:
+        """Whether somebody said an option of the engine."""
+        return self.options is not None and self.options != type(self.options)()
+
     def place_of(self, base: str) -> int:
         """Return the class of a model for the use, 0 the best; what has no place comes last."""
         place = rank_of(base, self.wish.use)

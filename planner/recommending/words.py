@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from planner.engines.tool_calls import tool_flags
 from planner.recommending.choice import Choice
+from planner.recommending.wanted import Wanted
 from planner.registry import Word
+
+TUNED = "tuned"
+"""What a row says of a checkpoint that an engine's defaults do not hold."""
 
 
 def short_word(word: Word) -> str:
@@ -12,6 +17,17 @@ def short_word(word: Word) -> str:
 
 
 def listed_name(choice: Choice) -> str:
-    """Return a checkpoint as a row names it; with its KV cache where that was made smaller."""
+    """Return a checkpoint as a row names it, with what was set so that it holds the workload."""
     cache = choice.plan.deployment.kv_cache_dtype
-    return choice.entry.name + (f", {cache} KV" if cache != "auto" else "")
+    name = choice.entry.name + (f", {cache} KV" if cache != "auto" else "")
+    return name + (f", {TUNED}" if choice.savings else "")
+
+
+def told_of_tools(wanted: Wanted, choice: Choice) -> str | None:
+    """Return the flags that agents need beside a command; None where none are, or tools are not asked.
+
+    Args:
+        wanted: what was asked for.
+        choice: what serves it.
+    """
+    return tool_flags(choice.plan.engine, choice.entry.base) if wanted.wish.tools else None

@@ -16,7 +16,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.registry import Word
-from planner.search.combining import applied, fewest
+from planner.search.combining import applied, fewest, with_all
 from planner.search.hardware import cheapest_systems, larger_counts, larger_memories
 from planner.search.precision import (
     as_published,
@@ -199,10 +199,7 @@ def _with_economies(plan: Plan, question: Question, *, title: str) -> Iterator[A
     taken = fewest(question, economies)
     if len(taken) + bool(title) < 2:
         return  # a single change is advice of its own
-    changed = question
-    for economy in taken:
-        changed = applied(changed, economy)
-    better = _try(changed)
+    better = _try(with_all(question, taken))
     if better is None:
         return
     steps = len(taken) + bool(title)

@@ -119,7 +119,7 @@ def plan(on: str, **options: Any) -> planner.Plan:
 
 def test_the_table_stays_in_the_file_unless_told_otherwise() -> None:
     by_default = plan("rtx-pro-6000 + 128GB RAM")
-    assert any("stays in the file" in note for note in by_default.notes)
+    assert any("stays in the file" in warning for warning in by_default.warnings)
     resident = plan("rtx-pro-6000 + 128GB RAM", lazy_mode="off")
     names = {term.name for rank in resident.ranks for term in rank.terms}
     assert "n-gram table on the host" in names

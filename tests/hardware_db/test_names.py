@@ -393,3 +393,14 @@ def test_a_4090_d_is_not_the_one_whose_memory_was_exchanged() -> None:
     assert some(match("NVIDIA GeForce RTX 4090 D", 24564)).id == "rtx-4090-d"
     assert some(match("NVIDIA GeForce RTX 4090 D", 49140)).id == "rtx-4090-d-48"
     assert some(match("NVIDIA GeForce RTX 4090", 49140)).id == "rtx-4090-48"
+
+
+TWICE = {"gb300-station"}
+"""What is called as another is, where nobody says which machine it sits in."""
+
+
+def test_every_name_that_tables_print_can_be_typed() -> None:
+    """Strix Halo (GTT raised) 128 GB stood in a table and was unknown."""
+    for entry in hardware_db.accelerators():
+        typed = resolve(entry.short_name).accelerator
+        assert typed.id == entry.id or entry.id in TWICE

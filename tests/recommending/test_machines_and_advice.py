@@ -37,12 +37,15 @@ def test_common_machines_come_with_what_they_would_run() -> None:
 def test_orders(by: str) -> None:
     found = machines(WANTED, by=by)
     values: list[float] = {
-        "price": [m.bought.value for m in found if m.bought is not None],
-        "power": [m.watts for m in found if m.watts is not None],
+        "price": [m.bought.value for m in found if m.bought is not None and not m.falls_short],
+        "power": [m.watts for m in found if m.watts is not None and not m.falls_short],
         "speed": [-(m.choice.per_user or 0.0) for m in found if m.choice is not None],
-        "memory": [float(m.total_bytes) for m in found],
+        "memory": [float(m.total_bytes) for m in found if not m.falls_short],
     }[by]
     assert values == sorted(values)
+    short = [machine.falls_short for machine in found]
+    assert short == sorted(short)
+    assert any(short)
 
 
 def test_an_unknown_order_is_refused() -> None:
@@ -138,6 +141,23 @@ def test_a_machine_is_listed_under_a_name_that_can_be_typed() -> None:
         system = hardware_db.resolve(on)
         typed = hardware_db.resolve(system.short_name)
         assert (typed.accelerator.id, typed.count) == (system.accelerator.id, system.count)
+
+
+def test_a_machine_that_is_too_slow_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    """0.86 tok/s for each of ten users counted as running it."""
+    line = "fits Qwen3.6-27B --users 10 --on"
+    assert run([*line.split(), "cpu 64gb, rtx-pro-6000", "--by", "power"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("RTX PRO 6000") < out.index("slow: ") < out.index("slow: below 10 tok/s")
+
+
+def test_ram_that_is_said_stands_beside_every_card(capsys: pytest.CaptureFixture[str]) -> None:
+    """Machines were listed as if nobody had said --ram; what shares its memory has none beside it."""
+    asked = ["fits", "Qwen3.6-35B-A3B", "--ram", "64GB", "--on", "rtx-3060-12, m4 max 64gb"]
+    assert run(asked) == 0
+    out = capsys.readouterr().out
+    assert "RTX 3060 12 GB, 64 GB RAM" in out
+    assert "M4 Max 64 GB " in out
 
 
 def test_small_machines_with_a_large_memory_are_listed_with_a_price() -> None:

@@ -93,11 +93,11 @@ def test_a_crowd_is_served_by_what_batches_requests() -> None:
 
 
 def test_too_many_for_a_good_model_hear_how_many_it_serves() -> None:
-    """An H100 was to run a 2B for 500 users, and nothing else was said."""
-    found = planner.recommend(on="h100", concurrency=500, context="4k")
+    """An H100 was to run a 2B for so many users, and nothing else was said."""
+    found = planner.recommend(on="h100", concurrency=1000, context="4k")
     pick, (miss,) = some(found.pick), found.misses
     assert miss.choice.tier < pick.tier
-    assert miss.choice.plan.deployment.concurrency < 500
+    assert miss.choice.plan.deployment.concurrency < 1000
     assert miss.choice.users >= miss.choice.plan.deployment.concurrency
     assert "A better model for fewer at once:\n    - serve " in recommendation_text(found)
 

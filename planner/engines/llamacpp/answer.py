@@ -229,6 +229,12 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         if not fitted.fits and not options.places_by_hand:
             needs = _with_ram(server, answer.room) or needs
         yield f"{needs}; how much this machine has is not known (--ram)"
+    if server.reads_tables:
+        yield (
+            f"the n-gram table ({format_gib(server.table_bytes)}) stays in the file, of which"
+            f" {_rows(server)} rows are read per token: keep it on an SSD, or hold it in RAM with"
+            " --lazy-mode off"
+        )
     if answer.checkpoints < CHECKPOINTS and options.ctx_checkpoints is None:
         each = format_gib(checkpoint_bytes(server) * server.slots)
         yield (
@@ -247,13 +253,7 @@ def notes_of(
     if backend not in ("CUDA", "CPU"):
         name = "Metal" if backend == "MTL" else backend
         yield f"compute buffers were checked against CUDA; under {name} they may differ"
-    if server.reads_tables:
-        yield (
-            f"the n-gram table ({format_gib(server.table_bytes)}) stays in the file, of which"
-            f" {_rows(server)} rows are read per token: keep it on an SSD, or hold it in RAM with"
-            " --lazy-mode off"
-        )
-    elif server.table_bytes:
+    if server.table_bytes and not server.reads_tables:
         yield (
             f"the n-gram table takes {format_gib(server.table_bytes)} of RAM; --lazy-mode on leaves"
             " it in the file, slower"

@@ -23,6 +23,7 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             loses="no images",
             cost=1,
             options={"mmproj": False},
+            without_pictures=True,
         )
     asked = deployment.concurrency
     if options.parallel is not None and options.parallel > asked:

@@ -33,6 +33,7 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             loses="no images or videos",
             cost=1,
             options={"language_model_only": True},
+            without_pictures=True,
         )
     step = Step.of(options, defaults, deployment.context)
     asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)

@@ -59,6 +59,7 @@ class RoleScheme:
             model in its 16-bit dtype and save it again lose that.
         notes: what a user should know, one sentence each.
         moe_notes: likewise, for models with experts.
+        vision_notes: likewise, for models with a vision tower.
     """
 
     name: str
@@ -71,6 +72,7 @@ class RoleScheme:
     keeps_float32: bool = False
     notes: tuple[str, ...] = ()
     moe_notes: tuple[str, ...] = ()
+    vision_notes: tuple[str, ...] = ()
 
     def store(self, model: ModelSpec) -> tuple[Stored, ...]:
         """Every tensor of `model` with the format that its role gets.
@@ -171,6 +173,7 @@ def scheme_notes(scheme: Scheme, model: ModelSpec) -> tuple[str, ...]:
     if not isinstance(found, RoleScheme):
         return tuple(getattr(found, "notes", ()))
     notes = found.notes + (found.moe_notes if model.moe else ())
+    notes += found.vision_notes if model.vision is not None else ()
     dropped = tuple(part for part in found.drops if getattr(model, part, None) is not None)
     if dropped:
         notes += (f"such checkpoints leave out: {', '.join(dropped)}",)

@@ -340,7 +340,7 @@ def _mlx(bits: int) -> RoleScheme:
         weight_bits=bits,
         drops=("mtp",),
         evidence="tool rule",
-        notes=("the vision tower stays 16-bit",),
+        vision_notes=("the vision tower stays 16-bit",),
         moe_notes=("router and shared-expert gate are 8-bit",),
     )
 

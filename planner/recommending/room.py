@@ -1,0 +1,54 @@
+"""What a plan lacks on its accelerators, what its cache takes, and which RAM it counts on."""
+
+from __future__ import annotations
+
+from planner.engines.elsewhere import has_hbm
+from planner.memory.breakdown import Kind
+from planner.planning import Plan
+from planner.units import GIB
+
+SURE_RAM = 16
+"""GiB of RAM that every machine with an accelerator is taken to have to spare (assumed)."""
+
+RAM_PER_MEMORY = 0.5
+"""RAM that a machine is taken to have at least, as a share of its accelerators' memory (assumed): who
+has two cards of 96 GB has no machine of 16."""
+
+
+def over(plan: Plan, *, at_worst: bool = False) -> int:
+    """Return the bytes that would have to go for a plan to hold its workload on the accelerators.
+
+    Experts in RAM are there by design.
+
+    Args:
+        plan: the plan.
+        at_worst: even at the far end of its band.
+    """
+    outside, allocation = 0, plan.allocation
+    if plan.fits and allocation is not None and not plan.deployment.system.is_cpu_only:
+        experts = plan.deployment.checkpoint.model.moe is not None
+        outside = 0 if experts else allocation.placement.outside
+    lacking = 0
+    for rank in plan.ranks:
+        used = rank.used + (rank.band.above if at_worst else 0)
+        lacking += max(0, used - rank.usable) * rank.count
+    return lacking + outside
+
+
+def cache_bytes(plan: Plan) -> int:
+    """Return the bytes of the KV cache on all accelerators."""
+    return sum(rank.count * rank.of_kind(Kind.KV_CACHE) for rank in plan.ranks)
+
+
+def ram_not_known(plan: Plan) -> int | None:
+    """Return the GiB of RAM that a plan counts on though nobody said how much there is.
+
+    Every machine has a little, more beside large cards, and a server with HBM has more than its
+    accelerators.
+    """
+    system, allocation = plan.deployment.system, plan.allocation
+    if system.host_memory is not None or system.accelerator.is_unified or allocation is None:
+        return None
+    needed = -(-(allocation.host_bytes or 0) // GIB)
+    sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
+    return None if needed <= sure or has_hbm(system.accelerator) else needed

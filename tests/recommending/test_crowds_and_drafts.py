@@ -1,0 +1,166 @@
+"""Many users, several machines, drafts, caches of half the size, flags for agents."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+import planner
+from planner import registry
+from planner.cli.main import run
+from planner.engines.choice import FOR_MANY, SMALLER_CACHE, engines_for
+from planner.engines.tool_calls import tool_flags
+from planner.model.catalog import catalog
+from planner.planning import Outcome
+from planner.recommending import Recommendation
+from planner.recommending.choice import cache_word
+from planner.recommending.choosing import best_of
+from planner.recommending.reasons import chosen
+from planner.recommending.text import recommendation_text
+from planner.registry import Word
+from planner.throughput import SpeedEstimate
+from tests.present import some
+
+
+@cache
+def answer(
+    on: str, model: str | None = None, *, users: int = 1, context: str = "32k"
+) -> Recommendation:
+    return planner.recommend(model, on=on, concurrency=users, context=context)
+
+
+def test_a_crowd_gets_the_server_for_many_with_the_settings_that_hold_it() -> None:
+    """llama.cpp with 64 slots came before vLLM, whose defaults alone do not hold so many."""
+    found = answer("h100", users=64, context="16k")
+    pick = some(found.pick)
+    assert pick.plan.engine in FOR_MANY
+    assert pick.savings
+    command = some(pick.plan.launch).command
+    told = chosen(found, pick)[-1]
+    for economy in pick.savings:
+        assert economy.flags in command
+        assert f"{economy.flags} ({economy.loses})" in told
+    assert pick.plan.outcome is Outcome.FITS
+    assert all(other.plan.engine in FOR_MANY for other in found.front)
+
+
+def test_settings_are_not_looked_for_where_somebody_said_some_or_wants_pictures() -> None:
+    told = planner.plan("Qwen3.8-27B", on="h100", concurrency=64, context="16k", engine="vllm")
+    assert "--language-model-only" in some(told.launch).command
+    said = planner.plan(
+        "Qwen3.8-27B", on="h100", concurrency=64, context="16k", words="--max-num-seqs 100"
+    )
+    assert "--max-num-seqs 100" in some(said.launch).command
+    seen = planner.recommend(on="h100", concurrency=64, context="16k", images=True)
+    for choice in seen:
+        assert not any(economy.without_pictures for economy in choice.savings)
+
+
+@pytest.mark.parametrize("cache_format", sorted(set(SMALLER_CACHE.values())))
+def test_caches_of_half_the_size_are_one_class(cache_format: str) -> None:
+    """fp8 was as the original and q8_0 a small loss: by two protocols, which do not compare."""
+    assert cache_word(cache_format) is Word.NEAR_LOSSLESS
+
+
+def test_other_caches_keep_what_was_measured_of_them() -> None:
+    assert cache_word("q4_0") is Word.SMALL
+    assert cache_word("auto") is cache_word("bfloat16") is Word.ORIGINAL
+
+
+def test_over_several_machines_what_is_made_for_them_comes_first() -> None:
+    """RPC with a noticeable loss came before int4 over two machines that is 1.4 times as fast."""
+    found = answer("2x dgx spark", "Qwen3.5-397B-A17B")
+    pick = some(found.pick)
+    assert pick.plan.engine in FOR_MANY
+    assert pick.word < Word.NOTICEABLE
+    assert any(other.is_joined for other in found.front)
+
+
+def test_so_many_as_are_enough_are_named_with_every_command() -> None:
+    """Four machines were taken for a model that two hold as well."""
+    found = answer("4x dgx spark", users=20)
+    miss = next(miss for miss in found.misses if "of them are enough" in miss.change)
+    plan = miss.choice.plan
+    assert plan.deployment.system.count == 2
+    assert plan.outcome is Outcome.FITS
+    text = recommendation_text(found)
+    assert "With fewer of them:\n    - 2 of them are enough, slower: " in text
+    assert " tok/s each\n" in text.partition("With fewer of them")[2]
+    launch = some(plan.launch)
+    assert launch.further_commands
+    assert all(command in text for command in (launch.command, *launch.further_commands))
+
+
+@pytest.mark.parametrize("on", ["dgx spark", "rtx-pro-6000", "rtx-4070 laptop", "h100"])
+def test_no_engine_is_said_to_hold_nothing_that_holds_something(on: str) -> None:
+    """What stood beside the pick was all that was looked through."""
+    found = answer(on)
+    pick = some(found.pick)
+    first, _ = engines_for(found.wanted.system)[0]
+    said = any("that is known holds this here" in line for line in chosen(found, pick))
+    if first == pick.plan.engine:
+        assert not said
+        return
+    fixed = replace(found.wanted.fixed, engine=first)
+    held = best_of(replace(found.wanted, base=pick.entry.base, fixed=fixed))
+    assert said is (held is None)
+
+
+def test_drafts_are_told_where_they_are_sure_to_gain() -> None:
+    found = answer("h100", "Qwen3.8-27B")
+    pick = some(found.pick)
+    miss = next(miss for miss in found.misses if miss.choice.plan.deployment.options.draft_tokens)
+    speed = miss.choice.speed
+    assert isinstance(speed, SpeedEstimate)
+    assert some(speed.gain).low >= 1
+    assert (miss.choice.per_user or 0) > (pick.per_user or 0)
+    assert miss.choice.plan.fits
+    assert "speculative" in some(miss.choice.plan.launch).command
+    text = recommendation_text(found)
+    assert (
+        "Faster with drafts (speculative decoding):\n    - draft with its own MTP module, " in text
+    )
+
+
+def test_drafts_take_a_file_with_the_blocks_and_never_weights_in_ram() -> None:
+    drafted = answer("rtx-3090", "Qwen3.6-27B")
+    miss = next(m for m in drafted.misses if m.choice.plan.deployment.options.draft_tokens)
+    assert miss.choice.entry.mtp
+    assert miss.choice.loss.word <= Word.SMALL
+    assert registry.find(miss.choice.entry.name) is not None
+    spilt = answer("rtx 3060 12gb + 32gb ram", "Qwen3.6-35B-A3B")
+    assert some(spilt.pick).in_ram
+    assert not any(m.choice.plan.deployment.options.draft_tokens for m in spilt.misses)
+
+
+@pytest.mark.parametrize("base", [entry.id for entry in catalog()])
+@pytest.mark.parametrize("engine", FOR_MANY)
+def test_agents_hear_which_flags_every_model_needs(engine: str, base: str) -> None:
+    flags = some(tool_flags(engine, base))
+    assert "--tool-call-parser " in flags
+    assert ("--enable-auto-tool-choice" in flags) is (engine == "vllm")
+
+
+def test_documents_carry_the_flags_for_agents(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recommend", "Qwen3.8-27B", "--on", "h100", "--for", "agents", "--json"]) == 0
+    pick = json.loads(capsys.readouterr().out)["pick"]
+    assert "qwen3_coder" in pick["tool_flags"]
+
+
+def test_a_text_model_has_no_note_on_a_vision_tower() -> None:
+    plan = planner.plan("mlx-community/Qwen3-Coder-Next-4bit", on="m4 max 64gb")
+    assert not any("vision" in note for note in plan.deployment.checkpoint.remarks)
+    assert all(not entry.vision for entry in registry.entries_of("Qwen/Qwen3-Coder-Next"))
+
+
+def test_a_limit_is_raised_for_weights_that_lose_less() -> None:
+    """No file of 6 or 8 bits was known, so that nobody heard of the limit."""
+    found = answer("strix halo 128gb", "Qwen3-Coder-Next")
+    miss = next(miss for miss in found.misses if miss.limit is not None)
+    assert miss.choice.word < some(found.pick).word
+
+
+def test_a_table_that_stays_on_the_ssd_is_told_on_the_first_screen() -> None:
+    found = answer("m3 ultra 512gb", "Qwen3.8-Flash-Next")
+    assert "stays in the file" in recommendation_text(found)
