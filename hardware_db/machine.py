@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import processor, repeated, resized, several, unequal
 from hardware_db.database import Database
-from hardware_db.errors import HardwareError
+from hardware_db.errors import HardwareError, UnknownHardware
 from hardware_db.expression import (
     Memory,
     Part,
@@ -36,6 +36,7 @@ from hardware_db.memory import MemoryKind
 from hardware_db.names import key
 from hardware_db.processors import named, ram_beside, sockets
 from hardware_db.row import in_a_row
+from hardware_db.stand_ins import stand_in
 from hardware_db.system import System
 
 __all__ = ["read"]
@@ -56,13 +57,17 @@ def read(text: str, known: Database) -> System:
     """Return the machine that `text` means. Errors: HardwareError, UnknownHardware."""
     try:
         return _read(text, known)
-    except HardwareError:
+    except HardwareError as error:
         turned = size_last(text)
-        if turned is None:
+        if turned is not None:
+            with contextlib.suppress(HardwareError):
+                return _read(turned, known)
+        other = stand_in(text) if isinstance(error, UnknownHardware) else None
+        if other is None:
             raise
-        with contextlib.suppress(HardwareError):
-            return _read(turned, known)
-        raise
+    expression, said = other
+    system = _read(expression, known)
+    return dataclasses.replace(system, assumptions=(said, *system.assumptions))
 
 
 def _read(text: str, known: Database) -> System:

@@ -190,7 +190,9 @@ def _with_fewer(search: Search, pick: Choice) -> Iterator[Miss]:
             other = replace(pick, plan=plan, speed=speed_of(plan), savings=(), reach=0)
             if (other.per_user or 0.0) >= wanted.wish.enough:
                 these = "one of them is" if number == 1 else f"{number} of them are"
-                yield Miss(change=f"{these} enough, slower", choice=other)
+                slow = CLEARLY * (other.per_user or 0.0) < (pick.per_user or 0.0)
+                how = "slower" if slow else "about as fast"
+                yield Miss(change=f"{these} enough, {how}", choice=other)
                 return
         number *= 2
 

@@ -167,7 +167,7 @@ def test_any_words_are_answered_in_one_line(text: str) -> None:
         ("4090 + 900000GB RAM", "must lie between"),
         ("4090" + " + 3060" * 20, "has 21 parts, at most 12"),
         ("raspberry pi 5", "say how much RAM it has, like 'raspberry pi 5, 8GB'"),
-        ("steam deck", "or say what it has: 'cpu, 16GB' without a GPU"),
+        ("steam box", "or say what it has: 'cpu, 16GB' without a GPU"),
         ("mac mini 24GB", "several chips: name it, such as M5 Pro 24 GB, .*M4 24 GB"),
         ("MacBook Pro", "several chips: name it, such as M5"),
         ("mac studio 256", "does not name its chip: only M3 Ultra 256 GB has such a memory"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hardware_db import HardwareError, resolve
+from hardware_db import HardwareError, accelerators, resolve, systems
 from hardware_db.database import bundled
 from hardware_db.memory import MemoryKind
 from hardware_db.processors import named, sockets
+from hardware_db.stand_ins import stand_ins
 from tests.present import some
 
 ONE = [
@@ -121,3 +122,64 @@ def test_two_sockets_are_two() -> None:
     assert [sockets(text) for text in ("dual epyc 9654", "2x xeon", "epyc 9654 x2", "epyc 9254")] == [
         2, 2, 2, 1,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "read_as", "count"),
+    [
+        ("c7i.8xlarge", "cpu, 64GB", 1),
+        ("m7g.16xlarge", "cpu, 256GB", 1),
+        ("aws r7i.xlarge", "cpu, 32GB", 1),
+        ("hetzner gex44", "rtx 4000 sff ada + 64GB RAM", 1),
+        ("ovh l40s-180", "2x l40s + 180GB RAM", 2),
+        ("DGX-2", "16x v100 32GB", 16),
+        ("Steam Deck OLED", "cpu, 16GB", 1),
+    ],
+)
+def test_what_has_no_entry_is_read_as_what_is_in_it(typed: str, read_as: str, count: int) -> None:
+    system, meant = resolve(typed), resolve(read_as)
+    assert (system.id, system.count) == (meant.id, count)
+    assert f"{typed} is read as {read_as}: " in system.assumptions[0]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "jetson nano",
+        "nvidia mx450",
+        "tesla k80",
+        "tpu v4-8",
+        "v5p-8",
+        "ironwood",
+        "trn2.48xlarge",
+        "inf2.xlarge",
+        "playstation 5",
+        "xbox series x",
+        "ascend 910b",
+        "tenstorrent p150",
+        "c4-standard-96",
+        "Standard_D16s_v5",
+        "hetzner ax102",
+    ],
+)
+def test_what_is_known_and_not_planned_says_why_and_what_to_type(typed: str) -> None:
+    with pytest.raises(HardwareError, match="is not planned: ") as refused:
+        resolve(typed)
+    example = str(refused.value).rpartition("type for example ")[2]
+    assert resolve(example.strip("'"))
+
+
+def test_every_stand_in_leads_to_something_that_is_planned() -> None:
+    for row in stand_ins():
+        assert row.source
+        assert (row.read_as is None) is (row.example is not None)
+        meant = (
+            row.example if row.read_as is None else row.read_as.format(gb=8 * (row.gb_each or 1))
+        )
+        assert resolve(str(meant)).total_bytes > 0
+
+
+def test_no_stand_in_hides_an_entry() -> None:
+    for entry in (*accelerators(), *systems()):
+        for name in (entry.id, entry.name, *entry.aliases):
+            assert not any(row.name.fullmatch(name) for row in stand_ins()), name
