@@ -16,7 +16,6 @@ from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.recommending.choice import A_FEW
 from planner.recommending.wanted import Wanted
-from planner.search.combining import fewest, with_all
 
 DEAREST = 2
 """What an economy may cost: some speed, no accuracy and no feature that was asked for."""
@@ -39,6 +38,8 @@ def with_savings(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]
         wanted: what is asked for.
         plan: what does not hold it safely by its engine's defaults.
     """
+    from planner.search.combining import fewest, with_all  # a room that a plan alone does without
+
     asked = replace(question_of(plan), layout=wanted.layout)
     possible = tuple(_possible(wanted, asked, plan))
     smaller = SMALLER_CACHE.get(plan.engine)
