@@ -14,7 +14,6 @@ from planner.question import Question
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import CLEARLY, Choice, cache_word
 from planner.recommending.choosing import best_of
-from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, cache_losses, checkpoint_of, entries_of
 from planner.throughput.answer import to_two_digits, two_digits
@@ -49,7 +48,11 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
     measured = cache_measured(pick)
     if measured:
         loss = measured.partition(":")[0] if brief else measured
-        why = " to save memory" if pick.plan.deployment.kv_cache_dtype != wanted.kv_cache_dtype else ""
+        why = (
+            " to save memory"
+            if pick.plan.deployment.kv_cache_dtype != wanted.kv_cache_dtype
+            else ""
+        )
         cache = f"{cache}{why} ({loss})"
     parts.append(f"KV cache {cache}")
     if pick.savings:
@@ -223,7 +226,8 @@ def cache_measured(pick: Choice) -> str:
     if taken in SMALLER_CACHE.values():
         word = f"counted as {word}, as every 8-bit cache"
     return (
-        f"{word}: {loss.metric} {loss.value:.2g}; nobody measured caches of two servers by one protocol"
+        f"{word}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup}; figures of other caches were"
+        " measured otherwise and are not compared"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hardware_db import System
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
+from planner.engines.tool_calls import tool_flags
 from planner.engines.yarn import short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
@@ -15,7 +16,7 @@ from planner.recommending.choice import Choice
 from planner.recommending.choosing import farthest
 from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
-from planner.recommending.words import TUNED, listed_name, short_word, told_of_tools
+from planner.recommending.words import TUNED, listed_name, short_word
 from planner.registry import Word, floor_of
 from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
@@ -189,7 +190,7 @@ def floor_words(pick: Choice) -> Iterator[str]:
 
 def tool_words(wanted: Wanted, pick: Choice) -> Iterator[str]:
     """Say which flags agents need beside the command."""
-    flags = told_of_tools(wanted, pick)
+    flags = tool_flags(pick.plan.engine, pick.entry.base) if wanted.wish.tools else None
     if flags is not None:
         yield f"for tool calls add to the command: {flags} (they take no memory)"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from planner.engines.tool_calls import tool_flags
 from planner.recommending.choice import Choice
-from planner.recommending.wanted import Wanted
 from planner.registry import Word
 
 TUNED = "tuned"
@@ -21,13 +19,3 @@ def listed_name(choice: Choice) -> str:
     cache = choice.plan.deployment.kv_cache_dtype
     name = choice.entry.name + (f", {cache} KV" if cache != "auto" else "")
     return name + (f", {TUNED}" if choice.savings else "")
-
-
-def told_of_tools(wanted: Wanted, choice: Choice) -> str | None:
-    """Return the flags that agents need beside a command; None where none are, or tools are not asked.
-
-    Args:
-        wanted: what was asked for.
-        choice: what serves it.
-    """
-    return tool_flags(choice.plan.engine, choice.entry.base) if wanted.wish.tools else None
