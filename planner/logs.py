@@ -322,7 +322,8 @@ def _unforeseen(log: Log, plan: Plan, rows: Iterable[LogRow]) -> str:
                     f" and the plan has {spare} to spare: other weights were loaded, or more of them onto the"
                     " GPU, than are planned here"
                 )
-    short = f", {format_gib(log.missing)} short" if log.lacked is not None and log.missing else ""
+    told = log.lacked is not None and log.lacked[1] is not None and log.missing
+    short = f", {format_gib(log.missing)} short" if told else ""
     causes = ["other programs on the GPU", "flags or weights that the log does not tell"]
     if any(OF_NOBODY in line for line in log.lines):
         causes[0] += " (the driver does not tell whose memory it is, as under WSL2)"

@@ -30,8 +30,8 @@ _RECORD = re.compile(
     r"|(?:\w{1,60}_\w{1,60}|[\w.]{0,80}(?:Error|Exception|Warning)|main|build|libc\+\+abi|(?:srv|slot|que) +\w{1,40})\s*: )"
 )
 """How a line begins that is no rest of the one before it."""
-_GOES_ON = re.compile(r"[\w,(/=-]$")
-_RESTS = re.compile(r" ?[a-z\d]")
+_GOES_ON = re.compile(r"[\w,(/=-] ?$")
+_RESTS = re.compile(r" ?\(?[a-z\d]")
 _ALIKE = 6
 """Characters with which lines of one program begin alike."""
 _FEW = 3

@@ -169,6 +169,14 @@ def _economies(options: MlxOptions, accelerator: Accelerator) -> Iterator[Econom
             cost=1,
             options={"iogpu_wired_limit_mb": int(limit.usable_mib.value)},
         )
+    if options.prompt_cache_size:
+        yield Economy(
+            title="keep only as many finished prompts as fit (without"
+            f" --prompt-cache-size {options.prompt_cache_size})",
+            loses="older prompts are computed again",
+            cost=1,
+            options={"prompt_cache_size": None},
+        )
     if options.prefill_step_size > SMALL_STEP:
         yield Economy(
             title=f"smaller prefill steps (--prefill-step-size {SMALL_STEP})",
