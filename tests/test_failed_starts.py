@@ -294,6 +294,11 @@ def test_where_every_figure_agrees_nothing_needs_to_be_learned(
             "(Exit code: 18446744072635812000). Unknown error. Try a different model.",
             "developer log",
         ),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "RAM ran out"),
+        ("Error: pull model manifest: 412: it requires a newer version of Ollama.", "renew Ollama"),
+        ("Error: unable to load model: /r/models/blobs/sha256-12", "pull it again"),
+        ("huggingface_hub.errors.RepositoryNotFoundError: 404", "check the name"),
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
         ("Cuda failure 2 'out of memory'", "NCCL found no room"),
         ("NVRM: Check failed: Out of memory [NV_ERR_NO_MEMORY] (0x51)", "leaves the system more"),
         ("    assert num_cache_lines >= batch", "--max-num-seqs"),
@@ -367,3 +372,32 @@ def test_more_layers_than_fit_are_left_to_llama_cpp_first() -> None:
     changed = applied(question_of(plan), economy).plan()
     assert changed.fits
     assert changed.ram
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "words"),
+    [
+        (
+            "Exception: Capture cuda graph failed: CUDA out of memory. Tried to allocate 512.00 MiB.",
+            "sglang",
+            "--cuda-graph-max-bs",
+        ),
+        (
+            "CUDA Error: out of memory at /workspace/csrc/cumem_allocator.cpp:62",
+            "vllm",
+            "sleep mode",
+        ),
+        (
+            "llama_model_load: error loading model: mmap failed: Cannot allocate memory",
+            "llamacpp",
+            "RAM",
+        ),
+    ],
+)
+def test_a_line_that_only_one_server_prints_names_it(text: str, engine: str, words: str) -> None:
+    found = read_log(text)
+    assert found.engine == engine
+    assert not found.assumed
+    assert found.refusal == text
+    assert found.suggestion is not None
+    assert words in found.suggestion.words

@@ -69,7 +69,7 @@ STAGES = (
         fills=True,
     ),
     Stage(
-        cues=("cuda_graph_runner.py",),
+        cues=("cuda_graph_runner.py", "apture cuda graph failed", "apture CUDA graph failed"),
         words="it captured CUDA graphs",
         helps="a lower --mem-fraction-static leaves more beside the cache, a lower --cuda-graph-max-bs or"
         " --disable-cuda-graph asks for less",

@@ -353,6 +353,7 @@ LOG_READER = LogReader(
         "max_total_num_tokens=",
         "Load weight end. elapsed=",
         "Memory pool end. avail mem=",
+        "Capture cuda graph failed",
         "sglang",
     ),
     version=(r"(?i)sglang(?:\[\w+\])?(?:==| version[:=]? ?v?| v)(?P<version>\d+\.\d+\.\d+[\w.]*)",),

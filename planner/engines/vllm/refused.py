@@ -15,6 +15,7 @@ REFUSALS = (
     "No available memory for the cache blocks",
     "is less than desired GPU memory utilization",
     "when warming up sampler with",
+    "CUDA Error: out of memory at /workspace/csrc/cumem_allocator.cpp",
 )
 """With these words a start ends for want of memory."""
 
@@ -68,6 +69,8 @@ SUGGESTS: Suggests = MappingProxyType(
         " left: a lower --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
         " --max-num-batched-tokens or --max-num-seqs asks for less, and while weights load nothing but"
         " smaller ones helps",
+        r"csrc/cumem_allocator": "the allocator of sleep mode found no room: a lower --gpu-memory-utilization"
+        " leaves more, and without --enable-sleep-mode PyTorch's own allocates",
         r"warming up sampler with (?P<requests>\d+) dummy requests": "vLLM tries the sampler with"
         " {requests} requests at once: a lower --max-num-seqs asks for less, a lower"
         " --gpu-memory-utilization leaves more room",
