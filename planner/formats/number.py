@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import prod
 
@@ -43,6 +43,17 @@ class NumberFormat:
     flat: bool = False
     kernel: str | None = None
     source: str = ""
+    _whole: tuple[int, int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put bits and bytes per block over their common denominator: it is ten times as fast."""
+        bits, each = self.bits, self.block_bytes
+        whole = (
+            bits.numerator * each.denominator,
+            8 * each.numerator * bits.denominator,
+            8 * bits.denominator * each.denominator,
+        )
+        object.__setattr__(self, "_whole", whole)
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
         """Bytes of a tensor of `shape`; leading dimensions are separate matrices.
@@ -55,11 +66,9 @@ class NumberFormat:
         """
         columns = shape[-1] if shape else 1
         rows = shape[-2] if len(shape) > 1 else 1
-        # Over the common denominator: whole numbers are ten times as fast as fractions.
-        bits, each = self.bits, self.block_bytes
-        total = rows * columns * bits.numerator * each.denominator
-        total += 8 * self._blocks(rows, columns) * each.numerator * bits.denominator
-        whole = ceil_div(total, 8 * bits.denominator * each.denominator)
+        elements, blocks, of = self._whole
+        total = rows * columns * elements + self._blocks(rows, columns) * blocks
+        whole = ceil_div(total, of)
         beside = rows * self.row_bytes + columns * self.column_bytes + self.tensor_bytes
         return prod(shape[:-2]) * (whole + beside)
 

@@ -27,6 +27,9 @@ from planner.shipped import read_toml
 
 SOURCE = "llama.cpp 0c1e570 src/llama-quant.cpp"
 
+WHOLE_MIXES = ("F32", "F16", "BF16")
+"""Mixes that quantize nothing."""
+
 _ROLES = {
     "output": "output",
     "token_embd": "token_embd",
@@ -144,7 +147,7 @@ class GgufScheme:
     @property
     def name(self) -> str:
         """What users type: ``q4_k_m``; 16- and 32-bit files with ``gguf-`` before."""
-        base = self.mix.lower() if self.mix not in ("F32", "F16", "BF16") else _plain(self.mix)
+        base = self.mix.lower() if self.mix not in WHOLE_MIXES else _plain(self.mix)
         suffix = "-imatrix" if self.imatrix and not get_mix(self.mix).needs_imatrix else ""
         return base + suffix + ("" if self.mtp else "-nomtp")
 

@@ -49,11 +49,13 @@ class Lane:
         engine: its name.
         why: why it stands where it stands.
         classes: (class, checkpoints of it in the order in which they are tried), the best class first.
+        spare: bytes that are left for caches at most, beside the smallest of them.
     """
 
     engine: str
     why: str
     classes: tuple[tuple[Word, tuple[Entry, ...]], ...]
+    spare: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,26 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
             and (not wish.pictures or not row.gguf or row.vision is not None)
         ]
         if loaded:
-            found.append(
-                Lane(engine=engine, why=why, classes=tuple(_by_class(loaded, system, wish)))
-            )
+            least = int(outside * min(row.nbytes or 0 for row in loaded))
+            classes = tuple(_by_class(loaded, system, wish))
+            found.append(Lane(engine=engine, why=why, classes=classes, spare=room - least))
     return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def least_cache(base: str) -> tuple[int, int]:
+    """Return the bytes of a token and of a sequence in the smallest caches that are ever chosen.
+
+    Keys and values in eight bits without copies of heads, recurrent state in sixteen.
+    """
+    known = catalog.find(base)
+    if known is None:
+        return 0, 0
+    model = known[0].model
+    attention, linear = model.attention, model.linear
+    heads = len(model.full_attention_layers) * attention.num_key_value_heads
+    state = 0 if linear is None else 2 * linear.ssm_elements * len(model.linear_attention_layers)
+    return 2 * heads * attention.head_dim, state
 
 
 def _proposed(row: Entry, system: System, wish: Wish) -> bool:

@@ -18,7 +18,7 @@ from planner.errors import PlannerError
 from planner.model import catalog
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
-from planner.recommending.candidate import Lane, assuming_ram, lanes, size_of
+from planner.recommending.candidate import Lane, assuming_ram, lanes, least_cache, size_of
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
 from planner.recommending.room import cache_bytes, over, ram_not_known
 from planner.recommending.saving import may_save, with_savings
@@ -51,10 +51,12 @@ class Search:
     Args:
         wanted: the question.
         only_held: what does not hold the workload is not asked how far and how fast it goes.
+        may_hold: engines of which no checkpoint can hold it, by the size of its cache alone, are left
+            out unplanned.
     """
 
-    def __init__(self, wanted: Wanted, *, only_held: bool = False) -> None:
-        self.wanted, self._only_held = wanted, only_held
+    def __init__(self, wanted: Wanted, *, only_held: bool = False, may_hold: bool = False) -> None:
+        self.wanted, self._only_held, self._may_hold = wanted, only_held, may_hold
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
         self._saved: dict[tuple[str, str], tuple[Plan, tuple[Economy, ...]] | None] = {}
         self._found: dict[tuple[str, bool], list[Choice]] = {}
@@ -78,6 +80,8 @@ class Search:
         """Return what `of_model` does but for what needs RAM that was only assumed, in no order."""
         wanted, found = self.wanted, list[Choice]()
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
+            if self._may_hold and lane.spare < self._least_cache(base):
+                continue
             best = min(
                 (int(choice.word) for choice in found if self._is_good(choice)), default=None
             )
@@ -93,6 +97,14 @@ class Search:
             if first is not None:  # of one is enough: each length is a placement of its own
                 found[found.index(first)] = replace(first, reach=farthest(first))
         return found
+
+    def _least_cache(self, base: str) -> int:
+        """Return the bytes that the workload's caches take at least, where nothing is said of them."""
+        wanted = self.wanted
+        if wanted.kv_cache_dtype != "auto" or wanted.options is not None or wanted.lessons:
+            return 0
+        of_token, of_sequence = least_cache(base)
+        return wanted.concurrency * (wanted.context * of_token + of_sequence)
 
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
@@ -314,7 +326,7 @@ def best_of(wanted: Wanted) -> Choice | None:
     Args:
         wanted: the question; its model must be named.
     """
-    return next((choice for choice in _of_named(wanted) if choice.holds), None)
+    return next((choice for choice in _of_named(wanted, may_hold=True) if choice.holds), None)
 
 
 def nearest_to(wanted: Wanted) -> Choice | None:
@@ -330,10 +342,10 @@ def nearest_to(wanted: Wanted) -> Choice | None:
     )
 
 
-def _of_named(wanted: Wanted) -> list[Choice]:
+def _of_named(wanted: Wanted, *, may_hold: bool = False) -> list[Choice]:
     """The candidates of the named model on what is there, the best first."""
     assert wanted.base is not None
-    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
+    found = Search(wanted, only_held=True, may_hold=may_hold).on_what_is_there(wanted.base)
     return in_order(found, wanted.wish)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from typing import Literal
 
 from planner.bisection import last_holding
 from planner.engines.choice import DEFAULT_ENGINE
 from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.gguf_mix import GgufScheme, gguf_schemes
+from planner.model.gguf_mix import WHOLE_MIXES, GgufScheme, gguf_schemes
 from planner.model.quantization import SCHEMES, Evidence, Scheme, bits_per_weight, recipe
 from planner.model.spec import ModelSpec
 from planner.planning import Plan
@@ -41,23 +43,27 @@ def checkpoints_of(checkpoint: Checkpoint) -> tuple[Checkpoint, ...]:
     with the better evidence, then more bits. Recipes that do not fit the model's shapes, or that
     nobody is known to use for this family, are left out.
     """
-    return _candidates(checkpoint.model, checkpoint.id)
-
-
-def _candidates(model: ModelSpec, name: str) -> tuple[Checkpoint, ...]:
-    made = (*_made(model, name, gguf=False), *_made(model, name, gguf=True))
-    return tuple(candidate for _, candidate in sorted(made, key=lambda pair: pair[0]))
+    return _candidates(checkpoint.model, checkpoint.id, _GROUPS)
 
 
 _Place = tuple[int, int, bool, float]
+_Group = Literal["safetensors", "gguf", "quantized gguf"]
+_GROUPS: tuple[_Group, ...] = ("safetensors", "gguf", "quantized gguf")
+"""What checkpoints are made of together; GGUF files that are not quantized need no kernels."""
+
+_STAND_IN = "q8_0"
 
 
-@lru_cache(maxsize=128)
-def _made(model: ModelSpec, name: str, *, gguf: bool) -> tuple[tuple[_Place, Checkpoint], ...]:
-    """Return the candidates that are GGUF, or the others, each with its place, the best first."""
+def _candidates(model: ModelSpec, name: str, groups: Sequence[_Group]) -> tuple[Checkpoint, ...]:
+    made = (pair for group in groups for pair in _made(model, name, group))
+    return tuple(candidate for _, candidate in sorted(made, key=lambda pair: pair[0]))
+
+
+@lru_cache(maxsize=192)
+def _made(model: ModelSpec, name: str, group: _Group) -> tuple[tuple[_Place, Checkpoint], ...]:
+    """Return the candidates of a group, each with its place, the best first."""
     found: list[tuple[_Place, Checkpoint]] = []
-    plain = [scheme for key, scheme in gguf_schemes().items() if not key.endswith(_VARIANTS)]
-    for scheme in plain if gguf else SCHEMES.values():
+    for scheme in _schemes(group):
         if getattr(recipe(scheme, model), "evidence", _EVIDENCE[1]) not in _EVIDENCE:
             continue
         try:
@@ -68,6 +74,28 @@ def _made(model: ModelSpec, name: str, *, gguf: bool) -> tuple[tuple[_Place, Che
         if bits <= _MOST_BITS:
             found.append((_place(candidate, bits), candidate))
     return tuple(sorted(found, key=lambda pair: pair[0]))
+
+
+def _schemes(group: _Group) -> Iterator[Scheme]:
+    if group == "safetensors":
+        yield from SCHEMES.values()
+        return
+    for key, scheme in gguf_schemes().items():
+        quantized = scheme.mix not in WHOLE_MIXES
+        if not key.endswith(_VARIANTS) and quantized is (group == "quantized gguf"):
+            yield scheme
+
+
+def _readable(question: Question) -> tuple[Checkpoint, ...]:
+    """Return `checkpoints_of` without quantized GGUF files where the engine reads none.
+
+    It reads all their types or none of them: one stands for all.
+    """
+    asked, groups = question.checkpoint, _GROUPS
+    with suppress(PlannerError):
+        one = _stored_in(asked.model, asked.id, gguf_schemes()[_STAND_IN])
+        groups = _GROUPS if question.can_run(checkpoint=one) else _GROUPS[:-1]
+    return _candidates(asked.model, asked.id, groups)
 
 
 def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
@@ -139,7 +167,7 @@ def runnable(question: Question, *, below: Checkpoint | None = None) -> tuple[Ch
     limit = below.nbytes("text") if below is not None else None
     return tuple(
         _same_source(candidate, question.checkpoint)
-        for candidate in checkpoints_of(question.checkpoint)
+        for candidate in _readable(question)
         if (limit is None or candidate.nbytes("text") < limit)
         and question.can_run(checkpoint=candidate)
     )
@@ -191,7 +219,7 @@ def headline_precisions(question: Question) -> tuple[Checkpoint, ...]:
     everywhere = [question.with_(system=system).settled() for system in one_of_each_vendor()]
     most = [asker for asker in everywhere if asker.settled_engine.name == DEFAULT_ENGINE]
     askers = most or everywhere  # formats of one engine, so that the columns can be compared
-    found = _headlines(askers, asked, (one for _, one in _made(asked.model, asked.id, gguf=False)))
+    found = _headlines(askers, asked, _candidates(asked.model, asked.id, _GROUPS[:1]))
     if len(found) < len(HEADLINES) or any(one.hypothetical for one in found):
         found = _headlines(askers, asked, checkpoints_of(asked))  # of equals a GGUF comes last
     if not found:

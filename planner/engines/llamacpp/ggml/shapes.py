@@ -260,7 +260,13 @@ def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Struc
 
 
 def _first_attempt(model: ModelSpec) -> int:
-    """Return the attempt to begin with: after one period of a dense model nothing is in its place."""
+    """Return the attempt to begin with, as those before it were never proved of such a model.
+
+    After one period of a dense model the residual is not back in its place; where the stream is
+    several, nothing ever is.
+    """
+    if model.streams is not None:
+        return len(ATTEMPTS)
     return 1 if model.moe is None else 0
 
 
