@@ -30,12 +30,12 @@ _RECORD = re.compile(
     r"|(?:\w{1,60}_\w{1,60}|[\w.]{0,80}(?:Error|Exception|Warning)|main|build|libc\+\+abi|(?:srv|slot|que) +\w{1,40})\s*: )"
 )
 """How a line begins that is no rest of the one before it."""
-_GOES_ON = re.compile(r"[\w,(/=-] ?$")
+_GOES_ON = re.compile(r"(?:(?<![\w.])[A-Za-z][a-z']*| |[,(/=-])$")
 _RESTS = re.compile(r" ?\(?[a-z\d]")
+"""How a line ends whose last word or sentence goes on, and how its rest begins; of two numbers nobody
+can tell whether they are one."""
 _ALIKE = 6
 """Characters with which lines of one program begin alike."""
-_FEW = 3
-"""Lines of a text that is one message and no more."""
 
 
 def unbroken(
@@ -61,23 +61,26 @@ def unbroken(
             yield from chain(head, source)
             return
     cues = [cue for cue in cues if len(cue) >= LEAST_CUE]
-    yield from _folded(_broken([line.rstrip("\r\n") for line in head], cues), cues, messages)
+    yield from _folded(
+        _broken([line.rstrip("\r\n") for line in head], cues, messages), cues, messages
+    )
 
 
-def _broken(lines: Sequence[str], cues: Collection[str]) -> list[str]:
+def _broken(lines: Sequence[str], cues: Collection[str], messages: Collection[str]) -> list[str]:
     """Return the lines with those joined that a terminal broke at its last column."""
     width = max(map(len, lines), default=0)
     if not NARROWEST <= width <= WIDEST:
         return list(lines)
     several = (
-        len(lines) <= _FEW
-        or sum(len(one) == width and _may_be_rest(one, other) for one, other in pairwise(lines)) > 1
+        sum(len(one) == width and _may_be_rest(one, other) for one, other in pairwise(lines)) > 1
     )
     joined = list(lines[:1])
     for line, after in pairwise(lines):
         space = " " if len(line) == width - 1 else ""  # a copy leaves out the space at the end
         fills = len(line) == width or (several and len(line) == width - 1)
-        inside = bool(_GOES_ON.search(line) and _RESTS.match(after))
+        spaced = after.startswith(" ") or line.endswith(" ")
+        inside = spaced or bool(_RESTS.match(after) and _GOES_ON.search(line))
+        inside = inside or any(message in joined[-1] for message in messages)
         goes_on = fills and _may_be_rest(line, after) and (several or inside)
         if goes_on or (len(line) >= width - 1 and _runs_over(line, space, after, cues)):
             joined[-1] += space + after
