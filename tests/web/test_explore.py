@@ -166,6 +166,17 @@ def test_what_a_long_context_moves_into_ram_is_said() -> None:
     assert some(curves.memory_curve(question_of(alone))).from_ram is None
 
 
+def test_the_name_of_a_line_that_lies_on_the_fill_can_be_read_in_both_themes() -> None:
+    for on, on_fill in (("custom:1GiB", True), ("h100", False)):
+        plan = planner.plan("Qwen3.5-9B", on=on, engine="vllm", precision="bf16")
+        curve = some(curves.memory_curve(question_of(plan)))
+        figure = memory_over_context(curve, asked=32_768, text=palette.DARK_THEME_TEXT)
+        names = [trace for trace in figure["data"] if trace["mode"] == "text"]
+        notes = [note["text"] for note in figure["layout"]["annotations"]]
+        assert any("usable" in note for note in notes) is not on_fill
+        assert [trace["textfont"]["color"] for trace in names] == [palette.PARTS[0].ink] * on_fill
+
+
 def test_checkpoints_of_the_state_are_not_called_constant() -> None:
     spark = planner.plan("Qwen3.5-9B", on="dgx-spark", precision="q4_k_m", engine="llamacpp")
     words = context.elsewhere(some(curves.memory_curve(question_of(spark))), spark)

@@ -79,8 +79,11 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
             "line": {"color": text, "width": 1.5, "dash": "dot"},
         },
     ]
+    names = _named_levels(usable, total, top, text)
+    if len(names) == 1 and points[0].used > total + LOW * top * GIB:  # the name lies on the fill
+        data.append(_on_fill(points[0].context, total / GIB, names.pop()["text"]))
     notes = [
-        *_named_levels(usable, total, top, text),
+        *names,
         _above(asked, f"{tokens_label(asked)} asked", text, anchor="center"),
     ]
     if points[-1].context > curve.native:
@@ -116,6 +119,22 @@ def _named_levels(usable: int, total: int, top: float, text: str) -> list[dict[s
         _note(0, usable / GIB, words, text, xref="paper", below=True),
         _note(0, total / GIB, whole, text, xref="paper"),
     ]
+
+
+def _on_fill(x: float, y: float, words: str) -> dict[str, Any]:
+    """Words in the ink of the lowest part, whatever the theme."""
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "name": words,
+        "x": [x],
+        "y": [y],
+        "text": [words],
+        "textposition": "top right",
+        "textfont": {"color": PARTS[0].ink, "size": 12},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
 
 
 def _above(x: float, words: str, text: str, *, anchor: str) -> dict[str, Any]:
