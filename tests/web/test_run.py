@@ -269,6 +269,14 @@ def test_agents_are_told_which_flags_make_tool_calls_work(
     assert "tool calls" not in text_of(open_app(**query))
 
 
+def test_a_line_that_raises_a_limit_can_be_copied(open_app: Callable[..., AppTest]) -> None:
+    query = {"v": "2", "on": "strix-halo-128", "model": "Qwen3.5-122B-A10B", "context": "64k"}
+    app = open_app(**query)
+    assert any(code.value.endswith("| sudo tee /etc/modprobe.d/ttm.conf") for code in app.code)
+    assert "sudo tee" not in text_of(app)
+    assert "Then rebuild the initramfs" in text_of(app)
+
+
 def test_notes_of_the_first_page_name_no_flag_of_the_command_line(
     open_app: Callable[..., AppTest],
 ) -> None:

@@ -35,7 +35,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
 from planner.web.theme import text_colour
-from planner.web.views.run_changes import show_changes, show_misses
+from planner.web.views.run_changes import show_changes, show_line_to_type, show_misses
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 from planner.web.wording import told
@@ -183,15 +183,15 @@ def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
     known = [
         *(floor_words(found.choice) if found.choice is not None else ()),
         *(note for note in plan.warnings if note not in elsewhere),
-        *(
-            f"for better quality, {miss.limit.words}"
-            for miss in found.misses
-            if plan.fits and miss.limit is not None
-        ),
     ]
-    if known:
+    raised = [miss for miss in found.misses if plan.fits and miss.command is not None]
+    if known or raised:
         st.markdown("**Good to know**")
+    if known:
         _list(known)
+    for miss in raised:
+        _list([f"for better quality, {miss.change}:"])
+        show_line_to_type(miss)
 
 
 def _show_details(found: Answer, plan: Plan) -> None:

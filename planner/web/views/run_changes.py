@@ -10,7 +10,7 @@ import streamlit as st
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.recommending import Wanted
+from planner.recommending import Miss, Wanted
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -65,11 +65,16 @@ def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = N
             f" {format_gib(choice.plan.headroom or 0)} to spare"
         )
         _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
-        if miss.command is not None:
-            st.code(miss.command, language=None, wrap_lines=True)
-        if miss.after is not None:
-            st.caption(miss.after)
+        show_line_to_type(miss)
     _show_other_model(asked)
+
+
+def show_line_to_type(miss: Miss) -> None:
+    """Show the line that makes a change, where there is one, and what has to follow it."""
+    if miss.command is not None:
+        st.code(miss.command, language=None, wrap_lines=True)
+    if miss.after is not None:
+        st.markdown(f":small[{capital(told(miss.after))}.]")
 
 
 def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | None:
