@@ -39,6 +39,7 @@ class Verdict(Enum):
 
     FITS = "Fits"
     TIGHT = "Tight"
+    SLOW = "Slow"
     MORE = "Needs more"
     NO = "Too small"
     NOT_SERVED = "Not served"
@@ -83,6 +84,7 @@ class Row:
         price: the lowest recent price to buy, in US dollars.
         rent: the lowest recent price per hour, in US dollars.
         watts: what it draws under load.
+        slow: below the least speed for each user.
     """
 
     group: str
@@ -100,6 +102,7 @@ class Row:
     price: float | None = None
     rent: float | None = None
     watts: float | None = None
+    slow: bool = False
 
 
 @cache
@@ -199,7 +202,9 @@ def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     wanted = replace(wanted, system=system)
     choice = best_of(wanted)
     if choice is not None:
-        return _planned(empty, choice.plan, choice)
+        row = _planned(empty, choice.plan, choice)
+        slow = row.per_user is not None and row.per_user < wanted.wish.enough
+        return replace(row, answer=Verdict.SLOW, slow=True) if slow else row
     engine = wanted.fixed.engine
     strange = engine is not None and stranger(engine, system, wanted.base) is not None
     return replace(empty, answer=Verdict.NOT_SERVED) if strange else empty

@@ -31,19 +31,25 @@ def take(plan: Plan, page: str | None = None) -> None:
 
 
 def take_choice(choice: Choice, page: str | None = None) -> None:
-    """Take a candidate's checkpoint and engine; layout and options stay open. For callbacks."""
+    """Take a candidate's checkpoint and engine with what was set for it. For callbacks."""
     session.put(asked_of_choice(choice, session.now()), page=page)
 
 
 def asked_of_choice(choice: Choice, asked: Asked) -> Asked:
-    """Return the question with a candidate's model, checkpoint, engine and cache."""
+    """Return the question with a candidate's model, checkpoint, engine and cache.
+
+    The layout stays open, and options but those without which it does not hold the workload.
+    """
+    options = asked.options if choice.plan.engine == _engine_of(asked) else ()
+    if choice.savings:
+        options = option_words(choice.plan.engine, choice.plan.deployment.options)
     return replace(
         asked,
         model=choice.entry.base.rpartition("/")[2],
         weights=choice.entry.name,
         engine=_engine(choice.plan.engine, asked),
         kv=choice.plan.deployment.kv_cache_dtype,
-        options=asked.options if choice.plan.engine == _engine_of(asked) else (),
+        options=options,
         **_machine(choice.plan.deployment.system, asked),
     )
 

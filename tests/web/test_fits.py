@@ -1,6 +1,7 @@
 """What fits: every row is the library's own pick, filters hide, a click takes the machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,6 +86,16 @@ def test_the_smallest_number_that_holds_it() -> None:
     fewer = max(n for n in (1, 2, 4, 8) if n < some(row.count))
     assert machine_on(f"{fewer}x rtx-4060", wanted).choice is None
     assert fits.words(row) == f"✚ Needs {row.count}×"
+
+
+def test_what_is_slow_is_marked_and_not_the_cheapest() -> None:
+    wanted = want("Qwen3.6-27B", on="rtx-3090", context="32k")
+    row = row_of(wanted, Spot(group="", on="cpu, 64GB"))
+    assert (row.answer, fits.words(row)) == (Verdict.SLOW, "▲ Slow")
+    quick = row_of(wanted, Spot(group="", on="rtx-3090"))
+    words = fits.summary([replace(row, price=1.0), quick], "it")
+    assert "**2 of 2 machines** hold it" in words
+    assert f"Cheapest to buy: RTX 3090, {quick.price:,.0f} USD" in words
 
 
 def test_an_engine_that_does_not_serve_a_machine_says_so() -> None:

@@ -20,6 +20,7 @@ from planner.web.ladder import MOST, ladder
 from planner.web.palette import LIGHT_THEME_TEXT
 from planner.web.solving import Answer
 from planner.web.stored import bytes_of
+from planner.web.taken import asked_of_choice
 from planner.web.views.run import plan_json
 from planner.web.views.run_ladder import table
 from tests.present import some
@@ -147,6 +148,24 @@ def test_alternatives_are_dots_and_buttons(open_app: Callable[..., AppTest]) -> 
     pills.set_value(1).run()
     assert not app.exception
     assert asked_for(app)["weights"] == front[1].entry.name
+
+
+def test_settings_that_make_a_candidate_hold_it_are_taken_with_it() -> None:
+    asked = Asked(on="h100", users="64", context="16k", model="Qwen3.8-27B", engine="vllm")
+    choice = some(answer(asked).choice)
+    assert choice.savings
+    taken = answer(asked_of_choice(choice, asked))
+    assert some(taken.plan).verdict == choice.plan.verdict
+
+
+def test_what_is_better_with_a_change_is_one_click(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="rtx-4090", model="Qwen3.6-27B")
+    assert "Draft with its own MTP module" in text_of(app)
+    promised = app.button(key="beside-0").help
+    app.button(key="beside-0").click().run()
+    assert asked_for(app)["o-spec_type"] == "draft-mtp"
+    amount = next(word for word in promised.split(", ") if "to spare" in word)
+    assert amount.split(" to spare")[0] in line(app)
 
 
 def test_the_figure_of_alternatives_says_what_it_shows() -> None:

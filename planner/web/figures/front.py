@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planner.recommending import Choice
-from planner.recommending.words import short_word
+from planner.recommending.words import TUNED, short_word
 from planner.registry import Word
 from planner.throughput.answer import two_digits
 from planner.units import GIB, format_gib
@@ -144,7 +144,8 @@ def dot_name(choice: Choice) -> str:
     base = choice.entry.base.rpartition("/")[2]
     model = base.partition("-")[2] or base
     cache = choice.plan.deployment.kv_cache_dtype
-    return f"{model} {short_name(choice.entry)}" + (f", {cache} KV" if cache != "auto" else "")
+    name = f"{model} {short_name(choice.entry)}" + (f", {cache} KV" if cache != "auto" else "")
+    return name + (f", {TUNED}" if choice.savings else "")
 
 
 def describe_front(choices: Sequence[Choice], present: int) -> str:

@@ -15,6 +15,7 @@ from planner.errors import PlannerError
 from planner.question import Question, question_of
 from planner.recommending import Wanted
 from planner.recommending.machines import groups
+from planner.recommending.wish import LEAST_SPEED
 from planner.recommending.words import short_word
 from planner.registry import Word
 from planner.throughput.answer import two_digits
@@ -36,6 +37,7 @@ _ROWS, _TURN, _MODEL = "fits-rows", "fits-turn", "fits-model"
 MARKS = {
     Verdict.FITS: ("✔", GOOD),
     Verdict.TIGHT: ("▲", FAIR),
+    Verdict.SLOW: ("▲", FAIR),
     Verdict.MORE: ("✚", FAIR),
     Verdict.NO: ("✘", NONE),
     Verdict.NOT_SERVED: ("–", NONE),
@@ -47,7 +49,8 @@ COLUMNS = {
     "verdict": st.column_config.TextColumn(
         "Verdict",
         width=92,
-        help="✚: the smallest number of it that holds the workload. ★ is yours.",
+        help="✚: the smallest number of it that holds the workload. Slow: below"
+        f" {LEAST_SPEED:g} tok/s for each user. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(
         "tok/s",
@@ -257,12 +260,14 @@ def summary(rows: Sequence[Row], what: str) -> str:
         rows: the table.
         what: what is to be held (`what_of`).
     """
-    held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT)]
+    held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT, Verdict.SLOW)]
     hold = "holds" if len(held) == 1 else "hold"
     parts = [
         f"**{len(held)} of {counted(len(rows), 'machine')}** {hold} {escape(what)} as they are."
     ]
-    priced = [row for row in rows if row.count is not None and row.price is not None]
+    priced = [
+        row for row in rows if row.count is not None and row.price is not None and not row.slow
+    ]
     sound = [row for row in priced if row.quality != short_word(Word.LARGE)]
     if priced:
         least = min(sound or priced, key=lambda row: row.price or 0.0)

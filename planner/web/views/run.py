@@ -35,7 +35,12 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
 from planner.web.theme import text_colour
-from planner.web.views.run_changes import show_changes, show_line_to_type, show_misses
+from planner.web.views.run_changes import (
+    show_beside,
+    show_changes,
+    show_line_to_type,
+    show_misses,
+)
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 from planner.web.wording import told
@@ -78,6 +83,8 @@ def show(asked: Asked, found: Answer) -> None:
         _show_known(asked, found, plan)
     with dots:
         _show_alternatives(found)
+        if plan.fits:
+            show_beside(found)
     _show_details(found, plan)
 
 

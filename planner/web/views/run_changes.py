@@ -59,14 +59,30 @@ def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = N
     st.markdown("**What would make it fit**")
     _show_ram(ram)
     for number, miss in enumerate(found.misses):
-        choice = miss.choice
-        words = (
-            f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
-            f" {format_gib(choice.plan.headroom or 0)} to spare"
-        )
-        _change(f"miss-{number}", words, choice.plan.verdict, take, choice.plan)
+        _change(f"miss-{number}", _words(miss), miss.choice.plan.verdict, take, miss.choice.plan)
         show_line_to_type(miss)
     _show_other_model(asked)
+
+
+def show_beside(found: Answer) -> None:
+    """Show what would be better than a plan that fits with something changed by one click."""
+    beside = [miss for miss in found.misses if miss.command is None]
+    if beside:
+        st.markdown("**Better with a change**")
+    for number, miss in enumerate(beside):
+        _change(f"beside-{number}", _words(miss), miss.choice.plan.verdict, take, miss.choice.plan)
+
+
+def _words(miss: Miss) -> str:
+    choice = miss.choice
+    words = (
+        f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
+        f" {format_gib(choice.plan.headroom or 0)} to spare"
+    )
+    if choice.per_user is None:
+        return words
+    each = " each" if choice.plan.deployment.concurrency > 1 else ""
+    return f"{words}, about {two_digits(choice.per_user)} tok/s{each}"
 
 
 def show_line_to_type(miss: Miss) -> None:
