@@ -119,6 +119,11 @@ class Log:
         return None if line is None else without_secrets(line)
 
     @property
+    def tells_nothing(self) -> bool:
+        """No line of it is a figure, nor says how the start failed."""
+        return not self.figures and self.refusal is None is self.objection
+
+    @property
     def is_pytorchs(self) -> bool:
         """PyTorch found no memory: the words are not the server's own."""
         return any(cue in (self.refusal or "") for cue in OUT_OF_MEMORY)

@@ -23,7 +23,7 @@ from planner.engines.log_figure import (
 )
 from planner.engines.log_row import IN_ALL, RANGE, LogRow, rows_of
 from planner.errors import InputError
-from planner.log_text import MOST, MOST_LINES
+from planner.log_text import MOST, MOST_LINES, MOST_QUOTED
 from planner.log_text import Log as Log
 from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
@@ -208,7 +208,9 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
             f"the log is {get_engine(found.engine).title}'s, the plan is for {plan.engine_title}"
         )
     if plan.allocation is None:
-        raise InputError(f"there is nothing to compare the log with: {plan.verdict}")
+        ended = found.refusal or found.objection
+        said = f" (it ends with: {ended[:MOST_QUOTED]})" if ended is not None else ""
+        raise InputError(f"there is nothing to compare the log with{said}: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment
     logged = found.figures
     if not logged and found.refusal is None and found.objection is None:

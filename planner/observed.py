@@ -169,6 +169,11 @@ def check_log(
     found = log if isinstance(log, logs.Log) else logs.read_log(log, likely=likely)
     if plan is not None:
         return logs.check_log(plan, found)
+    if found.typed is not None and found.tells_nothing:
+        raise InputError(
+            "log: it holds a command and no line that a server printed: qwenplan plan --command 'COMMAND' --on"
+            " HARDWARE plans it"
+        )
     told = found.command if typed is None else _typed(typed, found.engine)
     if model is None and (told is None or told.model is None):
         raise InputError(

@@ -25,7 +25,7 @@ _SEEN = 90
 """Characters on either side of a line's end in which such words are looked for."""
 
 _RECORD = re.compile(
-    r"\s{2}|\t|[\w.-]{1,60}\s{1,20}\| |\s*(?:[|#$>^]|\[[\dA-Z]|\([A-Z][A-Za-z]+|(?:19|20)\d{2}[-/.]\d{2}|\d{2}[:-]\d{2}|--\w|time=|level="
+    r"\s{2}|\t|[\w.-]{1,60}\s{1,20}\| |\s*(?:[|#$>^`]|\[[\dA-Z]|\([A-Z][A-Za-z]+|(?:19|20)\d{2}[-/.]\d{2}|\d{2}[:-]\d{2}|--\w|time=|level="
     r"|(?:INFO|WARN|WARNING|ERROR|DEBUG|TRACE|FATAL|CRITICAL|Traceback|File|During|Error|Exception)\b"
     r"|(?:\w{1,60}_\w{1,60}|[\w.]{0,80}(?:Error|Exception|Warning)|main|build|libc\+\+abi|(?:srv|slot|que) +\w{1,40})\s*: )"
 )
@@ -61,6 +61,8 @@ def unbroken(
             yield from chain(head, source)
             return
     cues = [cue for cue in cues if len(cue) >= LEAST_CUE]
+    if all(line.startswith(">") or not line.strip() for line in head):  # quoted, as in a letter
+        head = [line.removeprefix(">").removeprefix(" ") for line in head]
     yield from _folded(
         _broken([line.rstrip("\r\n") for line in head], cues, messages), cues, messages
     )
@@ -74,9 +76,13 @@ def _broken(lines: Sequence[str], cues: Collection[str], messages: Collection[st
     several = (
         sum(len(one) == width and _may_be_rest(one, other) for one, other in pairwise(lines)) > 1
     )
-    joined = list(lines[:1])
+    joined, known = (
+        list(lines[:1]),
+        {word for cue in (*cues, *messages) for word in cue.split() if len(word) > 3},
+    )
     for line, after in pairwise(lines):
-        space = " " if len(line) == width - 1 else ""  # a copy leaves out the space at the end
+        # a copy leaves out the space at the end; a fold between words has none
+        space = " " if len(line) == width - 1 or _are_words(line, after, known) else ""
         fills = len(line) == width or (several and len(line) == width - 1)
         spaced = after.startswith(" ") or line.endswith(" ")
         inside = spaced or bool(_RESTS.match(after) and _GOES_ON.search(line))
@@ -114,6 +120,12 @@ def _ends_in(line: str, after: str, messages: Collection[str]) -> bool:
     """Say whether a message is in a line and goes on in the next one."""
     middle = _RESTS.match(after) is not None and _may_be_rest(line, after)
     return middle and any(message in line for message in messages)
+
+
+def _are_words(line: str, after: str, known: Collection[str]) -> bool:
+    """Say whether a line ends with a whole word and the next begins with one."""
+    last, first = line.rpartition(" ")[2], after.partition(" ")[0].rstrip(",.;:")
+    return last in known and first in known
 
 
 def _may_be_rest(line: str, after: str) -> bool:

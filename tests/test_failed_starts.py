@@ -65,6 +65,19 @@ def test_a_refusal_that_was_folded_between_words_says_the_same() -> None:
     assert read_log(folded).suggestion == read_log(REFUSALS[0]).suggestion
 
 
+@pytest.mark.parametrize("form", ["> {}", "```\n{}\n```"])
+def test_a_quoted_refusal_says_the_same(form: str) -> None:
+    folded = REFUSALS[0].replace(" memory,", "\nmemory,")
+    quoted = form.format(folded.replace("\n", "\n> ") if ">" in form else folded)
+    found, whole = read_log(quoted), read_log(REFUSALS[0])
+    assert (found.refusal, found.suggestion) == (whole.refusal, whole.suggestion)
+
+
+def test_a_command_alone_is_sent_to_plan() -> None:
+    with pytest.raises(InputError, match="plan --command"):
+        _checked("$ vllm serve Qwen/Qwen3.6-27B-FP8 --max-model-len 65536", on="h100")
+
+
 def test_logs_that_are_whole_stay_as_they_are() -> None:
     for text in (LLAMACPP, AROUND + REFUSALS[0] + "\n" + AROUND, AROUND + "Traceback\n  File x\n"):
         assert list(unbroken(text.splitlines(), ())) == text.splitlines()
