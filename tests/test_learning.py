@@ -261,8 +261,9 @@ def test_the_name_of_somebodys_own_file_is_no_part_of_a_case(name: str) -> None:
     case = case_of_plan(own, {}, version=None, source="test")
     assert case["checkpoint"] is None
     assert "joe" not in json.dumps(case)
-    for known in ("Qwen/Qwen3.5-9B", "unsloth/Qwen3.5-9B-GGUF"):
-        plan = planner.plan(known, on="rtx-4090")
+    for known, engine in (("Qwen/Qwen3.5-9B", "vllm"), ("unsloth/Qwen3.5-9B-GGUF", "llamacpp")):
+        precision = "bf16" if engine == "vllm" else None
+        plan = planner.plan(known, on="rtx-4090", engine=engine, precision=precision)
         assert case_of_plan(plan, {}, version=None, source="test")["checkpoint"] == known
 
 
