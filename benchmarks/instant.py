@@ -4,7 +4,8 @@
 
 Seconds are CPU seconds of this process or of the commands that it starts, so that a busy machine
 counts little; what is started is compared with a bare Python started as often, in turn, after a
-first start that compiles its modules. Peers are commands in an environment of their own
+first start that compiles its modules. What is measured in this process looks for garbage as seldom as
+the command line and the app's workers do. Peers are commands in an environment of their own
 (benchmarks/peers.txt), and a Hub on the loopback address stands for the real one; a part or a peer
 that cannot be measured says why. The whole takes about five minutes of one core.
 """
@@ -28,6 +29,7 @@ from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, sta
 from hardware_db import accelerators
 from planner import allocating
 from planner.asking import ANYWHERE, as_said, ask
+from planner.cli import NEW_OBJECTS
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
 from planner.recommending import Wanted, recommend
@@ -332,6 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(argv)
     asked.peers = asked.peers.resolve()
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
     figures = []
     for figure in measured(asked):
         print(f"{figure.what:80} {figure.goal:>12}  {figure.measured}", flush=True)

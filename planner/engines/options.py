@@ -9,7 +9,8 @@ is said about an option anywhere else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -161,10 +162,38 @@ _DEFAULTS: dict[type[Any], Any] = {}
 """Every engine's defaults, always the same object: what depends on options is kept by it."""
 
 
+_SAME: dict[Hashable, Any] = {}
+"""The first options object of every set of values, the oldest first."""
+
+_IDS: dict[int, Any] = {}
+"""The same by identity, so that one that is known is told at a glance."""
+
+_MOST = 1024
+_LOCK = Lock()
+
+
+def same(options: OptionsT) -> OptionsT:
+    """Return the object that stands for these options, value for value and type for type.
+
+    Searches change one option again and again; what depends on options is kept by their identity.
+    """
+    if _IDS.get(id(options)) is options:
+        return options
+    values = (getattr(options, name) for name in declared(type(options)))
+    key = (type(options), *((type(v), repr(v) if isinstance(v, tuple) else v) for v in values))
+    with _LOCK:
+        found: OptionsT = _SAME.setdefault(key, options)
+        if found is options:
+            _IDS[id(options)] = options
+            if len(_SAME) > _MOST:
+                del _IDS[id(_SAME.pop(next(iter(_SAME))))]
+    return found
+
+
 def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | Any) -> OptionsT:
     """Return the options object of `engine` from a mapping of its fields (None: its defaults).
 
-    An options object of the right class is returned as it is.
+    Of options objects of the right class that are equal the first is returned.
 
     Raises:
         InputError: a name that the engine has no option for, or a value of the wrong type or out
@@ -177,7 +206,7 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
         defaults: OptionsT = _DEFAULTS[options_type]
         return defaults
     if isinstance(given, options_type):
-        return given
+        return same(given)
     if not isinstance(given, Mapping):
         raise InputError(
             f"options: {engine} takes {options_type.__name__} or a mapping of its fields, got"
@@ -188,7 +217,7 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
             raise InputError(
                 f"{engine} has no option {shown(name)}; known: {', '.join(sorted(known))}"
             )
-    return options_type(**given)
+    return same(options_type(**given))
 
 
 def changed(options: Options) -> dict[str, Any]:

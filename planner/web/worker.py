@@ -9,6 +9,7 @@ wrote travels as text and bytes inside.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -27,6 +28,7 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from hardware_db import System
+from planner.cli import NEW_OBJECTS
 from planner.engines import get_engine
 from planner.engines.engine import Engine
 from planner.errors import InputError, PlannerError
@@ -261,6 +263,7 @@ def main() -> None:
         sys.stderr.fileno(), sys.stdout.fileno()
     )  # whatever prints does not speak to the server
     _bound_memory()
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
     following = _requests(sys.stdin.buffer)
     while True:
         send(out, _answered(following(), seconds, back_after))
