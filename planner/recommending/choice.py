@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from planner.engines.choice import FOR_MANY, SMALLER_CACHE
 from planner.engines.economies import Economy
@@ -353,7 +353,7 @@ def renown(entry: Entry) -> int:
     return models_stored().get(entry.repo.partition("/")[0], 0)
 
 
-@cache
+@lru_cache(maxsize=64)
 def cache_word(cache_format: str) -> Word:
     """Return the class of quality of a KV cache format: the middle between those who measured it.
 
