@@ -8,7 +8,7 @@ from pathlib import Path
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
 from planner.engines import front_name, front_notes, get_engine
-from planner.engines.choice import LOADS, PROPOSED
+from planner.engines.choice import LOADS, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
@@ -131,12 +131,16 @@ def answered(wanted: Wanted) -> Recommendation:
     """Return what to run.
 
     Raises:
-        InputError: the engine that was named runs nothing on this machine: why, and what does.
+        InputError: the engine that was named, or every one, runs nothing on this machine: why, and
+            what does.
     """
     found = recommend(wanted)
-    engine = wanted.fixed.engine
-    if found.pick is None and engine is not None and (why := stranger(engine, wanted.system)):
-        raise InputError(why)
+    if found.pick is None:
+        engine = wanted.fixed.engine
+        named = [engine] if engine is not None else [name for name, _ in engines_for(wanted.system)]
+        reasons = [stranger(name, wanted.system) for name in named]
+        if reasons[0] is not None and None not in reasons:
+            raise InputError(reasons[0])
     return found
 
 

@@ -15,7 +15,7 @@ from planner.recommending.choosing import Search, best_of
 from planner.recommending.drafting import with_drafts
 from planner.recommending.front import front, shape_of
 from planner.recommending.machines import by_price, fewer_of, without_slower_kinds
-from planner.recommending.siblings import released, siblings
+from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, classes
@@ -85,8 +85,10 @@ def _of_named(search: Search, base: str) -> list[Choice]:
         beside += bool(more)
         if beside == BESIDE:
             break
-    if not any(choice.holds and choice.is_above_floor for choice in found):
-        smaller = _other_model(search)
+    enough = search.wanted.wish.enough
+    sound = [choice for choice in found if choice.holds and choice.is_above_floor]
+    if not any((choice.per_user or enough) >= enough for choice in sound):
+        smaller = _other_model(search, quicker=bool(sound))
         found += [smaller] if smaller is not None else []
     return found
 
@@ -346,11 +348,11 @@ def _farthest(
     return best_of(asked(reach(chosen))) or chosen
 
 
-def _other_model(search: Search) -> Choice | None:
-    """The best other model that holds the workload."""
+def _other_model(search: Search, *, quicker: bool = False) -> Choice | None:
+    """The best other model that holds the workload; one that computes much less, where that is asked."""
     for group in classes(search.wanted.wish.use):
         for base in group:
-            if base == search.wanted.base:
+            if base == search.wanted.base or (quicker and not is_quicker(base, search.wanted.base)):
                 continue
             for choice in search.of_model(base, thorough=False):
                 if choice.holds and not any(choice.holding(search.wanted.wish)):

@@ -124,7 +124,11 @@ def _what_is_wrong(finer: Choice) -> str:
         return f"with a part in RAM gives about {two_digits(finer.per_user)} tok/s"
     if finer.curbed and finer.plan.deployment.concurrency == 1:
         return "leaves too little room for the server's own defaults"
-    return f"holds only with {finer.curbed}" if finer.curbed else "is tight"
+    if finer.curbed:
+        return f"holds only with {finer.curbed}"
+    if not finer.is_tight and finer.standing > 1:
+        return f"is of {finer.entry.repo.partition('/')[0]}, who stores little of the family"
+    return "is tight"
 
 
 def _is_fast_enough(pick: Choice, wish: Wish) -> bool:

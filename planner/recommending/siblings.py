@@ -16,14 +16,19 @@ def siblings(wanted: Wanted, base: str) -> tuple[str, ...]:
 
     Faster is what less than half as much is active of per token. The newest of each kind first.
     """
-    place, own = wanted.place_of(base), _active(base)
+    place = wanted.place_of(base)
     groups = classes(wanted.wish.use)[: place + 1]
     others = [other for group in groups for other in group if other != base]
     others.sort(key=lambda other: (wanted.place_of(other), -released(other), _active(other)))
-    faster = [other for other in others if 2 * _active(other) < own]
+    faster = [other for other in others if is_quicker(other, base)]
     better = [other for other in others if other not in faster and wanted.place_of(other) < place]
     pairs = zip_longest(faster, better)
     return tuple(other for pair in pairs for other in pair if other is not None)
+
+
+def is_quicker(base: str, than: str | None) -> bool:
+    """Say whether a token goes through less than half the parameters of another model."""
+    return than is not None and 2 * _active(base) < _active(than)
 
 
 @lru_cache(maxsize=256)

@@ -96,6 +96,7 @@ def recommendation_text(
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
+        lines += [f"  {line}" for line in _tuned(answer.front)]
     if answer.misses:
         lines += ["", *(f"  {line}" for line in _beside_pick(answer))]
     if more:
@@ -144,10 +145,6 @@ def _beside(answer: Recommendation) -> str:
     chosen_caches = sorted(caches - {"auto", wanted.kv_cache_dtype})
     if chosen_caches:
         parts.append(f"--kv-cache-dtype {' or '.join(chosen_caches)} where it says so")
-    for choice in answer.front:
-        if choice.savings:
-            flags = " ".join(economy.flags for economy in choice.savings)
-            parts.append(f"{flags} for {choice.entry.name}, {TUNED}")
     if wanted.wish.pictures:
         parts += [
             f"--{option} in {ENGINES[engine].title}"
@@ -293,6 +290,13 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
             )
         )
     return columns(rows, right=(3, 4, 5))
+
+
+def _tuned(choices: tuple[Choice, ...]) -> Iterator[str]:
+    """Say with which flags a row holds the workload that its server's defaults do not hold."""
+    for place, choice in enumerate(choices, start=1):
+        if choice.savings:
+            yield f"{place}  {TUNED}: {' '.join(economy.flags for economy in choice.savings)}"
 
 
 def _miss(miss: Miss) -> Iterator[str]:

@@ -11,6 +11,7 @@ from planner import registry
 from planner.cli.main import run
 from planner.engines.choice import FOR_MANY, SMALLER_CACHE, engines_for
 from planner.engines.tool_calls import tool_flags
+from planner.errors import InputError
 from planner.model.catalog import catalog
 from planner.planning import Outcome
 from planner.recommending import Recommendation
@@ -164,3 +165,29 @@ def test_a_limit_is_raised_for_weights_that_lose_less() -> None:
 def test_a_table_that_stays_on_the_ssd_is_told_on_the_first_screen() -> None:
     found = answer("m3 ultra 512gb", "Qwen3.8-Flash-Next")
     assert "stays in the file" in recommendation_text(found)
+
+
+def test_a_row_that_is_tuned_says_how() -> None:
+    found = answer("l40s", users=30, context="8k")
+    text = recommendation_text(found)
+    tuned = [(place, choice) for place, choice in enumerate(found.front, 1) if choice.savings]
+    assert tuned
+    for place, choice in tuned:
+        assert choice.entry.name in text
+        flags = " ".join(economy.flags for economy in choice.savings)
+        assert f"\n  {place}  tuned: {flags}\n" in text
+
+
+def test_beside_a_model_that_is_too_slow_stands_one_that_is_not() -> None:
+    """27B at 2 tok/s stood alone, though 35B-A3B gives five times as much there."""
+    found = answer("cpu 64gb", "Qwen3.8-27B")
+    pick = some(found.pick)
+    assert (pick.per_user or 0) < found.wanted.wish.enough
+    quick = [other for other in found.front if other.entry.base != pick.entry.base]
+    assert any((other.per_user or 0) >= found.wanted.wish.enough for other in quick)
+
+
+def test_where_no_engine_runs_the_machine_is_told_so() -> None:
+    """No checkpoint held it, it was said of a machine for which no engine has a backend."""
+    with pytest.raises(InputError, match="has no backend for Google TPU"):
+        planner.recommend(on="tpu v6e-8")
