@@ -7,10 +7,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import hardware_db
 from planner.engines import get_engine
+from planner.engines.options import same
+from planner.engines.vllm.options import VllmOptions
 from planner.errors import PlannerError
+from planner.model.gguf_mix import WHOLE_MIXES, GgufScheme
 from planner.question import Question
 from planner.ranking import best
+from planner.recommending import Wanted
+from planner.recommending.choosing import Search
+from planner.search.precision import checkpoints_of
 
 ENGINES = ("vllm", "sglang", "llamacpp", "tensorrt-llm", "mlx", "transformers", "ktransformers")
 ASKED = st.fixed_dictionaries(
@@ -55,3 +62,39 @@ def test_what_is_far_too_large_is_known_before_it_is_allocated(
     question = ask("Qwen3.5-397B-A17B", "rtx-3060-12", engine=engine)
     assert not any(question.may_hold(question.deployment(layout)) for layout in question.layouts())
     assert question.with_(system=ask("Qwen3.5-4B", "h100").system).can_run()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_quantized_gguf_file_stands_for_all_where_they_are_not_read(
+    ask: Callable[..., Any], engine: str
+) -> None:
+    question = ask("Qwen3.5-0.8B", "rtx-3060-12").with_(engine=get_engine(engine), options=None)
+    taken = {
+        question.can_run(checkpoint=one)
+        for one in checkpoints_of(question.checkpoint)
+        if isinstance(one.scheme, GgufScheme) and one.scheme.mix not in WHOLE_MIXES
+    }
+    assert len(taken) == 1
+
+
+def test_what_the_caches_alone_exceed_is_not_planned_and_would_not_hold() -> None:
+    wanted = Wanted(
+        system=hardware_db.resolve("2x rtx-3060-12"), base="Qwen/Qwen3.5-27B", concurrency=64
+    )
+    every = Search(wanted, only_held=True).on_what_is_there("Qwen/Qwen3.5-27B")
+    assert every
+    assert not any(choice.holds for choice in every)
+    assert not Search(wanted, may_hold=True).on_what_is_there("Qwen/Qwen3.5-27B")
+
+
+def test_equal_options_are_one_object_and_a_number_stays_as_it_was_written() -> None:
+    def utilization(value: float) -> VllmOptions:
+        return same(VllmOptions(gpu_memory_utilization=value))
+
+    assert utilization(0.5) is utilization(0.5)
+    assert utilization(0.5) is not utilization(0.25)
+    assert isinstance(utilization(1.0).gpu_memory_utilization, float)
+    whole = utilization(1)
+    assert type(whole.gpu_memory_utilization) is type(
+        VllmOptions(gpu_memory_utilization=1).gpu_memory_utilization
+    )
