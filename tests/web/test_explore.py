@@ -1,6 +1,7 @@
 """Explore: curves go through plans, the asked context is marked, layouts are ranked."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -174,6 +175,9 @@ def test_the_name_of_a_line_that_lies_on_the_fill_can_be_read_in_both_themes() -
         names = [trace for trace in figure["data"] if trace["mode"] == "text"]
         notes = [note["text"] for note in figure["layout"]["annotations"]]
         assert any("usable" in note for note in notes) is not on_fill
+        assert figure["layout"]["xaxis"]["range"][0] == 12 * math.log10(2), (
+            "nothing moves the areas"
+        )
         assert [trace["textfont"]["color"] for trace in names] == [palette.PARTS[0].ink] * on_fill
 
 

@@ -93,6 +93,7 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
             notes.append(_above(far, "with YaRN", text, anchor="center"))
     layout = _layout(text, 460)
     layout["margin"] = layout["margin"] | {"t": 26}
+    layout["xaxis"] = layout["xaxis"] | {"range": [math.log10(x[0]), math.log10(x[-1])]}
     layout |= {
         "hovermode": "x unified",
         "shapes": shapes,
