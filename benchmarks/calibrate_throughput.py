@@ -235,11 +235,13 @@ source = "measured serving, decode and prefill points, spring to autumn 2026 (In
 MEANINGS = {
     "bandwidth": "share of nominal bandwidth at which dense weights stream",
     "experts": "the same for routed experts",
+    "plain_experts": "the same, a byte a weight, where a card lacks the engine's kernel (rules.toml)",
     "kv": "the same for the KV cache",
     "state": "the same for the recurrent state: as dense weights",
     "compute": "share of the format's peak in a decode step",
     "layer_us": "microseconds per layer and step: launches, norms, small kernels, scheduler",
     "routing_us": "microseconds per layer of experts and step: router, sorting tokens by expert",
+    "slice_us": "the same for experts whose slices are too narrow for a fast kernel (rules.toml)",
     "sequence_us": "microseconds per layer, step and sequence",
     "collective": "multiple of a link's latency that an all-reduce takes",
     "verification": "multiple of its parts' sum that a cycle of drafts and verification takes",

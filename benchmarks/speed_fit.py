@@ -29,10 +29,12 @@ LEVELS: dict[str, tuple[float, float, float, float, float, float]] = {
     # constant: centre, then how far (in logs) base, class, engine, both, both at a width stray
     "bandwidth": (0.80, 0.05, 0.06, 0.06, 0.05, 0.05),
     "experts": (0.75, 0.2, 0.12, 0.09, 0.12, 0.09),
+    "plain_experts": (0.4, 0.4, 0.2, 0.0, 0.0, 0),
     "kv": (0.55, 0.3, 0.15, 0.15, 0.12, 0),
     "compute": (0.5, 0.3, 0.18, 0.12, 0.06, 0),
     "layer_us": (100.0, 0.3, 0.12, 0.18, 0.21, 0.12),
     "routing_us": (40.0, 0.5, 0.12, 0.18, 0.18, 0),
+    "slice_us": (150.0, 0.5, 0.2, 0.0, 0.0, 0),
     "sequence_us": (0.3, 0.6, 0.18, 0.3, 0.15, 0),
     "collective": (2.0, 0.3, 0.18, 0.12, 0.18, 0),
     "verification": (1.35, 0.20, 0.12, 0.15, 0.15, 0.0),

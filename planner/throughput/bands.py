@@ -111,6 +111,7 @@ def _facts(serving: Serving, found: Calibration, engine: str, precision: str) ->
         "more_ranks_than_a_node": layout.accelerators > system.accelerators_per_node,
         "expert_parallel": layout.expert_parallel and layout.expert_ranks > 1,
         "streamed": serving.where.over_link,
+        "narrow_slices": serving.narrow_slices,
         "cpu_alone": serving.where.cpu_alone,
         "separate_drafter": serving.drafter is not None,
         "quantized_cache": serving.cache_format.bits < 16,

@@ -19,6 +19,7 @@ from planner.memory.placement import Drafter
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import Link, link, link_bandwidth
 from planner.throughput.host import host_flops
+from planner.throughput.kernels import narrow_slices, plain_experts
 from planner.throughput.part import (
     COMPUTE,
     MEMORY,
@@ -102,6 +103,17 @@ class Serving:
             tokens_per_sequence=1 + self.drafted,
         )
 
+    @property
+    def narrow_slices(self) -> bool:
+        """Whether a rank's slices of experts are too narrow for a fast kernel."""
+        on = self.system.accelerator
+        return narrow_slices(self.engine, self.model, self.layout, self.weights, on)
+
+    @property
+    def plain_experts(self) -> bool:
+        """Whether the card lacks the engine's usual kernel for such experts."""
+        return plain_experts(self.engine, self.weights, self.system.accelerator)
+
 
 def host_rate(ram: float) -> float:
     """Bytes per second that `host` is a share of: RAM x (wide / RAM) ^ 0.6 where RAM is wide.
@@ -131,9 +143,9 @@ def _step(serving: Serving) -> Iterator[Part]:
     layers = model.num_hidden_layers
     tokens = serving.sequences * (1 + serving.drafted)
     if not where.cpu_alone:
-        yield from _memory(serving, traffic)
+        yield from _memory(serving, traffic, plain=serving.plain_experts)
         yield _compute(serving, traffic)
-        yield from _overhead(layers, serving.sequences, moe=model.moe is not None)
+        yield from _overhead(serving, layers, moe=model.moe is not None)
         yield from _communication(serving, tokens=tokens, layers=layers)
     if where.on_host:
         yield from _on_host(serving, traffic)
@@ -141,12 +153,18 @@ def _step(serving: Serving) -> Iterator[Part]:
         yield _over_link(serving, traffic)
 
 
-def _memory(serving: Serving, traffic: Traffic, *, roof: bool = True) -> Iterator[Part]:
+def _memory(
+    serving: Serving, traffic: Traffic, *, roof: bool = True, plain: bool = False
+) -> Iterator[Part]:
+    """Bytes that stream; `plain`: unpacking an expert's weight takes as long whatever its bits."""
     where, rate = serving.where, bandwidth(serving.system.accelerator)
-    caches = 1.0 - where.caches
+    caches, routed = 1.0 - where.caches, traffic.experts
+    if plain:
+        held = serving.weights.experts
+        routed *= sum(held.elements.values()) / held.nbytes
     streams = (
         ("weights", (traffic.dense + traffic.lm_head) * where.dense.here, "bandwidth"),
-        ("routed experts", traffic.experts * where.experts.here, "experts"),
+        ("routed experts", routed * where.experts.here, "plain_experts" if plain else "experts"),
         ("KV cache", traffic.kv * caches, "kv"),
         ("recurrent state", traffic.state * caches, "state"),
     )
@@ -176,11 +194,13 @@ def _compute(serving: Serving, traffic: Traffic) -> Part:
     )
 
 
-def _overhead(layers: int, sequences: float, *, moe: bool) -> Iterator[Part]:
+def _overhead(serving: Serving, layers: int, *, moe: bool) -> Iterator[Part]:
     """Time that no byte and no FLOP accounts for: launches and small kernels per layer.
 
-    A layer of experts has more of them: the router, sorting tokens by expert and back.
+    A layer of experts has more of them: the router, sorting tokens by expert and back. Where a rank's
+    slice of an expert is too narrow for the vendor's kernel, others take its place (`kernels.py`).
     """
+    sequences = serving.sequences
     yield Part(
         name="per-layer overhead",
         amount=layers * 1e-6,
@@ -194,6 +214,14 @@ def _overhead(layers: int, sequences: float, *, moe: bool) -> Iterator[Part]:
             amount=layers * 1e-6,
             times=("routing_us",),
             formula="routing_us x layers",
+            values=MappingProxyType({"layers": layers}),
+        )
+    if moe and serving.narrow_slices:
+        yield Part(
+            name="narrow slices of experts",
+            amount=layers * 1e-6,
+            times=("slice_us",),
+            formula="slice_us x layers",
             values=MappingProxyType({"layers": layers}),
         )
     yield Part(
@@ -258,7 +286,7 @@ def _drafts(serving: Serving) -> Iterator[Part]:
         layers, passes = drafter.layers, 1 if drafter.at_once else passes
     one = (
         *_memory(serving, traffic, roof=False),
-        *_overhead(layers, serving.sequences, moe=drafter is None and model.moe is not None),
+        *_overhead(serving, layers, moe=drafter is None and model.moe is not None),
         *_communication(serving, tokens=serving.sequences, layers=layers),
     )
     for part in one:

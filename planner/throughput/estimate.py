@@ -269,18 +269,23 @@ class _Asked:
         return (plain, other) if other.seconds < held.seconds else (parts, held)
 
     def _than_wide(self, held: Settled, accepted: float) -> tuple[str, ...]:
-        """Say that the same model in 16 bits was measured faster, where it was."""
-        if self.found.wide is None:
+        """Say that the same model in 16 bits is faster, where that was measured or kernels lack."""
+        other = self.serving.narrow_slices or self.serving.plain_experts
+        constants = self.found.wide or (self.found.constants if other else None)
+        if constants is None:
             return ()
         wide = replace(self.serving, weights=self.serving.weights.in_sixteen_bits)
         prompt: tuple[Part, ...] = ()
         if self.workload.output_tokens is not None:
             prompt = prompt_parts(wide, self.workload, self.chunk)
         parts = output_token_parts(wide, self.workload, prompt=prompt, accepted=accepted)
-        seconds = seconds_of(parts, self.found.wide)
+        seconds = seconds_of(parts, constants)
         if held.seconds <= seconds * _ALIKE:
             return ()
-        return (f"16-bit weights were measured faster here (x{held.seconds / seconds:.2f})",)
+        share = f"x{held.seconds / seconds:.2f}"
+        if other:
+            return (f"16-bit weights are faster here ({share}): no fast kernel for such experts",)
+        return (f"16-bit weights were measured faster here ({share})",)
 
     def _banded(self, serving: Serving, parts: Sequence[Part], time: float) -> Banded:
         """Tokens per second of one user with its band."""
