@@ -77,8 +77,9 @@ fine-tunes), under every engine that loads them there, each asked for its plan.
    and so many of several accelerators or machines as hold the pick at the least speed.
 5. `--best speed` and `--best context`: between models tiers and flaws, then what is within a fifth of the
    fastest, or reaches within a fifth of the farthest, of that the best class of scores; of one model the
-   same, then what loses least. A KV cache of half the size and more experts in RAM come into question
-   for the context, a large loss only where nothing else fits.
+   same, then what loses least. To be half as fast, or to reach half as far, as what loses no more and is
+   at most a tier below is a flaw, too. A KV cache of half the size and more experts in RAM come into
+   question for the context, a large loss only where nothing else fits.
 
 Speeds are estimates with their bands; sizes are published ones. Nothing here was fitted to anybody's
 list: `python -m benchmarks.expert_picks FILE` holds the answers against what experienced people run,

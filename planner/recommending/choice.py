@@ -62,6 +62,10 @@ SPILL = 2
 """Times as fast as a file with experts in RAM from which on one that lies on the accelerators comes
 first, though it loses a little more."""
 
+OUTDONE = 2
+"""Times as fast, or as far, as a model at which one of the next tier that loses no more outdoes it, where
+speed or context come first."""
+
 MOST_OF_RAM = 0.75
 """Share of the RAM above which a server leaves too little for everything else."""
 
@@ -244,16 +248,16 @@ class Choice:
             self.entry.name,
         )
 
-    def key_of_model(self, wish: Wish) -> tuple[object, ...]:
+    def key_of_model(self, wish: Wish, *, outdone: bool = False) -> tuple[object, ...]:
         """Return what the best candidates of several models are sorted by; equals are tied.
 
         What almost reaches the least speed counts as if it did. Tiers, then classes: within a tier,
         what is slow or loses noticeably comes after what does neither. What has two flaws, such as a
         large loss, falls back by a tier: at the floor of bits the next smaller model is as good.
         Where speed or context come first, they decide within a tier, and the classes between what is
-        alike. A server for a few is a flaw where more users ask.
+        alike. A server for a few is a flaw where more users ask, and so is to be outdone.
         """
-        flaws = self.flaws(wish) + self.is_for_few
+        flaws = self.flaws(wish) + self.is_for_few + outdone
         tier = self.tier + (flaws >= FALLS_BACK)
         place = self.place if wish.best == "quality" else 0
         slow = 0.0 if (self.per_user or 0.0) >= wish.enough else self._too_slow(wish)
@@ -262,6 +266,19 @@ class Choice:
     def gain(self, wish: Wish) -> float:
         """Return what comes first of what is wished: how far it reaches, else how fast it is."""
         return self.longest if wish.best == "context" else self.per_user or 0.0
+
+    def outdoes(self, other: Choice, wish: Wish) -> bool:
+        """Say whether it is so much faster, or reaches so much further, that `other` gives way.
+
+        It loses no more, holds as safely, and its model is at most a tier below.
+        """
+        return (
+            wish.best != "quality"
+            and self.gain(wish) >= OUTDONE * other.gain(wish)
+            and self.tier <= other.tier + 1
+            and self.word <= other.word
+            and self.holding(wish) <= other.holding(wish)
+        )
 
 
 def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
@@ -308,8 +325,10 @@ def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Cho
     newer one, the least loss. Where context comes first it takes the place of speed.
     """
     groups: dict[tuple[object, ...], list[list[Choice]]] = {}
+    models = list(models)
     for found in models:
-        groups.setdefault(found[0].key_of_model(wish), []).append(found)
+        outdone = any(other[0].outdoes(found[0], wish) for other in models)
+        groups.setdefault(found[0].key_of_model(wish, outdone=outdone), []).append(found)
     order = []
     for key in sorted(groups):
         left = groups[key]

@@ -29,10 +29,9 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
         brief: leave out how the loss of a smaller cache was measured (`cache_measured` says it).
     """
     wanted, parts = answer.wanted, []
-    if wanted.base is None and wanted.wish.best == "quality":
-        parts.append(
-            f"{model_name(pick.entry.base)}: {_why_model(answer, pick)}{_almost(pick, wanted.wish)}"
-        )
+    if wanted.base is None:
+        why = (_why_model if wanted.wish.best == "quality" else _why_model_first)(answer, pick)
+        parts.append(f"{model_name(pick.entry.base)}: {why}{_almost(pick, wanted.wish)}")
     first = ENGINES[engines_for(wanted.system)[0][0]]
     if wanted.fixed.engine is None:
         if pick.turn == 0 and pick.plan.engine == first.name:
@@ -73,14 +72,14 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
     wish = answer.wanted.wish
     if wish.best != "quality":
         most = {
-            "speed": "is about as fast as the fastest",
-            "context": "reaches about as far as any",
+            "speed": "are about as fast as the fastest",
+            "context": "reach about as far as any",
         }
         sound = (
             f" at about {wish.least_speed:g} tok/s or more" if _is_fast_enough(pick, wish) else ""
         )
         small = " without a large loss" if pick.word < Word.LARGE else ""
-        return f"of what {most[wish.best]}{sound}{small}, what loses least"
+        return f"of its files that {most[wish.best]}{sound}{small}, the one that loses least"
     if pick.per_user is None:
         return "the best class of quality that fits"
     if to_two_digits(pick.per_user) < wish.least_speed:
@@ -149,6 +148,43 @@ def _why_model(answer: Recommendation, pick: Choice) -> str:
         if other.word > pick.word:
             return f"{name} has better scores, but here with {other.word.text}"
     return "the best scores of what fits and is fast enough"
+
+
+def _why_model_first(answer: Recommendation, pick: Choice) -> str:
+    """Return why this model where speed or context come first: whom it outdoes, else its scores."""
+    wish, others = answer.wanted.wish, answer.front
+    for other in others:
+        if other.tier < pick.tier and pick.outdoes(other, wish):
+            times = two_digits(pick.gain(wish) / max(1.0, other.gain(wish)))
+            far = wish.best == "context"
+            how = f"reaches {times} times as far" if far else f"is {times} times as fast"
+            loses = "no more" if pick.word == other.word else "less"
+            name = model_name(other.entry.base)
+            return f"{name} has better scores; this {how} and loses {loses} here"
+    ahead = [
+        other
+        for other in others
+        if other.entry.base != pick.entry.base and other.gain(wish) >= CLEARLY * pick.gain(wish)
+    ]
+    if not ahead:
+        most = "reaches about as far" if wish.best == "context" else "about as fast"
+        return f"{most} as any model that fits with scores near the best"
+    name = model_name(ahead[0].entry.base)
+    further = "reaches further" if wish.best == "context" else "is faster"
+    return f"{name} {further}, but {_what_holds_back(ahead[0], pick, wish)}"
+
+
+def _what_holds_back(other: Choice, pick: Choice, wish: Wish) -> str:
+    """Return what keeps a model that is faster, or reaches further, from being the pick."""
+    if other.needs_ram is not None:
+        return f"needs {other.needs_ram} GiB of RAM"
+    if other.is_tight and not pick.is_tight:
+        return "is tight"
+    if other.word > pick.word:
+        return f"here has {other.word.text}"
+    if other.place > pick.place:
+        return "has lower scores"
+    return "takes most of the RAM" if other.fills_ram else "comes after it in the whole"
 
 
 def _almost(pick: Choice, wish: Wish) -> str:

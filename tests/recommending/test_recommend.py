@@ -19,7 +19,7 @@ from planner.planning import Outcome
 from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
 from planner.recommending.candidate import lanes
-from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice
+from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice, models_in_order
 from planner.recommending.choosing import Search
 from planner.recommending.front import shape_of
 from planner.recommending.reasons import chosen
@@ -428,7 +428,7 @@ def test_what_comes_first_is_reached_and_nothing_better_is_given_up(
     assert pick.word == min(choice.word for choice in near)
     assert pick.word < Word.LARGE
     assert "keeps its quality" not in recommendation_text(found)
-    assert "what loses least" in recommendation_text(found)
+    assert "the one that loses least" in recommendation_text(found)
 
 
 def test_a_faster_server_that_is_not_taken_is_given_its_reason() -> None:
@@ -548,3 +548,19 @@ def test_pictures_are_a_reason_only_where_they_are_asked_for(on: str, images: bo
     for choice in found.front:
         command = some(choice.plan.launch).command
         assert not images or (choice.plan.engine != "mlx" and "--no-mmproj" not in command)
+
+
+@pytest.mark.parametrize("best", ["speed", "context"])
+def test_a_better_model_in_a_poor_file_gives_way_to_a_sound_one_of_twice_the_gain(
+    best: Literal["speed", "context"],
+) -> None:
+    """The slowest line of its own table was the pick, as the model has the best scores."""
+    wish = Wish(best=best)
+    search = Search(Wanted(system=hardware_db.resolve("5070 ti"), wish=wish))
+    poor, sound = (
+        search.of_model(f"Qwen/{name}", thorough=False) for name in ("Qwen3.8-27B", "Qwen3.5-9B")
+    )
+    assert poor[0].tier < sound[0].tier
+    assert sound[0].outdoes(poor[0], wish)
+    assert models_in_order([poor, sound], wish)[0] is sound
+    assert not sound[0].outdoes(poor[0], Wish())
