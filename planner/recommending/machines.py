@@ -185,6 +185,9 @@ def smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
         from planner.search.hardware import candidates
 
         for more in candidates(system.accelerator):
+            more = (
+                system if more.count == 1 else more
+            )  # with what is known of the machine around it
             if (choice := best_of(replace(wanted, system=more))) is not None:
                 return more, choice
     return system, best_of(replace(wanted, system=system))

@@ -164,3 +164,11 @@ def test_small_machines_with_a_large_memory_are_listed_with_a_price() -> None:
     priced = [system for system in machines_room.by_price() if system.accelerator.is_unified]
     vendors = {system.accelerator.vendor for system in priced if system.total_bytes > 60 * GIB}
     assert vendors == {"amd", "apple", "nvidia"}
+
+
+def test_a_machine_of_one_accelerator_keeps_what_is_known_of_it() -> None:
+    """`fits --on dgx-spark` told the power of its chip, `fits` that of the machine."""
+    spark = hardware_db.resolve("dgx-spark")
+    assert spark.power_w is not None
+    (named,) = machines(WANTED, on=(spark,))
+    assert named.watts == spark.power_w.value
