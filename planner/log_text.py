@@ -14,8 +14,7 @@ from typing import Any, BinaryIO
 from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import (
-    OUT_OF_MEMORY,
-    SIZES,
+    Basis,
     LogReader,
     Reading,
     Stage,
@@ -24,6 +23,7 @@ from planner.engines.log_figure import (
 )
 from planner.engines.log_readers import engine_of, version_of
 from planner.engines.logged_launch import LaunchFinder, completed
+from planner.engines.out_of_memory import OUT_OF_MEMORY, asked_in_vain, lacked_in
 from planner.engines.reasons import cues as cues_of_reasons
 from planner.engines.reasons import reason_in
 from planner.engines.unserved import cues as cues_of_unserved
@@ -146,15 +146,8 @@ class Log:
     @cached_property
     def lacked(self) -> tuple[int, int | None] | None:
         """Bytes that were asked for in vain, and how many were free if that is told; None: it is not."""
-        for line in self._refusals():
-            for pattern in self.reader.lacks:
-                match = re.search(pattern, line)
-                if match is not None:
-                    told = {"free": None, "left": None} | match.groupdict()
-                    free = told["free"] and float(told["free"]) * SIZES[told["left"] or ""]
-                    wanted = float(match["wanted"]) * SIZES[match["unit"]]
-                    return int(wanted), None if free is None else int(free)
-        return None
+        found = (lacked_in(line, self.reader.lacks) for line in self._refusals())
+        return next((lacked for lacked in found if lacked is not None), None)
 
     @property
     def wants_ram(self) -> bool:
@@ -180,32 +173,38 @@ class Log:
 
     @cached_property
     def objection(self) -> str | None:
-        """The last line with which a start failed for another reason than memory; None if none did.
-
-        A start that went on to its memory has overcome it.
-        """
-        if self.refusal is not None or self.figures:
-            return None
-        line = next(self._objections(), None)
+        """The last line with which a start failed for another reason than memory; None if none did."""
+        line = None if self.refusal is not None else next(self._objections(), None)
         return None if line is None else without_secrets(line)
 
     def _objections(self) -> Iterator[str]:
-        """The lines with which a start failed for another reason than memory, the last first."""
-        for line in reversed(self.lines):
+        """The lines with which a start failed for another reason than memory, the last first.
+
+        A start that prints figures after such a line has overcome it; words that are nobody's own may
+        end a server that had started.
+        """
+        for place in range(len(self.lines) - 1, -1, -1):
+            line = self.lines[place]
             own = any(cue in line for cue in self.reader.objections)
             if own or any(True for _ in unserved_in((line,))):
+                if read_figures(self.lines[place:], self.reader.figures):
+                    break
                 yield line
-        reason = reason_in(self.lines)
+        rules = (reading.figure.basis is not Basis.ESTIMATE for reading in self.figures.values())
+        reason = None if any(rules) else reason_in(self.lines)
         if reason is not None:
             yield reason.line
 
     @cached_property
     def suggestion(self) -> Suggestion | None:
         """What to change, as the last line of a failed start tells it; None if no line does."""
+        asked = asked_in_vain(self.refusal or "")
         if self.assumed and self.is_pytorchs:
-            return Suggestion(words=log_readers.of_any_server())
+            anybody = log_readers.of_any_server()
+            return Suggestion(words=f"{asked}; {anybody}" if asked else anybody)
         if self.stage is not None:
-            return Suggestion(words=f"it ended while {self.stage.words}: {self.stage.helps}")
+            ended = f"it ended while {self.stage.words}{asked and f' ({asked})'}"
+            return Suggestion(words=f"{ended}: {self.stage.helps}")
         for line in chain(self._refusals(), self._objections()):
             for pattern, helps in self.reader.suggests.items():
                 match = re.search(pattern, line)
@@ -213,7 +212,7 @@ class Log:
                     continue
                 groups = match.groupdict()
                 if isinstance(helps, str):
-                    return Suggestion(words=helps.format(**groups))
+                    return Suggestion(words=helps.format(**groups, asked=asked_in_vain(line)))
                 return helps(groups)
             for found in unserved_in((line,)):
                 engine = None if self.assumed else self.engine

@@ -428,3 +428,58 @@ def test_a_line_that_only_one_server_prints_names_it(text: str, engine: str, wor
     assert found.refusal == text
     assert found.suggestion is not None
     assert words in found.suggestion.words
+
+
+OLD_BUILD = (
+    "main: build = 6912 (1ae74882f) with cc (Ubuntu 13.3.0) 13.3.0 for x86_64-linux-gnu\n"
+    "llama_model_load_from_file_impl: using device CUDA0 (NVIDIA GeForce RTX 3060) (0000:01:00.0) - 11500 MiB free\n"
+    "srv    load_model: loading model '/models/Qwen3.5-9B-Q4_K_M.gguf'\n"
+    "llama_model_load: error loading model: error loading model architecture: unknown model architecture: 'qwen35'\n"
+)
+
+
+def test_a_figure_before_an_objection_does_not_hide_it() -> None:
+    found = read_log(OLD_BUILD)
+    assert found.figures
+    assert found.version == "6912"
+    assert "unknown model architecture" in (found.objection or "")
+    went_on = read_log(OLD_BUILD + LLAMACPP)
+    assert went_on.objection is None is went_on.suggestion
+
+
+def test_metals_errors_are_those_of_the_program_around_them() -> None:
+    metal = "Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)"
+    llamacpp = f"error: {metal}\nggml_metal_synchronize: error: command buffer 1 failed\n"
+    mlx = f"[METAL] Command buffer execution failed: {metal}\n"
+    for text, engine, flag in ((llamacpp, "llamacpp", "-ub"), (mlx, "mlx", "--prefill-step-size")):
+        found = read_log(text)
+        assert found.engine == engine
+        assert found.suggestion is not None
+        assert flag in found.suggestion.words
+
+
+@pytest.mark.parametrize(
+    ("wanted", "free", "said"),
+    [
+        ("12.09 GiB", "9.06 GiB", "9.06 GiB were free, 3.03 GiB too little"),
+        ("50.00 MiB", "56.88 MiB", "56.88 MiB that were free are not in one"),
+    ],
+)
+@pytest.mark.parametrize("server", ["", "vllm", "sglang"])
+def test_what_was_asked_for_is_not_what_was_lacking(
+    wanted: str, free: str, said: str, server: str
+) -> None:
+    line = (
+        f"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {wanted}. GPU 0 has a total capacity of"
+        f" 79.11 GiB of which {free} is free."
+    )
+    found = read_log(line, server or None).suggestion
+    assert found is not None
+    assert said in found.words
+
+
+def test_slots_of_states_are_known_by_their_tensor() -> None:
+    line = "    self.temporal_state = torch.zeros(\n" + SGLANG.splitlines()[-1]
+    found = read_log(line, "sglang").suggestion
+    assert found is not None
+    assert "--max-mamba-cache-size" in found.words

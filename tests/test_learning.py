@@ -153,6 +153,18 @@ def test_a_start_that_teaches_nothing_is_reported_all_the_same(
     assert json.loads(case.read_text("utf-8"))["cases"][0]["measured"]["available_kv_gib"] == 79.0
 
 
+def test_a_report_lies_over_no_other_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, other = tmp_path / "start.log", tmp_path / "other.txt"
+    start.write_text(log(41.0), "utf-8")
+    other.write_text("mine", "utf-8")
+    for place in (other, tmp_path, tmp_path / "none" / "case.json"):
+        assert run(["check", str(start), "--on", MACHINE, "--report", str(place)]) == 2
+        assert str(place) in capsys.readouterr().err
+    assert other.read_text("utf-8") == "mine"
+
+
 OWN = """\
 mine@host-of-mine:~$ HF_TOKEN=hf_mine vllm serve /srv/mine/models/Qwen3.5-27B-FP8 --api-key mine
 INFO [utils.py:233] non-default args: {'model': '/srv/mine/models/Qwen3.5-27B-FP8', 'host': '192.168.7.23', 'max_model_len': 32768, 'served_model_name': ['mine'], 'chat_template': '/srv/mine/chat.jinja', 'lora_modules': [{'name': 'mine', 'path': '/srv/mine/adapter'}], 'speculative_config': {'method': 'dflash', 'model': '/srv/mine/drafter', 'num_speculative_tokens': 4}}

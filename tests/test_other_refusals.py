@@ -217,4 +217,4 @@ def test_a_start_that_the_plan_calls_safe_says_what_leaves_more_room(
     )
     assert run(["check", str(path), "--on", "rtx-3090", "--command", command]) == 3
     said = capsys.readouterr().out
-    assert "2.37 GiB more were asked for than was left: a lower --gpu-memory-utilization" in said
+    assert "2.37 GiB were asked for in vain: a lower --gpu-memory-utilization" in said

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli import terminal
+from planner.cli import reports, terminal
 from planner.cli.asking import Typed, asks
 from planner.errors import InputError, PlannerError
 from planner.units import capital
@@ -61,6 +60,7 @@ def check(
             return 0
     from planner import observed
 
+    place = reports.place_for(report)
     answer = _compared(asked, log, command, as_json)
     if as_json:
         changes = [
@@ -70,10 +70,10 @@ def check(
         typer.echo(json.dumps(answer.to_dict() | {"remedies": changes}, indent=2, default=str))
     else:
         terminal.show("\n".join([*_table(answer), *_remedies(answer)]))
-    if report:
+    if place is not None:
         from planner.anonymous import case_of, cases_document
 
-        Path(report).expanduser().write_text(cases_document([case_of(answer)]), "utf-8")
+        reports.write(place, cases_document([case_of(answer)]))
         _say(f"Wrote {report}: read it, then attach it to an issue.", as_json)
     if learn:
         lesson = observed.learn(answer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli import terminal
+from planner.cli import reports, terminal
 from planner.cli.asking import Typed, asks
 from planner.engines.shell_words import shell_line
 from planner.errors import InputError
@@ -66,17 +66,18 @@ def measure(
     task = _task(asked, prompt, generate, depth, repeat)
     if not 1 <= limit <= MOST_SECONDS:
         raise InputError(f"--limit: {limit} is out of range (1 to {MOST_SECONDS:,} seconds)")
+    place, kept = reports.place_for(report), reports.place_for(log, cases=False)
     question = _here(asked).question().with_(lessons=())  # judged against the estimates themselves
-    with tempfile.TemporaryDirectory(prefix="qwenplan-measure-") as place:
+    with tempfile.TemporaryDirectory(prefix="qwenplan-measure-") as folder:
         anyhow = {"installed": lambda _: True} if dry_run else {}
         missing = ""
         try:
-            prepared = prepare(question, task, Path(place), download=download, **anyhow)
+            prepared = prepare(question, task, Path(folder), download=download, **anyhow)
         except NotHereError as error:
             if not dry_run:
                 raise
             prepared, missing = (
-                prepare(question, task, Path(place), download=True, **anyhow),
+                prepare(question, task, Path(folder), download=True, **anyhow),
                 f"{error}",
             )
         for line in _commands(prepared):
@@ -88,22 +89,22 @@ def measure(
                 typer.echo(missing, err=True)
             return 0
         ran = run_steps(
-            prepared.steps, Path(place), limit=limit, say=lambda line: typer.echo(line, err=True)
+            prepared.steps, Path(folder), limit=limit, say=lambda line: typer.echo(line, err=True)
         )
-    if log:
+    if kept is not None:
         text = "".join(f"{output.stderr}\n{output.stdout}\n" for output in ran.outputs)
-        Path(log).expanduser().write_text(text, "utf-8")
+        reports.write(kept, text)
     found = compare(prepared, ran)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         terminal.show("\n".join(_table(found)))
-    if report and found.elsewhere:
+    if place is not None and found.elsewhere:
         typer.echo(f"{report} is not written: it would be a case of the wrong hardware.", err=True)
-    elif report:
+    elif place is not None:
         from planner.anonymous import cases_document
 
-        Path(report).expanduser().write_text(cases_document([found.case()]), "utf-8")
+        reports.write(place, cases_document([found.case()]))
         typer.echo(f"Wrote {report}: read it, then attach it to an issue.", err=as_json)
     if ran.ended is Ended.STOPPED:
         return STOPPED

@@ -11,6 +11,7 @@ from typing import Any
 
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
+from planner.engines.out_of_memory import OUT_OF_MEMORY_LACKS, SIZES
 from planner.memory.breakdown import Kind
 from planner.units import GIB, MIB
 
@@ -21,26 +22,6 @@ class Basis(Enum):
     RULE = "engine rule"
     MEMORY = "given the logged memory"
     ESTIMATE = "estimate"
-
-
-OUT_OF_MEMORY = (
-    "CUDA out of memory. Tried to allocate",
-    "HIP out of memory. Tried to allocate",
-    "XPU out of memory. Tried to allocate",
-    "RuntimeError: CUDA error: out of memory",
-)
-"""What PyTorch says, whatever runs on it."""
-
-
-_SIZE = r"(?P<{}>\d{{1,12}}(?:\.\d{{1,6}})?) (?P<{}>[KMGT]?i?B)"
-OUT_OF_MEMORY_LACKS = (
-    rf"Tried to allocate {_SIZE.format('wanted', 'unit')}\..{{0,200}}? of which"
-    rf" {_SIZE.format('free', 'left')} is free",
-    rf"Tried to allocate {_SIZE.format('wanted', 'unit')} \(GPU .{{0,200}}?"
-    rf" {_SIZE.format('free', 'left')} free;",
-    rf"Tried to allocate {_SIZE.format('wanted', 'unit')}",
-)
-"""What was asked for when PyTorch found no memory, and what there was."""
 
 
 OF_NOBODY = "17179869184.00 GiB memory in use"
@@ -280,18 +261,6 @@ class LogReader:
 
 
 _DECIMALS = re.compile(r"\.(\d+)")
-
-SIZES = {
-    "B": 1,
-    "size": 1,
-    "bytes": 1,
-    "KiB": 2**10,
-    "MiB": MIB,
-    "GiB": GIB,
-    "TiB": 2**40,
-    "MB": 10**6,
-    "GB": 10**9,
-}
 
 LONGEST_LINE = 8192
 """Characters of a line in which figures are looked for."""

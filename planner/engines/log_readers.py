@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from planner.engines import FACES, get_engine
-from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
+from planner.engines.log_figure import LogReader
+from planner.engines.out_of_memory import OUT_OF_MEMORY
 from planner.engines.unserved import unserved_in
 
 

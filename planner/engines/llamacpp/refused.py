@@ -23,6 +23,11 @@ SUGGESTS = MappingProxyType(
         " mapped from disk (without --no-mmap) takes less",
         r"unable to allocate CPU buffer|cpu_buffer_type_alloc|mmap failed|OutOfHostMemory": "RAM ran out, not the GPU: a smaller file, more layers or experts on"
         " the GPU, or the file mapped from disk (without --no-mmap) takes less",
+        r"error: Insufficient Memory \(0000": "memory that macOS lends the GPU ran out: a shorter -c, fewer slots"
+        " (-np), a smaller -ub, a cache in 8 bits (-ctk q8_0 -ctv q8_0) or a smaller file takes less; sudo"
+        " sysctl iogpu.wired_limit_mb=MB lends it more",
+        r"error: Impacting Interactivity": "macOS ended a command that kept the GPU for too long: a smaller -ub"
+        " makes each one shorter",
         r"missing tensor '": "file and build do not suit each other: renew llama.cpp, or take another file",
         r"this requires Flash Attention": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
         r"n_seq_max must be": "it starts with fewer slots (-np)",
@@ -58,6 +63,7 @@ HOST_REFUSALS = (
 """With these words a start ends for want of RAM, not of GPU memory."""
 
 OBJECTIONS = (
+    "error: Impacting Interactivity (0000",
     "missing tensor '",
     "this requires Flash Attention",
     "n_seq_max must be",
@@ -69,6 +75,7 @@ OBJECTIONS = (
 """With these words a start ends for another reason than memory."""
 
 REFUSALS = (
+    "error: Insufficient Memory (0000",
     "cudaMalloc failed: out of memory",
     "CUDA error: out of memory",
     "ROCm error: out of memory",

@@ -34,8 +34,8 @@ Source: SGLang model_config.py, model_runner.py.
 SUGGESTS = MappingProxyType(
     {
         r"derived context_length \((?P<tokens>\d+)\)": "it starts with --context-length {tokens} at most",
-        r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
-        " left: a lower --mem-fraction-static leaves more for activations, a lower --chunked-prefill-size"
+        r"out of memory\. Tried to allocate [\d.]+ [KMG]iB": "{asked}: a lower"
+        " --mem-fraction-static leaves more for activations, a lower --chunked-prefill-size"
         " or --cuda-graph-max-bs asks for less, and while weights load nothing but smaller ones helps",
         r"alloc_req_slots runs out of memory": "fewer requests at once (--max-running-requests), or more"
         " state slots for them (--max-mamba-cache-size), as far as memory goes",
@@ -57,7 +57,7 @@ STAGES = (
         loads=True,
     ),
     Stage(
-        cues=(", in _init_mamba_pool", "MambaPool"),
+        cues=(", in _init_mamba_pool", "MambaPool", "self.temporal_state = "),
         words="it reserved the states of requests",
         helps="fewer slots (--max-mamba-cache-size) or a lower --mem-fraction-static reserve less",
         fills=True,

@@ -65,8 +65,8 @@ SUGGESTS: Suggests = MappingProxyType(
         r"Bfloat16 is only supported": "it starts with --dtype half",
         r"attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size": "it starts"
         " with a --tensor-parallel-size that divides {heads}",
-        r"out of memory\. Tried to allocate (?P<size>[\d.]+ [KMG]iB)": "{size} more were asked for than was"
-        " left: a lower --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
+        r"out of memory\. Tried to allocate [\d.]+ [KMG]iB": "{asked}: a lower"
+        " --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
         " --max-num-batched-tokens or --max-num-seqs asks for less, and while weights load nothing but"
         " smaller ones helps",
         r"csrc/cumem_allocator": "the allocator of sleep mode found no room: a lower --gpu-memory-utilization"

@@ -11,9 +11,10 @@ from typing import Any
 from planner.engines.command import Command
 from planner.engines.containers import Container
 from planner.engines.face import CommandReader, Face
-from planner.engines.log_figure import OUT_OF_MEMORY, LogReader
+from planner.engines.log_figure import LogReader
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.engines.option_kinds import whole_number
+from planner.engines.out_of_memory import OUT_OF_MEMORY
 from planner.engines.vllm.bench import BENCH
 from planner.engines.vllm.log import (
     EXPLAINS,
