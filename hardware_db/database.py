@@ -35,7 +35,15 @@ __all__ = ["Database", "bundled", "database", "load_file", "user_file"]
 Entry = Accelerator | System
 _LARGEST_FILE = 4 << 20
 _LISTS = ("accelerator", "system", "price", "power", "memory", "electricity", "processor")
-_WORDS = ("cpu_words", "board_words", "laptop_words", "machine_words", "gpu_words", "places")
+_WORDS = (
+    "cpu_words",
+    "board_words",
+    "laptop_words",
+    "machine_words",
+    "gpu_words",
+    "places",
+    "mac_cases",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -221,9 +221,22 @@ def _which_chip(text: str, known: Database) -> HardwareError:
         for entry in {id(entry): entry for entry in known.by_name.values()}.values()
         if isinstance(entry, Accelerator) and entry.vendor == "apple"
     ]
+    chips = [entry for entry in chips if _is_in_case(entry, text, known.words["mac_cases"])]
     fitting = [entry for entry in chips if size in (None, _label(entry))] or chips
     names = sorted({spoken(entry.name, memory=size is not None) for entry in fitting}, reverse=True)
     return UnnamedChip(text, tuple(names))
+
+
+def _is_in_case(chip: Accelerator, text: str, cases: tuple[str, ...]) -> bool:
+    """Say whether a Mac of the case that a text names is sold with a chip, as far as is known."""
+    typed = f" {' '.join(re.split(r'[^a-z0-9]+', text.casefold()))} "
+    has = set(re.split(r"[^a-z0-9]+", chip.short_name.casefold()))
+    for line in cases:
+        case, _, rule = line.partition(": ")
+        kind, _, words = rule.partition(" ")
+        if f" {case} " in typed:
+            return has.isdisjoint(words.split(", ")) is (kind == "not")
+    return True
 
 
 def _card(name: str) -> Found | None:

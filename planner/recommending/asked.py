@@ -10,6 +10,7 @@ from math import inf
 from hardware_db import System
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation
+from planner.recommending.candidate import size_of
 from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.drafting import with_drafts
@@ -18,7 +19,7 @@ from planner.recommending.machines import by_price, fewer_of, without_slower_kin
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
-from planner.registry import Word, checkpoint_of, classes
+from planner.registry import Entry, Word, checkpoint_of, classes, entries_of, loss_of
 from planner.speed import speed_of
 from planner.units import format_tokens
 
@@ -158,7 +159,7 @@ def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     if machine is not None:
         where = machine.plan.deployment.system.short_name
         how = "" if machine.word >= Word.LARGE else " without a large loss"
-        change = f"on {where}, the cheapest machine that does it{how}"
+        change = f"on {where}, the cheapest of the common machines that does it{how}"
         yield Miss(change=change, choice=machine)
 
 
@@ -369,10 +370,24 @@ def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
     )
     if small is None:
         return None
-    least = checkpoint_of(small.entry).nbytes("text")
+    least = min(checkpoint_of(small.entry).nbytes("text"), _least_bytes(small.entry.base))
     large = (system for system in by_price() if system.total_bytes >= least)
+    lossy = None
     for system in islice(large, MACHINES):
         chosen = best_of(replace(search.wanted, base=small.entry.base, system=system))
-        if chosen is not None:
+        if chosen is None or chosen.plan.outcome is not Outcome.FITS:
+            continue  # nobody buys a machine for what its estimate's band may exceed
+        if chosen.word < Word.LARGE:
             return chosen
-    return None
+        lossy = lossy or chosen
+    return lossy
+
+
+def _least_bytes(base: str) -> int:
+    """Return the bytes of the smallest checkpoint of a model that loses no large part."""
+    sizes = (size_of(row) for row in entries_of(base) if row.recommendable and _loses_less(row))
+    return min(sizes, default=1 << 60)
+
+
+def _loses_less(row: Entry) -> bool:
+    return loss_of(row).word < Word.LARGE

@@ -213,8 +213,8 @@ class Choice:
         return self.is_slow(wish) + loss + self.fills_ram
 
     def is_slow(self, wish: Wish) -> bool:
-        """Say whether it is below a comfortable speed."""
-        return self.per_user is not None and self.per_user < wish.comfortable
+        """Say whether it is below a comfortable speed; what reads the same as that is not."""
+        return self.per_user is not None and to_two_digits(self.per_user) < wish.comfortable
 
     def key(self, wish: Wish) -> tuple[object, ...]:
         """Return what candidates of one model are sorted by, the best first.

@@ -246,6 +246,9 @@ class Search:
                 continue
             row = rows[-1][0]
             plan = self.plan(row, lane.engine, system=system)
+            if plan is not None and plan.fits and (plan.headroom or 0) < 0:
+                more = assuming_ram(wanted.system, 2 * ASSUMED_RAM)
+                plan = self.plan(row, lane.engine, system=more)
             if plan is not None and plan.fits and plan.allocation is not None:
                 needed = -(-(plan.allocation.host_bytes or 0) // GIB)
                 choice = self._choice(base, row, plan, turn, lane.why)

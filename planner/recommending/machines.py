@@ -13,6 +13,7 @@ from hardware_db import Accelerator, System
 from hardware_db.compose import several, unequal
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
+from planner.planning import Outcome
 from planner.question import Question, question_of
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
@@ -315,6 +316,11 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
             lines.append(f"  {line}")
     if any(machine.slow for machine in found):
         lines += ["", f"{SLOW} below {wanted.wish.least_speed:g} tok/s for each user."]
+    held = [machine.choice for machine in found if machine.choice is not None]
+    if any(choice.plan.outcome is Outcome.TIGHT for choice in held):
+        from planner.report.text import SIGNS
+
+        lines += ["", f"{SIGNS[Outcome.TIGHT]} less to spare than the estimate may be off."]
     cannot = [machine.name for machine in found if machine.choice is None]
     if cannot:
         lines += ["", f"Too small: {', '.join(cannot)}."]
@@ -332,13 +338,16 @@ def _row(machine: Machine, choice: Choice) -> tuple[str, ...]:
     speed = two_digits(choice.per_user) if choice.per_user is not None else "?"
     if machine.slow:
         speed = f"{SLOW} {speed}"
+    from planner.report.text import SIGNS  # a room of screens of everything else
+
+    tight = f"{SIGNS[Outcome.TIGHT]} " if choice.plan.outcome is Outcome.TIGHT else ""
     return (
         machine.name,
         listed_name(choice),
         choice.plan.engine_title,
         short_word(choice.word),
         speed,
-        format_gib(choice.plan.headroom or 0),
+        f"{tight}{format_gib(choice.plan.headroom or 0)}",
         f"{machine.bought.value:,.0f}" if machine.bought is not None else "",
         f"{machine.rented.value:.2f}/h" if machine.rented is not None else "",
         f"{machine.watts:,.0f} W" if machine.watts is not None else "",

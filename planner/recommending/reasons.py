@@ -97,7 +97,8 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
     if other is None:
         return best
     return (
-        f"the best class of quality with room to spare; {_file(other)} loses less, but"
+        f"the best class of quality with room to spare at about {least:g} tok/s or more;"
+        f" {_file(other)} loses less, but"
         f" {_what_is_wrong(other)}"
     )
 

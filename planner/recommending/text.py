@@ -49,7 +49,8 @@ def headline(answer: Recommendation) -> str:
     parts = [f"{short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
         parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
-    parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare")
+    tight = " (less than the estimate may be off)" if pick.plan.outcome is Outcome.TIGHT else ""
+    parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{tight}")
     if pick.per_user is not None:
         each = " each" if wanted.concurrency > 1 else ""
         parts.append(f"about {two_digits(pick.per_user)} tok/s{each}")
@@ -97,6 +98,8 @@ def recommendation_text(
     if answer.front:
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
         lines += [f"  {line}" for line in _tuned(answer.front)]
+        if any(choice.plan.outcome is Outcome.TIGHT for choice in answer.front):
+            lines.append(f"  {SIGNS[Outcome.TIGHT]}  less to spare than its estimate may be off")
     if answer.misses:
         lines += ["", *(f"  {line}" for line in _beside_pick(answer))]
     if more:

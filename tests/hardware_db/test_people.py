@@ -183,3 +183,20 @@ def test_no_stand_in_hides_an_entry() -> None:
     names = [name for entry in accelerators() for name in (entry.id, entry.name, *entry.aliases)]
     names += [name for entry in systems() for name in (entry.id, entry.name, *entry.aliases)]
     assert not [name for name in names if any(row.name.fullmatch(name) for row in stand_ins())]
+
+
+@pytest.mark.parametrize(
+    ("case", "never"),
+    [
+        ("mac mini 24gb", " M3 "),
+        ("mac mini 64gb", " Max "),
+        ("macbook air 16gb", " Pro "),
+        ("mac pro", " Max"),
+        ("macbook pro 64gb", " Ultra "),
+    ],
+)
+def test_a_case_is_offered_no_chip_that_was_never_in_it(case: str, never: str) -> None:
+    """An M3 was named for a Mac mini."""
+    with pytest.raises(HardwareError, match="chip") as refused:
+        resolve(case)
+    assert never not in str(refused.value).replace(",", " ,")

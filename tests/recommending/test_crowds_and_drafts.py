@@ -14,13 +14,14 @@ from planner.engines.tool_calls import tool_flags
 from planner.errors import InputError
 from planner.model.catalog import catalog
 from planner.planning import Outcome
-from planner.recommending import Recommendation
+from planner.recommending import Recommendation, Wish
 from planner.recommending.choice import cache_word
 from planner.recommending.choosing import best_of
 from planner.recommending.reasons import chosen
 from planner.recommending.text import recommendation_text
 from planner.registry import Word
 from planner.throughput import SpeedEstimate
+from planner.throughput.answer import to_two_digits
 from tests.present import some
 
 
@@ -191,3 +192,31 @@ def test_where_no_engine_runs_the_machine_is_told_so() -> None:
     """No checkpoint held it, it was said of a machine for which no engine has a backend."""
     with pytest.raises(InputError, match="has no backend for Google TPU"):
         planner.recommend(on="tpu v6e-8")
+
+
+def test_speeds_that_read_the_same_are_none_the_slower() -> None:
+    """A server's 21 tok/s came before the first choice's 19.8, which reads 20, with an untrue reason."""
+    pick = some(answer("dgx spark", users=5).pick)
+    assert pick.plan.engine == engines_for(pick.plan.deployment.system)[0][0]
+    assert pick.is_slow(Wish()) is (to_two_digits(pick.per_user or 0) < Wish().comfortable)
+
+
+def test_no_machine_is_advised_that_may_not_hold_it() -> None:
+    """Two machines were to be bought for a spare of 0.1 GiB within the estimate's band."""
+    found = answer("rtx-4090", "Qwen3.5-397B-A17B")
+    bought = [miss for miss in found.misses if "of the common machines" in miss.change]
+    assert all(miss.choice.plan.outcome is Outcome.FITS for miss in bought)
+    assert bought
+
+
+def test_what_is_tight_is_told_in_words() -> None:
+    text = recommendation_text(answer("rtx-3090"))
+    assert "\n  ≈  less to spare than its estimate may be off\n" in text
+
+
+def test_ram_that_would_do_it_leaves_something_to_spare() -> None:
+    """It fits with 65 GiB of RAM, it was said, with -0.47 GiB to spare."""
+    found = answer("rtx-3060-12", "Qwen3.5-122B-A10B")
+    miss = next(miss for miss in found.misses if miss.choice.needs_ram is not None)
+    assert (miss.choice.plan.headroom or 0) >= 0
+    assert all((miss.choice.plan.headroom or 0) >= 0 for miss in found.misses)
