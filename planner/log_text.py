@@ -67,6 +67,7 @@ class Log:
         restarts: starts before the one that is looked at.
         assumed: its lines are PyTorch's, which several engines print, and none was named.
         typed: what the launch command above it says, if there is one.
+        unread: one line per flag of that command that cannot be read.
     """
 
     engine: str
@@ -76,6 +77,7 @@ class Log:
     restarts: int = 0
     assumed: bool = False
     typed: Command | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def reader(self) -> LogReader:
@@ -361,6 +363,7 @@ def read_log(
         restarts=restarts,
         assumed=assumed,
         typed=typed if engine == started else None,
+        unread=launch.unread if engine == started else (),
     )
 
 

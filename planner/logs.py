@@ -354,6 +354,7 @@ def _past_loading(plan: Plan, logged: Mapping[str, Reading]) -> Iterator[str]:
 
 
 def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iterator[str]:
+    yield from log.unread
     yield from _far_off(rows)
     if log.assumed:
         yield (

@@ -34,6 +34,10 @@ _GOES_ON = re.compile(r"(?:(?<![\w.])[A-Za-z][a-z']*| |[,(/=-])$")
 _RESTS = re.compile(r" ?\(?[a-z\d]")
 """How a line ends whose last word or sentence goes on, and how its rest begins; of two numbers nobody
 can tell whether they are one."""
+_ARGUMENTS = re.compile(r"\bargs: *(?:$|\{)|server_args=ServerArgs\(|\) with config: *$")
+"""Where the arguments begin that a server prints: brackets around them tell where they end."""
+MOST_ARGUMENTS = 20_000
+"""Characters of arguments that are joined."""
 _ALIKE = 6
 """Characters with which lines of one program begin alike."""
 
@@ -104,7 +108,9 @@ def _folded(
         if whole is None:
             whole = line
         elif line and (
-            _runs_over(whole, " ", line.lstrip(), cues) or _ends_in(whole, line, messages)
+            _runs_over(whole, " ", line.lstrip(), cues)
+            or _ends_in(whole, line, messages)
+            or _is_open(whole, line)
         ):
             whole = f"{whole.rstrip()} {line.lstrip()}"
         elif line and _runs_over(whole, "", line, cues):
@@ -114,6 +120,16 @@ def _folded(
             whole = line
     if whole is not None:
         yield whole
+
+
+def _is_open(line: str, after: str) -> bool:
+    """Say whether arguments begin in a line, do not end in it, and may go on in the next one."""
+    begins = _ARGUMENTS.search(line) if len(line) < MOST_ARGUMENTS else None
+    if begins is None or not _may_be_rest(line, after):
+        return False
+    behind = line[begins.start() :]
+    is_empty = behind.rstrip().endswith(":")
+    return is_empty or sum(map(behind.count, "{[(")) > sum(map(behind.count, "}])"))
 
 
 def _ends_in(line: str, after: str, messages: Collection[str]) -> bool:

@@ -3,9 +3,12 @@
 Figures are those of published logs; the engines' own words stand around them.
 """
 
+from textwrap import wrap
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import planner
 from planner import logs, observed
@@ -13,6 +16,7 @@ from planner.engines import get_engine
 from planner.engines.log_readers import readers
 from planner.engines.logged_arguments import as_words, logged_values
 from planner.errors import InputError
+from planner.log_text import read_log
 from planner.logs import LogCheck
 
 REFUSALS = {
@@ -283,3 +287,59 @@ def test_unbalanced_memory_that_is_only_warned_of_ends_no_start() -> None:
     log = logs.read_log(warning + "Load weight begin. avail mem=46.61 GB\n")
     assert log.engine == "sglang"
     assert log.refusal is None
+
+
+ARGUMENTS = (
+    "(APIServer pid=1) INFO 11-02 08:00:00 [utils.py:233] non-default args: {'model_tag': 'Qwen/Qwen3.6-27B-FP8',"
+    " 'model': 'Qwen/Qwen3.6-27B-FP8', 'max_model_len': 131072, 'limit_mm_per_prompt': {'image': 2, 'audio': 0},"
+    " 'max_num_seqs': 32, 'served_model_name': ['mine', 'theirs']}"
+)
+
+
+@given(width=st.integers(60, 140))
+def test_arguments_that_were_folded_between_words_say_the_same(width: int) -> None:
+    after = (
+        "(EngineCore pid=107) INFO 11-02 [gpu_worker.py:508] Available KV cache memory: 31.02 GiB"
+    )
+    folded = wrap(ARGUMENTS, width, break_long_words=False, break_on_hyphens=False)
+    whole, broken = read_log(f"{ARGUMENTS}\n{after}"), read_log("\n".join([*folded, after]))
+    assert broken.command == whole.command
+    assert broken.figures == whole.figures
+
+
+SMALL = (
+    "llama_context: n_ctx         = 16384\n"
+    "llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB\n"
+)
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "$ {}", "command: {}", "Launch command: {}", "C:\\llama> {}"]
+)
+@pytest.mark.parametrize("program", ["llama-server", "llama-cli", "./llama-server.exe"])
+def test_a_command_above_a_log_is_read(line: str, program: str) -> None:
+    found = read_log(line.format(f"{program} -m Qwen3.5-4B-Q4_K_M.gguf -c 16384 -ub 256\n") + SMALL)
+    assert found.command is not None
+    assert (found.command.model, found.command.context) == ("Qwen3.5-4B-Q4_K_M.gguf", 16384)
+    assert found.command.options["ubatch_size"] == 256
+    assert found.command.options["parallel"] == (1 if "cli" in program else 4)  # llama-server's own
+
+
+def test_what_the_log_prints_of_slots_comes_before_the_command() -> None:
+    command = "$ llama-server -m Qwen3.5-4B-Q4_K_M.gguf -c 16384\n"
+    loading = "srv    load_model: loading model 'Qwen3.5-4B-Q4_K_M.gguf'\n"
+    found = read_log(f"{command}{loading}llama_context: n_seq_max     = 2\n{SMALL}").command
+    assert found is not None
+    assert found.options["parallel"] == 2
+
+
+def test_a_value_that_cannot_be_read_is_left_out_of_the_command_and_said() -> None:
+    command = (
+        "$ llama-server -m Qwen3.5-4B-Q4_K_M.gguf --spec-type mtp --n-cpu-moe many -c 16384 -np 3\n"
+    )
+    found = read_log(command + SMALL)
+    assert found.command is not None
+    assert found.command.options["parallel"] == 3
+    assert [line.split()[0] for line in found.unread] == ["--spec-type:", "--n-cpu-moe"]
+    said = observed.check_log(None, found, on="rtx-3090").notes
+    assert set(found.unread) <= set(said)

@@ -43,6 +43,8 @@ class Command:
         environment: variables set in front of the command.
         named: the words that name the model, as they were typed; empty where the model's name is all.
         nodes: machines that the one server runs on.
+        assumed: names of options that a log did not tell and its reader filled in; what was typed comes
+            before them.
     """
 
     model: str | None = None
@@ -63,6 +65,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     nodes: int | None = None
     named: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Forget the secrets that were told: nothing that is planned or shown needs them."""

@@ -116,8 +116,8 @@ def logged_command(
         value = _first(re.compile(pattern), lines)
         if value is not None:
             words += [flag, value]
-    if "-np" not in words:
-        words += ["-np", "1"]
+    assumed = () if "-np" in words else ("parallel",)
+    words += ["-np", "1"] if assumed else []
     if _first(_UNIFIED, lines) == "true":
         words.append("-kvu")
     flash = _first(_FLASH, lines)
@@ -145,7 +145,7 @@ def logged_command(
     outputs = _first(_OUTPUTS, lines)
     if outputs is not None and int(outputs) > 1 and outputs == _first(_BATCH, lines):
         options["all_logits"] = True  # a server of as many slots would be none
-    return replace(command, options=options)
+    return replace(command, options=options, assumed=assumed)
 
 
 def _file(lines: Sequence[str]) -> str | None:
