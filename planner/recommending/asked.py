@@ -15,7 +15,7 @@ from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.drafting import with_drafts
 from planner.recommending.front import front, shape_of
-from planner.recommending.machines import by_price, fewer_of, without_slower_kinds
+from planner.recommending.machines import by_price, fewer_of, seeing_only, without_slower_kinds
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
@@ -167,11 +167,15 @@ def _left_out(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
     """The pick's model on the machine without its slower accelerators, where that is faster."""
     if wanted.layout is not None:
         return
-    for names, system in without_slower_kinds(wanted.system):
+    for names, places, system in without_slower_kinds(wanted.system):
         other = best_of(replace(wanted, base=pick.entry.base, system=system))
         faster = other is not None and (other.per_user or 0.0) >= CLEARLY * (pick.per_user or inf)
-        if other is not None and faster and other.word <= pick.word:
-            yield Miss(change=f"leave the {names} out", choice=other)
+        if other is None or not faster or other.word > pick.word:
+            continue
+        plan = seeing_only(other.plan, places, wanted.system)
+        if plan is not None:
+            change = f"leave the {names} out (counted in the order in which they are named)"
+            yield Miss(change=change, choice=replace(other, plan=plan))
             return
 
 
@@ -195,6 +199,9 @@ def _with_fewer(search: Search, pick: Choice) -> Iterator[Miss]:
                 these = "one of them is" if number == 1 else f"{number} of them are"
                 slow = CLEARLY * (other.per_user or 0.0) < (pick.per_user or 0.0)
                 how = "slower" if slow else "about as fast"
+                if plan.launch == pick.plan.launch:  # the engine takes what it sees
+                    hidden = seeing_only(plan, range(number), system)
+                    other = replace(other, plan=hidden or plan)
                 yield Miss(change=f"{these} enough, {how}", choice=other)
                 return
         number *= 2

@@ -13,7 +13,7 @@ from hardware_db import Accelerator, System
 from hardware_db.compose import several, unequal
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
-from planner.planning import Outcome
+from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
@@ -27,6 +27,9 @@ from planner.units import format_gib, format_tokens, shown
 
 if TYPE_CHECKING:
     from planner.search import Fit
+
+HIDING = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "HIP_VISIBLE_DEVICES"}
+"""Vendor -> the variable that tells a program which accelerators it sees."""
 
 SLOW = "slow:"
 """In front of a speed that is below the least one."""
@@ -98,10 +101,11 @@ def by_price() -> tuple[System, ...]:
     return tuple(system for *_, system in sorted(priced, key=lambda row: row[:2]))
 
 
-def without_slower_kinds(system: System) -> Iterator[tuple[str, System]]:
+def without_slower_kinds(system: System) -> Iterator[tuple[str, tuple[int, ...], System]]:
     """Yield a machine of unequal accelerators without the slowest kind, then without the two slowest.
 
-    Each with the names of what is left out; kinds whose bandwidth is not known are kept.
+    Each with the names of what is left out and the places of what is kept; kinds whose bandwidth is
+    not known are kept.
     """
     rates = {
         kind.short_name: kind.bandwidth_gb_s.value
@@ -111,12 +115,33 @@ def without_slower_kinds(system: System) -> Iterator[tuple[str, System]]:
     slow = sorted(rates, key=lambda name: rates[name])
     for number in range(1, len(slow)):
         left_out = slow[:number]
-        kept = [kind for kind in system.mixed if kind.short_name not in left_out]
+        places = [
+            place for place, kind in enumerate(system.mixed) if kind.short_name not in left_out
+        ]
+        kept = [system.mixed[place] for place in places]
         if len(set(kept)) == 1:
             smaller = several(kept[0], len(kept), hardware_db.systems())
         else:
             smaller = unequal([(1, kind) for kind in kept])
-        yield " and ".join(left_out), _with_host_of(smaller, system)
+        yield " and ".join(left_out), tuple(places), _with_host_of(smaller, system)
+
+
+def seeing_only(plan: Plan, places: Sequence[int], system: System) -> Plan | None:
+    """Return a plan whose command hides all but some accelerators of one machine.
+
+    None where no variable of its vendors hides them.
+
+    Args:
+        plan: made for those alone.
+        places: which of the machine's, in its order.
+        system: the whole machine.
+    """
+    vendors = {accelerator.vendor for accelerator in system.accelerators}
+    variable = HIDING.get(vendors.pop()) if len(vendors) == 1 and system.nodes == 1 else None
+    if variable is None:
+        return None
+    seen = (variable, ",".join(map(str, places)))
+    return question_of(plan).with_(environment=(*plan.environment, seen)).plan()
 
 
 def fewer_of(system: System, number: int) -> System:

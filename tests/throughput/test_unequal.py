@@ -64,7 +64,9 @@ def test_what_is_faster_without_the_slowest_says_so() -> None:
     answer = recommend(Wanted(system=hardware_db.resolve("2x 3090 + 1x 3060 12GB"), base=MODEL))
     assert answer.pick is not None
     (miss,) = answer.misses
-    assert miss.change == "leave the RTX 3060 12 GB out"
+    assert miss.change.startswith("leave the RTX 3060 12 GB out")
+    assert miss.choice.plan.launch is not None  # without the variable the program takes all it sees
+    assert miss.choice.plan.launch.command.startswith("CUDA_VISIBLE_DEVICES=0,1 ")
     assert miss.choice.plan.deployment.system.short_name == "2× RTX 3090"
     assert (miss.choice.per_user or 0) > (answer.pick.per_user or 0)
     assert miss.choice.word <= answer.pick.word
@@ -72,8 +74,9 @@ def test_what_is_faster_without_the_slowest_says_so() -> None:
 
 def test_ram_that_was_named_stays_without_the_slowest() -> None:
     system = hardware_db.resolve("3090 + 3060 12GB + 64GB RAM")
-    (_, smaller), *more = without_slower_kinds(system)
+    (_, places, smaller), *more = without_slower_kinds(system)
     assert not more
+    assert places == (0,)
     assert smaller.host_memory == system.host_memory
     assert replace(smaller, host_memory_gib=None).total_bytes < system.total_bytes
 
@@ -120,3 +123,13 @@ def test_llama_cpps_cards_take_turns_with_all_users() -> None:
         assert isinstance(speed, SpeedEstimate)
         rates.append(speed.per_user.value)
     assert rates[1] <= rates[0] * 1.01
+
+
+def test_a_program_that_takes_what_it_sees_is_told_to_see_fewer() -> None:
+    """The line for one of two cards was the command for both."""
+    wanted = Wanted(system=hardware_db.resolve("2x 3090"), base="Qwen/Qwen3.5-4B")
+    fixed = replace(wanted.fixed, engine="llamacpp")
+    answer = recommend(replace(wanted, fixed=fixed))
+    fewer = next(miss for miss in answer.misses if miss.change.startswith("one of them"))
+    assert fewer.choice.plan.launch is not None
+    assert fewer.choice.plan.launch.command.startswith("CUDA_VISIBLE_DEVICES=0 ")
