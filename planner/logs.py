@@ -281,7 +281,7 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
         if row.note == RANGE:
             continue
         least, most = row.planned
-        counted = row.unit in ("tokens", "blocks", "slots")
+        counted = row.unit in ("tokens", "blocks", "slots", "x")
         least_bytes = {"MiB": FAR_BYTES / MIB, "GiB": FAR_BYTES / GIB}.get(row.unit, 0.0)
         more = (row.unit in ("MiB", "GiB") or counted) and row.logged - most >= least_bytes
         if (more and row.logged >= FAR_OFF * most > 0) or (
@@ -289,7 +289,7 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
         ):
             yield (
                 f"{row.figure}: {row.logged / most:.3g} times what was planned; no band is known for"
-                " this estimate, so that it is not judged"
+                " this estimate, so that it is not judged (another model or machine looks like that)"
             )
 
 

@@ -483,3 +483,11 @@ def test_slots_of_states_are_known_by_their_tensor() -> None:
     found = read_log(line, "sglang").suggestion
     assert found is not None
     assert "--max-mamba-cache-size" in found.words
+
+
+def test_experts_placed_by_hand_are_left_to_llamacpp_and_no_margin_is_offered() -> None:
+    command = "llama-server -m Qwen3.5-35B-A3B-Q4_K_M.gguf -c 65536 -ngl 99 --n-cpu-moe 20"
+    plan = observed.plan_command(command, on="rtx-4070-ti")
+    offered = [each.title for each in economies_of(get_engine("llamacpp"), plan.deployment)]
+    assert any("-ngl and --n-cpu-moe" in title for title in offered)
+    assert not any("-fitt" in title for title in offered)

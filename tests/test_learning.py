@@ -153,6 +153,21 @@ def test_a_start_that_teaches_nothing_is_reported_all_the_same(
     assert json.loads(case.read_text("utf-8"))["cases"][0]["measured"]["available_kv_gib"] == 79.0
 
 
+def test_the_size_of_a_cache_that_did_not_do_is_not_called_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.log"
+    ended = (
+        "ValueError: To serve at least one request with the model's max seq len (32768), (43.00 GiB KV cache is"
+        " needed, which is larger than the available KV cache memory (41.00 GiB)."
+    )
+    start.write_text(f"{log(41.0)}\n{ended}\n", "utf-8")
+    run(["check", str(start), "--on", MACHINE, "--learn"])
+    said = capsys.readouterr().out
+    assert "from a log for h100" in said
+    assert "--kv-cache-memory-bytes" not in said
+
+
 def test_a_report_lies_over_no_other_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

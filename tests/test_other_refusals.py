@@ -189,6 +189,29 @@ def test_slots_that_do_not_fit_are_what_is_said(capsys: pytest.CaptureFixture[st
             " capability: 100. Current capability: 86.",
             "modelopt_fp4 needs compute capability 100",
         ),
+        (
+            "ValueError: The output_size of gate's and up's weight = 64 is not divisible by weight quantization"
+            " block_n = 128.",
+            "--enable-expert-parallel",
+        ),
+        (
+            '{"error":{"code":400,"message":"request (45123 tokens) exceeds the available context size (32768'
+            ' tokens), try increasing it"}}',
+            "--context 45123",
+        ),
+        (
+            "Error code: 400 - This model's maximum context length is 32768 tokens. However, you requested 40000",
+            "more than its 32768 tokens",
+        ),
+        (
+            "ValueError: The decoder prompt (length 40960) is longer than the maximum model length of 32768.",
+            "--context 40960",
+        ),
+        (
+            "ValueError: GGUF model with architecture qwen35moe is not supported yet.",
+            "llama.cpp serves the file",
+        ),
+        ("Error: model runner has unexpectedly stopped, check ollama logs", "journalctl -u ollama"),
     ],
 )
 def test_words_that_are_nobodys_say_what_helps(text: str, says: str) -> None:
@@ -218,3 +241,10 @@ def test_a_start_that_the_plan_calls_safe_says_what_leaves_more_room(
     assert run(["check", str(path), "--on", "rtx-3090", "--command", command]) == 3
     said = capsys.readouterr().out
     assert "2.37 GiB were asked for in vain: a lower --gpu-memory-utilization" in said
+
+
+def test_a_quantized_v_cache_asks_for_flash_attention() -> None:
+    line = "llama_init_from_model: quantized V cache requires Flash Attention to be enabled"
+    found = logs.read_log(line).suggestion
+    assert found is not None
+    assert "-fa on" in found.words

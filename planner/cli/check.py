@@ -83,7 +83,8 @@ def check(
             _say(f"{capital(lesson.words)}.", as_json)
             title = answer.plan.engine_title
             _say(f"It counts for plans under {title} {lesson.release} alone.", as_json)
-        if answer.measured is not None and answer.measured.fixed_by:
+        started = answer.refusal is None
+        if started and answer.measured is not None and answer.measured.fixed_by:
             words = " ".join(answer.measured.fixed_by)
             _say(f"The same cache again, without measuring it: {words}", as_json)
     return 0 if answer.agrees else 3

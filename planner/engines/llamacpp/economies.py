@@ -47,7 +47,8 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             cost=2,
             options={"ubatch_size": SMALL_UBATCH},
         )
-    if options.fit and server.devices and options.fit_target_mib > SMALL_MARGIN_MIB:
+    fits_itself = options.fit and server.devices and not options.places_by_hand
+    if fits_itself and options.fit_target_mib > SMALL_MARGIN_MIB:
         yield Economy(
             title=f"leave only {SMALL_MARGIN_MIB} MiB of each GPU free (-fitt {SMALL_MARGIN_MIB})",
             loses="less room for other programs and for kernel pools",
@@ -68,13 +69,15 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
                 group="KV cache",
             )
     unified = deployment.system.accelerator.is_unified
-    alone = options.n_cpu_moe is None and not options.override_tensor and not options.tensor_split
-    if options.n_gpu_layers and alone and server.devices and not unified:
+    alone = not options.override_tensor and not options.tensor_split
+    told = {"-ngl": options.n_gpu_layers, "--n-cpu-moe": options.n_cpu_moe}
+    by_hand = " and ".join(flag for flag, value in told.items() if value)
+    if by_hand and alone and server.devices and not unified:
         yield Economy(
-            title="leave -ngl out: llama.cpp puts on the GPU what fits",
+            title=f"leave {by_hand} out: llama.cpp puts on the GPU what fits",
             loses="slower: the CPU computes the rest",
             cost=3,
-            options={"n_gpu_layers": None, "fit": True},
+            options={"n_gpu_layers": None, "n_cpu_moe": None, "fit": True},
             group="placement",
         )
     if options.kv_offload and server.devices and not unified:

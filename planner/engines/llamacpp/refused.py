@@ -29,7 +29,7 @@ SUGGESTS = MappingProxyType(
         r"error: Impacting Interactivity": "macOS ended a command that kept the GPU for too long: a smaller -ub"
         " makes each one shorter",
         r"missing tensor '": "file and build do not suit each other: renew llama.cpp, or take another file",
-        r"this requires Flash Attention": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
+        r"requires Flash Attention|quantization requires flash_attn": "it starts with -fa on, or with a V cache of f16 (-ctv f16)",
         r"n_seq_max must be": "it starts with fewer slots (-np)",
         r"invalid argument: (?P<flag>--?[\w-]+)": "this build does not know {flag}: a newer one may, or it is"
         " misspelt",
@@ -65,7 +65,8 @@ HOST_REFUSALS = (
 OBJECTIONS = (
     "error: Impacting Interactivity (0000",
     "missing tensor '",
-    "this requires Flash Attention",
+    "requires Flash Attention",
+    "V cache quantization requires flash_attn",
     "n_seq_max must be",
     "error: invalid argument: ",
     "is not within the file bounds",

@@ -227,6 +227,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "peak_memory=",
             "Prompt Cache: ",
             "mlx_lm",
+            CLOSE,
             CHAT,
         ),
         version=(r"mlx[-_]lm[= ]+v?(?P<version>\d+\.\d+\.\d+)",),
