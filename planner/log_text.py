@@ -45,6 +45,8 @@ UNTOLD_SHORT = GIB
 MOST_QUOTED = 160
 """Characters of a line that are told where the log tells little else."""
 
+TRACEBACK = "Traceback (most recent call last)"
+
 MOST_LINES = 100_000
 """Lines with a figure or a mark that are kept."""
 
@@ -132,18 +134,18 @@ class Log:
 
     @cached_property
     def stage(self) -> Stage | None:
-        """What the server did when PyTorch found no memory; None where no traceback tells it."""
+        """What the server did when PyTorch found no memory, as the last traceback tells; None: it does not.
+
+        It is the first of those that it names: what a start does calls what requests do.
+        """
         if not self.is_pytorchs:
             return None
-        return next(
-            (
-                stage
-                for line in reversed(self.lines)
-                for stage in self.reader.stages
-                if any(cue in line for cue in stage.cues)
-            ),
-            None,
-        )
+        stages, named = self.reader.stages, set[int]()
+        for line in reversed(self.lines):
+            named |= {n for n, stage in enumerate(stages) if any(cue in line for cue in stage.cues)}
+            if named and TRACEBACK in line:
+                break
+        return stages[min(named)] if named else None
 
     @cached_property
     def lacked(self) -> tuple[int, int | None] | None:
@@ -316,7 +318,7 @@ def read_log(
         if engine not in log_readers.readers():
             raise InputError(f"engine: {get_engine(engine).title} prints no log that is read")
     cues = frozenset(cue for reader in log_readers.readers().values() for cue in reader.cues)
-    cues |= cues_of_unserved() | cues_of_reasons()
+    cues |= cues_of_unserved() | cues_of_reasons() | {TRACEBACK}
     lines = io.StringIO(text) if isinstance(text, str) else text
     kept: list[str] = []
     length, cut, empty = 0, False, True

@@ -148,6 +148,28 @@ def test_what_lies_beside_the_cache_gets_what_it_lacked() -> None:
     assert f"--gpu-memory-utilization {share:g}" in (change.command or "")
 
 
+@pytest.mark.parametrize(
+    ("log", "frames", "words"),
+    [
+        (VLLM, ("determine_available_memory", "profile_run", "execute_model"), "the largest size"),
+        (VLLM, ("compile_or_warm_up_model", "_dummy_run", "execute_model"), "captured"),
+        (VLLM, ("step", "execute_model"), "answered"),
+        (SGLANG, ("capture_one_batch_size", "forward_decode"), "captured"),
+        (SGLANG, ("run_batch", "forward_extend"), "answered"),
+        (SGLANG, ("init_memory_pool", "_init_pools", "_create_buffers"), "the KV cache"),
+    ],
+)
+def test_a_step_that_a_start_tries_is_no_request(
+    log: str, frames: tuple[str, ...], words: str
+) -> None:
+    """What a start does stands further out in the traceback than what requests do."""
+    lines = log.splitlines(keepends=True)
+    lines[-2:-1] = (f'  File "/x/y.py", line {n}, in {name}\n' for n, name in enumerate(frames))
+    stage = read_log("".join(lines)).stage
+    assert stage is not None
+    assert words in stage.words
+
+
 def test_while_weights_load_no_share_is_advised() -> None:
     loading = VLLM.replace("in capture_model", "in load_weights")
     check = _checked(loading, on="l40s")
@@ -395,6 +417,7 @@ def test_more_layers_than_fit_are_left_to_llama_cpp_first() -> None:
     plan = observed.plan_command(command, on="rtx-3060-ti")
     assert not plan.fits
     saving = {each.title: each for each in economies_of(get_engine("llamacpp"), plan.deployment)}
+    assert not any("-fitt" in title for title in saving)
     economy = saving["leave -ngl out: llama.cpp puts on the GPU what fits"]
     changed = applied(question_of(plan), economy).plan()
     assert changed.fits
@@ -410,7 +433,7 @@ def test_more_layers_than_fit_are_left_to_llama_cpp_first() -> None:
             "--cuda-graph-max-bs",
         ),
         (
-            "CUDA Error: out of memory at /workspace/csrc/cumem_allocator.cpp:62",
+            "CUDA Error: out of memory at /src/vllm/csrc/cumem_allocator.cpp:62",
             "vllm",
             "sleep mode",
         ),

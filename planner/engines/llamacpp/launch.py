@@ -244,7 +244,7 @@ def modelfile(deployment: Deployment, answer: Allocation, launch: Launch) -> Mod
     remote = hub_file(deployment.checkpoint)
     argv, id_ = launch.argv, deployment.checkpoint.id
     file = PurePath(argv[argv.index("-m") + 1]) if "-m" in argv else PurePath(id_)
-    whole = file.is_absolute() or str(file).startswith("~")  # Ollama finds the home itself
+    whole = file.is_absolute() or str(file).startswith("~")  # parser.go: expandPath
     here = str(file) if whole else f"./{file}"
     source = f"hf.co/{remote}" if remote else here
     if in_library(id_):

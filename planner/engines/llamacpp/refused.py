@@ -1,4 +1,9 @@
-"""List the lines with which a start of llama.cpp fails, or of what runs it, and what to change after each."""
+"""List the lines with which a start of llama.cpp fails, or of what runs it, and what to change after each.
+
+Source: llama.cpp (buffers, mmap, caches, Vulkan) and Ollama (system memory). The words of
+ggml_aligned_malloc, of RAM under Vulkan (ErrorOutOfHostMemory) and of LM Studio were seen in logs, not read
+in source.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 mlx-lm prints no start-up log: a chat, a generation or a benchmark ends with its rates and its peak, in
 units of 1e9 bytes; the server tells what the kept prompts take.
 
-Source: mlx-lm 0.30.5 and 0.32.2 generate.py, benchmark.py, cache_prompt.py, cli_ui.py (end_turn),
-server.py (_log_cache_stats); mlx's errors of the Metal allocator.
+Source: mlx-lm 0.30.5 and 0.32.2 generate.py, benchmark.py, cache_prompt.py; 0.32.2 cli_ui.py (end_turn),
+server.py (_log_cache_stats); mlx backend/metal/allocator.cpp. "KV Caches: " stands in neither release: it
+was seen in logs of March 2026.
 """
 
 from __future__ import annotations

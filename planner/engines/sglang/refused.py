@@ -22,13 +22,14 @@ Source: SGLang pool_configurator.py (MemoryPoolConfig) and model_runner.py.
 OBJECTIONS = (
     "is greater than the derived context_length",
     "SGLang only supports sm75 and above",
-    " has no SGLang implementation",
+    " has no SGlang implementation",
     "is not compatible with radix cache when using --mamba-scheduler-strategy no_buffer",
     "extra_buffer needs CUDA/MUSA/NPU",
 )
 """With these words a start ends for another reason than memory.
 
-Source: SGLang model_config.py, model_runner.py.
+Source: SGLang model_config.py, model_runner.py; model_loader/utils.py ("SGlang" so spelt: with "SGLang" it
+only warns that it takes Transformers' implementation).
 """
 
 SUGGESTS = MappingProxyType(
@@ -57,7 +58,7 @@ STAGES = (
         loads=True,
     ),
     Stage(
-        cues=(", in _init_mamba_pool", "MambaPool", "self.temporal_state = "),
+        cues=(", in _init_mamba_pool", "mamba_pool = MambaPool(", "self.temporal_state = "),
         words="it reserved the states of requests",
         helps="fewer slots (--max-mamba-cache-size) or a lower --mem-fraction-static reserve less",
         fills=True,
@@ -69,7 +70,7 @@ STAGES = (
         fills=True,
     ),
     Stage(
-        cues=("cuda_graph_runner.py", "apture cuda graph failed", "apture CUDA graph failed"),
+        cues=(", in capture_one_batch_size", "Capture cuda graph failed"),
         words="it captured CUDA graphs",
         helps="a lower --mem-fraction-static leaves more beside the cache, a lower --cuda-graph-max-bs or"
         " --disable-cuda-graph asks for less",
@@ -81,7 +82,10 @@ STAGES = (
         " asks for less",
     ),
 )
-"""What SGLang does when memory runs out, by the functions and files that its traceback names.
+"""What SGLang does when memory runs out, by the functions that its traceback names, in their order.
 
-Source: SGLang model_executor/model_runner.py, mem_cache/memory_pool.py, managers/scheduler.py.
+A captured step computes attention as a request does: forward_decode names no stage below a capture.
+
+Source: SGLang model_executor/model_runner.py, model_runner_kv_cache_mixin.py (_init_pools),
+cuda_graph_runner.py, piecewise_cuda_graph_runner.py; mem_cache/memory_pool.py, managers/scheduler.py.
 """

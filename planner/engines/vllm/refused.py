@@ -15,9 +15,13 @@ REFUSALS = (
     "No available memory for the cache blocks",
     "is less than desired GPU memory utilization",
     "when warming up sampler with",
-    "CUDA Error: out of memory at /workspace/csrc/cumem_allocator.cpp",
+    "CUDA Error: out of memory at ",
 )
-"""With these words a start ends for want of memory."""
+"""With these words a start ends for want of memory.
+
+Source: vLLM v1/worker/gpu_model_runner.py (sampler), csrc/cumem_allocator.cpp (the path behind "at" is
+that of the build), worker/worker.py of 0.x (tokens that can be stored).
+"""
 
 OBJECTIONS = (
     "In Mamba cache align mode, block_size (",
@@ -69,7 +73,7 @@ SUGGESTS: Suggests = MappingProxyType(
         " --gpu-memory-utilization leaves more beside vLLM's pool, a lower"
         " --max-num-batched-tokens or --max-num-seqs asks for less, and while weights load nothing but"
         " smaller ones helps",
-        r"csrc/cumem_allocator": "the allocator of sleep mode found no room: a lower --gpu-memory-utilization"
+        r"out of memory at \S*cumem_allocator": "the allocator of sleep mode found no room: a lower --gpu-memory-utilization"
         " leaves more, and without --enable-sleep-mode PyTorch's own allocates",
         r"warming up sampler with (?P<requests>\d+) dummy requests": "vLLM tries the sampler with"
         " {requests} requests at once: a lower --max-num-seqs asks for less, a lower"
@@ -89,7 +93,7 @@ STAGES = (
         loads=True,
     ),
     Stage(
-        cues=(", in profile_run", ", in _dummy_run", ", in _dummy_sampler_run"),
+        cues=(", in profile_run", ", in determine_available_memory"),
         words="it tried out a step of the largest size",
         helps="a lower --max-num-batched-tokens or --max-num-seqs asks for less",
     ),
@@ -112,7 +116,9 @@ STAGES = (
         " --max-num-batched-tokens asks for less",
     ),
 )
-"""What vLLM does when memory runs out, by the functions that its traceback names.
+"""What vLLM does when memory runs out, by the functions that its traceback names, in their order.
 
-Source: vLLM v1/worker/gpu_worker.py and gpu_model_runner.py; weights: model_loader/ and the layers.
+Source: vLLM v1/worker/gpu_worker.py, gpu_model_runner.py, gpu/model_runner.py and gpu/attn_utils.py. The
+trial step of the newer runner calls execute_model, and so does its warm-up: these name no stage where an
+outer function does.
 """
