@@ -54,10 +54,14 @@ def web(
         for line in _public_words(environment):
             typer.echo(line)
     command += ["--server.headless", "true" if headless else "false"]
+    # Streamlit's greeting goes with its advertisement, which lies over the page, and with its
+    # question to the internet for this machine's address: where the page is, is said here.
+    command += ["--logger.hideWelcomeMessage", "true"]
     # Said here, so that no setting of a file or of the environment switches them off.
     command += ["--server.enableCORS", "true", "--server.enableXsrfProtection", "true"]
     for allowed in origin or ():
         command += ["--server.corsAllowedOrigins", allowed]
+    typer.echo(f"The page is at {_location(address, port)}; Ctrl-C stops it.")
     return _serve(command, _settings(folder), environment)
 
 
@@ -72,6 +76,12 @@ def _serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> 
         return finished.returncode
     except KeyboardInterrupt:
         return 0
+
+
+def _location(address: str, port: int) -> str:
+    """Return what this machine's own browser opens; a server for all addresses listens there, too."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _is_loopback(address: str) -> bool:

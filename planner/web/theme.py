@@ -32,6 +32,7 @@ _FOLLOW = f"""<style>
     background: light-dark({LIGHT_THEME_GROUND}, {DARK_THEME_GROUND});
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
+[data-testid="stSkillsNudgeAnchor"] {{ display: none }}
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
@@ -51,7 +52,8 @@ _FOLLOW = f"""<style>
     [data-testid="stLayoutWrapper"]:has(> .st-key-fold) {{ display: none }}
 }}
 </style>"""
-"""Text of figures takes the page's colour; the answer stays below the menu; names of rows stay on one
+"""Text of figures takes the page's colour; the answer stays below the menu; Streamlit's
+advertisement, which comes with a browser that it opened, lies over nothing; names of rows stay on one
 line, long words break and sentences take the room that there is; pickers fold and tables are narrow on
 phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
 

@@ -1,5 +1,6 @@
 """`qwenplan web`: what the server is started with, and what a public page says it switched."""
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from planner.cli import web
 from planner.cli.main import run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -49,6 +52,44 @@ def test_who_is_public_is_said_and_passed_on(
     assert ("every visitor is a stranger" in capsys.readouterr().out) is public
     assert value(command, "--server.enableCORS") == "true"
     assert value(command, "--server.enableXsrfProtection") == "true"
+
+
+@pytest.mark.parametrize(
+    ("words", "location"),
+    [
+        ([], "http://127.0.0.1:8501;"),
+        (["--headless"], "http://127.0.0.1:8501;"),
+        (["--address", "0.0.0.0", "--port", "80"], "http://127.0.0.1:80;"),
+        (["--address", "::1"], "http://[::1]:8501;"),
+    ],
+)
+def test_the_server_says_where_it_is_and_advertises_nothing(
+    started: Any, capsys: pytest.CaptureFixture[str], words: list[str], location: str
+) -> None:
+    """Streamlit, when it opens a browser, may lay an advertisement over the page."""
+    assert run(["web", *words]) == 0
+    assert value(started[0][0], "--logger.hideWelcomeMessage") == "true"
+    assert location in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_no_way_to_start_the_page_has_the_advertisement(
+    monkeypatch: pytest.MonkeyPatch, browser: bool
+) -> None:
+    """`qwenplan web` hides it by its flag, `make app` and `streamlit run app.py` by the file."""
+    from streamlit import config
+    from streamlit.web import skills
+
+    settings = tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8"))
+    told = {
+        "server.headless": not browser and settings["server"]["headless"],
+        "logger.hideWelcomeMessage": browser,
+    }
+    monkeypatch.setattr(config, "get_option", told.__getitem__)
+    monkeypatch.setattr(skills, "agent_harness_present", lambda: True)
+    assert skills.nudge_suppression_reason(str(ROOT)) == (
+        "welcome_hidden" if browser else "headless"
+    )
 
 
 def test_a_proxys_address_and_the_hub_are_allowed_by_name(

@@ -271,6 +271,10 @@ def test_a_link_with_an_unknown_value_has_no_verdict(visit: Callable[..., Any]) 
 def test_the_answer_stays_in_sight(visit: Callable[..., Any]) -> None:
     page = visit(f"/?{FAST}&on=rtx-5090", height=600)
     chart(page).wait_for()
+    more = page.locator(".st-key-more button").bounding_box()
+    x, y = more["x"] + more["width"] / 2, more["y"] + more["height"] / 2
+    over = f"document.elementFromPoint({x}, {y}).closest('.st-key-more')"
+    assert page.evaluate(f"{over} !== null"), "nothing lies over the options"
     page.mouse.move(600, 400)
     page.mouse.wheel(0, 700)
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop > 100")
