@@ -1,7 +1,8 @@
 """The pickers: machine, model, with what, context, users; the rest is folded.
 
 Every field shows what the question says and writes into it, so a field never knows better than the
-address. What cannot be understood is shown in its field as it was written.
+address. That is its default, too: a browser that did not hear what a field shows reports the default.
+A field that is gone when its change is told changes nothing. What cannot be understood is shown in its field as it was written.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from planner.web.asked import (
     switch_word,
     system,
 )
-from planner.web.engine_options import ask_options, word_in_field
+from planner.web.engine_options import ask_options, option_key, word_in_field
 from planner.web.tables import escape
 from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
@@ -143,6 +144,7 @@ def _select(
     st.selectbox(
         label,
         listed,
+        index=listed.index(value),
         key=field,
         format_func=format_func,
         accept_new_options=True,
@@ -153,10 +155,10 @@ def _select(
 
 
 def _picked(field: str) -> None:
-    value = str(st.session_state[field] or "").strip()
-    if not value:
-        return
+    value = str(st.session_state.get(field) or "").strip()
     asked = session.now()
+    if not value or value == getattr(asked, field):
+        return
     if field in KNOWN and not KNOWN[field](value) and not is_of_several(field, value):
         named = listed_as(field, value)
         value = named[0] if len(named) == 1 else value
@@ -221,7 +223,7 @@ def _number(label: str, field: str, value: str, most: int, width: int) -> None:
         label,
         min_value=1,
         max_value=most,
-        value="min" if known else None,
+        value=int(value) if known else None,
         step=1,
         key=field,
         width=width,
@@ -232,7 +234,7 @@ def _number(label: str, field: str, value: str, most: int, width: int) -> None:
 
 
 def _counted(field: str) -> None:
-    value = st.session_state[field]
+    value = st.session_state.get(field)
     if value is not None:
         session.change(**{field: str(int(value))})
 
@@ -240,12 +242,13 @@ def _counted(field: str) -> None:
 def _ram(asked: Asked, machine: System | None) -> None:
     known = machine.host_memory_gib if machine is not None else None
     hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
-    _set("ram", int(asked.ram) if asked.ram.isdecimal() and asked.ram else None)
+    said = int(asked.ram) if asked.ram.isdecimal() else None
+    _set("ram", said)
     st.number_input(
         "RAM (GB)",
         min_value=1,
         max_value=1_000_000,
-        value=None,
+        value=said,
         step=16,
         key="ram",
         width=_RAM,
@@ -256,26 +259,21 @@ def _ram(asked: Asked, machine: System | None) -> None:
 
 
 def _set_ram() -> None:
-    value = st.session_state["ram"]
-    session.change(ram="" if value is None else str(int(value)))
+    if "ram" in st.session_state:
+        value = st.session_state["ram"]
+        session.change(ram="" if value is None else str(int(value)))
 
 
 def _ask_more(asked: Asked, engine: str | None) -> None:
     with st.grid(2, gap="small"):
-        _set("best", asked.best)
-        st.selectbox("Best for", BESTS, key="best", on_change=_taken, args=("best",))
-        _set("use", asked.use)
-        st.selectbox(
-            "Models compared by", tuple(uses()), key="use", on_change=_taken, args=("use",)
-        )
-        _set("kv", asked.kv)
-        st.selectbox(
+        _one_of("Best for", "best", asked.best, BESTS)
+        _one_of("Models compared by", "use", asked.use, tuple(uses()))
+        _one_of(
             "KV cache",
+            "kv",
+            asked.kv,
             choices.cache_formats(),
-            key="kv",
-            on_change=_taken,
-            args=("kv",),
-            help="Number format. auto: what the engine takes, or a smaller one where it helps.",
+            "Number format. auto: what the engine takes, or a smaller one where it helps.",
         )
         _switch("Pictures must be taken", "images", asked.images)
         _switch("YaRN beyond the native context", "yarn", asked.yarn)
@@ -288,10 +286,17 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         for name, title in zip(_DEGREES, ("Tensor", "Pipeline", "Data"), strict=True):
             _set(name, sizes[name])
             st.number_input(
-                title, min_value=0, max_value=4096, step=1, key=name, on_change=_set_layout
+                title,
+                min_value=0,
+                max_value=4096,
+                value=sizes[name],
+                step=1,
+                key=name,
+                on_change=_set_layout,
             )
-        _set("ep", layout is not None and layout.expert_parallel)
-        st.toggle("Expert parallel", key="ep", on_change=_set_layout)
+        experts = layout is not None and layout.expert_parallel
+        _set("ep", experts)
+        st.toggle("Expert parallel", value=experts, key="ep", on_change=_set_layout)
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
         values = {}
@@ -307,17 +312,29 @@ def _set(key: str, value: object) -> None:
         st.session_state[key] = value
 
 
+def _one_of(
+    label: str, field: str, value: str, options: tuple[str, ...], told: str | None = None
+) -> None:
+    """One of a few words; one that is none of them is told by the answer, and the field is empty."""
+    _set(field, value)
+    index = options.index(value) if value in options else None
+    st.selectbox(label, options, index, key=field, on_change=_taken, args=(field,), help=told)
+
+
 def _taken(field: str) -> None:
-    session.change(**{field: st.session_state[field]})
+    if st.session_state.get(field) is not None:
+        session.change(**{field: st.session_state[field]})
 
 
 def _switch(label: str, field: str, value: str) -> None:
-    _set(field, value == switch_word(True))
-    st.toggle(label, key=field, on_change=_switched, args=(field,))
+    is_on = value == switch_word(True)
+    _set(field, is_on)
+    st.toggle(label, value=is_on, key=field, on_change=_switched, args=(field,))
 
 
 def _switched(field: str) -> None:
-    session.change(**{field: switch_word(st.session_state[field])})
+    if field in st.session_state:
+        session.change(**{field: switch_word(st.session_state[field])})
 
 
 def _sizes(layout: Layout | None) -> dict[str, int]:
@@ -328,6 +345,8 @@ def _sizes(layout: Layout | None) -> dict[str, int]:
 
 
 def _set_layout() -> None:
+    if any(st.session_state.get(name) is None for name in (*_DEGREES, "ep")):
+        return
     tensor, pipeline, data = (int(st.session_state[name]) for name in _DEGREES)
     experts = bool(st.session_state["ep"])
     if not (tensor or pipeline or data or experts):
@@ -344,9 +363,13 @@ def _set_layout() -> None:
 
 def _set_option(engine: str, name: str) -> None:
     """An option belongs to its engine, which is fixed by it."""
+    if option_key(engine, name) not in st.session_state:
+        return
     asked = session.now()
     word = word_in_field(engine, name)
     kept = tuple(pair for pair in asked.options if pair[0] != name)
     options = (*kept, (name, word)) if word is not None else kept
+    if options == asked.options:
+        return
     fixed = asked.engine if asked.engine != BEST else engine
     session.change(options=options, engine=fixed)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import streamlit as st
 
-from planner.web import choices, session
+from planner.web import choices, pickers, session
 from planner.web.asked import Asked
+from planner.web.engine_options import option_key
 from planner.web.views import run_front, run_ladder
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
 
 
 @pytest.fixture
@@ -55,3 +60,50 @@ def test_a_change_that_changes_nothing_is_no_turn(state: dict[str, Any]) -> None
     session.change(users="7")
     session.undo()
     assert session.turn() == turn + 2
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (pickers._picked, ("on",)),
+        (pickers._picked, ("engine",)),
+        (pickers._counted, ("users",)),
+        (pickers._taken, ("kv",)),
+        (pickers._switched, ("yarn",)),
+        (pickers._set_ram, ()),
+        (pickers._set_layout, ()),
+        (pickers._set_option, ("vllm", "gpu_memory_utilization")),
+    ],
+)
+def test_a_field_that_is_gone_changes_nothing(
+    state: dict[str, Any], told: Callable[..., None], words: tuple[str, ...]
+) -> None:
+    """The options were closed before all of them were drawn; one of them was told of even so."""
+    before = state["asked"]
+    state["tp"] = state["pp"] = state["dp"] = 0
+    told(*words)
+    assert state["asked"] is before
+
+
+def test_an_option_that_shows_its_default_fixes_no_engine(state: dict[str, Any]) -> None:
+    before = state["asked"]
+    name = "gpu_memory_utilization"
+    state[option_key("vllm", name)] = None
+    pickers._set_option("vllm", name)
+    assert state["asked"] is before
+
+
+def test_what_a_field_shows_is_its_default(open_app: Callable[..., AppTest]) -> None:
+    """A browser that did not hear what a field shows reports its default with the next click."""
+    asked = {"on": "rtx-4090", "context": "32k", "users": "3", "ram": "64", "model": "Qwen3.5-9B",
+             "with": "vllm", "layout": "tp2", "count": "2", "kv": "fp8", "yarn": "yes"}  # fmt: skip
+    app = open_app(v="2", **asked)
+    app.session_state["more"] = True
+    app.run()
+    for box in app.selectbox:
+        if "-" not in str(box.key):
+            assert box.options[box.proto.default] == box.format_func(box.value), box.key
+    for field in (*app.number_input, *app.toggle):
+        if "-" not in str(field.key):
+            assert field.proto.default == field.value, field.key
+    assert app.number_input(key="tp").value == 2
