@@ -248,3 +248,27 @@ def test_a_quantized_v_cache_asks_for_flash_attention() -> None:
     found = logs.read_log(line).suggestion
     assert found is not None
     assert "-fa on" in found.words
+
+
+@pytest.mark.parametrize(
+    ("line", "helps"),
+    [
+        ("ValueError: No available memory for the cache blocks.", "--gpu-memory-utilization"),
+        (
+            "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
+            "--tp-size",
+        ),
+        ("ggml_vulkan: Device memory allocation of size 1073741824 failed.", "--n-cpu-moe"),
+        ("error loading model: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", "--n-cpu-moe"),
+        ("llama_model_load: error loading model: unable to allocate Metal buffer", "iogpu"),
+        (
+            "(1.8 GiB KV cache is needed, which is larger than the available KV cache memory (0.35 GiB). Based on"
+            " the available memory, the estimated maximum model length is 856.",
+            "takes 1.45 GiB more of cache",
+        ),
+    ],
+)
+def test_a_line_alone_says_what_helps(line: str, helps: str) -> None:
+    found = logs.read_log(line).suggestion
+    assert found is not None
+    assert helps in found.words

@@ -28,7 +28,7 @@ SUGGESTS = MappingProxyType(
         " mapped from disk (without --no-mmap) takes less",
         r"unable to allocate CPU buffer|cpu_buffer_type_alloc|mmap failed|OutOfHostMemory": "RAM ran out, not the GPU: a smaller file, more layers or experts on"
         " the GPU, or the file mapped from disk (without --no-mmap) takes less",
-        r"error: Insufficient Memory \(0000": "memory that macOS lends the GPU ran out: a shorter -c, fewer slots"
+        r"error: Insufficient Memory \(0000|allocate (?:Metal|MTL\d*) buffer": "memory that macOS lends the GPU ran out: a shorter -c, fewer slots"
         " (-np), a smaller -ub, a cache in 8 bits (-ctk q8_0 -ctv q8_0) or a smaller file takes less; sudo"
         " sysctl iogpu.wired_limit_mb=MB lends it more",
         r"error: Impacting Interactivity": "macOS ended a command that kept the GPU for too long: a smaller -ub"
@@ -46,9 +46,11 @@ SUGGESTS = MappingProxyType(
             r"error: out of memory",
             r"unable to allocate",
             r"failed to allocate comp",
+            r"ggml_vulkan: Device memory allocation",
+            r"ErrorOutOfDeviceMemory",
         ),
-        "the GPU is full: fewer layers there (-ngl, or --n-cpu-moe for experts), a shorter -c, a cache in 8"
-        " bits (-ctk q8_0 -ctv q8_0) or a smaller file takes less",
+        "the GPU is full: fewer layers there (-ngl, or --n-cpu-moe for experts; without either llama.cpp puts"
+        " there what fits), a shorter -c, a cache in 8 bits (-ctk q8_0 -ctv q8_0) or a smaller file takes less",
     )
     | dict.fromkeys(
         (r"failed to open GGUF file", r"gguf_init_from_file: failed to open"),
@@ -91,6 +93,7 @@ REFUSALS = (
     "failed to allocate compute buffers",
     "error loading model: unable to allocate",
     "ggml_vulkan: Device memory allocation of size",
+    "ErrorOutOfDeviceMemory",
     *HOST_REFUSALS,
 )
 """With these words a start ends for want of memory."""

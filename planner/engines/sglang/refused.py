@@ -46,6 +46,8 @@ SUGGESTS = MappingProxyType(
         r"only supports sm75": "no release of SGLang serves this GPU; llama.cpp does",
         r"try to increase --mem-fraction-static.*?=(?P<now>0\.\d+)": "SGLang asks for more than"
         " --mem-fraction-static {now}",
+        r"Not enough memory\. Please try to increase --mem-fraction-static": "the weights leave too little for"
+        " the pools: a higher --mem-fraction-static, smaller weights or more GPUs (--tp-size) leave more",
     }
 )
 """What to change after a failed start, by the line that it ends with."""

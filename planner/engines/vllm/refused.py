@@ -47,13 +47,30 @@ def _as_much_as_free(groups: Mapping[str, str]) -> Suggestion:
     )
 
 
+def _shorter_or_more(groups: Mapping[str, str]) -> Suggestion:
+    """Return the length that vLLM names, and what holds the one that was asked for."""
+    missing = float(groups["needed"]) - float(groups["left"])
+    return Suggestion(
+        words=f"by vLLM's own estimate it starts with --max-model-len {groups['tokens']}; the length that was"
+        f" asked for takes {missing:.2f} GiB more of cache: a higher --gpu-memory-utilization, a lower"
+        " --max-num-batched-tokens or --kv-cache-dtype fp8 may make room"
+    )
+
+
 DIGIT = 0.005
 """GiB by which what is printed with two digits may be above what was free."""
 
 SUGGESTS: Suggests = MappingProxyType(
     {
+        r"\((?P<needed>\d+\.?\d*) GiB KV cache is needed, which is larger than the available KV cache memory"
+        r" \((?P<left>\d+\.?\d*) GiB\).*?estimated maximum model length is (?P<tokens>\d+)": (
+            _shorter_or_more
+        ),
         r"estimated maximum model length is (?P<tokens>\d+)": "by vLLM's own estimate it starts with"
         " --max-model-len {tokens}",
+        r"No available memory for the cache blocks": "weights and activations leave nothing for the cache: a"
+        " higher --gpu-memory-utilization, a lower --max-num-batched-tokens, smaller weights or more GPUs"
+        " (--tensor-parallel-size) leave some",
         r"that can be stored in KV cache \((?P<tokens>\d+)\)": "it starts with --max-model-len {tokens}",
         r"\((?P<free>\d+\.?\d*)/(?P<total>\d+\.?\d*) GiB\) on startup is less than desired": (
             _as_much_as_free
