@@ -69,7 +69,11 @@ def recommend(
     ] = False,
     least_speed: Annotated[
         str | None,
-        typer.Option("--least-speed", metavar="N", help="tok/s for each user. Without it: 10."),
+        typer.Option(
+            "--least-speed",
+            metavar="N",
+            help="tok/s that each user must get, twice of it to be comfortable. Without it: 10.",
+        ),
     ] = None,
     cost: Annotated[
         bool, typer.Option("--cost", help="Rent, own machine, power; money per million tokens.")

@@ -309,9 +309,40 @@ def _hosted_as(name: str) -> Mapping[str, str] | None:
     return None
 
 
+@cache
+def _others() -> tuple[Mapping[str, list[str]], ...]:
+    return tuple(read_toml("model", "data", "others.toml")["other"])
+
+
+def _is_other(name: str) -> bool:
+    """Say whether a name is that of a well-known model of another architecture."""
+    short = hyphened(name.rpartition("/")[2].replace(":", "-"))
+    return any(
+        short.startswith(tuple(row["begins"])) and not short.startswith(tuple(row["except"]))
+        for row in _others()
+    )
+
+
+def _of_a_like_size(billions: float) -> tuple[str, ...]:
+    """Return the newest model of half to twice so many parameters; empty if there is none."""
+    for entry in reversed(catalog()):
+        own = _size(entry.id)
+        if own is not None and abs(log(_parameters(own) / billions)) < log(2):
+            return (entry.id,)
+    return ()
+
+
 def unknown(name: str) -> UnknownModelError:
     """The error for a name nobody knows, with the nearest bundled ids."""
     near = near_names(name)
+    if not near and _is_other(name):
+        size = _size(name)
+        near = () if size is None else _of_a_like_size(_parameters(size))
+        other = f"; of a like size is {near[0]}" if near else "; `qwenplan models` lists the family"
+        said = (
+            f"unknown model {name!r}: it has another architecture, which is not planned here{other}"
+        )
+        return UnknownModelError(said, ())  # none that was meant
     hint = (
         f"did you mean {' or '.join(near)}?"
         if near

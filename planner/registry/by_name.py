@@ -20,6 +20,7 @@ from planner.model import catalog
 from planner.model.gguf_mix import mixes
 from planner.model.quantization import get_scheme
 from planner.registry.entry import Container, Entry, Vision
+from planner.shipped import read_toml
 
 SOURCE = "by its name, not read"
 """What an answer is labelled with that no row and no header backs."""
@@ -182,6 +183,20 @@ def _behind_words(rest: str) -> Iterator[str]:
             yield rest[match.end() :]
     if rest and not _RESIZED.search(rest) and not _FORMAT.search(rest):
         yield ""
+
+
+@cache
+def _latest() -> Mapping[str, str]:
+    """What ``:latest`` stands for in Ollama's library: family -> tag."""
+    found: Mapping[str, str] = read_toml("registry", "data", "ollama_latest.toml")["latest"]
+    return found
+
+
+def definite(tag: str) -> str:
+    """Return the tag that ``qwen3.5:latest`` stands for; any other as it is."""
+    family, _, rest = tag.lower().partition(":")
+    meant = _latest().get(family) if rest == "latest" else None
+    return tag if meant is None else f"{family}:{meant}"
 
 
 def from_ollama(tag: str) -> Entry | None:

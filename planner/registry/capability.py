@@ -117,7 +117,8 @@ def get_use(name: str) -> Use:
     wanted = name.strip().lower()
     found = uses().get(ALIASES.get(wanted, wanted))
     if found is None:
-        raise InputError(f"unknown use {name!r}; known: {', '.join(uses())}")
+        known = f"known: {', '.join(uses())}; also {', '.join(ALIASES)}"
+        raise InputError(f"unknown use {name!r}; {known}")
     return found
 
 

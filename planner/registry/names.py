@@ -75,11 +75,12 @@ def _find(name: str, precision: str | None) -> Entry | None:
 
 def _from_word(written: Written, label: str | None) -> Entry | None:
     """A word without an organisation: an Ollama tag, or a repository's own name."""
-    word = written.word.lower()
+    tag = by_name.definite(written.word)
+    word = tag.lower()
     if word in _repositories():
         return _labelled(_repositories()[word], None)
     if written.tag:
-        return by_name.from_ollama(written.word)
+        return by_name.from_ollama(tag)
     named = [row for row in _tails().get(word, ()) if label is None or _is_label(row, label)]
     if named:
         return _labelled(named, label)

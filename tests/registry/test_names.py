@@ -123,6 +123,7 @@ def test_rows_that_are_meant(typed: str, name: str, base: str, recipe: str) -> N
         ("mlx-community/Qwen3.8-27B-4bit", "Qwen/Qwen3.8-27B", "mlx-4bit", ""),
         ("mirror/Qwen3.5-27B", "Qwen/Qwen3.5-27B", "bf16", ""),
         ("qwen3.6:35b", "Qwen/Qwen3.6-35B-A3B", "q4_k_m", ""),
+        ("qwen3.6:latest", "Qwen/Qwen3.6-35B-A3B", "q4_k_m", ""),
         ("qwen3.5:27b-q8_0", "Qwen/Qwen3.5-27B", "q8_0", ""),
         ("qwen3.5:122b-a10b-q4_K_M", "Qwen/Qwen3.5-122B-A10B", "q4_k_m", ""),
         ("ollama run qwen3.6:27b-bf16", "Qwen/Qwen3.6-27B", "gguf-bf16", ""),
@@ -155,7 +156,7 @@ def test_mtp_in_a_name_is_read() -> None:
         "Qwen/Qwen3-32B",
         "Qwen3-32B-Q4_K_M.gguf",
         "llama3:8b",
-        "qwen3.5:latest",
+        "qwen3.8:latest",
         "qwen3.5:999b",
         "meta-llama/Llama-3-8B-GGUF:Q4_K_M",
         "unsloth/Qwen3.5-27B-GGUF:NOTAQUANT",
@@ -207,3 +208,26 @@ def test_every_label_that_was_read_as_a_type_still_is() -> None:
     for label in ("Q4_K_M", "UD-Q4_K_XL", "IQ2_XXS", "IQ4_NL_XL", "IQ4_KSS", "IQ1_KT", "Q4_0_4_4",
                   "Q8_K_P", "IQ3_M", "Q6_K", "Q2_K_MIXED", "IQ2_KL"):  # fmt: skip
         assert gguf_recipe(label) is not None, label
+
+
+def test_latest_is_the_tag_of_the_same_digest() -> None:
+    """`ollama run qwen3.5` pulls `:latest`: a file like any other."""
+    found = find("qwen3.5:latest")
+    assert found is not None
+    assert found == find("qwen3.5:9b")
+    assert found.base == "Qwen/Qwen3.5-9B"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("Qwen3-32B", "Qwen/Qwen3.8-27B"),
+        ("llama-3.3-70b", "Qwen/Qwen3-Next-80B-A3B-Instruct"),
+        ("deepseek-r1", None),
+    ],
+)
+def test_a_model_of_another_architecture_is_told_so(name: str, near: str | None) -> None:
+    error = catalog.unknown(name)
+    assert "another architecture" in str(error)
+    assert (near or "`qwenplan models`") in str(error)
+    assert "another architecture" not in str(catalog.unknown("gpt-nothing"))
