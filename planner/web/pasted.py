@@ -42,10 +42,30 @@ class Checked:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A start that failed, where the log and the page do not tell what was started.
+
+    Attributes:
+        title: the engine, in words.
+        line: with what it ended.
+        helps: what would help, as a clause; empty where it is not known.
+        memory: it was for want of GPU memory.
+    """
+
+    title: str
+    line: str
+    helps: str
+    memory: bool
+
+
 def checked(
     text: str, *, system: System | None, checkpoint: Checkpoint | None, engine: str | None = None
-) -> Checked:
-    """Return a pasted log against the plan of its start.
+) -> Checked | Ended:
+    """Return a pasted log against the plan of its start, or how the start ended.
+
+    The engine of the log counts, whatever the page's is: weights that it does not load were not what
+    it was started with.
 
     Args:
         text: the log.
@@ -75,7 +95,23 @@ def checked(
     if on is None:
         raise InputError("the log does not name the machine: choose one above")
     weights = _checkpoint(log, checkpoint, notes)
-    return Checked(check=check_log(None, log, on=on, model=weights), notes=tuple(notes))
+    try:
+        return Checked(check=check_log(None, log, on=on, model=weights), notes=tuple(notes))
+    except PlannerError:
+        ended = _ended(log)
+        if ended is None:
+            raise
+        return ended
+
+
+def _ended(log: Log) -> Ended | None:
+    """How a start failed that names no model; None where it did not, or names one."""
+    line = log.refusal or log.objection
+    if line is None or (log.command is not None and log.command.model is not None):
+        return None
+    helps = log.suggestion.words if log.suggestion is not None else ""
+    title = get_engine(log.engine).title
+    return Ended(title=title, line=line, helps=helps, memory=log.refusal is not None)
 
 
 def _system(log: Log, system: System | None, notes: list[str]) -> System | None:
@@ -147,14 +183,16 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
         text = "Nothing in this log could contradict the plan."
     if outside:
         text += f" {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band."
+    if check.refusal is not None or check.objection is not None:
+        text = "" if text.startswith("Nothing") else f"{text} "
     if check.refusal is not None:
         same = check.planned_words if check.refused_alike else "the plan, too, for another reason"
-        text += f" The start fails; {same if check.refused_as_planned else 'the plan starts'}."
+        text += f"The start fails; {same if check.refused_as_planned else 'the plan starts'}."
         if check.log.suggestion is not None:
             text += f" {capital(check.log.suggestion.words)}."
     if check.objection is not None:
         said = check.log.suggestion
-        text += " The start fails, not for want of GPU memory"
+        text += "The start fails, not for want of GPU memory"
         text += f": {said.words}." if said is not None else "."
     return check.agrees, text
 

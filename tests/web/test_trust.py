@@ -15,7 +15,7 @@ from planner.provenance import Confidence
 from planner.registry.bundled import bundled_checkpoint
 from planner.secrets import without_secrets
 from planner.web import fidelity
-from planner.web.pasted import checked, table, verdict
+from planner.web.pasted import Checked, checked, table, verdict
 from planner.web.views import trust
 from tests.cli.test_check import LOG
 from tests.test_failed_starts import VLLM as CAPTURING
@@ -34,6 +34,12 @@ def pasted(open_app: Callable[..., AppTest], text: str, **more: str) -> Any:
     app.text_area(key="trust-log").set_value(text)
     next(button for button in app.button if button.label == "Compare").click()
     return app.run()
+
+
+def compared(text: str, **beside: Any) -> Checked:
+    found = checked(text, **beside)
+    assert isinstance(found, Checked)
+    return found
 
 
 def everything(app: Any) -> str:
@@ -79,7 +85,7 @@ def test_a_log_that_contradicts_the_plan(open_app: Callable[..., AppTest]) -> No
 
 
 def test_the_page_and_the_command_line_say_the_same() -> None:
-    mine = checked(LOG, system=SPARK, checkpoint=None).check
+    mine = compared(LOG, system=SPARK, checkpoint=None).check
     theirs = observed.check_log(None, LOG, on="dgx-spark")
     assert mine.rows == theirs.rows
     assert verdict(mine)[0] is theirs.agrees
@@ -92,7 +98,7 @@ def test_a_refusal_alone_is_compared_with_what_the_page_asks(
     text = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
     app = pasted(open_app, text, model="Qwen3.5-27B", on="rtx-4090")
     assert not app.exception
-    assert "so does the plan" in (app.success or app.warning)[0].value
+    assert "so does the plan" in app.error[0].value
     assert "What to change" in everything(app)
 
 
@@ -104,7 +110,35 @@ def test_a_start_that_the_plan_holds_gets_the_changes_of_the_command_line(
     assert not app.exception
     (change,) = observed.remedies(observed.check_log(None, CAPTURING, on="l40s"))
     assert change.command in [code.value for code in app.code]
-    assert "captured CUDA graphs" in app.warning[0].value
+    assert "captured CUDA graphs" in app.error[0].value
+
+
+TOO_LITTLE_FREE = (
+    "ValueError: Free memory on device (21.3/23.64 GiB) on startup is less than desired GPU memory"
+    " utilization (0.92, 21.75 GiB). Decrease GPU memory utilization or reduce GPU memory used by"
+    " other processes."
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "engine"),
+    [
+        ("", "llamacpp"),
+        ("", "vllm"),
+        ("non-default args: {'model': 'Qwen/Qwen3.5-9B'}", "llamacpp"),
+    ],
+)
+def test_a_start_that_failed_is_said_whatever_the_page_asks(
+    open_app: Callable[..., AppTest], arguments: str, engine: str
+) -> None:
+    """The page refused vLLM's error for the GGUF file of its own pick, or called it an agreement."""
+    asked = {"on": "rtx-4090", "with": engine, "weights": "best"}
+    app = pasted(open_app, f"{arguments}\n{TOO_LITTLE_FREE}", **asked)
+    assert not app.exception
+    assert not app.success
+    (error,) = app.error
+    assert error.proto.title == "vLLM did not start"
+    assert "--gpu-memory-utilization 0.9" in error.value.replace("\\", "")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +167,7 @@ def test_a_line_that_several_print_is_read_as_the_engines_on_the_page() -> None:
     weights = bundled_checkpoint("Qwen3.5-27B")
     for engine in ("vllm", "sglang"):
         system = hardware_db.resolve("rtx-4090")
-        found = checked(OUT_OF_MEMORY, system=system, checkpoint=weights, engine=engine)
+        found = compared(OUT_OF_MEMORY, system=system, checkpoint=weights, engine=engine)
         assert found.check.engine == engine
 
 

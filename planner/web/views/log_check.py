@@ -13,7 +13,7 @@ from planner.units import capital, counted
 from planner.web import working
 from planner.web.choices import tokens_label
 from planner.web.frames import height_of
-from planner.web.pasted import LONGEST, Checked, checked, table, verdict
+from planner.web.pasted import LONGEST, Checked, Ended, checked, table, verdict
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.wording import layout_words, told
@@ -60,18 +60,38 @@ def show(found: Answer) -> None:
     except PlannerError as error:
         st.error(capital(told(error)), title="Cannot be compared", icon=":material/help:")
         return
-    _show_check(answer)
+    if isinstance(answer, Ended):
+        _show_end(answer)
+    else:
+        _show_check(answer)
+
+
+def _show_end(ended: Ended) -> None:
+    """How a start failed that cannot be planned again."""
+    words = f"{capital(ended.helps)}." if ended.helps else ""
+    if not ended.memory:
+        words = f"It is not for want of GPU memory. {words}"
+    st.error(escape(words), title=_failed(ended.title), icon=":material/error:")
+    st.code(ended.line, language=None, wrap_lines=True)
+    st.markdown(
+        "The log does not say what was started: paste it from its first line on, or choose engine and"
+        " model above, for a change that is checked."
+    )
+
+
+def _failed(title: str) -> str:
+    return f"{title} did not start"
 
 
 def _show_check(answer: Checked) -> None:
     check, plan = answer.check, answer.check.plan
     good, text = verdict(check)
-    alert = st.success if good else st.warning
-    alert(
-        escape(text),
-        title="Agrees" if good else "Differs",
-        icon=":material/check_circle:" if good else ":material/difference:",
-    )
+    if check.refusal is not None or check.objection is not None:
+        st.error(escape(text), title=_failed(plan.engine_title), icon=":material/error:")
+    elif good:
+        st.success(escape(text), title="Agrees", icon=":material/check_circle:")
+    else:
+        st.warning(escape(text), title="Differs", icon=":material/difference:")
     deployment = plan.deployment
     st.markdown(
         f"**{escape(deployment.checkpoint.id)}** on **{escape(deployment.system.short_name)}**,"
