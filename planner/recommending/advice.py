@@ -189,7 +189,7 @@ def _loses(choice: Choice) -> str:
     """What is lost in quality; a cache in fewer bits is named, too."""
     cache = choice.plan.deployment.kv_cache_dtype
     parts = [choice.word.text]
-    parts += [f"KV cache {cache}"] if cache != "auto" else []
+    parts += [f"{cache} KV"] if cache != "auto" else []
     parts += ["tight"] if choice.is_tight else []
     return ", ".join(parts)
 
