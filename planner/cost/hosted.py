@@ -35,6 +35,11 @@ class HostedPrice:
         check_amount(self.per_million_input, what="price per million input tokens")
         check_amount(self.per_million_output, what="price per million output tokens")
 
+    def per_million(self, *, prompt_tokens: int, output_tokens: int) -> float:
+        """Money per million tokens of both kinds, mixed as they are in such a request."""
+        money = self.per_million_input * prompt_tokens + self.per_million_output * output_tokens
+        return money / (prompt_tokens + output_tokens)
+
     def per_request(self, traffic: Traffic) -> float:
         """Money for one request of `traffic`."""
         tokens = self.per_million_input * traffic.prompt_tokens

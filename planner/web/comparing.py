@@ -127,8 +127,13 @@ def verdict(plan: Plan) -> tuple[str, str, str]:
     return look.icon, look.word, look.colour
 
 
-def costs(cost: Cost) -> dict[str, str]:
-    """Return what a deployment costs: name of the row -> words."""
+def costs(cost: Cost, context: int) -> dict[str, str]:
+    """Return what a deployment costs: name of the row -> words.
+
+    Args:
+        cost: what it costs.
+        context: tokens of a request: what is no answer is the prompt.
+    """
     rows: dict[str, str] = {}
     for bill in cost.bills:
         offer = bill.offer
@@ -140,10 +145,16 @@ def costs(cost: Cost) -> dict[str, str]:
         kind = capital(bill.kind)
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
-            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}"
+            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}, {cost.busy:.0%} busy"
             rows[f"{kind} breaks even"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"
+    if cost.hosted is not None:
+        price, answer = cost.hosted.price, cost.output_tokens
+        mixed = price.per_million(prompt_tokens=context - answer, output_tokens=answer)
+        rows["Hosted, per 1M"] = (
+            f"{two_digits(mixed)} {price.currency}, same mix, {cost.hosted.provider}"
+        )
     return rows
 
 

@@ -92,7 +92,18 @@ def test_costs_are_those_of_the_library(open_app: Callable[..., AppTest]) -> Non
     plan = some(recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k")).pick).plan
     bill = next(b for b in cost_of(plan, output_tokens=1000, busy=0.5).bills if b.kind == "own")
     assert f"Buy **{bill.offer.value:,.0f} USD**" in text_of(app)
-    assert cards(app)[0]["Own, per 1M"] == f"{two_digits(some(bill.tokens).per_million)} USD"
+    million = two_digits(some(bill.tokens).per_million)
+    assert cards(app)[0]["Own, per 1M"] == f"{million} USD, 50% busy"
+
+
+def test_a_hosted_price_stands_beside_in_the_same_mix() -> None:
+    """Cards said that a hosted service costs less, and not what it asks."""
+    plan = planner.plan("Qwen3.5-27B", on="rtx-5090", engine="vllm", precision="fp8", context="32k")
+    cost = cost_of(plan, output_tokens=8192, busy=0.3)
+    hosted = some(cost.hosted)
+    mixed = 0.75 * hosted.price.per_million_input + 0.25 * hosted.price.per_million_output
+    row = comparing.costs(cost, plan.deployment.context)["Hosted, per 1M"]
+    assert row == f"{two_digits(mixed)} USD, same mix, {hosted.provider}"
 
 
 def test_facts_say_what_is_missing() -> None:

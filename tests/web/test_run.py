@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,12 +11,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from planner.cli.main import run
+from planner.recommending import recommend
 from planner.registry import loss_of
 from planner.throughput.answer import two_digits
 from planner.units import GIB, format_gib
+from planner.wanting import want
 from planner.web.answering import alternatives, answer
 from planner.web.asked import Asked
-from planner.web.figures.front import describe_front, front_figure
+from planner.web.figures.front import describe_front, dot_name, front_figure
 from planner.web.ladder import MOST, ladder
 from planner.web.palette import LIGHT_THEME_TEXT
 from planner.web.solving import Answer
@@ -180,6 +183,15 @@ def test_the_figure_of_alternatives_says_what_it_shows() -> None:
     for name, size in zip(dots["text"], dots["marker"]["size"], strict=True):
         assert not name or names[name]["yshift"] > size / 2, "a name stands clear of its dot"
     assert "(shown)" in describe_front(choices, len(choices) - 1)
+
+
+def test_alternatives_of_another_version_are_told_apart() -> None:
+    told = recommend(want("Qwen3.5-27B", on="rtx-5090"))
+    (pick, other) = some(told.pick), told.front[0]
+    newer = replace(other, entry=replace(pick.entry, base="Qwen/Qwen3.8-27B"))
+    assert dot_name(pick, [pick, other]).startswith("27B ")
+    assert dot_name(pick, [pick, newer]).startswith("Qwen3.5-27B ")
+    assert dot_name(newer, [pick, newer]).startswith("Qwen3.8-27B ")
 
 
 def test_what_does_not_fit_has_a_way_out(open_app: Callable[..., AppTest]) -> None:

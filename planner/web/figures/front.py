@@ -129,7 +129,7 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     placed: list[tuple[int, float, float]] = []
     found = [""] * len(choices)
     for place in sorted(range(len(choices)), key=lambda place: place != present):
-        choice, name = choices[place], dot_name(choices[place])
+        choice, name = choices[place], dot_name(choices[place], choices)
         half = LETTER * widest * len(name) / 2
         x, row = choice.per_user or 0.0, int(choice.word)
         if any(row == r and abs(x - other) < half + width for r, other, width in placed):
@@ -139,19 +139,29 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     return found
 
 
-def dot_name(choice: Choice) -> str:
-    """Return a checkpoint as a dot is named: ``27B UD-Q4_K_XL``."""
-    base = choice.entry.base.rpartition("/")[2]
-    model = base.partition("-")[2] or base
+def dot_name(choice: Choice, among: Sequence[Choice]) -> str:
+    """Return a checkpoint as a dot is named: ``27B UD-Q4_K_XL``.
+
+    Args:
+        choice: the checkpoint.
+        among: what it is drawn with; the model's version is told where there are several.
+    """
+    base = _base(choice)
+    versions = {_base(other).partition("-")[0] for other in among}
+    model = base if len(versions) > 1 else base.partition("-")[2] or base
     cache = choice.plan.deployment.kv_cache_dtype
     name = f"{model} {short_name(choice.entry)}" + (f", {cache} KV" if cache != "auto" else "")
     return name + (f", {TUNED}" if choice.savings else "")
 
 
+def _base(choice: Choice) -> str:
+    return choice.entry.base.rpartition("/")[2]
+
+
 def describe_front(choices: Sequence[Choice], present: int) -> str:
     """Return the figure in words."""
     parts = [
-        f"{dot_name(choice)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
+        f"{dot_name(choice, choices)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
         f" about {two_digits(choice.per_user or 0.0)} tok/s,"
         f" {format_gib(choice.plan.headroom or 0)} to spare"
         for place, choice in enumerate(choices)

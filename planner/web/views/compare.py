@@ -262,7 +262,7 @@ def _cost(side: Side, assumed: Assumed) -> Cost | None:
 
 def _money(side: Side, assumed: Assumed) -> dict[str, str]:
     cost = _cost(side, assumed)
-    return costs(cost) if cost is not None else {}
+    return costs(cost, side.plan.deployment.context) if cost is not None else {}
 
 
 def _bars(sides: list[Side]) -> None:

@@ -48,7 +48,7 @@ def show_front(
             alt=describe_front(dots, marked),
         )
     turn = session.turn()
-    labels = [_label(choice, told.pick, choices[place]) for choice in others]
+    labels = [_label(choice, choices, told.pick, choices[place]) for choice in others]
     st.session_state[_TAKE] = None
     st.pills(
         "Take instead",
@@ -66,11 +66,11 @@ def _taken(others: list[Choice], take: Callable[[Choice], None], turn: int) -> N
         take(others[number])
 
 
-def _label(choice: Choice, pick: Choice, shown: Choice) -> str:
+def _label(choice: Choice, among: list[Choice], pick: Choice, shown: Choice) -> str:
     """What is taken and what it is better in; the engine where it is another one."""
     better = choice.better or ("the pick" if choice is pick else "")
     other = choice.plan.engine != shown.plan.engine
-    name = dot_name(choice) + (f" in {choice.plan.engine_title}" if other else "")
+    name = dot_name(choice, among) + (f" in {choice.plan.engine_title}" if other else "")
     return escape(f"{name}: {better}" if better else name)
 
 
