@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hardware_db import Accelerator
+from planner.engines.engine import Refusal
+from planner.provenance import Source
 
 DATACENTRE_MEMORY = "HBM"
 """What accelerators of datacentres have, by the kind of their memory."""
@@ -22,12 +24,22 @@ class Place:
         hbm: it has datacentre memory; None: whatever.
         remedy: what runs there, as a clause.
         source: where that is said.
+        targets: beginnings of the compiler targets that are meant; empty: whatever.
     """
 
     vendor: str
     remedy: str
     source: str
     hbm: bool | None = None
+    targets: tuple[str, ...] = ()
+
+    def holds(self, accelerator: Accelerator) -> bool:
+        """Say whether `accelerator` is of this kind."""
+        return (
+            self.vendor == accelerator.vendor
+            and self.hbm in (None, has_hbm(accelerator))
+            and (not self.targets or (accelerator.gfx or "").startswith(self.targets))
+        )
 
 
 PLACES = (
@@ -52,7 +64,28 @@ PLACES = (
         remedy="vLLM's TPU backend (tpu-inference) and SGLang-JAX run there; neither is planned",
         source="github.com/vllm-project/tpu-inference, github.com/sgl-project/sglang-jax",
     ),
+    Place(
+        vendor="amd",
+        targets=("gfx906",),
+        remedy="llama.cpp runs there, and forks of vLLM do (nlzy/vllm-gfx906)",
+        source="vllm-project/vllm#33811, triton-lang/triton#8992",
+    ),
+    Place(
+        vendor="amd",
+        targets=("gfx8", "gfx900", "gfx90c", "gfx101"),
+        remedy="llama.cpp (Vulkan) runs there",
+        source="github.com/ggml-org/llama.cpp docs/build.md (Vulkan)",
+    ),
 )
+
+UNBUILT = ("gfx8", "gfx900", "gfx906", "gfx90c", "gfx101")
+"""Beginnings of AMD's targets that neither vLLM nor SGLang is built for.
+
+vLLM's list (CMakeLists.txt, HIP_SUPPORTED_ARCHS) has none of them but gfx906, and its images
+(docker/Dockerfile.rocm_base, PYTORCH_ROCM_ARCH) hold no code for that one; who built it for gfx906
+found that ROCm's Triton, in which DeltaNet is written, does not compile for it (vllm#33811).
+SGLang's kernels are built for gfx942 and gfx950; other targets must be named by hand.
+"""
 
 
 def has_hbm(accelerator: Accelerator) -> bool:
@@ -63,6 +96,24 @@ def has_hbm(accelerator: Accelerator) -> bool:
 def served_by(accelerator: Accelerator) -> str | None:
     """Return what runs on `accelerator`, in words; None where nothing is known to."""
     for place in PLACES:
-        if place.vendor == accelerator.vendor and place.hbm in (None, has_hbm(accelerator)):
+        if place.holds(accelerator):
             return place.remedy
     return None
+
+
+def unbuilt(accelerator: Accelerator, title: str, where: str) -> Refusal | None:
+    """Return why an engine does not run on old AMD targets; None on all others.
+
+    Args:
+        accelerator: what it would run on.
+        title: the engine, as people write it.
+        where: the file in which it says what it is built for.
+    """
+    target = accelerator.gfx
+    if target is None or not target.startswith(UNBUILT):
+        return None
+    return Refusal(
+        reason=f"{title} is not built for {target} ({accelerator.name})",
+        source=Source(where=where),
+        remedy=served_by(accelerator),
+    )

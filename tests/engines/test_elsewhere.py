@@ -30,6 +30,20 @@ def test_a_refusal_names_only_what_runs_there(
     assert not any(name in str(refusal.remedy) for refusal in device for name in does_not)
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize(
+    ("on", "runs"),
+    [("mi50 32gb", "vllm-gfx906"), ("rx 5700 xt", "llama.cpp"), ("rx 580 8gb", "llama.cpp")],
+)
+def test_what_an_engine_is_not_built_for_is_refused(engine: str, on: str, runs: str) -> None:
+    """A tick stood before vLLM on an MI50, which only forks of it run on."""
+    plan = planner.plan("Qwen3.5-0.8B", on=on, engine=engine, context=8192)
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert "is not built for gfx" in plan.refusals[0].reason
+    assert runs in str(plan.refusals[0].remedy)
+    assert planner.plan("Qwen3.5-0.8B", on="rx 7900 xtx", engine=engine, context=8192).fits
+
+
 def test_only_rules_that_were_held_against_an_engine_are_called_verified() -> None:
     assert {name for name, engine in ENGINES.items() if not engine.verified} == {
         "tensorrt-llm",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hardware_db import Accelerator
-from planner.engines.elsewhere import served_by
+from planner.engines.elsewhere import served_by, unbuilt
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.sglang.legality import BLOCK_KERNEL
 from planner.engines.sglang.ranks import gpu_of
@@ -35,6 +35,7 @@ KERNEL_CAPABILITY = {
 ROCM_FORMATS = {"fp8": "fp8", BLOCK_KERNEL: "fp8", "nvfp4": "nvfp4", "mxfp4": "mxfp4"}
 """Kernel family -> format whose support `hardware_db` tells."""
 HIGHEST_TP = 4096
+_BUILDS = "SGLang sgl-kernel/setup_rocm.py (amdgpu_target, commit 01b582cb0e)"
 
 
 def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
@@ -88,6 +89,8 @@ def _accelerator(accelerator: Accelerator) -> Iterator[Refusal]:
             ),
             engine_message="RuntimeError: SGLang only supports sm75 and above.",
         )
+    if (refusal := unbuilt(accelerator, "SGLang", _BUILDS)) is not None:
+        yield refusal
 
 
 def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:

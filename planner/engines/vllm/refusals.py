@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hardware_db import Accelerator
-from planner.engines.elsewhere import served_by
+from planner.engines.elsewhere import served_by, unbuilt
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
@@ -19,6 +19,10 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.tensors import Split
 
 _FP8_BLOCK = 128
+_BUILDS = (
+    "vLLM CMakeLists.txt (HIP_SUPPORTED_ARCHS, commit 000a1ee93b), docker/Dockerfile.rocm_base"
+    " (commit 00256d59e6); vllm-project/vllm#33811"
+)
 
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
@@ -75,6 +79,8 @@ def _hardware(accelerator: Accelerator) -> Iterator[Refusal]:
             reason=f"vLLM needs compute capability 7.0, {accelerator.name} has {least[0]}.{least[1]}",
             source=source("platforms/cuda.py"),
         )
+    if (refusal := unbuilt(accelerator, "vLLM", _BUILDS)) is not None:
+        yield refusal
 
 
 def _heads(deployment: Deployment) -> Iterator[Refusal]:
