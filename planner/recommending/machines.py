@@ -328,8 +328,12 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
             continue
         if by is None and machine.group and machine.group not in marks.values():
             marks[len(rows)] = machine.group
+        if by is not None and machine.falls_short and not marks:
+            marks[len(rows)] = (
+                f"Below {wanted.wish.least_speed:g} tok/s each, or with a large loss:"
+            )
         rows.append(_row(machine, machine.choice))
-    if not marks:
+    if 1 not in marks:
         lines.append("")
     if len(rows) == 1:
         lines += ["None of the machines that are listed holds it."]

@@ -149,6 +149,8 @@ def test_a_machine_that_is_too_slow_is_marked(capsys: pytest.CaptureFixture[str]
     assert run([*line.split(), "cpu 64gb, rtx-pro-6000", "--by", "power"]) == 0
     out = capsys.readouterr().out
     assert out.index("RTX PRO 6000") < out.index("slow: ") < out.index("slow: below 10 tok/s")
+    heading = "Below 10 tok/s each, or with a large loss:"
+    assert out.index("RTX PRO 6000") < out.index(heading) < out.index("slow: ")
 
 
 def test_ram_that_is_said_stands_beside_every_card(capsys: pytest.CaptureFixture[str]) -> None:
