@@ -61,8 +61,10 @@ def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
     if server.options.ple_offload_backend == "file":
         return ("the n-gram table is mapped from disk: name a folder with --ple-offload-dir",)
     if server.gpu.integrated:
+        share = table_bytes(server.checkpoint, cuts=server.parallel.tp_size)
+        each = " on each machine" if deployment.nodes > 1 else ""
         return (
-            f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share;"
+            f"the n-gram table takes {format_gib(share)} of the memory that CPU and GPU share{each};"
             " --ple-offload-backend file --ple-offload-dir DIR leaves it on disk",
         )
     if not table_on_host(server) or deployment.system.host_memory_gib is not None:

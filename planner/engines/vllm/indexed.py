@@ -186,9 +186,10 @@ def table_warnings(deployment: Deployment) -> Iterator[str]:
     if not size:
         return
     if _shares(deployment):
+        each = " on each machine" if deployment.nodes > 1 else ""
         yield (
-            f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share: vLLM"
-            f" {deployment.options.version} has no way to leave it on disk"
+            f"the n-gram table takes {format_gib(size)} of the memory that CPU and GPU share{each}:"
+            f" vLLM {deployment.options.version} has no way to leave it on disk"
         )
     elif host is None:
         yield (
