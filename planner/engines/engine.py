@@ -354,6 +354,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         """Return changes to `deployment` that save memory, those already made left out."""
         return ()
 
+    def careful(self, deployment: Deployment) -> Economy | None:
+        """Return what is set where the engine's own default was seen to fail; None: nothing."""
+        return None
+
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Return settings that have a best value at which `deployment` fits."""
         return ()

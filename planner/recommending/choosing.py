@@ -21,7 +21,7 @@ from planner.question import Question, question_of
 from planner.recommending.candidate import Lane, assuming_ram, lanes, least_cache, size_of
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
 from planner.recommending.room import cache_bytes, over, ram_not_known
-from planner.recommending.saving import may_save, with_savings
+from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, loss_of, tier_of
@@ -210,7 +210,9 @@ class Search:
 
     def _with_savings(self, row: Entry, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]:
         """The plan with settings of its engine under which it holds what its defaults do not."""
-        if plan.outcome is Outcome.FITS or not may_save(self.wanted, plan):
+        if plan.outcome is Outcome.FITS:
+            return with_care(self.wanted, plan)
+        if not may_save(self.wanted, plan):
             return plan, ()
         key = row.name, plan.engine
         if key not in self._saved:
@@ -227,7 +229,8 @@ class Search:
         plan = self.plan(choice.entry, choice.plan.engine, kv_cache_dtype=smaller)
         if plan is None or not plan.fits:
             return None
-        return replace(choice, plan=plan, speed=speed_of(plan), savings=())
+        plan, savings = with_care(self.wanted, plan)
+        return replace(choice, plan=plan, speed=speed_of(plan), savings=savings)
 
     def _with_assumed_ram(self, base: str, found: list[Choice]) -> Iterator[Choice]:
         """What a model with experts does with some of them in RAM, where RAM is not known."""

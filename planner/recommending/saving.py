@@ -64,6 +64,23 @@ def with_savings(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]
     return None
 
 
+def with_care(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]:
+    """Return a plan that holds the workload with what its engine sets for care, where it holds it, too.
+
+    Args:
+        wanted: what is asked for; options that are said stay as they are.
+        plan: what holds the workload by its engine's defaults.
+    """
+    from planner.search.combining import with_all
+
+    question = question_of(plan)
+    care = None if wanted.tells_options else question.settled_engine.careful(plan.deployment)
+    if care is None:
+        return plan, ()
+    safer = with_all(question, (care,)).plan()
+    return (safer, (care,)) if safer.outcome is Outcome.FITS else (plan, ())
+
+
 def _is_safe(question: Question) -> bool:
     """Say whether the workload is held even at the far end of the estimate's band."""
     return question.plan().outcome is Outcome.FITS

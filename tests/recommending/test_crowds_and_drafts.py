@@ -220,3 +220,13 @@ def test_ram_that_would_do_it_leaves_something_to_spare() -> None:
     miss = next(miss for miss in found.misses if miss.choice.needs_ram is not None)
     assert (miss.choice.plan.headroom or 0) >= 0
     assert all((miss.choice.plan.headroom or 0) >= 0 for miss in found.misses)
+
+
+def test_a_share_that_was_seen_to_run_out_is_lowered(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command left it open, and a warning below said that the default ran out elsewhere."""
+    line = "recommend Qwen3.8-Flash-Next --on 4x-dgx-spark --engine sglang"
+    assert run(line.split()) == 0
+    out = capsys.readouterr().out
+    assert "--mem-fraction-static 0.7 --nnodes 4" in out
+    assert "was seen to run out" not in out
+    assert "11.9 GiB of the memory that CPU and GPU share on each machine" in out

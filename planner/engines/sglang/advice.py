@@ -8,7 +8,7 @@ from dataclasses import replace
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
 from planner.engines.sglang.options import SGLangOptions
-from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, Budget
+from planner.engines.sglang.overheads import SAFE_UNIFIED_FRACTION, UNIFIED_SOURCE, Budget
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server
 from planner.units import GIB, ceil_div, round_up
@@ -119,6 +119,20 @@ SMALL_CHUNK = 2048
 
 HIGH_FRACTION = 0.9
 """Published deployments on small cards go up to 0.94; beyond, nothing is left for prefill."""
+
+
+def safe_share(server: Server) -> Economy | None:
+    """Return the share that passed on unified memory; None where it is said or no larger anyway."""
+    unsaid = server.options.mem_fraction_static is None
+    larger = server.resolved.mem_fraction_static > SAFE_UNIFIED_FRACTION
+    if not (server.gpu.integrated and unsaid and larger):
+        return None
+    return Economy(
+        title=f"what passed on unified memory (--mem-fraction-static {SAFE_UNIFIED_FRACTION:g})",
+        loses=f"fewer requests at once; larger shares were seen to run out: {UNIFIED_SOURCE}",
+        cost=1,
+        options={"mem_fraction_static": SAFE_UNIFIED_FRACTION},
+    )
 
 
 def economies(deployment: Deployment, server: Server) -> Iterator[Economy]:

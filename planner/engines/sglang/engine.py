@@ -168,6 +168,10 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         """Return the changes that free memory for the pools."""
         return tuple(advice.economies(deployment, server_of(deployment)))
 
+    def careful(self, deployment: Deployment) -> Economy | None:
+        """Return the share that is known to hold on memory that the system shares."""
+        return advice.safe_share(server_of(deployment))
+
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Return the settings that can be solved for."""
         return tuple(advice.knobs(deployment))
