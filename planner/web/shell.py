@@ -38,9 +38,9 @@ from planner.web.answering import answer
 from planner.web.asked import Asked, says_ram, system
 from planner.web.line import show_line
 from planner.web.picked import show_pick
-from planner.web.pickers import ask
+from planner.web.pickers import ask, summary
 from planner.web.solving import Answer
-from planner.web.theme import follow_theme, take_on_tab
+from planner.web.theme import begin_at_top, follow_theme, take_on_tab
 from planner.web.wording import told
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def show() -> None:
         st.switch_page(pages[target], query_params=words_of(asked))
     session.write()
     follow_theme()
+    begin_at_top(view.name)
     if view.reference:
         st.title(view.title)
         view.show(asked, Answer())
@@ -138,7 +139,8 @@ def _show_answered(view: View, asked: Asked) -> None:
     if not begun:
         _show_pickers(pickers, asked, machine)
     with line:
-        found = answer(asked, machine, hub=hub_allowed())
+        with st.spinner(f"Computing for {summary(asked)}"):
+            found = answer(asked, machine, hub=hub_allowed())
         show_line(asked, found)
     if begun:
         _show_pickers(pickers, asked, machine)

@@ -33,6 +33,8 @@ _FOLLOW = f"""<style>
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
 [data-testid="stSkillsNudgeAnchor"] {{ display: none }}
+.st-key-line:has([data-testid="stSpinner"]) .st-key-answer {{ opacity: 0.4 }}
+[data-testid="stElementContainer"]:has(> .stHtml > script) {{ position: absolute }}
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
@@ -53,7 +55,8 @@ _FOLLOW = f"""<style>
 }}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; Streamlit's
-advertisement, which comes with a browser that it opened, lies over nothing; names of rows stay on one
+advertisement, which comes with a browser that it opened, lies over nothing; an answer is dim
+while the next one is computed; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; pickers fold and tables are narrow on
 phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
 
@@ -89,6 +92,19 @@ def follow_theme() -> None:
     Streamlit does not run the page again then, so the colour drawn into a figure would stay.
     """
     st.html(_FOLLOW)
+
+
+def begin_at_top(page: str) -> None:
+    """Show a page from its top: Streamlit keeps how far the one before was scrolled.
+
+    Args:
+        page: its name. The script is drawn in every run, so that what follows keeps its place.
+    """
+    st.html(
+        f"<script>if (window.pageShown !== '{page}') {{ window.pageShown = '{page}';"
+        " document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0); }</script>",
+        unsafe_allow_javascript=True,
+    )
 
 
 def take_on_tab() -> None:

@@ -283,6 +283,8 @@ def test_the_answer_stays_in_sight(visit: Callable[..., Any]) -> None:
     x, y = box["x"] + 20, box["y"] + box["height"] / 2
     over = f"document.elementFromPoint({x}, {y}).closest('.st-key-answer')"
     assert page.evaluate(f"{over} !== null"), "nothing lies over it"
+    page.get_by_role("link", name="Trust").click()  # another page begins at its top
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
 
 
 def test_pickers_fold_to_one_line_on_a_phone(visit: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -107,3 +108,20 @@ def test_what_a_field_shows_is_its_default(open_app: Callable[..., AppTest]) -> 
         if "-" not in str(field.key):
             assert field.proto.default == field.value, field.key
     assert app.number_input(key="tp").value == 2
+
+
+def test_while_an_answer_is_computed_the_question_is_told(
+    open_app: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine before stood there with its answer until the next one's was known."""
+    told: list[str] = []
+
+    def spin(text: str = "") -> AbstractContextManager[None]:
+        told.append(text)
+        return nullcontext()
+
+    monkeypatch.setattr(st, "spinner", spin)
+    app = open_app(v="2", on="rtx-4090", model="Qwen3.5-9B", **{"with": "vllm"})
+    app.number_input(key="users").set_value(7).run()
+    assert [text.rpartition(" · ")[2] for text in told] == ["1 user", "7 users"]
+    assert told[1].startswith("Computing for RTX 4090")
