@@ -75,7 +75,8 @@ def _has(label: str, words: list[str]) -> bool:
 def nearly_listed_as(field: str, typed: str) -> tuple[str, ...]:
     """Return what a list has whose label shares words with what was typed, the most first.
 
-    A word counts where one begins with the other: "macbook" finds what is called a Mac.
+    A word counts where one begins with the other: "macbook" finds what is called a Mac. What part of
+    a card it is has no say: "one of four GPUs" is no name.
 
     Args:
         field: "on" alone: a model's name is no sentence.
@@ -88,7 +89,7 @@ def nearly_listed_as(field: str, typed: str) -> tuple[str, ...]:
         place.on: sum(
             any(
                 word.startswith(part) or part.startswith(word)
-                for part in place.label.casefold().split()
+                for part in place.label.casefold().partition(", one of ")[0].split()
                 if len(part) >= _SHORTEST and not part.isdecimal()
             )
             for word in words

@@ -17,6 +17,9 @@ _LISTS = re.compile(
 )
 """Where a sentence sends the reader to a list."""
 
+_NAMED = re.compile(r"[`']qwenplan (hardware|models)[`'](?= lists)")
+"""Where a sentence begins with a list."""
+
 _TERMINAL = re.compile(r"; (?:see|list all with) [`']qwenplan .*$|\s*\([`']?qwenplan [^)]*\)")
 """What only a terminal can do: it is left out."""
 
@@ -48,6 +51,7 @@ def layout_words(layout: Layout) -> str:
 def on_page(text: object) -> str:
     """Return a sentence of the planner without flags and commands of its command line."""
     words = _LISTS.sub(lambda found: f"the page {_PAGES[found[1]]} lists all", str(text))
+    words = _NAMED.sub(lambda found: f"the page {_PAGES[found[1]]}", words)
     words = _TERMINAL.sub("", words)
     for said, instead in _SAID_IN_BRACKETS:
         words = said.sub(instead, words)

@@ -403,6 +403,7 @@ def test_a_machine_that_is_not_known_is_answered_with_some_to_click(
         ("ask for YaRN (--yarn) to extend it", "ask for YaRN, under More, to extend it"),
         ("name it with --on", "name it with Machine"),
         ("unknown x; list all: qwenplan hardware; or say it", "unknown x; the page Hardware lists all; or say it"),
+        ("unknown z; `qwenplan models` lists the family", "unknown z; the page Models lists the family"),
         ("unknown y; see `qwenplan models`", "unknown y; the page Models lists all"),
         ("more is known (`qwenplan check --forget` drops it)", "more is known"),
         ("--context-length 4096 is short, --no-kv-offload", "--context-length 4096 is short, --no-kv-offload"),

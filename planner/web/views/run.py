@@ -50,6 +50,9 @@ T = TypeVar("T")
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
 
+MOST_COMMANDS = 8
+"""Commands of further machines that are shown one by one."""
+
 _FILES = {
     "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
     "compose": ("Compose", "compose.yaml", "text/yaml"),
@@ -120,14 +123,22 @@ def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
     else:
         st.markdown(f"**What to type** for {engine}")
         st.code(shell_text(launch), language=None, wrap_lines=True)
+        if len(launch.per_node) > MOST_COMMANDS:
+            st.markdown(
+                f"{1 + len(launch.per_node):,} machines, a command for each: shown are the first two and the last. The shell"
+                " script under Download has all of them."
+            )
     _show_downloads(found, plan)
     if facts := _facts(found, plan):
         st.markdown("\n".join(f"- :small[{escape(fact)}]" for fact in facts))
 
 
 def shell_text(launch: Launch) -> str:
-    """Return the command, and those of further nodes below it."""
-    return "\n".join([launch.command, *launch.further_commands])
+    """Return the command, and those of further nodes below it: of many, the next one and the last."""
+    further = launch.further_commands
+    if len(further) > MOST_COMMANDS:
+        further = (further[0], "...", further[-1])
+    return "\n".join([launch.command, *further])
 
 
 def _file_of_front(asked: Asked, plan: Plan) -> str | None:
