@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import hardware_db
 from hardware_db import System
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
@@ -92,7 +93,7 @@ def recommendation_text(
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
     beside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
-    told = (*answer.wanted.notes, *beside)
+    told = (*answer.wanted.notes, *_nodes(answer.wanted), *beside)
     warnings = (*told, *floor_words(pick), *tool_words(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
@@ -293,6 +294,20 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
             )
         )
     return columns(rows, right=(3, 4, 5))
+
+
+def _nodes(wanted: Wanted) -> Iterator[str]:
+    """Say into how many machines accelerators were divided where only their number was said."""
+    system = wanted.system
+    most = system.accelerator.max_per_node or 1
+    said = system.provider is not None or any(
+        system.id == known.id for known in hardware_db.systems()
+    )
+    if system.nodes > 1 < most and not said:
+        yield (
+            f"counted as {system.nodes} machines of {system.accelerators_per_node}: it is assumed"
+            f" that one holds {most} at most"
+        )
 
 
 def _tuned(choices: tuple[Choice, ...]) -> Iterator[str]:

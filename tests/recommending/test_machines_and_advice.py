@@ -174,3 +174,13 @@ def test_a_machine_of_one_accelerator_keeps_what_is_known_of_it() -> None:
     assert spark.power_w is not None
     (named,) = machines(WANTED, on=(spark,))
     assert named.watts == spark.power_w.value
+
+
+def test_cards_that_one_machine_does_not_hold_are_said_to_be_in_several(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Three cards became networked machines, and nothing said so."""
+    assert hardware_db.resolve("4x b580").nodes == 1
+    assert run(["recommend", "Qwen3.5-0.8B", "--on", "6x b580", "--engine", "vllm"]) == 0
+    said = "counted as 2 machines of 3: it is assumed that one holds 4 at most"
+    assert said in capsys.readouterr().out
