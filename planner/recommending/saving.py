@@ -71,12 +71,12 @@ def with_care(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]:
         wanted: what is asked for; options that are said stay as they are.
         plan: what holds the workload by its engine's defaults.
     """
-    from planner.search.combining import with_all
-
     question = question_of(plan)
     care = None if wanted.tells_options else question.settled_engine.careful(plan.deployment)
     if care is None:
         return plan, ()
+    from planner.search.combining import with_all  # as above
+
     safer = with_all(question, (care,)).plan()
     return (safer, (care,)) if safer.outcome is Outcome.FITS else (plan, ())
 
