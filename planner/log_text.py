@@ -125,7 +125,7 @@ class Log:
     @property
     def tells_nothing(self) -> bool:
         """No line of it is a figure, nor says how the start failed."""
-        return not self.figures and self.refusal is None is self.objection
+        return not self.figures and self.refusal is None and self.objection is None
 
     @property
     def is_pytorchs(self) -> bool:

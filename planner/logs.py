@@ -86,7 +86,8 @@ class LogCheck:
     @property
     def within(self) -> Mapping[str, Any]:
         """Options with which the server asks for no more than was free; empty where that is not why."""
-        return _within(self.log) if self.refusal is not None else {}
+        said = self.log.suggestion if self.refusal is not None else None
+        return said.within if said is not None else {}
 
     @property
     def starts_shorter(self) -> bool:
@@ -131,21 +132,17 @@ class LogCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain data."""
-        return {
-            "engine": self.engine,
-            "version": self.version,
-            "planned_version": self.plan.engine_version,
-            "agrees": self.agrees,
-            "refusal": self.refusal,
-            "objection": self.objection,
-            "suggestion": _suggested(self.log),
-            "refused_as_planned": self.refused_as_planned,
-            "refused_alike": None if self.refusal is None else self.refused_alike,
-            "rows": [row.to_dict() for row in self.rows],
-            "unplanned": [row.to_dict() for row in self.unplanned],
-            "notes": list(self.notes),
-            "error": None,
-        }
+        return _document(
+            self.log,
+            engine=self.engine,
+            planned_version=self.plan.engine_version,
+            agrees=self.agrees,
+            refused_as_planned=self.refused_as_planned,
+            refused_alike=None if self.refusal is None else self.refused_alike,
+            rows=[row.to_dict() for row in self.rows],
+            unplanned=[row.to_dict() for row in self.unplanned],
+            notes=list(self.notes),
+        )
 
 
 def unchecked(log: Log | None, error: str) -> dict[str, Any]:
@@ -156,8 +153,29 @@ def unchecked(log: Log | None, error: str) -> dict[str, Any]:
         error: why it was not compared.
     """
     figures = () if log is None else log.figures.items()
+    logged = (
+        LogRow(
+            figure=name,
+            unit=reading.figure.unit,
+            planned=None,
+            logged=reading.value,
+            basis=reading.figure.basis,
+            agrees=None,
+        )
+        for name, reading in figures
+    )
+    return _document(
+        log,
+        engine=None if log is None or log.assumed else log.engine,
+        unplanned=[row.to_dict() for row in logged],
+        error=error,
+    )
+
+
+def _document(log: Log | None, **told: Any) -> dict[str, Any]:
+    """What a log says by itself as plain data, and what was told of its plan; the rest is empty."""
     return {
-        "engine": None if log is None or log.assumed else log.engine,
+        "engine": None,
         "version": None if log is None else log.version,
         "planned_version": None,
         "agrees": None,
@@ -167,20 +185,10 @@ def unchecked(log: Log | None, error: str) -> dict[str, Any]:
         "refused_as_planned": None,
         "refused_alike": None,
         "rows": [],
-        "unplanned": [
-            LogRow(
-                figure=name,
-                unit=reading.figure.unit,
-                planned=None,
-                logged=reading.value,
-                basis=reading.figure.basis,
-                agrees=None,
-            ).to_dict()
-            for name, reading in figures
-        ],
+        "unplanned": [],
         "notes": [],
-        "error": error,
-    }
+        "error": None,
+    } | told
 
 
 def _suggested(log: Log) -> str | None:
@@ -213,7 +221,7 @@ def check_log(plan: Plan, log: str | Iterable[str] | Log, *, untold: bool = Fals
         raise InputError(f"there is nothing to compare the log with{said}: {plan.verdict}")
     reader, deployment = found.reader, plan.deployment
     logged = found.figures
-    if not logged and found.refusal is None and found.objection is None:
+    if found.tells_nothing:
         raise InputError("log: it prints no figure on memory; give the log of a whole start-up")
     refusal = (plan.allocation.refusal,) if plan.allocation.refusal else ()
     also = reader.also(deployment, plan.allocation)
@@ -291,10 +299,6 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
                 f"{row.figure}: {row.logged / most:.3g} times what was planned; no band is known for"
                 " this estimate, so that it is not judged (another model or machine looks like that)"
             )
-
-
-def _within(log: Log) -> Mapping[str, Any]:
-    return log.suggestion.within if log.suggestion is not None else {}
 
 
 def placed_otherwise(log: Log, plan: Plan) -> bool:
@@ -380,8 +384,8 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
         yield _unforeseen(log, plan, rows)
         if any(row.agrees is False for row in rows):
             yield "figures of this log contradict the plan: a change that it calls enough may not be"
-    if log.refusal is not None and log.suggestion is not None and _within(log):
-        yield log.suggestion.words
+    if log.refusal is not None and said is not None and said.within:
+        yield said.words
     if missing and log.objection is None:
         yield f"not in the log: {', '.join(missing)}"
     if all(row.agrees is None for row in rows) and log.refusal is None is log.objection:

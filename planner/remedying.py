@@ -12,7 +12,7 @@ from planner import planning
 from planner.engines.log_figure import Measured
 from planner.learning import Lesson
 from planner.logs import LogCheck, placed_otherwise
-from planner.memory.breakdown import Kind, Rank
+from planner.memory.breakdown import Kind
 from planner.planning import device_rank
 from planner.question import question_of
 
@@ -96,10 +96,8 @@ def _with_options(plan: planning.Plan, options: Mapping[str, Any]) -> planning.P
 
 
 def _advice(title: str, options: Mapping[str, Any], changed: planning.Plan) -> Advice:
-    from planner.search import Advice
-
     words = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in options.items())
-    return Advice(title=f"{title} ({words})", loses="", cost=1, steps=1, plan=changed, gained=None)
+    return _as_planned(changed, f"{title} ({words})")
 
 
 def _asks_for(plan: planning.Plan, engine: str) -> int:
@@ -149,7 +147,7 @@ def _with_less(check: LogCheck, plan: planning.Plan) -> tuple[Advice, ...]:
     """Return changes that hold the workload with so much less memory that the start fails as it did."""
     from planner.recommending.advice import advise
 
-    spare, missing = device_rank(plan).headroom, check.log.missing
+    spare, missing = _spare(plan), check.log.missing
     if placed_otherwise(check.log, plan):
         return (_as_planned(plan, "start it as it is planned here"),)
     for times in HARDER:
@@ -187,5 +185,4 @@ def _still_held(found: Iterable[Advice], least: int) -> Iterable[Advice]:
 
 
 def _spare(plan: planning.Plan) -> int:
-    rank: Rank = device_rank(plan)
-    return rank.headroom
+    return device_rank(plan).headroom

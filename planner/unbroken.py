@@ -80,10 +80,8 @@ def _broken(lines: Sequence[str], cues: Collection[str], messages: Collection[st
     several = (
         sum(len(one) == width and _may_be_rest(one, other) for one, other in pairwise(lines)) > 1
     )
-    joined, known = (
-        list(lines[:1]),
-        {word for cue in (*cues, *messages) for word in cue.split() if len(word) > 3},
-    )
+    known = {word for cue in (*cues, *messages) for word in cue.split() if len(word) > 3}
+    joined = list(lines[:1])
     for line, after in pairwise(lines):
         # a copy leaves out the space at the end; a fold between words has none
         space = " " if len(line) == width - 1 or _are_words(line, after, known) else ""
@@ -154,6 +152,4 @@ def _runs_over(line: str, space: str, after: str, cues: Collection[str]) -> bool
     """Say whether words of which neither line holds the whole run from one into the other."""
     end, start = line[-_SEEN:], after[:_SEEN]
     both = end + space + start
-    return any(
-        cue in both and cue not in end and cue not in start for cue in cues if len(cue) >= LEAST_CUE
-    )
+    return any(cue in both and cue not in end and cue not in start for cue in cues)

@@ -42,6 +42,15 @@ class Place:
         )
 
 
+UNBUILT = ("gfx8", "gfx900", "gfx906", "gfx90c", "gfx101")
+"""Beginnings of AMD's targets that neither vLLM nor SGLang is built for.
+
+vLLM's list (CMakeLists.txt, HIP_SUPPORTED_ARCHS) has none of them but gfx906, and its images
+(docker/Dockerfile.rocm_base, PYTORCH_ROCM_ARCH) hold no code for that one; who built it for gfx906
+found that ROCm's Triton, in which DeltaNet is written, does not compile for it (vllm#33811).
+SGLang's kernels are built for gfx942 and gfx950; other targets must be named by hand.
+"""
+
 PLACES = (
     Place(
         vendor="apple",
@@ -72,20 +81,11 @@ PLACES = (
     ),
     Place(
         vendor="amd",
-        targets=("gfx8", "gfx900", "gfx90c", "gfx101"),
+        targets=UNBUILT,  # but what stands above
         remedy="llama.cpp (Vulkan) runs there",
         source="github.com/ggml-org/llama.cpp docs/build.md (Vulkan)",
     ),
 )
-
-UNBUILT = ("gfx8", "gfx900", "gfx906", "gfx90c", "gfx101")
-"""Beginnings of AMD's targets that neither vLLM nor SGLang is built for.
-
-vLLM's list (CMakeLists.txt, HIP_SUPPORTED_ARCHS) has none of them but gfx906, and its images
-(docker/Dockerfile.rocm_base, PYTORCH_ROCM_ARCH) hold no code for that one; who built it for gfx906
-found that ROCm's Triton, in which DeltaNet is written, does not compile for it (vllm#33811).
-SGLang's kernels are built for gfx942 and gfx950; other targets must be named by hand.
-"""
 
 
 def has_hbm(accelerator: Accelerator) -> bool:

@@ -86,9 +86,9 @@ def _of_named(search: Search, base: str) -> list[Choice]:
         beside += bool(more)
         if beside == BESIDE:
             break
-    enough = search.wanted.wish.enough
+    wish = search.wanted.wish
     sound = [choice for choice in found if choice.holds and choice.is_above_floor]
-    if not any((choice.per_user or enough) >= enough for choice in sound):
+    if all(choice.is_below(wish) for choice in sound):
         smaller = _other_model(search, quicker=bool(sound))
         found += [smaller] if smaller is not None else []
     return found

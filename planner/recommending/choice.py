@@ -216,6 +216,10 @@ class Choice:
         """Say whether it is below a comfortable speed; what reads the same as that is not."""
         return self.per_user is not None and to_two_digits(self.per_user) < wish.comfortable
 
+    def is_below(self, wish: Wish) -> bool:
+        """Say whether it does not even almost give the least speed."""
+        return self.per_user is not None and self.per_user < wish.enough
+
     def key(self, wish: Wish) -> tuple[object, ...]:
         """Return what candidates of one model are sorted by, the best first.
 

@@ -211,9 +211,8 @@ def smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
         from planner.search.hardware import candidates
 
         for more in candidates(system.accelerator):
-            more = (
-                system if more.count == 1 else more
-            )  # with what is known of the machine around it
+            if more.count == 1:
+                more = system  # with what is known of the machine around it
             if (choice := best_of(replace(wanted, system=more))) is not None:
                 return more, choice
     return system, best_of(replace(wanted, system=system))
@@ -288,7 +287,6 @@ def _machine(
     on: str, system: System, choice: Choice | None, wanted: Wanted, *, group: str = ""
 ) -> Machine:
     power = power_of(system, price_per_kwh=0.0)
-    rate = choice.per_user if choice is not None else None
     return Machine(
         group=group,
         on=on,
@@ -298,7 +296,7 @@ def _machine(
         watts=power.busy_w if power is not None else None,
         total_bytes=system.total_bytes,
         name=system.short_name,
-        slow=rate is not None and rate < wanted.wish.enough,
+        slow=choice is not None and choice.is_below(wanted.wish),
     )
 
 

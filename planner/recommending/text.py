@@ -17,7 +17,7 @@ from planner.recommending.choice import Choice
 from planner.recommending.choosing import farthest
 from planner.recommending.reasons import chosen, model_name
 from planner.recommending.wanted import Wanted
-from planner.recommending.words import TUNED, listed_name, short_word
+from planner.recommending.words import TUNED, listed_name, rate_words, short_word
 from planner.registry import Word, floor_of
 from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
@@ -52,9 +52,7 @@ def headline(answer: Recommendation) -> str:
         parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
     tight = " (less than the estimate may be off)" if pick.plan.outcome is Outcome.TIGHT else ""
     parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{tight}")
-    if pick.per_user is not None:
-        each = " each" if wanted.concurrency > 1 else ""
-        parts.append(f"about {two_digits(pick.per_user)} tok/s{each}")
+    parts += [rate] if (rate := rate_words(pick)) else []
     where = _place(pick.plan)
     return f"{_named(pick)} in {pick.plan.engine_title} fits {where}: {', '.join(parts)}."
 
@@ -92,8 +90,8 @@ def recommendation_text(
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
-    beside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
-    told = (*answer.wanted.notes, *_nodes(answer.wanted), *beside)
+    inside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
+    told = (*answer.wanted.notes, *_nodes(answer.wanted), *inside)
     warnings = (*told, *floor_words(pick), *tool_words(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
@@ -319,9 +317,8 @@ def _tuned(choices: tuple[Choice, ...]) -> Iterator[str]:
 
 def _miss(miss: Miss) -> Iterator[str]:
     choice = miss.choice
-    speed = f", about {two_digits(choice.per_user)} tok/s" if choice.per_user is not None else ""
-    if speed and choice.plan.deployment.concurrency > 1:
-        speed += " each"
+    rate = rate_words(choice)
+    speed = f", {rate}" if rate else ""
     size = format_gib(download_bytes(choice))
     yield (
         f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits,"

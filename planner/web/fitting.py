@@ -203,8 +203,8 @@ def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     choice = best_of(wanted)
     if choice is not None:
         row = _planned(empty, choice.plan, choice)
-        slow = row.per_user is not None and row.per_user < wanted.wish.enough
-        return replace(row, answer=Verdict.SLOW, slow=True) if slow else row
+        below = choice.is_below(wanted.wish)
+        return replace(row, answer=Verdict.SLOW, slow=True) if below else row
     engine = wanted.fixed.engine
     strange = engine is not None and stranger(engine, system, wanted.base) is not None
     return replace(empty, answer=Verdict.NOT_SERVED) if strange else empty

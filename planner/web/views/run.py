@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -44,8 +43,6 @@ from planner.web.views.run_changes import (
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
 from planner.web.wording import told
-
-T = TypeVar("T")
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""

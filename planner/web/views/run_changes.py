@@ -11,6 +11,7 @@ from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Miss, Wanted
+from planner.recommending.words import rate_words
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
@@ -75,14 +76,11 @@ def show_beside(found: Answer) -> None:
 
 def _words(miss: Miss) -> str:
     choice = miss.choice
-    words = (
+    rate = rate_words(choice)
+    return (
         f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
-        f" {format_gib(choice.plan.headroom or 0)} to spare"
+        f" {format_gib(choice.plan.headroom or 0)} to spare{f', {rate}' if rate else ''}"
     )
-    if choice.per_user is None:
-        return words
-    each = " each" if choice.plan.deployment.concurrency > 1 else ""
-    return f"{words}, about {two_digits(choice.per_user)} tok/s{each}"
 
 
 def show_line_to_type(miss: Miss) -> None:
