@@ -18,7 +18,7 @@ _HEADS = ("checkpoint", "engine", "quality", "tok/s", "longest context", "spare"
 def recommendation_html(answer: Recommendation) -> str:
     """Return the answer as HTML."""
     parts = [f"<p><strong>{escape(headline(answer))}</strong></p>"]
-    parts += [f"<p>{escape(line)}</p>" for line in first_better(answer)]
+    parts += [f"<p>Better: {escape(line)}</p>" for line in first_better(answer)]
     pick = answer.pick
     if pick is not None and pick.plan.ranks:
         parts.append(memory_html(pick.plan.ranks))

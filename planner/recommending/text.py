@@ -22,7 +22,7 @@ from planner.registry import Word, floor_of
 from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
-from planner.throughput.answer import two_digits
+from planner.throughput.answer import duration, two_digits
 from planner.units import counted, format_gib
 
 WARNINGS = 3
@@ -85,7 +85,7 @@ def recommendation_text(
         return "\n".join(lines)
     plan = pick.plan
     lines = [f"{SIGNS[plan.outcome]} {headline(answer)}"]
-    lines += [f"  {line}" for line in first_better(answer)]
+    lines += [f"  Better: {line}" for line in first_better(answer)]
     lines += ["", *_command(plan), ""]
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
@@ -112,19 +112,24 @@ def _beside_pick(answer: Recommendation) -> Iterator[str]:
     """What would be better than the pick with something changed, under a heading for each kind."""
     said = ""
     for miss in answer.misses:
-        fewer = miss.choice.plan.deployment.concurrency < answer.wanted.concurrency
-        of_all = answer.wanted.system.count > miss.choice.plan.deployment.system.count
-        heading = "A better model for fewer at once" if fewer else "Faster with fewer accelerators"
-        if of_all and not answer.wanted.system.is_mixed:
-            heading = "With fewer of them"
-        if miss.command is not None:
-            heading = "Better with a limit raised"
-        elif miss.choice.plan.deployment.options.draft_tokens:
-            heading = "Faster with drafts (speculative decoding)"
+        heading = better_by(miss, answer.wanted)
         if heading != said:
             yield f"{heading}:"
         said = heading
         yield from _miss(miss)
+
+
+def better_by(miss: Miss, wanted: Wanted) -> str:
+    """Return the heading under which something better than the pick stands."""
+    changed = miss.choice.plan.deployment
+    if miss.command is not None:
+        return "Better with a limit raised"
+    if changed.options.draft_tokens:
+        return "Faster with drafts (speculative decoding)"
+    if wanted.system.count > changed.system.count and not wanted.system.is_mixed:
+        return "With fewer of them"
+    fewer = changed.concurrency < wanted.concurrency
+    return "A better model for fewer at once" if fewer else "Faster with fewer accelerators"
 
 
 def first_better(answer: Recommendation) -> Iterator[str]:
@@ -135,7 +140,7 @@ def first_better(answer: Recommendation) -> Iterator[str]:
     for miss in answer.misses:
         if miss.command is not None and miss.choice.word < pick.word:
             yield (
-                f"Better: {miss.change}, and {_named(miss.choice)} fits, {miss.choice.word.text}"
+                f"{miss.change}, and {_named(miss.choice)} fits, {miss.choice.word.text}"
                 f" instead of {pick.word.text}."
             )
 
@@ -248,7 +253,7 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
         text += f" each, {two_digits(speed.total.value)} in all"
     if speed.prefill is not None:
         prompt = short_tokens(speed.prefill.tokens)
-        text += f"; a prompt of {prompt} takes about {two_digits(speed.prefill.seconds.value)} s"
+        text += f"; a prompt of {prompt} takes about {duration(speed.prefill.seconds.value)}"
     return text
 
 

@@ -7,11 +7,13 @@ from planner.units import GIB, format_bytes
 
 
 def band_text(term: Term) -> str:
-    """The term's band for people, such as ``-0.2 / +0.5 GiB``; empty if it has none."""
+    """The term's band for people, such as ``−0.2 / +0.5 GiB``; empty if it has none."""
     if term.band is None:
         return ""
-    sizes = (("-", term.band.below), ("+", term.band.above))
-    told = (f"{sign}{size / GIB:.1f}" for sign, size in sizes if round(size / GIB, 1))
+    below, above = (f"{size / GIB:.1f}" for size in (term.band.below, term.band.above))
+    if below == above:
+        return f"±{above} GiB" if float(above) else ""
+    told = (f"{sign}{size}" for sign, size in (("−", below), ("+", above)) if float(size))
     words = " / ".join(told)
     return f"{words} GiB" if words else ""
 

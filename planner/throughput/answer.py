@@ -216,6 +216,14 @@ def to_two_digits(value: float) -> float:
     return round(value, _decimals(value))
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``38 s``, ``12 min``, ``3.1 h``."""
+    for unit, long in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * long:
+            return f"{two_digits(seconds / long)} {unit}"
+    return f"{two_digits(seconds)} s"
+
+
 def two_digits(value: float) -> str:
     """`value` with at most two significant digits: 84.6 -> "85", 1234 -> "1,200", 0.0456 -> "0.046"."""
     rounded = to_two_digits(value)

@@ -12,7 +12,7 @@ from planner.planning import Plan
 from planner.recommending import Choice
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
-from planner.throughput.answer import two_digits
+from planner.throughput.answer import duration, two_digits
 from planner.units import capital, format_gib
 from planner.web import address, choices
 from planner.web.asked import Asked
@@ -74,7 +74,7 @@ def facts(side: Side) -> dict[str, str]:
         "Engine": f"{plan.engine_title} {plan.engine_version}",
         "Stored as": asked.checkpoint.scheme.title,
         "Quality": choice.word.text if choice is not None else "not known",
-        "Layout": layout_words(asked.layout),
+        **({"Layout": layout_words(asked.layout)} if asked.system.count > 1 else {}),
         "Context": f"{choices.tokens_label(asked.context)} tokens",
         "Users": f"{asked.concurrency:,}",
         "KV format": plan.allocation.kv_cache_dtype if plan.allocation else asked.kv_cache_dtype,
@@ -90,14 +90,16 @@ def facts(side: Side) -> dict[str, str]:
         if asked.concurrency > 1:
             rows["tok/s in all"] = two_digits(speed.total.value)
         if speed.prefill is not None:
-            rows["Prompt"] = f"{two_digits(speed.prefill.seconds.value)} s"
+            rows["Prompt"] = duration(speed.prefill.seconds.value)
     rows |= {
         "Reaches": _reach(plan.capacity.longest_context),
         "Held at once": f"{plan.capacity.sequences:,}",
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     sizes = {part.label: rank.of_kind(*part.kinds) for part in PARTS}
-    return rows | {capital(name): format_gib(size, 1) for name, size in sizes.items()}
+    return rows | {
+        capital(name): format_gib(size) if size else "none" for name, size in sizes.items()
+    }
 
 
 def _reach(longest: int) -> str:
@@ -145,17 +147,25 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
         kind = capital(bill.kind)
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
-            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}, {cost.busy:.0%} busy"
+            rows[f"{kind}, 1M tokens"] = f"{million} {offer.currency}, {cost.busy:.0%} busy"
             rows[f"{kind} breaks even"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"
     if cost.hosted is not None:
         price, answer = cost.hosted.price, cost.output_tokens
         mixed = price.per_million(prompt_tokens=context - answer, output_tokens=answer)
-        rows["Hosted, per 1M"] = (
-            f"{two_digits(mixed)} {price.currency}, same mix, {cost.hosted.provider}"
+        rows["Hosted, 1M tokens"] = (
+            f"{two_digits(mixed)} {price.currency} at {provider_name(cost.hosted.provider)}"
         )
     return rows
+
+
+def provider_name(provider: str) -> str:
+    """Return a hosted service as people call it: ``novita through Hugging Face``."""
+    first, _, other = provider.partition("_")
+    if first != "huggingface":
+        return provider.replace("_", " ")
+    return f"{other.replace('_', ' ')} through Hugging Face" if other else "Hugging Face"
 
 
 def _per_hour(price: float) -> str:

@@ -28,8 +28,12 @@ def rounded(value: float | None) -> float | None:
 
 
 def clipped(name: str, letters: int) -> str:
-    """Return a name as a cell of so many letters shows it: its end is left out where it is longer."""
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+    """Return a name as a cell of so many letters shows it: of a longer one the middle is left out.
+
+    Names of one family begin alike: what tells them apart stands at their end.
+    """
+    end = letters // 2 - 1
+    return name if len(name) <= letters else f"{name[: letters - 1 - end]}…{name[-end:]}"
 
 
 def height_of(rows: int) -> int:

@@ -70,8 +70,11 @@ def server_name(asked: Asked, plan: Plan) -> str:
 
 
 def machine_name(plan: Plan) -> str:
-    """Return the machine as people say it."""
-    return plan.deployment.system.short_name
+    """Return the machine as people say it; of several alike only as many as the plan takes."""
+    system, used = plan.deployment.system, plan.deployment.layout.accelerators
+    some = plan.ranks and used < system.count and not system.is_mixed
+    number = "one" if used == 1 else str(used)
+    return f"{number} of {system.short_name}" if some else system.short_name
 
 
 def _workload(plan: Plan) -> str:
@@ -102,7 +105,8 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
         each = " each" if asked > 1 else ""
         facts.append(f"about {two_digits(speed.per_user.value)} tok/s{each}")
     if plan.capacity.longest_context:
-        facts.append(f"up to {reach(plan.capacity.longest_context)}")
+        alone = "one alone " if asked > plan.capacity.sequences else ""
+        facts.append(f"{alone}up to {reach(plan.capacity.longest_context)}")
     return facts
 
 

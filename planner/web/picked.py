@@ -13,7 +13,7 @@ from planner.web.line import named
 from planner.web.option_words import option_said
 from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
-from planner.web.typed_names import listed_as, nearly_listed_as
+from planner.web.typed_names import KNOWN, listed_as, nearly_listed_as
 
 _MOST_INSTEAD = 3
 
@@ -35,6 +35,7 @@ def show_pick(asked: Asked, found: Answer) -> None:
                 f" {escape(before.picked)}.]",
                 width="content",
             )
+            _show_undo()
         if words := _why(found):
             st.markdown(words, width="content")
         fixed = fixed_words(asked)
@@ -50,7 +51,8 @@ def show_pick(asked: Asked, found: Answer) -> None:
                 kwargs={"weights": BEST, "kv": "auto", "layout": BEST, "options": ()},
                 key="let-it-pick",
             )
-        _show_undo()
+        if not (anew and found.picked):
+            _show_undo()
         engine = found.plan.engine if found.plan is not None else ""
         session.remember(
             session.Shown(asked=asked, picked=now if found.picked else "", engine=engine)
@@ -104,7 +106,7 @@ def _why(found: Answer) -> str:
 
 def _show_instead(asked: Asked, problem: Problem) -> None:
     """Buttons with values that would work: what the list has of the words typed, else the nearest."""
-    typed = getattr(asked, problem.part) if problem.part in ("on", "model") else ""
+    typed = getattr(asked, problem.part) if problem.part in KNOWN else ""
     listed = listed_as(problem.part, typed) if typed else ()
     near = () if listed or problem.instead else nearly_listed_as(problem.part, typed)
     for value in (listed or problem.instead or near)[:_MOST_INSTEAD]:

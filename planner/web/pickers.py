@@ -40,6 +40,8 @@ from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
 
 _DEGREES = ("tp", "pp", "dp")
+_MOST_NAMED = 4
+"""Names that words typed into a list could mean, where they are told."""
 _FOLD = "pickers-open"
 _WIDE, _RAM, _GAP = 228, 112, 8
 """Pixels: the fields of machine and RAM, and what lies between two fields."""
@@ -159,9 +161,8 @@ def _picked(field: str) -> None:
     asked = session.now()
     if not value or value == getattr(asked, field):
         return
-    if field in KNOWN and not KNOWN[field](value) and not is_of_several(field, value):
-        named = listed_as(field, value)
-        value = named[0] if len(named) == 1 else value
+    value, notes = _meant(field, value)
+    st.session_state[field] = value  # the field shows its name instead of what was typed
     released: dict[str, str] = {}
     if field == "model" and "/" in asked.weights:
         released = {"weights": BEST}  # a checkpoint belongs to its model
@@ -169,11 +170,31 @@ def _picked(field: str) -> None:
         released = {"weights": BEST}
     if field == "engine" and asked.options:
         released["options"] = ()  # type: ignore[assignment]
-    notes: tuple[str, ...] = ()
     if field == "on":
         released, notes = _said_by(value, asked)
     session.change(**{field: value, **released})
     session.say(*notes)
+
+
+def _meant(field: str, typed: str) -> tuple[str, tuple[str, ...]]:
+    """What was meant by words that are no name: the first of the list that has them in its name.
+
+    Of machines there is no first: which of several it is has to be chosen.
+
+    Returns:
+        the value of the field, and what to tell the visitor about it.
+    """
+    if field not in KNOWN or KNOWN[field](typed) or is_of_several(field, typed):
+        return typed, ()
+    named = listed_as(field, typed)
+    if not named or (field == "on" and len(named) > 1):
+        return typed, ()
+    if len(named) == 1:
+        return named[0], ()
+    labels = [_engine_label(name) if field == "engine" else name for name in named[:_MOST_NAMED]]
+    more = " or others" if len(named) > _MOST_NAMED else ""
+    could = f"{', '.join(labels)}{more}" if more else f"{', '.join(labels[:-1])} or {labels[-1]}"
+    return named[0], (f"{shown(typed)} could be {could}: {labels[0]} is taken.",)
 
 
 def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import hardware_db
 from hardware_db import HardwareError, UnknownHardware, UnnamedChip
+from planner.engines import get_engine
 from planner.errors import InputError
 from planner.model import catalog
 from planner.registry import find
@@ -45,15 +46,29 @@ def _is_model(name: str) -> bool:
     return name == BEST or "/" in name or catalog.find(name) is not None or find(name) is not None
 
 
-KNOWN: dict[str, Callable[[str], bool]] = {"on": _is_machine, "model": _is_model}
+def _is_engine(name: str) -> bool:
+    try:
+        return name == BEST or bool(get_engine(name))
+    except InputError:
+        return False
+
+
+KNOWN: dict[str, Callable[[str], bool]] = {
+    "on": _is_machine,
+    "model": _is_model,
+    "engine": _is_engine,
+}
 """Fields where people type part of a name -> whether it is one by itself."""
 
 
 def listed_as(field: str, typed: str) -> tuple[str, ...]:
     """Return what a list has whose label holds every word that was typed.
 
+    Of engines those come alone that begin with what was typed, where there are any: "llama" is no
+    part of Ollama.
+
     Args:
-        field: "on" or "model"; others have no such lists.
+        field: "on", "model" or "engine"; others have no such lists.
         typed: as typed.
     """
     words = typed.casefold().split()
@@ -61,6 +76,14 @@ def listed_as(field: str, typed: str) -> tuple[str, ...]:
         labels = places.labels()
     elif field == "model":
         labels = {name: name for name in choices.models() if name != BEST}
+    elif field == "engine":
+        known = choices.engines(None)
+        labels = {name: choices.engine_label(name) for name in known if name != BEST}
+        begun = (
+            name for name, label in labels.items() if label.casefold().startswith(" ".join(words))
+        )
+        if words and (first := tuple(begun)):
+            return first
     else:
         return ()
     return tuple(name for name, label in labels.items() if _has(label.casefold(), words))

@@ -313,7 +313,9 @@ def test_a_settled_question_is_the_plan_of_the_command_line() -> None:
         ("on", "Mac Studio 256GB", ("mac-studio-m3-ultra-256",)),
         ("model", "3.6-35B", ("Qwen3.6-35B-A3B",)),
         ("model", "35b", ("Qwen3.6-35B-A3B", "Qwen3.5-35B-A3B")),
-        ("engine", "llm", ()),
+        ("engine", "llama", ("llamacpp",)),
+        ("engine", "studio", ("lmstudio",)),
+        ("kv", "q8", ()),
         ("on", "abacus", ()),
     ],
 )
@@ -326,6 +328,22 @@ def test_what_the_list_has_of_the_words_is_offered(open_app: Callable[..., AppTe
     assert "Not answered" in line(app)
     offered = [button.label for button in app.button if button.label.startswith("Use ")]
     assert offered == ["Use Qwen3.6-35B-A3B", "Use Qwen3.5-35B-A3B"]
+
+
+@pytest.mark.parametrize(
+    ("field", "words", "word", "taken", "note"),
+    [
+        ("model", "35b", "model", "Qwen3.6-35B-A3B", "could be Qwen3.6-35B-A3B or Qwen3.5-35B-A3B"),
+        ("engine", "llama", "with", "llamacpp", ""),
+    ],
+)
+def test_of_a_part_of_a_name_the_first_in_the_list_is_taken(
+    open_app: Callable[..., AppTest], field: str, words: str, word: str, taken: str, note: str
+) -> None:
+    app = typed(open_app(**FAST), field, words)
+    assert "Not answered" not in line(app)
+    assert asked_for(app)[word] == taken
+    assert note in text_of(app)
 
 
 def typed(app: Any, field: str, value: str) -> Any:
@@ -347,7 +365,7 @@ def typed(app: Any, field: str, value: str) -> Any:
         ("two 3090s", "2× RTX 3090", "2", False),
         ("3090 + 3060", "RTX 3090 + RTX 3060 12 GB", "1", False),
         ("rtx-3090", "2× RTX 3090", "2", False),
-        ("mac studio 256gb", "2× M3 Ultra 256 GB", "2", False),
+        ("mac studio 256gb", "one of 2× M3 Ultra 256 GB", "2", False),
     ],
 )
 def test_a_number_that_is_typed_with_the_machine_goes_before_the_field(

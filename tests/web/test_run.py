@@ -104,7 +104,7 @@ def test_the_page_says_what_the_command_line_says(
         assert rate is None or f"about {two_digits(rate['value'])} tok/s" in said
         longest = document["capacity"]["longest_context"]
         assert f"up to {longest // 1024}k" in said
-        assert f"Holds {document['capacity']['sequences']:,} at once" in text_of(app)
+        assert f"Room for {document['capacity']['sequences']:,} at once" in text_of(app)
     found = answer(Asked(on=on, count=str(count), model=model, **more))  # type: ignore[arg-type]
     page = json.loads(plan_json(found, some(found.plan)))
     for part in ("verdict", "ranks", "capacity", "launch", "speed", "model", "hardware"):

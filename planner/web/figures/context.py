@@ -178,7 +178,7 @@ def _floor_first() -> list[Any]:
 def reach(
     lines: Mapping[str, Sequence[tuple[int, int]]], *, asked: tuple[int, int], text: str
 ) -> dict[str, Any]:
-    """Sequences held at once against context, both on log scales; below a line it fits.
+    """Requests held at once against context, both on log scales; below a line it fits.
 
     Args:
         lines: name of a system -> (context, sequences).
@@ -198,7 +198,7 @@ def reach(
                 "dash": _DASHES[number % len(_DASHES)],
             },
             "marker": {"size": 5, "color": _LINES[number % len(_LINES)]},
-            "hovertemplate": f"{name}: %{{y:,}} sequences<extra></extra>",
+            "hovertemplate": f"{name}: %{{y:,}} at once<extra></extra>",
         }
         for number, (name, points) in enumerate(lines.items())
     ]
@@ -216,8 +216,9 @@ def reach(
     layout = _layout(text, 430)
     layout["yaxis"] = {
         "type": "log",
-        "title": {"text": "sequences at once", "font": {"color": text}},
+        "title": {"text": "requests at once", "font": {"color": text}},
         "dtick": 1,
+        "tickformat": ",",
         "fixedrange": True,
         "tickfont": {"color": text},
     }
@@ -231,7 +232,7 @@ def _layout(text: str, height: int) -> dict[str, Any]:
         "font": {"color": text},
         "xaxis": {
             "type": "log",
-            "title": {"text": "context per sequence (tokens)", "font": {"color": text}},
+            "title": {"text": "context of each request (tokens)", "font": {"color": text}},
             "tickvals": list(_TICKS),
             "ticktext": [tokens_label(tick) if tick < 10**6 else "1M" for tick in _TICKS],
             "fixedrange": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planner.memory.breakdown import Rank
+from planner.memory.breakdown import HOST_RANK, Rank
 from planner.units import GIB, format_gib
 from planner.web.palette import NEUTRAL, OVER, PARTS
 
@@ -23,27 +23,29 @@ LEFT = 0.4
 SMALLEST = 11
 """Pixels below which a label is no longer read: on a phone it is left out, and the legend tells."""
 
-ROOM = 0.011
+ROOM, ROOM_OVER = 0.011, 0.018
 """Share of the axis that one letter of a label takes; labels that do not fit, hatching apart, are left
-out."""
+out. Beside hatching more is kept free: Plotly leaves out only what does not fit into the whole part."""
 
 
-def memory_bar(ranks: Sequence[Rank], *, text: str) -> dict[str, Any]:
+def memory_bar(ranks: Sequence[Rank], *, text: str, whole: str = "all memory") -> dict[str, Any]:
     """The figure. What exceeds the usable memory stays visible, hatched, beyond the line.
 
     Args:
-        ranks: as in a plan.
+        ranks: as in a plan; drawn in the order of their names, RAM last.
         text: colour of text beside the bars.
+        whole: what the memory in all is called.
     """
-    return _bars([(_label(rank), rank) for rank in ranks], text=text)
+    drawn = sorted(ranks, key=lambda rank: (rank.name == HOST_RANK, len(rank.name), rank.name))
+    return _bars([(_label(rank), rank) for rank in drawn], text=text, whole=whole)
 
 
 def compared_bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     """The same for accelerators of several deployments, named by the caller."""
-    return _bars(named, text=text)
+    return _bars(named, text=text, whole="all memory")
 
 
-def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
+def _bars(named: Sequence[tuple[str, Rank]], *, text: str, whole: str) -> dict[str, Any]:
     rows, ranks = [name for name, _ in named], [rank for _, rank in named]
     most = max(max(rank.total, rank.used) for rank in ranks) / GIB
     over = any(rank.headroom < 0 for rank in ranks)
@@ -64,7 +66,10 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
                 [size / GIB for size in sizes],
                 name=part.label,
                 marker={"color": part.fill, "line": {"width": 1, "color": "rgba(0,0,0,0)"}},
-                text=[_fitting(name, size, most) for name, size in zip(labels, clear, strict=True)],
+                text=[
+                    _fitting(name, size, most, ROOM_OVER if over else ROOM)
+                    for name, size in zip(labels, clear, strict=True)
+                ],
                 textfont={"color": part.ink, "size": 13},
                 insidetextanchor="start" if over else "middle",
                 customdata=[f"{size / 1e9:,.2f} GB" for size in sizes],
@@ -75,7 +80,7 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     data.append(_free(ranks, rows, text, most))
     if over:
         data.append(_over(ranks, rows))
-    shapes, notes = _lines(ranks, text, most)
+    shapes, notes = _lines(ranks, text, most, whole)
     axis = {
         "type": "category",
         "range": [len(ranks) - 0.5, -0.5],
@@ -121,13 +126,18 @@ def _bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
     }
 
 
-def _fitting(label: str, size: int, most: float) -> str:
+def _fitting(label: str, size: int, most: float, room: float = ROOM) -> str:
     """`label`, or nothing where the segment of `size` bytes is too narrow for it."""
-    return label if size / GIB >= most * ROOM * len(label) else ""
+    return label if size / GIB >= most * room * len(label) else ""
+
+
+def rank_name(rank: Rank) -> str:
+    """Return what people call where a part lies: ``GPU 0``, ``RAM``."""
+    return "RAM" if rank.name == HOST_RANK else rank.name
 
 
 def _label(rank: Rank) -> str:
-    return f"{rank.name} (×{rank.count})" if rank.count > 1 else rank.name
+    return f"{rank.name} (×{rank.count})" if rank.count > 1 else rank_name(rank)
 
 
 def _bar(rows: list[str], x: list[float], **more: Any) -> dict[str, Any]:
@@ -184,7 +194,7 @@ def _over(ranks: Sequence[Rank], rows: list[str]) -> dict[str, Any]:
 
 
 def _lines(
-    ranks: Sequence[Rank], text: str, most: float
+    ranks: Sequence[Rank], text: str, most: float, whole: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Usable line and physical end of every accelerator; named once where all are alike."""
     alike = len({(rank.usable, rank.total) for rank in ranks}) == 1
@@ -207,8 +217,8 @@ def _lines(
         side = {"xanchor": "right" if first.total / GIB > LEFT * most else "left"}
         notes = [_name(first.usable, f"usable {format_gib(first.usable)}", text) | side]
         if first.total != first.usable:
-            whole = _name(first.total, f"all memory {format_gib(first.total)}", text)
-            notes.append(whole | {"yshift": 18} | side)
+            end = _name(first.total, f"{whole} {format_gib(first.total)}", text)
+            notes.append(end | {"yshift": 18} | side)
     else:
         notes = [
             _name(rank.usable, f"usable {format_gib(rank.usable)}", text)

@@ -17,7 +17,17 @@ from planner.web import session
 from planner.web.access import hub_allowed
 from planner.web.answering import alternatives, answer
 from planner.web.asked import Asked
-from planner.web.comparing import MOST, Side, costs, facts, read, split, verdict, written
+from planner.web.comparing import (
+    MOST,
+    Side,
+    costs,
+    facts,
+    provider_name,
+    read,
+    split,
+    verdict,
+    written,
+)
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
 from planner.web.solving import Answer
@@ -269,7 +279,7 @@ def _bars(sides: list[Side]) -> None:
     ranks = [(f"{n}", side.plan.ranks[0]) for n, side in enumerate(sides, 1) if side.plan.ranks]
     if not ranks:
         return
-    st.subheader("The fullest accelerator of each")
+    st.subheader("The fullest GPU of each")
     words = "; ".join(
         f"{name}: {format_gib(rank.used)} used of {format_gib(rank.usable)} usable"
         for name, rank in ranks
@@ -290,6 +300,6 @@ def _show_sources(first: Side, assumed: Assumed) -> None:
         hosted = cost.hosted
         words = (
             f"{hosted.price.per_million_input:g} USD in, {hosted.price.per_million_output:g} USD out"
-            f" per million tokens at {hosted.provider}; {hosted.source}, {hosted.date}"
+            f" per million tokens at {provider_name(hosted.provider)}; {hosted.source}, {hosted.date}"
         )
         st.markdown(f"- Hosted: {escape(words)}")

@@ -1,4 +1,4 @@
-"""Context and concurrency: what a longer context costs, and how many sequences several systems hold."""
+"""Context and concurrency: what a longer context costs, and how many requests several systems hold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def show(plan: Plan) -> None:
         draw(
             memory_over_context(curve, asked=asked.context, text=text_colour()),
             key="explore-memory",
-            alt=f"Memory of the fullest accelerator against the context. {words}",
+            alt=f"Memory of the fullest GPU against the context. {words}",
         )
         st.markdown(escape(words))
     st.subheader("How many at once")
@@ -55,7 +55,7 @@ def show(plan: Plan) -> None:
 def here(plan: Plan) -> str:
     """Return what the asked context takes, in words."""
     asked, rank = plan.deployment, plan.ranks[0]
-    each = " on each accelerator" if asked.system.count > 1 else ""
+    each = " on each GPU" if asked.system.count > 1 else ""
     text = (
         f"{counted(asked.concurrency, 'request')} of {tokens_label(asked.context)} tokens"
         f" {'takes' if asked.concurrency == 1 else 'take'}"
@@ -82,7 +82,7 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
     if curve.from_ram is not None:
         text = (
             f"From about {short_tokens(curve.from_ram)} on, part of the model lies in RAM, which is"
-            f" slower; the curve shows the accelerator's memory. {text}"
+            f" slower; the curve shows the GPU's memory. {text}"
         )
     if at.every_layer is not None:
         text += (
@@ -129,7 +129,7 @@ def _show_reach(asked: Question) -> None:
         draw(
             reach(held, asked=(asked.context, asked.concurrency), text=text_colour()),
             key="explore-reach",
-            alt="Sequences held at once against the context. " + _reach_words(held),
+            alt="Requests held at once against the context. " + _reach_words(held),
         )
     if empty:
         st.markdown(f":material/cancel: Does not fit at any context: {escape(', '.join(empty))}.")

@@ -69,7 +69,7 @@ COLUMNS = {
         "Up to", alignment="right", width=56, help="The longest single request, in tokens."
     ),
     "spare": st.column_config.NumberColumn(
-        "Spare (GiB)", format="%.1f", width=88, help="On the fullest accelerator."
+        "Spare (GiB)", format="%.1f", width=88, help="On the fullest GPU."
     ),
     "buy": st.column_config.NumberColumn(
         "Buy (USD)",

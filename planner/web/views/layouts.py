@@ -38,7 +38,7 @@ COLUMNS = {
     ),
     "total": st.column_config.NumberColumn("tok/s in all", format="localized", width=88),
     "headroom": st.column_config.NumberColumn(
-        "Spare (GiB)", format="%.1f", width=88, help="On the fullest accelerator."
+        "Spare (GiB)", format="%.1f", width=88, help="On the fullest GPU."
     ),
     "held": st.column_config.NumberColumn("At once", format="localized", width=70),
     "why": st.column_config.TextColumn("Why", width=540),

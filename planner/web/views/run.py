@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from planner.engines.engine import Launch
 from planner.planning import Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
-from planner.recommending.text import first_better, floor_words, speed_line, tool_words
+from planner.recommending.text import floor_words, speed_line, tool_words
 from planner.report.beside import beside
 from planner.report.markdown import plan_markdown
 from planner.units import capital, format_gib
@@ -37,8 +38,8 @@ from planner.web.theme import text_colour
 from planner.web.views.run_changes import (
     show_beside,
     show_changes,
-    show_line_to_type,
     show_misses,
+    show_raised,
 )
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
@@ -49,6 +50,8 @@ _HALVES = (11, 9)
 
 MOST_COMMANDS = 8
 """Commands of further machines that are shown one by one."""
+
+_WITH_RAM = re.compile(r"with [\d.]+ \w+ of RAM it would run")
 
 _FILES = {
     "shell": ("Shell script", "qwenplan.sh", "text/x-shellscript"),
@@ -65,26 +68,29 @@ def show(asked: Asked, found: Answer) -> None:
     if plan is None:
         show_misses(asked, found)
         return
-    if not plan.fits:
-        show_changes(asked, found, plan)
+    by_ram = not plan.fits and show_changes(asked, found, plan)
     command, memory = st.columns(_HALVES, gap="medium")
     with command:
         _show_command(asked, found, plan)
+        if plan.fits:
+            show_raised(found, much=True)
         _show_must(asked, found, plan)
     with memory:
         if plan.ranks:
             st.markdown("**Where the memory goes**")
-            draw(memory_bar(plan.ranks, text=text_colour()), key="memory-bar", alt=describe(plan))
+            bar = memory_bar(plan.ranks, text=text_colour(), whole=_whole(plan))
+            draw(bar, key="memory-bar", alt=describe(plan))
         for refusal in plan.refusals:
             st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
     rungs, dots = st.columns(_HALVES, gap="medium")
     with rungs:
         show_ladder(found, plan)
-        _show_known(asked, found, plan)
-    with dots:
-        _show_alternatives(found)
         if plan.fits:
             show_beside(found)
+            show_raised(found, much=False)
+        _show_known(asked, found, plan, but_ram=by_ram)
+    with dots:
+        _show_alternatives(found)
     _show_details(found, plan)
 
 
@@ -99,6 +105,14 @@ def describe(plan: Plan) -> str:
         f"Memory of {rank.name}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
         f" {format_gib(rank.total)} in all.{others} {LOOKS[plan.outcome].word}."
     )
+
+
+def _whole(plan: Plan) -> str:
+    """What the memory in all is called: of one that is shared, the share that the system lends."""
+    accelerator = plan.deployment.system.accelerator
+    limit = accelerator.unified and accelerator.unified.raisable
+    lent = limit and plan.ranks[0].total < accelerator.raisable_bytes
+    return "lent to the GPU" if lent else "all memory"
 
 
 def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
@@ -150,14 +164,14 @@ def _file_of_front(asked: Asked, plan: Plan) -> str | None:
 
 def _facts(found: Answer, plan: Plan) -> list[str]:
     """Speed with its band and what else is held, one line each."""
-    facts = list(first_better(found.recommendation)) if found.recommendation is not None else []
+    facts = []
     if plan.fits and found.speed is not None:
         facts.append(f"Speed: {speed_line(found.speed, plan.deployment.concurrency)}")
     capacity = plan.capacity
     if capacity is not None and capacity.sequences:
         context = tokens_label(plan.deployment.context)
         facts.append(
-            f"Holds {capacity.sequences:,} at once at {context} tokens; one alone reaches"
+            f"Room for {capacity.sequences:,} at once at {context} tokens; one alone reaches"
             f" {reach(capacity.longest_context)}. Limited by {_as_typed(capacity.limited_by)}."
         )
     if found.choice is not None:
@@ -192,21 +206,17 @@ def _show_must(asked: Asked, found: Answer, plan: Plan) -> None:
         _list(must)
 
 
-def _show_known(asked: Asked, found: Answer, plan: Plan) -> None:
-    """What is good to know."""
+def _show_known(asked: Asked, found: Answer, plan: Plan, *, but_ram: bool) -> None:
+    """What is good to know; `but_ram` leaves out what a button above says of more RAM."""
     elsewhere = (*plan.deployment.checkpoint.remarks, *_in_front(asked, plan))
     known = [
         *(floor_words(found.choice) if found.choice is not None else ()),
         *(note for note in plan.warnings if note not in elsewhere),
     ]
-    raised = [miss for miss in found.misses if plan.fits and miss.command is not None]
-    if known or raised:
-        st.markdown("**Good to know**")
+    known = [note for note in known if not (but_ram and _WITH_RAM.match(note))]
     if known:
+        st.markdown("**Good to know**")
         _list(known)
-    for miss in raised:
-        _list([f"for better quality, {miss.change}:"])
-        show_line_to_type(miss)
 
 
 def _show_details(found: Answer, plan: Plan) -> None:

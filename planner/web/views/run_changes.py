@@ -10,7 +10,9 @@ import streamlit as st
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.recommending import Miss, Wanted
+from planner.recommending import Choice, Miss, Wanted
+from planner.recommending.text import better_by, first_better
+from planner.recommending.wish import LEAST_SPEED
 from planner.recommending.words import rate_words
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
@@ -27,11 +29,16 @@ from planner.web.wording import told
 T = TypeVar("T")
 
 
-def show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
-    """Show what would have to change for the workload to be held."""
+def show_changes(asked: Asked, found: Answer, plan: Plan) -> bool:
+    """Show what would have to change for the workload to be held.
+
+    Returns:
+        whether more RAM is among it.
+    """
     if found.misses:
-        show_misses(asked, found, ram=_ram_instead(asked, found, plan))
-        return
+        ram = _ram_instead(asked, found, plan)
+        show_misses(asked, found, ram=ram)
+        return ram is not None
     with st.skeleton(height=60):
         changes = working.run(advice, question_of(plan))
         ram = _ram_instead(asked, found, plan)
@@ -40,10 +47,15 @@ def show_changes(asked: Asked, found: Answer, plan: Plan) -> None:
         helps = "**What helps, but is not enough**"
         works = "**What would run**" if not plan.ranks else "**What would make it fit**"
         st.markdown(works if enough else helps)
-    _show_ram(ram)
+    slow = _is_slow(ram)
+    if not slow:
+        _show_ram(ram)
     for number, entry in enumerate(changes):
         _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
+    if slow:
+        _show_ram(ram)
     _show_other_model(asked)
+    return ram is not None
 
 
 def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = None) -> None:
@@ -58,28 +70,60 @@ def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = N
         )
         return
     st.markdown("**What would make it fit**")
-    _show_ram(ram)
+    slow = _is_slow(ram)
+    if not slow:
+        _show_ram(ram)
     for number, miss in enumerate(found.misses):
         _change(f"miss-{number}", _words(miss), miss.choice.plan.verdict, take, miss.choice.plan)
         show_line_to_type(miss)
+    if slow:
+        _show_ram(ram)
     _show_other_model(asked)
 
 
 def show_beside(found: Answer) -> None:
     """Show what would be better than a plan that fits with something changed by one click."""
     beside = [miss for miss in found.misses if miss.command is None]
-    if beside:
-        st.markdown("**Better with a change**")
+    said = ""
     for number, miss in enumerate(beside):
-        _change(f"beside-{number}", _words(miss), miss.choice.plan.verdict, take, miss.choice.plan)
+        assert found.wanted is not None  # whose misses they are
+        heading = better_by(miss, found.wanted)
+        if heading != said:
+            st.markdown(f"**{heading}**")
+        said = heading
+        words = _words(miss, found.choice)
+        _change(f"beside-{number}", words, miss.choice.plan.verdict, take, miss.choice.plan)
 
 
-def _words(miss: Miss) -> str:
+def show_raised(found: Answer, *, much: bool) -> None:
+    """Show what a limit that the owner can raise makes of a plan that fits, and the line to type.
+
+    Args:
+        found: the answer.
+        much: what makes up for much loss stands first on the page; else what does not.
+    """
+    miss = next((miss for miss in found.misses if miss.command is not None), None)
+    if miss is None or found.recommendation is None:
+        return
+    better = "".join(first_better(found.recommendation))
+    if bool(better) is much:
+        st.markdown(f"**{better_by(miss, found.recommendation.wanted)}**")
+        st.markdown(f":small[{capital(told(better or _words(miss, found.choice)))}]")
+        show_line_to_type(miss)
+
+
+def _words(miss: Miss, present: Choice | None = None) -> str:
+    """What a miss changes and gives; with which checkpoint, where that is not the present one."""
     choice = miss.choice
     rate = rate_words(choice)
+    same = present is not None and (choice.entry.name, choice.plan.engine) == (
+        present.entry.name,
+        present.plan.engine,
+    )
+    what = "" if same else f"{choice.entry.name} in {choice.plan.engine_title}, "
     return (
-        f"{capital(miss.change)}: {choice.entry.name} in {choice.plan.engine_title},"
-        f" {format_gib(choice.plan.headroom or 0)} to spare{f', {rate}' if rate else ''}"
+        f"{capital(miss.change)}: {what}{format_gib(choice.plan.headroom or 0)} to"
+        f" spare{f', {rate}' if rate else ''}"
     )
 
 
@@ -105,6 +149,12 @@ def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | 
         return working.run(with_ram_that_holds, question)
     except PlannerError:  # no time for it
         return None
+
+
+def _is_slow(ram: tuple[int, Plan] | None) -> bool:
+    """Whether nobody would wait for what more RAM lets run: it is told last."""
+    speed = speed_of(ram[1]) if ram is not None else None
+    return isinstance(speed, SpeedEstimate) and speed.per_user.value < LEAST_SPEED
 
 
 def _show_ram(ram: tuple[int, Plan] | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,7 +25,7 @@ from planner.web.tables import escape
 from planner.web.taken import take_choice
 
 MOST_LETTERS = 24
-"""Of a name in the table: of longer ones the end is left out."""
+"""Of a name in the table: of longer ones the middle is left out."""
 
 
 def show_ladder(found: Answer, plan: Plan) -> None:
@@ -33,7 +35,10 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     base = found.wanted.base or (found.choice.entry.base if found.choice is not None else None)
     if base is None:
         return
-    st.markdown(f"**Ladder for {escape(plan.engine_title)}**: every size; click one to take it")
+    cache = plan.deployment.kv_cache_dtype
+    fixed = "" if cache == "auto" else f" with {escape(cache)} KV cache"
+    title = escape(plan.engine_title)
+    st.markdown(f"**Ladder for {title}**{fixed}: every size; click one to take it")
     room_for_toolbar()
     with st.skeleton(height=height_of(9)):
         rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
@@ -63,7 +68,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
             "size": st.column_config.NumberColumn("GB", format="%.1f", width=56),
             "context": st.column_config.NumberColumn("context", format="%dk", width=66),
         },
-        alt="Ladder: " + "; ".join(_spoken(rung) for rung in rungs),
+        alt="Ladder: " + "; ".join(map(_spoken, rungs, names(rungs))),
     )
 
 
@@ -72,23 +77,39 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "checkpoint": ("● " if place == present else "") + _name(rung),
+                "checkpoint": ("● " if place == present else "") + name,
                 "verdict": _verdict(rung),
                 "speed": rounded(rung.per_user) if rung.plan.fits else None,
                 "quality": short_word(rung.word),
                 "size": bytes_of(rung.entry) / 1e9,
                 "context": rung.longest // 1024 if rung.longest else None,
             }
-            for place, rung in enumerate(rungs)
+            for place, (rung, name) in enumerate(zip(rungs, names(rungs), strict=True))
         ]
     )
 
 
-def _name(rung: Choice) -> str:
-    """The checkpoint in few words and, where there is room, whose it is."""
-    name, owner = short_name(rung.entry), rung.entry.repo.partition("/")[0]
-    whole = f"{name} · {owner}"
-    return whole if len(whole) <= MOST_LETTERS else clipped(name, MOST_LETTERS)
+def names(rungs: Sequence[Choice]) -> list[str]:
+    """Return each checkpoint in few words and, where there is room, whose it is.
+
+    Those that would read alike are told apart by what their repositories are called: ``Q8_0, MTP``.
+    """
+    plain = [(short_name(rung.entry), rung.entry.repo.partition("/")[0]) for rung in rungs]
+    found = []
+    for rung, (name, owner) in zip(rungs, plain, strict=True):
+        alike = [other for other, said in zip(rungs, plain, strict=True) if said == (name, owner)]
+        own = _words(rung)
+        for other in alike:
+            own -= _words(other) if other is not rung else Counter()
+        name = ", ".join([name, *own]) if len(alike) > 1 else name
+        whole = f"{name} · {owner}"
+        found.append(whole if len(whole) <= MOST_LETTERS else clipped(name, MOST_LETTERS))
+    return found
+
+
+def _words(rung: Choice) -> Counter[str]:
+    """The words of a repository's name."""
+    return Counter(re.split(r"[-_]", rung.entry.repo.rpartition("/")[2]))
 
 
 def _verdict(rung: Choice) -> str:
@@ -101,9 +122,9 @@ def _verdict(rung: Choice) -> str:
     return f"{mark} {spare / GIB:.1f} spare"
 
 
-def _spoken(rung: Choice) -> str:
+def _spoken(rung: Choice, name: str) -> str:
     look = LOOKS[rung.plan.outcome]
-    return f"{_name(rung)} {look.short}, {format_gib(abs(rung.plan.headroom or 0))}"
+    return f"{name} {look.short}, {format_gib(abs(rung.plan.headroom or 0))}"
 
 
 def _is_shown(rung: Choice, present: Choice | None) -> bool:
