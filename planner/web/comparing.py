@@ -147,17 +147,30 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
         kind = capital(bill.kind)
         if bill.tokens is not None:
             million = two_digits(bill.tokens.per_million)
-            rows[f"{kind}, 1M tokens"] = f"{million} {offer.currency}, {cost.busy:.0%} busy"
+            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}"
             rows[f"{kind} breaks even"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"
     if cost.hosted is not None:
         price, answer = cost.hosted.price, cost.output_tokens
         mixed = price.per_million(prompt_tokens=context - answer, output_tokens=answer)
-        rows["Hosted, 1M tokens"] = (
+        rows["Hosted, per 1M"] = (
             f"{two_digits(mixed)} {price.currency} at {provider_name(cost.hosted.provider)}"
         )
     return rows
+
+
+def costs_rest_on(busy: float) -> str:
+    """Return what the cards' costs are for, in a sentence.
+
+    Args:
+        busy: share of the day in which the machine serves.
+    """
+    return (
+        f"Prices per 1M are for a million tokens, prompts and answers, with the machine busy {busy:.0%}"
+        " of the day. Where it is busier than where it breaks even, it costs less than the hosted"
+        " service. **What the costs rest on**, below, changes it."
+    )
 
 
 def provider_name(provider: str) -> str:
@@ -178,5 +191,5 @@ def _even(bill: Bill) -> str:
     if even is None:
         return "no hosted price known"
     if even.utilization is None or not even.reachable:
-        return "never: a hosted API costs less"
-    return f"at {even.utilization:.0%} busy, against a hosted API"
+        return "never"
+    return f"at {even.utilization:.0%} busy"

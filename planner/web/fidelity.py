@@ -21,6 +21,9 @@ _LENGTH = re.compile(r"(\d+,\d{3})(?: tokens)?")
 IN_GIB = ("overheads",)
 """Suites whose error is in GiB; the others' is relative."""
 
+LEAST = 1e-4
+"""Relative errors below this are told as such: none is 0 that is not."""
+
 ABOUT = {
     "params": "parameters of every component, counted on the model's own code",
     "vllm": "what vLLM's own code computes: blocks, pages, tokens, weights per rank",
@@ -131,7 +134,10 @@ def errors(suite: Suite) -> str:
     """Return a suite's errors in words."""
     if suite.largest == "0":
         return "none"
-    return f"median {suite.median}, 9 in 10 below {suite.most}, largest {suite.largest}"
+    if suite.largest.startswith("under"):
+        return f"all {suite.largest}"
+    most = "exact" if suite.most == "0" else f"below {suite.most.removeprefix('under ')}"
+    return f"median {suite.median}, 9 in 10 {most}, largest {suite.largest}"
 
 
 def answers_of_peers(peers: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -196,4 +202,6 @@ def in_band(row: Mapping[str, Any]) -> str:
 def _error(suite: str, error: float) -> str:
     if error == 0:
         return "0"
-    return f"{error:.2f} GiB" if suite in IN_GIB else f"{error:.2%}"
+    if suite in IN_GIB:
+        return f"{error:.2f} GiB"
+    return f"{error:.2%}" if error >= LEAST else f"under {LEAST:.2%}"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from planner.throughput.answer import to_two_digits
 from planner.web import session
-from planner.web.palette import TONES
+from planner.web.palette import FAIR, TONES
 from planner.web.tables import escape
 from planner.web.theme import is_dark
 
@@ -134,3 +134,16 @@ def tinted(frame: pd.DataFrame, column: str, tones: Sequence[str]) -> Any:
     known = TONES[is_dark()]
     looks = [f"background-color: {known[tone].fill}; color: {known[tone].ink}" for tone in tones]
     return frame.style.apply(lambda _: looks, subset=[column])
+
+
+def flagged(style: Any, column: str, flags: Sequence[bool]) -> Any:
+    """Return a tinted table with the tone of what is only fair behind some cells of one more column.
+
+    Args:
+        style: what `tinted` returned.
+        column: the column.
+        flags: which of its cells, one per row.
+    """
+    fair = TONES[is_dark()][FAIR]
+    look = f"background-color: {fair.fill}; color: {fair.ink}"
+    return style.apply(lambda _: [look if flag else "" for flag in flags], subset=[column])

@@ -93,7 +93,8 @@ def test_costs_are_those_of_the_library(open_app: Callable[..., AppTest]) -> Non
     bill = next(b for b in cost_of(plan, output_tokens=1000, busy=0.5).bills if b.kind == "own")
     assert f"Buy **{bill.offer.value:,.0f} USD**" in text_of(app)
     million = two_digits(some(bill.tokens).per_million)
-    assert cards(app)[0]["Own, 1M tokens"] == f"{million} USD, 50% busy"
+    assert cards(app)[0]["Own, per 1M"] == f"{million} USD"
+    assert "busy 50% of the day" in text_of(app)
 
 
 def test_a_hosted_price_stands_beside_in_the_same_mix() -> None:
@@ -102,7 +103,7 @@ def test_a_hosted_price_stands_beside_in_the_same_mix() -> None:
     cost = cost_of(plan, output_tokens=8192, busy=0.3)
     hosted = some(cost.hosted)
     mixed = 0.75 * hosted.price.per_million_input + 0.25 * hosted.price.per_million_output
-    row = comparing.costs(cost, plan.deployment.context)["Hosted, 1M tokens"]
+    row = comparing.costs(cost, plan.deployment.context)["Hosted, per 1M"]
     assert row == f"{two_digits(mixed)} USD at {comparing.provider_name(hosted.provider)}"
 
 

@@ -51,7 +51,12 @@ def test_plotly_accepts_every_figure(fitting: Plan, failing: Plan) -> None:
         memory_bar(failing.ranks, text=INK),
         compared_bars([("1", fitting.ranks[0]), ("2", failing.ranks[0])], text=INK),
         memory_over_context(curve, asked=65_536, text=INK),
-        reach({"one": curves.frontier(question_of(fitting))}, asked=(65_536, 4), text=INK),
+        reach(
+            {"one": curves.frontier(question_of(fitting))},
+            asked=(65_536, 4),
+            native=262_144,
+            text=INK,
+        ),
         layer_strip(checkpoint.model, text=INK),
         layer_strip(curves.all_full_attention(checkpoint.model), text=INK),
         layout_map(holdings(checkpoint.model, Layout(tensor_parallel=8)), text=INK),

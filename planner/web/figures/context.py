@@ -176,13 +176,18 @@ def _floor_first() -> list[Any]:
 
 
 def reach(
-    lines: Mapping[str, Sequence[tuple[int, int]]], *, asked: tuple[int, int], text: str
+    lines: Mapping[str, Sequence[tuple[int, int]]],
+    *,
+    asked: tuple[int, int],
+    native: int,
+    text: str,
 ) -> dict[str, Any]:
     """Requests held at once against context, both on log scales; below a line it fits.
 
     Args:
         lines: name of a system -> (context, sequences).
         asked: the visitor's context and sequences, marked.
+        native: tokens that the model was made for; what lies beyond takes YaRN and is shaded.
         text: colour of text.
     """
     data: list[dict[str, Any]] = [
@@ -222,6 +227,12 @@ def reach(
         "fixedrange": True,
         "tickfont": {"color": text},
     }
+    last = max((context for points in lines.values() for context, _ in points), default=0)
+    if last > native:
+        layout["shapes"] = [_beyond(native, last)]
+        far = math.sqrt(native * last)
+        layout["annotations"] = [_above(far, "with YaRN", text, anchor="center")]
+        layout["margin"] = layout["margin"] | {"t": 26}
     return {"data": data, "layout": layout}
 
 

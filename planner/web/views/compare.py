@@ -21,6 +21,7 @@ from planner.web.comparing import (
     MOST,
     Side,
     costs,
+    costs_rest_on,
     facts,
     provider_name,
     read,
@@ -58,6 +59,8 @@ def show(asked: Asked, found: Answer) -> None:
         if same:
             words = "; ".join(f"{name} **{escape(value)}**" for name, value in same.items())
             st.markdown(f"The same for all: {words}.")
+        if any(name.endswith("per 1M") for row in [same, *rows] for name in row):
+            st.markdown(f":small[{costs_rest_on(assumed.busy)}]")
         with st.container(key="compare-cards"), st.grid(MOST, min_column_width=250, gap="small"):
             for number, (side, row) in enumerate(zip(sides, rows, strict=True)):
                 with st.container(border=True, height="stretch"):

@@ -127,7 +127,12 @@ def _show_reach(asked: Question) -> None:
             held[name] = points
     if held:
         draw(
-            reach(held, asked=(asked.context, asked.concurrency), text=text_colour()),
+            reach(
+                held,
+                asked=(asked.context, asked.concurrency),
+                native=asked.checkpoint.model.max_position_embeddings,
+                text=text_colour(),
+            ),
             key="explore-reach",
             alt="Requests held at once against the context. " + _reach_words(held),
         )

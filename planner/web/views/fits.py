@@ -24,7 +24,15 @@ from planner.web import address, session, working
 from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
 from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, listed, others, row_of
-from planner.web.frames import clipped, height_of, room_for_toolbar, rounded, tinted, vendor_name
+from planner.web.frames import (
+    clipped,
+    flagged,
+    height_of,
+    room_for_toolbar,
+    rounded,
+    tinted,
+    vendor_name,
+)
 from planner.web.line import reach
 from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
@@ -325,8 +333,12 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def styled(rows: Sequence[Row]) -> Any:
-    """Return the table with a tone behind each verdict."""
-    return tinted(table(rows), "verdict", [MARKS[row.answer][1] for row in rows])
+    """Return the table with a tone behind each verdict, and behind a large loss."""
+    tones = [MARKS[row.answer][1] for row in rows]
+    large = short_word(Word.LARGE)
+    return flagged(
+        tinted(table(rows), "verdict", tones), "quality", [row.quality == large for row in rows]
+    )
 
 
 def _filters() -> Filters:

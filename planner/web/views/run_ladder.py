@@ -14,9 +14,10 @@ import streamlit as st
 from planner.planning import Outcome, Plan
 from planner.recommending import Choice
 from planner.recommending.words import short_word
+from planner.registry import Word
 from planner.units import GIB, format_gib
 from planner.web import session, working
-from planner.web.frames import clipped, height_of, room_for_toolbar, rounded, tinted
+from planner.web.frames import clipped, flagged, height_of, room_for_toolbar, rounded, tinted
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
@@ -53,7 +54,13 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     )
     key, turn = f"ladder-{_fingerprint(rungs, present)}", session.turn()
     st.dataframe(
-        tinted(table(rungs, present), "verdict", [LOOKS[rung.plan.outcome].tone for rung in rungs]),
+        flagged(
+            tinted(
+                table(rungs, present), "verdict", [LOOKS[rung.plan.outcome].tone for rung in rungs]
+            ),
+            "quality",
+            [rung.word == Word.LARGE for rung in rungs],
+        ),
         key=key,
         hide_index=True,
         height=height_of(len(rungs)),
