@@ -299,6 +299,11 @@ def same(plan: Plan, read: Plan) -> None:
     assert read.written.argv == plan.written.argv
     assert read.written.per_node == plan.written.per_node
     assert read.written.environment == plan.written.environment
+    if plan.engine == "llamacpp" and read.deployment.options.kept_free_mib == 0:
+        # the command says where tensors go: --fit, which kept a margin in the plan, has no say in it
+        assert [rank.terms for rank in read.ranks] == [rank.terms for rank in plan.ranks]
+        assert read.fits >= plan.fits
+        return
     assert read.ranks == plan.ranks
     assert plan.capacity is not None
     # SGLang's command bounds every sequence by the context that was planned for

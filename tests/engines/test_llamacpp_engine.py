@@ -9,6 +9,7 @@ import pytest
 import planner
 from planner import asking
 from planner.engines.llamacpp import LlamacppOptions
+from planner.engines.llamacpp.machine import CONTEXT_BYTES, RUNTIME_BYTES
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors, gguf_scheme
 from planner.errors import InputError
 from planner.layout import Layout
@@ -55,7 +56,8 @@ def test_what_fits_wholly_is_left_alone() -> None:
 
 
 def test_experts_go_to_the_host_as_few_as_possible() -> None:
-    plan = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64)
+    """What the user places keeps no margin, so the fewest are told by a plan that keeps none."""
+    plan = ask(MOE, "custom:16GiB", context=16384, host_memory_gib=64, fit_target_mib=0)
     assert plan.fits
     assert plan.launch is not None
     moved = plan.settings["n_cpu_moe"]
@@ -85,7 +87,7 @@ def test_a_small_ram_takes_as_many_experts_as_it_must_and_can(
     moved = plan.settings["n_cpu_moe"]
     assert 0 < moved < plan.figures["blocks"] - 1
     fewer = ask(model, on, precision, context=32_768, host_memory_gib=ram, n_cpu_moe=moved - 1)
-    assert not fewer.fits
+    assert fewer.ranks[0].used > plan.ranks[0].usable
     assert some(some(plan.allocation).placement).host_computed == sum(
         term.nbytes for term in _rank(plan, "host").terms if "weights (text)" in term.name
     ) - _embedding(model, precision)
@@ -336,3 +338,12 @@ def test_ram_that_is_not_known_is_told_once(model: str, on: str, context: int) -
     if enough is not None:
         ram = f"{math.ceil(float(enough[1])) + 1}GB"
         assert planner.plan(model, on=on, context=context, ram=ram).fits
+
+
+def test_a_placement_by_hand_keeps_no_margin() -> None:
+    """--fit gives up where -ngl, -ts or -ot are said, and llama-server loads as it was told."""
+    question: dict[str, Any] = {"model": MOE, "on": "custom:24GiB", "context": 16384}
+    kept = ask(**question)
+    told = ask(**question, n_gpu_layers=99)
+    assert told.ranks[0].terms == kept.ranks[0].terms
+    assert told.ranks[0].usable - kept.ranks[0].usable == GIB - (RUNTIME_BYTES - CONTEXT_BYTES)

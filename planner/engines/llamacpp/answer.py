@@ -115,7 +115,7 @@ class LlamacppAnswer(Allocation):
             "cache_type_v": server.type_v,
             "kv_offload": options.kv_offload,
             "op_offload": options.op_offload,
-            "fit_target_mib": options.fit_target_mib if options.fit else 0,
+            "fit_target_mib": options.kept_free_mib,
             "spec_type": options.spec_type,
             "spec_draft_n_max": options.draft_tokens,
             "mmproj": options.mmproj,

@@ -33,7 +33,7 @@ def contexts_alike(deployment: Deployment) -> range:
     """Return the contexts with a full batch, up to the native length; empty where --fit moves."""
     model, options = deployment.checkpoint.model, deployment.options
     server = server_of(deployment)
-    room = _machine(deployment, server).room(options)
+    room = _machine(deployment, server).room(options.kept_free_mib)
     moves = server.devices > 0 and not room.shared
     moves &= room.host is not None or options.ram_unsaid
     shared = options.kv_unified and options.parallel is not None
@@ -91,7 +91,7 @@ def _machine(deployment: Deployment, server: Server) -> Machine:
 def _longest(deployment: Deployment) -> int:
     """Return the tokens of the longest single sequence."""
     single = server_of(deployment, slots=1)
-    room = _machine(deployment, single).room(deployment.options)
+    room = _machine(deployment, single).room(deployment.options.kept_free_mib)
     return longest_of(deployment, single, fit(single, room), room)
 
 
@@ -102,7 +102,7 @@ def _limits(deployment: Deployment) -> Any:
     Precondition, as everywhere: more of it takes no less.
     """
     one, options = server_of(deployment, slots=1), deployment.options
-    room, placement = _machine(deployment, one).room(options), one.placement()
+    room, placement = _machine(deployment, one).room(options.kept_free_mib), one.placement()
     most = MAX_SEQUENCES if options.parallel is None else options.parallel
     slots: Any = np.arange(1, most + 1)
     native = deployment.checkpoint.model.max_position_embeddings

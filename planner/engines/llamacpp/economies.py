@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
+from planner.engines.llamacpp.fit import Fitted
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import server_of
 
@@ -89,24 +90,29 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
         )
 
 
-def knobs(deployment: Deployment) -> Iterator[Knob]:
-    """Yield what can be solved for: experts, or whole layers, in RAM."""
+def knobs(deployment: Deployment, fitted: Fitted) -> Iterator[Knob]:
+    """Yield what can be solved for: experts, or whole layers, in RAM.
+
+    No less is tried than --fit's own placement has there: less may hold, in what it keeps free.
+    """
     if deployment.system.accelerator.is_unified:
         return
     server = server_of(deployment)
     if not server.devices:
         return
+    known = fitted.fits and not server.options.places_by_hand
     if server.expert_blocks:
         yield Knob(
             question="fewest layers with experts in RAM",
             option="n_cpu_moe",
-            values=tuple(range(server.expert_blocks + 1)),
+            values=tuple(range(fitted.n_cpu_moe if known else 0, server.expert_blocks + 1)),
             unit="layers",
         )
     else:
+        layers = fitted.placement.n_gpu_layers if known else server.blocks + 1
         yield Knob(
             question="most layers on the GPUs",
             option="n_gpu_layers",
-            values=tuple(range(server.blocks + 1, -1, -1)),
+            values=tuple(range(layers, -1, -1)),
             unit="layers",
         )

@@ -93,7 +93,9 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         """Return settings that can be solved for."""
         from planner.engines.llamacpp.economies import knobs
 
-        return () if self.refusals(deployment) else tuple(knobs(deployment))
+        if self.refusals(deployment):
+            return ()
+        return tuple(knobs(deployment, _settled(deployment).fitted))
 
 
 def _asked(deployment: Deployment) -> Key:
@@ -142,11 +144,11 @@ def _settled(deployment: Deployment) -> _Settled:
     machine = machine_of(
         deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
     )
-    room = machine.room(deployment.options)
+    room = machine.room(deployment.options.kept_free_mib)
     fitted = fit(server, room)
     assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None
     if not fitted.fits and assumed is not None:
-        shared = assumed.room(deployment.options)
+        shared = assumed.room(deployment.options.kept_free_mib)
         moved = fit(server, shared)
         if moved.fits:
             machine, room, fitted = assumed, shared, moved

@@ -134,19 +134,18 @@ class Machine:
         """Bytes of RAM that a server may take; None if unknown."""
         return None if self.host_total is None else self.host_total - self.host_reserve
 
-    def room(self, options: LlamacppOptions) -> Room:
-        """Return what --fit would use: free memory less its margin; all of it without --fit."""
-        margin = options.fit_target_mib * MIB if options.fit else 0
-        usable = self.host_usable
+    def room(self, kept_free_mib: int) -> Room:
+        """Return what may be used: free memory less the MiB of every GPU that stay free."""
+        kept, usable = kept_free_mib * MIB, self.host_usable
         return Room(
-            gpus=tuple(total - self.context - margin for total in self.gpu_totals),
+            gpus=tuple(total - self.context - kept for total in self.gpu_totals),
             host=None if usable is None else usable - HOST_PROGRAM_BYTES,
             shared=self.unified,
         )
 
     def usable(self, options: LlamacppOptions, gpu: int) -> int:
         """Return the bytes of a GPU up to the margin, of which pools take their part after start."""
-        margin = options.fit_target_mib * MIB if options.fit else 0
+        margin = options.kept_free_mib * MIB
         pools = self.runtime - self.context
         return self.gpu_totals[gpu] - max(margin - pools, 0)
 

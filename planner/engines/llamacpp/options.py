@@ -384,3 +384,12 @@ class LlamacppOptions(Options):
             or bool(self.override_tensor)
             or self.tensor_split is not None
         )
+
+    @property
+    def kept_free_mib(self) -> int:
+        """MiB of every GPU that stay free: what --fit keeps, which gives up where the user places.
+
+        Source: llama.cpp 0c1e570 common/fit.cpp (-ngl, -ts and -ot "already set by user", abort;
+        the server then loads as it was told).
+        """
+        return self.fit_target_mib if self.fit and not self.places_by_hand else 0

@@ -31,7 +31,8 @@ def context_unsaid(deployment: Deployment) -> int:
     streams = 1 if asked.kv_unified else asked.slots
     most, least = native * streams, min(options.fit_ctx, native) * streams
     lesson = deployment.lesson
-    room = machine_of(deployment.system, options, gpus=asked.devices, lesson=lesson).room(options)
+    machine = machine_of(deployment.system, options, gpus=asked.devices, lesson=lesson)
+    room = machine.room(options.fit_target_mib)
     single = replace(asked, full=1) if asked.kv_unified else asked
 
     def served(cells: int) -> Server:
