@@ -12,7 +12,7 @@ from planner.planning import Plan
 from planner.recommending import Choice, Wanted
 from planner.recommending.choosing import Search
 from planner.registry import Entry, loss_of
-from planner.web.stored import as_choice, bytes_of, loaded
+from planner.web.stored import as_choice, bytes_of, loaded, reached
 
 STEP = 1.09
 """Files within this ratio of sizes share a rung: of them the one with the least loss, best measured."""
@@ -50,7 +50,7 @@ def ladder(wanted: Wanted, engine: str, present: Choice | None) -> tuple[Choice,
         choice = as_choice(row, plan, wanted)
         (fitting if plan.fits else over).append(choice)
     found = _best_of(fitting, MOST - len(over) - 1) + over + ([own] if own is not None else [])
-    return tuple(sorted(found, key=lambda choice: -bytes_of(choice.entry)))
+    return tuple(map(reached, sorted(found, key=lambda choice: -bytes_of(choice.entry))))
 
 
 def _one_per_step(rows: list[Entry]) -> list[Entry]:

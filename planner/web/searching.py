@@ -8,8 +8,10 @@ from hardware_db import System
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.question import Question, question_of
-from planner.recommending import Wanted, best_of
+from planner.recommending import Fixed, Wanted, best_of
 from planner.recommending.advice import advise
+from planner.recommending.candidate import lanes, size_of
+from planner.recommending.choice import A_FEW
 from planner.search import Advice, Objective, Suggestion, suggest_layouts
 from planner.web.asked import given_ram
 
@@ -31,14 +33,16 @@ def advice(question: Question) -> tuple[Advice, ...]:
 def with_ram_that_holds(asked: Wanted | Question) -> tuple[int, Plan] | None:
     """Return the least RAM under which the workload is held, in GB, with the plan for it.
 
-    None where RAM does not help, or where the machine has none beside its memory.
+    None where RAM does not help, where the machine has none beside its memory, and where it serves more
+    than a few, for whom no part of a model is put into RAM.
 
     Args:
         asked: a question that its machine does not hold. Of a `Wanted`, whose model must be named,
-            the checkpoint is chosen anew.
+            the plan is that of the smallest checkpoint, without which a larger one does not hold.
     """
     system = asked.system
-    if system.accelerator.is_unified or system.is_cpu_only:
+    many = asked.concurrency > A_FEW
+    if many or system.accelerator.is_unified or system.is_cpu_only:
         return None
     known = system.host_memory_gib
     sizes = [size for size in RAM_SIZES if known is None or size > known.value]
@@ -58,13 +62,24 @@ def with_ram_that_holds(asked: Wanted | Question) -> tuple[int, Plan] | None:
 
 def _held_on(asked: Wanted | Question, system: System) -> Plan | None:
     if isinstance(asked, Wanted):
-        choice = best_of(replace(asked, system=system))
-        return choice.plan if choice is not None else None
+        return _smallest_on(asked, system)
     try:
         plan = asked.plan(system=system)
     except PlannerError:
         return None
     return plan if plan.fits else None
+
+
+def _smallest_on(wanted: Wanted, system: System) -> Plan | None:
+    """The plan of an engine's smallest checkpoint that holds the workload: one class of each, not all."""
+    assert wanted.base is not None
+    for lane in lanes(wanted.base, system, wanted.wish, wanted.fixed):
+        row = min((row for _, rows in lane.classes for row in rows), key=size_of)
+        fixed = Fixed(engine=lane.engine, precision=row.label or row.recipe)
+        choice = best_of(replace(wanted, system=system, fixed=fixed))
+        if choice is not None:
+            return choice.plan
+    return None
 
 
 def layouts(question: Question, objective: Objective) -> tuple[Suggestion, ...]:

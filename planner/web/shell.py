@@ -21,6 +21,7 @@ pages of reference (`View.reference`) are called without pickers, line and plan.
 from __future__ import annotations
 
 import gc
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from hardware_db import System
+from planner.cli import NEW_OBJECTS
 from planner.errors import PlannerError
 from planner.units import shown
 from planner.web import choices, session, solving, working
@@ -45,6 +47,10 @@ from planner.web.wording import told
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+
+_TURN = 0.0005
+"""Seconds after which a thread that computes lets another go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +204,14 @@ def _engine(asked: Asked) -> str | None:
 def _keep_what_is_loaded() -> None:
     """Once: take catalog, database and libraries out of the garbage collector's rounds.
 
-    A full round over them takes 40 to 60 ms, which some visitor would wait for at a key press. And
-    the other worker processes begin with what most visitors ask first.
+    A full round over them takes 40 to 60 ms, which some visitor would wait for at a key press. What
+    one page draws lets the thread that sends it go on within a millisecond: an answer is seen before
+    the page below it is done. And the other worker processes begin with what most visitors ask first.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_TURN)
     working.warm(solving.solve, Asked(**choices.defaults()), None, None)
 
 

@@ -150,12 +150,16 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
     )
     try:
         if isinstance(base, Checkpoint):
-            return Answer(plan=_planned(wanted, base, asked))
-        if entry is not None:
-            return _of_entry(entry, replace(wanted, base=entry.base), asked)
-        return _chosen(wanted, asked)
+            found = Answer(plan=_planned(wanted, base, asked))
+        elif entry is not None:
+            found = _of_entry(entry, replace(wanted, base=entry.base), asked)
+        else:
+            found = _chosen(wanted, asked)
     except PlannerError as error:
         return Answer(problems=(Problem(part="", text=str(error)),))
+    if found.plan is not None:  # how far it goes is worked out here, not in the server's thread
+        assert found.plan.capacity is None or found.plan.capacity.sequences >= 0
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -28,6 +28,12 @@ def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
     )
 
 
+def reached(choice: Choice) -> Choice:
+    """Return a candidate whose reach is worked out: what is known of it travels with it."""
+    assert choice.longest >= 0
+    return choice
+
+
 def short_name(entry: Entry) -> str:
     """Return a checkpoint in few words: its label, or what its repository adds to the model's name."""
     name, model = entry.repo.rpartition("/")[2], entry.base.rpartition("/")[2]

@@ -158,6 +158,7 @@ def _is_slow(ram: tuple[int, Plan] | None) -> bool:
 
 
 def _show_ram(ram: tuple[int, Plan] | None) -> None:
+    """Offer RAM; its checkpoint is the smallest of those among which a click chooses."""
     if ram is None:
         return
     gigabytes, plan = ram
@@ -169,7 +170,7 @@ def _show_ram(ram: tuple[int, Plan] | None) -> None:
     )
     words = (
         f"With {gigabytes} GB of RAM beside the GPU:"
-        f" {named(plan, entry_of(plan.deployment.checkpoint))} in {plan.engine_title}{rate}"
+        f" {named(plan, entry_of(plan.deployment.checkpoint))} in {plan.engine_title}{rate}, or a better one"
     )
     _change("ram-added", words, plan.verdict, _set_ram, gigabytes)
 
