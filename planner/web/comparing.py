@@ -167,9 +167,8 @@ def costs_rest_on(busy: float) -> str:
         busy: share of the day in which the machine serves.
     """
     return (
-        f"Prices per 1M are for a million tokens, prompts and answers, with the machine busy {busy:.0%}"
-        " of the day. Where it is busier than where it breaks even, it costs less than the hosted"
-        " service. **What the costs rest on**, below, changes it."
+        f"Per 1M: for a million tokens of prompts and answers, with the machine busy {busy:.0%} of the"
+        " day. It breaks even where it costs what the hosted service asks; busier, it costs less."
     )
 
 

@@ -94,6 +94,8 @@ def test_the_page_says_what_the_command_line_says(
     if document["outcome"].startswith("starts"):
         amount = f"{document['capacity']['sequences']:,} of {more['users']} at once"
     assert amount in said
+    cached = sum(term["bytes"] for term in rank["terms"] if term["kind"] == "KV cache")
+    assert f"KV cache {format_gib(cached).removesuffix(' GiB')} ·" in text_of(app)
     launch = document["launch"]
     assert (launch is None) == (document["outcome"] == "does not fit")
     if launch is not None:

@@ -229,7 +229,7 @@ def reach(
     }
     last = max((context for points in lines.values() for context, _ in points), default=0)
     if last > native:
-        layout["shapes"] = [_beyond(native, last)]
+        layout["shapes"] = [_beyond(native, last) | {"layer": "below"}]
         far = math.sqrt(native * last)
         layout["annotations"] = [_above(far, "with YaRN", text, anchor="center")]
         layout["margin"] = layout["margin"] | {"t": 26}

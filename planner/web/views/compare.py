@@ -59,12 +59,12 @@ def show(asked: Asked, found: Answer) -> None:
         if same:
             words = "; ".join(f"{name} **{escape(value)}**" for name, value in same.items())
             st.markdown(f"The same for all: {words}.")
-        if any(name.endswith("per 1M") for row in [same, *rows] for name in row):
-            st.markdown(f":small[{costs_rest_on(assumed.busy)}]")
         with st.container(key="compare-cards"), st.grid(MOST, min_column_width=250, gap="small"):
             for number, (side, row) in enumerate(zip(sides, rows, strict=True)):
                 with st.container(border=True, height="stretch"):
                     _card(number, side, row)
+        if any(name.endswith("per 1M") for row in [same, *rows] for name in row):
+            st.markdown(f":small[{costs_rest_on(assumed.busy)}]")
     with bars:
         _bars(sides)
 

@@ -28,9 +28,9 @@ from planner.web.answering import alternatives
 from planner.web.asked import Asked
 from planner.web.choices import tokens_label
 from planner.web.draw import draw
-from planner.web.figures.memory_bar import memory_bar
+from planner.web.figures.memory_bar import memory_bar, rank_name
 from planner.web.line import reach
-from planner.web.palette import LOOKS
+from planner.web.palette import LOOKS, PARTS
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
@@ -80,6 +80,7 @@ def show(asked: Asked, found: Answer) -> None:
             st.markdown("**Where the memory goes**")
             bar = memory_bar(plan.ranks, text=text_colour(), whole=_whole(plan))
             draw(bar, key="memory-bar", alt=describe(plan))
+            st.markdown(f":small[{capital(parts_words(plan))}]")
         for refusal in plan.refusals:
             st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
     rungs, dots = st.columns(_HALVES, gap="medium")
@@ -105,6 +106,18 @@ def describe(plan: Plan) -> str:
         f"Memory of {rank.name}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
         f" {format_gib(rank.total)} in all.{others} {LOOKS[plan.outcome].word}."
     )
+
+
+def parts_words(plan: Plan) -> str:
+    """Return what the parts of the fullest bar take, in GiB: most are too narrow for a label."""
+    rank = plan.ranks[0]
+    sizes = [(part.label, rank.of_kind(*part.kinds)) for part in PARTS]
+    sizes.append(("free" if rank.headroom >= 0 else "over", abs(rank.headroom)))
+    held = " · ".join(
+        f"{label} {format_gib(size).removesuffix(' GiB')}" for label, size in sizes if size
+    )
+    first = f"{rank_name(rank)}: " if len(plan.ranks) > 1 else ""
+    return f"{first}{held} GiB"
 
 
 def _whole(plan: Plan) -> str:
