@@ -208,8 +208,10 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         deployment.system,
         answer.fitted,
     )
-    if options.version != NEWEST and rules_of(options.version) is RELEASES[-1]:
-        yield f"rules were read from commit {NEWEST}: those of {options.version} are assumed alike"
+    rules = rules_of(options.version)
+    if options.version != NEWEST and rules is not RELEASES[0]:
+        also = " but for its inputs, which were read from b11434" if rules.mixed else ""
+        yield f"rules were read from commit {NEWEST}: those of {options.version} are assumed alike{also}"
     if machine.remote:
         yield (
             "the other machines are planned as GPUs behind --rpc: llama.cpp shares blocks out over"

@@ -46,6 +46,7 @@ class Context:
         type_v: V cache type (-ctv).
         half_mask: see `releases`.
         scratch: likewise.
+        mixed: likewise.
     """
 
     kind: Literal["trunk", "mtp"] = "trunk"
@@ -61,6 +62,7 @@ class Context:
     type_v: str = "f16"
     half_mask: bool = True
     scratch: bool = True
+    mixed: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -109,6 +111,7 @@ class Context:
             type_v=self.type_v,
             half_mask=self.half_mask,
             scratch=self.scratch,
+            mixed=self.mixed,
         )
 
     def attention_blocks(self, model: ModelSpec) -> tuple[int, ...]:

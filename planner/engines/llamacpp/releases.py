@@ -13,6 +13,9 @@ from planner.errors import InputError
 NEWEST = "0c1e570"
 """The commit whose rules are used where nobody names a build."""
 
+NEWEST_BUILD = 11151
+"""The number of the build of that commit."""
+
 _BUILD = re.compile(r"b?(\d{3,6})(?:[ (-].*)?")
 
 
@@ -29,6 +32,8 @@ class Rules:
         new_kinds: it has indexers, hyper-connections and tables of n-grams (pull request 27742,
             2026-08-27).
         scratch: compute buffers hold the F16 copies that flash attention makes of other caches.
+        mixed: a batch may hold tokens and embeddings together, for which every start reserves
+            memory: three more rows of the model's width per token of a micro-batch on the host.
         source: where it was read.
     """
 
@@ -37,6 +42,7 @@ class Rules:
     few_outputs: bool
     scratch: bool
     new_kinds: bool
+    mixed: bool
     source: str
 
 
@@ -47,8 +53,19 @@ RELEASES = (
         few_outputs=False,
         scratch=False,
         new_kinds=False,
+        mixed=False,
         source="before llama.cpp pull requests 23764 (2026-05-29), 23861 (2026-06-01) and 23907;"
         " start-up logs of b9010",
+    ),
+    Rules(
+        until=NEWEST_BUILD,
+        half_mask=True,
+        few_outputs=True,
+        scratch=True,
+        new_kinds=True,
+        mixed=False,
+        source=f"llama.cpp {NEWEST} src/llama-graph.cpp, tools/server/server-context.cpp,"
+        " ggml/src/ggml-cuda/fattn.cu",
     ),
     Rules(
         until=None,
@@ -56,8 +73,8 @@ RELEASES = (
         few_outputs=True,
         scratch=True,
         new_kinds=True,
-        source=f"llama.cpp {NEWEST} src/llama-graph.cpp, tools/server/server-context.cpp,"
-        " ggml/src/ggml-cuda/fattn.cu",
+        mixed=True,
+        source="llama.cpp b11434 src/llama-graph.cpp (build_inp_embd), and its starts on an H200",
     ),
 )
 """Oldest first."""
@@ -81,8 +98,8 @@ def check_version(text: str, what: str) -> str:
 
 
 def rules_of(version: str) -> Rules:
-    """Return the rules of a build; commits and builds of unknown age are taken as the newest."""
-    number = build_number(version)
+    """Return the rules of a build; other commits than `NEWEST`, of unknown age, are taken as the newest."""
+    number = NEWEST_BUILD if version.startswith(NEWEST) else build_number(version)
     for row in RELEASES:
         if row.until is None or (number is not None and number <= row.until):
             return row

@@ -200,6 +200,7 @@ class Server:
             type_v=self.type_v,
             half_mask=rules.half_mask,
             scratch=rules.scratch,
+            mixed=rules.mixed,
         )
 
     @cached_property

@@ -21,6 +21,7 @@ class Batch:
         type_v: ggml type of the V cache.
         half_mask: with flash attention the mask is F16 from the start.
         scratch: flash attention's F16 copies of other caches are reserved.
+        mixed: a third kind of input is reserved for, of tokens and embeddings together.
     """
 
     n_tokens: int
@@ -34,6 +35,7 @@ class Batch:
     type_v: str
     half_mask: bool = True
     scratch: bool = True
+    mixed: bool = False
 
     @property
     def n_seq_tokens(self) -> int:

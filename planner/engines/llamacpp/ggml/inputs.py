@@ -83,6 +83,21 @@ class Inputs:
         return self._input("embd", "f32", self.model.hidden_size, self.batch.n_tokens)
 
     @cached_property
+    def mixed_tokens(self) -> GgmlTensor:
+        """Token ids of a batch that has embeddings as well."""
+        return self._input("mixed_tokens", "i32", self.batch.n_tokens)
+
+    @cached_property
+    def mixed_slots(self) -> GgmlTensor:
+        """The rows of that batch that tokens go to."""
+        return self._input("mixed_slots", "i64", self.batch.n_tokens)
+
+    @cached_property
+    def mixed_embeddings(self) -> GgmlTensor:
+        """The embeddings of that batch."""
+        return self._input("mixed_embd", "f32", self.model.hidden_size, self.batch.n_tokens)
+
+    @cached_property
     def hidden(self) -> GgmlTensor:
         """Hidden states of the trunk, input of the MTP block."""
         return self._input("h", "f32", self.model.hidden_size, self.batch.n_tokens)

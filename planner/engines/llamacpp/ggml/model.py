@@ -18,6 +18,7 @@ from planner.engines.llamacpp.ggml.tensor import (
     concat,
     dup,
     get_rows,
+    in_view,
     mul_mat,
     mul_mat_id,
     norm,
@@ -55,10 +56,14 @@ def trunk_graph(
     x = get_rows(weights.get("token_embd"), inputs.tokens)
     graph.expand(x)
     graph.expand(inputs.embeddings)
+    last = x
+    if inputs.batch.mixed:
+        last = _mixed(inputs, weights)
+        graph.expand(last)
     built = range(model.num_hidden_layers) if blocks is None else blocks
     if model.streams is not None:
         return _wide_trunk(graph, inputs, weights, pin, x, model.streams.count, built)
-    graph.marks.append(x)
+    graph.marks.append(last)
     for block in built:
         residual = x
         x = norm(x, weights.get("attn_norm", block), pin=pin(block))
@@ -76,6 +81,16 @@ def trunk_graph(
     x.is_output = chosen.is_output = logits.is_output = True
     graph.expand(logits)
     return graph
+
+
+def _mixed(inputs: Inputs, weights: Weights) -> GgmlTensor:
+    """Return the input of tokens among embeddings: the rows of the tokens go into a copy.
+
+    Source: llama.cpp b11434 src/llama-graph.cpp (build_inp_embd).
+    """
+    given = dup("dup", inputs.mixed_embeddings)
+    rows = get_rows(weights.get("token_embd"), inputs.mixed_tokens)
+    return in_view("set_rows", given, rows, inputs.mixed_slots, given)
 
 
 def _wide_trunk(

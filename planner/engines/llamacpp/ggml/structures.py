@@ -146,6 +146,7 @@ def decides(batch: Batch) -> tuple[object, ...]:
         batch.n_outputs == batch.n_tokens,
         batch.half_mask,
         batch.scratch,
+        batch.mixed,
     )
 
 
