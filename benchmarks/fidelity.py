@@ -43,6 +43,7 @@ SUITES = (
     "sglang_logs",
     "llamacpp",
     "llamacpp_more",
+    "llamacpp_gpu",
     "transformers",
     "transformers_gpu",
     "gguf",

@@ -27,11 +27,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ STARTS = (
 )
 PARTLY = (Start(options={"n_cpu_moe": 20}), Start(options={"n_gpu_layers": 16}))
 """Starts that keep a part of the weights in RAM."""
-TASKS = (
+TASKS: tuple[tuple[Task, dict[str, Any]], ...] = (
     (Task(), {}),
     (Task(prompt=2048, generate=64), {"ubatch_size": 2048, "batch_size": 2048}),
     (Task(prompt=512, generate=64, depth=16_384, repeat=2), {}),
@@ -140,7 +141,7 @@ def planned(file: Path, start: Start, task: Task | None = None) -> Plan:
     )
 
 
-def serve(folder: Path, file: Path, start: Start, kept: Path | None) -> dict[str, Any]:
+def serve(folder: Path, file: Path, start: Start, *, kept: Path | None = None) -> dict[str, Any]:
     """Start the plan's llama-server, send it prompts, end it; return what was said and seen.
 
     Raises:
@@ -307,18 +308,11 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             starts.append(Start(cpu=True, context=4096, prompt=64))
         for task, start in benches:
             if time.monotonic() < end:
-                yield _tried(
-                    "bench", about, start, lambda s, t=task: bench(file, t, s), vars_of(task)
-                )
+                yield _tried("bench", about, start, partial(bench, file, task), vars_of(task))
         for start in starts:
             if time.monotonic() < end:
-                yield _tried(
-                    "start",
-                    about,
-                    start,
-                    lambda s: serve(options.llamacpp, file, s, options.logs),
-                    {},
-                )
+                served = partial(serve, options.llamacpp, file, kept=options.logs)
+                yield _tried("start", about, start, served, {})
         if not options.keep:
             file.unlink()
 
@@ -331,7 +325,11 @@ def vars_of(task: Task) -> dict[str, int]:
 
 
 def _tried(
-    kind: str, about: Mapping[str, Any], start: Start, do: Any, task: Mapping[str, int]
+    kind: str,
+    about: Mapping[str, Any],
+    start: Start,
+    do: Callable[[Start], dict[str, Any]],
+    task: Mapping[str, int],
 ) -> dict[str, Any]:
     began = time.monotonic()
     try:

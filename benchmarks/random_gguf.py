@@ -18,10 +18,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 import planner
 from planner.model.architectures import by_model_type
@@ -31,6 +30,9 @@ from planner.model.gguf_tensors import block_count
 from planner.model.layers import FULL, DenseMLP, FeedForward
 from planner.model.spec import ModelSpec
 from planner.units import round_up
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ALIGNMENT = 32
 REPEATED = 2**25

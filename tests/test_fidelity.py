@@ -20,7 +20,14 @@ from benchmarks.suites.vllm_cases import engine_sentence
 
 REFERENCE = Path(__file__).parent / "reference"
 KNOWN = [row for row in known_failures() if not row.get("published")]
-MEASURED = ("overheads", "throughput", "throughput_more", "speed", "transformers_gpu")
+MEASURED = (
+    "overheads",
+    "throughput",
+    "throughput_more",
+    "speed",
+    "transformers_gpu",
+    "llamacpp_gpu",
+)
 """Suites of estimates: held to bands here, in tests/throughput and in tests/test_measure_pytorch.py."""
 EXACT = [name for name in SUITES if name not in MEASURED]
 

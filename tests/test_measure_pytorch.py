@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.fidelity import summarise
-from benchmarks.suites import transformers_gpu
+from benchmarks.suites import llamacpp_gpu, transformers_gpu
 from planner.measuring import pytorch
 from planner.measuring.meter import Meter
 from planner.measuring.torch_runs import planned, summary_lines
 
+REFERENCE = Path(__file__).parent / "reference"
 # torch 2.13.0, transformers 5.23.0 on a CPU: random weights of the real shapes, one call of generate.
 MEASURED = {
     "model": "Qwen/Qwen3.5-0.8B",
@@ -71,6 +72,12 @@ def test_a_peak_is_held_against_the_band(tmp_path: Path) -> None:
     ):
         run = MEASURED | {"cases": [case | {"peak_bytes": peak}]}
         assert compare(tmp_path, run)["groups"]["peak"]["within_band"] == inside
+
+
+@pytest.mark.parametrize("suite", [transformers_gpu, llamacpp_gpu])
+def test_what_a_gpu_held_is_as_planned(suite: ModuleType) -> None:
+    for case in suite.run(REFERENCE):
+        assert case.agrees or case.within_band, (case.name, case.expected, case.answered)
 
 
 def test_an_unknown_model_is_a_failed_case(tmp_path: Path) -> None:

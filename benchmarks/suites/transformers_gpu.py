@@ -1,6 +1,6 @@
 """Suite `transformers_gpu`: what PyTorch's allocator held on a GPU (planner/measuring/pytorch.py).
 
-Weights and cache must agree to the byte; the peak (cache and activations together) within the
+Weights and cache must agree but for what the allocator's blocks are larger than their tensors; the peak (cache and activations together) within the
 band that the plan states.
 """
 
@@ -16,7 +16,12 @@ from planner.errors import PlannerError
 from planner.measuring.torch_runs import planned
 
 FILES = ("transformers_gpu.json",)
-ROUNDING = Allowed(relative=1e-4, reason="PyTorch's allocator rounds every tensor up to 512 bytes")
+ROUNDING = Allowed(
+    relative=0.02,
+    reason="PyTorch's allocator counts whole blocks: of one that is up to 1 MiB larger than its tensor"
+    " the rest is not split off (96 MiB for the MLPs of the 4B, of 45 MiB each)",
+)
+EXACT = Allowed(relative=1e-4, reason="PyTorch's allocator rounds every tensor up to 512 bytes")
 
 
 def run(folder: Path) -> Iterator[CaseResult]:
@@ -43,7 +48,7 @@ def _compare(name: str, run: Mapping[str, Any], case: Mapping[str, Any]) -> Iter
             "state": case["state_bytes"],
         },
         answered={"weights": answer.weights, "kv": answer.kv, "state": answer.state},
-        allowed=dict.fromkeys(("weights", "kv", "state"), ROUNDING),
+        allowed={"weights": ROUNDING, "kv": EXACT, "state": EXACT},
         group="weights and cache",
     )
     if case["peak_bytes"] is not None:

@@ -37,6 +37,7 @@ ABOUT = {
     "sglang_more": "random configurations of SGLang",
     "sglang_logs": "what SGLang printed on real machines",
     "llamacpp_more": "every buffer of random configurations of llama.cpp",
+    "llamacpp_gpu": "buffers and memory in use of llama-server on a GPU, measured",
     "transformers_gpu": "weights, cache and peak measured on a GPU",
     "throughput_more": "further measured speeds: prefill, weights in RAM, CPUs, depth",
     "sglang": "what SGLang's own code computes: pools, slots, defaults",
