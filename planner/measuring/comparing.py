@@ -11,6 +11,7 @@ from planner.anonymous import case_of, case_of_plan
 from planner.engines.bench import Point, Printed, Size, Task
 from planner.engines.log_figure import Basis
 from planner.engines.log_row import OUTSIDE, LogRow
+from planner.engines.options import changed, declared
 from planner.errors import InputError, PlannerError, printable
 from planner.logs import LogCheck
 from planner.measuring.finding import Prepared
@@ -111,7 +112,7 @@ def compare(prepared: Prepared, ran: Ran) -> Measured:
     """
     printed = prepared.bench.read(prepared.task, ran.outputs)
     notes = list(printed.notes)
-    check = _checked(prepared, ran, notes) if prepared.bench.logs else None
+    check = _checked(prepared, ran, printed, notes) if prepared.bench.logs else None
     rows = [_speed_row(prepared.plan, point) for point in printed.points]
     rows += [_size_row(prepared.plan, size) for size in printed.sizes]
     if check is not None:
@@ -185,8 +186,15 @@ def _nothing(prepared: Prepared, ran: Ran) -> str:
     return f"{program} ended with status {ran.status}: {last}{hint}"
 
 
-def _checked(prepared: Prepared, ran: Ran, notes: list[str]) -> LogCheck | None:
-    """Return the log of the first program that printed figures against the plan of that start."""
+def _checked(prepared: Prepared, ran: Ran, printed: Printed, notes: list[str]) -> LogCheck | None:
+    """Return the log of the first program that printed figures against the plan of that start.
+
+    A bench's log says less of its flags than a server's: what was asked for comes before it.
+    """
+    asked = prepared.plan.deployment.options
+    given = {**changed(asked), **prepared.bench.options}
+    if printed.version and "version" in declared(type(asked)):
+        given["version"] = printed.version
     for output in ran.outputs:
         try:
             log = logs.read_log(f"{output.stdout}\n{output.stderr}")
@@ -202,7 +210,7 @@ def _checked(prepared: Prepared, ran: Ran, notes: list[str]) -> LogCheck | None:
                 on=deployment.system,
                 model=deployment.checkpoint,
                 layout=deployment.layout,
-                options=dict(prepared.bench.options),
+                options=given,
             )
         except PlannerError as error:
             notes.append(f"the log could not be compared: {error}")

@@ -235,8 +235,13 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 
 
 def soft(deployment: Deployment) -> frozenset[str]:
-    """What lies where is --fit's choice by free memory; a file that was not read is a model of one."""
+    """What lies where is --fit's choice by free memory; a file that was not read is a model of one.
+
+    Of weights that the CPU rearranges (AMX of nearly every type) the mapped file begins and ends later.
+    """
     names = {"weights, repacked"}
+    if deployment.system.is_cpu_only:
+        names.add("weights, host")
     gpus = deployment.layout.accelerators
     if gpus > 1 or not deployment.options.places_by_hand:
         names |= {f"{what}, GPU {gpu}" for what in _PLACED for gpu in range(gpus)}
