@@ -11,8 +11,9 @@ often (the n-th choice with weight 1/n, an assumption); the same seed asks the s
 
 - `visitors`: so many sessions, each thinking about `--think` seconds, never the same. Every tenth
   leaves after a while and another comes.
-- `hour`: the questions that those visitors ask in an hour, one after the other without a thought,
-  by few sessions at a time. What it shows is memory, by what was asked and not by the clock.
+- `hour`: as many questions as those visitors ask in an hour, one after the other without a thought,
+  by few sessions at a time. Visitors repeat each other's walks, so that most answers are known and
+  the number is reached. What it shows is memory, by what was asked and not by the clock.
 - `beside`: how long one visitor's clicks take while others' heavy questions are being computed:
   until the verdict stands there, and until the whole page does.
 
@@ -30,12 +31,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.load_figures import Tally, growth, memory, processor_time, ratio, times, usage
+from benchmarks.load_figures import (
+    Tally,
+    memory,
+    processor_time,
+    quarters,
+    ratio,
+    times,
+    usage,
+)
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 from planner.web.working import NOT_ANSWERED
@@ -49,6 +59,9 @@ LEAVE_AFTER = 10
 
 AT_A_TIME = 4
 """Sessions that replay an hour."""
+
+WALKS = 8
+"""Walks through the pages that those take, one after the other and again."""
 
 _NUMBERS = {"users": 64, "count": 8}
 """The largest value that is put into a field of numbers."""
@@ -167,7 +180,7 @@ def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
         "each": times(tally.opened + tally.changed),
         "processor time": processor_time(tally),
         "memory": memory(tally),
-        "growth": growth(tally),
+        "quarters": quarters(tally),
         "errors": tally.errors,
     }
 
@@ -175,8 +188,10 @@ def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
 def _replay(
     address: str, given: argparse.Namespace, number: int, wanted: int, end: float, tally: Tally
 ) -> None:
-    dice = random.Random(f"{given.seed} hour {number}")
-    while tally.asked < wanted and time.monotonic() < end:
+    for walk in count(number, AT_A_TIME):
+        if tally.asked >= wanted or time.monotonic() >= end:
+            return
+        dice = random.Random(f"{given.seed} hour {walk % WALKS}")
         with _session(address, dice, tally) as visitor:
             _enter(visitor, dice, tally)
             for _ in range(LEAVE_AFTER):

@@ -74,20 +74,22 @@ def memory(tally: Tally) -> str:
     )
 
 
-def growth(tally: Tally) -> str:
-    """How the second half of what was asked changed the memory: medians of its two quarters."""
-    half = [used for asked, used in tally.usage if 2 * asked >= tally.asked]
-    middle = len(half) // 2
-    if not middle:
-        return "too few readings"
+def quarters(tally: Tally) -> list[str]:
+    """How long pages took in each quarter of what was asked, and the memory in its middle."""
     said = []
-    for whose in ("server", "workers"):
-        before, after = (
-            quantile([getattr(used, whose) for used in part], 0.5) / 2**20
-            for part in (half[:middle], half[middle:])
+    for quarter in range(4):
+        taken = [
+            seconds
+            for pages in (tally.opened, tally.changed)
+            for seconds in pages[len(pages) * quarter // 4 : len(pages) * (quarter + 1) // 4]
+        ]
+        used = [found for asked, found in tally.usage if 4 * asked // (tally.asked + 1) == quarter]
+        server, workers = (
+            quantile([getattr(found, whose) / 2**20 for found in used], 0.5) if used else 0.0
+            for whose in ("server", "workers")
         )
-        said.append(f"{whose} {before:.0f} MiB in the third quarter, {after:.0f} in the last")
-    return "; ".join(said)
+        said.append(f"{times(taken)}; server {server:.0f} MiB, workers {workers:.0f} MiB")
+    return said
 
 
 def processor_time(tally: Tally) -> str:
