@@ -127,16 +127,15 @@ class Allocation:
 
     Each engine answers with a class of its own that adds its figures (pools, buffers, budgets) as
     typed fields; its launch command, log and report read those. What all engines share is here.
-    An engine that finds capacity and warnings on the way has them as fields (`FullAllocation`); one
-    to which they cost more than the answer itself works them out when they are asked for.
+    An engine that finds capacity, warnings and what is missing on the way has them as fields
+    (`FullAllocation`); one to which they cost more than the answer itself works them out when they
+    are asked for.
 
     Attributes:
         ranks: accelerators (and the host where it matters), tightest first. Their terms include
             the cache that the asked workload needs, so a negative headroom means it does not fit.
         starts: the engine starts and can serve one sequence of the asked context.
         starts_shorter: it does not, but starts all the same and serves shorter ones.
-        shortfall: bytes missing on the tightest rank to start and serve one sequence (zero if it
-            starts).
         kv_cache_dtype: what "auto" became.
         placement: where the weights lie and who computes with them.
         host_bytes: host memory that the server needs, all in all, where the engine counts it.
@@ -151,7 +150,6 @@ class Allocation:
 
     ranks: tuple[Rank, ...]
     starts: bool
-    shortfall: int
     kv_cache_dtype: str
     placement: Placement
     host_bytes: int | None = None
@@ -166,6 +164,11 @@ class Allocation:
     def capacity(self) -> Capacity:
         """How far the memory goes."""
         raise NotImplementedError(f"{type(self).__name__} does not say how far the memory goes")
+
+    @cached_property
+    def shortfall(self) -> int:
+        """Bytes missing on the tightest rank to start and serve one sequence; zero if it starts."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what is missing")
 
     @cached_property
     def longest_context(self) -> int:
@@ -192,13 +195,16 @@ class Allocation:
 
 @dataclass(frozen=True, kw_only=True)
 class FullAllocation(Allocation):
-    """An answer that was found together with its capacity and its warnings.
+    """An answer that was found together with its capacity, its warnings and what is missing.
 
     Attributes:
+        shortfall: bytes missing on the tightest rank to start and serve one sequence; zero if it
+            starts.
         capacity: how far the memory goes.
         warnings: what a user can act on, one sentence each.
     """
 
+    shortfall: int = field()
     capacity: Capacity = field()
     warnings: tuple[str, ...] = ()
 

@@ -230,19 +230,15 @@ class Choice:
         slow, lost = self._too_slow(wish), DOUBLINGS[self.word]
         cost = slow + lost + self.is_tight / 2 if slow else math.floor(lost) + self.is_tight
         cost += FOR_FEW * self.is_for_few + JOINED * self.is_joined
-        quality: tuple[object, ...] = (
-            cost,
-            self.is_tight or bool(self.curbed) or self.word > Word.NOTICEABLE,
-            self.flaws(wish),
-            self.lost,
-        )
-        held = (math.ceil(slow), self.is_tight)
         loss = (self.flaws(wish), self.lost)
-        first = {
-            "quality": quality,
-            "speed": (*held, -to_two_digits(self.per_user or 0.0), *loss),
-            "context": (*held, -self.longest, *loss),
-        }[wish.best]
+        first: tuple[object, ...]
+        if wish.best == "quality":
+            poor = self.is_tight or bool(self.curbed) or self.word > Word.NOTICEABLE
+            first = (cost, poor, *loss)
+        else:  # how far it reaches is asked where it counts: it takes graphs of its own
+            fast = wish.best == "speed"
+            gain = to_two_digits(self.per_user or 0.0) if fast else self.longest
+            first = (math.ceil(slow), self.is_tight, -gain, *loss)
         return (
             *self._sound,
             *first,

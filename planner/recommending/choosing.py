@@ -51,8 +51,8 @@ class Search:
     Args:
         wanted: the question.
         only_held: what does not hold the workload is not asked how far and how fast it goes.
-        may_hold: engines of which no checkpoint can hold it, by the size of its cache alone, are left
-            out unplanned.
+        may_hold: nothing else is of use: engines of which no checkpoint can hold it, by the size of
+            its cache alone, are left out unplanned, and so are settings that are not enough.
     """
 
     def __init__(self, wanted: Wanted, *, only_held: bool = False, may_hold: bool = False) -> None:
@@ -216,7 +216,9 @@ class Search:
             return plan, ()
         key = row.name, plan.engine
         if key not in self._saved:
-            self._saved[key] = with_savings(self.wanted, plan)
+            # how much is missing of a GGUF file decides which is tried next
+            only_enough = self._may_hold and not row.gguf
+            self._saved[key] = with_savings(self.wanted, plan, only_enough=only_enough)
         return self._saved[key] or (plan, ())
 
     def smaller_cache(self, choice: Choice) -> Choice | None:

@@ -27,7 +27,9 @@ def may_save(wanted: Wanted, plan: Plan) -> bool:
     return plan.engine in FOR_MANY and crowd and not wanted.tells_options and bool(plan.ranks)
 
 
-def with_savings(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]] | None:
+def with_savings(
+    wanted: Wanted, plan: Plan, *, only_enough: bool = False
+) -> tuple[Plan, tuple[Economy, ...]] | None:
     """Return the plan that holds the workload by the cheapest settings, with them; None: leave it so.
 
     A KV cache of half the size comes beside them where they are not enough without it. Where the
@@ -37,6 +39,7 @@ def with_savings(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]
     Args:
         wanted: what is asked for.
         plan: what does not hold it safely by its engine's defaults.
+        only_enough: settings that are not enough are of no use: the plan stays as it is.
     """
     from planner.search.combining import fewest, with_all  # a room that a plan alone does without
 
@@ -47,7 +50,10 @@ def with_savings(wanted: Wanted, plan: Plan) -> tuple[Plan, tuple[Economy, ...]]
     if wanted.kv_cache_dtype == "auto" and smaller is not None and smaller not in caches:
         caches.append(smaller)
     try:
-        most = with_all(replace(asked, kv_cache_dtype=caches[-1]), possible).plan()
+        saved = with_all(replace(asked, kv_cache_dtype=caches[-1]), possible)
+        if only_enough and not saved.fits():
+            return None
+        most = saved.plan()
     except PlannerError:
         return None  # these settings do not go together
     if not most.fits:

@@ -19,11 +19,12 @@ from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
     length_notes,
-    missing_bytes,
     placement_of,
+    pool_with,
+    serves_one,
     start_error,
 )
-from planner.engines.sglang.engine import launch_of, pool_with, workload_held
+from planner.engines.sglang.engine import launch_of, workload_held
 from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
@@ -56,6 +57,13 @@ class KTransformersAnswer(SglangAnswer):
         """The options as they were asked."""
         options: KTransformersOptions = self.deployment.options
         return options
+
+    @cached_property
+    def shortfall(self) -> int:
+        """Bytes missing on the GPUs; zero where the host does not hold the experts."""
+        if self.host is not None and self.host.headroom < 0:
+            return 0
+        return super().shortfall
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -115,12 +123,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         context = deployment.context
         host = self._host(deployment, experts)
         holds_experts = host is None or host.headroom >= 0
-
-        def serves(extra: int) -> bool:
-            tried = pool_with(server, budget, extra)
-            return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
-
-        starts = serves(0) and holds_experts
+        starts = serves_one(pool, context) and holds_experts
         gpu = self._gpu(deployment, server, budget, pool)
         ranks = [gpu] if host is None else sorted((gpu, host), key=lambda rank: rank.headroom)
         native = deployment.checkpoint.model.max_position_embeddings
@@ -137,7 +140,6 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             ranks=tuple(ranks),
             capacity=capacity if holds_experts else replace(capacity, sequences=0),
             starts=starts,
-            shortfall=missing_bytes(serves) if holds_experts else 0,
             refusal=refusal,
             kv_cache_dtype=server.cache_format.name,
             placement=replace(

@@ -34,6 +34,7 @@ class LlamacppAnswer(Allocation):
 
     Attributes:
         deployment: the question.
+        shortfall: bytes missing on the tightest backend to start; zero if it starts.
         with_slots: the answer to the same question with another number of requests at once.
         server: the server as resolved.
         machine: where it runs.
@@ -44,6 +45,7 @@ class LlamacppAnswer(Allocation):
     """
 
     deployment: Deployment
+    shortfall: int = field()
     with_slots: Callable[[int], LlamacppAnswer] = field(repr=False, compare=False)
     server: Server
     machine: Machine

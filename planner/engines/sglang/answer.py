@@ -48,6 +48,16 @@ class SglangAnswer(Allocation):
     pool: Pool
 
     @cached_property
+    def shortfall(self) -> int:
+        """Bytes missing to start and serve one sequence; zero if it starts, or if none would help."""
+
+        def serves(extra: int) -> bool:
+            tried = pool_with(self.server, self.budget, extra)
+            return serves_one(tried, self.deployment.context)
+
+        return missing_bytes(serves)
+
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know: settings that would do are looked for when that is asked."""
         outside = sum(term.nbytes for term in self.ranks[0].terms if term.name in OUTSIDE)
@@ -141,6 +151,18 @@ def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = 
         blocks=tokens // server.resolved.page_size,
         block_size=server.resolved.page_size,
     )
+
+
+def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:
+    """Return the pools if `extra` bytes more were free after loading."""
+    return server.pool(
+        free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
+    )
+
+
+def serves_one(pool: Pool, context: int) -> bool:
+    """Say whether a server with these pools starts and holds one sequence of `context` tokens."""
+    return pool.failure is None and (pool.max_total_num_tokens or 0) >= context
 
 
 def missing_bytes(serves: Callable[[int], bool]) -> int:

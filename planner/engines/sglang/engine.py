@@ -16,9 +16,10 @@ from planner.engines.sglang.answer import (
     SglangAnswer,
     capacity_of,
     host_cache_bytes,
-    missing_bytes,
     notes_of,
     placement_of,
+    pool_with,
+    serves_one,
     start_error,
 )
 from planner.engines.sglang.log import log_lines
@@ -81,13 +82,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         budget = budget_of(server, deployment.system.accelerator, deployment.lesson)
         pool = pool_with(server, budget)
         context = deployment.context
-
-        def serves(extra: int) -> bool:
-            tried = pool_with(server, budget, extra)
-            return tried.failure is None and (tried.max_total_num_tokens or 0) >= context
-
         lacking = table_shortage(deployment, server)
-        starts = serves(0) and not lacking
+        starts = serves_one(pool, context) and not lacking
         sequences = ceil_div(deployment.concurrency, server.parallel.pools)
         ranks = _ranks(server, budget, pool, sequences=sequences, context=context)
         ranks = tuple(sorted(ranks, key=lambda rank: rank.headroom))
@@ -98,7 +94,6 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             capacity=replace(capacity, sequences=0) if lacking else capacity,
             starts=starts,
             starts_shorter=not starts and pool.failure is None and not lacking,
-            shortfall=missing_bytes(serves),
             refusal=start_error(server, pool, context=context) or lacking,
             kv_cache_dtype=server.cache_format.name,
             placement=placement_of(server, budget),
@@ -178,13 +173,6 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
 
 SGLANG = SGLang()
-
-
-def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:
-    """Return the pools if `extra` bytes more were free after loading."""
-    return server.pool(
-        free_before_load=budget.free_before_load, free_after_load=budget.free_after_load + extra
-    )
 
 
 def _free(server: Server, budget: Budget, context: int) -> Key:
