@@ -95,10 +95,18 @@ def user_file() -> Path | None:
             raise HardwareError(f"QWENPLAN_HARDWARE names no file: {named}")
         return path
     try:
-        path = _config_folder() / "qwenplan" / "hardware.toml"
+        said = tuple(map(os.environ.get, ("XDG_CONFIG_HOME", "APPDATA", "HOME", "USERPROFILE")))
+        path = _usual_file(sys.platform, said)
         return path if path.is_file() else None
     except (OSError, RuntimeError):  # a folder that may not be read, or no home at all
         return None
+
+
+@lru_cache(maxsize=8)
+def _usual_file(platform: str, said: tuple[str | None, ...]) -> Path:
+    """Return the file's usual place, worked out again where what it depends on changes."""
+    del platform, said  # only the cache's key: every look at the database asks for it
+    return _config_folder() / "qwenplan" / "hardware.toml"
 
 
 def _config_folder() -> Path:

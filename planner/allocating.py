@@ -57,6 +57,12 @@ def allocation_of(deployment: Deployment, engine: AnyEngine) -> Allocation | Non
     return None if refusals_of(deployment, engine) else engine.allocate(deployment)
 
 
+def holds(deployment: Deployment, engine: AnyEngine) -> bool:
+    """Say whether the engine takes it, starts, and holds the workload."""
+    found = allocation_of(deployment, engine)
+    return found is not None and found.starts and found.holds(deployment.concurrency)
+
+
 def forget() -> None:
     """Forget every answer that was kept, for measurements; what engines keep stays."""
     for memo in (refusals_of, may_hold, allocation_of):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hardware_db import System
-from planner.allocating import may_hold, may_hold_in, refusals_of
+from planner.allocating import holds, may_hold, may_hold_in, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -172,7 +172,8 @@ class Question:
     def _ready(self) -> Question:
         """Return the question with its engine and the engine's options object."""
         asked = self.settled()
-        return replace(asked, options=asked.settled_options)
+        options = asked.settled_options
+        return asked if options is asked.options else replace(asked, options=options)
 
     def _deployments(self) -> Iterator[Deployment]:
         """Yield what the engine is asked for every layout that comes into question."""
@@ -244,7 +245,8 @@ class Question:
             InputError: as `plan`.
         """
         asked = (replace(self, **changes) if changes else self)._ready()
-        return any(plan.fits for plan in map(asked._plan_of, asked._likely()))
+        engine = asked.settled_engine
+        return any(holds(deployment, engine) for deployment in asked._likely())
 
     def may_fit(self) -> bool:
         """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.

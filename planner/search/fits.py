@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 
 import hardware_db
 from hardware_db import Accelerator, System
@@ -85,13 +86,12 @@ def fits_table(
 def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
     """The smallest of the accelerator's systems that holds it; is the largest sure not to, none is."""
     accelerator, checkpoint = pair
-    asked = [
-        question.with_(system=system, checkpoint=checkpoint) for system in candidates(accelerator)
-    ]
-    held = next((one for one in asked if one.fits()), None) if asked[-1].may_fit() else None
-    holds = held is not None
-    fit = Fit(accelerator=accelerator, question=held or asked[-1], holds=holds)
-    if holds:
+    *smaller, last = candidates(accelerator)
+    largest = replace(question, system=last, checkpoint=checkpoint)
+    asked = chain((replace(largest, system=system) for system in smaller), (largest,))
+    held = next((one for one in asked if one.fits()), None) if largest.may_fit() else None
+    fit = Fit(accelerator=accelerator, question=held or largest, holds=held is not None)
+    if fit.holds:
         _ = fit.plan  # here, where an executor may do it
     return fit
 

@@ -9,6 +9,7 @@ import hardware_db
 from hardware_db import Accelerator, System
 from hardware_db.compose import several
 from planner.cost import cheapest
+from planner.memo import remembered
 
 COUNTS = (1, 2, 4, 8)
 """Accelerators in one node that are tried: heads of this family divide by powers of two."""
@@ -27,12 +28,18 @@ def candidates(accelerator: Accelerator) -> tuple[System, ...]:
     most = accelerator.max_per_node or COUNTS[-1]
     known = hardware_db.systems()
     nodes = [several(accelerator, count, known) for count in COUNTS if count <= most]
-    racks = [
-        system
-        for system in known
-        if system.accelerator.id == accelerator.id and system.nodes > 1 and system.provider is None
-    ]
+    racks = _racks(known).get(accelerator.id, ())
     return tuple(sorted([*nodes, *racks], key=lambda system: system.count))
+
+
+@remembered(lambda known: ((known,), None), most=8)
+def _racks(known: tuple[System, ...]) -> dict[str, list[System]]:
+    """Return the database's own systems of several nodes, by their accelerator."""
+    found: dict[str, list[System]] = {}
+    for system in known:
+        if system.nodes > 1 and system.provider is None:
+            found.setdefault(system.accelerator.id, []).append(system)
+    return found
 
 
 @cache

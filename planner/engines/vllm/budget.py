@@ -13,7 +13,7 @@ from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import SWITCHED, Step, overhead_terms
 from planner.engines.vllm.pool import build_pool
-from planner.engines.vllm.releases import Rules, batch_defaults, capability
+from planner.engines.vllm.releases import Rules, batch_defaults, generation
 from planner.engines.vllm.weights import StageWeights
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Term
@@ -242,7 +242,7 @@ def usable_bytes(deployment: Deployment, rules: Rules) -> int:
 def device_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
     """Return what overheads depend on beside the memory's size: one value per kind of device."""
     switched = (accelerator.nvlink_domain or 0) > SWITCHED
-    return accelerator.vendor, accelerator.is_unified, capability(accelerator), switched
+    return accelerator.vendor, accelerator.is_unified, generation(accelerator), switched
 
 
 def budget_of(

@@ -8,7 +8,13 @@ from types import MappingProxyType
 
 from hardware_db import Accelerator
 from planner.engines.engine import Deployment, Refusal
-from planner.engines.vllm.releases import attention_backend, capability, rules_of, source
+from planner.engines.vllm.releases import (
+    attention_backend,
+    capability,
+    generation,
+    rules_of,
+    source,
+)
 from planner.formats import get_cache_format
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization.scheme import Scheme
@@ -220,7 +226,7 @@ def _nvfp4_refusals(deployment: Deployment) -> Iterator[Refusal]:
     if accelerator.vendor == "custom":
         return
     families = rules_of(version).nvfp4_families
-    major = (capability(accelerator) or (0, 0))[0]
+    major = generation(accelerator)
     read_only = source("v1/attention/backends/flashinfer.py (supports_kv_cache_dtype)")
     if major not in (*families, SEEN_ON):
         listed = ", ".join(f"{family}.x" for family in families)

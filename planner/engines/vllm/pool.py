@@ -18,7 +18,7 @@ from planner.engines.vllm.cache import (
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import index_page_bytes, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import Rules, capability, gdn_prefill_backend, source
+from planner.engines.vllm.releases import Rules, gdn_prefill_backend, generation, source
 from planner.engines.vllm.weights import stage_layers
 from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import Key, remembered
@@ -118,7 +118,7 @@ def state_blocks(deployment: Deployment, rules: Rules) -> int:
 
 def page_of(deployment: Deployment, rules: Rules) -> Page:
     """Return the common page of a layer on one rank, a drafter's layers apart."""
-    sm10 = (capability(deployment.system.accelerator) or (0, 0))[0] == 10
+    sm10 = generation(deployment.system.accelerator) == 10
     window = window_state_bytes(deployment, dtype=conv_dtype(deployment))
     page = align_page(
         attention_bytes_per_token=kv_bytes_per_token_per_layer(
@@ -150,7 +150,7 @@ def build_pool(
 
 
 def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
-    device = capability(deployment.system.accelerator)
+    device = generation(deployment.system.accelerator)
     said = (deployment.layout, deployment.kv_cache_dtype, device, step_tokens)
     return (deployment.checkpoint, deployment.options, rules), said
 

@@ -11,7 +11,7 @@ from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
-from planner.engines.vllm.releases import capability, rules_of, source
+from planner.engines.vllm.releases import capability, generation, rules_of, source
 from planner.engines.vllm.weights import load_rules
 from planner.memo import Key, remembered
 from planner.memory.weights import rank_shape, whole_edge
@@ -44,8 +44,8 @@ def _of_device(checkpoint: Checkpoint, accelerator: Accelerator) -> tuple[Refusa
 
 
 def _but_memory(deployment: Deployment) -> Key:
-    device = capability(deployment.system.accelerator)
-    said = (deployment.layout, deployment.kv_cache_dtype, device)
+    device = deployment.system.accelerator
+    said = (deployment.layout, deployment.kv_cache_dtype, device.vendor, generation(device))
     return (deployment.checkpoint, deployment.options), said
 
 

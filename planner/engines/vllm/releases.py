@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from hardware_db import Accelerator
 from planner.errors import InputError
+from planner.memo import Key, remembered
 from planner.provenance import Source
 from planner.shipped import read_toml
 from planner.units import GIB
@@ -181,6 +182,11 @@ class BatchDefaults:
     max_num_seqs: int
 
 
+def _both(accelerator: Accelerator, rules: Rules) -> Key:
+    return (accelerator, rules), None
+
+
+@remembered(_both)
 def batch_defaults(accelerator: Accelerator, rules: Rules) -> BatchDefaults:
     """Return the batch defaults of a GPU class.
 
@@ -208,6 +214,11 @@ def capability(accelerator: Accelerator) -> tuple[int, int] | None:
     return accelerator.capability if accelerator.vendor == "nvidia" else None
 
 
+def generation(accelerator: Accelerator) -> int:
+    """Return the major compute capability of an NVIDIA device; 0 for others or where unknown."""
+    return (capability(accelerator) or (0, 0))[0]
+
+
 def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
     """Return the kernels of DeltaNet prefill: FlashInfer on SM 9.0, 10.x and 12.x, else Triton.
 
@@ -216,7 +227,7 @@ def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
 
     Source: vLLM 0.33.0 (_resolve_gdn_prefill_backend).
     """
-    major = (capability(accelerator) or (0, 0))[0]
+    major = generation(accelerator)
     if asked == "cutedsl" and major == 10:
         return asked
     return "flashinfer" if asked in ("auto", "flashinfer") and major in (9, 10, 12) else "triton"
@@ -250,7 +261,7 @@ def capture_sizes(
 
     Source: vLLM 0.33.0 config/vllm.py (_set_cudagraph_sizes); counts agree with the logs.
     """
-    most = 1024 if (capability(accelerator) or (0, 0))[0] == 10 else 512
+    most = 1024 if generation(accelerator) == 10 else 512
     cap = min(2 * max_num_seqs * (1 + num_speculative_tokens), most)
     sizes = (1, 2, 4, *range(8, 256, 8), *range(256, cap + 1, 16))
     return tuple(size for size in sizes if size <= cap)

@@ -10,7 +10,7 @@ from planner.engines.engine import Deployment
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import on_host, table_on_rank
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import capability, rules_of, source
+from planner.engines.vllm.releases import generation, rules_of, source
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
@@ -65,7 +65,7 @@ PADDING_FAMILY = 10
 
 
 def _pads(accelerator: Accelerator) -> bool:
-    return (capability(accelerator) or (0, 0))[0] == PADDING_FAMILY
+    return generation(accelerator) == PADDING_FAMILY
 
 
 def _kind(accelerator: Accelerator) -> tuple[bool, bool]:
