@@ -220,6 +220,30 @@ sched_reserve:  ROCm_Host compute buffer size =   276.02 MiB
 """A start of the 27B on a Strix Halo as it was pasted, without the lines of the loader."""
 
 
+REHEARSED = """\
+0.00.101.089 I cmn  common_param: common_params_print_info: build 11434 (unknown) with GNU 13.3.0
+0.00.572.996 I llama_kv_cache:      CUDA0 KV buffer size =     0.00 MiB
+0.02.919.200 I llama_context: n_ctx                 = 32768
+0.02.919.285 I llama_kv_cache:      CUDA0 KV buffer size =  1024.00 MiB
+0.02.067.885 I sched_reserve:      CUDA0 compute buffer size =   136.02 MiB
+0.02.067.889 I sched_reserve:  CUDA_Host compute buffer size =    64.02 MiB
+"""
+"""Lines of a start of the 9B on an H200: what --fit rehearses comes first, without bytes."""
+
+
+def test_a_newer_build_is_read_from_its_log_and_planned_with_its_inputs() -> None:
+    check = observed.check_log(
+        None, REHEARSED, on="h200-sxm", model="Qwen3.5-9B", precision="q4_k_m-nomtp"
+    )
+    assert check.plan.engine_version == "11434"
+    found = {row.figure: row for row in check.rows}
+    assert found["KV cache, GPU 0"].difference == 0
+    for figure in ("compute buffer, GPU 0", "compute buffer, host"):
+        planned = found[figure].planned
+        assert planned is not None
+        assert sum(planned) / 2 == pytest.approx(found[figure].logged, abs=0.01)
+
+
 def test_a_log_without_its_head_is_compared_at_its_own_length() -> None:
     check = observed.check_log(
         None, HEADLESS, on="strix-halo-128", model="Qwen3.5-27B", precision="q4_k_m"

@@ -17,7 +17,7 @@ from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.logged import METAL, logged_command, logged_weights
 from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.refused import HOST_REFUSALS, OBJECTIONS, REFUSALS, SUGGESTS
-from planner.engines.llamacpp.releases import RELEASES
+from planner.engines.llamacpp.releases import others
 from planner.engines.log_figure import (
     Basis,
     Bounds,
@@ -64,11 +64,14 @@ def _per_device(
     part: str = _PART,
     slack: float | None = None,
     ranges: str = "",
+    rehearsed: bool = False,
 ) -> LogFigure:
+    # Where --fit rehearses the start first, its buffers have no bytes.
+    none = r"(?!0\.00 )" if rehearsed else ""
     return LogFigure(
         name=name,
         cue=what,
-        patterns=(rf"(?:{line}):\s+{part}\s+{what}\s*=\s+{_MIB}",),
+        patterns=(rf"(?:{line}):\s+{part}\s+{what}\s*=\s+{none}{_MIB}",),
         unit="MiB",
         basis=basis,
         step=0.01,
@@ -127,7 +130,7 @@ FIGURES = (
         ranges="CPU_Mapped",  # from the first tensor on the CPU to the last (llama-model.cpp)
     ),
     _per_device("output buffer", "llama_context", "output buffer size", basis=Basis.RULE),
-    _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True),
+    _per_device("KV cache", _KV, "KV buffer size", basis=Basis.RULE, whole=True, rehearsed=True),
     *told_sizes.figures(device),
     LogFigure(
         name=FREE,
@@ -237,10 +240,13 @@ def given_memory(deployment: Deployment, logged: Mapping[str, Reading]) -> Bound
 def soft(deployment: Deployment) -> frozenset[str]:
     """What lies where is --fit's choice by free memory; a file that was not read is a model of one.
 
-    Of weights that the CPU rearranges (AMX of nearly every type) the mapped file begins and ends later.
+    A mapped file counts from the first to the last tensor that lies there: experts on the host have
+    others between them, and of weights that the CPU rearranges (AMX of nearly every type) the range
+    begins later.
     """
     names = {"weights, repacked"}
-    if deployment.system.is_cpu_only:
+    options = deployment.options
+    if deployment.system.is_cpu_only or options.n_cpu_moe or options.override_tensor:
         names.add("weights, host")
     gpus = deployment.layout.accelerators
     if gpus > 1 or not deployment.options.places_by_hand:
@@ -311,6 +317,7 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             "build: ",
             "build = ",
             "build_info",
+            "print_info: build ",
             "build      :",
             "KvSize:",
             "context size reduced from",
@@ -320,14 +327,14 @@ def log_reader(read: Callable[[Sequence[str]], Command]) -> LogReader:
             METAL,
         ),
         weights=partial(logged_weights, FIGURES),
-        version=(r"build(?:_info)?\s*[:=] (?P<version>b?\d[\w.-]*)",),
+        version=(r"(?:build(?:_info)?\s*[:=]|print_info: build) (?P<version>b?\d[\w.-]*)",),
         figures=FIGURES,
         command=partial(logged_command, read),
         also=also,
         given_memory=given_memory,
         soft=soft,
         fields=FIELDS,
-        releases=lambda: tuple(f"b{row.until}" for row in reversed(RELEASES) if row.until),
+        releases=others,
         explains=EXPLAINS,
         beyond=beyond,
     )

@@ -36,7 +36,7 @@ _CONTEXT = re.compile(
     r"|and context length ')(?P<value>\d+)"
 )
 """What llama.cpp, Ollama, llama.cpp's --fit and LM Studio's estimate say of it."""
-_BUILD = re.compile(r"build(?:_info)?\s*[:=]\s*(?P<value>b?\d{3,6})\b")
+_BUILD = re.compile(r"(?:build(?:_info)?\s*[:=]|print_info: build)\s*(?P<value>b?\d{3,6})\b")
 _FILE = re.compile(
     r"loaded meta data with \d+ key-value pairs and \d+ tensors from (?P<value>.+?\.gguf)"
 )

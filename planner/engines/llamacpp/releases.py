@@ -16,6 +16,9 @@ NEWEST = "0c1e570"
 NEWEST_BUILD = 11151
 """The number of the build of that commit."""
 
+MEASURED = 11434
+"""The build that the last row was read from and measured with."""
+
 _BUILD = re.compile(r"b?(\d{3,6})(?:[ (-].*)?")
 
 
@@ -95,6 +98,12 @@ def check_version(text: str, what: str) -> str:
     if build_number(text) is None and re.fullmatch(r"[0-9a-f]{7,40}", text) is None:
         raise InputError(f"{what}: {text!r} is neither a build such as b9010 nor a commit")
     return text
+
+
+def others() -> tuple[str, ...]:
+    """Return a build of every row but that of `NEWEST`, newest first."""
+    own = rules_of(NEWEST)
+    return tuple(f"b{row.until or MEASURED}" for row in reversed(RELEASES) if row is not own)
 
 
 def rules_of(version: str) -> Rules:
