@@ -63,9 +63,6 @@ one and warm it takes the machine as long as twenty short questions."""
 MOST_KEPT = 64 << 20
 """Bytes of the answers that are kept."""
 
-FORGIVEN_AFTER = 60.0
-"""Seconds after which a question that took too long may be tried again."""
-
 NOT_ANSWERED = ("this page is busy", "and was stopped", "ended before it was done")
 """What every refusal for want of time, processes or memory says."""
 
@@ -79,7 +76,15 @@ class BusyError(PlannerError):
 
 
 class TooLongError(BusyError):
-    """The answer took longer than one may."""
+    """The answer took longer than one may; so many seconds later it may be tried again."""
+
+    again_after = 60.0
+
+
+class TooHardError(TooLongError):
+    """The answer took more processor time than one may: it would take as much again."""
+
+    again_after = 3600.0
 
 
 _Ticket = queue.SimpleQueue[Process | None]
@@ -148,7 +153,7 @@ class Pool:
             while found is None:
                 if not process.alive:
                     if process.used_its_time:
-                        raise TooLongError(
+                        raise TooHardError(
                             f"this takes more than {self.limit:g} s to work out and was stopped; ask"
                             " for fewer requests at once, or run qwenplan on your own machine"
                         )
@@ -352,7 +357,7 @@ def _computed(pool: Pool, request: bytes) -> object:
     try:
         (kind, answer, _), size = pool.run(request)
     except TooLongError as error:
-        _KEPT.keep(request, error, 0, FORGIVEN_AFTER)
+        _KEPT.keep(request, error, 0, error.again_after)
         raise
     if kind == "bug":
         raise RuntimeError(f"in the worker process:\n{answer}")
