@@ -64,6 +64,7 @@ KEPT = (
     "| speed of a plan (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 1,024 |",
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",
+    "| vLLM: batch that it takes by itself | device, rules | 1,024 |",
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
     "| SGLang: server | model, options, layout, context, the GPU as SGLang sees it | 4,096 |",
     "| SGLang: weights of the stages, their terms, refusals | the same | 1,024 |",
@@ -78,5 +79,6 @@ KEPT = (
     "| bytes that a token adds in all layers | model, cache format, ranks | 1,024 |",
     "| tables of n-grams | model, cuts | 1,024 |",
     "| tensors of a GGUF type | type, model | 512 |",
+    "| racks that the database knows, by their accelerator | all its systems | 8 |",
 )
 """The caches, one line each."""
