@@ -49,11 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrate_throughput")
     parser.add_argument("--cases", type=Path, required=True, metavar="DIR")
     parser.add_argument("--write", action="store_true", help=f"renew {OUT.name}")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="begin every fit at a draw from the priors"
+    )
     options = parser.parse_args(argv)
     asked = list(points(_places(options.cases)))
     pool = Pool([one.sample for one in asked])
-    found = pool.fit(np.ones(len(asked), dtype=bool))
-    held = [held_out(pool, asked, group, found) for group in (by_rig, by_source, by_class)]
+    found = pool.fit(np.ones(len(asked), dtype=bool), options.seed)
+    held = [held_out(pool, asked, group, options.seed) for group in (by_rig, by_source, by_class)]
     bands = bands_of(asked, *held)
     report("rigs held out", asked, held[0])
     report("sources held out", asked, held[1])

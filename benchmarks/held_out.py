@@ -17,7 +17,7 @@ from statistics import NormalDist, median
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.speed_fit import Key, Pool, Sample, Vector
+from benchmarks.speed_fit import Pool, Sample, Vector
 from benchmarks.suites import throughput, throughput_more
 from benchmarks.suites.result import SECONDS, CaseResult
 from benchmarks.suites.speed_points import SpeedPoint, SpeedQuestion
@@ -191,12 +191,12 @@ def folds_of(asked: Sequence[Asked], group: Grouping) -> list[npt.NDArray[np.boo
 
 
 def held_out(
-    pool: Pool, asked: Sequence[Asked], group: Grouping, start: dict[Key, float] | None = None
+    pool: Pool, asked: Sequence[Asked], group: Grouping, seed: int | None = None
 ) -> Vector:
     """Estimated over measured time of points whose whole group was left out of the fit."""
     ratios = np.ones(len(asked))
     for out in folds_of(asked, group):
-        ratios[out] = pool.ratios(pool.fit(~out, start))[out]
+        ratios[out] = pool.ratios(pool.fit(~out, seed))[out]
     return ratios
 
 

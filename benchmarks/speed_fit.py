@@ -7,6 +7,10 @@ Every summand but the base is drawn towards zero by a prior (`LEVELS`), so a cla
 points stays near what all others have in common. Each rig has an offset of its own, which no plan
 knows: it keeps the many points of one rig from counting as many machines. Log errors are minimised
 robustly by reweighted Gauss-Newton steps; the law's parts come from the planner itself.
+
+Of a roof only the longer side counts, so the cost has an edge wherever both sides are alike, and steps
+that meet one stop there, far from the least. So roofs are round at first and edges come last
+(`ROUNDED`): fits that begin anywhere end close by, and every one begins at the priors.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log
+from math import inf, isinf, log
 
 import numpy as np
 import numpy.typing as npt
@@ -69,9 +73,15 @@ OUTLIER = 1.0
 """Errors beyond this many times the noise count less. Of 1.5, 1.0 and, with other spreads of rigs, 0.12
 and 0.2, this meets most kinds best whose rigs were held out (docs/speed.md)."""
 
+ROUNDED = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0, inf)
+"""Sides of a roof come together to (memory^p + compute^p)^(1/p), p by turns: their sum, at last the
+longer one. Shares of bandwidth meet their ceiling by the same p."""
+
 STEPS = 60
+"""Steps at one p."""
+
 ENOUGH = 1e-6
-"""A step that gains less than this share of the cost is the last."""
+"""A step that gains less than this share of the cost is the last one at this p."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,7 @@ class Pool:
         rows = [(i, part) for i, sample in enumerate(samples) for part in sample.parts]
         rows = [(i, part) for i, part in rows if part.amount > 0]
         self.sample: Integers = np.array([i for i, _ in rows])
+        self.begins: Integers = np.searchsorted(self.sample, np.arange(len(samples)))
         self.amount = np.array([log(part.amount) for _, part in rows])
         self.signs = np.zeros((len(rows), len(NAMES)))
         for k, (_, part) in enumerate(rows):
@@ -149,75 +160,93 @@ class Pool:
                     p = index.setdefault(key, len(index))
                     entries.append((i, int(c), p))
         self.keys = list(index)
-        self.entries = np.array(entries)
-        self.cells = list(_cells(samples, self.entries))
+        of_entry: Integers = np.array(entries)
+        self.place: Integers = of_entry[:, 0] * len(NAMES) + of_entry[:, 1]
+        self.summand: Integers = of_entry[:, 2]
         rigs = sorted({sample.rig for sample in samples})
         self.rig: Integers = np.array([rigs.index(sample.rig) for sample in samples])
         self.rigs = len(rigs)
         self.spread = np.array([spread_of(key) for key in self.keys])
+        self.blocks = list(self._blocks(of_entry))
+        own = [block.columns[: block.own] for block in self.blocks]
+        every = np.arange(len(self.keys) + self.rigs)
+        self.common: Integers = np.setdiff1d(every, np.concatenate(own))
 
-    def logs(self, x: Vector) -> Vector:
-        """Log constants by sample and constant."""
+    def logs(self, x: Vector, power: float = inf) -> tuple[Vector, Vector]:
+        """Log constants by sample and constant, and how each answers to its summands.
+
+        `power`: how sharply shares of bandwidth end at their ceiling (`ROUNDED`).
+        """
         found = np.tile([log(LEVELS[name][0]) for name in NAMES], (len(self.samples), 1))
-        np.add.at(found, (self.entries[:, 0], self.entries[:, 1]), x[self.entries[:, 2]])
-        for name in STREAMS:
-            if name in NAMES:
-                c = NAMES.index(name)
-                found[:, c] = np.minimum(found[:, c], log(HIGHEST_SHARE))
-        return found
+        found += _sums(self.place, x[self.summand], found.size).reshape(found.shape)
+        answers = np.ones_like(found)
+        columns = [NAMES.index(name) for name in STREAMS if name in NAMES]
+        beyond = found[:, columns] - log(HIGHEST_SHARE)
+        if isinf(power):
+            answers[:, columns] = beyond < 0
+            found[:, columns] -= np.maximum(beyond, 0.0)
+        else:
+            answers[:, columns] = 1 / (1 + np.exp(power * beyond))
+            found[:, columns] -= np.logaddexp(0.0, power * beyond) / power
+        return found, answers
 
-    def times(self, logs: Vector) -> tuple[Vector, Vector]:
+    def times(self, logs: Vector, power: float = inf) -> tuple[Vector, Vector]:
         """Log of each sample's time, and how it answers to each log constant."""
         seconds = np.exp(self.amount + np.einsum("kc,kc->k", self.signs, logs[self.sample]))
-        memory = np.bincount(self.roof, seconds * self.memory, self.roofs)
-        compute = np.bincount(self.roof, seconds * self.compute, self.roofs)
-        wins = compute > memory
-        hidden = (self.memory & wins[self.roof]) | (self.compute & ~wins[self.roof])
-        seconds = np.where(hidden, 0.0, seconds)
-        whole = np.bincount(self.sample, seconds, len(self.samples))
-        shares = seconds / whole[self.sample]
-        slope = np.zeros((len(self.samples), len(NAMES)))
-        np.add.at(slope, self.sample, shares[:, None] * self.signs)
-        for name in STREAMS:
-            if name in NAMES:  # at the ceiling a constant no longer answers
-                c = NAMES.index(name)
-                slope[logs[:, c] >= log(HIGHEST_SHARE), c] = 0.0
+        memory = _sums(self.roof, seconds * self.memory, self.roofs)
+        compute = _sums(self.roof, seconds * self.compute, self.roofs)
+        counted, other = _counted(memory, compute, power), _counted(compute, memory, power)
+        seconds *= np.where(self.memory, counted[self.roof], 1.0)
+        seconds *= np.where(self.compute, other[self.roof], 1.0)
+        whole = _sums(self.sample, seconds, len(self.samples))
+        shares = (seconds / whole[self.sample])[:, None] * self.signs
+        slope: Vector = np.add.reduceat(shares, self.begins, axis=0)
         found: Vector = np.log(whole)
         return found, slope
 
-    def fit(
-        self, used: npt.NDArray[np.bool_], start: dict[Key, float] | None = None
-    ) -> dict[Key, float]:
-        """The summands that bring the `used` samples nearest, weighed against the priors."""
+    def fit(self, used: npt.NDArray[np.bool_], seed: int | None = None) -> dict[Key, float]:
+        """The summands that bring the `used` samples nearest, weighed against the priors.
+
+        `seed`: begin at a draw from the priors, not in their middle; it ends at the same place.
+        """
+        spread = np.concatenate([self.spread, np.full(self.rigs, RIG)])
+        state = np.zeros(len(spread))
+        if seed is not None:
+            state = spread * np.random.default_rng(seed).normal(size=len(spread))
+        for power in ROUNDED:
+            state = self._nearest(used, state, power)
+        return dict(zip(self.keys, state[: len(self.keys)].tolist(), strict=True))
+
+    def _nearest(self, used: npt.NDArray[np.bool_], state: Vector, power: float) -> Vector:
+        """Summands and offsets of rigs of the least cost near `state`, with roofs of this `power`."""
         width, active = len(self.keys), np.flatnonzero(used)
-        state = np.zeros(width + self.rigs)
-        if start is not None:
-            state[:width] = [start[key] for key in self.keys]
         prior = np.concatenate([1 / self.spread, np.full(self.rigs, 1 / RIG)]) ** 2
         scale = np.where(used, NOISE * self.doubt, np.inf)
 
         def error(of: Vector) -> tuple[Vector, Vector, float]:
-            times, slope = self.times(self.logs(of[:width]))
+            logs, answers = self.logs(of[:width], power)
+            times, slope = self.times(logs, power)
             off = times + of[width:][self.rig] - self.target
             bent = (off[active] / scale[active] / OUTLIER) ** 2
             cost = OUTLIER**2 * float((np.sqrt(1 + bent) - 1).sum())
-            return off, slope, cost + 0.5 * float(prior @ of**2)
+            return off, slope * answers, cost + 0.5 * float(prior @ of**2)
 
         off, slope, cost = error(state)
-        damping = 1e-3
+        damping, rise = 1e-3, 4.0  # after Nielsen: by what was gained of what was hoped for
         for _ in range(STEPS):
             weight = (1 + (off / scale / OUTLIER) ** 2) ** -0.5 / scale**2
-            step = self._step(slope, weight, off, prior, state, damping)
+            step, hoped = self._step(slope, weight, off, prior, state, damping)
             tried = state + np.clip(step, -0.7, 0.7)
             new_off, new_slope, new_cost = error(tried)
-            if new_cost >= cost:
-                damping *= 10
+            gain = cost - new_cost
+            if gain <= 0:
+                damping, rise = damping * rise, 2 * rise
                 continue
-            gain, damping = cost - new_cost, max(damping / 5, 1e-6)
+            damping, rise = damping * max(0.1, 1 - (2 * gain / hoped - 1) ** 3), 4.0
             state, off, slope, cost = tried, new_off, new_slope, new_cost
             if gain < ENOUGH * cost:
                 break
-        return dict(zip(self.keys, state[:width].tolist(), strict=True))
+        return state
 
     def _step(
         self,
@@ -227,57 +256,96 @@ class Pool:
         prior: Vector,
         state: Vector,
         damping: float,
-    ) -> Vector:
-        """The damped Gauss-Newton step.
+    ) -> tuple[Vector, float]:
+        """The damped Gauss-Newton step, and what the cost would fall by if slopes stayed.
 
-        Samples of a cell have the same summands, so its part of the normal equations is that of
-        its constants. Offsets of rigs do not meet each other and are eliminated.
+        What one device class has alone (its summands, its rigs) meets the others only by way of what
+        they have in common, and is eliminated.
         """
-        width = len(self.keys)
-        normal, cross = np.zeros((width, width)), np.zeros((self.rigs, width))
-        pull = prior * state
-        pulled, own = weight * off, prior[width:] + np.bincount(self.rig, weight, self.rigs)
-        pull[width:] += np.bincount(self.rig, pulled, self.rigs)
-        for rows, constants, summands in self.cells:
-            mine = slope[rows]
-            weighed = mine * weight[rows, None]
-            normal[np.ix_(summands, summands)] += (mine.T @ weighed)[np.ix_(constants, constants)]
-            pull[summands] += (mine.T @ pulled[rows])[constants]
-            rigs, places = np.unique(self.rig[rows], return_inverse=True)
-            shares = np.zeros((len(rigs), mine.shape[1]))
-            np.add.at(shares, places, weighed)
-            cross[np.ix_(rigs, summands)] += shares[:, constants]
-        diagonal = np.arange(width)
-        normal[diagonal, diagonal] += prior[:width]
-        normal[diagonal, diagonal] *= 1 + damping
-        own *= 1 + damping
-        reduced = normal - cross.T @ (cross / own[:, None])
-        first = np.linalg.solve(reduced, cross.T @ (pull[width:] / own) - pull[:width])
-        return np.concatenate([first, -(pull[width:] + cross @ first) / own])
+        pull, diagonal = prior * state, prior.copy()
+        normal, parts = np.zeros((len(state), len(state))), []
+        answers = np.concatenate([slope, np.ones((len(slope), 1))], axis=1)
+        for block in self.blocks:
+            columns, own = block.columns, block.columns[: block.own]
+            mine = answers[np.ix_(block.rows, block.constants)] * block.held
+            found = (mine.T * weight[block.rows]) @ mine
+            pull[columns] += mine.T @ (weight * off)[block.rows]
+            diagonal[columns] += np.diag(found)
+            within = found[: block.own, : block.own] + np.diag(prior[own])
+            within[np.diag_indices(block.own)] *= 1 + damping
+            beside = found[: block.own, block.own :]
+            solved = np.linalg.solve(within, np.column_stack([beside, pull[own]]))
+            rest = np.ix_(columns[block.own :], columns[block.own :])
+            normal[rest] += found[block.own :, block.own :] - beside.T @ solved[:, :-1]
+            parts.append((own, columns[block.own :], beside, solved))
+        common, step = self.common, np.zeros(len(state))
+        left = pull[common]
+        reduced = normal[np.ix_(common, common)]
+        reduced[np.diag_indices(len(common))] += prior[common] + damping * diagonal[common]
+        for _, rest_of, beside, solved in parts:
+            left[np.searchsorted(common, rest_of)] -= beside.T @ solved[:, -1]
+        step[common] = -np.linalg.solve(reduced, left)
+        for own, rest_of, _, solved in parts:
+            step[own] = -solved[:, -1] - solved[:, :-1] @ step[rest_of]
+        return step, 0.5 * float(step @ (damping * diagonal * step - pull))
+
+    def _blocks(self, entries: Integers) -> Iterator[_Block]:
+        """The samples of each device class; `entries`: sample, constant and summand."""
+        summands = len(self.keys)
+        held = np.zeros((len(self.samples), summands + self.rigs))
+        held[entries[:, 0], entries[:, 2]] = 1.0
+        held[np.arange(len(held)), summands + self.rig] = 1.0
+        names = [NAMES.index(key[0]) for key in self.keys]
+        constants: Integers = np.array(names + [len(NAMES)] * self.rigs)
+        devices = np.array([sample.device for sample in self.samples])
+        classes = [np.flatnonzero(devices == device) for device in np.unique(devices)]
+        known = np.array([held[rows].any(axis=0) for rows in classes])
+        alone = known.sum(axis=0) == 1
+        for rows, here in zip(classes, known, strict=True):
+            columns = np.concatenate([np.flatnonzero(here & alone), np.flatnonzero(here & ~alone)])
+            own = int((here & alone).sum())
+            yield _Block(rows, columns, constants[columns], held[np.ix_(rows, columns)], own)
 
     def ratios(self, found: dict[Key, float]) -> Vector:
         """Estimated over measured time of every sample, rig offsets left out."""
         x = np.array([found.get(key, 0.0) for key in self.keys])
-        times, _ = self.times(self.logs(x))
+        times, _ = self.times(self.logs(x)[0])
         found_ratios: Vector = np.exp(times - self.target)
         return found_ratios
 
 
-Cell = tuple[Integers, Integers, Integers]
-"""Samples with the same summands: their rows; constant and number of every summand, in step."""
+def _sums(places: Integers, values: Vector, count: int) -> Vector:
+    """The sums of `values` that go to each of `count` places."""
+    return np.bincount(places, values, count).astype(np.float64)
 
 
-def _cells(samples: Sequence[Sample], entries: Integers) -> Iterator[Cell]:
-    """Samples by device class, engines and width."""
-    rows: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for i, sample in enumerate(samples):
-        rows[sample.device, sample.kin, sample.engines, sample.width].append(i)
-    of_row: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    for i, constant, summand in entries.tolist():
-        of_row[i].add((constant, summand))
-    for members in rows.values():
-        summands = np.array(sorted(set().union(*(of_row[i] for i in members))))
-        yield np.array(members), summands[:, 0], summands[:, 1]
+def _counted(mine: Vector, other: Vector, power: float) -> Vector:
+    """What share of the time of one side of a roof counts beside the other; 1 where none is."""
+    if isinf(power):
+        return np.where(mine >= other, 1.0, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        beside = np.where(mine > 0, (other / np.where(mine > 0, mine, 1.0)) ** power, 0.0)
+    found: Vector = (1 + beside) ** (1 / power - 1)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The samples of a device class.
+
+    Attributes:
+        rows: which samples.
+        columns: what they hang on: numbers of rigs' offsets and of summands.
+        constants: the constant of each; one beyond the last for an offset.
+        held: 1 where a sample (row) has it (column), else 0.
+        own: how many of the columns, the first ones, no other class has.
+    """
+
+    rows: Integers
+    columns: Integers
+    constants: Integers
+    held: Vector
+    own: int
 
 
 def keys_of(name: str, sample: Sample, *, by_width: bool) -> list[Key]:
