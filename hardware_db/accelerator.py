@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from hardware_db.figures import Figure, FrozenMap, Price, fill_slots
 from hardware_db.names import spoken
+from hardware_db.records import frozen
 
 __all__ = [
     "CPU_VENDOR",
@@ -36,7 +37,7 @@ def reserved_mib(driver_mib: int) -> int:
     return min(max(round(driver_mib * 0.01), 450), 1100)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RaisableLimit:
     """A limit on the GPU's share of one memory that the machine's owner can raise.
 
@@ -63,7 +64,7 @@ class RaisableLimit:
         return f"raise {self.name}: {self.line}{after}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class UnifiedMemory:
     """How CPU and GPU share one memory. Absent on accelerators with memory of their own.
 
@@ -82,7 +83,7 @@ class UnifiedMemory:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Accelerator:
     """One accelerator as an engine sees it (one CUDA, HIP, Metal or XPU device).
 

@@ -13,9 +13,11 @@ import io
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from hardware_db.records import frozen
 
 if TYPE_CHECKING:
     from hardware_db.database import Database
@@ -60,7 +62,7 @@ def write(file: Path = FILE) -> int:
     return file.write_bytes(digest() + pickle.dumps(_Kept.of(from_sources()), protocol=5))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Kept:
     """The database with numbers in place of entries.
 

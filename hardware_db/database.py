@@ -27,6 +27,7 @@ from hardware_db.indexing import by_driver, indexed, stems
 from hardware_db.memory import HostMemory, read_memory
 from hardware_db.processors import Processor, read_processor
 from hardware_db.reader import Cited, Reader, read_cited
+from hardware_db.records import frozen
 from hardware_db.sizes import in_family, in_sizes
 from hardware_db.system import System
 
@@ -64,7 +65,7 @@ class Database:
     cited: Cited
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Entries:
     """What all files say, before prices and names are joined to it."""
 
@@ -258,7 +259,7 @@ def _with_entries(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Part:
     """The tables of one file."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hardware_db.reader import Cited, Reader
+from hardware_db.records import frozen
 
 __all__ = ["Electricity", "read_electricity"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Electricity:
     """One tariff: `price_per_kwh` in `currency`; `kind` says whose price it is, and for when."""
 

@@ -6,10 +6,10 @@ Knows the grammar and no entry of the database: `hardware_db.resolve` says what 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from hardware_db.errors import HardwareError
 from hardware_db.memory import MemoryKind
+from hardware_db.records import frozen
 from hardware_db.regex import pattern
 
 __all__ = [
@@ -81,7 +81,7 @@ _NVLINK = pattern(r"[\s,(+]*(?:\b(?:with|and|w/)\s+)?\bnv-?link(?:ed)?(?:\s+brid
 _CHANNELS = {"single": 1, "dual": 2, "quad": 4, "octa": 8}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Memory:
     """A memory that an expression names: "64GB RAM", "2x32 GB DDR5-6000", "24GB VRAM".
 
@@ -95,7 +95,7 @@ class Memory:
     modules: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Part:
     """One part of an expression, and the separator before it ("+", ",", "and"; empty at first)."""
 

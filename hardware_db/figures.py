@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
+
+from hardware_db.records import frozen
 
 __all__ = ["Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
 
@@ -64,7 +65,7 @@ GIVEN = "given by the user"
 """How the source of a figure begins that somebody named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Figure:
     """One number, its origin, and the other readings of it.
 
@@ -92,7 +93,7 @@ class Figure:
         return self.source.startswith(GIVEN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Price:
     """What one unit costs, when and where. Prices move: `volatile` is true for all of them.
 

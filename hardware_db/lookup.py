@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from hardware_db.accelerator import Accelerator
@@ -29,6 +29,7 @@ from hardware_db.names import (
     spoken,
     without_machine,
 )
+from hardware_db.records import frozen
 from hardware_db.regex import pattern
 from hardware_db.system import System
 
@@ -50,7 +51,7 @@ _MOST_INSIDE = 2
 _LEAST_BEGUN = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Found:
     """An entry, how many of it, sentences about what was assumed, and what a machine's text calls it."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hardware_db.figures import Figure
 from hardware_db.reader import Cited, Reader
+from hardware_db.records import frozen
 
 __all__ = ["HostMemory", "MemoryKind", "bandwidth_of", "read_memory", "system_reserve_mib"]
 
@@ -24,7 +24,7 @@ def system_reserve_mib(total_mib: int) -> int:
     return min(SYSTEM_RESERVE_MIB, total_mib // 4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MemoryKind:
     """RAM as people name it: "DDR5-6000, 2 channels"; None where it was not said."""
 
@@ -43,7 +43,7 @@ class MemoryKind:
         return name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HostMemory:
     """One class of RAM.
 

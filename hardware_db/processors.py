@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure
 from hardware_db.memory import HostMemory, MemoryKind, bandwidth_of
 from hardware_db.reader import Cited, Reader
+from hardware_db.records import frozen
 from hardware_db.regex import pattern
 
 __all__ = ["Processor", "named", "ram_beside", "read_processor", "sockets"]
@@ -24,7 +24,7 @@ _FEW = 2
 _CHANNEL = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Processor:
     """A line of processors with the RAM that its makers list for it, every slot filled.
 

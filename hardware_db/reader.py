@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure, FrozenMap, Grade, Price, PriceKind
+from hardware_db.records import frozen
 from hardware_db.regex import pattern
 
 __all__ = ["Cited", "Reader", "read_cited"]
@@ -22,7 +22,7 @@ _LARGEST = 1e9  # no figure of this field is larger: MiB of a rack, TFLOPS, GB/s
 _LONGEST = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Cited:
     """Sources that a file refers to by a short name, and the day on which it was read."""
 

@@ -6,16 +6,16 @@ The table is read only where nothing of the database is called so.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from hardware_db.errors import HardwareError
+from hardware_db.records import frozen
 
 __all__ = ["StandIn", "stand_in"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StandIn:
     """One kind of machine; see stand_ins.toml.
 

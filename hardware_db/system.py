@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hardware_db.accelerator import CPU_VENDOR, Accelerator
 from hardware_db.figures import Figure, Price, fill_slots
+from hardware_db.records import frozen
 
 __all__ = ["System"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class System:
     """`nodes` equal machines with `accelerators_per_node` accelerators each.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from hardware_db.records import frozen_with_cache
 from planner import planning
 from planner.planning import Outcome
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from planner.throughput import NoEstimate, SpeedEstimate
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@frozen_with_cache
 class Plan(planning.Plan):
     """The answer to one deployment; see `planner.planning.Plan` for its fields.
 

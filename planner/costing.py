@@ -7,10 +7,11 @@ Every price is the database's, with its date; assumptions are said. The arithmet
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import hardware_db
 from hardware_db import Electricity
+from hardware_db.records import frozen
 from planner.cost import (
     BreakEven,
     ListedPrice,
@@ -43,7 +44,7 @@ REGION = "US"
 """Whose electricity is counted, since prices are in dollars."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bill:
     """What one way of having the machine costs.
 
@@ -62,7 +63,7 @@ class Bill:
     even: BreakEven | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Cost:
     """What a plan costs.
 
@@ -150,7 +151,7 @@ def cost_of(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BillDocument:
     """One way of having the machine; money in `currency`.
 
@@ -171,7 +172,7 @@ class BillDocument:
     assumptions: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HostedDocument:
     """The hosted service that it is compared with; money per million tokens."""
 
@@ -184,7 +185,7 @@ class HostedDocument:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CostDocument:
     """What a plan costs at its planned load."""
 

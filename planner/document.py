@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hardware_db.records import frozen
 from planner.costing import Cost, CostDocument, cost_document
 from planner.memory.breakdown import Rank, Term
 from planner.planning import SCHEMA_VERSION, Plan
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from planner.search import Advice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BandDocument:
     """How far the truth may lie off, in bytes."""
 
@@ -26,7 +27,7 @@ class BandDocument:
     above: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TermDocument:
     """One contribution to memory, in bytes."""
 
@@ -42,7 +43,7 @@ class TermDocument:
     source_date: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RankDocument:
     """One accelerator, or the host; bytes."""
 
@@ -56,7 +57,7 @@ class RankDocument:
     terms: list[TermDocument]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ModelDocument:
     """What is served."""
 
@@ -70,7 +71,7 @@ class ModelDocument:
     checkpoint_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HardwareDocument:
     """Where it is served; bytes per accelerator."""
 
@@ -83,7 +84,7 @@ class HardwareDocument:
     total_bytes_source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WorkloadDocument:
     """What is asked of it; tokens."""
 
@@ -93,7 +94,7 @@ class WorkloadDocument:
     yarn: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LayoutDocument:
     """Degrees of parallelism."""
 
@@ -104,7 +105,7 @@ class LayoutDocument:
     context_parallel: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CapacityDocument:
     """How far the memory goes; tokens."""
 
@@ -116,7 +117,7 @@ class CapacityDocument:
     block_size: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RefusalDocument:
     """Why it cannot run."""
 
@@ -126,7 +127,7 @@ class RefusalDocument:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LaunchDocument:
     """What to type; absent where the server would not start."""
 
@@ -137,7 +138,7 @@ class LaunchDocument:
     notes: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RateDocument:
     """An estimate with the band that the truth is claimed to lie in."""
 
@@ -146,7 +147,7 @@ class RateDocument:
     high: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SpeedDocument:
     """How fast it is, to first order; tokens per second and seconds.
 
@@ -165,7 +166,7 @@ class SpeedDocument:
     assumptions: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AdviceDocument:
     """One change and its command; `gained_bytes` is null where it could not run before."""
 
@@ -178,7 +179,7 @@ class AdviceDocument:
     command: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PlanDocument:
     """The whole answer; `cost` and `alternatives` (a recommendation's) only where asked for."""
 

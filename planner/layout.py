@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.units import check_count
 
@@ -22,7 +22,7 @@ MEANT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Degree of a layout -> other words for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Layout:
     """Degrees of parallelism; their product without experts is the number of accelerators.
 
@@ -92,7 +92,7 @@ class Layout:
         return f"{text} EP" if self.expert_parallel else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Degrees:
     """Which degrees of parallelism an engine has, as data.
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.units import GIB
 from planner.user_files import abandoned, user_folder, write_whole
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
     layout: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lesson:
     """What one start took beyond the estimates.
 

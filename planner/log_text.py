@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hardware_db.records import frozen_with_cache
 from planner.engines import get_engine, log_readers
 from planner.engines.command import Command
 from planner.engines.log_figure import (
@@ -57,7 +57,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SNIFFED = 8192
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Log:
     """What of a log matters: the last start of one engine.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner import registry
 from planner.engines.log_figure import LoggedWeights
 from planner.errors import PlannerError
@@ -17,7 +16,7 @@ from planner.registry.sizing import tensor_bytes
 FULL = "bf16"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stored:
     """What a log tells of a base model.
 

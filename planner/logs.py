@@ -9,9 +9,10 @@ must lie within their band where the plan gives one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines import get_engine
 from planner.engines.command import Command
 from planner.engines.log_figure import (
@@ -38,7 +39,7 @@ FAR_BYTES = 256 * MIB
 """Bytes that it must be off as well."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogCheck:
     """A log against a plan.
 

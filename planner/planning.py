@@ -7,11 +7,12 @@ the business of `planner.question`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from hardware_db.regex import pattern
 from planner.allocating import allocation_of, check_deployment, refusals_of
 from planner.engines import front_words
@@ -42,7 +43,7 @@ class Outcome(Enum):
     CANNOT_RUN = "cannot run"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@frozen_with_cache
 class Plan:
     """The answer to one deployment.
 
@@ -78,6 +79,8 @@ class Plan:
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     named: tuple[str, ...] = ()
+
+    __repr__ = object.__repr__  # whatever it is made of would be pages
 
     @property
     def engine(self) -> str:

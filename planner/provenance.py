@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from hardware_db.records import frozen
 
 
 class Confidence(Enum):
@@ -26,7 +27,7 @@ class Confidence(Enum):
     """Not verified; shown as an assumption."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Source:
     """Where a rule or figure was read.
 
@@ -39,7 +40,7 @@ class Source:
     when: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Band:
     """How far the truth may lie from an estimate, in bytes.
 

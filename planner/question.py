@@ -8,10 +8,11 @@ Which checkpoint is served, `ask` has chosen before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.allocating import holds, may_hold, may_hold_in, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
@@ -28,7 +29,7 @@ DEFAULT_CONTEXT = 32_768
 """Tokens per sequence where nobody says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Named:
     """How a user's own command names a checkpoint.
 
@@ -47,7 +48,7 @@ class Named:
         return self.words if checkpoint is self.checkpoint and engine == self.engine else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Question:
     """What is asked; None is what nobody said.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from hardware_db.records import frozen
 from planner.engines.engine import Deployment
 from planner.planning import Outcome, Plan
 from planner.speed import speed_of
@@ -31,7 +31,7 @@ TIE = 0.97
 a list that is ordered by more of them would look wrong; of equals the simpler layout wins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rating:
     """How good a plan is; smaller sorts first.
 

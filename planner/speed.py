@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.engines import get_engine
 from planner.engines.options import declared
 from planner.errors import InputError
@@ -49,7 +50,7 @@ def speed_of(
     return _estimate(plan, output_tokens, acceptance, ram_bandwidth)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LargerChunk:
     """A plan whose prompts are computed more tokens at a time.
 

@@ -11,7 +11,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice, product
 from math import prod
@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.asking import as_said, ask
 from planner.column_rows import columns_frame
 from planner.engines.yarn import tokens_of
@@ -82,7 +83,7 @@ ROWS = 50_000
 """Rows of a task: few enough that a piece is small, enough that a task outweighs its way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Axes:
     """What varies within one question; a row is one of each.
 
@@ -115,7 +116,7 @@ class Axes:
         yield from islice(product(*self._all), start, stop)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Task:
     """Rows of one checkpoint on one system under one engine.
 

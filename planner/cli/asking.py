@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from shlex import quote
@@ -11,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from hardware_db.records import frozen
 from planner.asking import as_held, as_said, ask
 from planner.cli import terminal
 from planner.engines import ENGINES
@@ -64,7 +64,7 @@ WISHES = ("--best", "--for", "--use", "--images", "--official", "--least-speed")
 _HARDWARE = '"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Typed:
     """What somebody typed of the question; None is what he did not say.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hardware_db.records import frozen
 from planner.cost.amounts import check_amount, check_currency
 from planner.cost.power import Power
 from planner.units import check_fraction
@@ -13,7 +14,7 @@ HOURS_PER_YEAR = 365.25 * HOURS_PER_DAY
 MAX_YEARS = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Purchase:
     """A system that is bought.
 
@@ -45,7 +46,7 @@ class Purchase:
         check_amount(self.yearly, what="yearly cost")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rental:
     """A system that is rented by the hour.
 
@@ -68,7 +69,7 @@ class Rental:
         check_amount(self.hourly, what="price per hour")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Expense:
     """What having the system costs at a utilization.
 

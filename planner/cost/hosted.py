@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.cost.amounts import check_amount, check_currency, same_currency
 from planner.cost.expense import HOURS_PER_DAY, Expense
 from planner.cost.tokens import Traffic
@@ -12,7 +11,7 @@ _HOUR = 3600.0
 _MILLION = 1e6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HostedPrice:
     """What a hosted service asks.
 
@@ -47,7 +46,7 @@ class HostedPrice:
         return tokens / _MILLION
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BreakEven:
     """From where on the own machine is cheaper.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+from hardware_db.records import frozen
 from planner.cost.hosted import HostedPrice
 from planner.shipped import read_bytes
 
@@ -14,7 +14,7 @@ WHOLE = ("all", "base tier")
 """Tiers that are asked whatever the prompt's length, or first of all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ListedPrice:
     """One price of one service.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.cost.amounts import check_amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Power:
     """Electricity of a system.
 

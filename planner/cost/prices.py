@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 import hardware_db
 from hardware_db import Accelerator, Price, System
+from hardware_db.records import frozen
 from planner.units import counted
 
 Kind = Literal["purchase", "hourly"]
@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PriceOption:
     """One price for a whole system.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.cost.amounts import check_amount
 from planner.cost.expense import Expense
 from planner.errors import InputError
@@ -15,7 +14,7 @@ _MILLION = 1e6
 _HOUR = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Traffic:
     """What a busy machine serves.
 
@@ -51,7 +50,7 @@ class Traffic:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TokenCost:
     """Money per token at a traffic.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines import FACES
 from planner.engines.containers import Container
 from planner.engines.engine import Launch
@@ -32,7 +32,7 @@ FILES = "/models"
 """Where a container finds weight files that are named without a folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Service:
     """One server in containers.
 

@@ -7,10 +7,11 @@ what it prints. Nothing here starts a program.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.engines.engine import Deployment
 from planner.errors import InputError
 from planner.memory.breakdown import Kind
@@ -24,7 +25,7 @@ class NotHereError(InputError):
     """The model's file is not on this machine, and nothing may be downloaded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Task:
     """What is measured.
 
@@ -60,7 +61,7 @@ class Task:
         return self.depth + self.prompt + self.generate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Point:
     """A speed that was measured.
 
@@ -81,7 +82,7 @@ class Point:
     spread: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Size:
     """Memory that a bench counted itself.
 
@@ -96,7 +97,7 @@ class Size:
     kinds: tuple[Kind, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Printed:
     """What a bench's output says.
 
@@ -117,7 +118,7 @@ class Printed:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """One program to run.
 
@@ -132,7 +133,7 @@ class Step:
     result: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Output:
     """What one step left.
 
@@ -147,7 +148,7 @@ class Output:
     result: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bench:
     """A bench of an engine.
 

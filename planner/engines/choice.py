@@ -7,11 +7,11 @@ and of the weights (formats, size), never at names. The first rule that fits dec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.engines.elsewhere import has_hbm
 from planner.model.checkpoint import Checkpoint
 
@@ -19,7 +19,7 @@ DEFAULT_ENGINE = "vllm"
 """Taken where nobody names an engine and nothing speaks against it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rule:
     """One default; None and empty mean "whatever".
 

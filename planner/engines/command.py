@@ -7,17 +7,18 @@ that the same reader serves a whole command and the few flags that somebody type
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.layout import Layout
 from planner.secrets import values_without_secrets, without_secrets, words_without_secrets
 from planner.units import counted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Command:
     """What a command line asks of an engine.
 

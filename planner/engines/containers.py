@@ -7,14 +7,16 @@ for a given GPU is not checked (no registry is asked).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
+
+from hardware_db.records import frozen
 
 HEAD_ADDRESS = "HEAD_ADDRESS"
 """Stands in commands for the address of the first node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Container:
     """How an engine is run in a container.
 

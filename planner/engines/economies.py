@@ -7,14 +7,15 @@ and its `knobs` (settings with an order, along which a deployment starts to fit)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.engine import AnyEngine, Deployment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Economy:
     """One change that saves memory.
 
@@ -43,7 +44,7 @@ class Economy:
         return self.title.rpartition("(")[2].rstrip(")")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Knob:
     """A setting whose values have an order: from some value on, the deployment fits.
 

@@ -5,9 +5,8 @@ The rules look at facts of the hardware, never at names; a refusal's remedy is o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.engine import Refusal
 from planner.provenance import Source
 
@@ -15,7 +14,7 @@ DATACENTRE_MEMORY = "HBM"
 """What accelerators of datacentres have, by the kind of their memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Place:
     """A kind of accelerator and what runs on it.
 

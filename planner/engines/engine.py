@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hardware_db import System
+from hardware_db.records import frozen, frozen_with_cache
 from planner.engines.options import Options
 from planner.engines.shell_words import shell_line
 from planner.layout import Degrees, Layout
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from planner.engines.economies import Economy, Knob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Deployment:
     """One deployment, every part of it settled: what an engine is asked.
 
@@ -82,7 +83,7 @@ def but_machine(deployment: Deployment) -> Key:
     return held, (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Refusal:
     """Why an engine cannot run a deployment at all.
 
@@ -99,7 +100,7 @@ class Refusal:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Capacity:
     """How far the memory goes.
 
@@ -121,7 +122,7 @@ class Capacity:
     block_size: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Allocation:
     """An engine's answer to a deployment that it can run.
 
@@ -193,7 +194,7 @@ class Allocation:
         return {}
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class FullAllocation(Allocation):
     """An answer that was found together with its capacity, its warnings and what is missing.
 
@@ -209,7 +210,7 @@ class FullAllocation(Allocation):
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Launch:
     """What to type.
 
@@ -264,7 +265,7 @@ class Launch:
         return tuple(shell_line(self.environment, argv) for argv in self.per_node)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Modelfile:
     """An Ollama Modelfile's contents.
 

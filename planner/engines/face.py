@@ -7,8 +7,9 @@ engines can be read or run in a container.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from hardware_db.records import frozen
 
 if TYPE_CHECKING:
     from planner.engines.bench import Bench
@@ -22,7 +23,7 @@ Starts = Callable[[Sequence[str]], int | None]
 Read = Callable[[Sequence[str], Mapping[str, str]], "Command"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CommandReader:
     """How an engine's command is recognised and read.
 
@@ -44,7 +45,7 @@ def _nothing(title: str, deployment: Deployment, allocation: Allocation) -> tupl
     return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Face:
     """How an engine is talked to; None where that is not planned.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.engine import AnyEngine, Deployment, Refusal
 from planner.model.layers import HYPER_CONNECTIONS, NGRAM_EMBEDDING
 from planner.model.spec import FULL, LINEAR, ModelSpec
@@ -25,7 +25,7 @@ COVERED = frozenset({FULL, LINEAR})
 _LIMIT = Source(where="what the cache rules of this planner cover")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Served:
     """One row of data/kinds.toml, where the fields are explained."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.command import Command
 from planner.engines.engine import Allocation, Deployment
 from planner.engines.out_of_memory import OUT_OF_MEMORY_LACKS, SIZES
@@ -38,7 +39,7 @@ class Merge(Enum):
     SUM = "sum"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogFigure:
     """One figure.
 
@@ -72,7 +73,7 @@ class LogFigure:
     ranges: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reading:
     """A figure as one log prints it.
 
@@ -96,7 +97,7 @@ class Reading:
         return f"{self.figure.name}, {self.part}" if self.part else self.figure.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bounds:
     """What an engine would print if memory were at either end of what a log's digits allow.
 
@@ -111,7 +112,7 @@ class Bounds:
     taken: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Measured:
     """What a start took beyond the estimates.
 
@@ -128,7 +129,7 @@ class Measured:
     loading: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Suggestion:
     """What to change after a start has failed, as its last line tells it.
 
@@ -144,7 +145,7 @@ class Suggestion:
     tries: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stage:
     """A part of a start in which memory may run out, as the traceback tells it.
 
@@ -167,7 +168,7 @@ Suggests = Mapping[str, str | Callable[[Mapping[str, str]], Suggestion]]
 """Pattern of a line -> what to change: text with the pattern's groups, or a function of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoggedWeights:
     """What a log tells of how the weights are stored.
 
@@ -182,7 +183,7 @@ class LoggedWeights:
     nbytes: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogReader:
     """How one engine's start-up log is read.
 

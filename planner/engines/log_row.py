@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.engine import Allocation
 from planner.engines.log_figure import Basis, Reading, estimate_band
 
@@ -15,7 +15,7 @@ IN_ALL = ", in all"
 """Behind the name of a figure that is the sum over devices."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogRow:
     """One figure.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.units import MAX_COUNT, check_count, check_fraction, check_switch, plain_number, shown
 
@@ -31,7 +32,7 @@ class Kind(Protocol):
         """Return the words that give `flag` this value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Count:
     """A whole number.
 
@@ -66,7 +67,7 @@ class Count:
         return flag, str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Number:
     """A number, whole or not.
 
@@ -101,7 +102,7 @@ class Number:
         return flag, plain_number(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Share:
     """A share above 0 and up to 1.
 
@@ -193,7 +194,7 @@ class CountChoice:
         return flag, str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Text:
     """A piece of text.
 
@@ -224,7 +225,7 @@ class Text:
         return flag, str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Switch:
     """On or off."""
 
@@ -247,7 +248,7 @@ class Switch:
         return (flag,) if value else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Several:
     """A list of values of one kind.
 

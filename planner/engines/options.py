@@ -14,6 +14,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Kind, Switch
 from planner.errors import InputError
 from planner.units import shown
@@ -24,7 +25,7 @@ _DECLARED = "option"
 """Key of an option's declaration in the metadata of its field."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Option:
     """One option of an engine.
 
@@ -109,7 +110,7 @@ def option(
     return dataclasses.field(default=default, metadata={_DECLARED: declaration})
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Options:
     """The options of an engine; each engine derives its own.
 

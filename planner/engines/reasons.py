@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
+from hardware_db.records import frozen
 from planner.shipped import read_toml
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reason:
     """A line that says why a start ended, and what would help.
 
@@ -25,7 +25,7 @@ class Reason:
     vague: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Row:
     cue: str
     pattern: str

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.shipped import read_toml
 
 _SUFFIX = re.compile(r"for(?:conditionalgeneration|causallm)$|text$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Unserved:
     """A line that says that an architecture is not known.
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.option_kinds import Several, Switch, whole_number
 from planner.engines.options import Option, declared
 from planner.errors import InputError
@@ -37,7 +38,7 @@ WORD_START = 3
 Role = Literal["option", "off", "part", "part switch", "own", "kept", "kept switch", "unplanned"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class FlagTable:
     """All flags of an engine's command line.
 

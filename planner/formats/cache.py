@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.units import ceil_div, check_text, shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CacheFormat:
     """A KV-cache number format: `head_dim` elements of one head of K (or V).
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from math import prod
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.units import ceil_div
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NumberFormat:
     """One way of storing a matrix of shape [..., rows, columns].
 

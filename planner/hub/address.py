@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from hardware_db.records import frozen
 from planner.errors import InputError, UnsupportedModelError, clip
 
 PUBLIC_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
@@ -22,7 +22,7 @@ _OTHER_REPOSITORIES = {"datasets": "a dataset", "spaces": "a Space", "collection
 _PAGES = ("tree", "blob", "resolve", "raw", "discussions", "commits")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Address:
     """One repository of the Hub, and what of it.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
+from hardware_db.records import frozen
 from planner.errors import (
     InputError,
     OfflineError,
@@ -43,7 +44,7 @@ _MAX_CONFIG = 2**22
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HubRepository:
     """One commit of a repository.
 

@@ -17,10 +17,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from hardware_db.records import frozen
 from planner.errors import InputError, OfflineError, PlannerError, SourceError, clip
 from planner.hub.wire import (
     asked_pause,
@@ -79,7 +80,7 @@ class _FaultError(Exception):
         self.failure, self.attempts = failure, attempts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """What came back: status, headers (lower case), body, and the URL that answered at last."""
 
@@ -89,7 +90,7 @@ class Answer:
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HubSession:
     """How to ask the Hub, and for how long.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import hardware_db
+from hardware_db.records import frozen
 from planner import logs, observed
 from planner.anonymous import case_of, case_of_plan
 from planner.engines.bench import Point, Printed, Size, Task
@@ -27,7 +27,7 @@ LONGEST = 300
 SOURCE = "qwenplan measure"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Measured:
     """A measurement beside its plan.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from hardware_db.records import frozen
 from planner.engines import ENGINES, FACES, get_engine
 from planner.engines.bench import Bench, Step, Task
 from planner.errors import InputError
@@ -17,7 +18,7 @@ from planner.question import Question
 Which = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Prepared:
     """What will be run.
 

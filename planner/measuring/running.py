@@ -12,10 +12,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from hardware_db.records import frozen
 from planner.engines.bench import Output, Step
 from planner.errors import InputError
 
@@ -34,7 +34,7 @@ class Ended(Enum):
     LATE = "over the time limit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ran:
     """What came of running.
 

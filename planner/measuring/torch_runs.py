@@ -7,12 +7,12 @@ writes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import planner
 from hardware_db import Accelerator, Figure, System
+from hardware_db.records import frozen
 from planner.memory.breakdown import Kind
 from planner.model.catalog import find
 from planner.model.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ from planner.units import GIB, MIB
 CACHE = (Kind.KV_CACHE, Kind.RECURRENT_STATE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Planned:
     """The plan's answer to one case.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.provenance import Band, Confidence, Source
 
 
@@ -22,7 +23,7 @@ class Kind(Enum):
     RUNTIME = "runtime overhead"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Term:
     """One contribution to the memory of one rank.
 
@@ -71,7 +72,7 @@ HOST_RANK = "host"
 """The name of the rank that is the machine's own memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rank:
     """One accelerator (or the host) and what lies on it.
 

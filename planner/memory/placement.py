@@ -9,10 +9,10 @@ few rows, and not the vision tower.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hardware_db.records import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drafter:
     """A separate model that drafts; it lies in the accelerators' memory.
 
@@ -31,7 +31,7 @@ class Drafter:
     own_head: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Placement:
     """Bytes of weights by where they lie, over the whole deployment (all ranks together).
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import gcd
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.formats import NumberFormat, get_format
 from planner.layout import Layout
 from planner.memo import Key, remembered
@@ -18,7 +19,7 @@ from planner.model.tensors import NGRAM_TABLE, Part, Split, Tensor
 from planner.units import ceil_div, round_up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoadRules:
     """What an engine changes when it loads a checkpoint.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.model.layers import FULL
 from planner.shipped import read_toml
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Architecture:
     """One row of data/architectures.toml, where the fields are explained."""
 

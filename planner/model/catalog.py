@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from functools import cache, cached_property, lru_cache
 from math import log
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from hardware_db.regex import pattern
 from planner.errors import InputError, UnknownModelError
 from planner.model.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ from planner.shipped import read_toml
 COLLECTED = "2026-11-21"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class CatalogEntry:
     """One bundled model.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 from functools import cached_property
 
+from hardware_db.records import frozen_with_cache
 from planner.errors import InputError
 from planner.model.quantization import (
     Scheme,
@@ -22,7 +23,7 @@ from planner.provenance import Band, Confidence
 from planner.units import ceil_div
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Checkpoint:
     """Weights to serve.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.model.catalog import CatalogEntry, find
 from planner.model.checkpoint import Checkpoint
 from planner.model.quantization import (
@@ -50,7 +50,7 @@ PRECISIONS: tuple[str, ...] = (
 """What is compared where nothing else is asked for, widest first; published variants join them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PrecisionRow:
     """One precision of a model.
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.errors import InputError, UnsupportedModelError, clip
 from planner.model.ggml_types import GGML_TYPES
 from planner.model.headers import MAX_TENSORS, FileHeader, ReadRange, StoredTensor, damaged
@@ -56,7 +56,7 @@ _STRING, _ARRAY = 8, 9
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LongArray:
     """An array or text of the metadata that was passed over, a tokenizer's vocabulary say.
 

@@ -7,8 +7,9 @@ a few hundred bytes; it was calibrated on published files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.model.gguf_mix import GgufScheme, TypedTensor
 from planner.model.spec import ModelSpec
 from planner.units import round_up
@@ -23,7 +24,7 @@ _METADATA_BYTES, _METADATA_VOCABULARY = 10_943_275, 248_320
 _VISION_METADATA_BYTES = 770
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GgufSize:
     """Bytes of one GGUF file.
 

@@ -8,10 +8,11 @@ their own taste (Unsloth's "UD" files and the like) follow no such rule: read th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.formats import get_format, ggml_format_name
 from planner.model.gguf_tensors import (
@@ -61,7 +62,7 @@ _SHORTER_BLOCKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Mix:
     """One of llama-quantize's file types.
 
@@ -114,7 +115,7 @@ def get_mix(name: str) -> Mix:
         raise InputError(f"unknown GGUF type {name!r}; known: {', '.join(mixes())}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TypedTensor:
     """Tensors of a GGUF file that share name pattern and ggml type."""
 
@@ -127,7 +128,7 @@ class TypedTensor:
         return Stored(tensor=self.held.tensor, format=get_format(ggml_format_name(self.ggml_type)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GgufScheme:
     """A GGUF file of one of llama-quantize's types, with its vision tower beside it.
 
@@ -261,7 +262,7 @@ def _counts(held: tuple[GgufTensor, ...]) -> dict[tuple[str, int], int]:
     return {(key, block): index for index, (block, key) in enumerate(order)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Case:
     """One tensor of one block, as the rules see it."""
 

@@ -12,9 +12,10 @@ vision tower goes into a file of its own (mmproj).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.model.architectures import by_model_type
 from planner.model.spec import ModelSpec
 from planner.model.tensors import NGRAM_TABLE, Tensor, tensor_table
@@ -107,7 +108,7 @@ _VISION_IN_LAYER = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GgufTensor:
     """One kind of tensor of a GGUF file.
 

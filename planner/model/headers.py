@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from hardware_db.records import frozen
 from planner.errors import InputError, clip
 
 Kind = Literal["safetensors", "gguf"]
@@ -42,7 +42,7 @@ MAX_HEADER_BYTES = 2**28
 _MAX_TOKENS = 4_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredTensor:
     """One tensor as a file's header declares it.
 
@@ -61,7 +61,7 @@ class StoredTensor:
     file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FileHeader:
     """One weight file's header.
 
@@ -81,7 +81,7 @@ class FileHeader:
     metadata: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredCheckpoint:
     """All headers of one set of weight files that belong together.
 

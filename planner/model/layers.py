@@ -7,8 +7,9 @@ the kind's weights (`planner.model.tensors`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from hardware_db.records import frozen
 
 LayerType = Literal["linear_attention", "full_attention", "indexed_attention"]
 
@@ -19,7 +20,7 @@ HYPER_CONNECTIONS = "hyper_connections"
 NGRAM_EMBEDDING = "ngram_embedding"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Indexer:
     """A small attention that picks the blocks of tokens which a query reads.
 
@@ -46,7 +47,7 @@ class Indexer:
         return self.num_key_heads * self.head_dim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FullAttention:
     """Grouped-query attention. Cache rule: K and V of every token.
 
@@ -94,7 +95,7 @@ class FullAttention:
         return 2 * self.num_key_value_heads * self.head_dim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LinearAttention:
     """Gated DeltaNet. Cache rule: per sequence a convolution and an SSM state, nothing per token.
 
@@ -138,14 +139,14 @@ class LinearAttention:
         return self.value_dim * self.linear_key_head_dim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DenseMLP:
     """gate_proj, up_proj, down_proj of `intermediate_size`."""
 
     intermediate_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MoE:
     """Routed experts behind a router, and optionally one shared expert behind a gate."""
 
@@ -162,7 +163,7 @@ FeedForward = DenseMLP | MoE
 """What a layer does to each token by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HyperConnections:
     """A residual stream several times as wide as the model, read and written by gates.
 
@@ -178,7 +179,7 @@ class HyperConnections:
     lowrank: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NgramEmbedding:
     """Rows looked up by hashes of the last tokens, added to the streams of one layer.
 
@@ -215,7 +216,7 @@ class NgramEmbedding:
         return (self.conv_kernel - 1) * self.ngram_size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Layer:
     """One decoder layer.
 

@@ -8,10 +8,10 @@ untrusted: `planner.patterns` matches them, and one list has a bounded number of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.model.tensors import Tensor
 from planner.patterns import Pattern, PatternError, read_glob, read_pattern
@@ -33,7 +33,7 @@ MOST_CHARACTERS = 100_000
 """Characters of one list's regular expressions and globs together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NamePattern:
     """One entry of a quantizer's list.
 

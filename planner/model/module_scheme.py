@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from hardware_db.records import frozen
 from planner.formats import get_format
 from planner.model.module_names import NamePattern, PatternList, places, spellings
 from planner.model.quantization import Stored
@@ -16,7 +17,7 @@ from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 _ONE_EXPERT = re.compile(r"experts(?:\\?\.)(\d{1,6})(?!\d)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ModuleRule:
     """What is done to the modules that a pattern names.
 
@@ -31,7 +32,7 @@ class ModuleRule:
     forces: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ModuleScheme:
     """How a checkpoint says that it is quantized.
 

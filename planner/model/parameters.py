@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.model.spec import ModelSpec
 from planner.model.tensors import NGRAM_TABLE, Part, Tensor, tensor_table
 
@@ -13,7 +13,7 @@ _EMBED, _HEAD = "embed_tokens", "lm_head"
 _LOOKED_UP = (_EMBED, NGRAM_TABLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ParameterCounts:
     """How many parameters a model has, and how many one token uses.
 

@@ -5,8 +5,9 @@ Field names are those of `config.json`. Sizes are element counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.model.layers import (
     FULL,
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VisionTower:
     """The vision transformer and its merger into the text width."""
 
@@ -54,7 +55,7 @@ class VisionTower:
     num_position_embeddings: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MTPModule:
     """The multi-token-prediction module: fc, norms and decoder layers of its own.
 
@@ -74,7 +75,7 @@ class MTPModule:
         return len(self.layers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ModelSpec:
     """One architecture, complete enough to count every tensor of it.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.formats import NumberFormat
 from planner.model.tensors import Tensor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stored:
     """One row of the table of tensors together with the format it is stored in."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
+from hardware_db.records import frozen
 from planner.formats import FORMATS, NumberFormat, get_format, ggml_format_name
 
 _PLAIN: Mapping[str, str] = {
@@ -48,7 +48,7 @@ _TABLES: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pieces:
     """What is stored of one matrix (or vector).
 

@@ -7,9 +7,10 @@ dropped. Where a scheme says otherwise, the headers win and the difference is re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.model.checkpoint import Checkpoint
 from planner.model.headers import StoredCheckpoint, StoredTensor
@@ -24,7 +25,7 @@ _LISTED = 12
 _PARTS: tuple[Part, ...] = ("text", "vision", "mtp")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HeaderScheme:
     """A table of tensors read from headers, in the place of a scheme.
 
@@ -42,7 +43,7 @@ class HeaderScheme:
         return self.rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredTable:
     """What the headers of a checkpoint come to.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from math import prod
 from typing import Literal
+
+from hardware_db.records import frozen
 
 Part = Literal["text", "vision", "mtp"]
 
@@ -25,7 +26,7 @@ class Split(Enum):
     EXPERT_ROW = "experts, input columns"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tensor:
     """One kind of tensor and how often it occurs.
 

@@ -8,9 +8,9 @@ known under one of those names is attributed to the weight's row; nothing else i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 
+from hardware_db.records import frozen
 from planner.model.gguf_tensors import gguf_tensors, mmproj_tensors
 from planner.model.spec import ModelSpec
 from planner.model.tensors import Tensor, tensor_table
@@ -58,7 +58,7 @@ PACKED = (".weight_packed", ".qweight", "_blocks", "_packed")
 """Names of the weight itself, packed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Place:
     """A role that a stored tensor has.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal
 
+from hardware_db.records import frozen
 from planner.errors import InputError, UnsupportedModelError, clip
 from planner.model.headers import MAX_FILES, Kind
 from planner.units import format_gib
@@ -45,7 +45,7 @@ _QUANTIZATION = re.compile(
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WeightSet:
     """Files that are one set of weights.
 

@@ -7,9 +7,10 @@ set, links). Field names are those of the amdgpu and amdkfd drivers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
+from hardware_db.records import frozen
 from planner.probing import mapping
 from planner.probing.environment import Environment
 from planner.probing.machine import NO_LINKS, Device, Pair, Topology, topology_of
@@ -24,7 +25,7 @@ _XGMI = 11  # CRAT_IOLINK_TYPE_XGMI of the kernel's kfd_crat.h
 _WHOLE_CARD = ("SPX", "NPS1")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Amd:
     """What sysfs answered; see `nvidia.Nvidia` for the fields."""
 
@@ -35,7 +36,7 @@ class Amd:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Node:
     """One compute node of the kernel's topology."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from dataclasses import dataclass
+
+from hardware_db.records import frozen
 
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _INTEGRATED = 18  # CU_DEVICE_ATTRIBUTE_INTEGRATED
 _SUCCESS = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CudaDevice:
     """One device in CUDA's order.
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.probing.environment import Environment
 
 UDEV = "/run/udev/data/+dmi:id"
@@ -25,7 +25,7 @@ _WIDTH = 64
 """Bits of a channel whose firmware does not tell its width."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Modules:
     """System memory by its modules.
 

@@ -7,8 +7,10 @@ be read is None; `Device.obtained` says how each figure that matters was read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
+
+from hardware_db.records import frozen
 
 if TYPE_CHECKING:
     import hardware_db
@@ -19,7 +21,7 @@ Vendor = Literal["nvidia", "amd", "apple"]
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Process:
     """One process that holds memory of a device.
 
@@ -36,7 +38,7 @@ class Process:
     kind: Literal["compute", "graphics"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NvLink:
     """The NVLink ports of one device that are up.
 
@@ -53,7 +55,7 @@ class NvLink:
     to_switch: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Device:
     """One accelerator, or one MIG instance of it.
 
@@ -144,7 +146,7 @@ class Device:
         return sum(known) if len(known) == len(held) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pair:
     """How two devices reach each other.
 
@@ -163,7 +165,7 @@ class Pair:
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Topology:
     """How devices are joined.
 
@@ -203,7 +205,7 @@ def topology_of(pairs: Sequence[Pair]) -> Topology:
     return Topology(pairs=tuple(pairs), fully_connected=direct and len(vendors) == 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Machine:
     """One machine as it is now.
 

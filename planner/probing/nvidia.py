@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from hardware_db.records import frozen
 from planner.probing import mapping, mig
 from planner.probing.environment import Environment
 from planner.probing.machine import NO_LINKS, Device, Process, Topology
@@ -34,7 +34,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Nvidia:
     """What NVML answered.
 

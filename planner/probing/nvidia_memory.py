@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import hardware_db
 from hardware_db.accelerator import reserved_mib
+from hardware_db.records import frozen
 from planner.probing import mapping
 from planner.probing.cuda_driver import CudaDevice
 from planner.probing.nvml import Nvml
@@ -21,7 +21,7 @@ NEARLY_ALL = 0.9
 """A device that reports this share of the system's memory, on Arm, is reporting the system's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Memory:
     """What was found out about one device's memory; bytes throughout, see `machine.Device`."""
 
@@ -37,7 +37,7 @@ class Memory:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Reading:
     """NVML's two memory calls put together."""
 

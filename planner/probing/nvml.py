@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from hardware_db.records import frozen
 
 _PREFIX = "NVMLError_"
 
@@ -12,7 +13,7 @@ _PREFIX = "NVMLError_"
 _MISFITS = (AttributeError, TypeError, ValueError, OSError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reply:
     """One answer.
 

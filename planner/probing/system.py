@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.probing.environment import Environment
 from planner.probing.machine import Platform
 
@@ -15,7 +15,7 @@ _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 _CONTAINER_CGROUP = re.compile(r"docker|kubepods|containerd|libpod|lxc|crio")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Host:
     """The host as a process here meets it.
 

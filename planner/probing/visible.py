@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.probing.machine import Device
 
 CUDA = "CUDA_VISIBLE_DEVICES"
@@ -24,7 +25,7 @@ _INDEX = re.compile(r"[ \t]*[+-]?[0-9]{1,9}")
 Find = Callable[[str], int | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Selection:
     """What a variable selects.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from hardware_db import RaisableLimit
+from hardware_db.records import frozen
 from planner.costing import Cost, CostDocument, cost_document
 from planner.engines.tool_calls import tool_flags
 from planner.recommending.choice import Choice
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Miss:
     """What would have to change for the workload to be held.
 
@@ -45,7 +46,7 @@ class Miss:
         return self.limit.after if self.limit is not None else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ChoiceDocument:
     """One candidate as plain data; bytes, tokens, tokens per second.
 
@@ -82,7 +83,7 @@ class ChoiceDocument:
     tool_flags: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MissDocument:
     """A change and the candidate with it; `after` says what has to follow `command`."""
 
@@ -92,7 +93,7 @@ class MissDocument:
     choice: ChoiceDocument
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RecommendationDocument:
     """The whole answer. `schema_version` grows when a field changes its meaning.
 
@@ -112,7 +113,7 @@ class RecommendationDocument:
     cost: CostDocument | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Recommendation:
     """What to run.
 

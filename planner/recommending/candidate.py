@@ -9,10 +9,11 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.engines.choice import FOR_PICTURES, LOADS, OFFLOADS, engines_for
 from planner.errors import InputError, PlannerError
 from planner.model import catalog
@@ -41,7 +42,7 @@ ONLY_BITS = re.compile(r"(int)?([2-8])(?:[- ]?bits?)?")
 """A precision that says nothing but its bits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lane:
     """One engine with the checkpoints of one model that it loads, by class of quality.
 
@@ -58,7 +59,7 @@ class Lane:
     spare: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fixed:
     """What somebody said, so that it is not chosen.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.engines.choice import FOR_MANY, SMALLER_CACHE
 from planner.engines.economies import Economy
 from planner.planning import Plan
@@ -70,7 +70,7 @@ MOST_OF_RAM = 0.75
 """Share of the RAM above which a server leaves too little for everything else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Choice:
     """A checkpoint under an engine, planned on the machine.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import hardware_db
 from hardware_db import Accelerator, System
 from hardware_db.compose import several, unequal
+from hardware_db.records import frozen
 from planner.cost import PriceOption, cheapest, power_of
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
@@ -38,7 +39,7 @@ By = Literal["price", "power", "speed", "memory"]
 BYS: tuple[By, ...] = ("price", "power", "speed", "memory")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Machine:
     """One machine with what it would run.
 

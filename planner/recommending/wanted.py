@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.engines.options import Options
 from planner.layout import Layout
 from planner.learning import Lesson
@@ -16,7 +17,7 @@ from planner.recommending.wish import Wish
 from planner.registry import classes, rank_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Wanted:
     """What is asked for: where, how much, and what somebody said already.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.registry import get_use
 from planner.units import shown
@@ -30,7 +30,7 @@ COMFORT = 2.0
 """Times the least speed from which on waiting is no reason to take something else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Wish:
     """What decides between candidates that hold the workload.
 

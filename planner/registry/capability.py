@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.model import catalog
 from planner.shipped import read_bytes, read_toml
@@ -31,7 +31,7 @@ ALIASES = {
 """What people type for a use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Score:
     """One published score of an unquantized model.
 
@@ -54,7 +54,7 @@ class Score:
     date: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Use:
     """What a model is wanted for.
 
@@ -75,7 +75,7 @@ class Use:
     placed: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Floor:
     """Effective bits per weight below which a smaller model at more bits is the better choice.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from hardware_db.records import frozen
 
 Container = Literal[
     "gguf", "gguf-ik", "gguf-fork", "safetensors", "mlx", "mlx-fork", "exl3", "onnx", "other"
@@ -32,7 +33,7 @@ GGUF_HEADER = 10_990_000
 Q8_0 and BF16 whose tensors follow the recipe exactly have 10,961,696 to 11,015,072."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One row of the registry.
 

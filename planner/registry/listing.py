@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.model import catalog
 from planner.registry import by_name
 from planner.registry.entry import Container, Entry
@@ -27,7 +27,7 @@ FAMILIES: dict[Container, str] = {
 """Formats as users read them, in the order of the list."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Download:
     """One line of the list.
 

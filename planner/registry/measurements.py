@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
+from hardware_db.records import frozen
 from planner.registry.entry import Entry
 from planner.registry.names import bare
 from planner.registry.store import grouped
@@ -19,7 +19,7 @@ PERPLEXITY = "PPL"
 """Perplexity; its loss is how much it rises over the original's in the same run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Protocol:
     """One way of measuring, by one source: the only thing within which values compare.
 
@@ -36,7 +36,7 @@ class Protocol:
     against: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Measurement:
     """One measured value.
 

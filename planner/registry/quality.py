@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from typing import Literal
 
+from hardware_db.records import frozen
 from planner.model import catalog
 from planner.registry.entry import Entry
 from planner.registry.measurements import (
@@ -85,7 +85,7 @@ Basis = Literal["original", "file", "kind", "bits", "nothing"]
 as many bits; nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Loss:
     """What a checkpoint loses against its 16-bit original.
 
@@ -302,7 +302,7 @@ def _values(class_: str | None, kind: str, metric: str, place: int | None) -> tu
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Comparison:
     """Several checkpoints by one protocol.
 
@@ -334,7 +334,7 @@ def compare(entries: Iterable[Entry]) -> Comparison:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CacheLoss:
     """What a KV cache in fewer bits was measured to cost.
 

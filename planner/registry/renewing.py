@@ -7,9 +7,9 @@ knows no network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.errors import PlannerError, SourceError
 from planner.model.weight_files import WeightSet, gguf_sets
 from planner.registry import names, quality, sizing, store
@@ -25,7 +25,7 @@ Told = Callable[[int, int, str], None]
 SAFETENSORS = ".safetensors"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Renewal:
     """What came of asking repositories anew.
 

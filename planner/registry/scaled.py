@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.formats import NumberFormat
 from planner.model.quantization import Scheme, Stored
 from planner.model.spec import ModelSpec
@@ -16,7 +17,7 @@ FINEST = 10**7
 """Parts that a factor is rounded to: 0.1 millionth of a checkpoint is a few hundred bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ScaledScheme:
     """A scheme whose tensors come to another size than the recipe that it follows.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from hardware_db.regex import pattern
 
 LONGEST = 300
@@ -25,7 +25,7 @@ _SPACED = pattern(r"([\w.+-]+/[\w.+-]*gguf)\s+([\w.-]+)", re.ASCII | re.I)
 """A GGUF repository and the file of it that is meant, with a space between them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Written:
     """A name taken apart.
 

@@ -6,14 +6,13 @@ blindness; `ink` is the text colour that keeps 4.5:1 on the fill.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.memory.breakdown import Kind
 
 DARK, LIGHT = "#0d1420", "#ffffff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Part:
     """What a segment of a bar means.
 

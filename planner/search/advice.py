@@ -6,8 +6,9 @@ Every piece of advice was planned before it is given. Order: what costs the user
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.commands import known_words
 from planner.engines.economies import economies_of
@@ -35,7 +36,7 @@ FREE_STEPS = 2
 """Every change beyond this number, taken together with others, counts as much as a higher cost."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Advice:
     """One change, or several together.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 
 import hardware_db
 from hardware_db import Accelerator, System
+from hardware_db.records import frozen_with_cache
 from planner.cost import cheapest
 from planner.cost.prices import Kind
 from planner.model.checkpoint import Checkpoint
@@ -21,7 +22,7 @@ from planner.search.layouts import Suggestion, layout_notes
 from planner.speed import speed_of
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Fit:
     """The smallest number of one accelerator that holds a workload in one precision.
 

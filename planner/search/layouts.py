@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.cost import PriceOption
 from planner.layout import Layout
 from planner.memory.breakdown import Kind
@@ -17,7 +17,7 @@ from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_gib
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Suggestion:
     """One candidate, planned.
 

@@ -6,10 +6,10 @@ Every answer is a boundary: the plan at the value fits, and the plan one step be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.bisection import last_holding
 from planner.engines.economies import Knob
 from planner.engines.options import declared
@@ -21,7 +21,7 @@ from planner.search.precision import as_published, best_that_fits, runnable
 from planner.units import MAX_COUNT, format_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Solution:
     """One answer.
 
@@ -44,7 +44,7 @@ class Solution:
         return f"<Solution: {self.asked}: {self.words}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """How far a deployment goes in each direction, the others held.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.throughput.constants import Calibration, Constants
 from planner.throughput.host import HostMemory
 from planner.throughput.part import Part, StepTerm, terms
@@ -13,7 +13,7 @@ from planner.throughput.workload import Speculation, Workload
 from planner.units import format_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Banded:
     """An estimate and the band that the truth is claimed to lie in."""
 
@@ -39,7 +39,7 @@ class Banded:
         return f"about {two_digits(self.value)} {unit} ({low}-{high})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PrefillEstimate:
     """One prompt (or those that are computed together), alone on the machine.
 
@@ -74,7 +74,7 @@ class PrefillEstimate:
         return terms(self.parts, self.constants)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SpeedEstimate:
     """How fast a deployment is, to first order.
 
@@ -188,7 +188,7 @@ _BASIS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NoEstimate:
     """Why there is no estimate.
 

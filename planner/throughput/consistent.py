@@ -7,8 +7,8 @@ bits. So nothing is slower than with those, unless that was measured, which is s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.throughput.constants import Calibration, Constants
 from planner.throughput.part import Part, seconds_of
 
@@ -16,7 +16,7 @@ NOISE = 1.05
 """Constants that differ by less are the same: the better ones are taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Settled:
     """What a time is computed with.
 

@@ -8,13 +8,13 @@ They are data: `data/devices.toml` says which facts make a device class, `data/k
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
 from hardware_db import Accelerator, System
+from hardware_db.records import frozen
 from planner.memo import remembered
 from planner.shipped import read_toml
 
@@ -24,7 +24,7 @@ Constants = Mapping[str, float]
 """Constant -> value; `data/serving.toml` says what each one is, with its unit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Calibration:
     """Constants and how well founded they are for a device class under an engine.
 
@@ -56,7 +56,7 @@ HIGHEST_SHARE = 0.89
 """No measured decode point streams more of its nominal bandwidth."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Link:
     """What one all-reduce over a kind of link costs.
 

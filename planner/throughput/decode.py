@@ -9,10 +9,11 @@ with bytes in streams of their own share e, L layers, B sequences and n = 2 L + 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.formats import CacheFormat
 from planner.layout import Layout
 from planner.memory.placement import Drafter
@@ -48,7 +49,7 @@ ROUTING = "routing to experts"
 BY_CPU = "weights computed by the CPU"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Serving:
     """A deployment and its load with everything resolved.
 

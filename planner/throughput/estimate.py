@@ -7,9 +7,10 @@ it is rough; it is no simulation of a scheduler.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
@@ -187,7 +188,7 @@ def _waiting(serving: Serving, workload: Workload, prompt: Sequence[Part]) -> tu
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Said:
     """What is said beside the figures: rules by which they are rough, what little was measured."""
 

@@ -7,12 +7,13 @@ from the accelerator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import sqrt
 from typing import Any
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.throughput.constants import has_facts, table
 from planner.throughput.workload import is_number
@@ -21,7 +22,7 @@ MAX_GB_S = 10_000
 """Host memory of no machine streams more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HostMemory:
     """Nominal bandwidth of a host's memory.
 

@@ -8,10 +8,11 @@ The amounts know nothing of constants, so calibration and planning use the same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.throughput.constants import compute_dtypes
 
 CEILING = 0.9
@@ -28,7 +29,7 @@ class UnknownFigureError(LookupError):
     """The database lacks a figure without which there is no estimate; the text names it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Part:
     """One summand of a time, before its constants.
 
@@ -68,7 +69,7 @@ class Part:
         return replace(self, amount=self.amount * factor, times=(*self.times, *times))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepTerm:
     """One part of a time.
 

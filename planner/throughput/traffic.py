@@ -7,10 +7,11 @@ after the other, so a step counts the layers of all stages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from math import prod
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.formats import CacheFormat
 from planner.layout import Layout
 from planner.memo import remembered
@@ -32,7 +33,7 @@ _CONV_STATE_BYTES = 2
 """Engines keep the convolution state in the model's 16-bit dtype."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Weights:
     """Weights that one rank holds of some part of a model.
 
@@ -52,7 +53,7 @@ class Weights:
         return Weights(nbytes=2.0 * count, elements=MappingProxyType({PLAIN: count}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RankWeights:
     """The weights of one rank by how a step reads them.
 
@@ -78,7 +79,7 @@ class RankWeights:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Traffic:
     """One decode step on one rank.
 
@@ -246,7 +247,7 @@ def draft_traffic(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Routed:
     """Share of the experts that is read, and tokens that each of them sees on average."""
 

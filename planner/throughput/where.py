@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.layout import Layout
 from planner.memory.placement import Placement
 from planner.model.checkpoint import Checkpoint
@@ -18,7 +17,7 @@ _PROCESSOR = "cpu"
 """The vendor of an accelerator that stands for a processor and its RAM."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Shares:
     """Shares (0..1) of one kind of weights: on the accelerators, on the host, over the link."""
 
@@ -31,7 +30,7 @@ class Shares:
         return max(0.0, 1.0 - self.computed - self.streamed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Where:
     """Where a deployment's weights and caches lie.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.memory.placement import Drafter
 from planner.units import MAX_TOKENS, check_count
@@ -12,7 +11,7 @@ MAX_DRAFTED = 16
 """More drafted tokens per step than this is a slip of the hand."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Workload:
     """Sequences that a server decodes together.
 
@@ -64,7 +63,7 @@ class Workload:
         return self.cached + self.prompt_tokens + (self.output_tokens or 0) / 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Speculation:
     """Drafting by the model's own MTP module, or by a separate drafter.
 

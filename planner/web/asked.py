@@ -8,11 +8,12 @@ processes import this (`working.py`), so it knows nothing of Streamlit.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import hardware_db
 from hardware_db import HardwareError, System
+from hardware_db.records import frozen
 from planner.engines import get_engine
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import tokens_of
@@ -39,7 +40,7 @@ MOST_COUNT = 4096
 _YES, _NO = "yes", "no"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Asked:
     """One question in the visitor's words.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
+from hardware_db.records import frozen
 from planner.costing import Bill, Cost
 from planner.engines.yarn import short_tokens
 from planner.planning import Plan
@@ -27,7 +27,7 @@ LONGEST = 2000
 """Characters of one deployment in an address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Side:
     """One deployment of the comparison.
 

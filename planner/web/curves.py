@@ -7,8 +7,9 @@ point is a plan of its own. Nothing is extrapolated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.yarn import LONGEST
 from planner.errors import PlannerError
@@ -25,7 +26,7 @@ STRAIGHT = 2**21
 Sizes = Mapping[Kind, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Point:
     """The tightest accelerator at one context.
 
@@ -46,7 +47,7 @@ class Point:
         return sum(self.sizes.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Curve:
     """Memory against context.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import hardware_db
+from hardware_db.records import frozen
 from planner.engines.yarn import short_tokens
 from planner.shipped import read_bytes
 
@@ -54,7 +54,7 @@ ABOUT = {
 """What each suite holds the planner against."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Suite:
     """One suite's result.
 
@@ -80,7 +80,7 @@ class Suite:
     band: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Shipped:
     """The whole run."""
 

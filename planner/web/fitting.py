@@ -6,12 +6,13 @@ Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import cache, lru_cache
 
 import hardware_db
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.cost import cheapest, power_of
 from planner.errors import PlannerError
 from planner.planning import Outcome, Plan
@@ -46,7 +47,7 @@ class Verdict(Enum):
     LATE = "Took too long"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Spot:
     """A machine to look at.
 
@@ -64,7 +65,7 @@ class Spot:
         return hardware_db.resolve(self.on) if isinstance(self.on, str) else self.on
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Row:
     """One machine with what it would run.
 

@@ -7,14 +7,13 @@ a slice of each. Layers are cut into stages as vLLM does it; other engines may c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.engines.vllm.weights import stage_layers
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Holding:
     """What one accelerator holds.
 

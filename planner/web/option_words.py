@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing
 from collections.abc import Iterable
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.engines import get_engine
 from planner.engines.option_kinds import Choice, Count, CountChoice, Number, Share, Switch, Text
 from planner.engines.options import declared
@@ -17,7 +17,7 @@ from planner.units import capital, shown
 OptionValue = bool | int | float | str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OptionField:
     """One option as a visitor can set it.
 

@@ -6,9 +6,9 @@ blindness; `ink` is the text colour that keeps 4.5:1 on the fill.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from hardware_db.records import frozen
 from planner.planning import Outcome
 from planner.report.palette import DARK as DARK
 from planner.report.palette import LIGHT as LIGHT
@@ -35,7 +35,7 @@ GOOD, FAIR, NONE = "good", "fair", "none"
 """Tones of cells, by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Look:
     """How a verdict appears: never by colour alone.
 
@@ -100,7 +100,7 @@ LOOKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tone:
     """Fill and ink of a cell; the ink keeps 4.5:1 on the fill, whatever the page's theme."""
 

@@ -6,9 +6,9 @@ Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.engines import get_engine
 from planner.engines.log_figure import Basis
 from planner.engines.log_readers import readers
@@ -29,7 +29,7 @@ LONGEST = 2_000_000
 """Characters of a pasted log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Checked:
     """A pasted log with what it was compared with.
 
@@ -42,7 +42,7 @@ class Checked:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ended:
     """A start that failed, where the log and the page do not tell what was started.
 

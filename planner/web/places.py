@@ -7,11 +7,11 @@ and a number. An alias that is typed, or an expression, is resolved by the datab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 import hardware_db
 from hardware_db import Accelerator, HardwareError, System
+from hardware_db.records import frozen
 from planner.recommending.machines import groups as common
 from planner.shipped import read_toml
 from planner.web.asked import CUSTOM, LOCAL
@@ -27,7 +27,7 @@ SEVERAL = re.compile(r"\d+x-")
 """What ids of several of one machine or card begin with: that card and a number say the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Place:
     """One line of the list.
 
@@ -48,7 +48,7 @@ class Place:
     several: str = "How many"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Group:
     """Some of a list's choices under one heading."""
 

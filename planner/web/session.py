@@ -5,12 +5,13 @@ A callback runs before the page is drawn again, so everything below sees the que
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.web import address, choices, devices
 from planner.web.access import is_own_user
@@ -25,7 +26,7 @@ _CHANGED = "asked-changed"
 _TURN = "asked-turn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Passage:
     """A click that changed the question and went to another page.
 
@@ -45,7 +46,7 @@ class Passage:
     fields: dict[str, list[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Shown:
     """What the page showed last.
 

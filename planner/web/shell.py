@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.cli import NEW_OBJECTS
 from planner.errors import PlannerError
 from planner.units import shown
@@ -53,7 +53,7 @@ _TURN = 0.0005
 """Seconds after which a thread that computes lets another go on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class View:
     """One page.
 

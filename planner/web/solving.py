@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, engines_for
 from planner.errors import InputError, PlannerError
@@ -34,7 +35,7 @@ from planner.web.stored import as_choice, bytes_of, loaded
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Problem:
     """What is wrong with one part of the question.
 
@@ -49,7 +50,7 @@ class Problem:
     instead: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """What every page is given.
 

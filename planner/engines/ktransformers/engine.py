@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.economies import Economy
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
@@ -38,7 +39,7 @@ CONVERTED_BAND = 0.15
 """Scales of converted experts were not looked at: up to this share more."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class KTransformersAnswer(SglangAnswer):
     """What SGLang allocates beside experts in host memory.
 

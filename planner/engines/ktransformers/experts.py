@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from hardware_db.records import frozen
 from planner.model.checkpoint import Checkpoint
 
 ROUTED = "moe.routed_experts"
@@ -16,7 +16,7 @@ CONVERTED_BITS = {"AMXINT8": Fraction(8), "AMXINT4": Fraction(4)}
 """Methods with weights converted for AMX; their scales were not looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Experts:
     """The routed experts of a checkpoint.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Choice, Count, Number, Text
 from planner.engines.options import Option, Options, declared, option
 from planner.engines.sglang.options import SGLangOptions
@@ -36,7 +37,7 @@ def _folder(text: str, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KTransformersOptions(Options):
     """Options of `sglang.launch_server` with kt-kernel; None means the server's own default.
 

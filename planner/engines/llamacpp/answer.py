@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, Room
@@ -26,7 +27,7 @@ USUAL_RAM = 8 * GIB
 """RAM that every machine with a GPU is taken to have (assumed): nobody is told to see for less."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class LlamacppAnswer(Allocation):
     """What llama-server would allocate.
 

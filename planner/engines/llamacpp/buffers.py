@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml.allocator import (
     CUDA_ALIGNMENT,
@@ -38,7 +38,7 @@ OUTPUT_NORMS = ("output_norm", "output_hc_norm", "output_hc_down", "output_hc_up
 """What lies between the last block and the output layer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ComputeBuffers:
     """Compute buffers of one context.
 

@@ -7,10 +7,10 @@ server's defaults).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
+from hardware_db.records import frozen_with_cache
 from planner.columns import choose, smaller
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
@@ -28,7 +28,7 @@ MAX_SEQUENCES = 256
 _F32 = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Context:
     """One llama_context: the trunk's, or the MTP block's; cells and sequences may be columns.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hardware_db.memory import system_reserve_mib
+from hardware_db.records import frozen
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
@@ -116,7 +117,7 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Settled:
     """What lies where.
 

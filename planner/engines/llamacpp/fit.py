@@ -10,8 +10,8 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.bisection import last_holding
 from planner.engines.llamacpp.buffers import gpu_bytes_of_blocks
 from planner.engines.llamacpp.machine import Room
@@ -22,7 +22,7 @@ from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
 _BALANCE_STEPS = 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fitted:
     """A placement and how it is told to llama-server.
 

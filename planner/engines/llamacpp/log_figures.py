@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import (
     Context,
@@ -21,7 +21,7 @@ _REPACKED = frozenset({"q4_0", "q4_k", "iq4_nl", "mxfp4"})
 _REPACKED_ROWS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NamedBuffer:
     """Bytes of one buffer type: weights, caches, compute."""
 
@@ -30,7 +30,7 @@ class NamedBuffer:
     compute: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogFigures:
     """What one model and one context print.
 

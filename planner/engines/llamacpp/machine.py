@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hardware_db import Accelerator, System
 from hardware_db.memory import system_reserve_mib
+from hardware_db.records import frozen
 from planner.columns import smaller
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.learning import Lesson
@@ -52,7 +53,7 @@ HOST_PROGRAM_BYTES = GIB // 2
 """llama-server itself, its vocabulary and libraries; an assumption."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Room:
     """What may be used.
 
@@ -85,7 +86,7 @@ class Room:
         return self.slack(usage) >= 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Machine:
     """The machine of a server, and the GPUs of others that it reaches by RPC.
 

@@ -7,9 +7,9 @@ spellings that it still takes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.releases import NEWEST, check_version
 from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
 from planner.engines.options import Options, option
@@ -28,7 +28,7 @@ _MIB_MOST = 2**30
 _CELLS_MOST = 2**32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Worded:
     """Values of another kind, and words with a meaning of their own.
 
@@ -91,7 +91,7 @@ def _shares(values: tuple[Any, ...], what: str) -> None:
         raise InputError(f"{what}: at least one GPU needs a share above zero")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LlamacppOptions(Options):
     """Options of `llama-server`; None means that the planner chooses, by --fit's order."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
 from planner.patterns import read_pattern
 
@@ -33,7 +33,7 @@ def is_expert(tensor: FileTensor) -> bool:
     return tensor.key in _EXPERTS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Override:
     """One -ot rule: tensors whose name matches `pattern` go to `backend` (the host's is the last).
 
@@ -55,7 +55,7 @@ class Override:
         return read_pattern(self.pattern).search(tensor.name)[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Placement:
     """Where a model's tensors and caches lie.
 

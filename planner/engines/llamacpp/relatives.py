@@ -8,16 +8,17 @@ documentation, autumn 2026. Their buffers are llama.cpp's where their release is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.engines.words import is_flag
 
 _SINGLE = MappingProxyType({"-p": 512, "-n": 128, "-d": 0})
 """Tokens that llama-bench computes and makes where it is not told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Relative:
     """A program that runs llama.cpp.
 

@@ -6,8 +6,8 @@ Adding a build: a row, its source, and a case that its log confirms.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 
 NEWEST = "0c1e570"
@@ -22,7 +22,7 @@ MEASURED = 11434
 _BUILD = re.compile(r"b?(\d{3,6})(?:[ (-].*)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rules:
     """What a build does.
 

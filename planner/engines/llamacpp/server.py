@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
+from hardware_db.records import frozen, frozen_with_cache
 from planner.columns import choose, smaller
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
@@ -58,7 +59,7 @@ def cache_type(name: str) -> str | None:
     return found if found in CACHE_TYPES else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Usage:
     """Bytes per backend, the host last.
 
@@ -107,7 +108,7 @@ class Usage:
         return sum(part[backend] for part in parts) + host
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Server:
     """A model, its file and the settings of the server; context and slots may be columns.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, cast
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.formats import GGML_FORMATS, NumberFormat
 from planner.model.checkpoint import Checkpoint
@@ -29,7 +29,7 @@ class FileScheme(Scheme, Hashable, Protocol):
     """A scheme that answers can be remembered by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FileTensor:
     """One tensor of the file.
 

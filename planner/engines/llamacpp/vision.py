@@ -6,8 +6,7 @@ pixels), measured there on emulated CUDA devices for the family's three widths o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.engines.llamacpp.tensor_file import FileScheme
 from planner.model.spec import ModelSpec
 
@@ -22,7 +21,7 @@ _HELD = 6
 _POSITIONS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VisionMemory:
     """Bytes of the vision tower.
 

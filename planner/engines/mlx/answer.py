@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.engine import FullAllocation
 from planner.engines.mlx.cache import SequenceCache
 from planner.engines.mlx.options import MlxOptions
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class MlxAnswer(FullAllocation):
     """What mlx-lm would allocate.
 

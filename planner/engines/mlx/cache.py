@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from hardware_db.records import frozen
 from planner.columns import choose
 from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import Key, remembered
@@ -23,7 +23,7 @@ SCALE_BYTES = 2
 """A scale, and a bias of the same width, in the model's 16-bit dtype."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SequenceCache:
     """Bytes of one sequence's cache.
 

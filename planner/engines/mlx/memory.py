@@ -6,10 +6,10 @@ Tokens and sequences are numbers, or columns of them (`planner.columns`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.bisection import largest_holding, largest_of_each
 from planner.columns import choose, is_zero, larger, smaller
 from planner.engines.engine import Deployment, but_workload
@@ -28,7 +28,7 @@ from planner.provenance import Band, Confidence, Source
 from planner.units import MIB
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Memory:
     """The memory of a deployment, whose own workload does not count.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Count, CountChoice, Text
 from planner.engines.options import Options, option
 from planner.errors import InputError
@@ -32,7 +32,7 @@ def _release(text: str, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MlxOptions(Options):
     """Options of `mlx_lm.server`; None means its default."""
 

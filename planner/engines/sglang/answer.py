@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.bisection import largest_holding
 from planner.columns import choose, smaller
 from planner.engines.engine import Allocation, Capacity, Deployment
@@ -29,7 +30,7 @@ MOST = 2**46
 """Bytes beyond which no memory would help."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class SglangAnswer(Allocation):
     """What SGLang would allocate.
 

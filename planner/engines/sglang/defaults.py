@@ -7,9 +7,9 @@ model_overrides/qwen3_5.py; earlier releases by `releases`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+from hardware_db.records import frozen
 from planner.engines.sglang.options import MTP_STEPS, SGLangOptions
 from planner.engines.sglang.ranks import Gpu, Parallel
 from planner.engines.sglang.releases import Rules
@@ -27,7 +27,7 @@ TRTLLM_PAGES = (16, 32, 64, 128)
 WITHOUT_GRAPHS = ("torch_native", "flex_attention")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Attention:
     """The kernels and their page.
 
@@ -103,7 +103,7 @@ MTP_DEFAULTS = (MTP_STEPS, 1, 4)
 """Steps, topk and draft tokens that speculation gets unless told otherwise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Speculation:
     """Speculative decoding with the model's MTP module, resolved.
 
@@ -118,7 +118,7 @@ class Speculation:
     draft_layers: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Resolved:
     """Every default that memory depends on, by the engine's name of it.
 

@@ -7,8 +7,8 @@ layers/quantization/fp8.py, arg_groups/mamba_hook.py, parallel_hook.py and valid
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.options import SGLangOptions
 from planner.engines.sglang.ranks import Gpu, Parallel
@@ -38,7 +38,7 @@ EXPERT_BLOCK = (
 LAYERS_PY = "layers/quantization/fp8.py"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Violation:
     """One rule that a layout or an option breaks.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Choice, Count, Number, Share, Switch, Text
 from planner.engines.options import Options, option
 from planner.engines.sglang.releases import DEFAULT_VERSION, rules_for
@@ -47,7 +46,7 @@ def _not_while_loading(text: str, what: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SGLangOptions(Options):
     """Options of `sglang.launch_server`; None means SGLang's own default.
 

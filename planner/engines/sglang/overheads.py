@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.columns import is_zero, larger, smaller
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Pool
@@ -42,7 +43,7 @@ SAFE_UNIFIED_FRACTION = 0.70
 UNIFIED_SOURCE = "sgl-project/sglang#34872, hasso5703/dgx-spark-qwen38"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Budget:
     """Memory of one device under one server.
 

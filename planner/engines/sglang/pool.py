@@ -10,9 +10,10 @@ mem_cache/memory_pool.py (MambaPool, MHATokenToKVPool, ReqToTokenPool); earlier 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 
+from hardware_db.records import frozen
 from planner.columns import choose, is_zero, larger, smaller, whole
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.options import SGLangOptions
@@ -36,7 +37,7 @@ TRY_REQUESTS = (
 """How SGLang's own messages end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PoolFailure:
     """Why the engine would not start.
 
@@ -51,7 +52,7 @@ class PoolFailure:
     engine_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pool:
     """What the engine prints (or would print) about its pools, per attention group.
 
@@ -263,7 +264,7 @@ def _with_requests(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Allocated:
     """Bytes that the pools really take on the rank of the largest stage, as SGLang logs them.
 

@@ -6,10 +6,10 @@ it knows tensor, pipeline and attention data parallelism, experts shared out, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.sglang.options import SGLangOptions
 from planner.errors import LayoutError
 from planner.layout import Layout
@@ -17,7 +17,7 @@ from planner.memo import remembered
 from planner.units import MIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Gpu:
     """One device as SGLang's argument pipeline sees it.
 
@@ -66,7 +66,7 @@ def gpu_of(accelerator: Accelerator) -> Gpu:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parallel:
     """Degrees of parallelism as SGLang names them.
 

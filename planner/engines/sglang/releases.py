@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.provenance import Source
 
 DEFAULT_VERSION = "0.5.23"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rules:
     """The rules of one release, as far as memory depends on them.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.engine import Deployment
 from planner.engines.sglang.defaults import Resolved, resolve
 from planner.engines.sglang.legality import (
@@ -61,7 +61,7 @@ def cache_flag(name: str) -> str:
         ) from None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Server:
     """A checkpoint, a layout, a device and options.
 

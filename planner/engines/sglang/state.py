@@ -6,9 +6,9 @@ model_executor/pool_configurator.py; earlier releases by `releases`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
+from hardware_db.records import frozen
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.indexed import index_bytes_per_token, ring_bytes, window_bytes
 from planner.engines.sglang.options import SGLangOptions
@@ -24,7 +24,7 @@ CONV_DTYPE = "bfloat16"
 """SGLANG_MAMBA_CONV_DTYPE's default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StateSlot:
     """Conv and SSM state of one slot in one linear-attention layer on one rank.
 
@@ -113,7 +113,7 @@ def state_slot(model: ModelSpec, *, attn_tp_size: int, ssm_dtype: str | None) ->
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Geometry:
     """What the pools are cut into on one rank.
 

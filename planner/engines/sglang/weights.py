@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import TABLE, table_takes_gpu
 from planner.layout import Layout
@@ -14,7 +14,7 @@ ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
 EMBEDDING, HEAD = "text.embed_tokens", "text.lm_head"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Stage:
     """One pipeline stage: its layers and what is loaded on one of its ranks."""
 

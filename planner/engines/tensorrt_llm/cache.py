@@ -5,8 +5,7 @@ Every schedulable request holds a recurrent state from the start; what is left h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.columns import larger, smaller
 from planner.engines.engine import Deployment, but_machine
 from planner.engines.tensorrt_llm.options import TensorRtLlmOptions
@@ -20,7 +19,7 @@ PADDING_DUMMIES = 1
 """A state for the request that pads CUDA graphs (one per draft length; drafting is not covered)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pool:
     """The caches of one rank; budget, batch and tokens may be columns (`planner.columns`).
 

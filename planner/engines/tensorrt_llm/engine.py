@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from hardware_db.records import frozen, frozen_with_cache
 from planner.bisection import largest_of_each
 from planner.columns import choose, larger, smaller
 from planner.engines.columns import Columns
@@ -46,7 +47,7 @@ from planner.units import ceil_div, plain_number
 CONFIG_FILE = "trtllm.yaml"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class TensorRtLlmAnswer(FullAllocation):
     """What TensorRT-LLM would allocate.
 
@@ -182,7 +183,7 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(TENSORRT_LLM, deployment) or tuple(refusals(deployment))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Found:
     """One rank: what lies on it, what is missing to serve one sequence, how far it goes."""
 

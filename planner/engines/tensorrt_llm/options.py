@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Choice, Count, CountChoice, Share, Switch
 from planner.engines.options import Options, option
 from planner.provenance import Source
@@ -20,7 +19,7 @@ def source(where: str) -> Source:
     return Source(where=f"TensorRT-LLM {READ_VERSION} (28295084) {where}, read, not run", when=READ)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TensorRtLlmOptions(Options):
     """Options of `trtllm-serve`; None means what the plan chooses.
 

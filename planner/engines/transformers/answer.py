@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.engines.engine import Deployment, FullAllocation
 from planner.engines.transformers.activations import attention_matrix_bytes
 from planner.engines.transformers.cache import CacheBytes, cache_layer_classes, state_shapes
@@ -22,7 +22,7 @@ BNB_HOST_ERROR = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class TransformersAnswer(FullAllocation):
     """What transformers would allocate.
 

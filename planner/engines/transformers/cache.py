@@ -7,8 +7,8 @@ layers hold a fixed state per sequence, and one with n-grams the window of their
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.formats import dtype_bytes, get_cache_format
 from planner.memory.kv_cache import index_bytes, kv_bytes_per_token_per_layer
 from planner.memory.recurrent_state import (
@@ -31,7 +31,7 @@ INDEXED_NAMES = {"dynamic": "DynamicIndexedLayer", "static": "StaticIndexedLayer
 LINEAR_CLASS = "LinearAttentionLayer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CacheBytes:
     """Bytes of a cache, all layers that were asked for together.
 

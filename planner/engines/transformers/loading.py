@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.transformers.options import TransformersOptions
 from planner.memory.weights import LoadRules, memory_format
 from planner.model.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ FUSED = "moe.routed_experts"
 """All experts of a layer are one module with 3-D parameters; other matrices are one module each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Module:
     """A module that accelerate does not split.
 

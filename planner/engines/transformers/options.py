@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Choice, Count, Number, Switch, Text
 from planner.engines.options import Options, option
 from planner.errors import InputError
@@ -51,7 +51,7 @@ def _release(text: str, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TransformersOptions(Options):
     """Parameters of `from_pretrained` and `generate`; there is no command line, hence no flags."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
+from hardware_db.records import frozen, frozen_with_cache
 from planner.engines.transformers.loading import Module
 
 HOST, DISK, APART = -1, -2, -3
@@ -24,7 +25,7 @@ SLACK = 1.25
 """A balanced GPU gets its share plus this many times the largest module."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Budgets:
     """Bytes of weights that each device may take.
 
@@ -39,7 +40,7 @@ class Budgets:
     balanced: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class DeviceMap:
     """Where every module went.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from hardware_db.records import frozen_with_cache
 from planner.columns import choose, smaller, whole
 from planner.engines.engine import Capacity, Deployment, FullAllocation
 from planner.engines.kinds import served
@@ -56,7 +57,7 @@ STATE_FIGURES = (
 """Figures that a model without recurrent state does not have."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class VllmAnswer(FullAllocation):
     """What vLLM would allocate.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen_with_cache
 from planner.columns import larger
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
@@ -39,7 +40,7 @@ def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[s
     return rules.gpu_memory_utilization, ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Budget:
     """One rank's memory per stage, and the pool that is left.
 

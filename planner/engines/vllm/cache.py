@@ -7,12 +7,12 @@ layers at a time, so a block costs one page for each layer of the widest group.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
 from typing import Any
 
+from hardware_db.records import frozen, frozen_with_cache
 from planner.bisection import largest_holding
 from planner.columns import larger, smaller
 from planner.units import ceil_div, round_up
@@ -24,7 +24,7 @@ CHECKPOINT_BLOCK = 64
 """Block multiple of DeltaNet prefill checkpoints (vLLM 0.33.0)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Page:
     """The common page of one layer on one rank.
 
@@ -96,7 +96,7 @@ def widen_page(page: Page, *, draft_bytes_per_token: int) -> Page:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Group:
     """Layers that share block ids.
 
@@ -160,7 +160,7 @@ _COUNTS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen_with_cache
 class Pool:
     """The cache pool of a deployment: what a block costs and how many there are.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
+from hardware_db.records import frozen
 from planner.engines.engine import Deployment
 from planner.engines.vllm.options import VllmOptions
 from planner.formats import get_cache_format
@@ -12,7 +12,7 @@ from planner.shipped import read_toml
 from planner.units import GIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drafter:
     """What a separate drafter (DFlash) adds to one rank: its layers join the pool.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.releases import (
     attention_backend,
@@ -38,7 +38,7 @@ BFLOAT16 = (8, 0)
 """Below this compute capability 16-bit weights are served as float16 (--dtype half)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Support:
     """What a family of kernels needs.
 

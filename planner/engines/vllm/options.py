@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hardware_db.records import frozen
 from planner.engines.option_kinds import Choice, Count, Number, Share, Switch, Text, whole_number
 from planner.engines.options import Options, option
 from planner.engines.vllm.releases import NEWEST, parse_version
@@ -44,7 +44,7 @@ def _release(text: str, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VllmOptions(Options):
     """Options of `vllm serve`; None means that vLLM decides."""
 

@@ -8,9 +8,9 @@ are the 10th and 90th percentile of what was left over. What the logs charge to 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.vllm.indexed import step_buffers
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import BatchDefaults, Rules, capability, capture_sizes
@@ -69,7 +69,7 @@ SWITCHED = 2
 """GPUs that a link joins directly; where it joins more, a switch does, with channels of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """What the engine is set up to run at once.
 

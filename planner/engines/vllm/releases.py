@@ -6,12 +6,13 @@ The rules are data (`data/releases.toml`): adding a release is a row there and a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.memo import Key, remembered
 from planner.provenance import Source
@@ -70,7 +71,7 @@ def _parsed(text: str) -> Version | None:
 _OLDEST = _parsed(OLDEST) or (0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rules:
     """The memory rules of one release.
 
@@ -174,7 +175,7 @@ def is_newer_than_read(text: str) -> bool:
     return parse_version(text) > parse_version(NEWEST)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BatchDefaults:
     """max_num_batched_tokens and max_num_seqs of the API server."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from hardware_db import Accelerator
+from hardware_db.records import frozen
 from planner.engines.engine import Deployment
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import on_host, table_on_rank
@@ -130,7 +130,7 @@ FLOAT32_SCALES = {
 """Formats whose scales are loaded as float32 (quantization/fp8.py, compressed_tensors/schemes)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Loaded:
     """Weight bytes of one rank by part.
 
@@ -166,7 +166,7 @@ class Loaded:
         return min(int(options.cpu_offload_gb * GIB), self.layered)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StageWeights:
     """The weights of one pipeline stage on one rank: the same however many sequences there are.
 

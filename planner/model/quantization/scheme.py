@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Literal, Protocol
 
+from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.formats import NumberFormat, get_format
 from planner.model.spec import ModelSpec
@@ -44,7 +44,7 @@ class Scheme(Protocol):
         """Every tensor of `model` with the format it is stored in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RoleScheme:
     """A scheme that decides by role alone, the same in every layer.
 
@@ -99,7 +99,7 @@ class RoleScheme:
         return get_format(model.dtype)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Variant:
     """Which recipe a name means for which models.
 
@@ -128,7 +128,7 @@ class Variant:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ModelScheme:
     """A name that stands for different recipes on different models; the rule is data.
 

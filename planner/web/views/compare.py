@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 import hardware_db
+from hardware_db.records import frozen
 from planner.costing import ANSWER, REGION, YEARS, Cost, cost_of
 from planner.errors import PlannerError
 from planner.recommending import Choice
@@ -199,7 +199,7 @@ def _card(number: int, side: Side, row: dict[str, str]) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Assumed:
     """What costs rest on, as the visitor set it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from hardware_db import System
+from hardware_db.records import frozen
 from planner.errors import PlannerError
 from planner.question import Question, question_of
 from planner.recommending import Wanted
@@ -92,7 +93,7 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Filters:
     """Which machines are shown.
 

@@ -16,9 +16,9 @@ fattn.cu (what CUDA adds to a tensor's size). Checked against the allocator itse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.tensor import (
     IN_PLACE_OPS,
     NO_SCRATCH,
@@ -75,7 +75,7 @@ class Placed(NamedTuple):
     backend: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Record:
     """What one graph takes and gives back, in order, whatever the sizes.
 

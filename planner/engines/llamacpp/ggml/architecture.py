@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.model.architectures import by_model_type
 from planner.model.spec import ModelSpec
 
 SOURCE = "llama.cpp 0c1e570 src/llama-arch.cpp, src/llama-model.cpp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Architecture:
     """One architecture of llama.cpp.
 

@@ -9,13 +9,14 @@ is proposed here; the state is looked at when the events are run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from hardware_db.records import frozen
 
 LONGEST_PERIOD = 12
 """Blocks of the longest period that is looked for (4 of attention times 3 of a mix's types)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Cut:
     """A place at which periods were left out.
 
@@ -30,7 +31,7 @@ class Cut:
     times: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Selection:
     """The blocks of a graph that is to be built.
 

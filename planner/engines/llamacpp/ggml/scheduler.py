@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import Placed
 from planner.engines.llamacpp.ggml.fusion import kept_alive
 from planner.engines.llamacpp.ggml.tensor import VIEW_OPS, GgmlTensor, Graph
@@ -33,7 +34,7 @@ class Split:
     inputs: list[GgmlTensor] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Schedule:
     """A graph ready for allocation.
 

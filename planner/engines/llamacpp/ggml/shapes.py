@@ -12,11 +12,12 @@ them (`Segment`). Each is worked out once and kept. What is kept and what is lef
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any, TypeVar
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
@@ -41,7 +42,7 @@ STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
 Kept = TypeVar("Kept")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Segment:
     """Peaks on a stretch of lengths: `nbytes + growth x (cells - at) / STEP` from `low` to `high`."""
 
@@ -57,7 +58,7 @@ class Segment:
         return tuple(a + b * more for a, b in zip(self.nbytes, self.growth, strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Peaks:
     """The buffers of one graph at one length.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import Record, alloc_bytes, record
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
@@ -75,7 +76,7 @@ class Homes:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Setting:
     """How a graph is made, beside the model, its placement and the batch.
 
@@ -110,7 +111,7 @@ Class = tuple[Label, bool]
 """Slots of one size: what they hold, and whether that lies on a GPU."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Structure:
     """The events of one graph, whatever the sizes.
 

@@ -9,11 +9,11 @@ Source: llama.cpp 0c1e570 ggml/src/ggml.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from types import MappingProxyType
 
+from hardware_db.records import frozen
 from planner.formats import get_format, ggml_format_name
 
 Shape = tuple[int, int, int, int]
@@ -29,7 +29,7 @@ NO_SCRATCH = "no scratch"
 """Name of a flash attention of builds that make its F16 copies outside the compute buffer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BlockType:
     """Elements and bytes of one block of a ggml type."""
 
