@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first asked.
+"""Regular expressions that are compiled when they are first asked, and globs that need none.
 
 Most of what a module knows how to read is not in the text that one command is given; to compile it
 all took a start longer than to read the database.
@@ -7,9 +7,10 @@ all took a start longer than to read the database.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["pattern"]
+__all__ = ["is_like", "pattern"]
 
 if TYPE_CHECKING:
     pattern = re.compile
@@ -27,3 +28,15 @@ else:
             for method in ("match", "fullmatch", "search", "sub", "split", "findall", "finditer"):
                 setattr(self, method, getattr(compiled, method))
             return getattr(compiled, name)
+
+
+def is_like(text: str, glob: str) -> bool:
+    """Say whether a glob describes a text; one with no more than a star needs no expression."""
+    head, star, tail = glob.partition("*")
+    if not star:
+        head, tail = glob, ""
+    if any(sign in head or sign in tail for sign in "*?["):
+        return fnmatchcase(text, glob)
+    if not star:
+        return text == glob
+    return len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)

@@ -67,7 +67,7 @@ def test_help_loads_the_list_of_commands_and_none_of_them() -> None:
 
 def test_a_settled_plan_loads_no_room_that_it_does_not_ask() -> None:
     rooms = ["recommending", "wanting", "cost", "costing", "logs", "hub", "probing.detect"]
-    rooms += ["patterns", "model.headers", "model.module_scheme"]
+    rooms += ["patterns", "model.headers", "model.module_scheme", "cli.recommend"]
     engine = ["log_figure", "economies", "commands", "words", "vllm.talk", "vllm.log"]
     named = [f"planner.{room}" for room in rooms] + [f"planner.engines.{name}" for name in engine]
     beside = ["importlib.resources", "tempfile", "zipfile", "hashlib"]

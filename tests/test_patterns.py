@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardware_db.regex import is_like
 from planner.patterns import LONGEST, MOST_STEPS, PatternError, read_glob, read_pattern
 
 NAME = "model.language_model.layers.17.mlp.experts.103.gate_up_proj"
@@ -117,3 +118,11 @@ def test_what_is_not_understood_is_refused(pattern: str, why: str) -> None:
 def test_any_text_is_a_pattern_or_an_own_error(text: str) -> None:
     with suppress(PatternError):
         read_pattern(text).search(NAME)
+
+
+@pytest.mark.parametrize(
+    "glob", ["a", "*", "a*", "*b", "a*b", "*a*", "a*b*", "[ab]*", "a?", "a]", ""]
+)
+def test_globs_mean_what_they_mean_in_a_shell(glob: str) -> None:
+    for text in ("", "a", "b", "ab", "aab", "A", "a]", "xby", "a\nb"):
+        assert is_like(text, glob) == fnmatchcase(text, glob)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
-from shlex import quote
+from shlex import join, quote
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -18,6 +18,7 @@ from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.question import Question
+from planner.secrets import words_without_secrets
 
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
@@ -60,6 +61,23 @@ _SWITCHES: Mapping[str, tuple[str, str]] = {
 }
 WISHES = ("--best", "--for", "--use", "--images", "--official", "--least-speed")
 """Flags of `qwenplan recommend` alone."""
+
+KEPT = (
+    "engine",
+    "kv_cache_dtype",
+    "context",
+    "concurrency",
+    "tp",
+    "pp",
+    "dp",
+    "dcp",
+    "ep",
+    "ram",
+    "ram_bandwidth",
+    "yarn",
+    "free",
+)
+"""Parameters that a line of the answer is planned with; its checkpoint says the precision."""
 
 _HARDWARE = '"2x rtx-4090", "dgx-spark", "custom:48GiB", "local".'
 
@@ -154,6 +172,16 @@ class Typed:
         flags = {name: spellings[0] for name, (spellings, _, _) in _TEXT.items()}
         flags |= {name: flag for name, (flag, _) in _SWITCHES.items()}
         return tuple(flags[name] for name in names if self.said[name] not in (None, False))
+
+    @property
+    def where(self) -> str:
+        """The machine and the workload as they were typed, for a command that takes an alternative."""
+        words = ["--on", self.on or ""]
+        for name in KEPT:
+            for flag in self.given(name):
+                value = self.said[name]
+                words += [flag] if value is True else [flag, str(value)]
+        return " " + join(words_without_secrets([*words, *self.words]))
 
     @property
     def words_said(self) -> dict[str, Any]:

@@ -1,11 +1,19 @@
-"""Parameters of the command line without the cost of checking that text is text."""
+"""Parameters of several commands, and all of them without the cost of checking that text is text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperGroup
+
+OutputTokens = Annotated[
+    str | None,
+    typer.Option(
+        "--output-tokens", metavar="TOKENS", help="Answer length: a rate under load depends on it."
+    ),
+]
 
 
 class _AsTyped:

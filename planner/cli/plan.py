@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner import planning
 from planner.answer import Plan
-from planner.asking import of_pick
+from planner.asking import left_open, of_pick
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
-from planner.cli.recommend import OutputTokens
+from planner.cli.parameters import OutputTokens
 from planner.errors import InputError, printable
 from planner.planning import Outcome
 from planner.units import parse_tokens
+
+if TYPE_CHECKING:
+    from planner.recommending import Recommendation
 
 SAID_BY_COMMAND = ("engine", "revision", "kv_cache_dtype", "tp", "pp", "dp", "dcp", "ep", "yarn")
 """Parameters that a launch command answers itself."""
@@ -84,19 +87,15 @@ def plan(
     )
     recommended = None
     if command is None:
-        from planner.cli.recommend import chosen
-
-        recommended = chosen(asked)
+        recommended = _chosen(asked)
     # whoever names degrees of parallelism looks for the memory of every stage
     whole = asked.layout is not None or explain
     forms = (as_json, as_markdown, whole, expect_log, emit_as is not None)
     tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
     if recommended is not None and not any(forms) and output_tokens is None:
-        from planner.cli.recommend import chosen_text
-
         pick = recommended.pick
         more = _cost(pick.plan, tokens_out) if cost and pick is not None else ()
-        terminal.show(chosen_text(recommended, asked, more))
+        terminal.show(_chosen_text(recommended, asked, more))
         return 0 if recommended.pick is not None else 3
     if recommended is not None and recommended.pick is not None:
         answer = Plan.of(of_pick(recommended.pick, recommended.wanted).plan())
@@ -141,6 +140,30 @@ def plan(
         else:  # nothing to write for a server that would not start
             typer.echo(printable(text), err=True)
     return status(answer)
+
+
+def _chosen(asked: Typed) -> Recommendation | None:
+    """Return the recommendation that a plan's question asks for; None where it is settled.
+
+    None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
+    was asked, with what to change.
+    """
+    if asked.model is None:
+        return None
+    wanted = left_open(**asked.words_said)
+    if wanted is None:
+        return None
+    from planner.recommending import recommend as choose
+
+    answer = choose(wanted)
+    return answer if answer.answers_plan else None
+
+
+def _chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:
+    """Return the first screen of a plan that was chosen, with further lines such as its cost."""
+    from planner.recommending.text import recommendation_text
+
+    return recommendation_text(answer, command=asked.where, more=more)
 
 
 def _cost(answer: planning.Plan, output_tokens: int | None) -> tuple[str, ...]:

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from planner.asking import left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.cli.parameters import OutputTokens
 from planner.errors import InputError
-from planner.secrets import words_without_secrets
 from planner.units import parse_tokens
-
-if TYPE_CHECKING:
-    from planner.recommending import Recommendation
-
-KEPT = (
-    "engine",
-    "kv_cache_dtype",
-    "context",
-    "concurrency",
-    "tp",
-    "pp",
-    "dp",
-    "dcp",
-    "ep",
-    "ram",
-    "ram_bandwidth",
-    "yarn",
-    "free",
-)
-"""Parameters that a line of the answer is planned with; its checkpoint says the precision."""
 
 SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
 """Parameters of one deployment: `plan` takes them."""
-
-
-OutputTokens = Annotated[
-    str | None,
-    typer.Option(
-        "--output-tokens", metavar="TOKENS", help="Answer length: a rate under load depends on it."
-    ),
-]
 
 
 @asks(model=False, leave_out=SETTLED)
@@ -111,32 +80,8 @@ def recommend(
         typer.echo(json.dumps(answer.to_dict(cost=money), indent=2, default=str))
     else:
         more = tuple(cost_lines(money)) if money is not None else ()
-        terminal.show(recommendation_text(answer, command=_where(asked), more=more))
+        terminal.show(recommendation_text(answer, command=asked.where, more=more))
     return 0 if answer.pick is not None else 3
-
-
-def chosen(asked: Typed) -> Recommendation | None:
-    """Return the recommendation that a plan's question asks for; None where it is settled.
-
-    None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
-    was asked, with what to change.
-    """
-    if asked.model is None:
-        return None
-    wanted = left_open(**asked.words_said)
-    if wanted is None:
-        return None
-    from planner.recommending import recommend as choose
-
-    answer = choose(wanted)
-    return answer if answer.answers_plan else None
-
-
-def chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:
-    """Return the first screen of a plan that was chosen, with further lines such as its cost."""
-    from planner.recommending.text import recommendation_text
-
-    return recommendation_text(answer, command=_where(asked), more=more)
 
 
 def _said(asked: Typed) -> dict[str, Any]:
@@ -148,16 +93,6 @@ def _said(asked: Typed) -> dict[str, Any]:
         "ram_bandwidth": asked.bandwidth,
         **{name: asked.said[name] for name in names},
     }
-
-
-def _where(asked: Typed) -> str:
-    """The machine and the workload as they were typed, for a command that takes an alternative."""
-    words = ["--on", asked.on or ""]
-    for name in KEPT:
-        for flag in asked.given(name):
-            value = asked.said[name]
-            words += [flag] if value is True else [flag, str(value)]
-    return " " + shlex.join(words_without_secrets([*words, *asked.words]))
 
 
 def _rate(text: str | None) -> float | None:

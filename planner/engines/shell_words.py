@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
+from hardware_db.regex import pattern
 from planner.errors import InputError
 
 LONGEST = 100_000
@@ -15,16 +16,16 @@ SEPARATOR = ";"
 """Stands between two commands of one text, whatever separated them."""
 
 _SPECIAL = ";<>|&\n"
-_COMMENT = re.compile(r"^\s*(#|REM\b).*$", re.MULTILINE)
-_CONTINUED = re.compile(r"[ \t]*[\\^`][ \t]*\r?\n[ \t]*")
-_LOOSE_BACKSLASH = re.compile(r"(?<=\s)\\(?=\s)")
-_WINDOWS = re.compile(r"""(?:^|[\s"'])(?:[A-Za-z]:|\.{1,2})\\[^\s"']""")
+_COMMENT = pattern(r"^\s*(#|REM\b).*$", re.MULTILINE)
+_CONTINUED = pattern(r"[ \t]*[\\^`][ \t]*\r?\n[ \t]*")
+_LOOSE_BACKSLASH = pattern(r"(?<=\s)\\(?=\s)")
+_WINDOWS = pattern(r"""(?:^|[\s"'])(?:[A-Za-z]:|\.{1,2})\\[^\s"']""")
 """A path as Windows writes it: its strokes are no quotation."""
-_VARIABLE = re.compile(
+_VARIABLE = pattern(
     r"\$(?:\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|\((?P<called>\w+)\)|(?P<plain>[A-Za-z_]\w*))"
 )
 """A variable as a shell writes it, or as Kubernetes does: ``$(NAME)``."""
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_ASSIGNMENT = pattern(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 def shell_words(text: str) -> list[str]:

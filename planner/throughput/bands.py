@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from hardware_db.regex import is_like
 from planner.throughput.answer import Banded
 from planner.throughput.constants import Basis, Calibration, table
 from planner.throughput.decode import Serving
@@ -75,7 +75,7 @@ def gain_band(gain: float) -> Banded:
 def unknown_engine(engine: str) -> str | None:
     """Why nothing is said of an engine's speed; None where something is known."""
     for rule in table("rules")["unknown"]:
-        if any(fnmatchcase(engine, pattern) for pattern in rule["engine"]):
+        if any(is_like(engine, pattern) for pattern in rule["engine"]):
             return str(rule["reason"])
     return None
 
@@ -128,6 +128,6 @@ def _applies(when: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         elif isinstance(wanted, int):
             if not value > wanted:
                 return False
-        elif not any(fnmatchcase(one, pattern) for one in value for pattern in wanted):
+        elif not any(is_like(one, pattern) for one in value for pattern in wanted):
             return False
     return True

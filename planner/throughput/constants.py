@@ -8,13 +8,13 @@ They are data: `data/devices.toml` says which facts make a device class, `data/k
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
 from hardware_db import Accelerator, System
 from hardware_db.records import frozen
+from hardware_db.regex import is_like
 from planner.memo import remembered
 from planner.shipped import read_toml
 
@@ -238,7 +238,7 @@ def link_bandwidth(system: System, *, ranks: int) -> float | None:
 
 def _through_host(system: System, rate: float) -> bool:
     links = table("links")
-    barred = any(fnmatchcase(system.accelerator.name, name) for name in links["through_host"])
+    barred = any(is_like(system.accelerator.name, name) for name in links["through_host"])
     return bool(barred and rate < links["fast_from_gb_s"])
 
 
@@ -258,7 +258,7 @@ def compute_dtypes(kernel: str, vendor: str = "") -> tuple[str, ...]:
     if kernel in own:
         return tuple(own[kernel])
     kinds = devices["compute"]
-    pattern = next(pattern for pattern in kinds if fnmatchcase(kernel, pattern))
+    pattern = next(pattern for pattern in kinds if is_like(kernel, pattern))
     return tuple(kinds[pattern])
 
 
@@ -299,6 +299,6 @@ def has_facts(accelerator: Accelerator, facts: Mapping[str, Any]) -> bool:
                 return False
         else:
             value = getattr(accelerator, name)
-            if value is None or not any(fnmatchcase(value, pattern) for pattern in wanted):
+            if value is None or not any(is_like(value, pattern) for pattern in wanted):
                 return False
     return True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from math import sqrt
 from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
+from hardware_db.regex import is_like
 from planner.errors import InputError
 from planner.throughput.constants import has_facts, table
 from planner.throughput.workload import is_number
@@ -106,7 +106,7 @@ def _usual(gb_s: float, title: str, *, assumed: bool = False) -> HostMemory:
 
 def is_named(cpu: str | None, patterns: Sequence[str]) -> bool:
     """Whether a CPU is known and one of the patterns is its name's."""
-    return cpu is not None and any(fnmatchcase(cpu, pattern) for pattern in patterns)
+    return cpu is not None and any(is_like(cpu, pattern) for pattern in patterns)
 
 
 def host_flops(cores: float) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from hardware_db import Accelerator
+from hardware_db.regex import is_like
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import family, has_facts, table
@@ -37,7 +37,7 @@ def _rules(name: str, engine: str, weights: RankWeights) -> Iterable[dict[str, A
         rule
         for rule in table("rules")[name]
         if family(engine) in rule["engines"]
-        if any(fnmatchcase(kernel, rule["kernel"]) for kernel in weights.experts.elements)
+        if any(is_like(kernel, rule["kernel"]) for kernel in weights.experts.elements)
     )
 
 

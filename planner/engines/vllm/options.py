@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from hardware_db.records import frozen
+from hardware_db.regex import pattern
 from planner.engines.option_kinds import Choice, Count, Number, Share, Switch, Text, whole_number
 from planner.engines.options import Options, option
 from planner.engines.vllm.releases import NEWEST, parse_version
 from planner.errors import InputError
 
-_HUMAN = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kKmMgGtT])")
+_HUMAN = pattern(r"(\d{1,18}(?:\.\d{1,18})?)([kKmMgGtT])")
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 

@@ -7,13 +7,12 @@ pattern names keeps the model's own dtype.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Literal, Protocol
 
 from hardware_db.records import frozen
+from hardware_db.regex import is_like, pattern
 from planner.errors import UnsupportedModelError
 from planner.formats import NumberFormat, get_format
 from planner.model.spec import ModelSpec
@@ -93,8 +92,8 @@ class RoleScheme:
             return get_format(tensor.constant)
         role = f"{tensor.part}.{tensor.component}"
         if tensor.is_matrix:
-            for pattern, name in self.rules:
-                if fnmatchcase(role, pattern):
+            for glob, name in self.rules:
+                if is_like(role, glob):
                     return get_format(name or model.dtype)
         return get_format(model.dtype)
 
@@ -208,7 +207,7 @@ _PRECISIONS = (
     ("ct-int8", "w8a16"),
     ("nvfp4", "nvfp4"),
 )
-_GROUP = re.compile(r"-g\d+(-asym)?$")
+_GROUP = pattern(r"-g\d+(-asym)?$")
 
 
 def precision_name(format_name: str) -> str:
