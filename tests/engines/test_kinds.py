@@ -1,12 +1,13 @@
 """Layers of a kind, or in shapes, that an engine's rules do not cover are refused by that name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
 
 from hardware_db import resolve
+from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.engine import Deployment
 from planner.engines.kinds import kind_refusals, served
@@ -16,7 +17,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.spec import FullAttention, Layer, LayerType, ModelSpec, MoE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Sliding(FullAttention):
     """A kind that no engine here knows."""
 
