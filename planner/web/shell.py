@@ -30,7 +30,7 @@ import streamlit as st
 
 from hardware_db import System
 from hardware_db.records import frozen
-from planner.cli import NEW_OBJECTS
+from planner.cli import collect_rarely
 from planner.errors import PlannerError
 from planner.units import shown
 from planner.web import choices, session, solving, working
@@ -210,7 +210,7 @@ def _keep_what_is_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    collect_rarely()
     sys.setswitchinterval(_TURN)
     working.warm(solving.solve, Asked(**choices.defaults()), None, None)
 

@@ -9,7 +9,6 @@ wrote travels as text and bytes inside.
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import pickle
@@ -28,7 +27,7 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from hardware_db import System
-from planner.cli import NEW_OBJECTS
+from planner.cli import collect_rarely
 from planner.engines import get_engine
 from planner.engines.engine import Engine
 from planner.errors import InputError, PlannerError
@@ -263,7 +262,7 @@ def main() -> None:
         sys.stderr.fileno(), sys.stdout.fileno()
     )  # whatever prints does not speak to the server
     _bound_memory()
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    collect_rarely()
     following = _requests(sys.stdin.buffer)
     while True:
         send(out, _answered(following(), seconds, back_after))

@@ -43,9 +43,8 @@ def address(log: Any) -> Iterator[Any]:
     with served(log=log) as found:
         yield found
     printed = log.read_text(encoding="utf-8", errors="replace")
-    gone = (
-        "\nstarlette.websockets.WebSocketDisconnected: "  # who leaves while Streamlit shakes hands
-    )
+    # Streamlit's own, of who leaves while it shakes hands
+    gone = "\nstarlette.websockets.WebSocketDisconnected: "
     assert printed.count("Traceback (most recent call last)") == printed.count(gone)
     assert "deprecat" not in printed.lower()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import streamlit as st
@@ -47,13 +48,9 @@ def show_changes(asked: Asked, found: Answer, plan: Plan) -> bool:
         helps = "**What helps, but is not enough**"
         works = "**What would run**" if not plan.ranks else "**What would make it fit**"
         st.markdown(works if enough else helps)
-    slow = _is_slow(ram)
-    if not slow:
-        _show_ram(ram)
-    for number, entry in enumerate(changes):
-        _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
-    if slow:
-        _show_ram(ram)
+    with _ram_beside(ram):
+        for number, entry in enumerate(changes):
+            _change(f"advice-{number}", entry.words, entry.plan.verdict, take, entry.plan)
     _show_other_model(asked)
     return ram is not None
 
@@ -70,14 +67,11 @@ def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = N
         )
         return
     st.markdown("**What would make it fit**")
-    slow = _is_slow(ram)
-    if not slow:
-        _show_ram(ram)
-    for number, miss in enumerate(found.misses):
-        _change(f"miss-{number}", _words(miss), miss.choice.plan.verdict, take, miss.choice.plan)
-        show_line_to_type(miss)
-    if slow:
-        _show_ram(ram)
+    with _ram_beside(ram):
+        for number, miss in enumerate(found.misses):
+            plan = miss.choice.plan
+            _change(f"miss-{number}", _words(miss), plan.verdict, take, plan)
+            show_line_to_type(miss)
     _show_other_model(asked)
 
 
@@ -151,10 +145,16 @@ def _ram_instead(asked: Asked, found: Answer, plan: Plan) -> tuple[int, Plan] | 
         return None
 
 
-def _is_slow(ram: tuple[int, Plan] | None) -> bool:
-    """Whether nobody would wait for what more RAM lets run: it is told last."""
+@contextmanager
+def _ram_beside(ram: tuple[int, Plan] | None) -> Iterator[None]:
+    """Offer RAM before other changes; after them where nobody would wait for what it lets run."""
     speed = speed_of(ram[1]) if ram is not None else None
-    return isinstance(speed, SpeedEstimate) and speed.per_user.value < LEAST_SPEED
+    slow = isinstance(speed, SpeedEstimate) and speed.per_user.value < LEAST_SPEED
+    if not slow:
+        _show_ram(ram)
+    yield
+    if slow:
+        _show_ram(ram)
 
 
 def _show_ram(ram: tuple[int, Plan] | None) -> None:
