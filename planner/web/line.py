@@ -22,17 +22,16 @@ from planner.web.wording import on_page, told
 
 def show_line(asked: Asked, found: Answer) -> None:
     """Show the answer in one line, or what is wrong with the question."""
-    with st.container(key="answer"):
-        if found.problems:
-            for problem in found.problems:
-                st.markdown(f":orange[:material/help:] {problem_words(problem)}")
-            return
-        if found.plan is None:
-            look = LOOKS[Outcome.DOES_NOT_FIT]
-            words = headline(found.recommendation) if found.recommendation is not None else ""
-            st.markdown(f":{look.colour}[{look.icon}] {escape(words)}")
-            return
-        st.markdown(sentence(asked, found))
+    if found.problems:
+        for problem in found.problems:
+            st.markdown(f":orange[:material/help:] {problem_words(problem)}")
+        return
+    if found.plan is None:
+        look = LOOKS[Outcome.DOES_NOT_FIT]
+        words = headline(found.recommendation) if found.recommendation is not None else ""
+        st.markdown(f":{look.colour}[{look.icon}] {escape(words)}")
+        return
+    st.markdown(sentence(asked, found))
 
 
 def problem_words(problem: Problem) -> str:

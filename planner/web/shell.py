@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 _TURN = 0.0005
 """Seconds after which a thread that computes lets another go on."""
+
+_SEEN_AFTER = 0.03
+"""Seconds from an answer to the rest of its page: a browser that gets both at once shows both later."""
 
 
 @frozen
@@ -126,9 +130,8 @@ def show() -> None:
     if target is not None and target != view.name:
         st.switch_page(pages[target], query_params=words_of(asked))
     session.write()
-    follow_theme()
-    begin_at_top(view.name)
     if view.reference:
+        _prepare(view)
         st.title(view.title)
         view.show(asked, Answer())
     else:
@@ -143,12 +146,17 @@ def _show_answered(view: View, asked: Asked) -> None:
     begun = session.has_begun()
     # at first nothing is there yet: the fields first; later they are, and the answer is awaited
     if not begun:
+        _prepare(view)
         _show_pickers(pickers, asked, machine)
     with line:
+        place = st.container(key="answer")
         with st.spinner(f"Computing for {summary(asked)}"):
             found = answer(asked, machine, hub=hub_allowed())
-        show_line(asked, found)
+            with place:
+                show_line(asked, found)
     if begun:
+        _let_it_be_seen()
+        _prepare(view)
         _show_pickers(pickers, asked, machine)
     with pick:
         show_pick(asked, found)
@@ -159,6 +167,18 @@ def _show_answered(view: View, asked: Asked) -> None:
             view.show(asked, found)
         except PlannerError as error:  # no time for a part of the page
             st.markdown(f":material/info: {told(error)}")
+
+
+def _let_it_be_seen() -> None:
+    """Let the server send the answer; who computes in the calling thread has no server to wait for."""
+    if working.workers():
+        time.sleep(_SEEN_AFTER)
+
+
+def _prepare(view: View) -> None:
+    """What is not seen: styles, and where a page begins."""
+    follow_theme()
+    begin_at_top(view.name)
 
 
 def _show_pickers(place: DeltaGenerator, asked: Asked, machine: System | None) -> None:
