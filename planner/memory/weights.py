@@ -121,10 +121,8 @@ def whole_edge(tensor: Tensor, shape: tuple[int, ...], block: int) -> int:
             return block
 
 
-def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | None = None) -> int:
-    """Bytes of one row of the table of tensors on one rank.
-
-    `layers` is how many of its layers the rank holds; None for all of them.
+def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules) -> int:
+    """Bytes of one row of the table of tensors on one rank, for each layer that the rank holds.
 
     Routed experts are cut by tensor parallelism, or shared out whole under expert parallelism (a
     remainder goes to the first ranks: this is the largest share).
@@ -137,9 +135,7 @@ def rank_bytes(row: Stored, *, layout: Layout, rules: LoadRules, layers: int | N
     shape = rank_shape(tensor, tensor_parallel=tp, rules=rules)
     if rules.expert_padding > 1 and row.format.bits == 16:
         shape = _padded(tensor, shape, rules.expert_padding)
-    if layers is None:
-        layers = max(1, len(tensor.layers))
-    return layers * experts * memory_format(row, rules, shape).nbytes(shape)
+    return experts * memory_format(row, rules, shape).nbytes(shape)
 
 
 def _padded(tensor: Tensor, shape: tuple[int, ...], multiple: int) -> tuple[int, ...]:
@@ -183,18 +179,40 @@ def weight_bytes(
     layers = stage_layers if stage_layers is not None else range(model.num_hidden_layers)
     last = stage == layout.pipeline_parallel - 1
     sizes: dict[str, int] = {}
-    for row in checkpoint.rows(*parts):
-        if row.tensor.component == NGRAM_TABLE or row.tensor.constant is not None:
-            continue
+    for name, tensor, each in _cuts(checkpoint, layout, rules, parts):
         held = _layers_held(
-            row.tensor, layers, stage=stage, last=last, rules=rules, tied=model.tie_word_embeddings
+            tensor, layers, stage=stage, last=last, rules=rules, tied=model.tie_word_embeddings
         )
-        if not held:
-            continue
-        key = f"{row.tensor.part}.{row.tensor.component}"
-        size = rank_bytes(row, layout=layout, rules=rules, layers=held)
-        sizes[key] = sizes.get(key, 0) + size
+        if held:
+            sizes[name] = sizes.get(name, 0) + held * each
     return sizes
+
+
+def _cuts_of(
+    checkpoint: Checkpoint, layout: Layout, rules: LoadRules, parts: tuple[Part, ...]
+) -> Key:
+    cut = layout.tensor_parallel, rules.expert_cuts(layout), layout.expert_ranks
+    return (checkpoint, rules), (cut, parts)
+
+
+@remembered(_cuts_of)
+def _cuts(
+    checkpoint: Checkpoint, layout: Layout, rules: LoadRules, parts: tuple[Part, ...]
+) -> tuple[tuple[str, Tensor, int], ...]:
+    """Return ``part.component``, one tensor and the bytes per layer of those that lie together.
+
+    How many stages there are does not count: they hold the same share of different layers.
+    """
+    stand: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
+    for row in checkpoint.rows(*parts):
+        tensor = row.tensor
+        if tensor.component == NGRAM_TABLE or tensor.constant is not None:
+            continue
+        kind = f"{tensor.part}.{tensor.component}", tensor.layers
+        stand.setdefault(kind, tensor)
+        sizes[kind] = sizes.get(kind, 0) + rank_bytes(row, layout=layout, rules=rules)
+    return tuple((kind[0], stand[kind], size) for kind, size in sizes.items())
 
 
 def _cut(checkpoint: Checkpoint, *, cuts: int = 1) -> Key:

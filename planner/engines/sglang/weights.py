@@ -8,6 +8,7 @@ from hardware_db.records import frozen_with_cache
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import TABLE, table_takes_gpu
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.memory.weights import LoadRules, table_bytes, weight_bytes
 
 ATTENTION = ("text.full_attn.", "text.gdn.", "mtp.full_attn.")
@@ -63,6 +64,11 @@ class Stage:
         return self.text_bytes + self.vision_bytes + self.draft_bytes
 
 
+def _rules(server: Server) -> Key:
+    return (server.checkpoint,), server.shared_expert_replicated
+
+
+@remembered(_rules)
 def load_rules(server: Server) -> LoadRules:
     """Return what SGLang changes on loading.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from planner.engines.engine import Deployment, but_machine
@@ -32,7 +33,7 @@ def weights(deployment: Deployment) -> Mapping[str, int]:
     but the routed experts, which stay cut or shared out.
     """
     checkpoint, layout = deployment.checkpoint, deployment.layout
-    rules = LoadRules(formats={"float32": checkpoint.model.dtype}, float32=("gdn.A_log",))
+    rules = _load_rules(checkpoint.model.dtype)
     dense = Layout(tensor_parallel=attention_ranks(deployment))
     sizes = weight_bytes(checkpoint, layout=dense, rules=rules, parts=("text",))
     routed = "text.moe.routed_experts"
@@ -41,6 +42,11 @@ def weights(deployment: Deployment) -> Mapping[str, int]:
         sizes[routed] = cut[routed]
     vision = weight_bytes(checkpoint, layout=Layout(), rules=rules, parts=("vision",))
     return MappingProxyType(sizes | vision)
+
+
+@lru_cache(maxsize=8)
+def _load_rules(dtype: str) -> LoadRules:
+    return LoadRules(formats={"float32": dtype}, float32=("gdn.A_log",))
 
 
 def forward_peak(model: ModelSpec, *, tokens: int, ranks: int, expert_ranks: int) -> int:

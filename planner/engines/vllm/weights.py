@@ -73,9 +73,14 @@ def _kind(accelerator: Accelerator) -> tuple[bool, bool]:
     return _pads(accelerator), accelerator.vendor in MARLIN
 
 
+def _replicates_shared_expert(layout: Layout) -> bool:
+    """Say whether experts are parallel over attention that is data and tensor parallel."""
+    return layout.expert_parallel and layout.data_parallel > 1 and layout.tensor_parallel > 1
+
+
 def _rules(deployment: Deployment) -> Key:
-    kind = _kind(deployment.system.accelerator)
-    return (deployment.checkpoint,), (deployment.layout, deployment.options.version, kind)
+    kind = _kind(deployment.system.accelerator), _replicates_shared_expert(deployment.layout)
+    return (deployment.checkpoint,), (deployment.options.version, kind)
 
 
 @remembered(_rules)
@@ -91,14 +96,11 @@ def load_rules(deployment: Deployment) -> LoadRules:
 
     Source: vLLM 0.33.0 model_executor (checked against its modules on the meta device).
     """
-    checkpoint, layout = deployment.checkpoint, deployment.layout
+    checkpoint = deployment.checkpoint
     rules = rules_of(deployment.options.version)
     small = ("text.gdn.in_proj_a", "text.gdn.in_proj_b")
     packed = deployment.system.accelerator.vendor in MARLIN and any(
         row.format.name.startswith(("gptq", "awq", "auto")) for row in checkpoint.stored
-    )
-    sequence_parallel = (
-        layout.expert_parallel and layout.data_parallel > 1 and layout.tensor_parallel > 1
     )
     gptq = {name for row in checkpoint.stored if (name := row.format.name).startswith("gptq")}
     index = "" if rules.gptq_column_index else "-plain"
@@ -114,7 +116,7 @@ def load_rules(deployment: Deployment) -> LoadRules:
         vocab_padding=64,
         embed_on_every_stage=True,
         head_on_every_stage=checkpoint.model.model_type in rules.head_on_every_stage,
-        shared_expert_replicated=sequence_parallel,
+        shared_expert_replicated=_replicates_shared_expert(deployment.layout),
         row_multiples={"block_inject_weight": 16},
         refined=REFINED if rules.refines_blocks else {},
         experts_over_replicas=True,
