@@ -72,12 +72,15 @@ KEPT = (
     "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | model, options, layout,"
     " device | 1,024 |",
     "| llama.cpp: placements, answers | the whole deployment | 4,096, 1,024 |",
+    "| llama.cpp: servers, what they take, placements that fit | model, options, context, slots,"
+    " room on the GPUs | 1,024 |",
     "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
     "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
     "| MLX: bytes per token, states, longest context | model, cache format | 1,024 |",
     "| transformers: device map, what runs on a device | model, options, system | 1,024 |",
     "| bytes that a token adds in all layers | model, cache format, ranks | 1,024 |",
     "| tables of n-grams | model, cuts | 1,024 |",
+    "| bytes that a rank holds of a layer's tensors | model, rules of loading, cuts | 1,024 |",
     "| tensors of a GGUF type | type, model | 512 |",
     "| racks that the database knows, by their accelerator | all its systems | 8 |",
 )

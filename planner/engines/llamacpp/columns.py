@@ -21,9 +21,10 @@ from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.machine import Machine, machine_of
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.reach import longest_of
-from planner.engines.llamacpp.server import Server, Usage, server_of
+from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.memo import remembered
 from planner.units import round_up

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.fit import Fitted
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
-from planner.engines.llamacpp.server import server_of
 
 SMALL_UBATCH = 128
 SMALL_MARGIN_MIB = 512

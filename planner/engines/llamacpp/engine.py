@@ -15,9 +15,10 @@ from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
+from planner.engines.llamacpp.meant import one, server_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
-from planner.engines.llamacpp.server import Server, server_of
+from planner.engines.llamacpp.server import Server
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees
@@ -138,6 +139,16 @@ class _Settled:
     assumed: bool
 
 
+def _in_room(server: Server, room: Room) -> Key:
+    return (server,), room
+
+
+@remembered(_in_room)
+def _fitted(server: Server, room: Room) -> Fitted:
+    """Return the placement that fits: the same on cards with as much memory."""
+    return fit(server, room)
+
+
 @remembered(_asked, most=4096)
 def _settled(deployment: Deployment) -> _Settled:
     """Return the placement that fits: all that decides whether it starts."""
@@ -146,16 +157,16 @@ def _settled(deployment: Deployment) -> _Settled:
         deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
     )
     room = machine.room(deployment.options.kept_free_mib)
-    fitted = fit(server, room)
+    fitted = _fitted(server, room)
     assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None
     if not fitted.fits and assumed is not None:
         shared = assumed.room(deployment.options.kept_free_mib)
-        moved = fit(server, shared)
+        moved = _fitted(server, shared)
         if moved.fits:
             machine, room, fitted = assumed, shared, moved
     alone = fitted
     if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
-        alone = fit(replace(server, slots=1), room)
+        alone = _fitted(one(replace(server, slots=1)), room)
     return _Settled(
         server=server,
         machine=machine,

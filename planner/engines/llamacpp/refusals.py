@@ -11,9 +11,10 @@ from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
 from planner.engines.llamacpp.machine import backend_of
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.releases import rules_of
-from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type, server_of
+from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
 from planner.engines.llamacpp.terms import source
 from planner.errors import PlannerError

@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 
 from hardware_db.records import frozen, frozen_with_cache
 from planner.columns import choose, smaller
-from planner.engines.engine import Deployment
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import (
     CELLS_PADDING,
@@ -19,7 +18,6 @@ from planner.engines.llamacpp.contexts import (
     state_bytes_per_block,
     window_bytes_per_block,
 )
-from planner.engines.llamacpp.machine import backend_of, default_shares
 from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions
 from planner.engines.llamacpp.placement import (
     NGRAM_TABLE,
@@ -34,11 +32,10 @@ from planner.engines.llamacpp.tensor_file import (
     FileScheme,
     file_blocks,
     file_tensors,
-    gguf_scheme,
     members,
 )
 from planner.engines.llamacpp.vision import VisionMemory, vision_memory
-from planner.errors import InputError, UnsupportedModelError
+from planner.memo import Key, remembered
 from planner.model.checkpoint import Checkpoint
 from planner.model.spec import ModelSpec
 from planner.units import GIB, round_up
@@ -232,6 +229,10 @@ class Server:
 
     def usage(self, placement: Placement, *, dry_run: bool = False) -> Usage:
         """Return what the server takes under a placement."""
+        return _usage(self, placement, dry_run)
+
+    def counted(self, placement: Placement, *, dry_run: bool) -> Usage:
+        """Return the same, counted anew."""
         held = self.held(placement)
         if self.draft is None:
             drafting = held.draft_compute
@@ -355,45 +356,10 @@ def expert_blocks(model: ModelSpec, scheme: FileScheme, *, mtp: bool) -> int:
     )
 
 
-def server_of(
-    deployment: Deployment, *, slots: int | None = None, context: int | None = None
-) -> Server:
-    """The server that a deployment means, or the same for other slots or lengths.
+def _under(server: Server, placement: Placement, dry_run: bool) -> Key:
+    return (server,), (placement, dry_run)
 
-    Raises:
-        UnsupportedModelError: the checkpoint is no GGUF and cannot become one.
-        InputError: llama.cpp has no such cache type.
-    """
-    options: LlamacppOptions = deployment.options
-    scheme = gguf_scheme(deployment.checkpoint)
-    if scheme is None:
-        raise UnsupportedModelError(
-            f"llama.cpp reads GGUF files, not {deployment.checkpoint.scheme.title}"
-        )
-    type_k = cache_type(deployment.kv_cache_dtype)
-    if type_k is None:
-        raise InputError(f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}")
-    system = deployment.system
-    gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
-    devices = 0 if system.is_cpu_only else gpus
-    if slots is None:
-        slots = options.parallel or deployment.concurrency
-    shared = bool(options.kv_unified) and options.parallel is not None
-    return Server(
-        checkpoint=deployment.checkpoint,
-        model=deployment.checkpoint.model,
-        scheme=scheme,
-        options=options,
-        devices=devices,
-        shares=default_shares(system.accelerators[:devices]),
-        type_k=type_k,
-        type_v=options.cache_type_v or type_k,
-        context=context if context is not None else deployment.context,
-        maps_tables=not any(
-            accelerator.is_unified and backend_of([accelerator]) in ("CUDA", "ROCm", "Vulkan")
-            for accelerator in system.accelerators[:devices]
-        ),
-        unlent=system.accelerator.unlent_bytes if devices else 0,
-        slots=slots,
-        full=min(slots, deployment.concurrency) if shared else None,
-    )
+
+@remembered(_under)
+def _usage(server: Server, placement: Placement, dry_run: bool) -> Usage:
+    return server.counted(placement, dry_run=dry_run)

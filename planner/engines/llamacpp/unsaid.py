@@ -18,8 +18,9 @@ from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING
 from planner.engines.llamacpp.fit import by_hand
 from planner.engines.llamacpp.machine import Room, machine_of
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.server import Server, server_of
+from planner.engines.llamacpp.server import Server
 
 
 def context_unsaid(deployment: Deployment) -> int:
