@@ -2,7 +2,8 @@
 
 Every field shows what the question says and writes into it, so a field never knows better than the
 address. That is its default, too: a browser that did not hear what a field shows reports the default.
-A field that is gone when its change is told changes nothing. What cannot be understood is shown in its field as it was written.
+What is told of a field that is gone, or of what it showed before (`fields`), changes nothing. What
+cannot be understood is shown in its field as it was written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from planner.layout import Layout
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
 from planner.units import shown
-from planner.web import choices, devices, places, session
+from planner.web import choices, devices, fields, places, session
 from planner.web.access import is_own_user
 from planner.web.asked import (
     BEST,
@@ -34,7 +35,7 @@ from planner.web.asked import (
     switch_word,
     system,
 )
-from planner.web.engine_options import ask_options, option_key, word_in_field
+from planner.web.engine_options import ask_options, option_in_field, word_in_field
 from planner.web.tables import escape
 from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
@@ -142,27 +143,27 @@ def _select(
 ) -> None:
     """One picker; what is typed and not listed is taken as it is."""
     listed = options if value in options else (value, *options)
-    _set(field, value)
+    key = fields.key_for(field, value)
     st.selectbox(
         label,
         listed,
         index=listed.index(value),
-        key=field,
+        key=key,
         format_func=format_func,
         accept_new_options=True,
         width=width,
         on_change=_picked,
-        args=(field,),
+        args=(field, key),
     )
 
 
-def _picked(field: str) -> None:
-    value = str(st.session_state.get(field) or "").strip()
+def _picked(field: str, key: str) -> None:
+    value = str(fields.value_of(field) or "").strip()
     asked = session.now()
-    if not value or value == getattr(asked, field):
+    if not fields.is_drawn(field, key) or not value or value == getattr(asked, field):
         return
     value, notes = _meant(field, value)
-    st.session_state[field] = value  # the field shows its name instead of what was typed
+    fields.show(field, value)  # its name instead of what was typed
     released: dict[str, str] = {}
     if field == "model" and "/" in asked.weights:
         released = {"weights": BEST}  # a checkpoint belongs to its model
@@ -209,19 +210,19 @@ def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:
         machine = system(on, 1)
     except InputError:
         return {}, ()
-    fields, notes = dict[str, str](), []
+    found, notes = dict[str, str](), []
     if says_number(on) and asked.count != "1":
-        fields["count"] = "1"
+        found["count"] = "1"
         if asked.count != str(machine.count):
             notes.append(
                 f"{shown(on)} says how many there are: that is taken, in place of {asked.count}."
             )
     if says_ram(machine) and asked.ram:
-        fields["ram"] = ""
+        found["ram"] = ""
         notes.append(
             f"{shown(on)} names the RAM: that is taken, in place of {asked.ram} GB in its field."
         )
-    return fields, tuple(notes)
+    return found, tuple(notes)
 
 
 def _is_loaded(weights: str, engine: str) -> bool:
@@ -239,50 +240,52 @@ def _is_loaded(weights: str, engine: str) -> bool:
 def _number(label: str, field: str, value: str, most: int, width: int) -> None:
     """A whole number; one that cannot be read is told by the answer, and the field is empty."""
     known = value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= most
-    _set(field, int(value) if known else None)
+    number = int(value) if known else None
+    key = fields.key_for(field, number)
     st.number_input(
         label,
         min_value=1,
         max_value=most,
-        value=int(value) if known else None,
+        value=number,
         step=1,
-        key=field,
+        key=key,
         width=width,
         placeholder=value[:12] or "?",
         on_change=_counted,
-        args=(field,),
+        args=(field, key),
     )
 
 
-def _counted(field: str) -> None:
-    value = st.session_state.get(field)
-    if value is not None:
-        session.change(**{field: str(int(value))})
+def _counted(field: str, key: str) -> None:
+    value = fields.value_of(field)
+    if fields.is_drawn(field, key) and value is not None:
+        session.change(**{field: str(value)})
 
 
 def _ram(asked: Asked, machine: System | None) -> None:
     known = machine.host_memory_gib if machine is not None else None
     hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
     said = int(asked.ram) if asked.ram.isdecimal() else None
-    _set("ram", said)
+    key = fields.key_for("ram", said)
     st.number_input(
         "RAM (GB)",
         min_value=1,
         max_value=1_000_000,
         value=said,
         step=16,
-        key="ram",
+        key=key,
         width=_RAM,
         placeholder=hint,
         help="Memory beside the GPU: experts and layers can lie there. Empty: what is known.",
         on_change=_set_ram,
+        args=(key,),
     )
 
 
-def _set_ram() -> None:
-    if "ram" in st.session_state:
-        value = st.session_state["ram"]
-        session.change(ram="" if value is None else str(int(value)))
+def _set_ram(key: str) -> None:
+    if fields.is_drawn("ram", key):
+        value = fields.value_of("ram")
+        session.change(ram="" if value is None else str(value))
 
 
 def _ask_more(asked: Asked, engine: str | None) -> None:
@@ -305,19 +308,22 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
     sizes = _sizes(layout)
     with st.grid(4, gap="small", vertical_alignment="bottom"):
         for name, title in zip(_DEGREES, ("Tensor", "Pipeline", "Data"), strict=True):
-            _set(name, sizes[name])
+            key = fields.key_for(name, sizes[name])
             st.number_input(
                 title,
                 min_value=0,
                 max_value=4096,
                 value=sizes[name],
                 step=1,
-                key=name,
+                key=key,
                 on_change=_set_layout,
+                args=(name, key),
             )
         experts = layout is not None and layout.expert_parallel
-        _set("ep", experts)
-        st.toggle("Expert parallel", value=experts, key="ep", on_change=_set_layout)
+        key = fields.key_for("ep", experts)
+        st.toggle(
+            "Expert parallel", value=experts, key=key, on_change=_set_layout, args=("ep", key)
+        )
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
         values = {}
@@ -327,35 +333,30 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         ask_options(engine, values, _set_option)
 
 
-def _set(key: str, value: object) -> None:
-    """Let a field show `value`. One that shows it is left alone: browsers draw it anew otherwise."""
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-
-
 def _one_of(
     label: str, field: str, value: str, options: tuple[str, ...], told: str | None = None
 ) -> None:
     """One of a few words; one that is none of them is told by the answer, and the field is empty."""
-    _set(field, value)
     index = options.index(value) if value in options else None
-    st.selectbox(label, options, index, key=field, on_change=_taken, args=(field,), help=told)
+    key = fields.key_for(field, value if index is not None else None)
+    st.selectbox(label, options, index, key=key, on_change=_taken, args=(field, key), help=told)
 
 
-def _taken(field: str) -> None:
-    if st.session_state.get(field) is not None:
-        session.change(**{field: st.session_state[field]})
+def _taken(field: str, key: str) -> None:
+    value = fields.value_of(field)
+    if fields.is_drawn(field, key) and value is not None:
+        session.change(**{field: str(value)})
 
 
 def _switch(label: str, field: str, value: str) -> None:
     is_on = value == switch_word(True)
-    _set(field, is_on)
-    st.toggle(label, value=is_on, key=field, on_change=_switched, args=(field,))
+    key = fields.key_for(field, is_on)
+    st.toggle(label, value=is_on, key=key, on_change=_switched, args=(field, key))
 
 
-def _switched(field: str) -> None:
-    if field in st.session_state:
-        session.change(**{field: switch_word(st.session_state[field])})
+def _switched(field: str, key: str) -> None:
+    if fields.is_drawn(field, key):
+        session.change(**{field: switch_word(bool(fields.value_of(field)))})
 
 
 def _sizes(layout: Layout | None) -> dict[str, int]:
@@ -365,11 +366,11 @@ def _sizes(layout: Layout | None) -> dict[str, int]:
     return dict(zip(_DEGREES, found, strict=True))
 
 
-def _set_layout() -> None:
-    if any(st.session_state.get(name) is None for name in (*_DEGREES, "ep")):
+def _set_layout(field: str, key: str) -> None:
+    sizes = [fields.value_of(name) for name in (*_DEGREES, "ep")]
+    if not fields.is_drawn(field, key) or any(size is None for size in sizes):
         return
-    tensor, pipeline, data = (int(st.session_state[name]) for name in _DEGREES)
-    experts = bool(st.session_state["ep"])
+    tensor, pipeline, data, experts = sizes
     if not (tensor or pipeline or data or experts):
         session.change(layout=BEST)
         return
@@ -382,9 +383,9 @@ def _set_layout() -> None:
     session.change(layout=layout_word(layout))
 
 
-def _set_option(engine: str, name: str) -> None:
+def _set_option(engine: str, name: str, key: str) -> None:
     """An option belongs to its engine, which is fixed by it."""
-    if option_key(engine, name) not in st.session_state:
+    if not fields.is_drawn(option_in_field(engine, name), key):
         return
     asked = session.now()
     word = word_in_field(engine, name)

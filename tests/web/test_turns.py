@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import streamlit as st
 
-from planner.web import choices, pickers, session
+from planner.web import choices, fields, pickers, session
 from planner.web.asked import Asked
-from planner.web.engine_options import option_key
+from planner.web.engine_options import option_in_field
 from planner.web.views import run_front, run_ladder
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def test_a_change_that_changes_nothing_is_no_turn(state: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (pickers._picked, ("on",)),
-        (pickers._picked, ("engine",)),
-        (pickers._counted, ("users",)),
-        (pickers._taken, ("kv",)),
-        (pickers._switched, ("yarn",)),
-        (pickers._set_ram, ()),
-        (pickers._set_layout, ()),
-        (pickers._set_option, ("vllm", "gpu_memory_utilization")),
+        (pickers._picked, ("on", "on")),
+        (pickers._picked, ("engine", "engine")),
+        (pickers._counted, ("users", "users")),
+        (pickers._taken, ("kv", "kv")),
+        (pickers._switched, ("yarn", "yarn")),
+        (pickers._set_ram, ("ram",)),
+        (pickers._set_layout, ("ep", "ep")),
+        (pickers._set_option, ("vllm", "seqs", "vllm-seqs")),
     ],
 )
 def test_a_field_that_is_gone_changes_nothing(
@@ -89,9 +89,37 @@ def test_a_field_that_is_gone_changes_nothing(
 def test_an_option_that_shows_its_default_fixes_no_engine(state: dict[str, Any]) -> None:
     before = state["asked"]
     name = "gpu_memory_utilization"
-    state[option_key("vllm", name)] = None
-    pickers._set_option("vllm", name)
+    key = option_in_field("vllm", name)
+    state[key] = None
+    pickers._set_option("vllm", name, key)
     assert state["asked"] is before
+
+
+@pytest.mark.parametrize(
+    ("told", "field", "old", "new"),
+    [
+        (pickers._picked, "on", "rtx-5090", "rtx-3090"),
+        (pickers._counted, "count", 1, 2),
+        (pickers._taken, "kv", "auto", "fp8"),
+        (pickers._switched, "images", False, True),
+        (pickers._set_ram, "ram", None, 64),
+        (pickers._set_layout, "tp", 0, 2),
+    ],
+)
+def test_what_a_field_showed_before_changes_nothing(
+    state: dict[str, Any], told: Callable[..., None], field: str, old: Any, new: Any
+) -> None:
+    """Back, or a row: the browser sends with it what its fields showed on the page before."""
+    before = state["asked"]
+    key = fields.key_for(field, old)
+    state[key] = old  # drawn by Streamlit
+    assert fields.key_for(field, old) == key
+    later = fields.key_for(field, new)
+    assert later != key
+    state[later] = new
+    told(*((key,) if field == "ram" else (field, key)))
+    assert state["asked"] is before
+    assert fields.value_of(field) == new
 
 
 def test_what_a_field_shows_is_its_default(open_app: Callable[..., AppTest]) -> None:

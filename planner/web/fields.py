@@ -1,0 +1,44 @@
+"""Fields that show the question: each has a key, and another one once somebody else changed it.
+
+A browser sends what all its fields show with whatever is clicked. One that has not heard yet of a
+change by a row, Undo or Back sends what they showed before it, and Streamlit takes that for what the
+visitor wants. It comes under the old key, where it changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+_TURNS = "field-turns"
+_NOTHING = object()
+
+
+def key_for(field: str, value: object) -> str:
+    """Return the key under which a field is drawn that shows `value`, which is its default too."""
+    turns: dict[str, int] = st.session_state.setdefault(_TURNS, {})
+    if field in turns and st.session_state.get(_key(field), _NOTHING) != value:
+        turns[field] += 1
+    turns.setdefault(field, 0)
+    return _key(field)
+
+
+def is_drawn(field: str, key: str) -> bool:
+    """Whether a field is there, and under this key: else what is told of it is an earlier page's."""
+    return key == _key(field) and key in st.session_state
+
+
+def value_of(field: str) -> Any:
+    """Return what a field shows; None where it is not there."""
+    return st.session_state.get(_key(field))
+
+
+def show(field: str, value: object) -> None:
+    """Let a field show something else than what was typed into it; for its own callback."""
+    st.session_state[_key(field)] = value
+
+
+def _key(field: str) -> str:
+    turn = st.session_state.get(_TURNS, {}).get(field, 0)
+    return f"{field}~{turn}" if turn else field
