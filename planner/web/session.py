@@ -6,6 +6,7 @@ A callback runs before the page is drawn again, so everything below sees the que
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
@@ -37,13 +38,13 @@ class Passage:
         page: where the click was.
         words: the new question, as the address has it.
         before: the question before.
-        fields: what the page's own fields had in the address.
+        fields: what the page's own fields showed, those of them that are in the address.
     """
 
     page: str
     words: dict[str, str]
     before: Asked
-    fields: dict[str, list[str]]
+    fields: dict[str, Any]
 
 
 @frozen
@@ -87,7 +88,10 @@ def arrive(page: str) -> Asked:
         st.session_state.pop(_PASSED)
         st.session_state.pop(_BEFORE, None)
         _turn_to(passed.before)
-        st.query_params.update(passed.fields)
+        for name, value in passed.fields.items():
+            st.session_state[name] = value
+        if passed.fields:
+            st.rerun()  # in a run that Back began a field takes nothing but the address
     found: Asked = st.session_state[_ASKED]
     return found
 
@@ -206,9 +210,9 @@ def put(asked: Asked, *, page: str | None = None) -> None:
             words=address.words_of(asked),
             before=before,
             fields={
-                name: st.query_params.get_all(name)
+                name: st.session_state[name]
                 for name in query
-                if not address.is_question(name)
+                if not address.is_question(name) and name in st.session_state
             },
         )
 

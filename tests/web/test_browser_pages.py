@@ -33,7 +33,7 @@ def answer(page: Any) -> Any:
 
 def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> None:
     page = visit(f"/fits?{FAST}&fits-groups=Two+GPUs")
-    page.get_by_text("as they are").wait_for()
+    says = page.get_by_text("as they are").inner_text()
     complete(page)
     table = page.locator('[data-testid="stDataFrame"]').first
     box = table.bounding_box()
@@ -46,7 +46,7 @@ def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> N
     page.go_back()  # one step: to the table as it was, which does not choose the row again
     page.wait_for_url(lambda url: urlsplit(url).path == "/fits")
     answer(page).get_by_text("RTX 5090").wait_for()
-    page.get_by_text("as they are").wait_for()
+    page.get_by_text(says).wait_for()  # of the same machines: the filter is as it was
     page.wait_for_function("location.search.includes('on=rtx-5090')")
     complete(page)
     asked = parse_qs(urlsplit(page.url).query)
