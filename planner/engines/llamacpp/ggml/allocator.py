@@ -15,7 +15,9 @@ fattn.cu (what CUDA adds to a tensor's size). Checked against the allocator itse
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from hardware_db.records import frozen
@@ -80,15 +82,16 @@ class Record:
     """What one graph takes and gives back, in order, whatever the sizes.
 
     Attributes:
-        events: the order.
+        events: the order; the numbers of one event after those of the other, as the tuples of
+            thousands of events would take ten times the memory.
         slots: the tensor of each slot.
         arenas: the backend of each slot.
         marks: events before each of the tensors that were to be marked is followed by the next.
     """
 
-    events: tuple[Event, ...]
+    events: array[int]
     slots: tuple[GgmlTensor, ...]
-    arenas: tuple[int, ...]
+    arenas: array[int]
     marks: tuple[int, ...]
 
 
@@ -105,9 +108,9 @@ def record(
     recorder = _Recorder()
     recorder.run(leafs, nodes, frozenset(map(id, marked)))
     return Record(
-        events=tuple(recorder.events),
+        events=array("i", chain.from_iterable(recorder.events)),
         slots=tuple(recorder.slots),
-        arenas=tuple(recorder.arenas),
+        arenas=array("i", recorder.arenas),
         marks=tuple(recorder.marks),
     )
 
@@ -259,17 +262,18 @@ class Memory:
 
     def run(
         self,
-        events: Sequence[Event],
+        events: Sequence[int],
         arenas: Sequence[int],
         sizes: Sequence[int],
         growths: Sequence[int],
     ) -> None:
-        """Run `events`; slot i lies in arena `arenas[i]` and takes `sizes[i]`, aligned.
+        """Run the events of a `Record`, or some of them; slot i lies in arena `arenas[i]` and takes `sizes[i]`, aligned.
 
         `growths[i]` is how much slot i takes more per further step of cells.
         """
         offsets, memory = self.offsets, self.arenas
-        for what, slot, other in events:
+        numbers = iter(events)
+        for what, slot, other in zip(numbers, numbers, numbers, strict=True):
             arena = memory[arenas[slot]]
             if what == TAKE:
                 size, growth = sizes[slot], growths[slot]

@@ -37,7 +37,7 @@ from planner.model.spec import ModelSpec
 from planner.units import round_up
 
 STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
-"""How many are kept: some 100 kB, 20 kB, 200 and 200 bytes each."""
+"""How many are kept: some 75 kB, 8 kB, 200 and 200 bytes each."""
 
 Kept = TypeVar("Kept")
 
@@ -89,7 +89,7 @@ class Shape:
     ) -> None:
         self._batch, self._selection = batch, selection
         self._segments: list[Segment] = []
-        # the length at which the sizes were worked out, the sizes, and their growth per step
+        # the length at which the sizes of slots were worked out, by class, and their growth per step
         self._at = batch.n_kv
         self._sizes: list[int] = []
         self._growths: list[int] = []
@@ -98,7 +98,7 @@ class Shape:
         self.structure = self._prepare(homes, setting, known)
 
     def _prepare(self, homes: Homes, setting: Setting, known: Hashable) -> Structure:
-        """Find the structure, and the sizes of its slots."""
+        """Find the structure, and the sizes of its classes of slots."""
         batch = replace(self._batch, n_kv=Cells(self._at, STEP))
         found = _STRUCTURES.get(known)
         if found is None:
@@ -106,13 +106,11 @@ class Shape:
             _keep(_STRUCTURES, known, found, STRUCTURES)
         else:
             sizes = sizes_of(found, homes, setting, batch, self._selection.blocks)
-        aligned = [
+        self._sizes = [
             round_up(int(size), CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
             for size, (_, on_gpu) in zip(sizes, found.classes, strict=True)
         ]
-        growths = list(map(growth_of, sizes))
-        self._sizes = [aligned[index] for index in found.slots]
-        self._growths = [growths[index] for index in found.slots]
+        self._growths = list(map(growth_of, sizes))
         return found
 
     def at(self, cells: int) -> Segment | None:
@@ -143,11 +141,14 @@ class Shape:
 
     def _proved(self, cells: int) -> Memory | None:
         """Run the events at a length; None if a period that was left out changes the state."""
-        record, growths, sizes = self.structure.record, self._growths, self._sizes
+        record, slots = self.structure.record, self.structure.slots
+        growths, sizes = self._growths, self._sizes
         if cells != self._at:
             more = (cells - self._at) // STEP
             sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
-        events, marks = record.events, record.marks
+        sizes, growths = [sizes[index] for index in slots], [growths[index] for index in slots]
+        events = record.events
+        marks = [3 * mark for mark in record.marks]
         memory = Memory(backends=self._backends, host=self._backends - 1)
         cuts = self._selection.cuts
         wanted = sorted({marks[at] for cut in cuts for at in (cut.at, cut.at - cut.period)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -126,7 +127,7 @@ class Structure:
 
     record: Record
     classes: tuple[Class, ...]
-    slots: tuple[int, ...]
+    slots: array[int]
     nodes: int
     splits: int
     repeated: tuple[tuple[int, int], ...]
@@ -200,7 +201,7 @@ def structure_of(
     structure = Structure(
         record=replace(made, slots=()),
         classes=tuple(classes),
-        slots=tuple(slots),
+        slots=array("i", slots),
         nodes=nodes,
         splits=len(plan.starts),
         repeated=tuple(map(period, selection.cuts)),
