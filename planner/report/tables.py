@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from planner.costing import Bill, cost_of
 from planner.planning import Outcome
 from planner.report.text import SIGNS, workload_words
-from planner.search import Fit, Limits, Suggestion
+from planner.search import Fit, Limits, Solution, Suggestion
 from planner.throughput import SpeedEstimate
 from planner.units import capital, format_gib
+
+_SPEEDS = "Speeds: decoding, every sequence half way to its full context, no prompts meanwhile"
 
 
 def layouts_text(
@@ -54,8 +56,7 @@ def layouts_text(
         lines += _reasons(refused, every=every)
     if cost:
         lines += ["", "Money: a million generated tokens at this load, busy all day."]
-    speeds = "Speeds: decoding, every sequence half way to its full context, no prompts meanwhile"
-    lines += ["", f"{speeds}; from the low to the high end of the band."]
+    lines += ["", f"{_SPEEDS}; from the low to the high end of the band."]
     return "\n".join(lines)
 
 
@@ -112,13 +113,30 @@ def limits_text(limits: Limits) -> str:
         *(f"! {told}" for told in plan.told),
         "",
     ]
-    answers = [(capital(solution.asked), solution.words) for solution in limits.solutions]
+    answers = [
+        (capital(solution.asked), f"{solution.words}{_speed_at(solution)}")
+        for solution in limits.solutions
+    ]
     width = max(len(asked) for asked, _ in answers)
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
         launch = solution.plan.launch
         named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
         lines += [line, *([f"{'':{width}}  {launch.command}"] if launch and named else [])]
+    if any(_speed_at(solution) for solution in limits.solutions):
+        lines += ["", f"{_SPEEDS}."]
     return "\n".join(lines)
+
+
+def _speed_at(solution: Solution) -> str:
+    """How fast it is there, at the end of the sentence: what just fits may crawl."""
+    from planner.speed import speed_of
+    from planner.throughput.answer import two_digits
+
+    speed = speed_of(solution.plan) if solution.value is not None else None
+    if not isinstance(speed, SpeedEstimate):
+        return ""
+    each = " for each" if solution.plan.deployment.concurrency > 1 else ""
+    return f" About {two_digits(speed.per_user.value)} tok/s{each}."
 
 
 def fits_text(fits: Sequence[Fit]) -> str:
