@@ -163,7 +163,6 @@ def _picked(field: str, key: str) -> None:
     if not fields.is_drawn(field, key) or not value or value == getattr(asked, field):
         return
     value, notes = _meant(field, value)
-    fields.show(field, value)  # its name instead of what was typed
     released: dict[str, str] = {}
     if field == "model" and "/" in asked.weights:
         released = {"weights": BEST}  # a checkpoint belongs to its model
@@ -174,6 +173,7 @@ def _picked(field: str, key: str) -> None:
     if field == "on":
         released, notes = _said_by(value, asked)
     session.change(**{field: value, **released})
+    fields.show(field, getattr(session.now(), field))  # its name instead of what was typed
     session.say(*notes)
 
 
