@@ -30,7 +30,7 @@ app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=..
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 pythons: $(READY) ## some of the tests on every other Python from 3.11 on that is here
 	$(WITH_INDEX) .ci/pythons

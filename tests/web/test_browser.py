@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from benchmarks.web_server import chromium, complete
-from planner.web.shell import VIEWS
 
 pytestmark = [
     pytest.mark.browser,
@@ -342,41 +341,6 @@ def test_the_theme_can_be_changed_and_the_chart_follows(visit: Callable[..., Any
         "[...document.querySelectorAll('.js-plotly-plot .xtick text')]"
         ".every(text => getComputedStyle(text).fill === 'rgb(232, 237, 244)')"
     )
-
-
-NOT_OURS: dict[str, Any] = {
-    # Streamlit 1.67: its own controls, not this app's content.
-}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_for_assistive_technology(visit: Callable[..., Any], scheme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    serious = []
-    for path in [
-        *(f"/{view.name}" for view in VIEWS),
-        "/?v=2&on=rtx-4090&model=Qwen3.5-27B&weights=bf16&with=vllm",
-    ]:
-        page = visit(path, scheme=scheme)
-        page.locator(".js-plotly-plot .main-svg, canvas, [data-testid=stExpander]").first.wait_for()
-        complete(page)
-        serious += [
-            (path, entry["id"], [node["html"][:160] for node in entry["nodes"]])
-            for entry in Axe().run(page).response["violations"]
-            if entry["impact"] in ("serious", "critical") and entry["id"] not in NOT_OURS
-        ]
-        assert page.outside == []
-        page.context.close()
-    assert serious == []
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name or "first")
-def test_every_page_on_a_phone(visit: Callable[..., Any], view: Any) -> None:
-    page = visit(f"/{view.name}?{FAST}&on=rtx-5090", width=390, height=844)
-    complete(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.faults == []
 
 
 @pytest.mark.parametrize(
