@@ -24,12 +24,11 @@ MOST_ADVICE = 3
 
 def show(found: Answer) -> None:
     """Draw the field and, once a log was given, the comparison."""
-    if _LOG not in st.session_state and _KEPT in st.session_state:
-        st.session_state[_LOG] = st.session_state[_KEPT]  # a field forgets on another page
     known = ", ".join(ENGINES[name].title for name in readers())
     with st.form("trust-form", border=False, enter_to_submit=False):
         text = st.text_area(
             f"Start-up log of {known}",
+            st.session_state.get(_KEPT, ""),  # a field forgets on another page
             key=_LOG,
             height=180,
             max_chars=LONGEST,
