@@ -113,16 +113,17 @@ def limits_text(limits: Limits) -> str:
         *(f"! {told}" for told in plan.told),
         "",
     ]
+    speeds = [_speed_at(solution) for solution in limits.solutions]
     answers = [
-        (capital(solution.asked), f"{solution.words}{_speed_at(solution)}")
-        for solution in limits.solutions
+        (capital(solution.asked), f"{solution.words}{speed}")
+        for solution, speed in zip(limits.solutions, speeds, strict=True)
     ]
     width = max(len(asked) for asked, _ in answers)
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
         launch = solution.plan.launch
         named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
         lines += [line, *([f"{'':{width}}  {launch.command}"] if launch and named else [])]
-    if any(_speed_at(solution) for solution in limits.solutions):
+    if any(speeds):
         lines += ["", f"{_SPEEDS}."]
     return "\n".join(lines)
 

@@ -16,19 +16,26 @@ _LONGEST = 40
 
 
 def ask_options(
-    engine: str, values: dict[str, OptionValue], changed: Callable[[str, str, str], None]
+    engine: str,
+    values: dict[str, OptionValue],
+    changed: Callable[[str, str, str | None], None],
 ) -> None:
     """Show a field per option.
 
     Args:
         engine: its name.
         values: what is set already.
-        changed: called with (engine, name of the option, key of its field) after the visitor
-            changed it.
+        changed: called with (engine, name of the option, its word or None for the default) after
+            the visitor changed its field.
     """
     with st.grid(2, gap="small", vertical_alignment="bottom"):
         for field in option_fields(engine):
-            _ask(engine, field, field.shown(values.get(field.name, field.default)), changed)
+
+            def told(shown: Any, field: OptionField = field) -> None:
+                changed(engine, field.name, field.word(shown))
+
+            name = option_in_field(engine, field.name)
+            _ask(name, field, field.shown(values.get(field.name, field.default)), told)
 
 
 def option_in_field(engine: str, name: str) -> str:
@@ -36,20 +43,11 @@ def option_in_field(engine: str, name: str) -> str:
     return f"{engine}-{name}"
 
 
-def word_in_field(engine: str, name: str) -> str | None:
-    """Return the word for what the field of an option shows; None where it is the default."""
-    field = next(field for field in option_fields(engine) if field.name == name)
-    shown: Any = fields.value_of(option_in_field(engine, name))
-    return field.word(shown)
-
-
-def _ask(
-    engine: str, field: OptionField, value: Any, changed: Callable[[str, str, str], None]
-) -> None:
+def _ask(name: str, field: OptionField, value: Any, told: Callable[[Any], None]) -> None:
     flag = f" :small[`{field.flag}`]" if field.flag else ""
     label = escape(field.title) + flag
-    key = fields.key_for(option_in_field(engine, field.name), value)
-    args = (engine, field.name, key)
+    key = fields.key_for(name, value)
+    args = (name, key, told)
     if field.kind is bool or field.choices:
         words = field.choices or _SWITCH[1:]
         words = ("default", *words) if field.optional else words
@@ -59,7 +57,7 @@ def _ask(
             words.index(value),
             key=key,
             help=field.help,
-            on_change=changed,
+            on_change=fields.hear,
             args=args,
         )
     elif field.kind is str:
@@ -69,7 +67,7 @@ def _ask(
             key=key,
             max_chars=_LONGEST,
             help=field.help,
-            on_change=changed,
+            on_change=fields.hear,
             args=args,
         )
     else:
@@ -82,6 +80,6 @@ def _ask(
             key=key,
             help=field.help,
             placeholder="default",
-            on_change=changed,
+            on_change=fields.hear,
             args=args,
         )

@@ -7,6 +7,7 @@ visitor wants. It comes under the old key, where it changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -24,9 +25,18 @@ def key_for(field: str, value: object) -> str:
     return _key(field)
 
 
-def is_drawn(field: str, key: str) -> bool:
-    """Whether a field is there, and under this key: else what is told of it is an earlier page's."""
-    return key == _key(field) and key in st.session_state
+def hear(field: str, key: str, told: Callable[[Any], None]) -> None:
+    """Tell what a field shows now; the callback of every field.
+
+    A field that is gone, or that was drawn under another key since, is an earlier page's.
+
+    Args:
+        field: its name.
+        key: under which it was drawn.
+        told: called with the field's value.
+    """
+    if key == _key(field) and key in st.session_state:
+        told(st.session_state[key])
 
 
 def value_of(field: str) -> Any:

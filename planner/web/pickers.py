@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import streamlit as st
 
@@ -35,7 +36,7 @@ from planner.web.asked import (
     switch_word,
     system,
 )
-from planner.web.engine_options import ask_options, option_in_field, word_in_field
+from planner.web.engine_options import ask_options
 from planner.web.tables import escape
 from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
@@ -152,15 +153,15 @@ def _select(
         format_func=format_func,
         accept_new_options=True,
         width=width,
-        on_change=_picked,
-        args=(field, key),
+        on_change=fields.hear,
+        args=(field, key, partial(_picked, field)),
     )
 
 
-def _picked(field: str, key: str) -> None:
-    value = str(fields.value_of(field) or "").strip()
+def _picked(field: str, typed: str | None) -> None:
+    value = (typed or "").strip()
     asked = session.now()
-    if not fields.is_drawn(field, key) or not value or value == getattr(asked, field):
+    if not value or value == getattr(asked, field):
         return
     value, notes = _meant(field, value)
     released: dict[str, str] = {}
@@ -251,14 +252,13 @@ def _number(label: str, field: str, value: str, most: int, width: int) -> None:
         key=key,
         width=width,
         placeholder=value[:12] or "?",
-        on_change=_counted,
-        args=(field, key),
+        on_change=fields.hear,
+        args=(field, key, partial(_counted, field)),
     )
 
 
-def _counted(field: str, key: str) -> None:
-    value = fields.value_of(field)
-    if fields.is_drawn(field, key) and value is not None:
+def _counted(field: str, value: int | None) -> None:
+    if value is not None:
         session.change(**{field: str(value)})
 
 
@@ -277,15 +277,13 @@ def _ram(asked: Asked, machine: System | None) -> None:
         width=_RAM,
         placeholder=hint,
         help="Memory beside the GPU: experts and layers can lie there. Empty: what is known.",
-        on_change=_set_ram,
-        args=(key,),
+        on_change=fields.hear,
+        args=("ram", key, _set_ram),
     )
 
 
-def _set_ram(key: str) -> None:
-    if fields.is_drawn("ram", key):
-        value = fields.value_of("ram")
-        session.change(ram="" if value is None else str(value))
+def _set_ram(value: int | None) -> None:
+    session.change(ram="" if value is None else str(value))
 
 
 def _ask_more(asked: Asked, engine: str | None) -> None:
@@ -316,13 +314,17 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
                 value=sizes[name],
                 step=1,
                 key=key,
-                on_change=_set_layout,
-                args=(name, key),
+                on_change=fields.hear,
+                args=(name, key, _set_layout),
             )
         experts = layout is not None and layout.expert_parallel
         key = fields.key_for("ep", experts)
         st.toggle(
-            "Expert parallel", value=experts, key=key, on_change=_set_layout, args=("ep", key)
+            "Expert parallel",
+            value=experts,
+            key=key,
+            on_change=fields.hear,
+            args=("ep", key, _set_layout),
         )
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
@@ -339,24 +341,31 @@ def _one_of(
     """One of a few words; one that is none of them is told by the answer, and the field is empty."""
     index = options.index(value) if value in options else None
     key = fields.key_for(field, value if index is not None else None)
-    st.selectbox(label, options, index, key=key, on_change=_taken, args=(field, key), help=told)
+    st.selectbox(
+        label,
+        options,
+        index,
+        key=key,
+        on_change=fields.hear,
+        args=(field, key, partial(_taken, field)),
+        help=told,
+    )
 
 
-def _taken(field: str, key: str) -> None:
-    value = fields.value_of(field)
-    if fields.is_drawn(field, key) and value is not None:
-        session.change(**{field: str(value)})
+def _taken(field: str, value: str | None) -> None:
+    if value is not None:
+        session.change(**{field: value})
 
 
 def _switch(label: str, field: str, value: str) -> None:
     is_on = value == switch_word(True)
     key = fields.key_for(field, is_on)
-    st.toggle(label, value=is_on, key=key, on_change=_switched, args=(field, key))
+    args = (field, key, partial(_switched, field))
+    st.toggle(label, value=is_on, key=key, on_change=fields.hear, args=args)
 
 
-def _switched(field: str, key: str) -> None:
-    if fields.is_drawn(field, key):
-        session.change(**{field: switch_word(bool(fields.value_of(field)))})
+def _switched(field: str, is_on: bool) -> None:
+    session.change(**{field: switch_word(is_on)})
 
 
 def _sizes(layout: Layout | None) -> dict[str, int]:
@@ -366,9 +375,10 @@ def _sizes(layout: Layout | None) -> dict[str, int]:
     return dict(zip(_DEGREES, found, strict=True))
 
 
-def _set_layout(field: str, key: str) -> None:
+def _set_layout(_: object) -> None:
+    """The layout is what all four fields show."""
     sizes = [fields.value_of(name) for name in (*_DEGREES, "ep")]
-    if not fields.is_drawn(field, key) or any(size is None for size in sizes):
+    if any(size is None for size in sizes):
         return
     tensor, pipeline, data, experts = sizes
     if not (tensor or pipeline or data or experts):
@@ -383,12 +393,9 @@ def _set_layout(field: str, key: str) -> None:
     session.change(layout=layout_word(layout))
 
 
-def _set_option(engine: str, name: str, key: str) -> None:
-    """An option belongs to its engine, which is fixed by it."""
-    if not fields.is_drawn(option_in_field(engine, name), key):
-        return
+def _set_option(engine: str, name: str, word: str | None) -> None:
+    """An option belongs to its engine, which is fixed by it; without a word it is the default."""
     asked = session.now()
-    word = word_in_field(engine, name)
     kept = tuple(pair for pair in asked.options if pair[0] != name)
     options = (*kept, (name, word)) if word is not None else kept
     if options == asked.options:

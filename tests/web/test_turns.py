@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from planner.web.views import run_front, run_ladder
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
+
+_UTILIZATION = option_in_field("vllm", "gpu_memory_utilization")
 
 
 @pytest.fixture
@@ -64,50 +67,49 @@ def test_a_change_that_changes_nothing_is_no_turn(state: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("told", "field"),
     [
-        (pickers._picked, ("on", "on")),
-        (pickers._picked, ("engine", "engine")),
-        (pickers._counted, ("users", "users")),
-        (pickers._taken, ("kv", "kv")),
-        (pickers._switched, ("yarn", "yarn")),
-        (pickers._set_ram, ("ram",)),
-        (pickers._set_layout, ("ep", "ep")),
-        (pickers._set_option, ("vllm", "seqs", "vllm-seqs")),
+        (partial(pickers._picked, "on"), "on"),
+        (partial(pickers._picked, "engine"), "engine"),
+        (partial(pickers._counted, "users"), "users"),
+        (partial(pickers._taken, "kv"), "kv"),
+        (partial(pickers._switched, "yarn"), "yarn"),
+        (pickers._set_ram, "ram"),
+        (pickers._set_layout, "ep"),
+        (partial(pickers._set_option, "vllm", "gpu_memory_utilization"), _UTILIZATION),
     ],
 )
 def test_a_field_that_is_gone_changes_nothing(
-    state: dict[str, Any], told: Callable[..., None], words: tuple[str, ...]
+    state: dict[str, Any], told: Callable[[Any], None], field: str
 ) -> None:
     """The options were closed before all of them were drawn; one of them was told of even so."""
     before = state["asked"]
     state["tp"] = state["pp"] = state["dp"] = 0
-    told(*words)
+    fields.hear(field, field, told)
     assert state["asked"] is before
 
 
 def test_an_option_that_shows_its_default_fixes_no_engine(state: dict[str, Any]) -> None:
     before = state["asked"]
-    name = "gpu_memory_utilization"
-    key = option_in_field("vllm", name)
-    state[key] = None
-    pickers._set_option("vllm", name, key)
+    state[_UTILIZATION] = None
+    told = partial(pickers._set_option, "vllm", "gpu_memory_utilization")
+    fields.hear(_UTILIZATION, _UTILIZATION, told)
     assert state["asked"] is before
 
 
 @pytest.mark.parametrize(
     ("told", "field", "old", "new"),
     [
-        (pickers._picked, "on", "rtx-5090", "rtx-3090"),
-        (pickers._counted, "count", 1, 2),
-        (pickers._taken, "kv", "auto", "fp8"),
-        (pickers._switched, "images", False, True),
+        (partial(pickers._picked, "on"), "on", "rtx-5090", "rtx-3090"),
+        (partial(pickers._counted, "count"), "count", 1, 2),
+        (partial(pickers._taken, "kv"), "kv", "auto", "fp8"),
+        (partial(pickers._switched, "images"), "images", False, True),
         (pickers._set_ram, "ram", None, 64),
         (pickers._set_layout, "tp", 0, 2),
     ],
 )
 def test_what_a_field_showed_before_changes_nothing(
-    state: dict[str, Any], told: Callable[..., None], field: str, old: Any, new: Any
+    state: dict[str, Any], told: Callable[[Any], None], field: str, old: Any, new: Any
 ) -> None:
     """Back, or a row: the browser sends with it what its fields showed on the page before."""
     before = state["asked"]
@@ -117,7 +119,7 @@ def test_what_a_field_showed_before_changes_nothing(
     later = fields.key_for(field, new)
     assert later != key
     state[later] = new
-    told(*((key,) if field == "ram" else (field, key)))
+    fields.hear(field, key, told)
     assert state["asked"] is before
     assert fields.value_of(field) == new
 

@@ -15,7 +15,7 @@ from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_
 from planner.engines.llamacpp.fit import Fitted, fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
-from planner.engines.llamacpp.meant import one, server_of
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.server import Server
@@ -166,7 +166,7 @@ def _settled(deployment: Deployment) -> _Settled:
             machine, room, fitted = assumed, shared, moved
     alone = fitted
     if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
-        alone = _fitted(one(replace(server, slots=1)), room)
+        alone = _fitted(server_of(deployment, slots=1), room)
     return _Settled(
         server=server,
         machine=machine,

@@ -28,7 +28,7 @@ def _parts(server: Server) -> Key:
 
 
 @remembered(_parts)
-def one(server: Server) -> Server:
+def _one(server: Server) -> Server:
     """Return the server that stands for all that are equal: on cards that are alike it is the same."""
     return server
 
@@ -75,4 +75,4 @@ def server_of(
         slots=slots,
         full=min(slots, deployment.concurrency) if shared else None,
     )
-    return one(meant)
+    return _one(meant)

@@ -42,6 +42,9 @@ TAKE, GIVE, INHERIT = 0, 1, 2
 Event = tuple[int, int, int]
 """(what, slot, the other slot of `INHERIT`)."""
 
+_PER_EVENT = 3
+"""Numbers of one event, which a `Record` keeps side by side."""
+
 
 def alloc_bytes(tensor: GgmlTensor, *, on_gpu: bool) -> int:
     """Return the bytes that a backend reserves for a tensor.
@@ -86,7 +89,8 @@ class Record:
             thousands of events would take ten times the memory.
         slots: the tensor of each slot.
         arenas: the backend of each slot.
-        marks: events before each of the tensors that were to be marked is followed by the next.
+        marks: numbers in `events` before each of the tensors that were to be marked is followed by
+            the next.
     """
 
     events: array[int]
@@ -111,7 +115,7 @@ def record(
         events=array("i", chain.from_iterable(recorder.events)),
         slots=tuple(recorder.slots),
         arenas=array("i", recorder.arenas),
-        marks=tuple(recorder.marks),
+        marks=tuple(_PER_EVENT * mark for mark in recorder.marks),
     )
 
 

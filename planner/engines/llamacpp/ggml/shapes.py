@@ -147,8 +147,7 @@ class Shape:
             more = (cells - self._at) // STEP
             sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
         sizes, growths = [sizes[index] for index in slots], [growths[index] for index in slots]
-        events = record.events
-        marks = [3 * mark for mark in record.marks]
+        events, marks = record.events, record.marks
         memory = Memory(backends=self._backends, host=self._backends - 1)
         cuts = self._selection.cuts
         wanted = sorted({marks[at] for cut in cuts for at in (cut.at, cut.at - cut.period)})
