@@ -18,7 +18,6 @@ from hardware_db import System
 from planner.engines import ENGINES, get_engine
 from planner.engines.choice import LOADS
 from planner.errors import InputError, PlannerError
-from planner.layout import Layout
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
 from planner.units import shown
@@ -30,18 +29,17 @@ from planner.web.asked import (
     LOCAL,
     MOST_COUNT,
     Asked,
-    layout_word,
     says_number,
     says_ram,
     switch_word,
     system,
 )
 from planner.web.engine_options import ask_options
+from planner.web.layout_fields import ask_layout
 from planner.web.tables import escape
 from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
 
-_DEGREES = ("tp", "pp", "dp")
 _MOST_NAMED = 4
 """Names that words typed into a list could mean, where they are told."""
 _FOLD = "pickers-open"
@@ -299,33 +297,7 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         )
         _switch("Pictures must be taken", "images", asked.images)
         _switch("YaRN beyond the native context", "yarn", asked.yarn)
-    st.markdown("**Layout** (0 takes the best one)")
-    layout = None
-    with suppress(InputError):
-        layout = asked.degrees
-    sizes = _sizes(layout)
-    with st.grid(4, gap="small", vertical_alignment="bottom"):
-        for name, title in zip(_DEGREES, ("Tensor", "Pipeline", "Data"), strict=True):
-            key = fields.key_for(name, sizes[name])
-            st.number_input(
-                title,
-                min_value=0,
-                max_value=4096,
-                value=sizes[name],
-                step=1,
-                key=key,
-                on_change=fields.hear,
-                args=(name, key, _set_layout),
-            )
-        experts = layout is not None and layout.expert_parallel
-        key = fields.key_for("ep", experts)
-        st.toggle(
-            "Expert parallel",
-            value=experts,
-            key=key,
-            on_change=fields.hear,
-            args=("ep", key, _set_layout),
-        )
+    ask_layout(asked)
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
         values = {}
@@ -366,31 +338,6 @@ def _switch(label: str, field: str, value: str) -> None:
 
 def _switched(field: str, is_on: bool) -> None:
     session.change(**{field: switch_word(is_on)})
-
-
-def _sizes(layout: Layout | None) -> dict[str, int]:
-    if layout is None:
-        return dict.fromkeys(_DEGREES, 0)
-    found = (layout.tensor_parallel, layout.pipeline_parallel, layout.data_parallel)
-    return dict(zip(_DEGREES, found, strict=True))
-
-
-def _set_layout(_: object) -> None:
-    """The layout is what all four fields show."""
-    sizes = [fields.value_of(name) for name in (*_DEGREES, "ep")]
-    if any(size is None for size in sizes):
-        return
-    tensor, pipeline, data, experts = sizes
-    if not (tensor or pipeline or data or experts):
-        session.change(layout=BEST)
-        return
-    layout = Layout(
-        tensor_parallel=tensor or 1,
-        pipeline_parallel=pipeline or 1,
-        data_parallel=data or 1,
-        expert_parallel=experts,
-    )
-    session.change(layout=layout_word(layout))
 
 
 def _set_option(engine: str, name: str, word: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import streamlit as st
 
-from planner.web import choices, fields, pickers, session
+from planner.web import choices, fields, layout_fields, pickers, session
 from planner.web.asked import Asked
 from planner.web.engine_options import option_in_field
 from planner.web.views import run_front, run_ladder
@@ -75,7 +75,7 @@ def test_a_change_that_changes_nothing_is_no_turn(state: dict[str, Any]) -> None
         (partial(pickers._taken, "kv"), "kv"),
         (partial(pickers._switched, "yarn"), "yarn"),
         (pickers._set_ram, "ram"),
-        (pickers._set_layout, "ep"),
+        (layout_fields._set_layout, "ep"),
         (partial(pickers._set_option, "vllm", "gpu_memory_utilization"), _UTILIZATION),
     ],
 )
@@ -105,7 +105,7 @@ def test_an_option_that_shows_its_default_fixes_no_engine(state: dict[str, Any])
         (partial(pickers._taken, "kv"), "kv", "auto", "fp8"),
         (partial(pickers._switched, "images"), "images", False, True),
         (pickers._set_ram, "ram", None, 64),
-        (pickers._set_layout, "tp", 0, 2),
+        (layout_fields._set_layout, "tp", 0, 2),
     ],
 )
 def test_what_a_field_showed_before_changes_nothing(
