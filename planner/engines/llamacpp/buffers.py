@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from hardware_db.records import frozen
@@ -204,22 +204,6 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
     A weight's type counts only where the weight lies in RAM or away from its block: only there it
     may be copied.
     """
-    tensors = file_tensors(model, scheme)
-
-    def look_up(key: str, block: int) -> FileTensor:
-        if key == "output" and model.tie_word_embeddings:
-            key = "token_embd"
-        return tensors[key, block]
-
-    def types(key: str, block: int) -> tuple[str, tuple[int, ...]]:
-        tensor = look_up(key, block)
-        return tensor.type, tensor.ne
-
-    def weight(key: str, block: int) -> int:
-        if key == "output":
-            return placement.device_of(placement.blocks)
-        return placement.home(look_up(key, block))
-
     arch = architecture(model)
     if arch is None:
         raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
@@ -238,10 +222,12 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
     apart = list(map(away, range(placement.blocks)))
     numbers = [number(frame(block, found)) for block, found in enumerate(apart)]
     head = placement.device_of(placement.blocks)
+    weights = partial(_weights, model, scheme, placement)
+    made, tensors = weights(), file_tensors(model, scheme)
     outside = (
-        weight("token_embd", OUTSIDE),
-        *(weight(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
-        (head, types("output", OUTSIDE)[0] if head == host else ""),
+        made.home("token_embd", OUTSIDE),
+        *(made.home(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
+        (head, made.types("output", OUTSIDE)[0] if head == host else ""),
     )
     return Homes(
         model=model,
@@ -254,11 +240,31 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         ),
         outside=number(outside),
         mtp=numbers[layers] if placement.blocks > layers else None,
-        types=types,
-        weight=weight,
+        weights=weights,
         cache=placement.cache_home,
         device=placement.device_of,
     )
+
+
+def _weights(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Weights:
+    """Return a file's weights with their homes, as one graph takes them."""
+    tensors = file_tensors(model, scheme)
+
+    def look_up(key: str, block: int) -> FileTensor:
+        if key == "output" and model.tie_word_embeddings:
+            key = "token_embd"
+        return tensors[key, block]
+
+    def types(key: str, block: int) -> tuple[str, tuple[int, ...]]:
+        tensor = look_up(key, block)
+        return tensor.type, tensor.ne
+
+    def home(key: str, block: int) -> int:
+        if key == "output":
+            return placement.device_of(placement.blocks)
+        return placement.home(look_up(key, block))
+
+    return Weights(types, home)
 
 
 _Away = tuple[tuple[str, int, str], ...]
@@ -315,7 +321,7 @@ def whole_graph(
     build = mtp_graph if context.kind == "mtp" else trunk_graph
     tied = None if placement.kv_offload or (dry_run and not generation) else placement.host
     inputs = Inputs(model, arch, batch, placement.cache_home, host=tied)
-    graph = build(inputs, Weights(homes.types, homes.weight), pin)
+    graph = build(inputs, homes.weights(), pin)
     nodes = len(graph.nodes)
     plan = schedule(
         graph,

@@ -32,16 +32,16 @@ class Weights:
         types: Callable[[str, int], tuple[str, tuple[int, ...]]],
         home: Callable[[str, int], int],
     ) -> None:
-        self._types, self._home = types, home
+        self.types, self.home = types, home
         self._made: dict[tuple[str, int], GgmlTensor] = {}
 
     def get(self, key: str, block: int = -1) -> GgmlTensor:
         """The weight `key` of a block (-1: outside the blocks), one object per weight."""
         found = self._made.get((key, block))
         if found is None:
-            type_, ne = self._types(key, block)
+            type_, ne = self.types(key, block)
             found = GgmlTensor("none", type_, ne, name=f"{key}.{block}")
-            found.home, found.is_weight = self._home(key, block), True
+            found.home, found.is_weight = self.home(key, block), True
             self._made[key, block] = found
         return found
 

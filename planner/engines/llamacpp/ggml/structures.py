@@ -40,8 +40,8 @@ class Homes:
         frames: the same without the types of weights, which tell sizes and nothing else.
         outside: the same of the tensors outside the blocks.
         mtp: the same of the MTP block; None where the file has none.
-        types: (key, block) -> type and shape of a weight, innermost dimension first.
-        weight: (key, block) -> backend of a weight.
+        weights: makes the weights of one graph. It looks the file's tensors up when it is called: what
+            is kept of a placement must not keep its file's whole table.
         cache: block -> backend of its cache.
         device: block -> backend of the block.
         selections: blocks to build per attempt, once found.
@@ -54,8 +54,7 @@ class Homes:
     frames: tuple[int, ...]
     outside: int
     mtp: int | None
-    types: Callable[[str, int], tuple[str, tuple[int, ...]]]
-    weight: Callable[[str, int], int]
+    weights: Callable[[], Weights]
     cache: Callable[[int], int]
     device: Callable[[int], int]
     selections: dict[int, Selection] = field(default_factory=dict)
@@ -156,7 +155,7 @@ def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]
     """Return the graph of these blocks, or that of the MTP block."""
     host = homes.backends - 1 if setting.tied else None
     inputs = Inputs(homes.model, homes.arch, batch, homes.cache, host=host)
-    weights = Weights(homes.types, homes.weight)
+    weights = homes.weights()
 
     def pin(block: int) -> int | None:
         return homes.device(block) if setting.pinned else None
@@ -241,10 +240,11 @@ def sizes_of(
     names: list[Part] = [BEFORE, *([] if setting.mtp else [*stands, BEHIND]), SHOWN]
     parts = dict(zip(names, _parts(graph), strict=True))
     leafs = {leaf.name: leaf for leaf in graph.leafs}
+    weights = homes.weights()
     sizes = []
     for (what, part, which), on_gpu in structure.classes:
         if what == "weight":
-            type_, ne = homes.types(str(which), blocks[int(part)])
+            type_, ne = weights.types(str(which), blocks[int(part)])
             tensor = GgmlTensor("none", type_, ne)
         elif what == "leaf":
             tensor = leafs[f"{which}.{stands[part]}" if part != BEFORE else str(which)]
