@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.tensor import (
@@ -112,11 +114,23 @@ def record(
     recorder = _Recorder()
     recorder.run(leafs, nodes, frozenset(map(id, marked)))
     return Record(
-        events=array("i", chain.from_iterable(recorder.events)),
+        events=kept_once(list(chain.from_iterable(recorder.events))),
         slots=tuple(recorder.slots),
-        arenas=array("i", recorder.arenas),
+        arenas=kept_once(recorder.arenas),
         marks=tuple(_PER_EVENT * mark for mark in recorder.marks),
     )
+
+
+def kept_once(numbers: Sequence[int]) -> array[int]:
+    """Return numbers from zero up in as few bytes as hold them; of two columns that are equal, the first.
+
+    A graph's order of events is that of many: of other models of the family, other files, other GPUs.
+    """
+    found = array("H" if max(numbers, default=0) < 2**16 else "I", numbers)
+    return _COLUMNS.setdefault(sha256(found).digest(), found)
+
+
+_COLUMNS: WeakValueDictionary[bytes, array[int]] = WeakValueDictionary()
 
 
 def buffer_sizes(

@@ -11,6 +11,7 @@ them (`Segment`). Each is worked out once and kept. What is kept and what is lef
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable
 from dataclasses import replace
 from functools import lru_cache
@@ -37,7 +38,7 @@ from planner.model.spec import ModelSpec
 from planner.units import round_up
 
 STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
-"""How many are kept: some 75 kB, 8 kB, 200 and 200 bytes each."""
+"""How many are kept: some 20 kB, 4 kB, 200 and 200 bytes each."""
 
 Kept = TypeVar("Kept")
 
@@ -91,8 +92,7 @@ class Shape:
         self._segments: list[Segment] = []
         # the length at which the sizes of slots were worked out, by class, and their growth per step
         self._at = batch.n_kv
-        self._sizes: list[int] = []
-        self._growths: list[int] = []
+        self._sizes = self._growths = array("q")
         self._backends = homes.backends
         self._unproved = False
         self.structure = self._prepare(homes, setting, known)
@@ -106,11 +106,12 @@ class Shape:
             _keep(_STRUCTURES, known, found, STRUCTURES)
         else:
             sizes = sizes_of(found, homes, setting, batch, self._selection.blocks)
-        self._sizes = [
+        aligned = (
             round_up(int(size), CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
             for size, (_, on_gpu) in zip(sizes, found.classes, strict=True)
-        ]
-        self._growths = list(map(growth_of, sizes))
+        )
+        self._sizes = array("q", aligned)
+        self._growths = array("q", map(growth_of, sizes))
         return found
 
     def at(self, cells: int) -> Segment | None:
@@ -142,7 +143,7 @@ class Shape:
     def _proved(self, cells: int) -> Memory | None:
         """Run the events at a length; None if a period that was left out changes the state."""
         record, slots = self.structure.record, self.structure.slots
-        growths, sizes = self._growths, self._sizes
+        growths, sizes = self._growths.tolist(), self._sizes.tolist()
         if cells != self._at:
             more = (cells - self._at) // STEP
             sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from hardware_db.records import frozen
-from planner.engines.llamacpp.ggml.allocator import Record, alloc_bytes, record
+from planner.engines.llamacpp.ggml.allocator import Record, alloc_bytes, kept_once, record
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
@@ -199,13 +200,19 @@ def structure_of(
 
     structure = Structure(
         record=replace(made, slots=()),
-        classes=tuple(classes),
-        slots=array("i", slots),
+        classes=_classes(tuple(classes)),
+        slots=kept_once(slots),
         nodes=nodes,
         splits=len(plan.starts),
         repeated=tuple(map(period, selection.cuts)),
     )
     return structure, sizes
+
+
+@lru_cache(maxsize=256)
+def _classes(found: tuple[Class, ...]) -> tuple[Class, ...]:
+    """Return these classes; of two tuples that are equal, the first."""
+    return found
 
 
 def _labels(graph: Graph, homes: Homes, setting: Setting, selection: Selection) -> dict[int, Label]:
