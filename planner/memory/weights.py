@@ -215,6 +215,18 @@ def _cuts(
     return tuple((kind[0], stand[kind], size) for kind, size in sizes.items())
 
 
+def _itself(checkpoint: Checkpoint) -> Key:
+    return (checkpoint,), ()
+
+
+@remembered(_itself)
+def is_packed(checkpoint: Checkpoint) -> bool:
+    """Say whether matrices of the text model have less than 8 bits: engines may repack those."""
+    return any(
+        row.format.bits_per_weight < 8 and row.tensor.is_matrix for row in checkpoint.rows("text")
+    )
+
+
 def _cut(checkpoint: Checkpoint, *, cuts: int = 1) -> Key:
     return (checkpoint,), cuts
 

@@ -166,9 +166,10 @@ class Search:
             choice = self._choice(base, row, plan, turn, lane.why)
             choice = replace(choice, savings=savings) if savings else choice
             if plan.outcome is Outcome.FITS and not (choice.in_ram and choice.flaws(wish)):
-                roomy = choice.in_ram or choice.longest >= ROOMY * self.wanted.context
                 shrunk = row.gguf and self._is_shrunk(choice)
-                good = choice.word > Word.SMALL or (roomy and not choice.flaws(wish))
+                good = choice.word > Word.SMALL or (
+                    not choice.flaws(wish) and self._is_roomy(choice)
+                )
                 if good and not shrunk:
                     return choice
                 left = choice.flaws(wish), shrunk
@@ -180,6 +181,10 @@ class Search:
             if nearest is None or choice.key(wish) < nearest.key(wish):
                 nearest = choice
         return held or nearest
+
+    def _is_roomy(self, choice: Choice) -> bool:
+        """One request may be much longer than was asked; of what lies in RAM that is not asked."""
+        return choice.in_ram or choice.longest >= ROOMY * self.wanted.context
 
     def _is_shrunk(self, choice: Choice) -> bool:
         """Its KV cache was made smaller than anybody asked for."""

@@ -97,15 +97,21 @@ def measurements() -> tuple[Measurement, ...]:
 
 
 @cache
-def _by_model() -> Mapping[str, tuple[Measurement, ...]]:
-    return grouped((row.base, row) for row in measurements())
+def _by_author() -> Mapping[tuple[str, str], tuple[Measurement, ...]]:
+    return grouped(((row.base, _author(row.by)), row) for row in measurements())
+
+
+def _author(by: str) -> str:
+    """Return whose account a file is of, where `by` names that, a repository or a kind of its files."""
+    return by.lower().partition(" ")[0].partition("/")[0].removesuffix("-i1")
 
 
 def measured_of(entry: Entry) -> tuple[Measurement, ...]:
     """Return what was measured of that very file, by every protocol; nothing for fine-tunes."""
     if entry.derivative or entry.named:
         return ()
-    return tuple(row for row in _by_model().get(entry.base, ()) if _is_of(row, entry))
+    rows = _by_author().get((entry.base, _author(entry.repo)), ())
+    return tuple(row for row in rows if _is_of(row, entry))
 
 
 def _is_of(row: Measurement, entry: Entry) -> bool:

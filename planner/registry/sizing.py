@@ -141,6 +141,7 @@ def recipe_bytes(entry: Entry) -> int:
     return _bytes(_recipe(entry, model), model, parts_of(entry, model))
 
 
+@lru_cache(maxsize=2048)
 def effective_bits(entry: Entry) -> float | None:
     """Return bits per weight of the language model, MTP included where it is in the file.
 

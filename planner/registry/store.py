@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from planner.registry.user_cache import change_document, read_document
 from planner.shipped import read_bytes
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 RENEWED = "checkpoints.json"
 """The renewed rows in the user's cache."""
@@ -56,9 +57,9 @@ def _by_base() -> Mapping[str, tuple[Entry, ...]]:
     return grouped((entry.base, entry) for entry in entries())
 
 
-def grouped(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
+def grouped(pairs: Iterable[tuple[K, T]]) -> Mapping[K, tuple[T, ...]]:
     """Return what has the same key together, in the order given."""
-    found: dict[str, list[T]] = {}
+    found: dict[K, list[T]] = {}
     for key, row in pairs:
         found.setdefault(key, []).append(row)
     return MappingProxyType({key: tuple(rows) for key, rows in found.items()})

@@ -17,6 +17,7 @@ from planner.engines.sglang.weights import Stage, draft_weights, target_weights
 from planner.learning import Lesson
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
+from planner.memory.weights import is_packed
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
 
@@ -187,10 +188,7 @@ def _weights(server: Server, stage: Stage) -> tuple[Term, ...]:
 
 def _weight_terms(server: Server, stage: Stage) -> Iterator[Term]:
     version = server.rules.version
-    repacked = any(
-        row.format.bits_per_weight < 8 and row.tensor.is_matrix
-        for row in server.checkpoint.rows("text")
-    )
+    repacked = is_packed(server.checkpoint)
     for name, size, formula, file in (
         (
             "weights (text)",

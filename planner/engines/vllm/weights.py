@@ -15,7 +15,7 @@ from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
 from planner.memory.placement import Drafter, Placement
-from planner.memory.weights import LoadRules, weight_bytes
+from planner.memory.weights import LoadRules, is_packed, weight_bytes
 from planner.model.spec import ModelSpec
 from planner.model.tensors import NGRAM_TABLE, Part
 from planner.provenance import Band, Confidence, Source
@@ -277,9 +277,7 @@ def weight_terms(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
         return
     where = source("model_executor (run on the meta device)")
     offloaded = loaded.offloaded(options)
-    repacked = any(
-        row.format.bits_per_weight < 8 and row.tensor.is_matrix for row in checkpoint.rows("text")
-    )
+    repacked = is_packed(checkpoint)
     kept = loaded.text - offloaded
     yield Term(
         name="weights (text)",
