@@ -8,9 +8,10 @@ start, and eight of nine were never called in it. A record is a dataclass to who
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from functools import partial
+from types import MemberDescriptorType
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 __all__ = ["frozen", "frozen_with_cache"]
@@ -112,26 +113,65 @@ class _LateInit(_Late):
 
 
 def _init(cls: type[Any], known: dict[str, Any]) -> str:
-    taken, lines = [], []
+    taken, lines, names = [], [], []
     known |= {"_set": object.__setattr__, "_unsaid": MISSING}
     for one in fields(cls):
-        name, value = one.name, one.name
+        name = one.name
         if not one.init:
             continue
+        names.append(name)
         if one.default_factory is not MISSING:
             known[f"_new_{name}"] = one.default_factory
             taken.append(f"{name}=_unsaid")
-            value = f"_new_{name}() if {name} is _unsaid else {name}"
+            lines.append(f"if {name} is _unsaid: {name} = _new_{name}()")
         elif one.default is not MISSING:
             known[f"_default_{name}"] = one.default
             taken.append(f"{name}=_default_{name}")
         else:
             taken.append(name)
-        lines.append(f"_set(self, {name!r}, {value})")
+    lines += _stores(cls, names, known)
     if hasattr(cls, "__post_init__"):
         lines.append("self.__post_init__()")
     given = ", ".join(["self", "*", *taken] if taken else ["self"])
     return f"__init__({given}):\n  " + "\n  ".join(lines or ["pass"])
+
+
+def _stores(cls: type[Any], names: Sequence[str], known: dict[str, Any]) -> list[str]:
+    """Return the lines that store the fields, past the refusal of `_setattr`.
+
+    Asking `object` to set each of them takes twice as long as storing them in an object that may be
+    changed: while its slots are filled a record is of a class that differs in nothing but that.
+    """
+    slots = [isinstance(getattr(cls, name, None), MemberDescriptorType) for name in names]
+    slowly = [f"_set(self, {name!r}, {name})" for name in names]
+    if not all(slots):
+        stored = (f"_kept[{name!r}] = {name}" for name in names)
+        ways = zip(slots, slowly, stored, strict=True)
+        return ["_kept = self.__dict__", *(slow if slot else quick for slot, slow, quick in ways)]
+    if len(names) < _WORTH_OPENING:
+        return slowly
+    known |= {"_open": _Open(), "_become": vars(object)["__class__"].__set__}
+    stored = (f"self.{name} = {name}" for name in names)
+    return [
+        "_kind = self.__class__",
+        "_become(self, _open[_kind])",
+        *stored,
+        "_become(self, _kind)",
+    ]
+
+
+class _Open(dict[type, type]):
+    """Class -> the same with fields that may be set."""
+
+    def __missing__(self, cls: type) -> type:
+        """Make it when the first object is filled."""
+        free = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+        self[cls] = type(cls)(cls.__name__, (cls,), {"__slots__": (), **free})
+        return self[cls]
+
+
+_WORTH_OPENING = 4
+"""Fields from which on it is faster to change the class twice."""
 
 
 def _values(cls: type[Any], of: str) -> str:

@@ -33,6 +33,21 @@ class Derived(Base):
 
 
 @frozen
+class Many:
+    """As many fields as are set by way of a class that allows it, with names that others use."""
+
+    kind: int
+    kept: int
+    self_: int = 3
+    names: tuple[str, ...] = ()
+    parts: list[int] = field(default_factory=list)
+
+
+class Beneath(Many):
+    """No record itself."""
+
+
+@frozen
 class Tied:
     value: int
     other: int = 0
@@ -54,7 +69,7 @@ def plainly(cls: type) -> Any:
     own = ("__doc__", "__module__", "__qualname__", "__post_init__", "__hash__")
     body = {name: vars(cls)[name] for name in own if name in vars(cls)}
     if cls is not Tied:
-        del body["__hash__"]
+        body.pop("__hash__", None)
     return dataclasses.make_dataclass(
         cls.__name__, fields, namespace=body, frozen=True, kw_only=True, slots=True
     )
@@ -66,6 +81,8 @@ MADE: list[tuple[Any, dict[str, Any]]] = [
     (Derived, {"name": "a", "more": (1, 2)}),
     (Tied, {"value": 3, "other": 4}),
     (Kept, {"name": "a", "size": 2}),
+    (Many, {"kind": 1, "kept": 2}),
+    (Beneath, {"kind": 1, "kept": 2, "parts": [1]}),
 ]
 
 
