@@ -13,6 +13,8 @@ from typing import Any
 import streamlit as st
 
 _TURNS = "field-turns"
+_TYPED = "field-typed"
+"""Key of a field -> what was typed into it and is shown by another name."""
 _NOTHING = object()
 
 
@@ -28,15 +30,23 @@ def key_for(field: str, value: object) -> str:
 def hear(field: str, key: str, told: Callable[[Any], None]) -> None:
     """Tell what a field shows now; the callback of every field.
 
-    A field that is gone, or that was drawn under another key since, is an earlier page's.
+    A field that is gone, or that was drawn under another key since, is an earlier page's. What was
+    typed and is shown by its name is told once: a browser that has not heard of the name sends the
+    words again.
 
     Args:
         field: its name.
         key: under which it was drawn.
         told: called with the field's value.
     """
-    if key == _key(field) and key in st.session_state:
-        told(st.session_state[key])
+    if key != _key(field) or key not in st.session_state:
+        return
+    value = st.session_state[key]
+    typed, name = st.session_state.get(_TYPED, {}).get(key, (_NOTHING, None))
+    if value == typed:
+        st.session_state[key] = name
+        return
+    told(value)
 
 
 def value_of(field: str) -> Any:
@@ -46,7 +56,10 @@ def value_of(field: str) -> Any:
 
 def show(field: str, value: object) -> None:
     """Let a field show something else than what was typed into it; for its own callback."""
-    st.session_state[_key(field)] = value
+    key = _key(field)
+    typed: dict[str, tuple[object, object]] = st.session_state.setdefault(_TYPED, {})
+    typed[key] = st.session_state[key], value
+    st.session_state[key] = value
 
 
 def _key(field: str) -> str:

@@ -6,10 +6,10 @@ A callback runs before the page is drawn again, so everything below sees the que
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from hardware_db import System
 from hardware_db.records import frozen
@@ -18,33 +18,12 @@ from planner.web import address, choices, devices
 from planner.web.access import is_own_user
 from planner.web.asked import LOCAL, Asked
 
-_ASKED, _WRITTEN, _NOTES = "asked", "address-written", "address-notes"
+_ASKED, _NOTES = "asked", "address-notes"
+_WRITTEN, _OLD = "address-written", "address-old"
+"""What of the address is the question's: as it was written last, and before that."""
 _BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
-_PAGE, _PASSED = "page-shown", "page-passed"
-_COME = "page-come"
-_CHANGED = "asked-changed"
-"""A callback has changed the question: the address is behind, not the visitor's wish."""
+_PAGE, _COME = "page-shown", "page-come"
 _TURN = "asked-turn"
-
-
-@frozen
-class Passage:
-    """A click that changed the question and went to another page.
-
-    The browser's history then has the old page with the new question between the two: nobody asked
-    for that, and nobody who goes back wants it.
-
-    Attributes:
-        page: where the click was.
-        words: the new question, as the address has it.
-        before: the question before.
-        fields: what the page's own fields showed, those of them that are in the address.
-    """
-
-    page: str
-    words: dict[str, str]
-    before: Asked
-    fields: dict[str, Any]
 
 
 @frozen
@@ -64,36 +43,33 @@ class Shown:
 
 def current() -> Asked:
     """Return the question; on a first run, and after Back, what the address asks."""
-    query = st.query_params.to_dict()
-    asks = any(address.is_question(name) for name in query)
-    written = st.session_state.get(_WRITTEN)
-    changed = st.session_state.pop(_CHANGED, False)
-    moved = asks and not changed and query_of(query) != written
-    if _ASKED not in st.session_state or moved:
+    query = query_of(st.query_params.to_dict())
+    if query == st.session_state.get(_WRITTEN):
+        st.session_state.pop(_OLD, None)
+    if _ASKED not in st.session_state or _is_moved(query):
         asked, notes = address.read(query, first())
         _turn_to(asked)
-        st.session_state[_NOTES] = notes if asks else ()
+        st.session_state[_NOTES] = notes if query else ()
         st.session_state.pop(_BEFORE, None)
     found: Asked = st.session_state[_ASKED]
     return found
 
 
-def arrive(page: str) -> Asked:
-    """Return the question on `page`; who comes back from a click there finds the one before it."""
-    left, st.session_state[_PAGE] = st.session_state.get(_PAGE), page
-    st.session_state[_COME] = left != page
-    passed: Passage | None = st.session_state.get(_PASSED)
-    query = query_of(st.query_params.to_dict())
-    if passed is not None and passed.page == page != left and query == passed.words:
-        st.session_state.pop(_PASSED)
-        st.session_state.pop(_BEFORE, None)
-        _turn_to(passed.before)
-        for name, value in passed.fields.items():
-            st.session_state[name] = value
-        if passed.fields:
-            st.rerun()  # in a run that Back began a field takes nothing but the address
-    found: Asked = st.session_state[_ASKED]
-    return found
+def _is_moved(query: dict[str, str]) -> bool:
+    """Whether the address is the visitor's wish.
+
+    A browser that has not heard of the last one sends the one before it with whatever is clicked.
+    """
+    if not query or query == st.session_state.get(_WRITTEN):
+        return False
+    run = get_script_run_ctx()
+    return query != st.session_state.get(_OLD) or (run is not None and run.is_history_navigation)
+
+
+def arrive(page: str) -> None:
+    """Note the page that is shown."""
+    st.session_state[_COME] = st.session_state.get(_PAGE) != page
+    st.session_state[_PAGE] = page
 
 
 def has_just_come() -> bool:
@@ -128,14 +104,20 @@ def _turn_to(asked: Asked) -> None:
     st.session_state[_ASKED] = asked
 
 
+def _change_to(asked: Asked) -> None:
+    """Take another question in a callback: the address is behind it from now on, and no wish."""
+    _turn_to(asked)
+    st.session_state[_WRITTEN] = query_of(st.query_params.to_dict())
+
+
 def write() -> None:
     """Write the question into the address; one entry of the browser's history where it changed."""
     query = st.query_params.to_dict()
-    words = address.words_of(st.session_state[_ASKED])
-    st.session_state[_WRITTEN] = words
-    if query_of(query) == words:
+    words, said = address.words_of(st.session_state[_ASKED]), query_of(query)
+    if said == words:
+        st.session_state[_WRITTEN] = words
         return
-    stale = [name for name in query_of(query) if name not in words]
+    stale = [name for name in said if name not in words]
     others: dict[str, str | list[str]] = {
         name: st.query_params.get_all(name) for name in query if not address.is_question(name)
     }
@@ -145,6 +127,8 @@ def write() -> None:
         for name in stale:
             del st.query_params[name]
         st.query_params.update(words)
+    # a run that was ended before this has written nothing
+    st.session_state[_WRITTEN], st.session_state[_OLD] = words, said
 
 
 def query_of(query: dict[str, str]) -> dict[str, str]:
@@ -200,21 +184,9 @@ def put(asked: Asked, *, page: str | None = None) -> None:
     if asked != before:
         st.session_state[_BEFORE] = _shown_for(before)
         st.session_state[_NOTES] = ()
-        _turn_to(asked)
-    st.session_state[_CHANGED] = True
+        _change_to(asked)
     if page is not None:
         st.session_state[_GO] = page
-        query = st.query_params.to_dict()
-        st.session_state[_PASSED] = Passage(
-            page=st.session_state.get(_PAGE, ""),
-            words=address.words_of(asked),
-            before=before,
-            fields={
-                name: st.session_state[name]
-                for name in query
-                if not address.is_question(name) and name in st.session_state
-            },
-        )
 
 
 def _shown_for(asked: Asked) -> Shown:
@@ -231,8 +203,7 @@ def undo() -> None:
     """Take the question before the last change; for callbacks."""
     before = st.session_state.get(_BEFORE)
     if before is not None:
-        _turn_to(before.asked)
-        st.session_state[_CHANGED] = True
+        _change_to(before.asked)
         st.session_state.pop(_BEFORE)
 
 

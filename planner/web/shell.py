@@ -43,7 +43,7 @@ from planner.web.line import show_line
 from planner.web.picked import show_pick
 from planner.web.pickers import ask, summary
 from planner.web.solving import Answer
-from planner.web.theme import begin_at_top, follow_theme, take_on_tab
+from planner.web.theme import begin_at_top, behave, follow_theme
 from planner.web.wording import told
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def show() -> None:
             if opened == moved[name]:
                 st.switch_page(pages[view.name], query_params=words_of(asked))
     view = next(view for view in VIEWS if pages[view.name] == opened)
-    asked = session.arrive(view.name)
+    session.arrive(view.name)
     target = session.wanted_page()
     if target is not None and target != view.name:
         st.switch_page(pages[target], query_params=words_of(asked))
@@ -136,7 +136,6 @@ def show() -> None:
         view.show(asked, Answer())
     else:
         _show_answered(view, asked)
-    take_on_tab()
     _keep_what_is_loaded()
 
 
@@ -176,9 +175,10 @@ def _let_it_be_seen() -> None:
 
 
 def _prepare(view: View) -> None:
-    """What is not seen: styles, and where a page begins."""
+    """What is not seen: styles, where a page begins, what keys do."""
     follow_theme()
     begin_at_top(view.name)
+    behave()
 
 
 def _show_pickers(place: DeltaGenerator, asked: Asked, machine: System | None) -> None:

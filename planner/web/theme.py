@@ -60,9 +60,9 @@ while the next one is computed; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; pickers fold and tables are narrow on
 phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
 
-_TAB = """<script>
-if (!window.tabTakesWhatWasTyped) {
-  window.tabTakesWhatWasTyped = true;
+_MANNERS = """<script>
+if (!window.hasManners) {
+  window.hasManners = true;
   document.addEventListener('keydown', event => {
     const field = event.target;
     if (event.key !== 'Tab' || event.shiftKey || !field.value) return;
@@ -70,9 +70,16 @@ if (!window.tabTakesWhatWasTyped) {
     const enter = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
     field.dispatchEvent(new KeyboardEvent('keydown', enter));
   }, true);
+  const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
+  let acted = false;
+  for (const act of ['pointerdown', 'keydown']) addEventListener(act, () => { acted = true }, true);
+  addEventListener('popstate', () => { acted = false }, true);
+  history.pushState = (...entry) => { (acted ? push : replace)(...entry); acted = false };
 }
 </script>"""
-"""In a field with a list the Tab key takes what was typed, as Enter does; Streamlit 1.67 drops it."""
+"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. And what a
+visitor does is one entry of the browser's history: for a page and its question Streamlit makes two or
+three, among them the old page with the new question, and each of them would ask for one more Back."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {
@@ -107,6 +114,6 @@ def begin_at_top(page: str) -> None:
     )
 
 
-def take_on_tab() -> None:
-    """Let the Tab key take what was typed into a picker."""
-    st.html(_TAB, unsafe_allow_javascript=True)
+def behave() -> None:
+    """Let Tab take what was typed into a picker, and Back undo one step at a time."""
+    st.html(_MANNERS, unsafe_allow_javascript=True)

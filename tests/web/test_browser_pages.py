@@ -187,8 +187,11 @@ def test_a_pasted_log_and_its_tab_are_there_after_another_page(visit: Callable[.
     field.fill("torch.OutOfMemoryError: CUDA out of memory.")
     page.get_by_role("button", name="Compare").last.click()
     page.get_by_text("Cannot be compared").wait_for()
+    steps = page.evaluate("history.length")
     page.get_by_role("link", name="Run it").click()
     page.get_by_text("What to type").first.wait_for()
+    page.wait_for_function("location.search.includes('v=2') && !location.search.includes('trust')")
+    assert page.evaluate("history.length") == steps + 1  # Streamlit alone makes three
     page.go_back()
     page.get_by_text("Cannot be compared").wait_for()
     page.wait_for_function(
