@@ -152,7 +152,10 @@ def _nearest(
     if near is None:
         note = f"no checkpoint of {name} that is known suits what was said: planned on its maker's own weights"
         return said.with_(notes=(*said.notes, note))
-    note = f"checkpoint not named, {near.entry.name} taken: none that is known holds this, and it lacks the least"
+    why = "none that is known holds this, and it lacks the least"
+    if near.plan.fits:  # with RAM that nobody said is there
+        why = f"it holds this if there are {near.needs_ram} GiB of RAM, which was not said (--ram)"
+    note = f"checkpoint not named, {near.entry.name} taken: {why}"
     return question_of(near.plan).with_(
         layout=wanted.layout,
         objective=said.objective,

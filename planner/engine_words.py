@@ -80,11 +80,20 @@ def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
     told = commands.read_words(mine.name, words)
     for flag in commands.strange_flags(mine.name, words):
         if question.engine is None and not commands.known_to_any(flag):
-            raise InputError(
-                f"unknown flag {flag}: no engine that is planned is known to have it (`plan --engine"
-                " ENGINE` passes it on to that one as it is)"
-            )
+            raise InputError(_unknown(flag))
     return settled, told
+
+
+def _unknown(flag: str) -> str:
+    """Return what to tell about a flag that no engine has: who has it with another dash, or what to do."""
+    from planner.engines import commands
+
+    bare = flag.lstrip("-")
+    for near in (f"-{bare}", f"--{bare}"):
+        if near != flag and (others := commands.engines_with(near)):
+            titles = " and ".join(get_engine(name).title for name in others)
+            return f"unknown flag {flag}; did you mean {near} of {titles}?"
+    return f"unknown flag {flag}: no engine that is planned has it; with --engine it is passed on as it is"
 
 
 def _joined(said: Layout | None, told: Layout | None) -> Layout | None:

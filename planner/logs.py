@@ -374,9 +374,9 @@ def _notes(log: Log, plan: Plan, rows: list[LogRow], missing: list[str]) -> Iter
             " something): what comes after is not read"
         )
     if log.version is None and hasattr(plan.deployment.options, "version"):
-        yield f"the log names no release: the plan follows {plan.engine_version} (option version)"
+        yield f"the log names no release: the plan follows {plan.release} (option version)"
     elif log.version is not None and not log.version.startswith(plan.engine_version):
-        yield f"the log is of release {log.version}, the plan follows {plan.engine_version}"
+        yield f"the log is of release {log.version}, the plan follows {plan.release}"
     explained = tuple(_explained(log.reader.explains, rows))
     yield from explained
     said = log.suggestion

@@ -93,6 +93,16 @@ class Plan:
         return self.policy.title
 
     @property
+    def server(self) -> str:
+        """The engine with its release, as users read it: ``llama.cpp b11151``."""
+        return f"{self.engine_title} {self.release}"
+
+    @property
+    def release(self) -> str:
+        """The release whose rules were used, as users read it."""
+        return self.policy.release(self.engine_version)
+
+    @property
     def capacity(self) -> Capacity | None:
         """How far the memory goes; None when it cannot run."""
         return self.allocation.capacity if self.allocation is not None else None
@@ -113,8 +123,7 @@ class Plan:
         """One sentence with the number that decides it."""
         if self.allocation is None:
             return _cannot_run(self.refusals[0])
-        engine = f"{self.engine_title} {self.engine_version}"
-        return _verdict(self.outcome, self.deployment, self.allocation, engine)
+        return _verdict(self.outcome, self.deployment, self.allocation, self.server)
 
     @property
     def launch(self) -> Launch | None:

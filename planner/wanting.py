@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
 from planner.engines import front_name, front_notes, get_engine
-from planner.engines.choice import LOADS, PROPOSED, engines_for
+from planner.engines.choice import PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
 from planner.model import catalog
-from planner.question import DEFAULT_CONTEXT, Question
+from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Best, Fixed, Recommendation, Wanted, Wish, recommend
-from planner.registry import checkpoint_of, entries, entries_of
+from planner.recommending.strangers import stranger
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
-
-TRIED = 3
-"""Checkpoints by which it is found out whether an engine runs on a machine at all."""
 
 
 def base_of(name: str) -> str | None:
@@ -142,25 +138,3 @@ def answered(wanted: Wanted) -> Recommendation:
         if reasons[0] is not None and None not in reasons:
             raise InputError(reasons[0])
     return found
-
-
-def stranger(engine: str, system: System, base: str | None = None) -> str | None:
-    """Return why an engine runs nothing on a machine, memory aside; None where it runs something.
-
-    Args:
-        engine: name of an engine that is proposed.
-        system: the machine.
-        base: bundled id of the model that it must run; None: of any.
-    """
-    refused = f"no checkpoint that {get_engine(engine).title} loads is known"
-    loaded = (
-        row
-        for row in (entries() if base is None else entries_of(base))
-        if row.recommendable and engine in LOADS.get(row.container, ())
-    )
-    for place, row in enumerate(islice(loaded, TRIED)):
-        question = Question(checkpoint=checkpoint_of(row), system=system, engine=get_engine(engine))
-        if question.can_run():
-            return None
-        refused = refused if place else question.plan().verdict
-    return refused

@@ -51,7 +51,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"on": "0x h100"}, ""),
     ({"on": "-2x h100"}, ""),
     ({"on": "1000000000000000000x h100"}, ""),
-    ({"engine": "vlllm"}, "known: vllm"),
+    ({"engine": "vlllm"}, "known: vLLM"),
     ({"precision": "fp3"}, "fp3"),
     ({"kv_cache_dtype": "int3"}, "int3"),
     ({"context": 262_145}, "YaRN"),

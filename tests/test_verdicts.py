@@ -237,7 +237,7 @@ def test_drafting_counts_under_every_engine_that_drafts_with_the_mtp_module() ->
         plan = planner.plan("Qwen3.5-27B", on="h200", engine=engine, options=options)
         speed = speed_of(plan)
         assert speed is not None
-        assert "drafting gives x" in speed.words
+        assert "drafting gives " in speed.words
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,11 @@ def asks(
         def run(typer_context: typer.Context, **typed: Any) -> int:
             words = tuple(typer_context.args)
             name = typed.pop("model")
+            if on and typed["on"] is None:
+                raise InputError(
+                    "name the hardware with --on, such as --on rtx-4090 or --on '2x h100'"
+                    " (list all: qwenplan hardware)"
+                )
             if name is not None and name.startswith("-"):
                 words, name = (name, *words), None
             asked = Typed(
@@ -336,7 +341,8 @@ def _parameters(*, on: bool, model: bool, hardware: str) -> list[Parameter]:
         return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
     place = typer.Argument(metavar="MODEL", help="Bundled id, repository, folder or file.")
-    where = typer.Option("--on", metavar="HARDWARE", help=hardware)
+    needed = f"{hardware}  [required]" if on else hardware  # said by `run`, with an example
+    where = typer.Option("--on", metavar="HARDWARE", help=needed)
     found = [
         Parameter("typer_context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         named(
@@ -344,11 +350,7 @@ def _parameters(*, on: bool, model: bool, hardware: str) -> list[Parameter]:
             Annotated[str, place] if model else Annotated[str | None, place],
             Parameter.empty if model else None,
         ),
-        named(
-            "on",
-            Annotated[str, where] if on else Annotated[str | None, where],
-            Parameter.empty if on else None,
-        ),
+        named("on", Annotated[str | None, where], None),
     ]
     for name, (flags, metavar, words) in _TEXT.items():
         option = typer.Option(*flags, metavar=metavar, help=words)

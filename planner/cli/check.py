@@ -158,7 +158,7 @@ def _table(answer: LogCheck) -> Iterator[str]:
     wrong = sum(row.agrees is False for row in rules)
     right = sum(row.agrees is True for row in rules)
     outside = sum(row.agrees is False for row in answer.rows) - wrong
-    title = f"{plan.engine_title} {plan.engine_version}"
+    title = plan.server
     if wrong and wrong + right == 1:
         yield f"✘ The one figure that follows from the engine's rules contradicts the plan ({title})"
     elif wrong:

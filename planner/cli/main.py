@@ -49,7 +49,6 @@ def app_for(argv: Sequence[str]) -> typer.Typer:
         name="qwenplan",
         cls=PlainGroup,
         help="Does this Qwen model run on that hardware, under which engine, and how far can it go?",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -72,7 +71,7 @@ def _not_called() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run the command line; expected errors become one line on stderr and a status."""
     try:
-        status = app_for(argv)(args=list(argv), standalone_mode=False)
+        status = app_for(argv)(args=list(argv) or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except SourceError as error:
         return _say(error, NO_SOURCE)
@@ -90,6 +89,8 @@ def run(argv: Sequence[str]) -> int:
             raise
         terminal.silence_stdout()
         return _say(f"cannot write the answer: {error.strerror}", WRONG_INPUT)
+    if not argv:
+        return WRONG_INPUT
     return status if isinstance(status, int) else 0
 
 

@@ -164,7 +164,7 @@ def _table(found: Measured) -> Iterator[str]:
 
     plan = found.prepared.plan
     wrong = [row for row in found.rows if row.agrees is False]
-    title = f"{plan.engine_title} {found.printed.version or plan.engine_version}"
+    title = f"{plan.engine_title} {found.printed.version or plan.release}"
     if found.elsewhere:
         yield f"✘ Nothing is compared: {found.elsewhere}"
     elif found.check is not None and found.check.refusal is not None:

@@ -90,7 +90,7 @@ def get_engine(name: str) -> AnyEngine:
     """Return the engine called `name`; of a program that runs one inside, that one.
 
     Raises:
-        InputError: no such engine; the line lists those that exist.
+        InputError: no such engine; the line lists those that exist by their names, which are understood, too.
     """
     wanted = _plain(check_text(name, what="engine"))
     for known in ENGINES:
@@ -98,7 +98,8 @@ def get_engine(name: str) -> AnyEngine:
             return ENGINES[known]
     if wanted in FRONTS:
         return ENGINES[FRONTS[wanted]]
-    raise InputError(f"unknown engine {shown(name)}; known: {', '.join(ENGINES)}")
+    titles = ", ".join(engine.title for engine in ENGINES.values())
+    raise InputError(f"unknown engine {shown(name)}; known: {titles}")
 
 
 def _plain(name: str) -> str:

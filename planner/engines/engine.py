@@ -210,6 +210,10 @@ class FullAllocation(Allocation):
     warnings: tuple[str, ...] = ()
 
 
+MOST_COMMANDS = 8
+"""Commands of further nodes that are shown one by one."""
+
+
 @frozen
 class Launch:
     """What to type.
@@ -264,6 +268,22 @@ class Launch:
         """The commands of the further nodes, likewise."""
         return tuple(shell_line(self.environment, argv) for argv in self.per_node)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The commands of all nodes; of many the first two and the last, "..." between."""
+        if len(self.per_node) <= MOST_COMMANDS:
+            return self.command, *self.further_commands
+        further = replace(self, per_node=(self.per_node[0], self.per_node[-1]))
+        following, last = further.further_commands
+        return self.command, following, "...", last
+
+    @property
+    def shortened(self) -> str:
+        """What `lines` leaves out, in words; empty where that is nothing."""
+        if len(self.per_node) <= MOST_COMMANDS:
+            return ""
+        return f"shown are the first two and the last of {1 + len(self.per_node):,} commands"
+
 
 @frozen
 class Modelfile:
@@ -307,6 +327,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     @abstractmethod
     def version(self, options: OptionsT) -> str:
         """Return the release whose rules are used."""
+
+    def release(self, version: str) -> str:
+        """Return what people call the release that `version` names."""
+        return version
 
     @abstractmethod
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:

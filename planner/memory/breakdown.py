@@ -72,12 +72,23 @@ HOST_RANK = "host"
 """The name of the rank that is the machine's own memory."""
 
 
+UNIFIED_RANK = "unified memory"
+"""The name of the rank that is the memory which an accelerator and its processor share."""
+
+
+def device_name(index: int = 0, *, alike: int = 1, unified: bool = False) -> str:
+    """Return what the rank of an accelerator, or of several that hold the same, is called."""
+    if alike > 1:
+        return "each GPU"
+    return UNIFIED_RANK if unified else f"GPU {index}"
+
+
 @frozen
 class Rank:
     """One accelerator (or the host) and what lies on it.
 
     Attributes:
-        name: which one: ``GPU 0``, ``stage 2 of 2``, ``host``.
+        name: which one: ``GPU 0``, ``unified memory``, ``stage 2 of 2``, ``host``.
         count: how many accelerators hold exactly the same.
         total: bytes that the driver lets programs allocate.
         usable: bytes that the engine plans to use (its own cap).

@@ -13,12 +13,14 @@ from hardware_db import Accelerator, System
 from hardware_db.compose import several, unequal
 from hardware_db.records import frozen
 from planner.cost import PriceOption, cheapest, power_of
+from planner.engines import title_of
 from planner.errors import InputError
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
 from planner.recommending.answer import choice_document
 from planner.recommending.choice import Choice
 from planner.recommending.choosing import best_of
+from planner.recommending.strangers import stranger
 from planner.recommending.wanted import Wanted
 from planner.recommending.words import listed_name, short_word
 from planner.registry import Word
@@ -53,6 +55,7 @@ class Machine:
         total_bytes: memory of all accelerators.
         name: as people say it.
         slow: below the least speed that was asked for, for each user.
+        served: the engine that was named runs there, if one was.
     """
 
     group: str
@@ -64,6 +67,7 @@ class Machine:
     total_bytes: int
     name: str
     slow: bool
+    served: bool
 
     @property
     def falls_short(self) -> bool:
@@ -287,7 +291,8 @@ def machine_on(
 def _machine(
     on: str, system: System, choice: Choice | None, wanted: Wanted, *, group: str = ""
 ) -> Machine:
-    power = power_of(system, price_per_kwh=0.0)
+    power, engine = power_of(system, price_per_kwh=0.0), wanted.fixed.engine
+    served = choice is not None or engine is None or not stranger(engine, system, wanted.base)
     return Machine(
         group=group,
         on=on,
@@ -298,6 +303,7 @@ def _machine(
         total_bytes=system.total_bytes,
         name=system.short_name,
         slow=choice is not None and choice.is_below(wanted.wish),
+        served=served,
     )
 
 
@@ -349,9 +355,13 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
         from planner.report.text import SIGNS
 
         lines += ["", f"{SIGNS[Outcome.TIGHT]} less to spare than the estimate may be off."]
-    cannot = [machine.name for machine in found if machine.choice is None]
-    if cannot:
-        lines += ["", f"Too small: {', '.join(cannot)}."]
+    without = [machine for machine in found if machine.choice is None]
+    small = [machine.name for machine in without if machine.served]
+    if small:
+        lines += ["", f"Too small: {'; '.join(small)}."]
+    strange = [machine.name for machine in without if not machine.served]
+    if strange and wanted.fixed.engine is not None:
+        lines += ["", f"Not served by {title_of(wanted.fixed.engine)}: {'; '.join(strange)}."]
     lines += [
         "",
         "Prices: the lowest recent ones of the database in USD, cards without a machine around them;"
@@ -396,4 +406,5 @@ def machine_documents(found: Sequence[Machine]) -> Iterator[dict[str, Any]]:
             "rent_per_hour": machine.rented.value if machine.rented is not None else None,
             "watts": machine.watts,
             "slow": machine.slow,
+            "served": machine.served,
         }

@@ -208,9 +208,9 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
 def _command(plan: Plan) -> Iterator[str]:
     if plan.launch is None:
         return
-    yield f"    {plan.launch.command}"
-    for command in plan.launch.further_commands:
-        yield f"    {command}"
+    yield from (f"    {line}" for line in plan.launch.lines)
+    if plan.launch.shortened:
+        yield f"    ({plan.launch.shortened}; --emit shell writes all)"
     for note in plan.launch.notes[:2]:
         yield f"    ({note})"
 
@@ -335,4 +335,4 @@ def _miss(miss: Miss) -> Iterator[str]:
         yield f"      ({miss.after})"
     launch = choice.plan.launch
     if launch is not None:
-        yield from (f"      {command}" for command in (launch.command, *launch.further_commands))
+        yield from (f"      {line}" for line in launch.lines)

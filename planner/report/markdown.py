@@ -22,7 +22,7 @@ def plan_markdown(plan: Plan) -> str:
         f"- Weights: {deployment.checkpoint.scheme.title}"
         + (" (hypothesis)" if deployment.checkpoint.hypothetical else ""),
         f"- Layout: {deployment.layout}",
-        f"- Engine: {plan.engine_title} {plan.engine_version}",
+        f"- Engine: {plan.server}",
         f"- Workload: {workload_words(deployment)}",
     ]
     for refusal in plan.refusals:
@@ -39,8 +39,7 @@ def plan_markdown(plan: Plan) -> str:
         ]
     lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []
     if plan.launch is not None:
-        commands = (plan.launch.command, *plan.launch.further_commands)
-        lines += ["", "```sh", *commands, "```"]
+        lines += ["", "```sh", *plan.launch.lines, "```"]
         lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []
     return "\n".join(lines) + "\n"
 

@@ -28,8 +28,8 @@ def layouts_text(
     lines = [
         best.plan.verdict,
         "",
-        f"{asked.checkpoint.id} on {asked.system.name}, {best.plan.engine_title}"
-        f" {best.plan.engine_version}: {workload_words(asked)}",
+        f"{asked.checkpoint.id} on {asked.system.name}, {best.plan.server}:"
+        f" {workload_words(asked)}",
         "",
     ]
     several = len({entry.plan.deployment.checkpoint.scheme.name for entry in suggestions}) > 1
@@ -47,7 +47,7 @@ def layouts_text(
     shown = suggestions if every else suggestions[:1]
     for entry in (entry for entry in shown if entry.legal):
         launch = entry.plan.launch
-        typed = () if launch is None else (launch.command, *launch.further_commands)
+        typed = () if launch is None else launch.lines
         if told := (*entry.notes, *typed):
             lines += ["", f"{entry.layout}:", *(f"  {line}" for line in told)]
     refused = [entry for entry in suggestions if not entry.legal]
@@ -89,7 +89,7 @@ def _range(speed: SpeedEstimate, *, per_user: bool) -> str:
     from planner.throughput.answer import two_digits
 
     rate = speed.per_user if per_user else speed.total
-    return f"{two_digits(rate.low)} to {two_digits(rate.high)}"
+    return f"{two_digits(rate.low)}–{two_digits(rate.high)}"
 
 
 def _reasons(refused: Iterable[Suggestion], *, every: bool) -> Iterator[str]:

@@ -78,9 +78,10 @@ def plan_text(
     if explain and plan.notes:
         lines += ["", *(f"  {note}" for note in plan.notes)]
     if plan.launch is not None:
-        lines += ["", plan.launch.command]
-        lines += list(plan.launch.notes)
-        lines += plan.launch.further_commands
+        lines += ["", *plan.launch.lines]
+        if plan.launch.shortened:
+            lines.append(f"{plan.launch.shortened}; --emit shell writes all")
+        lines += plan.launch.notes
     return "\n".join(lines)
 
 
@@ -109,7 +110,7 @@ def _question(plan: Plan) -> Iterator[str]:
     yield f"Model     {checkpoint.id} ({kind} {checkpoint.scheme.title})"
     yield f"Hardware  {system.name}, {deployment.layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
-    yield f"Engine    {plan.engine_title} {plan.engine_version}, KV cache {cache}"
+    yield f"Engine    {plan.server}, KV cache {cache}"
     yield (f"Workload  {workload_words(deployment)} (prompt and output together)")
 
 

@@ -115,7 +115,7 @@ def longest_context(question: Question) -> Solution:
         words = f"{format_tokens(value)} tokens for {many}, the longest that the model takes."
     else:
         laid = _with_layout(found, question)
-        words = f"{format_tokens(value)} tokens for {many}{laid}; one more does not fit."
+        words = f"{format_tokens(value)} tokens for {many}{laid}; one token more does not fit."
     return Solution(asked="longest context", value=value, plan=found, beyond=beyond, words=words)
 
 

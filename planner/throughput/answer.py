@@ -34,9 +34,9 @@ class Banded:
         return Banded(value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
     def words(self, unit: str) -> str:
-        """``about 85 tok/s (66-110)``: two significant digits, never a bare number."""
+        """``about 85 tok/s (66–110)``: two significant digits, never a bare number."""
         low, high = two_digits(self.low), two_digits(self.high)
-        return f"about {two_digits(self.value)} {unit} ({low}-{high})"
+        return f"about {two_digits(self.value)} {unit} ({low}–{high})"
 
 
 @frozen
@@ -165,13 +165,13 @@ def _with_reasons(text: str, reasons: Sequence[str], rough: Sequence[str]) -> st
 
 
 def _gain_words(gain: Banded) -> str:
-    """Return what drafting brings: ``gives x1.6 (1-2.2)``, or that it does not, or harms."""
-    found = f"x{two_digits(gain.value)} ({two_digits(gain.low)}-{two_digits(gain.high)})"
+    """Return what drafting brings: ``is 1.6 times as fast (1–2.2)``, or that it hardly helps, or harms."""
+    found = f"{two_digits(gain.value)} times ({two_digits(gain.low)}–{two_digits(gain.high)})"
     if gain.value < _HARMS:
         return f"makes it slower here: {found}"
     if gain.value < _WORTH_IT:
         return f"hardly helps here: {found}"
-    return f"gives {found}"
+    return f"gives {found} the speed"
 
 
 _WORTH_IT = 1.1

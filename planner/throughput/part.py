@@ -156,7 +156,7 @@ def dtype(accelerator: Accelerator, kernel: str) -> str:
     for name in dtypes:
         if name in accelerator.tflops:
             return name
-    raise UnknownFigureError(f"the {' or '.join(dtypes)} rate of {accelerator.name} is not known")
+    raise UnknownFigureError(f"how fast {accelerator.name} computes in {dtypes[0]} is not known")
 
 
 def peak(accelerator: Accelerator, kernel: str) -> float:

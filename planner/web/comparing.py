@@ -71,7 +71,7 @@ def facts(side: Side) -> dict[str, str]:
     asked = plan.deployment
     rows = {
         "Machine": asked.system.short_name,
-        "Engine": f"{plan.engine_title} {plan.engine_version}",
+        "Engine": plan.server,
         "Stored as": asked.checkpoint.scheme.title,
         "Quality": choice.word.text if choice is not None else "not known",
         **({"Layout": layout_words(asked.layout)} if asked.system.count > 1 else {}),

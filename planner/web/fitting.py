@@ -20,12 +20,12 @@ from planner.question import Question
 from planner.recommending import Wanted, best_of
 from planner.recommending.choice import Choice
 from planner.recommending.machines import groups
+from planner.recommending.strangers import stranger
 from planner.recommending.words import short_word
 from planner.registry import entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
-from planner.wanting import stranger
 from planner.web.stored import bytes_of, short_name
 
 OTHERS = "Every other card"

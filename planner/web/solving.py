@@ -23,12 +23,12 @@ from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
 from planner.recommending.choosing import Search
+from planner.recommending.strangers import stranger
 from planner.registry import Entry, checkpoint_of, entries_of, find
 from planner.registry.bundled import bundled_checkpoint
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import format_tokens
-from planner.wanting import stranger
 from planner.web.asked import BEST, Asked, says_number
 from planner.web.stored import as_choice, bytes_of, loaded
 

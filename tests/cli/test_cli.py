@@ -135,7 +135,8 @@ def test_engine_options_are_flags(ask: Ask) -> None:
     [
         (["plan", "Qwen3.5-27C", "--on", "h100"], "did you mean"),
         (["plan", "Qwen3.5-27B", "--on", "rtx-4091"], "rtx-4090"),
-        (["plan", "Qwen3.5-27B"], "--on"),
+        (["plan", "Qwen3.5-27B"], "such as --on rtx-4090"),
+        (["plan", "Qwen3.5-27B", "--on", "4090", "--ngl", "30"], "did you mean -ngl of llama.cpp"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "262145"], "--yarn"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "abc"], "abc"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "-1"], "-1"),
@@ -168,6 +169,12 @@ def test_bad_input_is_one_line_and_exit_2(ask: Ask, words: list[str], says: str)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert says in err
+
+
+def test_no_words_at_all_show_what_can_be_asked(ask: Ask) -> None:
+    status, out, err = ask()
+    assert (status, err) == (2, "")
+    assert "\n  plan " in out
 
 
 def test_a_plan_that_fits_exits_0(ask: Ask) -> None:

@@ -24,7 +24,7 @@ from planner.web.palette import LIGHT_THEME_TEXT
 from planner.web.solving import Answer
 from planner.web.stored import bytes_of
 from planner.web.taken import asked_of_choice
-from planner.web.views.run import plan_json, shell_text
+from planner.web.views.run import plan_json
 from planner.web.views.run_ladder import table
 from tests.present import some
 from tests.web.test_question import asked_for, line, text_of
@@ -191,13 +191,16 @@ def test_of_many_machines_the_pattern_of_their_commands_is_shown() -> None:
     """512 machines made a page of 47,000 pixels."""
     launch = some(some(answer(Asked(on="h100", count="16", model="Qwen3.5-397B-A17B")).plan).launch)
     (further,) = launch.per_node
-    assert shell_text(launch).count("\n") == 1
+    assert launch.lines == (launch.command, *launch.further_commands)
+    assert not launch.shortened
     ranks = [(*further, f"{number}") for number in range(511)]
-    lines = shell_text(replace(launch, per_node=tuple(ranks))).splitlines()
+    many = replace(launch, per_node=tuple(ranks))
+    lines = many.lines
     assert lines[0] == launch.command
     assert lines[2] == "..."
     assert [line.split()[-1] for line in (lines[1], lines[3])] == ["0", "510"]
     assert len(lines) == 4
+    assert many.shortened.endswith("of 512 commands")
 
 
 def test_alternatives_of_another_version_are_told_apart() -> None:

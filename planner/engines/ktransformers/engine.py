@@ -30,7 +30,7 @@ from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.server import Server, server_of
 from planner.layout import Degrees
-from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term, device_name
 from planner.provenance import Band, Confidence
 from planner.units import GIB, format_gib
 
@@ -185,7 +185,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             context=deployment.context,
         )
         return Rank(
-            name="each GPU" if layout.tensor_parallel > 1 else "GPU 0",
+            name=device_name(alike=layout.tensor_parallel),
             count=layout.tensor_parallel,
             total=budget.total,
             usable=budget.usable,

@@ -18,6 +18,7 @@ from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.refusals import refusals_of
+from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
 from planner.engines.llamacpp.server import Server
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
@@ -40,6 +41,10 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     def version(self, options: LlamacppOptions) -> str:
         """Return the build or commit that is asked for."""
         return options.version
+
+    def release(self, version: str) -> str:
+        """Return the build, as ``llama-server --version`` and the releases count them."""
+        return f"b{NEWEST_BUILD}" if version == NEWEST else version
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why llama.cpp cannot run it; see `refusals`."""

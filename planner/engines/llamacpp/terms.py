@@ -23,7 +23,7 @@ from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.releases import NEWEST
 from planner.engines.llamacpp.server import Server, Usage
-from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term, device_name
 from planner.provenance import Band, Confidence, Source
 from planner.units import MIB, ceil_div
 
@@ -79,7 +79,7 @@ def ranks(
 def _name(machine: Machine, gpu: int) -> str:
     """Return what a GPU is called: by its number, or by its machine where there are several."""
     if not machine.remote:
-        return "unified memory" if machine.unified else f"GPU {gpu}"
+        return device_name(gpu, unified=machine.unified)
     own = len(machine.gpu_totals) - machine.remote
     place = 1 if gpu >= machine.remote else 2 + gpu // own
     which = gpu - machine.remote if gpu >= machine.remote else gpu % own

@@ -25,7 +25,7 @@ def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
         argv += ["--decode-concurrency", str(held)]
     if prompts != (1 if options.kv_bits is not None else PROMPTS):
         argv += ["--prompt-concurrency", str(prompts)]
-    notes = [f"needs the package mlx-lm=={options.version}"]
+    notes = [f"install it first: pip install mlx-lm=={options.version}"]
     if options.iogpu_wired_limit_mb is not None:
         notes.append(f"before: sudo sysctl iogpu.wired_limit_mb={options.iogpu_wired_limit_mb}")
     model = deployment.checkpoint.model

@@ -22,7 +22,7 @@ from planner.engines.mlx.activations import (
 from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
 from planner.engines.mlx.options import MlxOptions, source
 from planner.memo import Key, remembered
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import UNIFIED_RANK, Kind, Rank, Term
 from planner.model.spec import ModelSpec
 from planner.provenance import Band, Confidence, Source
 from planner.units import MIB
@@ -165,7 +165,7 @@ class Memory:
     def rank(self, tokens: Any, sequences: Any) -> Rank:
         """Return the machine with everything that lies in its memory."""
         return Rank(
-            name="GPU 0",
+            name=UNIFIED_RANK,
             count=1,
             total=max(self.usable, self.deployment.system.accelerator.total_bytes),
             usable=self.usable,

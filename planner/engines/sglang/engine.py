@@ -32,7 +32,7 @@ from planner.engines.sglang.tables import host_table_bytes, table_shortage
 from planner.engines.yarn import yarn_override
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
-from planner.memory.breakdown import Rank
+from planner.memory.breakdown import Rank, device_name
 from planner.units import ceil_div
 
 PORT = 50000
@@ -239,7 +239,7 @@ def _ranks(
     count = parallel.tp_size * parallel.replicas
     ranks = []
     for stage in stages:
-        name = "each GPU" if count > 1 else "GPU 0"
+        name = device_name(alike=count, unified=server.gpu.integrated)
         if len(stages) > 1:
             name = f"stage {stage.index + 1} of {len(stages)}"
         terms = rank_terms(server, budget, stage, pool, sequences=sequences, context=context)

@@ -39,7 +39,7 @@ from planner.engines.tensorrt_llm.refusals import refusals, unverified
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees, Layout
 from planner.memo import remembered
-from planner.memory.breakdown import Kind, Rank, Term
+from planner.memory.breakdown import Kind, Rank, Term, device_name
 from planner.memory.placement import Placement
 from planner.provenance import Confidence
 from planner.units import ceil_div, plain_number
@@ -213,7 +213,7 @@ def _found(deployment: Deployment) -> _Found:
     return _Found(
         pool=pool,
         rank=Rank(
-            name="each GPU" if deployment.layout.accelerators > 1 else "GPU 0",
+            name=device_name(alike=deployment.layout.accelerators, unified=accelerator.is_unified),
             count=deployment.layout.tensor_parallel,
             total=accelerator.total_bytes,
             usable=taken + budget if taken < usable else usable,

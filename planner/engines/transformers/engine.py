@@ -50,7 +50,7 @@ from planner.engines.transformers.placement import (
 from planner.engines.transformers.refusals import refusals_of
 from planner.layout import Degrees
 from planner.memo import Key, remembered
-from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term
+from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term, device_name
 from planner.model.spec import LINEAR, ModelSpec
 from planner.provenance import Band, Confidence
 from planner.units import MAX_COUNT, MIB
@@ -173,7 +173,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
         accelerator = deployment.system.accelerators[index]
         terms = self._terms(deployment, placement, index, context=context, batch=batch)
         return Rank(
-            name=f"GPU {index}",
+            name=device_name(index, unified=accelerator.is_unified),
             count=1,
             total=accelerator.total_bytes,
             usable=accelerator.total_bytes,

@@ -123,7 +123,7 @@ def _notes(deployment: Deployment, answer: TransformersAnswer, made: str | None)
         needed.append("bitsandbytes")
     if options.flash_linear_attention and deployment.checkpoint.model.linear is not None:
         needed += ["flash-linear-attention", "causal-conv1d"]
-    notes = [f"needs the packages {', '.join(needed)}"]
+    notes = [f"install them first: pip install {' '.join(needed)}"]
     if answer.gpus_used < deployment.layout.accelerators:
         notes.append("some GPUs get no layers: hide them with CUDA_VISIBLE_DEVICES")
     return tuple(notes)

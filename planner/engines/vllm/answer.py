@@ -40,8 +40,7 @@ from planner.engines.vllm.releases import (
     is_newer_than_read,
 )
 from planner.engines.vllm.weights import StageWeights, loads_vision, placement_of
-from planner.layout import Layout
-from planner.memory.breakdown import Rank
+from planner.memory.breakdown import Rank, device_name
 from planner.memory.kv_cache import kv_heads_per_rank
 from planner.units import GIB, ceil_div, format_gib, format_tokens
 
@@ -298,7 +297,7 @@ def _ranks(budget: Budget) -> Iterator[Rank]:
     pairs = zip(budget.terms, budget.pool.bytes_per_block, strict=True)
     for index, (terms, size) in enumerate(pairs):
         yield Rank(
-            name=_stage_name(index, layout),
+            name=_stage_name(index, deployment),
             count=layout.tensor_parallel * layout.data_parallel,
             total=budget.total,
             usable=budget.cap,
@@ -306,10 +305,12 @@ def _ranks(budget: Budget) -> Iterator[Rank]:
         )
 
 
-def _stage_name(index: int, layout: Layout) -> str:
+def _stage_name(index: int, deployment: Deployment) -> str:
+    layout = deployment.layout
     if layout.pipeline_parallel > 1:
         return f"stage {index + 1} of {layout.pipeline_parallel}"
-    return "each GPU" if layout.accelerators > 1 else "GPU 0"
+    unified = deployment.system.accelerator.is_unified
+    return device_name(alike=layout.accelerators, unified=unified)
 
 
 def _warnings(deployment: Deployment, rules: Rules, host: int) -> Iterator[str]:

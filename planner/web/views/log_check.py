@@ -96,7 +96,7 @@ def _show_check(answer: Checked) -> None:
         f"**{escape(deployment.checkpoint.id)}** on **{escape(deployment.system.short_name)}**,"
         f" {escape(layout_words(deployment.layout))}, {tokens_label(deployment.context)} tokens, KV cache"
         f" {escape(deployment.kv_cache_dtype)}, {plan.engine_title}"
-        f" {escape(check.version or plan.engine_version)}"
+        f" {escape(check.version or plan.release)}"
     )
     lines = table(check.rows)
     st.dataframe(

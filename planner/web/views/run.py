@@ -16,7 +16,6 @@ from planner.document import plan_document
 from planner.emitting import emit, kinds
 from planner.emitting.container import heading
 from planner.engines import FRONTS, front_words, title_of
-from planner.engines.engine import Launch
 from planner.planning import Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
@@ -47,9 +46,6 @@ from planner.web.wording import told
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
-
-MOST_COMMANDS = 8
-"""Commands of further machines that are shown one by one."""
 
 _WITH_RAM = re.compile(r"with [\d.]+ \w+ of RAM it would run")
 
@@ -135,7 +131,7 @@ def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
         st.markdown("**Nothing to type**")
         st.markdown(f"{escape(plan.engine_title)} would not start.")
         return
-    engine = escape(f"{plan.engine_title} {plan.engine_version}")
+    engine = escape(plan.server)
     if plan.allocation is not None and plan.allocation.refusal:
         st.markdown(f"**What {engine} would say**")
         st.code(plan.allocation.refusal, language=None, wrap_lines=True)
@@ -146,23 +142,13 @@ def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
         st.code(file, language=None, wrap_lines=True)
     else:
         st.markdown(f"**What to type** for {engine}")
-        st.code(shell_text(launch), language=None, wrap_lines=True)
-        if len(launch.per_node) > MOST_COMMANDS:
-            st.markdown(
-                f"{1 + len(launch.per_node):,} machines, a command for each: shown are the first two and the last. The shell"
-                " script under Download has all of them."
-            )
+        st.code("\n".join(launch.lines), language=None, wrap_lines=True)
+        if launch.shortened:
+            told = f"{capital(launch.shortened)}; the shell script under Download has all"
+            st.markdown(f":small[{told}.]")
     _show_downloads(found, plan)
     if facts := _facts(found, plan):
         st.markdown("\n".join(f"- :small[{escape(fact)}]" for fact in facts))
-
-
-def shell_text(launch: Launch) -> str:
-    """Return the command, and those of further nodes below it: of many, the next one and the last."""
-    further = launch.further_commands
-    if len(further) > MOST_COMMANDS:
-        further = (further[0], "...", further[-1])
-    return "\n".join([launch.command, *further])
 
 
 def _file_of_front(asked: Asked, plan: Plan) -> str | None:

@@ -74,7 +74,7 @@ def _show_answer(plan: Plan | None) -> None:
             alt="How sure a number is",
         )
     if plan.expected_log:
-        st.subheader(f"What {plan.engine_title} {plan.engine_version} would print")
+        st.subheader(f"What {plan.server} would print")
         st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
         st.markdown("Started it already? Paste its log under **Check a log**.")
 
