@@ -92,7 +92,8 @@ def _machines(asked: Typed, by: str | None, *, as_json: bool) -> int | None:
     wanted = left_open(**replace(asked, on=ANYWHERE).words_said)
     if wanted is None:
         return None
-    from planner.recommending.machines import machine_documents, machines, machines_text
+    from planner.recommending.listing import machine_documents, machines_text
+    from planner.recommending.machines import machines
 
     order, names = by.lower() if by is not None else None, names_in(asked.on)
     named = None if names is None else [resolve_hardware(name) for name in names]
