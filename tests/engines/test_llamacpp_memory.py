@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
 from planner.engines.llamacpp.contexts import Context, cache_bytes, state_bytes_per_block
-from planner.engines.llamacpp.ggml.allocator import Placed, alloc_bytes, buffer_sizes
+from planner.engines.llamacpp.ggml.allocator import alloc_bytes, buffer_sizes
 from planner.engines.llamacpp.ggml.scheduler import schedule
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, dup
 from planner.engines.llamacpp.placement import Placement, experts_on_host
@@ -52,7 +52,7 @@ def vector(op: str, elements: int, *src: GgmlTensor) -> GgmlTensor:
 
 
 def sizes(*nodes: GgmlTensor) -> int:
-    placed = [Placed(tensor=node, backend=0) for node in nodes]
+    placed = [(node, 0) for node in nodes]
     return buffer_sizes([], placed, backends=2, host=1)[0]
 
 
@@ -117,7 +117,7 @@ def test_nodes_follow_their_weights_and_inputs_are_copied() -> None:
     graph.expand(GgmlTensor("mul_mat", "f32", (8, 64), src=(weight, given_)))
     plan = schedule(graph, backends=2, op_offload=True, pipeline=False)
     assert plan.splits == 1
-    assert [node.backend for node in plan.nodes] == [1, 0, 0]
+    assert [backend for _, backend in plan.nodes] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("spec", [SMALL, MOE, NEXT], ids=["dense", "moe", "next"])

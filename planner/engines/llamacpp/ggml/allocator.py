@@ -18,8 +18,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import chain
-from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from hardware_db.records import frozen
@@ -27,7 +25,6 @@ from planner.engines.llamacpp.ggml.tensor import (
     IN_PLACE_OPS,
     NO_SCRATCH,
     GgmlTensor,
-    Hold,
     block_type,
     row_bytes,
 )
@@ -39,13 +36,10 @@ _CUDA_ROW_PADDING = 512
 _ENDLESS = 2**62
 
 TAKE, GIVE, INHERIT = 0, 1, 2
-"""Events: a slot takes a block, gives it back, or takes over another slot's."""
+"""Events: a slot takes a block, gives it back, or takes over another slot's.
 
-Event = tuple[int, int, int]
-"""(what, slot, the other slot of `INHERIT`)."""
-
-_PER_EVENT = 3
-"""Numbers of one event, which a `Record` keeps side by side."""
+One event is three numbers side by side: what, the slot, the other slot of `INHERIT`.
+"""
 
 
 def alloc_bytes(tensor: GgmlTensor, *, on_gpu: bool) -> int:
@@ -72,14 +66,11 @@ def aligned(size: int, alignment: int) -> int:
     return size + (round_up(int(size), alignment) - int(size))
 
 
-class Placed(NamedTuple):
-    """A tensor of the scheduled graph and the backend it belongs to.
+Placed = tuple[GgmlTensor, int]
+"""A tensor of the scheduled graph and the backend it belongs to.
 
-    `op` is that of the graph; a dependency that only keeps operands alive has op "none" and `src`.
-    """
-
-    tensor: GgmlTensor
-    backend: int
+A dependency that only keeps operands alive has op "none" and `src`.
+"""
 
 
 @frozen
@@ -114,10 +105,10 @@ def record(
     recorder = _Recorder()
     recorder.run(leafs, nodes, frozenset(map(id, marked)))
     return Record(
-        events=kept_once(list(chain.from_iterable(recorder.events))),
+        events=kept_once(recorder.events),
         slots=tuple(recorder.slots),
         arenas=kept_once(recorder.arenas),
-        marks=tuple(_PER_EVENT * mark for mark in recorder.marks),
+        marks=tuple(recorder.marks),
     )
 
 
@@ -156,86 +147,82 @@ def buffer_sizes(
 
 class _Recorder:
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[int] = []
         self.slots: list[GgmlTensor] = []
         self.arenas: list[int] = []
         self.marks: list[int] = []
 
     def run(self, leafs: Sequence[Placed], nodes: Sequence[Placed], marked: frozenset[int]) -> None:
-        place, release = self.place, self.release
+        place = self.place
         for leaf, backend in leafs:
             place(leaf, backend)
         for tensor, backend in nodes:
             if tensor.view_src is not None and tensor.op != "none":
-                tensor.view_src.hold.views += 1
+                tensor.view_src.views += 1
             if tensor.is_input:
                 place(tensor, backend)
             for operand in tensor.src:
-                operand.hold.children += 1
+                operand.children += 1
                 if operand.is_input:
                     place(operand, backend)
         for tensor, backend in nodes:
             for operand in tensor.src:
-                if operand.home is None and operand.view_src is None:
+                if not operand.own:
                     place(operand, backend)
-            if tensor.home is None and tensor.view_src is None:
+            if not tensor.own:
                 place(tensor, backend)
             for operand in tensor.src:
-                release(operand)
+                operand.children -= 1
+                if not operand.children and not operand.views:
+                    self.release(operand)
             if id(tensor) in marked:
                 self.marks.append(len(self.events))
 
     def place(self, tensor: GgmlTensor, backend: int) -> None:
-        state = tensor.hold
-        if state.own or tensor.home is not None or tensor.view_src is not None:
+        if tensor.own or tensor.home is not None or tensor.view_src is not None:
             return
-        state.own = True
-        state.slot = len(self.slots)
+        tensor.own = True
+        tensor.slot = slot = len(self.slots)
         self.slots.append(tensor)
-        if tensor.op in IN_PLACE_OPS and self.take_over(tensor, state):
+        if tensor.op in IN_PLACE_OPS and self.take_over(tensor):
             return
         self.arenas.append(backend)
-        self.events.append((TAKE, state.slot, 0))
+        self.events += (TAKE, slot, 0)
 
-    def take_over(self, tensor: GgmlTensor, state: Hold) -> bool:
+    def take_over(self, tensor: GgmlTensor) -> bool:
         """Use an operand's memory, if this is its last use and the layouts agree.
 
         Views hold no memory of their own, so they are never taken over.
         """
         for operand in tensor.src:
-            theirs = operand.hold
             if (
-                theirs.own
+                operand.own
                 and not operand.is_output
-                and theirs.children == 1
-                and not theirs.views
+                and operand.children == 1
+                and not operand.views
                 and tensor.same_layout(operand)
             ):
-                theirs.own = False
-                self.arenas.append(self.arenas[theirs.slot])
-                self.events.append((INHERIT, state.slot, theirs.slot))
+                operand.own = False
+                self.arenas.append(self.arenas[operand.slot])
+                self.events += (INHERIT, tensor.slot, operand.slot)
                 return True
         return False
 
     def release(self, operand: GgmlTensor) -> None:
-        state = operand.hold
-        state.children -= 1
-        if state.children or state.views:
-            return
+        """Give back what nothing uses any more."""
         source = operand.view_src
         if source is not None:
-            base = source.hold
-            base.views -= 1
-            if not base.views and not base.children and base.own:
-                self.give(source, base)
-        elif state.own:
-            self.give(operand, state)
+            source.views -= 1
+            if not source.views and not source.children and source.own:
+                self.give(source)
+        elif operand.own:
+            self.give(operand)
 
-    def give(self, tensor: GgmlTensor, state: Hold) -> None:
+    def give(self, tensor: GgmlTensor) -> None:
         if tensor.is_output:
             return
-        self.events.append((GIVE, state.slot, 0))
-        state.own = False
+        self.events += (GIVE, tensor.slot, 0)
+        tensor.own = False
 
 
 class Arena:

@@ -42,14 +42,14 @@ def kept_alive(
 
     index = start
     while index < end:
-        length = _weighted_sum(nodes, index, end)
-        if length:
+        op = nodes[index].op
+        if op == "mul" and (length := _weighted_sum(nodes, index, end)):
             experts, shares = nodes[index].src[:2]
             result = nodes[index + length - 1]
             keep(experts, result)
             keep(shares, result)
             index += length - 1
-        if _is_choice(nodes, index, end):
+        elif op == "soft_max" and _is_choice(nodes, index, end):
             after = index + len(_CHOICE)
             if after < len(nodes):
                 for node in nodes[index:after]:
@@ -61,9 +61,9 @@ def kept_alive(
 
 
 def _weighted_sum(nodes: Sequence[GgmlTensor], index: int, end: int) -> int:
-    """Length of "multiply by shares, view each expert's part, add them up" at `index`, or 0."""
+    """Length of "multiply by shares, view each expert's part, add them up" from a product, or 0."""
     first = nodes[index]
-    if first.op != "mul" or first.type != "f32" or not first.is_contiguous:
+    if first.type != "f32" or not first.is_contiguous:
         return 0
     full, shares = first.src[0], first.src[1]
     if full.ne != first.ne or shares.ne != (1, *first.ne[1:]) or not shares.is_contiguous:
@@ -82,8 +82,8 @@ def _weighted_sum(nodes: Sequence[GgmlTensor], index: int, end: int) -> int:
 
 
 def _is_choice(nodes: Sequence[GgmlTensor], index: int, end: int) -> bool:
-    """The sequence of operations that picks experts starts at `index`."""
-    if nodes[index].op != "soft_max" or index + len(_CHOICE) > end:
+    """The sequence of operations that picks experts starts at a softmax."""
+    if index + len(_CHOICE) > end:
         return False
     if len(nodes[index].src) > 1 or nodes[index].ne[0] not in _FUSED_EXPERT_COUNTS:
         return False

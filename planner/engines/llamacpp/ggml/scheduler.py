@@ -9,7 +9,7 @@ ggml-cuda/ggml-cuda.cu (offload_op, graph_optimize).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hardware_db.records import frozen
@@ -173,7 +173,7 @@ class _Scheduler:
                 current = Split(backend=backend, start=index)
                 splits.append(current)
             for position, operand in enumerate(node.src):
-                if _on(operand) != backend:
+                if operand.backend != backend:
                     node.src[position] = self.copy(operand, current)
         current.end = len(nodes)
         return splits
@@ -221,10 +221,10 @@ class _Scheduler:
                 for operand in split.inputs:
                     leafs += self.copied[id(operand), split.backend]
         leafs += self.graph.leafs
-        return [Placed(leaf, _on(leaf)) for leaf in leafs]
+        return [(leaf, _on(leaf)) for leaf in leafs]
 
     def place_nodes(self, splits: list[Split]) -> list[Placed]:
-        nodes, placed = self.graph.nodes, []
+        nodes, placed = self.graph.nodes, list[Placed]()
         kept: dict[int, list[GgmlTensor]] = {}
         for split in splits:
             if split.backend != self.cpu:
@@ -232,23 +232,23 @@ class _Scheduler:
         for split in splits:
             for operand in split.inputs:
                 alive = _dependency(operand, [operand])
-                placed.append(Placed(alive, _on(operand)))
+                placed.append((alive, _on(operand)))
                 copy = self.copied[id(operand), split.backend][0]
-                placed.append(Placed(copy, split.backend))
+                placed.append((copy, split.backend))
             for node in nodes[split.start : split.end]:
-                placed.append(Placed(node, _on(node)))
-                alive_here = kept.get(id(node), [])
+                placed.append((node, _on(node)))
+                alive_here = kept.get(id(node), ())
                 for start in range(0, len(alive_here), _MAX_OPERANDS):
                     group = alive_here[start : start + _MAX_OPERANDS]
                     dependency = _dependency(group[0], group)
-                    placed.append(Placed(dependency, split.backend))
+                    placed.append((dependency, split.backend))
         return placed
 
 
 _MAX_OPERANDS = 10
 
 
-def _dependency(of: GgmlTensor, operands: list[GgmlTensor]) -> GgmlTensor:
+def _dependency(of: GgmlTensor, operands: Sequence[GgmlTensor]) -> GgmlTensor:
     """A view that computes nothing and keeps its operands alive until here."""
     return GgmlTensor(
         "none", of.type, of.ne, nb=of.nb, src=tuple(operands), view_src=of, name="keep"

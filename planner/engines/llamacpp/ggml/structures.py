@@ -265,8 +265,9 @@ def sizes_of(
 
 def _ends(graph: Graph) -> list[int]:
     """Return the places behind the marks among the graph's nodes."""
-    places = {id(node): index for index, node in enumerate(graph.nodes)}
-    return [places[id(mark)] + 1 for mark in graph.marks]
+    marks = set(map(id, graph.marks))
+    places = {id(node): at for at, node in enumerate(graph.nodes, 1) if id(node) in marks}
+    return [places[id(mark)] for mark in graph.marks]
 
 
 def _parts(graph: Graph) -> list[list[GgmlTensor]]:
@@ -275,12 +276,11 @@ def _parts(graph: Graph) -> list[list[GgmlTensor]]:
     Views of inputs are made once and stand in the block that is the first to use them.
     """
     ends = [0, *_ends(graph), len(graph.nodes)]
-    parts = [
-        [node for node in graph.nodes[start:end] if not _shows_input(node)]
-        for start, end in pairwise(ends)
-    ]
-    return [*parts, [node for node in graph.nodes if _shows_input(node)]]
-
-
-def _shows_input(node: GgmlTensor) -> bool:
-    return node.view_src is not None and node.view_src.is_input
+    parts, shown = list[list[GgmlTensor]](), list[GgmlTensor]()
+    for start, end in pairwise(ends):
+        part: list[GgmlTensor] = []
+        for node in graph.nodes[start:end]:
+            shows_input = node.view_src is not None and node.view_src.is_input
+            (shown if shows_input else part).append(node)
+        parts.append(part)
+    return [*parts, shown]

@@ -66,23 +66,6 @@ _PADDED: Mapping[int, Callable[..., Shape]] = MappingProxyType(
 """Dimensions -> a shape of four."""
 
 
-class Hold:
-    """A tensor's memory while the allocator runs.
-
-    Attributes:
-        children: uses still to come.
-        views: views of it still in use.
-        own: it holds memory now.
-        slot: number of the memory that it holds or held.
-    """
-
-    __slots__ = ("children", "own", "slot", "views")
-
-    def __init__(self) -> None:
-        self.children = self.views = self.slot = 0
-        self.own = False
-
-
 class GgmlTensor:
     """One tensor of a graph.
 
@@ -99,12 +82,15 @@ class GgmlTensor:
         is_output: kept to the end.
         pinned: backend that the model's code demands for it.
         backend: backend that the scheduler gave it.
-        hold: what the allocator keeps about it.
+        children: while the allocator runs, uses still to come.
+        views: likewise, views of it still in use.
+        own: likewise, it holds memory now.
+        slot: likewise, number of the memory that it holds or held.
     """
 
     __slots__ = (
         "backend",
-        "hold",
+        "children",
         "home",
         "is_input",
         "is_output",
@@ -113,10 +99,13 @@ class GgmlTensor:
         "nb",
         "ne",
         "op",
+        "own",
         "pinned",
+        "slot",
         "src",
         "type",
         "view_src",
+        "views",
     )
 
     def __init__(
@@ -140,8 +129,8 @@ class GgmlTensor:
         self.home: int | None = None
         self.pinned: int | None = None
         self.backend: int | None = None
-        self.hold = Hold()
-        self.is_weight = self.is_input = self.is_output = False
+        self.children = self.views = self.slot = 0
+        self.is_weight = self.is_input = self.is_output = self.own = False
 
     @property
     def nbytes(self) -> int:
@@ -305,14 +294,14 @@ class Graph:
         self.nodes: list[GgmlTensor] = []
         self.leafs: list[GgmlTensor] = []
         self._seen: set[int] = set()
-        self._kept: list[GgmlTensor] = []
 
     def expand(self, tensor: GgmlTensor) -> None:
         """Append `tensor` and whatever it needs that is not there yet, operands first."""
-        if id(tensor) in self._seen:
+        seen = self._seen
+        if id(tensor) in seen:
             return
-        self._seen.add(id(tensor))
-        self._kept.append(tensor)
+        seen.add(id(tensor))
         for operand in tensor.src:
-            self.expand(operand)
+            if id(operand) not in seen:
+                self.expand(operand)
         (self.leafs if tensor.op == "none" else self.nodes).append(tensor)
