@@ -418,7 +418,7 @@ def test_more_layers_than_fit_are_left_to_llama_cpp_first() -> None:
     assert not plan.fits
     saving = {each.title: each for each in economies_of(get_engine("llamacpp"), plan.deployment)}
     assert not any("-fitt" in title for title in saving)
-    economy = saving["leave -ngl out: llama.cpp puts on the GPU what fits"]
+    economy = saving["let llama.cpp choose -ngl: it puts on the GPU what fits"]
     changed = applied(question_of(plan), economy).plan()
     assert changed.fits
     assert changed.ram

@@ -31,7 +31,7 @@ def test_a_plan_shows_all_memory_at_every_door(plan: planner.Plan) -> None:
         for rank in plan.ranks[1:]:
             name = "RAM" if rank.name == HOST_RANK else rank.name
             assert f"{name}: {held(rank)}" in text
-    assert "RAM: " not in plan_text(plan, explain=True)  # there it comes term by term
+    assert plan_text(plan, explain=True).count("RAM: ") == 1  # there it comes term by term
 
 
 def test_a_recommendation_shows_all_memory() -> None:

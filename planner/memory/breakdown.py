@@ -102,6 +102,11 @@ class Rank:
     terms: tuple[Term, ...]
 
     @property
+    def label(self) -> str:
+        """What people call it: ``GPU 0``, ``RAM``."""
+        return "RAM" if self.name == HOST_RANK else self.name
+
+    @property
     def used(self) -> int:
         """Bytes of all terms."""
         return sum(term.nbytes for term in self.terms)

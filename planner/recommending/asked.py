@@ -281,7 +281,9 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
     open_ = replace(wanted, fixed=free, options=None, kept=(), kv_cache_dtype="auto", notes=())
     pick = best_of(open_)
     if pick is not None:
-        yield Miss(change=f"let {pick.plan.engine_title} serve it", choice=pick)
+        title, same = pick.plan.engine_title, pick.plan.engine == wanted.fixed.engine
+        change = f"leave {title}'s options as they are" if same else f"let {title} serve it"
+        yield Miss(change=change, choice=pick)
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:

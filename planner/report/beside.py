@@ -18,8 +18,7 @@ def beside(ranks: Sequence[Rank]) -> tuple[str, ...]:
     """
     alike: dict[str, list[str]] = {}
     for rank in sorted(ranks[1:], key=lambda rank: (rank.name == HOST_RANK, rank.name)):
-        name = "RAM" if rank.name == HOST_RANK else rank.name
         count = f" ({rank.count} alike)" if rank.count > 1 else ""
         held = f"{format_gib(rank.used)} of {format_gib(rank.usable)} usable"
-        alike.setdefault(held, []).append(f"{name}{count}")
+        alike.setdefault(held, []).append(f"{rank.label}{count}")
     return tuple(f"{', '.join(names)}: {held}" for held, names in alike.items())

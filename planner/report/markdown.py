@@ -46,7 +46,7 @@ def plan_markdown(plan: Plan) -> str:
 
 def _table(rank: Rank) -> Iterator[str]:
     yield (
-        f"**{rank.name}**: {format_gib(rank.used)} of {format_gib(rank.usable)} usable,"
+        f"**{rank.label}**: {format_gib(rank.used)} of {format_gib(rank.usable)} usable,"
         f" {format_gib(rank.total)} in all"
     )
     yield ""

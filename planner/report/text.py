@@ -123,7 +123,7 @@ def workload_words(deployment: Deployment | Question) -> str:
 def _rank(plan: Plan, rank: Rank) -> Iterator[str]:
     each = f" ({rank.count} alike)" if rank.count > 1 else ""
     yield (
-        f"{rank.name}{each}: {format_gib(rank.used)} of {format_gib(rank.usable)} usable"
+        f"{rank.label}{each}: {format_gib(rank.used)} of {format_gib(rank.usable)} usable"
         f" ({format_gib(rank.total)} in all)"
     )
     scale = max(rank.usable, rank.used, 1)

@@ -6,6 +6,7 @@ Worker processes import this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 from functools import cache, lru_cache
@@ -104,6 +105,21 @@ class Row:
     rent: float | None = None
     watts: float | None = None
     slow: bool = False
+
+
+_LAST = (Verdict.MORE, Verdict.LATE, Verdict.NO, Verdict.NOT_SERVED)
+"""What stands below the machines that hold the workload, in this order."""
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Return rows as they are read: the visitor's own, what holds the workload, what does with more."""
+
+    def place(row: Row) -> int:
+        if row.group == YOURS:
+            return -1
+        return 1 + _LAST.index(row.answer) if row.answer in _LAST else 0
+
+    return sorted(rows, key=place)
 
 
 @cache

@@ -94,6 +94,8 @@ def _why(found: Answer) -> str:
         return ""
     if found.recommendation is not None and found.plan is not None and found.plan.fits:
         title = found.plan.engine_title
+        if found.choice is not None and found.choice.needs_ram is not None:
+            return f":material/info: It needs {found.choice.needs_ram} GiB of RAM; how much there is was not said."
         return (
             f":material/info: No checkpoint is picked for {title}: this is the model as published."
         )

@@ -15,6 +15,7 @@ from hardware_db import System
 from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, engines_for
+from planner.engines.options import build
 from planner.errors import InputError, PlannerError
 from planner.loading import load_checkpoint
 from planner.model import catalog
@@ -22,7 +23,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
-from planner.recommending.choosing import Search
+from planner.recommending.choosing import Search, nearest_to
 from planner.recommending.strangers import stranger
 from planner.registry import Entry, checkpoint_of, entries_of, find
 from planner.registry.bundled import bundled_checkpoint
@@ -150,6 +151,9 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
         wish=wish,
     )
     try:
+        if asked.options and policy is not None:
+            given = build(policy.name, policy.options_type, asked.option_values)
+            wanted = replace(wanted, options=given)
         if isinstance(base, Checkpoint):
             found = Answer(plan=_planned(wanted, base, asked))
         elif entry is not None:
@@ -209,7 +213,9 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
         return Answer(
             wanted=wanted, plan=choice.plan, choice=choice, picked=True, recommendation=found
         )
-    nearest = nearest_of(wanted) if wanted.base is not None else None
+    nearest = None
+    if wanted.base is not None:
+        nearest = (nearest_to(wanted) if wanted.tells_options else None) or nearest_of(wanted)
     if nearest is not None:
         return Answer(wanted=wanted, plan=nearest.plan, choice=nearest, recommendation=found)
     if wanted.base is None:
@@ -259,8 +265,8 @@ def _of_entry(entry: Entry, wanted: Wanted, asked: Asked) -> Answer:
 
 
 def _settled(choice: Choice, asked: Asked) -> Choice:
-    """The pick with the engine's options that were set."""
-    if not asked.options:
+    """The pick with the engine's options that were set: a search for pictures takes only its own."""
+    if not asked.options or not asked.wish.pictures:
         return choice
     question = question_of(choice.plan).with_(layout=asked.degrees)
     plan = _with_options(question, asked).plan()

@@ -37,6 +37,7 @@ _FOLLOW = f"""<style>
 [data-testid="stElementContainer"]:has(> .stHtml > script) {{ position: absolute }}
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
+.st-key-formats :is(th, td:not(:last-child)) p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}

@@ -78,6 +78,13 @@ def test_with_no_model_named_the_table_names_the_model_that_it_asks_for(
     assert f"hold {name} for 1 user at 32k as they are" in text_of(app)
 
 
+def test_what_holds_it_stands_above_what_does_not(open_app: Callable[..., AppTest]) -> None:
+    """397B: the two rows that fit stood below 24 that were too small."""
+    app = opened(open_app, on="rtx-4060", model="Qwen3.5-397B-A17B", fits__groups=["Two GPUs"])
+    verdicts = [verdict.split()[-1] for verdict in app.dataframe[0].value["verdict"]]
+    assert verdicts == ["small", "Fits", "small", "small"]
+
+
 def test_the_smallest_number_that_holds_it() -> None:
     wanted = want("Qwen3.6-27B", on="rtx-4060")
     row = row_of(wanted, Spot(group="", on="rtx-4060"))

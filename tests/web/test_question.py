@@ -234,6 +234,14 @@ def test_a_checkpoint_goes_with_its_model_and_its_engine(open_app: Callable[...,
     assert asked_for(app)["weights"] == BEST
 
 
+def test_options_decide_what_is_picked() -> None:
+    """Drafting was asked of a file without the MTP module, which would not start."""
+    drafts = {"engine": "llamacpp", "options": (("spec_type", "draft-mtp"),)}
+    found = answer(Asked(on="rtx-5090", ram="64", model="Qwen3.6-27B", **drafts))
+    assert found.picked
+    assert "-MTP-GGUF:" in some(some(found.plan).launch).command
+
+
 def test_options_of_an_engine_reach_the_plan(open_app: Callable[..., AppTest]) -> None:
     app = open_app(**FAST)
     assert "vllm-gpu_memory_utilization" not in [box.key for box in app.number_input]

@@ -75,7 +75,7 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
     by_hand = " and ".join(flag for flag, value in told.items() if value)
     if by_hand and alone and server.devices and not unified:
         yield Economy(
-            title=f"leave {by_hand} out: llama.cpp puts on the GPU what fits",
+            title=f"let llama.cpp choose {by_hand}: it puts on the GPU what fits",
             loses="slower: the CPU computes the rest",
             cost=3,
             options={"n_gpu_layers": None, "n_cpu_moe": None, "fit": True},

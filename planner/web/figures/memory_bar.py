@@ -131,13 +131,8 @@ def _fitting(label: str, size: int, most: float, room: float = ROOM) -> str:
     return label if size / GIB >= most * room * len(label) else ""
 
 
-def rank_name(rank: Rank) -> str:
-    """Return what people call where a part lies: ``GPU 0``, ``RAM``."""
-    return "RAM" if rank.name == HOST_RANK else rank.name
-
-
 def _label(rank: Rank) -> str:
-    return f"{rank.name} (×{rank.count})" if rank.count > 1 else rank_name(rank)
+    return f"{rank.name} (×{rank.count})" if rank.count > 1 else rank.label
 
 
 def _bar(rows: list[str], x: list[float], **more: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from planner.units import GIB, counted
 from planner.web import address, session, working
 from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
-from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, listed, others, row_of
+from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, in_order, listed, others, row_of
 from planner.web.frames import (
     clipped,
     flagged,
@@ -144,13 +144,10 @@ def show(asked: Asked, found: Answer) -> None:
 
     def so_far(rows: list[Row]) -> None:
         head.markdown(f":material/hourglass_top: {len(rows)} of {len(spots)} machines")
-        _draw(body, [row for row in rows if filters.shows(row)], height)
+        _draw(body, in_order(filter(filters.shows, rows)), height)
 
-    rows = [
-        row
-        for row in in_pieces(spots, lambda spot: _row(question, spot), so_far)
-        if filters.shows(row)
-    ]
+    every = in_pieces(spots, lambda spot: _row(question, spot), so_far)
+    rows = in_order(filter(filters.shows, every))
     head.markdown(summary(rows, what_of(question)))
     st.session_state[_ROWS] = rows
     if isinstance(question, Wanted):

@@ -230,12 +230,16 @@ def _show_formats(chosen: Download) -> None:
         )
         rows.append((sum(row.nbytes for row in stored), escape(form), ", ".join(map(escape, what))))
     rows.sort(reverse=True)
-    st.table(
-        pd.DataFrame(
-            [(form, format_bytes(size), f"{size / whole:.1%}", what) for size, form, what in rows],
-            columns=["Stored as", "Size", "Share", "What"],
-        ).set_index("Stored as"),
-        border="horizontal",
-        alt=f"Number formats of {chosen.entry.name}",
-    )
+    with st.container(key="formats"):
+        st.table(
+            pd.DataFrame(
+                [
+                    (form, format_bytes(size), f"{size / whole:.1%}", what)
+                    for size, form, what in rows
+                ],
+                columns=["Stored as", "Size", "Share", "What"],
+            ).set_index("Stored as"),
+            border="horizontal",
+            alt=f"Number formats of {chosen.entry.name}",
+        )
     st.markdown(f"Rule: {escape(checkpoint.scheme.source)}")

@@ -27,7 +27,7 @@ from planner.web.answering import alternatives
 from planner.web.asked import Asked
 from planner.web.choices import tokens_label
 from planner.web.draw import draw
-from planner.web.figures.memory_bar import memory_bar, rank_name
+from planner.web.figures.memory_bar import memory_bar
 from planner.web.line import reach
 from planner.web.palette import LOOKS, PARTS
 from planner.web.solving import Answer
@@ -99,7 +99,7 @@ def describe(plan: Plan) -> str:
     amount = format_gib(abs(rank.headroom))
     others = "".join(f" {line}." for line in beside(plan.ranks))
     return (
-        f"Memory of {rank.name}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
+        f"Memory of {rank.label}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
         f" {format_gib(rank.total)} in all.{others} {LOOKS[plan.outcome].word}."
     )
 
@@ -112,7 +112,7 @@ def parts_words(plan: Plan) -> str:
     held = " · ".join(
         f"{label} {format_gib(size).removesuffix(' GiB')}" for label, size in sizes if size
     )
-    first = f"{rank_name(rank)}: " if len(plan.ranks) > 1 else ""
+    first = f"{rank.label}: " if len(plan.ranks) > 1 else ""
     return f"{first}{held} GiB"
 
 

@@ -77,11 +77,16 @@ def show_misses(asked: Asked, found: Answer, *, ram: tuple[int, Plan] | None = N
 
 def show_beside(found: Answer) -> None:
     """Show what would be better than a plan that fits with something changed by one click."""
-    beside = [miss for miss in found.misses if miss.command is None]
+    doubtful = not found.picked and found.choice is not None and found.choice.needs_ram is not None
+    beside = [
+        miss
+        for miss in found.misses
+        if miss.command is None and not (doubtful and miss.choice.needs_ram is not None)
+    ]
     said = ""
     for number, miss in enumerate(beside):
         assert found.wanted is not None  # whose misses they are
-        heading = better_by(miss, found.wanted)
+        heading = "If there is less RAM" if doubtful else better_by(miss, found.wanted)
         if heading != said:
             st.markdown(f"**{heading}**")
         said = heading

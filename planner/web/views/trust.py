@@ -12,7 +12,6 @@ from planner.report.explain import band_text
 from planner.units import capital, format_bytes, format_gib
 from planner.web import fidelity
 from planner.web.asked import Asked
-from planner.web.figures.memory_bar import rank_name
 from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
@@ -81,7 +80,7 @@ def _show_answer(plan: Plan | None) -> None:
 
 def _show_rank(rank: Rank) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
-    st.subheader(capital(rank_name(rank)) + many)
+    st.subheader(capital(rank.label) + many)
     used, usable = format_gib(rank.used), format_gib(rank.usable)
     words = f"{used} of {usable} usable"
     if rank.headroom < 0:
