@@ -19,7 +19,7 @@ from planner.recommending.machines import by_price, fewer_of, seeing_only, witho
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
-from planner.registry import Entry, Word, checkpoint_of, classes, entries_of, loss_of
+from planner.registry import Word, checkpoint_of, classes, entries_of, loss_of
 from planner.speed import speed_of
 from planner.units import format_tokens
 
@@ -277,13 +277,13 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
     """The named model in another engine, where one was named."""
     if wanted.fixed.engine is None or wanted.base is None:
         return
-    free = replace(wanted.fixed, engine=None)
-    open_ = replace(wanted, fixed=free, options=None, kept=(), kv_cache_dtype="auto", notes=())
+    open_ = replace(wanted, options=None, kept=(), kv_cache_dtype="auto", notes=())
+    open_ = replace(open_, fixed=replace(wanted.fixed, engine=None))
     pick = best_of(open_)
     if pick is not None:
-        title, same = pick.plan.engine_title, pick.plan.engine == wanted.fixed.engine
-        change = f"leave {title}'s options as they are" if same else f"let {title} serve it"
-        yield Miss(change=change, choice=pick)
+        same = pick.plan.engine == wanted.fixed.engine
+        change = "leave {}'s options as they are" if same else "let {} serve it"
+        yield Miss(change=change.format(pick.plan.engine_title), choice=pick)
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
@@ -394,9 +394,5 @@ def _other_machine(search: Search, choices: list[Choice]) -> Choice | None:
 
 def _least_bytes(base: str) -> int:
     """Return the bytes of the smallest checkpoint of a model that loses no large part."""
-    sizes = (size_of(row) for row in entries_of(base) if row.recommendable and _loses_less(row))
-    return min(sizes, default=1 << 60)
-
-
-def _loses_less(row: Entry) -> bool:
-    return loss_of(row).word < Word.LARGE
+    rows = (row for row in entries_of(base) if row.recommendable)
+    return min((size_of(row) for row in rows if loss_of(row).word < Word.LARGE), default=1 << 60)

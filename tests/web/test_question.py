@@ -236,8 +236,9 @@ def test_a_checkpoint_goes_with_its_model_and_its_engine(open_app: Callable[...,
 
 def test_options_decide_what_is_picked() -> None:
     """Drafting was asked of a file without the MTP module, which would not start."""
-    drafts = {"engine": "llamacpp", "options": (("spec_type", "draft-mtp"),)}
-    found = answer(Asked(on="rtx-5090", ram="64", model="Qwen3.6-27B", **drafts))
+    drafts = (("spec_type", "draft-mtp"),)
+    asked = Asked(on="rtx-5090", ram="64", model="Qwen3.6-27B", engine="llamacpp", options=drafts)
+    found = answer(asked)
     assert found.picked
     assert "-MTP-GGUF:" in some(some(found.plan).launch).command
 
