@@ -48,7 +48,7 @@ from benchmarks.load_figures import (
 )
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
-from planner.web.working import NOT_ANSWERED
+from planner.web.pool import NOT_ANSWERED
 
 PAGES = ("", "", "", "fits", "explore", "explore", "models", "hardware", "compare", "trust")
 """Where visitors go; most size a deployment."""

@@ -14,6 +14,7 @@ from planner.registry import find
 from planner.web import solving, working
 from planner.web.allowance import allow_hub_question, visitor
 from planner.web.asked import BEST, Asked
+from planner.web.pool import Pool
 from planner.web.solving import Answer, Problem
 
 HUB_PATIENCE = 60
@@ -63,7 +64,7 @@ def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | Pl
 
 
 @cache
-def _hub_pool() -> working.Pool:
+def _hub_pool() -> Pool:
     return working.pool(longest=HUB_LIMIT, keeps=False)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,25 +19,28 @@ WORKERS_SWITCH = "QWENPLAN_WEB_WORKERS"
 """Environment variable: how many processes answer; 0 computes in the calling thread."""
 
 
+Subject = tuple[str, str]
+"""What a question is alike others in: the function's name, and who asks."""
+
+_REMEMBERED = 64
+"""Subjects of a process: its caches forget as well."""
+
+
 class Process:
     """One worker process.
 
     Args:
         limit: seconds of processor time after which it ends itself over one answer.
-        begins_back: its first answer is for nobody and lets whatever else runs go first.
+
+    Attributes:
+        subjects: what it was asked of late.
     """
 
-    def __init__(self, limit: float, *, begins_back: bool = False) -> None:
+    def __init__(self, limit: float) -> None:
         path = str(Path(planner.__file__).parents[1])
         known = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                worker.__name__,
-                f"{limit:g}",
-                f"{0 if begins_back else worker.STEPS_BACK_AFTER:g}",
-            ],
+            [sys.executable, "-m", worker.__name__, f"{limit:g}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={
@@ -46,6 +50,7 @@ class Process:
             },
         )
         self._replies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.subjects: deque[Subject] = deque(maxlen=_REMEMBERED)
         self._ended = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -57,11 +62,11 @@ class Process:
         self._ended.set()
         self._replies.put(None)
 
-    def ask(self, request: bytes) -> None:
-        """Send a request; where that fails, the reply is None."""
+    def ask(self, request: bytes, *, steps: int = 0) -> None:
+        """Send a request that begins so many steps back; where that fails, the reply is None."""
         with suppress(OSError, ValueError):  # ended, and its pipe closed
             if (stream := self._process.stdin) is not None:
-                worker.send(stream, request)
+                worker.send(stream, bytes([steps]) + request)
 
     def reply(self, seconds: float) -> bytes | None:
         """Return the reply; None if there is none within so many seconds, or the process ended."""
@@ -69,6 +74,12 @@ class Process:
             return self._replies.get(timeout=seconds)
         except queue.Empty:
             return None
+
+    def knows(self, subject: Subject) -> int:
+        """Say how much of a subject its caches hold: 2 it was asked by the same visitor, 1 by another."""
+        if subject in self.subjects:
+            return 2
+        return int(any(name == subject[0] for name, _ in self.subjects))
 
     @property
     def id(self) -> int:

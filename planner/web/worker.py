@@ -1,10 +1,10 @@
 """Be the process in which the page's questions are answered; `working.py` starts it and ends it.
 
 It reads requests from its standard input and writes answers to its standard output: eight bytes
-of length, then a pickle. Its arguments are how many seconds of processor time one answer may take,
-and after how many the first lets others go first. What it runs imports no Streamlit, which would
-double its memory. Both ends are this program, so a pickle comes from nobody else; what strangers
-wrote travels as text and bytes inside.
+of length, then a pickle; of a request, one byte before the pickle says how many steps back it begins.
+Its argument is how many seconds of processor time one answer may take. What it runs imports no
+Streamlit, which would double its memory. Both ends are this program, so a pickle comes from nobody
+else; what strangers wrote travels as text and bytes inside.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ STEPS_BACK_AFTER = 0.5
 """Seconds after which an answer lets every other process go first: most are done by then."""
 
 STEP_BACK = 5
-"""Niceness of such an answer: where all want the same core, it gets a third of what others get."""
+"""Niceness of such an answer: where all want the same core, it gets a third of what others get.
+
+A piece of a long answer, of which there are dozens, begins one step back and is two behind when it takes
+long itself, and so is what nobody waits for: else a table of short rows would take the cores from
+everybody's single long answer.
+"""
 
 _STATM = Path("/proc/self/statm")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -138,7 +143,7 @@ def packed(thing: object) -> bytes:
     return _packed(thing)
 
 
-def unpacked(data: bytes) -> Any:
+def unpacked(data: bytes | memoryview) -> Any:
     """Return what the other end packed."""
     return pickle.loads(data)
 
@@ -187,7 +192,7 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
 
 
-def reply_to(request: bytes) -> bytes:
+def reply_to(request: bytes | memoryview) -> bytes:
     """Return the packed `Reply` to a packed request."""
     try:
         function, args, kwargs = unpacked(request)
@@ -219,17 +224,22 @@ def _requests(file: IO[bytes]) -> Callable[[], bytes]:
     return waiting.get
 
 
-def _answered(request: bytes, seconds: float, back_after: float = STEPS_BACK_AFTER) -> bytes:
+def _answered(request: bytes, seconds: float) -> bytes:
     """Return the reply; beyond so many seconds of processor time, end the process with SIGPROF.
+
+    The first byte of the request says how many steps back it begins.
 
     Each request has a thread of its own. Linux keeps niceness by thread, so that a long answer steps
     back and the next one does not, which only root could do with a process.
     """
     replies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    steps = request[0]
 
     def work() -> None:
         try:
-            replies.put(reply_to(request))
+            if steps:
+                _step_back(threading.get_native_id(), steps)
+            replies.put(reply_to(memoryview(request)[1:]))
         except BaseException:
             os._exit(1)
 
@@ -237,14 +247,20 @@ def _answered(request: bytes, seconds: float, back_after: float = STEPS_BACK_AFT
     _bound_time(seconds)
     worker.start()
     try:
-        return replies.get(timeout=back_after)
+        return replies.get(timeout=STEPS_BACK_AFTER)
     except queue.Empty:
-        if sys.platform == "linux" and worker.native_id is not None:
-            with suppress(OSError):  # done meanwhile
-                os.setpriority(os.PRIO_PROCESS, worker.native_id, STEP_BACK)
+        if worker.native_id is not None:
+            _step_back(worker.native_id, steps + 1)
         return replies.get()
     finally:
         _bound_time(0)
+
+
+def _step_back(thread: int, steps: int) -> None:
+    """Let a thread of this process go so many steps behind what runs on the machine."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # it is done, or further back already
+            os.setpriority(os.PRIO_PROCESS, thread, steps * STEP_BACK)
 
 
 def _bound_time(seconds: float) -> None:
@@ -255,7 +271,7 @@ def _bound_time(seconds: float) -> None:
 
 def main() -> None:
     """Answer until the other end closes."""
-    seconds, back_after = map(float, sys.argv[1:])
+    seconds = float(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, whose end ends this
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(
@@ -265,8 +281,7 @@ def main() -> None:
     collect_rarely()
     following = _requests(sys.stdin.buffer)
     while True:
-        send(out, _answered(following(), seconds, back_after))
-        back_after = STEPS_BACK_AFTER
+        send(out, _answered(following(), seconds))
 
 
 if __name__ == "__main__":

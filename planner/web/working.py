@@ -10,8 +10,10 @@ runs `function(question)` in a worker process, and the server draws other visito
 - An answer that takes more processor time than the limit is ended, and so is one that nobody waits
   for any more (the visitor clicked on or left). Seconds on the clock count three times as generously:
   a busy server gives the same answers as a quiet one, later.
-- An answer that takes long steps back behind the short ones, and a process that begins warm is kept
-  ready for the next visitor.
+- An answer that takes long steps back behind the short ones, one of the dozens that a table is made of
+  (`run_piece`) behind those, and a process that begins warm is kept ready for the next visitor.
+- Of the processes that are free, one that was asked the like by the same visitor answers: its caches
+  hold what the others would work out again.
 - Answers are kept, up to `MOST_KEPT` bytes: the same question again costs nothing. They are shared
   by all sessions and must not be changed.
 - What goes wrong is a `PlannerError` in one line, raised here.
@@ -23,13 +25,8 @@ from __future__ import annotations
 
 import math
 import os
-import queue
-import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
 from functools import cache
 from typing import ParamSpec, TypeVar, cast
 
@@ -39,292 +36,14 @@ from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_r
 from planner.errors import PlannerError, SourceError
 from planner.web import worker
 from planner.web.kept import Kept
-from planner.web.process import WORKERS_SWITCH, Process
+from planner.web.pool import LONGEST, Pool, TooLongError
+from planner.web.process import WORKERS_SWITCH, Subject
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LIMIT = 20.0
-"""Seconds of processor time for one answer."""
-
-LONGEST = 3 * LIMIT
-"""Seconds on the clock for one answer, on a server that has much to do."""
-
-PATIENCE = 20.0
-"""Seconds for which a question waits for a free process."""
-
-LONG_AFTER = 1.0
-"""Seconds after which a question makes room: one more process may run beside it."""
-
-STAYS_FOR = 60.0
-"""Seconds for which a process that was started beside a long question stays for the next one: to start
-one and warm it takes the machine as long as twenty short questions."""
-
 MOST_KEPT = 64 << 20
 """Bytes of the answers that are kept."""
-
-NOT_ANSWERED = ("this page is busy", "and was stopped", "ended before it was done")
-"""What every refusal for want of time, processes or memory says."""
-
-_GLANCE, _SELDOM = 0.1, 0.4
-"""Seconds between two looks whether an answer is still wanted, at first and after `LONG_AFTER`: each takes
-the server half a millisecond, for every visitor who waits."""
-
-
-class BusyError(PlannerError):
-    """The question was not answered for want of time or processes; later it may be."""
-
-
-class TooLongError(BusyError):
-    """The answer took longer than one may; so many seconds later it may be tried again."""
-
-    again_after = 60.0
-
-
-class TooHardError(TooLongError):
-    """The answer took more processor time than one may: it would take as much again."""
-
-    again_after = 3600.0
-
-
-_Ticket = queue.SimpleQueue[Process | None]
-"""How one who waits is told: a process, or None for leave to start one."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Pool:
-    """So many worker processes, started when they are needed.
-
-    `size` of them answer at once, and one more beside each question that takes long, up to twice as
-    many. A pool that was told how to begin (`warm`) keeps one more ready, so that nobody waits for a
-    process to start where another's question takes long.
-
-    Attributes:
-        size: processes that answer; 0 computes in the calling thread.
-        limit: seconds of processor time for one answer.
-        longest: seconds on the clock for one answer.
-        patience: seconds for which a question waits for a free process.
-        long_after: seconds after which a question makes room for another process.
-        stays_for: seconds for which a process beside a long question stays after it.
-        glance: called while an answer is awaited; raises when nobody wants it any more.
-        keeps: answers are kept for those who ask the same.
-    """
-
-    size: int
-    limit: float = LIMIT
-    longest: float = LONGEST
-    patience: float = PATIENCE
-    long_after: float = LONG_AFTER
-    stays_for: float = STAYS_FOR
-    glance: Callable[[], None] = lambda: None
-    keeps: bool = True
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _free: list[Process] = field(default_factory=list)
-    _busy: int = 0
-    _long: int = 0
-    _was_long: tuple[int, float] = (0, 0.0)
-    _beginning: int = 0
-    _waiting: deque[_Ticket] = field(default_factory=deque)
-    _first: bytes | None = None
-
-    def run(self, request: bytes) -> tuple[worker.Reply, int]:
-        """Return the reply to a request, and its bytes.
-
-        Raises:
-            BusyError: it took too long, or no process was free.
-            PlannerError: its process died.
-        """
-        if not self.size:
-            data = worker.reply_to(request)
-            return worker.unpacked(data), len(data)
-        process = self._take()
-        is_long, ends, left = False, True, False
-        deadline = time.monotonic() + self.longest
-        short = time.monotonic() + min(self.long_after, self.longest)
-        try:
-            process.ask(request)
-            found = None
-            while found is None and process.alive and (wait := short - time.monotonic()) > 0:
-                found = process.reply(min(_GLANCE, wait))
-                if found is None:
-                    left = True
-                    self.glance()
-                    left = False
-            while found is None:
-                if not process.alive:
-                    if process.used_its_time:
-                        raise TooHardError(
-                            f"this takes more than {self.limit:g} s to work out and was stopped; ask"
-                            " for fewer requests at once, or run qwenplan on your own machine"
-                        )
-                    raise PlannerError(
-                        "this answer's process ended before it was done: one answer may take"
-                        f" {worker.MEMORY >> 30} GiB of memory"
-                    )
-                if time.monotonic() >= deadline:
-                    raise TooLongError(
-                        f"this was not done within {self.longest:g} s and was stopped: the server is"
-                        " busy; try again later, or run qwenplan on your own machine"
-                    )
-                is_long = is_long or self._make_room()
-                self.glance()
-                found = process.reply(_SELDOM)
-            reply: worker.Reply = worker.unpacked(found)
-            ends = reply[2]
-            return reply, len(found)
-        finally:
-            if left:
-                threading.Thread(target=self._finish, args=(process, short), daemon=True).start()
-            else:
-                self._be_done(process, ends=ends, was_long=is_long)
-
-    def _finish(self, process: Process, short: float) -> None:
-        """Let a short answer end that nobody waits for: to end its process would cost more."""
-        found = process.reply(max(short - time.monotonic(), 0.0))
-        reply: worker.Reply | None = worker.unpacked(found) if found is not None else None
-        self._be_done(process, ends=reply is None or reply[2], was_long=False)
-
-    def _be_done(self, process: Process, *, ends: bool, was_long: bool) -> None:
-        """Put a process back that has answered, or start another where it ends."""
-        self._put_back(process, ends=ends, was_long=was_long)
-        if ends:
-            self._fill()
-
-    def start(self) -> None:
-        """Start the first process, so that the first question finds it ready."""
-        with self._lock:
-            if self.size and not self._free and not self._busy and not self._beginning:
-                self._free.append(Process(self.limit))
-
-    def warm(self, request: bytes) -> None:
-        """Start the processes that are missing and let each answer `request` before any other.
-
-        A fresh process takes seconds for its first answer, one whose caches are full a tenth of it.
-        One that replaces another, or stands ready beside a long question, begins with it as well.
-        """
-        self._first = request
-        self._fill()
-
-    def _fill(self) -> None:
-        with self._lock:
-            there = len(self._free) + self._busy + self._beginning
-            missing = self._wanted() - there if self._first is not None else 0
-            self._beginning += max(0, missing)
-        for _ in range(missing):
-            threading.Thread(target=self._begin, args=(self._first,), daemon=True).start()
-
-    def _begin(self, request: bytes) -> None:
-        ready = None
-        try:
-            process = Process(self.limit, begins_back=True)
-            process.ask(request)
-            if process.reply(self.longest) is None:
-                process.end()
-            else:
-                ready = process
-        except OSError:  # none can be started now; the next question tries again
-            return
-        finally:
-            with self._lock:
-                self._beginning -= 1
-                if ready is not None:
-                    self._free.append(ready)
-                    self._trim()
-                    self._serve_waiting()
-
-    def _wanted(self) -> int:
-        """Return how many processes there should be, at work or ready."""
-        return self.size + self._beside() + (self._first is not None)
-
-    def _beside(self) -> int:
-        """Return how many of them stand beside long questions, those of a while ago included."""
-        most, until = self._was_long
-        return max(self._long, most if time.monotonic() < until else 0)
-
-    def close(self) -> None:
-        """End the processes that wait for questions."""
-        with self._lock:
-            for process in self._free:
-                process.end()
-            self._free.clear()
-
-    def _take(self) -> Process:
-        ticket: _Ticket = queue.SimpleQueue()
-        with self._lock:
-            self._waiting.append(ticket)
-            self._serve_waiting()
-        begun = time.monotonic()
-        deadline = begun + self.patience
-        while True:
-            short = time.monotonic() - begun < self.long_after
-            try:
-                return self._started(ticket.get(timeout=_GLANCE if short else _SELDOM))
-            except queue.Empty:
-                pass
-            try:
-                self.glance()
-                if time.monotonic() >= deadline:
-                    raise BusyError("this page is busy with other questions; try again in a minute")
-            except BaseException:
-                self._give_up(ticket)
-                raise
-
-    def _started(self, process: Process | None) -> Process:
-        """Return `process`, or a new one where it is None or has ended while it waited."""
-        if process is not None and process.alive:
-            return process
-        try:
-            return Process(self.limit)
-        except OSError as error:
-            self._put_back(None, ends=True, was_long=False)
-            raise BusyError(f"no process for this question could be started: {error}") from None
-
-    def _give_up(self, ticket: _Ticket) -> None:
-        with self._lock:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-                return
-        self._put_back(ticket.get(), ends=False, was_long=False)
-
-    def _make_room(self) -> bool:
-        """Let one more process run beside a long question; no more than twice the usual number."""
-        with self._lock:
-            if self._long >= self.size:
-                return False
-            self._stay()
-            self._long += 1
-            self._serve_waiting()
-        self._fill()
-        return True
-
-    def _stay(self) -> None:
-        """Let the processes beside long questions stay a while."""
-        self._was_long = (self._beside(), time.monotonic() + self.stays_for)
-
-    def _put_back(self, process: Process | None, *, ends: bool, was_long: bool) -> None:
-        with self._lock:
-            self._busy -= 1
-            if was_long:
-                self._stay()
-                self._long -= 1
-            if process is not None:
-                if ends:
-                    process.end()
-                else:
-                    self._free.append(process)
-            self._trim()
-            self._serve_waiting()
-
-    def _trim(self) -> None:
-        """End who is free and one too many: unused for longest, its caches help least."""
-        while self._free and len(self._free) + self._busy > self._wanted():
-            self._free.pop(0).end()
-
-    def _serve_waiting(self) -> None:
-        while self._waiting and self._busy < self.size + self._long:
-            self._busy += 1
-            self._waiting.popleft().put(self._free.pop() if self._free else None)
-
 
 _KEPT = Kept(MOST_KEPT)
 
@@ -338,6 +57,15 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return run_in(_pool(), function, *args, **kwargs)
 
 
+def run_piece(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do as `run` does, for one of dozens that an answer is made of: it lets others' questions go first.
+
+    Raises:
+        PlannerError: what the function raises; `BusyError` where it was not answered in time.
+    """
+    return cast("T", _asked(_pool(), function, args, kwargs, steps=1))
+
+
 def run_in(pool: Pool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do as `run` does, in the processes of `pool`.
 
@@ -345,17 +73,35 @@ def run_in(pool: Pool, function: Callable[P, T], *args: P.args, **kwargs: P.kwar
         PlannerError: what the function raises; `BusyError` where it was not answered in time.
         RuntimeError: a bug in the function; carries the worker's traceback.
     """
+    return cast("T", _asked(pool, function, args, kwargs))
+
+
+def _asked(
+    pool: Pool,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    *,
+    steps: int = 0,
+) -> object:
     request = worker.packed((function, args, kwargs))
     found = _KEPT.get(request) if pool.keeps else None
-    answer = found[0] if found is not None else _computed(pool, request)
+    subject = (function.__name__, _visitor())
+    answer = found[0] if found is not None else _computed(pool, request, subject, steps)
     if isinstance(answer, PlannerError):
         raise copy(answer)
-    return cast("T", answer)
+    return answer
 
 
-def _computed(pool: Pool, request: bytes) -> object:
+def _visitor() -> str:
+    """Return who asks; nobody in particular in a thread that only works for a page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context is not None else ""
+
+
+def _computed(pool: Pool, request: bytes, subject: Subject, steps: int) -> object:
     try:
-        (kind, answer, _), size = pool.run(request)
+        (kind, answer, _), size = pool.run(request, subject, steps=steps)
     except TooLongError as error:
         _KEPT.keep(request, error, 0, error.again_after)
         raise

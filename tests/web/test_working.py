@@ -16,10 +16,12 @@ from planner.errors import InputError, PlannerError, SourceError, UnknownModelEr
 from planner.planning import Plan
 from planner.registry.bundled import bundled_checkpoint
 from planner.web import curves, searching, solving, worker, working
+from planner.web import pool as pools
 from planner.web.asked import Asked
 from planner.web.kept import Kept
+from planner.web.pool import BusyError, Pool, TooLongError
 from planner.web.process import Process
-from planner.web.working import BusyError, Pool, TooLongError, run_in
+from planner.web.working import run_in
 from tests.present import some
 from tests.waiting import until
 
@@ -119,7 +121,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_what_takes_too_long_is_ended_and_remembered_for_a_while() -> None:
     pool = Pool(size=1, longest=0.2, long_after=0.1)
-    pool._free.append(Process(working.LIMIT))
+    pool._free.append(Process(pools.LIMIT))
     number = pool._free[0].id
     for _ in range(2):
         with pytest.raises(TooLongError, match=r"not done within 0.2 s and was stopped"):
@@ -142,11 +144,29 @@ def test_an_answer_has_so_much_processor_time_and_waiting_costs_none() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is by thread on Linux only")
-def test_a_long_answer_steps_back_and_the_next_does_not() -> None:
-    pool = Pool(size=1)
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    for wait, expected in ((worker.STEPS_BACK_AFTER * 3, worker.STEP_BACK), (0.0, usual)):
-        assert run_in(pool, niceness_after, wait) == max(expected, usual)
+def test_a_long_answer_steps_back_a_piece_begins_there_and_the_next_does_not() -> None:
+    pool, late = Pool(size=1), worker.STEPS_BACK_AFTER * 3
+    usual, back = os.getpriority(os.PRIO_PROCESS, 0), worker.STEP_BACK
+    for steps, wait, expected in (
+        (0, late, back),
+        (1, 0.0, back),
+        (1, late, 2 * back),
+        (0, 0.0, 0),
+    ):
+        request = worker.packed((niceness_after, (wait,), {}))
+        (_, niceness, _), _ = pool.run(request, steps=steps)
+        assert niceness == max(expected, usual)
+    pool.close()
+
+
+def test_a_visitor_comes_back_to_the_process_that_knows_the_question() -> None:
+    pool = Pool(size=3)
+    pool._free += [Process(pools.LIMIT) for _ in range(3)]
+    first, second, third = (process.id for process in pool._free)
+    here = worker.packed((os.getpid, (), {}))
+    asked = [(what, who) for what, who in ("aa", "ra", "ab", "rb", "ac", "sa", "ra", "ab", "sb")]
+    answers = [pool.run(here, subject)[0][1] for subject in asked]
+    assert answers == [third, second, third, second, third, first, second, third, first]
     pool.close()
 
 
@@ -168,7 +188,7 @@ def test_refusals_for_want_of_time_say_so_in_words_that_the_load_test_knows() ->
     with pytest.raises(PlannerError) as ended:
         run_in(Pool(size=1), os._exit, 3)
     for error in (busy.value, late.value, ended.value):
-        assert any(words in str(error) for words in working.NOT_ANSWERED), error
+        assert any(words in str(error) for words in pools.NOT_ANSWERED), error
 
 
 class GoneError(Exception):
@@ -182,7 +202,7 @@ def left_alone(seconds: float, *, long_after: float) -> tuple[Pool, int]:
         raise GoneError
 
     pool = Pool(size=1, long_after=long_after, glance=glance)
-    pool._free.append(Process(working.LIMIT))
+    pool._free.append(Process(pools.LIMIT))
     number = pool._free[0].id
     with pytest.raises(GoneError):
         run_in(pool, time.sleep, seconds)
@@ -288,11 +308,11 @@ def test_a_process_beside_a_long_question_stays_for_the_next_one(
     """Long questions one after the other start no process each: that kept a core busy for nobody."""
     started = []
 
-    def start(limit: float, *, begins_back: bool = False) -> Process:
-        started.append(Process(limit, begins_back=begins_back))
+    def start(limit: float) -> Process:
+        started.append(Process(limit))
         return started[-1]
 
-    monkeypatch.setattr(working, "Process", start)
+    monkeypatch.setattr(pools, "Process", start)
     pool = Pool(size=1, long_after=0.05)
     pool.warm(worker.packed((len, ("begin",), {})))
     until(lambda: len(pool._free) == 2)
@@ -311,15 +331,6 @@ def long(turn: int) -> int:
     return turn
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="niceness is by thread on Linux only")
-def test_a_process_that_begins_for_nobody_lets_others_go_first() -> None:
-    pool, usual = Pool(size=1), os.getpriority(os.PRIO_PROCESS, 0)
-    pool._free.append(Process(working.LIMIT, begins_back=True))
-    for waited, expected in ((0.2, worker.STEP_BACK), (0.0, usual)):
-        assert run_in(pool, niceness_after, waited) == max(expected, usual)
-    pool.close()
-
-
 def test_many_sessions_ask_at_once(pool: Pool) -> None:
     with ThreadPoolExecutor(8) as visitors:
         words = [str(number) * number for number in range(40)]
@@ -331,7 +342,7 @@ def test_many_sessions_ask_at_once(pool: Pool) -> None:
 
 
 def test_workers_end_with_the_server() -> None:
-    process = Process(working.LIMIT)
+    process = Process(pools.LIMIT)
     process.ask(worker.packed((time.sleep, (3600,), {})))
     stream = process._process.stdin
     assert stream is not None

@@ -207,7 +207,7 @@ def _machine_of(found: Answer) -> System | None:
 def _row(question: Wanted | Question, spot: Spot) -> Row:
     """One row; one that takes too long says so."""
     try:
-        return working.run(row_of, question, spot)
+        return working.run_piece(row_of, question, spot)
     except PlannerError:
         on = spot.on if isinstance(spot.on, str) else ""
         return Row(
