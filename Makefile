@@ -19,6 +19,9 @@ WITH_INDEX = $(if $(UV_DEFAULT_INDEX),,$(if $(PIP_INDEX),UV_DEFAULT_INDEX='$(PIP
 # Nor does it trust the system's certificates (a proxy's, say) unless told; pip does.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),true,false)
 
+# Tests start hundreds of processes: without what Python compiled before, each compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup app test pythons fuzz load audit lint format build smoke bench conformance lock clean
 .DELETE_ON_ERROR:
