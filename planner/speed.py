@@ -69,8 +69,8 @@ class LargerChunk:
     @property
     def words(self) -> str:
         """``-b 4096 -ub 4096: about 60 s (20–200) of prefill, decode about 17 tok/s (8–26)``."""
-        time, rate = self.seconds.words("s"), self.per_user.words("tok/s")
-        return f"{self.flags}: {time} of prefill, decode {rate}"
+        rate = self.per_user.words("tok/s")
+        return f"{self.flags}: {self.seconds.time} of prefill, decode {rate}"
 
 
 def larger_chunk(plan: Plan, *, ram_bandwidth: float | None = None) -> LargerChunk | None:

@@ -62,7 +62,7 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
                 lines += ["", marks[place]]
             lines.append(f"  {line}")
     if any(machine.slow for machine in found):
-        lines += ["", f"{SLOW} below {wanted.wish.least_speed:g} tok/s for each user."]
+        lines += ["", f"{SLOW} well below {wanted.wish.least_speed:g} tok/s for each user."]
     held = [machine.choice for machine in found if machine.choice is not None]
     if any(choice.plan.outcome is Outcome.TIGHT for choice in held):
         from planner.report.text import SIGNS

@@ -108,7 +108,8 @@ def _question(plan: Plan) -> Iterator[str]:
     checkpoint, system = deployment.checkpoint, deployment.system
     kind = "as if stored as" if checkpoint.hypothetical else "stored as"
     yield f"Model     {checkpoint.id} ({kind} {checkpoint.scheme.title})"
-    yield f"Hardware  {system.name}, {deployment.layout}"
+    layout = f", {deployment.layout}" if deployment.layout.accelerators > 1 else ""
+    yield f"Hardware  {system.name}{layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.server}, KV cache {cache}"
     yield (f"Workload  {workload_words(deployment)} (prompt and output together)")

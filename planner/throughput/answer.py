@@ -38,6 +38,12 @@ class Banded:
         low, high = two_digits(self.low), two_digits(self.high)
         return f"about {two_digits(self.value)} {unit} ({low}–{high})"
 
+    @property
+    def time(self) -> str:
+        """Seconds as people say a time: ``about 6.5 min (3.8–18)``."""
+        unit, long = _unit_of_time(self.value)
+        return self.scaled(1 / long).words(unit)
+
 
 @frozen
 class PrefillEstimate:
@@ -145,11 +151,10 @@ class SpeedEstimate:
         """The prompt's time in one sentence."""
         if self.prefill is None:
             return "no prompt"
-        time = self.prefill.seconds.words("s")
-        text = f"{time} of prefill for {self.prefill.tokens:,} tokens alone on the machine"
+        text = f"{self.prefill.seconds.time} of prefill for {self.prefill.tokens:,} tokens alone on the machine"
         if self.workload.concurrency > 1:
-            worst = two_digits(self.prefill.first_token[1])
-            text += f"; first token after {worst} s at worst, when all prompts arrive at once"
+            worst = duration(self.prefill.first_token[1])
+            text += f"; first token after {worst} at worst, when all prompts arrive at once"
         reasons = (*self.prefill.notes, *self.prefill.slower)
         return _with_reasons(text, reasons, self.prefill.rough)
 
@@ -218,10 +223,14 @@ def to_two_digits(value: float) -> float:
 
 def duration(seconds: float) -> str:
     """Return a time as people say it: ``38 s``, ``12 min``, ``3.1 h``."""
-    for unit, long in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * long:
-            return f"{two_digits(seconds / long)} {unit}"
-    return f"{two_digits(seconds)} s"
+    unit, long = _unit_of_time(seconds)
+    return f"{two_digits(seconds / long)} {unit}"
+
+
+def _unit_of_time(seconds: float) -> tuple[str, int]:
+    """The unit that a time is said in, and its seconds."""
+    longer = (("h", 3600), ("min", 60))
+    return next((unit for unit in longer if seconds >= 2 * unit[1]), ("s", 1))
 
 
 def two_digits(value: float) -> str:

@@ -140,14 +140,13 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
     for bill in cost.bills:
         offer = bill.offer
         if bill.kind == "rent":
-            rows["Rent"] = f"{_per_hour(offer.value)} {offer.currency}/h"
+            rows["Rent"] = f"{_money(offer.value)} {offer.currency}/h"
         else:
             rows["Buy"] = f"{offer.value:,.0f} {offer.currency}"
-            rows["Own"] = f"{_per_hour(bill.expense.per_hour)} {offer.currency}/h"
+            rows["Own"] = f"{_money(bill.expense.per_hour)} {offer.currency}/h"
         kind = capital(bill.kind)
         if bill.tokens is not None:
-            million = two_digits(bill.tokens.per_million)
-            rows[f"{kind}, per 1M"] = f"{million} {offer.currency}"
+            rows[f"{kind}, per 1M"] = f"{_money(bill.tokens.per_million)} {offer.currency}"
             rows[f"{kind} breaks even"] = _even(bill)
     if not rows:
         rows["Price"] = "no recent one is known"
@@ -155,7 +154,7 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
         price, answer = cost.hosted.price, cost.output_tokens
         mixed = price.per_million(prompt_tokens=context - answer, output_tokens=answer)
         rows["Hosted, per 1M"] = (
-            f"{two_digits(mixed)} {price.currency} at {provider_name(cost.hosted.provider)}"
+            f"{_money(mixed)} {price.currency} at {provider_name(cost.hosted.provider)}"
         )
     return rows
 
@@ -180,8 +179,8 @@ def provider_name(provider: str) -> str:
     return f"{other.replace('_', ' ')} through Hugging Face" if other else "Hugging Face"
 
 
-def _per_hour(price: float) -> str:
-    """A price per hour in cents; below ten of them in two digits."""
+def _money(price: float) -> str:
+    """A price in cents; below ten of them in two digits."""
     return f"{price:,.2f}" if price >= 0.1 else two_digits(price)
 
 

@@ -46,7 +46,7 @@ def sentence(asked: Asked, found: Answer) -> str:
     look = LOOKS[plan.outcome]
     entry = found.choice.entry if found.choice is not None else None
     what, where = escape(named(plan, entry)), escape(machine_name(plan))
-    verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
+    verdict = f":{look.colour}[{look.icon}\u00a0**{look.short}**]{_workload(plan)}"
     facts = ", ".join([verdict, *map(escape, _facts(found, plan))])
     return f"**{what}** on {where} with {escape(server_name(asked, plan))}: {facts}"
 

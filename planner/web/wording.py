@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 
 from planner.layout import Layout
+from planner.planning import Plan
 from planner.web.tables import escape
+
+
+def whole_words(plan: Plan) -> str:
+    """Return what the memory in all is called: of one that is shared, the share that the system lends."""
+    accelerator = plan.deployment.system.accelerator
+    limit = accelerator.unified and accelerator.unified.raisable
+    lent = limit and plan.ranks and plan.ranks[0].total < accelerator.raisable_bytes
+    return "lent to the GPU" if lent else "all memory"
+
 
 _PAGES = {"hardware": "Hardware", "models": "Models"}
 

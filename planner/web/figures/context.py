@@ -19,7 +19,9 @@ LOW = 0.08
 """Share of the plot's height below which a line has no room for a name under it."""
 
 
-def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any]:
+def memory_over_context(
+    curve: Curve, *, asked: int, text: str, whole: str = "all memory"
+) -> dict[str, Any]:
     """Stacked areas over the context (log scale), the usable line, and the ghost of a plain model.
 
     What lies beyond the native length is shaded: it takes YaRN.
@@ -28,6 +30,7 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
         curve: from `curves.memory_curve`.
         asked: the context that the visitor asked for, marked.
         text: colour of text.
+        whole: what the memory in all is called.
     """
     points = curve.points
     x = [point.context for point in points]
@@ -79,7 +82,7 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
             "line": {"color": text, "width": 1.5, "dash": "dot"},
         },
     ]
-    names = _named_levels(usable, total, top, text)
+    names = _named_levels(usable, total, top, text, whole)
     if len(names) == 1 and points[0].used > total + LOW * top * GIB:  # the name lies on the fill
         data.append(_on_fill(points[0].context, total / GIB, names.pop()["text"]))
     notes = [
@@ -109,9 +112,11 @@ def memory_over_context(curve: Curve, *, asked: int, text: str) -> dict[str, Any
     return {"data": data, "layout": layout}
 
 
-def _named_levels(usable: int, total: int, top: float, text: str) -> list[dict[str, Any]]:
+def _named_levels(
+    usable: int, total: int, top: float, text: str, whole: str
+) -> list[dict[str, Any]]:
     """Names of the lines at usable and at all memory; together where there is no room below."""
-    words, whole = f"usable {format_gib(usable)}", f"all memory {format_gib(total)}"
+    words, whole = f"usable {format_gib(usable)}", f"{whole} {format_gib(total)}"
     if total == usable:
         return [_note(0, usable / GIB, words, text, xref="paper", below=True)]
     if usable / GIB < LOW * top:

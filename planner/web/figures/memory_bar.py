@@ -40,9 +40,11 @@ def memory_bar(ranks: Sequence[Rank], *, text: str, whole: str = "all memory") -
     return _bars([(_label(rank), rank) for rank in drawn], text=text, whole=whole)
 
 
-def compared_bars(named: Sequence[tuple[str, Rank]], *, text: str) -> dict[str, Any]:
+def compared_bars(
+    named: Sequence[tuple[str, Rank]], *, text: str, whole: str = "all memory"
+) -> dict[str, Any]:
     """The same for accelerators of several deployments, named by the caller."""
-    return _bars(named, text=text, whole="all memory")
+    return _bars(named, text=text, whole=whole)
 
 
 def _bars(named: Sequence[tuple[str, Rank]], *, text: str, whole: str) -> dict[str, Any]:

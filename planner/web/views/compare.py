@@ -35,7 +35,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
-from planner.web.wording import told
+from planner.web.wording import told, whole_words
 
 _KEPT = "compare"
 
@@ -282,12 +282,16 @@ def _bars(sides: list[Side]) -> None:
     ranks = [(f"{n}", side.plan.ranks[0]) for n, side in enumerate(sides, 1) if side.plan.ranks]
     if not ranks:
         return
-    st.subheader("The fullest GPU of each")
+    shared = all(side.plan.deployment.system.accelerator.is_unified for side in sides)
+    st.subheader("The memory of each" if shared else "The fullest GPU of each")
     words = "; ".join(
         f"{name}: {format_gib(rank.used)} used of {format_gib(rank.usable)} usable"
         for name, rank in ranks
     )
-    draw(compared_bars(ranks, text=text_colour()), key="compare-bars", alt=words)
+    called = {whole_words(side.plan) for side in sides if side.plan.ranks}
+    whole = called.pop() if len(called) == 1 else "all memory"
+    figure = compared_bars(ranks, text=text_colour(), whole=whole)
+    draw(figure, key="compare-bars", alt=words)
 
 
 def _show_sources(first: Side, assumed: Assumed) -> None:

@@ -21,7 +21,7 @@ from planner.web.figures.context import memory_over_context, reach
 from planner.web.places import label_of, places
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import told
+from planner.web.wording import told, whole_words
 
 MOST_SYSTEMS = 6
 
@@ -43,7 +43,9 @@ def show(plan: Plan) -> None:
     words = elsewhere(curve, plan)
     with place.container():
         draw(
-            memory_over_context(curve, asked=asked.context, text=text_colour()),
+            memory_over_context(
+                curve, asked=asked.context, text=text_colour(), whole=whole_words(plan)
+            ),
             key="explore-memory",
             alt=f"Memory of the fullest GPU against the context. {words}",
         )

@@ -58,7 +58,7 @@ COLUMNS = {
     "verdict": st.column_config.TextColumn(
         "Verdict",
         width=92,
-        help="✚: the smallest number of it that holds the workload. Slow: below"
+        help="✚: the smallest number of it that holds the workload. Slow: well below"
         f" {LEAST_SPEED:g} tok/s for each user. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(

@@ -42,7 +42,7 @@ from planner.web.views.run_changes import (
 )
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
-from planner.web.wording import told
+from planner.web.wording import told, whole_words
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -74,7 +74,7 @@ def show(asked: Asked, found: Answer) -> None:
     with memory:
         if plan.ranks:
             st.markdown("**Where the memory goes**")
-            bar = memory_bar(plan.ranks, text=text_colour(), whole=_whole(plan))
+            bar = memory_bar(plan.ranks, text=text_colour(), whole=whole_words(plan))
             draw(bar, key="memory-bar", alt=describe(plan))
             st.markdown(f":small[{capital(parts_words(plan))}]")
         for refusal in plan.refusals:
@@ -114,14 +114,6 @@ def parts_words(plan: Plan) -> str:
     )
     first = f"{rank.label}: " if len(plan.ranks) > 1 else ""
     return f"{first}{held} GiB"
-
-
-def _whole(plan: Plan) -> str:
-    """What the memory in all is called: of one that is shared, the share that the system lends."""
-    accelerator = plan.deployment.system.accelerator
-    limit = accelerator.unified and accelerator.unified.raisable
-    lent = limit and plan.ranks[0].total < accelerator.raisable_bytes
-    return "lent to the GPU" if lent else "all memory"
 
 
 def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:

@@ -16,7 +16,7 @@ from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
-from planner.web.wording import told
+from planner.web.wording import told, whole_words
 
 TABS = ("This answer", "Check a log", "How close it comes")
 
@@ -60,7 +60,7 @@ def _show_answer(plan: Plan | None) -> None:
         if refusal.engine_message:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
     for rank in plan.ranks:
-        _show_rank(rank)
+        _show_rank(rank, whole_words(plan))
     if plan.ranks:
         st.markdown("**How sure a number is**")
         st.table(
@@ -78,16 +78,15 @@ def _show_answer(plan: Plan | None) -> None:
         st.markdown("Started it already? Paste its log under **Check a log**.")
 
 
-def _show_rank(rank: Rank) -> None:
+def _show_rank(rank: Rank, whole: str) -> None:
     many = f", {rank.count} alike" if rank.count > 1 else ""
     st.subheader(capital(rank.label) + many)
     used, usable = format_gib(rank.used), format_gib(rank.usable)
     words = f"{used} of {usable} usable"
     if rank.headroom < 0:
         words = f"Needs {used}; {usable} are usable"
-    st.markdown(
-        words + (f"; {format_gib(rank.total)} in all." if rank.total != rank.usable else ".")
-    )
+    total = f"; {whole} {format_gib(rank.total)}" if rank.total != rank.usable else ""
+    st.markdown(f"{words}{total}.")
     for number, term in enumerate(rank.terms):
         label = f"{capital(term.name)}: **{format_bytes(term.nbytes)}** ({_sure(term)})"
         with st.expander(label, icon=ICONS[term.confidence], key=f"term-{rank.name}-{number}"):
