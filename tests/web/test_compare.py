@@ -129,7 +129,7 @@ def test_lengths_and_prices_are_told_alike(open_app: Callable[..., AppTest]) -> 
         told = "\n".join(str(element.value) for element in words)
         assert "65,536" not in told
         assert "262,144 tokens" not in told
-    assert [comparing._per_hour(price) for price in (0.34, 0.1204, 0.0123, 12.3)] == [
+    assert [comparing._money(price) for price in (0.34, 0.1204, 0.0123, 12.3)] == [
         "0.34",
         "0.12",
         "0.012",
