@@ -22,7 +22,7 @@ from planner.secrets import words_without_secrets
 
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
-        ("--engine",),
+        ("--engine", "--with"),
         "ENGINE",
         f"Who serves: {', '.join(ENGINES)}. Without it: what suits the hardware.",
     ),
