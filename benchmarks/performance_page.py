@@ -61,7 +61,7 @@ def written(figures: Sequence[Figure]) -> str:
 
 KEPT = (
     "| refusals and allocation of a deployment (`planner/allocating.py`) | the whole deployment | 4,096, 1,024 |",
-    "| speed of a plan (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 1,024 |",
+    "| speed of a plan, its rates alone (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 1,024 |",
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",
     "| vLLM: batch that it takes by itself | device, rules | 1,024 |",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hardware_db.records import frozen
 from planner.engines.engine import Deployment
 from planner.planning import Outcome, Plan
-from planner.speed import speed_of
+from planner.speed import rates_of, speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 
 if TYPE_CHECKING:
@@ -87,26 +87,32 @@ def ranked(rated: Iterable[tuple[Rating, T]]) -> tuple[T, ...]:
     return tuple(thing for _, thing in pairs)
 
 
-def in_order(plans: Sequence[Plan], objective: Objective) -> tuple[Plan, ...]:
+Speed = SpeedEstimate | NoEstimate | None
+
+
+def in_order(
+    plans: Sequence[Plan], objective: Objective, *, speed: Callable[[Plan], Speed] = speed_of
+) -> tuple[Plan, ...]:
     """Return `plans`, the best for `objective` first; speeds are worked out where they decide."""
     if len(plans) < 2:
         return tuple(plans)
-    return ranked((rate(plan, _deciding(plan, objective), objective), plan) for plan in plans)
+
+    def deciding(plan: Plan) -> Speed:
+        return speed(plan) if plan.fits and objective != "memory" else None
+
+    return ranked((rate(plan, deciding(plan), objective), plan) for plan in plans)
 
 
 def best(plans: Sequence[Plan], objective: Objective) -> Plan:
     """Return the first of `in_order`: only plans with the best verdict are compared."""
     least = min(place_of(plan.outcome) for plan in plans)
-    return in_order([plan for plan in plans if place_of(plan.outcome) == least], objective)[0]
-
-
-def _deciding(plan: Plan, objective: Objective) -> SpeedEstimate | NoEstimate | None:
-    return speed_of(plan) if plan.fits and objective != "memory" else None
+    first = [plan for plan in plans if place_of(plan.outcome) == least]
+    return in_order(first, objective, speed=rates_of)[0]
 
 
 def rate(
     plan: Plan,
-    speed: SpeedEstimate | NoEstimate | None,
+    speed: Speed,
     objective: Objective,
     *,
     offer: PriceOption | None = None,
@@ -140,7 +146,7 @@ def rate(
 
 def _score(
     plan: Plan,
-    speed: SpeedEstimate | NoEstimate | None,
+    speed: Speed,
     objective: Objective,
     offer: PriceOption | None,
 ) -> float:

@@ -50,6 +50,22 @@ def speed_of(
     return _estimate(plan, output_tokens, acceptance, ram_bandwidth)
 
 
+@remembered(lambda plan: ((plan.allocation,), (plan.engine, plan.deployment.concurrency)))
+def rates_of(plan: Plan) -> SpeedEstimate | NoEstimate | None:
+    """Return the rates of `speed_of` alone, by which plans that hold the workload are compared.
+
+    Where prompts change nothing in them, what is said of prompts and beside the rates is left out.
+    """
+    return speed_at(
+        plan, _steady(plan.deployment.context, plan.deployment.concurrency), briefly=True
+    )
+
+
+def _steady(context: int, sequences: int) -> Workload:
+    """Return a window in which no prompt arrives, every sequence half way to its full context."""
+    return Workload(prompt_tokens=context, concurrency=sequences, depth=context // 2)
+
+
 @frozen
 class LargerChunk:
     """A plan whose prompts are computed more tokens at a time.
@@ -144,9 +160,7 @@ def _estimate(
     if not resident:
         return None
     if output_tokens is None:
-        workload = Workload(
-            prompt_tokens=asked.context, concurrency=resident, depth=asked.context // 2
-        )
+        workload = _steady(asked.context, resident)
     else:
         workload = Workload(
             prompt_tokens=asked.context - output_tokens,
@@ -162,6 +176,7 @@ def speed_at(
     *,
     acceptance: float | None = None,
     ram_bandwidth: float | None = None,
+    briefly: bool = False,
 ) -> SpeedEstimate | NoEstimate | None:
     """Return the speed of what `plan` deploys under another workload; None if it cannot run.
 
@@ -170,6 +185,7 @@ def speed_at(
         workload: what is asked of it.
         acceptance: see `speed_of`.
         ram_bandwidth: likewise.
+        briefly: see `estimate_speed`.
 
     Raises:
         InputError: a value out of range.
@@ -195,6 +211,7 @@ def speed_at(
         else None,
         placement=placement,
         ram_bandwidth=ram_bandwidth,
+        briefly=briefly,
     )
 
 

@@ -6,8 +6,9 @@ it is rough; it is no simulation of a scheduler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from hardware_db import System
 from hardware_db.records import frozen
@@ -30,7 +31,6 @@ from planner.throughput.constants import (
     ACCEPTANCE_SOURCE,
     DRAFTER_SOURCE,
     Calibration,
-    Constants,
     Preset,
     acceptance,
     calibration,
@@ -38,8 +38,8 @@ from planner.throughput.constants import (
     table,
     under_backend,
 )
-from planner.throughput.decode import Serving, cycle_parts, host_rate
-from planner.throughput.host import HostMemory, host_flops, host_memory
+from planner.throughput.decode import Serving, cycle_parts
+from planner.throughput.host import HostMemory, host_memory
 from planner.throughput.measured import (
     Prompts,
     hardly_decoded,
@@ -50,11 +50,11 @@ from planner.throughput.measured import (
 from planner.throughput.part import (
     Part,
     UnknownFigureError,
-    bandwidth,
     least_seconds,
     seconds_of,
 )
-from planner.throughput.prefill import BY_CPU, PROMPT_OVERHEAD, prefill_parts
+from planner.throughput.prefill import PROMPT_OVERHEAD, prefill_parts
+from planner.throughput.remarks import cores, fast_ram, replicas
 from planner.throughput.serving import chunk_of, resolve_serving
 from planner.throughput.traffic import width_of
 from planner.throughput.unequal import slowed
@@ -79,6 +79,7 @@ def estimate_speed(
     chunk: int | None = None,
     placement: Placement | None = None,
     ram_bandwidth: float | None = None,
+    briefly: bool = False,
 ) -> SpeedEstimate | NoEstimate:
     """Estimate how fast `checkpoint` decodes and prefills on `system`.
 
@@ -95,6 +96,8 @@ def estimate_speed(
         chunk: tokens of a prompt computed at a time; None takes the placement's or the engine's.
         placement: where the weights lie; None: all on the accelerators.
         ram_bandwidth: nominal GB/s of the host's memory; None takes what is known or assumed.
+        briefly: only the rates of decoding are wanted, to compare; what is said with them and what
+            prompts take may be left out.
 
     Returns:
         The estimate, or why there is none (a figure of the device is unknown).
@@ -123,15 +126,19 @@ def estimate_speed(
     precision = checkpoint.scheme.name
     found = calibration(serving.system, engine, preset=preset, width=width_of(checkpoint))
     inside = serving.where.on_accelerators
-    said = _Said(
-        rough=rough_rules(serving, found, engine=engine, precision=precision),
-        rough_prompt=rough_prompts(serving, found, engine=engine, precision=precision),
-        thin=hardly_decoded(found, engine, width_of(checkpoint)) if inside else (),
-        slowed=slowed(system, placement),
-    )
+    # No prompt is among the rates, and it asks for no figure of the device that decoding does not.
+    brief = briefly and inside and workload.output_tokens is None
+    said = _Said(rough=rough_rules(serving, found, engine=engine, precision=precision))
+    if not brief:
+        said = replace(
+            said,
+            rough_prompt=rough_prompts(serving, found, engine=engine, precision=precision),
+            thin=hardly_decoded(found, engine, width_of(checkpoint)) if inside else (),
+            slowed=slowed(system, placement),
+        )
     asked = _Asked(serving, workload, found, chunk_of(engine, chunk, placement), speculation, said)
     try:
-        return asked.answer(host)
+        return asked.rates() if brief else asked.answer(host)
     except UnknownFigureError as unknown:
         return NoEstimate(reason=str(unknown))
 
@@ -193,9 +200,9 @@ class _Said:
     """What is said beside the figures: rules by which they are rough, what little was measured."""
 
     rough: tuple[Rule, ...]
-    rough_prompt: tuple[Rule, ...]
-    thin: tuple[str, ...]
-    slowed: tuple[str, ...]
+    rough_prompt: tuple[Rule, ...] = ()
+    thin: tuple[str, ...] = ()
+    slowed: tuple[str, ...] = ()
 
 
 class _Asked:
@@ -212,10 +219,37 @@ class _Asked:
     ) -> None:
         self.serving, self.workload, self.found = serving, workload, found
         self.chunk, self.speculation, self.said = chunk, speculation, said
-        self.prompts = found
-        if serving.where.on_accelerators:
-            basis = prompts_basis(found, serving.engine, _kind(serving))
-            self.prompts = replace(found, basis=basis)
+
+    @cached_property
+    def prompts(self) -> Calibration:
+        """The constants, with what is known of prompts as their basis."""
+        if not self.serving.where.on_accelerators:
+            return self.found
+        basis = prompts_basis(self.found, self.serving.engine, _kind(self.serving))
+        return replace(self.found, basis=basis)
+
+    def rates(self) -> SpeedEstimate:
+        """Evaluate what decoding takes, as `answer` does where no prompt comes in between."""
+        accepted, _ = _accepted(self.speculation)
+        parts = output_token_parts(self.serving, self.workload, prompt=(), accepted=accepted)
+        held = settled(parts, self.found, what=_DECODING)
+        rate = self._banded(self.serving, parts, held.seconds)
+        whole = request_seconds(self.workload, held.seconds, 0.0)
+        return SpeedEstimate(
+            workload=self.workload,
+            speculation=self.speculation,
+            accepted=accepted,
+            per_user=rate,
+            total=rate.scaled(self.workload.concurrency / whole * held.seconds),
+            time_per_output_token=rate.inverse(),
+            parts=parts,
+            prefill=None,
+            gain=None,
+            host=None,
+            calibration=self.found,
+            rough=(),
+            assumptions=(),
+        )
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
@@ -237,7 +271,7 @@ class _Asked:
         if outside and host.assumed:
             assumptions.append(host.words)
         if serving.where.on_host and not serving.where.cpu_alone:
-            assumptions += _fast_ram(serving, held.constants)
+            assumptions += fast_ram(serving, held.constants)
         whole = request_seconds(workload, held.seconds, alone.seconds / workload.prompts_together)
         return SpeedEstimate(
             workload=workload,
@@ -323,7 +357,7 @@ class _Asked:
             constants=held.constants,
             slower=held.notes,
             rough=tuple(rough),
-            notes=(*_replicas(self.serving.layout), *_cores(self.serving, parts)),
+            notes=(*replicas(self.serving.layout), *cores(self.serving, parts)),
         )
 
 
@@ -335,36 +369,8 @@ def _kind(serving: Serving) -> Prompts:
 _DECODING, _PROMPTS = "decoding was", "prompts were"
 
 
-def _replicas(layout: Layout) -> Iterator[str]:
-    """Say that one prompt is not computed by all accelerators, where replicas share the users."""
-    if layout.data_parallel > 1:
-        whole = layout.accelerators
-        yield (
-            f"one prompt is computed by {whole // layout.data_parallel} of the {whole} accelerators"
-            f" ({layout.data_parallel} replicas share the users); without replicas all compute it"
-        )
-
-
-def _cores(serving: Serving, parts: Sequence[Part]) -> Iterator[str]:
-    """Say what stands for the CPU's cores, where the CPU computes prompts."""
-    if any(part.name == BY_CPU for part in parts):
-        yield (
-            f"the CPU's cores are not known: taken to be those of machines with {serving.cores / 1e9:.0f}"
-            f" GB/s of RAM ({host_flops(serving.cores) / 1e12:.2g} TFLOP/s); faster modules alone do not"
-            " make prompts faster"
-        )
-
-
 _ALIKE = 0.99
 """Below this share of the time in 16 bits narrow weights are surely faster."""
-
-
-def _fast_ram(serving: Serving, constants: Constants) -> list[str]:
-    """What to say where weights in RAM are read as fast as on the card."""
-    card = bandwidth(serving.system.accelerator) * constants["experts"]
-    if host_rate(serving.ram) * constants["host"] < card:
-        return []
-    return ["RAM is read as fast as the accelerator's memory, so weights in RAM cost little"]
 
 
 def _accepted(speculation: Speculation | None) -> tuple[float, list[str]]:

@@ -13,6 +13,8 @@ from planner.layout import Layout
 from planner.planning import Outcome
 from planner.search import suggest_layouts
 from planner.search.layouts import Suggestion
+from planner.speed import rates_of, speed_of
+from planner.throughput import SpeedEstimate
 
 
 def best(
@@ -156,3 +158,24 @@ def test_hardware_is_suggested_cheapest_or_smallest_first() -> None:
 def test_unknown_objectives_are_refused(objective: Any) -> None:
     with pytest.raises(InputError, match="known: latency"):
         planner.suggest("Qwen3.5-9B", on="h100", objective=objective)
+
+
+@pytest.mark.parametrize(
+    ("on", "asked"),
+    [
+        ("8x h100", {"precision": "fp8", "concurrency": 8, "num_speculative_tokens": 2}),
+        ("2x rtx-4090", {"precision": "q8_0", "engine": "llamacpp", "context": 262_144}),
+        ("4x rtx-3080-12", {"precision": "awq-int4"}),
+    ],
+    ids=["drafts", "weights in RAM", "no figures"],
+)
+def test_layouts_are_compared_by_the_rates_of_the_whole_estimate(
+    ask: Any, on: str, asked: dict[str, Any]
+) -> None:
+    held = [plan for plan in ask("Qwen3.5-35B-A3B", on, **asked).plans() if plan.fits]
+    assert held
+    for plan in held:
+        whole, rates = speed_of(plan), rates_of(plan)
+        assert type(whole) is type(rates)
+        if isinstance(whole, SpeedEstimate) and isinstance(rates, SpeedEstimate):
+            assert (rates.per_user, rates.total) == (whole.per_user, whole.total)
