@@ -64,6 +64,7 @@ KEPT = (
     "| speed of a plan, its rates alone (`planner/speed.py`) | its allocation, answer, bandwidth of the RAM | 1,024 |",
     "| vLLM: weights of the stages, empty pool, refusals, least memory | model, options, layout,"
     " kind of device | 1,024 |",
+    "| vLLM: caches of a workload, where weights lie | the same, tokens of a step, the workload | 1,024 |",
     "| vLLM: batch that it takes by itself | device, rules | 1,024 |",
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
     "| SGLang: server | model, options, layout, context, the GPU as SGLang sees it | 4,096 |",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
-from hardware_db.records import frozen
+from hardware_db.records import frozen, frozen_with_cache
 from planner.errors import InputError
 from planner.units import check_count
 
@@ -22,7 +22,7 @@ MEANT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Degree of a layout -> other words for it."""
 
 
-@frozen
+@frozen_with_cache
 class Layout:
     """Degrees of parallelism; their product without experts is the number of accelerators.
 
@@ -68,6 +68,22 @@ class Layout:
         check_count(self.pipeline_parallel, what="pipeline parallel size")
         check_count(self.data_parallel, what="data parallel size")
         check_count(self.context_parallel, what="context parallel size")
+
+    def __hash__(self) -> int:
+        return self._hashed
+
+    @cached_property
+    def _hashed(self) -> int:
+        """The hash, which most keys of caches ask for."""
+        return hash(
+            (
+                self.tensor_parallel,
+                self.pipeline_parallel,
+                self.data_parallel,
+                self.expert_parallel,
+                self.context_parallel,
+            )
+        )
 
     @property
     def accelerators(self) -> int:

@@ -7,7 +7,7 @@ Which checkpoint is served, `ask` has chosen before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -230,14 +230,29 @@ class Question:
         """
         asked = (replace(self, **changes) if changes else self)._ready()
         if len(asked.layouts()) > 1:
-            likely = tuple(asked._likely())
-            plans = tuple(asked._plan_of(one) for one in likely if not idles(one))
-            fits = any(plan.outcome is Outcome.FITS for plan in plans)
-            if not fits and len(plans) < len(likely):
-                plans = tuple(map(asked._plan_of, likely))
-            if any(plan.fits for plan in plans):
-                return best(plans, asked.objective)
+            found = asked._best_of(tuple(asked._likely()))
+            if found is not None:
+                return found
         return best(tuple(map(asked._plan_of, asked._deployments())), asked.objective)
+
+    def plan_that_fits(self) -> Plan | None:
+        """Return `plan` where some layout holds the workload; None, as cheaply as `fits`, where none does.
+
+        Raises:
+            InputError: as `plan`.
+        """
+        asked = self._ready()
+        likely = tuple(asked._likely())
+        engine = asked.settled_engine
+        return asked._best_of(likely) if any(holds(one, engine) for one in likely) else None
+
+    def _best_of(self, likely: Sequence[Deployment]) -> Plan | None:
+        """Return the plan of the best layout of these; None where none of them fits."""
+        plans = tuple(self._plan_of(one) for one in likely if not idles(one))
+        fits = any(plan.outcome is Outcome.FITS for plan in plans)
+        if not fits and len(plans) < len(likely):
+            plans = tuple(map(self._plan_of, likely))
+        return best(plans, self.objective) if any(plan.fits for plan in plans) else None
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.

@@ -31,11 +31,13 @@ class Fit:
         question: what was asked of the smallest system that holds it; where none does, of the
             largest tried.
         holds: that system holds the workload.
+        found: the plan on that system, where it was made to find that out.
     """
 
     accelerator: Accelerator
     question: Question
     holds: bool
+    found: Plan | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -60,7 +62,7 @@ class Fit:
     @cached_property
     def plan(self) -> Plan:
         """The plan on that system; of what does not fit it is made when it is asked for."""
-        return self.question.plan()
+        return self.found or self.question.plan()
 
 
 def fits_table(
@@ -89,12 +91,12 @@ def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
     accelerator, checkpoint = pair
     *smaller, last = candidates(accelerator)
     largest = replace(question, system=last, checkpoint=checkpoint)
-    asked = chain((replace(largest, system=system) for system in smaller), (largest,))
-    held = next((one for one in asked if one.fits()), None) if largest.may_fit() else None
-    fit = Fit(accelerator=accelerator, question=held or largest, holds=held is not None)
-    if fit.holds:
-        _ = fit.plan  # here, where an executor may do it
-    return fit
+    if largest.may_fit():
+        for asked in chain((replace(largest, system=system) for system in smaller), (largest,)):
+            plan = asked.plan_that_fits()
+            if plan is not None:
+                return Fit(accelerator=accelerator, question=asked, holds=True, found=plan)
+    return Fit(accelerator=accelerator, question=largest, holds=False)
 
 
 def smallest_systems(

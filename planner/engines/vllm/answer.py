@@ -294,14 +294,14 @@ def _ranks(budget: Budget) -> Iterator[Rank]:
     """Yield one rank per stage, with the cache that the asked workload needs."""
     deployment, layout = budget.deployment, budget.deployment.layout
     asked = ceil_div(deployment.concurrency, layout.data_parallel)
-    pairs = zip(budget.terms, budget.pool.bytes_per_block, strict=True)
-    for index, (terms, size) in enumerate(pairs):
+    caches = cache_terms(deployment, budget.rules, budget.step.tokens, asked)
+    for index, (terms, cache) in enumerate(zip(budget.terms, caches, strict=True)):
         yield Rank(
             name=_stage_name(index, deployment),
             count=layout.tensor_parallel * layout.data_parallel,
             total=budget.total,
             usable=budget.cap,
-            terms=(*terms, *cache_terms(deployment, budget.pool, size, asked)),
+            terms=(*terms, *cache),
         )
 
 

@@ -223,7 +223,23 @@ def _sliding_tokens(deployment: Deployment, rules: Rules, step_tokens: int) -> i
     return drafter.window - 1 + (stages + int(overlapping)) * step_tokens
 
 
+def _of_workload(deployment: Deployment, rules: Rules, step_tokens: int, sequences: int) -> Key:
+    held, said = _with_rules(deployment, rules, step_tokens)
+    return held, (said, deployment.context, sequences)
+
+
+@remembered(_of_workload)
 def cache_terms(
+    deployment: Deployment, rules: Rules, step_tokens: int, sequences: int
+) -> tuple[tuple[Term, ...], ...]:
+    """Return per stage the cache that so many sequences need on a rank, whatever there is of it."""
+    pool = _empty_pool(deployment, rules, step_tokens)
+    return tuple(
+        tuple(_cache_terms(deployment, pool, size, sequences)) for size in pool.bytes_per_block
+    )
+
+
+def _cache_terms(
     deployment: Deployment, pool: Pool, bytes_per_block: int, sequences: int
 ) -> Iterator[Term]:
     """Yield KV cache and recurrent state of the asked workload on one rank, in whole blocks.

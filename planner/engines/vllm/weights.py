@@ -330,6 +330,11 @@ def _table_term(deployment: Deployment, loaded: Loaded) -> Iterator[Term]:
     )
 
 
+def _of_stages(deployment: Deployment, stages: tuple[StageWeights, ...], *, chunk: int) -> Key:
+    return (deployment.checkpoint, deployment.options, stages), (deployment.layout, chunk)
+
+
+@remembered(_of_stages)
 def placement_of(
     deployment: Deployment, stages: tuple[StageWeights, ...], *, chunk: int
 ) -> Placement:
