@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
+from functools import lru_cache
 from typing import Literal
 
 from hardware_db.figures import Figure, FrozenMap, Price, fill_slots
@@ -251,6 +252,7 @@ class Accelerator:
         raise ValueError(f"{self.id} has no memory figure")  # the loader refuses such an entry
 
 
+@lru_cache(maxsize=1024)
 def _from_driver(driver: Figure, platform: Platform) -> Figure:
     total = int(driver.value)
     reserve = 1 if platform == "wddm" else reserved_mib(total)
@@ -263,6 +265,7 @@ def _from_driver(driver: Figure, platform: Platform) -> Figure:
     )
 
 
+@lru_cache(maxsize=1024)
 def _from_label(label: Figure, platform: Platform) -> Figure:
     total = int(label.value * 1_000_000_000) // MIB
     reserve = 1 if platform == "wddm" else reserved_mib(total)

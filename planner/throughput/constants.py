@@ -8,7 +8,7 @@ They are data: `data/devices.toml` says which facts make a device class, `data/k
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -207,10 +207,13 @@ def link(system: System, *, ranks: int) -> Link | None:
     if rate is None:
         return None
     if _crosses_nodes(system, ranks):
-        wanted = "between nodes"
-    else:
-        wanted = "fast" if rate >= links["fast_from_gb_s"] * 1e9 else "bus"
-    row = next(row for row in links["link"] if row["kind"] == wanted)
+        return _link_of("between nodes")
+    return _link_of("fast" if rate >= links["fast_from_gb_s"] * 1e9 else "bus")
+
+
+@cache
+def _link_of(kind: str) -> Link:
+    row = next(row for row in table("links")["link"] if row["kind"] == kind)
     return Link(
         name=row["name"],
         latency_us=tuple((int(size), float(us)) for size, us in row["latency_us"]),

@@ -15,6 +15,7 @@ from hardware_db import System
 from hardware_db.records import frozen
 from hardware_db.regex import is_like
 from planner.errors import InputError
+from planner.memo import remembered
 from planner.throughput.constants import has_facts, table
 from planner.throughput.workload import is_number
 
@@ -81,6 +82,7 @@ def _told(system: System, gb_s: float, title: str) -> HostMemory:
     return HostMemory(gb_s=gb_s, title=title, assumed=False, cores_gb_s=cores)
 
 
+@remembered(lambda system: ((system,), None))
 def _of_machine(system: System) -> HostMemory:
     """The memory by the hardware entry, its CPU, or the class assumed from the accelerator."""
     accelerator, figure = system.accelerator, system.host_bandwidth_gb_s
