@@ -107,11 +107,11 @@ def test_checkpoints_and_systems_stay_the_same_objects() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept = Kept(200)
+    kept = Kept(50_000)
     for number in range(50):
-        kept.keep(bytes([number]), number, 18, 60)
+        kept.keep(bytes([number]), number, 452, 60)
     assert len(kept._answers) == 10
-    kept.keep(b"y", "a large one, which would put out the others", 150, 60)
+    kept.keep(b"y", "a large one, which would put out the others", 2_000, 60)
     assert len(kept._answers) == 10
     assert kept.get(bytes([49])) == (49,)
     assert kept.get(bytes([1])) is None
