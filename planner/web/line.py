@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from planner.engines import FRONTS, title_of
@@ -19,6 +21,9 @@ from planner.web.solving import Answer, Problem
 from planner.web.tables import escape
 from planner.web.wording import on_page, told
 
+_NEAREST = re.compile(r"; nearest: [\w-]+(?:, [\w-]+)*")
+"""Ids of what is like that which was typed."""
+
 
 def show_line(asked: Asked, found: Answer) -> None:
     """Show the answer in one line, or what is wrong with the question."""
@@ -35,8 +40,9 @@ def show_line(asked: Asked, found: Answer) -> None:
 
 
 def problem_words(problem: Problem) -> str:
-    """Return what is wrong with a part of the question, as Markdown."""
-    return f"**Not answered.** {capital(told(problem.text))}"
+    """Return what is wrong with a part of the question, as Markdown; what is near stands on buttons."""
+    text = _NEAREST.sub("; take one of these", problem.text) if problem.instead else problem.text
+    return f"**Not answered.** {capital(told(text))}"
 
 
 def sentence(asked: Asked, found: Answer) -> str:
@@ -46,7 +52,7 @@ def sentence(asked: Asked, found: Answer) -> str:
     look = LOOKS[plan.outcome]
     entry = found.choice.entry if found.choice is not None else None
     what, where = escape(named(plan, entry)), escape(machine_name(plan))
-    verdict = f":{look.colour}[{look.icon}\u00a0**{look.short}**]{_workload(plan)}"
+    verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
     facts = ", ".join([verdict, *map(escape, _facts(found, plan))])
     return f"**{what}** on {where} with {escape(server_name(asked, plan))}: {facts}"
 

@@ -38,6 +38,8 @@ _FOLLOW = f"""<style>
 .st-key-compare-cards th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 .st-key-formats :is(th, td:not(:last-child)) p {{ white-space: nowrap !important }}
+.st-key-line .stMarkdownColoredText {{ white-space: nowrap }}
+.st-key-formats td:last-child * {{ overflow-wrap: anywhere }}
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
