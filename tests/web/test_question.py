@@ -128,7 +128,7 @@ def test_an_old_page_leads_to_the_new_one(open_app: Callable[..., AppTest], page
         ("model", "Qwen3.5-Plus", "hosted service"),
         ("model", "../../etc/passwd", "unknown model"),
         ("model", "<script>alert(1)</script>", "unknown model"),
-        ("on", "rtx-6090", "nearest"),
+        ("on", "rtx-6090", "take one of these"),
         ("on", "/etc/passwd", "unknown hardware"),
         ("with", "rm -rf", "unknown engine"),
         ("weights", "nobody/knows:Q4", "unknown checkpoint"),
