@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from functools import cache, lru_cache
+from functools import cache
+from typing import cast
 
 from hardware_db import System
 from planner.errors import PlannerError
@@ -11,14 +11,18 @@ from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
 from planner.recommending import Recommendation
 from planner.registry import find
-from planner.web import solving, working
+from planner.web import solving, worker, working
 from planner.web.allowance import allow_hub_question, visitor
 from planner.web.asked import BEST, Asked
+from planner.web.kept import Kept
 from planner.web.pool import Pool
 from planner.web.solving import Answer, Problem
 
 HUB_PATIENCE = 60
-"""Seconds for which the Hub's refusal of a name holds: a page asks anew at every key press."""
+"""Seconds for which the Hub's answer to a name holds: a page asks anew at every key press."""
+
+_FOUND = Kept(64 << 20)
+"""Checkpoints and refusals of that time: strangers name them, so their bytes are what is bounded."""
 
 HUB_LIMIT = 75.0
 """Seconds on the clock for one repository; `planner.hub` ends a question after 60 and then reads what it got."""
@@ -36,7 +40,7 @@ def answer(asked: Asked, machine: System | None = None, *, hub: bool = False) ->
         stored = None
         if hub and _is_repository(asked.model):
             weights = None if asked.weights == BEST else asked.weights
-            found = _from_hub(asked.model, weights, int(time.monotonic() // HUB_PATIENCE))
+            found = _from_hub(asked.model, weights)
             if isinstance(found, PlannerError):
                 return Answer(problems=(Problem(part="model", text=str(found)),))
             stored = found
@@ -54,13 +58,19 @@ def alternatives(found: Answer) -> Recommendation | None:
     return working.run(solving.alternatives, found)
 
 
-@lru_cache(maxsize=64)
-def _from_hub(model: str, precision: str | None, minute: int) -> Checkpoint | PlannerError:
+def _from_hub(model: str, precision: str | None) -> Checkpoint | PlannerError:
+    request = repr((model, precision)).encode("utf-8", "surrogatepass")
+    known = _FOUND.get(request)
+    if known is not None:
+        return cast("Checkpoint | PlannerError", known[0])
     allow_hub_question(visitor())
+    answer: Checkpoint | PlannerError
     try:
-        return working.run_in(_hub_pool(), solving.from_hub, model, precision)
+        answer = working.run_in(_hub_pool(), solving.from_hub, model, precision)
     except PlannerError as error:
-        return error
+        answer = error
+    _FOUND.keep(request, answer, len(worker.packed(answer)), HUB_PATIENCE)
+    return answer
 
 
 @cache

@@ -57,7 +57,9 @@ _STATM = Path("/proc/self/statm")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 _LENGTH = struct.Struct(">Q")
-_MOST_HELD = 256
+_MOST_HELD, _MOST_HELD_BYTES = 256, 64 << 20
+"""Checkpoints and systems that each end holds, and bytes of their pickles: a bundled one has 2 kB, one that a
+stranger had read from the Hub may have megabytes."""
 
 Reply = tuple[Literal["answer", "error", "bug"], Any, bool]
 """What came out, the value, and whether the process ends now."""
@@ -74,6 +76,7 @@ class _Held:
         self._lock = threading.RLock()
         self._of_digest: OrderedDict[bytes, tuple[object, bytes]] = OrderedDict()
         self._digests: OrderedDict[int, tuple[bytes, object]] = OrderedDict()
+        self._bytes = 0
 
     def packed(self, thing: object) -> tuple[bytes, bytes]:
         """Return digest and pickle of `thing`."""
@@ -96,11 +99,19 @@ class _Held:
             return self._of_digest[digest][0]
 
     def _keep(self, digest: bytes, thing: object, data: bytes) -> None:
-        self._of_digest.setdefault(digest, (thing, data))  # of two that are equal, the first
+        if digest not in self._of_digest:  # of two that are equal, the first
+            self._of_digest[digest] = (thing, data)
+            self._bytes += len(data)
         self._digests[id(thing)] = (digest, thing)
-        for kept in (self._of_digest, self._digests):
-            while len(kept) > _MOST_HELD:
-                kept.popitem(last=False)
+        while len(self._of_digest) > _MOST_HELD or (
+            self._bytes > _MOST_HELD_BYTES and len(self._of_digest) > 1
+        ):
+            old, (_, packed) = self._of_digest.popitem(last=False)
+            self._bytes -= len(packed)
+            for number in [key for key, known in self._digests.items() if known[0] == old]:
+                del self._digests[number]
+        while len(self._digests) > _MOST_HELD:
+            self._digests.popitem(last=False)
 
 
 _HELD = _Held()

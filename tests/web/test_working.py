@@ -106,6 +106,16 @@ def test_checkpoints_and_systems_stay_the_same_objects() -> None:
         assert all(thing is things[0] for thing in things)
 
 
+def test_what_both_ends_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, plan = worker._Held(), plan_of(question(2))
+    things = (plan.deployment.checkpoint, plan.deployment.system)
+    monkeypatch.setattr(worker, "_MOST_HELD_BYTES", len(worker._Held().packed(things[0])[1]) + 1)
+    for thing in things * 2:
+        assert held.packed(thing) == worker._Held().packed(thing)
+        assert [kept for kept, _ in held._of_digest.values()] == [thing]
+        assert [kept for _, kept in held._digests.values()] == [thing]
+
+
 def test_what_is_kept_is_bounded() -> None:
     kept = Kept(50_000)
     for number in range(50):
