@@ -148,7 +148,7 @@ def _of_other_servers(pick: Choice, model: Choice, held: Sequence[Choice]) -> It
         if times >= 1 or busier:
             gain = "holds more at once" if busier else "another server"
             if times >= CLEARLY:
-                gain = f"{two_digits(times)} times its speed in {model.plan.engine_title}"
+                gain = f"{two_digits(times)} times as fast as in {model.plan.engine_title}"
             yield replace(choice, better=_gain(choice, pick) or gain)
             return
 

@@ -327,7 +327,7 @@ def test_a_table_that_no_gpu_holds_stays_in_ram() -> None:
     assert "cpu" not in held.figures["device_map"].values()
     left = ask(NEW_KINDS, "8x h100", precision="bf16", context=1024)
     assert left.figures["device_map"]["layers.1.table"] == "cpu"
-    assert any("stays in host memory" in warning for warning in left.warnings)
+    assert any("stays in RAM" in warning for warning in left.warnings)
     assert left.outcome is Outcome.FITS
     short = ask(NEW_KINDS, "8x h100 + 64GB RAM", precision="bf16", context=1024)
     assert short.outcome is Outcome.DOES_NOT_FIT

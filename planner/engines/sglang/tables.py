@@ -48,7 +48,7 @@ def table_shortage(deployment: Deployment, server: Server) -> str | None:
     if have is None or size <= have:
         return None
     return (
-        f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
+        f"the n-gram table needs {format_gib(size)} of pinned RAM, and the machine has"
         f" {format_gib(have)}; {_ON_GPU}"
     )
 
@@ -70,8 +70,7 @@ def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
     if not table_on_host(server) or deployment.system.host_memory_gib is not None:
         return ()
     return (
-        f"the n-gram table needs {format_gib(size)} of pinned host memory: see that they are free;"
-        f" {_ON_GPU}",
+        f"the n-gram table needs {format_gib(size)} of pinned RAM: see that it is free; {_ON_GPU}",
     )
 
 

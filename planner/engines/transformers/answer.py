@@ -136,7 +136,7 @@ def warnings_of(deployment: Deployment, where: DeviceMap, *, host_known: bool) -
         )
     if tables := where.on(APART):
         size = format_gib(sum(module.nbytes for module in tables))
-        yield f"the n-gram table stays in host memory and needs {size} there: see that they are free"
+        yield f"the n-gram table stays in RAM and needs {size} there: see that it is free"
     if where.on(DISK) and not offloaded and not host_known and not accelerator.is_unified:
         yield (
             "how much RAM this machine has is not known, so nothing is offloaded to it: give"

@@ -175,7 +175,7 @@ def table_notes(deployment: Deployment) -> Iterator[str]:
     size, host = host_table_bytes(deployment), deployment.system.host_memory_gib
     if size and host is not None and size <= host.value * GIB and not _shares(deployment):
         yield (
-            f"the n-gram table takes {format_gib(size)} of pinned host memory on each machine;"
+            f"the n-gram table takes {format_gib(size)} of pinned RAM on each machine;"
             f" {_on_gpu(deployment)}"
         )
 
@@ -193,8 +193,8 @@ def table_warnings(deployment: Deployment) -> Iterator[str]:
         )
     elif host is None:
         yield (
-            f"the n-gram table needs {format_gib(size)} of pinned host memory on each machine: see"
-            f" that they are free; {_on_gpu(deployment)}"
+            f"the n-gram table needs {format_gib(size)} of pinned RAM on each machine: see"
+            f" that it is free; {_on_gpu(deployment)}"
         )
 
 
@@ -204,7 +204,7 @@ def table_shortage(deployment: Deployment) -> str | None:
     if host is None or size <= host.value * GIB or _shares(deployment):
         return None
     return (
-        f"the n-gram table needs {format_gib(size)} of pinned host memory, and the machine has"
+        f"the n-gram table needs {format_gib(size)} of pinned RAM, and the machine has"
         f" {format_gib(int(host.value * GIB))}; {_on_gpu(deployment)}"
     )
 
