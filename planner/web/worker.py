@@ -48,9 +48,9 @@ STEPS_BACK_AFTER = 0.5
 STEP_BACK = 5
 """Niceness of such an answer: where all want the same core, it gets a third of what others get.
 
-A piece of a long answer, of which there are dozens, begins one step back and is two behind when it takes
-long itself, and so is what nobody waits for: else a table of short rows would take the cores from
-everybody's single long answer.
+A piece of a long answer, of which there are dozens, begins a step back, and so does what nobody waits for:
+else a table of short rows would take the cores from everybody's single long answer. No further back: it
+holds a process that short ones may wait for.
 """
 
 _STATM = Path("/proc/self/statm")
@@ -261,7 +261,7 @@ def _answered(request: bytes, seconds: float) -> bytes:
         return replies.get(timeout=STEPS_BACK_AFTER)
     except queue.Empty:
         if worker.native_id is not None:
-            _step_back(worker.native_id, steps + 1)
+            _step_back(worker.native_id, max(steps, 1))
         return replies.get()
     finally:
         _bound_time(0)
