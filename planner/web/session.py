@@ -104,6 +104,11 @@ def _turn_to(asked: Asked) -> None:
     st.session_state[_ASKED] = asked
 
 
+def has_written() -> bool:
+    """Whether the address of this session was written before."""
+    return _WRITTEN in st.session_state
+
+
 def _change_to(asked: Asked) -> None:
     """Take another question in a callback: the address is behind it from now on, and no wish."""
     _turn_to(asked)

@@ -129,13 +129,18 @@ def show() -> None:
     target = session.wanted_page()
     if target is not None and target != view.name:
         st.switch_page(pages[target], query_params=words_of(asked))
-    session.write()
+    # the first address takes the place of what was typed or followed: by the end `behave` is there
+    is_first = not session.has_written()
+    if not is_first:
+        session.write()
     if view.reference:
         _prepare(view)
         st.title(view.title)
         view.show(asked, Answer())
     else:
         _show_answered(view, asked)
+    if is_first:
+        session.write()
     _keep_what_is_loaded()
 
 
