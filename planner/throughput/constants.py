@@ -207,19 +207,22 @@ def link(system: System, *, ranks: int) -> Link | None:
     if rate is None:
         return None
     if _crosses_nodes(system, ranks):
-        return _link_of("between nodes")
-    return _link_of("fast" if rate >= links["fast_from_gb_s"] * 1e9 else "bus")
+        return _links()["between nodes"]
+    return _links()["fast" if rate >= links["fast_from_gb_s"] * 1e9 else "bus"]
 
 
 @cache
-def _link_of(kind: str) -> Link:
-    row = next(row for row in table("links")["link"] if row["kind"] == kind)
-    return Link(
-        name=row["name"],
-        latency_us=tuple((int(size), float(us)) for size, us in row["latency_us"]),
-        efficiency=row["efficiency"],
-        source=row["source"],
-    )
+def _links() -> dict[str, Link]:
+    """Return every kind of link by its name."""
+    return {
+        row["kind"]: Link(
+            name=row["name"],
+            latency_us=tuple((int(size), float(us)) for size, us in row["latency_us"]),
+            efficiency=row["efficiency"],
+            source=row["source"],
+        )
+        for row in table("links")["link"]
+    }
 
 
 def link_bandwidth(system: System, *, ranks: int) -> float | None:
