@@ -319,3 +319,40 @@ def decimal_number(text: str, what: str) -> float:
     if value != value or value in (float("inf"), float("-inf")):
         raise InputError(f"{what} must be a number, got {shown(text, 40)}")
     return value
+
+
+@frozen
+class Worded:
+    """Values of another kind, and words with a meaning of their own.
+
+    Attributes:
+        of: the kind of a plain value.
+        spelled: word -> the value that it stands for; None leaves it to the server.
+    """
+
+    of: Kind
+    spelled: tuple[tuple[str, Any], ...]
+
+    @property
+    def word(self) -> str:
+        """What help shows in place of a value."""
+        return self.of.word
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """None: plain values are not listed."""
+        return ()
+
+    def check(self, value: object, what: str) -> Any:
+        """Return the value as it is kept."""
+        return self.of.check(value, what)
+
+    def read(self, text: str, what: str) -> Any:
+        """Return what a word or a plain value stands for."""
+        known = dict(self.spelled)
+        return known[text] if text in known else self.of.read(text, what)
+
+    def words(self, flag: str, value: Any) -> tuple[str, ...]:
+        """Return the flag and the value, as the word that stands for it where there is one."""
+        spelled = [word for word, meant in self.spelled if meant == value]
+        return (flag, spelled[0]) if spelled else self.of.words(flag, value)

@@ -206,6 +206,21 @@ def test_drafting_with_mtp_takes_weights_states_and_a_second_context() -> None:
     assert "--spec-type draft-mtp" in some(drafting.launch).command
 
 
+def test_the_cache_of_drafts_has_types_of_its_own() -> None:
+    q8 = ask(
+        model="Qwen/Qwen3.6-27B",
+        on="h200",
+        context=262_144,
+        kv="q4_0",
+        spec_type="draft-mtp",
+        spec_draft_type_k="q8_0",
+        spec_draft_type_v="q8_0",
+    )
+    (cache,) = (term for term in q8.ranks[0].terms if term.name == "KV cache (MTP)")
+    assert cache.nbytes == 544 << 20  # as llama.cpp printed it: ggml-org/llama.cpp#23472
+    assert "--spec-draft-type-k q8_0 --spec-draft-type-v q8_0" in some(q8.launch).command
+
+
 def test_the_vision_tower_counts_only_where_it_is_loaded() -> None:
     names = {term.name for term in ask(mmproj=True).ranks[0].terms}
     assert {"vision tower", "vision: one image"} <= names
@@ -242,6 +257,10 @@ def test_16_bit_checkpoints_are_taken_as_converted() -> None:
         ({"precision": "fp8"}, "reads GGUF files"),
         ({"kv": "fp8"}, "no KV cache type fp8"),
         ({"kv": "q8_0", "flash_attn": "off"}, "needs flash attention"),
+        (
+            {"spec_type": "draft-mtp", "spec_draft_type_v": "q5_1", "flash_attn": "off"},
+            "V cache of q5_1 needs flash attention",
+        ),
         ({"concurrency": 300}, "more than 256"),
         ({"precision": "q4_k_m-nomtp", "spec_type": "draft-mtp"}, "no MTP blocks"),
         ({"on": "2x h100", "layout": Layout(tensor_parallel=2)}, "split by tensors"),

@@ -121,6 +121,8 @@ class LlamacppAnswer(Allocation):
             "fit_target_mib": options.kept_free_mib,
             "spec_type": options.spec_type,
             "spec_draft_n_max": options.draft_tokens,
+            "spec_draft_type_k": options.spec_draft_type_k,
+            "spec_draft_type_v": options.spec_draft_type_v,
             "mmproj": options.mmproj,
             "ctx_checkpoints": self.checkpoints,
             "cache_ram_mib": options.cache_ram_mib,

@@ -87,7 +87,8 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
     if not options.fit:
         argv += ["--fit", "off"]
     if options.draft_tokens:
-        argv += _given(options, "spec_draft_n_max")
+        for name in ("spec_draft_n_max", "spec_draft_type_k", "spec_draft_type_v"):
+            argv += _given(options, name)
     notes = []
     if options.mmproj:
         mmproj = options.mmproj_file or f"mmproj-{file.rpartition('/')[2]}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.releases import NEWEST, check_version
-from planner.engines.option_kinds import Choice, Count, Kind, Number, Several, Switch, Text
+from planner.engines.option_kinds import Choice, Count, Number, Several, Switch, Text, Worded
 from planner.engines.options import Options, option
 from planner.errors import InputError
 from planner.patterns import PatternError, read_pattern
@@ -26,43 +26,6 @@ _SLOTS_MOST = 10**6
 _BATCH_MOST = 2**24
 _MIB_MOST = 2**30
 _CELLS_MOST = 2**32
-
-
-@frozen
-class Worded:
-    """Values of another kind, and words with a meaning of their own.
-
-    Attributes:
-        of: the kind of a plain value.
-        spelled: word -> the value that it stands for; None leaves it to the server.
-    """
-
-    of: Kind
-    spelled: tuple[tuple[str, Any], ...]
-
-    @property
-    def word(self) -> str:
-        """What help shows in place of a value."""
-        return self.of.word
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """None: plain values are not listed."""
-        return ()
-
-    def check(self, value: object, what: str) -> Any:
-        """Return the value as it is kept."""
-        return self.of.check(value, what)
-
-    def read(self, text: str, what: str) -> Any:
-        """Return what a word or a plain value stands for."""
-        known = dict(self.spelled)
-        return known[text] if text in known else self.of.read(text, what)
-
-    def words(self, flag: str, value: Any) -> tuple[str, ...]:
-        """Return the flag and the value, as the word that stands for it where there is one."""
-        spelled = [word for word, meant in self.spelled if meant == value]
-        return (flag, spelled[0]) if spelled else self.of.words(flag, value)
 
 
 def _override(rule: str, what: str) -> str:
@@ -285,6 +248,26 @@ class LlamacppOptions(Options):
         "--draft-max",
         meaning="tokens drafted per step",
         memory="one more copy of the recurrent state each",
+        written=False,
+    )
+    spec_draft_type_k: str = option(
+        "f16",
+        Choice(CACHE_TYPES),
+        "--spec-draft-type-k",
+        "-ctkd",
+        "--cache-type-k-draft",
+        meaning="type of the K cache of drafts",
+        memory="q8_0 takes half of f16",
+        written=False,
+    )
+    spec_draft_type_v: str = option(
+        "f16",
+        Choice(CACHE_TYPES),
+        "--spec-draft-type-v",
+        "-ctvd",
+        "--cache-type-v-draft",
+        meaning="type of the V cache of drafts",
+        memory="q8_0 takes half of f16",
         written=False,
     )
     mmproj: bool = option(

@@ -120,9 +120,12 @@ def _server(server: Server) -> Iterator[Refusal]:
             source=source("src/llama-context.cpp (LLAMA_MAX_SEQ)"),
             remedy=f"ask for up to {MAX_SEQUENCES} sequences per server",
         )
-    if not server.flash_attn and block_type(server.type_v).elements > 1:
+    draft = server.draft
+    types = [server.type_v, *((draft.type_v,) if draft is not None else ())]
+    packed = next((name for name in types if block_type(name).elements > 1), None)
+    if not server.flash_attn and packed is not None:
         yield Refusal(
-            reason=f"a V cache of {server.type_v} needs flash attention",
+            reason=f"a V cache of {packed} needs flash attention",
             engine_message="quantized V cache was requested, but this requires Flash Attention",
             source=source("src/llama-context.cpp"),
             remedy="--flash-attn on, or a V cache of f16",

@@ -203,7 +203,7 @@ class Server:
 
     @cached_property
     def draft(self) -> Context | None:
-        """The MTP blocks' context: the same cells in F16, one output per slot."""
+        """The MTP blocks' context: the same cells in a cache of its own types, one output per slot."""
         if not self.options.draft_tokens:
             return None
         options, rules = self.options, rules_of(self.options.version)
@@ -216,6 +216,8 @@ class Server:
             n_ubatch=options.ubatch_size,
             n_outputs_max=self.slots if rules.few_outputs else 0,
             flash_attn=self.flash_attn,
+            type_k=options.spec_draft_type_k,
+            type_v=options.spec_draft_type_v,
             half_mask=rules.half_mask,
             scratch=rules.scratch,
         )

@@ -90,7 +90,7 @@ FLAGS = FlagTable(
         "rope-freq-base rope-freq-scale yarn-ext-factor yarn-attn-factor",
         "yarn-beta-slow yarn-beta-fast override-kv image-min-tokens image-max-tokens media-path",
         "spec-draft-p-min spec-draft-p-split spec-draft-n-min draft-min draft-p-min p-min",
-        "spec-draft-ngl spec-draft-device spec-draft-type-k spec-draft-type-v lookup-cache-static",
+        "spec-draft-ngl spec-draft-device lookup-cache-static",
         "lookup-cache-dynamic models-dir models-max models-preset sleep-idle-seconds tools",
         "grp-attn-n grp-attn-w webui-config-file pooling control-vector",
     )
@@ -118,8 +118,6 @@ FLAGS = FlagTable(
         "--cpu-moe-draft": "it is not planned",
         "--override-tensor-draft": "it is not planned",
         "--spec-draft-override-tensor": "it is not planned",
-        "-ctkd": "the plan takes an F16 cache for drafts",
-        "-ctvd": "the plan takes an F16 cache for drafts",
     },
     argparse=False,
 )

@@ -150,6 +150,8 @@ def _shared_terms(
     drafting_here = cached_blocks(model, homes, "mtp")[0][backend]
     compute = Confidence.ENGINE_RULE if checked else Confidence.CALIBRATED
     k, v = (size // trunk.cells for size in kv_bytes_per_block(model, trunk))
+    draft = server.draft or trunk
+    draft_k, draft_v = (size // draft.cells for size in kv_bytes_per_block(model, draft))
     r, s = state_bytes_per_block(model, trunk)
     copies = server.slots * (1 + trunk.rollback(model))
     index = index_bytes_per_block(model, trunk) * attention_here
@@ -209,12 +211,13 @@ def _shared_terms(
         "KV cache (MTP)" + where,
         Kind.KV_CACHE,
         usage.draft_kv[backend],
-        "MTP blocks here x cells x 2 x 2 x KV elements",
+        "MTP blocks here x cells x (K row + V row)",
         "src/llama-kv-cache.cpp",
         {
             "MTP blocks here": drafting_here,
             "cells": trunk.cells,
-            "KV elements": model.attention.kv_elements_per_token // 2,
+            "K row": draft_k,
+            "V row": draft_v,
         },
     )
     yield from _term(

@@ -38,6 +38,8 @@ VALUES: Mapping[str, str] = MappingProxyType(
         "MMPROJ": "--mmproj",
         "SPEC_TYPE": "--spec-type",
         "SPEC_DRAFT_N_MAX": "--spec-draft-n-max",
+        "SPEC_DRAFT_CACHE_TYPE_K": "--spec-draft-type-k",
+        "SPEC_DRAFT_CACHE_TYPE_V": "--spec-draft-type-v",
     }
 )
 """What follows the prefix -> the flag that says the same with a value."""
