@@ -13,6 +13,7 @@ import typer
 from hardware_db.records import frozen
 from planner.asking import as_held, as_said, ask
 from planner.cli import terminal
+from planner.cli.spellings import SPELLINGS
 from planner.engines import ENGINES
 from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
@@ -22,28 +23,28 @@ from planner.secrets import words_without_secrets
 
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
-        ("--engine", "--with"),
+        SPELLINGS["engine"],
         "ENGINE",
         f"Who serves: {', '.join(ENGINES)}. Without it: what suits the hardware.",
     ),
     "precision": (
-        ("--precision",),
+        SPELLINGS["precision"],
         "NAME",
         "How weights are stored: bf16, fp8, nvfp4, gptq-int4, q4_k_m, ...",
     ),
     "revision": (("--revision",), "NAME", "Branch, tag or commit on the Hub."),
     "kv_cache_dtype": (
-        ("--kv-cache-dtype", "--kv-cache"),
+        SPELLINGS["kv_cache_dtype"],
         "NAME",
         "KV cache: auto, fp8, q8_0, ...",
     ),
     "context": (
-        ("--context", "--ctx"),
+        SPELLINGS["context"],
         "TOKENS",
         "Prompt and output of one sequence: 32768, 128k, 1M. Without it: 32k.",
     ),
     "concurrency": (
-        ("--concurrency", "--users"),
+        SPELLINGS["concurrency"],
         "N",
         "Requests served at once, each at full context. Without it: 1.",
     ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.cli.lists import names_in
+from planner.cli.spellings import SPELLINGS
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.units import parse_tokens
@@ -37,23 +38,22 @@ def sweep(
     ],
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file.")],
     context: Annotated[
-        str, typer.Option("--context", "--ctx", help="Lists and ranges: 32k, 4k:1M:x2, 1k:9k:+1k.")
+        str, typer.Option(*SPELLINGS["context"], help="Lists and ranges: 32k, 4k:1M:x2, 1k:9k:+1k.")
     ] = "32k",
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "--users", help="Lists and ranges: 1,8,64 or 1:256:x2.")
+        str, typer.Option(*SPELLINGS["concurrency"], help="Lists and ranges: 1,8,64 or 1:256:x2.")
     ] = "1",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="How weights are stored, with commas.")
+        str | None,
+        typer.Option(*SPELLINGS["precision"], help="How weights are stored, with commas."),
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", "--with", help="Engines, with commas; without it what suits."),
+        typer.Option(*SPELLINGS["engine"], help="Engines, with commas; without it what suits."),
     ] = None,
     kv_cache_dtype: Annotated[
         str,
-        typer.Option(
-            "--kv-cache-dtype", "--kv-cache", help="Formats of the KV cache, with commas."
-        ),
+        typer.Option(*SPELLINGS["kv_cache_dtype"], help="Formats of the KV cache, with commas."),
     ] = "auto",
     yarn: Annotated[bool, typer.Option("--yarn", help="Allow contexts beyond the native.")] = False,
     verdicts: Annotated[

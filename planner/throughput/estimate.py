@@ -229,13 +229,24 @@ class _Asked:
         return replace(self.found, basis=basis)
 
     def rates(self) -> SpeedEstimate:
-        """Evaluate what decoding takes, as `answer` does where no prompt comes in between."""
-        accepted, _ = _accepted(self.speculation)
-        parts = output_token_parts(self.serving, self.workload, prompt=(), accepted=accepted)
+        """Evaluate what decoding takes where no prompt comes in between, and nothing else."""
+        return self._decoded((), 0.0, _accepted(self.speculation)[0])[0]
+
+    def _decoded(
+        self, prompt: Sequence[Part], alone: float, accepted: float
+    ) -> tuple[SpeedEstimate, Settled]:
+        """Evaluate decoding, nothing said beside it yet.
+
+        Args:
+            prompt: parts of a prompt that comes in between.
+            alone: seconds of a prompt of its own.
+            accepted: tokens that a step yields.
+        """
+        parts = output_token_parts(self.serving, self.workload, prompt=prompt, accepted=accepted)
         held = settled(parts, self.found, what=_DECODING)
         rate = self._banded(self.serving, parts, held.seconds)
-        whole = request_seconds(self.workload, held.seconds, 0.0)
-        return SpeedEstimate(
+        whole = request_seconds(self.workload, held.seconds, alone / self.workload.prompts_together)
+        estimate = SpeedEstimate(
             workload=self.workload,
             speculation=self.speculation,
             accepted=accepted,
@@ -250,15 +261,14 @@ class _Asked:
             rough=(),
             assumptions=(),
         )
+        return estimate, held
 
     def answer(self, host: HostMemory) -> SpeedEstimate:
         """Evaluate the parts and put bands around them."""
         serving, workload = self.serving, self.workload
         prompt, alone = self._prompt()
         accepted, assumptions = _accepted(self.speculation)
-        parts = output_token_parts(serving, workload, prompt=prompt, accepted=accepted)
-        held = settled(parts, self.found, what=_DECODING)
-        rate = self._banded(serving, parts, held.seconds)
+        decoded, held = self._decoded(prompt, alone.seconds, accepted)
         gain = None
         if serving.drafted:
             bare = replace(serving, drafted=0)
@@ -272,15 +282,8 @@ class _Asked:
             assumptions.append(host.words)
         if serving.where.on_host and not serving.where.cpu_alone:
             assumptions += fast_ram(serving, held.constants)
-        whole = request_seconds(workload, held.seconds, alone.seconds / workload.prompts_together)
-        return SpeedEstimate(
-            workload=workload,
-            speculation=self.speculation,
-            accepted=accepted,
-            per_user=rate,
-            total=rate.scaled(workload.concurrency / whole * held.seconds),
-            time_per_output_token=rate.inverse(),
-            parts=parts,
+        return replace(
+            decoded,
             prefill=self._prefill(prompt, alone),
             gain=gain,
             host=host if outside else None,

@@ -23,6 +23,9 @@ LIGHT_THEME_GROUND, DARK_THEME_GROUND = "#ffffff", "#12161c"
 LIGHT_THEME_EDGE, DARK_THEME_EDGE = "#d5dce6", "#323c4a"
 """Ground and borders of the page; as in `config.toml`."""
 
+ALL_MEMORY = "all memory"
+"""What the memory in all is called, where no more is known of it."""
+
 NEUTRAL = "#7f8894"
 """Lines in figures that must be seen on both backgrounds."""
 

@@ -9,6 +9,7 @@ import re
 
 from planner.layout import Layout
 from planner.planning import Plan
+from planner.web.palette import ALL_MEMORY
 from planner.web.tables import escape
 
 
@@ -17,7 +18,7 @@ def whole_words(plan: Plan) -> str:
     accelerator = plan.deployment.system.accelerator
     limit = accelerator.unified and accelerator.unified.raisable
     lent = limit and plan.ranks and plan.ranks[0].total < accelerator.raisable_bytes
-    return "lent to the GPU" if lent else "all memory"
+    return "lent to the GPU" if lent else ALL_MEMORY
 
 
 _PAGES = {"hardware": "Hardware", "models": "Models"}

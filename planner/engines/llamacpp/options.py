@@ -54,6 +54,20 @@ def _shares(values: tuple[Any, ...], what: str) -> None:
         raise InputError(f"{what}: at least one GPU needs a share above zero")
 
 
+def _cache_of_drafts(half: str) -> Any:
+    """Declare the type of one half of the drafts' cache."""
+    return option(
+        "f16",
+        Choice(CACHE_TYPES),
+        f"--spec-draft-type-{half}",
+        f"-ct{half}d",
+        f"--cache-type-{half}-draft",
+        meaning=f"type of the {half.upper()} cache of drafts",
+        memory="q8_0 takes half of f16",
+        written=False,
+    )
+
+
 @frozen
 class LlamacppOptions(Options):
     """Options of `llama-server`; None means that the planner chooses, by --fit's order."""
@@ -250,26 +264,8 @@ class LlamacppOptions(Options):
         memory="one more copy of the recurrent state each",
         written=False,
     )
-    spec_draft_type_k: str = option(
-        "f16",
-        Choice(CACHE_TYPES),
-        "--spec-draft-type-k",
-        "-ctkd",
-        "--cache-type-k-draft",
-        meaning="type of the K cache of drafts",
-        memory="q8_0 takes half of f16",
-        written=False,
-    )
-    spec_draft_type_v: str = option(
-        "f16",
-        Choice(CACHE_TYPES),
-        "--spec-draft-type-v",
-        "-ctvd",
-        "--cache-type-v-draft",
-        meaning="type of the V cache of drafts",
-        memory="q8_0 takes half of f16",
-        written=False,
-    )
+    spec_draft_type_k: str = _cache_of_drafts("k")
+    spec_draft_type_v: str = _cache_of_drafts("v")
     mmproj: bool = option(
         False,
         Switch(),

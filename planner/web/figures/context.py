@@ -9,7 +9,7 @@ from typing import Any
 from planner.units import GIB, format_gib
 from planner.web.choices import tokens_label
 from planner.web.curves import Curve
-from planner.web.palette import NEUTRAL, OVER, PARTS
+from planner.web.palette import ALL_MEMORY, NEUTRAL, OVER, PARTS
 
 _TICKS = (*(2**power for power in range(12, 20)), 10**6)
 _LINES = ("#668fff", "#cc850a", "#067352", "#973eb2", "#8a9199", "#c62f3b")
@@ -20,7 +20,7 @@ LOW = 0.08
 
 
 def memory_over_context(
-    curve: Curve, *, asked: int, text: str, whole: str = "all memory"
+    curve: Curve, *, asked: int, text: str, whole: str = ALL_MEMORY
 ) -> dict[str, Any]:
     """Stacked areas over the context (log scale), the usable line, and the ghost of a plain model.
 

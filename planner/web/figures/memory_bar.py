@@ -7,7 +7,7 @@ from typing import Any
 
 from planner.memory.breakdown import HOST_RANK, Rank
 from planner.units import GIB, format_gib
-from planner.web.palette import NEUTRAL, OVER, PARTS
+from planner.web.palette import ALL_MEMORY, NEUTRAL, OVER, PARTS
 
 ROW, TOP, BOTTOM = 64, 44, 92
 """Pixels per accelerator, for the names of the lines, and for axis and legend (three rows of it
@@ -28,7 +28,7 @@ ROOM, ROOM_OVER = 0.011, 0.018
 out. Beside hatching more is kept free: Plotly leaves out only what does not fit into the whole part."""
 
 
-def memory_bar(ranks: Sequence[Rank], *, text: str, whole: str = "all memory") -> dict[str, Any]:
+def memory_bar(ranks: Sequence[Rank], *, text: str, whole: str = ALL_MEMORY) -> dict[str, Any]:
     """The figure. What exceeds the usable memory stays visible, hatched, beyond the line.
 
     Args:
@@ -41,7 +41,7 @@ def memory_bar(ranks: Sequence[Rank], *, text: str, whole: str = "all memory") -
 
 
 def compared_bars(
-    named: Sequence[tuple[str, Rank]], *, text: str, whole: str = "all memory"
+    named: Sequence[tuple[str, Rank]], *, text: str, whole: str = ALL_MEMORY
 ) -> dict[str, Any]:
     """The same for accelerators of several deployments, named by the caller."""
     return _bars(named, text=text, whole=whole)

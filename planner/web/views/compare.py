@@ -31,6 +31,7 @@ from planner.web.comparing import (
 )
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import compared_bars
+from planner.web.palette import ALL_MEMORY
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
@@ -289,7 +290,7 @@ def _bars(sides: list[Side]) -> None:
         for name, rank in ranks
     )
     called = {whole_words(side.plan) for side in sides if side.plan.ranks}
-    whole = called.pop() if len(called) == 1 else "all memory"
+    whole = called.pop() if len(called) == 1 else ALL_MEMORY
     figure = compared_bars(ranks, text=text_colour(), whole=whole)
     draw(figure, key="compare-bars", alt=words)
 
