@@ -21,8 +21,10 @@ pages of reference (`View.reference`) are called without pickers, line and plan.
 from __future__ import annotations
 
 import gc
+import socket
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -49,6 +51,8 @@ from planner.web.wording import told
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 _TURN = 0.0005
 """Seconds after which a thread that computes lets another go on."""
@@ -114,6 +118,7 @@ VIEWS = (
 
 def show() -> None:
     """Draw the page that the address names."""
+    send_at_once()
     st.set_page_config(page_title="qwenplan", page_icon="📐", layout="wide")
     pages = {view.name: _page(view) for view in VIEWS}
     moved = {name: _moved(name) for view in VIEWS for name in view.was}
@@ -223,6 +228,24 @@ def _engine(asked: Asked) -> str | None:
         return policy.name
     last = session.shown()
     return last.engine or None if last is not None else None
+
+
+@cache
+def send_at_once() -> None:
+    """Once: let the server's connections, and those that it accepts later, send without waiting.
+
+    Streamlit makes its listening socket without naming TCP, and asyncio turns Nagle's algorithm off
+    only where it is named. So what follows the two short messages that begin a run waited until they
+    were acknowledged: by a distance, and for 40 ms where the other end puts that off. What is accepted
+    takes this over from the socket that listens.
+
+    Source: Streamlit 1.67 web/server/starlette/starlette_server.py (`_bind_socket`), CPython 3.11
+    asyncio/base_events.py (`_set_nodelay`).
+    """
+    for thing in gc.get_objects():
+        if type(thing) is socket.socket and thing.family in _INTERNET:
+            with suppress(OSError):  # closed meanwhile, or no stream
+                thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @cache

@@ -1,6 +1,7 @@
 """What one visitor does to others, and what strangers reach: a real server, websockets without a browser."""
 
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 from planner.model.catalog import catalog
+from planner.web import shell
 from planner.web.allowance import PER_VISITOR
 from tests.hub.loopback import LoopbackHub
 from tests.model.builders import safetensors
@@ -219,3 +221,10 @@ def test_with_the_checks_switched_off_nobody_is_the_machines_user(
         page.open()
         assert any(label.startswith("This machine") for label in page.choices["on"]) is own
         page.close()
+
+
+def test_connections_do_not_wait_to_be_acknowledged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        shell.send_at_once.__wrapped__()
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
