@@ -5,10 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hardware_db.records import frozen
 from planner.errors import PlannerError
 from planner.web import worker
 from planner.web.process import Process, Subject
@@ -31,6 +31,10 @@ one and warm it takes the machine as long as twenty short questions."""
 
 NOT_ANSWERED = ("this page is busy", "and was stopped", "ended before it was done")
 """What every refusal for want of time, processes or memory says."""
+
+STANDS_BACK = 2.0
+"""Seconds by which a question of one step back counts as asked later than it was: who waits for one short
+answer goes before the rows of a table, and no row waits for ever."""
 
 _GLANCE, _SELDOM = 0.1, 0.4
 """Seconds between two looks whether an answer is still wanted, at first and after `LONG_AFTER`: each takes
@@ -57,6 +61,21 @@ _Ticket = queue.SimpleQueue[Process | None]
 """How one who waits is told: a process, or None for leave to start one."""
 
 _NOTHING: Subject = ("", "")
+
+
+@frozen
+class _Waiting:
+    """One who waits for a process.
+
+    Attributes:
+        ticket: how it is told.
+        subject: what it asks about.
+        turn: on the clock, the moment by which those who wait are put in order.
+    """
+
+    ticket: _Ticket
+    subject: Subject
+    turn: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +111,7 @@ class Pool:
     _long: int = 0
     _was_long: tuple[int, float] = (0, 0.0)
     _beginning: int = 0
-    _waiting: deque[tuple[_Ticket, Subject]] = field(default_factory=deque)
+    _waiting: list[_Waiting] = field(default_factory=list)
     _first: bytes | None = None
 
     def run(
@@ -103,7 +122,7 @@ class Pool:
         Args:
             request: what is asked.
             subject: a free process that was asked the like is taken before others.
-            steps: how far behind other answers it begins.
+            steps: how far behind other answers it waits, and begins.
 
         Raises:
             BusyError: it took too long, or no process was free.
@@ -112,7 +131,7 @@ class Pool:
         if not self.size:
             data = worker.reply_to(request)
             return worker.unpacked(data), len(data)
-        process = self._take(subject)
+        process = self._take(subject, steps)
         is_long, ends, left = False, True, False
         deadline = time.monotonic() + self.longest
         short = time.monotonic() + min(self.long_after, self.longest)
@@ -223,23 +242,25 @@ class Pool:
                 process.end()
             self._free.clear()
 
-    def _take(self, subject: Subject) -> Process:
-        process = self._next(subject)
+    def _take(self, subject: Subject, steps: int) -> Process:
+        process = self._next(subject, steps)
         if subject != _NOTHING:
             process.subjects.append(subject)
         return process
 
-    def _next(self, subject: Subject) -> Process:
-        ticket: _Ticket = queue.SimpleQueue()
-        with self._lock:
-            self._waiting.append((ticket, subject))
-            self._serve_waiting()
+    def _next(self, subject: Subject, steps: int) -> Process:
         begun = time.monotonic()
+        mine = _Waiting(
+            ticket=queue.SimpleQueue(), subject=subject, turn=begun + steps * STANDS_BACK
+        )
+        with self._lock:
+            self._waiting.append(mine)
+            self._serve_waiting()
         deadline = begun + self.patience
         while True:
             short = time.monotonic() - begun < self.long_after
             try:
-                return self._started(ticket.get(timeout=_GLANCE if short else _SELDOM))
+                return self._started(mine.ticket.get(timeout=_GLANCE if short else _SELDOM))
             except queue.Empty:
                 pass
             try:
@@ -247,7 +268,7 @@ class Pool:
                 if time.monotonic() >= deadline:
                     raise BusyError("this page is busy with other questions; try again in a minute")
             except BaseException:
-                self._give_up(ticket, subject)
+                self._give_up(mine)
                 raise
 
     def _started(self, process: Process | None) -> Process:
@@ -260,12 +281,12 @@ class Pool:
             self._put_back(None, ends=True, was_long=False)
             raise BusyError(f"no process for this question could be started: {error}") from None
 
-    def _give_up(self, ticket: _Ticket, subject: Subject) -> None:
+    def _give_up(self, mine: _Waiting) -> None:
         with self._lock:
-            if (ticket, subject) in self._waiting:
-                self._waiting.remove((ticket, subject))
+            if mine in self._waiting:
+                self._waiting.remove(mine)
                 return
-        self._put_back(ticket.get(), ends=False, was_long=False)
+        self._put_back(mine.ticket.get(), ends=False, was_long=False)
 
     def _make_room(self) -> bool:
         """Let one more process run beside a long question; no more than twice the usual number."""
@@ -304,8 +325,9 @@ class Pool:
     def _serve_waiting(self) -> None:
         while self._waiting and self._busy < self.size + self._long:
             self._busy += 1
-            ticket, subject = self._waiting.popleft()
-            ticket.put(self._best_for(subject))
+            first = min(self._waiting, key=lambda one: one.turn)
+            self._waiting.remove(first)
+            first.ticket.put(self._best_for(first.subject))
 
     def _best_for(self, subject: Subject) -> Process | None:
         """Take the free process that knows most of a subject.

@@ -180,6 +180,33 @@ def test_a_visitor_comes_back_to_the_process_that_knows_the_question() -> None:
     pool.close()
 
 
+@pytest.mark.parametrize(
+    ("held_back", "order"),
+    [(pools.STANDS_BACK, ["light", "row", "row"]), (0.0, ["row", "row", "light"])],
+)
+def test_a_short_question_goes_before_the_rows_of_a_table(
+    monkeypatch: pytest.MonkeyPatch, held_back: float, order: list[str]
+) -> None:
+    monkeypatch.setattr(pools, "STANDS_BACK", held_back)
+    pool, answered = Pool(size=1), list[tuple[float, str]]()
+    taken = pool._take(("", ""), 0)
+
+    def ask(what: str, steps: int) -> None:
+        (_, moment, _), _ = pool.run(worker.packed((time.monotonic, (), {})), steps=steps)
+        answered.append((moment, what))
+
+    asking = list[threading.Thread]()
+    for what, steps in (("row", 1), ("row", 1), ("light", 0)):
+        asking.append(threading.Thread(target=ask, args=(what, steps)))
+        asking[-1].start()
+        until(lambda: len(pool._waiting) == len(asking))
+    pool._be_done(taken, ends=False, was_long=False)
+    for one in asking:
+        one.join()
+    assert [what for _, what in sorted(answered)] == order
+    pool.close()
+
+
 def niceness_after(seconds: float) -> int:
     """Niceness of the thread that answers, after so long."""
     end = time.monotonic() + seconds
