@@ -64,6 +64,12 @@ def test_what_is_far_too_large_is_known_before_it_is_allocated(
     assert question.with_(system=ask("Qwen3.5-4B", "h100").system).can_run()
 
 
+def test_what_one_card_refuses_another_of_its_generation_may_take(ask: Callable[..., Any]) -> None:
+    question = ask("Qwen3.5-27B", "4x quadro-gv100", precision="fp8", engine="vllm")
+    assert not question.fits()
+    assert question.with_(system=hardware_db.resolve("4x t4")).fits()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_quantized_gguf_file_stands_for_all_where_they_are_not_read(
     ask: Callable[..., Any], engine: str

@@ -162,7 +162,8 @@ def least_usable(deployment: Deployment) -> int:
 
 def _of_layouts(deployment: Deployment, layouts: tuple[Layout, ...]) -> Key:
     held, said = _of_kind(deployment)
-    return (*held, layouts), (said, deployment.yarn, deployment.system.accelerator.gfx)
+    _, family = _of_family(deployment)
+    return (*held, layouts), (said, family)
 
 
 @remembered(_of_layouts)
