@@ -1,15 +1,16 @@
 """Frozen dataclasses whose methods are compiled when they are first called.
 
-`dataclasses` compiles six methods of each class while its module is loaded: half of the work of a
-start, and eight of nine were never called in it. A record is a dataclass to whoever uses it: to
-`replace`, `fields` and `asdict`, to pickle, and to a type checker.
+`dataclasses` looks at every field and compiles six methods of each class while its module is
+loaded: two thirds of the work of a start, and eight of nine methods were never called in it. A
+record is a dataclass to whoever uses it: to `replace`, `fields` and `asdict`, to pickle, and to a
+type checker. `dataclasses` looks at its fields when one of those first asks.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from functools import partial
 from types import MemberDescriptorType
 from typing import Any, NoReturn, TypeVar, dataclass_transform
@@ -26,28 +27,88 @@ def frozen(cls: Class) -> Class:
     Methods of its own are kept. A field that is not given (``init=False``) is left to
     ``__post_init__``.
     """
-    made: Class = _made(cls, slots=True)
+    own, beneath = cls.__annotations__, _written(cls.__mro__[1:])
+    body = {**vars(cls), **_added(cls, beneath), **_SLOTS_PICKLED}
+    for name in (*own, "__dict__", "__weakref__"):
+        body.pop(name, None)
+    body["__slots__"] = tuple(name for name in own if name not in beneath)
+    body["__qualname__"] = cls.__qualname__
+    made: Class = type(cls)(cls.__name__, cls.__bases__, body)
     return made
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))
 def frozen_with_cache(cls: Class) -> Class:
     """Make a class a record without slots, so that it has room for `functools.cached_property`."""
-    made: Class = _made(cls, slots=False)
-    return made
+    for name, value in _added(cls, _written(cls.__mro__[1:])).items():
+        setattr(cls, name, value)
+    for name in cls.__annotations__:
+        value = vars(cls).get(name)
+        if isinstance(value, Field):  # the default stays as an attribute, as of any other field
+            delattr(cls, name)
+            if value.default is not MISSING:
+                setattr(cls, name, value.default)
+    return cls
 
 
-def _made(cls: Any, *, slots: bool) -> Any:
-    own = dict(vars(cls))
+def _written(classes: Iterable[type]) -> dict[str, Any]:
+    """Return what is written of each field of some classes, nearest first.
+
+    That is its default, or what `field` made of it; `MISSING` where nothing is.
+    """
+    found: dict[str, Any] = {}
+    for cls in reversed(list(classes)):
+        found |= vars(cls).get("__record__", ())
+    return found
+
+
+def _added(cls: type, beneath: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record has beside what its author wrote.
+
+    Args:
+        cls: as it was written.
+        beneath: what is written of the fields that it inherits.
+    """
+    own = vars(cls)
+    added: dict[str, Any] = {name: _Late(name, cls) for name in ("__eq__", "__hash__")}
+    added |= {"__init__": _LateInit("__init__", cls), **_SHARED}
+    kept = [name for name in added if name in own]
     if "__eq__" in own and own["__hash__"] is None:  # written by Python, not by the author
-        del own["__hash__"]
-    methods: dict[str, Any] = {name: _Late(name, cls) for name in _WRITTEN}
-    methods["__init__"] = _LateInit("__init__", cls)
-    methods |= _SHARED | (_SHARED_WITH_SLOTS if slots else {})
-    for name in methods.keys() - own.keys():
-        setattr(cls, name, methods[name])
-    cls.__doc__ = cls.__doc__ or cls.__name__  # or else the signature is written there
-    return dataclass(init=False, repr=False, eq=False, kw_only=True, slots=slots)(cls)
+        kept.remove("__hash__")
+    for name in kept:
+        del added[name]
+    written = {name: own.get(name, MISSING) for name in cls.__annotations__}
+    return {**added, **_ASKED, "__record__": {**beneath, **written}}
+
+
+class _Asked:
+    """What `dataclasses` keeps of a class, worked out when somebody first asks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        """Return what is kept of the class, or of the record that it is derived from."""
+        for cls in owner.__mro__:
+            if vars(cls).get(self._name) is self:
+                self._work_out(cls)
+        return getattr(owner, self._name)
+
+    @staticmethod
+    def _work_out(cls: Any) -> None:
+        body = {name: cls.__record__[name] for name in cls.__annotations__}
+        body = {name: value for name, value in body.items() if value is not MISSING}
+        body |= {name: vars(cls)[name] for name in ("__annotations__", "__module__", "__doc__")}
+        plain = type(cls)(cls.__name__, cls.__bases__, body)
+        told = vars(dataclass(init=False, repr=False, eq=False, kw_only=True)(plain))
+        for name in _ASKED:
+            setattr(cls, name, told[name])
+
+
+_ASKED = {
+    name: _Asked(name)
+    for name in ("__dataclass_fields__", "__dataclass_params__", "__match_args__")
+}
 
 
 class _Late:
@@ -74,7 +135,8 @@ class _Late:
         method = written["write"](**known)
         method.__qualname__ = f"{self._class.__qualname__}.{self._name}"
         if self._name == "__init__":
-            method.__annotations__ = {one.name: one.type for one in fields(self._class) if one.init}
+            given = _annotations(self._class)
+            method.__annotations__ = {name: given[name] for name, _ in _taken(self._class)}
         setattr(self._class, self._name, method)
         return method
 
@@ -95,37 +157,56 @@ class _LateInit(_Late):
         return partial(self._fill, instance)
 
     def _fill(self, instance: Any, /, *words: object, **given: Any) -> None:
-        taken = [one for one in fields(self._class) if one.init]
-        needed = {one.name for one in taken if one.default is one.default_factory}
-        if words or not needed <= given.keys() <= {one.name for one in taken}:
+        values, known = {}, 0
+        for name, written in _taken(self._class):
+            if name in given:
+                values[name] = given[name]
+                known += 1
+            elif not isinstance(written, Field):
+                values[name] = written
+            elif written.default_factory is MISSING:
+                values[name] = written.default
+            else:
+                values[name] = written.default_factory()
+        if words or known < len(given) or any(value is MISSING for value in values.values()):
             self.compiled()(instance, *words, **given)  # it knows what is wrong
             return
-        for one in taken:
-            if one.name in given:
-                value = given[one.name]
-            elif one.default_factory is MISSING:
-                value = one.default
-            else:
-                value = one.default_factory()
-            object.__setattr__(instance, one.name, value)
+        for name, value in values.items():
+            object.__setattr__(instance, name, value)
         if hasattr(self._class, "__post_init__"):
             instance.__post_init__()
+
+
+def _taken(cls: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that are given, and what is written of each."""
+    for name, written in cls.__record__.items():
+        if not isinstance(written, Field) or written.init:
+            yield name, written
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return the types of all fields, as they are written."""
+    found: dict[str, Any] = {}
+    for one in reversed(cls.__mro__[:-1]):
+        found |= getattr(one, "__annotations__", {})
+    return found
 
 
 def _init(cls: type[Any], known: dict[str, Any]) -> str:
     taken, lines, names = [], [], []
     known |= {"_set": object.__setattr__, "_unsaid": MISSING}
-    for one in fields(cls):
-        name = one.name
-        if not one.init:
-            continue
+    for name, written in _taken(cls):
         names.append(name)
-        if one.default_factory is not MISSING:
-            known[f"_new_{name}"] = one.default_factory
-            taken.append(f"{name}=_unsaid")
-            lines.append(f"if {name} is _unsaid: {name} = _new_{name}()")
-        elif one.default is not MISSING:
-            known[f"_default_{name}"] = one.default
+        default = written
+        if isinstance(written, Field):
+            default = written.default
+            if written.default_factory is not MISSING:
+                known[f"_new_{name}"] = written.default_factory
+                taken.append(f"{name}=_unsaid")
+                lines.append(f"if {name} is _unsaid: {name} = _new_{name}()")
+                continue
+        if default is not MISSING:
+            known[f"_default_{name}"] = default
             taken.append(f"{name}=_default_{name}")
         else:
             taken.append(name)
@@ -176,7 +257,17 @@ _WORTH_OPENING = 4
 
 def _values(cls: type[Any], of: str) -> str:
     """A tuple of what is compared of a record."""
-    return "(" + "".join(f"{of}.{one.name}, " for one in fields(cls) if one.compare) + ")"
+    compared = _unless("compare", cls)
+    return "(" + "".join(f"{of}.{name}, " for name in compared) + ")"
+
+
+def _unless(flag: str, record: Any) -> list[str]:
+    """Return the fields that are not left out of something, such as of comparisons."""
+    return [
+        name
+        for name, written in record.__record__.items()
+        if not isinstance(written, Field) or getattr(written, flag)
+    ]
 
 
 def _eq(cls: type[Any], known: dict[str, Any]) -> str:
@@ -189,7 +280,7 @@ def _hash(cls: type[Any], known: dict[str, Any]) -> str:
 
 
 def _repr(self: Any) -> str:
-    told = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+    told = ", ".join(f"{name}={getattr(self, name)!r}" for name in _unless("repr", self))
     return f"{type(self).__qualname__}({told})"
 
 
@@ -202,12 +293,12 @@ def _delattr(self: object, name: str) -> NoReturn:
 
 
 def _getstate(self: Any) -> list[Any]:
-    return [getattr(self, one.name) for one in fields(self)]
+    return [getattr(self, name) for name in self.__record__]
 
 
 def _setstate(self: Any, state: list[Any]) -> None:
-    for one, value in zip(fields(self), state, strict=True):
-        object.__setattr__(self, one.name, value)
+    for name, value in zip(self.__record__, state, strict=True):
+        object.__setattr__(self, name, value)
 
 
 _WRITTEN: dict[str, Callable[[type[Any], dict[str, Any]], str]] = {
@@ -222,7 +313,7 @@ _SHARED: dict[str, Callable[..., Any]] = {
     "__delattr__": _delattr,
 }
 """Methods that are the same in every record."""
-_SHARED_WITH_SLOTS: dict[str, Callable[..., Any]] = {
+_SLOTS_PICKLED: dict[str, Callable[..., Any]] = {
     "__getstate__": _getstate,
     "__setstate__": _setstate,
 }
