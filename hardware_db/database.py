@@ -6,7 +6,6 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,7 +46,7 @@ _WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen
 class Database:
     """All entries, in the order of the files, and what each name means; each is one of its own."""
 
@@ -63,6 +62,9 @@ class Database:
     prices_as_of: str
     families: Mapping[str, Any]
     cited: Cited
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 @frozen

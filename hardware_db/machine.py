@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass, field
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import processor, repeated, resized, several, unequal
@@ -42,15 +41,15 @@ from hardware_db.system import System
 __all__ = ["read"]
 
 
-@dataclass(slots=True, kw_only=True)
 class _Machine:
     """What the parts of an expression have said so far."""
 
-    found: list[Found] = field(default_factory=list)
-    memories: list[Memory] = field(default_factory=list)
-    cpu: str | None = None
-    no_gpu: bool = False
-    assumptions: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.found: list[Found] = []
+        self.memories: list[Memory] = []
+        self.cpu: str | None = None
+        self.no_gpu = False
+        self.assumptions: list[str] = []
 
 
 def read(text: str, known: Database) -> System:

@@ -70,8 +70,7 @@ def _added(cls: type, beneath: Mapping[str, Any]) -> dict[str, Any]:
         beneath: what is written of the fields that it inherits.
     """
     own = vars(cls)
-    added: dict[str, Any] = {name: _Late(name, cls) for name in ("__eq__", "__hash__")}
-    added |= {"__init__": _LateInit("__init__", cls), **_SHARED}
+    added: dict[str, Any] = {name: _Late(name, cls) for name in _WRITTEN} | _SHARED
     kept = [name for name in added if name in own]
     if "__eq__" in own and own["__hash__"] is None:  # written by Python, not by the author
         kept.remove("__hash__")
@@ -112,7 +111,13 @@ _ASKED = {
 
 
 class _Late:
-    """A method that is compiled when it is first looked up, and takes its own place then."""
+    """A method that is compiled when it was called a few times, and takes its own place then.
+
+    Until then it looks at each field. Of most classes a start makes one or two; compiling takes as
+    long as fifty of them.
+    """
+
+    few = 40
 
     def __init__(self, name: str, cls: type) -> None:
         self._name, self._class = name, cls
@@ -122,8 +127,11 @@ class _Late:
         self._class = cls
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """Return the method, compiled."""
-        return self.compiled().__get__(instance, owner)
+        """Return a method that does what the compiled one does."""
+        self.few -= 1
+        if instance is None or self.few < 0:
+            return self.compiled().__get__(instance, owner)
+        return partial(_SLOWLY[self._name], self, instance)
 
     def compiled(self) -> Any:
         """Compile the method and put it into its place."""
@@ -140,23 +148,8 @@ class _Late:
         setattr(self._class, self._name, method)
         return method
 
-
-class _LateInit(_Late):
-    """An ``__init__`` that is compiled when a few were made: until then it fills in each field.
-
-    Of most classes a start makes one or two; compiling takes as long as sixty of them.
-    """
-
-    few = 8
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """Return a method that takes what the compiled one takes."""
-        self.few -= 1
-        if instance is None or self.few < 0:
-            return super().__get__(instance, owner)
-        return partial(self._fill, instance)
-
-    def _fill(self, instance: Any, /, *words: object, **given: Any) -> None:
+    def fill(self, instance: Any, /, *words: object, **given: Any) -> None:
+        """Do what ``__init__`` does."""
         values, known = {}, 0
         for name, written in _taken(self._class):
             if name in given:
@@ -175,6 +168,26 @@ class _LateInit(_Late):
             object.__setattr__(instance, name, value)
         if hasattr(self._class, "__post_init__"):
             instance.__post_init__()
+
+    def compare(self, one: Any, other: Any) -> Any:
+        """Do what ``__eq__`` does."""
+        if other.__class__ is not one.__class__:
+            return NotImplemented
+        return self._compared(one) == self._compared(other)
+
+    def hash(self, one: Any) -> int:
+        """Do what ``__hash__`` does."""
+        return hash(self._compared(one))
+
+    def _compared(self, one: Any) -> tuple[Any, ...]:
+        return tuple([getattr(one, name) for name in _unless("compare", self._class)])
+
+
+_SLOWLY: dict[str, Callable[..., Any]] = {
+    "__init__": _Late.fill,
+    "__eq__": _Late.compare,
+    "__hash__": _Late.hash,
+}
 
 
 def _taken(cls: Any) -> Iterator[tuple[str, Any]]:

@@ -9,11 +9,9 @@ data.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, astuple, fields, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from hardware_db.records import frozen
 from planner.errors import InputError
@@ -27,7 +25,8 @@ MOST = 2**50
 """No lesson is of more bytes: what says so is none."""
 
 
-class Kind(NamedTuple):
+@frozen
+class Kind:
     """What a start must be of for a lesson to hold; see `Lesson`."""
 
     engine: str
@@ -72,7 +71,7 @@ class Lesson:
     @property
     def kind(self) -> Kind:
         """What a plan must be of for the lesson to hold."""
-        return Kind(*(getattr(self, name) for name in Kind._fields))
+        return Kind(**{field.name: getattr(self, field.name) for field in fields(Kind)})
 
     @property
     def words(self) -> str:
@@ -103,11 +102,13 @@ def keep(lesson: Lesson) -> Path:
         InputError: the folder cannot be written.
     """
     folder = _folder()
+    import json
+
     content = json.dumps(asdict(lesson), indent=1).encode()
     import hashlib
 
     measured = (lesson.difference, lesson.loading, lesson.cache_gib, lesson.wsl2)
-    same = repr((tuple(lesson.kind), *measured)).encode()
+    same = repr((astuple(lesson.kind), *measured)).encode()
     target = folder / f"{hashlib.sha256(same).hexdigest()[:16]}.json"
     try:
         write_whole(target, content)
@@ -134,7 +135,7 @@ def unused(known: Iterable[Lesson], kind: Kind) -> str:
     others = [
         lesson.release
         for lesson in known
-        if lesson.release != kind.release and lesson.kind._replace(release=kind.release) == kind
+        if lesson.release != kind.release and replace(lesson.kind, release=kind.release) == kind
     ]
     if not others:
         return ""
@@ -179,15 +180,17 @@ def _left_behind() -> Iterator[Path]:
 
 def _kept() -> Iterator[Lesson]:
     """Yield what is whole; a damaged file is passed over."""
-    names = {field.name: field.default is MISSING for field in fields(Lesson)}
     for file in _files():
+        import json
+
+        names = {field.name: field.default is MISSING for field in fields(Lesson)}
         try:
             with file.open("rb") as opened:
                 row = json.loads(opened.read(LARGEST))
             lesson = Lesson(
                 **{name: row[name] for name, needed in names.items() if needed or name in row}
             )
-            sound = all(isinstance(part, str) for part in (*lesson.kind, lesson.learned))
+            sound = all(isinstance(part, str) for part in (*astuple(lesson.kind), lesson.learned))
             for size in (lesson.difference, lesson.loading):
                 sound = sound and type(size) is int and abs(size) < MOST
             sound = sound and isinstance(lesson.cache_gib, int | float)

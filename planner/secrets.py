@@ -6,7 +6,6 @@ Commands and logs of strangers carry them. A launch command is freed of them as 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -112,6 +111,8 @@ def _value_of(name: str, value: Any) -> Any:
 def _text(word: str) -> str:
     """Return one word without secrets; JSON by its names."""
     if word[:1] in ("{", "["):
+        import json
+
         try:
             told = json.loads(word)
         except (ValueError, RecursionError):

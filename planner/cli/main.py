@@ -44,7 +44,10 @@ def _root(
 
 
 def app_for(argv: Sequence[str]) -> typer.Typer:
-    """Return the command line with the sub-command that `argv` calls; the others are only listed."""
+    """Return the command line with the sub-command that `argv` calls; all of them where it calls none.
+
+    typer looks at the signature of each, whether it is called or not.
+    """
     app = typer.Typer(
         name="qwenplan",
         cls=PlainGroup,
@@ -57,10 +60,11 @@ def app_for(argv: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     called = next((word for word in argv if not word.startswith("-")), None)
-    for command in COMMANDS:
+    one = [command for command in COMMANDS if command.name == called]
+    for command in one or COMMANDS:
         app.command(
             command.name, short_help=command.summary, context_settings=command.settings or None
-        )(command.load() if command.name == called else _not_called)
+        )(command.load() if one else _not_called)
     return app
 
 

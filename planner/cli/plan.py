@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,6 +106,8 @@ def plan(
 
     speed = speed_of(answer, output_tokens=tokens_out)
     if as_json:
+        import json
+
         from planner.costing import cost_of
         from planner.document import plan_document
 

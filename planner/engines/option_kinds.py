@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hardware_db.records import frozen
@@ -130,7 +129,7 @@ class Share:
         return flag, plain_number(value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """One of a few words (or whole numbers, written as words).
 
@@ -163,7 +162,7 @@ class Choice:
         return flag, str(value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CountChoice:
     """One of a few whole numbers.
 

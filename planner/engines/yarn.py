@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from planner.model.spec import ModelSpec
@@ -36,6 +35,8 @@ def yarn_parameters(model: ModelSpec, context: int) -> dict[str, Any]:
 def yarn_override(model: ModelSpec, context: int) -> str:
     """Return, as JSON, what an engine lays over a checkpoint's config.json to serve `context`."""
     override: dict[str, Any] = {"rope_parameters": yarn_parameters(model, context)}
+    import json
+
     return json.dumps({"text_config": override} if model.vision is not None else override)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -66,6 +65,8 @@ def grouped(pairs: Iterable[tuple[K, T]]) -> Mapping[K, tuple[T, ...]]:
 
 
 def _shipped() -> dict[str, Any]:
+    import json
+
     document: dict[str, Any] = json.loads(read_bytes("registry", "data", "checkpoints.json"))
     return document
 

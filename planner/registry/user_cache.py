@@ -6,7 +6,6 @@ the user's caches.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ def read_document(name: str) -> dict[str, Any]:
     try:
         with (folder / name).open("rb") as file:
             content = file.read(LARGEST + 1)
+        import json
+
         found = json.loads(content) if len(content) <= LARGEST else None
     except (OSError, ValueError, RecursionError):
         return {}
@@ -82,4 +83,6 @@ def _kept(name: str, write: Callable[[Path], None]) -> bool:
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
+    import json
+
     write_whole(path, json.dumps(document).encode())

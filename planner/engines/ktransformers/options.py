@@ -46,7 +46,7 @@ class KTransformersOptions(Options):
 
     kt_method: str = option(
         "auto",
-        Choice(("auto", "BF16", "FP8", "GPTQ_INT4", "AMXINT8", "AMXINT4")),
+        Choice(choices=("auto", "BF16", "FP8", "GPTQ_INT4", "AMXINT8", "AMXINT4")),
         "--kt-method",
         meaning="how the CPU computes experts; auto follows the checkpoint",
         memory="AMXINT8 and AMXINT4 take 8 and 4 bits per weight; they need converted weights",

@@ -58,7 +58,7 @@ def _cache_of_drafts(half: str) -> Any:
     """Declare the type of one half of the drafts' cache."""
     return option(
         "f16",
-        Choice(CACHE_TYPES),
+        Choice(choices=CACHE_TYPES),
         f"--spec-draft-type-{half}",
         f"-ct{half}d",
         f"--cache-type-{half}-draft",
@@ -124,7 +124,7 @@ class LlamacppOptions(Options):
     split_mode: str = option(
         "layer",
         Choice(
-            ("layer", "none"),
+            choices=("layer", "none"),
             refused=tuple((way, "is not planned; layer and none are") for way in ("row", "tensor")),
         ),
         "-sm",
@@ -180,7 +180,7 @@ class LlamacppOptions(Options):
     flash_attn: str = option(
         "auto",
         Choice(
-            ("auto", "on", "off"),
+            choices=("auto", "on", "off"),
             spelled=(
                 ("1", "on"),
                 ("true", "on"),
@@ -199,7 +199,7 @@ class LlamacppOptions(Options):
     )
     cache_type_v: str | None = option(
         None,
-        Choice(CACHE_TYPES),
+        Choice(choices=CACHE_TYPES),
         "-ctv",
         "--cache-type-v",
         meaning="type of the V cache",
@@ -248,7 +248,7 @@ class LlamacppOptions(Options):
     )
     spec_type: str = option(
         "none",
-        Choice(("none", "draft-mtp")),
+        Choice(choices=("none", "draft-mtp")),
         "--spec-type",
         meaning='speculative decoding with MTP: "draft-mtp" takes the model\'s own MTP blocks',
         memory="their weights, a second cache, and copies of the recurrent state",
@@ -308,14 +308,14 @@ class LlamacppOptions(Options):
     )
     load_mode: str = option(
         "auto",
-        Choice(("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")),
+        Choice(choices=("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")),
         "-lm",
         "--load-mode",
         meaning="how the file is read",
     )
     lazy_mode: str = option(
         "auto",
-        Choice(("auto", "on", "off")),
+        Choice(choices=("auto", "on", "off")),
         "-lzm",
         "--lazy-mode",
         meaning="tables of n-grams stay in the file and are read row by row",

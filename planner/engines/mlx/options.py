@@ -41,7 +41,7 @@ class MlxOptions(Options):
     )
     kv_bits: int | None = option(
         None,
-        CountChoice((2, 4, 8)),
+        CountChoice(numbers=(2, 4, 8)),
         "--kv-bits",
         meaning="bits of a quantized KV cache",
         memory="less KV cache; the server then answers one request at a time",
@@ -49,7 +49,7 @@ class MlxOptions(Options):
     )
     kv_group_size: int = option(
         64,
-        CountChoice((32, 64, 128)),
+        CountChoice(numbers=(32, 64, 128)),
         "--kv-group-size",
         meaning="elements that share a scale and a bias",
         memory="smaller groups take more scales",

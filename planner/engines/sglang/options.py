@@ -107,7 +107,7 @@ class SGLangOptions(Options):
     )
     attention_backend: str | None = option(
         None,
-        Choice(ATTENTION_BACKENDS),
+        Choice(choices=ATTENTION_BACKENDS),
         "--attention-backend",
         meaning="kernels of full attention",
         memory="decides the page size; some work without CUDA graphs only",
@@ -123,7 +123,7 @@ class SGLangOptions(Options):
     )
     mamba_ssm_dtype: str | None = option(
         None,
-        Choice(("float32", "bfloat16", "float16")),
+        Choice(choices=("float32", "bfloat16", "float16")),
         "--mamba-ssm-dtype",
         meaning="number format of the recurrent state",
         memory="16 bit halves the state",
@@ -132,7 +132,7 @@ class SGLangOptions(Options):
     speculative_algorithm: str | None = option(
         None,
         _Algorithm(
-            ("NEXTN", "EAGLE"),
+            choices=("NEXTN", "EAGLE"),
             refused=tuple(
                 (name, "is not planned: its drafter's size is not known; NEXTN and no drafter are")
                 for name in (
@@ -195,7 +195,7 @@ class SGLangOptions(Options):
     )
     moe_a2a_backend: str = option(
         "none",
-        Choice(("none", "deepep", "mooncake", "mori", "flashinfer", "megamoe", "pplx")),
+        Choice(choices=("none", "deepep", "mooncake", "mori", "flashinfer", "megamoe", "pplx")),
         "--moe-a2a-backend",
         meaning="how tokens are exchanged between ranks that share experts out",
         memory="any but none shares the experts out over all ranks; buffers of its own",
@@ -210,7 +210,7 @@ class SGLangOptions(Options):
     )
     ple_offload_backend: str | None = option(
         None,
-        Choice(("file",)),
+        Choice(choices=("file",)),
         "--ple-offload-backend",
         meaning="file maps tables of n-grams from disk (needs --ple-offload-dir)",
         memory="no host memory for the table; needs pageable access, as on GB10",
@@ -218,7 +218,7 @@ class SGLangOptions(Options):
     )
     qsa_indexer_dtype: str | None = option(
         None,
-        Choice(("bfloat16", "fp8_e4m3")),
+        Choice(choices=("bfloat16", "fp8_e4m3")),
         "--qsa-indexer-dtype",
         meaning="dtype of an indexer's keys",
         memory="fp8_e4m3 halves them (compute capability 9.0 and 10.0 only)",
@@ -226,7 +226,7 @@ class SGLangOptions(Options):
     )
     mm_feature_transport: str = option(
         "cpu",
-        Choice(("cpu", "cuda_ipc", "cuda_vmm")),
+        Choice(choices=("cpu", "cuda_ipc", "cuda_vmm")),
         "--mm-feature-transport",
         meaning="how image features reach the GPU",
         memory="cuda_ipc and cuda_vmm keep a pool of 1 GiB",
@@ -316,7 +316,7 @@ class SGLangOptions(Options):
     )
     mamba_radix_cache_strategy: str = option(
         "auto",
-        Choice(("auto", "no_buffer", "extra_buffer", "extra_buffer_lazy")),
+        Choice(choices=("auto", "no_buffer", "extra_buffer", "extra_buffer_lazy")),
         "--mamba-radix-cache-strategy",
         "--mamba-scheduler-strategy",
         meaning="how the prefix cache keeps states",

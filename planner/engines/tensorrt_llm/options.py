@@ -69,13 +69,13 @@ class TensorRtLlmOptions(Options):
     )
     mamba_ssm_cache_dtype: str = option(
         "auto",
-        Choice(("auto", "float16", "bfloat16", "float32")),
+        Choice(choices=("auto", "float16", "bfloat16", "float32")),
         meaning="number format of the recurrent state; auto is the model's dtype",
         memory="float32 doubles the state",
     )
     tokens_per_block: int = option(
         32,
-        CountChoice(tuple(2**power for power in range(13))),
+        CountChoice(numbers=tuple(2**power for power in range(13))),
         meaning="tokens of a KV block",
         memory="each request takes whole blocks",
     )

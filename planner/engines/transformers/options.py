@@ -60,13 +60,13 @@ class TransformersOptions(Options):
     )
     auto_class: str = option(
         "AutoModelForImageTextToText",
-        Choice(("AutoModelForImageTextToText", "AutoModelForCausalLM")),
+        Choice(choices=("AutoModelForImageTextToText", "AutoModelForCausalLM")),
         meaning="class that loads the model",
         memory="AutoModelForCausalLM leaves the vision tower out",
     )
     device_map: str = option(
         "auto",
-        Choice(("auto", "sequential", "cuda")),
+        Choice(choices=("auto", "sequential", "cuda")),
         meaning='"auto" balances layers over the GPUs, then RAM; "sequential" fills GPU by GPU;'
         ' "cuda" puts everything on the first GPU',
         memory="where weights lie",
@@ -87,7 +87,7 @@ class TransformersOptions(Options):
     )
     cache_implementation: str = option(
         "dynamic",
-        Choice(("dynamic", "static")),
+        Choice(choices=("dynamic", "static")),
         meaning='"dynamic" grows with every token, "static" is allocated at once',
         memory="a dynamic cache copies one layer's keys or values as it grows",
     )
@@ -100,7 +100,7 @@ class TransformersOptions(Options):
     )
     attn_implementation: str = option(
         "sdpa",
-        Choice(("sdpa", "flash_attention_2", "eager")),
+        Choice(choices=("sdpa", "flash_attention_2", "eager")),
         meaning="attention kernels",
         memory="eager keeps the whole attention matrix",
     )

@@ -5,8 +5,8 @@ Rules of kinds of layers, beside those of full attention and Gated DeltaNet in `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from typing import Any
 
 from planner.engines.engine import Deployment, Refusal
 from planner.engines.vllm.formats import BFLOAT16
@@ -227,10 +227,16 @@ def kind_flags(options: VllmOptions) -> list[str]:
     if options.engram_across_dp:
         engram["embedding_across_dp"] = True
     if engram:
-        words += [TABLE_FLAG, json.dumps(engram)]
+        words += [TABLE_FLAG, _json(engram)]
     if options.indexer_kv_dtype != "auto":
-        words += ["--attention-config", json.dumps({"indexer_kv_dtype": options.indexer_kv_dtype})]
+        words += ["--attention-config", _json({"indexer_kv_dtype": options.indexer_kv_dtype})]
     return words
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
 
 
 def indexed_refusals(deployment: Deployment, *, dtype: str) -> Iterator[Refusal]:

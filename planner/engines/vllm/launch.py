@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -98,13 +97,19 @@ def _speculation_words(options: VllmOptions, drafter: Drafter | None) -> list[st
     if drafter is not None and drafter.model:
         config["model"] = drafter.model
     config["num_speculative_tokens"] = options.num_speculative_tokens
+    import json
+
     return ["--speculative-config", json.dumps(config)]
 
 
 def _limit_words(options: VllmOptions) -> list[str]:
     limits = {"image": options.limit_images, "video": options.limit_videos}
     given = {kind: most for kind, most in limits.items() if most is not None}
-    return ["--limit-mm-per-prompt", json.dumps(given)] if given else []
+    if not given:
+        return []
+    import json
+
+    return ["--limit-mm-per-prompt", json.dumps(given)]
 
 
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:

@@ -81,7 +81,7 @@ class VllmOptions(Options):
     dtype: str = option(
         "auto",
         Choice(
-            ("auto", "bfloat16", "float16"),
+            choices=("auto", "bfloat16", "float16"),
             spelled=(("half", "float16"),),
             refused=(
                 ("float32", "is not planned; the model's own dtype is"),
@@ -119,7 +119,7 @@ class VllmOptions(Options):
     )
     speculative_method: str = option(
         "mtp",
-        Choice(("mtp", "dflash")),
+        Choice(choices=("mtp", "dflash")),
         meaning="speculative decoding with MTP: mtp takes the model's own module, dflash a separate drafter",
         written=False,
     )
@@ -166,14 +166,14 @@ class VllmOptions(Options):
     )
     mamba_cache_dtype: str = option(
         "auto",
-        Choice(("auto", "float32", "float16", "bfloat16")),
+        Choice(choices=("auto", "float32", "float16", "bfloat16")),
         "--mamba-cache-dtype",
         meaning="dtype of the convolution state",
         default_words="the model's",
     )
     mamba_ssm_cache_dtype: str = option(
         "auto",
-        Choice(("auto", "float32", "float16", "bfloat16")),
+        Choice(choices=("auto", "float32", "float16", "bfloat16")),
         "--mamba-ssm-cache-dtype",
         meaning="dtype of the recurrent state",
         memory="16 bits halve the state, and with it the size of a block",
@@ -205,7 +205,7 @@ class VllmOptions(Options):
     )
     gdn_prefill_backend: str = option(
         "auto",
-        Choice(("auto", "flashinfer", "triton", "cutedsl")),
+        Choice(choices=("auto", "flashinfer", "triton", "cutedsl")),
         "--gdn-prefill-backend",
         meaning="kernels of DeltaNet prefill",
         memory="FlashInfer's keep one more state block per group with prefix caching (0.33.0)",
@@ -213,7 +213,7 @@ class VllmOptions(Options):
     )
     mm_encoder_tp_mode: str = option(
         "weights",
-        Choice(("weights", "data")),
+        Choice(choices=("weights", "data")),
         "--mm-encoder-tp-mode",
         meaning="how ranks hold the vision tower: weights cuts it, data replicates it",
         memory="data takes the whole tower on every rank",
@@ -256,7 +256,7 @@ class VllmOptions(Options):
     )
     indexer_kv_dtype: str = option(
         "auto",
-        Choice(("auto", "fp8")),
+        Choice(choices=("auto", "fp8")),
         meaning="dtype of an indexer's keys (indexer_kv_dtype of --attention-config)",
         memory="fp8 halves them",
         default_words="the model's",
