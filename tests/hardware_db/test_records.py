@@ -86,9 +86,12 @@ MADE: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "said"), MADE * 2)
-def test_it_is_what_dataclasses_makes(cls: Any, said: dict[str, Any]) -> None:
-    """Filled in field by field, and by the compiled method."""
+@pytest.mark.parametrize("times", [1, 50])
+@pytest.mark.parametrize(("cls", "said"), MADE)
+def test_it_is_what_dataclasses_makes(cls: Any, said: dict[str, Any], times: int) -> None:
+    """Field by field, and by the compiled methods."""
+    for _ in range(times):
+        assert cls(**said) == cls(**said)
     record, plain = cls(**said), plainly(cls)(**said)
     assert repr(record) == repr(plain)
     assert dataclasses.asdict(record) == dataclasses.asdict(plain)
@@ -133,14 +136,17 @@ def test_defaults_are_made_anew_and_slots_leave_no_room() -> None:
     assert (kept.twice, vars(kept)["twice"]) == (4, 4)
 
 
-def test_methods_are_compiled_when_they_are_called() -> None:
+def test_methods_are_compiled_when_they_are_called_often() -> None:
     @frozen
     class Fresh:
         value: int
 
-    assert not inspect.isfunction(vars(Fresh)["__eq__"])
-    assert Fresh(value=1) == Fresh(value=1)
+    one, same = Fresh(value=1), Fresh(value=1)
+    for _ in range(20):  # compared twice in each
+        assert not inspect.isfunction(vars(Fresh)["__eq__"])
+        assert one == same != 1
     assert inspect.isfunction(vars(Fresh)["__eq__"])
+    assert one == same != Fresh(value=2)
     assert not inspect.isfunction(vars(Fresh)["__hash__"])
 
 
