@@ -4,7 +4,8 @@
 
 Every case is a random model, file, placement, context and batch; its buffers, nodes and splits are
 worked out by shape (`compute_buffers`) and by building the whole graph (`whole_graph`), which must
-agree to the byte. Exit status 1: some do not. `--plans` measures whole plans instead: of new shapes
+agree to the byte; so must the events of the allocator, put together from pieces and of every block.
+Exit status 1: some do not. `--plans` measures whole plans instead: of new shapes
 (model, file, cache type, slots, micro-batch, GPUs; the context is no part of a shape) and repeated.
 """
 
@@ -19,8 +20,14 @@ from dataclasses import replace
 from typing import Any
 
 from planner.asking import ask
-from planner.engines.llamacpp.buffers import ComputeBuffers, compute_buffers, whole_graph
+from planner.engines.llamacpp.buffers import (
+    ComputeBuffers,
+    asked_of_graph,
+    compute_buffers,
+    whole_graph,
+)
 from planner.engines.llamacpp.contexts import Context
+from planner.engines.llamacpp.ggml.structures import structure_of
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find
@@ -36,6 +43,7 @@ MODELS = (
     "Qwen3.5-122B-A10B",
     "Qwen3.5-397B-A17B",
     "Qwen3-Next-80B-A3B-Instruct",
+    "Qwen3.8-Flash-Next",
 )
 PLANNED = ("Qwen3.5-4B", "Qwen3.5-9B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B")
 MIXES = ("Q4_K_M", "Q8_0", "Q3_K_M", "IQ4_XS", "Q2_K", "BF16", "Q5_K_S")
@@ -86,6 +94,8 @@ def _case(random_: random.Random) -> Case:
         flash_attn=fused,
         type_k=key,
         type_v=value,
+        half_mask=random_.random() < 0.8,
+        mixed=random_.random() < 0.2,
     )
     flags = {
         "op_offload": random_.random() < 0.9,
@@ -115,6 +125,17 @@ def _placement(random_: random.Random, model: ModelSpec, blocks: int) -> Placeme
         overrides=overrides,
         kv_offload=random_.random() < 0.85,
     )
+
+
+def same_events(arguments: tuple[Any, ...], flags: dict[str, Any]) -> bool:
+    """Say whether the events put together from pieces are those of the whole graph, sizes included."""
+    asked = asked_of_graph(*arguments, **flags)
+    found = []
+    for whole in (False, True):
+        structure, sizes = structure_of(*asked, whole=whole)
+        slots = [sizes[index] for index in structure.slots]
+        found.append((structure.events, structure.arenas, slots, structure.nodes, structure.splits))
+    return found[0] == found[1]
 
 
 def plan_rates(count: int, seed: int) -> Iterator[str]:
@@ -165,7 +186,7 @@ def main() -> int:
         middle = time.process_time()
         reference = whole_graph(*arguments, **flags)
         short, long = short + middle - start, long + time.process_time() - middle
-        if found != reference:
+        if found != reference or not same_events(arguments, flags):
             wrong += 1
             print(f"case {number}: {arguments[0].name} {arguments[2:]} {flags}")
             print(f"  by shape {found}\n  whole    {reference}")

@@ -1,15 +1,16 @@
 """llama.cpp's compute buffers by shape: equal to the whole graph's, whatever is asked."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.llamacpp_graphs import cases
+from benchmarks.llamacpp_graphs import cases, same_events
 from planner.engines.llamacpp.buffers import compute_buffers, homes_of, whole_graph
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml import shapes
 from planner.engines.llamacpp.ggml.cells import Cells, growth_of
-from planner.engines.llamacpp.ggml.repeats import select
 from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find
@@ -25,6 +26,7 @@ def test_buffers_by_shape_are_those_of_the_whole_graph(seed: int) -> None:
     """2,000 cases: python -m benchmarks.llamacpp_graphs."""
     for arguments, flags in cases(6, seed):
         assert compute_buffers(*arguments, **flags) == whole_graph(*arguments, **flags)
+        assert same_events(arguments, flags)
 
 
 def test_norms_away_from_their_block_are_tied_to_it() -> None:
@@ -69,39 +71,16 @@ def test_one_graph_tells_all_lengths(name: str, fused: bool, units: list[int]) -
     assert len(shapes._STRUCTURES) <= before + 3, "no graph is built for another length"
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"), [("Qwen3.5-27B", 16), ("Qwen3.5-122B-A10B", 12)], ids=["dense", "moe"]
-)
-def test_most_blocks_are_left_out(name: str, kept: int) -> None:
-    """After one period of a MoE model the residual is back in its place, of a dense one after two."""
-    model, scheme, placement = on_one(name)
-    homes = homes_of(model, scheme, placement)
-    attempts = [homes.selection(attempt) for attempt in range(2)]
-    assert kept in [len(selection.blocks) for selection in attempts]
-    for selection in attempts:
-        left_out = sum(cut.period * cut.times for cut in selection.cuts)
-        assert len(selection.blocks) + left_out == model.num_hidden_layers
-
-
-@given(
-    runs=st.lists(
-        st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=4), st.integers(1, 9))
-    ),
-    unit=st.integers(1, 2),
-    spare=st.integers(1, 2),
-)
-def test_what_is_left_out_repeats_what_is_kept(
-    runs: list[tuple[list[int], int]], unit: int, spare: int
-) -> None:
-    signatures = [number for period, times in runs for number in period * times]
-    selection = select(signatures, unit=unit, spare=spare)
-    whole: list[int] = []
-    cuts = {cut.at: cut for cut in selection.cuts}
-    for at, block in enumerate(selection.blocks, start=1):
-        whole.append(signatures[block])
-        if at in cuts:
-            whole += whole[-cuts[at].period :] * cuts[at].times
-    assert whole == signatures
+@pytest.mark.parametrize(("devices", "most"), [(1, 7), (2, 12), (8, 18)])
+def test_a_few_blocks_show_what_all_do(devices: int, most: int) -> None:
+    model, scheme, placement = on_one("Qwen3.5-397B-A17B")
+    homes = homes_of(model, scheme, replace(placement, devices=devices, shares=(1.0,) * devices))
+    sample = homes.sample(kept=devices > 1)
+    assert sample is not None
+    assert len(sample.blocks) <= most
+    assert [homes.kind(sample.blocks[place]) for place in sample.like] == list(
+        map(homes.kind, range(model.num_hidden_layers))
+    )
 
 
 @given(

@@ -16,11 +16,11 @@ from planner.engines.llamacpp.ggml.allocator import (
 )
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.homes import Homes, Setting
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
 from planner.engines.llamacpp.ggml.shapes import number, peaks, peaks_at
-from planner.engines.llamacpp.ggml.structures import Homes, Setting
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
 from planner.engines.llamacpp.placement import Placement, is_expert
 from planner.engines.llamacpp.tensor_file import (
@@ -149,11 +149,34 @@ def compute_buffers(
     Raises:
         UnsupportedModelError: the architecture's graph is not modelled.
     """
+    asked = asked_of_graph(
+        model,
+        scheme,
+        placement,
+        context,
+        op_offload=op_offload,
+        dry_run=dry_run,
+        generation=generation,
+    )
+    found = peaks(*asked)
+    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
+
+
+def asked_of_graph(
+    model: ModelSpec,
+    scheme: FileScheme,
+    placement: Placement,
+    context: Context,
+    *,
+    op_offload: bool,
+    dry_run: bool,
+    generation: bool = False,
+) -> tuple[Homes, Setting, Batch]:
+    """Return all that the graph behind `compute_buffers` follows from."""
     batch = context.batch(model, generation=generation)
     started = generation or not dry_run
     setting = _setting(placement, context, batch, op_offload=op_offload, started=started)
-    found = peaks(homes_of(model, scheme, placement), setting, batch)
-    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
+    return homes_of(model, scheme, placement), setting, batch
 
 
 def compute_at_lengths(
@@ -177,9 +200,10 @@ def compute_at_lengths(
         op_offload: as in `compute_buffers`.
         dry_run: likewise.
     """
-    batch = context.batch(model)
-    setting = _setting(placement, context, batch, op_offload=op_offload, started=not dry_run)
-    return peaks_at(homes_of(model, scheme, placement), setting, batch, cells)
+    asked = asked_of_graph(
+        model, scheme, placement, context, op_offload=op_offload, dry_run=dry_run
+    )
+    return peaks_at(*asked, cells)
 
 
 def _setting(
@@ -219,6 +243,15 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
             return _away(model, scheme, placement, block, device)
         return ()
 
+    def piece(block: int) -> Hashable:
+        device = placement.device_of(block)
+
+        def role(backend: int) -> Hashable:
+            return "own" if backend == device else backend
+
+        others = tuple((key, role(home), type_ == "f32") for key, home, type_ in apart[block])
+        return block_kind(model, arch, block), role(placement.cache_home(block)), others
+
     apart = list(map(away, range(placement.blocks)))
     numbers = [number(frame(block, found)) for block, found in enumerate(apart)]
     head = placement.device_of(placement.blocks)
@@ -229,6 +262,14 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         *(made.home(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
         (head, made.types("output", OUTSIDE)[0] if head == host else ""),
     )
+    kinds: dict[Hashable, int] = {}
+    pieces = tuple(
+        (
+            kinds.setdefault(piece(block), len(kinds)),
+            bool(apart[block]) or placement.device_of(block) == host or not placement.kv_offload,
+        )
+        for block in range(layers)
+    )
     return Homes(
         model=model,
         arch=arch,
@@ -238,6 +279,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
             number(frame(block, tuple((*place, type_ == "f32") for *place, type_ in apart[block])))
             for block in range(layers)
         ),
+        pieces=pieces,
         outside=number(outside),
         mtp=numbers[layers] if placement.blocks > layers else None,
         weights=weights,

@@ -293,6 +293,11 @@ class Memory:
                 if have > size or grown > growth:
                     self.give(arena, offset + size, have - size, shift + growth, grown - growth)
 
+    def rename(self, first: int, shift: int) -> None:
+        """Count the slots that are held, from `first` on, as later ones."""
+        for slot in [slot for slot in self.offsets if slot >= first]:
+            self.offsets[slot + shift] = self.offsets.pop(slot)
+
     def state(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Return what is free: two moments with the same answer go on in the same way."""
         return tuple(tuple(map(tuple, arena.free)) for arena in self.arenas)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.tensor import GgmlTensor, block_type, cast, view
+from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, block_type, cast, view
 from planner.model.layers import Indexer
 from planner.model.spec import LinearAttention, ModelSpec
 
@@ -17,6 +17,11 @@ _ROTATION = 64
 def cache_is_rotated(type_: str) -> bool:
     """Quantized caches are rotated by a Hadamard matrix before they are stored."""
     return block_type(type_).elements > 1
+
+
+def _once(tensor: GgmlTensor) -> GgmlTensor:
+    tensor.name = MADE_ONCE
+    return tensor
 
 
 class Weights:
@@ -136,7 +141,7 @@ class Inputs:
         rows = batch.n_tokens // batch.n_stream
         shape = (batch.n_kv, rows, 1, batch.n_stream)
         mask = self._input("kq_mask", "f16" if half else "f32", *shape)
-        return cast(mask, "f16") if batch.flash_attn and not half else mask
+        return _once(cast(mask, "f16")) if batch.flash_attn and not half else mask
 
     @cached_property
     def k_rotation(self) -> GgmlTensor | None:
@@ -163,12 +168,12 @@ class Inputs:
     @cached_property
     def states_main(self) -> GgmlTensor:
         """Those of the sequences in the batch."""
-        return view(self.states, (self.batch.n_seqs,))
+        return _once(view(self.states, (self.batch.n_seqs,)))
 
     @cached_property
     def states_extra(self) -> GgmlTensor:
         """Those of other sequences: none in the worst case."""
-        return view(self.states, (0,))
+        return _once(view(self.states, (0,)))
 
     @cached_property
     def table_rows(self) -> GgmlTensor:

@@ -26,12 +26,13 @@ MAX_COPIES = 4
 
 @dataclass(slots=True)
 class Split:
-    """Consecutive nodes of one backend, and what is copied to it before them."""
+    """Consecutive nodes of one backend, what is copied to it before them, and the node that asks first."""
 
     backend: int
     start: int
     end: int = 0
     inputs: list[GgmlTensor] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
 
 
 @frozen
@@ -43,12 +44,14 @@ class Schedule:
         nodes: what is computed, copies and dependencies included.
         starts: index among the graph's own nodes at which each split begins.
         copied: copy (by id) -> what it is a copy of.
+        asked: copy (by id) that is kept several times -> index of the node that is the first to need it.
     """
 
     leafs: tuple[Placed, ...]
     nodes: tuple[Placed, ...]
     starts: tuple[int, ...]
     copied: Mapping[int, GgmlTensor]
+    asked: Mapping[int, int]
 
     @property
     def splits(self) -> int:
@@ -110,6 +113,7 @@ class _Scheduler:
             nodes=tuple(self.place_nodes(splits)),
             starts=tuple(split.start for split in splits),
             copied=self.copies_of,
+            asked=self.asked(splits) if self.copies > 1 else {},
         )
 
     def from_place(self, tensor: GgmlTensor) -> int | None:
@@ -174,7 +178,7 @@ class _Scheduler:
                 splits.append(current)
             for position, operand in enumerate(node.src):
                 if operand.backend != backend:
-                    node.src[position] = self.copy(operand, current)
+                    node.src[position] = self.copy(operand, current, index)
         current.end = len(nodes)
         return splits
 
@@ -182,7 +186,7 @@ class _Scheduler:
         own = _on(node)
         return any(operand.is_weight and operand.home != own for operand in node.src)
 
-    def copy(self, operand: GgmlTensor, split: Split) -> GgmlTensor:
+    def copy(self, operand: GgmlTensor, split: Split, index: int) -> GgmlTensor:
         key = (id(operand), split.backend)
         copies = self.copied.get(key)
         if copies is None:
@@ -196,7 +200,16 @@ class _Scheduler:
                 self.copies_of[id(copy)] = operand
             self.copied[key] = copies
             split.inputs.append(operand)
+            split.asked.append(index)
         return copies[0]
+
+    def asked(self, splits: list[Split]) -> dict[int, int]:
+        return {
+            id(copy): index
+            for split in splits
+            for operand, index in zip(split.inputs, split.asked, strict=True)
+            for copy in self.copied[id(operand), split.backend]
+        }
 
     def pipeline_inputs(self) -> list[GgmlTensor]:
         """Every copy of every graph input, the original as the first."""

@@ -4,8 +4,9 @@ A graph's order of events follows from where its tensors lie and from a few prop
 (`structures`); the sizes follow from the batch (`Shape`); the length of the context only stretches
 them (`Segment`). Each is worked out once and kept. What is kept and what is left out is exact:
 
-- periods of blocks are left out only where the allocator is in the same state before and after one
-  (see `repeats`), else the whole graph is built;
+- blocks in the same situation have the same events (see `pieces`), so that a few are built;
+- where the allocator is in the same state before and after some blocks, further such blocks change
+  nothing, and are not run;
 - a stretch of lengths ends where any of the allocator's decisions would change (see `allocator`).
 """
 
@@ -22,17 +23,9 @@ from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
+from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides
 from planner.engines.llamacpp.ggml.indexer import cells_read
-from planner.engines.llamacpp.ggml.repeats import Selection
-from planner.engines.llamacpp.ggml.structures import (
-    ATTEMPTS,
-    Homes,
-    Setting,
-    Structure,
-    decides,
-    sizes_of,
-    structure_of,
-)
+from planner.engines.llamacpp.ggml.structures import Structure, sizes_of, structure_of
 from planner.memo import Key, remembered
 from planner.model.spec import ModelSpec
 from planner.units import round_up
@@ -75,59 +68,41 @@ class Peaks:
 
 
 class Shape:
-    """Blocks, a setting and a batch, whose peaks at any length are arithmetic once found.
+    """A model's placement, a setting and a batch, whose peaks at any length are arithmetic once found.
 
     Args:
         homes: where the tensors lie.
         setting: how the graph is made.
         batch: the batch; its length does not count.
-        selection: the blocks that are built.
         known: what shapes with the same structure have in common.
     """
 
-    def __init__(
-        self, homes: Homes, setting: Setting, batch: Batch, selection: Selection, known: Hashable
-    ) -> None:
-        self._batch, self._selection = batch, selection
+    def __init__(self, homes: Homes, setting: Setting, batch: Batch, known: Hashable) -> None:
         self._segments: list[Segment] = []
-        # the length at which the sizes of slots were worked out, by class, and their growth per step
+        # the length at which the sizes of slots are worked out, by class, and their growth per step
         self._at = batch.n_kv
-        self._sizes = self._growths = array("q")
-        self._backends = homes.backends
-        self._unproved = False
-        self.structure = self._prepare(homes, setting, known)
-
-    def _prepare(self, homes: Homes, setting: Setting, known: Hashable) -> Structure:
-        """Find the structure, and the sizes of its classes of slots."""
-        batch = replace(self._batch, n_kv=Cells(self._at, STEP))
+        batch = replace(batch, n_kv=Cells(self._at, STEP))
         found = _STRUCTURES.get(known)
         if found is None:
-            found, sizes = structure_of(homes, setting, batch, self._selection)
+            found, sizes = structure_of(homes, setting, batch)
             _keep(_STRUCTURES, known, found, STRUCTURES)
         else:
-            sizes = sizes_of(found, homes, setting, batch, self._selection.blocks)
+            sizes = sizes_of(found, homes, setting, batch)
         aligned = (
             round_up(int(size), CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
             for size, (_, on_gpu) in zip(sizes, found.classes, strict=True)
         )
         self._sizes = array("q", aligned)
         self._growths = array("q", map(growth_of, sizes))
-        return found
+        self._backends = homes.backends
+        self.structure = found
 
-    def at(self, cells: int) -> Segment | None:
-        """Return the stretch of lengths that `cells` lies in.
-
-        None where a period that was left out changes what is free: more must be built.
-        """
-        if self._unproved:
-            return None
+    def at(self, cells: int) -> Segment:
+        """Return the stretch of lengths that `cells` lies in."""
         for segment in self._segments:
             if segment.low <= cells <= segment.high:
                 return segment
-        memory = self._proved(cells)
-        if memory is None:
-            self._unproved = True
-            return None
+        memory = self._run(cells)
         segment = Segment(
             at=cells,
             low=cells + memory.least * STEP,
@@ -140,45 +115,58 @@ class Shape:
         self._segments.append(segment)
         return segment
 
-    def _proved(self, cells: int) -> Memory | None:
-        """Run the events at a length; None if a period that was left out changes the state."""
-        record, slots = self.structure.record, self.structure.slots
+    def _run(self, cells: int) -> Memory:
+        """Run the events at a length.
+
+        Blocks that begin where earlier ones did, with as much free, and are like them, are left out: they
+        take and give back the same, and end in the same state. What their last leaves to the next is
+        where its like lies.
+        """
+        structure, slots = self.structure, self.structure.slots
         growths, sizes = self._growths.tolist(), self._sizes.tolist()
         if cells != self._at:
             more = (cells - self._at) // STEP
             sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
         sizes, growths = [sizes[index] for index in slots], [growths[index] for index in slots]
-        events, marks = record.events, record.marks
         memory = Memory(backends=self._backends, host=self._backends - 1)
-        cuts = self._selection.cuts
-        wanted = sorted({marks[at] for cut in cuts for at in (cut.at, cut.at - cut.period)})
-        states, start = {}, 0
-        for end in (*wanted, len(events)):
-            memory.run(events[start:end], record.arenas, sizes, growths)
-            if end != len(events):
-                states[end] = memory.state()
-            start = end
-        if any(states[marks[cut.at]] != states[marks[cut.at - cut.period]] for cut in cuts):
-            return None
+        events, arenas = structure.events, structure.arenas
+        alike, starts, firsts = (structure.blocks[which::3].tolist() for which in range(3))
+        seen: dict[Hashable, int] = {}
+        at, ran = 0, 0
+        while at < len(alike):
+            memory.run(events[ran : starts[at]], arenas, sizes, growths)
+            ran = starts[at]
+            state = memory.state()
+            before = seen.get(state)
+            seen[state] = at
+            if before is not None:
+                period = alike[before:at]
+                end = at
+                while alike[end : end + len(period)] == period:
+                    end += len(period)
+                if end > at:
+                    memory.rename(firsts[before], firsts[end] - firsts[at])
+                    at, ran = end, starts[end]
+                    continue
+            at += 1
+        memory.run(events[ran:], arenas, sizes, growths)
         return memory
 
 
 _STRUCTURES: dict[Hashable, Structure] = {}
 _SHAPES: dict[Hashable, Shape] = {}
 _NUMBERS: dict[Hashable, int] = {}
-_PROVED: dict[Hashable, int] = {}
-"""The attempt that was proved last, per model and setting: the next begins there."""
 _NEXT = count()
 
 
 def peaks(homes: Homes, setting: Setting, batch: Batch) -> Peaks:
     """Return the buffers of a graph."""
-    segment, structure, selection = _found(homes, setting, batch)
-    pairs = list(zip(selection.cuts, structure.repeated, strict=True))
+    shape = _shape(homes, setting, batch)
+    structure = shape.structure
     return Peaks(
-        nbytes=segment.nbytes_at(batch.n_kv),
-        nodes=structure.nodes + sum(cut.times * nodes for cut, (nodes, _) in pairs),
-        splits=structure.splits + sum(cut.times * splits for cut, (_, splits) in pairs),
+        nbytes=shape.at(batch.n_kv).nbytes_at(batch.n_kv),
+        nodes=structure.nodes,
+        splits=structure.splits,
     )
 
 
@@ -217,15 +205,15 @@ def _stretch(
     for low, segment in known:
         if low <= cells <= segment.high:
             return segment
-    segment, *_ = _found(homes, setting, replace(batch, n_kv=cells))
+    segment = _shape(homes, setting, replace(batch, n_kv=cells)).at(cells)
     if len(known) == SEGMENTS:
         del known[0]
     known.append((cells, segment))
     return segment
 
 
-def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Structure, Selection]:
-    """Return the stretch of lengths that a batch lies in, its structure, and what was built."""
+def _shape(homes: Homes, setting: Setting, batch: Batch) -> Shape:
+    """Return the shape of a batch."""
     mtp = homes.mtp if setting.mtp else None
     about = (number(_unnamed(homes.model)), homes.backends, homes.outside, mtp, setting)
     sizes = (
@@ -237,39 +225,13 @@ def _found(homes: Homes, setting: Setting, batch: Batch) -> tuple[Segment, Struc
         _reads_all(homes.model, batch.n_kv),
     )
     rules = decides(batch)
-    whole = len(ATTEMPTS)
-    first = whole if setting.mtp else _PROVED.get(about, _first_attempt(homes.model))
-    for attempt in range(first, whole + 1):
-        selection = Selection(blocks=()) if setting.mtp else homes.selection(attempt)
-        built = (
-            tuple(homes.blocks[block] for block in selection.blocks),
-            tuple((cut.at, cut.period) for cut in selection.cuts),
-        )
-        key = (about, built, rules, sizes)
-        shape = _SHAPES.get(key)
-        if shape is None:
-            frames = tuple(homes.frames[block] for block in selection.blocks)
-            shape = Shape(homes, setting, batch, selection, (about, frames, built[1], rules))
-            _keep(_SHAPES, key, shape, SHAPES)
-        segment = shape.at(batch.n_kv)
-        if segment is not None:
-            if _PROVED.get(about) != attempt:
-                _keep(_PROVED, about, attempt, STRUCTURES)
-            break
-    else:
-        raise AssertionError("the whole graph leaves nothing out")
-    return segment, shape.structure, selection
-
-
-def _first_attempt(model: ModelSpec) -> int:
-    """Return the attempt to begin with, as those before it were never proved of such a model.
-
-    After one period of a dense model the residual is not back in its place; where the stream is
-    several, nothing ever is.
-    """
-    if model.streams is not None:
-        return len(ATTEMPTS)
-    return 1 if model.moe is None else 0
+    blocks, frames = ((), ()) if setting.mtp else (homes.blocks, homes.frames)
+    key = (about, blocks, rules, sizes)
+    shape = _SHAPES.get(key)
+    if shape is None:
+        shape = Shape(homes, setting, batch, (about, frames, rules))
+        _keep(_SHAPES, key, shape, SHAPES)
+    return shape
 
 
 def _reads_all(model: ModelSpec, n_kv: int) -> bool:

@@ -3,110 +3,30 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 from hardware_db.records import frozen
-from planner.engines.llamacpp.ggml.allocator import Record, alloc_bytes, kept_once, record
-from planner.engines.llamacpp.ggml.architecture import Architecture
+from planner.engines.llamacpp.ggml.allocator import alloc_bytes, kept_once, record
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
-from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
-from planner.engines.llamacpp.ggml.repeats import Cut, Selection, select
-from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
-from planner.engines.llamacpp.ggml.tensor import GgmlTensor, Graph, block_type
-from planner.model.spec import ModelSpec
-
-OUTSIDE = -1
-"""Block index of tensors outside the blocks."""
-
-ATTEMPTS = ((1, 1), (2, 1), (2, 2))
-"""(periods of a unit, periods kept at either end); if no attempt is proved, all are built."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Homes:
-    """Where the weights and caches of a model lie, as far as its graph depends on it.
-
-    Two placements whose blocks and outside tensors have equal numbers have equal graphs, whatever
-    the file's types.
-
-    Attributes:
-        model: the model.
-        arch: llama.cpp's architecture of it.
-        backends: GPUs and the host, which is the last.
-        blocks: per block of the trunk a number for what its part of the graph follows from.
-        frames: the same without the types of weights, which tell sizes and nothing else.
-        outside: the same of the tensors outside the blocks.
-        mtp: the same of the MTP block; None where the file has none.
-        weights: makes the weights of one graph. It looks the file's tensors up when it is called: what
-            is kept of a placement must not keep its file's whole table.
-        cache: block -> backend of its cache.
-        device: block -> backend of the block.
-        selections: blocks to build per attempt, once found.
-    """
-
-    model: ModelSpec
-    arch: Architecture
-    backends: int
-    blocks: tuple[int, ...]
-    frames: tuple[int, ...]
-    outside: int
-    mtp: int | None
-    weights: Callable[[], Weights]
-    cache: Callable[[int], int]
-    device: Callable[[int], int]
-    selections: dict[int, Selection] = field(default_factory=dict)
-
-    def kind(self, block: int) -> str:
-        """Return what a block of the trunk is made of."""
-        return block_kind(self.model, self.arch, block)
-
-    def selection(self, attempt: int) -> Selection:
-        """Return the blocks to build in an attempt to leave periods out."""
-        found = self.selections.get(attempt)
-        if found is None:
-            if attempt == len(ATTEMPTS):
-                found = Selection(blocks=tuple(range(len(self.blocks))))
-            else:
-                unit, spare = ATTEMPTS[attempt]
-                found = select(self.blocks, unit=unit, spare=spare)
-            self.selections[attempt] = found
-        return found
-
-
-@frozen
-class Setting:
-    """How a graph is made, beside the model, its placement and the batch.
-
-    Attributes:
-        mtp: it is the MTP block's.
-        op_offload: large batches compute on a GPU even where their weights are on the host.
-        pipeline: every input is kept several times.
-        pinned: norms are tied to their block's backend.
-        tied: attention is tied to the host, where caches are kept there.
-    """
-
-    mtp: bool
-    op_offload: bool
-    pipeline: bool
-    pinned: bool
-    tied: bool
-
-
-Part = int | str
-"""Where a tensor belongs: before the blocks, behind them, among what shows inputs, or to a block.
-
-Blocks of one kind have tensors of the same sizes, so that a kind stands for its blocks; where the
-block itself counts (a weight's type), its place among the blocks that were built.
-"""
-
-BEFORE, BEHIND, SHOWN = "before", "behind", "shown"
-
-Label = tuple[str, Part, int | str]
-"""What a slot holds: ("node", part, place in it), ("copy", part, place), ("leaf", part, name)."""
+from planner.engines.llamacpp.ggml.homes import Homes, Setting, graph_of
+from planner.engines.llamacpp.ggml.inputs import Weights
+from planner.engines.llamacpp.ggml.pieces import (
+    BEFORE,
+    BEHIND,
+    SHOWN,
+    Built,
+    Label,
+    Part,
+    Whole,
+    put_together,
+)
+from planner.engines.llamacpp.ggml.samples import Sample
+from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
 
 Class = tuple[Label, bool]
 """Slots of one size: what they hold, and whether that lies on a GPU."""
@@ -117,96 +37,178 @@ class Structure:
     """The events of one graph, whatever the sizes.
 
     Attributes:
-        record: see `allocator`.
+        events: see `allocator.Record`.
+        arenas: likewise.
         classes: slots by their sizes.
         slots: the class of each slot, as its place in `classes`.
-        nodes: tensors of the graph that was built.
+        blocks: where blocks begin, if that is known: see `pieces.Block`, number after number.
+        nodes: tensors of the graph.
         splits: parts of it that run on one backend each.
-        repeated: per cut, the nodes and splits of the period that is repeated.
     """
 
-    record: Record
+    events: array[int]
+    arenas: array[int]
     classes: tuple[Class, ...]
     slots: array[int]
+    blocks: array[int]
     nodes: int
     splits: int
-    repeated: tuple[tuple[int, int], ...]
-
-
-def decides(batch: Batch) -> tuple[object, ...]:
-    """Return what of a batch the order of events follows from, the sizes aside."""
-    return (
-        batch.flash_attn,
-        *((block_type(kind).elements > 1, kind == "f32") for kind in (batch.type_k, batch.type_v)),
-        batch.n_stream == 1,
-        batch.n_seqs == 1,
-        batch.n_rs_seq,
-        min(batch.n_seq_tokens, batch.n_rs_seq + 1),
-        min(batch.n_seq_tokens, OFFLOAD_MIN_BATCH),
-        min(batch.n_tokens, OFFLOAD_MIN_BATCH),
-        batch.n_outputs >= OFFLOAD_MIN_BATCH,
-        batch.n_outputs == batch.n_tokens,
-        batch.half_mask,
-        batch.scratch,
-        batch.mixed,
-    )
-
-
-def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]) -> Graph:
-    """Return the graph of these blocks, or that of the MTP block."""
-    host = homes.backends - 1 if setting.tied else None
-    inputs = Inputs(homes.model, homes.arch, batch, homes.cache, host=host)
-    weights = homes.weights()
-
-    def pin(block: int) -> int | None:
-        return homes.device(block) if setting.pinned else None
-
-    if setting.mtp:
-        return mtp_graph(inputs, weights, pin)
-    return trunk_graph(inputs, weights, pin, blocks)
 
 
 def structure_of(
-    homes: Homes, setting: Setting, batch: Batch, selection: Selection
+    homes: Homes, setting: Setting, batch: Batch, *, whole: bool = False
 ) -> tuple[Structure, list[int]]:
-    """Return the events of the graph of these blocks, and the bytes of each class of slots."""
-    graph = graph_of(homes, setting, batch, selection.blocks)
-    ends, nodes = _ends(graph), len(graph.nodes)
-    labels = _labels(graph, homes, setting, selection)
-    plan = schedule(
-        graph,
-        backends=homes.backends,
-        op_offload=setting.op_offload,
-        pipeline=setting.pipeline,
-    )
-    made = record(plan.leafs, plan.nodes, marked=graph.marks)
-    host = homes.backends - 1
-    classes: dict[Class, int] = {}
-    slots, sizes = [], []
-    for tensor, arena in zip(made.slots, made.arenas, strict=True):
-        label = labels.get(id(tensor))
-        if label is None:
-            what, part, which = labels[id(plan.copied[id(tensor)])]
-            label = ("copy" if what == "node" else what, part, which)
-        known = (label, arena != host)
-        if known not in classes:
-            classes[known] = len(classes)
-            sizes.append(alloc_bytes(tensor, on_gpu=arena != host))
-        slots.append(classes[known])
+    """Return the events of a graph, and the bytes of each class of slots.
 
-    def period(cut: Cut) -> tuple[int, int]:
-        low, high = ends[cut.at - cut.period], ends[cut.at]
-        return high - low, sum(low <= start < high for start in plan.starts)
+    The events are put together from those of a few blocks, if that can be (see `pieces`); with `whole`
+    every block is built.
+    """
+    # what is made of inputs is given back in the end, its copies are not
+    kept = setting.pipeline and (batch.half_mask or not batch.flash_attn)
+    sample = None if setting.mtp or whole else homes.sample(kept=kept)
+    if sample is not None:
+        run = _Run(homes, setting, batch, sample.blocks)
+        found = _put_together(homes, run, sample)
+        if found is not None:
+            return _structure(homes, run, found)
+    run = _Run(homes, setting, batch, range(len(homes.blocks)))
+    return _structure(homes, run, run.whole())
 
+
+def _structure(homes: Homes, run: _Run, whole: Whole) -> tuple[Structure, list[int]]:
+    classes, slots = _classed(whole.labels, whole.arenas, host=run.host)
     structure = Structure(
-        record=replace(made, slots=()),
+        events=kept_once(whole.events),
+        arenas=kept_once(whole.arenas),
         classes=_classes(tuple(classes)),
         slots=kept_once(slots),
-        nodes=nodes,
-        splits=len(plan.starts),
-        repeated=tuple(map(period, selection.cuts)),
+        blocks=kept_once(
+            [number for block in whole.blocks for number in (block.alike, block.start, block.slot)]
+        ),
+        nodes=whole.nodes,
+        splits=whole.splits,
     )
+    known, weights = run.sizes(), homes.weights()
+    sizes = []
+    for (what, part, which), on_gpu in classes:
+        if what == "weight":
+            sizes.append(_weight_bytes(weights, str(which), int(part), on_gpu=on_gpu))
+        else:
+            sizes.append(known[(what, part, which), on_gpu])
     return structure, sizes
+
+
+def _put_together(homes: Homes, run: _Run, sample: Sample) -> Whole | None:
+    """Return the events of all blocks from those of a sample; None if that cannot be."""
+    devices = list(map(homes.device, range(len(homes.blocks))))
+    built = run.built([devices[block] for block in sample.blocks])
+    return put_together(built, sample.like, devices)
+
+
+def _weight_bytes(weights: Weights, key: str, block: int, *, on_gpu: bool) -> int:
+    """Return the bytes of a weight that is copied."""
+    type_, ne = weights.types(key, block)
+    return alloc_bytes(GgmlTensor("none", type_, ne), on_gpu=on_gpu)
+
+
+class _Run:
+    """The graph of some blocks, scheduled and recorded."""
+
+    def __init__(self, homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]) -> None:
+        graph = graph_of(homes, setting, batch, blocks)
+        self.host = homes.backends - 1
+        self.ends, self.nodes, self.parts = _ends(graph), len(graph.nodes), _parts(graph)
+        self.leafs = _first_needed(graph, self.ends)
+        labels = _labels(graph, self.parts, homes, setting, blocks)
+        self.plan = schedule(
+            graph,
+            backends=homes.backends,
+            op_offload=setting.op_offload,
+            pipeline=setting.pipeline,
+        )
+        self.made = record(self.plan.leafs, self.plan.nodes, marked=graph.marks)
+        copied = self.plan.copied
+        owners = {id(node): at for at, part in enumerate(self.parts[:-1]) for node in part}
+        self.labels: list[Label] = []
+        self.owners: list[int] = []
+        for tensor in self.made.slots:
+            label = labels.get(id(tensor))
+            if label is None:
+                tensor = copied[id(tensor)]
+                what, part, which = labels[id(tensor)]
+                label = ("copy" if what == "node" else what, part, which)
+            self.labels.append(label)
+            self.owners.append(owners.get(id(tensor)) or self.leafs.get(id(tensor), 0))
+
+    def sizes(self) -> dict[Class, int]:
+        """Return the bytes of each class of slots."""
+        found: dict[Class, int] = {}
+        for tensor, label, arena in zip(
+            self.made.slots, self.labels, self.made.arenas, strict=True
+        ):
+            on_gpu = arena != self.host
+            if (label, on_gpu) not in found:
+                found[label, on_gpu] = alloc_bytes(tensor, on_gpu=on_gpu)
+        return found
+
+    def place_ahead(self, tensor: GgmlTensor) -> tuple[int, int] | None:
+        """Return the list in which a tensor is taken ahead of the first node, and who needs it first."""
+        plan = self.plan
+        node = plan.asked.get(id(tensor))
+        if node is not None:
+            return 1, bisect_right(self.ends, node)
+        of = plan.copied.get(id(tensor), tensor) if tensor.is_output else tensor
+        if id(of) not in self.leafs:
+            return None
+        return (0 if tensor.is_output else 2), self.leafs[id(of)]
+
+    def whole(self) -> Whole:
+        """Return the events as they are."""
+        made = self.made
+        return Whole(
+            events=list(made.events),
+            arenas=list(made.arenas),
+            labels=self.labels,
+            nodes=self.nodes,
+            splits=self.plan.splits,
+        )
+
+    def built(self, devices: Sequence[int]) -> Built:
+        """Return what a whole model's events are put together from."""
+        made, plan, ends = self.made, self.plan, self.ends
+        ahead = []
+        for tensor in made.slots:
+            place = self.place_ahead(tensor)
+            if place is None:
+                break
+            ahead.append(place)
+        begun = Counter(bisect_right(ends, start) for start in plan.starts)
+        return Built(
+            events=made.events,
+            marks=made.marks,
+            arenas=made.arenas,
+            labels=self.labels,
+            owners=self.owners,
+            lengths=[len(part) for part in self.parts[1:-2]],
+            counts=[
+                (high - low, begun[part])
+                for part, (low, high) in enumerate(pairwise((0, *ends, self.nodes)))
+            ],
+            ahead=ahead,
+            devices=devices,
+        )
+
+
+def _classed(
+    labels: Sequence[Label], arenas: Sequence[int], *, host: int
+) -> tuple[list[Class], list[int]]:
+    """Return the classes that slots belong to, and the class of each slot by its place."""
+    classes: dict[Class, int] = {}
+    slots = [
+        classes.setdefault((label, arena != host), len(classes))
+        for label, arena in zip(labels, arenas, strict=True)
+    ]
+    return list(classes), slots
 
 
 @lru_cache(maxsize=256)
@@ -215,16 +217,35 @@ def _classes(found: tuple[Class, ...]) -> tuple[Class, ...]:
     return found
 
 
-def _labels(graph: Graph, homes: Homes, setting: Setting, selection: Selection) -> dict[int, Label]:
+def _first_needed(graph: Graph, ends: Sequence[int]) -> dict[int, int]:
+    """Return the part of the graph that is the first to need each leaf, by its id."""
+    found = dict.fromkeys(map(id, graph.leafs), -1)
+    part, bounds = 0, (*ends, len(graph.nodes))
+    for index, node in enumerate(graph.nodes):
+        if index == bounds[part]:
+            part += 1
+        for operand in node.src:
+            if found.get(id(operand)) == -1:
+                found[id(operand)] = part
+    return {leaf: max(part, 0) for leaf, part in found.items()}
+
+
+def _labels(
+    graph: Graph,
+    parts: Sequence[Sequence[GgmlTensor]],
+    homes: Homes,
+    setting: Setting,
+    blocks: Sequence[int],
+) -> dict[int, Label]:
     """Return what every tensor of a graph is, by its id."""
-    kinds: list[Part] = [homes.kind(block) for block in selection.blocks]
+    kinds: list[Part] = [homes.kind(block) for block in blocks]
     names: list[Part] = [BEFORE, *([] if setting.mtp else [*kinds, BEHIND]), SHOWN]
     labels: dict[int, Label] = {
         id(node): ("node", part, index)
-        for part, members in zip(names, _parts(graph), strict=True)
+        for part, members in zip(names, parts, strict=True)
         for index, node in enumerate(members)
     }
-    place = {} if setting.mtp else {str(b): at for at, b in enumerate(selection.blocks)}
+    place = {} if setting.mtp else {str(b): at for at, b in enumerate(blocks)}
     for leaf in graph.leafs:
         base, _, block = leaf.name.rpartition(".")
         if not base or block not in place:
@@ -236,12 +257,10 @@ def _labels(graph: Graph, homes: Homes, setting: Setting, selection: Selection) 
     return labels
 
 
-def sizes_of(
-    structure: Structure, homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]
-) -> list[int]:
+def sizes_of(structure: Structure, homes: Homes, setting: Setting, batch: Batch) -> list[int]:
     """Return the bytes of each class of slots for another batch, from one block of each kind."""
     stands: dict[Part, int] = {}
-    for block in blocks:
+    for block in range(len(homes.blocks)):
         stands.setdefault(homes.kind(block), block)
     graph = graph_of(homes, setting, batch, tuple(stands.values()))
     names: list[Part] = [BEFORE, *([] if setting.mtp else [*stands, BEHIND]), SHOWN]
@@ -251,9 +270,9 @@ def sizes_of(
     sizes = []
     for (what, part, which), on_gpu in structure.classes:
         if what == "weight":
-            type_, ne = weights.types(str(which), blocks[int(part)])
-            tensor = GgmlTensor("none", type_, ne)
-        elif what == "leaf":
+            sizes.append(_weight_bytes(weights, str(which), int(part), on_gpu=on_gpu))
+            continue
+        if what == "leaf":
             tensor = leafs[f"{which}.{stands[part]}" if part != BEFORE else str(which)]
         else:
             tensor = parts[part][int(which)]
@@ -271,16 +290,15 @@ def _ends(graph: Graph) -> list[int]:
 
 
 def _parts(graph: Graph) -> list[list[GgmlTensor]]:
-    """Return the nodes before the blocks, of each block, behind them, and what shows inputs.
+    """Return the nodes before the blocks, of each block, behind them, and what is made of inputs.
 
-    Views of inputs are made once and stand in the block that is the first to use them.
+    The latter is made once and stands in the block that is the first to use it.
     """
     ends = [0, *_ends(graph), len(graph.nodes)]
     parts, shown = list[list[GgmlTensor]](), list[GgmlTensor]()
     for start, end in pairwise(ends):
         part: list[GgmlTensor] = []
         for node in graph.nodes[start:end]:
-            shows_input = node.view_src is not None and node.view_src.is_input
-            (shown if shows_input else part).append(node)
+            (shown if node.name == MADE_ONCE else part).append(node)
         parts.append(part)
     return [*parts, shown]

@@ -25,6 +25,9 @@ IN_PLACE_OPS = frozenset(
 """Operations that may write over an operand that nothing else needs (ggml-alloc.c)."""
 
 
+MADE_ONCE = "made once"
+"""Name of what is made of inputs alone, by the first block that needs it, for all."""
+
 NO_SCRATCH = "no scratch"
 """Name of a flash attention of builds that make its F16 copies outside the compute buffer."""
 

@@ -1,0 +1,123 @@
+"""Say where a model's tensors lie and how its graph is made, as far as the events depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardware_db.records import frozen
+from planner.engines.llamacpp.ggml.architecture import Architecture
+from planner.engines.llamacpp.ggml.batch import Batch
+from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
+from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.samples import Sample, Spot, sample_of
+from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH
+from planner.engines.llamacpp.ggml.tensor import Graph, block_type
+from planner.model.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Homes:
+    """Where the weights and caches of a model lie, as far as its graph depends on it.
+
+    Two placements whose blocks and outside tensors have equal numbers have equal graphs, whatever
+    the file's types.
+
+    Attributes:
+        model: the model.
+        arch: llama.cpp's architecture of it.
+        backends: GPUs and the host, which is the last.
+        blocks: per block of the trunk a number for what its part of the graph follows from.
+        frames: the same without the types of weights, which tell sizes and nothing else.
+        outside: the same of the tensors outside the blocks.
+        mtp: the same of the MTP block; None where the file has none.
+        weights: makes the weights of one graph. It looks the file's tensors up when it is called: what
+            is kept of a placement must not keep its file's whole table.
+        cache: block -> backend of its cache.
+        device: block -> backend of the block.
+        pieces: likewise, wherever its device is; and whether it is mixed, see `samples.Spot`.
+        samples: blocks to build, once found, by whether inputs are kept.
+    """
+
+    model: ModelSpec
+    arch: Architecture
+    backends: int
+    blocks: tuple[int, ...]
+    frames: tuple[int, ...]
+    pieces: tuple[tuple[int, bool], ...]
+    outside: int
+    mtp: int | None
+    weights: Callable[[], Weights]
+    cache: Callable[[int], int]
+    device: Callable[[int], int]
+    samples: dict[bool, Sample | None] = field(default_factory=dict)
+
+    def kind(self, block: int) -> str:
+        """Return what a block of the trunk is made of."""
+        return block_kind(self.model, self.arch, block)
+
+    def sample(self, *, kept: bool) -> Sample | None:
+        """Return the blocks whose graph shows what the graph of all does; None if it takes all.
+
+        `kept`: whatever blocks on several devices need is kept to the end.
+        """
+        if kept not in self.samples:
+            spots = [
+                Spot(piece=piece, device=self.device(block), mixed=mixed)
+                for block, (piece, mixed) in enumerate(self.pieces)
+            ]
+            found = sample_of(spots, host=self.backends - 1, kept=kept)
+            self.samples[kept] = found
+        return self.samples[kept]
+
+
+@frozen
+class Setting:
+    """How a graph is made, beside the model, its placement and the batch.
+
+    Attributes:
+        mtp: it is the MTP block's.
+        op_offload: large batches compute on a GPU even where their weights are on the host.
+        pipeline: every input is kept several times.
+        pinned: norms are tied to their block's backend.
+        tied: attention is tied to the host, where caches are kept there.
+    """
+
+    mtp: bool
+    op_offload: bool
+    pipeline: bool
+    pinned: bool
+    tied: bool
+
+
+def decides(batch: Batch) -> tuple[object, ...]:
+    """Return what of a batch the order of events follows from, the sizes aside."""
+    return (
+        batch.flash_attn,
+        *((block_type(kind).elements > 1, kind == "f32") for kind in (batch.type_k, batch.type_v)),
+        batch.n_stream == 1,
+        batch.n_seqs == 1,
+        batch.n_rs_seq,
+        min(batch.n_seq_tokens, batch.n_rs_seq + 1),
+        min(batch.n_seq_tokens, OFFLOAD_MIN_BATCH),
+        min(batch.n_tokens, OFFLOAD_MIN_BATCH),
+        batch.n_outputs >= OFFLOAD_MIN_BATCH,
+        batch.n_outputs == batch.n_tokens,
+        batch.half_mask,
+        batch.scratch,
+        batch.mixed,
+    )
+
+
+def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]) -> Graph:
+    """Return the graph of these blocks, or that of the MTP block."""
+    host = homes.backends - 1 if setting.tied else None
+    inputs = Inputs(homes.model, homes.arch, batch, homes.cache, host=host)
+    weights = homes.weights()
+
+    def pin(block: int) -> int | None:
+        return homes.device(block) if setting.pinned else None
+
+    if setting.mtp:
+        return mtp_graph(inputs, weights, pin)
+    return trunk_graph(inputs, weights, pin, blocks)
