@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from math import inf
@@ -14,7 +14,7 @@ from planner.recommending.candidate import size_of
 from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.drafting import with_drafts
-from planner.recommending.front import front, shape_of
+from planner.recommending.front import front, is_shown, shape_of
 from planner.recommending.machines import by_price, fewer_of, seeing_only, without_slower_kinds
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
@@ -100,7 +100,13 @@ def _of_any_model(search: Search) -> list[Choice]:
     wish, below = search.wanted.wish, None
     for group in classes(search.wanted.wish.use):
         left = [base for base in group if not _is_replaced(base, models)]
-        of_group = [found for base in left if (found := search.of_model(base, thorough=False))]
+        of_group = list[list[Choice]]()
+        for base in left:
+            # an older release of a size is not set beside one that runs: not even with more RAM
+            newer = _newer(base, [*models, *of_group])
+            newest = not any(is_shown(choice) for found in newer for choice in found)
+            if found := search.of_model(base, thorough=False, assume_ram=newest):
+                of_group.append(found)
         models += of_group
         if below is not None:
             below -= any(of_group) or len(left) < len(group)
@@ -125,12 +131,16 @@ def _newest(models: list[list[Choice]]) -> Iterator[list[Choice]]:
 
 def _is_replaced(base: str, models: list[list[Choice]]) -> bool:
     """Say whether a newer release of a model's size holds the workload and loses little enough."""
-    newer = (
-        found[0]
-        for found in models
-        if found[0].released > released(base) and shape_of(found[0].entry.base) == shape_of(base)
-    )
+    newer = (found[0] for found in _newer(base, models))
     return any(other.holds and other.word <= Word.NOTICEABLE for other in newer)
+
+
+def _newer(base: str, models: Iterable[list[Choice]]) -> Iterator[list[Choice]]:
+    """Yield the candidates of newer releases of a model's size."""
+    for found in models:
+        of = found[0]
+        if of.released > released(base) and shape_of(of.entry.base) == shape_of(base):
+            yield found
 
 
 def _misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -237,6 +237,12 @@ def size_of(row: Entry) -> int:
         return 1 << 60  # what no recipe describes is tried last
 
 
+def least_held(row: Entry) -> int:
+    """Return the bytes of a checkpoint that accelerators and RAM must hold together at least."""
+    in_files = _read_from_files(row.base)
+    return int(checkpoint_of(row).nbytes("text") * (1 - in_files))
+
+
 def assuming_ram(system: System, gib: int) -> System:
     """Return `system` with so much RAM beside its accelerators, as an assumption."""
     from hardware_db import Figure

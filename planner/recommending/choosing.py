@@ -18,7 +18,14 @@ from planner.errors import PlannerError
 from planner.model import catalog
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
-from planner.recommending.candidate import Lane, assuming_ram, lanes, least_cache, size_of
+from planner.recommending.candidate import (
+    Lane,
+    assuming_ram,
+    lanes,
+    least_cache,
+    least_held,
+    size_of,
+)
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
 from planner.recommending.room import cache_bytes, over, ram_not_known
 from planner.recommending.saving import may_save, with_care, with_savings
@@ -59,20 +66,23 @@ class Search:
         self.wanted, self._only_held, self._may_hold = wanted, only_held, may_hold
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
         self._saved: dict[tuple[str, str], tuple[Plan, tuple[Economy, ...]] | None] = {}
-        self._found: dict[tuple[str, bool], list[Choice]] = {}
+        self._found: dict[tuple[str, bool, bool], list[Choice]] = {}
 
-    def of_model(self, base: str, *, thorough: bool = True) -> list[Choice]:
+    def of_model(
+        self, base: str, *, thorough: bool = True, assume_ram: bool = True
+    ) -> list[Choice]:
         """Return the candidates of one model that start, the best first.
 
         Args:
             base: bundled id.
             thorough: every engine and class that may be of use; else the best class of each engine,
                 up to one that loses nothing.
+            assume_ram: and, where nobody said how much RAM there is, what some would do for it.
         """
-        key = base, thorough
+        key = base, thorough, assume_ram
         if key not in self._found:
             found = self.on_what_is_there(base, thorough=thorough)
-            found += self._with_assumed_ram(base, found)
+            found += self._with_assumed_ram(base, found) if assume_ram else ()
             self._found[key] = in_order(found, self.wanted.wish)
         return list(self._found[key])
 
@@ -255,6 +265,8 @@ class Search:
             if lane.engine not in OFFLOADS or not rows:
                 continue
             row = rows[-1][0]
+            if least_held(row) > system.total_bytes + ASSUMED_RAM * GIB:
+                continue
             plan = self.plan(row, lane.engine, system=system)
             if plan is not None and plan.fits and (plan.headroom or 0) < 0:
                 more = assuming_ram(wanted.system, 2 * ASSUMED_RAM)

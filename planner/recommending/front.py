@@ -40,10 +40,8 @@ def front(
     held = [
         choice
         for choice in others
-        if choice.plan.fits
-        and choice is not pick
-        and (choice.plan.headroom or 0) >= 0
-        and (choice.word < Word.LARGE or pick.word >= Word.LARGE)
+        if choice is not pick
+        and is_shown(choice, loss=pick.word >= Word.LARGE)
         and choice.is_for_few <= pick.is_for_few
     ]
     own = [choice for choice in held if choice.entry.base == pick.entry.base]
@@ -63,6 +61,12 @@ def front(
         chosen.setdefault(_identity(choice), choice)
     chosen.pop(_identity(pick), None)
     return tuple(chosen.values())[:MOST]
+
+
+def is_shown(choice: Choice, *, loss: bool = False) -> bool:
+    """Say whether a candidate holds the workload; `loss`: even where it loses much."""
+    held = choice.plan.fits and (choice.plan.headroom or 0) >= 0
+    return held and (loss or choice.word < Word.LARGE)
 
 
 def _with_more_ram(pick: Choice, own: Sequence[Choice]) -> Iterator[Choice]:
