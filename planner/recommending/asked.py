@@ -7,15 +7,21 @@ from dataclasses import replace
 from itertools import islice
 from math import inf
 
-from hardware_db import System
-from planner.planning import Outcome, Plan
+from planner.planning import Outcome
 from planner.recommending.answer import Miss, Recommendation
 from planner.recommending.candidate import size_of
 from planner.recommending.choice import A_FEW, CLEARLY, Choice, in_order, models_in_order
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.drafting import with_drafts
 from planner.recommending.front import front, is_shown, shape_of
-from planner.recommending.machines import by_price, fewer_of, seeing_only, without_slower_kinds
+from planner.recommending.machines import (
+    by_price,
+    fewer_of,
+    raised_system,
+    seeing_only,
+    without_slower_kinds,
+)
+from planner.recommending.room import needed_bytes
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
@@ -267,20 +273,6 @@ def _held(wanted: Wanted) -> list[Choice]:
     search = Search(wanted)
     found = _of_any_model(search) if wanted.base is None else search.of_model(wanted.base)
     return [choice for choice in found if choice.holds]
-
-
-def needed_bytes(plan: Plan) -> int:
-    """Return what a plan takes of its tightest accelerator, the engine's own margin included."""
-    rank = plan.ranks[0]
-    return rank.used + rank.total - rank.usable
-
-
-def raised_system(system: System) -> System | None:
-    """Return the machine with the limit raised that its owner can raise; None where there is none."""
-    raised = system.accelerator.raised()
-    if raised is None or raised.usable_bytes <= system.accelerator.usable_bytes:
-        return None
-    return replace(system, accelerator=raised)
 
 
 def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:

@@ -147,6 +147,14 @@ def fewer_of(system: System, number: int) -> System:
     return _with_host_of(several(system.accelerator, number, hardware_db.systems()), system)
 
 
+def raised_system(system: System) -> System | None:
+    """Return the machine with the limit raised that its owner can raise; None where there is none."""
+    raised = system.accelerator.raised()
+    if raised is None or raised.usable_bytes <= system.accelerator.usable_bytes:
+        return None
+    return replace(system, accelerator=raised)
+
+
 def _with_host_of(system: System, other: System) -> System:
     """Return a machine with the processor and RAM of another."""
     return replace(

@@ -35,6 +35,12 @@ def over(plan: Plan, *, at_worst: bool = False) -> int:
     return lacking + outside
 
 
+def needed_bytes(plan: Plan) -> int:
+    """Return what a plan takes of its tightest accelerator, the engine's own margin included."""
+    rank = plan.ranks[0]
+    return rank.used + rank.total - rank.usable
+
+
 def cache_bytes(plan: Plan) -> int:
     """Return the bytes of the KV cache on all accelerators."""
     return sum(rank.count * rank.of_kind(Kind.KV_CACHE) for rank in plan.ranks)
