@@ -18,6 +18,7 @@ from planner.model.headers import (
     StoredTensor,
     damaged,
     parse_json,
+    uncollected,
 )
 
 LENGTH_BYTES = 8
@@ -83,16 +84,17 @@ def read_header(read: ReadRange, size: int, file: str) -> FileHeader:
         raise damaged(
             file, f"it claims a header of {length:,} bytes (at most {MAX_JSON_BYTES:,} are read)"
         )
-    document = parse_json(read(LENGTH_BYTES, length), file)
-    metadata = document.pop("__metadata__", None)
-    start = LENGTH_BYTES + length
-    return FileHeader(
-        file=file,
-        nbytes=size,
-        header_nbytes=start,
-        tensors=_tensors(document, size - start, file),
-        metadata=_metadata(metadata, file),
-    )
+    raw, start = read(LENGTH_BYTES, length), LENGTH_BYTES + length
+    with uncollected():
+        document = parse_json(raw, file)
+        metadata = document.pop("__metadata__", None)
+        return FileHeader(
+            file=file,
+            nbytes=size,
+            header_nbytes=start,
+            tensors=_tensors(document, size - start, file),
+            metadata=_metadata(metadata, file),
+        )
 
 
 def _metadata(value: Any, file: str) -> Mapping[str, object]:

@@ -83,11 +83,11 @@ class _Held:
         self.experts = 0
         self.ggml = ggml
 
-    def add(self, place: Place, stored: StoredTensor) -> None:
-        size = stored.nbytes if place.share == 1 else stored.nbytes * place.share
+    def add(self, place: Place, dtype: str, nbytes: int, times: int) -> None:
+        size = nbytes * times * place.share
         if place.beside is None:
-            self.weight[stored.dtype] = self.weight.get(stored.dtype, 0) + size
-            self.experts += place.experts
+            self.weight[dtype] = self.weight.get(dtype, 0) + size
+            self.experts += times * place.experts
         else:
             self.beside[place.beside] = self.beside.get(place.beside, 0) + size
 
@@ -115,16 +115,24 @@ def classify(model: ModelSpec, *sets: StoredCheckpoint) -> StoredTable:
     other: list[StoredTensor] = []
     for stored in sets:
         gguf = stored.kind == "gguf"
+        # Experts of a layer are alike but for their number: what they are is looked at once.
+        alike: dict[tuple[int, int | None, str, int], int] = {}
+        of: dict[int, tuple[Place, ...]] = {}
         for tensor in stored.tensors:
             layer, places = index.places(tensor.name, gguf=gguf)
             if not places:
                 other.append(tensor)
-            for place in places:
+                continue
+            of[id(places)] = places
+            key = (id(places), layer, tensor.dtype, tensor.nbytes)
+            alike[key] = alike.get(key, 0) + 1
+        for (number, layer, dtype, nbytes), times in alike.items():
+            for place in of[number]:
                 _, layers = found.setdefault(id(place.tensor), (place.tensor, {}))
                 held = layers.get(layer)
                 if held is None:
                     held = layers[layer] = _Held(ggml=gguf)
-                held.add(place, tensor)
+                held.add(place, dtype, nbytes, times)
     rows = tuple(row for tensor, layers in found.values() for row in _rows(tensor, layers))
     present = {row.tensor.part for row in rows}
     absent = tuple(part for part in _PARTS if part not in present and _has(model, part))

@@ -71,7 +71,7 @@ class Place:
 
     tensor: Tensor
     experts: int
-    share: Fraction
+    share: Fraction | int
     beside: str | None
 
 
@@ -85,6 +85,7 @@ class NameIndex:
         self._gguf: dict[str, tuple[tuple[Tensor, int | None], ...]] = {}
         # Names repeat layer by layer and expert by expert: each form is looked up once.
         self._known: dict[str, tuple[Place, ...]] = {}
+        self._experts: dict[tuple[str, str], tuple[int | None, tuple[Place, ...]]] = {}
         for tensor in tensor_table(model):
             self._rows[_bare(tensor.name)] = ((tensor, False),)
         self._add_stacked()
@@ -95,15 +96,31 @@ class NameIndex:
         """The layer and the roles of the stored tensor called `name`; no role: not recognised."""
         if gguf:
             return self._gguf_places(name)
+        head, _, rest = name.partition(".experts.")
+        number, dot, tail = rest.partition(".")
+        if not dot or len(number) > 6 or not number.isdecimal():
+            layer, expert, found = self._of_layer(name)
+        else:  # nearly all names of a large checkpoint: but for the number, few are different
+            known = self._experts.get((head, tail))
+            if known is None:
+                layer, _, found = self._of_layer(name)
+                known = self._experts[head, tail] = layer, found
+            (layer, found), expert = known, int(number)
+        if found and expert is not None and expert >= found[0].tensor.experts:
+            return layer, ()
+        return layer, found
+
+    def _of_layer(self, name: str) -> tuple[int | None, int | None, tuple[Place, ...]]:
+        """The layer, the expert and the roles, whether or not there are as many experts."""
         key, layer, expert = _split(name)
         if layer is not None and layer >= self._trunk and key.startswith("layers."):
             key, layer = "mtp." + key, layer - self._trunk
         if key not in self._known:
             self._known[key] = self._lookup(key)
         found = self._known[key]
-        if found and not _is_there(found[0].tensor, layer, expert):
-            return layer, ()
-        return layer, found
+        if found and not _is_there(found[0].tensor, layer):
+            return layer, expert, ()
+        return layer, expert, found
 
     def _lookup(self, key: str) -> tuple[Place, ...]:
         for base, beside in _bases(key):
@@ -114,7 +131,7 @@ class NameIndex:
                     Place(
                         tensor=row,
                         experts=row.experts if stacked else 1,
-                        share=Fraction(row.parameters, whole) if len(rows) > 1 else Fraction(1),
+                        share=Fraction(row.parameters, whole) if len(rows) > 1 else 1,
                         beside=beside,
                     )
                     for row, stacked in rows
@@ -176,11 +193,9 @@ class NameIndex:
                     self._rows[f"{head}{stem}{ending}"] = tuple(joined)
 
 
-def _is_there(row: Tensor, layer: int | None, expert: int | None) -> bool:
-    """Whether the model has that layer and expert."""
-    if (layer is None) != (not row.layers) or (layer is not None and layer not in row.layers):
-        return False
-    return expert is None or expert < row.experts
+def _is_there(row: Tensor, layer: int | None) -> bool:
+    """Whether the model has such a tensor in that layer."""
+    return not row.layers if layer is None else layer in row.layers
 
 
 def _bare(name: str) -> str:

@@ -1,5 +1,6 @@
 """Safetensors headers: what is read, how little of it, and what is refused in one line."""
 
+import gc
 import json
 import struct
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError, PlannerError, UnsupportedModelError
 from planner.model import safetensors
-from planner.model.headers import MAX_JSON_BYTES, FileHeader
+from planner.model.headers import MAX_JSON_BYTES, FileHeader, uncollected
 from tests.model import builders
 from tests.model.builders import Ranges, Stub
 
@@ -52,6 +53,15 @@ def test_every_tensor_comes_back_as_it_was_declared(tensors: Any) -> None:
     assert header.header_nbytes + sum(t.nbytes for t in header.tensors) == stub.size
     assert header.metadata == {"format": "pt"}
     assert ranges.asked == [(0, 8), (8, header.header_nbytes - 8)]
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"{"])
+def test_garbage_is_looked_for_again_once_all_headers_are_read(raw: bytes) -> None:
+    with uncollected():
+        refusal(builders.safetensors_raw(raw, 0))
+        assert not gc.isenabled()
+    refusal(builders.safetensors_raw(raw, 0))
+    assert gc.isenabled()
 
 
 @given(st.data())
@@ -126,6 +136,7 @@ def test_an_unknown_dtype_is_refused_by_name(dtype: int | str | None) -> None:
     [
         (b'{"a": {"dtype": "U8"}, "a": {}}', "'?a'? occurs twice"),
         (b'{"a": {"dtype": "U8", "dtype": "I8"}}', "occurs twice"),
+        (b'{"a": {"dtype": {"b": 1, "b": 2}}, "c:": {}}', "occurs twice"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b'{"a": NaN}', "NaN"),
