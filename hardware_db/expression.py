@@ -70,6 +70,8 @@ _TOKEN = pattern(
     |[\s,()/-]+""",
     re.IGNORECASE | re.VERBOSE,
 )
+_OF_MEMORY = ("t", "g", "ddr", "mrd", "ch")
+"""In every size, type and number of channels of `_TOKEN`."""
 _CARVED = pattern(
     r"(.+?)[\s(,]*\b([0-9]{1,3})\s*(?:GB)?\s*/\s*([0-9]{1,3})\s*(?:GB)?[\s)]*", re.IGNORECASE
 )
@@ -105,7 +107,8 @@ class Part:
 
 def parts(text: str) -> tuple[Part, ...]:
     """Return the parts of `text` at "+", ",", ";", "&", "and", "with", "plus"."""
-    pieces = _SEPARATOR.split(text)
+    one = len(text.split()) < 2 and not any(sign in text for sign in "+,;&")
+    pieces = [text] if one else _SEPARATOR.split(text)
     found = [Part(text=pieces[0].strip())]
     for separator, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         found.append(Part(text=piece.strip(), before=separator))
@@ -124,6 +127,9 @@ def is_cpu(text: str) -> bool:
 
 def memory(text: str) -> Memory | None:
     """Return the memory that all of `text` describes; None where it says anything else."""
+    plain = text.casefold()
+    if not any(sign in plain for sign in _OF_MEMORY):
+        return None
     position, modules, gib, vram, ram = 0, 1, None, False, False
     type_, rate, channels = None, None, None
     while position < len(text):
@@ -160,12 +166,13 @@ def memory(text: str) -> Memory | None:
 
 def without_link(text: str) -> str:
     """Return `text` without the word that NVLink joins its GPUs: "2x A6000 (NVLink)"."""
-    return _NVLINK.sub("", text).strip() or text
+    plain = _NVLINK.sub("", text) if "link" in text.casefold() else text
+    return plain.strip() or text
 
 
 def with_ecc(text: str) -> str:
     """Return `text` with ECC said as entries say it: "A6000 (ECC on)" → "A6000 ecc", off → without."""
-    match = _ECC.search(text)
+    match = _ECC.search(text) if "ecc" in text.casefold() else None
     if match is None or not match.start():
         return text
     off = match["no"] or (match["state"] or "").lower() in ("off", "disabled")

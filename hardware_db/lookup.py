@@ -68,7 +68,7 @@ def find(name: str, known: Database) -> Found | None:
     a name that is sold in several sizes ("5060 Ti"), a carve-out ("395 96/32"), the begin of a
     cloud size ("NC48ads"), a plural ("3090s").
     """
-    size = _CUSTOM.fullmatch(name)
+    size = _CUSTOM.fullmatch(name) if name.casefold().startswith("custom") else None
     if size:
         return Found(entry=custom(size[1]))
     for spelled in (*shorter(name), without_machine(name)):

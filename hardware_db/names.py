@@ -63,7 +63,7 @@ def shorter(name: str) -> tuple[str, ...]:
     while len(words) > 1 and key(words[0]) in _BRANDS:
         words = words[1:]
         found.append(" ".join(words))
-    series = _RYZEN.match(found[-1])
+    series = _RYZEN.match(found[-1]) if found[-1][:1] in ("r", "R") else None
     return (*found, found[-1][series.end() :]) if series is not None else tuple(found)
 
 

@@ -30,6 +30,8 @@ def printable(text: str) -> str:
     Control characters (all but the line feed), marks that turn the direction of writing, and half
     characters. Every text that somebody else wrote passes here before it is shown.
     """
+    if text.replace("\n", "").isprintable():
+        return text
     return re.sub(_UNSEEN, "?", text)
 
 

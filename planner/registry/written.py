@@ -46,23 +46,27 @@ class Written:
 
 def read_written(name: str) -> Written | None:
     """Return `name` taken apart; None if it cannot be a checkpoint's name."""
-    text = _BEFORE.sub("", name.strip(), count=1).strip().strip("\"'").strip("/")
-    host = _HOSTS.match(text)
+    text = name.strip()
+    if " " in text or "=" in text:
+        text = _BEFORE.sub("", text, count=1)
+    text = text.strip().strip("\"'").strip("/")
+    host = _HOSTS.match(text) if "/" in text else None
     if host is not None:
         text = _LIBRARY.sub("", text[host.end() :].partition("?")[0], count=1)
     if not text or len(text) > LONGEST or not text.isascii() or not text.isprintable():
         return None
-    page = _PAGE.fullmatch(text)
+    page = _PAGE.fullmatch(text) if "/" in text else None
     if page is not None:
         return _file_or_repository(text, page["repo"], page["file"])
     if text.lower().endswith(".gguf"):
         parts = text.replace("\\", "/").split("/")
         within = len(parts) > 2 and _REPO.fullmatch("/".join(parts[:2])) is not None
         return Written(word=text, repo="/".join(parts[:2]) if within else None, file=parts[-1])
-    spaced = _SPACED.fullmatch(text)
-    repository = _REPO.fullmatch(text if spaced is None else f"{spaced[1]}:{spaced[2]}")
-    if repository is not None:
-        return Written(word=text, repo=repository["repo"], label=repository["label"])
+    if "/" in text:
+        spaced = _SPACED.fullmatch(text)
+        repository = _REPO.fullmatch(text if spaced is None else f"{spaced[1]}:{spaced[2]}")
+        if repository is not None:
+            return Written(word=text, repo=repository["repo"], label=repository["label"])
     if _WORD.fullmatch(text):
         return Written(word=text, tag=":" in text)
     return None
