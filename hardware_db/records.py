@@ -9,7 +9,7 @@ type checker. `dataclasses` looks at its fields when one of those first asks.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from functools import partial
 from types import MemberDescriptorType
@@ -95,11 +95,16 @@ class _Asked:
 
     @staticmethod
     def _work_out(cls: Any) -> None:
-        body = {name: cls.__record__[name] for name in cls.__annotations__}
+        types = cls.__annotations__
+        body = {name: cls.__record__[name] for name in types}
         body = {name: value for name, value in body.items() if value is not MISSING}
-        body |= {name: vars(cls)[name] for name in ("__annotations__", "__module__", "__doc__")}
+        # Words for types would be searched for those that are no field's, which a record has not.
+        body |= {"__annotations__": dict.fromkeys(types, object)}
+        body |= {"__module__": cls.__module__, "__doc__": cls.__name__}
         plain = type(cls)(cls.__name__, cls.__bases__, body)
         told = vars(dataclass(init=False, repr=False, eq=False, kw_only=True)(plain))
+        for name, written in types.items():
+            told["__dataclass_fields__"][name].type = written
         for name in _ASKED:
             setattr(cls, name, told[name])
 
@@ -108,6 +113,9 @@ _ASKED = {
     name: _Asked(name)
     for name in ("__dataclass_fields__", "__dataclass_params__", "__match_args__")
 }
+
+
+_Defaults = tuple[KeysView[str], dict[str, Any], list[tuple[str, Callable[[], Any]]]]
 
 
 class _Late:
@@ -121,6 +129,7 @@ class _Late:
 
     def __init__(self, name: str, cls: type) -> None:
         self._name, self._class = name, cls
+        self._defaults: _Defaults | None = None
 
     def __set_name__(self, cls: type, name: str) -> None:
         """Learn of the class anew: the one with slots is a copy."""
@@ -150,24 +159,33 @@ class _Late:
 
     def fill(self, instance: Any, /, *words: object, **given: Any) -> None:
         """Do what ``__init__`` does."""
-        values, known = {}, 0
-        for name, written in _taken(self._class):
-            if name in given:
-                values[name] = given[name]
-                known += 1
-            elif not isinstance(written, Field):
-                values[name] = written
-            elif written.default_factory is MISSING:
-                values[name] = written.default
-            else:
-                values[name] = written.default_factory()
-        if words or known < len(given) or any(value is MISSING for value in values.values()):
+        names, plain, made = self._defaults or self._look()
+        values = {**plain, **given}
+        for name, make in made:
+            if name not in given:
+                values[name] = make()
+        if words or values.keys() != names:
             self.compiled()(instance, *words, **given)  # it knows what is wrong
             return
         for name, value in values.items():
             object.__setattr__(instance, name, value)
         if hasattr(self._class, "__post_init__"):
             instance.__post_init__()
+
+    def _look(self) -> _Defaults:
+        """Return the fields that are given, their defaults, and what makes the others' defaults."""
+        taken = dict(_taken(self._class))
+        plain, made = {}, []
+        for name, written in taken.items():
+            value = written
+            if isinstance(written, Field):
+                value = written.default
+                if written.default_factory is not MISSING:
+                    made.append((name, written.default_factory))
+            if value is not MISSING:
+                plain[name] = value
+        self._defaults = taken.keys(), plain, made
+        return self._defaults
 
     def compare(self, one: Any, other: Any) -> Any:
         """Do what ``__eq__`` does."""

@@ -28,7 +28,8 @@ def read_toml(*place: str) -> dict[str, Any]:
     content = read_bytes(*place)
     known = _compiled(FILE).get("/".join(place))
     if known is not None and known[0] == crc32(content):
-        return known[1]
+        found: dict[str, Any] = pickle.loads(known[1])
+        return found
     return _parsed(content)
 
 
@@ -39,13 +40,13 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _compiled(file: Path) -> Mapping[str, tuple[int, dict[str, Any]]]:
-    """Return path -> (checksum, contents); empty where nothing was compiled."""
+def _compiled(file: Path) -> Mapping[str, tuple[int, bytes]]:
+    """Return path -> (checksum, contents as they are pickled); empty where nothing was compiled."""
     try:
         content = file.read_bytes()
     except OSError:
         return {}
-    found: Mapping[str, tuple[int, dict[str, Any]]] = pickle.loads(content)
+    found: Mapping[str, tuple[int, bytes]] = pickle.loads(content)
     return found
 
 
@@ -54,7 +55,10 @@ def write(file: Path = FILE) -> int:
     found = {}
     for path in sorted(HERE.rglob("*.toml")):
         content = path.read_bytes()
-        found[path.relative_to(HERE).as_posix()] = (crc32(content), _parsed(content))
+        found[path.relative_to(HERE).as_posix()] = (
+            crc32(content),
+            pickle.dumps(_parsed(content), protocol=5),
+        )
     return file.write_bytes(pickle.dumps(found, protocol=5))
 
 
