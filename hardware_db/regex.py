@@ -33,9 +33,7 @@ else:
 def is_like(text: str, glob: str) -> bool:
     """Say whether a glob describes a text; one with no more than a star needs no expression."""
     head, star, tail = glob.partition("*")
-    if not star:
-        head, tail = glob, ""
-    if any(sign in head or sign in tail for sign in "*?["):
+    if "*" in tail or "?" in glob or "[" in glob:
         return fnmatchcase(text, glob)
     if not star:
         return text == glob

@@ -36,21 +36,6 @@ def may_hold(deployment: Deployment, engine: AnyEngine) -> bool:
     return not refusals_of(deployment, engine) and engine.may_hold(deployment)
 
 
-def may_hold_in(deployment: Deployment, layouts: tuple[Layout, ...], engine: AnyEngine) -> bool:
-    """Say whether the engine may hold the workload in one of these layouts; no is certain.
-
-    Args:
-        deployment: the question in the first of them.
-        layouts: those that the system has.
-        engine: who allocates.
-
-    Raises:
-        InputError: a value that makes no sense, whatever the memory.
-    """
-    check_deployment(deployment, engine)
-    return engine.may_hold_in(deployment, layouts)
-
-
 @remembered(_whole, most=1024)
 def allocation_of(deployment: Deployment, engine: AnyEngine) -> Allocation | None:
     """Return what the engine allocates; None where it does not take the deployment."""

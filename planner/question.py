@@ -7,13 +7,13 @@ Which checkpoint is served, `ask` has chosen before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
-from planner.allocating import holds, may_hold, may_hold_in, refusals_of
+from planner.allocating import check_deployment, holds, may_hold, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -180,13 +180,12 @@ class Question:
         """Yield what the engine is asked for every layout that comes into question."""
         return map(self.deployment, self.layouts())
 
-    def _likely(self) -> Iterator[Deployment]:
-        """Yield what may hold the workload of `_deployments`."""
-        layouts = self.layouts()
-        several = len(layouts) > 1 and not self.lessons  # which a layout may have of its own
-        if several and not may_hold_in(self.deployment(layouts[0]), layouts, self.settled_engine):
-            return
-        yield from filter(self.may_hold, self._deployments())
+    def _likely(self, layouts: tuple[Layout, ...]) -> Iterator[Deployment]:
+        """Yield what may hold the workload in one of these layouts."""
+        likely: Iterable[Layout] = layouts
+        if len(layouts) > 1 and not self.lessons:  # which a layout may have of its own
+            likely = self.settled_engine.may_hold_in(self.deployment(layouts[0]), layouts)
+        yield from filter(self.may_hold, map(self.deployment, likely))
 
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
@@ -230,7 +229,7 @@ class Question:
         """
         asked = (replace(self, **changes) if changes else self)._ready()
         if len(asked.layouts()) > 1:
-            found = asked._best_of(tuple(asked._likely()))
+            found = asked._best_that_holds()
             if found is not None:
                 return found
         return best(tuple(map(asked._plan_of, asked._deployments())), asked.objective)
@@ -241,18 +240,31 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        asked = self._ready()
-        likely = tuple(asked._likely())
-        engine = asked.settled_engine
-        return asked._best_of(likely) if any(holds(one, engine) for one in likely) else None
+        return self._ready()._best_that_holds()
 
-    def _best_of(self, likely: Sequence[Deployment]) -> Plan | None:
-        """Return the plan of the best layout of these; None where none of them fits."""
-        plans = tuple(self._plan_of(one) for one in likely if not idles(one))
-        fits = any(plan.outcome is Outcome.FITS for plan in plans)
-        if not fits and len(plans) < len(likely):
-            plans = tuple(map(self._plan_of, likely))
-        return best(plans, self.objective) if any(plan.fits for plan in plans) else None
+    def _best_that_holds(self) -> Plan | None:
+        """Return the plan of the best layout that holds the workload; None where none does."""
+        engine, found = self.settled_engine, list[Plan]()
+        for layouts in self._in_turn():
+            held = (one for one in self._likely(layouts) if holds(one, engine))
+            found += map(self._plan_of, held)
+            if any(plan.outcome is Outcome.FITS for plan in found):
+                break
+        return best(found, self.objective) if found else None
+
+    def _in_turn(self) -> Iterator[tuple[Layout, ...]]:
+        """Yield the layouts whose replicas all have work, then those that leave some without.
+
+        Raises:
+            InputError: a value that makes no sense, whatever the memory.
+        """
+        layouts = self.layouts()
+        if len(layouts) == 1:
+            yield layouts
+            return
+        check_deployment(self.deployment(layouts[0]), self.settled_engine)
+        yield tuple(one for one in layouts if not idles(one, self.concurrency))
+        yield tuple(one for one in layouts if idles(one, self.concurrency))
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.
@@ -262,7 +274,11 @@ class Question:
         """
         asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
-        return any(holds(deployment, engine) for deployment in asked._likely())
+        return any(
+            holds(deployment, engine)
+            for layouts in asked._in_turn()
+            for deployment in asked._likely(layouts)
+        )
 
     def may_fit(self) -> bool:
         """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.
@@ -271,7 +287,7 @@ class Question:
             InputError: as `plan`.
         """
         asked = self._ready()
-        return any(True for _ in asked._likely())
+        return any(True for layouts in asked._in_turn() for _ in asked._likely(layouts))
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""

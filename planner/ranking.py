@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hardware_db.records import frozen
-from planner.engines.engine import Deployment
+from planner.layout import Layout
 from planner.planning import Outcome, Plan
 from planner.speed import rates_of, speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -66,9 +66,9 @@ class Rating:
         )
 
 
-def idles(deployment: Deployment) -> bool:
+def idles(layout: Layout, concurrency: int) -> bool:
     """Say whether there are more replicas than requests, so that some have no work."""
-    return deployment.layout.data_parallel > deployment.concurrency
+    return layout.data_parallel > concurrency
 
 
 def place_of(outcome: Outcome) -> int:
@@ -131,7 +131,7 @@ def rate(
     layout = plan.deployment.layout
     return Rating(
         outcome=place_of(plan.outcome),
-        idle=idles(plan.deployment),
+        idle=idles(layout, plan.deployment.concurrency),
         score=_score(plan, speed, objective, offer),
         turns=(
             sum(degree > 1 for degree in (layout.pipeline_parallel, layout.data_parallel))

@@ -8,7 +8,7 @@ no layout and prints nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -340,12 +340,12 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         """Say whether it may hold the workload, cheaper than `allocate` does; no is certain."""
         return True
 
-    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
-        """Say whether it may hold the workload in one of these layouts; no is certain.
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterable[Layout]:
+        """Return the layouts in which it may hold the workload; none left out does, that is certain.
 
         Cheaper than asking for each of them, where the answer is the same for a kind of machine.
         """
-        return True
+        return layouts
 
     @abstractmethod
     def allocate(self, deployment: Deployment) -> AnswerT:

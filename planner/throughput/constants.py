@@ -15,7 +15,7 @@ from typing import Any, Literal
 from hardware_db import Accelerator, System
 from hardware_db.records import frozen
 from hardware_db.regex import is_like
-from planner.memo import remembered
+from planner.memo import Key, remembered
 from planner.shipped import read_toml
 
 Preset = Literal["kernel", "serving"]
@@ -87,9 +87,11 @@ def device_class(accelerator: Accelerator) -> str | None:
     return None
 
 
-@remembered(
-    lambda system, engine, *, preset, width=16: ((system.accelerator,), (engine, preset, width))
-)
+def _of_class(system: System, engine: str, *, preset: Preset, width: int = 16) -> Key:
+    return (), (device_class(system.accelerator), engine, preset, width)
+
+
+@remembered(_of_class)
 def calibration(system: System, engine: str, *, preset: Preset, width: int = 16) -> Calibration:
     """Return the constants for `system` under `engine`.
 
@@ -243,9 +245,13 @@ def link_bandwidth(system: System, *, ranks: int) -> float | None:
 
 
 def _through_host(system: System, rate: float) -> bool:
-    links = table("links")
-    barred = any(is_like(system.accelerator.name, name) for name in links["through_host"])
-    return bool(barred and rate < links["fast_from_gb_s"])
+    return bool(rate < table("links")["fast_from_gb_s"]) and _is_barred(system.accelerator)
+
+
+@remembered(lambda accelerator: ((accelerator,), None))
+def _is_barred(accelerator: Accelerator) -> bool:
+    """Say whether its driver lets no peer read its memory over the bus."""
+    return any(is_like(accelerator.name, name) for name in table("links")["through_host"])
 
 
 def _crosses_nodes(system: System, ranks: int) -> bool:

@@ -64,9 +64,11 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         held = _held(server, budget, deployment.context)
         return held >= deployment.concurrency and not table_shortage(deployment, server)
 
-    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
-        """Say whether the device and the stored formats are taken, in whichever layout."""
-        return not refused_everywhere(deployment, server_of(deployment))
+    def may_hold_in(
+        self, deployment: Deployment, layouts: tuple[Layout, ...]
+    ) -> tuple[Layout, ...]:
+        """Return no layout where the device or the stored formats are refused, in whichever."""
+        return () if refused_everywhere(deployment, server_of(deployment)) else layouts
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Return the budget, pools and capacity.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field
+from functools import cached_property
 from typing import Any
 
 from hardware_db.records import frozen_with_cache
 from planner.columns import choose, smaller, whole
-from planner.engines.engine import Capacity, Deployment, FullAllocation
+from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.kinds import served
 from planner.engines.vllm.budget import Budget, utilization_of
 from planner.engines.vllm.cache import Pool
@@ -42,6 +43,7 @@ from planner.engines.vllm.releases import (
 from planner.engines.vllm.weights import StageWeights, loads_vision, placement_of
 from planner.memory.breakdown import Rank, device_name
 from planner.memory.kv_cache import kv_heads_per_rank
+from planner.memory.placement import Placement
 from planner.units import GIB, ceil_div, format_gib, format_tokens
 
 STATE_FIGURES = (
@@ -57,7 +59,7 @@ STATE_FIGURES = (
 
 
 @frozen_with_cache
-class VllmAnswer(FullAllocation):
+class VllmAnswer(Allocation):
     """What vLLM would allocate.
 
     Attributes:
@@ -67,6 +69,42 @@ class VllmAnswer(FullAllocation):
 
     budget: Budget = field(repr=False)
     pool: Pool = field(repr=False)
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        """How far the memory goes."""
+        budget, context = self.budget, self.budget.deployment.context
+        sequences, tokens = self._held
+        return Capacity(
+            sequences=sequences,
+            tokens=tokens,
+            longest_context=budget.longest_context,
+            limited_by=limited_by(budget, context),
+            blocks=self.pool.num_blocks,
+            block_size=self.pool.page.block_size,
+        )
+
+    @cached_property
+    def _held(self) -> tuple[int, int]:
+        """Sequences and tokens that are resident at once."""
+        return held_at_once(self.budget, self.budget.deployment.context, self.starts)
+
+    def holds(self, sequences: int) -> bool:
+        """Say whether so many sequences are held at the asked context."""
+        return self._held[0] >= sequences
+
+    @cached_property
+    def shortfall(self) -> int:
+        """Bytes missing on the tightest rank to start and serve one sequence; zero if it starts."""
+        return self.budget.shortfall
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user can act on, one sentence each."""
+        deployment, rules = self.budget.deployment, self.budget.rules
+        _, notes = utilization_of(deployment, rules)
+        offloaded = _offloaded(deployment, self.placement)
+        return (*notes, *_warnings(deployment, rules, offloaded))
 
     @property
     def align(self) -> bool:
@@ -254,40 +292,30 @@ def limited_by(budget: Budget, context: Any) -> Any:
     return choose(more, "--max-num-seqs", "cache blocks")
 
 
-def answer_of(budget: Budget) -> VllmAnswer:
-    """Return the allocation that a budget comes to."""
-    deployment, rules, pool = budget.deployment, budget.rules, budget.pool
-    context = deployment.context
-    _, notes = utilization_of(deployment, rules)
+def answer_of(budget: Budget, *, notes: tuple[str, ...] = ()) -> VllmAnswer:
+    """Return the allocation that a budget comes to; `notes`: what is worth knowing of the budget."""
+    deployment = budget.deployment
     placement = placement_of(deployment, budget.stages, chunk=budget.step.tokens)
-    offloaded = placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
     tables, lacking = deployment.nodes * host_table_bytes(deployment), table_shortage(deployment)
-    starts = budget.starts and not lacking
-    sequences, tokens = held_at_once(budget, context, starts)
-    host = offloaded + (0 if deployment.system.accelerator.is_unified else tables)
+    beside = 0 if deployment.system.accelerator.is_unified else tables
     return VllmAnswer(
         ranks=tuple(sorted(_ranks(budget), key=lambda rank: rank.headroom)),
-        capacity=Capacity(
-            sequences=sequences,
-            tokens=tokens,
-            longest_context=budget.longest_context,
-            limited_by=limited_by(budget, context),
-            blocks=pool.num_blocks,
-            block_size=pool.page.block_size,
-        ),
-        starts=starts,
-        shortfall=budget.shortfall,
+        starts=budget.starts and not lacking,
         refusal=budget.refusal or lacking,
         kv_cache_dtype=kv_dtype(deployment),
         placement=placement,
-        host_bytes=host or None,
+        host_bytes=_offloaded(deployment, placement) + beside or None,
         budget=budget,
-        pool=pool,
-        warnings=(*notes, *_warnings(deployment, rules, offloaded)),
-        notes=tuple(table_notes(deployment)),
+        pool=budget.pool,
+        notes=(*notes, *table_notes(deployment)),
         first_boot=FIRST_BOOT,
         at_worst=budget.at_worst,
     )
+
+
+def _offloaded(deployment: Deployment, placement: Placement) -> int:
+    """Return the bytes of weights and KV blocks that are kept in host memory."""
+    return placement.host_streamed + int(deployment.options.kv_offloading_size * GIB)
 
 
 def _ranks(budget: Budget) -> Iterator[Rank]:

@@ -273,10 +273,17 @@ def _weights(deployment: Deployment, stage: StageWeights) -> tuple[Term, ...]:
     return tuple(replace(term, band=None) for term in stage.terms)
 
 
+def _ends(deployment: Deployment, stage: StageWeights) -> tuple[bool, bool]:
+    """Say whether a stage is the first, and whether it is the last."""
+    return stage.index == 0, stage.index == deployment.layout.pipeline_parallel - 1
+
+
 def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeights) -> Key:
+    """Return what overheads depend on: stages between the first and the last are alike."""
+    cut = deployment.layout.tensor_parallel, deployment.layout.expert_parallel
+    of_stage = (_ends(deployment, stage), len(stage.layers))
     device = device_of(deployment.system.accelerator)
-    of_stage = (stage.index, len(stage.layers))
-    said = (deployment.layout, device, step.tokens, step.sequences, of_stage, deployment.lesson)
+    said = (cut, device, step.tokens, step.sequences, of_stage, deployment.lesson)
     return (deployment.checkpoint, deployment.options, rules), said
 
 
@@ -285,7 +292,7 @@ def _overheads(
     deployment: Deployment, rules: Rules, step: Step, stage: StageWeights
 ) -> tuple[Term, ...]:
     """Return the overheads of one stage: the context shows in nothing but the step."""
-    last = stage.index == deployment.layout.pipeline_parallel - 1
+    first, last = _ends(deployment, stage)
     drafting = bool(deployment.options.num_speculative_tokens) and last
     return tuple(
         overhead_terms(
@@ -296,7 +303,7 @@ def _overheads(
             rules=rules,
             step=step,
             layers=len(stage.layers) + int(drafting),
-            first_stage=stage.index == 0,
+            first_stage=first,
             last_stage=last,
             lesson=deployment.lesson,
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from hardware_db import Accelerator
 from planner.bisection import last_holding
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
@@ -15,8 +17,8 @@ from planner.engines.vllm.answer import VllmAnswer, answer_of
 from planner.engines.vllm.budget import Budget, budget_of, device_of, usable_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
-from planner.engines.vllm.refusals import refusals
-from planner.engines.vllm.releases import batch_defaults, rules_of
+from planner.engines.vllm.refusals import of_layout, of_machine, refusals
+from planner.engines.vllm.releases import Rules, batch_defaults, rules_of
 from planner.engines.vllm.weights import stage_weights
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
@@ -63,17 +65,22 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def may_hold(self, deployment: Deployment) -> bool:
         """Say whether the pool would do if only one sequence were scheduled: more leave less."""
-        return deployment.options.kv_cache_memory_bytes is not None or (
-            usable_bytes(deployment, rules_of(deployment.options.version))
-            >= least_usable(deployment)
-        )
+        return deployment.layout in self.may_hold_in(deployment, (deployment.layout,))
 
-    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> bool:
-        """Say whether the pool would do in one of the layouts that are not refused; see `may_hold`."""
-        options = deployment.options
-        return options.kv_cache_memory_bytes is not None or _holds_in(
-            deployment, layouts, usable_bytes(deployment, rules_of(options.version))
-        )
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
+        """Yield the layouts that are not refused in which the pool would do; see `may_hold`."""
+        if deployment.options.kv_cache_memory_bytes is not None:
+            yield from layouts
+            return
+        usable = usable_bytes(deployment, rules_of(deployment.options.version))
+        known = _least_in(deployment)
+        for layout in layouts:
+            if layout not in known:
+                asked = replace(deployment, layout=layout)
+                known[layout] = None if _is_refused(asked) else _least_usable(asked)
+            least = known[layout]
+            if least is not None and least <= usable:
+                yield layout
 
     def launch(self, deployment: Deployment, answer: VllmAnswer) -> Launch:
         """Return `vllm serve` with exactly the flags that the plan assumed."""
@@ -111,17 +118,32 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 VLLM = Vllm()
 
 
-def _of_family(deployment: Deployment) -> Key:
+def _family_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
+    return accelerator.vendor, accelerator.compute_capability, accelerator.gfx
+
+
+def _of_family(
+    deployment: Deployment,
+) -> tuple[tuple[object, ...], tuple[Hashable, Layout]]:
     """Return what decides whether it is refused: of the device its family, not its name."""
-    device = deployment.system.accelerator
-    said = (deployment.layout, deployment.kv_cache_dtype, deployment.yarn)
-    held = (deployment.checkpoint, deployment.options)
-    return held, (said, device.vendor, device.compute_capability, device.gfx)
+    said = _family_of(deployment.system.accelerator), deployment.kv_cache_dtype
+    return (deployment.checkpoint, deployment.options), (said, deployment.layout)
+
+
+def _in_any_layout(deployment: Deployment) -> Key:
+    """Return the same; of the layout whether it has stages and shares tokens."""
+    held, (said, layout) = _of_family(deployment)
+    return held, (said, layout.pipeline_parallel > 1, layout.context_parallel > 1)
 
 
 @remembered(_of_family)
 def _is_refused(deployment: Deployment) -> bool:
-    return bool(_refusals(deployment))
+    return _refuses_machine(deployment) or bool(of_layout(deployment))
+
+
+@remembered(_in_any_layout)
+def _refuses_machine(deployment: Deployment) -> bool:
+    return any(True for _ in chain(kind_refusals(VLLM, deployment), of_machine(deployment)))
 
 
 @remembered(but_machine)
@@ -130,22 +152,39 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(VLLM, deployment) or tuple(refusals(deployment))
 
 
+def _but_size(accelerator: Accelerator, rules: Rules) -> Key:
+    return (accelerator, rules), None
+
+
+@remembered(_but_size)
+def _kind_of(accelerator: Accelerator, rules: Rules) -> tuple[Hashable, ...]:
+    """Return all that vLLM looks at in a device beside its size and its name."""
+    return device_of(accelerator), batch_defaults(accelerator, rules), _family_of(accelerator)
+
+
 def _of_kind(deployment: Deployment) -> Key:
-    accelerator, version = deployment.system.accelerator, deployment.options.version
-    said = (
-        deployment.layout,
-        deployment.kv_cache_dtype,
-        deployment.context,
-        deployment.concurrency,
-        device_of(accelerator),
-        batch_defaults(accelerator, rules_of(version)),
-        deployment.lesson,
-    )
-    return (deployment.checkpoint, deployment.options), said
+    """Return what decides how much memory is needed, in whichever layout."""
+    kind = _kind_of(deployment.system.accelerator, rules_of(deployment.options.version))
+    workload = deployment.kv_cache_dtype, deployment.context, deployment.concurrency
+    return (deployment.checkpoint, deployment.options), (workload, kind, deployment.lesson)
 
 
 @remembered(_of_kind)
-def least_usable(deployment: Deployment) -> int:
+def _least_in(deployment: Deployment) -> dict[Layout, int | None]:
+    """Return `_least_usable` of the layouts that were asked so far; None: it is refused."""
+    return {}
+
+
+def _of_layout(deployment: Deployment) -> Key:
+    accelerator = deployment.system.accelerator
+    defaults = batch_defaults(accelerator, rules_of(deployment.options.version))
+    workload = deployment.kv_cache_dtype, deployment.context, deployment.concurrency
+    said = (deployment.layout, workload, device_of(accelerator), defaults, deployment.lesson)
+    return (deployment.checkpoint, deployment.options), said
+
+
+@remembered(_of_layout)
+def _least_usable(deployment: Deployment) -> int:
     """Return the bytes of a GPU without which vLLM does not hold the workload in any setting.
 
     max over stages of weights + overheads of one sequence + blocks of the workload
@@ -158,32 +197,6 @@ def least_usable(deployment: Deployment) -> int:
     blocks = asked * budget.pool.blocks_per_request(deployment.context) + 1
     pairs = zip(budget.taken, budget.pool.bytes_per_block, strict=True)
     return max(taken + blocks * size for taken, size in pairs)
-
-
-def _of_layouts(deployment: Deployment, layouts: tuple[Layout, ...]) -> Key:
-    held, said = _of_kind(deployment)
-    _, family = _of_family(deployment)
-    return (*held, layouts), (said, family)
-
-
-@remembered(_of_layouts)
-def _least_of(deployment: Deployment, layouts: tuple[Layout, ...]) -> dict[Layout, int | None]:
-    """Return `least_usable` of the layouts that were asked so far; None: it is refused."""
-    return {}
-
-
-def _holds_in(deployment: Deployment, layouts: tuple[Layout, ...], usable: int) -> bool:
-    """Say whether so many bytes of a GPU may do in one of the layouts; as few as will tell are asked."""
-    known = _least_of(deployment, layouts)
-    if any(least is not None and least <= usable for least in tuple(known.values())):
-        return True
-    for layout in layouts:
-        if layout not in known:
-            asked = replace(deployment, layout=layout)
-            least = known[layout] = None if _is_refused(asked) else least_usable(asked)
-            if least is not None and least <= usable:
-                return True
-    return False
 
 
 def _start_by_itself(default: Budget) -> VllmAnswer:
@@ -213,8 +226,7 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
         f" {default.pool.num_blocks:,} cache blocks): the command carries"
         f" --max-num-seqs {chosen}"
     )
-    answer = answer_of(with_sequences(default, chosen))
-    return replace(answer, notes=(note, *answer.notes))
+    return answer_of(with_sequences(default, chosen), notes=(note,))
 
 
 def with_sequences(default: Budget, sequences: int) -> Budget:

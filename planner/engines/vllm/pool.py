@@ -116,6 +116,13 @@ def state_blocks(deployment: Deployment, rules: Rules) -> int:
     return blocks + int(exports_checkpoints(deployment, rules))
 
 
+def _of_page(deployment: Deployment, rules: Rules) -> Key:
+    cut, device = deployment.layout.tensor_parallel, generation(deployment.system.accelerator)
+    held = (deployment.checkpoint, deployment.options, rules)
+    return held, (cut, deployment.kv_cache_dtype, device)
+
+
+@remembered(_of_page)
 def page_of(deployment: Deployment, rules: Rules) -> Page:
     """Return the common page of a layer on one rank, a drafter's layers apart."""
     sm10 = generation(deployment.system.accelerator) == 10
@@ -150,9 +157,10 @@ def build_pool(
 
 
 def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
-    device = generation(deployment.system.accelerator)
-    said = (deployment.layout, deployment.kv_cache_dtype, device, step_tokens)
-    return (deployment.checkpoint, deployment.options, rules), said
+    """Return what the pool depends on: replicas do not count, and experts lie beside it."""
+    layout = deployment.layout
+    held, page = _of_page(deployment, rules)
+    return held, (page, layout.pipeline_parallel, layout.context_parallel, step_tokens)
 
 
 @remembered(_with_rules)

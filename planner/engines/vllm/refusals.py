@@ -27,10 +27,15 @@ _BUILDS = (
 
 def refusals(deployment: Deployment) -> Iterator[Refusal]:
     """Yield every reason why vLLM cannot run `deployment`, in the order it would raise them."""
+    yield from of_machine(deployment)
+    yield from of_layout(deployment)
+
+
+def of_machine(deployment: Deployment) -> Iterator[Refusal]:
+    """Yield what follows from the device; of the layout whether it has stages and shares tokens."""
     yield from _of_device(deployment.checkpoint, deployment.system.accelerator)
     yield from cache_refusals(deployment)
     yield from indexed_refusals(deployment, dtype=model_dtype(deployment))
-    yield from _of_layout(deployment)
 
 
 def _both(checkpoint: Checkpoint, accelerator: Accelerator) -> Key:
@@ -50,7 +55,7 @@ def _but_memory(deployment: Deployment) -> Key:
 
 
 @remembered(_but_memory)
-def _of_layout(deployment: Deployment) -> tuple[Refusal, ...]:
+def of_layout(deployment: Deployment) -> tuple[Refusal, ...]:
     """Return what follows from model, layout and options: the same on every device of a family."""
     return tuple(_layout_refusals(deployment))
 
