@@ -143,18 +143,27 @@ class Question:
 
     def deployment(self, layout: Layout | None = None) -> Deployment:
         """Return what the engine is asked; without a layout, the first that comes into question."""
-        deployment = Deployment(
-            checkpoint=self.checkpoint,
-            system=self.system,
-            layout=layout if layout is not None else self.layouts()[0],
-            context=self.context,
-            concurrency=self.concurrency,
-            kv_cache_dtype=self.kv_cache_dtype,
-            options=self.settled_options,
-            yarn=self.yarn,
-        )
-        if not self.lessons:
-            return deployment
+        first = layout if layout is not None else self.layouts()[0]
+        return next(self._deployed((first,)))
+
+    def _deployed(self, layouts: Iterable[Layout]) -> Iterator[Deployment]:
+        """Yield what the engine is asked in each of these layouts."""
+        options = self.settled_options
+        for layout in layouts:
+            deployment = Deployment(
+                checkpoint=self.checkpoint,
+                system=self.system,
+                layout=layout,
+                context=self.context,
+                concurrency=self.concurrency,
+                kv_cache_dtype=self.kv_cache_dtype,
+                options=options,
+                yarn=self.yarn,
+            )
+            yield self._learned(deployment) if self.lessons else deployment
+
+    def _learned(self, deployment: Deployment) -> Deployment:
+        """Return the deployment with what was measured of such a start."""
         lesson = _lesson_of(self.lessons, deployment, self.settled_engine)
         if lesson is not None and lesson.wsl2 and hasattr(deployment.options, "wsl2"):
             options = replace(deployment.options, wsl2=True)
@@ -178,14 +187,25 @@ class Question:
 
     def _deployments(self) -> Iterator[Deployment]:
         """Yield what the engine is asked for every layout that comes into question."""
-        return map(self.deployment, self.layouts())
+        return self._deployed(self.layouts())
 
-    def _likely(self, layouts: tuple[Layout, ...]) -> Iterator[Deployment]:
-        """Yield what may hold the workload in one of these layouts."""
-        likely: Iterable[Layout] = layouts
-        if len(layouts) > 1 and not self.lessons:  # which a layout may have of its own
-            likely = self.settled_engine.may_hold_in(self.deployment(layouts[0]), layouts)
-        yield from filter(self.may_hold, map(self.deployment, likely))
+    def _likely(self) -> Iterator[Iterator[Deployment]]:
+        """Yield what may hold the workload, in two turns: where no replica idles, where some do.
+
+        Raises:
+            InputError: a value that makes no sense, whatever the memory.
+        """
+        layouts, engine = self.layouts(), self.settled_engine
+        if len(layouts) == 1:
+            yield filter(self.may_hold, self._deployed(layouts))
+            return
+        first = self.deployment(layouts[0])
+        check_deployment(first, engine)
+        for idle in (False, True):
+            asked = tuple(one for one in layouts if idles(one, self.concurrency) is idle)
+            # a layout may have a lesson of its own
+            likely = engine.may_hold_in(first, asked) if asked and not self.lessons else asked
+            yield filter(self.may_hold, self._deployed(likely))
 
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
@@ -245,26 +265,11 @@ class Question:
     def _best_that_holds(self) -> Plan | None:
         """Return the plan of the best layout that holds the workload; None where none does."""
         engine, found = self.settled_engine, list[Plan]()
-        for layouts in self._in_turn():
-            held = (one for one in self._likely(layouts) if holds(one, engine))
-            found += map(self._plan_of, held)
+        for likely in self._likely():
+            found += (self._plan_of(one) for one in likely if holds(one, engine))
             if any(plan.outcome is Outcome.FITS for plan in found):
                 break
         return best(found, self.objective) if found else None
-
-    def _in_turn(self) -> Iterator[tuple[Layout, ...]]:
-        """Yield the layouts whose replicas all have work, then those that leave some without.
-
-        Raises:
-            InputError: a value that makes no sense, whatever the memory.
-        """
-        layouts = self.layouts()
-        if len(layouts) == 1:
-            yield layouts
-            return
-        check_deployment(self.deployment(layouts[0]), self.settled_engine)
-        yield tuple(one for one in layouts if not idles(one, self.concurrency))
-        yield tuple(one for one in layouts if idles(one, self.concurrency))
 
     def fits(self, **changes: Any) -> bool:
         """Say whether some layout holds the workload; cheaper than `plan`.
@@ -274,11 +279,7 @@ class Question:
         """
         asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
-        return any(
-            holds(deployment, engine)
-            for layouts in asked._in_turn()
-            for deployment in asked._likely(layouts)
-        )
+        return any(holds(deployment, engine) for likely in asked._likely() for deployment in likely)
 
     def may_fit(self) -> bool:
         """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.
@@ -287,7 +288,7 @@ class Question:
             InputError: as `plan`.
         """
         asked = self._ready()
-        return any(True for layouts in asked._in_turn() for _ in asked._likely(layouts))
+        return any(True for likely in asked._likely() for _ in likely)
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""

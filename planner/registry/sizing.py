@@ -266,11 +266,16 @@ def spread_of(base: str, scheme: str) -> Band | None:
 
 def _as_shipped(model: ModelSpec, entry: Entry) -> ModelSpec:
     """The model with its experts and its MTP module as the row has them."""
-    if entry.experts is not None and model.moe is not None:
-        model = model.with_layers(mlp=replace(model.moe, num_experts=entry.experts))
-    if model.mtp is None or entry.mtp is None or model.mtp.shipped == entry.mtp:
+    return _with_parts(model, entry.experts, entry.mtp)
+
+
+@lru_cache(maxsize=256)
+def _with_parts(model: ModelSpec, experts: int | None, mtp: bool | None) -> ModelSpec:
+    if experts is not None and model.moe is not None:
+        model = model.with_layers(mlp=replace(model.moe, num_experts=experts))
+    if model.mtp is None or mtp is None or model.mtp.shipped == mtp:
         return model
-    return replace(model, mtp=replace(model.mtp, shipped=entry.mtp))
+    return replace(model, mtp=replace(model.mtp, shipped=mtp))
 
 
 def _recipe(entry: Entry, model: ModelSpec) -> Scheme:
@@ -287,7 +292,12 @@ def _recipe(entry: Entry, model: ModelSpec) -> Scheme:
 
 
 def _bytes(scheme: Scheme, model: ModelSpec, parts: tuple[Part, ...]) -> int:
-    return sum(row.nbytes for row in stored_rows(scheme, model) if row.tensor.part in parts)
+    return _bytes_of(cast("_Recipe", scheme), model, parts)
+
+
+@lru_cache(maxsize=512)
+def _bytes_of(scheme: _Recipe, model: ModelSpec, parts: tuple[Part, ...]) -> int:
+    return sum(row.nbytes for row in _stored_rows(scheme, model) if row.tensor.part in parts)
 
 
 def _scaled(entry: Entry, like: Scheme, factor: Fraction, *, everything: bool) -> ScaledScheme:

@@ -100,10 +100,9 @@ def _readable(question: Question) -> tuple[Checkpoint, ...]:
 
 def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
     """`model` stored in `scheme`: the catalog's checkpoint where it has one."""
-    known = catalog.find(model.name)
-    # a file without the MTP module is of the same model: others are stored with it
-    if known is not None and replace(model, mtp=known[0].model.mtp) == known[0].model:
-        return bundled_checkpoint(known[0].id, precision=scheme.name)
+    known = _catalogued(model)
+    if known is not None:
+        return bundled_checkpoint(known, precision=scheme.name)
     return Checkpoint(
         id=name,
         model=model,
@@ -112,6 +111,16 @@ def _stored_in(model: ModelSpec, name: str, scheme: Scheme) -> Checkpoint:
         hypothetical=True,
         notes=(f"sizes as if {name} were stored as {scheme.title}",),
     )
+
+
+@lru_cache(maxsize=64)
+def _catalogued(model: ModelSpec) -> str | None:
+    """Return the id of the catalog's checkpoint of just that model."""
+    known = catalog.find(model.name)
+    # a file without the MTP module is of the same model: others are stored with it
+    if known is None or replace(model, mtp=known[0].model.mtp) != known[0].model:
+        return None
+    return known[0].id
 
 
 def as_published(checkpoint: Checkpoint) -> tuple[Checkpoint, str]:

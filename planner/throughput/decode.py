@@ -16,6 +16,7 @@ from hardware_db import System
 from hardware_db.records import frozen
 from planner.formats import CacheFormat
 from planner.layout import Layout
+from planner.memo import Key, remembered
 from planner.memory.placement import Drafter
 from planner.model.spec import ModelSpec
 from planner.throughput.constants import Link, link, link_bandwidth
@@ -385,6 +386,11 @@ def _over_link(serving: Serving, traffic: Traffic) -> Part:
     )
 
 
+def _among(system: System, *, ranks: int) -> Key:
+    return (system,), ranks
+
+
+@remembered(_among)
 def _link(system: System, *, ranks: int) -> tuple[Link, float]:
     over, rate = link(system, ranks=ranks), link_bandwidth(system, ranks=ranks)
     if over is None or rate is None:

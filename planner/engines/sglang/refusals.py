@@ -67,9 +67,13 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
 def refused_everywhere(deployment: Deployment, server: Server) -> bool:
     """Say whether the device or the stored formats are refused, so that no layout can help."""
     accelerator, drafting = deployment.system.accelerator, server.resolved.speculation is not None
-    return any(_accelerator(accelerator)) or bool(
-        _formats(server.checkpoint, accelerator, drafting)
-    )
+    return bool(_of_device(accelerator) or _formats(server.checkpoint, accelerator, drafting))
+
+
+@remembered(lambda accelerator: ((accelerator,), None))
+def _of_device(accelerator: Accelerator) -> tuple[Refusal, ...]:
+    """Return what follows from the device, whatever is loaded."""
+    return tuple(_accelerator(accelerator))
 
 
 def _accelerator(accelerator: Accelerator) -> Iterator[Refusal]:
@@ -94,7 +98,7 @@ def _accelerator(accelerator: Accelerator) -> Iterator[Refusal]:
 
 
 def _device(deployment: Deployment, server: Server) -> Iterator[Refusal]:
-    yield from _accelerator(deployment.system.accelerator)
+    yield from _of_device(deployment.system.accelerator)
     if server.parallel.replicas > 1 and deployment.system.nodes > 1:
         yield Refusal(
             reason="replicas (--dp-size) stay within one node",
