@@ -203,9 +203,10 @@ class Question:
         check_deployment(first, engine)
         for idle in (False, True):
             asked = tuple(one for one in layouts if idles(one, self.concurrency) is idle)
-            # a layout may have a lesson of its own
-            likely = engine.may_hold_in(first, asked) if asked and not self.lessons else asked
-            yield filter(self.may_hold, self._deployed(likely))
+            if asked:
+                # a layout may have a lesson of its own
+                likely = asked if self.lessons else engine.may_hold_in(first, asked)
+                yield filter(self.may_hold, self._deployed(likely))
 
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""

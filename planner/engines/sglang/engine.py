@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -64,11 +65,16 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         held = _held(server, budget, deployment.context)
         return held >= deployment.concurrency and not table_shortage(deployment, server)
 
-    def may_hold_in(
-        self, deployment: Deployment, layouts: tuple[Layout, ...]
-    ) -> tuple[Layout, ...]:
-        """Return no layout where the device or the stored formats are refused, in whichever."""
-        return () if refused_everywhere(deployment, server_of(deployment)) else layouts
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
+        """Yield the layouts in which weights load: device, formats and cuts allow it, and they fit."""
+        if refused_everywhere(deployment, server_of(deployment)):
+            return
+        for layout in layouts:
+            server = server_of(replace(deployment, layout=layout))
+            if server.load_violations():
+                continue
+            if budget_of(server, deployment.system.accelerator).free_after_load >= 0:
+                yield layout
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
         """Return the budget, pools and capacity.
