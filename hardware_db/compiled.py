@@ -10,10 +10,12 @@ A question is about a few entries, so each has bytes of its own and is read when
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -31,10 +33,14 @@ V = TypeVar("V")
 def digest() -> bytes:
     """Return what tells whether code or data have changed since the compiled form was written."""
     found = length = 0
-    for path in (*sorted(HERE.glob("*.py")), *sorted((HERE / "data").glob("*.toml"))):
-        content = path.read_bytes()
-        found = zlib.crc32(content, zlib.crc32(path.name.encode(), found))
-        length += len(content)
+    for folder, ending in ((HERE, ".py"), (HERE / "data", ".toml")):
+        for name in sorted(os.listdir(folder)):
+            if not name.endswith(ending):
+                continue
+            with open(folder / name, "rb", buffering=0) as file:  # nothing is asked of it twice
+                content = file.read()
+            found = zlib.crc32(content, zlib.crc32(name.encode(), found))
+            length += len(content)
     return f"{found:08x}{length:012x}".encode()
 
 
@@ -72,7 +78,8 @@ class _Kept:
         by_name: the number that each name means; like what follows, fields of `Database`.
         by_driver_name: the numbers that each name means.
         by_stem: likewise.
-        others: the fields that hold no entries.
+        lists: the fields that list what is seldom asked for: how long each is, and its bytes.
+        others: the fields that hold none of those.
     """
 
     entries: tuple[bytes, ...]
@@ -80,6 +87,7 @@ class _Kept:
     by_name: dict[str, int]
     by_driver_name: dict[str, tuple[int, ...]]
     by_stem: dict[str, tuple[int, ...]]
+    lists: dict[str, tuple[int, bytes]]
     others: dict[str, Any]
 
     @classmethod
@@ -91,16 +99,18 @@ class _Kept:
         def several(named: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[int, ...]]:
             return {name: tuple(numbers[id(one)] for one in found) for name, found in named.items()}
 
+        lists = {name: getattr(known, name) for name in LISTS}
         return cls(
             entries=tuple(_Writer.bytes_of(entry, numbers) for entry in entries),
             accelerators=len(known.accelerators),
             by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
             by_driver_name=several(known.by_driver_name),
             by_stem=several(known.by_stem),
+            lists={name: (len(told), pickle.dumps(told, 5)) for name, told in lists.items()},
             others={
                 field.name: getattr(known, field.name)
                 for field in fields(known)
-                if field.name not in OF_ENTRIES
+                if field.name not in (*OF_ENTRIES, *LISTS)
             },
         )
 
@@ -113,18 +123,30 @@ class _Kept:
         def several(numbers: tuple[int, ...]) -> tuple[Any, ...]:
             return tuple(map(one, numbers))
 
+        lists: dict[str, Any] = {name: _later(*told) for name, told in self.lists.items()}
         return Database(
             accelerators=Listed(range(count), one),
             systems=Listed(range(count, len(self.entries)), one),
             by_name=Named(self.by_name, one),
             by_driver_name=Named(self.by_driver_name, several),
             by_stem=Named(self.by_stem, several),
+            **lists,
             **self.others,
         )
 
 
 OF_ENTRIES = ("accelerators", "systems", "by_name", "by_driver_name", "by_stem")
 """Fields of `Database` that hold entries."""
+
+
+LISTS = ("memories", "electricity", "processors")
+"""Fields of `Database` that are lists of something else."""
+
+
+def _later(length: int, content: bytes) -> Listed[Any]:
+    """Return a list that is read when something of it is asked for."""
+    read = cache(lambda: pickle.loads(content))
+    return Listed(range(length), lambda number: read()[number])
 
 
 class _Entries:
@@ -195,6 +217,9 @@ class Listed(Sequence[V]):
         """Return one thing, or a part of the list."""
         found = self._numbers[index]
         return self._find(found) if isinstance(found, int) else Listed(found, self._find)
+
+    def __iter__(self) -> Iterator[V]:
+        return map(self._find, self._numbers)
 
     def __len__(self) -> int:
         return len(self._numbers)

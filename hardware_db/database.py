@@ -55,9 +55,9 @@ class Database:
     by_name: Mapping[str, Entry]
     by_driver_name: Mapping[str, tuple[Accelerator, ...]]
     by_stem: Mapping[str, tuple[Accelerator, ...]]
-    memories: tuple[HostMemory, ...]
-    electricity: tuple[Electricity, ...]
-    processors: tuple[Processor, ...]
+    memories: Sequence[HostMemory]
+    electricity: Sequence[Electricity]
+    processors: Sequence[Processor]
     words: Mapping[str, tuple[str, ...]]
     prices_as_of: str
     families: Mapping[str, Any]

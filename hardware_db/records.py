@@ -122,10 +122,10 @@ class _Late:
     """A method that is compiled when it was called a few times, and takes its own place then.
 
     Until then it looks at each field. Of most classes a start makes one or two; compiling takes as
-    long as fifty of them.
+    long as forty of them.
     """
 
-    few = 40
+    few = 24
 
     def __init__(self, name: str, cls: type) -> None:
         self._name, self._class = name, cls

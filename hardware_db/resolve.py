@@ -55,14 +55,24 @@ def _systems_of(known: Database) -> tuple[System, ...]:
     return tuple(known.systems)
 
 
+@lru_cache(maxsize=8)
+def _memories_of(known: Database) -> tuple[HostMemory, ...]:
+    return tuple(known.memories)
+
+
+@lru_cache(maxsize=8)
+def _electricity_of(known: Database) -> tuple[Electricity, ...]:
+    return tuple(known.electricity)
+
+
 def host_memories() -> tuple[HostMemory, ...]:
     """Return the classes of RAM with what decoding on the processor reaches."""
-    return database().memories
+    return _memories_of(database())
 
 
 def electricity() -> tuple[Electricity, ...]:
     """Return what a kilowatt-hour costs by region, the newest source first."""
-    return database().electricity
+    return _electricity_of(database())
 
 
 def prices_as_of() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from shlex import join, quote
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -290,8 +290,7 @@ def asks(
     unsaid_of_all = [*((name, None) for name in _TEXT), *((name, False) for name in _SWITCHES)]
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        hints = get_type_hints(command, include_extras=True)
-        own = list(signature(command).parameters.values())[1:]
+        own = list(signature(command, eval_str=True).parameters.values())[1:]
 
         def run(typer_context: typer.Context, **typed: Any) -> int:
             words = tuple(typer_context.args)
@@ -311,7 +310,6 @@ def asks(
             )
             return command(asked, **typed)
 
-        own = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
         leading = [parameter for parameter in own if _is_argument(parameter)]
         shared = _parameters(on=on, model=model, hardware=hardware)
         parameters = [

@@ -142,7 +142,7 @@ def test_methods_are_compiled_when_they_are_called_often() -> None:
         value: int
 
     one, same = Fresh(value=1), Fresh(value=1)
-    for _ in range(40):
+    for _ in range(24):
         assert not inspect.isfunction(vars(Fresh)["__eq__"])
         assert one == same
     assert one == same != Fresh(value=2)
