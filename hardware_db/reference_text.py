@@ -12,9 +12,9 @@ it by hand. `qwenplan hardware ID` shows one entry with the source of every figu
 
 **Grades.** A: machine output, or a file in the vendor's own repository. B: a public database,
 two third parties that agree, or derived and confirmed by another source. C: derived by a stated rule, or a single third party. D: unverified;
-marked with "?" here. A source that reads "public file 123" is a public file of which only a number
-is known; several are cited where there are several. A date is that of the source where it bears
-one, else the day on which it was read.
+marked with "?" here. "A public file on GitHub" was read through an index that does not tell in which
+repository it lies: what it is and how many agree is said instead. A date is that of the source where
+it bears one, else the day on which it was read.
 
 **Memory.** A card has three sizes: the label, what the driver counts, and what CUDA or HIP calls
 the total. Engines budget on the last one ("planned GiB"). Where nobody has read it, it is the
