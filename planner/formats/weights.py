@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from types import MappingProxyType
+from functools import cache
+from itertools import chain
 
 from planner.errors import UnsupportedModelError
 from planner.formats.ggml import GGML_FORMATS
@@ -95,7 +96,7 @@ def _channel(name: str, kernel: str, scale: int, source: str) -> NumberFormat:
 
 _WNA16 = "vLLM 0.33.0 layers/quantization/moe_wna16.py (create_weights, symmetric)"
 
-_FORMATS = (
+_ONE_BY_ONE = (
     *(_plain(f"float{bits}", bits) for bits in (64, 32, 16)),
     _plain("bfloat16", 16),
     _plain("float8_e4m3fn", 8),
@@ -176,23 +177,6 @@ _FORMATS = (
     _grouped("mxfp4", 4, 32, 1, kernel="mxfp4", source=_OCP),
     _grouped("mxfp6", 6, 32, 1, kernel="mxfp6", source=_OCP),
     _grouped("mxfp8", 8, 32, 1, kernel="mxfp8", source=_OCP),
-    *(
-        _gptq(bits, group, index=index, bias=bias)
-        for bits in (2, 3, 4, 8)
-        for group in (32, 64, 128)
-        for index in (True, False)
-        for bias in (False, True)
-    ),
-    *(
-        _grouped(f"wna16-int{bits}-g{group}", bits, group, 2, kernel="wna16", source=_WNA16)
-        for bits in (4, 8)
-        for group in (32, 64)
-    ),
-    *(_awq(4, group) for group in (32, 64, 128)),
-    *(_awq(bits, group, name="autoround") for bits in (2, 3, 4, 8) for group in (32, 64, 128)),
-    *(_packed(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
-    *(_packed(bits, group, asymmetric=True) for bits in (4, 8) for group in (32, 64, 128)),
-    *(_affine(bits, group) for bits in (2, 3, 4, 5, 6, 8) for group in (32, 64, 128)),
     _grouped("mlx-mxfp4", 4, 32, 1, kernel="mlx-mxfp4", source=_OCP),
     _grouped("mlx-nvfp4", 4, 16, 1, kernel="mlx-nvfp4", source="mlx.core.quantize mode nvfp4"),
     # The codebook of 16 float32 is stored per matrix; double quantization keeps 8-bit absmax with
@@ -211,7 +195,51 @@ _FORMATS = (
     *GGML_FORMATS,
 )
 
-FORMATS: Mapping[str, NumberFormat] = MappingProxyType({f.name: f for f in _FORMATS})
+
+@cache
+def _of_bits_and_groups() -> Mapping[str, NumberFormat]:
+    """Return those that quantizers write in every width and group: two of three, and seldom asked for."""
+    formats = (
+        *(
+            _gptq(bits, group, index=index, bias=bias)
+            for bits in (2, 3, 4, 8)
+            for group in (32, 64, 128)
+            for index in (True, False)
+            for bias in (False, True)
+        ),
+        *(
+            _grouped(f"wna16-int{bits}-g{group}", bits, group, 2, kernel="wna16", source=_WNA16)
+            for bits in (4, 8)
+            for group in (32, 64)
+        ),
+        *(_awq(4, group) for group in (32, 64, 128)),
+        *(_awq(bits, group, name="autoround") for bits in (2, 3, 4, 8) for group in (32, 64, 128)),
+        *(_packed(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
+        *(_packed(bits, group, asymmetric=True) for bits in (4, 8) for group in (32, 64, 128)),
+        *(_affine(bits, group) for bits in (2, 3, 4, 5, 6, 8) for group in (32, 64, 128)),
+    )
+    return {each.name: each for each in formats}
+
+
+class _Formats(Mapping[str, NumberFormat]):
+    """All of them by name; those of quantizers are made when the first is asked for."""
+
+    def __init__(self, known: Iterable[NumberFormat]) -> None:
+        self._known = {each.name: each for each in known}
+
+    def __getitem__(self, name: str) -> NumberFormat:
+        found = self._known.get(name)
+        return _of_bits_and_groups()[name] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        # MLX's affine ones before its FP4: of two that take the same bytes the first is inferred.
+        return chain(_of_bits_and_groups(), self._known)
+
+    def __len__(self) -> int:
+        return len(self._known) + len(_of_bits_and_groups())
+
+
+FORMATS: Mapping[str, NumberFormat] = _Formats(_ONE_BY_ONE)
 """Every format of weights by name."""
 
 
