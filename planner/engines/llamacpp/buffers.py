@@ -247,7 +247,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         device = placement.device_of(block)
 
         def role(backend: int) -> Hashable:
-            return "own" if backend == device else backend
+            return "own" if backend == device else "host" if backend == host else backend
 
         others = tuple((key, role(home), type_ == "f32") for key, home, type_ in apart[block])
         return block_kind(model, arch, block), role(placement.cache_home(block)), others
@@ -257,15 +257,20 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
     head = placement.device_of(placement.blocks)
     weights = partial(_weights, model, scheme, placement)
     made, tensors = weights(), file_tensors(model, scheme)
-    outside = (
+    last = placement.device_of(layers - 1)
+
+    def end(backend: int) -> Hashable:
+        return "last" if backend == last else "host" if backend == host else backend
+
+    homes = (
         made.home("token_embd", OUTSIDE),
         *(made.home(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
-        (head, made.types("output", OUTSIDE)[0] if head == host else ""),
+        head,
     )
-    kinds: dict[Hashable, int] = {}
+    type_ = made.types("output", OUTSIDE)[0] if head == host else ""
     pieces = tuple(
         (
-            kinds.setdefault(piece(block), len(kinds)),
+            number(piece(block)),
             bool(apart[block]) or placement.device_of(block) == host or not placement.kv_offload,
         )
         for block in range(layers)
@@ -280,7 +285,8 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
             for block in range(layers)
         ),
         pieces=pieces,
-        outside=number(outside),
+        outside=number((homes, type_)),
+        ends=(*map(end, homes), type_ == "f32"),
         mtp=numbers[layers] if placement.blocks > layers else None,
         weights=weights,
         cache=placement.cache_home,

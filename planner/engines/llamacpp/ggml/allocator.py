@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from hashlib import sha256
 from weakref import WeakValueDictionary
 
 from hardware_db.records import frozen
@@ -118,10 +117,11 @@ def kept_once(numbers: Sequence[int]) -> array[int]:
     A graph's order of events is that of many: of other models of the family, other files, other GPUs.
     """
     found = array("H" if max(numbers, default=0) < 2**16 else "I", numbers)
-    return _COLUMNS.setdefault(sha256(found).digest(), found)
+    kept = _COLUMNS.setdefault(hash(found.tobytes()), found)
+    return kept if kept == found else found
 
 
-_COLUMNS: WeakValueDictionary[bytes, array[int]] = WeakValueDictionary()
+_COLUMNS: WeakValueDictionary[int, array[int]] = WeakValueDictionary()
 
 
 def buffer_sizes(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.architecture import Architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
-from planner.engines.llamacpp.ggml.samples import Sample, Spot, sample_of
+from planner.engines.llamacpp.ggml.samples import Situation, Spot, sample_of, situations_of
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH
 from planner.engines.llamacpp.ggml.tensor import Graph, block_type
 from planner.model.spec import ModelSpec
@@ -36,7 +37,8 @@ class Homes:
         cache: block -> backend of its cache.
         device: block -> backend of the block.
         pieces: likewise, wherever its device is; and whether it is mixed, see `samples.Spot`.
-        samples: blocks to build, once found, by whether inputs are kept.
+        ends: what lies outside the blocks as in `outside`, wherever their devices are.
+        known: the situations of blocks, once found, by whether inputs are kept.
     """
 
     model: ModelSpec
@@ -50,25 +52,41 @@ class Homes:
     weights: Callable[[], Weights]
     cache: Callable[[int], int]
     device: Callable[[int], int]
-    samples: dict[bool, Sample | None] = field(default_factory=dict)
+    ends: Hashable
+    known: dict[bool, list[Situation]] = field(default_factory=dict)
 
     def kind(self, block: int) -> str:
         """Return what a block of the trunk is made of."""
         return block_kind(self.model, self.arch, block)
 
-    def sample(self, *, kept: bool) -> Sample | None:
-        """Return the blocks whose graph shows what the graph of all does; None if it takes all.
+    @property
+    def shares_blocks(self) -> bool:
+        """Some blocks lie on GPUs, some in RAM."""
+        return (
+            0
+            < list(map(self.device, range(len(self.pieces)))).count(self.backends - 1)
+            < len(self.pieces)
+        )
 
-        `kept`: whatever blocks on several devices need is kept to the end.
-        """
-        if kept not in self.samples:
-            spots = [
-                Spot(piece=piece, device=self.device(block), mixed=mixed)
-                for block, (piece, mixed) in enumerate(self.pieces)
-            ]
-            found = sample_of(spots, host=self.backends - 1, kept=kept)
-            self.samples[kept] = found
-        return self.samples[kept]
+    @property
+    def spots(self) -> list[Spot]:
+        """The blocks as far as their events depend on them."""
+        return [
+            Spot(piece=piece, device=self.device(block), mixed=mixed)
+            for block, (piece, mixed) in enumerate(self.pieces)
+        ]
+
+    def situations(self, *, kept: bool) -> list[Situation]:
+        """Return the situation of each block, see `samples`."""
+        found = self.known.get(kept)
+        if found is None:
+            found = situations_of(self.spots, host=self.backends - 1, kept=kept)
+            self.known[kept] = found
+        return found
+
+    def sample(self, *, kept: bool) -> tuple[int, ...] | None:
+        """Return a few blocks that show all situations; None if it takes all."""
+        return sample_of(self.spots, self.situations(kept=kept), host=self.backends - 1, kept=kept)
 
 
 @frozen
@@ -121,3 +139,9 @@ def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]
     if setting.mtp:
         return mtp_graph(inputs, weights, pin)
     return trunk_graph(inputs, weights, pin, blocks)
+
+
+@lru_cache(maxsize=64)
+def unnamed(model: ModelSpec) -> ModelSpec:
+    """Return a model without its name: releases of one architecture have the same graphs."""
+    return replace(model, name="")

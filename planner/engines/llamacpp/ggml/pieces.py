@@ -1,16 +1,17 @@
-"""Put a whole model's events together from a graph of a few of its blocks.
+"""Put a whole model's events together from pieces: what a block takes and gives back in its situation.
 
-The graph is one in which every situation of a block occurs (see `samples`). It is cut into what
-comes before the blocks, each block, and what comes behind them; the model's blocks are written down
-one by one, each like the sample's in its situation, with its own slots and devices. Slots of other
-parts are found by name. Nothing of it depends on sizes.
+A graph is built in which every situation of a block occurs (see `samples`) and cut into what comes
+before the blocks, each block, and what comes behind them (`cut`). The model's blocks are written down
+one by one, each by the piece of its situation, with its own slots and devices (`put_together`). Slots
+of other parts are found by name. Nothing of it depends on sizes, on how many devices there are, or on
+which of them a block lies.
 
 That the result is the whole graph's, event by event, is held by `benchmarks.llamacpp_graphs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,10 +19,10 @@ from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import GIVE, INHERIT, TAKE
 
 Part = int | str
-"""Where a tensor belongs: before the blocks, behind them, among what shows inputs, or to a block.
+"""Where a tensor belongs: before the blocks, behind them, among what is made of inputs, or to a block.
 
 Blocks of one kind have tensors of the same sizes, so that a kind stands for its blocks; where the
-block itself counts (a weight's type), its place among the blocks that were built.
+block itself counts (a weight's type), its index.
 """
 
 LISTS = 3
@@ -32,6 +33,9 @@ BEFORE, BEHIND, SHOWN = "before", "behind", "shown"
 Label = tuple[str, Part, int | str]
 """What a slot holds: ("node", part, place in it), ("copy", part, place), ("leaf", part, name)."""
 
+Class = tuple[Label, bool]
+"""Slots of one size: what they hold, and whether that lies on a GPU."""
+
 
 @frozen
 class Built:
@@ -40,16 +44,17 @@ class Built:
     Its parts: what comes before the blocks, each block, what comes behind them.
 
     Attributes:
-        events: as in `allocator.Record`, for all parts but the last up to its mark.
+        events: as in `allocator.Record`.
         marks: numbers in `events` before each part but the first.
         arenas: the backend of each slot.
-        labels: what each slot holds.
+        labels: what each slot holds; a weight's block as its place among those that were built.
         owners: the part that what each slot holds belongs to.
         lengths: per block the nodes that its labels count.
         counts: per part its nodes and splits.
         ahead: for the slots that are taken ahead of the first node, which are the first: the list they
             stand in, and the part that is the first to need them.
         devices: backend of each block.
+        host: the host's backend.
     """
 
     events: Sequence[int]
@@ -61,11 +66,12 @@ class Built:
     counts: Sequence[tuple[int, int]]
     ahead: Sequence[tuple[int, int]]
     devices: Sequence[int]
+    host: int
 
 
 @frozen
 class Block:
-    """Where a block begins.
+    """Where a block begins, or what comes behind the last.
 
     Attributes:
         alike: blocks of equal numbers have the same events, but for the numbers of slots.
@@ -80,44 +86,39 @@ class Block:
 
 @dataclass(slots=True)
 class Whole:
-    """The events of a whole model while they are put together; see `Built`.
+    """The events of a whole model.
 
     Attributes:
         events: as in `Built`.
         arenas: likewise.
-        labels: likewise.
-        blocks: where blocks begin, and what comes behind them.
+        classes: slots by their sizes, and their places in that order.
+        slots: the class of each slot, by its place.
+        blocks: where blocks begin; none if that is not known.
         nodes: of the whole graph.
         splits: likewise.
     """
 
     events: list[int] = field(default_factory=list)
     arenas: list[int] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
+    classes: dict[Class, int] = field(default_factory=dict)
+    slots: list[int] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     nodes: int = 0
     splits: int = 0
 
+    def class_of(self, label: Label, *, on_gpu: bool) -> int:
+        """Return the place of a class of slots."""
+        return self.classes.setdefault((label, on_gpu), len(self.classes))
 
-class _UnknownError(Exception):
+
+class UnknownError(Exception):
     """A part refers to something that its name does not tell from others."""
 
 
-def put_together(built: Built, like: Sequence[int], devices: Sequence[int]) -> Whole | None:
-    """Return the events of a whole model; None if they cannot be told from the sample's.
+OWN, PREVIOUS, HOST = -1, -2, -3
+"""Backends as a piece knows them: its block's, that of the block before, the host's. Others by number."""
 
-    Args:
-        built: the graph of a sample.
-        like: per block of the model a place in the sample.
-        devices: backend of each block of the model.
-    """
-    try:
-        return _Joiner(built, devices).run(like)
-    except _UnknownError:
-        return None
-
-
-_Name = tuple[str, Part, int | str, int]
+Name = tuple[str, Part, int | str, int]
 """What tells a slot from others on its backend.
 
 Of a block's own tensors: places of nodes counted from its end, and how far behind the block it is made.
@@ -126,181 +127,259 @@ Of a block's own tensors: places of nodes counted from its end, and how far behi
 _OUTSIDE = frozenset({BEFORE, BEHIND, SHOWN})
 _ITS = "its"
 """Part of names of a block's own tensors."""
-
-
 _EARLY = "early"
-"""Part of names of a block's own inputs, which are taken ahead of the first node."""
+"""Of those that are taken ahead of the first node, by their place among what is taken for the block."""
 
 
 @dataclass(slots=True)
-class _Piece:
-    """One part of the sample's graph.
+class Piece:
+    """One part of a graph.
 
     Attributes:
         events: its events. Slots are places in a list: zero, its own slots, from the end those of others.
-        slots: its own slots, as the sample counts them.
+        backends: of its own slots, as a piece knows them.
+        labels: what they hold; a weight's block counted from its own.
+        on_gpu: whether they lie on a GPU.
+        weights: some are weights.
         others: names and backends of the slots of other parts that it refers to.
-        ahead: per list, slots that are taken on its behalf ahead of the first node.
-        shown: its own slots that others may refer to, and their names.
+        ahead: what is taken on its behalf ahead of the first node: list, backend, label, whether that
+            is a GPU's.
+        early: their names, if anything may refer to them.
+        shown: its own slots that are held when it ends, which others may refer to: places, names.
+        nodes: of the graph.
+        splits: that begin in it.
     """
 
     events: list[int] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)
-    others: list[tuple[_Name, int]] = field(default_factory=list)
-    ahead: list[list[int]] = field(default_factory=lambda: [[] for _ in range(LISTS)])
-    shown: list[tuple[int, _Name]] = field(default_factory=list)
+    backends: list[int] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    on_gpu: list[bool] = field(default_factory=list)
+    weights: bool = False
+    others: list[tuple[Name, int]] = field(default_factory=list)
+    ahead: list[tuple[int, int, Label, bool]] = field(default_factory=list)
+    early: list[Name | None] = field(default_factory=list)
+    shown: list[tuple[int, Name]] = field(default_factory=list)
+    nodes: int = 0
+    splits: int = 0
 
 
-class _Joiner:
-    """Cut the events of a sample into its parts, and join parts."""
+def cut(built: Built) -> list[Piece]:
+    """Return the parts of a graph.
 
-    def __init__(self, built: Built, devices: Sequence[int]) -> None:
-        self.built, self.devices = built, devices
-        self.whole = Whole()
-        self.wanted = set[_Name]()
-        self.pieces = self.cut()
-        # slots that later parts may refer to, by name and backend; a block's own: the next part alone
-        self.known: dict[tuple[_Name, int], int] = {}
-        self.last: dict[tuple[_Name, int], int] = {}
-        self.early: dict[tuple[int, int], int] = {}
+    Raises:
+        UnknownError: some part refers to what is not told by its name.
+    """
+    return _Cutter(built).run()
 
-    def cut(self) -> list[_Piece]:
-        """Return the parts."""
+
+class _Cutter:
+    def __init__(self, built: Built) -> None:
+        self.built = built
+        self.made = [-1] * len(built.labels)
+
+    def run(self) -> list[Piece]:
         built = self.built
-        ahead = len(built.ahead)
-        marks = (3 * ahead, *built.marks, len(built.events))
-        pieces = [_Piece() for _ in marks[1:]]
-        made = [-1] * len(built.labels)
-        for slot, (list_, part) in enumerate(built.ahead):
-            pieces[part].ahead[list_].append(slot)
         if any(a > b for a, b in pairwise(built.ahead)):
-            raise _UnknownError
-        for at, (piece, (start, end)) in enumerate(zip(pieces, pairwise(marks), strict=True)):
-            places: dict[int, int] = {}
-            numbers = iter(built.events[start:end])
-            for what, slot, other in zip(numbers, numbers, numbers, strict=True):
-                if what != GIVE:
-                    made[slot] = at
-                    piece.slots.append(slot)
-                    places[slot] = len(piece.slots)
-                elif slot not in places:
-                    self.refer(piece, places, slot, made[slot], at)
-                if what != INHERIT:
-                    piece.events += (what, places[slot], 0)
-                    continue
-                if other not in places:
-                    self.refer(piece, places, other, made[other], at)
-                piece.events += (what, places[slot], places[other])
-        for at, piece in enumerate(pieces):
-            named = ((slot, self.name(slot, at)) for slot in piece.slots)
-            piece.shown = [(slot, name) for slot, name in named if name in self.wanted]
+            raise UnknownError
+        marks = (3 * len(built.ahead), *built.marks, len(built.events))
+        pieces = [Piece(nodes=nodes, splits=splits) for nodes, splits in built.counts]
+        for slot, (list_, part) in enumerate(built.ahead):
+            piece = pieces[part]
+            place = self.role(slot, part), built.labels[slot], built.arenas[slot] != built.host
+            piece.ahead.append((list_, *place))
+            kept = list_ < LISTS - 1  # never given back, so nothing refers to it
+            piece.early.append(None if kept else self.name(slot, part, len(piece.early)))
+        for part, (piece, (start, end)) in enumerate(zip(pieces, pairwise(marks), strict=True)):
+            self.fill(piece, part, built.events[start:end])
         return pieces
 
-    def refer(self, piece: _Piece, places: dict[int, int], slot: int, maker: int, at: int) -> None:
-        """Let part `at` refer to a slot that another made."""
-        if maker < 0 and self.built.ahead[slot][1] == at and self.is_its(slot):
-            name: _Name = (_EARLY, _EARLY, slot, 0)
+    def fill(self, piece: Piece, part: int, events: Sequence[int]) -> None:
+        """Write down the events of a part."""
+        own, places, held = list[int](), dict[int, int](), dict[int, None]()
+        numbers = iter(events)
+        for what, slot, other in zip(numbers, numbers, numbers, strict=True):
+            if what != GIVE:
+                self.made[slot] = part
+                own.append(slot)
+                places[slot] = len(own)
+                held[slot] = None
+            elif slot not in places:
+                places[slot] = self.refer(piece, part, slot)
+            else:
+                held.pop(slot, None)
+            if what != INHERIT:
+                piece.events += (what, places[slot], 0)
+                continue
+            if other not in places:
+                places[other] = self.refer(piece, part, other)
+            held.pop(other, None)
+            piece.events += (what, places[slot], places[other])
+        labels, arenas, host = self.built.labels, self.built.arenas, self.built.host
+        piece.backends = [self.role(slot, part) for slot in own]
+        piece.on_gpu = [arenas[slot] != host for slot in own]
+        for slot in own:
+            what_, of, which = labels[slot]
+            if isinstance(of, int):
+                piece.weights, of = True, of - (part - 1)
+            piece.labels.append((what_, of, which))
+        piece.shown = [(places[slot], self.name(slot, part, 0)) for slot in held]
+
+    def refer(self, piece: Piece, part: int, slot: int) -> int:
+        """Let a part refer to a slot that another made; return its place."""
+        maker = self.made[slot]
+        if maker < 0 and self.built.ahead[slot][1] == part and self.is_its(slot):
+            early = [other for other, (_, of) in enumerate(self.built.ahead) if of == part]
+            name = self.name(slot, part, early.index(slot))
+        elif maker < 0 and self.is_its(slot):
+            raise UnknownError
         else:
-            name = self.name(slot, maker)
-            if name[1] == _ITS and maker != at - 1:
-                raise _UnknownError
-            self.wanted.add(name)
-        piece.others.append((name, self.built.arenas[slot]))
-        places[slot] = -len(piece.others)
+            name = self.name(slot, maker, 0)
+            if name[1] == _ITS and maker != part - 1:
+                raise UnknownError
+        piece.others.append((name, self.role(slot, part)))
+        return -len(piece.others)
+
+    def role(self, slot: int, part: int) -> int:
+        """Return the backend of a slot as a part knows it."""
+        backend, devices = self.built.arenas[slot], self.built.devices
+        if 0 < part <= len(devices) and backend == devices[part - 1]:
+            return OWN
+        if part > 1 and backend == devices[part - 2]:
+            return PREVIOUS
+        return HOST if backend == self.built.host else backend
 
     def is_its(self, slot: int) -> bool:
         """Say whether a slot holds a block's own tensor."""
         return self.built.labels[slot][1] not in _OUTSIDE
 
-    def name(self, slot: int, part: int) -> _Name:
-        """Return the name of a slot that a part made."""
+    def name(self, slot: int, part: int, place: int) -> Name:
+        """Return the name of a slot that a part made, or that is taken ahead on its behalf."""
         what, of, which = self.built.labels[slot]
         if of in _OUTSIDE:
             return what, of, which, 0
+        if self.made[slot] < 0:
+            return what, _EARLY, place, 0
         owner = self.built.owners[slot]
         if isinstance(which, int):
             which = self.built.lengths[owner - 1] - which
         return what, _ITS, which, part - owner
 
-    def run(self, like: Sequence[int]) -> Whole:
-        """Return the parts joined, each block's by the one that it is like."""
-        whole, counts, last = self.whole, self.built.counts, len(self.pieces) - 1
-        parts = [0, *(1 + place for place in like), last]
+
+def put_together(pieces: Sequence[Piece], devices: Sequence[int], host: int) -> Whole:
+    """Return the events of a whole model.
+
+    Args:
+        pieces: what comes before the blocks, each block's, what comes behind them.
+        devices: backend of each block.
+        host: the host's backend.
+
+    Raises:
+        UnknownError: some part refers to what is not told by its name.
+    """
+    return _Joiner(pieces, devices, host).run()
+
+
+class _Joiner:
+    def __init__(self, pieces: Sequence[Piece], devices: Sequence[int], host: int) -> None:
+        self.pieces, self.host = pieces, host
+        self.devices = (host, *devices, host)
+        self.whole = Whole()
+        # slots that later parts may refer to, by name and backend; a block's own: the next part alone
+        self.known: dict[tuple[Name, int], int] = {}
+        self.last: dict[tuple[Name, int], int] = {}
+        self.early: dict[tuple[int, Name], int] = {}
+        self.classes: dict[int, list[int]] = {}
+
+    def run(self) -> Whole:
+        """Return the parts joined."""
+        whole = self.whole
         for list_ in range(LISTS):
-            for at, part in enumerate(parts, -1):
-                if self.pieces[part].ahead[list_]:
-                    self.begin(at, part, self.pieces[part].ahead[list_])
+            for part, piece in enumerate(self.pieces):
+                if piece.ahead:
+                    self.begin(part, piece, list_)
         alike: dict[object, int] = {}
-        for at, part in enumerate(parts, -1):
-            if at >= 0:
-                kind = part, tuple(self.moved(at, part).items())
+        for part, piece in enumerate(self.pieces):
+            if part:
+                kind = id(piece), self.devices[part], self.devices[part - 1]
                 number = alike.setdefault(kind, len(alike))
                 whole.blocks.append(
                     Block(alike=number, start=len(whole.events), slot=len(whole.arenas))
                 )
-            self.join(at, part)
-        whole.nodes = sum(counts[part][0] for part in parts)
-        whole.splits = sum(counts[part][1] for part in parts)
+            self.join(part, piece)
+        whole.nodes = sum(piece.nodes for piece in self.pieces)
+        whole.splits = sum(piece.splits for piece in self.pieces)
         return whole
 
-    def begin(self, at: int, part: int, slots: Sequence[int]) -> None:
-        """Take slots ahead of the first node on behalf of block `at`."""
-        moved = self.moved(at, part)
-        for slot in slots:
-            number = self.add(slot, moved, 0)
-            self.whole.events += (TAKE, number, 0)
-            if self.is_its(slot):
-                self.early[at, slot] = number
-            elif (name := self.name(slot, part)) in self.wanted:
-                self.show(name, self.whole.arenas[number], number, self.known)
+    def backend(self, part: int, role: int) -> int:
+        """Return the backend that a part knows by a role."""
+        if role == OWN:
+            return self.devices[part]
+        if role == PREVIOUS:
+            return self.devices[part - 1]
+        return self.host if role == HOST else role
 
-    def add(self, slot: int, moved: Mapping[int, int], shift: int) -> int:
-        """Add a slot like one of the sample's; return its number."""
-        whole, backend = self.whole, self.built.arenas[slot]
-        what, of, which = self.built.labels[slot]
-        whole.labels.append((what, of + shift if isinstance(of, int) else of, which))
-        whole.arenas.append(moved.get(backend, backend))
-        return len(whole.arenas) - 1
+    def begin(self, part: int, piece: Piece, list_: int) -> None:
+        """Take slots ahead of the first node on behalf of a part."""
+        whole = self.whole
+        for (of, role, label, on_gpu), name in zip(piece.ahead, piece.early, strict=True):
+            if of != list_:
+                continue
+            slot, backend = len(whole.arenas), self.backend(part, role)
+            whole.events += (TAKE, slot, 0)
+            whole.arenas.append(backend)
+            whole.slots.append(whole.class_of(label, on_gpu=on_gpu))
+            if name is not None and name[1] == _EARLY:
+                self.early[part, name] = slot
+            elif name is not None:
+                self.show(name, backend, slot, self.known)
 
-    def moved(self, at: int, part: int) -> dict[int, int]:
-        """Return the model's backends by the sample's: of a block and the one before it."""
-        here, there = self.built.devices, self.devices
-        if not 0 <= at < len(there):
-            return {}
-        found = {here[part - 2]: there[at - 1]} if at else {}
-        found[here[part - 1]] = there[at]
-        return found
-
-    def join(self, at: int, part: int) -> None:
-        """Add the events of block `at`, or of what comes before or behind the blocks."""
-        piece, whole, moved = self.pieces[part], self.whole, self.moved(at, part)
-        others = []
-        for name, backend in piece.others:
-            if name[0] == _EARLY:
-                slot = self.early.get((at, int(name[2])))
-            else:
-                known = self.last if name[1] == _ITS else self.known
-                slot = known.get((name, moved.get(backend, backend)))
-            if slot is None:
-                raise _UnknownError
-            others.append(slot)
-        shift = at - (part - 1)
-        own = [self.add(slot, moved, shift) for slot in piece.slots]
-        numbers = [0, *own, *reversed(others)]
+    def join(self, part: int, piece: Piece) -> None:
+        """Add the events of a part."""
+        whole, first = self.whole, len(self.whole.arenas)
+        numbers = [0, *range(first, first + len(piece.backends))]
+        numbers += (self.found(part, *other) for other in reversed(piece.others))
         events = piece.events.copy()
         events[1::3] = [numbers[place] for place in events[1::3]]
         events[2::3] = [numbers[place] for place in events[2::3]]
         whole.events += events
-        places = dict(zip(piece.slots, own, strict=True))
+        whole.slots += self.classes_of(part, piece)
+        roles = {role: self.backend(part, role) for role in set(piece.backends)}
+        whole.arenas += [roles[role] for role in piece.backends]
         self.last = {}
-        for slot, name in piece.shown:
+        for place, name in piece.shown:
             into = self.last if name[1] == _ITS else self.known
-            self.show(name, whole.arenas[places[slot]], places[slot], into)
+            self.show(name, roles[piece.backends[place - 1]], numbers[place], into)
 
-    def show(
-        self, name: _Name, backend: int, slot: int, into: dict[tuple[_Name, int], int]
-    ) -> None:
-        """Let later parts refer to a slot."""
-        if (name, backend) in into:
-            raise _UnknownError
-        into[name, backend] = slot
+    def found(self, part: int, name: Name, role: int) -> int:
+        """Return the slot of another part by its name."""
+        if name[1] == _EARLY:
+            slot = self.early.get((part, name))
+        else:
+            known = self.last if name[1] == _ITS else self.known
+            slot = known.get((name, self.backend(part, role)))
+        if slot is None or slot < 0:
+            raise UnknownError
+        return slot
+
+    def classes_of(self, part: int, piece: Piece) -> list[int]:
+        """Return the classes of a part's own slots, by their places."""
+        found = self.classes.get(id(piece))
+        if found is None:
+            labels, shift = piece.labels, part - 1
+            if piece.weights:
+                labels = [
+                    (what, of + shift if isinstance(of, int) else of, which)
+                    for what, of, which in labels
+                ]
+            class_of = self.whole.class_of
+            found = [
+                class_of(label, on_gpu=on_gpu)
+                for label, on_gpu in zip(labels, piece.on_gpu, strict=True)
+            ]
+            if not piece.weights:
+                self.classes[id(piece)] = found
+        return found
+
+    def show(self, name: Name, backend: int, slot: int, into: dict[tuple[Name, int], int]) -> None:
+        """Let later parts refer to a slot; of two with one name to neither."""
+        into[name, backend] = -1 if (name, backend) in into else slot

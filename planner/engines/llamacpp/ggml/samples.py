@@ -9,7 +9,7 @@ numbers of slots and of devices (see `pieces`).
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from hardware_db.records import frozen
 
@@ -29,33 +29,26 @@ class Spot:
     mixed: bool
 
 
-@frozen
-class Sample:
-    """Blocks in which every situation of a model's blocks occurs.
-
-    Attributes:
-        blocks: their indices, in order.
-        like: per block of the model the place among `blocks` of one in the same situation.
-    """
-
-    blocks: tuple[int, ...]
-    like: tuple[int, ...]
+Situation = tuple[Hashable, ...]
+"""What a block's events follow from: equal tuples, equal events."""
 
 
-def sample_of(spots: Sequence[Spot], *, host: int, kept: bool) -> Sample | None:
+def sample_of(
+    spots: Sequence[Spot], situations: Sequence[Situation], *, host: int, kept: bool
+) -> tuple[int, ...] | None:
     """Return as few blocks as are found to show every situation; None if all are needed.
 
     Args:
         spots: the model's blocks.
+        situations: theirs.
         host: index of the host's backend.
-        kept: inputs are kept to the end on every device: on which what comes after a block does not count.
+        kept: see `situations_of`.
     """
-    situations = _situations(spots, host=host, kept=kept)
     runs = [
         [at for at, _ in members]
         for _, members in groupby(enumerate(spots), key=lambda member: member[1].device)
     ]
-    built, seen = set[int](), set[Hashable]()
+    built, seen = set[int](), set[Situation]()
     for run in runs:
         first_of_each = {situations[at]: at for at in reversed(run)}
         new = {at for situation, at in first_of_each.items() if situation not in seen}
@@ -63,13 +56,11 @@ def sample_of(spots: Sequence[Spot], *, host: int, kept: bool) -> Sample | None:
             built |= {run[0], *new}
             seen |= first_of_each.keys()
     while len(built) < len(spots):
-        blocks = sorted(built)
-        shown = _situations([spots[block] for block in blocks], host=host, kept=kept)
-        places = {situation: place for place, situation in enumerate(shown)}
-        missing = next((at for at, found in enumerate(situations) if found not in places), None)
+        blocks = tuple(sorted(built))
+        shown = set(situations_of([spots[block] for block in blocks], host=host, kept=kept))
+        missing = next((at for at, found in enumerate(situations) if found not in shown), None)
         if missing is None:
-            like = tuple(places[situation] for situation in situations)
-            return Sample(blocks=tuple(blocks), like=like)
+            return blocks
         run = next(run for run in runs if missing in run)
         in_run = {situations[at]: at for at in reversed(run)}.values()
         for more in (
@@ -87,36 +78,56 @@ def sample_of(spots: Sequence[Spot], *, host: int, kept: bool) -> Sample | None:
     return None
 
 
-def _situations(spots: Sequence[Spot], *, host: int, kept: bool) -> list[tuple[Hashable, ...]]:
-    """Return what each block's events follow from: equal tuples, equal events."""
+def situations_of(spots: Sequence[Spot], *, host: int, kept: bool) -> list[Situation]:
+    """Return the situation of each block.
+
+    Args:
+        spots: the blocks.
+        host: index of the host's backend.
+        kept: inputs are kept to the end on every device: on which what comes after a block does not count.
+    """
     before, after = _company(spots), _company(spots[::-1])[::-1]
-    found: list[tuple[Hashable, ...]] = []
+    found: list[Situation] = []
     for at, spot in enumerate(spots):
         own = spot.device
         previous = spots[at - 1].device if at else None
         if kept:
             later = after[at][0] | after[at][1]
-            found.append((spot.piece, at and previous == own, *before[at], later))
+            found.append((spot.piece, previous == own, *before[at], later))
             continue
-        following: tuple[Hashable, ...] = ()
+        following: Situation = ()
         if at + 1 < len(spots):
             next_ = spots[at + 1]
             following = (next_.device == own, next_.device == host)
             if spot.mixed or next_.mixed:
-                known = 1 << next_.piece
-                following = (*following, next_.piece, *(known & bits for bits in before[at + 1]))
+                known = (next_.piece in pieces for pieces in before[at + 1])
+                following = (*following, next_.piece, *known)
         neighbours = (previous == own, previous == 0, previous == host, following)
-        found.append((spot.piece, own == 0, own == host, neighbours, before[at], after[at]))
+        elsewhere, here = after[at]
+        order = (
+            None if previous == own else tuple(_of_device(spots[at:]))
+        )  # in which it copies inputs
+        found.append(
+            (spot.piece, own == 0, own == host, neighbours, *before[at], elsewhere, here, order)
+        )
     return found
 
 
-def _company(spots: Sequence[Spot]) -> list[tuple[int, int]]:
-    """Return which pieces stand before each block, on other devices and on its own, as bits."""
-    elsewhere, here, device = 0, 0, -1
+def _of_device(spots: Sequence[Spot]) -> dict[int, None]:
+    """Return the pieces on the first block's device, in the order in which they come."""
+    return dict.fromkeys(
+        spot.piece for spot in takewhile(lambda spot: spot.device == spots[0].device, spots)
+    )
+
+
+def _company(spots: Sequence[Spot]) -> list[tuple[frozenset[int], frozenset[int]]]:
+    """Return the pieces that stand before each block: on other devices, on its own."""
+    elsewhere, here, device = frozenset[int](), frozenset[int](), -1
     found = []
     for spot in spots:
         if spot.device != device:
-            elsewhere, here, device = elsewhere | here, 0, spot.device
+            elsewhere, here, device = elsewhere | here, frozenset(), spot.device
         found.append((elsewhere, here))
-        here |= 1 << spot.piece
+        if spot.piece not in here:
+            here |= {spot.piece}
     return found

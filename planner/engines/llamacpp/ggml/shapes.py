@@ -15,7 +15,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import lru_cache
 from itertools import count
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
-from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides
+from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, unnamed
 from planner.engines.llamacpp.ggml.indexer import cells_read
 from planner.engines.llamacpp.ggml.structures import Structure, sizes_of, structure_of
 from planner.memo import Key, remembered
@@ -118,8 +117,8 @@ class Shape:
     def _run(self, cells: int) -> Memory:
         """Run the events at a length.
 
-        Blocks that begin where earlier ones did, with as much free, and are like them, are left out: they
-        take and give back the same, and end in the same state. What their last leaves to the next is
+        Blocks that begin where earlier ones did, with as much free, and are like them in events and sizes,
+        are left out: they take and give back the same, and end in the same state. What their last leaves to the next is
         where its like lies.
         """
         structure, slots = self.structure, self.structure.slots
@@ -140,12 +139,15 @@ class Shape:
             before = seen.get(state)
             seen[state] = at
             if before is not None:
-                period = alike[before:at]
+                period, low, high = alike[before:at], firsts[before], firsts[at]
                 end = at
-                while alike[end : end + len(period)] == period:
+                while alike[end : end + len(period)] == period and all(
+                    column[firsts[end] : firsts[end] + high - low] == column[low:high]
+                    for column in (sizes, growths)
+                ):
                     end += len(period)
                 if end > at:
-                    memory.rename(firsts[before], firsts[end] - firsts[at])
+                    memory.rename(low, firsts[end] - high)
                     at, ran = end, starts[end]
                     continue
             at += 1
@@ -215,7 +217,7 @@ def _stretch(
 def _shape(homes: Homes, setting: Setting, batch: Batch) -> Shape:
     """Return the shape of a batch."""
     mtp = homes.mtp if setting.mtp else None
-    about = (number(_unnamed(homes.model)), homes.backends, homes.outside, mtp, setting)
+    about = (number(unnamed(homes.model)), homes.backends, homes.outside, mtp, setting)
     sizes = (
         batch.n_tokens,
         batch.n_seqs,
@@ -247,12 +249,6 @@ def number(value: Hashable) -> int:
         found = next(_NEXT)
         _keep(_NUMBERS, value, found, NUMBERS)
     return found
-
-
-@lru_cache(maxsize=64)
-def _unnamed(model: ModelSpec) -> ModelSpec:
-    """Return a model without its name: releases of one architecture have the same graphs."""
-    return replace(model, name="")
 
 
 def _keep(kept: dict[Hashable, Kept], key: Hashable, value: Kept, most: int) -> None:

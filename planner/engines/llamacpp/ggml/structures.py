@@ -5,31 +5,32 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import alloc_bytes, kept_once, record
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.homes import Homes, Setting, graph_of
+from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, graph_of, unnamed
 from planner.engines.llamacpp.ggml.inputs import Weights
 from planner.engines.llamacpp.ggml.pieces import (
     BEFORE,
     BEHIND,
     SHOWN,
     Built,
+    Class,
     Label,
     Part,
+    Piece,
+    UnknownError,
     Whole,
+    cut,
     put_together,
 )
-from planner.engines.llamacpp.ggml.samples import Sample
+from planner.engines.llamacpp.ggml.samples import Situation, situations_of
 from planner.engines.llamacpp.ggml.scheduler import schedule
 from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
-
-Class = tuple[Label, bool]
-"""Slots of one size: what they hold, and whether that lies on a GPU."""
 
 
 @frozen
@@ -60,49 +61,87 @@ def structure_of(
 ) -> tuple[Structure, list[int]]:
     """Return the events of a graph, and the bytes of each class of slots.
 
-    The events are put together from those of a few blocks, if that can be (see `pieces`); with `whole`
-    every block is built.
+    The events are put together from pieces of graphs of a few blocks, if that can be; with `whole` every
+    block is built.
     """
-    # what is made of inputs is given back in the end, its copies are not
-    kept = setting.pipeline and (batch.half_mask or not batch.flash_attn)
-    sample = None if setting.mtp or whole else homes.sample(kept=kept)
-    if sample is not None:
-        run = _Run(homes, setting, batch, sample.blocks)
-        found = _put_together(homes, run, sample)
-        if found is not None:
-            return _structure(homes, run, found)
+    if not setting.mtp and not whole:
+        try:
+            return _put_together(homes, setting, batch)
+        except UnknownError:
+            pass
     run = _Run(homes, setting, batch, range(len(homes.blocks)))
-    return _structure(homes, run, run.whole())
+    return _structure(run.whole(), homes, setting, batch, run.sizes())
 
 
-def _structure(homes: Homes, run: _Run, whole: Whole) -> tuple[Structure, list[int]]:
-    classes, slots = _classed(whole.labels, whole.arenas, host=run.host)
+def _structure(
+    whole: Whole, homes: Homes, setting: Setting, batch: Batch, sizes: Mapping[Class, int]
+) -> tuple[Structure, list[int]]:
     structure = Structure(
         events=kept_once(whole.events),
         arenas=kept_once(whole.arenas),
-        classes=_classes(tuple(classes)),
-        slots=kept_once(slots),
+        classes=_classes(tuple(whole.classes)),
+        slots=kept_once(whole.slots),
         blocks=kept_once(
             [number for block in whole.blocks for number in (block.alike, block.start, block.slot)]
         ),
         nodes=whole.nodes,
         splits=whole.splits,
     )
-    known, weights = run.sizes(), homes.weights()
-    sizes = []
-    for (what, part, which), on_gpu in classes:
+    weights, found = homes.weights(), list[int]()
+    for known in whole.classes:
+        (what, part, which), on_gpu = known
         if what == "weight":
-            sizes.append(_weight_bytes(weights, str(which), int(part), on_gpu=on_gpu))
+            found.append(_weight_bytes(weights, str(which), int(part), on_gpu=on_gpu))
+        elif known in sizes:
+            found.append(sizes[known])
         else:
-            sizes.append(known[(what, part, which), on_gpu])
-    return structure, sizes
+            return structure, sizes_of(structure, homes, setting, batch)
+    return structure, found
 
 
-def _put_together(homes: Homes, run: _Run, sample: Sample) -> Whole | None:
-    """Return the events of all blocks from those of a sample; None if that cannot be."""
+_KEPT = 24
+"""Kinds of graphs of which pieces are kept: some 200 kB each."""
+
+_PIECES: dict[Hashable, dict[Hashable, Piece]] = {}
+"""Kind of graph -> what stands where -> piece."""
+
+
+def _put_together(homes: Homes, setting: Setting, batch: Batch) -> tuple[Structure, list[int]]:
+    """Return the same from pieces: those that are known, or those of a graph of a few blocks.
+
+    Raises:
+        UnknownError: that cannot be.
+    """
+    # what is made of inputs is given back in the end, its copies are not
+    kept = setting.pipeline and (batch.half_mask or not batch.flash_attn)
+    # of blocks computed on both sides more counts than their situation: pieces of this placement alone
+    alone = homes.frames if homes.shares_blocks else ()
+    kind = unnamed(homes.model), homes.ends, setting, decides(batch), alone
+    known = _PIECES.pop(kind, None) or {}
+    _PIECES[kind] = known
+    if len(_PIECES) > _KEPT:
+        del _PIECES[next(iter(_PIECES))]
+    places = _places(homes.situations(kept=kept))
+    sizes: Mapping[Class, int] = {}
+    if not all(place in known for place in places):
+        blocks = homes.sample(kept=kept)
+        if blocks is None:
+            raise UnknownError
+        run = _Run(homes, setting, batch, blocks)
+        spots, host = homes.spots, homes.backends - 1
+        built = [spots[block] for block in blocks]
+        pieces = cut(run.built([spot.device for spot in built]))
+        found = situations_of(built, host=host, kept=kept)
+        known |= dict(zip(_places(found), pieces, strict=True))
+        sizes = run.sizes()
     devices = list(map(homes.device, range(len(homes.blocks))))
-    built = run.built([devices[block] for block in sample.blocks])
-    return put_together(built, sample.like, devices)
+    whole = put_together([known[place] for place in places], devices, homes.backends - 1)
+    return _structure(whole, homes, setting, batch, sizes)
+
+
+def _places(situations: Sequence[Situation]) -> list[Hashable]:
+    """Return what tells the pieces of a graph: situations, and those at either end."""
+    return [("first", situations[0]), *situations, ("last", situations[-1])]
 
 
 def _weight_bytes(weights: Weights, key: str, block: int, *, on_gpu: bool) -> int:
@@ -165,13 +204,17 @@ class _Run:
     def whole(self) -> Whole:
         """Return the events as they are."""
         made = self.made
-        return Whole(
+        whole = Whole(
             events=list(made.events),
             arenas=list(made.arenas),
-            labels=self.labels,
             nodes=self.nodes,
             splits=self.plan.splits,
         )
+        whole.slots = [
+            whole.class_of(label, on_gpu=arena != self.host)
+            for label, arena in zip(self.labels, made.arenas, strict=True)
+        ]
+        return whole
 
     def built(self, devices: Sequence[int]) -> Built:
         """Return what a whole model's events are put together from."""
@@ -196,19 +239,8 @@ class _Run:
             ],
             ahead=ahead,
             devices=devices,
+            host=self.host,
         )
-
-
-def _classed(
-    labels: Sequence[Label], arenas: Sequence[int], *, host: int
-) -> tuple[list[Class], list[int]]:
-    """Return the classes that slots belong to, and the class of each slot by its place."""
-    classes: dict[Class, int] = {}
-    slots = [
-        classes.setdefault((label, arena != host), len(classes))
-        for label, arena in zip(labels, arenas, strict=True)
-    ]
-    return list(classes), slots
 
 
 @lru_cache(maxsize=256)
