@@ -1,7 +1,5 @@
 """Name the sub-commands; only the one that is called is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple

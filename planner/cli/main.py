@@ -1,9 +1,9 @@
 """The `qwenplan` command: its sub-commands and its exit statuses.
 
 0 fits; 5 starts but holds fewer; 3 does not fit; 2 the input is wrong; 4 a source could not be reached or refused; 1 a bug.
-"""
 
-from __future__ import annotations
+Annotations are values here: typer would compile each of them five times if they were text.
+"""
 
 import errno
 import sys

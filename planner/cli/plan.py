@@ -1,6 +1,7 @@
-"""`qwenplan plan`: one deployment, one answer."""
+"""`qwenplan plan`: one deployment, one answer.
 
-from __future__ import annotations
+Annotations are values here: each that is text is compiled whenever a plan starts.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,7 +144,7 @@ def plan(
     return status(answer)
 
 
-def _chosen(asked: Typed) -> Recommendation | None:
+def _chosen(asked: Typed) -> "Recommendation | None":
     """Return the recommendation that a plan's question asks for; None where it is settled.
 
     None, too, where no checkpoint that is known holds it and a part was said: it is planned as it
@@ -160,7 +161,7 @@ def _chosen(asked: Typed) -> Recommendation | None:
     return answer if answer.answers_plan else None
 
 
-def _chosen_text(answer: Recommendation, asked: Typed, more: Sequence[str] = ()) -> str:
+def _chosen_text(answer: "Recommendation", asked: Typed, more: Sequence[str] = ()) -> str:
     """Return the first screen of a plan that was chosen, with further lines such as its cost."""
     from planner.recommending.text import recommendation_text
 
