@@ -23,6 +23,7 @@ from planner.cost import (
     cheapest,
     expense,
     power_of,
+    seller,
     token_cost,
     traffic_of,
     usual_price,
@@ -257,7 +258,7 @@ def cost_lines(cost: Cost) -> Iterator[str]:
         hosted = cost.hosted
         yield (
             f"Hosted    {hosted.price.currency} per million tokens: {hosted.price.per_million_input:g}"
-            f" in, {hosted.price.per_million_output:g} out at {hosted.provider} ({hosted.date})"
+            f" in, {hosted.price.per_million_output:g} out at {seller(hosted.provider)} ({hosted.date})"
         )
     if any(bill.tokens is not None for bill in cost.bills):
         length = format_tokens(cost.output_tokens)

@@ -6,7 +6,7 @@ converted.
 
 from planner.cost.expense import Expense, Purchase, Rental, expense
 from planner.cost.hosted import BreakEven, HostedPrice, break_even
-from planner.cost.listed import ListedPrice, listed_prices, prices_of, usual_price
+from planner.cost.listed import ListedPrice, listed_prices, prices_of, seller, usual_price
 from planner.cost.power import Power, power_of
 from planner.cost.prices import RECENT_DAYS, PriceOption, cheapest, price_options
 from planner.cost.tokens import TokenCost, Traffic, token_cost, traffic_of
@@ -30,6 +30,7 @@ __all__ = [
     "power_of",
     "price_options",
     "prices_of",
+    "seller",
     "token_cost",
     "traffic_of",
     "usual_price",

@@ -14,6 +14,46 @@ WHOLE = ("all", "base tier")
 """Tiers that are asked whatever the prompt's length, or first of all."""
 
 
+_SELLERS = {
+    "alibaba": "Alibaba Cloud",
+    "cerebras": "Cerebras",
+    "chutes": "Chutes",
+    "cloudflare": "Cloudflare",
+    "deepinfra": "DeepInfra",
+    "digitalocean": "DigitalOcean",
+    "doubleword": "Doubleword",
+    "fireworks": "Fireworks AI",
+    "fireworks-ai": "Fireworks AI",
+    "gmi": "GMI Cloud",
+    "groq": "Groq",
+    "huggingface": "Hugging Face",
+    "modal": "Modal",
+    "nebius": "Nebius",
+    "novita": "Novita AI",
+    "novita-ai": "Novita AI",
+    "nscale": "Nscale",
+    "openrouter": "OpenRouter",
+    "ovhcloud": "OVHcloud",
+    "scaleway": "Scaleway",
+    "siliconflow": "SiliconFlow",
+    "together": "Together AI",
+    "together-ai": "Together AI",
+    "togetherai": "Together AI",
+    "venice": "Venice",
+    "vercel": "Vercel",
+    "wandb": "Weights & Biases",
+}
+"""Services by what the lists call them, as they write their own names."""
+
+
+def seller(provider: str) -> str:
+    """Return a service as people call it: ``Novita AI through Hugging Face``; as listed where unknown."""
+    first, _, other = provider.partition("_")
+    if first == "huggingface" and other:
+        return f"{seller(other)} through Hugging Face"
+    return _SELLERS.get(provider.replace("_", "-"), provider.replace("_", " "))
+
+
 @frozen
 class ListedPrice:
     """One price of one service.

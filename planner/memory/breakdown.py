@@ -83,6 +83,10 @@ def device_name(index: int = 0, *, alike: int = 1, unified: bool = False) -> str
     return UNIFIED_RANK if unified else f"GPU {index}"
 
 
+KEPT_FREE = "kept free for activations"
+"""The name of the term that an engine leaves to activations by a rule, whether they need it or not."""
+
+
 @frozen
 class Rank:
     """One accelerator (or the host) and what lies on it.
@@ -105,6 +109,11 @@ class Rank:
     def label(self) -> str:
         """What people call it: ``GPU 0``, ``RAM``."""
         return "RAM" if self.name == HOST_RANK else self.name
+
+    @property
+    def keeps_free(self) -> bool:
+        """Its activations are what the engine leaves to them, not what they take."""
+        return any(term.name == KEPT_FREE for term in self.terms)
 
     @property
     def used(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from hardware_db.records import frozen
+from planner.cost import seller
 from planner.costing import Bill, Cost
 from planner.engines.yarn import short_tokens
 from planner.planning import Plan
@@ -16,9 +17,9 @@ from planner.throughput.answer import duration, two_digits
 from planner.units import capital, format_gib
 from planner.web import address, choices
 from planner.web.asked import Asked
-from planner.web.line import named
-from planner.web.palette import LOOKS, PARTS
-from planner.web.wording import layout_words
+from planner.web.palette import LOOKS
+from planner.web.stored import short_name
+from planner.web.wording import layout_words, part_sizes
 
 MOST = 4
 """Deployments side by side."""
@@ -46,12 +47,13 @@ class Side:
     kept: bool = False
 
     @property
-    def title(self) -> str:
-        """Its checkpoint, in few words."""
-        if self.choice is None:
-            checkpoint = self.plan.deployment.checkpoint
-            return f"{checkpoint.model.name.rpartition('/')[2]} {checkpoint.scheme.name}"
-        return named(self.plan, self.choice.entry)
+    def title(self) -> tuple[str, str]:
+        """Its model and, in few words, its checkpoint."""
+        checkpoint = self.plan.deployment.checkpoint
+        model = checkpoint.model.name.rpartition("/")[2]
+        return model, checkpoint.scheme.name if self.choice is None else short_name(
+            self.choice.entry
+        )
 
 
 def written(asked: Asked) -> str:
@@ -96,10 +98,7 @@ def facts(side: Side) -> dict[str, str]:
         "Held at once": f"{plan.capacity.sequences:,}",
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
-    sizes = {part.label: rank.of_kind(*part.kinds) for part in PARTS}
-    return rows | {
-        capital(name): format_gib(size) if size else "none" for name, size in sizes.items()
-    }
+    return rows | {capital(name): words or "none" for name, words in part_sizes(rank).items()}
 
 
 def _reach(longest: int) -> str:
@@ -154,29 +153,28 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
         price, answer = cost.hosted.price, cost.output_tokens
         mixed = price.per_million(prompt_tokens=context - answer, output_tokens=answer)
         rows["Hosted, per 1M"] = (
-            f"{_money(mixed)} {price.currency} at {provider_name(cost.hosted.provider)}"
+            f"{_money(mixed)} {price.currency} at {seller(cost.hosted.provider)}"
         )
     return rows
 
 
-def costs_rest_on(busy: float) -> str:
-    """Return what the cards' costs are for, in a sentence.
+def costs_rest_on(busy: float, names: Collection[str]) -> str:
+    """Return what the cards' costs are for, in a sentence or two; empty where they have none.
 
     Args:
         busy: share of the day in which the machine serves.
+        names: of the rows.
     """
+    if not any(name.endswith("per 1M") for name in names):
+        return ""
+    own = any(name.endswith("breaks even") for name in names)
+    what = "Per 1M: for a million tokens of prompts and answers"
     return (
-        f"Per 1M: for a million tokens of prompts and answers, with the machine busy {busy:.0%} of the"
-        " day. It breaks even where it costs what the hosted service asks; busier, it costs less."
+        f"{what}, with the machine busy {busy:.0%} of the day. It breaks even where it costs what the"
+        " hosted service asks; busier, it costs less."
+        if own
+        else f"{what}."
     )
-
-
-def provider_name(provider: str) -> str:
-    """Return a hosted service as people call it: ``novita through Hugging Face``."""
-    first, _, other = provider.partition("_")
-    if first != "huggingface":
-        return provider.replace("_", " ")
-    return f"{other.replace('_', ' ')} through Hugging Face" if other else "Hugging Face"
 
 
 def _money(price: float) -> str:

@@ -6,10 +6,13 @@ Flags of engines stay: they are what the visitor types.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from planner.layout import Layout
+from planner.memory.breakdown import Kind, Rank
 from planner.planning import Plan
-from planner.web.palette import ALL_MEMORY
+from planner.units import format_gib
+from planner.web.palette import ALL_MEMORY, PARTS, Part
 from planner.web.tables import escape
 
 
@@ -19,6 +22,30 @@ def whole_words(plan: Plan) -> str:
     limit = accelerator.unified and accelerator.unified.raisable
     lent = limit and plan.ranks and plan.ranks[0].total < accelerator.raisable_bytes
     return "lent to the GPU" if lent else ALL_MEMORY
+
+
+def part_sizes(rank: Rank) -> dict[str, str]:
+    """Return what each part of the memory takes: its label -> ``2.1 GiB``; empty where it takes none."""
+    sizes = {part: rank.of_kind(*part.kinds) for part in PARTS}
+    return {
+        part.label: (format_gib(size) + _kept(rank, part) if size else "")
+        for part, size in sizes.items()
+    }
+
+
+def _kept(rank: Rank, part: Part) -> str:
+    return " kept free" if rank.keeps_free and Kind.ACTIVATIONS in part.kinds else ""
+
+
+def kept_words(plans: Iterable[Plan]) -> str:
+    """Return what "kept free" means, where one of the plans has such a part."""
+    engines = dict.fromkeys(p.engine_title for p in plans if any(r.keeps_free for r in p.ranks))
+    if not engines:
+        return ""
+    return (
+        f"Kept free: what {' and '.join(engines)} leaves to activations by its own rule, whether they"
+        " need it or not."
+    )
 
 
 _PAGES = {"hardware": "Hardware", "models": "Models"}

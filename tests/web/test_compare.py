@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import planner
+from planner.cost import seller
 from planner.costing import cost_of
 from planner.recommending import recommend
 from planner.throughput.answer import two_digits
@@ -104,7 +105,7 @@ def test_a_hosted_price_stands_beside_in_the_same_mix() -> None:
     hosted = some(cost.hosted)
     mixed = 0.75 * hosted.price.per_million_input + 0.25 * hosted.price.per_million_output
     row = comparing.costs(cost, plan.deployment.context)["Hosted, per 1M"]
-    assert row == f"{two_digits(mixed)} USD at {comparing.provider_name(hosted.provider)}"
+    assert row == f"{two_digits(mixed)} USD at {seller(hosted.provider)}"
 
 
 def test_facts_say_what_is_missing() -> None:

@@ -16,7 +16,7 @@ from planner.engines.sglang.tables import BESIDE, PADDING, beside_terms, table_t
 from planner.engines.sglang.weights import Stage, draft_weights, target_weights
 from planner.learning import Lesson
 from planner.memo import Key, remembered
-from planner.memory.breakdown import Kind, Term
+from planner.memory.breakdown import KEPT_FREE, Kind, Term
 from planner.memory.weights import is_packed
 from planner.provenance import Band, Confidence, Source
 from planner.units import GIB, MIB, round_up
@@ -370,7 +370,7 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
             source=source,
         )
     yield Term(
-        name="left for activations",
+        name=KEPT_FREE,
         kind=Kind.ACTIVATIONS,
         nbytes=left - graphs,
         confidence=Confidence.ENGINE_RULE,

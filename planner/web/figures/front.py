@@ -139,19 +139,29 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     return found
 
 
-def dot_name(choice: Choice, among: Sequence[Choice]) -> str:
+def _set_words(choice: Choice) -> list[str]:
+    """Return what was set for a checkpoint besides its own: the KV cache's format, options.
+
+    SGLang's name of FP8 is the one of the format in full: others call it ``fp8``.
+    """
+    cache = choice.plan.deployment.kv_cache_dtype
+    formats = [] if cache == "auto" else [f"{cache.removesuffix('_e4m3')} KV"]
+    return [*formats, *([TUNED] if choice.savings else [])]
+
+
+def dot_name(choice: Choice, among: Sequence[Choice], *, server: str = "") -> str:
     """Return a checkpoint as a dot is named: ``27B UD-Q4_K_XL``.
 
     Args:
         choice: the checkpoint.
         among: what it is drawn with; the model's version is told where there are several.
+        server: what would serve it, where that is to be said.
     """
     base = _base(choice)
     versions = {_base(other).partition("-")[0] for other in among}
     model = base if len(versions) > 1 else base.partition("-")[2] or base
-    cache = choice.plan.deployment.kv_cache_dtype
-    name = f"{model} {short_name(choice.entry)}" + (f", {cache} KV" if cache != "auto" else "")
-    return name + (f", {TUNED}" if choice.savings else "")
+    name = f"{model} {short_name(choice.entry)}" + (f" in {server}" if server else "")
+    return ", ".join((name, *_set_words(choice)))
 
 
 def _base(choice: Choice) -> str:

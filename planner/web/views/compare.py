@@ -9,6 +9,7 @@ import streamlit as st
 
 import hardware_db
 from hardware_db.records import frozen
+from planner.cost import seller
 from planner.costing import ANSWER, REGION, YEARS, Cost, cost_of
 from planner.errors import PlannerError
 from planner.recommending import Choice
@@ -23,7 +24,6 @@ from planner.web.comparing import (
     costs,
     costs_rest_on,
     facts,
-    provider_name,
     read,
     split,
     verdict,
@@ -36,7 +36,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
-from planner.web.wording import told, whole_words
+from planner.web.wording import kept_words, told, whole_words
 
 _KEPT = "compare"
 
@@ -64,8 +64,10 @@ def show(asked: Asked, found: Answer) -> None:
             for number, (side, row) in enumerate(zip(sides, rows, strict=True)):
                 with st.container(border=True, height="stretch"):
                     _card(number, side, row)
-        if any(name.endswith("per 1M") for row in [same, *rows] for name in row):
-            st.markdown(f":small[{costs_rest_on(assumed.busy)}]")
+        names = {name for row in [same, *rows] for name in row}
+        set_aside = kept_words(side.plan for side in sides)
+        if words := " ".join(filter(None, (set_aside, costs_rest_on(assumed.busy, names)))):
+            st.markdown(f":small[{words}]")
     with bars:
         _bars(sides)
 
@@ -171,14 +173,16 @@ def _last(row: dict[str, str], name: str) -> dict[str, str]:
 
 def _card(number: int, side: Side, row: dict[str, str]) -> None:
     icon, word, colour = verdict(side.plan)
+    model, checkpoint = map(escape, side.title)
     st.markdown(
-        f"**{number + 1} · {escape(side.title)}**  \n:{colour}-badge[{icon} {word}] {escape(side.why)}"
+        f"**{number + 1} · {model}**  \n{checkpoint}  \n"
+        f":{colour}-badge[{icon} {word}] {escape(side.why)}"
     )
     st.table(
         pd.DataFrame({"": [escape(words) for words in row.values()]}, index=list(row)),
         border="horizontal",
         hide_header=True,
-        alt=f"Deployment {number + 1}: {side.title}",
+        alt=f"Deployment {number + 1}: {' '.join(side.title)}",
     )
     with st.container(horizontal=True):
         if number:
@@ -284,7 +288,8 @@ def _bars(sides: list[Side]) -> None:
     if not ranks:
         return
     shared = all(side.plan.deployment.system.accelerator.is_unified for side in sides)
-    st.subheader("The memory of each" if shared else "The fullest GPU of each")
+    each = " of each" if len(ranks) > 1 else ""
+    st.subheader(f"{'The memory' if shared else 'The fullest GPU'}{each}")
     words = "; ".join(
         f"{name}: {format_gib(rank.used)} used of {format_gib(rank.usable)} usable"
         for name, rank in ranks
@@ -308,6 +313,6 @@ def _show_sources(first: Side, assumed: Assumed) -> None:
         hosted = cost.hosted
         words = (
             f"{hosted.price.per_million_input:g} USD in, {hosted.price.per_million_output:g} USD out"
-            f" per million tokens at {provider_name(hosted.provider)}; {hosted.source}, {hosted.date}"
+            f" per million tokens at {seller(hosted.provider)}; {hosted.source}, {hosted.date}"
         )
         st.markdown(f"- Hosted: {escape(words)}")

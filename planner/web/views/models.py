@@ -228,13 +228,20 @@ def _show_formats(chosen: Download) -> None:
             row.tensor.component if row.tensor.part == "text" else _PARTS[row.tensor.part]
             for row in stored
         )
-        rows.append((sum(row.nbytes for row in stored), escape(form), ", ".join(map(escape, what))))
+        rows.append((sum(row.nbytes for row in stored), escape(form), list(map(escape, what))))
     rows.sort(reverse=True)
+    longest = max(rows, key=lambda row: len(row[2]))[2]
+    rest = "everything else" if len(rows) > 1 else "everything"
     with st.container(key="formats"):
         st.table(
             pd.DataFrame(
                 [
-                    (form, format_bytes(size), f"{size / whole:.1%}", what)
+                    (
+                        form,
+                        format_bytes(size),
+                        f"{size / whole:.1%}",
+                        rest if what is longest else ", ".join(what),
+                    )
                     for size, form, what in rows
                 ],
                 columns=["Stored as", "Size", "Share", "What"],

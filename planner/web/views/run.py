@@ -29,7 +29,7 @@ from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.line import reach
-from planner.web.palette import LOOKS, PARTS
+from planner.web.palette import LOOKS
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
@@ -42,7 +42,7 @@ from planner.web.views.run_changes import (
 )
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
-from planner.web.wording import told, whole_words
+from planner.web.wording import kept_words, part_sizes, told, whole_words
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -76,7 +76,8 @@ def show(asked: Asked, found: Answer) -> None:
             st.markdown("**Where the memory goes**")
             bar = memory_bar(plan.ranks, text=text_colour(), whole=whole_words(plan))
             draw(bar, key="memory-bar", alt=describe(plan))
-            st.markdown(f":small[{capital(parts_words(plan))}]")
+            parts = " ".join(filter(None, (f"{capital(parts_words(plan))}.", kept_words([plan]))))
+            st.markdown(f":small[{parts}]")
         for refusal in plan.refusals:
             st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
     rungs, dots = st.columns(_HALVES, gap="medium")
@@ -107,10 +108,10 @@ def describe(plan: Plan) -> str:
 def parts_words(plan: Plan) -> str:
     """Return what the parts of the fullest bar take, in GiB: most are too narrow for a label."""
     rank = plan.ranks[0]
-    sizes = [(part.label, rank.of_kind(*part.kinds)) for part in PARTS]
-    sizes.append(("free" if rank.headroom >= 0 else "over", abs(rank.headroom)))
+    last = "free" if rank.headroom >= 0 else "over"
+    sizes = part_sizes(rank) | {last: format_gib(abs(rank.headroom)) if rank.headroom else ""}
     held = " · ".join(
-        f"{label} {format_gib(size).removesuffix(' GiB')}" for label, size in sizes if size
+        f"{label} {size.replace(' GiB', '')}" for label, size in sizes.items() if size
     )
     first = f"{rank.label}: " if len(plan.ranks) > 1 else ""
     return f"{first}{held} GiB"

@@ -70,7 +70,7 @@ def _label(choice: Choice, among: list[Choice], pick: Choice, shown: Choice) -> 
     """What is taken and what it is better in; the engine where it is another one."""
     better = choice.better or ("the pick" if choice is pick else "")
     other = choice.plan.engine != shown.plan.engine
-    name = dot_name(choice, among) + (f" in {choice.plan.engine_title}" if other else "")
+    name = dot_name(choice, among, server=choice.plan.engine_title if other else "")
     return escape(f"{name}: {better}" if better else name)
 
 

@@ -30,8 +30,8 @@ ICONS = {
 MEANING = {
     Confidence.EXACT: "follows from the architecture or from file headers alone",
     Confidence.ENGINE_RULE: "read from the engine's own code and checked against it",
-    Confidence.PUBLISHED: "bytes that the publisher states, spread by the nearest recipe; carries a band",
-    Confidence.CALIBRATED: "constants fitted to measured start-ups; carries a band",
+    Confidence.PUBLISHED: "the file size that the publisher states, shared out as in the nearest known recipe; with a band",
+    Confidence.CALIBRATED: "constants fitted to measured start-ups; with a band",
     Confidence.ASSUMED: "not verified",
 }
 
