@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 from weakref import WeakValueDictionary
 
 from hardware_db.records import frozen
@@ -298,9 +299,13 @@ class Memory:
         for slot in [slot for slot in self.offsets if slot >= first]:
             self.offsets[slot + shift] = self.offsets.pop(slot)
 
-    def state(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
-        """Return what is free: two moments with the same answer go on in the same way."""
-        return tuple(tuple(map(tuple, arena.free)) for arena in self.arenas)
+    def state(self, first: int) -> tuple[tuple[int, ...], ...]:
+        """Return what is free and where slots from `first` on lie, in the order in which they were taken.
+
+        Two moments with the same answer go on in the same way.
+        """
+        held = [place for slot, place in self.offsets.items() if slot >= first]
+        return *(tuple(chain.from_iterable(arena.free)) for arena in self.arenas), *held
 
     def take(self, arena: Arena, size: int, growth: int) -> tuple[int, int]:
         """Return offset and its growth of the best fitting block; the endless one if none fits."""

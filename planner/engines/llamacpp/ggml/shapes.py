@@ -135,7 +135,7 @@ class Shape:
         while at < len(alike):
             memory.run(events[ran : starts[at]], arenas, sizes, growths)
             ran = starts[at]
-            state = memory.state()
+            state = memory.state(firsts[0])
             before = seen.get(state)
             seen[state] = at
             if before is not None:
