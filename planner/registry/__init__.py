@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from planner.registry.entry import Entry as Entry
     from planner.registry.existing import check_file as check_file
     from planner.registry.existing import check_precision as check_precision
+    from planner.registry.labels import file_of as file_of
     from planner.registry.listing import (
         Download as Download,
     )
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from planner.registry.measurements import (
         measured_of as measured_of,
     )
-    from planner.registry.names import file_of as file_of
     from planner.registry.names import find as find
     from planner.registry.names import in_words as in_words
     from planner.registry.quality import (
@@ -132,7 +132,8 @@ _PUBLIC = {
     "entry": "Entry",
     "existing": "check_file check_precision",
     "measurements": "Measurement Protocol measured_of",
-    "names": "file_of find in_words",
+    "labels": "file_of",
+    "names": "find in_words",
     "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 
-from planner.memo import Key, remembered
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
-from planner.model.gguf_mix import GgufScheme
-from planner.registry.entry import Entry
-from planner.registry.sizing import (
-    checkpoint_of,
-    recipe_bytes,
-    spread_of,
-    stored_as,
-    tensor_bytes,
-)
-from planner.registry.store import entries_of
-from planner.units import format_gib
-
-NEAR = Fraction(2, 100)
-"""How near a published size must be to a recipe for the checkpoint to count as stored so."""
 
 
 def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint:
@@ -44,55 +27,11 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
     found = catalog.bundled_checkpoint(name, precision=precision)
     if not found.hypothetical or found.id not in _bases():
         return found  # a variant of other weights (Thinking, Base) is none of the rows' models
-    row = stored_as(found.id, found.scheme.name)
-    if row is None:
-        return found
-    if isinstance(found.scheme, GgufScheme):
-        return _of_files(found, row)
-    return checkpoint_of(row) if _is_near(row) else found
+    from planner.registry.published import as_published
 
-
-def _both(found: Checkpoint, row: Entry) -> Key:
-    return (found, row), None
-
-
-@remembered(_both, most=256)
-def _of_files(found: Checkpoint, row: Entry) -> Checkpoint:
-    """A GGUF type as published files have it."""
-    return replace(
-        found,
-        hypothetical=False,
-        published=True,
-        band=spread_of(row.base, found.scheme.name),
-        notes=(_files_of_type(row),),
-    )
+    return as_published(found)
 
 
 @cache
 def _bases() -> frozenset[str]:
     return frozenset(entry.id for entry in catalog.catalog())
-
-
-@lru_cache(maxsize=512)
-def _files_of_type(row: Entry) -> str:
-    """Published files of one type by author, as a note."""
-    rows = [
-        other
-        for other in entries_of(row.base)
-        if other.recommendable
-        and not other.ollama
-        and other.recipe == row.recipe
-        and other.label.lower() == row.label.lower()
-        and other.nbytes is not None
-    ]
-    rows.sort(key=lambda other: (-(other.downloads or 0), other.name))
-    named = ", ".join(f"{other.name} ({format_gib(other.nbytes or 0)})" for other in rows[:3])
-    return "sizes as llama-quantize makes them" + (f"; files by author: {named}" if named else "")
-
-
-@lru_cache(maxsize=512)
-def _is_near(row: Entry) -> bool:
-    if row.nbytes is None:
-        return True
-    plain = recipe_bytes(row)
-    return abs(tensor_bytes(row) - plain) <= max(int(NEAR * plain), row.within)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from planner.errors import InputError
 from planner.model.quantization import get_scheme, near_schemes
-from planner.registry.names import rows_of_repository
-from planner.registry.store import entries_of
 from planner.registry.written import LONGEST, read_written
 from planner.units import shown
 
@@ -24,6 +22,8 @@ def check_file(name: str, precision: str | None) -> None:
     asked = None if written is None else written.label or precision
     if written is None or written.repo is None or asked is None:
         return
+    from planner.registry.names import rows_of_repository
+
     rows = rows_of_repository(written.repo)
     labels = sorted({row.label for row in rows if row.gguf and row.part == "model" and row.label})
     if labels:
@@ -43,6 +43,8 @@ def check_precision(base: str, precision: str) -> None:
     try:
         get_scheme(precision)
     except InputError:
+        from planner.registry.store import entries_of
+
         rows = [row for row in entries_of(base) if row.recommendable]
         files = sorted({row.label for row in rows if row.gguf and row.label})
         kinds = sorted({row.recipe for row in rows if not row.gguf})

@@ -8,7 +8,7 @@ from functools import cache
 
 from hardware_db.records import frozen
 from planner.registry.entry import Entry
-from planner.registry.names import bare
+from planner.registry.labels import bare
 from planner.registry.store import grouped
 from planner.shipped import read_bytes
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 
 from planner.registry import by_name
 from planner.registry.entry import Entry
+from planner.registry.labels import bare
 from planner.registry.store import entries, entries_of, grouped
 from planner.registry.written import LONGEST, Written, read_written
 
@@ -34,16 +35,9 @@ def find(name: str, *, precision: str | None = None) -> Entry | None:
     return _find(name, precision)
 
 
-def file_of(base: str, label: str) -> Entry | None:
-    """Return the published GGUF of a bundled model that is called `label` (``UD-Q4_K_XL``), or None.
-
-    Labels that are llama.cpp's own types name no author's file. Of an author's own kind ("UD-") that
-    has no row of this label, the size follows the nearest type.
-    """
+def file_of_kind(base: str, label: str, kind: str) -> Entry | None:
+    """Return the file of `label`; else one whose label begins with `kind`, of the label's type."""
     wanted = label.lower()
-    kind = wanted.removesuffix(bare(wanted))
-    if not kind:
-        return None
     rows = [row for row in entries_of(base) if row.gguf and row.recommendable]
     found = _best(row for row in rows if row.label.lower() == wanted)
     if found is not None:
@@ -128,11 +122,6 @@ def _is_label(row: Entry, label: str) -> bool:
     return wanted in (row.label.lower(), (row.file or "").lower()) or (
         not row.label and wanted == row.recipe
     )
-
-
-def bare(label: str) -> str:
-    """A label without the prefixes that llama.cpp does not ask for: ``UD-Q4_K_XL`` -> ``q4_k_xl``."""
-    return re.sub(r"^(?:ud|i1)-", "", label.lower())
 
 
 def _of_repository(rows: Iterable[Entry], repo: str | None) -> tuple[Entry, ...]:

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from planner.errors import InputError
-from planner.model.gguf_mix import gguf_schemes
 from planner.model.quantization.aliases import ALIASES
 from planner.model.quantization.scheme import (
     Evidence,
@@ -58,13 +57,20 @@ def get_scheme(name: str) -> Scheme:
             real = ALIASES.get(found, found)
             if real in SCHEMES:
                 return SCHEMES[real]
-            if real in gguf_schemes():
-                return gguf_schemes()[real]
+            if real in _gguf_schemes():
+                return _gguf_schemes()[real]
     near = near_schemes(plain)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(SCHEMES))}"
     raise InputError(f"unknown precision {shown(name)}; {hint}")
 
 
+def _gguf_schemes() -> Mapping[str, Scheme]:
+    """Return llama.cpp's types, whose rules are loaded when one of them may be meant."""
+    from planner.model.gguf_mix import gguf_schemes
+
+    return gguf_schemes()
+
+
 def near_schemes(name: str) -> list[str]:
     """Return the names of schemes that `name` may have been meant to be, the nearest first."""
-    return get_close_matches(name.lower(), [*SCHEMES, *ALIASES, *gguf_schemes()], n=3)
+    return get_close_matches(name.lower(), [*SCHEMES, *ALIASES, *_gguf_schemes()], n=3)
