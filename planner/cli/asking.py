@@ -20,6 +20,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.question import Question
 from planner.secrets import words_without_secrets
+from planner.units import shown
 
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
@@ -302,6 +303,11 @@ def asks(
                 )
             if name is not None and name.startswith("-"):
                 words, name = (name, *words), None
+            if words and not words[0].startswith("-"):
+                raise InputError(
+                    f"{shown(words[0])} belongs to no flag; a name of several words stands in quotes"
+                    " (--on 'm4 pro'), a format behind --precision"
+                )
             asked = Typed(
                 model=name,
                 on=typed.pop("on"),

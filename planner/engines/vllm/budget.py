@@ -25,12 +25,17 @@ FREE_AT_START = int(0.4 * GIB)
 
 
 def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[str, ...]]:
-    """Return the share of the GPU to use, and a word where it is not the engine's default."""
+    """Return the share of the GPU to use, and a word where it is not the engine's default or not safe."""
     given = deployment.options.gpu_memory_utilization
-    if given is not None:
-        return float(given), ()
     unified = deployment.system.accelerator.unified
     safe = unified.safe_utilization if unified is not None else None
+    if given is not None:
+        if safe is None or given <= safe.value:
+            return float(given), ()
+        return float(given), (
+            f"--gpu-memory-utilization {given:g} is more than is known to start on such machines:"
+            f" {safe.value:g} ({safe.source})",
+        )
     if safe is not None and safe.value < rules.gpu_memory_utilization:
         note = (
             f"memory is shared with the system: the plan uses --gpu-memory-utilization"
