@@ -175,15 +175,8 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
         return replace(budget, stages=tuple(stages))
 
     def _gpu(self, deployment: Deployment, server: Server, budget: Budget, pool: Pool) -> Rank:
-        layout, (stage,) = deployment.layout, budget.stages
-        terms = rank_terms(
-            server,
-            budget,
-            stage,
-            pool,
-            sequences=deployment.concurrency,
-            context=deployment.context,
-        )
+        layout, asked = deployment.layout, deployment.concurrency
+        (terms,) = rank_terms(server, budget, pool, sequences=asked, context=deployment.context)
         return Rank(
             name=device_name(alike=layout.tensor_parallel),
             count=layout.tensor_parallel,

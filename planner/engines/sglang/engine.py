@@ -245,16 +245,14 @@ def _ranks(
 ) -> tuple[Rank, ...]:
     stages, parallel = budget.stages, server.parallel
     count = parallel.tp_size * parallel.replicas
-    ranks = []
-    for stage in stages:
-        name = device_name(alike=count, unified=server.gpu.integrated)
-        if len(stages) > 1:
-            name = f"stage {stage.index + 1} of {len(stages)}"
-        terms = rank_terms(server, budget, stage, pool, sequences=sequences, context=context)
-        ranks.append(
-            Rank(name=name, count=count, total=budget.total, usable=budget.usable, terms=terms)
-        )
-    return tuple(ranks)
+    names = [device_name(alike=count, unified=server.gpu.integrated)]
+    if len(stages) > 1:
+        names = [f"stage {stage.index + 1} of {len(stages)}" for stage in stages]
+    found = rank_terms(server, budget, pool, sequences=sequences, context=context)
+    return tuple(
+        Rank(name=name, count=count, total=budget.total, usable=budget.usable, terms=terms)
+        for name, terms in zip(names, found, strict=True)
+    )
 
 
 def launch_of(deployment: Deployment, server: Server) -> Launch:

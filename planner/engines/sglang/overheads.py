@@ -9,7 +9,7 @@ from hardware_db import Accelerator
 from hardware_db.records import frozen
 from planner.columns import is_zero, larger, smaller
 from planner.engines.sglang.defaults import Resolved
-from planner.engines.sglang.pool import Pool
+from planner.engines.sglang.pool import Allocated, Pool
 from planner.engines.sglang.releases import source_of
 from planner.engines.sglang.server import Server
 from planner.engines.sglang.tables import BESIDE, PADDING, beside_terms, table_takes_gpu
@@ -148,19 +148,18 @@ def rule(version: str, file: str) -> Source:
 
 
 def rank_terms(
-    server: Server, budget: Budget, stage: Stage, pool: Pool, *, sequences: int, context: int
-) -> tuple[Term, ...]:
-    """Return all terms of a rank of `stage` with `sequences` of `context` tokens on its group.
+    server: Server, budget: Budget, pool: Pool, *, sequences: int, context: int
+) -> Iterator[tuple[Term, ...]]:
+    """Yield all terms of a rank of every stage with `sequences` of `context` tokens on its group.
 
     Both may be columns (`planner.columns`).
     """
-    inside = (
-        *_weights(server, stage),
-        _left_over(budget),
-        *_caches(server, stage, pool, sequences=sequences, context=context),
-    )
-    outside = (*_outside(server, pool), *beside_terms(server, pool))
-    return (*inside, *outside, *_reserve(server, budget, sum(t.nbytes for t in outside)))
+    taken, left_over = server.allocated(pool), _left_over(budget)
+    outside = (*_outside(server, pool, taken), *beside_terms(server, pool, taken))
+    reserve = tuple(_reserve(server, budget, sum(term.nbytes for term in outside)))
+    for stage in budget.stages:
+        caches = _caches(server, stage, pool, sequences=sequences, context=context)
+        yield (*_weights(server, stage), left_over, *caches, *outside, *reserve)
 
 
 def _left_over(budget: Budget) -> Term:
@@ -301,9 +300,9 @@ def multimodal_reserve(server: Server) -> int:
     return (server.rules.multimodal_reserve_mib + pooled) * MIB
 
 
-def _outside(server: Server, pool: Pool) -> Iterator[Term]:
+def _outside(server: Server, pool: Pool, taken: Allocated) -> Iterator[Term]:
     """Yield what is allocated after sizing and was not counted in it."""
-    taken, resolved = server.allocated(pool), server.resolved
+    resolved = server.resolved
     version = server.rules.version
     if taken.draft_kv:
         yield Term(

@@ -11,6 +11,7 @@ mem_cache/memory_pool.py (MambaPool, MHATokenToKVPool, ReqToTokenPool); earlier 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import ceil
 
 from hardware_db.records import frozen
@@ -116,10 +117,9 @@ def size_pool(
     if reserve_mib and options.mm_feature_transport != "cpu":
         reserve_mib += 1024
     rest = after - before * (1 - resolved.mem_fraction_static) - reserve_mib / 1024
-    pool = Pool(geometry=geometry, budget=int(rest * GIB))
+    made = partial(Pool, geometry=geometry, budget=int(rest * GIB))
     if after < 0:
-        return replace(
-            pool,
+        return made(
             failure=PoolFailure(
                 kind="loading", reason="the weights alone exceed the memory of the device"
             ),
@@ -127,11 +127,10 @@ def size_pool(
     slots, intermediate, rest = _state_pool(
         rest, geometry, resolved=resolved, parallel=parallel, options=options, rules=rules
     )
-    pool = replace(pool, max_mamba_cache_size=slots, intermediate_bytes=intermediate)
+    made = partial(made, max_mamba_cache_size=slots, intermediate_bytes=intermediate)
     if slots <= 0:
         per_slot = geometry.stage_slot_bytes / MIB
-        return replace(
-            pool,
+        return made(
             failure=PoolFailure(
                 kind="state pool",
                 reason="no memory is left for the recurrent states under --mem-fraction-static",
@@ -149,8 +148,7 @@ def size_pool(
     if rest <= 0:
         viable = 1 - after / before
         least = ceil(viable * 1000) / 1000
-        return replace(
-            pool,
+        return made(
             failure=PoolFailure(
                 kind="KV pool",
                 reason=(
@@ -169,7 +167,7 @@ def size_pool(
             ),
         )
     return _with_requests(
-        pool, int(rest * GIB), resolved=resolved, parallel=parallel, options=options, rules=rules
+        made(), int(rest * GIB), resolved=resolved, parallel=parallel, options=options, rules=rules
     )
 
 
@@ -242,13 +240,18 @@ def _with_requests(
     limited_by = choose(by_state <= limit, "state pool", "--max-running-requests")
     limit = smaller(limit, by_state)
     pool = replace(
-        pool, stage_tokens=stage_tokens, max_total_num_tokens=tokens, limited_by=limited_by
+        pool,
+        stage_tokens=stage_tokens,
+        max_total_num_tokens=tokens,
+        max_running_requests=limit,
+        limited_by=limited_by,
     )
     if not is_zero(larger(limit, 0)):  # no estimate is zero: all of a column, or nothing
-        return replace(pool, max_running_requests=limit)
+        return pool
     return replace(
         pool,
         max_total_num_tokens=None,
+        max_running_requests=None,
         failure=PoolFailure(
             kind="requests",
             reason="the state pool has fewer slots than one running request needs",

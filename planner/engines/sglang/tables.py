@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planner.columns import choose, is_zero
 from planner.engines.engine import Deployment
-from planner.engines.sglang.pool import PADDING_SLOTS, Pool
+from planner.engines.sglang.pool import PADDING_SLOTS, Allocated, Pool
 from planner.engines.sglang.server import Server
 from planner.memory.breakdown import Kind, Term
 from planner.memory.weights import table_bytes
@@ -74,7 +74,7 @@ def table_words(deployment: Deployment, server: Server) -> tuple[str, ...]:
     )
 
 
-def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
+def beside_terms(server: Server, pool: Pool, taken: Allocated) -> Iterator[Term]:
     """Yield what states take beside the pools that the release budgets."""
     running, resolved = pool.running, server.resolved
     if not server.rules.budgets_padding_slot and not is_zero(running):
@@ -93,7 +93,7 @@ def beside_terms(server: Server, pool: Pool) -> Iterator[Term]:
             },
             source=Source(where=f"SGLang {server.rules.version} mem_cache/memory_pool.py"),
         )
-    size = server.allocated(pool).beside
+    size = taken.beside
     if not is_zero(size):
         yield Term(
             name=BESIDE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from hardware_db import Accelerator
-from hardware_db.records import frozen_with_cache
+from hardware_db.records import frozen, frozen_with_cache
 from planner.columns import larger
 from planner.engines.engine import Deployment
 from planner.engines.vllm.cache import Pool
@@ -45,6 +45,21 @@ def utilization_of(deployment: Deployment, rules: Rules) -> tuple[float, tuple[s
     return rules.gpu_memory_utilization, ()
 
 
+@frozen
+class Taken:
+    """What weights and overheads take of a rank, whatever memory it has.
+
+    Attributes:
+        terms: stage -> weights and overheads.
+        nbytes: stage -> their bytes.
+        above: stage -> bytes more that they may take at the far end of their bands.
+    """
+
+    terms: tuple[tuple[Term, ...], ...]
+    nbytes: tuple[int, ...]
+    above: tuple[int, ...]
+
+
 @frozen_with_cache
 class Budget:
     """One rank's memory per stage, and the pool that is left.
@@ -57,7 +72,7 @@ class Budget:
         utilization: share of the GPU that vLLM may use.
         total: bytes that CUDA reports.
         usable: bytes that the utilization allows.
-        terms: stage -> weights and overheads.
+        spent: weights and overheads.
     """
 
     deployment: Deployment
@@ -67,7 +82,7 @@ class Budget:
     utilization: float
     total: int
     usable: int
-    terms: tuple[tuple[Term, ...], ...]
+    spent: Taken
 
     @property
     def _options(self) -> VllmOptions:
@@ -85,10 +100,15 @@ class Budget:
         """The line that the engine plans against: all, where the pool's size is fixed."""
         return self.usable if self._options.kv_cache_memory_bytes is None else self.total
 
-    @cached_property
+    @property
+    def terms(self) -> tuple[tuple[Term, ...], ...]:
+        """Stage -> weights and overheads."""
+        return self.spent.terms
+
+    @property
     def taken(self) -> tuple[int, ...]:
         """Stage -> bytes of weights and overheads."""
-        return tuple(sum(term.nbytes for term in terms) for terms in self.terms)
+        return self.spent.nbytes
 
     @cached_property
     def available(self) -> tuple[int, ...]:
@@ -106,8 +126,7 @@ class Budget:
         """The pool at the far end of the estimates' bands."""
         if self._options.kv_cache_memory_bytes is not None:
             return self.pool
-        above = (sum(term.band.above for term in terms if term.band) for terms in self.terms)
-        pairs = zip(self.available, above, strict=True)
+        pairs = zip(self.available, self.spent.above, strict=True)
         return self._pool_of(tuple(size - more for size, more in pairs))
 
     def _pool_of(self, available: tuple[int, ...]) -> Pool:
@@ -245,6 +264,7 @@ def usable_bytes(deployment: Deployment, rules: Rules) -> int:
     return int(-(-_total_bytes(deployment) * utilization // 1))
 
 
+@remembered(lambda accelerator: ((accelerator,), None))
 def device_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
     """Return what overheads depend on beside the memory's size: one value per kind of device."""
     switched = (accelerator.nvlink_domain or 0) > SWITCHED
@@ -264,10 +284,31 @@ def budget_of(
         utilization=utilization,
         total=_total_bytes(deployment),
         usable=usable_bytes(deployment, rules),
-        terms=tuple(
-            (*_weights(deployment, stage), *_overheads(deployment, rules, step, stage))
-            for stage in stages
-        ),
+        spent=_taken(deployment, rules, step, stages),
+    )
+
+
+def _of_stages(
+    deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
+) -> Key:
+    device = device_of(deployment.system.accelerator)
+    said = (deployment.layout, device, step.tokens, step.sequences, deployment.lesson)
+    return (deployment.checkpoint, deployment.options, rules, stages), said
+
+
+@remembered(_of_stages, most=4096)
+def _taken(
+    deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
+) -> Taken:
+    """Return what the stages take: the same of every size of memory."""
+    terms = tuple(
+        (*_weights(deployment, stage), *_overheads(deployment, rules, step, stage))
+        for stage in stages
+    )
+    return Taken(
+        terms=terms,
+        nbytes=tuple(sum(term.nbytes for term in held) for held in terms),
+        above=tuple(sum(term.band.above for term in held if term.band) for held in terms),
     )
 
 

@@ -79,11 +79,12 @@ def _answers(budget: Budget, contexts: Any, concurrencies: Any) -> Columns:
     attention, states = _blocks(budget, contexts, asked)
     fixed = deployment.options.kv_cache_memory_bytes
     stages = []
-    for taken, terms, size in zip(budget.taken, budget.terms, pool.bytes_per_block, strict=True):
+    spent = budget.spent
+    rows = zip(spent.nbytes, spent.terms, spent.above, pool.bytes_per_block, strict=True)
+    for taken, terms, above, size in rows:
         kv, state = (attention + 1) * size, states * size
         if fixed is not None:
             kv = kv + np.maximum(0, fixed - kv - state)
-        above = sum(term.band.above for term in terms if term.band)
         weights = sum(term.nbytes for term in terms if term.kind is Kind.WEIGHTS)
         stages.append((taken + kv + state, kv, state, weights, above))
     headrooms = np.stack([budget.cap - used for used, *_ in stages])
