@@ -288,12 +288,18 @@ def budget_of(
     )
 
 
+def _of_rank(deployment: Deployment, rules: Rules, step: Step) -> Key:
+    cut = deployment.layout.tensor_parallel, deployment.layout.expert_parallel
+    device = device_of(deployment.system.accelerator)
+    said = (cut, device, step.tokens, step.sequences, deployment.lesson)
+    return (deployment.checkpoint, deployment.options, rules), said
+
+
 def _of_stages(
     deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
 ) -> Key:
-    device = device_of(deployment.system.accelerator)
-    said = (deployment.layout, device, step.tokens, step.sequences, deployment.lesson)
-    return (deployment.checkpoint, deployment.options, rules, stages), said
+    held, said = _of_rank(deployment, rules, step)
+    return (*held, stages), said
 
 
 @remembered(_of_stages, most=4096)
@@ -326,11 +332,8 @@ def _ends(deployment: Deployment, stage: StageWeights) -> tuple[bool, bool]:
 
 def _of_step(deployment: Deployment, rules: Rules, step: Step, stage: StageWeights) -> Key:
     """Return what overheads depend on: stages between the first and the last are alike."""
-    cut = deployment.layout.tensor_parallel, deployment.layout.expert_parallel
-    of_stage = (_ends(deployment, stage), len(stage.layers))
-    device = device_of(deployment.system.accelerator)
-    said = (cut, device, step.tokens, step.sequences, of_stage, deployment.lesson)
-    return (deployment.checkpoint, deployment.options, rules), said
+    held, said = _of_rank(deployment, rules, step)
+    return held, (said, _ends(deployment, stage), len(stage.layers))
 
 
 @remembered(_of_step, most=4096)

@@ -187,11 +187,13 @@ class StageWeights:
 
 def _loaded(deployment: Deployment) -> Key:
     """Return what the weights on a rank depend on; of the context, how far it is beyond the native."""
-    accelerator = deployment.system.accelerator
-    native = deployment.checkpoint.model.max_position_embeddings
+    accelerator, layout = deployment.system.accelerator, deployment.layout
+    model = deployment.checkpoint.model
+    shared = model.moe is not None or model.ngrams is not None  # over replicas, too
     said = (
-        deployment.layout,
-        max(deployment.context, native),
+        (layout.tensor_parallel, layout.pipeline_parallel, layout.expert_parallel),
+        layout.data_parallel if shared else 1,
+        max(deployment.context, model.max_position_embeddings),
         _kind(accelerator),
         accelerator.is_unified,
     )
