@@ -103,6 +103,9 @@ if TYPE_CHECKING:
         checkpoint_of as checkpoint_of,
     )
     from planner.registry.sizing import (
+        download_bytes as download_bytes,
+    )
+    from planner.registry.sizing import (
         effective_bits as effective_bits,
     )
     from planner.registry.sizing import (
@@ -137,7 +140,7 @@ _PUBLIC = {
     "quality": "CacheLoss Comparison Loss Word cache_losses compare loss_of",
     "remembered": "recall remember",
     "renewing": "Renewal renew repositories_of",
-    "sizing": "checkpoint_of effective_bits spread_of stored_as",
+    "sizing": "checkpoint_of download_bytes effective_bits spread_of stored_as",
     "store": "entries entries_of models_stored",
     "written": "read_written",
 }

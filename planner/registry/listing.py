@@ -9,7 +9,7 @@ from planner.model import catalog
 from planner.registry import by_name
 from planner.registry.entry import Container, Entry
 from planner.registry.quality import Loss, loss_of
-from planner.registry.sizing import checkpoint_of, effective_bits
+from planner.registry.sizing import download_bytes, effective_bits
 from planner.registry.store import entries_of
 from planner.units import format_gib
 
@@ -87,9 +87,7 @@ def downloads(
 
 
 def _line(entry: Entry) -> Download:
-    nbytes = entry.nbytes
-    if nbytes is None:
-        nbytes = checkpoint_of(entry).nbytes("text", "mtp")
+    nbytes = download_bytes(entry)
     return Download(entry=entry, nbytes=nbytes, bits=effective_bits(entry), loss=loss_of(entry))
 
 

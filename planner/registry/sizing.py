@@ -116,6 +116,18 @@ def parts_of(entry: Entry, model: ModelSpec) -> tuple[Part, ...]:
     return ("text", "vision", "mtp") if model.vision is not None else ("text", "mtp")
 
 
+def download_bytes(entry: Entry) -> int:
+    """Return the bytes to download: published, else of the parts in its files, by its recipe.
+
+    Raises:
+        UnsupportedModelError: no recipe describes it.
+    """
+    if entry.nbytes is not None:
+        return entry.nbytes
+    checkpoint = checkpoint_of(entry)
+    return checkpoint.nbytes(*parts_of(entry, checkpoint.model))
+
+
 def tensor_bytes(entry: Entry) -> int:
     """Return the published bytes of the tensors: without a GGUF's header.
 

@@ -8,7 +8,7 @@ from planner.engines.choice import LOADS
 from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.recommending import Choice, Wanted
-from planner.registry import Entry, checkpoint_of, entries_of, loss_of
+from planner.registry import Entry, download_bytes, entries_of, loss_of
 from planner.speed import speed_of
 
 _UNKNOWN = 1 << 60
@@ -42,11 +42,9 @@ def short_name(entry: Entry) -> str:
 
 
 def bytes_of(entry: Entry) -> int:
-    """Return the bytes to download: published, else by the recipe."""
-    if entry.nbytes is not None:
-        return entry.nbytes
+    """Return the bytes to download; more than anything for what no recipe describes."""
     try:
-        return checkpoint_of(entry).nbytes()
+        return download_bytes(entry)
     except PlannerError:
         return _UNKNOWN
 
