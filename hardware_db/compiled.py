@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FILE = HERE / "data" / "compiled.bin"
+
+_LENGTH = 8
+"""Bytes of the length of what is unpickled at once; the entries lie behind it."""
 
 V = TypeVar("V")
 
@@ -57,15 +61,20 @@ def read(file: Path = FILE) -> Database | None:
     wanted = digest()
     if not content.startswith(wanted):
         return None
-    kept: _Kept = pickle.loads(content[len(wanted) :])
-    return kept.database()
+    told = memoryview(content)[len(wanted) :]
+    length = int.from_bytes(told[:_LENGTH], "little")
+    kept: _Kept = pickle.loads(told[_LENGTH : _LENGTH + length])
+    return kept.database(told[_LENGTH + length :])
 
 
 def write(file: Path = FILE) -> int:
     """Write the compiled form of the TOML files; return its bytes."""
     from hardware_db.database import from_sources
 
-    return file.write_bytes(digest() + pickle.dumps(_Kept.of(from_sources()), protocol=5))
+    current, (kept, entries) = digest(), _Kept.of(from_sources())
+    index = pickle.dumps(kept, protocol=5)
+    length = len(index).to_bytes(_LENGTH, "little")
+    return file.write_bytes(b"".join([current, length, index, *entries]))
 
 
 @frozen
@@ -73,7 +82,7 @@ class _Kept:
     """The database with numbers in place of entries.
 
     Attributes:
-        entries: the bytes of each entry, accelerators first.
+        ends: where each entry ends behind this, accelerators first.
         accelerators: how many of them are accelerators.
         by_name: the number that each name means; like what follows, fields of `Database`.
         by_driver_name: the numbers that each name means.
@@ -82,7 +91,7 @@ class _Kept:
         others: the fields that hold none of those.
     """
 
-    entries: tuple[bytes, ...]
+    ends: tuple[int, ...]
     accelerators: int
     by_name: dict[str, int]
     by_driver_name: dict[str, tuple[int, ...]]
@@ -91,8 +100,8 @@ class _Kept:
     others: dict[str, Any]
 
     @classmethod
-    def of(cls, known: Database) -> _Kept:
-        """Return what is kept of a database."""
+    def of(cls, known: Database) -> tuple[_Kept, list[bytes]]:
+        """Return what is kept of a database, and the bytes of its entries."""
         entries = (*known.accelerators, *known.systems)
         numbers = {id(entry): number for number, entry in enumerate(entries)}
 
@@ -100,8 +109,9 @@ class _Kept:
             return {name: tuple(numbers[id(one)] for one in found) for name, found in named.items()}
 
         lists = {name: getattr(known, name) for name in LISTS}
-        return cls(
-            entries=tuple(_Writer.bytes_of(entry, numbers) for entry in entries),
+        written = [_Writer.bytes_of(entry, numbers) for entry in entries]
+        kept = cls(
+            ends=tuple(accumulate(map(len, written))),
             accelerators=len(known.accelerators),
             by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
             by_driver_name=several(known.by_driver_name),
@@ -113,12 +123,13 @@ class _Kept:
                 if field.name not in (*OF_ENTRIES, *LISTS)
             },
         )
+        return kept, written
 
-    def database(self) -> Database:
+    def database(self, entries: memoryview) -> Database:
         """Return the database; its entries are read one by one."""
         from hardware_db.database import Database
 
-        one, count = _Entries(self.entries).one, self.accelerators
+        one, count = _Entries(entries, self.ends).one, self.accelerators
 
         def several(numbers: tuple[int, ...]) -> tuple[Any, ...]:
             return tuple(map(one, numbers))
@@ -126,7 +137,7 @@ class _Kept:
         lists: dict[str, Any] = {name: _later(*told) for name, told in self.lists.items()}
         return Database(
             accelerators=Listed(range(count), one),
-            systems=Listed(range(count, len(self.entries)), one),
+            systems=Listed(range(count, len(self.ends)), one),
             by_name=Named(self.by_name, one),
             by_driver_name=Named(self.by_driver_name, several),
             by_stem=Named(self.by_stem, several),
@@ -152,15 +163,16 @@ def _later(length: int, content: bytes) -> Listed[Any]:
 class _Entries:
     """Entries by their numbers, each read once."""
 
-    def __init__(self, contents: Sequence[bytes]) -> None:
-        self._contents = contents
+    def __init__(self, contents: memoryview, ends: Sequence[int]) -> None:
+        self._contents, self._ends = contents, ends
         self._read: dict[int, Any] = {}
 
     def one(self, number: int) -> Any:
         """Return an entry, the same one to everybody."""
         found = self._read.get(number)
         if found is None:
-            entry = _Reader(self._contents[number], self.one).load()
+            start = self._ends[number - 1] if number else 0
+            entry = _Reader(self._contents[start : self._ends[number]], self.one).load()
             found = self._read.setdefault(number, entry)
         return found
 
@@ -168,7 +180,7 @@ class _Entries:
 class _Reader(pickle.Unpickler):
     """Reads an entry, and asks for those that it refers to."""
 
-    def __init__(self, content: bytes, one: Callable[[int], Any]) -> None:
+    def __init__(self, content: memoryview, one: Callable[[int], Any]) -> None:
         super().__init__(io.BytesIO(content))
         self._one = one
 
