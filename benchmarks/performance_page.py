@@ -75,7 +75,7 @@ KEPT = (
     "| llama.cpp: placements, answers | the whole deployment | 4,096, 1,024 |",
     "| llama.cpp: servers, what they take, placements that fit | model, options, context, slots,"
     " room on the GPUs | 1,024 |",
-    "| llama.cpp: graphs, and the sizes of their slots | blocks and where they lie, batch | 512, 4,096 |",
+    "| llama.cpp: pieces of graphs, graphs, and the sizes of their slots | blocks and where they lie, batch | 24, 512, 4,096 |",
     "| llama.cpp: cells that each number of slots holds, for sweeps | model, options, system | 1,024 |",
     "| MLX: bytes per token, states, longest context | model, cache format | 1,024 |",
     "| transformers: device map, what runs on a device | model, options, system | 1,024 |",
