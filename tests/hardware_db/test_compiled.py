@@ -12,7 +12,7 @@ def test_the_compiled_form_is_what_the_toml_files_say(tmp_path: Path) -> None:
     compiled.write(file)
     kept, said = compiled.read(file), from_sources()
     assert kept is not None
-    for name in Database.__slots__:
+    for name in Database.__annotations__:
         found, wanted = getattr(kept, name), getattr(said, name)
         plain = dict if isinstance(wanted, dict) else tuple if isinstance(wanted, tuple) else None
         assert (found if plain is None else plain(found)) == wanted, name
