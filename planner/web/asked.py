@@ -37,6 +37,9 @@ LOCAL = "local"
 MOST_COUNT = 4096
 """Machines or accelerators of one kind."""
 
+MOST_RAM = 1_000_000
+"""GB of RAM beside the accelerators."""
+
 _YES, _NO = "yes", "no"
 
 
@@ -202,9 +205,20 @@ class Asked:
         found = machine or system(self.on, self.number, self.memory)
         if not self.ram or found.accelerator.is_unified:
             return found
-        if not self.ram.isdecimal() or not 0 < int(self.ram[:7]) <= 1_000_000:
-            raise InputError(f"RAM must be a number of GB, got {shown(self.ram)}")
-        return given_ram(found, int(self.ram))
+        if self.ram_gb is None:
+            raise InputError(f"RAM must be 1 to {MOST_RAM:,} GB, got {shown(self.ram)}")
+        return given_ram(found, self.ram_gb)
+
+    @property
+    def names_checkpoint(self) -> bool:
+        """Its weights are one checkpoint, a repository's or an Ollama tag, and not a way to store them."""
+        return "/" in self.weights or ":" in self.weights
+
+    @property
+    def ram_gb(self) -> int | None:
+        """GB of RAM in its field; None where it is empty or holds no such number."""
+        known = self.ram.isdecimal() and len(self.ram) <= len(str(MOST_RAM))
+        return int(self.ram) if known and 1 <= int(self.ram) <= MOST_RAM else None
 
 
 def system(on: str, count: int, memory: str = "48") -> System:

@@ -28,6 +28,7 @@ from planner.web.asked import (
     CUSTOM,
     LOCAL,
     MOST_COUNT,
+    MOST_RAM,
     Asked,
     says_number,
     says_ram,
@@ -163,9 +164,9 @@ def _picked(field: str, typed: str | None) -> None:
         return
     value, notes = _meant(field, value)
     released: dict[str, str] = {}
-    if field == "model" and "/" in asked.weights:
+    if field == "model" and asked.names_checkpoint:
         released = {"weights": BEST}  # a checkpoint belongs to its model
-    if field == "engine" and not _is_loaded(asked.weights, value):
+    if field == "engine" and not _is_loaded(asked, value):
         released = {"weights": BEST}
     if field == "engine" and asked.options:
         released["options"] = ()  # type: ignore[assignment]
@@ -224,11 +225,11 @@ def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:
     return found, tuple(notes)
 
 
-def _is_loaded(weights: str, engine: str) -> bool:
+def _is_loaded(asked: Asked, engine: str) -> bool:
     """Whether the engine reads the container of a checkpoint that was fixed."""
-    if engine == BEST or "/" not in weights:
+    if engine == BEST or not asked.names_checkpoint:
         return True
-    row = find(weights)
+    row = find(asked.weights)
     try:
         name = get_engine(engine).name
     except InputError:
@@ -263,13 +264,12 @@ def _counted(field: str, value: int | None) -> None:
 def _ram(asked: Asked, machine: System | None) -> None:
     known = machine.host_memory_gib if machine is not None else None
     hint = f"{known.value:g}" if known is not None and not asked.ram else "not said"
-    said = int(asked.ram) if asked.ram.isdecimal() else None
-    key = fields.key_for("ram", said)
+    key = fields.key_for("ram", asked.ram_gb)
     st.number_input(
         "RAM (GB)",
         min_value=1,
-        max_value=1_000_000,
-        value=said,
+        max_value=MOST_RAM,
+        value=asked.ram_gb,
         step=16,
         key=key,
         width=_RAM,

@@ -303,7 +303,7 @@ def _is_of(entry: Entry, model: str) -> bool:
 
 def _entry(asked: Asked) -> Entry | None:
     """The checkpoint that is named; None for a way to store weights, and where it is open."""
-    if asked.weights == BEST or "/" not in asked.weights:
+    if not asked.names_checkpoint:
         return None
     found = find(asked.weights)
     if found is None or found.part != "model":

@@ -144,6 +144,7 @@ def test_an_old_page_leads_to_the_new_one(open_app: Callable[..., AppTest], page
         ("layout", "tp9999999", "layout"),
         ("layout", "abc", "layout"),
         ("ram", "nan", "RAM"),
+        ("ram", "99999999", "1,000,000 GB"),
         ("memory", "inf", ""),
         ("best", "x", "unknown wish"),
         ("use", "x", "unknown use"),
@@ -165,6 +166,13 @@ def test_what_is_not_understood_is_kept_and_explained_without_a_verdict(
         assert words.lower() in text_of(app).lower()
         assert "fits" not in line(app)
         assert not app.get("plotly_chart")
+
+
+def test_an_ollama_tag_names_a_checkpoint() -> None:
+    """A link with ``model=qwen3.5:9b`` was told of an unknown precision."""
+    query = {"v": "2", "on": "rtx-4090", "model": "qwen3.5:9b", "with": "ollama"}
+    asked, _ = address.read(query, Asked(on="rtx-4090"))
+    assert some(answer(asked).plan).fits
 
 
 def test_a_name_that_was_meant_is_one_click(open_app: Callable[..., AppTest]) -> None:

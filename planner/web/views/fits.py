@@ -184,7 +184,7 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
     the visitor's machine: a table of one model compares machines, and a click keeps it.
     """
     wanted, plan = found.wanted, found.plan
-    if wanted is None or asked.options or "/" in asked.weights:
+    if wanted is None or asked.options or asked.names_checkpoint:
         if plan is None:
             return None
         question = question_of(plan)
