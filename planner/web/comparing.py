@@ -119,6 +119,8 @@ def split(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[dict[str
         if all(row.get(name) == words for row in rows)
     }
     names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in same]
+    if "Price" in names and {"Rent", "Buy"} & {*names}:
+        names.remove("Price")  # that there is none is a dash where others have theirs
     return same, [{name: row.get(name, "—") for name in names} for row in rows]
 
 

@@ -97,11 +97,16 @@ def checked(
     weights = _checkpoint(log, checkpoint, notes)
     try:
         return Checked(check=check_log(None, log, on=on, model=weights), notes=tuple(notes))
-    except PlannerError:
+    except PlannerError as error:
         ended = _ended(log)
-        if ended is None:
-            raise
-        return ended
+        if ended is not None:
+            return ended
+        if log.command is None or log.command.model is None:
+            raise InputError(
+                "the log names no model: choose above what was started, with its engine. What is chosen"
+                f" now does not go with the log: {error}"
+            ) from error
+        raise
 
 
 def _ended(log: Log) -> Ended | None:
