@@ -17,6 +17,9 @@ from zlib import crc32
 HERE = Path(__file__).parent
 FILE = HERE / "compiled.bin"
 
+_FORM = b"qwenplan tables 2\n"
+"""How the compiled form begins; another number where what is behind it is another thing."""
+
 
 def read_bytes(*place: str) -> bytes:
     """Return a file of the package: its folders below `planner`, then its name."""
@@ -41,12 +44,14 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _compiled(file: Path) -> Mapping[str, tuple[int, bytes]]:
-    """Return path -> (checksum, contents as they are pickled); empty where nothing was compiled."""
+    """Return path -> (checksum, contents as they are pickled); empty where nothing was compiled so."""
     try:
         content = file.read_bytes()
     except OSError:
         return {}
-    found: Mapping[str, tuple[int, bytes]] = pickle.loads(content)
+    if not content.startswith(_FORM):  # what a former version wrote
+        return {}
+    found: Mapping[str, tuple[int, bytes]] = pickle.loads(memoryview(content)[len(_FORM) :])
     return found
 
 
@@ -59,7 +64,7 @@ def write(file: Path = FILE) -> int:
             crc32(content),
             pickle.dumps(_parsed(content), protocol=5),
         )
-    return file.write_bytes(pickle.dumps(found, protocol=5))
+    return file.write_bytes(_FORM + pickle.dumps(found, protocol=5))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pickle
 import tomllib
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -47,4 +48,10 @@ def test_what_was_compiled_is_not_parsed_again(
 
 def test_nothing_compiled_is_needed(package: Path) -> None:
     assert not shipped.FILE.exists()
+    assert shipped.read_toml("data", "table.toml")["rows"] == ["a", "b"]
+
+
+def test_what_a_former_version_wrote_is_not_read(package: Path) -> None:
+    content = (package / "data" / "table.toml").read_bytes()
+    shipped.FILE.write_bytes(pickle.dumps({"data/table.toml": (crc32(content), {"rows": []})}))
     assert shipped.read_toml("data", "table.toml")["rows"] == ["a", "b"]
