@@ -19,6 +19,9 @@ TOP, ROW, BOTTOM = 26, 58, 58
 LETTER = 0.025
 """Share of the axis that a letter of a name takes on a phone."""
 
+BESIDE = 0.12
+"""Share of the axis on a phone that the margin right of it takes: names may reach into it."""
+
 NEAR = 0.07
 """Share of the axis within which dots lie on each other."""
 
@@ -82,7 +85,13 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
             "showlegend": False,
             "annotations": [
                 _named(choices, place, words, sizes, text)
-                | {"text": label, "xanchor": "center", "yanchor": "bottom", "showarrow": False}
+                | {
+                    "x": _middle(choices[place], label, widest),
+                    "text": label,
+                    "xanchor": "center",
+                    "yanchor": "bottom",
+                    "showarrow": False,
+                }
                 for place, label in enumerate(labels)
                 if label
             ],
@@ -108,7 +117,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
 def _named(
     choices: Sequence[Choice], place: int, words: Sequence[Word], sizes: Sequence[float], text: str
 ) -> dict[str, Any]:
-    """Where a dot's name stands: above it, and above the larger dots that it lies on."""
+    """How high a dot's name stands: above it, and above the larger dots that it lies on."""
     choice, x = choices[place], choices[place].per_user or 0.0
     near = NEAR * max(other.per_user or 0.0 for other in choices)
     under = [
@@ -117,11 +126,15 @@ def _named(
         if other.word == choice.word and abs((other.per_user or 0.0) - x) <= near
     ]
     return {
-        "x": x,
         "y": words.index(choice.word),
         "yshift": max(under) / 2 + 1,
         "font": {"color": text, "size": 12},
     }
+
+
+def _middle(choice: Choice, name: str, widest: float) -> float:
+    """Where the middle of a dot's name stands on the axis: above it, or left of that near the end."""
+    return min(choice.per_user or 0.0, widest * (1 + BESIDE - LETTER * len(name) / 2))
 
 
 def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]:
@@ -131,7 +144,7 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     for place in sorted(range(len(choices)), key=lambda place: place != present):
         choice, name = choices[place], dot_name(choices[place], choices)
         half = LETTER * widest * len(name) / 2
-        x, row = choice.per_user or 0.0, int(choice.word)
+        x, row = _middle(choice, name, widest), int(choice.word)
         if any(row == r and abs(x - other) < half + width for r, other, width in placed):
             continue
         placed.append((row, x, half))
