@@ -1,5 +1,7 @@
 """llama.cpp on machines as people own them: unequal GPUs, none, several; older builds; their logs."""
 
+from typing import Any
+
 import pytest
 
 import planner
@@ -172,31 +174,34 @@ def test_weights_of_another_recipe_carry_its_band() -> None:
         assert term.confidence is not Confidence.ENGINE_RULE
 
 
-@pytest.mark.parametrize(
-    ("context", "host", "device"),
-    [(34_048, 74.52, 308.75), (66_816, 138.52, None), (132_352, 266.52, None)],
-)
-def test_an_older_build_keeps_an_f32_mask_and_logits_of_a_batch(
-    context: int, host: float, device: float | None
-) -> None:
-    """Start-up logs of b9010 (strix-halo-guide, 2026-05-03): Next-80B, 512 tokens per micro-batch.
+NEXT_OF_B9010 = {34_048: 74.52, 66_816: 138.52, 132_352: 266.52}
+"""Cells -> MiB of the host's compute buffer in start-up logs of b9010 (strix-halo-guide, 2026-05-03):
+Next-80B, 512 tokens per micro-batch."""
 
-    The device's buffer is Vulkan's; the graph comes to 40 MiB more at that length, which is not explained.
-    """
-    old, new = (
-        ask(
-            "Qwen/Qwen3-Next-80B-A3B-Instruct",
-            "rtx-pro-6000",
-            context=context,
-            version=version,
-            n_gpu_layers=99,
-        ).figures["buffers"]
-        for version in ("b9010", "0c1e570")
-    )
-    assert old["host"]["compute"] / 2**20 == pytest.approx(host, abs=0.02)
-    if device is not None:
-        assert old["CUDA0"]["compute"] / 2**20 == pytest.approx(device + 40, abs=0.01)
+
+def buffers_of_next(context: int, version: str) -> Any:
+    return ask(
+        "Qwen/Qwen3-Next-80B-A3B-Instruct",
+        "rtx-pro-6000",
+        context=context,
+        version=version,
+        n_gpu_layers=99,
+    ).figures["buffers"]
+
+
+@pytest.mark.parametrize("context", NEXT_OF_B9010)
+def test_an_older_build_keeps_an_f32_mask_and_logits_of_a_batch(context: int) -> None:
+    old, new = (buffers_of_next(context, version) for version in ("b9010", "0c1e570"))
+    assert old["host"]["compute"] / 2**20 == pytest.approx(NEXT_OF_B9010[context], abs=0.02)
     assert new["CUDA0"]["compute"] < old["CUDA0"]["compute"]
+
+
+@pytest.mark.xfail(
+    reason="the graph comes to 40 MiB more than Vulkan took: not explained", strict=True
+)
+def test_the_device_s_buffer_of_an_older_build_is_what_its_log_says() -> None:
+    found = buffers_of_next(34_048, "b9010")["CUDA0"]["compute"]
+    assert found / 2**20 == pytest.approx(308.75, abs=0.01)
 
 
 def test_a_build_is_named_by_its_number_or_its_commit() -> None:
