@@ -6,6 +6,7 @@ import pytest
 
 import planner
 from planner.cli.main import run
+from planner.cost.listed import seller
 from planner.costing import cost_lines, cost_of
 from planner.recommending import schema
 from planner.speed import speed_of
@@ -19,7 +20,7 @@ def test_rent_own_and_hosted_are_named_and_dated() -> None:
     assert cost.hosted is not None
     assert cost.hosted.date
     text = "\n".join(cost_lines(cost))
-    assert cost.hosted.provider in text
+    assert seller(cost.hosted.provider) in text
     assert "kWh" in text
     assert "a quarter of the context" in text
 
