@@ -130,27 +130,33 @@ class Shape:
         memory = Memory(backends=self._backends, host=self._backends - 1)
         events, arenas = structure.events, structure.arenas
         alike, starts, firsts = (structure.blocks[which::3].tolist() for which in range(3))
-        seen: dict[Hashable, int] = {}
+        seen: dict[Hashable, list[int]] = {}
+
+        def repeated(before: int, at: int) -> int:
+            """Return the block at which what lies between two moments stops to come again."""
+            period, low, high = alike[before:at], firsts[before], firsts[at]
+            end = at
+            while alike[end : end + len(period)] == period and all(
+                column[firsts[end] : firsts[end] + high - low] == column[low:high]
+                for column in (sizes, growths)
+            ):
+                end += len(period)
+            return end
+
         at, ran = 0, 0
         while at < len(alike):
             memory.run(events[ran : starts[at]], arenas, sizes, growths)
             ran = starts[at]
-            state = memory.state(firsts[0])
-            before = seen.get(state)
-            seen[state] = at
-            if before is not None:
-                period, low, high = alike[before:at], firsts[before], firsts[at]
-                end = at
-                while alike[end : end + len(period)] == period and all(
-                    column[firsts[end] : firsts[end] + high - low] == column[low:high]
-                    for column in (sizes, growths)
-                ):
-                    end += len(period)
-                if end > at:
-                    memory.rename(low, firsts[end] - high)
-                    at, ran = end, starts[end]
-                    continue
-            at += 1
+            earlier = seen.setdefault(memory.state(firsts[0]), [])
+            # of all moments in the same state: blocks come in turns of four, and two turns may be needed
+            ends = ((repeated(before, at), before) for before in reversed(earlier))
+            end, before = next((found for found in ends if found[0] > at), (at, at))
+            earlier.append(at)
+            if end == at:
+                at += 1
+                continue
+            memory.rename(firsts[before], firsts[end] - firsts[at])
+            at, ran = end, starts[end]
         memory.run(events[ran:], arenas, sizes, growths)
         return memory
 
