@@ -200,7 +200,7 @@ def reported(command: Sequence[str], *, fails: tuple[int, ...] = ()) -> dict[str
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, timeout=2 * PATIENCE, check=False
+            command, capture_output=True, text=True, cwd=ROOT, timeout=4 * PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
         raise NotMeasuredError("takes too long") from None
