@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 from hardware_db.accelerator import Accelerator
 from hardware_db.database import Database, database
@@ -35,44 +36,28 @@ _LONGEST = 200
 
 def accelerators() -> tuple[Accelerator, ...]:
     """Return all accelerators: the bundled ones, then the user's own."""
-    return _accelerators_of(database())
+    return _all(database(), "accelerators")
 
 
 def systems() -> tuple[System, ...]:
     """Return all systems and cloud instances: the bundled ones, then the user's own."""
-    return _systems_of(database())
+    return _all(database(), "systems")
 
 
-@lru_cache(maxsize=8)
-def _accelerators_of(known: Database) -> tuple[Accelerator, ...]:
-    """Return all of a database; those that nobody asked for yet are read now."""
-    return tuple(known.accelerators)
-
-
-@lru_cache(maxsize=8)
-def _systems_of(known: Database) -> tuple[System, ...]:
-    """Return all of a database; those that nobody asked for yet are read now."""
-    return tuple(known.systems)
-
-
-@lru_cache(maxsize=8)
-def _memories_of(known: Database) -> tuple[HostMemory, ...]:
-    return tuple(known.memories)
-
-
-@lru_cache(maxsize=8)
-def _electricity_of(known: Database) -> tuple[Electricity, ...]:
-    return tuple(known.electricity)
+@lru_cache(maxsize=32)
+def _all(known: Database, field: str) -> tuple[Any, ...]:
+    """Return one of a database's lists; what nobody asked for yet is read now."""
+    return tuple(getattr(known, field))
 
 
 def host_memories() -> tuple[HostMemory, ...]:
     """Return the classes of RAM with what decoding on the processor reaches."""
-    return _memories_of(database())
+    return _all(database(), "memories")
 
 
 def electricity() -> tuple[Electricity, ...]:
     """Return what a kilowatt-hour costs by region, the newest source first."""
-    return _electricity_of(database())
+    return _all(database(), "electricity")
 
 
 def prices_as_of() -> str:

@@ -9,8 +9,9 @@ data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, astuple, fields, replace
+from functools import cache
 from pathlib import Path
 
 from hardware_db.records import frozen
@@ -178,17 +179,22 @@ def _left_behind() -> Iterator[Path]:
         yield from abandoned(folder / "learned")
 
 
+@cache
+def _needed() -> Mapping[str, bool]:
+    """Return the fields of a lesson, and whether each must be in its file."""
+    return {field.name: field.default is MISSING for field in fields(Lesson)}
+
+
 def _kept() -> Iterator[Lesson]:
     """Yield what is whole; a damaged file is passed over."""
     for file in _files():
         import json
 
-        names = {field.name: field.default is MISSING for field in fields(Lesson)}
         try:
             with file.open("rb") as opened:
                 row = json.loads(opened.read(LARGEST))
             lesson = Lesson(
-                **{name: row[name] for name, needed in names.items() if needed or name in row}
+                **{name: row[name] for name, needed in _needed().items() if needed or name in row}
             )
             sound = all(isinstance(part, str) for part in (*astuple(lesson.kind), lesson.learned))
             for size in (lesson.difference, lesson.loading):

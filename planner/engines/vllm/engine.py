@@ -162,7 +162,9 @@ def _kind_of(accelerator: Accelerator, rules: Rules) -> tuple[Hashable, ...]:
     return device_of(accelerator), batch_defaults(accelerator, rules), _family_of(accelerator)
 
 
-def _of_kind(deployment: Deployment) -> Key:
+def _of_kind(
+    deployment: Deployment,
+) -> tuple[tuple[object, ...], tuple[Hashable, tuple[Hashable, ...], Hashable]]:
     """Return what decides how much memory is needed, in whichever layout."""
     kind = _kind_of(deployment.system.accelerator, rules_of(deployment.options.version))
     workload = deployment.kv_cache_dtype, deployment.context, deployment.concurrency
@@ -176,11 +178,9 @@ def _least_in(deployment: Deployment) -> dict[Layout, int | None]:
 
 
 def _of_layout(deployment: Deployment) -> Key:
-    accelerator = deployment.system.accelerator
-    defaults = batch_defaults(accelerator, rules_of(deployment.options.version))
-    workload = deployment.kv_cache_dtype, deployment.context, deployment.concurrency
-    said = (deployment.layout, workload, device_of(accelerator), defaults, deployment.lesson)
-    return (deployment.checkpoint, deployment.options), said
+    """Return the same in one layout, whatever is refused on the device: of its family nothing."""
+    held, (workload, (device, defaults, _), lesson) = _of_kind(deployment)
+    return held, (deployment.layout, workload, device, defaults, lesson)
 
 
 @remembered(_of_layout)

@@ -227,13 +227,14 @@ def kind_flags(options: VllmOptions) -> list[str]:
     if options.engram_across_dp:
         engram["embedding_across_dp"] = True
     if engram:
-        words += [TABLE_FLAG, _json(engram)]
+        words += [TABLE_FLAG, json_text(engram)]
     if options.indexer_kv_dtype != "auto":
-        words += ["--attention-config", _json({"indexer_kv_dtype": options.indexer_kv_dtype})]
+        words += ["--attention-config", json_text({"indexer_kv_dtype": options.indexer_kv_dtype})]
     return words
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Return a flag's value as JSON: few plans have one, and a start without it loads no json."""
     import json
 
     return json.dumps(value)

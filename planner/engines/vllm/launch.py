@@ -13,7 +13,7 @@ from planner.engines.vllm.answer import VllmAnswer
 from planner.engines.vllm.cache import Group
 from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import BFLOAT16, cache_flag
-from planner.engines.vllm.indexed import kind_flags
+from planner.engines.vllm.indexed import json_text, kind_flags
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.releases import capability, rules_of
 from planner.engines.yarn import yarn_override
@@ -97,19 +97,13 @@ def _speculation_words(options: VllmOptions, drafter: Drafter | None) -> list[st
     if drafter is not None and drafter.model:
         config["model"] = drafter.model
     config["num_speculative_tokens"] = options.num_speculative_tokens
-    import json
-
-    return ["--speculative-config", json.dumps(config)]
+    return ["--speculative-config", json_text(config)]
 
 
 def _limit_words(options: VllmOptions) -> list[str]:
     limits = {"image": options.limit_images, "video": options.limit_videos}
     given = {kind: most for kind, most in limits.items() if most is not None}
-    if not given:
-        return []
-    import json
-
-    return ["--limit-mm-per-prompt", json.dumps(given)]
+    return ["--limit-mm-per-prompt", json_text(given)] if given else []
 
 
 def _over_nodes(deployment: Deployment, argv: list[str], environment: dict[str, str]) -> Launch:
