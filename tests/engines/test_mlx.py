@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import planner
 from planner.engines.mlx import MLX
-from planner.engines.mlx.activations import scores_bytes
-from planner.engines.mlx.cache import quantized_format, sequence_cache
+from planner.engines.mlx.activations import score_bytes
+from planner.engines.mlx.cache import cache_rule, quantized_format
 from planner.engines.mlx.memory import memory_of
 from planner.engines.mlx.options import MlxOptions
 from planner.errors import InputError
@@ -40,26 +40,39 @@ def test_quantized_bits_with_scale_and_bias(bits: int, per_element: float) -> No
 @given(name=st.sampled_from(("Qwen3.5-4B", "Qwen3.5-35B-A3B")), tokens=st.integers(1, 262_144))
 def test_the_cache_grows_in_steps_and_its_state_does_not(name: str, tokens: int) -> None:
     spec = model(name)
-    cache, next_step = (sequence_cache(spec, tokens=n) for n in (tokens, tokens + 256))
+    rule = cache_rule(spec)
+    cache, next_step = rule.of(tokens), rule.of(tokens + 256)
     per_token = len(spec.full_attention_layers) * spec.attention.kv_elements_per_token * 2
     assert next_step.kv - cache.kv == 256 * per_token
     assert tokens * per_token <= cache.kv < (tokens + 256) * per_token
-    assert next_step.state == cache.state == sequence_cache(spec, tokens=1).state
+    assert next_step.state == cache.state == rule.of(1).state
 
 
 def test_state_keeps_three_columns_and_float32() -> None:
     """35B-A3B: 30 layers of 8192 channels in BF16, and 32 heads of 128 x 128 in FP32."""
-    cache = sequence_cache(model("Qwen3.5-35B-A3B"), tokens=1)
+    cache = cache_rule(model("Qwen3.5-35B-A3B")).of(1)
     assert cache.conv == 30 * 3 * 8192 * 2
     assert cache.recurrent == 30 * 32 * 128 * 128 * 4
 
 
+@given(
+    context=st.integers(1, 262_144),
+    many=st.integers(1, 40),
+    on=st.sampled_from(("m1-max-32", "apple-m4-max")),
+    options=st.sampled_from(({}, {"prompt_cache_size": 2}, {"prompt_concurrency": 40})),
+)
+def test_as_many_sequences_are_counted_as_are_held(
+    context: int, many: int, on: str, options: dict[str, int]
+) -> None:
+    memory = memory_of(ask("Qwen3.5-9B", on, options=options).deployment)
+    assert (many <= memory.sequences(context)) is (
+        many <= memory.at_once and memory.holds(context, many)
+    )
+
+
 def test_the_cache_is_quantized_from_a_length_on() -> None:
-    spec = model("Qwen3.5-35B-A3B")
-    sizes = [
-        sequence_cache(spec, tokens=n, kv_bits=8, quantized_kv_start=5000).kv for n in (4608, 5120)
-    ]
-    assert sizes[0] > sizes[1]
+    rule = cache_rule(model("Qwen3.5-35B-A3B"), kv_bits=8, quantized_kv_start=5000)
+    assert rule.kv(4608) > rule.kv(5120)
 
 
 def test_macos_lends_a_share() -> None:
@@ -159,9 +172,7 @@ def test_one_buffer_is_bounded_apart_from_the_memory() -> None:
     assert "the command's --prompt-concurrency 1 avoids it" in dies.verdict
     assert dies.launch is not None
     assert dies.launch.argv[-2:] == ("--prompt-concurrency", "1")
-    assert (
-        scores_bytes(model("Qwen3.5-9B"), batch=4, step=2048, context=41 * 2048) == 22_011_707_392
-    )
+    assert 4 * 2048 * 41 * 2048 * score_bytes(model("Qwen3.5-9B")) == 22_011_707_392
     alone = {"prompt_concurrency": 1}
     assert ask("Qwen3.5-9B", "m1-max-32", context=128_022, options=alone).outcome is Outcome.FITS
     assert dies.figures["max_buffer_length"] == 20_100_415_488

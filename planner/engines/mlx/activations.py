@@ -12,7 +12,7 @@ FUSED_HEAD_DIMS = (64, 80, 128)
 """Head sizes with a fused prefill kernel; others hold the whole matrix of scores."""
 
 PROMPTS_SEEN = 4
-"""Prompts whose scores were seen in one buffer of the server (see `scores_bytes`): it takes up to
+"""Prompts whose scores were seen in one buffer of the server (see `score_bytes`): it takes up to
 --prompt-concurrency of them together, whatever somebody plans for."""
 
 MAX_BUFFER_SHARE = Fraction(3, 4)
@@ -31,12 +31,13 @@ def max_buffer_bytes(accelerator: Accelerator) -> int:
     return int(accelerator.total_bytes * MAX_BUFFER_SHARE) // PAGE * PAGE
 
 
-def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> int:
-    """Return the scores of one layer where attention is not fused: batch x heads x step x context x bytes.
+def score_bytes(model: ModelSpec) -> int:
+    """Return the bytes of one query's scores over one key in one layer, all heads: zero where attention is fused.
 
-    They are one buffer. A report of 2026-09-03 (local-ai-registry pull request 43: Qwen3.5-9B on an
-    M1 Max 32 GB) names one of 22.01 GB, which to the last digit is 4 prompts x 16 heads x 2048 x
-    83,968 x 2, in the 41st step of prompts of 128,022 tokens.
+    Those of a step, prompts x tokens of each x context, are one buffer. A report of 2026-09-03
+    (local-ai-registry pull request 43: Qwen3.5-9B on an M1 Max 32 GB) names one of 22.01 GB, which to
+    the last digit is 4 prompts x 16 heads x 2048 x 83,968 x 2, in the 41st step of prompts of 128,022
+    tokens.
 
     Source: mlx 0.31.1 backend/metal/scaled_dot_product_attention.cpp (use_fallback); whether later
     releases fuse heads of 256 depends on the device and was not verified.
@@ -44,12 +45,11 @@ def scores_bytes(model: ModelSpec, *, batch: int, step: int, context: int) -> in
     attention = model.attention
     if attention.head_dim in FUSED_HEAD_DIMS:
         return 0
-    width = dtype_bytes(model.dtype)
-    return batch * attention.num_attention_heads * step * context * width
+    return attention.num_attention_heads * dtype_bytes(model.dtype)
 
 
-def layer_bytes(model: ModelSpec, *, tokens: int) -> int:
-    """Return the widest layer over `tokens`, without scores.
+def layer_bytes(model: ModelSpec) -> int:
+    """Return the bytes of one token in the widest layer, without scores.
 
         DeltaNet: b (3 H + 3 conv + 2 V);  dense: b (4 H + 3 I);  experts: b (5 H + k (2 H + 3 Im))
 
@@ -63,4 +63,4 @@ def layer_bytes(model: ModelSpec, *, tokens: int) -> int:
         widths = [5 * hidden + chosen]
     if model.linear is not None:
         widths.append(3 * hidden + 3 * model.linear.conv_dim + 2 * model.linear.value_dim)
-    return tokens * max(widths) * dtype_bytes(model.dtype)
+    return max(widths) * dtype_bytes(model.dtype)

@@ -56,7 +56,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         options: MlxOptions = deployment.options
         memory, context = memory_of(deployment), deployment.context
         limit = memory.largest_buffer
-        asked, alone = memory.rank(context, deployment.concurrency), memory.rank(context, 1)
+        asked = memory.rank(context, deployment.concurrency)
         starts = memory.holds(context, 1) and not memory.ends_together(
             context, deployment.concurrency
         )
@@ -65,7 +65,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
         sequences = memory.sequences(context)
         native = deployment.checkpoint.model.max_position_embeddings
         longest = max(native, context if deployment.yarn else 0)
-        one = memory.cache(context)
+        one = memory.caches.of(context)
         keeping = memory.kept
         if options.prompt_cache_size is None:
             keeping = min(KEPT_CACHES, max(0, asked.headroom) // one.total)
@@ -79,7 +79,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
                 limited_by=memory.limited_by(context, sequences),
             ),
             starts=starts,
-            shortfall=max(0, -alone.headroom),
+            shortfall=max(0, memory.needed(context, 1) - memory.usable),
             refusal=None if starts else _death(_fatal(memory, context, deployment), limit),
             at_worst=worst,
             curbed=f"{counted(prompts, 'prompt')} at a time" if prompts < own else "",
@@ -88,7 +88,7 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
             options=options,
             weights=memory.weights,
             cache=one,
-            kv_bytes_per_token_per_layer=memory.token_bytes,
+            kv_bytes_per_token_per_layer=memory.caches.token,
             keeping=keeping,
             prompts=prompts,
             working_set=memory.usable,

@@ -10,16 +10,16 @@ from functools import cached_property
 from typing import Any
 
 from hardware_db.records import frozen_with_cache
-from planner.bisection import largest_holding, largest_of_each
+from planner.bisection import largest_holding
 from planner.columns import choose, is_zero, larger, smaller
 from planner.engines.engine import Deployment, but_workload
 from planner.engines.mlx.activations import (
     PROMPTS_SEEN,
     layer_bytes,
     max_buffer_bytes,
-    scores_bytes,
+    score_bytes,
 )
-from planner.engines.mlx.cache import STEP, SequenceCache, sequence_cache, token_bytes
+from planner.engines.mlx.cache import STEP, CacheRule, cache_rule
 from planner.engines.mlx.options import MlxOptions, source
 from planner.memo import Key, remembered
 from planner.memory.breakdown import UNIFIED_RANK, Kind, Rank, Term
@@ -73,47 +73,45 @@ class Memory:
         return 0 if lesson is None else lesson.difference
 
     @cached_property
-    def token_bytes(self) -> int:
-        """Bytes of one token's K and V in one full-attention layer."""
+    def caches(self) -> CacheRule:
+        """How the cache of a sequence grows."""
         options = self._options
-        return token_bytes(self._model, kv_bits=options.kv_bits, group=options.kv_group_size)
+        return cache_rule(
+            self._model,
+            kv_bits=options.kv_bits,
+            group=options.kv_group_size,
+            quantized_kv_start=options.quantized_kv_start,
+        )
+
+    @cached_property
+    def _score(self) -> int:
+        return score_bytes(self._model)
+
+    @cached_property
+    def _layer(self) -> int:
+        return layer_bytes(self._model)
 
     @property
     def at_once(self) -> int:
         """Requests that are answered together at most."""
         return 1 if self._options.kv_bits is not None else self._options.decode_concurrency
 
-    def cache(self, tokens: Any) -> SequenceCache:
-        """Return the bytes of one sequence's cache."""
+    def _step(self, tokens: Any, sequences: Any) -> Any:
+        """Return the tokens of one prefill step, all its prompts together."""
         options = self._options
-        return sequence_cache(
-            self._model,
-            tokens=tokens,
-            kv_bits=options.kv_bits,
-            group=options.kv_group_size,
-            quantized_kv_start=options.quantized_kv_start,
-        )
-
-    def _step(self, tokens: Any, sequences: Any) -> tuple[Any, Any]:
-        """Return (prompts, tokens of each) of one prefill step."""
-        options = self._options
-        return smaller(sequences, options.prompts), smaller(options.prefill_step_size, tokens)
+        return smaller(sequences, options.prompts) * smaller(options.prefill_step_size, tokens)
 
     def scores(self, tokens: Any, sequences: Any) -> Any:
         """Return the scores of one prefill step, which are one buffer."""
-        batch, step = self._step(tokens, sequences)
-        return scores_bytes(self._model, batch=batch, step=step, context=tokens)
+        return self._step(tokens, sequences) * tokens * self._score
 
-    def _layer(self, tokens: Any, sequences: Any) -> Any:
-        """Return the bytes of the widest layer in one prefill step."""
-        batch, step = self._step(tokens, sequences)
-        return layer_bytes(self._model, tokens=batch * step)
+    def _peak(self, tokens: Any, sequences: Any) -> Any:
+        return self._step(tokens, sequences) * (self._layer + tokens * self._score)
 
     def needed(self, tokens: Any, sequences: Any) -> Any:
         """Return the bytes of all terms (see `rank`), which a search asks for many times."""
-        peak = self._layer(tokens, sequences) + self.scores(tokens, sequences)
-        caches = (sequences + self.kept) * self.cache(tokens).total
-        return self.weights + self.beyond + caches + peak
+        caches = (sequences + self.kept) * self.caches.total(tokens)
+        return self.weights + self.beyond + caches + self._peak(tokens, sequences)
 
     def holds(self, tokens: Any, sequences: Any) -> Any:
         """Say whether so many sequences of so many tokens are held."""
@@ -126,8 +124,17 @@ class Memory:
         return told & (self.scores(tokens, sequences) > self.largest_buffer)
 
     def sequences(self, tokens: Any) -> Any:
-        """Return how many sequences of so many tokens are held at once."""
-        return largest_of_each(lambda many: self.holds(tokens, many), self.at_once, tokens)
+        """Return how many sequences of so many tokens are held at once (see `holds`).
+
+        Each has a cache, the first of them a prompt in the step besides; their scores are one buffer.
+        """
+        prompts, free = self._options.prompts, self.usable - self.needed(tokens, 0)
+        cache, prompt = self.caches.total(tokens), self._peak(tokens, 1)
+        within = free // (cache + prompt)
+        held = choose(within < prompts, within, (free - prompts * prompt) // cache)
+        together = self.largest_buffer // larger(1, self.scores(tokens, 1))
+        held = choose(together < prompts, smaller(held, together), held)
+        return larger(0, smaller(held, self.at_once))
 
     def limited_by(self, tokens: Any, sequences: Any) -> Any:
         """Return what stops `sequences`, the most that are held, from growing."""
@@ -173,7 +180,8 @@ class Memory:
         )
 
     def _terms(self, tokens: Any, sequences: Any) -> Iterator[Term]:
-        checkpoint, weights, cache = self.deployment.checkpoint, self.weights, self.cache(tokens)
+        checkpoint, weights = self.deployment.checkpoint, self.weights
+        rule, cache = self.caches, self.caches.of(tokens)
         yield Term(
             name="weights (text)",
             kind=Kind.WEIGHTS,
@@ -184,7 +192,6 @@ class Memory:
             source=source("models/qwen3_5.py (sanitize)"),
             band=checkpoint.band_on(weights),
         )
-        per_token = len(self._model.full_attention_layers) * self.token_bytes
         yield Term(
             name="KV cache (workload)",
             kind=Kind.KV_CACHE,
@@ -197,7 +204,7 @@ class Memory:
                 "bytes per token": cache.kv // larger(1, -(-tokens // STEP) * STEP),
             },
             source=source("models/cache.py (KVCache, QuantizedKVCache)"),
-            band=Band(below=0, above=sequences * (STEP - 1) * per_token),
+            band=Band(below=0, above=sequences * (STEP - 1) * rule.layers * rule.token),
         )
         if cache.state:
             yield Term(
@@ -232,7 +239,8 @@ class Memory:
                 formula="what the log of a start showed",
                 source=Source(where="a start-up log of this machine"),
             )
-        layer, scores = self._layer(tokens, sequences), self.scores(tokens, sequences)
+        layer = self._step(tokens, sequences) * self._layer
+        scores = self.scores(tokens, sequences)
         together = smaller(self.prompts(tokens, sequences), PROMPTS_SEEN)
         yield Term(
             name="activation peak (prefill step)",
