@@ -30,7 +30,7 @@ help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 app: $(READY) ## set up, then open the web app on http://127.0.0.1:8501 (PORT=... for another)
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/qwenplan web --headless --port $(PORT)
 
 test: $(READY) ## set up, then run the tests (PYTEST_ARGS=... for some of them)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)

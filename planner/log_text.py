@@ -81,7 +81,7 @@ class Log:
     typed: Command | None = None
     unread: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def reader(self) -> LogReader:
         """How this engine's logs are read."""
         return log_readers.readers()[self.engine]

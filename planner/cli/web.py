@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import subprocess
 import sys
@@ -45,22 +46,26 @@ def web(
     if spec is None or spec.origin is None:
         raise InputError("the web app is not part of this installation")
     folder = Path(spec.origin).parent
-    command = [sys.executable, "-m", "streamlit", "run", str(folder / "main.py")]
-    command += ["--server.port", str(port), "--server.address", address]
     environment = dict(os.environ)
     if public or not _is_loopback(address):
         headless = True
         environment["QWENPLAN_WEB_PUBLIC"] = "1"
         for line in _public_words(environment):
             typer.echo(line)
-    command += ["--server.headless", "true" if headless else "false"]
-    # Streamlit's greeting goes with its advertisement, which lies over the page, and with its
-    # question to the internet for this machine's address: where the page is, is said here.
-    command += ["--logger.hideWelcomeMessage", "true"]
-    # Said here, so that no setting of a file or of the environment switches them off.
-    command += ["--server.enableCORS", "true", "--server.enableXsrfProtection", "true"]
-    for allowed in origin or ():
-        command += ["--server.corsAllowedOrigins", allowed]
+    settings: dict[str, object] = {
+        "server.port": port,
+        "server.address": address,
+        "server.headless": headless,
+        # Streamlit's greeting goes with its advertisement, which lies over the page, and with its
+        # question to the internet for this machine's address: where the page is, is said here.
+        "logger.hideWelcomeMessage": True,
+        # Said here, so that no setting of a file or of the environment switches them off.
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+    }
+    if origin:
+        settings["server.corsAllowedOrigins"] = origin
+    command = [sys.executable, "-m", "planner.web.served", json.dumps(settings)]
     typer.echo(f"The page is at {_location(address, port)}; Ctrl-C stops it.")
     return _serve(command, _settings(folder), environment)
 

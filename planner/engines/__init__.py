@@ -37,9 +37,12 @@ class _Lazily(Mapping[str, T]):
 
     def __init__(self, load: Callable[[str, str], T]) -> None:
         self._load = load
+        self._loaded: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
-        return self._load(*_PLACES[name])
+        if name not in self._loaded:
+            self._loaded[name] = self._load(*_PLACES[name])
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(_PLACES)

@@ -126,6 +126,8 @@ def entry_for(checkpoint: Checkpoint) -> CatalogEntry | None:
 
 
 def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
+    if len(name) > _LONGEST:
+        return None
     wanted = name.strip().lower()
     found = _index().get(wanted)
     if found is not None or "/" in wanted:
@@ -204,7 +206,7 @@ def known_ids() -> tuple[str, ...]:
 def near_names(name: str) -> tuple[str, ...]:
     """Bundled ids that look like `name`, best first; none of another series ("Qwen3-32B")."""
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
-    wanted = hyphened(name.rpartition("/")[2].removesuffix(":latest"))
+    wanted = hyphened(name[-_LONGEST:].rpartition("/")[2].removesuffix(":latest"))
     several = _with_words(wanted)
     if len(several) > 1:
         return tuple(entry.id for entry in several[:_FAMILY])
@@ -228,6 +230,9 @@ def near_names(name: str) -> tuple[str, ...]:
 
 _FAMILY = 8
 """Models of a family that are offered where only the family was named."""
+
+_LONGEST = 300
+"""Characters of a name: the Hub's own have at most 193, and what is looked for is remembered."""
 
 _TELLING = 7
 """Letters from which on a part of a name is taken for the whole."""
@@ -378,10 +383,8 @@ def bundled_checkpoint(name: str, *, precision: str | None = None) -> Checkpoint
         stored_as = wanted
     scheme = get_scheme(stored_as)
     asked = spelled(name) or entry.id
-    if asked in entry.checkpoints:
-        official: str | None = asked
-    else:
-        official = entry.checkpoint_id(scheme.name, of=asked)
+    known = asked in entry.checkpoints
+    official = asked if known else entry.checkpoint_id(scheme.name, of=asked)
     return Checkpoint(
         id=official or asked,
         model=entry.model,

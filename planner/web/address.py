@@ -19,14 +19,12 @@ from planner.model import catalog
 from planner.model.quantization import get_scheme
 from planner.registry import find
 from planner.web.asked import BEST, CUSTOM, LOCAL, Asked, layout_word, switch_word
+from planner.web.bounds import cut
 from planner.web.devices import PREFIX
 from planner.web.option_words import option_fields
 from planner.web.places import SEVERAL, by_id
 
 VERSION = "2"
-
-LONGEST_VALUE = 300
-"""Characters; what is longer is cut, and understood by nothing."""
 
 _PLAIN = {
     "on": "on",
@@ -225,8 +223,7 @@ def _layout(degrees: dict[str, str]) -> str:
 
 
 def _clean(value: str) -> str:
-    text = " ".join(printable(value[: LONGEST_VALUE + 1]).split())
-    return text if len(value) <= LONGEST_VALUE else f"{text[:80]}…"
+    return " ".join(printable(cut(value)).split())
 
 
 def _listed(words: list[str]) -> str:

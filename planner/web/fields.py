@@ -12,6 +12,8 @@ from typing import Any
 
 import streamlit as st
 
+from planner.web.bounds import cut
+
 _TURNS = "field-turns"
 _TYPED = "field-typed"
 """Key of a field -> what was typed into it and is shown by another name."""
@@ -46,7 +48,7 @@ def hear(field: str, key: str, told: Callable[[Any], None]) -> None:
     if value == typed:
         st.session_state[key] = name
         return
-    told(value)
+    told(cut(value) if isinstance(value, str) else value)
 
 
 def value_of(field: str) -> Any:

@@ -1,4 +1,4 @@
-"""What Streamlit runs for `qwenplan web`; in a clone `app.py` does the same."""
+"""The script of every page."""
 
 from planner.web.shell import show
 

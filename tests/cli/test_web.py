@@ -1,5 +1,6 @@
 """`qwenplan web`: what the server is started with, and what a public page says it switched."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +30,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
     return found
 
 
-def value(command: list[str], flag: str) -> str:
-    return command[command.index(flag) + 1]
+def value(command: list[str], name: str) -> Any:
+    return json.loads(command[-1])[name]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,8 @@ def test_who_is_public_is_said_and_passed_on(
     command, environment = started[0]
     assert (environment.get("QWENPLAN_WEB_PUBLIC") == "1") is public
     assert ("every visitor is a stranger" in capsys.readouterr().out) is public
-    assert value(command, "--server.enableCORS") == "true"
-    assert value(command, "--server.enableXsrfProtection") == "true"
+    assert value(command, "server.enableCORS") is True
+    assert value(command, "server.enableXsrfProtection") is True
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_the_server_says_where_it_is_and_advertises_nothing(
 ) -> None:
     """Streamlit, when it opens a browser, may lay an advertisement over the page."""
     assert run(["web", *words]) == 0
-    assert value(started[0][0], "--logger.hideWelcomeMessage") == "true"
+    assert value(started[0][0], "logger.hideWelcomeMessage") is True
     assert location in capsys.readouterr().out
 
 
@@ -76,7 +77,7 @@ def test_the_server_says_where_it_is_and_advertises_nothing(
 def test_no_way_to_start_the_page_has_the_advertisement(
     monkeypatch: pytest.MonkeyPatch, browser: bool
 ) -> None:
-    """`qwenplan web` hides it by its flag, `make app` and `streamlit run app.py` by the file."""
+    """`qwenplan web` hides it and `make app` by their setting, `streamlit run app.py` by the file."""
     from streamlit import config
     from streamlit.web import skills
 
@@ -97,5 +98,5 @@ def test_a_proxys_address_and_the_hub_are_allowed_by_name(
 ) -> None:
     monkeypatch.setenv("QWENPLAN_WEB_HUB", "1")
     run(["web", "--public", "--origin", "https://planner.example"])
-    assert value(started[0][0], "--server.corsAllowedOrigins") == "https://planner.example"
+    assert value(started[0][0], "server.corsAllowedOrigins") == ["https://planner.example"]
     assert "Hub: asked as anybody" in capsys.readouterr().out

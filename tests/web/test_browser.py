@@ -351,11 +351,13 @@ def test_the_theme_can_be_changed_and_the_chart_follows(visit: Callable[..., Any
         "https://evil.example/a",
         "www.evil.example/a b",
         "a@evil.example",
+        ":material/home: :streamlit: -> -- evil.example/x",
     ],
 )
 def test_a_link_to_the_app_shows_what_it_carries_as_text(visit: Any, repository: str) -> None:
     page = visit("/?" + urlencode({"model": "other", "repository": repository}))
     shown = verdict(page).inner_text().replace("\u2060", "")
     assert "evil.example" in shown
+    assert repository in shown or not repository.startswith(":"), "no icon, no sign"
     assert page.locator('a[href*="evil"], img[src*="evil"]').count() == 0
     assert page.outside == []

@@ -19,13 +19,14 @@ IMAGE = "![x](https://evil.example/x.png)"
 LINK = "[Log in again](https://evil.example)"
 HOSTILE = (
     f"{IMAGE} {LINK} https://evil.example www.evil.example :violet[x] `c` <b>"
-    ' <a href="//evil.example">y</a> $evil$ :material/bug_report: :smile: ~~evil~~'
+    ' <a href="//evil.example">y</a> $evil$ :material/bug_report: :smile: :streamlit: ~~evil~~ -> x'
 )
 LIVE = re.compile(
     r"(?<!\\)\[[^\]]*(?<!\\)\]\(|https?\\?://\w|www\.\w|(?<!\\)`c|(?<!\\)<(?:b>|a href)"
     r"|(?<!\\):(?:violet|smile|material/bug_report)|(?<!\\)\$evil|(?<!\\)~evil"
 )
-
+LATE = re.compile(r":(?:smile|streamlit|material/bug_report):|(?<!\S)->(?= x)")
+"""What Streamlit makes icons and signs of when Markdown has taken the backslashes away."""
 
 PLAIN = re.compile(
     r"Selectbox\.(options|raw_value)|Code\.code_text|\.alt$|(TextInput|TextArea)\.(value|default)"
@@ -65,12 +66,20 @@ def texts_of(message: Any, place: str) -> Iterator[tuple[str, str]]:
 
 def live(text: str) -> str:
     """The part of `text` that a page would make more of than text."""
-    found = LIVE.search(text) if "evil" in text or "violet" in text else None
+    if "evil" not in text and "violet" not in text:
+        return ""
+    found = LIVE.search(text) or LATE.search(re.sub(r"\\(?=[^\w\s])", "", text))
     return found[0] if found else ""
 
 
 def test_the_test_itself_finds_what_is_live() -> None:
-    for word in (*HOSTILE.split(" :")[0].split("  "), IMAGE, LINK, "https://evil.example"):
+    for word in (
+        *HOSTILE.split(" :")[0].split("  "),
+        IMAGE,
+        LINK,
+        "https://evil.example",
+        "evil -> x",
+    ):
         assert live(word)
     assert not live(escape(HOSTILE))
 

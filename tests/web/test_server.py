@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
@@ -193,13 +196,40 @@ def test_a_visitor_who_clicks_without_waiting_leaves_others_their_page(
         assert health.read() == b"ok"
 
 
-def test_a_message_longer_than_any_log_is_refused(visitor: Any) -> None:
+@pytest.mark.parametrize("field", ["model", "engine", "on"])
+def test_a_message_longer_than_any_log_is_refused(visitor: Any, field: str) -> None:
     page = visitor(**LIGHT)
-    page.put("model", "x" * 2_000_000)
-    page.wait()
+    page.set(field, "q " * 900_000)  # its words were compared with every name of a list for 22 s
     assert "Not answered" in page.text
+    assert "q q" in page.text
     with pytest.raises(ConnectionClosed):  # 1009, or in the middle of the message
-        page.set("model", "x" * 11_000_000)
+        page.set(field, "x" * 11_000_000)
+
+
+def test_numbers_without_end_are_none(visitor: Any) -> None:
+    page = visitor("fits", **LIGHT, **{"fits-price": "1e999", "fits-memory": "9" * 400})
+    assert page.faults == []
+    page.set("users", float("nan"))
+    page.set("users", float("inf"))
+    page.set("users", 3.0)
+    assert page.faults == []
+    assert "3 users" in page.text
+
+
+def test_what_no_browser_sends_ends_the_connection_quietly(public: str) -> None:
+    with connect(
+        f"{public.replace('http', 'ws')}/_stcore/stream",
+        subprotocols=[Subprotocol("streamlit")],
+        proxy=None,
+    ) as socket_:
+        socket_.send("text")
+        with pytest.raises(ConnectionClosed, match="1003"):
+            list(socket_)  # what it says before it has heard
+
+
+def test_what_the_server_holds_is_nobodys_business(public: str) -> None:
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{public}/_stcore/metrics", timeout=5)
 
 
 def test_another_sites_page_gets_no_socket(public: str) -> None:

@@ -11,6 +11,7 @@ from planner.errors import PlannerError
 from planner.remedying import remedies
 from planner.units import capital, counted
 from planner.web import working
+from planner.web.bounds import LOG_FIELD
 from planner.web.choices import tokens_label
 from planner.web.frames import height_of
 from planner.web.pasted import LONGEST, Checked, Ended, checked, table, verdict
@@ -18,7 +19,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.wording import layout_words, told
 
-_LOG, _KEPT = "trust-log", "trust-log-kept"
+_KEPT = f"{LOG_FIELD}-kept"
 MOST_ADVICE = 3
 
 
@@ -29,7 +30,7 @@ def show(found: Answer) -> None:
         text = st.text_area(
             f"Start-up log of {known}",
             st.session_state.get(_KEPT, ""),  # a field forgets on another page
-            key=_LOG,
+            key=LOG_FIELD,
             height=180,
             max_chars=LONGEST,
             placeholder="Paste the lines from the start of the server until it is ready.",

@@ -1,0 +1,193 @@
+"""What a browser may send: looked at before Streamlit takes it.
+
+A page's own fields send nothing that is held back here. Who speaks to the server without a browser
+can send anything: what no field holds is left out, so that nothing grows with what strangers send and
+no page ends over it.
+
+Source: Streamlit 1.67 web/server/starlette/starlette_websocket.py (what becomes of a message),
+starlette_routes.py (uploads, metrics), proto/BackMsg.proto.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+from google.protobuf.message import DecodeError
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from streamlit import cli_util, config
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.runtime import get_instance
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.web.server import server_util
+
+from planner.web.access import is_public
+from planner.web.bounds import LOG_FIELD, cut
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from streamlit import App
+    from streamlit.proto.ClientState_pb2 import ClientState
+    from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+MOST_FIELDS = 1_000
+"""Fields of one message: a page has some 150."""
+
+LONGEST_QUERY = 20_000
+"""Characters of an address: four questions of all their options."""
+
+MOST_FILES = 3
+"""Uploaded files of one session: a page has one field for them."""
+
+LONGEST_CHOICE = 20_000
+"""Characters or bytes of what is chosen in a list, a table or a chart."""
+
+_CHOICE = '{"selection"'
+_TEXT_FRAME = 1003  # RFC 6455: data of a kind that is not taken
+_UPLOAD, _METRICS = "/_stcore/upload_file/", "/_stcore/metrics"
+
+
+class Guard:
+    """Stands between the server and Streamlit.
+
+    Args:
+        app: what comes behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may be passed on."""
+        if scope["type"] == "websocket":
+            await self._app(scope, _heard(receive, send), send)
+            return
+        if scope["type"] == "http" and scope["path"].endswith(_METRICS) and is_public():
+            await PlainTextResponse("not found", 404)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "PUT":
+            _, _, of_whom = scope["path"].partition(_UPLOAD)
+            keep_the_last(of_whom.partition("/")[0])
+
+
+def keep_the_last(session: str) -> None:
+    """Let go of a session's uploads but the last ones."""
+    kept = get_instance().uploaded_file_mgr
+    if isinstance(kept, MemoryUploadedFileManager):
+        files = list(kept.file_storage.get(session, {}))
+        for file in files[:-MOST_FILES]:
+            kept.remove_file(session, file)
+
+
+def _heard(receive: Receive, send: Send) -> Receive:
+    """Return how a websocket is read from now on."""
+
+    async def heard() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return message
+            data = message.get("bytes")
+            if data is None:
+                await send({"type": "websocket.close", "code": _TEXT_FRAME})
+                return {"type": "websocket.disconnect", "code": _TEXT_FRAME}
+            held = bounded(data)
+            if held is not None:
+                return {**message, "bytes": held}
+
+    return heard
+
+
+def bounded(data: bytes) -> bytes | None:
+    """Return a browser's message with what fields of a page can hold; None where it is no page's.
+
+    Args:
+        data: a BackMsg. What cannot be read as one is passed on: Streamlit closes the connection.
+    """
+    message = BackMsg()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return data
+    if len(message.file_urls_request.file_names) > MOST_FILES:
+        return None
+    if not message.HasField("rerun_script"):
+        return data
+    state = message.rerun_script
+    if len(state.widget_states.widgets) > MOST_FIELDS:
+        return None
+    _bound_query(state)
+    kept = [widget for widget in state.widget_states.widgets if _is_held(widget)]
+    del state.widget_states.widgets[:]
+    state.widget_states.widgets.extend(kept)
+    whole: bytes = message.SerializeToString()
+    return whole
+
+
+def _bound_query(state: ClientState) -> None:
+    """Leave out of an address what no field can show: numbers without end, and what is far too long."""
+    if len(state.query_string) > LONGEST_QUERY:
+        state.query_string = ""
+        return
+    pairs = parse_qsl(state.query_string.removeprefix("?"), keep_blank_values=True)
+    kept = [(name, value) for name, value in pairs if not _is_endless(name, value)]
+    if len(kept) < len(pairs):
+        state.query_string = urlencode(kept)
+
+
+def _is_endless(name: str, value: str) -> bool:
+    """Say whether a field that is bound to the address would be set to a number without end."""
+    with suppress(ValueError):
+        if not math.isfinite(float(value)):
+            from planner.web.address import is_question  # the server starts without it
+
+            return not is_question(name)
+    return False
+
+
+def _is_held(widget: WidgetState) -> bool:
+    """Say whether a field can hold what it is said to hold; text that is too long is cut."""
+    if widget.id.endswith(f"-{LOG_FIELD}"):
+        return widget.WhichOneof("value") == "string_value"
+    match widget.WhichOneof("value"):
+        case "string_value" if widget.string_value.startswith(_CHOICE):
+            return _is_choice(widget.string_value)
+        case "string_value":
+            widget.string_value = cut(widget.string_value)
+        case "double_value":
+            return math.isfinite(widget.double_value)
+        case "double_array_value":
+            return all(map(math.isfinite, widget.double_array_value.data))
+    size: int = widget.ByteSize()
+    return size <= LONGEST_CHOICE
+
+
+def _is_choice(text: str) -> bool:
+    """Say whether a text is what is chosen in a table or a chart: lists by name, rows by number."""
+    if len(text) > LONGEST_CHOICE:
+        return False
+    try:
+        chosen = json.loads(text)["selection"]
+        rows, cells = chosen.get("rows", []), chosen.get("cells", [])
+        return all(type(row) is int for row in [*rows, *(row for row, _ in cells)])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+@asynccontextmanager
+async def opened(_app: App) -> AsyncIterator[None]:
+    """Open a browser's window, unless the server runs headless: as Streamlit does for a bare script."""
+    if not config.get_option("server.headless"):
+        address = server_util.get_display_address(config.get_option("server.address"))
+        cli_util.open_browser(server_util.get_url(address))
+    yield
+
+
+GUARDED = [Middleware(Guard)]
