@@ -215,7 +215,7 @@ def plan_deployment(
         outcome=Outcome.CANNOT_RUN if allocation is None else _outcome(deployment, allocation),
         ranks=() if allocation is None else allocation.ranks,
         allocation=allocation,
-        refusals=refusals_of(deployment, engine),
+        refusals=() if allocation is not None else refusals_of(deployment, engine),
         told=notes,
         notes=() if allocation is None else allocation.notes,
         kept=kept,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from functools import cached_property
 
 from hardware_db import Accelerator
-from hardware_db.records import frozen
+from hardware_db.records import frozen_with_cache
 from planner.columns import is_zero, larger, smaller
 from planner.engines.sglang.defaults import Resolved
 from planner.engines.sglang.pool import Allocated, Pool
@@ -44,7 +44,7 @@ SAFE_UNIFIED_FRACTION = 0.70
 UNIFIED_SOURCE = "sgl-project/sglang#34872, hasso5703/dgx-spark-qwen38"
 
 
-@frozen
+@frozen_with_cache
 class Budget:
     """Memory of one device under one server.
 
@@ -53,8 +53,8 @@ class Budget:
         usable: bytes of them that the system leaves on unified memory; all of them elsewhere.
         free_before_load: bytes free before weights (``pre``).
         stages: the pipeline stages.
-        free_after_load: bytes free on the fullest rank once everything is loaded.
         runtime_band: how far `total - free_before_load` may lie off.
+        runtime_name: what the engine has taken before loading is called.
         leftovers: bytes that loading takes beyond the parameters.
     """
 
@@ -63,20 +63,55 @@ class Budget:
     free_before_load: int
     stages: tuple[Stage, ...]
     runtime_band: Band
+    runtime_name: str
     leftovers: int = LEFTOVERS
-    free_after_load: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Sum the weights up once: the pools are sized many times."""
-        fullest = max(stage.nbytes for stage in self.stages) + self.leftovers
-        object.__setattr__(self, "free_after_load", self.free_before_load - fullest)
+    @cached_property
+    def free_after_load(self) -> int:
+        """Bytes free on the fullest rank once everything is loaded."""
+        return self.free_before_load - max(stage.nbytes for stage in self.stages) - self.leftovers
 
-    @property
-    def runtime(self) -> int:
-        """Bytes that the engine has taken before loading."""
-        return self.usable - self.free_before_load
+    @cached_property
+    def taken_before(self) -> Term:
+        """What the engine has taken before loading."""
+        return Term(
+            name=self.runtime_name,
+            kind=Kind.RUNTIME,
+            nbytes=self.usable - self.free_before_load,
+            confidence=Confidence.CALIBRATED,
+            formula="usable - free before loading",
+            values={"usable": self.usable, "free before loading": self.free_before_load},
+            source=LOGS,
+            band=self.runtime_band,
+        )
+
+    @cached_property
+    def left_over(self) -> Term:
+        """What loading takes beyond the parameters."""
+        return Term(
+            name="left over from loading",
+            kind=Kind.RUNTIME,
+            nbytes=self.leftovers,
+            confidence=Confidence.CALIBRATED,
+            formula="what the logs leave over",
+            values={"what the logs leave over": self.leftovers},
+            source=LOGS,
+            band=LEFTOVERS_BAND,
+        )
 
 
+def _loading(server: Server) -> Key:
+    drafting = server.resolved.speculation is not None
+    said = (server.parallel, drafting, table_takes_gpu(server))
+    return (server.checkpoint, server.options), said
+
+
+def _on(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) -> Key:
+    held, said = _loading(server)
+    return (*held, accelerator), (said, lesson)
+
+
+@remembered(_on)
 def budget_of(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) -> Budget:
     """Return what `server` finds on `accelerator`; a start that was measured there corrects it.
 
@@ -87,9 +122,9 @@ def budget_of(server: Server, accelerator: Accelerator, lesson: Lesson | None = 
     are calibrated on start-up logs.
     """
     total, several = accelerator.total_bytes, server.parallel.tp_size * server.parallel.pp_size > 1
-    if server.gpu.integrated:
-        unified = accelerator.unified
-        reserve = unified.os_reserve_mib if unified is not None else None
+    unified = server.gpu.integrated
+    if unified:
+        reserve = accelerator.unified.os_reserve_mib if accelerator.unified is not None else None
         runtime = int(reserve.value * MIB) if reserve is not None else HOST_RESERVE
         band = HOST_BAND
     else:
@@ -110,13 +145,8 @@ def budget_of(server: Server, accelerator: Accelerator, lesson: Lesson | None = 
         free_before_load=max(MIB, min(total - runtime, accelerator.usable_bytes)),
         stages=_stages(server),
         runtime_band=band,
+        runtime_name="engine (shared memory)" if unified else "CUDA context and collectives",
     )
-
-
-def _loading(server: Server) -> Key:
-    drafting = server.resolved.speculation is not None
-    said = (server.parallel, drafting, table_takes_gpu(server))
-    return (server.checkpoint, server.options), said
 
 
 @remembered(_loading)
@@ -154,25 +184,12 @@ def rank_terms(
 
     Both may be columns (`planner.columns`).
     """
-    taken, left_over = server.allocated(pool), _left_over(budget)
+    taken = server.allocated(pool)
     outside = (*_outside(server, pool, taken), *beside_terms(server, pool, taken))
     reserve = tuple(_reserve(server, budget, sum(term.nbytes for term in outside)))
     for stage in budget.stages:
         caches = _caches(server, stage, pool, sequences=sequences, context=context)
-        yield (*_weights(server, stage), left_over, *caches, *outside, *reserve)
-
-
-def _left_over(budget: Budget) -> Term:
-    return Term(
-        name="left over from loading",
-        kind=Kind.RUNTIME,
-        nbytes=budget.leftovers,
-        confidence=Confidence.CALIBRATED,
-        formula="what the logs leave over",
-        values={"what the logs leave over": budget.leftovers},
-        source=LOGS,
-        band=LEFTOVERS_BAND,
-    )
+        yield (*_weights(server, stage), budget.left_over, *caches, *outside, *reserve)
 
 
 def _of_stage(server: Server, stage: Stage) -> Key:
@@ -383,14 +400,4 @@ def _reserve(server: Server, budget: Budget, outside: int) -> Iterator[Term]:
         },
         source=source,
     )
-    unified = server.gpu.integrated
-    yield Term(
-        name="engine (shared memory)" if unified else "CUDA context and collectives",
-        kind=Kind.RUNTIME,
-        nbytes=budget.runtime,
-        confidence=Confidence.CALIBRATED,
-        formula="usable - free before loading",
-        values={"usable": budget.usable, "free before loading": budget.free_before_load},
-        source=LOGS,
-        band=budget.runtime_band,
-    )
+    yield budget.taken_before

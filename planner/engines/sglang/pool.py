@@ -10,7 +10,7 @@ mem_cache/memory_pool.py (MambaPool, MHATokenToKVPool, ReqToTokenPool); earlier 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from math import ceil
 
@@ -167,7 +167,14 @@ def size_pool(
             ),
         )
     return _with_requests(
-        made(), int(rest * GIB), resolved=resolved, parallel=parallel, options=options, rules=rules
+        made,
+        int(rest * GIB),
+        geometry,
+        slots=slots,
+        resolved=resolved,
+        parallel=parallel,
+        options=options,
+        rules=rules,
     )
 
 
@@ -210,19 +217,21 @@ def _state_pool(
 
 
 def _with_requests(
-    pool: Pool,
+    made: Callable[..., Pool],
     kv_bytes: int,
+    geometry: Geometry,
     *,
+    slots: int,
     resolved: Resolved,
     parallel: Parallel,
     options: SGLangOptions,
     rules: Rules,
 ) -> Pool:
-    """Return `pool` with its tokens and running requests."""
+    """Return what `made` makes of the tokens and the running requests."""
     page = resolved.page_size
     most = options.max_total_tokens or 2**62
     stage_tokens = tuple(
-        min(kv_bytes // cell, most) // page * page if cell else most for cell in pool.geometry.cells
+        min(kv_bytes // cell, most) // page * page if cell else most for cell in geometry.cells
     )
     tokens = min(stage_tokens) // page * page
     estimate = whole(tokens / resolved.context_length * 512)
@@ -236,29 +245,20 @@ def _with_requests(
             limit = min(limit, tokens // 2)
         elif rules.running_cap == "estimate":
             limit = smaller(limit, estimate)
-    by_state = (pool.max_mamba_cache_size or 0) // pool.geometry.mamba_ratio
+    by_state = slots // geometry.mamba_ratio
     limited_by = choose(by_state <= limit, "state pool", "--max-running-requests")
     limit = smaller(limit, by_state)
-    pool = replace(
-        pool,
-        stage_tokens=stage_tokens,
-        max_total_num_tokens=tokens,
-        max_running_requests=limit,
-        limited_by=limited_by,
-    )
+    made = partial(made, stage_tokens=stage_tokens, limited_by=limited_by)
     if not is_zero(larger(limit, 0)):  # no estimate is zero: all of a column, or nothing
-        return pool
-    return replace(
-        pool,
-        max_total_num_tokens=None,
-        max_running_requests=None,
+        return made(max_total_num_tokens=tokens, max_running_requests=limit)
+    return made(
         failure=PoolFailure(
             kind="requests",
             reason="the state pool has fewer slots than one running request needs",
             engine_message=(
                 "RuntimeError: Hybrid (mamba/linear-attention) state cache is too small to serve"
-                f" any requests. max_mamba_cache_size={pool.max_mamba_cache_size},"
-                f" mamba_ratio={pool.geometry.mamba_ratio}, resulting max_num_reqs={limit}."
+                f" any requests. max_mamba_cache_size={slots},"
+                f" mamba_ratio={geometry.mamba_ratio}, resulting max_num_reqs={limit}."
                 f" {TRY_REQUESTS}"
             )
             if rules.pool_errors
@@ -323,8 +323,10 @@ def allocated_of(pool: Pool, *, resolved: Resolved) -> Allocated:
     ssm, both = slot.ssm_bytes * drafted, slot.verification_bytes(drafted, chain=chain)
     rows = tokens + page if tokens else 0
 
+    whole_slot = slot.nbytes
+
     def staged(size: int) -> int:
-        return size * geometry.stage_slot_bytes // slot.nbytes
+        return size * geometry.stage_slot_bytes // whole_slot
 
     return Allocated(
         conv_state=staged(slots * slot.conv_bytes),

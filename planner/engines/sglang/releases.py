@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from hardware_db.records import frozen
 from planner.errors import InputError
+from planner.memo import remembered
 from planner.provenance import Source
 
 DEFAULT_VERSION = "0.5.23"
@@ -268,6 +269,7 @@ def rules_for(version: str) -> Rules:
     raise InputError(f"version: rules are known from SGLang {RULES[0].version} on, not {version}")
 
 
+@remembered(lambda rules, cell: ((rules,), cell))
 def source_of(rules: Rules, cell: str) -> Source:
     """Return where a cell of a release's rules was read."""
     read = version_key(rules.version)

@@ -44,8 +44,8 @@ def host_table_bytes(server: Server) -> int:
 
 def table_shortage(deployment: Deployment, server: Server) -> str | None:
     """Return what is missing where the hosts' memory is known and does not hold the tables."""
-    size, have = host_table_bytes(server), deployment.host_memory
-    if have is None or size <= have:
+    have = deployment.host_memory
+    if have is None or (size := host_table_bytes(server)) <= have:
         return None
     return (
         f"the n-gram table needs {format_gib(size)} of pinned RAM, and the machine has"
