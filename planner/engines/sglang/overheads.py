@@ -296,8 +296,7 @@ def _caches(
             },
             source=source,
         )
-    reserved = multimodal_reserve(server)
-    if reserved:
+    if reserved := server.images_mib * MIB:
         yield Term(
             name="cache of image embeddings",
             kind=Kind.ACTIVATIONS,
@@ -307,14 +306,6 @@ def _caches(
             values={"SGLANG_VLM_CACHE_SIZE_MB": reserved},
             source=source,
         )
-
-
-def multimodal_reserve(server: Server) -> int:
-    """Return the bytes kept inside the budget for images."""
-    if server.checkpoint.model.vision is None or not server.rules.multimodal_reserve_mib:
-        return 0
-    pooled = 1024 if server.options.mm_feature_transport != "cpu" else 0
-    return (server.rules.multimodal_reserve_mib + pooled) * MIB
 
 
 def _outside(server: Server, pool: Pool, taken: Allocated) -> Iterator[Term]:

@@ -93,7 +93,7 @@ def size_pool(
     parallel: Parallel,
     options: SGLangOptions,
     rules: Rules,
-    multimodal: bool,
+    images_mib: int,
     free_before_load: float,
     free_after_load: float,
 ) -> Pool:
@@ -105,7 +105,7 @@ def size_pool(
         parallel: degrees of parallelism.
         options: what the user set.
         rules: the release's rules.
-        multimodal: the model has a vision tower.
+        images_mib: MiB of the budget that are kept for images.
         free_before_load: bytes free on the tightest rank before weights.
         free_after_load: bytes free there once target and drafter are loaded.
 
@@ -113,10 +113,7 @@ def size_pool(
         The pools; with `failure` where the engine would stop.
     """
     before, after = free_before_load / GIB, free_after_load / GIB
-    reserve_mib = rules.multimodal_reserve_mib if multimodal else 0
-    if reserve_mib and options.mm_feature_transport != "cpu":
-        reserve_mib += 1024
-    rest = after - before * (1 - resolved.mem_fraction_static) - reserve_mib / 1024
+    rest = after - before * (1 - resolved.mem_fraction_static) - images_mib / 1024
     made = partial(Pool, geometry=geometry, budget=int(rest * GIB))
     if after < 0:
         return made(

@@ -131,6 +131,14 @@ class Server:
             cache_format=self.cache_format,
         )
 
+    @cached_property
+    def images_mib(self) -> int:
+        """MiB that are kept inside the budget for images."""
+        kept = self.rules.multimodal_reserve_mib
+        if self.checkpoint.model.vision is None or not kept:
+            return 0
+        return kept + (1024 if self.options.mm_feature_transport != "cpu" else 0)
+
     def pool(self, *, free_before_load: float, free_after_load: float) -> Pool:
         """Return the pools for so many bytes free on the tightest rank before and after loading."""
         return size_pool(
@@ -139,7 +147,7 @@ class Server:
             parallel=self.parallel,
             options=self.options,
             rules=self.rules,
-            multimodal=self.checkpoint.model.vision is not None,
+            images_mib=self.images_mib,
             free_before_load=free_before_load,
             free_after_load=free_after_load,
         )
