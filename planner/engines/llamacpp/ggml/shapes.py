@@ -30,7 +30,7 @@ from planner.model.spec import ModelSpec
 from planner.units import round_up
 
 STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
-"""How many are kept: some 20 kB, 4 kB, 200 and 200 bytes each."""
+"""How many are kept: some 20 kB, 4 to 8 kB, 200 and 200 bytes each."""
 
 Kept = TypeVar("Kept")
 
@@ -66,6 +66,51 @@ class Peaks:
     splits: int
 
 
+@frozen
+class Begun:
+    """A run that came to the last block.
+
+    Attributes:
+        cells: the length.
+        memory: what lies where.
+        event: the next event.
+        slot: no event from there on takes a block for an earlier one.
+    """
+
+    cells: int
+    memory: Memory
+    event: int
+    slot: int
+
+    @property
+    def low(self) -> int:
+        """The shortest length at which so far the same is decided."""
+        return self.cells + self.memory.least * STEP
+
+    @property
+    def high(self) -> int:
+        """The longest such length."""
+        return self.cells + self.memory.most * STEP
+
+    def at(self, cells: int) -> Memory:
+        """Return what lies where at such a length, to go on from."""
+        steps, known = (cells - self.cells) // STEP, self.memory
+        made = Memory(backends=len(known.arenas), host=len(known.arenas) - 1)
+        made.least, made.most = known.least - steps, known.most - steps
+        made.offsets = {
+            slot: (offset + shift * steps, size + growth * steps, shift, growth)
+            for slot, (offset, size, shift, growth) in known.offsets.items()
+        }
+        for arena, before in zip(made.arenas, known.arenas, strict=True):
+            arena.peak = before.peak + before.peak_growth * steps
+            arena.peak_growth = before.peak_growth
+            arena.free = [
+                [offset + shift * steps, size + growth * steps, shift, growth]
+                for offset, size, shift, growth in before.free
+            ]
+        return made
+
+
 class Shape:
     """A model's placement, a setting and a batch, whose peaks at any length are arithmetic once found.
 
@@ -78,6 +123,7 @@ class Shape:
 
     def __init__(self, homes: Homes, setting: Setting, batch: Batch, known: Hashable) -> None:
         self._segments: list[Segment] = []
+        self._begun: Begun | None = None
         # the length at which the sizes of slots are worked out, by class, and their growth per step
         self._at = batch.n_kv
         batch = replace(batch, n_kv=Cells(self._at, STEP))
@@ -115,18 +161,35 @@ class Shape:
         return segment
 
     def _run(self, cells: int) -> Memory:
-        """Run the events at a length.
+        """Run the events at a length: from the last block on, where what comes before is known of it."""
+        slots, steps = self.structure.slots, (cells - self._at) // STEP
+        sizes, growths = self._sizes.tolist(), self._growths.tolist()
+        if steps:
+            sizes = [size + growth * steps for size, growth in zip(sizes, growths, strict=True)]
+        begun = self._begun
+        if begun is None or not begun.low <= cells <= begun.high:
+            whole = [sizes[index] for index in slots], [growths[index] for index in slots]
+            begun = self._begin(cells, *whole)
+        first, memory = begun.slot, begun.at(cells)
+        behind = slots[first:]
+        memory.run(
+            self.structure.events[begun.event :],
+            self.structure.arenas,
+            [0] * first + [sizes[index] for index in behind],
+            [0] * first + [growths[index] for index in behind],
+        )
+        if cells + memory.least * STEP > begun.low or cells + memory.most * STEP < begun.high:
+            self._begun = begun  # other stretches begin so
+        return memory
+
+    def _begin(self, cells: int, sizes: list[int], growths: list[int]) -> Begun:
+        """Run the events before the last block.
 
         Blocks that begin where earlier ones did, with as much free, and are like them in events and sizes,
         are left out: they take and give back the same, and end in the same state. What their last leaves to the next is
         where its like lies.
         """
-        structure, slots = self.structure, self.structure.slots
-        growths, sizes = self._growths.tolist(), self._sizes.tolist()
-        if cells != self._at:
-            more = (cells - self._at) // STEP
-            sizes = [size + growth * more for size, growth in zip(sizes, growths, strict=True)]
-        sizes, growths = [sizes[index] for index in slots], [growths[index] for index in slots]
+        structure = self.structure
         memory = Memory(backends=self._backends, host=self._backends - 1)
         events, arenas = structure.events, structure.arenas
         alike, starts, firsts = (structure.blocks[which::3].tolist() for which in range(3))
@@ -144,7 +207,7 @@ class Shape:
             return end
 
         at, ran = 0, 0
-        while at < len(alike):
+        while at < len(alike) - 2:  # the last number stands for what comes behind the blocks
             memory.run(events[ran : starts[at]], arenas, sizes, growths)
             ran = starts[at]
             earlier = seen.setdefault(memory.state(firsts[0]), [])
@@ -157,8 +220,9 @@ class Shape:
                 continue
             memory.rename(firsts[before], firsts[end] - firsts[at])
             at, ran = end, starts[end]
-        memory.run(events[ran:], arenas, sizes, growths)
-        return memory
+        event, slot = (starts[at], firsts[at]) if alike else (0, 0)
+        memory.run(events[ran:event], arenas, sizes, growths)
+        return Begun(cells=cells, memory=memory, event=event, slot=slot)
 
 
 _STRUCTURES: dict[Hashable, Structure] = {}
