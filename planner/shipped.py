@@ -1,6 +1,6 @@
 """Read the data files that come with the package.
 
-TOML stays the source. What was parsed once is kept in a compiled form beside the code, written when
+TOML and JSON stay the source. What was parsed once is kept in a compiled form beside the code, written when
 the package is built or by `python -m planner.shipped`; each file in it carries the checksum of its
 text, and one that was changed since is parsed anew.
 """
@@ -28,6 +28,15 @@ def read_bytes(*place: str) -> bytes:
 
 def read_toml(*place: str) -> dict[str, Any]:
     """Return a TOML file of the package as plain data; it must not be changed."""
+    return _read(place)
+
+
+def read_json(*place: str) -> dict[str, Any]:
+    """Return a JSON file of the package, likewise."""
+    return _read(place)
+
+
+def _read(place: tuple[str, ...]) -> dict[str, Any]:
     content = read_bytes(*place)
     known = _compiled(FILE).get("/".join(place))
     if known is not None and known[0] == crc32(content):
@@ -37,6 +46,11 @@ def read_toml(*place: str) -> dict[str, Any]:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
+    if content.startswith(b"{"):  # no table of TOML does
+        import json
+
+        found: dict[str, Any] = json.loads(content)
+        return found
     import tomllib
 
     return tomllib.loads(content.decode("utf-8"))
@@ -56,9 +70,9 @@ def _compiled(file: Path) -> Mapping[str, tuple[int, bytes]]:
 
 
 def write(file: Path = FILE) -> int:
-    """Write the compiled form of every TOML file of the package; return its bytes."""
+    """Write the compiled form of the package's tables that answers need; return its bytes."""
     found = {}
-    for path in sorted(HERE.rglob("*.toml")):
+    for path in sorted((*HERE.rglob("*.toml"), *HERE.rglob("checkpoints.json"))):
         content = path.read_bytes()
         found[path.relative_to(HERE).as_posix()] = (
             crc32(content),

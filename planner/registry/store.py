@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property, lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from planner.registry.entry import Entry
 from planner.registry.user_cache import change_document, read_document
-from planner.shipped import read_bytes
+from planner.shipped import read_json
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -26,19 +27,13 @@ def entries() -> tuple[Entry, ...]:
 
     A repository that the user renewed is as the renewal says; all others are as shipped.
     """
-    renewed = _renewed()
-    gone = {str(row["repo"]).lower() for row in renewed.get("repositories", ())}
-    shipped = _shipped()
-    kept = [row for row in shipped["repositories"] if row["repo"].lower() not in gone]
-    return (
-        *_rows(kept, shipped["sources"]),
-        *_rows(renewed.get("repositories", ()), renewed.get("sources", ())),
-    )
+    return tuple(chain.from_iterable(one.files for one in _repositories()))
 
 
+@lru_cache(maxsize=256)
 def entries_of(base: str) -> tuple[Entry, ...]:
     """The rows of one bundled model, derivatives included."""
-    return _by_base().get(base, ())
+    return tuple(chain.from_iterable(one.files for one in _by_base().get(base, ())))
 
 
 @cache
@@ -51,9 +46,33 @@ def models_stored() -> Mapping[str, int]:
     return MappingProxyType({name: len(bases) for name, bases in models.items()})
 
 
+class _Repository:
+    """A repository as it is listed; its rows are made when somebody first asks."""
+
+    def __init__(self, listed: Mapping[str, Any], sources: Any) -> None:
+        self.base: str = listed["base"]
+        self._listed, self._sources = listed, sources
+
+    @cached_property
+    def files(self) -> tuple[Entry, ...]:
+        """One row for each of its files."""
+        return tuple(_rows((self._listed,), self._sources))
+
+
 @cache
-def _by_base() -> Mapping[str, tuple[Entry, ...]]:
-    return grouped((entry.base, entry) for entry in entries())
+def _repositories() -> tuple[_Repository, ...]:
+    renewed, shipped = _renewed(), _shipped()
+    gone = {str(row["repo"]).lower() for row in renewed.get("repositories", ())}
+    kept = (row for row in shipped["repositories"] if row["repo"].lower() not in gone)
+    return (
+        *(_Repository(row, shipped["sources"]) for row in kept),
+        *(_Repository(row, renewed["sources"]) for row in renewed.get("repositories", ())),
+    )
+
+
+@cache
+def _by_base() -> Mapping[str, tuple[_Repository, ...]]:
+    return grouped((one.base, one) for one in _repositories())
 
 
 def grouped(pairs: Iterable[tuple[K, T]]) -> Mapping[K, tuple[T, ...]]:
@@ -65,10 +84,7 @@ def grouped(pairs: Iterable[tuple[K, T]]) -> Mapping[K, tuple[T, ...]]:
 
 
 def _shipped() -> dict[str, Any]:
-    import json
-
-    document: dict[str, Any] = json.loads(read_bytes("registry", "data", "checkpoints.json"))
-    return document
+    return read_json("registry", "data", "checkpoints.json")
 
 
 def _renewed() -> Mapping[str, Any]:
@@ -137,6 +153,5 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
 
 def forget() -> None:
     """Read the rows anew the next time (the user's cache has changed)."""
-    entries.cache_clear()
-    models_stored.cache_clear()
-    _by_base.cache_clear()
+    for known in (entries, entries_of, models_stored, _by_base, _repositories):
+        known.cache_clear()

@@ -14,7 +14,6 @@ from planner.engines.llamacpp.releases import NEWEST, check_version
 from planner.engines.option_kinds import Choice, Count, Number, Several, Switch, Text, Worded
 from planner.engines.options import Options, option
 from planner.errors import InputError
-from planner.patterns import PatternError, read_pattern
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """What -ctk and -ctv take."""
@@ -37,6 +36,8 @@ def _override(rule: str, what: str) -> str:
     pattern, equals, buffer = rule.rpartition("=")
     if not equals or not pattern or not re.fullmatch(r"CPU|(CUDA|ROCm|Vulkan|SYCL)\d+", buffer):
         raise InputError(f"{what}: {rule!r} is not of the form pattern=CPU or pattern=CUDA0")
+    from planner.patterns import PatternError, read_pattern
+
     try:
         read_pattern(pattern)
     except PatternError as error:

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
-from planner.patterns import read_pattern
 
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 """Tensors that --n-cpu-moe moves: the routed experts of a block."""
@@ -52,6 +51,8 @@ class Override:
         """Say whether the rule is about `tensor`."""
         if self.experts:
             return is_expert(tensor) and OUTSIDE < tensor.block < self.experts
+        from planner.patterns import read_pattern
+
         return read_pattern(self.pattern).search(tensor.name)[0]
 
 

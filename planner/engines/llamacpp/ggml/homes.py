@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 
 from hardware_db.records import frozen
@@ -17,7 +17,7 @@ from planner.engines.llamacpp.ggml.tensor import Graph, block_type
 from planner.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen
 class Homes:
     """Where the weights and caches of a model lie, as far as its graph depends on it.
 

@@ -12,7 +12,6 @@ That the result is the whole graph's, event by event, is held by `benchmarks.lla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hardware_db.records import frozen
@@ -84,7 +83,6 @@ class Block:
     slot: int
 
 
-@dataclass(slots=True)
 class Whole:
     """The events of a whole model.
 
@@ -98,13 +96,13 @@ class Whole:
         splits: likewise.
     """
 
-    events: list[int] = field(default_factory=list)
-    arenas: list[int] = field(default_factory=list)
-    classes: dict[Class, int] = field(default_factory=dict)
-    slots: list[int] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    nodes: int = 0
-    splits: int = 0
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.arenas: list[int] = []
+        self.classes: dict[Class, int] = {}
+        self.slots: list[int] = []
+        self.blocks: list[Block] = []
+        self.nodes = self.splits = 0
 
     def class_of(self, label: Label, *, on_gpu: bool) -> int:
         """Return the place of a class of slots."""
@@ -131,7 +129,6 @@ _EARLY = "early"
 """Of those that are taken ahead of the first node, by their place among what is taken for the block."""
 
 
-@dataclass(slots=True)
 class Piece:
     """One part of a graph.
 
@@ -150,17 +147,17 @@ class Piece:
         splits: that begin in it.
     """
 
-    events: list[int] = field(default_factory=list)
-    backends: list[int] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
-    on_gpu: list[bool] = field(default_factory=list)
-    weights: bool = False
-    others: list[tuple[Name, int]] = field(default_factory=list)
-    ahead: list[tuple[int, int, Label, bool]] = field(default_factory=list)
-    early: list[Name | None] = field(default_factory=list)
-    shown: list[tuple[int, Name]] = field(default_factory=list)
-    nodes: int = 0
-    splits: int = 0
+    def __init__(self, *, nodes: int, splits: int) -> None:
+        self.events: list[int] = []
+        self.backends: list[int] = []
+        self.labels: list[Label] = []
+        self.on_gpu: list[bool] = []
+        self.weights = False
+        self.others: list[tuple[Name, int]] = []
+        self.ahead: list[tuple[int, int, Label, bool]] = []
+        self.early: list[Name | None] = []
+        self.shown: list[tuple[int, Name]] = []
+        self.nodes, self.splits = nodes, splits
 
 
 def cut(built: Built) -> list[Piece]:

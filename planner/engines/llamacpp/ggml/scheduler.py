@@ -10,7 +10,6 @@ ggml-cuda/ggml-cuda.cu (offload_op, graph_optimize).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import Placed
@@ -24,15 +23,13 @@ MAX_COPIES = 4
 """Copies of every input under pipeline parallelism (GGML_SCHED_MAX_COPIES)."""
 
 
-@dataclass(slots=True)
 class Split:
     """Consecutive nodes of one backend, what is copied to it before them, and the node that asks first."""
 
-    backend: int
-    start: int
-    end: int = 0
-    inputs: list[GgmlTensor] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
+    def __init__(self, *, backend: int, start: int) -> None:
+        self.backend, self.start, self.end = backend, start, 0
+        self.inputs: list[GgmlTensor] = []
+        self.asked: list[int] = []
 
 
 @frozen

@@ -203,13 +203,9 @@ class _Run:
 
     def whole(self) -> Whole:
         """Return the events as they are."""
-        made = self.made
-        whole = Whole(
-            events=list(made.events),
-            arenas=list(made.arenas),
-            nodes=self.nodes,
-            splits=self.plan.splits,
-        )
+        made, whole = self.made, Whole()
+        whole.events, whole.arenas = list(made.events), list(made.arenas)
+        whole.nodes, whole.splits = self.nodes, self.plan.splits
         whole.slots = [
             whole.class_of(label, on_gpu=arena != self.host)
             for label, arena in zip(self.labels, made.arenas, strict=True)
