@@ -12,9 +12,12 @@ from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
 from planner.model import catalog
+from planner.model.quantization import get_scheme
 from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Best, Fixed, Recommendation, Wanted, Wish, recommend
+from planner.recommending.candidate import stored_as
 from planner.recommending.strangers import stranger
+from planner.registry import check_precision, entries_of
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
 
@@ -93,6 +96,8 @@ def want(
     wish = Wish(best=best, use=use, images=images, official=official)
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
+    if precision is not None:
+        _check_precision(base, precision)
     front = front_name(engine)
     tokens = DEFAULT_CONTEXT if context is None else tokens_of(context)
     _check_length(tokens, base, yarn=yarn)
@@ -109,6 +114,20 @@ def want(
         lessons=lessons(),
         front=front,
     )
+
+
+def _check_precision(base: str | None, precision: str) -> None:
+    """Refuse a precision that is none, and in which no checkpoint of the models in question is stored.
+
+    Raises:
+        InputError: the line names what was meant.
+    """
+    bases = [base] if base is not None else [entry.id for entry in catalog.catalog()]
+    if any(stored_as(precision, list(entries_of(one))) for one in bases):
+        return
+    if base is not None:
+        check_precision(base, precision)
+    get_scheme(precision)
 
 
 def _check_length(tokens: int, base: str | None, *, yarn: bool) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+import pytest
 from huggingface_hub import constants
 
 import planner
 from planner.cli.main import run
-
-if TYPE_CHECKING:
-    import pytest
 
 BIG, SMALL = "Qwen3.5-397B-A17B", "rtx-3090"
 
@@ -58,6 +55,14 @@ def test_a_quant_that_does_not_exist_is_answered_with_those_that_do(
     assert line.startswith("qwenplan: unknown precision 'q9_9'; Qwen3.5-9B is stored as ")
     assert " bf16" in line
     assert "UD-Q4_K_XL" in line
+
+
+@pytest.mark.parametrize("door", ["plan", "recommend"])
+def test_a_precision_that_is_none_is_answered_with_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str], door: str
+) -> None:
+    assert run([door, "Qwen3.5-9B", "--precision", "q4km", "--on", SMALL]) == 2
+    assert "unknown precision 'q4km'; did you mean Q4_K_M?" in capsys.readouterr().err
 
 
 def test_advice_to_keep_the_checkpoint_names_what_changes() -> None:

@@ -81,7 +81,7 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
         wish: only official checkpoints, only engines that take pictures.
         fixed: what was said.
     """
-    rows = _stored_as(
+    rows = stored_as(
         fixed.precision, [row for row in entries_of(base) if _proposed(row, system, wish)]
     )
     found = []
@@ -130,7 +130,7 @@ def _proposed(row: Entry, system: System, wish: Wish) -> bool:
     return row.recommendable and not (row.ollama or row.docker) and official and fitting
 
 
-def _stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
+def stored_as(precision: str | None, rows: list[Entry]) -> list[Entry]:
     """The rows that are stored so.
 
     By their label where one has it; by their bits where only bits are said ("4bit", "int8"); else by

@@ -48,6 +48,11 @@ def check_precision(base: str, precision: str) -> None:
         rows = [row for row in entries_of(base) if row.recommendable]
         files = sorted({row.label for row in rows if row.gguf and row.label})
         kinds = sorted({row.recipe for row in rows if not row.gguf})
+        meant = [name for name in (*kinds, *files) if _letters(name) == _letters(precision)]
+        if meant:
+            raise InputError(
+                f"unknown precision {shown(precision)}; did you mean {' or '.join(meant)}?"
+            ) from None
         if near_schemes(precision) or not (files or kinds):
             raise
         listed = [*kinds, *([f"GGUF {', '.join(files)}"] if files else [])]
@@ -55,3 +60,8 @@ def check_precision(base: str, precision: str) -> None:
         raise InputError(
             f"unknown precision {shown(precision)}; {model} is stored as {'; '.join(listed)}"
         ) from None
+
+
+def _letters(name: str) -> str:
+    """A name without what people leave out: "udq4kxl"."""
+    return "".join(c for c in name.lower() if c.isalnum())
