@@ -13,6 +13,9 @@ from planner.web.palette import (
     LIGHT_THEME_TEXT,
 )
 
+WORDS = "factor"
+"""A language of Streamlit's highlighter whose tokens are the words between spaces, as a command's are."""
+
 
 def is_dark() -> bool:
     """Return whether the visitor's theme is the dark one."""
@@ -35,7 +38,7 @@ _FOLLOW = f"""<style>
 [data-testid="stSkillsNudgeAnchor"] {{ display: none }}
 .st-key-line:has([data-testid="stSpinner"]) .st-key-answer {{ opacity: 0.4 }}
 [data-testid="stElementContainer"]:has(> .stHtml > script) {{ position: absolute }}
-.st-key-compare-cards th p {{ white-space: nowrap !important }}
+.st-key-compare-cards th p, .st-key-how-sure th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 .st-key-formats :is(th, td:not(:last-child)) p {{ white-space: nowrap !important }}
 .st-key-line .stMarkdownColoredText {{ white-space: nowrap }}
@@ -43,6 +46,7 @@ _FOLLOW = f"""<style>
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
+.language-{WORDS} .token {{ display: inline-block; max-width: 100%; color: inherit !important }}
 @media (max-width: 640px) {{
     [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
 }}
@@ -60,7 +64,8 @@ _FOLLOW = f"""<style>
 """Text of figures takes the page's colour; the answer stays below the menu; Streamlit's
 advertisement, which comes with a browser that it opened, lies over nothing; an answer is dim
 while the next one is computed; scripts take no room; names of rows stay on one
-line, long words break and sentences take the room that there is; pickers fold and tables are narrow on
+line, long words break and sentences take the room that there is; a word of a command stays whole
+(Chromium would break it after each hyphen); pickers fold and tables are narrow on
 phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
 
 _MANNERS = """<script>
@@ -102,6 +107,11 @@ def follow_theme() -> None:
     Streamlit does not run the page again then, so the colour drawn into a figure would stay.
     """
     st.html(_FOLLOW)
+
+
+def show_command(text: str) -> None:
+    """Show commands that can be copied; a line is broken between words, never within a flag."""
+    st.code(text, language=WORDS, wrap_lines=True)
 
 
 def begin_at_top(page: str) -> None:

@@ -178,6 +178,8 @@ def test_the_name_of_a_line_that_lies_on_the_fill_can_be_read_in_both_themes() -
         assert figure["layout"]["xaxis"]["range"][0] == 12 * math.log10(2), (
             "nothing moves the areas"
         )
+        levels = [shape for shape in figure["layout"]["shapes"] if shape["x0"] == 0]
+        assert len(levels) == len({shape["y0"] for shape in levels})
         assert [trace["textfont"]["color"] for trace in names] == [palette.PARTS[0].ink] * on_fill
 
 
@@ -186,6 +188,7 @@ def test_checkpoints_of_the_state_are_not_called_constant() -> None:
     words = context.elsewhere(some(curves.memory_curve(question_of(spark))), spark)
     assert "the recurrent state with its checkpoints" in words
     assert "does not grow" not in words
+    assert "of recurrent state with its checkpoints." in context.here(spark)
     card = planner.plan("Qwen3.5-9B", on="rtx-5090", precision="fp8", engine="vllm")
     words = context.elsewhere(some(curves.memory_curve(question_of(card))), card)
     assert "The recurrent state does not grow with the context." in words

@@ -24,6 +24,7 @@ from planner.web.palette import LIGHT_THEME_TEXT
 from planner.web.solving import Answer
 from planner.web.stored import bytes_of
 from planner.web.taken import asked_of_choice
+from planner.web.theme import WORDS
 from planner.web.views.run import plan_json
 from planner.web.views.run_ladder import table
 from tests.present import some
@@ -99,7 +100,8 @@ def test_the_page_says_what_the_command_line_says(
     launch = document["launch"]
     assert (launch is None) == (document["outcome"] == "does not fit")
     if launch is not None:
-        assert launch["command"] in [code.value for code in app.code]
+        (box,) = [code for code in app.code if code.value == launch["command"]]
+        assert box.language == WORDS, "each flag stays on one line"
     assert ("What to type" in text_of(app)) == (launch is not None)
     if document["outcome"] in ("fits", "tight"):
         rate = (document["speed"] or {}).get("per_user")

@@ -70,7 +70,7 @@ def memory_over_context(
     top = max(total, max(near, default=0)) / GIB
     shapes = [
         _level(usable / GIB, "solid"),
-        _level(total / GIB, "dot"),
+        *([_level(total / GIB, "dot")] if total > usable else []),
         {
             "type": "line",
             "xref": "x",
@@ -227,7 +227,7 @@ def reach(
     layout["yaxis"] = {
         "type": "log",
         "title": {"text": "requests at once", "font": {"color": text}},
-        "dtick": 1,
+        "dtick": "D1",
         "tickformat": ",",
         "fixedrange": True,
         "tickfont": {"color": text},

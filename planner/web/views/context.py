@@ -58,11 +58,13 @@ def here(plan: Plan) -> str:
     """Return what the asked context takes, in words."""
     asked, rank = plan.deployment, plan.ranks[0]
     each = " on each GPU" if asked.system.count > 1 else ""
+    kept = any(t.kind is Kind.RECURRENT_STATE and "checkpoints" in t.name for t in rank.terms)
+    with_checkpoints = " with its checkpoints" if kept else ""
     text = (
         f"{counted(asked.concurrency, 'request')} of {tokens_label(asked.context)} tokens"
         f" {'takes' if asked.concurrency == 1 else 'take'}"
         f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache and"
-        f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{each}."
+        f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{with_checkpoints}{each}."
     )
     if plan.capacity is not None and plan.capacity.longest_context:
         text += f" One request alone may have {short_tokens(plan.capacity.longest_context)} tokens."
@@ -81,6 +83,11 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
         f"{grown if state > first else ''}, {format_gib(at.used)} in all."
         f"{' The recurrent state does not grow with the context.' if state == first else ''}"
     )
+    if at.used > curve.usable and plan.longest_context >= at.context:
+        text += (
+            f" It starts; what grows with use may take {format_gib(at.used - curve.usable)} more"
+            " than there is."
+        )
     if curve.from_ram is not None:
         text = (
             f"From about {short_tokens(curve.from_ram)} on, part of the model lies in RAM, which is"

@@ -177,7 +177,7 @@ _TITLES = {
     "memory cuda wddm mib": "the same under Windows",
     "bandwidth gb s": "memory bandwidth",
     "tdp w": "power limit (TDP)",
-    "power measured w": "power, measured under load",
+    "power measured w": "power under load",
     "nvlink gb s": "NVLink, one direction",
     "pcie gb s": "PCIe, one direction",
     "bandwidth measured gb s": "memory bandwidth, measured",

@@ -17,6 +17,7 @@ from planner.web.frames import height_of
 from planner.web.pasted import LONGEST, Checked, Ended, checked, table, verdict
 from planner.web.solving import Answer
 from planner.web.tables import escape
+from planner.web.theme import show_command
 from planner.web.wording import layout_words, told
 
 _KEPT = f"{LOG_FIELD}-kept"
@@ -144,4 +145,4 @@ def _explain(answer: Checked) -> None:
         for piece in pieces:
             st.markdown(f"- {capital(told(piece.words))}")
             if piece.command is not None:
-                st.code(piece.command, language=None, wrap_lines=True)
+                show_command(piece.command)

@@ -33,7 +33,7 @@ from planner.web.palette import LOOKS
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
-from planner.web.theme import text_colour
+from planner.web.theme import show_command, text_colour
 from planner.web.views.run_changes import (
     show_beside,
     show_changes,
@@ -129,13 +129,13 @@ def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
         st.markdown(f"**What {engine} would say**")
         st.code(plan.allocation.refusal, language=None, wrap_lines=True)
         st.markdown("**The command that it would refuse**")
-        st.code(launch.command, language=None, wrap_lines=True)
+        show_command(launch.command)
     elif (file := _file_of_front(asked, plan)) is not None:
         st.markdown(f"**What to tell {escape(title_of(asked.engine))}**")
         st.code(file, language=None, wrap_lines=True)
     else:
         st.markdown(f"**What to type** for {engine}")
-        st.code("\n".join(launch.lines), language=None, wrap_lines=True)
+        show_command("\n".join(launch.lines))
         if launch.shortened:
             told = f"{capital(launch.shortened)}; the shell script under Download has all"
             st.markdown(f":small[{told}.]")

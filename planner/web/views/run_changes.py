@@ -25,6 +25,7 @@ from planner.web.line import named
 from planner.web.searching import advice, with_ram_that_holds
 from planner.web.solving import Answer, entry_of
 from planner.web.taken import take
+from planner.web.theme import show_command
 from planner.web.wording import told
 
 T = TypeVar("T")
@@ -129,7 +130,7 @@ def _words(miss: Miss, present: Choice | None = None) -> str:
 def show_line_to_type(miss: Miss) -> None:
     """Show the line that makes a change, where there is one, and what has to follow it."""
     if miss.command is not None:
-        st.code(miss.command, language=None, wrap_lines=True)
+        show_command(miss.command)
     if miss.after is not None:
         st.markdown(f":small[{capital(told(miss.after))}.]")
 

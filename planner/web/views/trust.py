@@ -63,17 +63,23 @@ def _show_answer(plan: Plan | None) -> None:
         _show_rank(rank, whole_words(plan))
     if plan.ranks:
         st.markdown("**How sure a number is**")
-        st.table(
-            pd.DataFrame(
-                {"": [MEANING[level] for level in Confidence]},
-                index=[f"{ICONS[level]} {level.value}" for level in Confidence],
-            ),
-            border="horizontal",
-            hide_header=True,
-            alt="How sure a number is",
-        )
+        with st.container(key="how-sure"):
+            st.table(
+                pd.DataFrame(
+                    {"": [MEANING[level] for level in Confidence]},
+                    index=[f"{ICONS[level]} {level.value}" for level in Confidence],
+                ),
+                border="horizontal",
+                hide_header=True,
+                alt="How sure a number is",
+            )
     if plan.expected_log:
         st.subheader(f"What {plan.server} would print")
+        if (alike := plan.deployment.layout.data_parallel) > 1:
+            st.markdown(
+                f"Each of the {alike} data-parallel ranks prints its own; together they hold"
+                f" {alike} times as much."
+            )
         st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
         st.markdown("Started it already? Paste its log under **Check a log**.")
 
