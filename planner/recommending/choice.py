@@ -281,6 +281,13 @@ class Choice:
         )
 
 
+def least_key(word: Word, turn: int) -> tuple[object, ...]:
+    """Return what no candidate of a class of weights comes before, where quality comes first."""
+    loss = (word > Word.SMALL) + (word > Word.NOTICEABLE)
+    cost = math.floor(DOUBLINGS[min(word, Word.LARGE)])
+    return False, 0, False, cost, word > Word.NOTICEABLE, loss, int(word), turn
+
+
 def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
     """Return the candidates of one model, the best first.
 

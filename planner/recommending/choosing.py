@@ -17,7 +17,7 @@ from planner.engines.economies import Economy
 from planner.errors import PlannerError
 from planner.model import catalog
 from planner.planning import Outcome, Plan
-from planner.question import Question, question_of
+from planner.question import Question
 from planner.recommending.candidate import (
     Lane,
     assuming_ram,
@@ -26,8 +26,8 @@ from planner.recommending.candidate import (
     least_held,
     size_of,
 )
-from planner.recommending.choice import A_FEW, Choice, cache_word, in_order
-from planner.recommending.room import cache_bytes, over, ram_not_known
+from planner.recommending.choice import A_FEW, Choice, cache_word, in_order, least_key
+from planner.recommending.room import cache_bytes, farthest, over, ram_not_known
 from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
@@ -58,12 +58,14 @@ class Search:
     Args:
         wanted: the question.
         only_held: what does not hold the workload is not asked how far and how fast it goes.
-        may_hold: nothing else is of use: engines of which no checkpoint can hold it, by the size of
-            its cache alone, are left out unplanned, and so are settings that are not enough.
+        may_hold: the pick alone is of use: engines of which no checkpoint can hold it, by the size of
+            its cache alone, are left out unplanned, and so are settings that are not enough, and
+            classes that come behind what holds it already.
     """
 
     def __init__(self, wanted: Wanted, *, only_held: bool = False, may_hold: bool = False) -> None:
         self.wanted, self._only_held, self._may_hold = wanted, only_held, may_hold
+        self._spilt = False
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
         self._saved: dict[tuple[str, str], tuple[Plan, tuple[Economy, ...]] | None] = {}
         self._found: dict[tuple[str, bool, bool], list[Choice]] = {}
@@ -99,7 +101,8 @@ class Search:
                 break
             # where nothing is lost already, a further engine is an alternative, no better answer
             few = not thorough or best == Word.ORIGINAL
-            found += self._of_lane(base, lane, turn, few=few)
+            for choice in self._of_lane(base, lane, turn, found, few=few):
+                found.append(choice)
         if wanted.wish.best == "context":
             found += filter(None, map(self.smaller_cache, list(found)))
             spilt = [choice for choice in found if choice.in_ram and choice.holds]
@@ -107,6 +110,14 @@ class Search:
             if first is not None:  # of one is enough: each length is a placement of its own
                 found[found.index(first)] = replace(first, reach=farthest(first))
         return found
+
+    def first_of(self, base: str) -> list[Choice]:
+        """Return what is there in order, as far as it decides which is the first that holds."""
+        order = in_order(self.on_what_is_there(base), self.wanted.wish)
+        if order and order[0].in_ram:
+            self._spilt = True  # a much faster one that is not may come before it
+            order = in_order(self.on_what_is_there(base), self.wanted.wish)
+        return order
 
     def _least_cache(self, base: str) -> int:
         """Return the bytes that the workload's caches take at least, where nothing is said of them."""
@@ -119,8 +130,18 @@ class Search:
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
 
-    def _of_lane(self, base: str, lane: Lane, turn: int, *, few: bool) -> Iterator[Choice]:
-        """The candidates of one engine, class by class."""
+    def _may_win(self, word: Word, turn: int, found: list[Choice]) -> bool:
+        """Say whether a candidate of a class may come before what was found, before it is planned."""
+        wish = self.wanted.wish
+        if not self._may_hold or wish.best != "quality" or (self._spilt and word <= Word.SMALL):
+            return True
+        keys = [choice.key(wish) for choice in found if choice.holds]
+        return not keys or least_key(word, turn) <= min(keys)
+
+    def _of_lane(
+        self, base: str, lane: Lane, turn: int, found: list[Choice], *, few: bool
+    ) -> Iterator[Choice]:
+        """The candidates of one engine, class by class; `found` is what there is so far."""
         below: int | None = None
         flawless = False
         refused: set[tuple[str, bool | None]] = set()
@@ -131,6 +152,8 @@ class Search:
                 return
             if few and flawless and word < Word.SMALL:
                 continue  # the fast one of those that lose little is enough beside it
+            if not self._may_win(word, turn, found):
+                return
             choice = self._of_class(base, rows, lane, turn, refused)
             if choice is None:
                 continue
@@ -351,7 +374,9 @@ def best_of(wanted: Wanted) -> Choice | None:
     Args:
         wanted: the question; its model must be named.
     """
-    return next((choice for choice in _of_named(wanted, may_hold=True) if choice.holds), None)
+    assert wanted.base is not None
+    search = Search(wanted, only_held=True, may_hold=True)
+    return next((choice for choice in search.first_of(wanted.base) if choice.holds), None)
 
 
 def nearest_to(wanted: Wanted) -> Choice | None:
@@ -360,36 +385,13 @@ def nearest_to(wanted: Wanted) -> Choice | None:
     Args:
         wanted: the question; its model must be named, and no candidate holds it.
     """
+    assert wanted.base is not None
+    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
     return min(
-        _of_named(wanted),
+        in_order(found, wanted.wish),
         key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
         default=None,
     )
-
-
-def _of_named(wanted: Wanted, *, may_hold: bool = False) -> list[Choice]:
-    """The candidates of the named model on what is there, the best first."""
-    assert wanted.base is not None
-    found = Search(wanted, only_held=True, may_hold=may_hold).on_what_is_there(wanted.base)
-    return in_order(found, wanted.wish)
-
-
-def farthest(choice: Choice) -> int:
-    """Return the tokens that one request may take, with more experts in RAM where some lie there.
-
-    A placement is made for what is asked: the reach of a plan is that of its own placement. Longer
-    requests are tried from the native length down, by halves.
-    """
-    longest, plan = choice.plan.longest_context, choice.plan
-    tokens = plan.deployment.checkpoint.model.max_position_embeddings
-    if not choice.in_ram or not plan.fits:
-        return longest
-    while tokens > longest:
-        other = question_of(plan).with_(context=tokens, concurrency=1).plan()
-        if other.fits:
-            return other.longest_context
-        tokens //= 2
-    return longest
 
 
 def _shrinks_free(engine: str) -> bool:

@@ -1,10 +1,12 @@
-"""What a plan lacks on its accelerators, what its cache takes, and which RAM it counts on."""
+"""What a plan lacks on its accelerators, what its cache takes, which RAM it counts on, how far it goes."""
 
 from __future__ import annotations
 
 from planner.engines.elsewhere import has_hbm
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
+from planner.question import question_of
+from planner.recommending.choice import Choice
 from planner.units import GIB
 
 SURE_RAM = 16
@@ -58,3 +60,21 @@ def ram_not_known(plan: Plan) -> int | None:
     needed = -(-(allocation.host_bytes or 0) // GIB)
     sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
     return None if needed <= sure or has_hbm(system.accelerator) else needed
+
+
+def farthest(choice: Choice) -> int:
+    """Return the tokens that one request may take, with more experts in RAM where some lie there.
+
+    A placement is made for what is asked: the reach of a plan is that of its own placement. Longer
+    requests are tried from the native length down, by halves.
+    """
+    longest, plan = choice.plan.longest_context, choice.plan
+    tokens = plan.deployment.checkpoint.model.max_position_embeddings
+    if not choice.in_ram or not plan.fits:
+        return longest
+    while tokens > longest:
+        other = question_of(plan).with_(context=tokens, concurrency=1).plan()
+        if other.fits:
+            return other.longest_context
+        tokens //= 2
+    return longest

@@ -14,8 +14,8 @@ from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import farthest
 from planner.recommending.reasons import chosen, model_name
+from planner.recommending.room import farthest
 from planner.recommending.wanted import Wanted
 from planner.recommending.words import TUNED, listed_name, rate_words, short_word
 from planner.registry import Word, floor_of

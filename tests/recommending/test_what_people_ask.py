@@ -15,9 +15,9 @@ from planner.model.catalog import catalog
 from planner.question import question_of
 from planner.recommending import Recommendation
 from planner.recommending.choice import A_FEW, CLEARLY
-from planner.recommending.choosing import farthest
 from planner.recommending.machines import groups
 from planner.recommending.reasons import chosen
+from planner.recommending.room import farthest
 from planner.recommending.text import recommendation_text
 from tests.present import some
 
