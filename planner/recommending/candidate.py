@@ -237,6 +237,11 @@ def size_of(row: Entry) -> int:
         return 1 << 60  # what no recipe describes is tried last
 
 
+def is_beyond(row: Entry, system: System) -> bool:
+    """Say whether a checkpoint is larger than all accelerators, though MTP blocks may be left out."""
+    return OUTSIDE * (1 - _read_from_files(row.base)) * size_of(row) > system.total_bytes
+
+
 def least_held(row: Entry) -> int:
     """Return the bytes of a checkpoint that accelerators and RAM must hold together at least."""
     in_files = _read_from_files(row.base)

@@ -21,13 +21,14 @@ from planner.question import Question
 from planner.recommending.candidate import (
     Lane,
     assuming_ram,
+    is_beyond,
     lanes,
     least_cache,
     least_held,
     size_of,
 )
 from planner.recommending.choice import A_FEW, Choice, cache_word, in_order, least_key
-from planner.recommending.room import cache_bytes, farthest, over, ram_not_known
+from planner.recommending.room import cache_bytes, farthest, over, ram_not_known, shrinks_free
 from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
@@ -183,7 +184,10 @@ class Search:
         nearest: Choice | None = None
         held: Choice | None = None
         tried, most = 0, None
+        whole = self._may_hold and lane.engine not in OFFLOADS
         for row in rows:
+            if whole and is_beyond(row, self.wanted.system):
+                continue
             size, kind = size_of(row), (row.recipe, row.mtp)
             if kind in refused or tried >= TRIES or (most is not None and size > most):
                 continue
@@ -192,7 +196,7 @@ class Search:
                 refused.add(kind)
                 continue
             tried += 1
-            tight = plan.outcome is Outcome.TIGHT and _shrinks_free(lane.engine)
+            tight = plan.outcome is Outcome.TIGHT and shrinks_free(lane.engine)
             if not plan.fits or over(plan) or tight:
                 plan = self._with_smaller_cache(row, lane.engine, plan)
             plan, savings = self._with_savings(row, plan)
@@ -392,9 +396,3 @@ def nearest_to(wanted: Wanted) -> Choice | None:
         key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
         default=None,
     )
-
-
-def _shrinks_free(engine: str) -> bool:
-    """Say whether a KV cache of half the size loses next to nothing in an engine."""
-    smaller = SMALLER_CACHE.get(engine)
-    return smaller is not None and cache_word(smaller) <= Word.NEAR_LOSSLESS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from planner.engines.choice import SMALLER_CACHE
 from planner.engines.elsewhere import has_hbm
 from planner.memory.breakdown import Kind
 from planner.planning import Plan
 from planner.question import question_of
-from planner.recommending.choice import Choice
+from planner.recommending.choice import Choice, cache_word
+from planner.registry import Word
 from planner.units import GIB
 
 SURE_RAM = 16
@@ -78,3 +80,9 @@ def farthest(choice: Choice) -> int:
             return other.longest_context
         tokens //= 2
     return longest
+
+
+def shrinks_free(engine: str) -> bool:
+    """Say whether a KV cache of half the size loses next to nothing in an engine."""
+    smaller = SMALLER_CACHE.get(engine)
+    return smaller is not None and cache_word(smaller) <= Word.NEAR_LOSSLESS
