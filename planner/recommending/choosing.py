@@ -114,11 +114,12 @@ class Search:
 
     def first_of(self, base: str) -> list[Choice]:
         """Return what is there in order, as far as it decides which is the first that holds."""
-        order = in_order(self.on_what_is_there(base), self.wanted.wish)
-        if order and order[0].in_ram:
+        wish, found = self.wanted.wish, self.on_what_is_there(base)
+        first = min(found, key=lambda choice: choice.key(wish), default=None)
+        if first is not None and first.in_ram and wish.best == "quality":
             self._spilt = True  # a much faster one that is not may come before it
-            order = in_order(self.on_what_is_there(base), self.wanted.wish)
-        return order
+            found = self.on_what_is_there(base)
+        return in_order(found, wish)
 
     def _least_cache(self, base: str) -> int:
         """Return the bytes that the workload's caches take at least, where nothing is said of them."""

@@ -11,7 +11,9 @@ import planner.recommending.machines as machines_room
 from planner import registry
 from planner.cli.main import run
 from planner.errors import InputError
+from planner.recommending import Wanted, best_of
 from planner.recommending.advice import advise
+from planner.recommending.choosing import Search
 from planner.recommending.machines import machines
 from planner.recommending.text import recommendation_text
 from planner.search.advice import MORE
@@ -184,3 +186,13 @@ def test_cards_that_one_machine_does_not_hold_are_said_to_be_in_several(
     assert run(["recommend", "Qwen3.5-0.8B", "--on", "6x b580", "--engine", "vllm"]) == 0
     said = "counted as 2 machines of 3: it is assumed that one holds 4 at most"
     assert said in capsys.readouterr().out
+
+
+def test_a_pick_alone_is_the_first_of_all_candidates() -> None:
+    """A file in RAM gives way to a faster one that comes after what held the workload before it."""
+    model = "Qwen/Qwen3.5-122B-A10B"
+    wanted = Wanted(system=hardware_db.resolve("a800-pcie-80 + 512 GB"), base=model)
+    picked = best_of(wanted)
+    every = Search(wanted).of_model(model, assume_ram=False)
+    assert picked is not None
+    assert picked.entry == next(choice.entry for choice in every if choice.holds)
