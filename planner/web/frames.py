@@ -108,7 +108,7 @@ def chosen_of(
         placeholder="",
         alt=alt,
     )
-    chosen = next((row for row in picked.selection.rows if row < len(entries)), None)
+    chosen = next((row for row in picked.selection.rows if 0 <= row < len(entries)), None)
     name = names[chosen] if chosen is not None else ""
     st.session_state[f"{key}-written"] = (name, turn)
     if name and name != said:

@@ -10,13 +10,17 @@ starlette_routes.py (uploads, metrics), proto/BackMsg.proto.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import re
+import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from google.protobuf.message import DecodeError
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from streamlit import cli_util, config
@@ -42,14 +46,40 @@ MOST_FIELDS = 1_000
 LONGEST_QUERY = 20_000
 """Characters of an address: four questions of all their options."""
 
-MOST_FILES = 3
-"""Uploaded files of one session: a page has one field for them."""
-
 LONGEST_CHOICE = 20_000
 """Characters or bytes of what is chosen in a list, a table or a chart."""
 
-_CHOICE = '{"selection"'
+LONGEST_NAME = 100
+"""Characters of what Streamlit calls a page or a part of one."""
+
+LONGEST_REST = 100_000
+"""Bytes of a message beside its fields: the messages that a browser has kept are named in it."""
+
+MOST_FILES = 3
+"""Uploaded files of one session: a page has one field for them."""
+
+A_SECOND, BYTES_A_SECOND = 100, 2_000_000
+"""Messages and bytes that one connection is heard at: a held key sends 30, a pasted log comes whole."""
+
+AT_ONCE = 2.0
+"""Seconds of that which may come at once."""
+
+_KINDS = frozenset(
+    (
+        "string_value",
+        "double_value",
+        "bool_value",
+        "trigger_value",
+        "string_array_value",
+        "double_array_value",
+        "file_uploader_state_value",
+    )
+)
+"""What the parts of these pages hold."""
+
+_CHOICE = re.compile(r'\s*\{\s*"selection"')
 _TEXT_FRAME = 1003  # RFC 6455: data of a kind that is not taken
+_REFUSED = 1008  # RFC 6455: against the rules of this end
 _UPLOAD, _METRICS = "/_stcore/upload_file/", "/_stcore/metrics"
 
 
@@ -66,6 +96,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may be passed on."""
         if scope["type"] == "websocket":
+            if not _is_address(Headers(scope=scope).get("Origin", "")):
+                await receive()
+                await send({"type": "websocket.close", "code": _REFUSED})
+                return
             await self._app(scope, _heard(receive, send), send)
             return
         if scope["type"] == "http" and scope["path"].endswith(_METRICS) and is_public():
@@ -86,10 +120,20 @@ def keep_the_last(session: str) -> None:
             kept.remove_file(session, file)
 
 
+def _is_address(origin: str) -> bool:
+    try:
+        urlsplit(origin)
+    except ValueError:  # "http://[::1"
+        return False
+    return True
+
+
 def _heard(receive: Receive, send: Send) -> Receive:
-    """Return how a websocket is read from now on."""
+    """Return how a websocket is read from now on: no faster than a browser speaks."""
+    due = 0.0
 
     async def heard() -> Message:
+        nonlocal due
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -98,6 +142,10 @@ def _heard(receive: Receive, send: Send) -> Receive:
             if data is None:
                 await send({"type": "websocket.close", "code": _TEXT_FRAME})
                 return {"type": "websocket.disconnect", "code": _TEXT_FRAME}
+            now = time.monotonic()
+            due = max(due, now - AT_ONCE) + 1 / A_SECOND + len(data) / BYTES_A_SECOND
+            if due > now:
+                await asyncio.sleep(due - now)
             held = bounded(data)
             if held is not None:
                 return {**message, "bytes": held}
@@ -116,19 +164,33 @@ def bounded(data: bytes) -> bytes | None:
         message.ParseFromString(data)
     except DecodeError:
         return data
-    if len(message.file_urls_request.file_names) > MOST_FILES:
-        return None
-    if not message.HasField("rerun_script"):
-        return data
-    state = message.rerun_script
-    if len(state.widget_states.widgets) > MOST_FIELDS:
-        return None
+    match message.WhichOneof("type"):
+        case "rerun_script" if _is_pages(message.rerun_script):
+            whole: bytes = message.SerializeToString()
+            return whole
+        case "file_urls_request" if len(message.file_urls_request.file_names) > MOST_FILES:
+            return None
+        case "file_urls_request" | "stop_script" | "app_heartbeat" | "backend_operation_request":
+            return data if len(data) <= LONGEST_REST else None
+    return None
+
+
+def _is_pages(state: ClientState) -> bool:
+    """Say whether a page can be in such a state; what no field can hold is left out of it."""
+    fields = state.widget_states.widgets
+    if len(fields) > MOST_FIELDS:
+        return False
+    if any(
+        len(name) > LONGEST_NAME
+        for name in (state.page_script_hash, state.page_name, state.fragment_id)
+    ):
+        return False
     _bound_query(state)
-    kept = [widget for widget in state.widget_states.widgets if _is_held(widget)]
-    del state.widget_states.widgets[:]
-    state.widget_states.widgets.extend(kept)
-    whole: bytes = message.SerializeToString()
-    return whole
+    kept = [field for field in fields if _is_held(field)]
+    del fields[:]
+    rest: int = state.ByteSize()
+    fields.extend(kept)
+    return rest <= LONGEST_REST
 
 
 def _bound_query(state: ClientState) -> None:
@@ -152,20 +214,21 @@ def _is_endless(name: str, value: str) -> bool:
     return False
 
 
-def _is_held(widget: WidgetState) -> bool:
+def _is_held(field: WidgetState) -> bool:
     """Say whether a field can hold what it is said to hold; text that is too long is cut."""
-    if widget.id.endswith(f"-{LOG_FIELD}"):
-        return widget.WhichOneof("value") == "string_value"
-    match widget.WhichOneof("value"):
-        case "string_value" if widget.string_value.startswith(_CHOICE):
-            return _is_choice(widget.string_value)
+    kind = field.WhichOneof("value")
+    if field.id.endswith(f"-{LOG_FIELD}") or kind not in _KINDS:
+        return kind == "string_value"
+    match kind:
+        case "string_value" if _CHOICE.match(field.string_value):
+            return _is_choice(field.string_value)
         case "string_value":
-            widget.string_value = cut(widget.string_value)
+            field.string_value = cut(field.string_value)
         case "double_value":
-            return math.isfinite(widget.double_value)
+            return math.isfinite(field.double_value)
         case "double_array_value":
-            return all(map(math.isfinite, widget.double_array_value.data))
-    size: int = widget.ByteSize()
+            return all(map(math.isfinite, field.double_array_value.data))
+    size: int = field.ByteSize()
     return size <= LONGEST_CHOICE
 
 
@@ -176,7 +239,7 @@ def _is_choice(text: str) -> bool:
     try:
         chosen = json.loads(text)["selection"]
         rows, cells = chosen.get("rows", []), chosen.get("cells", [])
-        return all(type(row) is int for row in [*rows, *(row for row, _ in cells)])
+        return all(type(row) is int and row >= 0 for row in [*rows, *(row for row, _ in cells)])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
 

@@ -11,7 +11,14 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from planner.web import guard
 from planner.web.bounds import LOG_FIELD, LONGEST_VALUE
-from planner.web.guard import LONGEST_CHOICE, LONGEST_QUERY, MOST_FIELDS, MOST_FILES, bounded
+from planner.web.guard import (
+    LONGEST_CHOICE,
+    LONGEST_NAME,
+    LONGEST_QUERY,
+    MOST_FIELDS,
+    MOST_FILES,
+    bounded,
+)
 
 CHOICE = json.dumps({"selection": {"rows": [3], "columns": ["x"], "cells": [[0, "x"]]}})
 
@@ -28,6 +35,13 @@ def told(name: str = "$$ID-0-model", **value: Any) -> list[Any]:
     held = bounded(message.SerializeToString())
     assert held is not None
     return list(BackMsg.FromString(held).rerun_script.widget_states.widgets)
+
+
+def said(kind: str) -> bytes:
+    """A message that says this and nothing else."""
+    message = BackMsg()
+    setattr(message, kind, True)
+    return message.SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,11 @@ def test_what_fields_hold_is_passed_on(value: dict[str, Any]) -> None:
         {"json_value": "[" * LONGEST_CHOICE},
         {"bytes_value": bytes(LONGEST_CHOICE)},
         {"string_value": '{"selection": ["x"]}'},
+        {"string_value": ' { "selection":{"rows":["a"]}}'},
+        {"string_value": '{"selection":{"rows":[-1],"columns":[],"cells":[]}}'},
+        {"string_value": '{"selection":{"rows":[true]}}'},
+        {"json_value": "{}"},
+        {"json_trigger_value": "{}"},
         {"string_value": '{"selection": {"rows": ["x"]}}'},
         {"string_value": '{"selection": {"cells": [[1, 2, 3]]}}'},
         {"string_value": '{"selection": ' + "[" * 9_000},
@@ -89,6 +108,21 @@ def test_a_message_that_no_page_sends_is_not_passed_on() -> None:
     assert bounded(files.SerializeToString()) is None
     del files.file_urls_request.file_names[1:]
     assert bounded(files.SerializeToString()) == files.SerializeToString()
+    for kind in ("clear_cache", "load_git_info", "set_run_on_save", "debug_shutdown_runtime"):
+        assert bounded(said(kind)) is None
+    for kind in ("stop_script", "app_heartbeat"):
+        assert bounded(said(kind)) == said(kind)
+    for name in ("page_name", "page_script_hash", "fragment_id"):
+        long = BackMsg()
+        setattr(long.rerun_script, name, "y" * (LONGEST_NAME + 1))
+        assert bounded(long.SerializeToString()) is None
+    hashes = BackMsg()
+    hashes.rerun_script.cached_message_hashes.extend(f"{number:032x}" for number in range(2_000))
+    held = bounded(hashes.SerializeToString())
+    assert held is not None
+    assert len(BackMsg.FromString(held).rerun_script.cached_message_hashes) == 2_000
+    hashes.rerun_script.cached_message_hashes.extend(f"{number:032x}" for number in range(2_000))
+    assert bounded(hashes.SerializeToString()) is None
     assert bounded(b"\xff") == b"\xff", "Streamlit says what it thinks of it"
 
 

@@ -232,8 +232,9 @@ def test_what_the_server_holds_is_nobodys_business(public: str) -> None:
         urlopen(f"{public}/_stcore/metrics", timeout=5)
 
 
-def test_another_sites_page_gets_no_socket(public: str) -> None:
-    stranger = Visitor(address=public, headers={"Origin": "http://planner.example"})
+@pytest.mark.parametrize("origin", ["http://planner.example", "http://[::1"])
+def test_another_sites_page_gets_no_socket(public: str, origin: str) -> None:
+    stranger = Visitor(address=public, headers={"Origin": origin})
     with pytest.raises(InvalidStatus, match="403"):
         stranger.open()
 

@@ -228,7 +228,7 @@ def _take(table: str) -> None:
     chosen = st.session_state.get(table) if table == _table_key() else None
     cells = chosen.selection.cells if chosen is not None else ()
     rows: list[Row] = st.session_state.get(_ROWS, [])
-    if not cells or cells[0][0] >= len(rows):
+    if not cells or not 0 <= cells[0][0] < len(rows):
         return
     row = rows[cells[0][0]]
     st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1

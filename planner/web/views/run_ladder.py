@@ -146,5 +146,5 @@ def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
 
 def _take(key: str, rungs: Sequence[Choice], turn: int) -> None:
     cells = st.session_state[key].selection.cells
-    if turn == session.turn() and cells and cells[0][0] < len(rungs):
+    if turn == session.turn() and cells and 0 <= cells[0][0] < len(rungs):
         take_choice(rungs[cells[0][0]])
