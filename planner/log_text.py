@@ -336,9 +336,9 @@ def read_log(
     if empty:
         raise InputError("log: it is empty; give what the server printed when it started")
     engine = engine or engine_of(kept)
-    started, typed = launch.found or (None, None)
-    if started is not None and _may_be(engine, started):
-        engine = started
+    typed = launch.found()
+    if typed is not None and _may_be(engine, typed.engine):
+        engine = typed.engine
     assumed = engine is None and _is_anybodys(kept)
     if engine is None and likely in log_readers.readers():
         engine, assumed = likely, False
@@ -355,6 +355,8 @@ def read_log(
         raise InputError(
             f"log: no engine is recognised; start-up logs of {', '.join(_titles())} are read"
         )
+    if typed is not None and typed.engine != engine:
+        typed = None
     reader = log_readers.readers()[engine]
     chosen, restarts = _last_start(kept, reader)
     return Log(
@@ -364,8 +366,8 @@ def read_log(
         cut=cut,
         restarts=restarts,
         assumed=assumed,
-        typed=typed if engine == started else None,
-        unread=launch.unread if engine == started else (),
+        typed=typed.command if typed is not None else None,
+        unread=typed.unread if typed is not None else (),
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from hardware_db.records import frozen
 from planner.engines.command import Command
 from planner.engines.commands import RUNNERS, NoServerError, read_command
 from planner.engines.shell_words import SEPARATOR, is_assignment, shell_words
@@ -22,6 +24,9 @@ SHORTEST = 3
 MOST_UNREAD = 4
 """Flags of a command that may be left out; one with more that cannot be read is no command."""
 
+MOST_READ = 500
+"""Lines that look like a command, of which the last that is one counts."""
+
 _CUE = re.compile(r"vllm|llama-(?:server|cli|mtmd-cli)|sglang|mlx_lm")
 _PROMPT = re.compile(r"(?:[^$#>%❯]{0,120}[$#>%❯]|[A-Za-z][\w ]{0,40}:) +(?=\S)")
 """What stands in front of a command: a shell's prompt, or a word such as ``command:``."""
@@ -31,18 +36,27 @@ _FIRST = re.compile(
 """The word that such a line begins with; a line of a log that names a program begins with others."""
 
 
-@dataclass(slots=True, kw_only=True)
-class LaunchFinder:
-    """Looks at the lines of a log in turn.
+@frozen
+class Launched:
+    """What a pasted command starts.
 
     Attributes:
-        found: the engine that the last command starts, and what it says.
+        engine: its name.
+        command: what it says.
         unread: one line per flag of it that cannot be read.
     """
 
-    found: tuple[str, Command] | None = None
-    unread: tuple[str, ...] = ()
-    _open: str = field(default="")
+    engine: str
+    command: Command
+    unread: tuple[str, ...]
+
+
+class LaunchFinder:
+    """Looks at the lines of a log in turn, and reads the last of them that starts a server."""
+
+    def __init__(self) -> None:
+        self._seen: deque[str] = deque(maxlen=MOST_READ)
+        self._open = ""
 
     def see(self, line: str) -> None:
         """Look at the next line."""
@@ -53,13 +67,15 @@ class LaunchFinder:
         if text.endswith("\\") and len(text) < LONGEST:
             self._open = text[:-1] + " "
         elif len(text) < LONGEST:
-            launched = _launched(text.strip())
-            if launched is not None:
-                self.found, self.unread = launched
+            self._seen.append(text.strip())
+
+    def found(self) -> Launched | None:
+        """Return the last launch; None where there is none."""
+        return next(filter(None, map(_launched, reversed(self._seen))), None)
 
 
-def _launched(text: str) -> tuple[tuple[str, Command], tuple[str, ...]] | None:
-    """Return the engine that a line starts and what it says, and what of it cannot be read."""
+def _launched(text: str) -> Launched | None:
+    """Return what a line starts; None where it starts no server."""
     prompt = _PROMPT.match(text)
     for candidate in (text, text[prompt.end() :] if prompt is not None else ""):
         with contextlib.suppress(InputError):
@@ -70,8 +86,8 @@ def _launched(text: str) -> tuple[tuple[str, Command], tuple[str, ...]] | None:
     return None
 
 
-def _read(text: str) -> tuple[tuple[str, Command], tuple[str, ...]]:
-    """Return a command, and one line per flag that was left out since it cannot be read.
+def _read(text: str) -> Launched:
+    """Return a launch, without the flags that cannot be read.
 
     Raises:
         InputError: it starts no server, or what cannot be read is no flag's value.
@@ -80,7 +96,8 @@ def _read(text: str) -> tuple[tuple[str, Command], tuple[str, ...]]:
     words: str | list[str] = text
     while True:
         try:
-            return read_command(words), tuple(unread)
+            engine, command = read_command(words)
+            return Launched(engine=engine, command=command, unread=tuple(unread))
         except NoServerError:
             raise
         except InputError as error:

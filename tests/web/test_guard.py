@@ -41,7 +41,8 @@ def said(kind: str) -> bytes:
     """A message that says this and nothing else."""
     message = BackMsg()
     setattr(message, kind, True)
-    return message.SerializeToString()
+    whole: bytes = message.SerializeToString()
+    return whole
 
 
 @pytest.mark.parametrize(
