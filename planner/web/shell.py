@@ -36,7 +36,7 @@ from hardware_db.records import frozen
 from planner.cli import collect_rarely
 from planner.errors import PlannerError
 from planner.units import shown
-from planner.web import choices, session, solving, working
+from planner.web import choices, pace, session, solving, working
 from planner.web.access import hub_allowed
 from planner.web.address import words_of
 from planner.web.answering import answer
@@ -119,6 +119,11 @@ VIEWS = (
 def show() -> None:
     """Draw the page that the address names."""
     send_at_once()
+    with pace.drawn():
+        _show()
+
+
+def _show() -> None:
     st.set_page_config(page_title="qwenplan", page_icon="📐", layout="wide")
     pages = {view.name: _page(view) for view in VIEWS}
     moved = {name: _moved(name) for view in VIEWS for name in view.was}
