@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import streamlit as st
@@ -44,6 +44,39 @@ def height_of(rows: int) -> int:
 def room_for_toolbar() -> None:
     """Keep a strip free above a table: its toolbar lies there, on a phone always."""
     st.space("xsmall")
+
+
+def by_keyboard(label: str, names: Sequence[str], *, key: str, take: Callable[[], None]) -> None:
+    """Draw the field with which a keyboard takes a row of the table below; it is seen in use only.
+
+    A cell of Streamlit's tables is chosen by any key that moves to it, so Tab goes past the table.
+
+    Args:
+        label: what is taken, for a screen reader.
+        names: of the rows, as one types them.
+        key: the field's; `chosen_row` reads it.
+        take: the callback.
+    """
+    with st.container(key="by-keyboard"):
+        st.selectbox(
+            label,
+            range(len(names)),
+            index=None,
+            format_func=names.__getitem__,
+            key=key,
+            on_change=take,
+            placeholder=label,
+            label_visibility="collapsed",
+        )
+
+
+def chosen_row(key: str) -> int | None:
+    """Return which row was chosen in a table or in the field above it."""
+    chosen = st.session_state.get(key)
+    if chosen is None or isinstance(chosen, int):
+        return chosen
+    cells = chosen.selection.cells
+    return int(cells[0][0]) if cells else None
 
 
 def kept_tabs(titles: Sequence[str], *, key: str) -> Sequence[Any]:

@@ -47,8 +47,18 @@ _FOLLOW = f"""<style>
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 .language-{WORDS} .token {{ display: inline-block; max-width: 100%; color: inherit !important }}
+[data-testid="stMain"] {{ scroll-padding: 9rem 0 2rem }}
+[data-testid="stTopNavLink"]:focus-visible, .stMain:focus-visible {{ outline: 2px solid; outline-offset: 1px }}
+.stMain:focus-visible {{ outline-offset: -3px }}
+[data-testid="stLayoutWrapper"]:has(> .st-key-by-keyboard:not(:focus-within)) {{
+    height: 0; margin-top: -1rem; overflow: hidden; opacity: 0
+}}
 @media (max-width: 640px) {{
     [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
+}}
+[data-testid="stCode"]:focus-within > div:has([data-testid="stElementToolbarButton"]),
+[data-testid="stCode"]:focus-within [data-testid="stElementToolbarButton"] * {{
+    opacity: 1 !important; visibility: visible !important
 }}
 @media (hover: none) {{
     [data-testid="stCode"] pre {{ padding-right: 3.5rem }}
@@ -65,15 +75,19 @@ _FOLLOW = f"""<style>
 advertisement, which comes with a browser that it opened, lies over nothing; an answer is dim
 while the next one is computed; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; a word of a command stays whole
-(Chromium would break it after each hyphen); pickers fold and tables are narrow on
-phones; who cannot hover sees the button that copies. Streamlit 1.67 has no part for these."""
+(Chromium would break it after each hyphen); what has the focus is seen, and not below the menu; a
+keyboard's field for a table shows while it is used; pickers fold and tables are narrow on
+phones; who cannot hover, or comes by keyboard, sees the button that copies. Streamlit 1.67 has no part for these."""
 
 _MANNERS = """<script>
 if (!window.hasManners) {
   window.hasManners = true;
   document.addEventListener('keydown', event => {
     const field = event.target;
-    if (event.key !== 'Tab' || event.shiftKey || !field.value) return;
+    if (event.key !== 'Tab') return;
+    const inTables = document.querySelectorAll('.stMain:has(.st-key-by-keyboard) canvas');
+    for (const table of inTables) table.tabIndex = -1;
+    if (event.shiftKey || !field.value) return;
     if (!field.closest('.st-key-pickers') || field.getAttribute('aria-expanded') !== 'true') return;
     const enter = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
     field.dispatchEvent(new KeyboardEvent('keydown', enter));
@@ -85,7 +99,8 @@ if (!window.hasManners) {
   history.pushState = (...entry) => { (acted ? push : replace)(...entry); acted = false };
 }
 </script>"""
-"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. And what a
+"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It goes past
+a table whose cells are taken when they are reached: the field above it is the keyboard's. And what a
 visitor does is one entry of the browser's history: for a page and its question Streamlit makes two or
 three, among them the old page with the new question, and each of them would ask for one more Back."""
 

@@ -26,6 +26,8 @@ from planner.web.asked import BEST, Asked
 from planner.web.choices import tokens_label
 from planner.web.fitting import OTHERS, YOURS, Row, Spot, Verdict, in_order, listed, others, row_of
 from planner.web.frames import (
+    by_keyboard,
+    chosen_row,
     clipped,
     flagged,
     height_of,
@@ -41,7 +43,7 @@ from planner.web.places import label_of_entry
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
-_ROWS, _TURN, _MODEL = "fits-rows", "fits-turn", "fits-model"
+_ROWS, _TURN, _MODEL, _NAMED = "fits-rows", "fits-turn", "fits-model", "-named"
 
 MARKS = {
     Verdict.FITS: ("✔", GOOD),
@@ -155,17 +157,25 @@ def show(asked: Asked, found: Answer) -> None:
     if not rows:
         body.info("No machine is left by these filters.", icon=":material/filter_alt_off:")
         return
-    body.dataframe(
-        styled(rows),
-        key=_table_key(),
-        hide_index=True,
-        height=height_of(len(rows)),
-        on_select=partial(_take, _table_key()),
-        selection_mode="single-cell",
-        column_config=COLUMNS,
-        placeholder="",
-        alt="Machines with what each would run",
-    )
+    named = _table_key() + _NAMED
+    with body.container():
+        by_keyboard(
+            "Take a machine of the table",
+            [row.name for row in rows],
+            key=named,
+            take=partial(_take, named),
+        )
+        st.dataframe(
+            styled(rows),
+            key=_table_key(),
+            hide_index=True,
+            height=height_of(len(rows)),
+            on_select=partial(_take, _table_key()),
+            selection_mode="single-cell",
+            column_config=COLUMNS,
+            placeholder="",
+            alt="Machines with what each would run",
+        )
 
 
 def what_of(question: Wanted | Question) -> str:
@@ -225,12 +235,11 @@ def _take(table: str) -> None:
 
     A table that is gone chooses nothing: a browser that comes back sends its choice again.
     """
-    chosen = st.session_state.get(table) if table == _table_key() else None
-    cells = chosen.selection.cells if chosen is not None else ()
+    place = chosen_row(table) if table.removesuffix(_NAMED) == _table_key() else None
     rows: list[Row] = st.session_state.get(_ROWS, [])
-    if not cells or not 0 <= cells[0][0] < len(rows):
+    if place is None or not 0 <= place < len(rows):
         return
-    row = rows[cells[0][0]]
+    row = rows[place]
     st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
     asked = session.now()
     if row.on:

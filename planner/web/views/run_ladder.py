@@ -17,7 +17,16 @@ from planner.recommending.words import short_word
 from planner.registry import Word
 from planner.units import GIB, format_gib
 from planner.web import session, working
-from planner.web.frames import clipped, flagged, height_of, room_for_toolbar, rounded, tinted
+from planner.web.frames import (
+    by_keyboard,
+    chosen_row,
+    clipped,
+    flagged,
+    height_of,
+    room_for_toolbar,
+    rounded,
+    tinted,
+)
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
@@ -53,6 +62,12 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         (place for place, rung in enumerate(rungs) if _is_shown(rung, found.choice)), None
     )
     key, turn = f"ladder-{_fingerprint(rungs, present)}", session.turn()
+    by_keyboard(
+        "Take a checkpoint of the ladder",
+        [f"{name}: {_verdict(rung)}" for rung, name in zip(rungs, names(rungs), strict=True)],
+        key=f"{key}-named",
+        take=lambda: _take(f"{key}-named", rungs, turn),
+    )
     st.dataframe(
         flagged(
             tinted(
@@ -145,6 +160,6 @@ def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
 
 
 def _take(key: str, rungs: Sequence[Choice], turn: int) -> None:
-    cells = st.session_state[key].selection.cells
-    if turn == session.turn() and cells and 0 <= cells[0][0] < len(rungs):
-        take_choice(rungs[cells[0][0]])
+    row = chosen_row(key)
+    if turn == session.turn() and row is not None and 0 <= row < len(rungs):
+        take_choice(rungs[row])
