@@ -66,8 +66,10 @@ AT_ONCE = 2.0
 
 _KINDS = frozenset(
     (
+        None,  # a field that was emptied
         "string_value",
         "double_value",
+        "int_value",
         "bool_value",
         "trigger_value",
         "string_array_value",

@@ -119,6 +119,7 @@ _COVERED = """() => {
   const bars = [...document.querySelectorAll('[data-testid=stElementToolbar]')];
   for (const control of document.querySelectorAll('button, input, [role=tab], [role=combobox]')) {
     if (control.closest('[data-testid=stElementToolbar], canvas, [data-testid=stDataFrame]')) continue;
+    if (control.closest('.st-key-by-keyboard')) continue;  // seen while it has the focus
     const box = control.getBoundingClientRect();
     if (!box.width || !box.height || box.right > innerWidth) continue;
     for (const bar of bars) {

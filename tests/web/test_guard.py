@@ -52,6 +52,7 @@ def said(kind: str) -> bytes:
         {"string_value": '{"rope_type": "yarn"}'},
         {"string_value": CHOICE},
         {"double_value": 1e300},
+        {"int_value": 2},
         {"bool_value": True},
         {"trigger_value": True},
         {"string_array_value": ["NVIDIA", "AMD"]},
@@ -88,6 +89,14 @@ def test_what_fields_hold_is_passed_on(value: dict[str, Any]) -> None:
 )
 def test_what_no_field_holds_is_left_out(value: dict[str, Any]) -> None:
     assert told(**value) == []
+
+
+def test_an_emptied_field_is_passed_on() -> None:
+    message = BackMsg()
+    message.rerun_script.widget_states.widgets.add(id="$$ID-0-ram")
+    held = bounded(message.SerializeToString())
+    assert held is not None
+    assert len(BackMsg.FromString(held).rerun_script.widget_states.widgets) == 1
 
 
 def test_a_text_that_nobody_means_is_cut_and_a_log_is_not() -> None:
