@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +11,8 @@ import typer
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.parameters import OutputTokens
-from planner.errors import InputError
-from planner.units import parse_tokens
+from planner.errors import InputError, UnknownModelError
+from planner.units import parse_tokens, shown
 
 SETTLED = ("revision", "tp", "pp", "dp", "dcp", "ep")
 """Parameters of one deployment: `plan` takes them."""
@@ -62,15 +63,19 @@ def recommend(
 
     if asked.words:
         raise InputError(f"{asked.words[0]}: unknown here; flags of an engine belong to `plan`")
-    wanted = want(
-        asked.model,
-        **_said(asked),
-        best=best.lower() if best is not None else "quality",  # type: ignore[arg-type]
-        use=use if use is not None else "general",
-        images=images,
-        official=official,
-        least_speed=_rate(least_speed),
-    )
+    try:
+        wanted = want(
+            asked.model,
+            **_said(asked),
+            best=best.lower() if best is not None else "quality",  # type: ignore[arg-type]
+            use=use if use is not None else "general",
+            images=images,
+            official=official,
+            least_speed=_rate(least_speed),
+        )
+    except UnknownModelError:
+        _check_quotes(asked)
+        raise
     answer = answered(wanted)
     money = None
     if cost and answer.pick is not None:
@@ -82,6 +87,20 @@ def recommend(
         more = tuple(cost_lines(money)) if money is not None else ()
         terminal.show(recommendation_text(answer, command=asked.where, more=more))
     return 0 if answer.pick is not None else 3
+
+
+def _check_quotes(asked: Typed) -> None:
+    """Say so where a word that is no model belongs to the hardware before it: ``--on m4 pro``."""
+    import hardware_db
+    from hardware_db import HardwareError
+
+    whole = f"{asked.on} {asked.model}"
+    with suppress(HardwareError):
+        hardware_db.resolve(whole)
+        raise InputError(
+            f"unknown model {shown(asked.model or '')}; a name of several words stands in quotes:"
+            f" --on '{whole}'"
+        )
 
 
 def _said(asked: Typed) -> dict[str, Any]:

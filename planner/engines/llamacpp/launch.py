@@ -42,7 +42,8 @@ def model_file(deployment: Deployment, server: Server) -> str:
         return id_
     scheme = server.scheme
     label = scheme.mix if isinstance(scheme, GgufScheme) else scheme.name.upper()
-    return f"{id_.rstrip('/').rpartition('/')[2]}-{label}.gguf"
+    stem = id_.rstrip("/").rpartition("/")[2].replace(":", "-")
+    return f"{stem}.gguf" if stem.lower().endswith(f"-{label.lower()}") else f"{stem}-{label}.gguf"
 
 
 def hub_file(checkpoint: Checkpoint) -> str | None:
