@@ -12,6 +12,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.path_names import named_by_path
 from planner.registry.entry import Entry
 from planner.registry.sizing import tensor_bytes
+from planner.units import letters
 
 FULL = "bf16"
 
@@ -67,13 +68,9 @@ def _by_label(told: LoggedWeights, rows: list[Entry]) -> Entry | None:
     """The file that is called so, however its label is joined: an author's own kind."""
     if told.file is None:
         return None
-    file = _joined(told.file.replace("\\", "/").rpartition("/")[2].removesuffix(".gguf"))
-    own = [row for row in rows if "-" in row.label and file.endswith(_joined(row.label))]
+    file = letters(told.file.replace("\\", "/").rpartition("/")[2].removesuffix(".gguf"))
+    own = [row for row in rows if "-" in row.label and file.endswith(letters(row.label))]
     return max(own, key=lambda row: (row.recommendable, row.nbytes is not None), default=None)
-
-
-def _joined(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _by_size(told: LoggedWeights, rows: list[Entry]) -> Entry | None:

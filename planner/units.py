@@ -59,6 +59,11 @@ def shown(value: object, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def letters(name: str) -> str:
+    """Return a name without what spellings differ in: "llama.cpp" as "llamacpp", "UD-Q4_K_XL" as "udq4kxl"."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
 def capital(text: str) -> str:
     """`text` as a sentence begins; flags, programs and names that are spelled small stay as they are."""
     return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text

@@ -10,7 +10,7 @@ from typing import TypeVar
 from planner.engines.engine import Allocation, AnyEngine, Deployment
 from planner.engines.face import Face
 from planner.errors import InputError
-from planner.units import check_text, shown
+from planner.units import check_text, letters, shown
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def title_of(name: str) -> str:
     Raises:
         InputError: no such engine.
     """
-    return FRONT_TITLES.get(_plain(name)) or get_engine(name).title
+    return FRONT_TITLES.get(letters(name)) or get_engine(name).title
 
 
 def get_engine(name: str) -> AnyEngine:
@@ -95,9 +95,9 @@ def get_engine(name: str) -> AnyEngine:
     Raises:
         InputError: no such engine; the line lists those that exist by their names, which are understood, too.
     """
-    wanted = _plain(check_text(name, what="engine"))
+    wanted = letters(check_text(name, what="engine"))
     for known in ENGINES:
-        if _plain(known) == wanted:
+        if letters(known) == wanted:
             return ENGINES[known]
     if wanted in FRONTS:
         return ENGINES[FRONTS[wanted]]
@@ -105,14 +105,9 @@ def get_engine(name: str) -> AnyEngine:
     raise InputError(f"unknown engine {shown(name)}; known: {titles}")
 
 
-def _plain(name: str) -> str:
-    """A name without what spellings differ in: "llama.cpp" and "TensorRT-LLM" are understood."""
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
 def front_name(name: str | None) -> str | None:
     """Return the key of a program that runs an engine inside, however spelled; None for an engine."""
-    plain = "" if name is None else _plain(name)
+    plain = "" if name is None else letters(name)
     return plain if plain in FRONTS else None
 
 

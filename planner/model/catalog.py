@@ -126,7 +126,7 @@ def entry_for(checkpoint: Checkpoint) -> CatalogEntry | None:
 
 
 def _found(name: str) -> tuple[CatalogEntry, str, str] | None:
-    if len(name) > _LONGEST:
+    if len(name) > LONGEST:
         return None
     wanted = name.strip().lower()
     found = _index().get(wanted)
@@ -206,7 +206,7 @@ def known_ids() -> tuple[str, ...]:
 def near_names(name: str) -> tuple[str, ...]:
     """Bundled ids that look like `name`, best first; none of another series ("Qwen3-32B")."""
     short = {id_.rpartition("/")[2].lower(): id_ for id_ in known_ids()}
-    wanted = hyphened(name[-_LONGEST:].rpartition("/")[2].removesuffix(":latest"))
+    wanted = hyphened(name[-LONGEST:].rpartition("/")[2].removesuffix(":latest"))
     several = _with_words(wanted)
     if len(several) > 1:
         return tuple(entry.id for entry in several[:_FAMILY])
@@ -231,7 +231,7 @@ def near_names(name: str) -> tuple[str, ...]:
 _FAMILY = 8
 """Models of a family that are offered where only the family was named."""
 
-_LONGEST = 300
+LONGEST = 300
 """Characters of a name: the Hub's own have at most 193, and what is looked for is remembered."""
 
 _TELLING = 7

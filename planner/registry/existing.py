@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from planner.errors import InputError
+from planner.model.catalog import LONGEST
 from planner.model.quantization import get_scheme, near_schemes
-from planner.registry.written import LONGEST, read_written
-from planner.units import shown
+from planner.registry.written import read_written
+from planner.units import letters, shown
 
 
 def check_file(name: str, precision: str | None) -> None:
@@ -48,7 +49,7 @@ def check_precision(base: str, precision: str) -> None:
         rows = [row for row in entries_of(base) if row.recommendable]
         files = sorted({row.label for row in rows if row.gguf and row.label})
         kinds = sorted({row.recipe for row in rows if not row.gguf})
-        meant = [name for name in (*kinds, *files) if _letters(name) == _letters(precision)]
+        meant = [name for name in (*kinds, *files) if letters(name) == letters(precision)]
         if meant:
             raise InputError(
                 f"unknown precision {shown(precision)}; did you mean {' or '.join(meant)}?"
@@ -60,8 +61,3 @@ def check_precision(base: str, precision: str) -> None:
         raise InputError(
             f"unknown precision {shown(precision)}; {model} is stored as {'; '.join(listed)}"
         ) from None
-
-
-def _letters(name: str) -> str:
-    """A name without what people leave out: "udq4kxl"."""
-    return "".join(c for c in name.lower() if c.isalnum())

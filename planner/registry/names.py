@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
+from planner.model.catalog import LONGEST
 from planner.registry import by_name
 from planner.registry.entry import Entry
 from planner.registry.labels import bare
 from planner.registry.store import entries, entries_of, grouped
-from planner.registry.written import LONGEST, Written, read_written
+from planner.registry.written import Written, read_written
 
 DEFAULT_LABELS = ("Q4_K_M", "UD-Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q8_0")
 """Which file of a repository is meant where none is named: llama.cpp and Ollama take Q4_K_M, and

@@ -6,9 +6,7 @@ import re
 
 from hardware_db.records import frozen
 from hardware_db.regex import pattern
-
-LONGEST = 300
-"""Characters of a name that are read at all."""
+from planner.model.catalog import LONGEST
 
 _BEFORE = pattern(r"(?:(?:-hf|-hfr|--hf-repo|--model|-m)[ =]|(?:ollama (?:run|pull) ))\s*", re.I)
 _HOSTS = pattern(

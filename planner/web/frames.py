@@ -70,13 +70,13 @@ def by_keyboard(label: str, names: Sequence[str], *, key: str, take: Callable[[]
         )
 
 
-def chosen_row(key: str) -> int | None:
-    """Return which row was chosen in a table or in the field above it."""
+def chosen_row(key: str, rows: Sequence[T]) -> T | None:
+    """Return which of the rows was chosen in a table or in the field above it."""
     chosen = st.session_state.get(key)
-    if chosen is None or isinstance(chosen, int):
-        return chosen
-    cells = chosen.selection.cells
-    return int(cells[0][0]) if cells else None
+    if chosen is not None and not isinstance(chosen, int):
+        cells = chosen.selection.cells
+        chosen = cells[0][0] if cells else None
+    return rows[chosen] if chosen is not None and 0 <= chosen < len(rows) else None
 
 
 def kept_tabs(titles: Sequence[str], *, key: str) -> Sequence[Any]:

@@ -219,8 +219,10 @@ def _is_endless(name: str, value: str) -> bool:
 def _is_held(field: WidgetState) -> bool:
     """Say whether a field can hold what it is said to hold; text that is too long is cut."""
     kind = field.WhichOneof("value")
-    if field.id.endswith(f"-{LOG_FIELD}") or kind not in _KINDS:
+    if field.id.endswith(f"-{LOG_FIELD}"):
         return kind == "string_value"
+    if kind not in _KINDS:
+        return False
     match kind:
         case "string_value" if _CHOICE.match(field.string_value):
             return _is_choice(field.string_value)

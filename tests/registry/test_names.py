@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError
 from planner.model import catalog
+from planner.model.catalog import LONGEST
 from planner.registry import Entry, check_file, entries, find
 from planner.registry.by_name import base_of, gguf_recipe
-from planner.registry.written import LONGEST
 
 ROWS = st.sampled_from(entries())
 

@@ -235,11 +235,12 @@ def _take(table: str) -> None:
 
     A table that is gone chooses nothing: a browser that comes back sends its choice again.
     """
-    place = chosen_row(table) if table.removesuffix(_NAMED) == _table_key() else None
-    rows: list[Row] = st.session_state.get(_ROWS, [])
-    if place is None or not 0 <= place < len(rows):
+    if table.removesuffix(_NAMED) != _table_key():
         return
-    row = rows[place]
+    rows: list[Row] = st.session_state.get(_ROWS, [])
+    row = chosen_row(table, rows)
+    if row is None:
+        return
     st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
     asked = session.now()
     if row.on:

@@ -160,6 +160,6 @@ def _fingerprint(rungs: Sequence[Choice], present: int | None) -> str:
 
 
 def _take(key: str, rungs: Sequence[Choice], turn: int) -> None:
-    row = chosen_row(key)
-    if turn == session.turn() and row is not None and 0 <= row < len(rungs):
-        take_choice(rungs[row])
+    rung = chosen_row(key, rungs)
+    if turn == session.turn() and rung is not None:
+        take_choice(rung)
