@@ -1,4 +1,4 @@
-"""What an engine answers to a deployment: its refusals, whether it may hold it, its allocation.
+"""What an engine answers to a deployment: its refusals, its allocation.
 
 A search asks the cheapest of them first and comes back to few deployments, so each answer is
 computed once.
@@ -25,17 +25,6 @@ def refusals_of(deployment: Deployment, engine: AnyEngine) -> tuple[Refusal, ...
     return engine.refusals(deployment)
 
 
-@remembered(_whole, most=4096)
-def may_hold(deployment: Deployment, engine: AnyEngine) -> bool:
-    """Say whether the engine may hold the workload, before it allocates; no is certain.
-
-    Raises:
-        InputError: a value that makes no sense, whatever the memory.
-    """
-    check_deployment(deployment, engine)
-    return not refusals_of(deployment, engine) and engine.may_hold(deployment)
-
-
 @remembered(_whole, most=1024)
 def allocation_of(deployment: Deployment, engine: AnyEngine) -> Allocation | None:
     """Return what the engine allocates; None where it does not take the deployment."""
@@ -50,7 +39,7 @@ def holds(deployment: Deployment, engine: AnyEngine) -> bool:
 
 def forget() -> None:
     """Forget every answer that was kept, for measurements; what engines keep stays."""
-    for memo in (refusals_of, may_hold, allocation_of):
+    for memo in (refusals_of, allocation_of):
         memo.clear()
 
 

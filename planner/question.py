@@ -13,7 +13,7 @@ from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
-from planner.allocating import check_deployment, holds, may_hold, refusals_of
+from planner.allocating import check_deployment, holds, refusals_of
 from planner.engines import get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -195,18 +195,25 @@ class Question:
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        layouts, engine = self.layouts(), self.settled_engine
-        if len(layouts) == 1:
-            yield filter(self.may_hold, self._deployed(layouts))
-            return
+        layouts = self.layouts()
         first = self.deployment(layouts[0])
-        check_deployment(first, engine)
+        check_deployment(first, self.settled_engine)
         for idle in (False, True):
             asked = tuple(one for one in layouts if idles(one, self.concurrency) is idle)
             if asked:
-                # a layout may have a lesson of its own
-                likely = asked if self.lessons else engine.may_hold_in(first, asked)
-                yield filter(self.may_hold, self._deployed(likely))
+                yield self._that_may_hold(first, asked)
+
+    def _that_may_hold(
+        self, first: Deployment, layouts: tuple[Layout, ...]
+    ) -> Iterator[Deployment]:
+        """Yield what is not refused and may hold the workload; `first` in any of the layouts."""
+        engine = self.settled_engine
+        likely: Iterable[Layout] = layouts
+        if not self.lessons:  # a layout may have a lesson of its own
+            likely = engine.may_hold_in(first, layouts)
+        for deployment in self._deployed(likely):
+            if not refusals_of(deployment, engine):
+                yield deployment
 
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
@@ -222,14 +229,6 @@ class Question:
             if self.named is None
             else self.named.words_for(deployment.checkpoint, engine.name),
         )
-
-    def may_hold(self, deployment: Deployment) -> bool:
-        """Say whether a layout may hold the workload, before it is planned; no is certain.
-
-        Raises:
-            InputError: as `plan`.
-        """
-        return may_hold(deployment, self.settled_engine)
 
     def ranked(self) -> tuple[Plan, ...]:
         """Return the plans of all layouts, the best for the objective first.

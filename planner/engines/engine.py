@@ -58,6 +58,10 @@ class Deployment:
     yarn: bool = False
     lesson: Lesson | None = None
 
+    def in_layout(self, layout: Layout) -> Deployment:
+        """Return the same in another layout."""
+        return self if layout is self.layout else replace(self, layout=layout)
+
     @property
     def nodes(self) -> int:
         """Nodes that the layout takes."""
@@ -336,14 +340,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why it cannot run at all; empty if it can."""
 
-    def may_hold(self, deployment: Deployment) -> bool:
-        """Say whether it may hold the workload, cheaper than `allocate` does; no is certain."""
-        return True
-
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterable[Layout]:
         """Return the layouts in which it may hold the workload; none left out does, that is certain.
 
-        Cheaper than asking for each of them, where the answer is the same for a kind of machine.
+        Cheaper than `allocate`; of a layout that is refused it may say either.
         """
         return layouts
 

@@ -216,7 +216,7 @@ def smallest(system: System, wanted: Wanted) -> tuple[System, Choice | None]:
     if system.is_card:
         from planner.search.hardware import candidates
 
-        for more in candidates(system.accelerator):
+        for more in candidates(system.accelerator, hardware_db.systems()):
             if more.count == 1:
                 more = system  # with what is known of the machine around it
             if (choice := best_of(replace(wanted, system=more))) is not None:
@@ -246,7 +246,8 @@ def picked_fits(
     if accelerators is None:
         systems = [hardware_db.resolve(name) for _, names in groups() for name in names]
     else:
-        systems = [candidates(accelerator)[0] for accelerator in accelerators]
+        known = hardware_db.systems()
+        systems = [candidates(accelerator, known)[0] for accelerator in accelerators]
     run: Callable[..., Iterator[Fit]] = map if executor is None else executor.map
     largest = accelerators is not None
     return tuple(run(partial(_fit, wanted, question, largest), systems))
@@ -263,7 +264,8 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     if pick is not None:
         asked, holds = question_of(pick.plan), True
     else:
-        last = candidates(system.accelerator)[-1] if largest else system
+        known = hardware_db.systems()
+        last = candidates(system.accelerator, known)[-1] if largest else system
         asked = question.with_(system=last)
         holds = asked.fits()
     return Fit(accelerator=system.accelerator, question=asked, holds=holds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import cached_property, partial
@@ -81,15 +81,17 @@ def fits_table(
         executor: where to plan; None plans here, one after the other.
     """
     chosen = tuple(accelerators) if accelerators is not None else hardware_db.accelerators()
-    pairs = [(accelerator, checkpoint) for accelerator in chosen for checkpoint in checkpoints]
+    known, stored = hardware_db.systems(), tuple(checkpoints)
+    machines = [candidates(accelerator, known) for accelerator in chosen]
+    pairs = [(systems, checkpoint) for systems in machines for checkpoint in stored]
     run: Callable[..., Iterator[Fit]] = map if executor is None else executor.map
     return tuple(run(partial(_smallest, replace(question, layout=None)), pairs))
 
 
-def _smallest(question: Question, pair: tuple[Accelerator, Checkpoint]) -> Fit:
-    """The smallest of the accelerator's systems that holds it; is the largest sure not to, none is."""
-    accelerator, checkpoint = pair
-    *smaller, last = candidates(accelerator)
+def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> Fit:
+    """The smallest of an accelerator's systems that holds it; is the largest sure not to, none is."""
+    (*smaller, last), checkpoint = pair
+    accelerator = last.accelerator
     largest = replace(question, system=last, checkpoint=checkpoint)
     if largest.may_fit():
         for asked in chain((replace(largest, system=system) for system in smaller), (largest,)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 
 import hardware_db
 from hardware_db import Accelerator, System
@@ -18,15 +18,14 @@ MOST_MORE = 8
 """As a change to a deployment, up to this many times the hardware is tried."""
 
 
-@lru_cache(maxsize=1024)
-def candidates(accelerator: Accelerator) -> tuple[System, ...]:
+@remembered(lambda accelerator, known: ((accelerator, known), None))
+def candidates(accelerator: Accelerator, known: tuple[System, ...]) -> tuple[System, ...]:
     """Systems of `accelerator` to try, smallest first.
 
-    1, 2, 4 and 8 of it in one node, as far as a node takes them, and the database's own systems of
-    several nodes with it.
+    1, 2, 4 and 8 of it in one node, as far as a node takes them, and the systems of several nodes
+    with it that are `known`.
     """
     most = accelerator.max_per_node or COUNTS[-1]
-    known = hardware_db.systems()
     nodes = [several(accelerator, count, known) for count in COUNTS if count <= most]
     racks = _racks(known).get(accelerator.id, ())
     return tuple(sorted([*nodes, *racks], key=lambda system: system.count))
@@ -61,7 +60,7 @@ def larger_counts(system: System) -> Iterator[System]:
     """
     known, count = hardware_db.systems(), system.count
     most = system.accelerator.max_per_node
-    if system.is_mixed or (most == 1 and candidates(system.accelerator)[-1].nodes == 1):
+    if system.is_mixed or (most == 1 and candidates(system.accelerator, known)[-1].nodes == 1):
         return
     sizes = {1 << power for power in range(1, 16)}
     if most is None or count < most:
@@ -90,9 +89,9 @@ def larger_memories(system: System) -> Iterator[System]:
 
 def cheapest_systems(*, least_bytes: int) -> Iterator[System]:
     """Every system to try with at least so much memory in all, the cheapest to buy first."""
-    offers = []
+    offers, known = [], hardware_db.systems()
     for entry in hardware_db.accelerators():
-        for system in candidates(entry):
+        for system in candidates(entry, known):
             offer = cheapest(system, "purchase")
             if offer is not None and system.count * entry.total_bytes >= least_bytes:
                 offers.append((offer.value, system.count, system.id, system))

@@ -157,7 +157,7 @@ def row_of(asked: Wanted | Question, spot: Spot) -> Row:
     row = _on(asked, spot, here)
     if row.answer is not Verdict.NO or here.count != 1 or here.is_cpu_only:
         return row
-    for larger in candidates(here.accelerator)[1:]:
+    for larger in candidates(here.accelerator, hardware_db.systems())[1:]:
         if _may_hold(asked, larger) if isinstance(asked, Wanted) else _holds(asked, larger):
             more = _on(asked, spot, larger)
             if more.count is not None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import hardware_db
 from planner.engines import get_engine
+from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import same
 from planner.engines.vllm.options import VllmOptions
 from planner.errors import PlannerError
@@ -41,6 +42,10 @@ def question_of(ask: Callable[..., Any], asked: dict[str, Any]) -> Question:
     return found.with_(engine=get_engine(engine), options=None)
 
 
+def may_hold(deployment: Deployment, engine: AnyEngine) -> bool:
+    return any(engine.may_hold_in(deployment, (deployment.layout,)))
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ASKED)
 def test_what_cannot_hold_does_not_fit(ask: Callable[..., Any], asked: dict[str, Any]) -> None:
@@ -49,8 +54,7 @@ def test_what_cannot_hold_does_not_fit(ask: Callable[..., Any], asked: dict[str,
         plans = tuple(question.plans())
     except PlannerError:
         return
-    sure = [question.may_hold(plan.deployment) for plan in plans]
-    assert all(possible or not plan.fits for plan, possible in zip(plans, sure, strict=True))
+    assert all(may_hold(plan.deployment, plan.policy) or not plan.fits for plan in plans)
     assert question.fits() is any(plan.fits for plan in plans)
     assert question.plan().deployment == best(plans, question.objective).deployment
 
@@ -60,7 +64,7 @@ def test_what_is_far_too_large_is_known_before_it_is_allocated(
     ask: Callable[..., Any], engine: str
 ) -> None:
     question = ask("Qwen3.5-397B-A17B", "rtx-3060-12", engine=engine)
-    assert not any(question.may_hold(question.deployment(layout)) for layout in question.layouts())
+    assert not any(may_hold(plan.deployment, plan.policy) for plan in question.plans())
     assert question.with_(system=ask("Qwen3.5-4B", "h100").system).can_run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
 from planner.engines.llamacpp.server import Server
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
-from planner.layout import Degrees
+from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.units import MIB, format_gib
 
@@ -50,9 +51,12 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         """Return why llama.cpp cannot run it; see `refusals`."""
         return _refusals(deployment)
 
-    def may_hold(self, deployment: Deployment) -> bool:
-        """Say whether it starts, which the placement alone decides."""
-        return _settled(deployment).missing == 0
+    def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
+        """Yield the layouts in which it starts, which the placement alone decides."""
+        for layout in layouts:
+            asked = deployment.in_layout(layout)
+            if not _refusals(asked) and _settled(asked).missing == 0:
+                yield layout
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
         """Return the placement that fits, every buffer under it, and how far the memory goes.

@@ -55,25 +55,23 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why SGLang cannot run it; see `refusals`."""
-        unknown = kind_refusals(self, deployment)
-        return unknown or tuple(refusals_of(deployment, server_of(deployment)))
-
-    def may_hold(self, deployment: Deployment) -> bool:
-        """Say whether the pools hold it: their sizes alone decide."""
-        server = server_of(deployment)
-        budget = budget_of(server, deployment.system.accelerator)
-        held = _held(server, budget, deployment.context)
-        return held >= deployment.concurrency and not table_shortage(deployment, server)
+        return _refusals(deployment)
 
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
-        """Yield the layouts in which weights load: device, formats and cuts allow it, and they fit."""
+        """Yield the layouts in which weights load and the pools hold the workload."""
+        accelerator = deployment.system.accelerator
         if refused_everywhere(deployment, server_of(deployment)):
             return
         for layout in layouts:
-            server = server_of(replace(deployment, layout=layout))
+            asked = deployment.in_layout(layout)
+            server = server_of(asked)
             if server.load_violations():
                 continue
-            if budget_of(server, deployment.system.accelerator).free_after_load >= 0:
+            budget = budget_of(server, accelerator, deployment.lesson)
+            if budget.free_after_load < 0 or _refusals(asked):
+                continue
+            held = _held(server, budget, deployment.context)
+            if held >= deployment.concurrency and not table_shortage(asked, server):
                 yield layout
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
@@ -181,6 +179,18 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
 
 SGLANG = SGLang()
+
+
+def _served(deployment: Deployment) -> Key:
+    system = deployment.system
+    return (server_of(deployment), system.accelerator), (system.nodes > 1, deployment.yarn)
+
+
+@remembered(_served)
+def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
+    """Return what `SGLang.refusals` does."""
+    server = server_of(deployment)
+    return kind_refusals(SGLANG, deployment) or tuple(refusals_of(deployment, server))
 
 
 def _free(server: Server, budget: Budget, context: int) -> Key:

@@ -63,12 +63,8 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
             return answer_of(budget)
         return _start_by_itself(budget)
 
-    def may_hold(self, deployment: Deployment) -> bool:
-        """Say whether the pool would do if only one sequence were scheduled: more leave less."""
-        return deployment.layout in self.may_hold_in(deployment, (deployment.layout,))
-
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
-        """Yield the layouts that are not refused in which the pool would do; see `may_hold`."""
+        """Yield the layouts whose pool would do if only one sequence were scheduled: more leave less."""
         if deployment.options.kv_cache_memory_bytes is not None:
             yield from layouts
             return
@@ -76,7 +72,7 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         known = _least_in(deployment)
         for layout in layouts:
             if layout not in known:
-                asked = replace(deployment, layout=layout)
+                asked = deployment.in_layout(layout)
                 known[layout] = None if _is_refused(asked) else _least_usable(asked)
             least = known[layout]
             if least is not None and least <= usable:
