@@ -57,7 +57,7 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _TURN = 0.0005
 """Seconds after which a thread that computes lets another go on."""
 
-_SEEN_AFTER = 0.03
+_SEEN_AFTER = 0.05
 """Seconds from an answer to the rest of its page: a browser that gets both at once shows both later."""
 
 
@@ -139,18 +139,16 @@ def _show() -> None:
     target = session.wanted_page()
     if target is not None and target != view.name:
         st.switch_page(pages[target], query_params=words_of(asked))
-    # the first address takes the place of what was typed or followed: by the end `behave` is there
-    is_first = not session.has_written()
-    if not is_first:
-        session.write()
     if view.reference:
+        if session.has_written():
+            session.write()
         _prepare(view)
         st.title(view.title)
         view.show(asked, Answer())
     else:
         _show_answered(view, asked)
-    if is_first:
-        session.write()
+    # the first address takes the place of what was typed or followed: by now `behave` is there
+    session.write()
     _keep_what_is_loaded()
 
 
@@ -170,6 +168,7 @@ def _show_answered(view: View, asked: Asked) -> None:
                 show_line(asked, found)
     if begun:
         _let_it_be_seen()
+        session.write()  # not before: a browser that goes to another address shows the answer later
         _prepare(view)
         _show_pickers(pickers, asked, machine)
     with pick:
