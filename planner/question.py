@@ -23,7 +23,7 @@ from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan, plan_deployment
-from planner.ranking import Objective, best, idles, in_order
+from planner.ranking import Objective, best, cannot_win, idles, in_order
 
 DEFAULT_CONTEXT = 32_768
 """Tokens per sequence where nobody says."""
@@ -266,7 +266,10 @@ class Question:
         """Return the plan of the best layout that holds the workload; None where none does."""
         engine, found = self.settled_engine, list[Plan]()
         for likely in self._likely():
-            found += (self._plan_of(one) for one in likely if holds(one, engine))
+            for one in likely:
+                behind = any(cannot_win(plan, one.layout, self.objective) for plan in found)
+                if not behind and holds(one, engine):
+                    found.append(self._plan_of(one))
             if any(plan.outcome is Outcome.FITS for plan in found):
                 break
         return best(found, self.objective) if found else None

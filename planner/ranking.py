@@ -110,6 +110,24 @@ def best(plans: Sequence[Plan], objective: Objective) -> Plan:
     return in_order(first, objective, speed=rates_of)[0]
 
 
+def cannot_win(plan: Plan, layout: Layout, objective: Objective) -> bool:
+    """Say whether another layout of the same machine is sure to come behind a plan that fits.
+
+    It is where it is slower by more than a tie, whatever it leaves free. The engine must not move
+    weights into RAM by itself where accelerators lack memory.
+    """
+    asked = plan.deployment
+    alike = layout.accelerators == asked.layout.accelerators and not asked.system.is_mixed
+    if plan.outcome is not Outcome.FITS or objective == "memory" or not alike:
+        return False
+    from planner.throughput.ceiling import most_per_user  # a plan of one layout has no use for it
+
+    speed = rates_of(plan)
+    return isinstance(speed, SpeedEstimate) and (
+        most_per_user(speed, asked.checkpoint, asked.layout, layout) < TIE * speed.per_user.low
+    )
+
+
 def rate(
     plan: Plan,
     speed: Speed,

@@ -46,6 +46,7 @@ _BEYOND = 0.4
 _ACTIVATION_BYTES = 2
 _STEP, _CPU = "step", "step of the CPU"
 
+WEIGHTS = "weights"
 ROUTING = "routing to experts"
 BY_CPU = "weights computed by the CPU"
 
@@ -165,7 +166,7 @@ def _memory(
         held = serving.weights.experts
         routed *= sum(held.elements.values()) / held.nbytes
     streams = (
-        ("weights", (traffic.dense + traffic.lm_head) * where.dense.here, "bandwidth"),
+        (WEIGHTS, (traffic.dense + traffic.lm_head) * where.dense.here, "bandwidth"),
         ("routed experts", routed * where.experts.here, "plain_experts" if plain else "experts"),
         ("KV cache", traffic.kv * caches, "kv"),
         ("recurrent state", traffic.state * caches, "state"),
