@@ -73,10 +73,11 @@ def by_keyboard(label: str, names: Sequence[str], *, key: str, take: Callable[[]
 def chosen_row(key: str, rows: Sequence[T]) -> T | None:
     """Return which of the rows was chosen in a table or in the field above it."""
     chosen = st.session_state.get(key)
-    if chosen is not None and not isinstance(chosen, int):
+    if chosen is not None and not isinstance(chosen, int | str):
         cells = chosen.selection.cells
         chosen = cells[0][0] if cells else None
-    return rows[chosen] if chosen is not None and 0 <= chosen < len(rows) else None
+    # a field has a text where what was said is none of its rows
+    return rows[chosen] if isinstance(chosen, int) and 0 <= chosen < len(rows) else None
 
 
 def kept_tabs(titles: Sequence[str], *, key: str) -> Sequence[Any]:

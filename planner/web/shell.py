@@ -41,6 +41,7 @@ from planner.web.access import hub_allowed
 from planner.web.address import words_of
 from planner.web.answering import answer
 from planner.web.asked import Asked, says_ram, system
+from planner.web.kinds import read_by_kind
 from planner.web.line import show_line
 from planner.web.picked import show_pick
 from planner.web.pickers import ask, summary
@@ -119,6 +120,7 @@ VIEWS = (
 def show() -> None:
     """Draw the page that the address names."""
     send_at_once()
+    read_by_kind()
     with pace.drawn():
         _show()
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.state.session_state import WStates
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from planner.web import guard
@@ -19,6 +22,7 @@ from planner.web.guard import (
     MOST_FILES,
     bounded,
 )
+from planner.web.kinds import read_by_kind
 
 CHOICE = json.dumps({"selection": {"rows": [3], "columns": ["x"], "cells": [[0, "x"]]}})
 
@@ -163,3 +167,28 @@ def test_a_session_keeps_its_last_uploads(monkeypatch: pytest.MonkeyPatch) -> No
         guard.keep_the_last("one")
     assert list(kept.file_storage["one"]) == [str(4 + number) for number in range(MOST_FILES)]
     guard.keep_the_last("nobody")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ({"double_value": 7.0}, 7),
+        ({"int_value": 7}, 7),
+        ({"double_value": 1e999}, 1),  # of the kind, and no number of users
+        ({"string_value": "7"}, 1),
+        ({"bool_value": True}, 1),
+        ({}, 1),
+    ],
+)
+def test_a_value_of_another_kind_is_an_emptied_field(value: dict[str, Any], read: int) -> None:
+    read_by_kind()
+    states = WStates()
+    field = WidgetMetadata(
+        id="users",
+        deserializer=lambda said: 1 if said is None else int(said),
+        serializer=lambda shown: shown,
+        value_type="double_value",
+    )
+    states.set_widget_metadata(field)
+    states.set_widget_from_proto(WidgetState(id="users", **value))
+    assert states["users"] == read
