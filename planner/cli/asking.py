@@ -137,7 +137,8 @@ class Typed:
                 raise InputError(f"{flag}: `qwenplan recommend` takes it")
             if not flag.startswith("--") or commands.known_to_any(flag):
                 continue
-            if near := get_close_matches(flag, own, n=1, cutoff=0.8):
+            near = get_close_matches(flag, own, n=1, cutoff=0.8)
+            if near := near or [known for known in own if _is_part_of(flag, known)]:
                 raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
 
     def number(self, name: str) -> int | None:
@@ -269,6 +270,13 @@ class Typed:
         said = self.words_said
         with terminal.progress() as progress:
             return door(**said, progress=progress, **more)
+
+
+def _is_part_of(flag: str, known: str) -> bool:
+    """Say whether each word of a flag is, but for a slip, one of a known flag's: ``--kv``, ``--kv-type``."""
+    words = known.strip("-").split("-")
+    ours = flag.strip("-").split("-")
+    return all(word and get_close_matches(word, words, cutoff=0.8) for word in ours)
 
 
 def asks(

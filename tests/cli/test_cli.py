@@ -137,6 +137,7 @@ def test_engine_options_are_flags(ask: Ask) -> None:
         (["plan", "Qwen3.5-27B", "--on", "rtx-4091"], "rtx-4090"),
         (["plan", "Qwen3.5-27B"], "such as --on rtx-4090"),
         (["plan", "Qwen3.5-27B", "--on", "4090", "--ngl", "30"], "did you mean -ngl of llama.cpp"),
+        (["plan", "Qwen3.5-27B", "--on", "4090", "--kv", "fp8"], "did you mean --kv-cache-dtype"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "262145"], "--yarn"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "abc"], "abc"),
         (["plan", "Qwen3.5-27B", "--on", "h100", "--context", "-1"], "-1"),

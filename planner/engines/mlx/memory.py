@@ -193,7 +193,7 @@ class Memory:
             band=checkpoint.band_on(weights),
         )
         yield Term(
-            name="KV cache (workload)",
+            name="KV cache",
             kind=Kind.KV_CACHE,
             nbytes=sequences * cache.kv,
             confidence=Confidence.ENGINE_RULE,
@@ -208,7 +208,7 @@ class Memory:
         )
         if cache.state:
             yield Term(
-                name="recurrent state (workload)",
+                name="recurrent state",
                 kind=Kind.RECURRENT_STATE,
                 nbytes=sequences * cache.state,
                 confidence=Confidence.ENGINE_RULE,

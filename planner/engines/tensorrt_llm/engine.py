@@ -253,7 +253,7 @@ def _cache_terms(pool: Pool, context: int, sequences: int) -> tuple[Term, ...]:
     tokens = pool.sequence_tokens(context)
     terms = [
         Term(
-            name="KV cache (workload)",
+            name="KV cache",
             kind=Kind.KV_CACHE,
             nbytes=sequences * tokens * pool.slope,
             confidence=Confidence.ENGINE_RULE,

@@ -330,7 +330,7 @@ def _cache_terms(
     found = cache_bytes(model, batch=batch, tokens=context, layers=layers)
     if not is_zero(found.kv):
         yield Term(
-            name="KV cache (workload)",
+            name="KV cache",
             kind=Kind.KV_CACHE,
             nbytes=found.kv,
             confidence=Confidence.EXACT,
@@ -346,7 +346,7 @@ def _cache_terms(
         )
     if not is_zero(found.state):
         yield Term(
-            name="recurrent state (workload)",
+            name="recurrent state",
             kind=Kind.RECURRENT_STATE,
             nbytes=found.state,
             confidence=Confidence.EXACT,

@@ -258,7 +258,7 @@ def _cache_terms(
     blocks = pool.attention_blocks(deployment.context)
     workload = sequences * pool.blocks_per_request(deployment.context) + 1
     yield Term(
-        name="KV cache (workload)",
+        name="KV cache",
         kind=Kind.KV_CACHE,
         nbytes=sequences * blocks * bytes_per_block,
         confidence=Confidence.ENGINE_RULE,
@@ -273,7 +273,7 @@ def _cache_terms(
     groups = pool.state_groups + pool.window_groups
     if groups:
         yield Term(
-            name="recurrent state (workload)",
+            name="recurrent state",
             kind=Kind.RECURRENT_STATE,
             nbytes=sequences * groups * pool.state_blocks * bytes_per_block,
             confidence=Confidence.ENGINE_RULE,
@@ -288,7 +288,7 @@ def _cache_terms(
         )
     if pool.ring_groups:
         yield Term(
-            name="raw keys of indexers (workload)",
+            name="raw keys of indexers",
             kind=Kind.KV_CACHE,
             nbytes=sequences * pool.ring_groups * bytes_per_block,
             confidence=Confidence.ENGINE_RULE,

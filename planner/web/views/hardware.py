@@ -38,7 +38,7 @@ COLUMNS = {
 }
 _GRADES = {
     "A": "machine output or the vendor's own repository",
-    "B": "public database, or two third parties that agree",
+    "B": "public database, two third parties that agree, or derived and confirmed by another",
     "C": "derived by a stated rule, or a single third party",
     "D": "unverified",
 }
