@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 __all__ = ["main"]
 
-NEW_OBJECTS = 50_000
+NEW_OBJECTS = 200_000
 """New objects after which Python looks for garbage: a plan makes fewer, and next to no garbage."""
 
 

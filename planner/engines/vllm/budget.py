@@ -14,8 +14,8 @@ from planner.engines.vllm.cache import Pool
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import SWITCHED, Step, overhead_terms
 from planner.engines.vllm.pool import build_pool
-from planner.engines.vllm.releases import Rules, batch_defaults, generation
-from planner.engines.vllm.weights import StageWeights
+from planner.engines.vllm.releases import Rules, batch_defaults, capability, kernels_of
+from planner.engines.vllm.weights import StageWeights, loads_as
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Term
 from planner.units import GIB, format_gib, plain_number
@@ -266,9 +266,10 @@ def usable_bytes(deployment: Deployment, rules: Rules) -> int:
 
 @remembered(lambda accelerator: ((accelerator,), None))
 def device_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
-    """Return what overheads depend on beside the memory's size: one value per kind of device."""
+    """Return what memory depends on beside its size: one value per kind of device."""
     switched = (accelerator.nvlink_domain or 0) > SWITCHED
-    return accelerator.vendor, accelerator.is_unified, generation(accelerator), switched
+    shared = accelerator.is_unified, accelerator.is_unified and bool(capability(accelerator))
+    return *shared, switched, kernels_of(accelerator), loads_as(accelerator)
 
 
 def budget_of(

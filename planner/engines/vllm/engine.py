@@ -155,7 +155,9 @@ def _but_size(accelerator: Accelerator, rules: Rules) -> Key:
 @remembered(_but_size)
 def _kind_of(accelerator: Accelerator, rules: Rules) -> tuple[Hashable, ...]:
     """Return all that vLLM looks at in a device beside its size and its name."""
-    return device_of(accelerator), batch_defaults(accelerator, rules), _family_of(accelerator)
+    defaults = batch_defaults(accelerator, rules)
+    batch = defaults.max_num_batched_tokens, defaults.max_num_seqs
+    return device_of(accelerator), batch, _family_of(accelerator)
 
 
 def _of_kind(

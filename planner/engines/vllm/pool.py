@@ -18,7 +18,7 @@ from planner.engines.vllm.cache import (
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import index_page_bytes, window_state_bytes
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import Rules, gdn_prefill_backend, generation, source
+from planner.engines.vllm.releases import Rules, gdn_prefill_backend, kernels_of, source
 from planner.engines.vllm.weights import stage_layers
 from planner.formats import CacheFormat, dtype_bytes, get_cache_format
 from planner.memo import Key, remembered
@@ -117,7 +117,7 @@ def state_blocks(deployment: Deployment, rules: Rules) -> int:
 
 
 def _of_page(deployment: Deployment, rules: Rules) -> Key:
-    cut, device = deployment.layout.tensor_parallel, generation(deployment.system.accelerator)
+    cut, device = deployment.layout.tensor_parallel, kernels_of(deployment.system.accelerator)
     held = (deployment.checkpoint, deployment.options, rules)
     return held, (cut, deployment.kv_cache_dtype, device)
 
@@ -125,7 +125,7 @@ def _of_page(deployment: Deployment, rules: Rules) -> Key:
 @remembered(_of_page)
 def page_of(deployment: Deployment, rules: Rules) -> Page:
     """Return the common page of a layer on one rank, a drafter's layers apart."""
-    sm10 = generation(deployment.system.accelerator) == 10
+    sm10, _ = kernels_of(deployment.system.accelerator)
     window = window_state_bytes(deployment, dtype=conv_dtype(deployment))
     page = align_page(
         attention_bytes_per_token=kv_bytes_per_token_per_layer(

@@ -220,6 +220,18 @@ def generation(accelerator: Accelerator) -> int:
     return (capability(accelerator) or (0, 0))[0]
 
 
+BLACKWELL = 10
+"""Generation of data-center Blackwell, of which most is the engine's special case."""
+FLASHINFER = (9, 10, 12)
+"""Generations on which FlashInfer has kernels for DeltaNet prefill."""
+
+
+def kernels_of(accelerator: Accelerator) -> tuple[bool, bool]:
+    """Return what of its generation decides sizes: whether it is 10.x, whether FlashInfer prefills."""
+    major = generation(accelerator)
+    return major == BLACKWELL, major in FLASHINFER
+
+
 def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
     """Return the kernels of DeltaNet prefill: FlashInfer on SM 9.0, 10.x and 12.x, else Triton.
 
@@ -229,9 +241,9 @@ def gdn_prefill_backend(accelerator: Accelerator, asked: str) -> str:
     Source: vLLM 0.33.0 (_resolve_gdn_prefill_backend).
     """
     major = generation(accelerator)
-    if asked == "cutedsl" and major == 10:
+    if asked == "cutedsl" and major == BLACKWELL:
         return asked
-    return "flashinfer" if asked in ("auto", "flashinfer") and major in (9, 10, 12) else "triton"
+    return "flashinfer" if asked in ("auto", "flashinfer") and major in FLASHINFER else "triton"
 
 
 def attention_backend(accelerator: Accelerator, kv_cache_dtype: str) -> str:
@@ -262,7 +274,7 @@ def capture_sizes(
 
     Source: vLLM 0.33.0 config/vllm.py (_set_cudagraph_sizes); counts agree with the logs.
     """
-    most = 1024 if generation(accelerator) == 10 else 512
+    most = 1024 if generation(accelerator) == BLACKWELL else 512
     cap = min(2 * max_num_seqs * (1 + num_speculative_tokens), most)
     sizes = (1, 2, 4, *range(8, 256, 8), *range(256, cap + 1, 16))
     return tuple(size for size in sizes if size <= cap)

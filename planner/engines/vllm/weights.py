@@ -10,7 +10,7 @@ from planner.engines.engine import Deployment
 from planner.engines.vllm.drafter import drafter_of
 from planner.engines.vllm.indexed import on_host, table_on_rank
 from planner.engines.vllm.options import VllmOptions
-from planner.engines.vllm.releases import generation, rules_of, source
+from planner.engines.vllm.releases import BLACKWELL, generation, rules_of, source
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Kind, Term
@@ -60,15 +60,14 @@ REFINED = {64: "refined-fp8-block64", 32: "refined-fp8-block32"}
 
 MARLIN = ("nvidia", "custom")
 """Vendors on whose devices vLLM's platform is CUDA."""
-PADDING_FAMILY = 10
-"""Major compute capability on which experts that are cut are padded."""
 
 
 def _pads(accelerator: Accelerator) -> bool:
-    return generation(accelerator) == PADDING_FAMILY
+    """Say whether experts that are cut are padded."""
+    return generation(accelerator) == BLACKWELL
 
 
-def _kind(accelerator: Accelerator) -> tuple[bool, bool]:
+def loads_as(accelerator: Accelerator) -> tuple[bool, bool]:
     """Return what of a device decides how weights are loaded."""
     return _pads(accelerator), accelerator.vendor in MARLIN
 
@@ -79,7 +78,7 @@ def _replicates_shared_expert(layout: Layout) -> bool:
 
 
 def _rules(deployment: Deployment) -> Key:
-    kind = _kind(deployment.system.accelerator), _replicates_shared_expert(deployment.layout)
+    kind = loads_as(deployment.system.accelerator), _replicates_shared_expert(deployment.layout)
     return (deployment.checkpoint,), (deployment.options.version, kind)
 
 
@@ -194,7 +193,7 @@ def _loaded(deployment: Deployment) -> Key:
         (layout.tensor_parallel, layout.pipeline_parallel, layout.expert_parallel),
         layout.data_parallel if shared else 1,
         max(deployment.context, model.max_position_embeddings),
-        _kind(accelerator),
+        loads_as(accelerator),
         accelerator.is_unified,
     )
     return (deployment.checkpoint, deployment.options), said
