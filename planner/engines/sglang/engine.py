@@ -55,20 +55,22 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why SGLang cannot run it; see `refusals`."""
-        return _refusals(deployment)
+        return _refusals(deployment, server_of(deployment))
 
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
         """Yield the layouts in which weights load and the pools hold the workload."""
         accelerator = deployment.system.accelerator
-        if refused_everywhere(deployment, server_of(deployment)):
+        if refused_everywhere(deployment):
             return
         for layout in layouts:
-            asked = deployment.in_layout(layout)
-            server = server_of(asked)
+            server = server_of(deployment, layout)
             if server.load_violations():
                 continue
             budget = budget_of(server, accelerator, deployment.lesson)
-            if budget.free_after_load < 0 or _refusals(asked):
+            if budget.free_after_load < 0:
+                continue
+            asked = deployment.in_layout(layout)
+            if _refusals(asked, server):
                 continue
             held = _held(server, budget, deployment.context)
             if held >= deployment.concurrency and not table_shortage(asked, server):
@@ -181,15 +183,14 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 SGLANG = SGLang()
 
 
-def _served(deployment: Deployment) -> Key:
+def _served(deployment: Deployment, server: Server) -> Key:
     system = deployment.system
-    return (server_of(deployment), system.accelerator), (system.nodes > 1, deployment.yarn)
+    return (server, system.accelerator), (system.nodes > 1, deployment.yarn)
 
 
 @remembered(_served)
-def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
+def _refusals(deployment: Deployment, server: Server) -> tuple[Refusal, ...]:
     """Return what `SGLang.refusals` does."""
-    server = server_of(deployment)
     return kind_refusals(SGLANG, deployment) or tuple(refusals_of(deployment, server))
 
 

@@ -101,8 +101,7 @@ class Budget:
 
 
 def _loading(server: Server) -> Key:
-    drafting = server.resolved.speculation is not None
-    said = (server.parallel, drafting, table_takes_gpu(server))
+    said = (server.parallel, server.drafting, table_takes_gpu(server))
     return (server.checkpoint, server.options), said
 
 

@@ -42,8 +42,7 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
     """Yield every reason, the device first."""
     version = server.rules.version
     yield from _device(deployment, server)
-    drafting = server.resolved.speculation is not None
-    yield from _formats(server.checkpoint, deployment.system.accelerator, drafting)
+    yield from _formats(server.checkpoint, deployment.system.accelerator, server.drafting)
     yield from _model(deployment, server)
     try:
         violations = server.violations()
@@ -64,10 +63,11 @@ def refusals_of(deployment: Deployment, server: Server) -> Iterator[Refusal]:
         )
 
 
-def refused_everywhere(deployment: Deployment, server: Server) -> bool:
+def refused_everywhere(deployment: Deployment) -> bool:
     """Say whether the device or the stored formats are refused, so that no layout can help."""
-    accelerator, drafting = deployment.system.accelerator, server.resolved.speculation is not None
-    return bool(_of_device(accelerator) or _formats(server.checkpoint, accelerator, drafting))
+    accelerator = deployment.system.accelerator
+    drafting = deployment.options.speculative_algorithm is not None
+    return bool(_of_device(accelerator) or _formats(deployment.checkpoint, accelerator, drafting))
 
 
 @remembered(lambda accelerator: ((accelerator,), None))
@@ -180,7 +180,7 @@ def _model(deployment: Deployment, server: Server) -> Iterator[Refusal]:
             f" greater than the derived context_length ({native}).",
             remedy="allow YaRN (--yarn)",
         )
-    if server.resolved.speculation is not None and (model.mtp is None or not model.mtp.shipped):
+    if server.drafting and (model.mtp is None or not model.mtp.shipped):
         yield Refusal(
             reason=f"{deployment.checkpoint.id} ships no MTP module to speculate with",
             source=Source(where="SGLang 0.5.23 models/qwen3_5_mtp.py"),

@@ -22,6 +22,7 @@ from planner.engines.sglang.releases import Rules, rules_for
 from planner.engines.sglang.state import Geometry, geometry_of
 from planner.errors import InputError
 from planner.formats.cache import CacheFormat, get_cache_format
+from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.model.checkpoint import Checkpoint
 
@@ -157,6 +158,11 @@ class Server:
         return allocated_of(pool, resolved=self.resolved)
 
     @property
+    def drafting(self) -> bool:
+        """Tokens are drafted, by a module that is loaded as well."""
+        return self.options.speculative_algorithm is not None
+
+    @property
     def shared_expert_replicated(self) -> bool:
         """Every rank holds the whole shared expert."""
         return self.options.moe_a2a_backend in REPLICATED_SHARED_EXPERT
@@ -192,18 +198,18 @@ class Server:
         return (*self.option_violations(), *self.load_violations(), *vision)
 
 
-def _asked(deployment: Deployment) -> Key:
-    asked = (deployment.layout, deployment.kv_cache_dtype, deployment.context)
+def _asked(deployment: Deployment, layout: Layout | None = None) -> Key:
+    asked = (layout or deployment.layout, deployment.kv_cache_dtype, deployment.context)
     gpu = gpu_of(deployment.system.accelerator)
     return (deployment.checkpoint, deployment.options), (*asked, gpu)
 
 
 @remembered(_asked, most=4096)
-def server_of(deployment: Deployment) -> Server:
-    """Return the server that `deployment` describes."""
+def server_of(deployment: Deployment, layout: Layout | None = None) -> Server:
+    """Return the server that `deployment` describes, in its own layout or in another."""
     return Server(
         checkpoint=deployment.checkpoint,
-        parallel=parallel_of(deployment.layout, deployment.options),
+        parallel=parallel_of(layout or deployment.layout, deployment.options),
         gpu=gpu_of(deployment.system.accelerator),
         options=deployment.options,
         kv_cache_dtype=deployment.kv_cache_dtype,

@@ -122,7 +122,7 @@ def draft_weights(server: Server) -> dict[str, int]:
     Source: SGLang 0.5.23 models/qwen3_5_mtp.py (set_embed_and_head); measured 5.53 GiB for 27B
     (start-up log of SGLang 0.5.16).
     """
-    if server.resolved.speculation is None:
+    if not server.drafting:
         return {}
     parallel, rules = server.parallel, load_rules(server)
 
