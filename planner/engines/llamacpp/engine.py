@@ -23,6 +23,7 @@ from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
 from planner.engines.llamacpp.server import Server
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
+from planner.engines.options import same
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.units import MIB, format_gib
@@ -110,13 +111,12 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
 
 
 def _asked(deployment: Deployment) -> Key:
-    """Return all of a deployment; options by value, for searches make equal ones again and again."""
-    return (deployment.checkpoint, deployment.system), (
+    """Return all of a deployment; equal options are one, for searches make them again and again."""
+    return (deployment.checkpoint, deployment.system, same(deployment.options)), (
         deployment.layout,
         deployment.context,
         deployment.concurrency,
         deployment.kv_cache_dtype,
-        deployment.options,
         deployment.yarn,
         deployment.lesson,
     )

@@ -31,6 +31,7 @@ from planner.engines.sglang.refusals import refusals_of, refused_everywhere
 from planner.engines.sglang.server import Server, cache_flag, server_of
 from planner.engines.sglang.tables import host_table_bytes, table_shortage
 from planner.engines.yarn import yarn_override
+from planner.errors import LayoutError, UnsupportedModelError
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Rank, device_name
@@ -55,7 +56,8 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why SGLang cannot run it; see `refusals`."""
-        return _refusals(deployment, server_of(deployment))
+        unknown = kind_refusals(self, deployment)
+        return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
         """Yield the layouts in which weights load and the pools hold the workload."""
@@ -69,11 +71,12 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             budget = budget_of(server, accelerator, deployment.lesson)
             if budget.free_after_load < 0:
                 continue
-            asked = deployment.in_layout(layout)
-            if _refusals(asked, server):
-                continue
-            held = _held(server, budget, deployment.context)
-            if held >= deployment.concurrency and not table_shortage(asked, server):
+            try:
+                held = _held(server, budget, deployment.context)
+            except (LayoutError, UnsupportedModelError):
+                continue  # it is refused
+            enough = held >= deployment.concurrency
+            if enough and not table_shortage(deployment.in_layout(layout), server):
                 yield layout
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
@@ -181,17 +184,6 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 
 
 SGLANG = SGLang()
-
-
-def _served(deployment: Deployment, server: Server) -> Key:
-    system = deployment.system
-    return (server, system.accelerator), (system.nodes > 1, deployment.yarn)
-
-
-@remembered(_served)
-def _refusals(deployment: Deployment, server: Server) -> tuple[Refusal, ...]:
-    """Return what `SGLang.refusals` does."""
-    return kind_refusals(SGLANG, deployment) or tuple(refusals_of(deployment, server))
 
 
 def _free(server: Server, budget: Budget, context: int) -> Key:

@@ -101,8 +101,8 @@ class Budget:
 
 
 def _loading(server: Server) -> Key:
-    said = (server.parallel, server.drafting, table_takes_gpu(server))
-    return (server.checkpoint, server.options), said
+    held = (server.checkpoint, server.options, server.parallel)
+    return held, (server.drafting, table_takes_gpu(server))
 
 
 def _on(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) -> Key:
@@ -110,7 +110,7 @@ def _on(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) 
     return (*held, accelerator), (said, lesson)
 
 
-@remembered(_on)
+@remembered(_on, most=4096)
 def budget_of(server: Server, accelerator: Accelerator, lesson: Lesson | None = None) -> Budget:
     """Return what `server` finds on `accelerator`; a start that was measured there corrects it.
 

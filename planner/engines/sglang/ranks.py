@@ -58,12 +58,15 @@ def gpu_of(accelerator: Accelerator) -> Gpu:
     total; get_available_gpu_memory: psutil's available RAM on integrated GPUs).
     """
     driver = accelerator.memory_driver_mib
-    return Gpu(
-        memory_mib=driver.value if driver is not None else accelerator.total_bytes / MIB,
-        capability=accelerator.capability,
-        hip=accelerator.gfx is not None,
-        integrated=accelerator.is_unified,
-    )
+    memory = driver.value if driver is not None else accelerator.total_bytes / MIB
+    hip, unified = accelerator.gfx is not None, accelerator.is_unified
+    return _seen(memory, accelerator.capability, hip, unified)
+
+
+@remembered(lambda *seen: ((), seen))
+def _seen(memory: float, capability: tuple[int, int] | None, hip: bool, unified: bool) -> Gpu:
+    """Return one object for all devices that SGLang cannot tell apart."""
+    return Gpu(memory_mib=memory, capability=capability, hip=hip, integrated=unified)
 
 
 @frozen
@@ -111,6 +114,7 @@ class Parallel:
         return tuple(range(a, b) for a, b in pairwise(ends))
 
 
+@remembered(lambda layout, options: ((options,), layout))
 def parallel_of(layout: Layout, options: SGLangOptions) -> Parallel:
     """Return `layout` and the options in SGLang's words.
 

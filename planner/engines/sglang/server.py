@@ -199,9 +199,9 @@ class Server:
 
 
 def _asked(deployment: Deployment, layout: Layout | None = None) -> Key:
-    asked = (layout or deployment.layout, deployment.kv_cache_dtype, deployment.context)
     gpu = gpu_of(deployment.system.accelerator)
-    return (deployment.checkpoint, deployment.options), (*asked, gpu)
+    asked = (layout or deployment.layout, deployment.kv_cache_dtype, deployment.context)
+    return (deployment.checkpoint, deployment.options, gpu), asked
 
 
 @remembered(_asked, most=4096)
@@ -218,7 +218,7 @@ def server_of(deployment: Deployment, layout: Layout | None = None) -> Server:
 
 
 def _loading(server: Server) -> Key:
-    return (server.checkpoint,), (server.parallel, server.shared_expert_replicated)
+    return (server.checkpoint, server.parallel), server.shared_expert_replicated
 
 
 @remembered(_loading)
