@@ -369,8 +369,12 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
             f"{short} too little for the caches of all slots together; one request alone may have up"
             f" to {format_tokens(longest)} tokens."
         )
+    over = -min(rank.headroom for rank in allocation.ranks)
+    grows = deployment.concurrency == 1 and format_gib(over) != short and over > allocation.shortfall
+    what = "to start with" if grows else "for"
+    later = f", {format_gib(over)} with what grows with use" if grows else ""
     return (
-        f"{short} too little for the cache of one request of this length; up to"
+        f"{short} too little {what} the cache of one request of this length{later}; up to"
         f" {format_tokens(longest)} tokens fit.{_lent(deployment, allocation.ranks[0])}"
     )
 

@@ -62,8 +62,13 @@ def _is_moved(query: dict[str, str]) -> bool:
     """
     if not query or query == st.session_state.get(_WRITTEN):
         return False
+    return query != st.session_state.get(_OLD) or has_come_back()
+
+
+def has_come_back() -> bool:
+    """Whether this run is the browser's Back or Forward."""
     run = get_script_run_ctx()
-    return query != st.session_state.get(_OLD) or (run is not None and run.is_history_navigation)
+    return run is not None and run.is_history_navigation
 
 
 def arrive(page: str) -> None:

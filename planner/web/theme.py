@@ -82,9 +82,22 @@ phones; who cannot hover, or comes by keyboard, sees the button that copies. Str
 _MANNERS = """<script>
 if (!window.hasManners) {
   window.hasManners = true;
+  const soon = (find, tries) => {
+    const found = find();
+    if (found) found.focus(); else if (tries) setTimeout(soon, 50, find, tries - 1);
+  };
   document.addEventListener('keydown', event => {
     const field = event.target;
+    if (event.key === 'Enter' && field.closest('.st-key-by-keyboard')) {
+      const page = location.pathname;
+      soon(() => document.activeElement === document.body && location.pathname === page
+        && document.querySelector('.st-key-by-keyboard input'), 200);
+    }
     if (event.key !== 'Tab') return;
+    if (!event.shiftKey && field.closest('[data-testid="stPopover"] [aria-expanded="true"]')) {
+      const inside = () => document.querySelector('[data-testid="stPopoverBody"] :is(input, button)');
+      if (!inside()) { event.preventDefault(); soon(inside, 100) }
+    }
     const inTables = document.querySelectorAll('.stMain:has(.st-key-by-keyboard) canvas');
     for (const table of inTables) table.tabIndex = -1;
     if (event.shiftKey || !field.value) return;
@@ -99,10 +112,11 @@ if (!window.hasManners) {
   history.pushState = (...entry) => { (acted ? push : replace)(...entry); acted = false };
 }
 </script>"""
-"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It goes past
-a table whose cells are taken when they are reached: the field above it is the keyboard's. And what a
-visitor does is one entry of the browser's history: for a page and its question Streamlit makes two or
-three, among them the old page with the new question, and each of them would ask for one more Back."""
+"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It waits for the
+fields of what was just opened, and goes past a table whose cells are taken when they are reached: the field
+above it is the keyboard's, and has the focus again where what it took drew it anew. And what a visitor does
+is one entry of the browser's history: for a page and its question Streamlit makes two or three, among them
+the old page with the new question, and each of them would ask for one more Back."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {

@@ -126,8 +126,8 @@ def _same(one: Choice, other: Choice) -> bool:
 
 
 def _kept() -> list[str]:
-    """What was kept: of this session, else of the link."""
-    if _KEPT not in st.session_state:
+    """What was kept: of this session; at first, and after Back, of the address."""
+    if _KEPT not in st.session_state or session.has_come_back():
         st.session_state[_KEPT] = st.query_params.get_all(_KEPT)[: MOST - 1]
     kept: list[str] = st.session_state[_KEPT]
     if st.query_params.get_all(_KEPT) != kept:
