@@ -370,7 +370,9 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
             f" to {format_tokens(longest)} tokens."
         )
     over = -min(rank.headroom for rank in allocation.ranks)
-    grows = deployment.concurrency == 1 and format_gib(over) != short and over > allocation.shortfall
+    grows = (
+        deployment.concurrency == 1 and format_gib(over) != short and over > allocation.shortfall
+    )
     what = "to start with" if grows else "for"
     later = f", {format_gib(over)} with what grows with use" if grows else ""
     return (
