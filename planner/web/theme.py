@@ -41,7 +41,7 @@ _FOLLOW = f"""<style>
 .st-key-compare-cards th p, .st-key-how-sure th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
 .st-key-formats :is(th, td:not(:last-child)) p {{ white-space: nowrap !important }}
-.st-key-line .stMarkdownColoredText {{ white-space: nowrap }}
+.st-key-line .stMarkdownColoredText, [data-testid="stWidgetLabel"] code {{ white-space: nowrap }}
 .st-key-formats td:last-child * {{ overflow-wrap: anywhere }}
 [data-testid="stTable"] td [data-testid="stMarkdownContainer"] {{ max-width: none }}
 .st-key-front-take button {{ height: auto }}

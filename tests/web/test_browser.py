@@ -43,6 +43,7 @@ def say(page: Any, *words: str) -> None:
 
 
 def asked(page: Any) -> dict[str, str]:
+    complete(page)  # the address is written after the answer
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 

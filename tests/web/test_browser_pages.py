@@ -40,6 +40,7 @@ def test_a_row_of_what_fits_becomes_the_question(visit: Callable[..., Any]) -> N
     page.mouse.click(box["x"] + 60, box["y"] + 38 + 35 * 1.5)  # the second row: the first is yours
     page.wait_for_url(lambda url: urlsplit(url).path == "/")
     answer(page).get_by_text("2× RTX 3090").wait_for()
+    complete(page)
     asked = parse_qs(urlsplit(page.url).query)
     assert (asked["on"], asked["count"]) == (["rtx-3090"], ["2"])
     assert asked["weights"] == ["bf16"]
