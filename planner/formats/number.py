@@ -56,6 +56,10 @@ class NumberFormat:
         )
         object.__setattr__(self, "_whole", whole)
 
+    def __hash__(self) -> int:
+        """Return that of the name: the hash of a fraction takes longer than most answers."""
+        return hash(self.name)
+
     def nbytes(self, shape: tuple[int, ...]) -> int:
         """Bytes of a tensor of `shape`; leading dimensions are separate matrices.
 

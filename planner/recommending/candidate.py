@@ -49,13 +49,14 @@ class Lane:
     Attributes:
         engine: its name.
         why: why it stands where it stands.
-        classes: (class, checkpoints of it in the order in which they are tried), the best class first.
+        classes: (class, checkpoints of it in the order in which they are tried), the best class first;
+            to be gone through once, since most are never come to.
         spare: bytes that are left for caches at most, beside the smallest of them.
     """
 
     engine: str
     why: str
-    classes: tuple[tuple[Word, tuple[Entry, ...]], ...]
+    classes: Iterator[tuple[Word, tuple[Entry, ...]]]
     spare: int
 
 
@@ -99,7 +100,7 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
         ]
         if loaded:
             least = int(outside * min(row.nbytes or 0 for row in loaded))
-            classes = tuple(_by_class(loaded, system, wish))
+            classes = _by_class(loaded, system, wish)
             found.append(Lane(engine=engine, why=why, classes=classes, spare=room - least))
     return tuple(found)
 

@@ -289,8 +289,10 @@ class Search:
             return
         system = assuming_ram(wanted.system, ASSUMED_RAM)
         for turn, lane in enumerate(lanes(base, system, wanted.wish, wanted.fixed)):
+            if lane.engine not in OFFLOADS:
+                continue
             rows = [rows for word, rows in lane.classes if word <= Word.SMALL]
-            if lane.engine not in OFFLOADS or not rows:
+            if not rows:
                 continue
             row = rows[-1][0]
             if least_held(row) > system.total_bytes + ASSUMED_RAM * GIB:
