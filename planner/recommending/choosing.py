@@ -289,9 +289,8 @@ class Search:
             return
         system = assuming_ram(wanted.system, ASSUMED_RAM)
         for turn, lane in enumerate(lanes(base, system, wanted.wish, wanted.fixed)):
-            if lane.engine not in OFFLOADS:
-                continue
-            rows = [rows for word, rows in lane.classes if word <= Word.SMALL]
+            classes = lane.classes if lane.engine in OFFLOADS else ()
+            rows = [rows for word, rows in classes if word <= Word.SMALL]
             if not rows:
                 continue
             row = rows[-1][0]
