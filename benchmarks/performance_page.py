@@ -69,6 +69,7 @@ KEPT = (
     "| vLLM: overheads of a stage | the same, tokens and sequences of a step | 4,096 |",
     "| SGLang: server | model, options, layout, context, the GPU as SGLang sees it | 4,096 |",
     "| SGLang: weights of the stages, their terms, refusals | the same | 1,024 |",
+    "| SGLang: what is free on a GPU, before and after loading | the server, the device | 4,096 |",
     "| SGLang: sequences that the pools hold | the server, what is free, the context | 4,096 |",
     "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | model, options, layout,"
     " device | 1,024 |",
@@ -83,6 +84,7 @@ KEPT = (
     "| tables of n-grams | model, cuts | 1,024 |",
     "| bytes that a rank holds of a layer's tensors | model, rules of loading, cuts | 1,024 |",
     "| tensors of a GGUF type | type, model | 512 |",
+    "| machines of an accelerator that are tried | the accelerator, all systems | 1,024 |",
     "| racks that the database knows, by their accelerator | all its systems | 8 |",
 )
 """The caches, one line each."""
