@@ -111,7 +111,8 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
         facts.append(f"about {two_digits(speed.per_user.value)} tok/s{each}")
     if plan.capacity.longest_context:
         alone = "one alone " if asked > plan.capacity.sequences else ""
-        facts.append(f"{alone}up to {reach(plan.capacity.longest_context)}")
+        longest = reach(plan.capacity.longest_context).removesuffix(" tokens")
+        facts.append(f"{alone}up to {longest} tokens")
     return facts
 
 

@@ -36,6 +36,7 @@ _FOLLOW = f"""<style>
     border-bottom: 1px solid light-dark({LIGHT_THEME_EDGE}, {DARK_THEME_EDGE});
 }}
 [data-testid="stSkillsNudgeAnchor"] {{ display: none }}
+[data-testid="stSidebar"]:not(:has([data-testid="stSidebarCollapseButton"])) {{ visibility: hidden }}
 .st-key-line:has([data-testid="stSpinner"]) .st-key-answer {{ opacity: 0.4 }}
 [data-testid="stElementContainer"]:has(> .stHtml > script) {{ position: absolute }}
 .st-key-compare-cards th p, .st-key-how-sure th p {{ white-space: nowrap !important }}
@@ -72,7 +73,7 @@ _FOLLOW = f"""<style>
 }}
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; Streamlit's
-advertisement, which comes with a browser that it opened, lies over nothing; an answer is dim
+advertisement, which comes with a browser that it opened, lies over nothing; a closed menu has no links; an answer is dim
 while the next one is computed; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; a word of a command stays whole
 (Chromium would break it after each hyphen); what has the focus is seen, and not below the menu; a
@@ -105,6 +106,10 @@ if (!window.hasManners) {
     const enter = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
     field.dispatchEvent(new KeyboardEvent('keydown', enter));
   }, true);
+  document.addEventListener('click', event => {
+    const close = document.querySelector('[data-testid="stSidebarCollapseButton"] button');
+    if (event.target.closest('[data-testid="stSidebarNavLink"]')) setTimeout(() => close?.click());
+  });
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
   let acted = false;
   for (const act of ['pointerdown', 'keydown']) addEventListener(act, () => { acted = true }, true);
@@ -114,9 +119,10 @@ if (!window.hasManners) {
 </script>"""
 """Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It waits for the
 fields of what was just opened, and goes past a table whose cells are taken when they are reached: the field
-above it is the keyboard's, and has the focus again where what it took drew it anew. And what a visitor does
-is one entry of the browser's history: for a page and its question Streamlit makes two or three, among them
-the old page with the new question, and each of them would ask for one more Back."""
+above it is the keyboard's, and has the focus again where what it took drew it anew. A phone's menu closes
+once a page is chosen in it: Streamlit leaves it over that page. And what a visitor does is one entry of the
+browser's history: for a page and its question Streamlit makes two or three, among them the old page with the
+new question, and each of them would ask for one more Back."""
 
 _FOLD = """<style>
 @media (max-width: 640px) {

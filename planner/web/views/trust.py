@@ -61,6 +61,15 @@ def _show_answer(plan: Plan | None) -> None:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
     for rank in plan.ranks:
         _show_rank(rank, whole_words(plan))
+    if plan.expected_log:
+        st.subheader(f"What {plan.server} would print")
+        if (alike := plan.deployment.layout.data_parallel) > 1:
+            st.markdown(
+                f"Each of the {alike} data-parallel ranks prints its own; together they hold"
+                f" {alike} times as much."
+            )
+        st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
+        st.markdown("Started it already? Paste its log under **Check a log**.")
     if plan.ranks:
         st.markdown("**How sure a number is**")
         with st.container(key="how-sure"):
@@ -73,15 +82,6 @@ def _show_answer(plan: Plan | None) -> None:
                 hide_header=True,
                 alt="How sure a number is",
             )
-    if plan.expected_log:
-        st.subheader(f"What {plan.server} would print")
-        if (alike := plan.deployment.layout.data_parallel) > 1:
-            st.markdown(
-                f"Each of the {alike} data-parallel ranks prints its own; together they hold"
-                f" {alike} times as much."
-            )
-        st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
-        st.markdown("Started it already? Paste its log under **Check a log**.")
 
 
 def _show_rank(rank: Rank, whole: str) -> None:
