@@ -227,7 +227,7 @@ def reach(
     layout["yaxis"] = {
         "type": "log",
         "title": {"text": "requests at once", "font": {"color": text}},
-        "dtick": "D1",
+        "dtick": "D2",
         "tickformat": ",",
         "fixedrange": True,
         "tickfont": {"color": text},

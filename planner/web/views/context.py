@@ -84,9 +84,11 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
         f"{' The recurrent state does not grow with the context.' if state == first else ''}"
     )
     if at.used > curve.usable and plan.longest_context >= at.context:
+        over = format_gib(at.used - curve.usable)
         text += (
-            f" It starts; what grows with use may take {format_gib(at.used - curve.usable)} more"
-            " than there is."
+            f" It starts; what grows with use may take {over} more than there is."
+            if plan.deployment.concurrency == 1
+            else f" That is {over} more than there is: fewer are held at once."
         )
     if curve.from_ram is not None:
         text = (
