@@ -11,7 +11,7 @@ from planner.engines.llamacpp.buffers import compute_buffers, homes_of, whole_gr
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml import shapes
 from planner.engines.llamacpp.ggml.cells import Cells, growth_of
-from planner.engines.llamacpp.placement import Override, Placement
+from planner.engines.llamacpp.placement import Override, Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find
 from planner.model.gguf_mix import GgufScheme
@@ -75,9 +75,33 @@ def test_one_graph_tells_all_lengths(name: str, fused: bool, units: list[int]) -
 def test_a_few_blocks_show_what_all_do(devices: int, most: int) -> None:
     model, scheme, placement = on_one("Qwen3.5-397B-A17B")
     homes = homes_of(model, scheme, replace(placement, devices=devices, shares=(1.0,) * devices))
-    sample = homes.sample(kept=devices > 1)
+    sample = homes.sample(range(len(homes.blocks)), kept=devices > 1)
     assert sample is not None
     assert len(sample) <= most
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    name=st.sampled_from(["Qwen3.5-2B", "Qwen3.5-35B-A3B"]),
+    devices=st.integers(2, 6),
+    layers=st.integers(1, 40),
+    experts=st.integers(0, 40),
+    slots=st.sampled_from([1, 9, 20]),
+)
+def test_pieces_of_one_placement_serve_in_another(
+    name: str, devices: int, layers: int, experts: int, slots: int
+) -> None:
+    """Some blocks in RAM, some on GPUs: what such blocks do depends on who shares inputs with them."""
+    model, scheme, placement = on_one(name)
+    placement = replace(
+        placement,
+        devices=devices,
+        shares=(1.0,) * devices,
+        n_gpu_layers=layers,
+        overrides=experts_on_host(experts if model.moe else 0, host=devices),
+    )
+    context = Context(n_ctx=4096 * slots, n_seq_max=slots, n_outputs_max=slots)
+    assert same_events((model, scheme, placement, context), {"op_offload": True, "dry_run": True})
 
 
 @given(

@@ -19,10 +19,11 @@ from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.homes import Homes, Setting
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
+from planner.engines.llamacpp.ggml.samples import Spot
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
 from planner.engines.llamacpp.ggml.shapes import number, peaks, peaks_at
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
-from planner.engines.llamacpp.placement import Placement, is_expert
+from planner.engines.llamacpp.placement import Placement, is_expert, is_expert_key
 from planner.engines.llamacpp.tensor_file import (
     OUTSIDE,
     FileScheme,
@@ -243,14 +244,27 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
             return _away(model, scheme, placement, block, device)
         return ()
 
-    def piece(block: int) -> Hashable:
+    def role(block: int, backend: int) -> Hashable:
         device = placement.device_of(block)
+        return "own" if backend == device else "host" if backend == host else backend
 
-        def role(backend: int) -> Hashable:
-            return "own" if backend == device else "host" if backend == host else backend
+    def piece(block: int, others: _Away) -> Hashable:
+        told = tuple((key, role(block, home), type_ == "f32") for key, home, type_ in others)
+        return block_kind(model, arch, block), role(block, placement.cache_home(block)), told
 
-        others = tuple((key, role(home), type_ == "f32") for key, home, type_ in apart[block])
-        return block_kind(model, arch, block), role(placement.cache_home(block)), others
+    def spot(block: int) -> Spot:
+        device, cache = placement.device_of(block), placement.cache_home(block)
+        # experts need nothing that other blocks need: where they lie is nothing to those
+        others = tuple(other for other in apart[block] if not is_expert_key(other[0]))
+        backends = {device, cache, *(home for _, home, _ in others)}
+        return Spot(
+            piece=number(piece(block, apart[block])),
+            needs=number(piece(block, others)),
+            device=device,
+            mixed=bool(apart[block]) or device == host or not placement.kv_offload,
+            # large batches are computed on the first GPU
+            backends=frozenset(backends | {0} if host in backends else backends),
+        )
 
     apart = list(map(away, range(placement.blocks)))
     numbers = [number(frame(block, found)) for block, found in enumerate(apart)]
@@ -268,13 +282,6 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         head,
     )
     type_ = made.types("output", OUTSIDE)[0] if head == host else ""
-    pieces = tuple(
-        (
-            number(piece(block)),
-            bool(apart[block]) or placement.device_of(block) == host or not placement.kv_offload,
-        )
-        for block in range(layers)
-    )
     return Homes(
         model=model,
         arch=arch,
@@ -284,7 +291,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
             number(frame(block, tuple((*place, type_ == "f32") for *place, type_ in apart[block])))
             for block in range(layers)
         ),
-        pieces=pieces,
+        spots=tuple(map(spot, range(layers))),
         outside=number((homes, type_)),
         ends=(*map(end, homes), type_ == "f32"),
         mtp=numbers[layers] if placement.blocks > layers else None,

@@ -29,7 +29,12 @@ TABLES = frozenset({"token_embd", NGRAM_TABLE})
 
 def is_expert(tensor: FileTensor) -> bool:
     """Say whether --n-cpu-moe is about `tensor`."""
-    return tensor.key in _EXPERTS
+    return is_expert_key(tensor.key)
+
+
+def is_expert_key(key: str) -> bool:
+    """Say the same of a tensor's key."""
+    return key in _EXPERTS
 
 
 @frozen

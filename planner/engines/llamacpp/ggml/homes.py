@@ -36,7 +36,7 @@ class Homes:
             is kept of a placement must not keep its file's whole table.
         cache: block -> backend of its cache.
         device: block -> backend of the block.
-        pieces: likewise, wherever its device is; and whether it is mixed, see `samples.Spot`.
+        spots: the blocks as far as their events depend on them, wherever their devices are.
         ends: what lies outside the blocks as in `outside`, wherever their devices are.
         known: the situations of blocks, once found, by whether inputs are kept.
     """
@@ -46,7 +46,7 @@ class Homes:
     backends: int
     blocks: tuple[int, ...]
     frames: tuple[int, ...]
-    pieces: tuple[tuple[int, bool], ...]
+    spots: tuple[Spot, ...]
     outside: int
     mtp: int | None
     weights: Callable[[], Weights]
@@ -59,23 +59,6 @@ class Homes:
         """Return what a block of the trunk is made of."""
         return block_kind(self.model, self.arch, block)
 
-    @property
-    def shares_blocks(self) -> bool:
-        """Some blocks lie on GPUs, some in RAM."""
-        return (
-            0
-            < list(map(self.device, range(len(self.pieces)))).count(self.backends - 1)
-            < len(self.pieces)
-        )
-
-    @property
-    def spots(self) -> list[Spot]:
-        """The blocks as far as their events depend on them."""
-        return [
-            Spot(piece=piece, device=self.device(block), mixed=mixed)
-            for block, (piece, mixed) in enumerate(self.pieces)
-        ]
-
     def situations(self, *, kept: bool) -> list[Situation]:
         """Return the situation of each block, see `samples`."""
         found = self.known.get(kept)
@@ -84,9 +67,10 @@ class Homes:
             self.known[kept] = found
         return found
 
-    def sample(self, *, kept: bool) -> tuple[int, ...] | None:
-        """Return a few blocks that show all situations; None if it takes all."""
-        return sample_of(self.spots, self.situations(kept=kept), host=self.backends - 1, kept=kept)
+    def sample(self, wanted: Sequence[int], *, kept: bool) -> tuple[int, ...] | None:
+        """Return a few blocks that show the situations of those that are wanted; None if it takes all."""
+        found = self.situations(kept=kept)
+        return sample_of(self.spots, found, wanted, host=self.backends - 1, kept=kept)
 
 
 @frozen
@@ -108,6 +92,10 @@ class Setting:
     tied: bool
 
 
+_FEW_TOKENS = 8
+"""More tokens of a sequence than a convolution keeps: below, shapes may agree that otherwise do not."""
+
+
 def decides(batch: Batch) -> tuple[object, ...]:
     """Return what of a batch the order of events follows from, the sizes aside."""
     return (
@@ -116,8 +104,8 @@ def decides(batch: Batch) -> tuple[object, ...]:
         batch.n_stream == 1,
         batch.n_seqs == 1,
         batch.n_rs_seq,
-        min(batch.n_seq_tokens, batch.n_rs_seq + 1),
-        min(batch.n_seq_tokens, OFFLOAD_MIN_BATCH),
+        min(batch.n_seq_tokens, max(batch.n_rs_seq + 1, _FEW_TOKENS)),
+        batch.n_seq_tokens >= OFFLOAD_MIN_BATCH,
         min(batch.n_tokens, OFFLOAD_MIN_BATCH),
         batch.n_outputs >= OFFLOAD_MIN_BATCH,
         batch.n_outputs == batch.n_tokens,

@@ -114,17 +114,19 @@ def _put_together(homes: Homes, setting: Setting, batch: Batch) -> tuple[Structu
     """
     # what is made of inputs is given back in the end, its copies are not
     kept = setting.pipeline and (batch.half_mask or not batch.flash_attn)
-    # of blocks computed on both sides more counts than their situation: pieces of this placement alone
-    alone = homes.frames if homes.shares_blocks else ()
-    kind = unnamed(homes.model), homes.ends, setting, decides(batch), alone
+    kind = unnamed(homes.model), homes.ends, setting, decides(batch)
     known = _PIECES.pop(kind, None) or {}
     _PIECES[kind] = known
     if len(_PIECES) > _KEPT:
         del _PIECES[next(iter(_PIECES))]
     places = _places(homes.situations(kept=kept))
     sizes: Mapping[Class, int] = {}
-    if not all(place in known for place in places):
-        blocks = homes.sample(kept=kept)
+    last = len(homes.blocks) - 1
+    # the first and the last place stand for what comes before and behind the blocks
+    lacking = [at - 1 for at, place in enumerate(places) if place not in known]
+    if lacking:
+        wanted = sorted({min(max(at, 0), last) for at in lacking})
+        blocks = homes.sample(wanted, kept=kept)
         if blocks is None:
             raise UnknownError
         run = _Run(homes, setting, batch, blocks)
