@@ -9,7 +9,8 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 from hardware_db.records import frozen
 from planner.bisection import last_holding
@@ -92,7 +93,9 @@ def _least(
 
     More in RAM leaves more on the GPUs, so the GPUs alone are bisected. RAM overflows at the other
     end, and a compute buffer may grow by a step where a block moves: what the bisection finds is
-    looked at, and where it does not fit, all numbers that may are tried one by one.
+    looked at, and where it does not fit, all numbers that may are tried one by one. The first GPU
+    computes with what lies in RAM: between two numbers its buffer is taken to be no smaller than the
+    smaller of both, which refutes most numbers without a graph.
 
     Args:
         server: the server.
@@ -122,19 +125,60 @@ def _least(
             totals[moved] = gpus, usage.total(placement.host)
         return totals[moved]
 
+    def may(moved: int, computing: int) -> bool:
+        """Say whether it is worth a graph, if the first GPU computes in so many bytes."""
+        if moved in tried:
+            return True
+        n_cpu_moe, n_gpu_layers = offload(moved)
+        placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+        return may_hold(server, room, placement, (computing,))
+
     def gpus_hold(kept: int) -> bool:
         moved = most - kept
-        return not kept or (held(moved)[0] <= on_gpus and found(moved).gpu_slack >= 0)
+        if not kept:
+            return True
+        return held(moved)[0] <= on_gpus and may(moved, 0) and found(moved).gpu_slack >= 0
+
+    def computed_first(fitted: Fitted) -> int:
+        """Return the bytes of the first GPU's compute buffers."""
+        return fitted.usage.compute[0] + fitted.usage.draft_compute[0]
 
     guess = last_holding(lambda kept: held(most - kept)[0] + computing <= on_gpus, 0, most - 1)
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first
+    last = computed_first(found(most))
+    below = 0
     for moved in range(1, most + 1):
         gpus, ram = held(moved)
-        if gpus <= on_gpus and (room.host is None or ram <= room.host) and found(moved).fits:
-            return found(moved)
+        if gpus > on_gpus or (room.host is not None and ram > room.host):
+            continue
+        if may(moved, min(below, last)):
+            if found(moved).fits:
+                return found(moved)
+            below = computed_first(found(moved))
     return max(tried.values(), key=lambda fitted: fitted.slack)
+
+
+def may_hold(
+    server: Server, room: Room, placement: Placement, computing: Sequence[int] = ()
+) -> bool:
+    """Say whether an offload may fit, plain or spread: that takes no graph.
+
+    Args:
+        server: the server.
+        room: what may be used.
+        placement: the offload, plain.
+        computing: bytes of compute buffers on the first GPUs; none on the others.
+    """
+    held = server.held(placement)
+    rooms = [limit - taken for limit, taken in zip_longest(room.gpus, computing, fillvalue=0)]
+    beside = zip(held.vision_weights, held.vision_compute, strict=True)
+    spare = [left - sum(taken) for left, taken in zip(rooms, beside, strict=False)]
+    if server.devices > 1 and min(spare) > 0:
+        if _fill(_layer_bytes(server, placement), spare, 1.0) is not None:
+            return True
+    return all(held.total(gpu) <= left for gpu, left in enumerate(rooms))
 
 
 def _judged(
