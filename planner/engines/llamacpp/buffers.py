@@ -298,6 +298,7 @@ def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Home
         weights=weights,
         cache=placement.cache_home,
         device=placement.device_of,
+        by_hand=placement.experts_only is None,
     )
 
 

@@ -175,9 +175,9 @@ def may_hold(
     rooms = [limit - taken for limit, taken in zip_longest(room.gpus, computing, fillvalue=0)]
     beside = zip(held.vision_weights, held.vision_compute, strict=True)
     spare = [left - sum(taken) for left, taken in zip(rooms, beside, strict=False)]
-    if server.devices > 1 and min(spare) > 0:
-        if _fill(_layer_bytes(server, placement), spare, 1.0) is not None:
-            return True
+    spreads = server.devices > 1 and min(spare) > 0
+    if spreads and _fill(_layer_bytes(server, placement), spare, 1.0) is not None:
+        return True
     return all(held.total(gpu) <= left for gpu, left in enumerate(rooms))
 
 

@@ -37,6 +37,7 @@ class Homes:
         cache: block -> backend of its cache.
         device: block -> backend of the block.
         spots: the blocks as far as their events depend on them, wherever their devices are.
+        by_hand: weights lie wherever somebody said, which pieces of graphs do not tell apart.
         ends: what lies outside the blocks as in `outside`, wherever their devices are.
         known: the situations of blocks, once found, by whether inputs are kept.
     """
@@ -52,6 +53,7 @@ class Homes:
     weights: Callable[[], Weights]
     cache: Callable[[int], int]
     device: Callable[[int], int]
+    by_hand: bool
     ends: Hashable
     known: dict[bool, list[Situation]] = field(default_factory=dict)
 

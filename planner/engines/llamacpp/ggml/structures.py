@@ -64,7 +64,7 @@ def structure_of(
     The events are put together from pieces of graphs of a few blocks, if that can be; with `whole` every
     block is built.
     """
-    if not setting.mtp and not whole:
+    if not (setting.mtp or whole or homes.by_hand):
         try:
             return _put_together(homes, setting, batch)
         except UnknownError:
