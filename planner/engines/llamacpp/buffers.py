@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from hardware_db.records import frozen
@@ -17,13 +16,12 @@ from planner.engines.llamacpp.ggml.allocator import (
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.homes import Homes, Setting
-from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
-from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
-from planner.engines.llamacpp.ggml.samples import Spot
+from planner.engines.llamacpp.ggml.inputs import Inputs
+from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
-from planner.engines.llamacpp.ggml.shapes import number, peaks, peaks_at
+from planner.engines.llamacpp.ggml.shapes import peaks, peaks_at
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
-from planner.engines.llamacpp.placement import Placement, is_expert, is_expert_key
+from planner.engines.llamacpp.placement import Placement, is_expert
 from planner.engines.llamacpp.tensor_file import (
     OUTSIDE,
     FileScheme,
@@ -31,12 +29,10 @@ from planner.engines.llamacpp.tensor_file import (
     file_tensors,
     members,
 )
+from planner.engines.llamacpp.whereabouts import homes_of
 from planner.errors import UnsupportedModelError
 from planner.model.spec import ModelSpec
 from planner.units import round_up
-
-OUTPUT_NORMS = ("output_norm", "output_hc_norm", "output_hc_down", "output_hc_up")
-"""What lies between the last block and the output layer."""
 
 
 @frozen
@@ -99,13 +95,27 @@ def gpu_bytes_of_blocks(
     The last entry is what lies outside the blocks.
     """
     sizes = [0] * (placement.blocks + 1)
+    experts = placement.experts_only
     for block, parts in members(model, scheme).items():
         if parts[0].mtp and not mtp:
             continue
-        sizes[placement.blocks if block == OUTSIDE else block] = sum(
-            tensor.nbytes for tensor in parts if placement.home(tensor) != placement.host
-        )
+        if block == OUTSIDE or experts is None:
+            sizes[placement.blocks if block == OUTSIDE else block] = sum(
+                tensor.nbytes for tensor in parts if placement.home(tensor) != placement.host
+            )
+        elif placement.device_of(block) != placement.host:
+            rest, routed = _file_bytes(model, scheme, block)
+            sizes[block] = rest if block < experts else rest + routed
     return tuple(sizes)
+
+
+@lru_cache(maxsize=16_384)
+def _file_bytes(model: ModelSpec, scheme: FileScheme, block: int) -> tuple[int, int]:
+    """Return the bytes of a block's tensors as the file counts them: routed experts apart."""
+    sizes = [0, 0]
+    for tensor in members(model, scheme)[block]:
+        sizes[is_expert(tensor)] += tensor.nbytes
+    return sizes[0], sizes[1]
 
 
 @lru_cache(maxsize=16_384)
@@ -220,132 +230,6 @@ def _setting(
         pinned=started and not alike and tied_to_blocks,
         tied=started and not placement.kv_offload,
     )
-
-
-@lru_cache(maxsize=512)
-def homes_of(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Homes:
-    """Return where a file's weights lie under a placement, as far as graphs depend on it.
-
-    A weight's type counts only where the weight lies in RAM or away from its block: only there it
-    may be copied.
-    """
-    arch = architecture(model)
-    if arch is None:
-        raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
-    layers, host = model.num_hidden_layers, placement.host
-
-    def frame(block: int, away: Hashable) -> Hashable:
-        kind = block_kind(model, arch, block) if block < layers else "mtp"
-        return kind, placement.device_of(block), placement.cache_home(block), away
-
-    def away(block: int) -> _Away:
-        device = placement.device_of(block)
-        if placement.overrides or device == host:
-            return _away(model, scheme, placement, block, device)
-        return ()
-
-    def role(block: int, backend: int) -> Hashable:
-        device = placement.device_of(block)
-        return "own" if backend == device else "host" if backend == host else backend
-
-    def piece(block: int, others: _Away) -> Hashable:
-        told = tuple((key, role(block, home), type_ == "f32") for key, home, type_ in others)
-        return block_kind(model, arch, block), role(block, placement.cache_home(block)), told
-
-    def spot(block: int) -> Spot:
-        device, cache = placement.device_of(block), placement.cache_home(block)
-        # experts need nothing that other blocks need: where they lie is nothing to those
-        others = tuple(other for other in apart[block] if not is_expert_key(other[0]))
-        backends = {device, cache, *(home for _, home, _ in others)}
-        return Spot(
-            piece=number(piece(block, apart[block])),
-            needs=number(piece(block, others)),
-            device=device,
-            mixed=bool(apart[block]) or device == host or not placement.kv_offload,
-            # large batches are computed on the first GPU
-            backends=frozenset(backends | {0} if host in backends else backends),
-        )
-
-    apart = list(map(away, range(placement.blocks)))
-    numbers = [number(frame(block, found)) for block, found in enumerate(apart)]
-    head = placement.device_of(placement.blocks)
-    weights = partial(_weights, model, scheme, placement)
-    made, tensors = weights(), file_tensors(model, scheme)
-    last = placement.device_of(layers - 1)
-
-    def end(backend: int) -> Hashable:
-        return "last" if backend == last else "host" if backend == host else backend
-
-    homes = (
-        made.home("token_embd", OUTSIDE),
-        *(made.home(key, OUTSIDE) for key in OUTPUT_NORMS if (key, OUTSIDE) in tensors),
-        head,
-    )
-    type_ = made.types("output", OUTSIDE)[0] if head == host else ""
-    return Homes(
-        model=model,
-        arch=arch,
-        backends=placement.backends,
-        blocks=tuple(numbers[:layers]),
-        frames=tuple(
-            number(frame(block, tuple((*place, type_ == "f32") for *place, type_ in apart[block])))
-            for block in range(layers)
-        ),
-        spots=tuple(map(spot, range(layers))),
-        outside=number((homes, type_)),
-        ends=(*map(end, homes), type_ == "f32"),
-        mtp=numbers[layers] if placement.blocks > layers else None,
-        weights=weights,
-        cache=placement.cache_home,
-        device=placement.device_of,
-        by_hand=placement.experts_only is None,
-    )
-
-
-def _weights(model: ModelSpec, scheme: FileScheme, placement: Placement) -> Weights:
-    """Return a file's weights with their homes, as one graph takes them."""
-    tensors = file_tensors(model, scheme)
-
-    def look_up(key: str, block: int) -> FileTensor:
-        if key == "output" and model.tie_word_embeddings:
-            key = "token_embd"
-        return tensors[key, block]
-
-    def types(key: str, block: int) -> tuple[str, tuple[int, ...]]:
-        tensor = look_up(key, block)
-        return tensor.type, tensor.ne
-
-    def home(key: str, block: int) -> int:
-        if key == "output":
-            return placement.device_of(placement.blocks)
-        return placement.home(look_up(key, block))
-
-    return Weights(types, home)
-
-
-_Away = tuple[tuple[str, int, str], ...]
-"""Weights that lie in RAM or away from their block: key, backend, type."""
-
-
-def _away(
-    model: ModelSpec, scheme: FileScheme, placement: Placement, block: int, device: int
-) -> _Away:
-    """Return a block's weights that lie in RAM or away from the block."""
-    experts = placement.experts_only
-    if experts is not None and device != placement.host:
-        return _experts(model, scheme, block, placement.host) if block < experts else ()
-    return tuple(
-        (tensor.key, home, tensor.type)
-        for tensor in members(model, scheme).get(block, ())
-        if (home := placement.home(tensor)) != device or home == placement.host
-    )
-
-
-@lru_cache(maxsize=4096)
-def _experts(model: ModelSpec, scheme: FileScheme, block: int, host: int) -> _Away:
-    """Return a block's experts, which are in RAM."""
-    parts = members(model, scheme).get(block, ())
-    return tuple((tensor.key, host, tensor.type) for tensor in parts if is_expert(tensor))
 
 
 def whole_graph(

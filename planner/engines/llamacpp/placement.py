@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from hardware_db.records import frozen
+from hardware_db.records import frozen, frozen_with_cache
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileTensor
 
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
@@ -61,7 +61,7 @@ class Override:
         return read_pattern(self.pattern).search(tensor.name)[0]
 
 
-@frozen
+@frozen_with_cache
 class Placement:
     """Where a model's tensors and caches lie.
 
@@ -109,18 +109,22 @@ class Placement:
         only = self.overrides[0]
         return only.experts if len(self.overrides) == 1 and only.experts else None
 
-    def device_of(self, block: int) -> int:
-        """Backend of a block; `blocks` is the output layer.
+    @cached_property
+    def homes(self) -> tuple[int, ...]:
+        """Backend of each block and of the output layer.
 
         The k-th of n offloaded layers goes to the first GPU whose cumulated share exceeds k/n, in
         32-bit floats.
         """
-        return _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)[block]
+        return _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)
+
+    def device_of(self, block: int) -> int:
+        """Backend of a block; `blocks` is the output layer."""
+        return self.homes[block]
 
     def on_host(self, blocks: int) -> int:
         """Return how many of the first `blocks` blocks lie on the host."""
-        homes = _devices(self.devices, self.blocks, self.n_gpu_layers, self.shares)
-        return homes[:blocks].count(self.host)
+        return self.homes[:blocks].count(self.host)
 
     def home(self, tensor: FileTensor) -> int:
         """Backend of a weight. Tables of embeddings always stay on the host."""
