@@ -67,7 +67,10 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
     if any(choice.plan.outcome is Outcome.TIGHT for choice in held):
         from planner.report.text import SIGNS
 
-        lines += ["", f"{SIGNS[Outcome.TIGHT]} less to spare than the estimate may be off."]
+        lines += [
+            "",
+            f"{SIGNS[Outcome.TIGHT]} close: the estimate may be off by more than is left free.",
+        ]
     without = [machine for machine in found if machine.choice is None]
     small = [machine.name for machine in without if machine.served]
     if small:

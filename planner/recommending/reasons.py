@@ -209,7 +209,7 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     if other.is_for_few > pick.is_for_few:
         return f"{first.title} is for a few users"
     if other.word > pick.word:
-        return f"what {first.title} holds here loses more ({other.word.text})"
+        return f"what fits under {first.title} here loses more ({other.word.text})"
     best = answer.wanted.wish.best
     if best == "speed" and (other.per_user or 0.0) < (pick.per_user or 0.0):
         return f"{first.title} gives about {two_digits(other.per_user or 0.0)} tok/s here"

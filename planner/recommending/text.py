@@ -50,7 +50,9 @@ def headline(answer: Recommendation) -> str:
     parts = [f"{short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
         parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
-    tight = " (less than the estimate may be off)" if pick.plan.outcome is Outcome.TIGHT else ""
+    tight = (
+        " (close: the estimate may be off by more)" if pick.plan.outcome is Outcome.TIGHT else ""
+    )
     parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{tight}")
     parts += [rate] if (rate := rate_words(pick)) else []
     where = _place(pick.plan)
@@ -98,7 +100,9 @@ def recommendation_text(
         lines += ["", *(f"  {line}" for line in _front(answer.front))]
         lines += [f"  {line}" for line in _tuned(answer.front)]
         if any(choice.plan.outcome is Outcome.TIGHT for choice in answer.front):
-            lines.append(f"  {SIGNS[Outcome.TIGHT]}  less to spare than its estimate may be off")
+            lines.append(
+                f"  {SIGNS[Outcome.TIGHT]}  close: its estimate may be off by more than it leaves free"
+            )
     if answer.misses:
         lines += ["", *(f"  {line}" for line in _beside_pick(answer))]
     if more:
@@ -235,11 +239,11 @@ def _why(wanted: Wanted, pick: Choice) -> Iterator[str]:
 def _reach(wanted: Wanted, pick: Choice) -> str:
     """How far the memory goes, for one and at the asked context."""
     placed, most = pick.plan.longest_context, pick.reach or farthest(pick)
-    text = f"{short_tokens(placed)} tokens for one"
+    text = f"{short_tokens(placed)} tokens for one user"
     if most > placed:
         text += f", {short_tokens(most)} with more of it in RAM (--context)"
     if pick.users > 1:
-        text += f", or memory for {counted(pick.users, 'user')} at {short_tokens(wanted.context)}"
+        text += f", or {counted(pick.users, 'user')} of {short_tokens(wanted.context)} each"
     return text
 
 

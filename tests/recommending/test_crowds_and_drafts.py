@@ -211,7 +211,7 @@ def test_no_machine_is_advised_that_may_not_hold_it() -> None:
 
 def test_what_is_tight_is_told_in_words() -> None:
     text = recommendation_text(answer("rtx-3090"))
-    assert "\n  ≈  less to spare than its estimate may be off\n" in text
+    assert "\n  ≈  close: its estimate may be off by more than it leaves free\n" in text
 
 
 def test_ram_that_would_do_it_leaves_something_to_spare() -> None:
