@@ -264,8 +264,9 @@ def _fit(wanted: Wanted, question: Question, largest: bool, system: System) -> F
     if pick is not None:
         asked, holds = question_of(pick.plan), True
     else:
-        known = hardware_db.systems()
-        last = candidates(system.accelerator, known)[-1] if largest else system
+        last = system
+        if largest:
+            last = candidates(system.accelerator, hardware_db.systems())[-1]
         asked = question.with_(system=last)
         holds = asked.fits()
     return Fit(accelerator=system.accelerator, question=asked, holds=holds)

@@ -104,28 +104,20 @@ def gpu_bytes_of_blocks(
                 tensor.nbytes for tensor in parts if placement.home(tensor) != placement.host
             )
         elif placement.device_of(block) != placement.host:
-            rest, routed = _file_bytes(model, scheme, block)
+            rest, routed = _block_bytes(model, scheme, block, on_gpu=None)
             sizes[block] = rest if block < experts else rest + routed
     return tuple(sizes)
 
 
 @lru_cache(maxsize=16_384)
-def _file_bytes(model: ModelSpec, scheme: FileScheme, block: int) -> tuple[int, int]:
-    """Return the bytes of a block's tensors as the file counts them: routed experts apart."""
-    sizes = [0, 0]
-    for tensor in members(model, scheme)[block]:
-        sizes[is_expert(tensor)] += tensor.nbytes
-    return sizes[0], sizes[1]
-
-
-@lru_cache(maxsize=16_384)
 def _block_bytes(
-    model: ModelSpec, scheme: FileScheme, block: int, *, on_gpu: bool
+    model: ModelSpec, scheme: FileScheme, block: int, *, on_gpu: bool | None
 ) -> tuple[int, int]:
-    """Return the bytes of a block's tensors in one buffer: routed experts apart."""
+    """Return the bytes of a block's tensors in one buffer, or (None) in the file: routed experts apart."""
     sizes = [0, 0]
     for tensor in members(model, scheme)[block]:
-        sizes[is_expert(tensor)] += _padded(tensor, on_gpu=on_gpu)
+        size = tensor.nbytes if on_gpu is None else _padded(tensor, on_gpu=on_gpu)
+        sizes[is_expert(tensor)] += size
     return sizes[0], sizes[1]
 
 

@@ -105,7 +105,7 @@ def _least(
         most: the largest number.
     """
     tried: dict[int, Fitted] = {}
-    totals: dict[int, tuple[int, int]] = {}
+    known: dict[int, tuple[Placement, Usage]] = {}
     on_gpus = sum(room.gpus)
     computing = sum(before.usage.compute[:-1]) + sum(before.usage.draft_compute[:-1])
 
@@ -115,43 +115,43 @@ def _least(
             tried[moved] = _balanced(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
         return tried[moved]
 
-    def held(moved: int) -> tuple[int, int]:
-        """Return the bytes of weights and caches on the GPUs and in RAM."""
-        if moved not in totals:
+    def placed(moved: int) -> tuple[Placement, Usage]:
+        """Return the offload, plain, with its weights and caches."""
+        if moved not in known:
             n_cpu_moe, n_gpu_layers = offload(moved)
             placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
-            usage = server.held(placement)
-            gpus = sum(usage.total(gpu) for gpu in range(server.devices))
-            totals[moved] = gpus, usage.total(placement.host)
-        return totals[moved]
+            known[moved] = placement, server.held(placement)
+        return known[moved]
+
+    def gpus_held(moved: int) -> int:
+        """Return the bytes of weights and caches on the GPUs."""
+        _, usage = placed(moved)
+        return sum(usage.total(gpu) for gpu in range(server.devices))
 
     def may(moved: int, computing: int) -> bool:
         """Say whether it is worth a graph, if the first GPU computes in so many bytes."""
-        if moved in tried:
-            return True
-        n_cpu_moe, n_gpu_layers = offload(moved)
-        placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
-        return may_hold(server, room, placement, (computing,))
+        return moved in tried or may_hold(server, room, *placed(moved), (computing,))
 
     def gpus_hold(kept: int) -> bool:
         moved = most - kept
         if not kept:
             return True
-        return held(moved)[0] <= on_gpus and may(moved, 0) and found(moved).gpu_slack >= 0
+        return gpus_held(moved) <= on_gpus and may(moved, 0) and found(moved).gpu_slack >= 0
 
     def computed_first(fitted: Fitted) -> int:
         """Return the bytes of the first GPU's compute buffers."""
         return fitted.usage.compute[0] + fitted.usage.draft_compute[0]
 
-    guess = last_holding(lambda kept: held(most - kept)[0] + computing <= on_gpus, 0, most - 1)
+    guess = last_holding(lambda kept: gpus_held(most - kept) + computing <= on_gpus, 0, most - 1)
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first
     last = computed_first(found(most))
     below = 0
     for moved in range(1, most + 1):
-        gpus, ram = held(moved)
-        if gpus > on_gpus or (room.host is not None and ram > room.host):
+        placement, usage = placed(moved)
+        too_much = room.host is not None and usage.total(placement.host) > room.host
+        if too_much or gpus_held(moved) > on_gpus:
             continue
         if may(moved, min(below, last)):
             if found(moved).fits:
@@ -161,7 +161,7 @@ def _least(
 
 
 def may_hold(
-    server: Server, room: Room, placement: Placement, computing: Sequence[int] = ()
+    server: Server, room: Room, placement: Placement, held: Usage, computing: Sequence[int]
 ) -> bool:
     """Say whether an offload may fit, plain or spread: that takes no graph.
 
@@ -169,9 +169,9 @@ def may_hold(
         server: the server.
         room: what may be used.
         placement: the offload, plain.
+        held: its weights and caches.
         computing: bytes of compute buffers on the first GPUs; none on the others.
     """
-    held = server.held(placement)
     rooms = [limit - taken for limit, taken in zip_longest(room.gpus, computing, fillvalue=0)]
     beside = zip(held.vision_weights, held.vision_compute, strict=True)
     spare = [left - sum(taken) for left, taken in zip(rooms, beside, strict=False)]

@@ -42,9 +42,9 @@ def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
 
     def holds_beside(slots: int) -> bool:
         asked = replace(server, slots=slots)
-        if room.host is None and not room.shared and server.devices > 1:
-            return may_hold(asked, room, fitted.placement, computing)
         held = asked.held(fitted.placement)
+        if room.host is None and not room.shared and server.devices > 1:
+            return may_hold(asked, room, fitted.placement, held, computing)
         return room.holds(replace(held, compute=compute, draft_compute=drafting))
 
     most = server.slots - 1

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import groupby, takewhile
 
 from hardware_db.records import frozen
+from planner.engines.llamacpp.ggml.pieces import HOST, OWN
 
 
 @frozen
@@ -186,7 +187,8 @@ def _company(spots: Sequence[Spot], host: int) -> list[_Company]:
 
 def _role(backend: int, spot: Spot, host: int) -> int:
     """Return a backend as a block knows it: its own, the host's, or one by number."""
-    return _OWN if backend == spot.device else _HOST if backend == host else backend
+    return OWN if backend == spot.device else HOST if backend == host else backend
 
 
-_OWN, _HOST, _ELSEWHERE = -1, -2, -3
+_ELSEWHERE = -4
+"""Beside the backends as `pieces` knows them: all others together."""
