@@ -189,31 +189,19 @@ class Question:
         """Yield what the engine is asked for every layout that comes into question."""
         return self._deployed(self.layouts())
 
-    def _likely(self) -> Iterator[Iterator[Deployment]]:
-        """Yield what may hold the workload, in two turns: where no replica idles, where some do.
+    def _likely(self) -> Iterator[Deployment]:
+        """Yield what may hold the workload; where replicas idle, last.
 
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        layouts = self.layouts()
+        engine, layouts = self.settled_engine, self.layouts()
         first = self.deployment(layouts[0])
-        check_deployment(first, self.settled_engine)
-        for idle in (False, True):
-            asked = tuple(one for one in layouts if idles(one, self.concurrency) is idle)
-            if asked:
-                yield self._that_may_hold(first, asked)
-
-    def _that_may_hold(
-        self, first: Deployment, layouts: tuple[Layout, ...]
-    ) -> Iterator[Deployment]:
-        """Yield what is not refused and may hold the workload; `first` in any of the layouts."""
-        engine = self.settled_engine
-        likely: Iterable[Layout] = layouts
-        if not self.lessons:  # a layout may have a lesson of its own
-            likely = engine.may_hold_in(first, layouts)
-        for deployment in self._deployed(likely):
-            if not refusals_of(deployment, engine):
-                yield deployment
+        check_deployment(first, engine)
+        in_turn = tuple(sorted(layouts, key=lambda one: idles(one, self.concurrency)))
+        # A layout may have a lesson of its own.
+        likely = in_turn if self.lessons else engine.may_hold_in(first, in_turn)
+        return self._deployed(likely)
 
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
@@ -265,13 +253,14 @@ class Question:
     def _best_that_holds(self) -> Plan | None:
         """Return the plan of the best layout that holds the workload; None where none does."""
         engine, found = self.settled_engine, list[Plan]()
-        for likely in self._likely():
-            for one in likely:
-                behind = any(cannot_win(plan, one.layout, self.objective) for plan in found)
-                if not behind and holds(one, engine):
-                    found.append(self._plan_of(one))
-            if any(plan.outcome is Outcome.FITS for plan in found):
+        for one in self._likely():
+            if idles(one.layout, self.concurrency) and any(
+                plan.outcome is Outcome.FITS for plan in found
+            ):
                 break
+            behind = any(cannot_win(plan, one.layout, self.objective) for plan in found)
+            if not behind and holds(one, engine):
+                found.append(self._plan_of(one))
         return best(found, self.objective) if found else None
 
     def fits(self, **changes: Any) -> bool:
@@ -282,7 +271,7 @@ class Question:
         """
         asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
-        return any(holds(deployment, engine) for likely in asked._likely() for deployment in likely)
+        return any(holds(deployment, engine) for deployment in asked._likely())
 
     def may_fit(self) -> bool:
         """Say whether some layout may hold the workload; cheaper than `fits`, no is certain.
@@ -291,14 +280,15 @@ class Question:
             InputError: as `plan`.
         """
         asked = self._ready()
-        return any(True for likely in asked._likely() for _ in likely)
+        engine = asked.settled_engine
+        return any(not refusals_of(deployment, engine) for deployment in asked._likely())
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""
         asked = (replace(self, **changes) if changes else self)._ready()
         engine = asked.settled_engine
         try:
-            return any(not refusals_of(deployment, engine) for deployment in asked._deployments())
+            return any(map(engine.takes, asked._deployments()))
         except UnsupportedModelError:
             return False  # a cut that this format's blocks do not allow
 

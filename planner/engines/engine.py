@@ -340,6 +340,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why it cannot run at all; empty if it can."""
 
+    def takes(self, deployment: Deployment) -> bool:
+        """Say whether it can run, where nobody asks why not."""
+        return not self.refusals(deployment)
+
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterable[Layout]:
         """Return the layouts in which it may hold the workload; none left out does, that is certain.
 

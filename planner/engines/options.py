@@ -200,7 +200,6 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
         InputError: a name that the engine has no option for, or a value of the wrong type or out
             of range.
     """
-    known = declared(options_type)
     if given is None:
         if options_type not in _DEFAULTS:
             _DEFAULTS[options_type] = options_type()
@@ -213,6 +212,7 @@ def build(engine: str, options_type: type[OptionsT], given: Mapping[str, Any] | 
             f"options: {engine} takes {options_type.__name__} or a mapping of its fields, got"
             f" {type(given).__name__}"
         )
+    known = declared(options_type)
     for name in given:
         if name not in known:
             raise InputError(

@@ -93,7 +93,7 @@ def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> 
     (*smaller, last), checkpoint = pair
     accelerator = last.accelerator
     largest = replace(question, system=last, checkpoint=checkpoint)
-    if largest.may_fit():
+    if not smaller or largest.may_fit():
         for asked in chain((replace(largest, system=system) for system in smaller), (largest,)):
             plan = asked.plan_that_fits()
             if plan is not None:

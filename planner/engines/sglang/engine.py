@@ -59,6 +59,10 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         unknown = kind_refusals(self, deployment)
         return unknown or tuple(refusals_of(deployment, server_of(deployment)))
 
+    def takes(self, deployment: Deployment) -> bool:
+        """Say whether SGLang runs it; the device is asked before a server is set up."""
+        return not (refused_everywhere(deployment) or self.refusals(deployment))
+
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
         """Yield the layouts in which weights load and the pools hold the workload."""
         accelerator = deployment.system.accelerator

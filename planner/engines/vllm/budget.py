@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 from functools import cached_property
+from operator import add
 
 from hardware_db import Accelerator
 from hardware_db.records import frozen, frozen_with_cache
@@ -113,8 +114,25 @@ class Budget:
     @cached_property
     def available(self) -> tuple[int, ...]:
         """Stage -> bytes for the pool."""
+        return self._left_by(self.spent)
+
+    def _left_by(self, spent: Taken, *, at_worst: bool = False) -> tuple[int, ...]:
+        """Return per stage the bytes for the pool where so much is taken."""
         fixed = self._options.kv_cache_memory_bytes
-        return tuple(self.usable - taken if fixed is None else fixed for taken in self.taken)
+        if fixed is not None:
+            return (fixed,) * len(spent.nbytes)
+        taken = map(add, spent.nbytes, spent.above) if at_worst else spent.nbytes
+        return tuple([self.usable - nbytes for nbytes in taken])
+
+    def blocks_with(self, sequences: int, *, at_worst: bool) -> int:
+        """Return the blocks of the pool with another max_num_seqs."""
+        spent = self.spent_with(sequences)
+        return self.pool.blocks_in(self._left_by(spent, at_worst=at_worst))
+
+    def spent_with(self, sequences: int) -> Taken:
+        """Return weights and overheads with another max_num_seqs."""
+        step = Step(tokens=self.step.tokens, sequences=sequences)
+        return taken_by(self.deployment, self.rules, step, self.stages)
 
     @cached_property
     def pool(self) -> Pool:
@@ -124,10 +142,7 @@ class Budget:
     @cached_property
     def worst(self) -> Pool:
         """The pool at the far end of the estimates' bands."""
-        if self._options.kv_cache_memory_bytes is not None:
-            return self.pool
-        pairs = zip(self.available, self.spent.above, strict=True)
-        return self._pool_of(tuple(size - more for size, more in pairs))
+        return self._pool_of(self._left_by(self.spent, at_worst=True))
 
     def _pool_of(self, available: tuple[int, ...]) -> Pool:
         return build_pool(self.deployment, self.rules, available, step_tokens=self.step.tokens)
@@ -261,7 +276,11 @@ def _total_bytes(deployment: Deployment) -> int:
 def usable_bytes(deployment: Deployment, rules: Rules) -> int:
     """Return the bytes of one GPU that vLLM may use: ceil(total x utilization)."""
     utilization, _ = utilization_of(deployment, rules)
-    return int(-(-_total_bytes(deployment) * utilization // 1))
+    return _share(_total_bytes(deployment), utilization)
+
+
+def _share(total: int, utilization: float) -> int:
+    return int(-(-total * utilization // 1))
 
 
 @remembered(lambda accelerator: ((accelerator,), None))
@@ -277,15 +296,16 @@ def budget_of(
 ) -> Budget:
     """Return the budget of `deployment` for one setting of the step."""
     utilization, _ = utilization_of(deployment, rules)
+    total = _total_bytes(deployment)
     return Budget(
         deployment=deployment,
         rules=rules,
         step=step,
         stages=stages,
         utilization=utilization,
-        total=_total_bytes(deployment),
-        usable=usable_bytes(deployment, rules),
-        spent=_taken(deployment, rules, step, stages),
+        total=total,
+        usable=_share(total, utilization),
+        spent=taken_by(deployment, rules, step, stages),
     )
 
 
@@ -304,7 +324,7 @@ def _of_stages(
 
 
 @remembered(_of_stages, most=4096)
-def _taken(
+def taken_by(
     deployment: Deployment, rules: Rules, step: Step, stages: tuple[StageWeights, ...]
 ) -> Taken:
     """Return what the stages take: the same of every size of memory."""

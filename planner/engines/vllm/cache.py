@@ -6,7 +6,7 @@ layers at a time, so a block costs one page for each layer of the widest group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -236,9 +236,13 @@ class Pool:
 
     @cached_property
     def num_blocks(self) -> int:
-        """Blocks of the pool: the tightest stage decides for all."""
-        pairs = zip(self.available, self.bytes_per_block, strict=True)
-        return max(0, min(available // size for available, size in pairs))
+        """Blocks of the pool."""
+        return self.blocks_in(self.available)
+
+    def blocks_in(self, available: Iterable[int]) -> int:
+        """Return the blocks that so many bytes per stage make: the tightest decides for all."""
+        pairs = zip(available, self.bytes_per_block, strict=True)
+        return max(0, min([nbytes // size for nbytes, size in pairs]))
 
     @cached_property
     def state_blocks_per_request(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hardware_db import Accelerator
@@ -14,9 +15,10 @@ from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_mach
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
-from planner.engines.vllm.budget import Budget, budget_of, device_of, usable_bytes
+from planner.engines.vllm.budget import Budget, budget_of, device_of, taken_by, usable_bytes
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
+from planner.engines.vllm.pool import empty_pool
 from planner.engines.vllm.refusals import of_layout, of_machine, refusals
 from planner.engines.vllm.releases import Rules, batch_defaults, rules_of
 from planner.engines.vllm.weights import stage_weights
@@ -42,7 +44,11 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
 
     def refusals(self, deployment: Deployment) -> tuple[Refusal, ...]:
         """Return why vLLM cannot run it; see `refusals`."""
-        return _refusals(deployment) if _is_refused(deployment) else ()
+        return () if self.takes(deployment) else _refusals(deployment)
+
+    def takes(self, deployment: Deployment) -> bool:
+        """Say whether vLLM runs it."""
+        return not _is_refused(deployment)
 
     def allocate(self, deployment: Deployment) -> VllmAnswer:
         """Return budget, pool and capacity.
@@ -71,11 +77,11 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
         usable = usable_bytes(deployment, rules_of(deployment.options.version))
         known = _least_in(deployment)
         for layout in layouts:
-            if layout not in known:
+            least = known.get(layout)
+            if least is None:
                 asked = deployment.in_layout(layout)
-                known[layout] = None if _is_refused(asked) else _least_usable(asked)
-            least = known[layout]
-            if least is not None and least <= usable:
+                known[layout] = least = inf if _is_refused(asked) else _least_usable(asked)
+            if least <= usable:
                 yield layout
 
     def launch(self, deployment: Deployment, answer: VllmAnswer) -> Launch:
@@ -118,21 +124,17 @@ def _family_of(accelerator: Accelerator) -> tuple[Hashable, ...]:
     return accelerator.vendor, accelerator.compute_capability, accelerator.gfx
 
 
-def _of_family(
-    deployment: Deployment,
-) -> tuple[tuple[object, ...], tuple[Hashable, Layout]]:
-    """Return what decides whether it is refused: of the device its family, not its name."""
-    said = _family_of(deployment.system.accelerator), deployment.kv_cache_dtype
-    return (deployment.checkpoint, deployment.options), (said, deployment.layout)
-
-
 def _in_any_layout(deployment: Deployment) -> Key:
-    """Return the same; of the layout whether it has stages and shares tokens."""
-    held, (said, layout) = _of_family(deployment)
-    return held, (said, layout.pipeline_parallel > 1, layout.context_parallel > 1)
+    """Return what decides whether a machine is refused: of the device its family, not its name.
+
+    Of the layout whether it has stages and shares tokens.
+    """
+    layout, family = deployment.layout, _family_of(deployment.system.accelerator)
+    shape = layout.pipeline_parallel > 1, layout.context_parallel > 1
+    held = deployment.checkpoint, deployment.options
+    return held, (family, deployment.kv_cache_dtype, shape)
 
 
-@remembered(_of_family)
 def _is_refused(deployment: Deployment) -> bool:
     return _refuses_machine(deployment) or bool(of_layout(deployment))
 
@@ -170,8 +172,8 @@ def _of_kind(
 
 
 @remembered(_of_kind)
-def _least_in(deployment: Deployment) -> dict[Layout, int | None]:
-    """Return `_least_usable` of the layouts that were asked so far; None: it is refused."""
+def _least_in(deployment: Deployment) -> dict[Layout, float]:
+    """Return `_least_usable` of the layouts that were asked so far; infinity: it is refused."""
     return {}
 
 
@@ -190,10 +192,11 @@ def _least_usable(deployment: Deployment) -> int:
     rules = rules_of(deployment.options.version)
     defaults = batch_defaults(deployment.system.accelerator, rules)
     step = replace(Step.of(deployment.options, defaults, deployment.context), sequences=1)
-    budget = budget_of(deployment, rules, step, stage_weights(deployment))
+    spent = taken_by(deployment, rules, step, stage_weights(deployment))
+    pool = empty_pool(deployment, rules, step.tokens)
     asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
-    blocks = asked * budget.pool.blocks_per_request(deployment.context) + 1
-    pairs = zip(budget.taken, budget.pool.bytes_per_block, strict=True)
+    blocks = asked * pool.blocks_per_request(deployment.context) + 1
+    pairs = zip(spent.nbytes, pool.bytes_per_block, strict=True)
     return max(taken + blocks * size for taken, size in pairs)
 
 
@@ -230,7 +233,7 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
 def with_sequences(default: Budget, sequences: int) -> Budget:
     """Return the budget with another max_num_seqs."""
     step = replace(default.step, sequences=sequences)
-    return budget_of(default.deployment, default.rules, step, default.stages)
+    return replace(default, step=step, spent=default.spent_with(sequences))
 
 
 def largest_that_starts(default: Budget) -> int | None:
@@ -252,10 +255,10 @@ def _starting(default: Budget) -> Callable[[int], bool] | None:
         return None
 
     def at_worst(sequences: int) -> bool:
-        return sequences <= with_sequences(default, sequences).worst.num_blocks
+        return sequences <= default.blocks_with(sequences, at_worst=True)
 
     def as_estimated(sequences: int) -> bool:
-        return sequences <= with_sequences(default, sequences).pool.num_blocks
+        return sequences <= default.blocks_with(sequences, at_worst=False)
 
     if default.worst.num_blocks or at_worst(1):
         return at_worst

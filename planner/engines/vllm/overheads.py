@@ -7,6 +7,7 @@ are the 10th and 90th percentile of what was left over. What the logs charge to 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from hardware_db import Accelerator
@@ -185,7 +186,7 @@ def graph_count(accelerator: Accelerator, options: VllmOptions, step: Step) -> i
         num_speculative_tokens=options.num_speculative_tokens,
     )
     largest = step.sequences * (1 + options.num_speculative_tokens)
-    return len(sizes) + sum(size <= largest for size in sizes)
+    return len(sizes) + bisect_right(sizes, largest)
 
 
 def overhead_terms(

@@ -153,7 +153,7 @@ def build_pool(
         available: pipeline stage -> bytes for the pool.
         step_tokens: max_num_batched_tokens: so many are in flight beside a sliding window.
     """
-    return _empty_pool(deployment, rules, step_tokens).holding(tuple(available))
+    return empty_pool(deployment, rules, step_tokens).holding(tuple(available))
 
 
 def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
@@ -164,7 +164,7 @@ def _with_rules(deployment: Deployment, rules: Rules, step_tokens: int) -> Key:
 
 
 @remembered(_with_rules)
-def _empty_pool(deployment: Deployment, rules: Rules, step_tokens: int) -> Pool:
+def empty_pool(deployment: Deployment, rules: Rules, step_tokens: int) -> Pool:
     """Return the pool without its bytes: pages and groups do not depend on the workload."""
     checkpoint, layout = deployment.checkpoint, deployment.layout
     model, options = checkpoint.model, deployment.options
@@ -241,7 +241,7 @@ def cache_terms(
     deployment: Deployment, rules: Rules, step_tokens: int, sequences: int
 ) -> tuple[tuple[Term, ...], ...]:
     """Return per stage the cache that so many sequences need on a rank, whatever there is of it."""
-    pool = _empty_pool(deployment, rules, step_tokens)
+    pool = empty_pool(deployment, rules, step_tokens)
     return tuple(
         tuple(_cache_terms(deployment, pool, size, sequences)) for size in pool.bytes_per_block
     )

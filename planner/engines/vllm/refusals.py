@@ -11,8 +11,8 @@ from planner.engines.vllm.drafter import Drafter, drafter_of
 from planner.engines.vllm.formats import cache_refusals, kernel_refusals
 from planner.engines.vllm.indexed import indexed_refusals, ring_refusals
 from planner.engines.vllm.pool import model_dtype, page_of
-from planner.engines.vllm.releases import capability, generation, rules_of, source
-from planner.engines.vllm.weights import load_rules
+from planner.engines.vllm.releases import capability, kernels_of, rules_of, source
+from planner.engines.vllm.weights import load_rules, loads_as
 from planner.memo import Key, remembered
 from planner.memory.weights import rank_shape, whole_edge
 from planner.model.checkpoint import Checkpoint
@@ -50,13 +50,13 @@ def _of_device(checkpoint: Checkpoint, accelerator: Accelerator) -> tuple[Refusa
 
 def _but_memory(deployment: Deployment) -> Key:
     device = deployment.system.accelerator
-    said = (deployment.layout, deployment.kv_cache_dtype, device.vendor, generation(device))
+    said = deployment.layout, deployment.kv_cache_dtype, loads_as(device), kernels_of(device)
     return (deployment.checkpoint, deployment.options), said
 
 
 @remembered(_but_memory)
 def of_layout(deployment: Deployment) -> tuple[Refusal, ...]:
-    """Return what follows from model, layout and options: the same on every device of a family."""
+    """Return what follows from model, layout and options, on devices that load weights alike."""
     return tuple(_layout_refusals(deployment))
 
 

@@ -6,6 +6,7 @@ The rules are data (`data/releases.toml`): adding a release is a row there and a
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import fields
 from fractions import Fraction
 from functools import lru_cache
@@ -277,4 +278,4 @@ def capture_sizes(
     most = 1024 if generation(accelerator) == BLACKWELL else 512
     cap = min(2 * max_num_seqs * (1 + num_speculative_tokens), most)
     sizes = (1, 2, 4, *range(8, 256, 8), *range(256, cap + 1, 16))
-    return tuple(size for size in sizes if size <= cap)
+    return sizes[: bisect_right(sizes, cap)]
