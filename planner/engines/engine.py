@@ -345,10 +345,7 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         return not self.refusals(deployment)
 
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterable[Layout]:
-        """Return the layouts in which it may hold the workload; none left out does, that is certain.
-
-        Cheaper than `allocate`; of a layout that is refused it may say either.
-        """
+        """Return, cheaply, all layouts but those that are sure not to hold it; some may be refused."""
         return layouts
 
     @abstractmethod
