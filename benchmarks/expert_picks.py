@@ -204,7 +204,7 @@ def reason(pick: Pick, answer: Recommendation) -> str:
         search = Search(replace(answer.wanted, base=entry.id))
         held = [choice for choice in search.of_model(entry.id) if choice.holds]
         if not held:
-            return f"nothing of {entry.id} that is known holds {answer.wanted.context:,} tokens"
+            return f"no known checkpoint of {entry.id} holds {answer.wanted.context:,} tokens"
         if not any(choice.is_above_floor for choice in held):
             return f"{held[0].entry.name} holds it, but is below its floor of bits"
         mine = answer.pick

@@ -128,7 +128,9 @@ def as_held(
         except PlannerError:
             continue
         if held:
-            note = f"checkpoint not named, {row.name} taken: the largest that this holds, of makers that are known"
+            note = (
+                f"checkpoint not named, {row.name} taken: the largest that fits, from a known maker"
+            )
             return found.with_(notes=(*found.notes, note))
     return said
 
@@ -150,11 +152,13 @@ def _nearest(
     near = nearest_to(wanted)
     name = said.checkpoint.model.name.rpartition("/")[2]
     if near is None:
-        note = f"no checkpoint of {name} that is known suits what was said: planned on its maker's own weights"
+        note = (
+            f"no known checkpoint of {name} suits what was said: planned on its maker's own weights"
+        )
         return said.with_(notes=(*said.notes, note))
-    why = "none that is known holds this, and it lacks the least"
+    why = "no known one fits, and this one comes nearest"
     if near.plan.fits:  # with RAM that nobody said is there
-        why = f"it holds this if there are {near.needs_ram} GiB of RAM, which was not said (--ram)"
+        why = f"it fits if the machine has {near.needs_ram} GiB of RAM, which was not said (--ram)"
     note = f"checkpoint not named, {near.entry.name} taken: {why}"
     return question_of(near.plan).with_(
         layout=wanted.layout,
@@ -243,7 +247,7 @@ def of_pick(pick: Choice, wanted: Wanted, *, objective: Objective = "latency") -
         notes.append(f"KV cache not named, {cache} taken, so that the workload is held")
     if pick.savings:
         flags = " ".join(economy.flags for economy in pick.savings)
-        notes.append(f"{plan.engine_title}'s defaults do not hold this safely: {flags} set")
+        notes.append(f"this does not fit safely with {plan.engine_title}'s defaults: {flags} set")
     return question_of(plan).with_(
         layout=wanted.layout,
         objective=known_objective(objective),

@@ -292,7 +292,9 @@ def _requests(count: int, tokens: int) -> str:
 
 def _on_which(rank: Rank, allocation: Allocation) -> str:
     """Where the spare bytes are, in words; empty for a single accelerator."""
-    return "" if len(allocation.ranks) == rank.count == 1 else f" on {rank.name}"
+    if len(allocation.ranks) == rank.count == 1:
+        return ""
+    return " in RAM" if rank.name == HOST_RANK else f" on {rank.name}"
 
 
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
@@ -354,9 +356,8 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
     rank = max(allocation.ranks, key=before_cache)
     if before_cache(rank) > 0:
         largest = max(rank.terms, key=lambda term: term.nbytes)
-        place = f" on {rank.name}" if len(allocation.ranks) > 1 else ""
         return (
-            f"{format_gib(before_cache(rank))} over{place} before any cache; the largest term is"
+            f"{format_gib(before_cache(rank))} over{_on_which(rank, allocation)} before any cache; the largest term is"
             f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
             f"{_lent(deployment, rank)}"
         )

@@ -135,9 +135,14 @@ class Typed:
             flag = word.partition("=")[0]
             if flag in WISHES:  # before engines' flags: --use would be read as the start of one
                 raise InputError(f"{flag}: `qwenplan recommend` takes it")
+            counted = _without_count(flag)
+            if counted in ("--gpu", "--gpus"):  # TensorRT-LLM would read the start of another flag
+                number = f"--on '2x {self.on or 'rtx-3090'}'"
+                raise InputError(f"unknown flag {flag}; --on says how many GPUs: {number}")
             if not flag.startswith("--") or commands.known_to_any(flag):
                 continue
             near = get_close_matches(flag, own, n=1, cutoff=0.8)
+            near = near or get_close_matches(counted, own, n=1, cutoff=0.8)
             if near := near or [known for known in own if _is_part_of(flag, known)]:
                 raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
 
@@ -270,6 +275,15 @@ class Typed:
         said = self.words_said
         with terminal.progress() as progress:
             return door(**said, progress=progress, **more)
+
+
+def _without_count(flag: str) -> str:
+    """Return a flag without the words that say "how many": of ``--num-users`` ``--users``."""
+    words = flag.strip("-").split("-")
+    return f"--{'-'.join(word for word in words if word not in _HOW_MANY)}"
+
+
+_HOW_MANY = ("n", "num", "number", "count", "max")
 
 
 def _is_part_of(flag: str, known: str) -> bool:

@@ -54,7 +54,7 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
     if 1 not in marks:
         lines.append("")
     if len(rows) == 1:
-        lines += ["None of the machines that are listed holds it."]
+        lines += ["It fits none of the listed machines."]
     else:
         table = columns(rows, right=(4, 5, 6, 7, 8))
         for place, line in enumerate(table):
@@ -74,7 +74,12 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
     without = [machine for machine in found if machine.choice is None]
     small = [machine.name for machine in without if machine.served]
     if small:
-        lines += ["", f"Too small: {'; '.join(small)}."]
+        lines += [
+            "",
+            f"Too small by its own memory: {'; '.join(small)}.",
+            "With RAM beside it a GPU may still run it: qwenplan plan"
+            f" {model} --on 'MACHINE + 64GB RAM'",
+        ]
     strange = [machine.name for machine in without if not machine.served]
     if strange and wanted.fixed.engine is not None:
         lines += ["", f"Not served by {title_of(wanted.fixed.engine)}: {'; '.join(strange)}."]

@@ -125,7 +125,7 @@ def _what_is_wrong(finer: Choice) -> str:
     if finer.curbed and finer.plan.deployment.concurrency == 1:
         return "leaves too little room for the server's own defaults"
     if finer.curbed:
-        return f"holds only with {finer.curbed}"
+        return f"fits only with {finer.curbed}"
     if not finer.is_tight and finer.standing > 1:
         return f"is of {finer.entry.repo.partition('/')[0]}, who stores little of the family"
     return "is tight"
@@ -209,7 +209,7 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     if other.is_for_few > pick.is_for_few:
         return f"{first.title} is for a few users"
     if other.word > pick.word:
-        return f"what fits under {first.title} here loses more ({other.word.text})"
+        return f"what fits in {first.title} here is of lower quality ({other.word.text})"
     best = answer.wanted.wish.best
     if best == "speed" and (other.per_user or 0.0) < (pick.per_user or 0.0):
         return f"{first.title} gives about {two_digits(other.per_user or 0.0)} tok/s here"
@@ -227,7 +227,7 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
             if other.curbed
             else f"within its estimate's band ({spare} to spare)"
         )
-        return f"{other.entry.name} in {first.title} {times}holds this only {how}"
+        return f"{other.entry.name} in {first.title} {times}fits only {how}"
     if (other.plan.headroom or 0) < (pick.plan.headroom or 0):
         return f"{first.title} has less to spare"
     if other.standing > 1 >= pick.standing:
@@ -254,7 +254,7 @@ def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     asked = Question(checkpoint=checkpoint_of(rows[0]), system=answer.wanted.system, engine=first)
     if not asked.can_run():
         return f"{first.title} does not run it here"
-    return f"no {first.title} checkpoint that is known holds this here"
+    return f"no known {first.title} checkpoint fits here"
 
 
 def cache_measured(pick: Choice) -> str:
@@ -265,17 +265,17 @@ def cache_measured(pick: Choice) -> str:
         return ""
     loss, word = losses[0], cache_word(taken).text
     if taken in SMALLER_CACHE.values():
-        word = f"counted as {word}, as every 8-bit cache"
+        word = f"8-bit caches count as {word}"
     return (
-        f"{word}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup}; figures of other caches were"
-        " measured otherwise and are not compared"
+        f"{word}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup}; other caches were measured in"
+        " another way, so their figures do not compare"
     )
 
 
 def _savings(pick: Choice) -> str:
     """Return which settings make it hold the workload, and what each gives up."""
     made = ", ".join(f"{economy.flags} ({economy.loses})" for economy in pick.savings)
-    return f"set because {pick.plan.engine_title}'s defaults do not hold this safely: {made}"
+    return f"set because this does not fit safely with {pick.plan.engine_title}'s defaults: {made}"
 
 
 def model_name(base: str) -> str:

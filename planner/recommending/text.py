@@ -44,8 +44,8 @@ def headline(answer: Recommendation) -> str:
         if wanted.fixed.engine is not None:
             said += f" in {ENGINES[wanted.fixed.engine].title}"
         return (
-            f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no checkpoint that"
-            f" is known{said} holds it."
+            f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no known"
+            f" checkpoint{said} fits."
         )
     parts = [f"{short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
@@ -107,9 +107,9 @@ def recommendation_text(
         lines += ["", *(f"  {line}" for line in _beside_pick(answer))]
     if more:
         lines += ["", *(f"  {line}" for line in more)]
-    hint = "  More: --explain (every number), --json; take a line:"
-    hint += f" qwenplan plan CHECKPOINT{command}{_beside(answer)}"
-    return "\n".join([*lines, "", hint])
+    hint = "  More: --explain (every number), --json; to take a line:"
+    hint += f" qwenplan plan CHECKPOINT{command}"
+    return "\n".join([*lines, "", hint, *(f"  {line}" for line in _beside(answer))])
 
 
 def _beside_pick(answer: Recommendation) -> Iterator[str]:
@@ -149,20 +149,16 @@ def first_better(answer: Recommendation) -> Iterator[str]:
             )
 
 
-def _beside(answer: Recommendation) -> str:
-    """Return the flags that some lines take beside what was typed."""
-    wanted, parts = answer.wanted, []
+def _beside(answer: Recommendation) -> Iterator[str]:
+    """Say which lines take a flag beside what was typed."""
+    wanted = answer.wanted
     caches = {choice.plan.deployment.kv_cache_dtype for choice in answer.front}
-    chosen_caches = sorted(caches - {"auto", wanted.kv_cache_dtype})
-    if chosen_caches:
-        parts.append(f"--kv-cache-dtype {' or '.join(chosen_caches)} where it says so")
+    for cache in sorted(caches - {"auto", wanted.kv_cache_dtype}):
+        yield f"A line that says {cache} KV also takes --kv-cache-dtype {cache}"
     if wanted.wish.pictures:
-        parts += [
-            f"--{option} in {ENGINES[engine].title}"
-            for engine in dict.fromkeys(choice.plan.engine for choice in answer.front)
-            for option in FOR_PICTURES[engine]
-        ]
-    return f" (with {', '.join(parts)})" if parts else ""
+        for engine in dict.fromkeys(choice.plan.engine for choice in answer.front):
+            if flags := " ".join(f"--{option}" for option in FOR_PICTURES[engine]):
+                yield f"A line of {ENGINES[engine].title} also takes {flags}"
 
 
 def machine(system: System) -> str:
@@ -312,8 +308,9 @@ def _nodes(wanted: Wanted) -> Iterator[str]:
     )
     if system.nodes > 1 < most and not said:
         yield (
-            f"counted as {system.nodes} machines of {system.accelerators_per_node}: it is assumed"
-            f" that one holds {most} at most"
+            f"planned as {system.nodes} machines of"
+            f" {counted(system.accelerators_per_node, 'GPU')}, since one machine is assumed to hold"
+            f" {most} at most"
         )
 
 

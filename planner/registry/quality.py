@@ -120,9 +120,9 @@ class Loss:
         if self.value is None or self.low is None or self.high is None:
             return word + (f" ({self.bits:.1f} bits)" if self.bits else "")
         if self.word is Word.ORIGINAL and word_of(self.value) > Word.ORIGINAL:
-            word = f"counted as the original, at {self.bits or EIGHT_BITS:.1f} bits a weight"
+            word = f"practically the original at {self.bits or EIGHT_BITS:.1f} bits per weight"
         elif self.basis == "file" and self.word > word_of(self.value):
-            word = f"counted as its kind: {word}"  # perplexity alone does not see it
+            word = f"{word}, as other files of its kind"  # perplexity alone does not see it
         if self.basis == "file":
             return f"{word} ({self._number(self.value)}, measured for this file)"
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")

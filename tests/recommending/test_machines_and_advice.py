@@ -184,7 +184,7 @@ def test_cards_that_one_machine_does_not_hold_are_said_to_be_in_several(
     """Three cards became networked machines, and nothing said so."""
     assert hardware_db.resolve("4x b580").nodes == 1
     assert run(["recommend", "Qwen3.5-0.8B", "--on", "6x b580", "--engine", "vllm"]) == 0
-    said = "counted as 2 machines of 3: it is assumed that one holds 4 at most"
+    said = "planned as 2 machines of 3 GPUs, since one machine is assumed to hold 4 at most"
     assert said in capsys.readouterr().out
 
 

@@ -385,7 +385,7 @@ def test_a_named_engine_that_holds_nothing_gets_another_first() -> None:
     found = answer("rtx-4060 + 64GB RAM", "Qwen/Qwen3.6-35B-A3B", context=16_384, engine="vllm")
     assert found.pick is None
     assert found.answers_plan
-    assert "that is known in vLLM holds it" in headline(found)
+    assert "no known checkpoint in vLLM fits" in headline(found)
     assert found.misses[0].change == "let llama.cpp serve it"
 
 
@@ -434,7 +434,7 @@ def test_what_comes_first_is_reached_and_nothing_better_is_given_up(
 def test_a_faster_server_that_is_not_taken_is_given_its_reason() -> None:
     text = recommendation_text(planner.recommend("Qwen3.6-35B-A3B", on="rtx-3090"))
     assert re.search(
-        r"in vLLM (is [\d.]+ times as fast, but )?holds this only within its estimate's band", text
+        r"in vLLM (is [\d.]+ times as fast, but )?fits only within its estimate's band", text
     )
 
 
@@ -480,11 +480,11 @@ def test_every_line_can_be_taken_as_the_last_line_says(
     assert run(words) == 0
     text = capsys.readouterr().out
     taken = text.partition("qwenplan plan CHECKPOINT ")[2].strip()
-    flags, _, beside = taken.partition(" (with ")
+    flags, _, beside = taken.partition("\n")
     for row in re.findall(r"^  [1-6]  (\S+?)(?:, (\S+) KV)?  ", text, re.MULTILINE):
         more = shlex.split(flags)
         if row[1]:
-            assert row[1] in beside
+            assert f"--kv-cache-dtype {row[1]}" in beside
             more += ["--kv-cache-dtype", row[1]]
         more += ["--mmproj"] if "--mmproj" in beside else []
         assert run(["plan", row[0], *more]) == 0, (row, more)

@@ -70,7 +70,7 @@ def test_what_does_not_fit_has_status_3(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["layouts", "Qwen3.5-397B-A17B", "--on", "l4", "--precision", "bf16"]) == 3
     assert run(["solve", "Qwen3.5-397B-A17B", "--on", "l4"]) == 3
     assert run(["fits", "Qwen3.5-397B-A17B", "--on", "rtx-4060-ti-8"]) == 3
-    assert "Too small: RTX 4060 Ti 8 GB" in capsys.readouterr().out
+    assert "Too small by its own memory: RTX 4060 Ti 8 GB" in capsys.readouterr().out
     assert run(["fits", "Qwen3.5-0.8B", "--on", "rtx-4060-ti-8", "--engine", "mlx"]) == 3
     assert "Not served by MLX: RTX 4060 Ti 8 GB" in capsys.readouterr().out
 

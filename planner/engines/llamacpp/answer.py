@@ -228,6 +228,9 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
+    if options.override_tensor:  # single tensors: neither experts nor layers as a whole
+        computed, _ = _bytes_in_ram(server.model, server.scheme, fitted.placement, mtp=False)
+        moved = [f"{format_gib(computed)} of weights"] if computed else []
     if server.devices and moved:
         yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
     much = not fitted.fits or answer.ram > USUAL_RAM

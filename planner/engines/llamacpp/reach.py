@@ -13,6 +13,8 @@ from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
 
+_BY_MEMORY = "KV cache and state"
+
 
 def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
     """Return the most slots at the asked context, and what stops there.
@@ -27,12 +29,18 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
             limit = "the cache that all slots share (-c)"
         return held if fitted.fits else 0, limit
     if not fitted.fits:
-        return _fewer(server, fitted, room), "KV cache and state"
+        return _fewer(server, fitted, room), _BY_MEMORY
     reach = _Reach(
         room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
     slots = server.slots + reach.most(MAX_SEQUENCES - server.slots)
-    return slots, "slots (LLAMA_MAX_SEQ)" if slots == MAX_SEQUENCES else "KV cache and state"
+    if slots == MAX_SEQUENCES:
+        return slots, "slots (LLAMA_MAX_SEQ)"
+    movable = not room.shared and (room.host is not None or options.ram_unsaid)
+    outside = fitted.n_gpu_layers == 0
+    if not server.devices or not options.fit or options.places_by_hand or not movable or outside:
+        return slots, _BY_MEMORY
+    return slots, f"{_BY_MEMORY} on the GPU (with more weights in RAM more may fit, slower)"
 
 
 def _fewer(server: Server, fitted: Fitted, room: Room) -> int:

@@ -130,7 +130,7 @@ def _measured(line: Download) -> str:
     words = line.loss.text.removeprefix(line.loss.word.text).strip()
     if words.startswith("(") and words.endswith(")"):
         return words[1:-1]
-    return words.removeprefix("counted as the original, ")
+    return words.removeprefix("practically the original at ")
 
 
 def _show_downloads(lines: list[Download]) -> Download | None:
