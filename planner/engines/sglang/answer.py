@@ -142,16 +142,26 @@ def capacity_of(server: Server, pool: Pool, *, context: int, most: int | None = 
         most: tokens of the longest sequence that the model takes; None: that the server accepts.
     """
     tokens, running = pool.max_total_num_tokens or 0, pool.running
-    by_tokens = tokens // round_up(context, server.resolved.page_size)
+    by_tokens = _held_by_tokens(server, pool, context)
     longest = server.options.context_length or most or server.resolved.context_length
     return Capacity(
-        sequences=smaller(by_tokens, running) * server.parallel.pools,
+        sequences=sequences_of(server, pool, context=context),
         tokens=tokens * server.parallel.pools,
         longest_context=choose(running > 0, min(tokens, longest), 0),
         limited_by=choose(by_tokens < running, "KV cache", pool.limited_by),
         blocks=tokens // server.resolved.page_size,
         block_size=server.resolved.page_size,
     )
+
+
+def _held_by_tokens(server: Server, pool: Pool, context: int) -> int:
+    return (pool.max_total_num_tokens or 0) // round_up(context, server.resolved.page_size)
+
+
+def sequences_of(server: Server, pool: Pool, *, context: int) -> int:
+    """Return how many sequences the pools hold, all attention groups and replicas together."""
+    held: int = smaller(_held_by_tokens(server, pool, context), pool.running)
+    return held * server.parallel.pools
 
 
 def pool_with(server: Server, budget: Budget, extra: int = 0) -> Pool:

@@ -20,6 +20,7 @@ from planner.engines.sglang.answer import (
     notes_of,
     placement_of,
     pool_with,
+    sequences_of,
     serves_one,
     start_error,
 )
@@ -76,11 +77,13 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
             if budget.free_after_load < 0:
                 continue
             try:
-                held = _held(server, budget, deployment.context)
+                pool = _pool(server, budget)
             except (LayoutError, UnsupportedModelError):
                 continue  # it is refused
-            enough = held >= deployment.concurrency
-            if enough and not table_shortage(deployment.in_layout(layout), server):
+            held = sequences_of(server, pool, context=deployment.context)
+            if held >= deployment.concurrency and not table_shortage(
+                deployment.in_layout(layout), server
+            ):
                 yield layout
 
     def allocate(self, deployment: Deployment) -> SglangAnswer:
@@ -95,7 +98,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         """
         server = server_of(deployment)
         budget = budget_of(server, deployment.system.accelerator, deployment.lesson)
-        pool = pool_with(server, budget)
+        pool = _pool(server, budget)
         context = deployment.context
         lacking = table_shortage(deployment, server)
         starts = serves_one(pool, context) and not lacking
@@ -190,17 +193,14 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
 SGLANG = SGLang()
 
 
-def _free(server: Server, budget: Budget, context: int) -> Key:
-    return (server,), (budget.free_before_load, budget.free_after_load, context)
+def _free(server: Server, budget: Budget) -> Key:
+    return (server,), (budget.free_before_load, budget.free_after_load)
 
 
 @remembered(_free, most=4096)
-def _held(server: Server, budget: Budget, context: int) -> int:
-    """Return how many sequences of a length the pools hold; what is free decides."""
-    pool = pool_with(server, budget)
-    if (pool.max_total_num_tokens or 0) < context:
-        return 0
-    return capacity_of(server, pool, context=context).sequences
+def _pool(server: Server, budget: Budget) -> Pool:
+    """Return the pools; of the budget what is free decides."""
+    return pool_with(server, budget)
 
 
 def workload_held(deployment: Deployment, answer: SglangAnswer) -> Deployment:
@@ -240,7 +240,7 @@ def _at_worst(
     ranks' headroom does not tell.
     """
     pool = _pool_at_worst(server, budget, ranks)
-    held = capacity_of(server, pool, context=context).sequences
+    held = sequences_of(server, pool, context=context)
     if pool.failure is None and held >= asked:
         return ""
     what = f"the pools hold {held:,} of them" if held else "not even one of them runs"

@@ -120,13 +120,23 @@ def _formats(
     return tuple(_format_refusals(checkpoint, accelerator, drafting))
 
 
+def _loaded(checkpoint: Checkpoint, drafting: bool) -> Key:
+    return (checkpoint,), drafting
+
+
+@remembered(_loaded)
+def _kernels(checkpoint: Checkpoint, drafting: bool) -> tuple[str, ...]:
+    """Return the families of kernels that what is loaded needs, in order."""
+    parts: tuple[Part, ...] = ("text", "mtp") if drafting else ("text",)
+    found = {row.format.kernel for row in checkpoint.rows(*parts)}
+    return tuple(sorted(kernel for kernel in found if kernel is not None))
+
+
 def _format_refusals(
     checkpoint: Checkpoint, accelerator: Accelerator, drafting: bool
 ) -> Iterator[Refusal]:
-    parts: tuple[Part, ...] = ("text", "mtp") if drafting else ("text",)
-    kernels = {row.format.kernel for row in checkpoint.rows(*parts)} - {None}
     gpu = gpu_of(accelerator)
-    for kernel in sorted(str(name) for name in kernels):
+    for kernel in _kernels(checkpoint, drafting):
         if kernel not in KERNEL_CAPABILITY:
             yield Refusal(
                 reason=f"{checkpoint.scheme.title} weights ({kernel}) are not planned for SGLang",
@@ -141,8 +151,8 @@ def _format_refusals(
                 f" {accelerator.name} has {gpu.capability[0]}.{gpu.capability[1]}",
                 source=Source(where="SGLang 0.5.23 layers/quantization (get_min_capability)"),
             )
-        support = accelerator.formats.get(ROCM_FORMATS.get(kernel, ""), "")
-        if gpu.hip and support.startswith("no"):
+        format_name = ROCM_FORMATS.get(kernel, "")
+        if gpu.hip and accelerator.formats.get(format_name, "").startswith("no"):
             yield Refusal(
                 reason=f"{accelerator.name} has no kernels for {kernel} weights",
                 source=Source(where=f"hardware database, formats of {accelerator.id}"),

@@ -16,6 +16,7 @@ from planner.engines.sglang.ranks import Parallel
 from planner.engines.sglang.releases import Rules
 from planner.errors import LayoutError, UnsupportedModelError
 from planner.formats.cache import CacheFormat
+from planner.memo import Key, remembered
 from planner.memory.kv_cache import kv_bytes_per_token_per_layer
 from planner.model.spec import ModelSpec
 
@@ -136,6 +137,22 @@ class Geometry:
     ring_bytes: int = 0
 
 
+def _of_parts(
+    model: ModelSpec,
+    *,
+    parallel: Parallel,
+    resolved: Resolved,
+    options: SGLangOptions,
+    rules: Rules,
+    cache_format: CacheFormat,
+) -> Key:
+    """Return what the sizes depend on: nothing of that is how large the device's memory is."""
+    ratio, page = mamba_ratio(resolved, rules), resolved.page_size
+    held = (model, parallel, options, rules, cache_format)
+    return held, (ratio, page, resolved.speculation)
+
+
+@remembered(_of_parts)
 def geometry_of(
     model: ModelSpec,
     *,

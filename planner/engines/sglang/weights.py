@@ -95,8 +95,9 @@ def target_weights(server: Server, *, stage: int, layers: range) -> dict[str, in
     """
     parallel = server.parallel
     sizes = _text(server, parallel.tp_size, stage=stage, layers=layers)
-    attention = _text(server, parallel.attn_tp_size, stage=stage, layers=layers)
-    sizes |= {name: size for name, size in attention.items() if name.startswith(ATTENTION)}
+    if parallel.attn_tp_size != parallel.tp_size:
+        attention = _text(server, parallel.attn_tp_size, stage=stage, layers=layers)
+        sizes |= {name: size for name, size in attention.items() if name.startswith(ATTENTION)}
     if parallel.attn_dp_size > 1 and EMBEDDING in sizes:
         sizes[EMBEDDING] = _text(server, 1, stage=stage, layers=layers)[EMBEDDING]
     routed = "text.moe.routed_experts"
