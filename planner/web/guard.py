@@ -31,6 +31,7 @@ from streamlit.web.server import server_util
 
 from planner.web.access import is_public
 from planner.web.bounds import LOG_FIELD, cut
+from planner.web.unfinished import given_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,6 +65,9 @@ A_SECOND, BYTES_A_SECOND = 100, 2_000_000
 AT_ONCE = 2.0
 """Seconds of that which may come at once."""
 
+MOST_VISITORS = 1_000
+"""Websockets that are open at once: ten times as many visitors as two cores answer."""
+
 _KINDS = frozenset(
     (
         None,  # a field that was emptied
@@ -94,15 +98,21 @@ class Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._visitors = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may be passed on."""
         if scope["type"] == "websocket":
-            if not _is_address(Headers(scope=scope).get("Origin", "")):
+            origin = Headers(scope=scope).get("Origin", "")
+            if not _is_address(origin) or self._visitors >= MOST_VISITORS:
                 await receive()
                 await send({"type": "websocket.close", "code": _REFUSED})
                 return
-            await self._app(scope, _heard(receive, send), send)
+            self._visitors += 1
+            try:
+                await self._app(scope, _heard(receive, send), send)
+            finally:
+                self._visitors -= 1
             return
         if scope["type"] == "http" and scope["path"].endswith(_METRICS) and is_public():
             await PlainTextResponse("not found", 404)(scope, receive, send)
@@ -250,11 +260,15 @@ def _is_choice(text: str) -> bool:
 
 @asynccontextmanager
 async def opened(_app: App) -> AsyncIterator[None]:
-    """Open a browser's window, unless the server runs headless: as Streamlit does for a bare script."""
+    """Give up unfinished requests, and open a browser's window unless the server runs headless.
+
+    The window as Streamlit does it for a bare script.
+    """
     if not config.get_option("server.headless"):
         address = server_util.get_display_address(config.get_option("server.address"))
         cli_util.open_browser(server_util.get_url(address))
-    yield
+    async with given_up():
+        yield
 
 
 GUARDED = [Middleware(Guard)]

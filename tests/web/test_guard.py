@@ -1,5 +1,6 @@
 """What a browser may send: each thing that no field of a page holds is left out, and nothing else."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -192,3 +193,24 @@ def test_a_value_of_another_kind_is_an_emptied_field(value: dict[str, Any], read
     states.set_widget_metadata(field)
     states.set_widget_from_proto(WidgetState(id="users", **value))
     assert states["users"] == read
+
+
+def test_one_visitor_too_many_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MOST_VISITORS", 1)
+    said: list[Any] = []
+    scope: Any = {"type": "websocket", "headers": []}
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        await page(scope, receive, send)  # while the first one is there
+        said.append("the first")
+
+    page = guard.Guard(app)
+    asyncio.run(page(scope, receive, send))
+    asyncio.run(page(scope, receive, send))
+    assert said == ["websocket.close", "the first"] * 2
