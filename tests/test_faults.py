@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from planner.cli.main import run
+from planner.errors import InputError, PlannerError, SourceError
+from planner.hub import RefusedError
 from planner.hub.session import HubSession
 from planner.registry.user_cache import cache_folder, read_document, write_document
+from planner.web.solving import from_hub
 from tests.hub import loopback
 from tests.hub.conftest import hub  # noqa: F401
 from tests.hub.loopback import LoopbackHub
@@ -62,6 +65,41 @@ def test_a_hub_that_fails_is_the_sources_fault(
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert "damaged" not in said.err or fault in ("a list", "half a document")
+
+
+REFUSALS: dict[str, loopback.Reply] = {
+    **{fault: HUB_FAULTS[fault] for fault in ("down", "a login page", "another name")},
+    "gated": loopback.status(403, {"X-Error-Code": "GatedRepo"}),
+    "no file": loopback.status(404, {"X-Error-Code": "EntryNotFound"}),
+    "no revision": loopback.status(404, {"X-Error-Code": "RevisionNotFound"}),
+    "no repository": loopback.status(404, {"X-Error-Code": "RepoNotFound"}),
+    "refused": loopback.status(403, {"X-Error-Message": "see http://10.0.0.9/why"}),
+    "elsewhere": loopback.redirect("http://10.0.0.9/x"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_visitor_reads_what_visitors_can_do(
+    hub: LoopbackHub,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+) -> None:
+    hub.add("some/model", {"config.json": CONFIG})
+    hub.fault("/api/models/some/model", REFUSALS[fault], times=99)
+    with pytest.raises(PlannerError) as caught:
+        from_hub("some/model", None)
+    for word in ("127.0.0.1", "localhost", "10.0.0.9", "HF_", "hf auth", "/api/", "proxy"):
+        assert word not in str(caught.value)
+    logged = "127.0.0.1" in caplog.text  # for whoever runs the server
+    assert logged or isinstance(caught.value, RefusedError | InputError)
+
+
+def test_settings_of_the_server_are_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"repositories are read from huggingface\.co, not from"):
+        from_hub("https://evil.example/some/model", None)
+    monkeypatch.setenv("HF_ENDPOINT", "mirror.internal")
+    with pytest.raises(SourceError, match="the Hub does not answer this page"):
+        from_hub("some/model", None)
 
 
 @pytest.mark.parametrize("after", [0, 1, 9])

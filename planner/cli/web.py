@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from hardware_db import HardwareError
+from hardware_db.database import database
 from planner.errors import InputError
 
 
@@ -45,6 +47,7 @@ def web(
     spec = find_spec("planner.web")
     if spec is None or spec.origin is None:
         raise InputError("the web app is not part of this installation")
+    _check_hardware()
     folder = Path(spec.origin).parent
     environment = dict(os.environ)
     if public or not _is_loopback(address):
@@ -68,6 +71,14 @@ def web(
     command = [sys.executable, "-m", "planner.web.served", json.dumps(settings)]
     typer.echo(f"The page is at {_location(address, port)}; Ctrl-C stops it.")
     return _serve(command, _settings(folder), environment)
+
+
+def _check_hardware() -> None:
+    """Refuse a mistake in this machine's hardware file: visitors could do nothing about it."""
+    try:
+        database()
+    except HardwareError as error:
+        raise InputError(str(error)) from None
 
 
 def _serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> int:

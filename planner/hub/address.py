@@ -77,7 +77,7 @@ def _path_of_page(url: str, hosts: Collection[str], shown: str) -> str:
         raise InputError(f"{shown} is not a readable URL") from None
     if host not in hosts:
         raise InputError(
-            f"{shown}: repositories are read from {PUBLIC_HOSTS[0]} (or HF_ENDPOINT), not from "
+            f"{shown}: repositories are read from {PUBLIC_HOSTS[0]}, not from "
             f"{clip(host) or 'there'}"
         )
     # The page of a pull request writes its revision as refs%2Fpr%2F1, one segment of the path.

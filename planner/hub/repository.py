@@ -286,17 +286,19 @@ def explain(error: StatusError, repo: str, revision: str | None, session: HubSes
     """
     if error.status in RETRIED or error.status >= 500:
         raise error
-    page = f"{session.endpoint}/{repo}"
+    page = f"{session.name}/{repo}"
     refusal: PlannerError
-    if error.code == "GatedRepo":
+    if session.anonymous and error.code != "RevisionNotFound":
+        refusal = RefusedError(f"{_refused(error, repo)}; {_WITH_A_TOKEN}")
+    elif error.code == "GatedRepo":
         refusal = RefusedError(
             f"{repo} is gated: accept the terms at {page}, then set HF_TOKEN"
             + (" (the token that was sent has no access)" if session.token else "")
         )
     elif error.code == "RevisionNotFound":
         refusal = InputError(
-            f"{repo} has no revision {clip(repr(revision))}; leave it out for the newest, or see "
-            f"{page}/commits/main"
+            f"{repo} has no revision {clip(repr(revision))}; leave it out for the newest"
+            + ("" if session.name != session.endpoint else f", or see {page}/commits/main")
         )
     elif error.code == "EntryNotFound":
         refusal = RefusedError(f"{repo} lists a file that it does not have: {error}")
@@ -316,6 +318,20 @@ def explain(error: StatusError, repo: str, revision: str | None, session: HubSes
     raise refusal from None
 
 
+_WITH_A_TOKEN = "it is asked for as anybody here: run qwenplan on your own machine with a token that may read it"
+"""What somebody can do who asks as anybody."""
+
+
+def _refused(error: StatusError, repo: str) -> str:
+    """Say why anybody does not get it, without the words of a server that only its owner knows."""
+    match error.code:
+        case "GatedRepo":
+            return f"{repo} is gated"
+        case "EntryNotFound":
+            return f"{repo} lists a file that it does not have"
+    return f"{repo} is not open to everybody (status {error.status})"
+
+
 def _no_such_repository(
     error: StatusError, repo: str, session: HubSession, known: tuple[str, ...]
 ) -> NoReturn:
@@ -327,10 +343,12 @@ def _no_such_repository(
     hidden = (
         "or the token that was sent may not see it"
         if session.token
+        else f"or it is private ({_WITH_A_TOKEN})"
+        if session.anonymous
         else "or it is private (then set HF_TOKEN)"
     )
     raise UnknownModelError(
-        f"{session.endpoint} has no repository {repo}, {hidden}{hint}", candidates
+        f"{session.name} has no repository {repo}, {hidden}{hint}", candidates
     ) from None
 
 

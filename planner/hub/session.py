@@ -122,6 +122,11 @@ class HubSession:
         """Host names of the endpoint."""
         return (urlsplit(self.endpoint).hostname or "",)
 
+    @property
+    def name(self) -> str:
+        """What a reader knows it by: where a mirror is, is no business of whoever asks as anybody."""
+        return self.endpoint if is_of_hub(self.hosts[0]) or not self.anonymous else "the Hub"
+
     def get(self, url: str, *, most: int) -> Answer:
         """Fetch a small document whole.
 
@@ -316,14 +321,15 @@ def open_session(token: str | None = None, *, anonymous: bool = False, **limits:
         limits: fields of `HubSession` to set otherwise.
 
     Raises:
-        InputError: the endpoint or token cannot be one.
+        InputError: the endpoint or token cannot be one; a `SourceError` where anybody asks.
     """
     from huggingface_hub import constants, get_token
 
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).strip().rstrip("/")
     scheme, host, _ = origin(endpoint)
     if scheme not in ("http", "https") or not host:
-        raise InputError(f"HF_ENDPOINT is {clip(repr(endpoint))}; it must be an http(s) address")
+        kind = SourceError if anonymous else InputError  # no fault of whoever asks as anybody
+        raise kind(f"HF_ENDPOINT is {clip(repr(endpoint))}; it must be an http(s) address")
     if anonymous:
         token = None
     elif token is None and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:

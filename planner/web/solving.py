@@ -6,6 +6,7 @@ Worker processes run this (`working.py`), so it knows nothing of Streamlit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,7 +17,8 @@ from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, engines_for
 from planner.engines.options import build
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError, OfflineError, PlannerError, SourceError
+from planner.hub import RefusedError
 from planner.loading import load_checkpoint
 from planner.model import catalog
 from planner.model.checkpoint import Checkpoint
@@ -183,10 +185,24 @@ def alternatives(found: Answer) -> Recommendation | None:
 def from_hub(model: str, precision: str | None) -> Checkpoint:
     """Return the checkpoint of a repository of the Hub, which is asked as anybody could.
 
+    What fails between the server and the Hub goes into the server's log, with addresses and settings: a
+    visitor could do nothing about it.
+
     Raises:
         PlannerError: no such repository, not to be had, or the Hub cannot be reached.
     """
-    return load_checkpoint(model, precision=precision, anonymous=True, local=False)
+    try:
+        return load_checkpoint(model, precision=precision, anonymous=True, local=False)
+    except RefusedError:
+        raise
+    except SourceError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        kind, what = SourceError, "does not answer this page as it should"
+        if isinstance(error, OfflineError):
+            kind, what = OfflineError, "cannot be reached from this page"
+        raise kind(
+            f"the Hub {what}; try again later, plan a bundled model, or run qwenplan on your own machine"
+        ) from None
 
 
 def entry_of(checkpoint: Checkpoint) -> Entry | None:

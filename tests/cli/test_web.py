@@ -100,3 +100,12 @@ def test_a_proxys_address_and_the_hub_are_allowed_by_name(
     run(["web", "--public", "--origin", "https://planner.example"])
     assert value(started[0][0], "server.corsAllowedOrigins") == ["https://planner.example"]
     assert "Hub: asked as anybody" in capsys.readouterr().out
+
+
+def test_a_mistake_in_the_hardware_file_is_told_who_starts_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hardware.toml").write_text("x = [")
+    monkeypatch.setenv("QWENPLAN_HARDWARE", str(tmp_path / "hardware.toml"))
+    assert run(["web", "--public"]) == 2
+    assert "is not valid TOML" in capsys.readouterr().err
