@@ -13,7 +13,8 @@ often (the n-th choice with weight 1/n, an assumption); the same seed asks the s
   leaves after a while and another comes.
 - `hour`: as many questions as those visitors ask in an hour, one after the other without a thought,
   by few sessions at a time. Visitors repeat each other's walks, so that most answers are known and
-  the number is reached. What it shows is memory, by what was asked and not by the clock.
+  the number is reached. What it shows is memory, by what was asked and not by the clock: growth by
+  more than `FLAT` in the second half counts as an error.
 - `beside`: how long one visitor's clicks take while others' heavy questions are being computed:
   until the verdict stands there, and until the whole page does.
 
@@ -39,6 +40,7 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.load_figures import (
     Tally,
+    growth,
     memory,
     processor_time,
     quarters,
@@ -68,6 +70,9 @@ _NUMBERS = {"users": 64, "count": 8}
 
 HELD, NOT_HELD = {"context": "8k"}, {"context": "64k"}
 """The visitor beside: a question whose users are held, and one that needs advice as well."""
+
+FLAT = 10.0
+"""MiB by which server and workers together may grow for 1,000 pages in the second half of an hour's."""
 
 _PARTS = ("visitors", "hour", "beside")
 _MOST_SHOWN = 5
@@ -141,8 +146,14 @@ def _visitors(address: str, given: argparse.Namespace) -> dict[str, Any]:
         "changes": f"{len(tally.changed)}: {times(tally.changed)}",
         "processor time": processor_time(tally),
         "memory": memory(tally),
+        "growth": _grown(tally),
         "errors": tally.errors,
     }
+
+
+def _grown(tally: Tally) -> str:
+    server, workers = growth(tally)
+    return f"server {server:+.1f}, workers {workers:+.1f} MiB for 1,000 pages in the second half"
 
 
 def _visit(address: str, given: argparse.Namespace, number: int, end: float, tally: Tally) -> None:
@@ -175,11 +186,14 @@ def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
         ],
         tally,
     )
+    if sum(growth(tally)) > FLAT:
+        tally.errors.append(f"memory is not flat: {_grown(tally)}")
     return {
         "asked": f"{tally.asked:,} of the {wanted:,} that {given.sessions} visitors ask in an hour",
         "each": times(tally.opened + tally.changed),
         "processor time": processor_time(tally),
         "memory": memory(tally),
+        "growth": _grown(tally),
         "quarters": quarters(tally),
         "errors": tally.errors,
     }

@@ -74,6 +74,21 @@ def memory(tally: Tally) -> str:
     )
 
 
+def growth(tally: Tally) -> tuple[float, float]:
+    """MiB by which server and workers grew for 1,000 pages: the straight line through the second half."""
+    later = [(asked, used) for asked, used in tally.usage if 2 * asked >= tally.asked]
+    middle = sum(asked for asked, _ in later) / len(later)
+    spread = sum((asked - middle) ** 2 for asked, _ in later) or 1.0
+
+    def slope(held: Sequence[int]) -> float:
+        leaning = sum(
+            (asked - middle) * nbytes for (asked, _), nbytes in zip(later, held, strict=True)
+        )
+        return 1_000 * leaning / 2**20 / spread
+
+    return slope([used.server for _, used in later]), slope([used.workers for _, used in later])
+
+
 def quarters(tally: Tally) -> list[str]:
     """How long pages took in each quarter of what was asked, and the memory in its middle."""
     said = []

@@ -8,18 +8,28 @@ Everything else is compared by value.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable
+from functools import _lru_cache_wrapper
 from threading import Lock
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 Key = tuple[tuple[object, ...], Hashable]
 """What an answer depends on: things compared by identity, and values."""
 
+_OURS = ("planner", "hardware_db")
+
 MOST = 1024
 """Answers that one cache keeps unless it says otherwise; the oldest goes first."""
+
+_ALL: WeakSet[Memo[..., Any]] = WeakSet()
+_TABLES: list[dict[Any, Any]] = []
 
 
 class Memo(Generic[P, T]):
@@ -30,6 +40,7 @@ class Memo(Generic[P, T]):
     """
 
     def __init__(self, function: Callable[P, T], key: Callable[P, Key], most: int) -> None:
+        _ALL.add(self)
         self._function, self._key, self.most = function, key, most
         self._kept: dict[Hashable, tuple[tuple[object, ...], T]] = {}
         self._lock = Lock()
@@ -76,3 +87,26 @@ def remembered(
         return Memo(function, key, most)
 
     return wrap
+
+
+def forgettable(kept: dict[K, V]) -> dict[K, V]:
+    """Return a dictionary of answers that is bounded by who fills it; `forget_all` empties it."""
+    _TABLES.append(kept)
+    return kept
+
+
+def forget_all() -> None:
+    """Forget every answer that depends on what was asked, for a process that is to stay small.
+
+    Each cache is bounded; all of them full are some hundreds of MiB. What takes no argument (the tables
+    that were read) is kept. Nothing may be computed meanwhile.
+    """
+    for memo in list(_ALL):
+        memo.clear()
+    for table in _TABLES:
+        table.clear()
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _OURS:
+            for kept in list(vars(module).values()):
+                if isinstance(kept, _lru_cache_wrapper) and kept.cache_parameters()["maxsize"]:
+                    kept.cache_clear()

@@ -6,7 +6,7 @@ import pytest
 
 import hardware_db
 from planner.asking import ask
-from planner.memo import Key, Memo, remembered
+from planner.memo import Key, Memo, forget_all, remembered
 from planner.planning import plan_deployment
 from planner.question import Question
 
@@ -111,3 +111,13 @@ def test_no_cache_grows_with_what_strangers_ask() -> None:
             if words & unbounded and ast.unparse(node.args):
                 found.append(f"{path}:{node.lineno} {node.name}")
     assert found == []
+
+
+def test_all_is_forgotten_at_once_and_worked_out_again_alike(question: Question) -> None:
+    sized, asked = counted()
+    thing = Thing(2)
+    offloaded = ask("Qwen3.5-9B", on="rtx-3060", engine="llamacpp", precision="q4_k_m", layout=None)
+    before = question.plan(), offloaded.plan(), sized(thing, 3)
+    forget_all()
+    assert (question.plan(), offloaded.plan(), sized(thing, 3)) == before
+    assert asked == [3, 3]

@@ -9,6 +9,7 @@ else; what strangers wrote travels as text and bytes inside.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -31,10 +32,15 @@ from planner.cli import collect_rarely
 from planner.engines import get_engine
 from planner.engines.engine import Engine
 from planner.errors import InputError, PlannerError
+from planner.memo import forget_all
 from planner.model.checkpoint import Checkpoint
 
 MEMORY = 1 << 30
 """Bytes of address space of one process, libraries included (they take 200 MiB)."""
+
+MOST_BLOCKS = 1_200_000
+"""Objects of Python of one process, some 100 MiB of them answers that caches keep: with more than that, all
+are forgotten after an answer. What they held is used again, so that a process stays below some 190 MiB."""
 
 RETIRES_AT = 300 << 20
 """Bytes of resident memory beyond which a process makes room for a fresh one after an answer."""
@@ -293,6 +299,9 @@ def main() -> None:
     following = _requests(sys.stdin.buffer)
     while True:
         send(out, _answered(following(), seconds))
+        if sys.getallocatedblocks() > MOST_BLOCKS:
+            forget_all()
+            gc.collect()
 
 
 if __name__ == "__main__":

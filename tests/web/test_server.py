@@ -163,7 +163,7 @@ def test_a_hub_that_leads_into_the_network_is_not_followed(hub: LoopbackHub, vis
 
     hub.fault("evil/lead", lead, 99)
     page = visitor(model="other", repository="evil/lead")
-    assert "the Hub does not answer this page as it should" in page.text
+    assert "Hub does not answer this page as it should" in page.text
     assert "localhost" not in page.text  # that is for the server's log
     assert {request.token for request in hub.requests} == {None}, "nor does the token go along"
 

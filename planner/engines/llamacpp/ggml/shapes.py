@@ -25,7 +25,7 @@ from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
 from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, unnamed
 from planner.engines.llamacpp.ggml.indexer import cells_read
 from planner.engines.llamacpp.ggml.structures import Structure, sizes_of, structure_of
-from planner.memo import Key, remembered
+from planner.memo import Key, forgettable, remembered
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -225,9 +225,9 @@ class Shape:
         return Begun(cells=cells, memory=memory, event=event, slot=slot)
 
 
-_STRUCTURES: dict[Hashable, Structure] = {}
-_SHAPES: dict[Hashable, Shape] = {}
-_NUMBERS: dict[Hashable, int] = {}
+_STRUCTURES: dict[Hashable, Structure] = forgettable({})
+_SHAPES: dict[Hashable, Shape] = forgettable({})
+_NUMBERS: dict[Hashable, int] = forgettable({})
 _NEXT = count()
 
 

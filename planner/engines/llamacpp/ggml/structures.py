@@ -31,6 +31,7 @@ from planner.engines.llamacpp.ggml.pieces import (
 from planner.engines.llamacpp.ggml.samples import Situation, situations_of
 from planner.engines.llamacpp.ggml.scheduler import schedule
 from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
+from planner.memo import forgettable
 
 
 @frozen
@@ -102,7 +103,7 @@ def _structure(
 _KEPT = 24
 """Kinds of graphs of which pieces are kept: some 200 kB each."""
 
-_PIECES: dict[Hashable, dict[Hashable, Piece]] = {}
+_PIECES: dict[Hashable, dict[Hashable, Piece]] = forgettable({})
 """Kind of graph -> what stands where -> piece."""
 
 
