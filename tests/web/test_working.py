@@ -91,7 +91,7 @@ def test_a_source_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(solving, "load_checkpoint", fail)
     for _ in range(2):
-        with pytest.raises(SourceError, match="the Hub is down"):
+        with pytest.raises(SourceError, match="the Hub does not answer"):
             run_in(Pool(size=0), solving.from_hub, "a/b", None)
     assert len(asked) == 2
 
