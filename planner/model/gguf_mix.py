@@ -201,33 +201,57 @@ def _plain(mix: str) -> str:
 @lru_cache(maxsize=512)
 def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
     mtp = scheme.mtp and converts_mtp(model)
-    held = gguf_tensors(model, mtp=mtp)
-    mix, blocks = get_mix(scheme.mix), block_count(model, mtp=mtp)
-    counted = _counts(held)
-    rows: list[TypedTensor] = []
-
-    def case_of(tensor: GgufTensor, block: int) -> _Case:
-        return _Case(
-            model=model,
-            tensor=tensor,
-            block=block,
-            blocks=blocks,
-            imatrix=scheme.imatrix,
-            counted=counted.get((tensor.key, block), 0),
-        )
-
-    for tensor in held:
-        first = case_of(tensor, tensor.blocks[0] if tensor.blocks else 0)
+    mix, rows = get_mix(scheme.mix), list[TypedTensor]()
+    for tensor, places in _placed(model, mtp):
+        first = _Case(model=model, tensor=tensor, place=places[0], imatrix=scheme.imatrix)
         if not _tells_blocks_apart(mix, first):
             rows.append(TypedTensor(held=tensor, ggml_type=_type(mix, first)))
             continue
+        types = {place: _type(mix, replace(first, place=place)) for place in set(places)}
         groups: dict[str, list[int]] = {}
-        for block in tensor.blocks or (0,):
-            groups.setdefault(_type(mix, case_of(tensor, block)), []).append(block)
+        for block, place in zip(tensor.blocks or (0,), places, strict=True):
+            groups.setdefault(types[place], []).append(block)
         for type_, kept in groups.items():
             part = _only(tensor, tuple(kept)) if tensor.blocks else tensor
             rows.append(TypedTensor(held=part, ggml_type=type_))
     return tuple(rows)
+
+
+_Place = frozenset[str]
+"""The conditions of `_OF_BLOCKS` that a tensor of one block meets."""
+
+
+@lru_cache(maxsize=64)
+def _placed(model: ModelSpec, mtp: bool) -> tuple[tuple[GgufTensor, tuple[_Place, ...]], ...]:
+    """Return the tensors of a file, each with its places: the same for every mix."""
+    held, blocks = gguf_tensors(model, mtp=mtp), block_count(model, mtp=mtp)
+    counted = _counts(held)
+    return tuple(
+        (
+            tensor,
+            tuple(
+                _place(block, blocks, counted.get((tensor.key, block), 0))
+                for block in tensor.blocks or (0,)
+            ),
+        )
+        for tensor in held
+    )
+
+
+@lru_cache(maxsize=4096)
+def _place(block: int, blocks: int, counted: int) -> _Place:
+    """Return what holds of a tensor in the i-th of n blocks, before which so many were counted."""
+    i, n = block, blocks
+    met = {
+        "more": i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2,
+        "first-eighth": i < n // 8,
+        "first-sixteenth": i < n // 16,
+        "middle": n // 8 <= i < 7 * n // 8,
+        "first-2": i < 2,
+        "first-4": i < 4,
+        "counted-eighth": counted < n // 8,
+    }
+    return frozenset(name for name, holds in met.items() if holds)
 
 
 _OF_BLOCKS = frozenset(
@@ -268,10 +292,8 @@ class _Case:
 
     model: ModelSpec
     tensor: GgufTensor
-    block: int
-    blocks: int
+    place: _Place
     imatrix: bool
-    counted: int
 
     @property
     def role(self) -> str | None:
@@ -287,24 +309,13 @@ class _Case:
         return all(self._holds(part) for part in condition.split("+"))
 
     def _holds(self, condition: str) -> bool:
-        i, n = self.block, self.blocks
+        if condition in _OF_BLOCKS:
+            return condition in self.place
         attention, moe = self.model.attention, self.model.moe
         gqa = attention.num_attention_heads // attention.num_key_value_heads >= 4
         match condition:
             case "always":
                 return True
-            case "more":
-                return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
-            case "first-eighth":
-                return i < n // 8
-            case "first-sixteenth":
-                return i < n // 16
-            case "middle":
-                return n // 8 <= i < 7 * n // 8
-            case "first-2" | "first-4":
-                return i < int(condition[-1])
-            case "counted-eighth":
-                return self.counted < n // 8
             case "gqa-4":
                 return gqa
             case "gqa-4-or-moe":

@@ -39,14 +39,27 @@ class ScaledScheme:
     factor: Fraction
     everything: bool = False
 
+    def __hash__(self) -> int:
+        """Return that of what it is called: the hash of a fraction takes longer than most answers."""
+        return hash((self.name, self.title))
+
     def store(self, model: ModelSpec) -> tuple[Stored, ...]:
         """Return every tensor of `model` as the recipe stores it, scaled."""
+        rows, scaled = self.like.store(model), dict[NumberFormat, NumberFormat]()
         return tuple(
-            replace(row, format=_times(row.format, self.factor))
+            Stored(tensor=row.tensor, format=self._scaled(row.format, scaled))
             if _is_scaled(row, everything=self.everything)
             else row
-            for row in self.like.store(model)
+            for row in rows
         )
+
+    def _scaled(
+        self, known: NumberFormat, scaled: dict[NumberFormat, NumberFormat]
+    ) -> NumberFormat:
+        """Return a format scaled; `scaled`: those of this table so far."""
+        if known not in scaled:
+            scaled[known] = _times(known, self.factor)
+        return scaled[known]
 
 
 def _is_scaled(row: Stored, *, everything: bool) -> bool:
