@@ -166,10 +166,7 @@ class Accelerator:
     @property
     def capability(self) -> tuple[int, int] | None:
         """Compute capability as (major, minor); None where there is none."""
-        if self.compute_capability is None:
-            return None
-        major, _, minor = self.compute_capability.partition(".")
-        return int(major), int(minor or 0)
+        return None if self.compute_capability is None else _read(self.compute_capability)
 
     @property
     def is_unified(self) -> bool:
@@ -250,6 +247,12 @@ class Accelerator:
         if self.memory_marketed_gb is not None:
             return _from_label(self.memory_marketed_gb, platform)
         raise ValueError(f"{self.id} has no memory figure")  # the loader refuses such an entry
+
+
+@lru_cache(maxsize=64)
+def _read(capability: str) -> tuple[int, int]:
+    major, _, minor = capability.partition(".")
+    return int(major), int(minor or 0)
 
 
 @lru_cache(maxsize=1024)

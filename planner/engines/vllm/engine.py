@@ -191,7 +191,8 @@ def _least_usable(deployment: Deployment) -> int:
     """
     rules = rules_of(deployment.options.version)
     defaults = batch_defaults(deployment.system.accelerator, rules)
-    step = replace(Step.of(deployment.options, defaults, deployment.context), sequences=1)
+    step = Step.of(deployment.options, defaults, deployment.context)
+    step = Step(tokens=step.tokens, sequences=1)
     spent = taken_by(deployment, rules, step, stage_weights(deployment))
     pool = empty_pool(deployment, rules, step.tokens)
     asked = ceil_div(deployment.concurrency, deployment.layout.data_parallel)
@@ -232,7 +233,7 @@ def _start_by_itself(default: Budget) -> VllmAnswer:
 
 def with_sequences(default: Budget, sequences: int) -> Budget:
     """Return the budget with another max_num_seqs."""
-    step = replace(default.step, sequences=sequences)
+    step = Step(tokens=default.step.tokens, sequences=sequences)
     return replace(default, step=step, spent=default.spent_with(sequences))
 
 

@@ -161,7 +161,7 @@ def host_table_bytes(deployment: Deployment) -> int:
 
     One copy per node, each rank its share of the rows (dp_shared_memory shares it among replicas).
     """
-    if deployment.checkpoint.model.ngrams is None or not on_host(deployment.options):
+    if not on_host(deployment.options):
         return 0
     system, layout = deployment.system, deployment.layout
     here = min(system.accelerators_per_node, layout.accelerators)

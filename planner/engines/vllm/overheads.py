@@ -53,6 +53,18 @@ activation peak, which follows the workload, keeps its band; the rest was measur
 GRAPH_BYTES_PER_LAYER = int(0.20 * MIB)
 """One captured graph of one layer."""
 
+RUNTIME_BAND = Band(below=_gib(0.2), above=_gib(0.5))
+"""How far the runtime of a discrete GPU may be off."""
+
+SHARED_BAND = Band(below=_gib(1.5), above=_gib(1.0))
+"""The same where others take of the memory, too: on unified memory and under WSL2."""
+
+PEAK_OFF = _gib(0.3)
+"""How far an activation peak may be off; of a small one three tenths at most lie below."""
+
+GRAPHS_ABOVE = _gib(0.6)
+"""What CUDA graphs may take beyond the estimate."""
+
 MAX_IMAGE_PATCHES = 65_536
 """Patches of the largest image the processor admits (16,777,216 pixels, patches of 16)."""
 
@@ -235,7 +247,7 @@ def overhead_terms(
             source=_LOGS,
             band=None
             if lesson is not None
-            else Band(below=GRAPH_BYTES_PER_LAYER * layers * graphs // 5, above=_gib(0.6)),
+            else Band(below=GRAPH_BYTES_PER_LAYER * layers * graphs // 5, above=GRAPHS_ABOVE),
         )
 
 
@@ -266,11 +278,11 @@ def _runtime(
         values["measured beyond the estimates"] = max(
             lesson.difference, -sum(int(value) for value in values.values())
         )
-    band = Band(below=_gib(0.2), above=_gib(0.5))
+    band = RUNTIME_BAND
     if lesson is not None:
         band = Band(below=MEASURED, above=MEASURED)
     elif accelerator.is_unified or options.wsl2:
-        band = Band(below=_gib(1.5), above=_gib(1.0))
+        band = SHARED_BAND
     if options.speculative_method == "dflash" and lesson is None:
         band = Band(below=band.below, above=band.above + DRAFTER_BAND)
     return Term(
@@ -320,7 +332,7 @@ def _peak(
         values=dict(causes),
         source=_LOGS,
         band=Band(
-            below=min(_gib(0.3), causes[largest] * 3 // 10),
-            above=_gib(0.3),
+            below=min(PEAK_OFF, causes[largest] * 3 // 10),
+            above=PEAK_OFF,
         ),
     )
