@@ -187,15 +187,24 @@ def unequal(groups: list[tuple[int, Accelerator]]) -> System:
     )
 
 
+ON_RISERS = 8
+"""Cards that one machine is taken to hold where somebody names so many of a kind (assumed): boards have
+slots for fewer, risers make more of them."""
+
+
 def several(accelerator: Accelerator, count: int, known: Sequence[System]) -> System:
     """`count` accelerators: one node, or as few equal nodes as can hold them.
+
+    Who names a few more cards than usual boards take is taken to have them in one machine.
 
     The network between nodes is that of a system in `known` with the same accelerator, and a note
     says so.
     """
     per_node, nodes = count, 1
-    most = accelerator.max_per_node
-    if most is not None and count > most:
+    most, assumed = accelerator.max_per_node, tuple[str, ...]()
+    if most is not None and 1 < most < count <= ON_RISERS and accelerator.form_factor == "PCIe":
+        assumed = (f"all {count} cards in one machine, more than most boards have slots for",)
+    elif most is not None and count > most:
         nodes = -(-count // most)
         while count % nodes:
             nodes += 1
@@ -215,6 +224,7 @@ def several(accelerator: Accelerator, count: int, known: Sequence[System]) -> Sy
         inter_node_gb_s=between,
         inter_node_link=between_link,
         link_domain=domain if _spans_nodes(accelerator) else None,
+        assumptions=assumed,
         notes=(*notes, f"{nodes} nodes of {per_node}") if nodes > 1 else (),
     )
 

@@ -85,10 +85,11 @@ class Plan(planning.Plan):
 
         Empty for a model that is not bundled.
         """
-        from planner.recommending import recommend, wanted_by
+        from planner.recommending import wanted_by
+        from planner.recommending.chosen import held_by
 
         wanted = wanted_by(self)
-        return () if wanted is None else tuple(recommend(wanted))
+        return () if wanted is None else held_by(wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data; its shape is `planner.schema()`."""

@@ -17,8 +17,8 @@ from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.question import question_of
 from planner.recommending.answer import Miss
-from planner.recommending.asked import recommend
 from planner.recommending.choice import Choice
+from planner.recommending.chosen import held_by
 from planner.recommending.wanted import wanted_by
 from planner.recommending.wish import Wish
 from planner.registry import Word
@@ -98,9 +98,8 @@ def _neighbours(plan: Plan) -> list[Advice]:
     if wanted is None:
         return []
     same: dict[tuple[str, str], Choice] = {}
-    for choice in recommend(wanted):
-        if choice.entry.base == wanted.base:
-            same.setdefault((choice.entry.name, choice.plan.engine), choice)
+    for choice in held_by(wanted, alone=True):
+        same.setdefault((choice.entry.name, choice.plan.engine), choice)
     found = list(same.values())[:NEIGHBOURS]
     found.sort(key=lambda choice: (_lacks(choice, wanted.wish), choice.word))
     advice = list(_of_choices(plan, found, wanted.wish))

@@ -33,7 +33,7 @@ from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, loss_of, tier_of
-from planner.speed import speed_of
+from planner.speed import rates_of, speed_of
 from planner.units import GIB
 
 MORE_CLASSES = 2
@@ -367,7 +367,7 @@ class Search:
                     lessons=wanted.lessons,
                 ).plan()
                 if wanted.options is not None:
-                    speed_of(found)  # what was said of the engine may not suit these weights
+                    rates_of(found)  # what was said of the engine may not suit these weights
                 self._plans[key] = found
             except PlannerError:
                 self._plans[key] = None

@@ -108,7 +108,7 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
     question = question_of(plan)
     found: list[Advice] = []
     enough: list[Advice] = []
-    for look in (_raised, _economies, _layout, _together, _precision, _less, _engines, _hardware):
+    for look in (_settings, _layout, _together, _precision, _less, _engines, _hardware):
         if look is _hardware and any(_costs_nothing(advice) for advice in enough):
             break  # what is owned does it
         found += look(plan, question)
@@ -121,7 +121,7 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
             key=lambda advice: (not advice.trusted, advice.cost, advice.word, advice.steps),
         )
     else:
-        helping = [advice for advice in found if (advice.gained or 0) > 0]
+        helping = [advice for advice in _helping(plan, question) if (advice.gained or 0) > 0]
         ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
     return tuple(ordered[:most])
 
@@ -131,26 +131,54 @@ def _costs_nothing(advice: Advice) -> bool:
     return advice.trusted and advice.cost <= OTHER_LAYOUT and not advice.loses
 
 
-def _raised(plan: Plan, question: Question) -> Iterator[Advice]:
-    """The limit on the GPU's share of the machine's memory, raised by its owner as far as it goes."""
-    accelerator = question.system.accelerator
+@frozen
+class _Setting:
+    """One setting that may help.
+
+    Attributes:
+        question: the question with it.
+        title: what to do, in the imperative.
+        loses: what the user gives up; empty if nothing.
+        cost: how much that is.
+    """
+
+    question: Question
+    title: str
+    loses: str
+    cost: int
+
+
+def _single(plan: Plan, question: Question) -> Iterator[_Setting]:
+    """The limit on the GPU's share of memory raised as far as it goes, then what the engine can change."""
+    engine, accelerator = question.settled_engine, question.system.accelerator
     raised = accelerator.raised()
-    if raised is None or accelerator.unified is None or question.settled_engine.raises_limit:
-        return
-    limit = accelerator.unified.raisable
-    assert limit is not None
-    system = replace(question.system, accelerator=raised)
-    changed = _try(replace(question, system=system, layout=None))
-    if changed is not None and (changed.fits or _gain(plan, changed)):
-        yield _advice(plan, changed, limit.words, "", RAISED)
+    if raised is not None and accelerator.unified is not None and not engine.raises_limit:
+        limit = accelerator.unified.raisable
+        assert limit is not None
+        system = replace(question.system, accelerator=raised)
+        changed = replace(question, system=system, layout=None)
+        yield _Setting(question=changed, title=limit.words, loses="", cost=RAISED)
+    for economy in economies_of(engine, plan.deployment):
+        changed = applied(question, economy)
+        yield _Setting(
+            question=changed, title=economy.title, loses=economy.loses, cost=economy.cost
+        )
 
 
-def _economies(plan: Plan, question: Question) -> Iterator[Advice]:
-    """What the engine says can be changed, one by one."""
-    for economy in economies_of(question.settled_engine, plan.deployment):
-        changed = _try(applied(question, economy))
-        if changed is not None and (changed.fits or _gain(plan, changed)):
-            yield _advice(plan, changed, economy.title, economy.loses, economy.cost)
+def _settings(plan: Plan, question: Question) -> Iterator[Advice]:
+    """The settings that are enough one by one."""
+    for setting in _single(plan, question):
+        changed = _holding(setting.question)
+        if changed is not None:
+            yield _advice(plan, changed, setting.title, setting.loses, setting.cost)
+
+
+def _helping(plan: Plan, question: Question) -> Iterator[Advice]:
+    """The settings one by one, enough or not."""
+    for setting in _single(plan, question):
+        changed = _try(setting.question)
+        if changed is not None:
+            yield _advice(plan, changed, setting.title, setting.loses, setting.cost)
 
 
 def _layout(plan: Plan, question: Question) -> Iterator[Advice]:

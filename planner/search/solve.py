@@ -15,7 +15,7 @@ from planner.engines.economies import Knob
 from planner.engines.options import declared
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 from planner.question import Question
 from planner.search.precision import as_published, best_that_fits, runnable
 from planner.units import MAX_COUNT, format_tokens
@@ -100,12 +100,11 @@ def longest_context(question: Question) -> Solution:
     """Tokens per sequence up to which the asked number of sequences is held."""
     native = question.checkpoint.model.max_position_embeddings
     most = max(native, LONGEST) if question.yarn else native
-    capacity = question.plan().capacity if question.concurrency == 1 else None
     found, beyond = last_that_fits(
         lambda tokens: question.with_(context=tokens),
         1,
         most,
-        guess=capacity.longest_context if capacity is not None else min(question.context, most),
+        guess=_expected(question),
     )
     value = found.deployment.context if found.fits else None
     many = _sequences(question.concurrency)
@@ -119,9 +118,21 @@ def longest_context(question: Question) -> Solution:
     return Solution(asked="longest context", value=value, plan=found, beyond=beyond, words=words)
 
 
+def _expected(question: Question) -> int:
+    """Return about how many tokens per sequence are held, as the plan of what is asked tells."""
+    asked, many = question.plan(), question.concurrency
+    if many == 1:
+        return asked.longest_context or question.context
+    if asked.outcome is Outcome.HOLDS_FEWER and asked.capacity is not None:
+        return asked.capacity.tokens // many
+    return question.context
+
+
 def most_sequences(question: Question) -> Solution:
     """Requests of the asked context that are held at once."""
-    capacity = question.plan(concurrency=1).capacity
+    asked = question.plan()
+    told = asked if asked.outcome is Outcome.HOLDS_FEWER else question.plan(concurrency=1)
+    capacity = told.capacity
     found, beyond = last_that_fits(
         lambda many: question.with_(concurrency=many),
         1,

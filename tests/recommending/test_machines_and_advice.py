@@ -182,10 +182,16 @@ def test_cards_that_one_machine_does_not_hold_are_said_to_be_in_several(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Three cards became networked machines, and nothing said so."""
-    assert hardware_db.resolve("4x b580").nodes == 1
-    assert run(["recommend", "Qwen3.5-0.8B", "--on", "6x b580", "--engine", "vllm"]) == 0
-    said = "planned as 2 machines of 3 GPUs, since one machine is assumed to hold 4 at most"
-    assert said in capsys.readouterr().out
+    assert hardware_db.resolve("4x b580").nodes == hardware_db.resolve("7x b580").nodes == 1
+    for asked, said in (
+        (
+            "12x b580",
+            "planned as 3 machines of 4 GPUs, since one machine is assumed to hold 4 at most",
+        ),
+        ("6x b580", "all 6 cards in one machine, more than most boards have slots for"),
+    ):
+        assert run(["recommend", "Qwen3.5-0.8B", "--on", asked, "--engine", "vllm"]) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_a_pick_alone_is_the_first_of_all_candidates() -> None:

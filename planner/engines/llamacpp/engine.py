@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from hardware_db.memory import system_reserve_mib
-from hardware_db.records import frozen
+from hardware_db.records import frozen_with_cache
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
-from planner.engines.llamacpp.fit import Fitted, fit
+from planner.engines.llamacpp.fit import Fitted, fit, may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.meant import server_of
@@ -53,10 +53,10 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         return _refusals(deployment)
 
     def may_hold_in(self, deployment: Deployment, layouts: tuple[Layout, ...]) -> Iterator[Layout]:
-        """Yield the layouts in which it starts, which the placement alone decides."""
+        """Yield the layouts under which what is asked fits, which the placement alone decides."""
         for layout in layouts:
             asked = deployment.in_layout(layout)
-            if not _refusals(asked) and _settled(asked).missing == 0:
+            if not _refusals(asked) and _fits(asked):
                 yield layout
 
     def allocate(self, deployment: Deployment) -> LlamacppAnswer:
@@ -127,7 +127,7 @@ def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
 
 
-@frozen
+@frozen_with_cache
 class _Settled:
     """What lies where.
 
@@ -136,7 +136,7 @@ class _Settled:
         machine: where it runs.
         room: what of it may be used.
         fitted: the placement, and how that is told to the server.
-        missing: bytes without which it does not start, with one slot if that may be.
+        alone: the server with one slot, where the asked ones may be fewer.
         assumed: the machine's RAM is assumed.
     """
 
@@ -144,8 +144,14 @@ class _Settled:
     machine: Machine
     room: Room
     fitted: Fitted
-    missing: int
+    alone: Server
     assumed: bool
+
+    @cached_property
+    def missing(self) -> int:
+        """Bytes without which it does not start, with one slot if that may be."""
+        fits = self.fitted.fits or self.alone is self.server
+        return max(0, -(self.fitted if fits else _fitted(self.alone, self.room)).slack)
 
 
 def _in_room(server: Server, room: Room) -> Key:
@@ -158,13 +164,27 @@ def _fitted(server: Server, room: Room) -> Fitted:
     return fit(server, room)
 
 
+def _started(deployment: Deployment) -> tuple[Server, Machine]:
+    """Return the server that is started, and where it runs."""
+    server, options = server_of(deployment), deployment.options
+    return server, machine_of(
+        deployment.system, options, gpus=server.devices, lesson=deployment.lesson
+    )
+
+
+def _fits(deployment: Deployment) -> bool:
+    """Say whether a placement fits; that none does is often told without a graph."""
+    if not deployment.options.ram_unsaid:
+        server, machine = _started(deployment)
+        if not may_fit(server, machine.room(deployment.options.kept_free_mib)):
+            return False
+    return _settled(deployment).fitted.fits
+
+
 @remembered(_asked, most=4096)
 def _settled(deployment: Deployment) -> _Settled:
     """Return the placement that fits: all that decides whether it starts."""
-    server = server_of(deployment)
-    machine = machine_of(
-        deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
-    )
+    server, machine = _started(deployment)
     room = machine.room(deployment.options.kept_free_mib)
     fitted = _fitted(server, room)
     assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None
@@ -173,15 +193,13 @@ def _settled(deployment: Deployment) -> _Settled:
         moved = _fitted(server, shared)
         if moved.fits:
             machine, room, fitted = assumed, shared, moved
-    alone = fitted
-    if not fitted.fits and server.slots > 1 and deployment.options.parallel is None:
-        alone = _fitted(server_of(deployment, slots=1), room)
+    fewer = server.slots > 1 and deployment.options.parallel is None
     return _Settled(
         server=server,
         machine=machine,
         room=room,
         fitted=fitted,
-        missing=max(0, -alone.slack),
+        alone=server_of(deployment, slots=1) if fewer and not fitted.fits else server,
         assumed=machine is assumed,
     )
 

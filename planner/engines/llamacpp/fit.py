@@ -160,6 +160,41 @@ def _least(
     return max(tried.values(), key=lambda fitted: fitted.slack)
 
 
+def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
+    """Say whether some placement may fit; that none does takes no graph.
+
+    More in RAM leaves more on the GPUs: the offload that fills RAM decides.
+
+    Args:
+        server: the server.
+        room: what may be used.
+        computing: bytes of compute buffers on the first GPUs and on the host behind all of them;
+            none on the others.
+    """
+    if server.options.places_by_hand or not server.devices:
+        return True
+    moved: int | None = 0
+    host = room.host
+    experts, layers = server.expert_blocks, server.blocks + 1
+
+    def offloaded(moved: int) -> Placement:
+        return server.placement(
+            n_gpu_layers=layers - max(0, moved - experts), n_cpu_moe=min(moved, experts)
+        )
+
+    if host is not None and not room.shared:
+        left = host - sum(computing[server.devices :])
+        moved = last_holding(
+            lambda moved: server.held(offloaded(moved)).total(server.devices) <= left,
+            0,
+            experts + layers,
+        )
+        if moved is None:
+            return False
+    placement = offloaded(moved)
+    return may_hold(server, room, placement, server.held(placement), computing[: server.devices])
+
+
 def may_hold(
     server: Server, room: Room, placement: Placement, held: Usage, computing: Sequence[int]
 ) -> bool:

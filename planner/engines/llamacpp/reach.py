@@ -8,7 +8,7 @@ from dataclasses import replace
 from planner.bisection import last_holding
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
-from planner.engines.llamacpp.fit import Fitted, fit, may_hold
+from planner.engines.llamacpp.fit import Fitted, fit, may_fit
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
@@ -45,18 +45,12 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
 
 def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
     """Return how many slots fit where the asked ones do not, each number placed by itself."""
-    compute, drafting = fitted.usage.compute, fitted.usage.draft_compute
-    computing = [a + b for a, b in zip(compute[:-1], drafting[:-1], strict=True)]
-
-    def holds_beside(slots: int) -> bool:
-        asked = replace(server, slots=slots)
-        held = asked.held(fitted.placement)
-        if room.host is None and not room.shared and server.devices > 1:
-            return may_hold(asked, room, fitted.placement, held, computing)
-        return room.holds(replace(held, compute=compute, draft_compute=drafting))
-
+    usage = fitted.usage
+    computing = [a + b for a, b in zip(usage.compute, usage.draft_compute, strict=True)]
     most = server.slots - 1
-    guess = last_holding(holds_beside, 1, most)
+    guess = last_holding(
+        lambda slots: may_fit(replace(server, slots=slots), room, computing), 1, most
+    )
     found = last_holding(
         lambda slots: fit(replace(server, slots=slots), room).fits, 1, most, guess=guess
     )
