@@ -173,8 +173,7 @@ def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
     """
     if server.options.places_by_hand or not server.devices:
         return True
-    moved: int | None = 0
-    host = room.host
+    moved, host = 0, room.host
     experts, layers = server.expert_blocks, server.blocks + 1
 
     def offloaded(moved: int) -> Placement:
@@ -184,13 +183,14 @@ def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
 
     if host is not None and not room.shared:
         left = host - sum(computing[server.devices :])
-        moved = last_holding(
+        most = last_holding(
             lambda moved: server.held(offloaded(moved)).total(server.devices) <= left,
             0,
             experts + layers,
         )
-        if moved is None:
+        if most is None:
             return False
+        moved = most
     placement = offloaded(moved)
     return may_hold(server, room, placement, server.held(placement), computing[: server.devices])
 
