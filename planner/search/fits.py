@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import chain
 
 import hardware_db
 from hardware_db import Accelerator, System
@@ -89,16 +88,23 @@ def fits_table(
 
 
 def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> Fit:
-    """The smallest of an accelerator's systems that holds it; is the largest sure not to, none is."""
-    (*smaller, last), checkpoint = pair
-    accelerator = last.accelerator
-    largest = replace(question, system=last, checkpoint=checkpoint)
-    if not smaller or largest.may_fit():
-        for asked in chain((replace(largest, system=system) for system in smaller), (largest,)):
-            plan = asked.plan_that_fits()
-            if plan is not None:
-                return Fit(accelerator=accelerator, question=asked, holds=True, found=plan)
-    return Fit(accelerator=accelerator, question=largest, holds=False)
+    """The smallest of an accelerator's systems that holds it.
+
+    Where one accelerator does not, the largest system is asked next, cheaply: where that is sure
+    not to, none does.
+    """
+    (first, *more), checkpoint = pair
+    alone = replace(question, system=first, checkpoint=checkpoint)
+    asked = alone
+    if (plan := alone.plan_that_fits()) is None and more:
+        larger = [replace(alone, system=system) for system in more]
+        asked = larger[-1]
+        if asked.may_fit():
+            for one in larger:
+                if (plan := one.plan_that_fits()) is not None:
+                    asked = one
+                    break
+    return Fit(accelerator=first.accelerator, question=asked, holds=plan is not None, found=plan)
 
 
 def smallest_systems(
