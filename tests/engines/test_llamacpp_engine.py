@@ -366,3 +366,35 @@ def test_a_placement_by_hand_keeps_no_margin() -> None:
     told = ask(**question, n_gpu_layers=99)
     assert told.ranks[0].terms == kept.ranks[0].terms
     assert told.ranks[0].usable - kept.ranks[0].usable == GIB - (RUNTIME_BYTES - CONTEXT_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"override_tensor": ("_exps=CUDA3",)}, "-ot names CUDA3; the last is 2"),
+        ({"split_mode": "none", "main_gpu": 3}, "there is no GPU 3"),
+        ({"split_mode": "none", "override_tensor": ("x=CUDA1",)}, "-sm none does not use"),
+        ({"device": ("CUDA0", "CUDA2")}, "-dev names 2 GPUs, and the machine has 3"),
+        ({"device": ("none",)}, "-dev none uses no GPU"),
+    ],
+)
+def test_gpus_that_are_not_there_are_refused(told: dict[str, Any], says: str) -> None:
+    """They were counted as RAM, or the plan was of other GPUs than the command's."""
+    plan = planner.plan(
+        "Qwen3.5-9B", on="3x rtx-3060-12", engine="llamacpp", precision="q4_k_m", options=told
+    )
+    assert says in plan.verdict
+
+
+def test_one_gpu_of_several_is_the_one_that_is_named() -> None:
+    plan = planner.plan(
+        "Qwen3.5-9B",
+        on="rtx-3060-12 + rtx-3090",
+        engine="llamacpp",
+        precision="q4_k_m",
+        options={"split_mode": "none", "main_gpu": 1},
+    )
+    assert plan.ranks[0].name == "GPU 1"
+    assert plan.ranks[0].total > 23 * GIB
+    assert plan.launch is not None
+    assert plan.launch.command.endswith("-sm none -mg 1")

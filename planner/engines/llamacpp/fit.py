@@ -16,6 +16,7 @@ from hardware_db.records import frozen
 from planner.bisection import last_holding
 from planner.engines.llamacpp.buffers import gpu_bytes_of_blocks
 from planner.engines.llamacpp.machine import Room
+from planner.engines.llamacpp.options import gpu_number
 from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
@@ -243,7 +244,10 @@ def by_hand(server: Server, room: Room) -> Fitted:
     options = server.options
     host = server.devices
     overrides = tuple(
-        Override(pattern=pattern, backend=_backend(buffer, host))
+        Override(
+            pattern=pattern,
+            backend=host if buffer == "CPU" else gpu_number(buffer) - options.first_gpu,
+        )
         for pattern, _, buffer in (rule.rpartition("=") for rule in options.override_tensor)
     )
     shares = options.tensor_split
@@ -261,11 +265,6 @@ def by_hand(server: Server, room: Room) -> Fitted:
         n_cpu_moe=options.n_cpu_moe or 0,
         tensor_split=shares,
     )
-
-
-def _backend(buffer: str, host: int) -> int:
-    digits = "".join(c for c in buffer if c.isdigit())
-    return host if buffer == "CPU" or int(digits) >= host else int(digits)
 
 
 def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> Fitted:

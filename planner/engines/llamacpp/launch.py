@@ -168,7 +168,8 @@ def _placing(answer: LlamacppAnswer) -> Iterator[str]:
     yield from _given(options, "override_tensor")
     if fitted.tensor_split is not None:
         yield from known["tensor_split"].words(fitted.tensor_split)
-    yield from _given(options, "split_mode")
+    for name in ("split_mode", "main_gpu", "device"):
+        yield from _given(options, name)
 
 
 def log_lines(answer: LlamacppAnswer) -> Iterator[str]:

@@ -93,6 +93,7 @@ class Machine:
     Attributes:
         backend: ggml backend of its GPUs.
         remote: GPUs of other machines; llama.cpp puts them in front of its own.
+        first: number of its first GPU, those before it are not used.
         gpu_totals: bytes of each GPU, of shared memory what the system leaves (llama.cpp asks it for
             what is available, ggml-cuda.cu); empty without GPUs.
         whole: bytes of each GPU, what the system keeps of shared memory included.
@@ -112,6 +113,7 @@ class Machine:
     unified: bool
     runtime: int
     measured: int = 0
+    first: int = 0
 
     @property
     def context(self) -> int:
@@ -127,7 +129,8 @@ class Machine:
     @property
     def gpu_names(self) -> tuple[str, ...]:
         """Names of the GPUs as the log prints them, in the order of the blocks."""
-        local = (f"{self.backend}{gpu}" for gpu in range(len(self.gpu_totals) - self.remote))
+        own = len(self.gpu_totals) - self.remote
+        local = (f"{self.backend}{self.first + gpu}" for gpu in range(own))
         return (*(f"RPC{gpu}" for gpu in range(self.remote)), *local)
 
     @property
@@ -169,11 +172,17 @@ def default_shares(accelerators: Sequence[Accelerator]) -> tuple[float, ...]:
     return tuple(float(total - CONTEXT_BYTES) for total in totals)
 
 
+def used_gpus(system: System, options: LlamacppOptions, gpus: int) -> tuple[Accelerator, ...]:
+    """Return the GPUs that a server takes, so many."""
+    first = options.first_gpu
+    return system.accelerators[first : first + gpus]
+
+
 def machine_of(
     system: System, options: LlamacppOptions, *, gpus: int, lesson: Lesson | None = None
 ) -> Machine:
     """Return the machine that `system` is; its RAM as the options say, else as the database does."""
-    used = system.accelerators[:gpus]
+    used = used_gpus(system, options, gpus)
     backend = backend_of(used or system.accelerators[:1]) or UNKNOWN_BACKEND
     told = options.host_memory_gib
     if told is None and system.host_memory_gib is not None:
@@ -193,4 +202,5 @@ def machine_of(
         unified=system.accelerator.is_unified and not system.is_cpu_only,
         runtime=runtime + measured,
         measured=measured,
+        first=options.first_gpu,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.engines.engine import Deployment
-from planner.engines.llamacpp.machine import backend_of, default_shares
+from planner.engines.llamacpp.machine import backend_of, default_shares, used_gpus
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme
@@ -54,6 +54,7 @@ def server_of(
     system = deployment.system
     gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
     devices = 0 if system.is_cpu_only else gpus
+    used = used_gpus(system, options, devices)
     if slots is None:
         slots = options.parallel or deployment.concurrency
     shared = bool(options.kv_unified) and options.parallel is not None
@@ -63,13 +64,13 @@ def server_of(
         scheme=scheme,
         options=options,
         devices=devices,
-        shares=default_shares(system.accelerators[:devices]),
+        shares=default_shares(used),
         type_k=type_k,
         type_v=options.cache_type_v or type_k,
         context=context if context is not None else deployment.context,
         maps_tables=not any(
             accelerator.is_unified and backend_of([accelerator]) in ("CUDA", "ROCm", "Vulkan")
-            for accelerator in system.accelerators[:devices]
+            for accelerator in used
         ),
         unlent=system.accelerator.unlent_bytes if devices else 0,
         slots=slots,

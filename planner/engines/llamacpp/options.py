@@ -28,11 +28,7 @@ _CELLS_MOST = 2**32
 
 
 def _override(rule: str, what: str) -> str:
-    """Return an -ot rule once its buffer and its pattern were looked at.
-
-    Raises:
-        InputError: neither pattern=CPU nor pattern=CUDA0, or no regular expression.
-    """
+    """Return an -ot rule; InputError: neither pattern=CPU nor =CUDA0, or no regular expression."""
     pattern, equals, buffer = rule.rpartition("=")
     if not equals or not pattern or not re.fullmatch(r"CPU|(CUDA|ROCm|Vulkan|SYCL)\d+", buffer):
         raise InputError(f"{what}: {rule!r} is not of the form pattern=CPU or pattern=CUDA0")
@@ -43,6 +39,11 @@ def _override(rule: str, what: str) -> str:
     except PatternError as error:
         raise InputError(f"{what}: {pattern!r}: {error}") from None
     return rule
+
+
+def gpu_number(buffer: str) -> int:
+    """Return the number in the name of a GPU's buffer, as CUDA0."""
+    return int("".join(filter(str.isdigit, buffer)))
 
 
 CHECKPOINTS = 32
@@ -131,6 +132,23 @@ class LlamacppOptions(Options):
         "-sm",
         "--split-mode",
         meaning='how blocks are put on GPUs: "layer" spreads them, "none" uses the first GPU',
+        written=False,
+    )
+    main_gpu: int = option(
+        0,
+        Count(least=0, most=1024),
+        "-mg",
+        "--main-gpu",
+        meaning='the GPU that "-sm none" uses, counted from 0',
+        written=False,
+    )
+    device: tuple[str, ...] = option(
+        (),
+        Several(of=Text(longest=100)),
+        "-dev",
+        "--device",
+        meaning="the GPUs that it uses, as it calls them: CUDA0,CUDA1; they are those of the machine",
+        default_words="all",
         written=False,
     )
     rpc: str | None = option(
@@ -354,6 +372,11 @@ class LlamacppOptions(Options):
     def draft_tokens(self) -> int:
         """Tokens drafted per step; zero without speculation."""
         return self.spec_draft_n_max if self.spec_type == "draft-mtp" else 0
+
+    @property
+    def first_gpu(self) -> int:
+        """The GPU from which on a server takes them."""
+        return self.main_gpu if self.split_mode == "none" else 0
 
     @property
     def places_by_hand(self) -> bool:

@@ -12,18 +12,20 @@ from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
 from planner.engines.llamacpp.machine import backend_of
 from planner.engines.llamacpp.meant import server_of
-from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.options import LlamacppOptions, gpu_number
 from planner.engines.llamacpp.releases import rules_of
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
 from planner.engines.llamacpp.terms import source
 from planner.errors import PlannerError
+from planner.units import counted
 
 
 def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
     """Yield every reason, the hardware first."""
     yield from _hardware(deployment)
     yield from _layout(deployment)
+    yield from _devices(deployment)
     checkpoint = deployment.checkpoint
     if architecture(checkpoint.model) is None:
         yield Refusal(
@@ -109,6 +111,50 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
             f" ({MAX_DEVICES})",
             source=source("ggml/src/ggml-backend.cpp (GGML_SCHED_MAX_BACKENDS)"),
         )
+
+
+def _devices(deployment: Deployment) -> Iterator[Refusal]:
+    """GPUs that the command names and the machine has not, or that the plan would count though unused."""
+    options: LlamacppOptions = deployment.options
+    system, named, alone = deployment.system, options.device, options.split_mode == "none"
+    there = 0 if system.is_cpu_only else deployment.layout.accelerators
+    remedy = "leave -dev out"
+    if named == ("none",) and there:
+        yield Refusal(
+            reason=f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted",
+            source=source("common/arg.cpp (--device)"),
+            remedy="plan for the processor: --on 'cpu, 64GB' with your RAM",
+        )
+    elif named and len(named) != there and named != ("none",):
+        if len(named) < there and not system.is_mixed:
+            several = f"{len(named)}x " if len(named) > 1 else ""
+            remedy = f"name those that it uses: --on '{several}{system.accelerator.id}'"
+        yield Refusal(
+            reason=f"-dev names {counted(len(named), 'GPU')}, and the machine has {there}",
+            source=source("common/arg.cpp (--device)"),
+            remedy=remedy,
+        )
+    own = min(there, system.accelerators_per_node)
+    last = f"the last is {own - 1}" if own else "the machine has none"
+    usable = range(options.first_gpu, options.first_gpu + 1) if alone else range(own)
+    if alone and options.main_gpu >= max(own, 1):
+        yield Refusal(
+            reason=f"there is no GPU {options.main_gpu} (-mg); {last}",
+            engine_message=f"invalid value for main_gpu: {options.main_gpu}",
+            source=source("src/llama.cpp (llama_prepare_model_devices)"),
+            remedy="they are counted from 0",
+        )
+    for rule in options.override_tensor:
+        buffer = rule.rpartition("=")[2]
+        if buffer != "CPU" and gpu_number(buffer) not in usable:
+            yield Refusal(
+                reason=f"-ot names {buffer}, which -sm none does not use"
+                if alone
+                else f"-ot names {buffer}; {last}",
+                engine_message="unknown buffer type",
+                source=source("common/arg.cpp (parse_tensor_buffer_overrides)"),
+                remedy="they are counted from 0; CPU is RAM",
+            )
 
 
 def _server(server: Server) -> Iterator[Refusal]:

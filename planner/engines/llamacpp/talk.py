@@ -86,7 +86,7 @@ FLAGS = FlagTable(
         "json-schema-file predict n-predict chat-template chat-template-file chat-template-kwargs",
         "reasoning-format reasoning-budget reasoning-budget-message reasoning slot-save-path",
         "slot-prompt-similarity alias tags log-file log-verbosity verbosity numa defrag-thold",
-        "cache-reuse hf-token main-gpu checkpoint-min-step checkpoint-every-n-tokens",
+        "cache-reuse hf-token checkpoint-min-step checkpoint-every-n-tokens",
         "rope-freq-base rope-freq-scale yarn-ext-factor yarn-attn-factor",
         "yarn-beta-slow yarn-beta-fast override-kv image-min-tokens image-max-tokens media-path",
         "spec-draft-p-min spec-draft-p-split spec-draft-n-min draft-min draft-p-min p-min",
@@ -94,7 +94,7 @@ FLAGS = FlagTable(
         "lookup-cache-dynamic models-dir models-max models-preset sleep-idle-seconds tools",
         "grp-attn-n grp-attn-w webui-config-file pooling control-vector",
     )
-    | {"-t", "-tb", "-n", "-s", "-a", "-lv", "-mg", "-cms", "-cpent", "-sps", "-l", "-r", "-hft"},
+    | {"-t", "-tb", "-n", "-s", "-a", "-lv", "-cms", "-cpent", "-sps", "-l", "-r", "-hft"},
     kept_switches=flags(
         "jinja no-jinja no-webui webui metrics slots no-slots props no-props log-disable verbose",
         "log-colors log-prefix log-timestamps no-warmup warmup cont-batching no-cont-batching",
@@ -106,8 +106,6 @@ FLAGS = FlagTable(
     )
     | {"-cb", "-nocb", "-v", "-e", "-dio", "-ndio", "-sp"},
     unplanned={
-        "--device": "the plan takes every GPU that --on names",
-        "-dev": "the plan takes every GPU that --on names",
         "--lora": "adapters take memory that is not counted",
         "--lora-scaled": "adapters take memory that is not counted",
         "--embedding": "embedding servers are not planned",

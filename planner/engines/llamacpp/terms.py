@@ -79,7 +79,7 @@ def ranks(
 def _name(machine: Machine, gpu: int) -> str:
     """Return what a GPU is called: by its number, or by its machine where there are several."""
     if not machine.remote:
-        return device_name(gpu, unified=machine.unified)
+        return device_name(machine.first + gpu, unified=machine.unified)
     own = len(machine.gpu_totals) - machine.remote
     place = 1 if gpu >= machine.remote else 2 + gpu // own
     which = gpu - machine.remote if gpu >= machine.remote else gpu % own
