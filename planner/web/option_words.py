@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from hardware_db.records import frozen
 from planner.engines import get_engine
+from planner.engines.choice import DRAFTS
 from planner.engines.option_kinds import Choice, Count, CountChoice, Number, Share, Switch, Text
 from planner.engines.options import declared
 from planner.errors import InputError
@@ -63,7 +64,7 @@ def option_fields(engine: str) -> tuple[OptionField, ...]:
     """Return the options of `engine` that one field can hold, in the order of its class."""
     fields = []
     for option in declared(get_engine(engine).options_type).values():
-        kind = _TYPES.get(type(option.kind))
+        kind = next((_TYPES[base] for base in type(option.kind).__mro__ if base in _TYPES), None)
         if kind is None:
             continue
         memory = f" Memory: {option.memory}." if option.memory else ""
@@ -129,6 +130,17 @@ def option_said(engine: str, name: str, value: str) -> str:
     """Return an option that is set as people read it: its flag, else what it is."""
     known = next((field for field in option_fields(engine) if field.name == name), None)
     return f"{(known.flag or known.title) if known is not None else name} {value}"
+
+
+def drafting_words(engine: str) -> tuple[tuple[str, str], ...]:
+    """Return the words of options with which an engine drafts with the model's own MTP module."""
+    drafts = DRAFTS[engine]
+    words = (
+        (field.name, field.word(field.shown(drafts[field.name])))
+        for field in option_fields(engine)
+        if field.name in drafts
+    )
+    return tuple((name, word) for name, word in words if word is not None)
 
 
 def option_words(engine: str, options: object) -> tuple[tuple[str, str], ...]:

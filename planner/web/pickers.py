@@ -16,7 +16,7 @@ import streamlit as st
 
 from hardware_db import System
 from planner.engines import ENGINES, get_engine
-from planner.engines.choice import LOADS
+from planner.engines.choice import DRAFTS, LOADS
 from planner.errors import InputError, PlannerError
 from planner.recommending.wish import BESTS
 from planner.registry import find, uses
@@ -36,6 +36,7 @@ from planner.web.asked import (
     system,
 )
 from planner.web.engine_options import ask_options
+from planner.web.option_words import drafting_words
 from planner.web.layout_fields import ask_layout
 from planner.web.tables import escape
 from planner.web.theme import fold
@@ -297,6 +298,8 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         )
         _switch("Pictures must be taken", "images", asked.images)
         _switch("YaRN beyond the native context", "yarn", asked.yarn)
+        if engine in DRAFTS:
+            _ask_drafts(asked, engine)
     ask_layout(asked)
     if engine is not None:
         st.markdown(f"**Options of {ENGINES[engine].title}**")
@@ -340,11 +343,37 @@ def _switched(field: str, is_on: bool) -> None:
     session.change(**{field: switch_word(is_on)})
 
 
+def _ask_drafts(asked: Asked, engine: str) -> None:
+    """Ask in one place whether the model's own MTP module drafts: each engine has flags of its own."""
+    words = drafting_words(engine)
+    drafts = set(words) <= set(asked.options)
+    key = fields.key_for("drafts", drafts)
+    st.toggle(
+        "Speculative decoding (MTP)",
+        value=drafts,
+        key=key,
+        on_change=fields.hear,
+        args=("drafts", key, partial(_set_drafts, engine)),
+        help="The model's own MTP module drafts tokens: most often faster, and it takes memory.",
+    )
+
+
+def _set_drafts(engine: str, is_on: bool) -> None:
+    words = drafting_words(engine)
+    names = [name for name, _ in words]
+    others = tuple(pair for pair in session.now().options if pair[0] not in names)
+    _set_options(engine, (*others, *words) if is_on else others)
+
+
 def _set_option(engine: str, name: str, word: str | None) -> None:
     """An option belongs to its engine, which is fixed by it; without a word it is the default."""
     asked = session.now()
     kept = tuple(pair for pair in asked.options if pair[0] != name)
-    options = (*kept, (name, word)) if word is not None else kept
+    _set_options(engine, (*kept, (name, word)) if word is not None else kept)
+
+
+def _set_options(engine: str, options: tuple[tuple[str, str], ...]) -> None:
+    asked = session.now()
     if options == asked.options:
         return
     fixed = asked.engine if asked.engine != BEST else engine

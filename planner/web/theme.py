@@ -48,6 +48,7 @@ _FOLLOW = f"""<style>
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 .language-{WORDS} .token {{ display: inline-block; max-width: 100%; color: inherit !important }}
+:is(.st-key-answer, .st-key-pick) strong {{ display: inline-block; max-width: 100% }}
 [data-testid="stMain"] {{ scroll-padding: 9rem 0 2rem }}
 [data-testid="stTopNavLink"]:focus-visible, .stMain:focus-visible {{ outline: 2px solid; outline-offset: 1px }}
 .stMain:focus-visible {{ outline-offset: -3px }}
@@ -56,6 +57,7 @@ _FOLLOW = f"""<style>
 }}
 @media (max-width: 640px) {{
     [data-testid="stTable"] :is(th, td) {{ padding: 0.3rem 0.3rem !important }}
+    [data-testid="stCode"] code {{ font-size: 0.75rem !important }}
 }}
 [data-testid="stCode"]:focus-within > div:has([data-testid="stElementToolbarButton"]),
 [data-testid="stCode"]:focus-within [data-testid="stElementToolbarButton"] * {{
@@ -76,7 +78,7 @@ _FOLLOW = f"""<style>
 advertisement, which comes with a browser that it opened, lies over nothing; a closed menu has no links; an answer is dim
 while the next one is computed; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; a word of a command stays whole
-(Chromium would break it after each hyphen); what has the focus is seen, and not below the menu; a
+(Chromium would break it after each hyphen), as does a name in the answer that a line has room for; what has the focus is seen, and not below the menu; a
 keyboard's field for a table shows while it is used; pickers fold and tables are narrow on
 phones; who cannot hover, or comes by keyboard, sees the button that copies. Streamlit 1.67 has no part for these."""
 
