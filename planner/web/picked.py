@@ -41,7 +41,8 @@ def show_pick(asked: Asked, found: Answer) -> None:
         fixed = fixed_words(asked)
         if fixed:
             st.markdown(
-                f":material/push_pin: Fixed by you: {', '.join(f'**{escape(what)}**' for what in fixed)}.", width="content"
+                f":material/push_pin: Fixed by you: {', '.join(f'**{escape(what)}**' for what in fixed)}.",
+                width="content",
             )
             st.button(
                 "Let it pick",

@@ -48,7 +48,7 @@ _FOLLOW = f"""<style>
 .st-key-front-take button {{ height: auto }}
 .st-key-front-take button p {{ white-space: normal !important; text-align: left }}
 .language-{WORDS} .token {{ display: inline-block; max-width: 100%; color: inherit !important }}
-:is(.st-key-answer, .st-key-pick) strong {{ display: inline-block; max-width: 100% }}
+:is(.st-key-answer, .st-key-picked) strong {{ display: inline-block; max-width: 100% }}
 [data-testid="stMain"] {{ scroll-padding: 9rem 0 2rem }}
 [data-testid="stTopNavLink"]:focus-visible, .stMain:focus-visible {{ outline: 2px solid; outline-offset: 1px }}
 .stMain:focus-visible {{ outline-offset: -3px }}
