@@ -36,8 +36,8 @@ from planner.web.asked import (
     system,
 )
 from planner.web.engine_options import ask_options
-from planner.web.option_words import drafting_words
 from planner.web.layout_fields import ask_layout
+from planner.web.option_words import drafting_words
 from planner.web.tables import escape
 from planner.web.theme import fold
 from planner.web.typed_names import KNOWN, is_of_several, listed_as
@@ -298,7 +298,7 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
         )
         _switch("Pictures must be taken", "images", asked.images)
         _switch("YaRN beyond the native context", "yarn", asked.yarn)
-        if engine in DRAFTS:
+        if engine is not None and engine in DRAFTS:
             _ask_drafts(asked, engine)
     ask_layout(asked)
     if engine is not None:
