@@ -221,7 +221,7 @@ def test_another_machine_is_picked_for_anew_and_undone(open_app: Callable[..., A
 def test_what_was_fixed_stays_and_is_marked(open_app: Callable[..., AppTest]) -> None:
     app = open_app(**{**FAST, "kv": "fp8"})
     app.selectbox(key="on").set_value("rtx-4090").run()
-    assert "Fixed by you: bf16, KV cache fp8" in text_of(app)
+    assert "Fixed by you: **bf16**, **KV cache fp8**" in text_of(app)
     assert "bf16" in asked_for(app)["weights"]
     app.button(key="let-it-pick").click().run()
     assert "Fixed by you" not in text_of(app)
