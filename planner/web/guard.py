@@ -169,13 +169,13 @@ def bounded(data: bytes) -> bytes | None:
     """Return a browser's message with what fields of a page can hold; None where it is no page's.
 
     Args:
-        data: a BackMsg. What cannot be read as one is passed on: Streamlit closes the connection.
+        data: a BackMsg. Of what cannot be read as one, Streamlit would write a traceback each time.
     """
     message = BackMsg()
     try:
         message.ParseFromString(data)
     except DecodeError:
-        return data
+        return None
     match message.WhichOneof("type"):
         case "rerun_script" if _is_pages(message.rerun_script):
             whole: bytes = message.SerializeToString()

@@ -138,7 +138,7 @@ def test_a_message_that_no_page_sends_is_not_passed_on() -> None:
     assert len(BackMsg.FromString(held).rerun_script.cached_message_hashes) == 2_000
     hashes.rerun_script.cached_message_hashes.extend(f"{number:032x}" for number in range(2_000))
     assert bounded(hashes.SerializeToString()) is None
-    assert bounded(b"\xff") == b"\xff", "Streamlit says what it thinks of it"
+    assert bounded(b"\xff") is None, "Streamlit would write a traceback each time"
 
 
 @pytest.mark.parametrize(
