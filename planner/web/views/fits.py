@@ -60,7 +60,8 @@ COLUMNS = {
     "verdict": st.column_config.TextColumn(
         "Verdict",
         width=92,
-        help="✚: the smallest number of it that holds the workload. Slow: well below"
+        help="✚: the smallest number of it that holds the workload. Too small: by its own memory;"
+        " with RAM beside it a GPU may still run it. Slow: well below"
         f" {LEAST_SPEED:g} tok/s for each user. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(
