@@ -108,7 +108,7 @@ def test_sixteen_bits_lose_nothing() -> None:
 @given(st.sampled_from(MODELS))
 def test_every_checkpoint_has_a_word_and_a_line(row: Entry) -> None:
     loss = loss_of(row)
-    assert loss.word.text in loss.text
+    assert loss.word.text.removeprefix("as ") in loss.text
     assert "\n" not in loss.text
     if loss.value is not None:
         assert loss.low is not None
@@ -179,6 +179,7 @@ def test_a_word_that_the_shown_number_does_not_give_says_where_it_is_from() -> N
         if loss.basis != "file" or loss.value is None:
             continue
         follows = loss.word is word_of(loss.value)
-        assert follows != ("counted as" in loss.text), loss.text
+        told = ("practically", "as other files of its kind")
+        assert follows != any(words in loss.text for words in told), loss.text
         counted += not follows
     assert counted
