@@ -164,6 +164,13 @@ def _fitted(server: Server, room: Room) -> Fitted:
     return fit(server, room)
 
 
+@remembered(_in_room)
+def _may_fit(server: Server, room: Room) -> bool:
+    """Say whether some placement may fit, likewise."""
+    return may_fit(server, room)
+
+
+@remembered(_asked)
 def _started(deployment: Deployment) -> tuple[Server, Machine]:
     """Return the server that is started, and where it runs."""
     server, options = server_of(deployment), deployment.options
@@ -176,7 +183,7 @@ def _fits(deployment: Deployment) -> bool:
     """Say whether a placement fits; that none does is often told without a graph."""
     if not deployment.options.ram_unsaid:
         server, machine = _started(deployment)
-        if not may_fit(server, machine.room(deployment.options.kept_free_mib)):
+        if not _may_fit(server, machine.room(deployment.options.kept_free_mib)):
             return False
     return _settled(deployment).fitted.fits
 
