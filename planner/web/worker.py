@@ -38,9 +38,9 @@ from planner.model.checkpoint import Checkpoint
 MEMORY = 1 << 30
 """Bytes of address space of one process, libraries included (they take 200 MiB)."""
 
-MOST_BLOCKS = 1_200_000
-"""Objects of Python of one process, some 100 MiB of them answers that caches keep: with more than that, all
-are forgotten after an answer. What they held is used again, so that a process stays below some 190 MiB."""
+MOST_BLOCKS = 2_000_000
+"""Objects of Python of one process: with more than that, all answers that caches keep are forgotten after an
+answer. What they held is used again, so that a process stays near 260 MiB."""
 
 RETIRES_AT = 300 << 20
 """Bytes of resident memory beyond which a process makes room for a fresh one after an answer."""
