@@ -357,8 +357,9 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
     if before_cache(rank) > 0:
         largest = max(rank.terms, key=lambda term: term.nbytes)
         return (
-            f"{format_gib(before_cache(rank))} over{_on_which(rank, allocation)} before any cache; the largest term is"
-            f" {largest.name}, {format_gib(largest.nbytes)} of {format_gib(rank.usable)} usable."
+            f"{format_gib(before_cache(rank))} over{_on_which(rank, allocation)} before any cache;"
+            f" the largest term is {largest.name}, {format_gib(largest.nbytes)} of"
+            f" {format_gib(rank.usable)} usable."
             f"{_lent(deployment, rank)}"
         )
     short = format_gib(allocation.shortfall)

@@ -18,7 +18,7 @@ from planner.planning import Plan
 from planner.question import question_of
 from planner.recommending.answer import Miss
 from planner.recommending.choice import Choice
-from planner.recommending.chosen import held_by
+from planner.recommending.chosen import held_of_model
 from planner.recommending.wanted import wanted_by
 from planner.recommending.wish import Wish
 from planner.registry import Word
@@ -98,7 +98,7 @@ def _neighbours(plan: Plan) -> list[Advice]:
     if wanted is None:
         return []
     same: dict[tuple[str, str], Choice] = {}
-    for choice in held_by(wanted, alone=True):
+    for choice in held_of_model(wanted):
         same.setdefault((choice.entry.name, choice.plan.engine), choice)
     found = list(same.values())[:NEIGHBOURS]
     found.sort(key=lambda choice: (_lacks(choice, wanted.wish), choice.word))

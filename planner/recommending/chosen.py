@@ -26,19 +26,25 @@ def chosen(search: Search) -> tuple[list[Choice], Choice | None, tuple[Choice, .
     return choices, *_pick_and_front(search, choices)
 
 
-def held_by(wanted: Wanted, *, alone: bool = False) -> tuple[Choice, ...]:
+def held_by(wanted: Wanted) -> tuple[Choice, ...]:
     """Return the pick and the front of `recommend` alone; nothing where nothing holds the workload.
 
     Args:
         wanted: the question.
-        alone: of the named model, without others beside it.
     """
+    _, pick, beside = chosen(Search(wanted, only_held=True))
+    return () if pick is None else (pick, *beside)
+
+
+def held_of_model(wanted: Wanted) -> tuple[Choice, ...]:
+    """Return what `held_by` does, of the named model alone.
+
+    Args:
+        wanted: the question; its model must be named.
+    """
+    assert wanted.base is not None
     search = Search(wanted, only_held=True)
-    if alone and wanted.base is not None:
-        choices = search.of_model(wanted.base)
-        pick, beside = _pick_and_front(search, choices)
-    else:
-        _, pick, beside = chosen(search)
+    pick, beside = _pick_and_front(search, search.of_model(wanted.base))
     return () if pick is None else (pick, *beside)
 
 

@@ -5,7 +5,7 @@ Every piece of advice was planned before it is given. Order: what costs the user
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hardware_db.records import frozen
@@ -121,7 +121,8 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
             key=lambda advice: (not advice.trusted, advice.cost, advice.word, advice.steps),
         )
     else:
-        helping = [advice for advice in _helping(plan, question) if (advice.gained or 0) > 0]
+        tried = _settings(plan, question, planned=_try)
+        helping = [advice for advice in tried if (advice.gained or 0) > 0]
         ordered = sorted(helping, key=lambda advice: (not advice.trusted, -(advice.gained or 0)))
     return tuple(ordered[:most])
 
@@ -165,18 +166,12 @@ def _single(plan: Plan, question: Question) -> Iterator[_Setting]:
         )
 
 
-def _settings(plan: Plan, question: Question) -> Iterator[Advice]:
-    """The settings that are enough one by one."""
+def _settings(
+    plan: Plan, question: Question, planned: Callable[[Question], Plan | None] | None = None
+) -> Iterator[Advice]:
+    """The settings one by one that are enough, or those of which `planned` finds a plan."""
     for setting in _single(plan, question):
-        changed = _holding(setting.question)
-        if changed is not None:
-            yield _advice(plan, changed, setting.title, setting.loses, setting.cost)
-
-
-def _helping(plan: Plan, question: Question) -> Iterator[Advice]:
-    """The settings one by one, enough or not."""
-    for setting in _single(plan, question):
-        changed = _try(setting.question)
+        changed = (planned or _holding)(setting.question)
         if changed is not None:
             yield _advice(plan, changed, setting.title, setting.loses, setting.cost)
 

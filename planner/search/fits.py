@@ -93,18 +93,21 @@ def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> 
     Where one accelerator does not, the largest system is asked next, cheaply: where that is sure
     not to, none does.
     """
-    (first, *more), checkpoint = pair
-    alone = replace(question, system=first, checkpoint=checkpoint)
-    asked = alone
-    if (plan := alone.plan_that_fits()) is None and more:
-        larger = [replace(alone, system=system) for system in more]
-        asked = larger[-1]
-        if asked.may_fit():
-            for one in larger:
-                if (plan := one.plan_that_fits()) is not None:
-                    asked = one
-                    break
-    return Fit(accelerator=first.accelerator, question=asked, holds=plan is not None, found=plan)
+    systems, checkpoint = pair
+    asked = replace(question, checkpoint=checkpoint)
+    accelerator, last = systems[0].accelerator, replace(asked, system=systems[-1])
+    for one in _in_turn(asked, systems, last):
+        plan = one.plan_that_fits()
+        if plan is not None:
+            return Fit(accelerator=accelerator, question=one, holds=True, found=plan)
+    return Fit(accelerator=accelerator, question=last, holds=False)
+
+
+def _in_turn(question: Question, systems: Sequence[System], last: Question) -> Iterator[Question]:
+    first, *more = systems
+    yield replace(question, system=first)
+    if more and last.may_fit():
+        yield from (replace(question, system=system) for system in more)
 
 
 def smallest_systems(

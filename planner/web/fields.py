@@ -51,6 +51,22 @@ def hear(field: str, key: str, told: Callable[[Any], None]) -> None:
     told(cut(value) if isinstance(value, str) else value)
 
 
+def ask_switch(
+    label: str, field: str, is_on: bool, told: Callable[[Any], None], *, help: str | None = None
+) -> None:
+    """Draw a switch.
+
+    Args:
+        label: what stands beside it.
+        field: its name.
+        is_on: what it shows.
+        told: called with what it shows once it was switched.
+        help: told to who asks.
+    """
+    key = key_for(field, is_on)
+    st.toggle(label, value=is_on, key=key, on_change=hear, args=(field, key, told), help=help)
+
+
 def value_of(field: str) -> Any:
     """Return what a field shows; None where it is not there."""
     return st.session_state.get(_key(field))

@@ -35,14 +35,7 @@ def ask_layout(asked: Asked) -> None:
                 args=(name, key, _set_layout),
             )
         experts = layout is not None and layout.expert_parallel
-        key = fields.key_for("ep", experts)
-        st.toggle(
-            "Expert parallel",
-            value=experts,
-            key=key,
-            on_change=fields.hear,
-            args=("ep", key, _set_layout),
-        )
+        fields.ask_switch("Expert parallel", "ep", experts, _set_layout)
 
 
 def _sizes(layout: Layout | None) -> dict[str, int]:

@@ -333,10 +333,7 @@ def _taken(field: str, value: str | None) -> None:
 
 
 def _switch(label: str, field: str, value: str) -> None:
-    is_on = value == switch_word(True)
-    key = fields.key_for(field, is_on)
-    args = (field, key, partial(_switched, field))
-    st.toggle(label, value=is_on, key=key, on_change=fields.hear, args=args)
+    fields.ask_switch(label, field, value == switch_word(True), partial(_switched, field))
 
 
 def _switched(field: str, is_on: bool) -> None:
@@ -346,14 +343,11 @@ def _switched(field: str, is_on: bool) -> None:
 def _ask_drafts(asked: Asked, engine: str) -> None:
     """Ask in one place whether the model's own MTP module drafts: each engine has flags of its own."""
     words = drafting_words(engine)
-    drafts = set(words) <= set(asked.options)
-    key = fields.key_for("drafts", drafts)
-    st.toggle(
+    fields.ask_switch(
         "Speculative decoding (MTP)",
-        value=drafts,
-        key=key,
-        on_change=fields.hear,
-        args=("drafts", key, partial(_set_drafts, engine)),
+        "drafts",
+        set(words) <= set(asked.options),
+        partial(_set_drafts, engine),
         help="The model's own MTP module drafts tokens: most often faster, and it takes memory.",
     )
 

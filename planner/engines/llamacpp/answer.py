@@ -147,7 +147,7 @@ class LlamacppAnswer(Allocation):
                 name: {
                     "model": usage.weights[index] + usage.mtp_weights[index],
                     "context": usage.kv[index] + usage.states[index] + usage.draft_kv[index],
-                    "compute": usage.compute[index] + usage.draft_compute[index],
+                    "compute": usage.computing[index],
                 }
                 for index, name in enumerate(names)
             },

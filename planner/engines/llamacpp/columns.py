@@ -20,10 +20,10 @@ from planner.engines.engine import Deployment, but_workload
 from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
 from planner.engines.llamacpp.fit import Fitted, fit
-from planner.engines.llamacpp.machine import Machine, machine_of
+from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.reach import longest_of
+from planner.engines.llamacpp.reach import BY_MEMORY, longest_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.terms import host_terms, ranks
 from planner.memo import remembered
@@ -34,7 +34,7 @@ def contexts_alike(deployment: Deployment) -> range:
     """Return the contexts with a full batch, up to the native length; empty where --fit moves."""
     model, options = deployment.checkpoint.model, deployment.options
     server = server_of(deployment)
-    room = _machine(deployment, server).room(options.kept_free_mib)
+    room = machine_of(deployment, gpus=server.devices).room(options.kept_free_mib)
     moves = server.devices > 0 and not room.shared
     moves &= room.host is not None or options.ram_unsaid
     shared = options.kv_unified and options.parallel is not None
@@ -53,7 +53,7 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
         concurrencies: sequences of each row.
     """
     given, one = deployment.options.parallel, server_of(deployment, slots=1)
-    machine = _machine(deployment, one)
+    machine = machine_of(deployment, gpus=one.devices)
     slots = concurrencies if given is None else np.full_like(contexts, given)
     server: Server = replace(one, context=contexts, slots=slots)
     placement, limits = one.placement(), _limits(deployment)
@@ -62,7 +62,7 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     if given is None:
         lengths, places = np.unique(cells, return_inverse=True)
         sequences = (lengths[:, None] <= limits[None, :]).sum(axis=1)[places]
-        limited_by = choose(sequences == MAX_SEQUENCES, "slots (LLAMA_MAX_SEQ)", _BY_MEMORY)
+        limited_by = choose(sequences == MAX_SEQUENCES, "slots (LLAMA_MAX_SEQ)", BY_MEMORY)
     else:
         sequences, limited_by = choose(fits, given, 0), "slots (-np)"
     usage = _usage(server, placement, dry_run=False)
@@ -79,20 +79,11 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     )
 
 
-_BY_MEMORY = "KV cache and state"
-
-
-def _machine(deployment: Deployment, server: Server) -> Machine:
-    return machine_of(
-        deployment.system, deployment.options, gpus=server.devices, lesson=deployment.lesson
-    )
-
-
 @remembered(but_workload)
 def _longest(deployment: Deployment) -> int:
     """Return the tokens of the longest single sequence."""
     single = server_of(deployment, slots=1)
-    room = _machine(deployment, single).room(deployment.options.kept_free_mib)
+    room = machine_of(deployment, gpus=single.devices).room(deployment.options.kept_free_mib)
     return longest_of(deployment, single, fit(single, room), room)
 
 
@@ -103,7 +94,10 @@ def _limits(deployment: Deployment) -> Any:
     Precondition, as everywhere: more of it takes no less.
     """
     one, options = server_of(deployment, slots=1), deployment.options
-    room, placement = _machine(deployment, one).room(options.kept_free_mib), one.placement()
+    room, placement = (
+        machine_of(deployment, gpus=one.devices).room(options.kept_free_mib),
+        one.placement(),
+    )
     most = MAX_SEQUENCES if options.parallel is None else options.parallel
     slots: Any = np.arange(1, most + 1)
     native = deployment.checkpoint.model.max_position_embeddings

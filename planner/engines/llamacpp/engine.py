@@ -171,28 +171,24 @@ def _may_fit(server: Server, room: Room) -> bool:
 
 
 @remembered(_asked)
-def _started(deployment: Deployment) -> tuple[Server, Machine]:
-    """Return the server that is started, and where it runs."""
-    server, options = server_of(deployment), deployment.options
-    return server, machine_of(
-        deployment.system, options, gpus=server.devices, lesson=deployment.lesson
-    )
+def _started(deployment: Deployment) -> tuple[Server, Machine, Room]:
+    """Return the server that is started, where it runs, and what of it may be used."""
+    server = server_of(deployment)
+    machine = machine_of(deployment, gpus=server.devices)
+    return server, machine, machine.room(deployment.options.kept_free_mib)
 
 
 def _fits(deployment: Deployment) -> bool:
     """Say whether a placement fits; that none does is often told without a graph."""
-    if not deployment.options.ram_unsaid:
-        server, machine = _started(deployment)
-        if not _may_fit(server, machine.room(deployment.options.kept_free_mib)):
-            return False
-    return _settled(deployment).fitted.fits
+    server, _, room = _started(deployment)
+    sure_not = not deployment.options.ram_unsaid and not _may_fit(server, room)
+    return not sure_not and _settled(deployment).fitted.fits
 
 
 @remembered(_asked, most=4096)
 def _settled(deployment: Deployment) -> _Settled:
     """Return the placement that fits: all that decides whether it starts."""
-    server, machine = _started(deployment)
-    room = machine.room(deployment.options.kept_free_mib)
+    server, machine, room = _started(deployment)
     fitted = _fitted(server, room)
     assumed = machine.with_ram_assumed() if deployment.options.ram_unsaid else None
     if not fitted.fits and assumed is not None:

@@ -108,7 +108,7 @@ def _least(
     tried: dict[int, Fitted] = {}
     known: dict[int, tuple[Placement, Usage]] = {}
     on_gpus = sum(room.gpus)
-    computing = sum(before.usage.compute[:-1]) + sum(before.usage.draft_compute[:-1])
+    computing = sum(before.usage.computing[:-1])
 
     def found(moved: int) -> Fitted:
         if moved not in tried:
@@ -141,7 +141,7 @@ def _least(
 
     def computed_first(fitted: Fitted) -> int:
         """Return the bytes of the first GPU's compute buffers."""
-        return fitted.usage.compute[0] + fitted.usage.draft_compute[0]
+        return fitted.usage.computing[0]
 
     guess = last_holding(lambda kept: gpus_held(most - kept) + computing <= on_gpus, 0, most - 1)
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
@@ -286,10 +286,7 @@ def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) 
         return judged(plain, None)
     usage = server.usage(plain, dry_run=True)
     fixed = [
-        usage.compute[gpu]
-        + usage.draft_compute[gpu]
-        + usage.vision_weights[gpu]
-        + usage.vision_compute[gpu]
+        usage.computing[gpu] + usage.vision_weights[gpu] + usage.vision_compute[gpu]
         for gpu in range(server.devices)
     ]
     if room.shared:

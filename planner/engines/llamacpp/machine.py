@@ -12,8 +12,8 @@ from hardware_db import Accelerator, System
 from hardware_db.memory import system_reserve_mib
 from hardware_db.records import frozen
 from planner.columns import smaller
+from planner.engines.engine import Deployment
 from planner.engines.llamacpp.options import LlamacppOptions
-from planner.learning import Lesson
 from planner.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -178,10 +178,10 @@ def used_gpus(system: System, options: LlamacppOptions, gpus: int) -> tuple[Acce
     return system.accelerators[first : first + gpus]
 
 
-def machine_of(
-    system: System, options: LlamacppOptions, *, gpus: int, lesson: Lesson | None = None
-) -> Machine:
-    """Return the machine that `system` is; its RAM as the options say, else as the database does."""
+def machine_of(deployment: Deployment, *, gpus: int) -> Machine:
+    """Return the machine of a deployment; its RAM as the options say, else as the database does."""
+    system, lesson = deployment.system, deployment.lesson
+    options: LlamacppOptions = deployment.options
     used = used_gpus(system, options, gpus)
     backend = backend_of(used or system.accelerators[:1]) or UNKNOWN_BACKEND
     told = options.host_memory_gib

@@ -13,7 +13,8 @@ from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
 
-_BY_MEMORY = "KV cache and state"
+BY_MEMORY = "KV cache and state"
+"""What stops more slots where memory does."""
 
 
 def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
@@ -29,7 +30,7 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
             limit = "the cache that all slots share (-c)"
         return held if fitted.fits else 0, limit
     if not fitted.fits:
-        return _fewer(server, fitted, room), _BY_MEMORY
+        return _fewer(server, fitted, room), BY_MEMORY
     reach = _Reach(
         room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
@@ -39,14 +40,13 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
     movable = not room.shared and (room.host is not None or options.ram_unsaid)
     outside = fitted.n_gpu_layers == 0
     if not server.devices or not options.fit or options.places_by_hand or not movable or outside:
-        return slots, _BY_MEMORY
-    return slots, f"{_BY_MEMORY} on the GPU (with more weights in RAM more may fit, slower)"
+        return slots, BY_MEMORY
+    return slots, f"{BY_MEMORY} on the GPU (with more weights in RAM more may fit, slower)"
 
 
 def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
     """Return how many slots fit where the asked ones do not, each number placed by itself."""
-    usage = fitted.usage
-    computing = [a + b for a, b in zip(usage.compute, usage.draft_compute, strict=True)]
+    computing = fitted.usage.computing
     most = server.slots - 1
     guess = last_holding(
         lambda slots: may_fit(replace(server, slots=slots), room, computing), 1, most

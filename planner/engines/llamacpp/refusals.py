@@ -26,6 +26,7 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
     yield from _hardware(deployment)
     yield from _layout(deployment)
     yield from _devices(deployment)
+    yield from _places(deployment)
     checkpoint = deployment.checkpoint
     if architecture(checkpoint.model) is None:
         yield Refusal(
@@ -114,29 +115,29 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
 
 
 def _devices(deployment: Deployment) -> Iterator[Refusal]:
-    """GPUs that the command names and the machine has not, or that the plan would count though unused."""
-    options: LlamacppOptions = deployment.options
-    system, named, alone = deployment.system, options.device, options.split_mode == "none"
+    """More or fewer GPUs in -dev than are planned."""
+    named, system = deployment.options.device, deployment.system
     there = 0 if system.is_cpu_only else deployment.layout.accelerators
+    uses = 0 if named == ("none",) else len(named)
+    if not named or uses == there:
+        return
+    reason = f"-dev names {counted(uses, 'GPU')}, and the machine has {there}"
     remedy = "leave -dev out"
-    if named == ("none",) and there:
-        yield Refusal(
-            reason=f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted",
-            source=source("common/arg.cpp (--device)"),
-            remedy="plan for the processor: --on 'cpu, 64GB' with your RAM",
-        )
-    elif named and len(named) != there and named != ("none",):
-        if len(named) < there and not system.is_mixed:
-            several = f"{len(named)}x " if len(named) > 1 else ""
-            remedy = f"name those that it uses: --on '{several}{system.accelerator.id}'"
-        yield Refusal(
-            reason=f"-dev names {counted(len(named), 'GPU')}, and the machine has {there}",
-            source=source("common/arg.cpp (--device)"),
-            remedy=remedy,
-        )
-    own = min(there, system.accelerators_per_node)
+    if not uses:
+        reason = f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted"
+        remedy = "plan for the processor: --on 'cpu, 64GB' with your RAM"
+    elif uses < there and not system.is_mixed:
+        several = f"{uses}x " if uses > 1 else ""
+        remedy = f"name those that it uses: --on '{several}{system.accelerator.id}'"
+    yield Refusal(reason=reason, source=source("common/arg.cpp (--device)"), remedy=remedy)
+
+
+def _places(deployment: Deployment) -> Iterator[Refusal]:
+    """GPUs of which -mg or -ot tells the number, and which the server does not have."""
+    options, system = deployment.options, deployment.system
+    there = 0 if system.is_cpu_only else deployment.layout.accelerators
+    own, alone = min(there, system.accelerators_per_node), options.split_mode == "none"
     last = f"the last is {own - 1}" if own else "the machine has none"
-    usable = range(options.first_gpu, options.first_gpu + 1) if alone else range(own)
     if alone and options.main_gpu >= max(own, 1):
         yield Refusal(
             reason=f"there is no GPU {options.main_gpu} (-mg); {last}",
@@ -144,13 +145,13 @@ def _devices(deployment: Deployment) -> Iterator[Refusal]:
             source=source("src/llama.cpp (llama_prepare_model_devices)"),
             remedy="they are counted from 0",
         )
+    usable = (options.main_gpu,) if alone else range(own)
     for rule in options.override_tensor:
         buffer = rule.rpartition("=")[2]
         if buffer != "CPU" and gpu_number(buffer) not in usable:
+            why = ", which -sm none does not use" if alone else f"; {last}"
             yield Refusal(
-                reason=f"-ot names {buffer}, which -sm none does not use"
-                if alone
-                else f"-ot names {buffer}; {last}",
+                reason=f"-ot names {buffer}{why}",
                 engine_message="unknown buffer type",
                 source=source("common/arg.cpp (parse_tensor_buffer_overrides)"),
                 remedy="they are counted from 0; CPU is RAM",

@@ -88,6 +88,11 @@ class Usage:
     vision_weights: tuple[int, ...]
     vision_compute: tuple[int, ...]
 
+    @property
+    def computing(self) -> tuple[int, ...]:
+        """Compute buffers of both contexts."""
+        return tuple([a + b for a, b in zip(self.compute, self.draft_compute, strict=True)])
+
     def total(self, backend: int) -> int:
         """All bytes on one backend; outputs count on the host, tables elsewhere do not."""
         parts = (

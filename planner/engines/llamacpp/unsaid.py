@@ -31,9 +31,7 @@ def context_unsaid(deployment: Deployment) -> int:
         return deployment.context
     streams = 1 if asked.kv_unified else asked.slots
     most, least = native * streams, min(options.fit_ctx, native) * streams
-    lesson = deployment.lesson
-    machine = machine_of(deployment.system, options, gpus=asked.devices, lesson=lesson)
-    room = machine.room(options.fit_target_mib)
+    room = machine_of(deployment, gpus=asked.devices).room(options.fit_target_mib)
     single = replace(asked, full=1) if asked.kv_unified else asked
 
     def served(cells: int) -> Server:
