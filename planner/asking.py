@@ -115,7 +115,7 @@ def as_held(
         return said
     if said.settled_engine.name not in FOR_QUANTIZED or said.plan().fits:
         return said
-    from planner.recommending.choice import standing
+    from planner.recommending.makers import standing
     from planner.registry import checkpoint_of, entries_of
     from planner.wanting import base_of
 

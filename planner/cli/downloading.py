@@ -31,7 +31,7 @@ def download_documents(base: str) -> list[dict[str, Any]]:
             "bytes_from": line.entry.evidence,
             "bits_per_weight": line.bits,
             "quality": line.loss.text,
-            "quality_class": line.loss.word.text,
+            "quality_class": line.loss.said.text,
             "quality_basis": line.loss.basis,
             "date": line.entry.date,
             "source": line.entry.source,

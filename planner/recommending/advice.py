@@ -187,7 +187,7 @@ def _flags(argv: Sequence[str]) -> list[str]:
 def _loses(choice: Choice) -> str:
     """What is lost in quality; a cache in fewer bits is named, too."""
     cache = choice.plan.deployment.kv_cache_dtype
-    parts = [choice.word.text]
+    parts = [choice.said.text]
     parts += [f"{cache} KV"] if cache != "auto" else []
     parts += ["tight"] if choice.is_tight else []
     return ", ".join(parts)

@@ -222,7 +222,7 @@ def choice_document(choice: Choice) -> ChoiceDocument:
         kv_cache=plan.allocation.kv_cache_dtype if plan.allocation is not None else "auto",
         weights=where_weights_lie(choice),
         quality=loss.text,
-        quality_class=choice.word.text,
+        quality_class=choice.said.text,
         quality_basis=loss.basis,
         loss=loss.value,
         tokens_per_second=rate.value if rate is not None else None,

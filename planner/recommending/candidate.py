@@ -19,7 +19,7 @@ from planner.errors import InputError, PlannerError
 from planner.model import catalog
 from planner.model.quantization import get_scheme
 from planner.model.tensors import NGRAM_TABLE, tensor_table
-from planner.recommending.choice import renown, standing
+from planner.recommending.makers import renown, standing
 from planner.recommending.wish import Wish
 from planner.registry import Entry, Word, checkpoint_of, entries_of, loss_of
 

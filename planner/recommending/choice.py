@@ -11,6 +11,7 @@ from planner.engines.choice import FOR_MANY, SMALLER_CACHE
 from planner.engines.economies import Economy
 from planner.planning import Plan
 from planner.ranking import place_of
+from planner.recommending.makers import standing
 from planner.recommending.wish import Wish
 from planner.registry import (
     Entry,
@@ -20,7 +21,6 @@ from planner.registry import (
     cache_losses,
     effective_bits,
     floor_of,
-    models_stored,
     rank_of,
     uses,
 )
@@ -30,9 +30,6 @@ from planner.units import GIB
 
 CLEARLY = 1.2
 """What is faster, or reaches further, by less than this is no reason to take something else."""
-
-REGULAR = 3
-"""Models of the family that somebody stores who does so regularly: their files are what people run."""
 
 A_FEW = 4
 """Users at once up to whom any server does."""
@@ -113,6 +110,15 @@ class Choice:
     def word(self) -> Word:
         """Class of quality: the weights' or the KV cache's, whichever loses more."""
         return max(self.loss.word, cache_word(self.plan.deployment.kv_cache_dtype))
+
+    @property
+    def said(self) -> Word:
+        """The same as users read it: 8 bits by what was measured of them."""
+        return max(self.loss.said, cache_word(self.plan.deployment.kv_cache_dtype))
+
+    def loses_less(self, other: Choice) -> bool:
+        """Return whether it is of a better class of quality, and reads so."""
+        return self.word < other.word and self.said < other.said
 
     @property
     def longest(self) -> int:
@@ -365,18 +371,6 @@ def _lead(choice: Choice, others: list[Choice]) -> int:
 
 def _newest(choice: Choice) -> tuple[object, ...]:
     return -choice.released, int(choice.word), -(choice.per_user or 0.0), choice.entry.name
-
-
-def standing(entry: Entry) -> int:
-    """Return who made a checkpoint's files; see `Choice.standing`."""
-    if entry.maker == "official":
-        return 0
-    return 1 if renown(entry) >= REGULAR else 2
-
-
-def renown(entry: Entry) -> int:
-    """Return how many models of the family are stored by who made these files."""
-    return models_stored().get(entry.repo.partition("/")[0], 0)
 
 
 @lru_cache(maxsize=64)

@@ -44,7 +44,7 @@ def with_drafts(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
     if place_of(plan.outcome) > place_of(pick.plan.outcome):
         return
     low, high = two_digits(speed.gain.low), two_digits(speed.gain.high)
-    worse = f", {loss_of(row).word.text}" if loss_of(row).word > pick.loss.word else ""
+    worse = f", {loss_of(row).said.text}" if loss_of(row).said > pick.loss.said else ""
     yield Miss(
         change=f"draft with its own MTP module, {low} to {high} times as fast{worse}",
         choice=replace(

@@ -71,14 +71,14 @@ def is_shown(choice: Choice, *, loss: bool = False) -> bool:
 
 def _with_more_ram(pick: Choice, own: Sequence[Choice]) -> Iterator[Choice]:
     """The checkpoint of the pick's model that loses less, with RAM that nobody named."""
-    assumed = [choice for choice in own if choice.needs_ram is not None and choice.word < pick.word]
+    assumed = [choice for choice in own if choice.needs_ram is not None and choice.loses_less(pick)]
     for choice in assumed[:WITH_RAM]:
         yield replace(choice, better=f"less loss, with {choice.needs_ram} GiB of RAM")
 
 
 def _quicker(pick: Choice, ready: Sequence[Choice], wish: Wish) -> Iterator[Choice]:
     """Checkpoints of the pick's model that are better, faster, or reach further."""
-    finer = [choice for choice in ready if choice.word < pick.word]
+    finer = [choice for choice in ready if choice.loses_less(pick)]
     if finer:
         finest = min(finer, key=lambda choice: (choice.holding(wish), int(choice.word)))
         slow = _is_slower(finest, pick)
@@ -227,7 +227,7 @@ def _gain(other: Choice, pick: Choice) -> str | None:
     """What a candidate of another model is better in, its scores aside; None: in nothing."""
     if pick.per_user and other.per_user and other.per_user >= CLEARLY * pick.per_user:
         return _faster(other, pick).better
-    if other.word < pick.word:
+    if other.loses_less(pick):
         return "less loss, slower" if _is_slower(other, pick) else "less loss"
     if other.longest >= CLEARLY * max(1, pick.longest):
         return "longer context"

@@ -41,7 +41,7 @@ def _row(choice: Choice) -> str:
     cells = (
         listed_name(choice),
         choice.plan.engine_title,
-        short_word(choice.word),
+        short_word(choice.said),
         two_digits(choice.per_user) if choice.per_user is not None else "not known",
         format_tokens(choice.longest),
         format_gib(choice.plan.headroom or 0),

@@ -104,7 +104,7 @@ def _row(machine: Machine, choice: Choice) -> tuple[str, ...]:
         machine.name,
         listed_name(choice),
         choice.plan.engine_title,
-        short_word(choice.word),
+        short_word(choice.said),
         speed,
         f"{tight}{format_gib(choice.plan.headroom or 0)}",
         f"{machine.bought.value:,.0f}" if machine.bought is not None else "",

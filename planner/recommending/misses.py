@@ -277,5 +277,5 @@ def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:
 def _is_clearly_better(choice: Choice, pick: Choice, wish: Wish) -> bool:
     """Say whether it has better scores without a flaw more, or is the same model with less loss."""
     if choice.entry.base == pick.entry.base:
-        return choice.word < pick.word
+        return choice.loses_less(pick)
     return choice.place < pick.place and choice.flaws(wish) <= pick.flaws(wish)

@@ -80,17 +80,22 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
         )
         small = " without a large loss" if pick.word < Word.LARGE else ""
         return f"of its files that {most[wish.best]}{sound}{small}, the one that loses least"
+    counted = (
+        " (weights of 8 bits count as the original)"
+        if pick.loss.word is Word.ORIGINAL and pick.loss.said > Word.ORIGINAL
+        else ""
+    )
     if pick.per_user is None:
-        return "the best class of quality that fits"
+        return f"the best class of quality that fits{counted}"
     if to_two_digits(pick.per_user) < wish.least_speed:
         return _why_slow(answer, pick)
     least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
-    best = f"the best class of quality that fits at about {least:g} tok/s or more"
+    best = f"the best class of quality that fits at about {least:g} tok/s or more{counted}"
     finer = (
         choice
         for choice in answer.front
         if choice.entry.base == pick.entry.base
-        and choice.word < pick.word
+        and choice.loses_less(pick)
         and (choice.per_user or 0.0) >= least
     )
     other = next(finer, None)
@@ -109,7 +114,7 @@ def _why_slow(answer: Recommendation, pick: Choice) -> str:
     for other in answer.front:
         if other.entry.base == pick.entry.base and (other.per_user or 0.0) >= least:
             rate = two_digits(other.per_user or 0.0)
-            but = _what_is_wrong(other) if other.word <= Word.SMALL else f"has {other.word.text}"
+            but = _what_is_wrong(other) if other.word <= Word.SMALL else f"has {other.said.text}"
             return f"as {_file(other)}, which reaches {rate} tok/s, {but}"
     return f"as no file of it reaches {least:g} tok/s here, the best trade of speed and loss"
 
@@ -147,7 +152,7 @@ def _why_model(answer: Recommendation, pick: Choice) -> str:
             rate = two_digits(other.per_user)
             return f"{name} has better scores, but gives about {rate} tok/s here"
         if other.word > pick.word:
-            return f"{name} has better scores, but here with {other.word.text}"
+            return f"{name} has better scores, but here with {other.said.text}"
     return "the best scores of what fits and is fast enough"
 
 
@@ -181,8 +186,8 @@ def _what_holds_back(other: Choice, pick: Choice, wish: Wish) -> str:
         return f"needs {other.needs_ram} GiB of RAM"
     if other.is_tight and not pick.is_tight:
         return "is tight"
-    if other.word > pick.word:
-        return f"here has {other.word.text}"
+    if pick.loses_less(other):
+        return f"here has {other.said.text}"
     if other.place > pick.place:
         return "has lower scores"
     return "takes most of the RAM" if other.fills_ram else "comes after it in the whole"
@@ -208,8 +213,8 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         return _why_none(first, answer, pick)
     if other.is_for_few > pick.is_for_few:
         return f"{first.title} is for a few users"
-    if other.word > pick.word:
-        return f"what fits in {first.title} here is of lower quality ({other.word.text})"
+    if pick.loses_less(other):
+        return f"what fits in {first.title} here is of lower quality ({other.said.text})"
     best = answer.wanted.wish.best
     if best == "speed" and (other.per_user or 0.0) < (pick.per_user or 0.0):
         return f"{first.title} gives about {two_digits(other.per_user or 0.0)} tok/s here"

@@ -142,10 +142,10 @@ def first_better(answer: Recommendation) -> Iterator[str]:
     if pick is None or pick.word <= Word.SMALL:
         return
     for miss in answer.misses:
-        if miss.command is not None and miss.choice.word < pick.word:
+        if miss.command is not None and miss.choice.loses_less(pick):
             yield (
-                f"{miss.change}, and {_named(miss.choice)} fits, {miss.choice.word.text}"
-                f" instead of {pick.word.text}."
+                f"{miss.change}, and {_named(miss.choice)} fits, {miss.choice.said.text}"
+                f" instead of {pick.said.text}."
             )
 
 
@@ -289,7 +289,7 @@ def _front(choices: tuple[Choice, ...]) -> list[str]:
             (
                 f"{place}  {listed_name(choice)}",
                 choice.plan.engine_title,
-                short_word(choice.word),
+                short_word(choice.said),
                 two_digits(choice.per_user) if choice.per_user is not None else "?",
                 short_tokens(choice.longest),
                 f"{tight}{format_gib(choice.plan.headroom or 0)}",

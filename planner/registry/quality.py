@@ -85,12 +85,16 @@ Basis = Literal["original", "file", "kind", "bits", "nothing"]
 as many bits; nothing."""
 
 
+KLD_WORDS = "KLD: how far predictions are from the 16-bit original's; 0 is the same"
+"""What the number is, for those who meet it first."""
+
+
 @frozen
 class Loss:
     """What a checkpoint loses against its 16-bit original.
 
     Attributes:
-        word: in words.
+        word: the class that it is chosen by; 8 bits count as the original (`EIGHT_BITS`).
         basis: what it rests on.
         metric: mean KLD, or the rise of perplexity; None where nothing was measured.
         value: measured (basis "file"), else the median of the kind.
@@ -112,19 +116,28 @@ class Loss:
     bits: float | None = None
 
     @property
+    def said(self) -> Word:
+        """The word that users read: by the measured number, of 8 bits, too."""
+        if self.word is Word.ORIGINAL and self.value is not None:
+            return word_of(self.value)
+        return self.word
+
+    @property
     def text(self) -> str:
         """One line: the word, the number and what it rests on."""
-        word = self.word.text
+        return f"{self.said.text} ({self.evidence})" if self.evidence else self.said.text
+
+    @property
+    def evidence(self) -> str:
+        """What the word rests on: the number and of how many files; empty for the original."""
         if self.basis == "original":
-            return word
+            return ""
         if self.value is None or self.low is None or self.high is None:
-            return word + (f" ({self.bits:.1f} bits)" if self.bits else "")
-        if self.word is Word.ORIGINAL and word_of(self.value) > Word.ORIGINAL:
-            word = f"practically the original at {self.bits or EIGHT_BITS:.1f} bits per weight"
-        elif self.basis == "file" and self.word > word_of(self.value):
-            word = f"{word}, as other files of its kind"  # perplexity alone does not see it
+            return f"{self.bits:.1f} bits" if self.bits else ""
         if self.basis == "file":
-            return f"{word} ({self._number(self.value)}, measured for this file)"
+            told = f"{self._number(self.value)}, measured for this file"
+            blind = self.said > word_of(self.value)  # perplexity alone does not see it
+            return f"{told}, judged with others of its kind" if blind else told
         files = counted(self.files, "file" if self.basis == "kind" else "GGUF file")
         what = f"{files} {'of this kind' if self.basis == 'kind' else 'with as many bits'}"
         span = (
@@ -133,7 +146,7 @@ class Loss:
         unit = "KLD" if self.metric == KLD else "perplexity"
         if self.metric == PERPLEXITY:
             span = f"+{100 * self.low:.1f} to +{100 * self.high:.1f} %"
-        return f"{word} ({unit} {span} in {what})"
+        return f"{unit} {span} in {what}"
 
     @property
     def source(self) -> str | None:

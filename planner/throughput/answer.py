@@ -147,6 +147,14 @@ class SpeedEstimate:
         return _with_reasons(text, self.slower, (*self.rough, *self.thin))
 
     @property
+    def wide(self) -> str:
+        """Why the band is so wide that it says little; empty where it is not."""
+        if self.per_user.high < WIDE * self.per_user.low:
+            return ""
+        reasons = (*self.rough, *self.thin, *([_DRAFTED] if self.gain is not None else ()))
+        return "; ".join(reasons[:_REASONS]) or _APART[self.calibration.basis]
+
+    @property
     def prefill_words(self) -> str:
         """The prompt's time in one sentence."""
         if self.prefill is None:
@@ -184,6 +192,21 @@ _WORTH_IT = 1.1
 
 _HARMS = 0.95
 """Below this gain it is slower than without, beyond rounding."""
+
+WIDE = 3
+"""Upper over lower end of a band from which on it is said why."""
+
+_DRAFTED = "how many drafts are taken depends on the text"
+
+_REASONS = 2
+"""Reasons of a wide band that are told."""
+
+_APART = {
+    "kernel tables": "kernel times alone are known",
+    "fitted": "measurements on such machines lie that far apart",
+    "sibling": "such machines were measured under other engines only",
+    "unmeasured": "nobody measured such a machine",
+}
 
 _BASIS = {
     "kernel tables": "kernel times alone, the optimistic bound",

@@ -75,7 +75,7 @@ def facts(side: Side) -> dict[str, str]:
         "Machine": asked.system.short_name,
         "Engine": plan.server,
         "Stored as": asked.checkpoint.scheme.title,
-        "Quality": choice.word.text if choice is not None else "not known",
+        "Quality": choice.said.text if choice is not None else "not known",
         **({"Layout": layout_words(asked.layout)} if asked.system.count > 1 else {}),
         "Context": f"{choices.tokens_label(asked.context)} tokens",
         "Users": f"{asked.concurrency:,}",

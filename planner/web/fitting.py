@@ -235,7 +235,7 @@ def _planned(empty: Row, plan: Plan, choice: Choice | None) -> Row:
         count=asked.system.count,
         runs=runs(plan, choice),
         engine=plan.engine_title,
-        quality=short_word(choice.word) if choice is not None else "",
+        quality=short_word(choice.said) if choice is not None else "",
         per_user=speed.per_user.value if isinstance(speed, SpeedEstimate) else None,
         longest=plan.longest_context,
         spare=plan.headroom,

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 
 from planner.layout import Layout
-from planner.memory.breakdown import Kind, Rank
+from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Plan
-from planner.units import format_gib
+from planner.units import GIB, capital, format_gib
 from planner.web.palette import ALL_MEMORY, PARTS, Part
 from planner.web.tables import escape
 
@@ -22,6 +22,28 @@ def whole_words(plan: Plan) -> str:
     limit = accelerator.unified and accelerator.unified.raisable
     lent = limit and plan.ranks and plan.ranks[0].total < accelerator.raisable_bytes
     return "lent to the GPU" if lent else ALL_MEMORY
+
+
+def usable_words(plan: Plan) -> str:
+    """Return what is left of the memory as it was sold, and why: most cards lose some twice.
+
+    Empty where accelerators of several kinds take part, and where all of it can be used.
+    """
+    system, ranks = plan.deployment.system, plan.ranks
+    sold = system.accelerator.memory_marketed_gb
+    if sold is None or system.is_mixed or system.is_cpu_only or not ranks:
+        return ""
+    rank, size = ranks[0], int(sold.value * GIB)
+    if rank.name == HOST_RANK or rank.usable >= size:
+        return ""
+    who = "the GPU gets" if system.accelerator.is_unified else "programs get"
+    each = " each" if rank.count > 1 else ""
+    less = round(rank.total / GIB, 1) < sold.value
+    words = [f"sold as {sold.value:g} GB{each}"] if less else []
+    words.append(f"{who} {format_gib(rank.total)}")
+    kept = rank.total - rank.usable
+    free = f", of which {format_gib(kept)} stay free with {plan.engine_title}" if kept else ""
+    return f"{capital(': '.join(words))}{free}."
 
 
 def part_sizes(rank: Rank) -> dict[str, str]:

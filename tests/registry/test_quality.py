@@ -108,7 +108,7 @@ def test_sixteen_bits_lose_nothing() -> None:
 @given(st.sampled_from(MODELS))
 def test_every_checkpoint_has_a_word_and_a_line(row: Entry) -> None:
     loss = loss_of(row)
-    assert loss.word.text.removeprefix("as ") in loss.text
+    assert loss.text.startswith(loss.said.text)
     assert "\n" not in loss.text
     if loss.value is not None:
         assert loss.low is not None
@@ -172,14 +172,26 @@ def test_nothing_is_said_of_caches_that_nobody_measured() -> None:
     assert cache_losses("nvfp4") == ()
 
 
+def test_eight_bits_are_named_by_their_number_and_chosen_by_their_class() -> None:
+    measured = loss_of(entry("Qwen/Qwen3.8-27B-FP8"))
+    assert measured.word is Word.ORIGINAL
+    assert measured.said is Word.NEAR_LOSSLESS
+    assert measured.text == "near-lossless (KLD 0.0053, measured for this file)"
+    assert measured.evidence == "KLD 0.0053, measured for this file"
+    kind = loss_of(entry("Qwen/Qwen3.5-27B-FP8"))
+    assert kind.word is Word.ORIGINAL
+    assert kind.text == "small loss (KLD 0.0053–0.052 in 4 files of this kind)"
+    unmeasured = loss_of(entry("Qwen/Qwen3.5-27B"))
+    assert (unmeasured.text, unmeasured.evidence) == ("as the original", "")
+
+
 def test_a_word_that_the_shown_number_does_not_give_says_where_it_is_from() -> None:
     counted = 0
     for entry in entries():
         loss = loss_of(entry)
         if loss.basis != "file" or loss.value is None:
             continue
-        follows = loss.word is word_of(loss.value)
-        told = ("practically", "as other files of its kind")
-        assert follows != any(words in loss.text for words in told), loss.text
+        follows = loss.said is word_of(loss.value)
+        assert follows != ("judged with others of its kind" in loss.text), loss.text
         counted += not follows
     assert counted

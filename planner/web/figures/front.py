@@ -41,7 +41,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
     spare = [max(choice.plan.headroom or 0, 0) / GIB for choice in choices]
     largest = max([*spare, 1e-9])
     widest = max([*speeds, 1.0]) * 1.22
-    words = sorted({choice.word for choice in choices})
+    words = sorted({choice.said for choice in choices})
     sizes = [LEAST + (MOST - LEAST) * (size / largest) ** 0.5 for size in spare]
     labels = _labels(choices, present, widest)
     return {
@@ -50,7 +50,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
                 "type": "scatter",
                 "mode": "markers",
                 "x": speeds,
-                "y": [words.index(choice.word) for choice in choices],
+                "y": [words.index(choice.said) for choice in choices],
                 "text": labels,
                 "cliponaxis": False,
                 "customdata": [
@@ -123,10 +123,10 @@ def _named(
     under = [
         size
         for other, size in zip(choices, sizes, strict=True)
-        if other.word == choice.word and abs((other.per_user or 0.0) - x) <= near
+        if other.said == choice.said and abs((other.per_user or 0.0) - x) <= near
     ]
     return {
-        "y": words.index(choice.word),
+        "y": words.index(choice.said),
         "yshift": max(under) / 2 + 1,
         "font": {"color": text, "size": 12},
     }
@@ -144,7 +144,7 @@ def _labels(choices: Sequence[Choice], present: int, widest: float) -> list[str]
     for place in sorted(range(len(choices)), key=lambda place: place != present):
         choice, name = choices[place], dot_name(choices[place], choices)
         half = LETTER * widest * len(name) / 2
-        x, row = _middle(choice, name, widest), int(choice.word)
+        x, row = _middle(choice, name, widest), int(choice.said)
         if any(row == r and abs(x - other) < half + width for r, other, width in placed):
             continue
         placed.append((row, x, half))
@@ -184,7 +184,7 @@ def _base(choice: Choice) -> str:
 def describe_front(choices: Sequence[Choice], present: int) -> str:
     """Return the figure in words."""
     parts = [
-        f"{dot_name(choice, choices)}{' (shown)' if place == present else ''}: {short_word(choice.word)},"
+        f"{dot_name(choice, choices)}{' (shown)' if place == present else ''}: {short_word(choice.said)},"
         f" about {two_digits(choice.per_user or 0.0)} tok/s,"
         f" {format_gib(choice.plan.headroom or 0)} to spare"
         for place, choice in enumerate(choices)

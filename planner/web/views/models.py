@@ -14,6 +14,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.registry import checkpoint_of
 from planner.registry.listing import FAMILIES, Download, downloads
+from planner.registry.quality import KLD_WORDS
 from planner.units import format_bytes
 from planner.web import choices, session
 from planner.web.asked import BEST, Asked
@@ -42,7 +43,7 @@ COLUMNS = {
     ),
     "format": st.column_config.TextColumn("Format"),
     "by": st.column_config.TextColumn("By"),
-    "loss": st.column_config.TextColumn("What was measured"),
+    "loss": st.column_config.TextColumn("What was measured", help=f"{KLD_WORDS}."),
     "sized": st.column_config.TextColumn("Size known by"),
     "downloads": st.column_config.NumberColumn(
         "Downloads", format="localized", help="In 30 days, where known."
@@ -110,11 +111,11 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
             {
                 "name": clipped(short_name(line.entry), _NAME),
                 "size": line.nbytes / 1e9,
-                "quality": line.loss.word.text,
+                "quality": line.loss.said.text,
                 "bits": line.bits,
                 "format": FAMILIES[line.entry.container],
                 "by": line.entry.repo.partition("/")[0],
-                "loss": _measured(line),
+                "loss": line.loss.evidence,
                 "sized": _SIZED[line.entry.evidence],
                 "downloads": line.entry.downloads,
                 "source": ", ".join(filter(None, (line.entry.source, line.entry.date))),
@@ -123,14 +124,6 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
         ],
         columns=list(COLUMNS),
     ).astype({"size": "float64", "bits": "float64", "downloads": "float64"})
-
-
-def _measured(line: Download) -> str:
-    """What a class of quality rests on, without its word, which has a column of its own."""
-    words = line.loss.text.removeprefix(line.loss.word.text).strip()
-    if words.startswith("(") and words.endswith(")"):
-        return words[1:-1]
-    return words.removeprefix("practically the original at ")
 
 
 def _show_downloads(lines: list[Download]) -> Download | None:

@@ -20,8 +20,10 @@ from planner.planning import Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
 from planner.recommending.text import floor_words, speed_line, tool_words
+from planner.registry.quality import KLD_WORDS
 from planner.report.beside import beside
 from planner.report.markdown import plan_markdown
+from planner.throughput import SpeedEstimate
 from planner.units import capital, format_gib
 from planner.web.answering import alternatives
 from planner.web.asked import Asked
@@ -42,7 +44,7 @@ from planner.web.views.run_changes import (
 )
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
-from planner.web.wording import kept_words, part_sizes, told, whole_words
+from planner.web.wording import kept_words, part_sizes, told, usable_words, whole_words
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -76,7 +78,8 @@ def show(asked: Asked, found: Answer) -> None:
             st.markdown("**Where the memory goes**")
             bar = memory_bar(plan.ranks, text=text_colour(), whole=whole_words(plan))
             draw(bar, key="memory-bar", alt=describe(plan))
-            parts = " ".join(filter(None, (f"{capital(parts_words(plan))}.", kept_words([plan]))))
+            told = (f"{capital(parts_words(plan))}.", kept_words([plan]), usable_words(plan))
+            parts = " ".join(filter(None, told))
             st.markdown(f":small[{parts}]")
         for refusal in plan.refusals:
             st.markdown(f":material/rule: Source: {escape(refusal.source.where)}")
@@ -158,7 +161,10 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
     """Speed with its band and what else is held, one line each."""
     facts = []
     if plan.fits and found.speed is not None:
-        facts.append(f"Speed: {speed_line(found.speed, plan.deployment.concurrency)}")
+        speed = found.speed
+        facts.append(f"Speed: {speed_line(speed, plan.deployment.concurrency)}")
+        if isinstance(speed, SpeedEstimate) and speed.wide:
+            facts.append(f"Why its range is so wide: {speed.wide}")
     capacity = plan.capacity
     if capacity is not None and capacity.sequences:
         context = tokens_label(plan.deployment.context)
@@ -167,7 +173,8 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
             f" {reach(capacity.longest_context)}. Limited by {_as_typed(capacity.limited_by)}."
         )
     if found.choice is not None:
-        facts.append(f"Quality: {found.choice.loss.text}")
+        quality = found.choice.loss.text
+        facts.append(f"Quality: {quality}" + (f". {KLD_WORDS}" if "KLD" in quality else ""))
     return facts
 
 

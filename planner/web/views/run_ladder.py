@@ -102,7 +102,7 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
                 "checkpoint": ("● " if place == present else "") + name,
                 "verdict": _verdict(rung),
                 "speed": rounded(rung.per_user) if rung.plan.fits else None,
-                "quality": short_word(rung.word),
+                "quality": short_word(rung.said),
                 "size": bytes_of(rung.entry) / 1e9,
                 "context": rung.longest // 1024 if rung.longest else None,
             }
