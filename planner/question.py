@@ -176,10 +176,10 @@ class Question:
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        asked = self._ready()
+        asked = self.ready()
         return map(asked._plan_of, asked._deployments())
 
-    def _ready(self) -> Question:
+    def ready(self) -> Question:
         """Return the question with its engine and the engine's options object."""
         asked = self.settled()
         options = asked.settled_options
@@ -235,7 +235,7 @@ class Question:
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        asked = (replace(self, **changes) if changes else self)._ready()
+        asked = (replace(self, **changes) if changes else self).ready()
         if len(asked.layouts()) > 1:
             found = asked._best_that_holds()
             if found is not None:
@@ -248,7 +248,7 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        return self._ready()._best_that_holds()
+        return self.ready()._best_that_holds()
 
     def _best_that_holds(self) -> Plan | None:
         """Return the plan of the best layout that holds the workload; None where none does."""
@@ -269,7 +269,7 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        asked = (replace(self, **changes) if changes else self)._ready()
+        asked = (replace(self, **changes) if changes else self).ready()
         engine = asked.settled_engine
         return any(holds(deployment, engine) for deployment in asked._likely())
 
@@ -279,13 +279,13 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        asked = self._ready()
+        asked = self.ready()
         engine = asked.settled_engine
         return any(not refusals_of(deployment, engine) for deployment in asked._likely())
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""
-        asked = (replace(self, **changes) if changes else self)._ready()
+        asked = (replace(self, **changes) if changes else self).ready()
         engine = asked.settled_engine
         try:
             return any(map(engine.takes, asked._deployments()))

@@ -84,7 +84,10 @@ def fits_table(
     machines = [candidates(accelerator, known) for accelerator in chosen]
     pairs = [(systems, checkpoint) for systems in machines for checkpoint in stored]
     run: Callable[..., Iterator[Fit]] = map if executor is None else executor.map
-    return tuple(run(partial(_smallest, replace(question, layout=None)), pairs))
+    asked = replace(question, layout=None)
+    if asked.engine is not None:  # of its options nothing depends on the machine
+        asked = asked.ready()
+    return tuple(run(partial(_smallest, asked), pairs))
 
 
 def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> Fit:

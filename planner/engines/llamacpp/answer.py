@@ -162,13 +162,13 @@ class LlamacppAnswer(Allocation):
         return list(self.machine.gpu_names)
 
 
-def placement_of(server: Server, fitted: Fitted, usage: Usage) -> Placement:
+def placement_of(server: Server, homes: Homes, usage: Usage) -> Placement:
     """Return where the weights lie; what lies in RAM is computed there, step by step.
 
     Left out is what no step of decoding reads: tables of embeddings in RAM or in the file, of which a
     step looks up a few rows per sequence, and the vision tower.
     """
-    homes, model = fitted.placement, server.model
+    model = server.model
     mtp = bool(server.options.draft_tokens)
     computed, experts = _bytes_in_ram(model, server.scheme, homes, mtp=mtp)
     blocks = model.num_hidden_layers

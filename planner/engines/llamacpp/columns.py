@@ -19,13 +19,13 @@ from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, but_workload
 from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
-from planner.engines.llamacpp.fit import Fitted, fit
+from planner.engines.llamacpp.fit import fit
 from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.placement import Placement
 from planner.engines.llamacpp.reach import BY_MEMORY, longest_of
 from planner.engines.llamacpp.server import Server, Usage
-from planner.engines.llamacpp.terms import host_terms, ranks
+from planner.engines.llamacpp.terms import gpu_terms, host_terms, ranks
 from planner.memo import remembered
 from planner.units import round_up
 
@@ -66,9 +66,9 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     else:
         sequences, limited_by = choose(fits, given, 0), "slots (-np)"
     usage = _usage(server, placement, dry_run=False)
-    fitted = Fitted(placement=placement, slack=0, gpu_slack=0, usage=usage)
+    gpus = gpu_terms(server, placement, usage, checked=machine.checked, runtime=machine.runtime)
     return Columns.of_ranks(
-        ranks(server, machine, fitted, usage, host_terms(server, placement, usage)),
+        ranks(server, machine, usage, gpus, host_terms(server, placement, usage)),
         contexts,
         tight=False,
         starts=fits | (given is None) & (cells <= limits[0]),
@@ -111,7 +111,7 @@ def _limits(deployment: Deployment) -> Any:
 
 def _usage(server: Server, placement: Placement, *, dry_run: bool) -> Usage:
     """Return what a column of servers takes."""
-    held = server.held(placement)
+    held = server.weighed(placement)
     found = replace(held, compute=_compute(server, placement, lambda one: one.trunk, dry_run))
     if server.draft is None:
         return found

@@ -16,16 +16,18 @@ from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_
 from planner.engines.llamacpp.fit import Fitted, fit, may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
-from planner.engines.llamacpp.meant import server_of
+from planner.engines.llamacpp.meant import all_said, server_of
 from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.placement import Placement as Homes
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
-from planner.engines.llamacpp.server import Server
-from planner.engines.llamacpp.terms import host_terms, ranks
+from planner.engines.llamacpp.server import Server, Usage
+from planner.engines.llamacpp.terms import gpu_terms, host_terms, ranks
 from planner.engines.llamacpp.unsaid import context_unsaid
-from planner.engines.options import same
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
+from planner.memory.breakdown import Term
+from planner.memory.placement import Placement
 from planner.units import MIB, format_gib
 
 if TYPE_CHECKING:
@@ -110,19 +112,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         return tuple(knobs(deployment, _settled(deployment).fitted))
 
 
-def _asked(deployment: Deployment) -> Key:
-    """Return all of a deployment; equal options are one, for searches make them again and again."""
-    return (deployment.checkpoint, deployment.system, same(deployment.options)), (
-        deployment.layout,
-        deployment.context,
-        deployment.concurrency,
-        deployment.kv_cache_dtype,
-        deployment.yarn,
-        deployment.lesson,
-    )
-
-
-@remembered(_asked, most=4096)
+@remembered(all_said, most=4096)
 def _refusals(deployment: Deployment) -> tuple[Refusal, ...]:
     return kind_refusals(LLAMACPP, deployment) or tuple(refusals_of(deployment))
 
@@ -170,7 +160,7 @@ def _may_fit(server: Server, room: Room) -> bool:
     return may_fit(server, room)
 
 
-@remembered(_asked)
+@remembered(all_said)
 def _started(deployment: Deployment) -> tuple[Server, Machine, Room]:
     """Return the server that is started, where it runs, and what of it may be used."""
     server = server_of(deployment)
@@ -185,7 +175,7 @@ def _fits(deployment: Deployment) -> bool:
     return not sure_not and _settled(deployment).fitted.fits
 
 
-@remembered(_asked, most=4096)
+@remembered(all_said, most=4096)
 def _settled(deployment: Deployment) -> _Settled:
     """Return the placement that fits: all that decides whether it starts."""
     server, machine, room = _started(deployment)
@@ -207,20 +197,38 @@ def _settled(deployment: Deployment) -> _Settled:
     )
 
 
-@remembered(_asked)
+def _lying(server: Server, usage: Usage, homes: Homes, checked: bool, runtime: int) -> Key:
+    return (server, usage), (homes, checked, runtime)
+
+
+@remembered(_lying)
+def _in_place(
+    server: Server, usage: Usage, homes: Homes, checked: bool, runtime: int
+) -> tuple[tuple[tuple[Term, ...], ...], tuple[Term, ...], Placement]:
+    """Return what lies on each GPU and in RAM, term by term, and where the weights lie.
+
+    It is the same on cards that differ in nothing but their memory.
+    """
+    gpus = gpu_terms(server, homes, usage, checked=checked, runtime=runtime)
+    return gpus, host_terms(server, homes, usage), placement_of(server, homes, usage)
+
+
+@remembered(all_said)
 def _answer(deployment: Deployment) -> LlamacppAnswer:
     settled = _settled(deployment)
     server, machine, fitted = settled.server, settled.machine, settled.fitted
     usage = server.usage(fitted.placement)
-    host = host_terms(server, fitted.placement, usage)
+    gpus, host, placement = _in_place(
+        server, usage, fitted.placement, machine.checked, machine.runtime
+    )
     ram = sum(term.nbytes for term in host) + usage.unlent
-    found = ranks(server, machine, fitted, usage, host)
+    found = ranks(server, machine, usage, gpus, host)
     return LlamacppAnswer(
         ranks=tuple(sorted(found, key=lambda rank: rank.headroom)),
         starts=settled.missing == 0,
         shortfall=settled.missing,
         kv_cache_dtype=server.type_k,
-        placement=placement_of(server, fitted, usage),
+        placement=placement,
         host_bytes=ram,
         notes=tuple(notes_of(deployment, server, machine, fitted)),
         deployment=deployment,

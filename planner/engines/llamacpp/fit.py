@@ -20,6 +20,7 @@ from planner.engines.llamacpp.options import gpu_number
 from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
+from planner.memo import remembered
 
 _BALANCE_STEPS = 24
 
@@ -211,8 +212,9 @@ def may_hold(
     rooms = [limit - taken for limit, taken in zip_longest(room.gpus, computing, fillvalue=0)]
     beside = zip(held.vision_weights, held.vision_compute, strict=True)
     spare = [left - sum(taken) for left, taken in zip(rooms, beside, strict=False)]
-    spreads = server.devices > 1 and min(spare) > 0
-    if spreads and _fill(_layer_bytes(server, placement), spare, 1.0) is not None:
+    sizes = _layer_bytes(server, placement)
+    spreads = server.devices > 1 and min(spare) > 0 and sum(sizes) <= sum(spare)
+    if spreads and _fill(sizes, spare, 1.0) is not None:
         return True
     return all(held.total(gpu) <= left for gpu, left in enumerate(rooms))
 
@@ -300,7 +302,8 @@ def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) 
     return judged(placement, split)
 
 
-def _layer_bytes(server: Server, placement: Placement) -> list[int]:
+@remembered(lambda server, placement: ((server,), placement))
+def _layer_bytes(server: Server, placement: Placement) -> tuple[int, ...]:
     """Return the bytes of each offloaded block and of the output layer: weights on GPUs and caches."""
     start = max(placement.blocks + 1 - placement.n_gpu_layers, 0)
     speculative = bool(server.options.draft_tokens)
@@ -311,10 +314,10 @@ def _layer_bytes(server: Server, placement: Placement) -> list[int]:
     if placement.kv_offload:
         for block, size in server.cache_of_blocks().items():
             sizes[block] += size
-    return sizes[start:]
+    return tuple(sizes[start:])
 
 
-def _spread(sizes: list[int], spare: list[int]) -> tuple[int, ...] | None:
+def _spread(sizes: Sequence[int], spare: list[int]) -> tuple[int, ...] | None:
     """Return how many consecutive layers each GPU takes; None if they do not fit at all."""
     if any(room <= 0 for room in spare):
         return None
@@ -332,7 +335,7 @@ def _spread(sizes: list[int], spare: list[int]) -> tuple[int, ...] | None:
     return best
 
 
-def _fill(sizes: list[int], spare: list[int], share: float) -> tuple[int, ...] | None:
+def _fill(sizes: Sequence[int], spare: list[int], share: float) -> tuple[int, ...] | None:
     """Fill GPU after GPU to `share` of its room, in the order of the layers."""
     counts = [0] * len(spare)
     gpu, taken = 0, 0

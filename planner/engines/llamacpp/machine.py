@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import lru_cache, reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,11 @@ class Machine:
     first: int = 0
 
     @property
+    def checked(self) -> bool:
+        """Compute buffers were checked against logs of such GPUs."""
+        return self.backend == "CUDA" and not self.unified
+
+    @property
     def context(self) -> int:
         """Bytes of a GPU that are gone before --fit asks for what is free."""
         return min(CONTEXT_BYTES, self.runtime - self.measured) + self.measured
@@ -156,7 +161,12 @@ class Machine:
 
 def backend_of(accelerators: Sequence[Accelerator]) -> str | None:
     """Return the ggml backend that runs on all accelerators; None if there is none."""
-    known = [accelerator.backends for accelerator in accelerators if accelerator.backends]
+    return _common(frozenset(one.backends for one in accelerators if one.backends))
+
+
+@lru_cache(maxsize=64)
+def _common(known: frozenset[tuple[str, ...]]) -> str | None:
+    """Return the first backend that is among all of these."""
     if not known:
         return UNKNOWN_BACKEND
     return next(

@@ -7,6 +7,7 @@ from planner.engines.llamacpp.machine import backend_of, default_shares, used_gp
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme
+from planner.engines.options import same
 from planner.errors import InputError, UnsupportedModelError
 from planner.memo import Key, remembered
 
@@ -33,6 +34,26 @@ def _one(server: Server) -> Server:
     return server
 
 
+def all_said(deployment: Deployment) -> Key:
+    """Return all of a deployment; equal options are one, for searches make them again and again."""
+    return (deployment.checkpoint, deployment.system, same(deployment.options)), (
+        deployment.layout,
+        deployment.context,
+        deployment.concurrency,
+        deployment.kv_cache_dtype,
+        deployment.yarn,
+        deployment.lesson,
+    )
+
+
+def _all_asked(
+    deployment: Deployment, *, slots: int | None = None, context: int | None = None
+) -> Key:
+    held, said = all_said(deployment)
+    return held, (said, slots, context)
+
+
+@remembered(_all_asked)
 def server_of(
     deployment: Deployment, *, slots: int | None = None, context: int | None = None
 ) -> Server:

@@ -238,8 +238,12 @@ class Server:
         """Return what the server takes under a placement."""
         return _usage(self, placement, dry_run)
 
+    def held(self, placement: Placement) -> Usage:
+        """Return the same without compute buffers: no graph is needed for it."""
+        return _held(self, placement)
+
     def counted(self, placement: Placement, *, dry_run: bool) -> Usage:
-        """Return the same, counted anew."""
+        """Return what the server takes, counted anew."""
         held = self.held(placement)
         if self.draft is None:
             drafting = held.draft_compute
@@ -251,8 +255,8 @@ class Server:
             draft_compute=drafting,
         )
 
-    def held(self, placement: Placement) -> Usage:
-        """Return the same without compute buffers: no graph is needed for it."""
+    def weighed(self, placement: Placement) -> Usage:
+        """Return what it takes without compute buffers, counted anew."""
         speculative = bool(self.options.draft_tokens)
         weights = model_bytes(self.model, self.scheme, placement, mtp=False)
         loaded = model_bytes(self.model, self.scheme, placement, mtp=speculative)
@@ -348,7 +352,7 @@ class Server:
             sizes[block] += window_bytes_per_block(self.model, self.trunk)
         return sizes
 
-    @property
+    @cached_property
     def expert_blocks(self) -> int:
         """Blocks with routed experts that can be kept in RAM; zero for dense models."""
         return expert_blocks(self.model, self.scheme, mtp=bool(self.options.draft_tokens))
@@ -370,3 +374,8 @@ def _under(server: Server, placement: Placement, dry_run: bool) -> Key:
 @remembered(_under)
 def _usage(server: Server, placement: Placement, dry_run: bool) -> Usage:
     return server.counted(placement, dry_run=dry_run)
+
+
+@remembered(lambda server, placement: ((server,), placement))
+def _held(server: Server, placement: Placement) -> Usage:
+    return server.weighed(placement)

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from hardware_db.records import frozen
 from planner.errors import UnsupportedModelError
 from planner.formats import GGML_FORMATS, NumberFormat
+from planner.memo import remembered
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
 from planner.model.gguf_tensors import block_count, gguf_key
@@ -58,8 +59,13 @@ def gguf_scheme(checkpoint: Checkpoint) -> FileScheme | None:
     16-bit checkpoints are taken as converted to BF16 without loss.
     """
     scheme = checkpoint.scheme
-    if isinstance(scheme, GgufScheme):
-        return scheme
+    return scheme if isinstance(scheme, GgufScheme) else _of_rows(checkpoint)
+
+
+@remembered(lambda checkpoint: ((checkpoint,), None))
+def _of_rows(checkpoint: Checkpoint) -> FileScheme | None:
+    """Return how a file is stored of which the rows tell."""
+    scheme = checkpoint.scheme
     blocks = any(row.format.name in _GGML for row in checkpoint.rows("text"))
     names = any(row.tensor.name == "token_embd.weight" for row in checkpoint.rows("text"))
     if blocks or names:

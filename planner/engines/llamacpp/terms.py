@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from planner.columns import choose, is_zero, larger, smaller
@@ -13,7 +13,6 @@ from planner.engines.llamacpp.contexts import (
     state_bytes_per_block,
     window_bytes_per_block,
 )
-from planner.engines.llamacpp.fit import Fitted
 from planner.engines.llamacpp.machine import (
     HOST_PROGRAM_BYTES,
     RUNTIME_BAND,
@@ -44,13 +43,18 @@ def source(file: str) -> Source:
 
 
 def ranks(
-    server: Server, machine: Machine, fitted: Fitted, usage: Usage, host: tuple[Term, ...]
+    server: Server,
+    machine: Machine,
+    usage: Usage,
+    gpus: Sequence[tuple[Term, ...]],
+    host: tuple[Term, ...],
 ) -> tuple[Rank, ...]:
     """Return GPUs, then RAM where it is known; one rank where they share their memory.
 
     What the GPU is not lent of a shared memory is RAM of its own where tables lie there.
 
-    The server and its usage may be columns. `host` is what lies in RAM (`host_terms`).
+    The server and its usage may be columns. `gpus` and `host` are what lies there (`gpu_terms`,
+    `host_terms`).
     """
     last = server.devices - 1
     found = [
@@ -59,12 +63,9 @@ def ranks(
             count=1,
             total=machine.whole[gpu],
             usable=machine.usable(server.options, gpu),
-            terms=(
-                *_gpu_terms(server, machine, fitted.placement, usage, gpu),
-                *(host if machine.unified and gpu == last else ()),
-            ),
+            terms=(*terms, *(host if machine.unified and gpu == last else ())),
         )
-        for gpu in range(server.devices)
+        for gpu, terms in enumerate(gpus)
     ]
     if machine.host_total is not None and not machine.unified:
         usable = machine.host_total - machine.host_reserve
@@ -110,10 +111,19 @@ def _term(
         )
 
 
+def gpu_terms(
+    server: Server, homes: Placement, usage: Usage, *, checked: bool, runtime: int
+) -> tuple[tuple[Term, ...], ...]:
+    """Return what the server takes of each GPU; `checked` and `runtime` as of its `Machine`."""
+    return tuple(
+        tuple(_gpu_terms(server, homes, usage, gpu, checked=checked, runtime=runtime))
+        for gpu in range(server.devices)
+    )
+
+
 def _gpu_terms(
-    server: Server, machine: Machine, homes: Placement, usage: Usage, gpu: int
+    server: Server, homes: Placement, usage: Usage, gpu: int, *, checked: bool, runtime: int
 ) -> Iterator[Term]:
-    checked = machine.backend == "CUDA" and not machine.unified
     yield from _shared_terms(server, homes, usage, gpu, checked=checked)
     vision = server.vision
     if vision is not None and usage.vision_weights[gpu]:
@@ -127,11 +137,11 @@ def _gpu_terms(
             confidence=Confidence.CALIBRATED,
             band=Band(below=0, above=vision.compute_growth),
         )
-    if machine.runtime:
+    if runtime:
         yield Term(
             name="GPU context and kernel pools",
             kind=Kind.RUNTIME,
-            nbytes=machine.runtime,
+            nbytes=runtime,
             confidence=Confidence.CALIBRATED,
             formula="context + pools of cuBLAS and matrix kernels",
             source=Source(where="llama.cpp issue 27953; memory tables of start-ups"),
