@@ -244,6 +244,8 @@ def tasks_of(
         concurrencies=listed(concurrencies),
         layouts=listed(layouts),
     )
+    if not len(axes):
+        return
     for engine, model, precision, system, count in product(
         listed(engines), listed(models), listed(precisions), listed(on), listed(counts)
     ):

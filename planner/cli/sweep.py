@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
@@ -15,7 +16,7 @@ from planner.cli.lists import names_in
 from planner.cli.spellings import SPELLINGS
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
-from planner.units import parse_tokens
+from planner.units import counted, parse_tokens
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STOPPED = 130
+WRONG = 2
+REASONS = 3
+"""Why rows have no plan: so many reasons are said, the file has all."""
 MOST = 1_000_000
 """Values that one range may stand for."""
 
@@ -88,6 +92,7 @@ def sweep(
     for values in asked.values():
         total *= len(values) if values is not None else 1
     done = 0
+    without: Counter[str] = Counter()
     try:
         with _pool(workers, dask) as executor, Table(path) as table:
             for frame in sweep_frames(
@@ -95,14 +100,29 @@ def sweep(
             ):
                 table.add(frame)
                 done += len(frame)
+                without.update(frame["error"].dropna())
                 _show(f"{done:,} of {total:,} rows")
     except KeyboardInterrupt:
         _show("")
-        typer.echo(f"qwenplan: stopped; {done:,} of {total:,} rows are in {out}", err=True)
+        kept = f"{done:,} of {total:,} rows are in {out}" if done else "no row was written"
+        typer.echo(f"qwenplan: stopped; {kept}", err=True)
         return STOPPED
     _show("")
-    typer.echo(f"{done:,} rows in {out}")
-    return 0
+    typer.echo(f"{counted(done, 'row')} in {out}")
+    _say_what_failed(without)
+    return WRONG if without.total() == done else 0
+
+
+def _say_what_failed(without: Counter[str]) -> None:
+    """Say why rows have no plan, the commonest reasons in words."""
+    for reason, rows in without.most_common(REASONS):
+        typer.echo(f"qwenplan: {counted(rows, 'row')} without a plan: {reason}", err=True)
+    rest = without.total() - sum(rows for _, rows in without.most_common(REASONS))
+    if rest:
+        typer.echo(
+            f"qwenplan: {counted(rest, 'more row')} without a plan; the column error says why",
+            err=True,
+        )
 
 
 class Table:
@@ -174,6 +194,8 @@ def numbers(
         times = bounds[2][0] == "x"
         if times and step < 2:
             raise InputError(f"{what}: {part!r} never ends; multiply by 2 or more")
+        if value > end:
+            raise InputError(f"{what}: {part!r} counts down; write the smaller number first")
         while value <= end:
             if value <= last or value == end:
                 found.append(min(value, last))

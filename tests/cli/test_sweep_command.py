@@ -26,7 +26,6 @@ WORDS = ["sweep", "Qwen3.5-4B", "--on", "h100,l4", "--engine", "vllm", "--contex
         ("1k:3k:+1k", (1024, 2048, 3072)),
         ("4k:9k:x2,100", (4096, 8192, 100)),
         ("8,8", (8,)),
-        ("9k:1k:x2,5", (5,)),
     ],
 )
 def test_lists_and_ranges(text: str, expected: tuple[int, ...]) -> None:
@@ -42,7 +41,9 @@ def test_a_range_ends_with_the_longest_that_the_family_calls_1m(text: str, last:
     assert list(found[-2:]) == last
 
 
-@pytest.mark.parametrize("text", ["4k:8k", "1:8:x1", "1:8:2", "a", "1:2:x", "1:1M:+1,1:1M:+1k:2"])
+@pytest.mark.parametrize(
+    "text", ["4k:8k", "1:8:x1", "1:8:2", "a", "1:2:x", "9:1:x2", "1:1M:+1,1:1M:+1k:2"]
+)
 def test_a_range_that_cannot_be_read_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match="context"):
         numbers(text, parse_tokens, what="context")
@@ -105,6 +106,8 @@ def test_what_is_written_before_ctrl_c_stays(
         (["--out", "plans.txt"], "name a .parquet or a .csv file"),
         (["--out", "nowhere/plans.csv"], "there is no folder"),
         (["--out", "plans.csv", "--concurrency", "many"], "concurrency: cannot read 'many'"),
+        (["--out", "plans.csv", "--context", "9k:1k:x2"], "write the smaller number first"),
+        (["--out", "plans.csv", "--concurrency", "9:1:+1"], "write the smaller number first"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -114,3 +117,30 @@ def test_wrong_input_is_one_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_names_that_are_unknown_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "plans.csv"
+    words = ["sweep", "Qwen3.5-4B", "--engine", "vllm", "--out", str(out)]
+    assert run([*words, "--on", "h100,h1000", "--context", "4k,8k"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("qwenplan: 2 rows without a plan: unknown hardware 'h1000'; nearest: ")
+    assert run([*words, "--on", "h1000,h1001,h1002,h1003"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 4
+    assert said[-1] == "qwenplan: 1 more row without a plan; the column error says why"
+
+
+def test_no_file_is_named_where_none_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(task: sweeping.Task) -> pd.DataFrame:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeping, "frame_of", interrupted)
+    out = tmp_path / "plans.csv"
+    assert run([*WORDS, "--out", str(out)]) == 130
+    assert capsys.readouterr().err == "qwenplan: stopped; no row was written\n"
+    assert not out.exists()

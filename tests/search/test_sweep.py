@@ -128,3 +128,9 @@ def test_the_table_can_be_written_and_read_back(tmp_path: Path) -> None:
 def test_a_context_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(InputError, match="abc"):
         planner.sweep(["Qwen3.5-9B"], on=["h100"], contexts=["abc"])
+
+
+@pytest.mark.parametrize("axis", ["contexts", "concurrencies", "kv_cache_dtypes", "models"])
+def test_an_empty_list_is_an_empty_table(axis: str) -> None:
+    asked: dict[str, Any] = {"models": "Qwen3.5-4B", "on": "h100", axis: []}
+    assert planner.sweep(asked.pop("models"), **asked).empty
