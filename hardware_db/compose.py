@@ -9,13 +9,23 @@ from collections.abc import Sequence
 from hardware_db.accelerator import CPU_VENDOR, Accelerator, UnifiedMemory
 from hardware_db.entries import intra_node
 from hardware_db.errors import HardwareError
-from hardware_db.expression import MAX_COUNT
+from hardware_db.expression import MAX_COUNT, Nodes
 from hardware_db.figures import GIVEN, Figure
 from hardware_db.memory import system_reserve_mib
 from hardware_db.regex import pattern
 from hardware_db.system import System
 
-__all__ = ["card", "custom", "lent", "processor", "repeated", "resized", "several", "unequal"]
+__all__ = [
+    "alike",
+    "card",
+    "custom",
+    "lent",
+    "processor",
+    "repeated",
+    "resized",
+    "several",
+    "unequal",
+]
 
 MIB = 1 << 20
 _MOST_UNEQUAL = 64
@@ -304,6 +314,45 @@ def repeated(system: System, count: int, known: Sequence[System]) -> System:
             for price in system.prices
         ),
         notes=notes,
+    )
+
+
+def alike(system: System, nodes: Nodes, known: Sequence[System]) -> System:
+    """Return so many machines like `system`, or what it has shared out over them.
+
+    Errors: HardwareError for machines that are not planned as one, or do not come out even.
+    """
+    if nodes.count == 1:
+        return system
+    if system.is_cpu_only or system.is_mixed:
+        what = "without a GPU" if system.is_cpu_only else "with different GPUs"
+        raise HardwareError(f"machines {what} are planned one at a time: name one of them")
+    one = _shared_out(system, nodes.count, known) if nodes.together else system
+    whole = repeated(one, nodes.count, known)
+    return dataclasses.replace(
+        whole,
+        id=f"{nodes.count}-nodes-of-{one.id}",
+        notes=(*whole.notes, f"{whole.nodes} nodes of {whole.accelerators_per_node}"),
+    )
+
+
+def _shared_out(system: System, nodes: int, known: Sequence[System]) -> System:
+    """Return one of the machines that have the accelerators of `system` together, its RAM in each."""
+    each, left = divmod(system.count, nodes)
+    if left or not each:
+        raise HardwareError(
+            f"{system.count} GPUs do not come out even on {nodes} machines; write what one has:"
+            f" '{nodes} nodes of {max(each, 1)}x {system.accelerator.id}'"
+        )
+    one = several(system.accelerator, each, known)
+    ram = system.host_memory_gib
+    return dataclasses.replace(
+        one,
+        id=one.id if ram is None else f"{one.id}+{ram.value:g}gb-ram",
+        name=one.name if ram is None else f"{one.name}, {ram.value:g} GB RAM",
+        host_memory_gib=ram,
+        host_memory_type=system.host_memory_type,
+        host_bandwidth_gb_s=system.host_bandwidth_gb_s,
     )
 
 

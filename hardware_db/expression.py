@@ -15,10 +15,12 @@ from hardware_db.regex import pattern
 __all__ = [
     "MAX_COUNT",
     "Memory",
+    "Nodes",
     "Part",
     "bare_size",
     "carve_out",
     "is_cpu",
+    "machines",
     "memory",
     "parts",
     "size_last",
@@ -51,7 +53,20 @@ _HAN_LAST = pattern(rf"(.+?)\s*([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块�
 _LAST_X = pattern(r"(.+?)[\s(]+(?:[x×]\s?([1-9][0-9]?)|([1-9][0-9]?)\s?[x×])\)?", re.I | re.S)
 _WORDED = pattern(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
 _PLURAL = pattern(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
-_BARE_COUNT = pattern(r"([2-9]|1[0-6])\s+((?:[a-z]|[0-9]{4}).*[0-9].*)", re.IGNORECASE | re.DOTALL)
+_BARE_COUNT = pattern(
+    r"([2-9]|1[0-6]|24|32|48|64|72|96|128|256)\s+((?:[a-z]|[0-9]{4}).*[0-9].*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MACHINE = r"(?:nodes?|machines?|servers?|box(?:es)?|hosts?|computers?|rigs?|pcs?)"
+_MACHINES = pattern(
+    rf"([1-9][0-9]{{0,5}}|{'|'.join(w for w in _WORDS if ' ' not in w)})(?:\s*[x×*])?[\s-]+{_MACHINE}"
+    r"(?:[\s-]+(?:of|with|each(?:[\s-]+(?:of|with))?)|[\s-]*[:,])?[\s-]+(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SPREAD = pattern(
+    rf"(.+?)[\s,]+(?:in|on|over|across)\s+([1-9][0-9]{{0,5}})\s+{_MACHINE}\b(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
 _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )
@@ -98,6 +113,15 @@ class Memory:
 
 
 @frozen
+class Nodes:
+    """Several machines alike: how many, and the words for one of them, or for all `together`."""
+
+    count: int
+    text: str
+    together: bool = False
+
+
+@frozen
 class Part:
     """One part of an expression, and the separator before it ("+", ",", "and"; empty at first)."""
 
@@ -118,6 +142,17 @@ def parts(text: str) -> tuple[Part, ...]:
             "write equal ones as a count, like '4x rtx-3090'"
         )
     return tuple(found)
+
+
+def machines(text: str) -> Nodes | None:
+    """Return the machines that "2 nodes of 3x rtx-3060" and "16 h100 on 2 nodes" mean; else None."""
+    if each := _MACHINES.fullmatch(text):
+        said = re.sub(r"[\s,]+each$", "", each[2].strip(), flags=re.IGNORECASE)
+        return Nodes(count=_WORDS.get(each[1].lower()) or int(each[1]), text=said)
+    spread = _SPREAD.fullmatch(text)
+    if spread is None:
+        return None
+    return Nodes(count=int(spread[2]), text=f"{spread[1]}{spread[3]}".strip(), together=True)
 
 
 def is_cpu(text: str) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 
 from hardware_db.accelerator import Accelerator
-from hardware_db.compose import processor, repeated, resized, several, unequal
+from hardware_db.compose import alike, processor, repeated, resized, several, unequal
 from hardware_db.database import Database
 from hardware_db.errors import HardwareError, UnknownHardware
 from hardware_db.expression import (
@@ -14,6 +14,7 @@ from hardware_db.expression import (
     Part,
     bare_size,
     is_cpu,
+    machines,
     memory,
     parts,
     size_last,
@@ -54,6 +55,8 @@ class _Machine:
 
 def read(text: str, known: Database) -> System:
     """Return the machine that `text` means. Errors: HardwareError, UnknownHardware."""
+    if (nodes := machines(text)) is not None:
+        return alike(read(nodes.text, known), nodes, known.systems)
     try:
         return _read(text, known)
     except HardwareError as error:

@@ -41,7 +41,7 @@ names.
 | write | for |
 |---|---|
 | `2x rtx-4090`, `rtx-4090 x2`, `h100:2`, `two 3090s`, `dual 3090` | several in one machine; `16x h100` is two nodes of eight |
-| `2x dgx-spark` | two machines |
+| `2x dgx-spark`, `2 nodes of 3x rtx-3060` | two machines |
 | `4090 + 64GB RAM`, `2x 3090, 128 GB`, `4090 with 2x32GB DDR5-6000` | the RAM beside them, with its kind where it is said ("DDR4-3200", "8-channel"); of one machine where there are several |
 | `cpu, 64GB` | a machine without a GPU |
 | `3090 + 3060` | different GPUs in one machine |

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hardware_db import Accelerator, HardwareError, System, get
+from hardware_db import Accelerator, HardwareError, System, get, resolve
 from planner import api
 from planner.errors import InputError
 from planner.units import format_gib
@@ -42,7 +42,7 @@ def hardware(
                 if any(wanted in text.lower() for text in (entry.id, entry.name, *entry.aliases))
             )
             if not wanted or not entries:
-                raise InputError(str(error)) from None
+                return _show(_composed(name, error), as_json=as_json)
     if as_json:
         typer.echo(json.dumps([_row(entry) for entry in entries], indent=2))
         return None
@@ -55,6 +55,14 @@ def hardware(
         memory = count + format_gib(_accelerator(entry).total_bytes)
         typer.echo(f"{entry.id:34} {entry.name[:44]:44} {memory:>12} {speed:>7}")
     return None
+
+
+def _composed(name: str, unknown: HardwareError) -> System:
+    """Return the machine that words mean which name no entry: "2 nodes of 3x rtx-3060"."""
+    try:
+        return resolve(name)
+    except HardwareError:
+        raise InputError(str(unknown)) from None
 
 
 def _accelerator(entry: Accelerator | System) -> Accelerator:

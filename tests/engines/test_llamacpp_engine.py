@@ -266,7 +266,6 @@ def test_16_bit_checkpoints_are_taken_as_converted() -> None:
         ({"on": "2x h100", "layout": Layout(tensor_parallel=2)}, "split by tensors"),
         ({"on": "2x h100", "layout": Layout(data_parallel=2)}, "one copy of a model"),
         ({"model": "Qwen/Qwen3.8-2.4T-A95B", "mmproj": True}, "no vision tower"),
-        ({"tensor_split": (1.0, 1.0)}, "2 proportions for 1 GPUs"),
     ],
 )
 def test_refusals(question: dict[str, Any], reason: str) -> None:
@@ -376,6 +375,10 @@ def test_a_placement_by_hand_keeps_no_margin() -> None:
         ({"split_mode": "none", "override_tensor": ("x=CUDA1",)}, "-sm none does not use"),
         ({"device": ("CUDA0", "CUDA2")}, "-dev names 2 GPUs, and the machine has 3"),
         ({"device": ("none",)}, "-dev none uses no GPU"),
+        ({"device": ("Foo", "Bar", "CUDA1")}, "-dev names Foo; llama.cpp calls a GPU CUDA0"),
+        ({"device": ("CUDA0", "CUDA1", "CUDA7")}, "-dev names CUDA7; the last is CUDA2"),
+        ({"device": ("CUDA0", "CUDA1", "CUDA0")}, "-dev names CUDA0 twice"),
+        ({"device": ("RPC0", "CUDA1", "CUDA0")}, "-dev names RPC0; the machine has none"),
     ],
 )
 def test_gpus_that_are_not_there_are_refused(told: dict[str, Any], says: str) -> None:
@@ -398,3 +401,55 @@ def test_one_gpu_of_several_is_the_one_that_is_named() -> None:
     assert plan.ranks[0].total > 23 * GIB
     assert plan.launch is not None
     assert plan.launch.command.endswith("-sm none -mg 1")
+
+
+@pytest.mark.parametrize(
+    ("on", "named", "remedy"),
+    [
+        ("rtx-3060-12 + rtx-3090", ("CUDA1",), "--on 'rtx-3090'"),
+        ("rtx-3060-12 + rtx-3090 + rtx-4090", ("CUDA2", "CUDA0"), "--on 'rtx-4090 + rtx-3060-12'"),
+        ("3x rtx-3060-12", ("CUDA2", "CUDA0"), "--on '2x rtx-3060-12'"),
+    ],
+)
+def test_fewer_gpus_by_name_are_told_how_to_be_planned(
+    on: str, named: tuple[str, ...], remedy: str
+) -> None:
+    plan = planner.plan("Qwen3.5-4B", on=on, engine="llamacpp", options={"device": named})
+    assert plan.outcome is Outcome.CANNOT_RUN
+    assert remedy in plan.verdict
+    assert planner.plan("Qwen3.5-4B", on=remedy[6:-1], engine="llamacpp").fits
+
+
+def test_proportions_beyond_the_last_gpu_are_left_out() -> None:
+    """llama.cpp copies as many as it has GPUs (src/llama-model.cpp, load_tensors)."""
+    question: dict[str, Any] = {"on": "rtx-3060-12 + rtx-3090", "precision": "q4_k_m"}
+    told, plain = (
+        planner.plan("Qwen3.5-9B", engine="llamacpp", options={"tensor_split": split}, **question)
+        for split in ((1.0, 3.0, 2.0), (1.0, 3.0))
+    )
+    assert told.ranks == plain.ranks
+    assert "-ts has 3 proportions for 2 GPUs" in " ".join(told.warnings)
+    alone = {"split_mode": "none", "main_gpu": 1, "tensor_split": (0.0, 1.0)}
+    one = planner.plan("Qwen3.5-9B", engine="llamacpp", options=alone, **question)
+    assert one.fits
+    assert len(one.ranks) == 1
+
+
+def test_tensors_by_name_go_to_the_own_gpu_beside_those_of_others() -> None:
+    """GPUs behind --rpc stand before the machine's own, whose first is CUDA0 all the same."""
+    plan, plain = (
+        planner.plan(
+            "Qwen3.5-35B-A3B",
+            on="2 nodes of 1x rtx-3090",
+            engine="llamacpp",
+            precision="q4_k_m",
+            layout=Layout(pipeline_parallel=2),
+            options=options,
+        )
+        for options in ({"override_tensor": ("_exps=CUDA0",)}, {})
+    )
+    told, even = (
+        {rank.name: rank.of_kind(Kind.WEIGHTS) for rank in each.ranks} for each in (plan, plain)
+    )
+    assert even["machine 1"] < 2 * even["machine 2"]
+    assert told["machine 1"] > 10 * told["machine 2"]

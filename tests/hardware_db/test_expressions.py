@@ -12,6 +12,12 @@ from tests.present import some
 
 GIB = 1 << 30
 TYPED = [
+    ("2 nodes of 3x rtx-3060-12", ["rtx-3060-12"] * 6, None),
+    ("two machines with 2x 3090, 64GB each", ["rtx-3090"] * 4, 64),
+    ("4 nodes of 8 h100", ["h100-sxm"] * 32, None),
+    ("32 h100 on 4 nodes", ["h100-sxm"] * 32, None),
+    ("16x h100 in 2 servers, 1TB RAM", ["h100-sxm"] * 16, 1024),
+    ("1 pc with a 3090 and 64GB ram", ["rtx-3090"], 64),
     ("4090 + 64GB RAM", ["rtx-4090"], 64),
     ("4090 64GB RAM", ["rtx-4090"], 64),
     ("4090 64GB", ["rtx-4090"], 64),
@@ -309,3 +315,34 @@ def test_a_spark_is_planned_with_what_is_free_of_it() -> None:
 
 def test_cards_that_add_up_to_a_known_machine_are_that_machine() -> None:
     assert resolve("4x mi355x + 4x mi355x") == resolve("8x mi355x")
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes", "each"),
+    [
+        ("2 nodes of 3x rtx-3060-12", 2, 3),
+        ("2 nodes of 2x 3090, 64GB", 2, 2),
+        ("32 h100 on 4 nodes", 4, 8),
+        ("2 boxes of dgx spark", 2, 1),
+        ("8x h100 in 1 server", 1, 8),
+    ],
+)
+def test_machines_are_counted_apart_from_what_is_in_them(text: str, nodes: int, each: int) -> None:
+    system = resolve(text)
+    assert (system.nodes, system.accelerators_per_node) == (nodes, each)
+    assert resolve(system.id).id == system.id
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("7 h100 on 2 nodes", "do not come out even on 2 machines"),
+        ("2 nodes of cpu, 64GB", "machines without a GPU are planned one at a time"),
+        ("2 nodes of 3090 + 3060", "machines with different GPUs are planned one at a time"),
+        ("100000 nodes of 8x h100", "more than 100000"),
+        ("2 nodes of foo", "unknown hardware 'foo'"),
+    ],
+)
+def test_machines_that_are_not_planned_together_are_refused(text: str, told: str) -> None:
+    with pytest.raises(HardwareError, match=told):
+        resolve(text)

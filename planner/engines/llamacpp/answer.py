@@ -228,6 +228,12 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
+    told = len(options.tensor_split or ())
+    if told > max(server.devices, 1):
+        yield (
+            f"-ts has {told} proportions for {counted(server.devices, 'GPU')}: llama.cpp leaves out"
+            " those that follow"
+        )
     if options.override_tensor:  # single tensors: neither experts nor layers as a whole
         computed, _ = _bytes_in_ram(server.model, server.scheme, fitted.placement, mtp=False)
         moved = [f"{format_gib(computed)} of weights"] if computed else []

@@ -248,15 +248,18 @@ def by_hand(server: Server, room: Room) -> Fitted:
     overrides = tuple(
         Override(
             pattern=pattern,
-            backend=host if buffer == "CPU" else gpu_number(buffer) - options.first_gpu,
+            backend=host
+            if buffer == "CPU"
+            else server.own + gpu_number(buffer) - options.first_gpu,
         )
         for pattern, _, buffer in (rule.rpartition("=") for rule in options.override_tensor)
     )
     shares = options.tensor_split
+    used = (*(shares or ()), *(0.0,) * server.devices)[: server.devices]
     placement = server.placement(
         n_gpu_layers=options.n_gpu_layers,
         n_cpu_moe=options.n_cpu_moe or 0,
-        shares=(*shares, *(0.0,) * server.devices)[: server.devices] if shares else None,
+        shares=used if any(used) else None,
         overrides=overrides,
     )
     return _judged(

@@ -32,6 +32,9 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
 """What computes on an accelerator -> ggml backend, as device names begin in the log; the first that
 all accelerators have is taken."""
 
+RPC = "RPC"
+"""How device names of other machines begin."""
+
 UNKNOWN_BACKEND = "CUDA"
 """Taken for an accelerator of which only the memory is known."""
 
@@ -136,7 +139,7 @@ class Machine:
         """Names of the GPUs as the log prints them, in the order of the blocks."""
         own = len(self.gpu_totals) - self.remote
         local = (f"{self.backend}{self.first + gpu}" for gpu in range(own))
-        return (*(f"RPC{gpu}" for gpu in range(self.remote)), *local)
+        return (*(f"{RPC}{gpu}" for gpu in range(self.remote)), *local)
 
     @property
     def host_usable(self) -> int | None:

@@ -85,6 +85,7 @@ def server_of(
         scheme=scheme,
         options=options,
         devices=devices,
+        own=max(0, devices - system.accelerators_per_node),
         shares=default_shares(used),
         type_k=type_k,
         type_v=options.cache_type_v or type_k,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from string import digits
+from typing import TYPE_CHECKING
 
 from planner.engines.elsewhere import served_by
 from planner.engines.engine import Deployment, Refusal
@@ -10,7 +12,7 @@ from planner.engines.kinds import COVERED
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
-from planner.engines.llamacpp.machine import backend_of
+from planner.engines.llamacpp.machine import BACKENDS, RPC, backend_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions, gpu_number
 from planner.engines.llamacpp.releases import rules_of
@@ -19,6 +21,9 @@ from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
 from planner.engines.llamacpp.terms import source
 from planner.errors import PlannerError
 from planner.units import counted
+
+if TYPE_CHECKING:
+    from hardware_db import System
 
 
 def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
@@ -115,21 +120,39 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
 
 
 def _devices(deployment: Deployment) -> Iterator[Refusal]:
-    """More or fewer GPUs in -dev than are planned."""
+    """GPUs in -dev that the machine has not, or others than are planned."""
     named, system = deployment.options.device, deployment.system
     there = 0 if system.is_cpu_only else deployment.layout.accelerators
     uses = 0 if named == ("none",) else len(named)
-    if not named or uses == there:
-        return
-    reason = f"-dev names {counted(uses, 'GPU')}, and the machine has {there}"
+    reason = _unknown_device(named, system) if uses else None
     remedy = "leave -dev out"
-    if not uses:
-        reason = f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted"
-        remedy = "plan for the processor: --on 'cpu, 64GB' with your RAM"
-    elif uses < there and not system.is_mixed:
-        several = f"{uses}x " if uses > 1 else ""
-        remedy = f"name those that it uses: --on '{several}{system.accelerator.id}'"
+    if reason is None and (not named or uses == there):
+        return
+    if reason is None:
+        reason = f"-dev names {counted(uses, 'GPU')}, and the machine has {there}"
+        if not uses:
+            reason = f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted"
+            remedy = "plan for the processor: --on 'cpu, 64GB' with your RAM"
+        elif uses < there:
+            only = [system.accelerators[gpu_number(name)].id for name in named]
+            same = f"{uses}x {only[0]}" if len(set(only)) == 1 < uses else " + ".join(only)
+            remedy = f"plan for those that it uses, without -dev: --on '{same}'"
     yield Refusal(reason=reason, source=source("common/arg.cpp (--device)"), remedy=remedy)
+
+
+def _unknown_device(named: tuple[str, ...], system: System) -> str | None:
+    """Say what is wrong with the names of -dev; None: each is one GPU of the machine."""
+    own = 0 if system.is_cpu_only else system.accelerators_per_node
+    for name in named:
+        title = name.rstrip(digits)
+        others = system.count - own if title == RPC else own
+        if title not in (*BACKENDS.values(), RPC) or title == name:
+            return f"-dev names {name}; llama.cpp calls a GPU CUDA0 or the like (--list-devices)"
+        if gpu_number(name) >= others:
+            last = f"the last is {title}{others - 1}" if others else "the machine has none"
+            return f"-dev names {name}; {last}"
+    twice = next((name for name in named if named.count(name) > 1), None)
+    return None if twice is None else f"-dev names {twice} twice"
 
 
 def _places(deployment: Deployment) -> Iterator[Refusal]:
@@ -188,10 +211,4 @@ def _server(server: Server) -> Iterator[Refusal]:
             reason="the model has no vision tower",
             source=source("tools/mtmd/clip.cpp"),
             remedy="leave --mmproj out",
-        )
-    if options.tensor_split is not None and len(options.tensor_split) > max(server.devices, 1):
-        yield Refusal(
-            reason=f"{len(options.tensor_split)} proportions for {server.devices} GPUs",
-            source=source("common/arg.cpp (--tensor-split)"),
-            remedy="one proportion per GPU",
         )

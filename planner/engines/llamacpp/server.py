@@ -120,6 +120,7 @@ class Server:
         scheme: how the file is stored.
         options: the server's options.
         devices: GPUs that it may use; none on a machine without.
+        own: number of the machine's own first GPU: those of others stand before it.
         shares: proportions of the GPUs, unless told otherwise.
         type_k: ggml type of the K cache.
         type_v: ggml type of the V cache.
@@ -144,6 +145,7 @@ class Server:
     maps_tables: bool = True
     unlent: int = 0
     full: int | None = None
+    own: int = 0
 
     @property
     def flash_attn(self) -> bool:
