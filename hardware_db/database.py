@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hardware_db import compiled
+from hardware_db import compiled, last_good
 from hardware_db.accelerator import Accelerator
 from hardware_db.electricity import Electricity, read_electricity
 from hardware_db.entries import (
@@ -124,15 +124,28 @@ def _config_folder() -> Path:
 
 
 def database() -> Database:
-    """The database with the user's file, read anew only when that file changes."""
-    path = user_file()
-    if path is None:
-        return bundled()
+    """The database with the user's file, read anew only when that file changes.
+
+    Errors: HardwareError where it has a mistake; a process that serves goes on (`last_good`).
+    """
     try:
-        changed = path.stat().st_mtime_ns
+        path = user_file()
+        found = bundled() if path is None else _as_it_stands(path)
+    except HardwareError as error:
+        return last_good.instead(error)
+    last_good.note(found, path)
+    return found
+
+
+def _as_it_stands(path: Path) -> Database:
+    try:
+        stands = path.stat()
     except OSError as problem:
         raise HardwareError(f"{path}: {problem.strerror}") from None
-    return _with_user_file(path, changed)
+    found = _with_user_file(path, stands.st_mtime_ns, stands.st_ctime_ns)
+    if isinstance(found, str):
+        raise HardwareError(found)
+    return found
 
 
 @cache
@@ -152,9 +165,13 @@ def from_sources() -> Database:
 
 
 @lru_cache(maxsize=256)
-def _with_user_file(path: Path, changed: int) -> Database:
-    del changed  # only part of the cache's key
-    return load_file(path)
+def _with_user_file(path: Path, written: int, changed: int) -> Database | str:
+    """Return what the file says, or what is wrong with it: not read again at every look, either."""
+    del written, changed  # only parts of the cache's key
+    try:
+        return load_file(path)
+    except HardwareError as error:
+        return str(error)
 
 
 def load_file(path: Path) -> Database:

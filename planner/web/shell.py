@@ -32,15 +32,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from hardware_db import System
+from hardware_db.last_good import mistake_now
 from hardware_db.records import frozen
 from planner.cli import collect_rarely
 from planner.errors import PlannerError
 from planner.units import shown
 from planner.web import choices, pace, session, solving, working
-from planner.web.access import hub_allowed
+from planner.web.access import hub_allowed, is_own_user
 from planner.web.address import words_of
 from planner.web.answering import answer
 from planner.web.asked import Asked, says_ram, system
+from planner.web.growth import stay_small
 from planner.web.kinds import read_by_kind
 from planner.web.line import show_line
 from planner.web.picked import show_pick
@@ -146,12 +148,15 @@ def _show() -> None:
             session.write()
         _prepare(view)
         st.title(view.title)
+        for note in _mistake_of_the_owner():
+            st.markdown(f":material/info: {told(note)}")
         view.show(asked, Answer())
     else:
         _show_answered(view, asked)
     # the first address takes the place of what was typed or followed: by now `behave` is there
     session.write()
     _keep_what_is_loaded()
+    stay_small()
 
 
 def _show_answered(view: View, asked: Asked) -> None:
@@ -175,7 +180,7 @@ def _show_answered(view: View, asked: Asked) -> None:
         _show_pickers(pickers, asked, machine)
     with pick:
         show_pick(asked, found)
-    for note in (*session.notes(), *_said_twice(asked, machine)):
+    for note in (*_mistake_of_the_owner(), *session.notes(), *_said_twice(asked, machine)):
         st.markdown(f":material/info: {told(note)}")
     if not found.problems:
         try:
@@ -200,6 +205,14 @@ def _prepare(view: View) -> None:
 def _show_pickers(place: DeltaGenerator, asked: Asked, machine: System | None) -> None:
     with place:
         ask(asked, _system(asked, machine), _engine(asked))
+
+
+def _mistake_of_the_owner() -> tuple[str, ...]:
+    """What is wrong with the machine's hardware file, for whoever can mend it."""
+    mistake = mistake_now()
+    if not mistake or not is_own_user():
+        return ()
+    return (f"{mistake}. What your hardware file said before is used until you mend it.",)
 
 
 def _said_twice(asked: Asked, machine: System | None) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from hardware_db import System
+from hardware_db.last_good import keep_last_good
 from planner.cli import collect_rarely
 from planner.engines import get_engine
 from planner.engines.engine import Engine
@@ -104,6 +105,13 @@ class _Held:
             self._of_digest.move_to_end(digest)
             return self._of_digest[digest][0]
 
+    def clear(self) -> None:
+        """Let go of all: what comes back later is another, alike."""
+        with self._lock:
+            self._of_digest.clear()
+            self._digests.clear()
+            self._bytes = 0
+
     def _keep(self, digest: bytes, thing: object, data: bytes) -> None:
         if digest not in self._of_digest:  # of two that are equal, the first
             self._of_digest[digest] = (thing, data)
@@ -153,6 +161,14 @@ def _packed(thing: object, *, whole: object = None) -> bytes:
     file = io.BytesIO()
     _Pickler(file, whole).dump(thing)
     return file.getvalue()
+
+
+def let_go() -> None:
+    """Let go of the large objects that this end holds, with the tables that each has made for itself.
+
+    For the server, which computes little: its workers know a checkpoint by its digest whenever it comes.
+    """
+    _HELD.clear()
 
 
 def packed(thing: object) -> bytes:
@@ -296,6 +312,7 @@ def main() -> None:
     )  # whatever prints does not speak to the server
     _bound_memory()
     collect_rarely()
+    keep_last_good(is_server=False)
     following = _requests(sys.stdin.buffer)
     while True:
         send(out, _answered(following(), seconds))

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hardware_db
-from hardware_db import HardwareError, get, resolve
+from hardware_db import HardwareError, get, last_good, resolve
 from hardware_db.database import load_file, user_file
+from hardware_db.last_good import BEFORE, LastGood
 from hardware_db.reference_text import SCHEMA
 from tests.present import accelerator_of, some
 
@@ -323,3 +324,41 @@ def test_any_value_in_any_field_is_a_line_or_a_card(
     else:
         problem = str(found.accelerators[-1].total_bytes)
     assert len(problem.splitlines()) == 1
+
+
+def test_a_mistake_in_a_file_that_is_served_leaves_what_it_said_before(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(CARD)
+    monkeypatch.setenv("QWENPLAN_HARDWARE", str(path))
+    server = LastGood(is_server=True)
+    monkeypatch.setattr(last_good, "_SERVES", [server])
+    card = get("our-card")
+    copy = os.environ[BEFORE]
+    write("x = [" + CARD)
+    assert get("our-card") is card
+    assert get("our-card") is card
+    assert "is not valid TOML" in server.mistake
+    assert capsys.readouterr().err.count("is not valid TOML") == 1, "once, and not for every look"
+    monkeypatch.setattr(last_good, "_SERVES", [LastGood(is_server=False)])
+    assert get("our-card").name == card.name, "a process that begins now knows it as well"
+    monkeypatch.setattr(last_good, "_SERVES", [server])
+    path.unlink()
+    assert get("our-card") is card
+    assert "names no file" in server.mistake
+    write(CARD.replace("Our card", "Mended"))
+    assert get("our-card").name == "Mended"
+    assert server.mistake == ""
+    server.close()
+    assert not Path(copy).exists()
+    assert BEFORE not in os.environ
+
+
+def test_who_serves_a_file_that_was_never_right_has_the_bundled_data(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QWENPLAN_HARDWARE", str(write("x = [")))
+    with pytest.raises(HardwareError, match="is not valid TOML"):
+        get("h100")
+    monkeypatch.setattr(last_good, "_SERVES", [LastGood(is_server=True)])
+    assert get("h100").id == "h100-sxm"
