@@ -82,9 +82,11 @@ conformance: $(READY) ## ask vLLM's and SGLang's own code on random configuratio
 audit: $(READY) ## look the locked versions up in the index's advisories (needs the network)
 	$(WITH_INDEX) .ci/audit
 
-lock: $(UV) ## renew requirements.lock (needs the network)
+lock: $(UV) ## renew requirements.lock and the part of it that an image needs (needs the network)
 	$(WITH_INDEX) $(UV) pip compile pyproject.toml --group dev --universal --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(WITH_INDEX) $(UV) pip compile pyproject.toml --constraint requirements.lock --universal --quiet \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -o docs/deploy/requirements.lock
 
 clean: ## remove everything that these commands made
 	rm -rf .uv .venv .peers .conformance build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

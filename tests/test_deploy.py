@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -15,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
+from packaging.requirements import Requirement
 from websockets.exceptions import InvalidStatus
 
 from benchmarks.visitor import Visitor
@@ -57,6 +59,45 @@ def test_the_image_starts_a_public_page() -> None:
     assert "--public" in words
     flags = re.findall(r'"--(\w+)"', words)
     assert set(flags) <= set(web.__annotations__)
+
+
+def packages(lock: Path) -> dict[str, set[str]]:
+    """The lines of a lock with a version, and the hashes of each."""
+    found: dict[str, set[str]] = {}
+    name = ""
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    --hash="):
+            found[name].add(line.strip(" \\"))
+        else:
+            name = line.strip(" \\")
+            assert re.match(r"[a-z0-9.-]+==", name), "nothing but packages: no address of an index"
+            found[name] = set()
+    return found
+
+
+def needed(package: str, found: set[str]) -> set[str]:
+    """A package and all that it asks for here."""
+    name = re.sub(r"[-_.]+", "-", package).lower()
+    if name not in found:
+        found.add(name)
+        for said in map(Requirement, metadata.requires(package) or ()):
+            if said.marker is None or said.marker.evaluate({"extra": ""}):
+                needed(said.name, found)
+    return found
+
+
+def test_what_the_image_installs_is_checked_against_a_hash() -> None:
+    whole = packages(FOLDER.parents[1] / "requirements.lock")
+    part = packages(FOLDER / "requirements.lock")
+    assert all(whole[line] == hashes and hashes for line, hashes in part.items())
+    names = {line.partition("==")[0] for line in part}
+    assert needed("qwenplan", set()) - {"qwenplan"} <= names
+    assert not names & {"pytest", "mypy", "hatchling"}
+    said = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    (built_by,) = re.findall(r"\^\((.*)\)==", said)
+    assert needed("hatchling", set()) == set(built_by.split("|"))
+    for words in re.findall(r"pip install (.*)", said):
+        assert "--require-hashes" in words or "--no-deps --no-index" in words
 
 
 PROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
