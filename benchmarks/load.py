@@ -1,22 +1,25 @@
 """How many visitors a public page serves on this machine: latency, errors, memory.
 
-    python -m benchmarks.load [visitors] [hour] [beside] [--sessions 100] [--think 30] [--minutes 3]
+    python -m benchmarks.load [visitors] [hour] [beside] [hostile] [--sessions 100] [--think 30] [--minutes 3]
     python -m benchmarks.load --address https://planner.example    (a deployment of your own)
 
 Sessions are Streamlit's own messages over websockets (`benchmarks.visitor`), on the loopback
 address. A visitor opens a page, changes one field of those that it shows, waits for the whole page,
 changes another. Models, engines, hardware and pages are mixed, what stands first in a list more
 often (the n-th choice with weight 1/n, an assumption); the same seed asks the same. Each part takes
-`--minutes` at most; all three run if none is named:
+`--minutes` at most; all four run if none is named:
 
 - `visitors`: so many sessions, each thinking about `--think` seconds, never the same. Every tenth
   leaves after a while and another comes.
 - `hour`: as many questions as those visitors ask in an hour, one after the other without a thought,
-  by few sessions at a time. Visitors repeat each other's walks, so that most answers are known and
-  the number is reached. What it shows is memory, by what was asked and not by the clock: growth by
-  more than `FLAT` in the second half counts as an error.
+  by few sessions at a time. Visitors repeat each other's `--walks`, so that most answers are known and
+  the number is reached; with `--walks 0` nobody repeats one, which fills the workers' caches as well and
+  takes an hour of processor time. What it shows is memory, by what was asked and not by the clock:
+  growth by more than `FLAT` in the second half counts as an error.
 - `beside`: how long one visitor's clicks take while others' heavy questions are being computed:
   until the verdict stands there, and until the whole page does.
+- `hostile`: the same beside one who sends what no browser does (`benchmarks.hostile`), each kind in turn;
+  95% of the clicks beside it within `HOSTILE` or it counts as an error.
 
 A page that says it was too busy, or stopped an answer, counts as an error.
 """
@@ -31,20 +34,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-
+from benchmarks.load_beside import beside, hostile
 from benchmarks.load_figures import (
     Tally,
     growth,
     memory,
     processor_time,
     quarters,
-    ratio,
     times,
     usage,
 )
@@ -62,30 +62,26 @@ LEAVE_AFTER = 10
 AT_A_TIME = 4
 """Sessions that replay an hour."""
 
-WALKS = 8
-"""Walks through the pages that those take, one after the other and again."""
 
 _NUMBERS = {"users": 64, "count": 8}
 """The largest value that is put into a field of numbers."""
 
-HELD, NOT_HELD = {"context": "8k"}, {"context": "64k"}
-"""The visitor beside: a question whose users are held, and one that needs advice as well."""
-
 FLAT = 10.0
 """MiB by which server and workers together may grow for 1,000 pages in the second half of an hour's."""
 
-_PARTS = ("visitors", "hour", "beside")
+_PARTS = ("visitors", "hour", "beside", "hostile")
 _MOST_SHOWN = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the parts and print what they saw; 1 if there were errors."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load")
-    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], help="all three if none")
+    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], help="all four if none")
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--think", type=float, default=30.0, help="seconds, on average")
     parser.add_argument("--minutes", type=float, default=3.0, help="for each part, at most")
     parser.add_argument("--heavy", type=int, default=1, help="heavy questions at once, for beside")
+    parser.add_argument("--walks", type=int, default=8, help="for hour; 0: none twice")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--address", help="a page that runs already; else one is started")
     parser.add_argument("--log", type=Path, help="file for what the server that is started prints")
@@ -94,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {"cores": os.cpu_count(), "other load": _other_load()}
     with _page(given) as address:
         for part in given.parts or _PARTS:
-            run = {"visitors": _visitors, "hour": _hour, "beside": _beside}[part]
+            run = {"visitors": _visitors, "hour": _hour, "beside": beside, "hostile": hostile}[part]
             told = run(address, given)
             found[part] = told
             if not given.json:
@@ -124,7 +120,10 @@ def _page(given: argparse.Namespace) -> Iterator[str]:
     if given.address is not None:
         yield given.address
         return
-    with served(log=given.log, QWENPLAN_WEB_PUBLIC="1") as started:
+    # visitors of this address are many, as behind a proxy
+    with served(
+        log=given.log, QWENPLAN_WEB_PUBLIC="1", QWENPLAN_WEB_PROXIES="127.0.0.1"
+    ) as started:
         yield started
 
 
@@ -205,7 +204,7 @@ def _replay(
     for walk in count(number, AT_A_TIME):
         if tally.asked >= wanted or time.monotonic() >= end:
             return
-        dice = random.Random(f"{given.seed} hour {walk % WALKS}")
+        dice = random.Random(f"{given.seed} hour {walk % given.walks if given.walks else walk}")
         with _session(address, dice, tally) as visitor:
             _enter(visitor, dice, tally)
             for _ in range(LEAVE_AFTER):
@@ -213,87 +212,6 @@ def _replay(
                     break
                 if not _turn(visitor, dice, tally):
                     break
-
-
-# ---------------------------------------------------------------- one beside heavy ones
-
-
-def _beside(address: str, given: argparse.Namespace) -> dict[str, Any]:
-    visitor, tally = Visitor(address=address), Tally()
-    question = {"model": "Qwen3.5-27B", "weights": "fp8", "on": "h100-sxm", "with": "vllm"}
-    end = time.monotonic() + 60 * given.minutes
-
-    def clicks_of(first: int, said: dict[str, str], clicks: int) -> _Clicks:
-        """Ask every number of users after `first`, two by two."""
-        visitor.open(v=2, **question, **said, users=first)
-        found = _Clicks()
-        for turn in range(1, clicks + 1):
-            found.whole.append(visitor.set("users", float(first + 2 * turn)))
-            found.answered.append(visitor.answered)
-            if time.monotonic() > end:
-                break
-        return found
-
-    for start in (101, 102):  # two processes answer: each finds its caches cold once
-        clicks_of(start, HELD, 4)
-    quiet, advised = clicks_of(1, HELD, 20), clicks_of(61, NOT_HELD, 8)
-    with _heavy(address, given.heavy, tally):
-        busy, kept = clicks_of(2, HELD, 20), clicks_of(1, HELD, 20)
-        advised_busy = clicks_of(62, NOT_HELD, 8)
-    visitor.close()
-    return {
-        "heavy questions at once": given.heavy,
-        "new question, nobody else": str(quiet),
-        "new question, beside": f"{busy}; {ratio(busy.whole, quiet.whole)}",
-        "answer kept, beside": str(kept),
-        "with advice, nobody else": str(advised),
-        "with advice, beside": f"{advised_busy}; {ratio(advised_busy.whole, advised.whole)}",
-        "errors": [*visitor.faults, *tally.errors],
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Clicks:
-    """Seconds until the verdict stood there, and until the whole page did, for each click."""
-
-    answered: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """Both, in milliseconds."""
-        count = len(self.whole)
-        return f"{count}: verdict {times(self.answered)}; whole page {times(self.whole)}"
-
-
-@contextmanager
-def _heavy(address: str, number: int, tally: Tally) -> Iterator[None]:
-    """So many visitors who ask heavy questions, one after the other, while the block runs."""
-    heavy = {"with": "llamacpp", "weights": "q4_k_m", "model": "Qwen3.5-35B-A3B"}
-    over = threading.Event()
-    visitors = [Visitor(address=address, page="fits") for _ in range(number)]
-
-    def ask(visitor: Visitor, start: int) -> None:
-        for sequences in range(start, 256, number):
-            if over.is_set():
-                return
-            with suppress(ConnectionClosed, TimeoutError):  # it asks the next all the same
-                visitor.open(v=2, **heavy, users=sequences)
-
-    threads = [
-        threading.Thread(target=ask, args=(visitor, 100 + place), daemon=True)
-        for place, visitor in enumerate(visitors)
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(1.0)
-    try:
-        yield
-    finally:
-        over.set()
-        for visitor, thread in zip(visitors, threads, strict=True):
-            visitor.close()
-            thread.join()
-            tally.errors += visitor.faults
 
 
 # ---------------------------------------------------------------- what a visitor does

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import _lru_cache_wrapper
 from threading import Lock
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -57,7 +58,7 @@ class Memo(Generic[P, T]):
         answer = self._function(*args, **kwargs)
         with self._lock:
             while len(self._kept) >= self.most:
-                del self._kept[next(iter(self._kept))]
+                drop_oldest(self._kept)
             self._kept[key] = (held, answer)
         return answer
 
@@ -95,11 +96,17 @@ def forgettable(kept: dict[K, V]) -> dict[K, V]:
     return kept
 
 
+def drop_oldest(kept: dict[K, V]) -> None:
+    """Drop what a dictionary has held for longest, also while other threads do the same or empty it."""
+    with suppress(StopIteration, RuntimeError):  # empty; changed between the two steps
+        kept.pop(next(iter(kept)), None)
+
+
 def forget_all() -> None:
     """Forget every answer that depends on what was asked, for a process that is to stay small.
 
     Each cache is bounded; all of them full are some hundreds of MiB. What takes no argument (the tables
-    that were read) is kept. Nothing may be computed meanwhile.
+    that were read) is kept. Other threads may compute meanwhile: what they miss is worked out again.
     """
     for memo in list(_ALL):
         memo.clear()

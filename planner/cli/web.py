@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,9 @@ import typer
 from hardware_db import HardwareError
 from hardware_db.database import database
 from planner.errors import InputError
+
+PROXIES = "QWENPLAN_WEB_PROXIES"
+_ANYBODY = ("0.0.0.0/0", "::/0")
 
 
 def web(
@@ -37,12 +40,17 @@ def web(
         list[str] | None,
         typer.Option("--origin", help="Address that a proxy serves it under: https://x.example"),
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option("--proxy", help="Address or network of a proxy: 10.0.0.2, 10.0.0.0/8"),
+    ] = None,
 ) -> int:
     """Open the web app; stop it with Ctrl-C.
 
     With --public, or an --address beyond this machine, nobody counts as the machine's own user: no
     look at this machine's devices, no Hub unless QWENPLAN_WEB_HUB=1 allows it, and then within
-    limits. docs/security.md says what else a public page needs.
+    limits. What one address may take is limited, too, except by proxies (--proxy): they speak for
+    everybody. docs/security.md says what else a public page needs.
     """
     spec = find_spec("planner.web")
     if spec is None or spec.origin is None:
@@ -53,7 +61,9 @@ def web(
     if public or not _is_loopback(address):
         headless = True
         environment["QWENPLAN_WEB_PUBLIC"] = "1"
-        for line in _public_words(environment):
+        proxies = _proxies(proxy, address, environment, has_origin=bool(origin))
+        environment[PROXIES] = ",".join(proxies)
+        for line in _public_words(environment, proxies):
             typer.echo(line)
     settings: dict[str, object] = {
         "server.port": port,
@@ -109,7 +119,34 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _public_words(environment: Mapping[str, str]) -> tuple[str, ...]:
+def _proxies(
+    named: Sequence[str] | None, address: str, environment: Mapping[str, str], *, has_origin: bool
+) -> list[str]:
+    """Return the proxies that speak for many visitors.
+
+    Where none is named: this machine's own, if nobody else can come, and anybody who may be the one under
+    whose address (--origin) the page is served.
+
+    Raises:
+        InputError: one is no address.
+    """
+    said = named or environment.get(PROXIES, "").split(",")
+    found = [one.strip() for one in said if one.strip()]
+    for one in found:
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            raise InputError(
+                f"--proxy {one}: not an address or a network, such as 10.0.0.2 or 10.0.0.0/8"
+            ) from None
+    if found:
+        return found
+    if _is_loopback(address):
+        return ["127.0.0.0/8", "::1"]
+    return list(_ANYBODY) if has_origin else []
+
+
+def _public_words(environment: Mapping[str, str], proxies: Sequence[str]) -> tuple[str, ...]:
     """What a public page does otherwise."""
     hub = environment.get("QWENPLAN_WEB_HUB", "").strip().lower() in ("1", "true", "yes", "on")
     return (
@@ -118,6 +155,9 @@ def _public_words(environment: Mapping[str, str]) -> tuple[str, ...]:
         "  Hub: asked as anybody, so many times an hour"
         if hub
         else "  off: the Hub (QWENPLAN_WEB_HUB=1 allows it, so many times an hour)",
+        "  off: limits by address, which the proxy has to set; name the proxy with --proxy for this page's"
+        if tuple(proxies) == _ANYBODY
+        else f"  on: limits by address, except for {', '.join(proxies) or 'nobody'} (--proxy)",
         "  on: refusal of other sites' pages (CORS, XSRF); name a proxy's address with --origin",
     )
 

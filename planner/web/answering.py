@@ -24,6 +24,9 @@ HUB_PATIENCE = 60
 _FOUND = Kept(64 << 20)
 """Checkpoints and refusals of that time: strangers name them, so their bytes are what is bounded."""
 
+_IN_MEMORY = 2
+"""Times its pickle that a checkpoint takes in memory, at most (tracemalloc)."""
+
 HUB_LIMIT = 75.0
 """Seconds on the clock for one repository; `planner.hub` ends a question after 60 and then reads what it got."""
 
@@ -69,7 +72,7 @@ def _from_hub(model: str, precision: str | None) -> Checkpoint | PlannerError:
         answer = working.run_in(_hub_pool(), solving.from_hub, model, precision)
     except PlannerError as error:
         answer = error
-    _FOUND.keep(request, answer, len(worker.packed(answer)), HUB_PATIENCE)
+    _FOUND.keep(request, answer, _IN_MEMORY * len(worker.packed(answer)), HUB_PATIENCE)
     return answer
 
 

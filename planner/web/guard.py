@@ -29,8 +29,10 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.web.server import server_util
 
+from hardware_db.last_good import keep_last_good
 from planner.web.access import is_public
 from planner.web.bounds import LOG_FIELD, cut
+from planner.web.peers import HEADER, PEERS, REQUEST, heard
 from planner.web.unfinished import given_up
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from streamlit import App
     from streamlit.proto.ClientState_pb2 import ClientState
     from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+MOST_HEADERS = 100
+"""Headers of a request: a browser sends some 20, proxies a dozen more."""
 
 MOST_FIELDS = 1_000
 """Fields of one message: a page has some 150."""
@@ -102,9 +107,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may be passed on."""
+        too_many = len(scope.get("headers", ())) > MOST_HEADERS
         if scope["type"] == "websocket":
             origin = Headers(scope=scope).get("Origin", "")
-            if not _is_address(origin) or self._visitors >= MOST_VISITORS:
+            if too_many or not _is_address(origin) or self._visitors >= MOST_VISITORS:
                 await receive()
                 await send({"type": "websocket.close", "code": _REFUSED})
                 return
@@ -114,13 +120,27 @@ class Guard:
             finally:
                 self._visitors -= 1
             return
-        if scope["type"] == "http" and scope["path"].endswith(_METRICS) and is_public():
-            await PlainTextResponse("not found", 404)(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            peer = PEERS.of(scope["client"][0] if scope["client"] else None)
+            if peer is not None:
+                peer.heard.spend(REQUEST + HEADER * len(scope["headers"]))
+            refused = _refusal(scope, too_many=too_many)
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
         await self._app(scope, receive, send)
         if scope["type"] == "http" and scope["method"] == "PUT":
             _, _, of_whom = scope["path"].partition(_UPLOAD)
             keep_the_last(of_whom.partition("/")[0])
+
+
+def _refusal(scope: Scope, *, too_many: bool) -> PlainTextResponse | None:
+    """Return the answer to a request that nobody is to be answered."""
+    if too_many:
+        return PlainTextResponse("too many headers", 431, {"Connection": "close"})
+    if scope["path"].endswith(_METRICS) and is_public():
+        return PlainTextResponse("not found", 404)
+    return None
 
 
 def keep_the_last(session: str) -> None:
@@ -144,7 +164,7 @@ def _heard(receive: Receive, send: Send) -> Receive:
     """Return how a websocket is read from now on: no faster than a browser speaks."""
     due = 0.0
 
-    async def heard() -> Message:
+    async def next_one() -> Message:
         nonlocal due
         while True:
             message = await receive()
@@ -162,7 +182,7 @@ def _heard(receive: Receive, send: Send) -> Receive:
             if held is not None:
                 return {**message, "bytes": held}
 
-    return heard
+    return next_one
 
 
 def bounded(data: bytes) -> bytes | None:
@@ -258,17 +278,33 @@ def _is_choice(text: str) -> bool:
         return False
 
 
+def _allow_connections() -> None:
+    """Take as many open files as this process may: a session has four, and three until it is cleared."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @asynccontextmanager
 async def opened(_app: App) -> AsyncIterator[None]:
-    """Give up unfinished requests, and open a browser's window unless the server runs headless.
+    """Open a browser's window unless the server runs headless, and keep in order what comes in.
 
-    The window as Streamlit does it for a bare script.
+    Unfinished requests are given up, each address is heard for its share, what the hardware file said before
+    a mistake goes on. The window is as Streamlit opens it for a bare script.
     """
+    _allow_connections()
+    keep_last_good(is_server=True)
     if not config.get_option("server.headless"):
         address = server_util.get_display_address(config.get_option("server.address"))
         cli_util.open_browser(server_util.get_url(address))
-    async with given_up():
-        yield
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    with heard(AutoHTTPProtocol, WebSocketsSansIOProtocol):
+        async with given_up():
+            yield
 
 
 GUARDED = [Middleware(Guard)]

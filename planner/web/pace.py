@@ -1,7 +1,8 @@
 """What one session may take of the server's own processor: pages are drawn in it, one after the other.
 
 Who clicks without end would leave others no time; who thinks, or holds a key for a while, waits for
-nothing.
+nothing. The sessions of one address have a share together (`peers.py`): it is not to be doubled by a second
+window.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import streamlit as st
 
 from planner.web.access import is_public
+from planner.web.credit import Credit
+from planner.web.peers import PEERS
 
 SHARE = 0.25
 """Of one core, on average."""
@@ -24,27 +26,9 @@ SAVED = 3.0
 _CREDIT = "drawn"
 
 
-@dataclass(slots=True)
-class Credit:
-    """What is left to a session.
-
-    Attributes:
-        seconds: of processor time; below zero it has to wait.
-        since: when that was, by a steady clock.
-    """
-
-    seconds: float = SAVED
-    since: float = field(default_factory=time.monotonic)
-
-    def wait(self, now: float) -> float:
-        """Return the seconds until a page may be drawn."""
-        self.seconds = min(SAVED, self.seconds + SHARE * (now - self.since))
-        self.since = now
-        return max(0.0, -self.seconds / SHARE)
-
-    def spend(self, seconds: float) -> None:
-        """Count the processor time of a page."""
-        self.seconds -= seconds
+def of_session() -> Credit:
+    """Return what a session has that begins now."""
+    return Credit(share=SHARE, saved=SAVED)
 
 
 @contextmanager
@@ -53,10 +37,15 @@ def drawn() -> Iterator[None]:
     if not is_public():
         yield
         return
-    credit = st.session_state.setdefault(_CREDIT, Credit())
-    time.sleep(credit.wait(time.monotonic()))
+    credits = [st.session_state.setdefault(_CREDIT, of_session())]
+    peer = PEERS.of(st.context.ip_address)
+    if peer is not None:
+        credits.append(peer.drawn)
+    now = time.monotonic()
+    time.sleep(max(credit.wait(now) for credit in credits))
     start = time.thread_time()
     try:
         yield
     finally:
-        credit.spend(time.thread_time() - start)
+        for credit in credits:
+            credit.spend(time.thread_time() - start)

@@ -116,8 +116,8 @@ class Pool:
 
     def run(
         self, request: bytes, subject: Subject = _NOTHING, *, steps: int = 0
-    ) -> tuple[worker.Reply, int]:
-        """Return the reply to a request, and its bytes.
+    ) -> tuple[worker.Reply, bytes]:
+        """Return the reply to a request, and the bytes that it came in.
 
         Args:
             request: what is asked.
@@ -130,7 +130,7 @@ class Pool:
         """
         if not self.size:
             data = worker.reply_to(request)
-            return worker.unpacked(data), len(data)
+            return worker.unpacked(data), data
         process = self._take(subject, steps)
         is_long, ends, left = False, True, False
         deadline = time.monotonic() + self.longest
@@ -165,7 +165,7 @@ class Pool:
                 found = process.reply(_SELDOM)
             reply: worker.Reply = worker.unpacked(found)
             ends = reply[2]
-            return reply, len(found)
+            return reply, found
         finally:
             if left:
                 threading.Thread(target=self._finish, args=(process, short), daemon=True).start()

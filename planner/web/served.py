@@ -20,20 +20,10 @@ from planner.web.guard import GUARDED, opened
 def main() -> None:
     """Serve until this process is told to stop, which is no failure."""
     app = st.App("main.py", middleware=GUARDED, lifespan=opened)
-    _allow_connections()
     # uvicorn ends what it serves and then raises what it was told by
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(KeyboardInterrupt):
         app.run(config=json.loads(sys.argv[1]))
-
-
-def _allow_connections() -> None:
-    """Take as many open files as this process may: a session has four, and three until it is cleared."""
-    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
 
     monkeypatch.delenv("QWENPLAN_WEB_PUBLIC", raising=False)
     monkeypatch.delenv("QWENPLAN_WEB_HUB", raising=False)
+    monkeypatch.delenv("QWENPLAN_WEB_PROXIES", raising=False)
     monkeypatch.setattr(web, "_serve", serve)
     return found
 
@@ -109,3 +110,31 @@ def test_a_mistake_in_the_hardware_file_is_told_who_starts_the_page(
     monkeypatch.setenv("QWENPLAN_HARDWARE", str(tmp_path / "hardware.toml"))
     assert run(["web", "--public"]) == 2
     assert "is not valid TOML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "proxies"),
+    [
+        (["--public"], "127.0.0.0/8,::1"),
+        (["--public", "--origin", "https://planner.example"], "127.0.0.0/8,::1"),
+        (["--address", "0.0.0.0"], ""),
+        (["--address", "0.0.0.0", "--origin", "https://planner.example"], "0.0.0.0/0,::/0"),
+        (["--address", "0.0.0.0", "--proxy", "10.0.0.2", "--proxy", "::1"], "10.0.0.2,::1"),
+    ],
+)
+def test_a_public_page_knows_which_proxies_speak_for_many(
+    started: Any, words: list[str], proxies: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["web", *words]) == 0
+    assert started[0][1]["QWENPLAN_WEB_PROXIES"] == proxies
+    said = capsys.readouterr().out
+    assert "limits by address" in said
+    assert ("off: limits by address" in said) is proxies.startswith("0.0.0.0")
+
+
+def test_a_proxy_that_is_no_address_is_refused(
+    started: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["web", "--public", "--proxy", "planner.example"]) == 2
+    assert "--proxy planner.example: not an address or a network" in capsys.readouterr().err
+    assert not started

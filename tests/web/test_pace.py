@@ -1,10 +1,11 @@
 """What one session may take of the server's own processor."""
 
-from planner.web.pace import SAVED, SHARE, Credit
+from planner.web.pace import SAVED, SHARE, of_session
 
 
 def test_who_thinks_waits_for_nothing_and_who_does_not_gets_a_share() -> None:
-    now, credit = 100.0, Credit(since=100.0)
+    credit = of_session()
+    now = credit.since
     for _ in range(1_000):  # a click a second
         assert credit.wait(now) == 0.0
         credit.spend(0.05)

@@ -2,23 +2,28 @@
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from benchmarks.hostile import KINDS
 from benchmarks.visitor import Visitor
 from benchmarks.web_server import served
 from planner.model.catalog import catalog
 from planner.web import shell
 from planner.web.allowance import PER_VISITOR
+from planner.web.guard import MOST_HEADERS
+from tests.hardware_db.test_user_file import CARD
 from tests.hub.loopback import LoopbackHub
 from tests.model.builders import safetensors
 
@@ -217,6 +222,34 @@ def test_numbers_without_end_are_none(visitor: Any) -> None:
     assert "3 users" in page.text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of its own there")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_address_sends_without_end_leaves_others_their_page(
+    public: str, visitor: Any, kind: str
+) -> None:
+    """Connections that were opened and closed kept another visitor's click for 5 to 9 s."""
+    other = visitor(**LIGHT)
+    port = public.rpartition(":")[2]
+    with Popen([sys.executable, "-m", "benchmarks.hostile", kind, port, "60"]) as hostile:
+        try:
+            for users in (4, 5, 6):
+                other.set("users", users)
+                assert f"{users} users at" in other.text
+            with urlopen(f"{public}/_stcore/health", timeout=10) as health:
+                assert health.read() == b"ok"
+        finally:
+            hostile.kill()
+    assert other.faults == []
+
+
+def test_a_request_with_too_many_headers_is_refused(public: str) -> None:
+    headers = {f"X-{number}": "1" for number in range(MOST_HEADERS)}
+    with pytest.raises(HTTPError, match="431"):
+        urlopen(Request(f"{public}/_stcore/health", headers=headers), timeout=5)
+    with pytest.raises(InvalidStatus, match="403"):
+        Visitor(address=public, headers=headers).open()
+
+
 def test_what_no_browser_sends_ends_the_connection_quietly(public: str) -> None:
     with connect(
         f"{public.replace('http', 'ws')}/_stcore/stream",
@@ -253,6 +286,30 @@ def test_with_the_checks_switched_off_nobody_is_the_machines_user(
         page.open()
         assert any(label.startswith("This machine") for label in page.choices["on"]) is own
         page.close()
+
+
+def test_a_hardware_file_that_breaks_while_it_is_served_ends_no_page(tmp_path: Path) -> None:
+    """It ended every page of every visitor until it was mended."""
+    file, log = tmp_path / "hardware.toml", tmp_path / "server.log"
+    file.write_text(CARD, encoding="utf-8")
+    with served(log=log, QWENPLAN_HARDWARE=str(file)) as address:
+        page = Visitor(address=address)
+        page.open(v=2, model="Qwen3.5-27B", weights="fp8", on="our-card", **{"with": "vllm"})
+        assert "on Our card" in page.text
+        assert "mistake" not in page.text
+        file.write_text(f"x = [\n{CARD}", encoding="utf-8")
+        for users in (3, 4):
+            page.set("users", users)
+            assert f"{users} users" in page.text
+            assert "on Our card" in page.text
+            assert "What your hardware file said before is used" in page.text
+        file.write_text(CARD.replace("Our card", "Mended"), encoding="utf-8")
+        page.set("users", 5)
+        assert "on Mended" in page.text
+        assert "your hardware file" not in page.text
+        assert page.faults == []
+        page.close()
+    assert log.read_text(encoding="utf-8").count("Hardware file: ") == 1
 
 
 def test_connections_do_not_wait_to_be_acknowledged() -> None:

@@ -25,7 +25,7 @@ from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
 from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, unnamed
 from planner.engines.llamacpp.ggml.indexer import cells_read
 from planner.engines.llamacpp.ggml.structures import Structure, sizes_of, structure_of
-from planner.memo import Key, forgettable, remembered
+from planner.memo import Key, drop_oldest, forgettable, remembered
 from planner.model.spec import ModelSpec
 from planner.units import round_up
 
@@ -324,5 +324,5 @@ def number(value: Hashable) -> int:
 def _keep(kept: dict[Hashable, Kept], key: Hashable, value: Kept, most: int) -> None:
     """Keep a value; the oldest goes where there are too many."""
     if len(kept) >= most:
-        del kept[next(iter(kept))]
+        drop_oldest(kept)
     kept[key] = value

@@ -31,7 +31,7 @@ from planner.engines.llamacpp.ggml.pieces import (
 from planner.engines.llamacpp.ggml.samples import Situation, situations_of
 from planner.engines.llamacpp.ggml.scheduler import schedule
 from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
-from planner.memo import forgettable
+from planner.memo import drop_oldest, forgettable
 
 
 @frozen
@@ -119,7 +119,7 @@ def _put_together(homes: Homes, setting: Setting, batch: Batch) -> tuple[Structu
     known = _PIECES.pop(kind, None) or {}
     _PIECES[kind] = known
     if len(_PIECES) > _KEPT:
-        del _PIECES[next(iter(_PIECES))]
+        drop_oldest(_PIECES)
     places = _places(homes.situations(kept=kept))
     sizes: Mapping[Class, int] = {}
     last = len(homes.blocks) - 1
