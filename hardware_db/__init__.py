@@ -15,7 +15,7 @@ from hardware_db.accelerator import Accelerator, RaisableLimit, UnifiedMemory
 from hardware_db.electricity import Electricity
 from hardware_db.errors import HardwareError, UnknownHardware, UnnamedChip
 from hardware_db.figures import Figure, Grade, Price
-from hardware_db.memory import HostMemory, system_reserve_mib
+from hardware_db.memory import HostMemory, left_by_system, system_reserve_mib, with_system
 from hardware_db.resolve import (
     accelerators,
     driver_entries,
@@ -49,9 +49,11 @@ __all__ = [
     "get",
     "host_memories",
     "is_called",
+    "left_by_system",
     "match_driver_name",
     "prices_as_of",
     "resolve",
     "system_reserve_mib",
     "systems",
+    "with_system",
 ]

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hardware_db.accelerator import MIB
 from hardware_db.figures import Figure
 from hardware_db.reader import Cited, Reader
 from hardware_db.records import frozen
 
-__all__ = ["HostMemory", "MemoryKind", "bandwidth_of", "read_memory", "system_reserve_mib"]
+__all__ = [
+    "HostMemory",
+    "MemoryKind",
+    "bandwidth_of",
+    "left_by_system",
+    "read_memory",
+    "system_reserve_mib",
+    "with_system",
+]
 
 SYSTEM_RESERVE_MIB = 4096
 _BYTES_PER_TRANSFER = 8
@@ -22,6 +31,20 @@ def system_reserve_mib(total_mib: int) -> int:
     to 5 GiB in use without a desktop, an M2 Max about 4. A desktop with a browser takes more.
     """
     return min(SYSTEM_RESERVE_MIB, total_mib // 4)
+
+
+def left_by_system(total: int) -> int:
+    """Return the bytes of a machine's RAM that a server may take: what the system leaves of it.
+
+    The same with accelerators beside it as without: an assumption, see `system_reserve_mib`.
+    """
+    return total - system_reserve_mib(total // MIB) * MIB
+
+
+def with_system(needed: int) -> int:
+    """Return the bytes of RAM of the smallest machine that leaves a server so many."""
+    whole = needed * 4 // 3 + MIB
+    return whole if whole < 4 * SYSTEM_RESERVE_MIB * MIB else needed + SYSTEM_RESERVE_MIB * MIB
 
 
 @frozen

@@ -311,7 +311,8 @@ def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, e
         spare = f"{format_gib(rank.headroom)} to spare{_on_which(rank, allocation)}"
         if rank.headroom < 0:
             more = f"{format_gib(-rank.headroom)} more than there is{_on_which(rank, allocation)}"
-            return f"Tight: {asked} on {where}; what grows with use may take {more}{in_ram}."
+            said = f"Tight: {asked} on {where}; what grows with use may take {more}{in_ram}."
+            return f"{said} {allocation.grows}".rstrip()
         if allocation.at_worst:
             return f"Tight: {asked} on {where}, {spare}, but {allocation.at_worst}."
         band = format_gib(rank.band.above)

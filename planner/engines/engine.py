@@ -149,8 +149,8 @@ class Allocation:
         first_boot: bytes that a first start may take beyond the plan (low, high), if known.
         at_worst: what goes wrong at the far end of the estimates' bands although the ranks'
             headroom does not tell, as a clause; empty if nothing does.
-        curbed: what the command keeps below the engine's own default so that it holds, in words
-            ("one prompt at a time"); empty if nothing.
+        curbed: what the command keeps below the default so that it holds ("one prompt at a time").
+        grows: what grows with use beyond the memory, and what to set: a sentence.
     """
 
     ranks: tuple[Rank, ...]
@@ -163,6 +163,7 @@ class Allocation:
     first_boot: tuple[int, int] | None = None
     at_worst: str = ""
     curbed: str = ""
+    grows: str = ""
     starts_shorter: bool = False
 
     @cached_property

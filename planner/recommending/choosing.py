@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from hardware_db import System
+from hardware_db import System, with_system
 from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
 from planner.engines.economies import Economy
@@ -297,11 +297,11 @@ class Search:
             if least_held(row) > system.total_bytes + ASSUMED_RAM * GIB:
                 continue
             plan = self.plan(row, lane.engine, system=system)
-            if plan is not None and plan.fits and (plan.headroom or 0) < 0:
+            if plan is not None and not (plan.fits and (plan.headroom or 0) >= 0):
                 more = assuming_ram(wanted.system, 2 * ASSUMED_RAM)
                 plan = self.plan(row, lane.engine, system=more)
             if plan is not None and plan.fits and plan.allocation is not None:
-                needed = -(-(plan.allocation.host_bytes or 0) // GIB)
+                needed = -(-with_system(plan.allocation.host_bytes or 0) // GIB)
                 choice = self._choice(base, row, plan, turn, lane.why)
                 yield replace(choice, needs_ram=needed)
 

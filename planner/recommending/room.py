@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hardware_db import with_system
 from planner.engines.choice import SMALLER_CACHE
 from planner.engines.elsewhere import has_hbm
 from planner.memory.breakdown import Kind
@@ -51,7 +52,7 @@ def cache_bytes(plan: Plan) -> int:
 
 
 def ram_not_known(plan: Plan) -> int | None:
-    """Return the GiB of RAM that a plan counts on though nobody said how much there is.
+    """Return the GiB of RAM, the system's part included, that a plan counts on though nobody said so.
 
     Every machine has a little, more beside large cards, and a server with HBM has more than its
     accelerators.
@@ -61,7 +62,9 @@ def ram_not_known(plan: Plan) -> int | None:
         return None
     needed = -(-(allocation.host_bytes or 0) // GIB)
     sure = max(SURE_RAM, RAM_PER_MEMORY * system.total_bytes / GIB)
-    return None if needed <= sure or has_hbm(system.accelerator) else needed
+    if needed <= sure or has_hbm(system.accelerator):
+        return None
+    return -(-with_system(allocation.host_bytes or 0) // GIB)
 
 
 def farthest(choice: Choice) -> int:

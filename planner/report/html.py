@@ -8,8 +8,9 @@ from html import escape
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.beside import beside
+from planner.report.held import held_of, workload_line
 from planner.report.palette import PARTS
-from planner.report.text import SIGNS
+from planner.report.text import SIGNS, workload_words
 from planner.speed import speed_of, speed_words
 from planner.units import format_gib
 
@@ -17,8 +18,11 @@ from planner.units import format_gib
 def plan_html(plan: Plan) -> str:
     """Return the plan as HTML; the bar is that of the tightest accelerator, the others are lines."""
     parts = [f"<p><strong>{SIGNS[plan.outcome]} {escape(plan.verdict)}</strong></p>"]
-    if plan.ranks:
-        parts.append(memory_html(plan.ranks))
+    held = held_of(plan)
+    if held is not plan:
+        parts.append(f"<p>{escape(workload_line(plan, held, workload_words(plan.deployment)))}</p>")
+    if held.ranks:
+        parts.append(memory_html(held.ranks))
     parts += [f"<p>{escape(words)}</p>" for words in speed_words(speed_of(plan))]
     if plan.launch is not None:
         parts.append(f"<pre>{escape(plan.launch.command)}</pre>")

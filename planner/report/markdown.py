@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.explain import band_text
+from planner.report.held import held_of, workload_line
 from planner.report.text import workload_words
 from planner.units import counted, format_gib, format_tokens
 
 
 def plan_markdown(plan: Plan) -> str:
     """The plan as a Markdown document; tables per accelerator, the command in a code block."""
-    deployment = plan.deployment
+    deployment, held = plan.deployment, held_of(plan)
     lines = [
         f"## {deployment.checkpoint.id} on {deployment.system.name}",
         "",
@@ -23,11 +24,11 @@ def plan_markdown(plan: Plan) -> str:
         + (" (hypothesis)" if deployment.checkpoint.hypothetical else ""),
         f"- Layout: {deployment.layout}",
         f"- Engine: {plan.server}",
-        f"- Workload: {workload_words(deployment)}",
+        f"- Workload: {workload_line(plan, held, workload_words(deployment))}",
     ]
     for refusal in plan.refusals:
         lines += ["", f"{refusal.reason} ({refusal.source.where})"]
-    for rank in plan.ranks:
+    for rank in held.ranks:
         lines += ["", *_table(rank)]
     if plan.capacity is not None:
         capacity = plan.capacity
@@ -37,7 +38,7 @@ def plan_markdown(plan: Plan) -> str:
             f" {capacity.limited_by}; one request alone may have up to"
             f" {format_tokens(capacity.longest_context)} tokens.",
         ]
-    lines += ["", *(f"> {warning}" for warning in plan.warnings)] if plan.warnings else []
+    lines += ["", *(f"> {warning}" for warning in held.warnings)] if held.warnings else []
     if plan.launch is not None:
         lines += ["", "```sh", *plan.launch.lines, "```"]
         lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []

@@ -11,6 +11,7 @@ from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.beside import beside
 from planner.report.explain import band_text, explanation
+from planner.report.held import held_of, workload_line
 from planner.speed import larger_chunk, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
@@ -52,7 +53,8 @@ def plan_text(
         advice: what to change, the best first; three pieces are shown.
         speed: how fast it is, if that was asked.
     """
-    lines = [f"{SIGNS[plan.outcome]} {plan.verdict}", "", *_question(plan)]
+    held = held_of(plan)
+    lines = [f"{SIGNS[plan.outcome]} {plan.verdict}", "", *_question(plan, held)]
     if explain:
         lines.append(f"Facts     {plan.deployment.checkpoint.source}")
     for refusal in plan.refusals:
@@ -60,23 +62,23 @@ def plan_text(
         if refusal.engine_message:
             lines.append(f"  {plan.engine_title} says: {refusal.engine_message}")
         lines.append(f"  Source: {refusal.source.where}")
-    for rank in _shown(plan, explain=explain):
-        lines += ["", *_rank(plan, rank)]
+    for rank in _shown(held, explain=explain):
+        lines += ["", *_rank(rank)]
         if explain:
             lines.append("")
             for term in rank.terms:
                 lines += explanation(term)
-    if len(_shown(plan, explain=explain)) < len(plan.ranks):
-        lines += ["", *beside(plan.ranks)]
+    if len(_shown(held, explain=explain)) < len(held.ranks):
+        lines += ["", *beside(held.ranks)]
     if plan.capacity is not None:
-        lines += ["", *_limits(plan)]
+        lines += ["", *_limits(plan, held)]
     lines += _speed(plan, speed)
     if changes := list(advice_lines(advice)):
         lines += ["", *changes]
-    if plan.warnings:
-        lines += ["", *(f"! {warning}" for warning in plan.warnings)]
-    if explain and plan.notes:
-        lines += ["", *(f"  {note}" for note in plan.notes)]
+    if held.warnings:
+        lines += ["", *(f"! {warning}" for warning in held.warnings)]
+    if explain and held.notes:
+        lines += ["", *(f"  {note}" for note in held.notes)]
     if plan.launch is not None:
         lines += ["", *plan.launch.lines]
         if plan.launch.shortened:
@@ -103,7 +105,7 @@ def _shown(plan: Plan, *, explain: bool) -> tuple[Rank, ...]:
     return plan.ranks[:1]
 
 
-def _question(plan: Plan) -> Iterator[str]:
+def _question(plan: Plan, held: Plan) -> Iterator[str]:
     deployment = plan.deployment
     checkpoint, system = deployment.checkpoint, deployment.system
     kind = "as if stored as" if checkpoint.hypothetical else "stored as"
@@ -112,7 +114,8 @@ def _question(plan: Plan) -> Iterator[str]:
     yield f"Hardware  {system.name}{layout}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.server}, KV cache {cache}"
-    yield (f"Workload  {workload_words(deployment)} (prompt and output together)")
+    asked = f"{workload_words(deployment)} (prompt and output together)"
+    yield f"Workload  {workload_line(plan, held, asked)}"
 
 
 def workload_words(deployment: Deployment | Question) -> str:
@@ -121,7 +124,7 @@ def workload_words(deployment: Deployment | Question) -> str:
     return f"{counted(deployment.concurrency, 'request')} of {context}"
 
 
-def _rank(plan: Plan, rank: Rank) -> Iterator[str]:
+def _rank(rank: Rank) -> Iterator[str]:
     each = f" ({rank.count} alike)" if rank.count > 1 else ""
     yield (
         f"{rank.label}{each}: {format_gib(rank.used)} of {format_gib(rank.usable)} usable"
@@ -136,7 +139,7 @@ def _rank(plan: Plan, rank: Rank) -> Iterator[str]:
     yield f"  {word:44} {format_gib(abs(rank.headroom), 2):>11}"
 
 
-def _limits(plan: Plan) -> Iterator[str]:
+def _limits(plan: Plan, held: Plan) -> Iterator[str]:
     capacity = plan.capacity
     assert capacity is not None
     context = counted(plan.deployment.context, "token")
@@ -150,8 +153,8 @@ def _limits(plan: Plan) -> Iterator[str]:
     if capacity.blocks:
         replicas = " on each replica" if plan.deployment.layout.data_parallel > 1 else ""
         yield f"Blocks    {capacity.blocks:,} of {capacity.block_size:,} tokens{replicas}"
-    if plan.ranks and plan.allocation is not None:
-        band = plan.ranks[0].band
+    if held.ranks and plan.allocation is not None:
+        band = held.ranks[0].band
         text = f"Band      estimates may be {format_gib(band.below)} too high"
         text += f" or {format_gib(band.above)} too low"
         if plan.allocation.first_boot:

@@ -86,8 +86,8 @@ class Advice:
         if self.enough and spare >= 0:
             words += f", {format_gib(spare)} to spare"
         elif self.gained:
-            sign = "+" if self.gained > 0 else "-"
-            parts.insert(0, f"{sign}{format_gib(abs(self.gained))}")
+            missing = "less" if self.gained > 0 else "more"
+            parts.insert(0, f"{format_gib(abs(self.gained))} {missing} is missing")
         ram = self.plan.ram
         parts += [f"needs {format_gib(ram)} of RAM"] if ram and "of RAM" not in self.title else []
         return words + (f" ({'; '.join(parts)})" if parts else "")

@@ -87,7 +87,7 @@ def test_a_small_ram_takes_as_many_experts_as_it_must_and_can(
     moved = plan.settings["n_cpu_moe"]
     assert 0 < moved < plan.figures["blocks"] - 1
     fewer = ask(model, on, precision, context=32_768, host_memory_gib=ram, n_cpu_moe=moved - 1)
-    assert fewer.ranks[0].used > plan.ranks[0].usable
+    assert _rank(fewer, "GPU 0").used > _rank(plan, "GPU 0").usable
     assert some(some(plan.allocation).placement).host_computed == sum(
         term.nbytes for term in _rank(plan, "host").terms if "weights (text)" in term.name
     ) - _embedding(model, precision)

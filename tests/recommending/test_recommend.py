@@ -401,7 +401,7 @@ def test_ram_that_is_taken_is_shown_beside_the_gpu() -> None:
     lines = recommendation_text(found).splitlines()
     memory, ram = (next(line for line in lines if name in line) for name in ("Memory ", "RAM   "))
     assert "activations" in memory
-    assert " of 32.0 GiB" in ram
+    assert " of 28.0 GiB" in ram
     assert "weights" in ram
 
 

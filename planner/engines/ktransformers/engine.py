@@ -7,6 +7,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
+from hardware_db import left_by_system
 from hardware_db.records import frozen_with_cache
 from planner.engines.economies import Economy
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
@@ -200,7 +201,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
             name=HOST_RANK,
             count=1,
             total=total,
-            usable=total,
+            usable=left_by_system(total),
             terms=(
                 Term(
                     name=f"routed experts ({method})",

@@ -7,10 +7,17 @@ from dataclasses import field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from hardware_db.memory import with_system
 from hardware_db.records import frozen_with_cache
 from planner.engines.engine import Allocation, Capacity, Deployment
-from planner.engines.llamacpp.fit import Fitted, fit
-from planner.engines.llamacpp.machine import Machine, Room
+from planner.engines.llamacpp.checkpoints import (
+    checkpoint_bytes,
+    checkpoints_kept,
+)
+from planner.engines.llamacpp.economies import SMALL_UBATCH
+from planner.engines.llamacpp.fit import Bare, Fitted, fit
+from planner.engines.llamacpp.machine import Machine, Room, machine_of
+from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
@@ -18,7 +25,7 @@ from planner.engines.llamacpp.reach import longest_of, slots_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
-from planner.engines.llamacpp.terms import checkpoint_bytes, checkpoints_kept, host_terms
+from planner.engines.llamacpp.terms import host_terms
 from planner.memory.placement import Placement
 from planner.model.spec import ModelSpec
 from planner.units import GIB, MIB, counted, format_gib
@@ -43,6 +50,7 @@ class LlamacppAnswer(Allocation):
         fitted: what lies where, and how that is told to the server.
         usage: bytes per backend once it has started, the host last.
         ram: bytes of RAM that it takes.
+        bare: the server without GPUs, where it may do without.
     """
 
     deployment: Deployment
@@ -54,11 +62,12 @@ class LlamacppAnswer(Allocation):
     fitted: Fitted
     usage: Usage
     ram: int
+    bare: Bare | None
 
     @cached_property
     def capacity(self) -> Capacity:
         """How far the memory goes."""
-        sequences, limit = slots_of(self.server, self.fitted, self.room)
+        sequences, limit = self._slots
         return Capacity(
             sequences=sequences,
             tokens=sequences * self.deployment.context,
@@ -67,9 +76,19 @@ class LlamacppAnswer(Allocation):
         )
 
     @cached_property
+    def _slots(self) -> tuple[int, str]:
+        return slots_of(self.server, self.fitted, self.room, self.bare)
+
+    @cached_property
     def longest_context(self) -> int:
-        """Tokens of the longest single request: far fewer graphs than the slots take."""
-        return longest_of(self.deployment, self.server, self.fitted, self.room)
+        """Tokens of the longest single request under the placement of the command."""
+        if not self.fitted.fits and self.served is not self:
+            return self.served.longest_context
+        longest = longest_of(self.deployment, self.server, self.fitted, self.room)
+        if self.fitted.fits or self.bare is None:
+            return longest
+        bare, alone = self.bare, fit(self.bare.server, self.bare.room)
+        return max(longest, longest_of(self.deployment, bare.server, alone, bare.room))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -84,7 +103,7 @@ class LlamacppAnswer(Allocation):
         """
         if self.fitted.fits or self.deployment.options.parallel is not None:
             return self
-        fewer = self.capacity.sequences
+        fewer, _ = self._slots
         return self.with_slots(fewer) if 0 < fewer < self.deployment.concurrency else self
 
     @property
@@ -239,6 +258,8 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         moved = [f"{format_gib(computed)} of weights"] if computed else []
     if server.devices and moved:
         yield f"{' and '.join(moved)} in RAM, computed by the CPU: much slower than on the GPU"
+    if server.options.takes_no_gpu and not deployment.options.takes_no_gpu:
+        yield _no_gpu(answer)
     much = not fitted.fits or answer.ram > USUAL_RAM
     if machine.host_total is None and not machine.unified and much:
         needs = f"llama-server needs {format_gib(answer.ram)} of RAM"
@@ -253,9 +274,10 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
         )
     if answer.checkpoints < CHECKPOINTS and options.ctx_checkpoints is None:
         each = format_gib(checkpoint_bytes(server) * server.slots)
+        lost = "; a long prompt of which the beginning changes is computed anew"
         yield (
             f"{CHECKPOINTS} copies of the state would not fit in RAM ({each} for one in every slot):"
-            f" the command carries --ctx-checkpoints {answer.checkpoints}"
+            f" the command carries --ctx-checkpoints {answer.checkpoints}{lost if answer.curbed else ''}"
         )
     if deployment.checkpoint.scheme.name != server.scheme.name:
         yield f"the 16-bit checkpoint is taken as converted to {server.scheme.title}"
@@ -290,6 +312,9 @@ def notes_of(
             "pipeline parallelism keeps every input four times per GPU; -ot or --n-cpu-moe turns"
             " it off"
         )
+    if machine.host_total is not None and machine.host_usable is not None and not machine.unified:
+        left = format_gib(machine.host_total - machine.host_usable)
+        yield f"{left} of RAM is left to the system: an assumption; a desktop with a browser takes more"
     if options.cache_ram_mib:
         size = format_gib(options.cache_ram_mib * MIB)
         yield f"The prompt cache may use up to {size} more RAM (--cache-ram)"
@@ -314,6 +339,20 @@ def _in_ram(server: Server, homes: Homes, n_cpu_moe: int) -> Iterator[str]:
         yield counted(layers, "whole layer")
 
 
+def _no_gpu(answer: LlamacppAnswer) -> str:
+    """Say why no GPU is used, and what would let one compute the prompts."""
+    asked = server_of(answer.deployment)
+    room = machine_of(answer.deployment, gpus=asked.devices).room(asked.options.kept_free_mib)
+    said = (
+        "no GPU is used (-dev none): the compute buffer of this workload alone is more than it has"
+        " room for, and the CPU computes everything, much slower"
+    )
+    smaller = replace(asked, options=replace(asked.options, ubatch_size=SMALL_UBATCH))
+    if asked.options.ubatch_size > SMALL_UBATCH and fit(smaller, room).fits:
+        said += f"; with -ub {SMALL_UBATCH} a GPU computes the prompts"
+    return said
+
+
 def _with_ram(server: Server, room: Room) -> str | None:
     """Return how much RAM would make it run, all that the server takes counted; None: none would."""
     found = fit(server, replace(room, host=2**62))
@@ -321,4 +360,5 @@ def _with_ram(server: Server, room: Room) -> str | None:
         return None
     terms = host_terms(server, found.placement, server.usage(found.placement))
     moved = f"--n-cpu-moe {found.n_cpu_moe}" if found.n_cpu_moe else f"-ngl {found.n_gpu_layers}"
-    return f"with {format_gib(sum(term.nbytes for term in terms))} of RAM it would run ({moved})"
+    needed = with_system(sum(term.nbytes for term in terms))
+    return f"with {format_gib(needed)} of RAM it would run ({moved})"

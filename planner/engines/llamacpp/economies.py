@@ -98,7 +98,7 @@ def knobs(deployment: Deployment, fitted: Fitted) -> Iterator[Knob]:
     if deployment.system.accelerator.is_unified:
         return
     server = server_of(deployment)
-    if not server.devices:
+    if not server.devices or not fitted.placement.devices:
         return
     known = fitted.fits and not server.options.places_by_hand
     if server.expert_blocks:

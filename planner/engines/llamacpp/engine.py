@@ -7,17 +7,17 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hardware_db.memory import system_reserve_mib
 from hardware_db.records import frozen_with_cache
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
-from planner.engines.llamacpp.fit import Fitted, fit, may_fit
+from planner.engines.llamacpp.checkpoints import curbed, growing, ram_of
+from planner.engines.llamacpp.fit import Bare, Fitted, fit, may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.meant import all_said, server_of
-from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.options import NO_GPU, LlamacppOptions
 from planner.engines.llamacpp.placement import Placement as Homes
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
@@ -28,7 +28,7 @@ from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Term
 from planner.memory.placement import Placement
-from planner.units import MIB, format_gib
+from planner.units import format_gib
 
 if TYPE_CHECKING:
     from planner.engines.economies import Economy, Knob
@@ -128,6 +128,7 @@ class _Settled:
         fitted: the placement, and how that is told to the server.
         alone: the server with one slot, where the asked ones may be fewer.
         assumed: the machine's RAM is assumed.
+        bare: the server without GPUs, where it may do without and fewer slots are all that may fit.
     """
 
     server: Server
@@ -136,12 +137,16 @@ class _Settled:
     fitted: Fitted
     alone: Server
     assumed: bool
+    bare: Bare | None = None
 
     @cached_property
     def missing(self) -> int:
         """Bytes without which it does not start, with one slot if that may be."""
-        fits = self.fitted.fits or self.alone is self.server
-        return max(0, -(self.fitted if fits else _fitted(self.alone, self.room)).slack)
+        if self.fitted.fits or self.alone is self.server:
+            return max(0, -self.fitted.slack)
+        if self.bare is not None and self.bare.fits(1):
+            return 0
+        return max(0, -_fitted(self.alone, self.room).slack)
 
 
 def _in_room(server: Server, room: Room) -> Key:
@@ -172,7 +177,29 @@ def _fits(deployment: Deployment) -> bool:
     """Say whether a placement fits; that none does is often told without a graph."""
     server, _, room = _started(deployment)
     sure_not = not deployment.options.ram_unsaid and not _may_fit(server, room)
+    if sure_not and (bare := _bare(deployment)) is not None:
+        return bare.fits(server.slots)
     return not sure_not and _settled(deployment).fitted.fits
+
+
+def _without_gpus(deployment: Deployment) -> Deployment | None:
+    """Return the same without its GPUs; None where what was said, or the machine, is against it."""
+    options: LlamacppOptions = deployment.options
+    server, machine, room = _started(deployment)
+    by_hand = options.places_by_hand or options.device or options.split_mode != "layer"
+    if not server.devices or room.shared or room.host is None or machine.remote:
+        return None
+    if by_hand or not options.fit:
+        return None
+    return replace(deployment, options=replace(options, device=NO_GPU))
+
+
+def _bare(deployment: Deployment) -> Bare | None:
+    bare = _without_gpus(deployment)
+    if bare is None:
+        return None
+    server, _, room = _started(bare)
+    return Bare(server=server, room=room)
 
 
 @remembered(all_said, most=4096)
@@ -186,6 +213,11 @@ def _settled(deployment: Deployment) -> _Settled:
         moved = _fitted(server, shared)
         if moved.fits:
             machine, room, fitted = assumed, shared, moved
+    bare = None if fitted.fits else _bare(deployment)
+    if bare is not None and bare.fits(server.slots):
+        without = _without_gpus(deployment)
+        assert without is not None
+        return _settled(without)
     fewer = server.slots > 1 and deployment.options.parallel is None
     return _Settled(
         server=server,
@@ -194,6 +226,7 @@ def _settled(deployment: Deployment) -> _Settled:
         fitted=fitted,
         alone=server_of(deployment, slots=1) if fewer and not fitted.fits else server,
         assumed=machine is assumed,
+        bare=bare,
     )
 
 
@@ -221,8 +254,8 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
     gpus, host, placement = _in_place(
         server, usage, fitted.placement, machine.checked, machine.runtime
     )
-    ram = sum(term.nbytes for term in host) + usage.unlent
     found = ranks(server, machine, usage, gpus, host)
+    ram = ram_of(host, found) + usage.unlent
     return LlamacppAnswer(
         ranks=tuple(sorted(found, key=lambda rank: rank.headroom)),
         starts=settled.missing == 0,
@@ -236,28 +269,21 @@ def _answer(deployment: Deployment) -> LlamacppAnswer:
         server=server,
         machine=machine,
         room=settled.room,
+        bare=settled.bare or _bare(deployment),
         fitted=fitted,
         usage=usage,
         ram=ram,
         at_worst=_ram_at_worst(settled, ram),
+        curbed=curbed(server, found),
+        grows=growing(server, found),
     )
 
 
 def _ram_at_worst(settled: _Settled, ram: int) -> str:
-    """Return what may go wrong in RAM beside GPUs, as a clause; empty if nothing.
-
-    A machine without GPUs is planned without what its system takes; beside GPUs weights are mapped
-    from the file, so that a RAM that is full is slow or enough.
-    """
-    if settled.assumed:
-        return f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)"
-    total = settled.machine.host_total
-    if total is None or settled.machine.unified or settled.machine.host_reserve:
+    """Return what may go wrong in RAM beside GPUs, as a clause; empty if nothing."""
+    if not settled.assumed:
         return ""
-    left = total - ram
-    if not 0 <= left < system_reserve_mib(total // MIB) * MIB:
-        return ""
-    return f"of {format_gib(total)} of RAM it leaves the system {format_gib(left)}"
+    return f"it needs {format_gib(ram)} of RAM, and how much there is was not said (--ram)"
 
 
 def _with_slots(deployment: Deployment, slots: int) -> LlamacppAnswer:

@@ -2,7 +2,8 @@
 
 The order is --fit's: everything on the GPUs; else, of a model with experts, the experts of as few
 blocks as possible in RAM; else, or of a dense model, whole blocks, from the first on. Unlike
---fit, which guesses by interpolation and may leave room, the least number is found.
+--fit, which guesses by interpolation and may leave room, the least number is found. Where even a GPU
+without a block has no room for its compute buffer, no GPU is used at all (`Bare`).
 
 Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-model.cpp (split).
 """
@@ -10,6 +11,7 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from hardware_db.records import frozen
@@ -81,6 +83,23 @@ def fit(server: Server, room: Room) -> Fitted:
     if found.fits:
         return found
     return max((*tried, found), key=lambda attempt: attempt.slack)
+
+
+@frozen
+class Bare:
+    """The same server on the same machine without its GPUs, where it may do without.
+
+    Attributes:
+        server: the server.
+        room: what of the RAM may be used.
+    """
+
+    server: Server
+    room: Room
+
+    def fits(self, slots: int) -> bool:
+        """Say whether so many slots fit."""
+        return fit(replace(self.server, slots=slots), self.room).fits
 
 
 def _least(
@@ -273,7 +292,11 @@ def by_hand(server: Server, room: Room) -> Fitted:
 
 
 def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> Fitted:
-    """Return the given offload, its blocks spread so that the fullest GPU is as empty as possible."""
+    """Return the given offload, its blocks spread so that the fullest GPU is as empty as possible.
+
+    Without a block on the GPUs experts are in RAM as they are, and --n-cpu-moe would say nothing.
+    """
+    n_cpu_moe = n_cpu_moe if n_gpu_layers else 0
     plain = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
     layers = n_gpu_layers if n_gpu_layers <= server.blocks else None
 

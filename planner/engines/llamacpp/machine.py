@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hardware_db import Accelerator, System
-from hardware_db.memory import system_reserve_mib
+from hardware_db.memory import left_by_system
 from hardware_db.records import frozen
 from planner.columns import smaller
 from planner.engines.engine import Deployment
@@ -101,7 +101,6 @@ class Machine:
             what is available, ggml-cuda.cu); empty without GPUs.
         whole: bytes of each GPU, what the system keeps of shared memory included.
         host_total: bytes of RAM; None if unknown.
-        host_reserve: bytes of it that the system takes, where that is planned for.
         unified: GPU and host are one memory.
         runtime: bytes that every GPU loses to its context, to pools, and to what was measured.
         measured: bytes of it that were gone at start beyond the context, as a log told.
@@ -112,7 +111,6 @@ class Machine:
     gpu_totals: tuple[int, ...]
     whole: tuple[int, ...]
     host_total: int | None
-    host_reserve: int
     unified: bool
     runtime: int
     measured: int = 0
@@ -143,8 +141,12 @@ class Machine:
 
     @property
     def host_usable(self) -> int | None:
-        """Bytes of RAM that a server may take; None if unknown."""
-        return None if self.host_total is None else self.host_total - self.host_reserve
+        """Bytes of RAM that a server may take; None if unknown.
+
+        llama.cpp asks nobody: --fit weighs the GPUs alone (common/fit.cpp), and RAM that is full swaps,
+        reads mapped weights anew, or ends the server.
+        """
+        return None if self.host_total is None else left_by_system(self.host_total)
 
     def room(self, kept_free_mib: int) -> Room:
         """Return what may be used: free memory less the MiB of every GPU that stay free."""
@@ -201,7 +203,6 @@ def machine_of(deployment: Deployment, *, gpus: int) -> Machine:
     if told is None and system.host_memory_gib is not None:
         told = float(system.host_memory_gib.value)
     total = None if told is None else int(told * GIB)
-    alone = total is not None and system.is_cpu_only
     runtime = 0 if backend == "MTL" else RUNTIME_BYTES
     context = min(CONTEXT_BYTES, runtime)
     measured = max(lesson.difference, -context) if lesson is not None else 0
@@ -211,7 +212,6 @@ def machine_of(deployment: Deployment, *, gpus: int) -> Machine:
         gpu_totals=tuple(accelerator.usable_bytes for accelerator in used),
         whole=tuple(accelerator.total_bytes for accelerator in used),
         host_total=total,
-        host_reserve=system_reserve_mib((total or 0) // MIB) * MIB if alone else 0,
         unified=system.accelerator.is_unified and not system.is_cpu_only,
         runtime=runtime + measured,
         measured=measured,

@@ -74,7 +74,7 @@ def server_of(
         raise InputError(f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}")
     system = deployment.system
     gpus = 1 if options.split_mode == "none" else deployment.layout.accelerators
-    devices = 0 if system.is_cpu_only else gpus
+    devices = 0 if system.is_cpu_only or options.takes_no_gpu else gpus
     used = used_gpus(system, options, devices)
     if slots is None:
         slots = options.parallel or deployment.concurrency

@@ -21,6 +21,9 @@ CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq
 ALL = 10_000
 """More blocks than any file has: what the word "all" stands for."""
 
+NO_GPU = ("none",)
+"""What -dev takes for no GPU at all."""
+
 _SLOTS_MOST = 10**6
 _BATCH_MOST = 2**24
 _MIB_MOST = 2**30
@@ -360,7 +363,6 @@ class LlamacppOptions(Options):
         memory="what may lie beside the GPUs",
         default_words="what the hardware database knows",
     )
-
     ram_unsaid: bool = option(
         False,
         Switch(),
@@ -374,6 +376,11 @@ class LlamacppOptions(Options):
         return self.spec_draft_n_max if self.spec_type == "draft-mtp" else 0
 
     @property
+    def takes_no_gpu(self) -> bool:
+        """Not even compute buffers lie on GPUs (-dev none; common/arg.cpp, "don't offload")."""
+        return self.device == NO_GPU
+
+    @property
     def first_gpu(self) -> int:
         """The GPU from which on a server takes them."""
         return self.main_gpu if self.split_mode == "none" else 0
@@ -381,18 +388,13 @@ class LlamacppOptions(Options):
     @property
     def places_by_hand(self) -> bool:
         """The user said where tensors go; --fit then changes nothing."""
-        return (
-            self.n_gpu_layers is not None
-            or self.n_cpu_moe is not None
-            or bool(self.override_tensor)
-            or self.tensor_split is not None
-        )
+        numbers = (self.n_gpu_layers, self.n_cpu_moe, self.tensor_split)
+        return bool(self.override_tensor) or any(number is not None for number in numbers)
 
     @property
     def kept_free_mib(self) -> int:
         """MiB of every GPU that stay free: what --fit keeps, which gives up where the user places.
 
-        Source: llama.cpp 0c1e570 common/fit.cpp (-ngl, -ts and -ot "already set by user", abort;
-        the server then loads as it was told).
+        Source: common/fit.cpp (-ngl, -ts and -ot "already set by user", abort).
         """
         return self.fit_target_mib if self.fit and not self.places_by_hand else 0

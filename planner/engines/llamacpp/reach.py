@@ -8,7 +8,7 @@ from dataclasses import replace
 from planner.bisection import last_holding
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
-from planner.engines.llamacpp.fit import Fitted, fit, may_fit
+from planner.engines.llamacpp.fit import Bare, Fitted, fit, may_fit
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
@@ -17,11 +17,13 @@ BY_MEMORY = "KV cache and state"
 """What stops more slots where memory does."""
 
 
-def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
+def slots_of(
+    server: Server, fitted: Fitted, room: Room, bare: Bare | None = None
+) -> tuple[int, str]:
     """Return the most slots at the asked context, and what stops there.
 
     Where the asked workload fits, they are sought under its placement; where it does not, fewer
-    slots are sought with a placement of their own.
+    slots are sought with a placement of their own, and without a GPU (`bare`) where that may be.
     """
     options = server.options
     if options.parallel is not None:
@@ -30,7 +32,7 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
             limit = "the cache that all slots share (-c)"
         return held if fitted.fits else 0, limit
     if not fitted.fits:
-        return _fewer(server, fitted, room), BY_MEMORY
+        return _fewer(server, fitted, room, bare), BY_MEMORY
     reach = _Reach(
         room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
@@ -39,22 +41,32 @@ def slots_of(server: Server, fitted: Fitted, room: Room) -> tuple[int, str]:
         return slots, "slots (LLAMA_MAX_SEQ)"
     movable = not room.shared and (room.host is not None or options.ram_unsaid)
     outside = fitted.n_gpu_layers == 0
-    if not server.devices or not options.fit or options.places_by_hand or not movable or outside:
+    if not server.devices or not options.fit or options.places_by_hand or not movable:
         return slots, BY_MEMORY
+    if outside:
+        more = bare is not None and bare.fits(slots + 1)
+        suffix = " (without the GPU, -dev none, more fit, slower)"
+        return slots, BY_MEMORY + (suffix if more else "")
     return slots, f"{BY_MEMORY} on the GPU (with more weights in RAM more may fit, slower)"
 
 
-def _fewer(server: Server, fitted: Fitted, room: Room) -> int:
+def _fewer(server: Server, fitted: Fitted, room: Room, bare: Bare | None) -> int:
     """Return how many slots fit where the asked ones do not, each number placed by itself."""
     computing = fitted.usage.computing
     most = server.slots - 1
+    least = (last_holding(bare.fits, 1, most) if bare is not None else None) or 0
+    if least >= most:
+        return least
     guess = last_holding(
-        lambda slots: may_fit(replace(server, slots=slots), room, computing), 1, most
+        lambda slots: may_fit(replace(server, slots=slots), room, computing), least + 1, most
     )
     found = last_holding(
-        lambda slots: fit(replace(server, slots=slots), room).fits, 1, most, guess=guess
+        lambda slots: fit(replace(server, slots=slots), room).fits,
+        least + 1,
+        most,
+        guess=guess,
     )
-    return found or 0
+    return found or least
 
 
 def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:

@@ -12,13 +12,12 @@ from planner.engines.kinds import COVERED
 from planner.engines.llamacpp.contexts import MAX_SEQUENCES
 from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
-from planner.engines.llamacpp.machine import BACKENDS, RPC, backend_of
+from planner.engines.llamacpp.machine import BACKENDS, RPC, backend_of, machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions, gpu_number
-from planner.engines.llamacpp.releases import rules_of
+from planner.engines.llamacpp.releases import rules_of, source
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
-from planner.engines.llamacpp.terms import source
 from planner.errors import PlannerError
 from planner.units import counted
 
@@ -123,16 +122,23 @@ def _devices(deployment: Deployment) -> Iterator[Refusal]:
     """GPUs in -dev that the machine has not, or others than are planned."""
     named, system = deployment.options.device, deployment.system
     there = 0 if system.is_cpu_only else deployment.layout.accelerators
-    uses = 0 if named == ("none",) else len(named)
+    none = deployment.options.takes_no_gpu
+    uses = 0 if none else len(named)
     reason = _unknown_device(named, system) if uses else None
     remedy = "leave -dev out"
     if reason is None and (not named or uses == there):
         return
+    machine = machine_of(deployment, gpus=0)
+    if none and machine.host_total is not None and not machine.unified:
+        return
     if reason is None:
         reason = f"-dev names {counted(uses, 'GPU')}, and the machine has {there}"
-        if not uses:
-            reason = f"-dev none uses no GPU, and {counted(there, 'GPU')} would be counted"
+        if none and machine.unified:
+            reason = "-dev none uses no GPU, and its memory would be counted"
             remedy = "plan for the processor: --on 'cpu, 64GB' with your RAM"
+        elif none:
+            reason = "-dev none uses no GPU, and how much RAM this machine has is not known"
+            remedy = f"say it: --on '{system.id}, 64GB'"
         elif uses < there:
             only = [system.accelerators[gpu_number(name)].id for name in named]
             same = f"{uses}x {only[0]}" if len(set(only)) == 1 < uses else " + ".join(only)

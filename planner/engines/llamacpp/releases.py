@@ -9,6 +9,7 @@ import re
 
 from hardware_db.records import frozen
 from planner.errors import InputError
+from planner.provenance import Source
 
 NEWEST = "0c1e570"
 """The commit whose rules are used where nobody names a build."""
@@ -16,10 +17,17 @@ NEWEST = "0c1e570"
 NEWEST_BUILD = 11151
 """The number of the build of that commit."""
 
+SOURCE = f"llama.cpp {NEWEST}"
+
 MEASURED = 11434
 """The build that the last row was read from and measured with."""
 
 _BUILD = re.compile(r"b?(\d{3,6})(?:[ (-].*)?")
+
+
+def source(file: str) -> Source:
+    """Return a file of the commit whose rules are used."""
+    return Source(where=f"{SOURCE} {file}", when="2026-10-01")
 
 
 @frozen

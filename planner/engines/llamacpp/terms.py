@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from planner.columns import choose, is_zero, larger, smaller
+from planner.columns import choose, is_zero, larger
+from planner.engines.llamacpp.checkpoints import PROGRAM, checkpoint_terms, within_room
 from planner.engines.llamacpp.contexts import (
     cached_blocks,
     index_bytes_per_block,
@@ -18,28 +18,17 @@ from planner.engines.llamacpp.machine import (
     RUNTIME_BAND,
     Machine,
 )
-from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import Placement
-from planner.engines.llamacpp.releases import NEWEST
+from planner.engines.llamacpp.releases import source
 from planner.engines.llamacpp.server import Server, Usage
 from planner.memory.breakdown import HOST_RANK, Kind, Rank, Term, device_name
 from planner.provenance import Band, Confidence, Source
-from planner.units import MIB, ceil_div
-
-SOURCE = f"llama.cpp {NEWEST}"
-CHECKPOINTS_KEPT = "context checkpoints"
-CHECKPOINT_STEP = 8192
-"""Tokens between checkpoints of the recurrent state (checkpoint_min_step)."""
+from planner.units import MIB
 
 UNCHECKED_COMPUTE = 400 * MIB
 """How much more compute buffers may take beside CUDA, at 512 tokens per micro-batch. Under Vulkan six
 start-up logs of b9010 on a Strix Halo with the 35B show 498 to 769 MiB where that build's rule says
 493 to 638; of a build that is not known, the rule of b9010 says 340 to 425 MiB more than the newest."""
-
-
-def source(file: str) -> Source:
-    """Return a file of the commit whose rules are used."""
-    return Source(where=f"{SOURCE} {file}", when="2026-10-01")
 
 
 def ranks(
@@ -68,8 +57,9 @@ def ranks(
         for gpu, terms in enumerate(gpus)
     ]
     if machine.host_total is not None and not machine.unified:
-        usable = machine.host_total - machine.host_reserve
-        total, terms = machine.host_total, _within(server, host, usable)
+        usable = machine.host_usable
+        assert usable is not None
+        total, terms = machine.host_total, within_room(server, host, usable)
         found.append(Rank(name=HOST_RANK, count=1, total=total, usable=usable, terms=terms))
     if usage.unlent:
         own, room = tuple(_table(server, " on the host", usage.unlent)), server.unlent
@@ -321,78 +311,12 @@ def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term
             ),
         },
     )
-    yield from _checkpoints(server)
+    yield from checkpoint_terms(server)
     yield Term(
-        name="llama-server itself",
+        name=PROGRAM,
         kind=Kind.RUNTIME,
         nbytes=HOST_PROGRAM_BYTES,
         confidence=Confidence.ASSUMED,
         formula="program, libraries, vocabulary",
         source=Source(where="assumed; no measurement was found"),
-    )
-
-
-def _within(server: Server, terms: tuple[Term, ...], usable: int) -> tuple[Term, ...]:
-    """Return terms whose checkpoints take no more than there is, where nobody said how many."""
-    if server.options.ctx_checkpoints is not None or server.full is not None:
-        return terms
-    kept = next((term for term in terms if term.name == CHECKPOINTS_KEPT), None)
-    if kept is None or kept.band is None:
-        return terms
-    one = checkpoint_bytes(server) * server.slots
-    others = (term for term in terms if term is not kept)
-    taken = sum(term.nbytes + (term.band.above if term.band else 0) for term in others)
-    room = (usable - taken) // one
-    most = choose(room * one < kept.nbytes, CHECKPOINTS, smaller(room, CHECKPOINTS))
-    held = replace(
-        kept,
-        values={**kept.values, "ctx-checkpoints": most},
-        band=replace(kept.band, above=most * one - kept.nbytes),
-    )
-    return tuple(held if term is kept else term for term in terms)
-
-
-def checkpoints_kept(server: Server, ranks: tuple[Rank, ...]) -> int:
-    """Return `--ctx-checkpoints`: what was asked, else the server's own or as many as fit in RAM."""
-    if server.options.ctx_checkpoints is not None:
-        return server.options.ctx_checkpoints
-    own = (rank for rank in ranks if rank.name == HOST_RANK)
-    kept = (term for rank in own for term in rank.terms if term.name == CHECKPOINTS_KEPT)
-    return next((int(term.values["ctx-checkpoints"]) for term in kept), CHECKPOINTS)
-
-
-def checkpoint_bytes(server: Server) -> int:
-    """Return the bytes of one checkpoint: a sequence's state, and with MTP the draft's cache."""
-    one = replace(server, slots=1)
-    caches = one.cache_of_blocks()
-    states = sum(caches.get(block, 0) for block in server.model.linear_attention_layers)
-    states //= 1 + one.trunk.rollback(server.model)
-    drafts = one.draft.attention_blocks(server.model) if one.draft is not None else ()
-    return states + sum(caches[block] for block in drafts)
-
-
-def _checkpoints(server: Server) -> Iterator[Term]:
-    """Yield the copies of the recurrent state that let a slot go back in its prompt."""
-    asked = server.options.ctx_checkpoints
-    most = CHECKPOINTS if asked is None else asked
-    if not most or server.model.linear is None:
-        return
-    each = checkpoint_bytes(server)
-    likely = smaller(most, ceil_div(server.context, CHECKPOINT_STEP))
-    slots = server.slots if server.full is None else server.full
-    in_all = most * slots if server.full is None else likely * slots + server.slots
-    yield Term(
-        name=CHECKPOINTS_KEPT,
-        kind=Kind.RECURRENT_STATE,
-        nbytes=each * likely * slots,
-        confidence=Confidence.ASSUMED,
-        formula="slots x min(ctx-checkpoints, context / 8192) x state of one sequence",
-        source=source("tools/server/server-context.cpp (create_checkpoint)"),
-        values={
-            "slots": slots,
-            "ctx-checkpoints": most,
-            "context": server.context,
-            "state of one sequence": each,
-        },
-        band=Band(below=each * likely * slots, above=each * (in_all - likely * slots)),
     )

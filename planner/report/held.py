@@ -1,0 +1,38 @@
+"""The part of a plan that is held: what the tables, the warnings and the command are about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.planning import Outcome, Plan, plan_deployment
+
+
+def held_of(plan: Plan) -> Plan:
+    """Return the plan of as many requests as are held at once; the plan itself where all are, or none.
+
+    A server that holds fewer than were asked is started for those, and its memory is theirs.
+    """
+    if plan.outcome is not Outcome.HOLDS_FEWER or plan.capacity is None:
+        return plan
+    if not plan.capacity.sequences:
+        return plan
+    asked = plan.deployment
+    found = plan_deployment(
+        replace(asked, concurrency=plan.capacity.sequences), plan.policy, kept=plan.kept
+    )
+    if not found.fits:
+        return plan
+    return replace(found, told=plan.told, further=plan.further)
+
+
+def workload_line(plan: Plan, held: Plan, asked: str) -> str:
+    """Return the workload in words, and for how much of it what follows is.
+
+    Args:
+        plan: what was asked.
+        held: what of it is held (`held_of`).
+        asked: the workload in words.
+    """
+    if held is plan:
+        return asked
+    return f"{asked}; what follows is for {held.deployment.concurrency:,} of them at once"
