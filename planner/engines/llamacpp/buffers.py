@@ -123,10 +123,16 @@ def _block_bytes(
 
 def _padded(tensor: FileTensor, *, on_gpu: bool) -> int:
     """Return the bytes that a buffer of weights gives a tensor."""
-    stored = GgmlTensor("none", tensor.type, tensor.ne)
     # The file's own bytes: of a published size, a type's may be scaled.
-    padding = alloc_bytes(stored, on_gpu=on_gpu) - alloc_bytes(stored, on_gpu=False)
+    padding = _padding(tensor.type, tensor.ne) if on_gpu else 0
     return round_up(tensor.nbytes + padding, CUDA_ALIGNMENT if on_gpu else HOST_ALIGNMENT)
+
+
+@lru_cache(maxsize=4096)
+def _padding(type_: str, ne: tuple[int, ...]) -> int:
+    """Return the bytes that a GPU takes for a weight beyond its own."""
+    stored = GgmlTensor("none", type_, ne)
+    return alloc_bytes(stored, on_gpu=True) - alloc_bytes(stored, on_gpu=False)
 
 
 def compute_buffers(

@@ -130,18 +130,20 @@ def _tensors(model: ModelSpec, scheme: FileScheme) -> Iterator[FileTensor]:
         if key is None:
             raise UnsupportedModelError(f"{tensor.name}: GGUF files have no place for this tensor")
         stacked = (tensor.experts,) if tensor.experts > 1 else ()
-        shape = tensor.shape
         mtp = tensor.part == "mtp"
         outside = not tensor.layers and not mtp
+        name, type_ = key + _suffix(key), _type(stored.format, tensor.name)
+        ne = (*reversed(tensor.shape), *stacked)
+        nbytes = tensor.experts * stored.format.nbytes(tensor.shape)
         for layer in (OUTSIDE,) if outside else tensor.layers or (0,):
             block = layer + base if mtp else layer
             yield FileTensor(
-                name=(key if outside else f"blk.{block}.{key}") + _suffix(key),
+                name=name if outside else f"blk.{block}.{name}",
                 key=key,
                 block=block,
-                type=_type(stored.format, tensor.name),
-                ne=(*reversed(shape), *stacked),
-                nbytes=tensor.experts * stored.format.nbytes(shape),
+                type=type_,
+                ne=ne,
+                nbytes=nbytes,
                 mtp=mtp,
             )
 
