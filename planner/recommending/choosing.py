@@ -112,13 +112,13 @@ class Search:
                 found[found.index(first)] = replace(first, reach=farthest(first))
         return found
 
-    def first_of(self, base: str) -> list[Choice]:
+    def first_of(self, base: str, *, thorough: bool = True) -> list[Choice]:
         """Return what is there in order, as far as it decides which is the first that holds."""
-        wish, found = self.wanted.wish, self.on_what_is_there(base)
+        wish, found = self.wanted.wish, self.on_what_is_there(base, thorough=thorough)
         first = min(found, key=lambda choice: choice.key(wish), default=None)
         if first is not None and first.in_ram and wish.best == "quality":
             self._spilt = True  # a much faster one that is not may come before it
-            found = self.on_what_is_there(base)
+            found = self.on_what_is_there(base, thorough=thorough)
         return in_order(found, wish)
 
     def _least_cache(self, base: str) -> int:

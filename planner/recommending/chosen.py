@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from planner.recommending.choice import Choice, in_order, models_in_order
+from planner.recommending.choice import Choice, models_in_order
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.front import front, is_shown, shape_of
 from planner.recommending.siblings import is_quicker, released, siblings
@@ -75,7 +75,7 @@ def _of_named(search: Search, base: str) -> list[Choice]:
         return found
     beside = 0
     for other in siblings(search.wanted, base):
-        there = in_order(search.on_what_is_there(other, thorough=False), search.wanted.wish)
+        there = Search(search.wanted, may_hold=True).first_of(other, thorough=False)
         more = [choice for choice in there if choice.plan.fits]
         found += more[:1]
         beside += bool(more)
