@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import threading
@@ -45,6 +46,7 @@ from benchmarks.load_figures import (
     memory,
     processor_time,
     quarters,
+    slowest,
     times,
     usage,
 )
@@ -143,6 +145,8 @@ def _visitors(address: str, given: argparse.Namespace) -> dict[str, Any]:
         "sessions": f"{given.sessions}, about {given.think:g} s of thought, {given.minutes:g} min",
         "first pages": f"{len(tally.opened)}: {times(tally.opened)}",
         "changes": f"{len(tally.changed)}: {times(tally.changed)}",
+        "verdicts of these": f"{len(tally.told)}: {times(tally.told)}",
+        "slowest changes": slowest(tally),
         "processor time": processor_time(tally),
         "memory": memory(tally),
         "growth": _grown(tally),
@@ -245,7 +249,11 @@ def _turn(visitor: Visitor, dice: random.Random, tally: Tally) -> bool:
     value: str | float = float(dice.randint(1, _NUMBERS.get(key, 1)))
     if choices := visitor.choices[key]:
         (value,) = dice.choices(choices, [1 / place for place in range(1, len(choices) + 1)])
-    tally.changed.append(visitor.set(key, value))
+    taken = visitor.set(key, value)
+    tally.changed.append(taken)
+    if math.isfinite(visitor.answered):
+        tally.told.append(visitor.answered)
+    tally.slow.append((taken, f"{visitor.page or 'run'}: {key} = {value}: {visitor.question}"))
     _look(visitor, f"{key} = {value}", tally)
     return True
 

@@ -28,12 +28,16 @@ class Tally:
     Attributes:
         opened: seconds until first pages were complete.
         changed: seconds until changed pages were complete.
+        told: seconds until their first verdict stood there, where they have one.
+        slow: seconds of a change, and which it was.
         errors: what went wrong, one line each.
         usage: pages that were complete until then, and what had been used.
     """
 
     opened: list[float] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
+    slow: list[tuple[float, str]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     usage: list[tuple[int, Usage]] = field(default_factory=list)
 
@@ -114,6 +118,11 @@ def processor_time(tally: Tally) -> str:
     server = (last.server_seconds - first.server_seconds) / pages
     workers = (last.worker_seconds - first.worker_seconds) / pages
     return f"{server * 1e3:.0f} ms of the server and {workers * 1e3:.0f} ms of workers for one page"
+
+
+def slowest(tally: Tally) -> list[str]:
+    """The changes that took longest, with what was asked."""
+    return [f"{seconds:.1f} s: {what}" for seconds, what in sorted(tally.slow, reverse=True)[:20]]
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> str:

@@ -123,6 +123,11 @@ class Visitor:
         """Everything that the page says, line by line."""
         return "\n".join(self.texts.values())
 
+    @property
+    def question(self) -> str:
+        """The question as the address has it."""
+        return self._query
+
     def close(self) -> None:
         """Leave."""
         self._left.close()

@@ -24,6 +24,7 @@ from planner.web.process import Process
 from planner.web.working import run_in
 from tests.present import some
 from tests.waiting import until
+from tests.web import growing
 
 
 def question(concurrency: int = 1, **more: Any) -> Asked:
@@ -305,6 +306,21 @@ def test_memory_is_bounded(pool: Pool) -> None:
         run_in(pool, bytes, 2 << 30)
     with pytest.raises(InputError, match="too long for a page"):
         run_in(pool, bytes, worker.LONGEST + 1)
+
+
+def test_a_process_with_too_many_objects_forgets_and_one_that_stays_large_is_replaced() -> None:
+    """So all of them together take (2 x cores + 1) x 300 MiB between answers, whatever was asked."""
+    pool = Pool(size=1)
+    try:
+        process, remembers = run_in(pool, growing.remember, worker.MOST_BLOCKS)
+        assert remembers == 1
+        assert run_in(pool, growing.remember, 0) == (process, 0)
+        assert run_in(pool, growing.hold, 1) == process
+        assert run_in(pool, growing.hold, worker.RETIRES_AT) == process
+        assert run_in(pool, growing.hold, 2) != process
+        assert gone(process)
+    finally:
+        pool.close()
 
 
 def test_processes_begin_warm_and_so_do_those_that_replace_them() -> None:
