@@ -257,7 +257,7 @@ def test_nothing_that_is_known_holds_it(open_app: Callable[..., AppTest]) -> Non
 
 
 def test_where_no_change_helps_other_questions_are_named(open_app: Callable[..., AppTest]) -> None:
-    app = open_app(v="2", on="cpu, 4GB", context="256k", users="1000")
+    app = open_app(v="2", on="cpu, 2GB", context="256k", users="1000")
     assert not app.exception
     assert "fits" in line_of_no_plan(app)
     assert "Ask for a shorter context, for fewer users, or on another machine" in text_of(app)
