@@ -194,6 +194,9 @@ def left_open(
     policy = None if _is_anybodys(asked) else said.settled_engine
     if policy is not None and policy.name not in PROPOSED:
         return None  # its rules were only read: it is planned as it is asked for
+    from planner.engines.caches import check_cache
+
+    check_cache(said.kv_cache_dtype, policy)
     return Wanted(
         system=said.system,
         base=base,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
 from planner.engines import front_name, front_notes, get_engine
-from planner.engines.choice import PROPOSED, engines_for
+from planner.engines.caches import check_cache
+from planner.engines.choice import LOADS, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.learning import lessons
@@ -17,7 +19,7 @@ from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Best, Fixed, Recommendation, Wanted, Wish, recommend
 from planner.recommending.candidate import stored_as
 from planner.recommending.strangers import stranger
-from planner.registry import check_precision, entries_of
+from planner.registry import Entry, check_precision, entries_of
 from planner.systems import resolve_hardware, with_ram
 from planner.units import check_count
 
@@ -86,7 +88,8 @@ def want(
                 f"{model} is one checkpoint, which `qwenplan plan {model}` judges; name a model"
                 " (Qwen3.5-27B) or none"
             )
-    name = None if engine is None else get_engine(engine).name
+    policy = None if engine is None else get_engine(engine)
+    name = None if policy is None else policy.name
     if name is not None and name not in PROPOSED:
         titles = ", ".join(get_engine(other).title for other in PROPOSED)
         raise InputError(
@@ -97,7 +100,7 @@ def want(
     if least_speed is not None:
         wish = Wish(best=best, use=use, images=images, official=official, least_speed=least_speed)
     if precision is not None:
-        _check_precision(base, precision)
+        check_stored(base, precision, name)
     front = front_name(engine)
     tokens = DEFAULT_CONTEXT if context is None else tokens_of(context)
     _check_length(tokens, base, yarn=yarn)
@@ -106,7 +109,7 @@ def want(
         base=base,
         context=tokens,
         concurrency=check_count(concurrency, what="concurrency"),
-        kv_cache_dtype="auto" if kv_cache_dtype is None else kv_cache_dtype,
+        kv_cache_dtype=check_cache("auto" if kv_cache_dtype is None else kv_cache_dtype, policy),
         yarn=yarn,
         fixed=Fixed(engine=name, precision=precision),
         wish=wish,
@@ -116,18 +119,40 @@ def want(
     )
 
 
-def _check_precision(base: str | None, precision: str) -> None:
-    """Refuse a precision that is none, and in which no checkpoint of the models in question is stored.
+def check_stored(base: str | None, precision: str, engine: str | None) -> None:
+    """Refuse a precision that is none, in which no checkpoint is stored, or that the engine does not load.
 
     Raises:
-        InputError: the line names what was meant.
+        InputError: the line names what was meant, or what the engine loads.
     """
-    bases = [base] if base is not None else [entry.id for entry in catalog.catalog()]
-    if any(stored_as(precision, list(entries_of(one))) for one in bases):
+    every = [entry.id for entry in catalog.catalog()]
+    bases = every if base is None else [base]
+    stored = _stored(bases, precision)
+    anywhere = stored or _stored(every, precision)
+    if engine is not None and anywhere and not any(_loads(engine, row) for row in anywhere):
+        loaded = [row for one in bases for row in entries_of(one) if _loads(engine, row)]
+        names = dict.fromkeys((row.label or row.recipe).lower() for row in loaded)
+        raise InputError(
+            f"{get_engine(engine).title} loads nothing that is stored as {precision}; it loads"
+            f" {', '.join(islice(names, _MOST_NAMED))}"
+        )
+    if stored:
         return
     if base is not None:
         check_precision(base, precision)
     get_scheme(precision)
+
+
+def _stored(bases: list[str], precision: str) -> list[Entry]:
+    return [row for base in bases for row in stored_as(precision, list(entries_of(base)))]
+
+
+def _loads(engine: str, row: Entry) -> bool:
+    return engine in LOADS.get(row.container, ())
+
+
+_MOST_NAMED = 8
+"""Precisions that a line names."""
 
 
 def _check_length(tokens: int, base: str | None, *, yarn: bool) -> None:

@@ -14,9 +14,12 @@ from planner.asking import ANYWHERE, known_objective, left_open
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.cli.lists import names_in
+from planner.engines import get_engine
+from planner.engines.choice import PROPOSED
 from planner.errors import InputError
 from planner.loading import load_checkpoint
 from planner.systems import resolve_hardware, with_ram
+from planner.wanting import base_of, check_stored
 
 if TYPE_CHECKING:
     from hardware_db import System
@@ -54,6 +57,10 @@ def fits(
     if by is not None and asked.on is not None:
         raise InputError("--by looks through the whole database: leave --on out")
     precisions = names_in(asked.said["precision"])
+    if precisions and asked.said["engine"] is not None and asked.model is not None:
+        base, engine = base_of(asked.model), get_engine(asked.said["engine"]).name
+        for name in precisions if base is not None and engine in PROPOSED else ():
+            check_stored(base, name, engine)
     first = precisions[0] if precisions else None
     question = replace(asked, on=ANYWHERE, said={**asked.said, "precision": first}).as_said()
     question = asked.plain(question)

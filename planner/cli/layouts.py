@@ -44,4 +44,4 @@ def layouts(
         from planner.report.tables import layouts_text
 
         terminal.show(layouts_text(found, every=every, cost=objective.lower() == "cost"))
-    return 3 if found[0].plan.outcome is Outcome.CANNOT_RUN else status(found[0].plan)
+    return 2 if found[0].plan.outcome is Outcome.CANNOT_RUN else status(found[0].plan)

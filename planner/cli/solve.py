@@ -9,6 +9,7 @@ import typer
 
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
+from planner.planning import Outcome
 
 
 @asks()
@@ -23,7 +24,8 @@ def solve(
     """
     from planner.search import solve_limits
 
-    limits = solve_limits(asked.searched())
+    question = asked.searched()
+    limits = solve_limits(question)
     if as_json:
         from planner.report.answers import limits_document
 
@@ -32,4 +34,6 @@ def solve(
         from planner.report.tables import limits_text
 
         terminal.show(limits_text(limits))
-    return 0 if limits.sequences.value is not None else 3
+    if limits.sequences.value is not None:
+        return 0
+    return 2 if question.plan().outcome is Outcome.CANNOT_RUN else 3

@@ -29,6 +29,8 @@ REASONS = 3
 """Why rows have no plan: so many reasons are said, the file has all."""
 MOST = 1_000_000
 """Values that one range may stand for."""
+MOST_ROWS = 1_000_000_000
+"""Rows that one sweep may write: at a million a second a quarter of an hour, and some 100 GB."""
 
 
 def sweep(
@@ -91,6 +93,11 @@ def sweep(
     total = 1
     for values in asked.values():
         total *= len(values) if values is not None else 1
+    if total > MOST_ROWS:
+        raise InputError(
+            f"these lists make {total:,} rows, and one sweep writes at most {MOST_ROWS:,};"
+            " widen the steps, such as 4k:1M:x2"
+        )
     done = 0
     without: Counter[str] = Counter()
     try:
@@ -215,6 +222,8 @@ def _writable(out: str) -> Path:
     path = Path(out)
     if path.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out {out}: name a .parquet or a .csv file")
+    if path.is_dir():
+        raise InputError(f"--out {out}: that is a folder; name a file")
     if not path.absolute().parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {path.absolute().parent}")
     return path

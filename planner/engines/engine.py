@@ -290,21 +290,6 @@ class Launch:
         return f"shown are the first two and the last of {1 + len(self.per_node):,} commands"
 
 
-@frozen
-class Modelfile:
-    """An Ollama Modelfile's contents.
-
-    Attributes:
-        source: what FROM names.
-        parameters: PARAMETER name -> value.
-        environment: what Ollama's server takes from its environment.
-    """
-
-    source: str
-    parameters: Mapping[str, str]
-    environment: Mapping[str, str]
-
-
 OptionsT = TypeVar("OptionsT", bound=Options)
 AnswerT = TypeVar("AnswerT", bound=Allocation)
 
@@ -320,6 +305,8 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
         verified: its rules were held against its own code or its logs; False: they were only
             read, so that its advice never comes first.
         raises_limit: a limit on the GPU's share of the machine's memory is an option of its own.
+        cache_dtypes: what it takes as KV cache dtype beside "auto", as it spells them.
+        cache_advice: what to write for a smaller cache where that is no dtype.
     """
 
     name: ClassVar[str]
@@ -328,6 +315,8 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     degrees: ClassVar[Degrees]
     verified: ClassVar[bool] = True
     raises_limit: ClassVar[bool] = False
+    cache_dtypes: ClassVar[tuple[str, ...]]
+    cache_advice: ClassVar[str] = ""
 
     @abstractmethod
     def version(self, options: OptionsT) -> str:

@@ -15,12 +15,27 @@ if TYPE_CHECKING:
     from planner.engines.bench import Bench
     from planner.engines.command import Command
     from planner.engines.containers import Container
-    from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
+    from planner.engines.engine import Allocation, Deployment, Launch
     from planner.engines.log_figure import LogReader
     from planner.engines.words import FlagTable
 
 Starts = Callable[[Sequence[str]], int | None]
 Read = Callable[[Sequence[str], Mapping[str, str]], "Command"]
+
+
+@frozen
+class Modelfile:
+    """An Ollama Modelfile's contents.
+
+    Attributes:
+        source: what FROM names.
+        parameters: PARAMETER name -> value.
+        environment: what Ollama's server takes from its environment.
+    """
+
+    source: str
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
 
 
 @frozen

@@ -108,11 +108,23 @@ def test_what_is_written_before_ctrl_c_stays(
         (["--out", "plans.csv", "--concurrency", "many"], "concurrency: cannot read 'many'"),
         (["--out", "plans.csv", "--context", "9k:1k:x2"], "write the smaller number first"),
         (["--out", "plans.csv", "--concurrency", "9:1:+1"], "write the smaller number first"),
+        (["--out", "plans.csv", "--concurrency", "1:9:+0"], "write a whole number such as 8"),
+        (
+            ["--out", "plans.csv", "--context", "1:99k:+1", "--concurrency", "1:99999:+1"],
+            "one sweep writes at most 1,000,000,000",
+        ),
+        (["--out", "folder.csv"], "that is a folder"),
     ],
 )
 def test_wrong_input_is_one_line(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
     assert run([*WORDS, *words]) == 2
     error = capsys.readouterr().err
     assert told in error

@@ -16,6 +16,7 @@ from planner.engines.ktransformers.experts import ROUTED, Experts, experts_of
 from planner.engines.ktransformers.options import READ_VERSION, KTransformersOptions, source
 from planner.engines.ktransformers.refusals import as_sglang, refusals
 from planner.engines.options import declared
+from planner.engines.sglang import SGLANG
 from planner.engines.sglang.advice import economies as sglang_economies
 from planner.engines.sglang.answer import (
     SglangAnswer,
@@ -98,6 +99,7 @@ class KTransformers(Engine[KTransformersOptions, KTransformersAnswer]):
     title = "KTransformers"
     options_type = KTransformersOptions
     degrees = Degrees(tensor=True, nodes=False)
+    cache_dtypes = SGLANG.cache_dtypes
     verified = False
 
     def version(self, options: KTransformersOptions) -> str:

@@ -17,7 +17,7 @@ from planner.engines.llamacpp.fit import Bare, Fitted, fit, may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.meant import all_said, server_of
-from planner.engines.llamacpp.options import NO_GPU, LlamacppOptions
+from planner.engines.llamacpp.options import CACHE_TYPES, NO_GPU, LlamacppOptions
 from planner.engines.llamacpp.placement import Placement as Homes
 from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
@@ -41,6 +41,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     title = "llama.cpp"
     options_type = LlamacppOptions
     degrees = Degrees(pipeline=True, idle=False, automatic=True)
+    cache_dtypes = CACHE_TYPES
 
     def version(self, options: LlamacppOptions) -> str:
         """Return the build or commit that is asked for."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from planner.engines.engine import Allocation, Deployment, Launch, Modelfile
+from planner.engines.engine import Allocation, Deployment, Launch
+from planner.engines.face import Modelfile
 from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.contexts import (
     index_bytes_per_block,

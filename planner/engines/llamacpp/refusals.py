@@ -14,7 +14,7 @@ from planner.engines.llamacpp.ggml.architecture import architecture
 from planner.engines.llamacpp.ggml.tensor import block_type
 from planner.engines.llamacpp.machine import BACKENDS, RPC, backend_of, machine_of
 from planner.engines.llamacpp.meant import server_of
-from planner.engines.llamacpp.options import LlamacppOptions, gpu_number
+from planner.engines.llamacpp.options import CACHE_TYPES, LlamacppOptions, gpu_number
 from planner.engines.llamacpp.releases import rules_of, source
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
@@ -59,7 +59,7 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"llama.cpp has no KV cache type {deployment.kv_cache_dtype}",
             source=source("common/arg.cpp (kv_cache_types)"),
-            remedy="f16, bf16, q8_0 or q4_0 are among those it has",
+            remedy=f"use one of {', '.join(CACHE_TYPES)}",
         )
         return
     try:
@@ -95,7 +95,7 @@ def _layout(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason="its split by tensors (--split-mode tensor) is experimental and not planned for",
             source=source("common/fit.cpp (not implemented for SPLIT_MODE_TENSOR)"),
-            remedy="split by layers: pipeline parallelism",
+            remedy="use pipeline parallelism, which splits by layers",
         )
     if layout.data_parallel > 1:
         yield Refusal(
@@ -204,13 +204,13 @@ def _server(server: Server) -> Iterator[Refusal]:
             reason=f"a V cache of {packed} needs flash attention",
             engine_message="quantized V cache was requested, but this requires Flash Attention",
             source=source("src/llama-context.cpp"),
-            remedy="--flash-attn on, or a V cache of f16",
+            remedy="use --flash-attn on, or a V cache of f16",
         )
     if options.draft_tokens and not has_mtp(server.model, server.scheme):
         yield Refusal(
             reason="the file holds no MTP blocks to draft with",
             source=source("src/models/qwen35.cpp (graph_mtp)"),
-            remedy="a file converted with MTP, or no speculation",
+            remedy="use a file converted with MTP, or draft nothing",
         )
     if options.mmproj and server.model.vision is None:
         yield Refusal(

@@ -35,6 +35,8 @@ class Mlx(Engine[MlxOptions, MlxAnswer]):
     title = "MLX"
     options_type = MlxOptions
     degrees = Degrees()
+    cache_dtypes = ("bfloat16", "float16", "float32")
+    cache_advice = "--kv-bits 8 or 4 stores it smaller"
     raises_limit = True
 
     def version(self, options: MlxOptions) -> str:
@@ -219,7 +221,7 @@ def _refusals(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"the cache is kept in {dtype} or quantized by --kv-bits, not in {name}",
             source=source("models/cache.py"),
-            remedy="leave the KV cache dtype at auto and set kv_bits to 8 or 4",
+            remedy="leave the KV cache dtype at auto and give --kv-bits 8 or 4",
         )
     if deployment.options.kv_bits is not None and (
         checkpoint.model.attention.head_dim % deployment.options.kv_group_size

@@ -29,7 +29,7 @@ from planner.engines.sglang.options import LONGER_CONTEXT, SGLangOptions
 from planner.engines.sglang.overheads import Budget, budget_of, rank_terms
 from planner.engines.sglang.pool import Pool
 from planner.engines.sglang.refusals import refusals_of, refused_everywhere
-from planner.engines.sglang.server import Server, cache_flag, server_of
+from planner.engines.sglang.server import TAKEN, Server, cache_flag, server_of
 from planner.engines.sglang.tables import host_table_bytes, table_shortage
 from planner.engines.yarn import yarn_override
 from planner.errors import LayoutError, UnsupportedModelError
@@ -48,6 +48,7 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
     title = "SGLang"
     options_type = SGLangOptions
     degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True, data_over_nodes=False)
+    cache_dtypes = TAKEN
     """Source: SGLang 0.5.23 managers/data_parallel_controller.py (a replica takes tp x pp GPUs),
     arg_groups/validation_hook.py (replicas stay on one node), parallel_hook.py (attention DP)."""
 
@@ -69,7 +70,10 @@ class SGLang(Engine[SGLangOptions, SglangAnswer]):
         accelerator = deployment.system.accelerator
         if refused_everywhere(deployment):
             return
+        layers = deployment.checkpoint.model.num_hidden_layers
         for layout in layouts:
+            if layout.pipeline_parallel > layers:
+                continue  # it is refused
             server = server_of(deployment, layout)
             if server.load_violations():
                 continue

@@ -141,7 +141,7 @@ def _format_refusals(
             yield Refusal(
                 reason=f"{checkpoint.scheme.title} weights ({kernel}) are not planned for SGLang",
                 source=Source(where="SGLang 0.5.23 layers/quantization"),
-                remedy="FP8, NVFP4, MXFP4, INT8, GPTQ or AWQ weights are",
+                remedy="use FP8, NVFP4, MXFP4, INT8, GPTQ or AWQ weights",
             )
             continue
         least = KERNEL_CAPABILITY[kernel]

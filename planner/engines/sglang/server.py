@@ -36,6 +36,8 @@ CACHE_DTYPES = {
     "mxfp8": "mxfp8",
 }
 """What users type -> the value of ``--kv-cache-dtype``."""
+TAKEN = tuple(dict.fromkeys(flag for flag in CACHE_DTYPES.values() if flag != "auto"))
+"""The values of ``--kv-cache-dtype`` that are planned, beside auto."""
 MXFP8 = CacheFormat(
     name="mxfp8",
     bits=Fraction(8),
@@ -57,8 +59,7 @@ def cache_flag(name: str) -> str:
         return CACHE_DTYPES[name.lower()]
     except KeyError:
         raise InputError(
-            f"KV cache dtype {name!r}: for SGLang auto, bfloat16, fp8_e4m3, fp8_e5m2 and mxfp8 are"
-            " planned"
+            f"SGLang has no KV cache dtype {name!r} that is planned; {', '.join(TAKEN)} are"
         ) from None
 
 

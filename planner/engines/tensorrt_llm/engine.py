@@ -35,7 +35,7 @@ from planner.engines.tensorrt_llm.options import (
     source,
 )
 from planner.engines.tensorrt_llm.overheads import fixed_terms, weights
-from planner.engines.tensorrt_llm.refusals import refusals, unverified
+from planner.engines.tensorrt_llm.refusals import CACHES, refusals, unverified
 from planner.engines.yarn import yarn_parameters
 from planner.layout import Degrees, Layout
 from planner.memo import remembered
@@ -107,6 +107,7 @@ class TensorRtLlm(Engine[TensorRtLlmOptions, TensorRtLlmAnswer]):
     title = "TensorRT-LLM"
     options_type = TensorRtLlmOptions
     degrees = Degrees(tensor=True, expert=True)
+    cache_dtypes = CACHES
     verified = False
 
     def version(self, options: TensorRtLlmOptions) -> str:

@@ -108,7 +108,7 @@ def _formats(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason=f"a KV cache in {name} is not planned for TensorRT-LLM",
             source=source("llmapi/llm_args.py (KvCacheConfig.dtype)"),
-            remedy=f"auto, {', '.join(CACHES)}",
+            remedy=f"use auto, {', '.join(CACHES)}",
         )
 
 

@@ -70,6 +70,7 @@ class Transformers(Engine[TransformersOptions, TransformersAnswer]):
     title = "transformers"
     options_type = TransformersOptions
     degrees = Degrees(pipeline=True, nodes=False, idle=False, automatic=True)
+    cache_dtypes = ("bfloat16", "float16", "float32")
 
     def version(self, options: TransformersOptions) -> str:
         """Return the release that is asked for."""

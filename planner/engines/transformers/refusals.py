@@ -52,7 +52,7 @@ def _kernels(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(
             reason="indexed attention has no flash_attention_2 kernels",
             source=source("models/qwen4_exp/modeling_qwen4_exp.py (_supports_flash_attn)"),
-            remedy="sdpa or eager",
+            remedy="use attn_implementation sdpa or eager",
         )
 
 

@@ -16,6 +16,7 @@ from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
 from planner.engines.vllm.answer import VllmAnswer, answer_of
 from planner.engines.vllm.budget import Budget, budget_of, device_of, taken_by, usable_bytes
+from planner.engines.vllm.formats import TAKEN
 from planner.engines.vllm.options import VllmOptions
 from planner.engines.vllm.overheads import Step
 from planner.engines.vllm.pool import empty_pool
@@ -37,6 +38,7 @@ class Vllm(Engine[VllmOptions, VllmAnswer]):
     title = "vLLM"
     options_type = VllmOptions
     degrees = Degrees(tensor=True, pipeline=True, data=True, expert=True)
+    cache_dtypes = TAKEN
 
     def version(self, options: VllmOptions) -> str:
         """Return the release whose rules are used."""

@@ -278,7 +278,7 @@ def indexed_refusals(deployment: Deployment, *, dtype: str) -> Iterator[Refusal]
                 if len(taken) > 1
                 else f"{_named(model)} requires a BF16 main KV cache",
                 source=source("models/qwen4_exp/common/qsa_cache.py"),
-                remedy=f"auto or {' or '.join(taken)}",
+                remedy=f"use auto or {' or '.join(taken)}",
             )
     if options.indexer_kv_dtype not in rules.index_dtypes:
         yield Refusal(

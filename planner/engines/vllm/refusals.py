@@ -139,7 +139,7 @@ def _heads(deployment: Deployment) -> Iterator[Refusal]:
             reason=f"the vision tower's {vision.num_heads} heads do not divide by TP {tp}",
             engine_message=f"{vision.num_heads} is not divisible by {tp}",
             source=source("distributed/utils.py (divide), model_executor/models/interfaces.py"),
-            remedy="--mm-encoder-tp-mode data",
+            remedy="use --mm-encoder-tp-mode data",
         )
 
 
@@ -334,5 +334,5 @@ def _sliding_windows(deployment: Deployment, drafter: Drafter) -> Iterator[Refus
             reason="a drafter's sliding windows and decode context parallelism exclude each other",
             engine_message="DCP not support sliding window.",
             source=source("v1/kv_cache_interface.py (SlidingWindowSpec)"),
-            remedy="--decode-context-parallel-size 1",
+            remedy="use --decode-context-parallel-size 1",
         )
