@@ -91,18 +91,16 @@ def _opened(browser: Browser, address: str) -> tuple[Page, float]:
     return page, taken
 
 
-def _presses(page: Page, steps: Sequence[int]) -> list[float]:
-    """Milliseconds from each key press to its number, counting the users up over `steps`."""
+def _press(page: Page, users: int) -> float:
+    """Milliseconds from the key press that counts the users up to `users` until they are on screen."""
     field = page.get_by_role("spinbutton", name="Users").first
     field.focus()
-    times = []
-    for users in steps:
-        page.evaluate(_ARM, f" {users} users")
-        field.press("ArrowUp")
-        page.wait_for_function("window.arrived !== null")
-        times.append(float(page.evaluate("window.arrived")))
-        _settled(page)
-    return times
+    page.evaluate(_ARM, f" {users} users")
+    field.press("ArrowUp")
+    page.wait_for_function("window.arrived !== null")
+    taken = float(page.evaluate("window.arrived"))
+    _settled(page)
+    return taken
 
 
 def measure(engines: Sequence[str], presses: int, loads: int) -> dict[str, Any]:
@@ -131,14 +129,17 @@ def measure(engines: Sequence[str], presses: int, loads: int) -> dict[str, Any]:
 def _keys(
     browser: Browser, app: str, bare: str, engine: str, presses: int
 ) -> dict[str, list[float]]:
-    """Milliseconds of so many key presses on each page, the pages in turn."""
+    """Milliseconds of so many key presses on each page, in turn: other work slows both alike."""
     keys: dict[str, list[float]] = {"app": [], "bare": []}
-    steps, tokens = range(2, 2 + min(STEPS, presses)), 4096
+    tokens = 4096
     while len(keys["app"]) < presses:
         tokens += 1024  # another question each time: nothing is answered from a cache
-        for name, address in (("app", f"{app}/?{_question(engine, tokens)}"), ("bare", bare)):
-            page, _ = _opened(browser, address)
-            keys[name] += _presses(page, steps)
+        links = {"app": f"{app}/?{_question(engine, tokens)}", "bare": bare}
+        pages = {name: _opened(browser, link)[0] for name, link in links.items()}
+        for users in range(2, 2 + min(STEPS, presses)):
+            for name, page in pages.items():
+                keys[name].append(_press(page, users))
+        for page in pages.values():
             page.context.close()
     return keys
 

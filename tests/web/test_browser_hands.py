@@ -1,0 +1,105 @@
+"""What is reached by keyboard alone, and what is folded away on a phone, in a browser."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from benchmarks.web_server import chromium, complete
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium here"),
+]
+
+FAST = "v=2&model=Qwen3.5-9B&weights=bf16&with=vllm&context=4k&on=rtx-5090"
+
+
+def answer(page: Any) -> Any:
+    return page.locator(".st-key-answer").first
+
+
+def tab_to(page: Any, selector: str, most: int = 60) -> None:
+    """Press Tab until what has the focus is, or lies in, what `selector` finds."""
+    inside = f"document.activeElement.closest({selector!r}) !== null"
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(inside):
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def test_a_rung_of_the_ladder_is_taken_by_keyboard(visit: Callable[..., Any]) -> None:
+    page = visit("/?v=2&model=Qwen3.5-9B&on=rtx-3060-12&with=llamacpp")
+    complete(page)
+    tab_to(page, ".st-key-by-keyboard")
+    page.keyboard.type("Q6_K")
+    offered = page.get_by_role("option").first.inner_text()
+    assert "Q6_K" in offered
+    page.keyboard.press("Enter")
+    page.get_by_text("Fixed by you").wait_for()
+    complete(page)
+    assert "Q6_K" in parse_qs(urlsplit(page.url).query)["weights"][0]
+
+
+def test_a_row_of_what_fits_is_taken_by_keyboard(visit: Callable[..., Any]) -> None:
+    page = visit(f"/fits?{FAST}&fits-groups=Two+GPUs")
+    page.get_by_text("as they are").wait_for()
+    complete(page)
+    tab_to(page, ".st-key-by-keyboard")
+    page.keyboard.type("2× RTX 3090")
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: urlsplit(url).path == "/")
+    answer(page).get_by_text("2× RTX 3090").wait_for()
+
+
+def test_the_command_is_copied_and_a_page_chosen_by_keyboard(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}", permissions=["clipboard-read", "clipboard-write"])
+    complete(page)
+    tab_to(page, '[data-testid="stCode"] button')
+    page.keyboard.press("Enter")
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 0)")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("vllm serve ")
+    tab_to(page, '[href*="/trust"]', most=80)
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Check a log").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("engine", "flag"), [("llamacpp", "--spec-type draft-mtp"), ("vllm", "--speculative-config")]
+)
+def test_drafts_are_asked_for_on_a_phone(visit: Callable[..., Any], engine: str, flag: str) -> None:
+    page = visit(f"/?v=2&model=Qwen3.5-9B&on=rtx-5090&with={engine}", width=390, height=844)
+    complete(page)
+    page.get_by_role("button", name=re.compile("RTX 5090 · Qwen3.5-9B")).click()
+    page.get_by_role("button", name="More").first.click()
+    switch = page.get_by_text("Speculative decoding (MTP)", exact=True)
+    switch.scroll_into_view_if_needed()
+    box = switch.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    switch.click()
+    page.get_by_text("Fixed by you").wait_for()
+    page.keyboard.press("Escape")
+    complete(page)
+    page.get_by_test_id("stCode").filter(has_text=flag).first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fresh = visit(f"/?{urlsplit(page.url).query}", width=390, height=844)
+    complete(fresh)
+    assert answer(fresh).inner_text() == answer(page).inner_text()
+
+
+def test_a_page_is_chosen_from_the_menu_of_a_phone(visit: Callable[..., Any]) -> None:
+    page = visit(f"/?{FAST}", width=390, height=844)
+    complete(page)
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("link", name="Compare", exact=True).click()
+    page.get_by_text("The present deployment").wait_for()
+    complete(page)
+    page.get_by_role("link", name="Compare", exact=True).wait_for(state="hidden")
+    box = answer(page).bounding_box()
+    assert 0 < box["y"] < 300
+    assert "RTX 5090" in answer(page).inner_text()
