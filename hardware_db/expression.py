@@ -52,7 +52,8 @@ _HAN_COUNT = pattern(rf"([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片
 _HAN_LAST = pattern(rf"(.+?)\s*([{''.join(_HAN)}]|[1-9][0-9]?)\s*[路张張块塊卡片个個枚台]+", re.S)
 _LAST_X = pattern(r"(.+?)[\s(]+(?:[x×]\s?([1-9][0-9]?)|([1-9][0-9]?)\s?[x×])\)?", re.I | re.S)
 _WORDED = pattern(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})\s+(.+)", re.I | re.S)
-_PLURAL = pattern(r"([1-9][0-9]?)\s+(.*[0-9a-z])s", re.IGNORECASE)
+_PLURAL = pattern(r"([1-9][0-9]{0,2})\s+(.*[0-9a-z])s", re.IGNORECASE)
+_FIRST_X = pattern(r"[x×]\s?([1-9][0-9]?)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _BARE_COUNT = pattern(
     r"([2-9]|1[0-6]|24|32|48|64|72|96|128|256)\s+((?:[a-z]|[0-9]{4}).*[0-9].*)",
     re.IGNORECASE | re.DOTALL,
@@ -296,6 +297,8 @@ def splits(text: str) -> list[tuple[int, str]]:
         found.append((leading[1], leading[2]))
     elif last := _LAST_X.fullmatch(text):
         return [(int(last[2] or last[3]), last[1].strip())]
+    elif first := _FIRST_X.fullmatch(text):
+        return [(int(first[1]), first[2].strip())]
     elif plural := _PLURAL.fullmatch(text):
         return [(int(plural[1]), plural[2].strip())]
     if trailing := _TRAILING.fullmatch(text) or _COLON.fullmatch(text) or _JOINED.fullmatch(text):

@@ -27,6 +27,7 @@ from hardware_db.names import (
     nearest,
     shorter,
     spoken,
+    without_around,
     without_machine,
 )
 from hardware_db.records import frozen
@@ -38,6 +39,7 @@ __all__ = [
     "among_words",
     "counted",
     "find",
+    "is_a_laptop",
     "is_a_machine",
     "sizes",
     "unknown",
@@ -141,11 +143,19 @@ def among_words(text: str, known: Database) -> Found | None:
 
 def is_a_machine(text: str, known: Database) -> bool:
     """Say whether words name some machine, of which nothing else is known: "laptop", "thinkpad t480"."""
-    words = set(re.split(r"[\s-]+", text.casefold()))
-    if not words.isdisjoint(known.words["gpu_words"]):
+    if not _words_of(text).isdisjoint(known.words["gpu_words"]):
         return False
-    laptop = not words.isdisjoint(known.words["laptop_words"])
-    return laptop or text.casefold() in known.words["machine_words"]
+    plain = without_around(text).casefold()
+    return is_a_laptop(text, known) or plain in known.words["machine_words"]
+
+
+def is_a_laptop(text: str, known: Database) -> bool:
+    """Say whether words call something a laptop."""
+    return not _words_of(text).isdisjoint(known.words["laptop_words"])
+
+
+def _words_of(text: str) -> set[str]:
+    return set(re.split(r"[\s-]+", text.casefold()))
 
 
 def _in_a_laptop(text: str, known: Database) -> Found | None:
@@ -187,11 +197,34 @@ def unknown(text: str, known: Database) -> HardwareError:
 
     Of a Mac whose chip is not said, with the chips that have such a memory.
     """
-    if is_chipless_mac(text):
-        return _which_chip(text, known)
+    counts = [name.removesuffix("s") for _, name in _counts(text)]
+    for name in (text, *counts):
+        if is_chipless_mac(name):
+            return _which_chip(name, known)
+    if text.casefold().strip() in _ANY_GPU or any(name.casefold() in _ANY_GPU for name in counts):
+        return HardwareError(
+            f"{text!r} does not say which GPU: name it, like 'rtx 3060 12gb', or its memory, like '24GB'"
+        )
+    if is_a_machine(text, known) and not re.search("[0-9]{4}", text):
+        return HardwareError(
+            f"{text!r} does not say what is in it: name its GPU, like 'rtx 4060 laptop' or 'rtx 3060 12gb',"
+            " or its RAM where it has none, like 'cpu, 16GB'; 'local' is the machine you sit at"
+        )
     if without_place(text, known.words["places"]) == "":
         return HardwareError(f"{text!r} lends several GPUs: name yours, like 'a T4'")
     return UnknownHardware(text, _offered(text, known))
+
+
+_ANY_GPU = frozenset(
+    ("gpu", "graphics card", "video card", "card", "nvidia gpu", "amd gpu", "vram")
+)
+
+
+def _counts(text: str) -> list[tuple[int, str]]:
+    try:
+        return splits(text)
+    except HardwareError:
+        return []
 
 
 @lru_cache(maxsize=512)  # a page asks again at each of its fields

@@ -8,7 +8,7 @@ import dataclasses
 from hardware_db.accelerator import Accelerator
 from hardware_db.compose import alike, processor, repeated, resized, several, unequal
 from hardware_db.database import Database
-from hardware_db.errors import HardwareError, UnknownHardware
+from hardware_db.errors import HardwareError
 from hardware_db.expression import (
     Memory,
     Part,
@@ -17,7 +17,6 @@ from hardware_db.expression import (
     machines,
     memory,
     parts,
-    size_last,
     with_ecc,
     without_link,
     without_memory,
@@ -36,7 +35,6 @@ from hardware_db.memory import MemoryKind
 from hardware_db.names import key
 from hardware_db.processors import named, ram_beside, sockets
 from hardware_db.row import in_a_row
-from hardware_db.stand_ins import stand_in
 from hardware_db.system import System
 
 __all__ = ["read"]
@@ -60,16 +58,9 @@ def read(text: str, known: Database) -> System:
     try:
         return _read(text, known)
     except HardwareError as error:
-        turned = size_last(text)
-        if turned is not None:
-            with contextlib.suppress(HardwareError):
-                return _read(turned, known)
-        other = stand_in(text) if isinstance(error, UnknownHardware) else None
-        if other is None:
-            raise
-    expression, said = other
-    system = _read(expression, known)
-    return dataclasses.replace(system, assumptions=(said, *system.assumptions))
+        from hardware_db.retold import otherwise  # a name that is known needs none of it
+
+        return otherwise(text, known, error, lambda said: _read(said, known))
 
 
 def _read(text: str, known: Database) -> System:
@@ -125,9 +116,8 @@ def _take(found: Found, text: str, machine: _Machine) -> None:
 
 def _say_whose_memory(entry: Accelerator, size: str, machine: _Machine) -> None:
     if not entry.is_unified:
-        machine.assumptions.append(
-            f"{size} is read as the memory of the GPU; write '{size} RAM' if it is the machine's"
-        )
+        said = f"{size} is read as the memory of the GPU; write '{size} RAM' if it is the machine's"
+        machine.assumptions.append(said)
 
 
 def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
@@ -135,7 +125,7 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
     split = without_memory(text)
     if split is not None:
         head, told = split
-        if _taken((Part(text=head),), machine, known):
+        if _taken((Part(text=head),), machine, known) or _is_unnamed(head, machine, known):
             machine.memories.append(told)
             return True
     said = text.split()
@@ -149,13 +139,18 @@ def _ends_in_memory(text: str, machine: _Machine, known: Database) -> bool:
             _take(found, head, machine)
             machine.memories.append(Memory(gib=size, of=None, kind=MemoryKind()))
             return True
-        if size is not None and is_a_machine(head, known):
+        if size is not None and _is_unnamed(head, machine, known):
             machine.memories.append(Memory(gib=size, of="ram", kind=MemoryKind()))
-            machine.assumptions.append(
-                f"nothing is known of {head!r} but its RAM; write its GPU or processor for more"
-            )
             return True
     return False
+
+
+def _is_unnamed(head: str, machine: _Machine, known: Database) -> bool:
+    if not is_a_machine(head, known):
+        return False
+    said = f"nothing is known of {head!r} but its RAM; write its GPU or processor for more"
+    machine.assumptions.append(said)
+    return True
 
 
 def _in_a_row(text: str, machine: _Machine, known: Database) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "nearest",
     "shorter",
     "spoken",
+    "without_around",
     "without_machine",
 ]
 
@@ -28,7 +29,7 @@ _MACHINES = pattern(
     r"(?:\s1[3-6](?:\.\d)?(?:\s?(?:\"|”|inch))?)?|mac\spro|mac\b|air\b|1[3-6](?:\.\d)?\s?(?:\"|”|inch))\s*"
 )
 _CHIP = pattern(r"\bm[1-9]\b")
-_MAC = pattern(r"(?:apple\s)?(?:imac|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
+_MAC = pattern(r"(?:apple\s)?(?:imac|silicon|mac\s?(?:mini|studio|book(?:\s(?:pro|air))?|pro)?)")
 _LAPTOP_FIRST = pattern(r"(?:gaming\s+)?(?:laptop|notebook)\s+(.+)", re.IGNORECASE)
 _SIZE_INSIDE = pattern(
     r"(.+?)\s+([0-9]+\s?GB(?:\s+vram)?)\s+(laptop|notebook|mobile)", re.IGNORECASE
@@ -71,6 +72,24 @@ def without_machine(name: str) -> str:
     """`name` without the words of a Mac around its chip: "MacBook Pro 16 M4 Max" → "m4 max"."""
     plain = _plain(name)
     return _MACHINES.sub("", plain).strip() if _CHIP.search(plain) else plain
+
+
+_AROUND = pattern(
+    r"(?:i(?:'ve| have)?(?: got)?|we(?:'ve| have)?(?: got)?|an?|just|only|my|our|own|this|the|using|on)\s+(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_AROUND_MOST = 4
+
+
+def without_around(text: str) -> str:
+    """`text` without what people say in front: "I have a 3090" → "3090"."""
+    plain = text.strip()
+    for _ in range(_AROUND_MOST):
+        around = _AROUND.fullmatch(plain)
+        if around is None:
+            break
+        plain = around[1]
+    return plain
 
 
 def is_chipless_mac(name: str) -> bool:

@@ -96,7 +96,7 @@ def test_near_misses_list_candidates(typed: str, expected: str) -> None:
     assert typed in str(caught.value)
 
 
-@pytest.mark.parametrize("typed", ["pi 6", "banana pi m5 pro 16gb", "iphone 16", "nuc 14 32gb"])
+@pytest.mark.parametrize("typed", ["pi 6", "banana pi m5 pro 16gb", "nuc 14 32gb"])
 def test_a_generation_or_a_size_alone_likens_nothing(typed: str) -> None:
     with pytest.raises(UnknownHardware) as caught:
         resolve(typed)
