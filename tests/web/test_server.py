@@ -227,7 +227,7 @@ def test_numbers_without_end_are_none(visitor: Any) -> None:
 def test_what_an_address_sends_without_end_leaves_others_their_page(
     public: str, visitor: Any, kind: str
 ) -> None:
-    """Connections that were opened and closed kept another visitor's click for 5 to 9 s."""
+    """Connections that were opened and closed kept another visitor's click for 5 s."""
     other = visitor(**LIGHT)
     port = public.rpartition(":")[2]
     with Popen([sys.executable, "-m", "benchmarks.hostile", kind, port, "60"]) as hostile:
