@@ -72,11 +72,11 @@ _CPU = frozenset(
     ["cpu", "cpuonly", "cpumachine", "none", "nogpu", "processor", "ramonly", "onlycpu"]
 )
 _UNIT = r"(?:t(?:i?b)?|g(?:i?b)?|gigs?|gigabytes?)"
-_SIZE = pattern(rf"([0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
+_SIZE = pattern(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,3}})?)\s*({_UNIT})\b", re.IGNORECASE)
 _SIZE_FIRST = pattern(rf"([0-9]{{1,6}}\s*{_UNIT}(?:\s+(?:of\s+)?ram)?)\s+(.+)", re.I | re.S)
 _TOKEN = pattern(
     rf"""(?P<modules>[0-9]{{1,2}})\s*[x×*]\s*(?=[0-9.]+\s*{_UNIT}\b)
-    |(?P<size>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
+    |(?P<size>[0-9]{{1,12}}(?:\.[0-9]{{1,3}})?)\s*(?P<unit>{_UNIT})\b
     |(?P<type>(?:lp)?ddr[2-6]x?|mrdimm)(?:[\s-]?(?P<rate>[0-9]{{3,5}})(?:\s?(?:mhz|mt/?s))?\b)?
     |(?P<mts>[0-9]{{3,5}})\s*(?:mhz|mt/?s)\b
     |(?P<channels>[0-9]{{1,2}}|single|dual|quad|octa)[\s-]*(?:channels?|ch)\b
@@ -192,7 +192,9 @@ def memory(text: str) -> Memory | None:
         return None
     total = None if gib is None else gib * modules
     if total is not None and not 0 < total <= _LARGEST_RAM_GIB:
-        raise HardwareError(f"{text!r} must lie between 1 GB and {_LARGEST_RAM_GIB >> 10} TB")
+        raise HardwareError(
+            f"{text!r} must lie between 1 GB and {_LARGEST_RAM_GIB >> 10} TB; no machine has more"
+        )
     kind = MemoryKind(type=type_, mt_s=None if rate is None else int(rate), channels=channels)
     if channels is not None and not 1 <= channels <= 32:
         raise HardwareError(f"{text!r}: memory has 1 to 32 channels, not {channels}")

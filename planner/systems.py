@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import hardware_db
-from hardware_db import Accelerator, Figure, HardwareError, System
+from hardware_db import Accelerator, Figure, HardwareError, System, UnknownHardware
 from hardware_db.compose import several
 from hardware_db.figures import GIVEN
 from planner.engines.option_kinds import Number
@@ -88,9 +88,11 @@ def with_ram(system: System, ram: str | None, bandwidth: float | None = None) ->
                 raise HardwareError(size)
             size = f"{size}GB" if size.isdigit() else size
             said = hardware_db.resolve(f"cpu + {size}")
-        except HardwareError:
+        except HardwareError as error:
+            size = "" if isinstance(error, UnknownHardware) else str(error)
+            why = f"RAM: {size}" if "lie between" in size else ""
             raise InputError(
-                f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
+                why or f"RAM: cannot read {shown(ram)}; write 64GB or 128GB DDR5-6000"
             ) from None
         before, now = system.host_memory_gib, said.host_memory_gib
         typed = before is not None and before.is_given

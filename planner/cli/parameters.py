@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from planner.errors import InputError
 
 OutputTokens = Annotated[
     str | None,
@@ -41,7 +44,32 @@ class PlainGroup(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _as_typed(command.get_params(ctx))
+            _refuses_twice(command)
         return command
+
+
+def _refuses_twice(command: Any) -> None:
+    """Make a command refuse an option with one value that is given twice: the last would win, unsaid."""
+    make_parser = command.make_parser
+
+    def refusing(ctx: Any) -> Any:
+        parser = make_parser(ctx)
+        parse_args = parser.parse_args
+
+        def parsed(args: list[str]) -> Any:
+            options, rest, order = parse_args(args=args)
+            for parameter, times in Counter(order).items():
+                one = not (parameter.multiple if hasattr(parameter, "multiple") else True)
+                if times > 1 and one and not getattr(parameter, "is_flag", False):
+                    raise InputError(
+                        f"{parameter.opts[0]} is given {times} times; leave all but one out"
+                    )
+            return options, rest, order
+
+        parser.parse_args = parsed
+        return parser
+
+    command.make_parser = refusing
 
 
 def _as_typed(parameters: Iterable[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from planner.engines.llamacpp.checkpoints import (
 )
 from planner.engines.llamacpp.economies import SMALL_UBATCH
 from planner.engines.llamacpp.fit import Bare, Fitted, fit
-from planner.engines.llamacpp.machine import Machine, Room, machine_of
+from planner.engines.llamacpp.machine import RPC_PORT, RPC_SERVER, Machine, Room, machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import TABLES, is_expert
@@ -223,6 +223,15 @@ def _bytes_in_ram(
     return computed, sum(tensor.nbytes for tensor in kept if is_expert(tensor))
 
 
+def _without_a_tensor(server: Server, homes: Homes) -> Iterator[str]:
+    """Yield the patterns of -ot that match no tensor of the file."""
+    by_hand = homes.overrides if server.options.override_tensor else ()
+    tensors = file_tensors(server.model, server.scheme).values() if by_hand else ()
+    for rule in by_hand:
+        if not rule.experts and not any(map(rule.takes, tensors)):
+            yield rule.pattern
+
+
 def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
     """Yield what a user can act on."""
     deployment, server, machine = answer.deployment, answer.server, answer.machine
@@ -243,7 +252,10 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
             " reaches their ports can use them"
         )
     elif system.nodes > 1:
-        yield f"one machine of {system.nodes} is planned: --rpc joins the others"
+        yield (
+            f"one machine of {system.nodes} is planned: to join the others, start"
+            f" `{' '.join(RPC_SERVER)}` on each and add --rpc ADDRESS:{RPC_PORT} (with commas between)"
+        )
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))
@@ -253,6 +265,10 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
             f"-ts has {told} proportions for {counted(server.devices, 'GPU')}: llama.cpp leaves out"
             " those that follow"
         )
+    for pattern in _without_a_tensor(server, fitted.placement):
+        yield f"-ot {pattern}: no tensor of this file is called so, and nothing is moved"
+    if options.n_cpu_moe and server.model.moe is None:
+        yield "--n-cpu-moe moves nothing: this model is dense, it has no experts"
     if options.override_tensor:  # single tensors: neither experts nor layers as a whole
         computed, _ = _bytes_in_ram(server.model, server.scheme, fitted.placement, mtp=False)
         moved = [f"{format_gib(computed)} of weights"] if computed else []

@@ -20,6 +20,7 @@ from planner.engines.llamacpp.contexts import (
     state_bytes_per_block,
     window_bytes_per_block,
 )
+from planner.engines.llamacpp.machine import RPC_PORT, RPC_SERVER
 from planner.engines.llamacpp.options import ALL, CHECKPOINTS, LlamacppOptions
 from planner.engines.llamacpp.server import Server
 from planner.engines.options import declared, written_words
@@ -27,10 +28,6 @@ from planner.engines.yarn import yarn_parameters
 from planner.model.checkpoint import Checkpoint
 from planner.model.gguf_mix import GgufScheme
 from planner.units import MIB
-
-RPC_PORT = 50052
-RPC_SERVER = ("ggml-rpc-server", "--host", "0.0.0.0", "--port", str(RPC_PORT), "--cache")
-"""What every other machine runs (tools/rpc/rpc-server.cpp); releases before 0.5 call it rpc-server."""
 
 OLLAMA_CACHE_TYPES = ("f16", "q8_0", "q4_0")
 """What OLLAMA_KV_CACHE_TYPE takes."""

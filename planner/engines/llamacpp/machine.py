@@ -35,6 +35,10 @@ all accelerators have is taken."""
 RPC = "RPC"
 """How device names of other machines begin."""
 
+RPC_PORT = 50052
+RPC_SERVER = ("ggml-rpc-server", "--host", "0.0.0.0", "--port", str(RPC_PORT), "--cache")
+"""What every other machine runs (tools/rpc/rpc-server.cpp); releases before 0.5 call it rpc-server."""
+
 UNKNOWN_BACKEND = "CUDA"
 """Taken for an accelerator of which only the memory is known."""
 
