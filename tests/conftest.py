@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ os.environ["HF_HOME"] = _HF_HOME.name
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
     os.environ.pop(_name, None)
+import_module(
+    "huggingface_hub.constants"
+)  # else a test that is offline by the environment imports it
 
 # hypothesis has its own "ci" profile (same examples every time) and takes it where CI is set.
 if not os.environ.get("CI"):
