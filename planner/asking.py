@@ -153,7 +153,8 @@ def _nearest(
     name = said.checkpoint.model.name.rpartition("/")[2]
     if near is None:
         note = (
-            f"no known checkpoint of {name} suits what was said: planned on its maker's own weights"
+            f"no known checkpoint of {name} suits what was said: planned on its maker's own weights;"
+            " --precision plans one that you convert yourself"
         )
         return said.with_(notes=(*said.notes, note))
     why = "no known one fits, and this one comes nearest"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from shlex import join, quote
 from typing import Annotated, Any
@@ -61,9 +60,6 @@ _SWITCHES: Mapping[str, tuple[str, str]] = {
     "yarn": ("--yarn", "Allow more than the native context."),
     "free": ("--free", "With --on local: plan with the memory free now."),
 }
-WISHES = ("--best", "--for", "--use", "--images", "--official", "--least-speed")
-"""Flags of `qwenplan recommend` alone."""
-
 KEPT = (
     "engine",
     "kv_cache_dtype",
@@ -118,33 +114,6 @@ class Typed:
             context_parallel=sizes["dcp"],
             expert_parallel=self.said["ep"],
         )
-
-    def _refuse_slips(self) -> None:
-        """Refuse a slip of the hand in a flag of the question's own.
-
-        Raises:
-            InputError: such a flag, with the one that was meant.
-        """
-        if not self.words:
-            return
-        from planner.engines import commands
-
-        own = [flag for spellings, _, _ in _TEXT.values() for flag in spellings]
-        own += ["--on", *(flag for flag, _ in _SWITCHES.values())]
-        for word in self.words:
-            flag = word.partition("=")[0]
-            if flag in WISHES:  # before engines' flags: --use would be read as the start of one
-                raise InputError(f"{flag}: `qwenplan recommend` takes it")
-            counted = _without_count(flag)
-            if counted in ("--gpu", "--gpus"):  # TensorRT-LLM would read the start of another flag
-                number = f"--on '2x {self.on or 'rtx-3090'}'"
-                raise InputError(f"unknown flag {flag}; --on says how many GPUs: {number}")
-            if not flag.startswith("--") or commands.known_to_any(flag):
-                continue
-            near = get_close_matches(flag, own, n=1, cutoff=0.8)
-            near = near or get_close_matches(counted, own, n=1, cutoff=0.8)
-            if near := near or [known for known in own if _is_part_of(flag, known)]:
-                raise InputError(f"unknown flag {flag}; did you mean {near[0]}?")
 
     def number(self, name: str) -> int | None:
         """Return the whole number that was typed for a parameter.
@@ -204,7 +173,13 @@ class Typed:
             )
             on = f" --on {quote(self.on)}" if self.on else ""
             raise InputError(f"name a MODEL{flag}; or let it be chosen: qwenplan recommend{on}")
-        self._refuse_slips()
+        if self.words:
+            from planner.cli.slips import refuse_slips
+
+            own = [flag for spellings, _, _ in _TEXT.values() for flag in spellings]
+            refuse_slips(
+                self.words, [*own, "--on", *(flag for flag, _ in _SWITCHES.values())], on=self.on
+            )
         named = (
             "engine",
             "precision",
@@ -275,22 +250,6 @@ class Typed:
         said = self.words_said
         with terminal.progress() as progress:
             return door(**said, progress=progress, **more)
-
-
-def _without_count(flag: str) -> str:
-    """Return a flag without the words that say "how many": of ``--num-users`` ``--users``."""
-    words = flag.strip("-").split("-")
-    return f"--{'-'.join(word for word in words if word not in _HOW_MANY)}"
-
-
-_HOW_MANY = ("n", "num", "number", "count", "max")
-
-
-def _is_part_of(flag: str, known: str) -> bool:
-    """Say whether each word of a flag is, but for a slip, one of a known flag's: ``--kv``, ``--kv-type``."""
-    words = known.strip("-").split("-")
-    ours = flag.strip("-").split("-")
-    return all(word and get_close_matches(word, words, cutoff=0.8) for word in ours)
 
 
 def asks(

@@ -82,7 +82,9 @@ def run(argv: Sequence[str]) -> int:
     except PlannerError as error:
         return _say(error, WRONG_INPUT)
     except typer.exceptions.TyperException as error:
-        return _say(error.format_message(), WRONG_INPUT)
+        said = error.format_message()
+        several = "; a name of several words stands in quotes, and models are asked one at a time"
+        return _say(said + several * ("extra argument" in said), WRONG_INPUT)
     except (typer.Abort, KeyboardInterrupt):
         return _say("stopped", 130)
     except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former

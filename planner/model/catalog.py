@@ -225,11 +225,11 @@ def near_names(name: str) -> tuple[str, ...]:
     if not hits:
         hits = _nearest_sizes(series, _size(wanted))
     hits += [key for key in short if len(wanted) > 2 and wanted in key]
-    return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:4])
+    return tuple(short[hit] for hit in list(dict.fromkeys(hits))[:_FEW_NAMES])
 
 
-_FAMILY = 8
-"""Models of a family that are offered where only the family was named."""
+_FAMILY, _FEW_NAMES = 8, 4
+"""Names that are offered: models where only the family was named, else so many of a likely kind."""
 
 LONGEST = 300
 """Characters of a name: the Hub's own have at most 193, and what is looked for is remembered."""
@@ -349,10 +349,15 @@ def unknown(name: str) -> UnknownModelError:
         )
         return UnknownModelError(said, ())  # none that was meant
     hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "`qwenplan models` lists the family; another model is read from its repository (org/name)"
+        "`qwenplan models` lists the family; another model is read from its repository (org/name)"
     )
+    if near:
+        which = (
+            " `qwenplan recommend` takes one that suits the machine"
+            if len(near) > _FEW_NAMES
+            else ""
+        )
+        hint = f"did you mean {' or '.join(near)}?{which}"
     return UnknownModelError(f"unknown model {name!r}; {hint}", near)
 
 

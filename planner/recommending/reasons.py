@@ -208,7 +208,9 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         for choice in answer.front
         if choice.plan.engine == first.name and choice.entry.base == pick.entry.base
     )
-    other = next(others, None) or _best_in(first, answer, pick)
+    other = min(others, key=lambda one: one.loss.said, default=None) or _best_in(
+        first, answer, pick
+    )
     if other is None:
         return _why_none(first, answer, pick)
     if other.is_for_few > pick.is_for_few:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+import planner
 from planner.cli.main import run
+from planner.cli.slips import DRAFTING
 from planner.cli.terminal import prepare_streams
 from planner.emitting import KINDS
 from planner.engines import ENGINES
@@ -271,3 +274,27 @@ def test_engines_and_lists_are_read_as_people_write_them(ask: Ask) -> None:
     assert "-ts 3,1" in document["launch"]["command"]
     status, _, err = ask(*question, "--engine", "llama.cpp", "--tensor-split", "3,x")
     assert (status, err) == (2, "qwenplan: --tensor-split must be a number, got 'x'\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["plan", "Qwen3.5", "--on", "4090"], "`qwenplan recommend` takes one that suits"),
+        (["recommend", "27B", "35B-A3B", "--on", "4090"], "models are asked one at a time"),
+        (["plan", "Qwen3.5-27B", "--on", "4090", "--mtp"], "MTP is --spec-type draft-mtp"),
+    ],
+)
+def test_what_newcomers_type_first_is_answered_with_what_works(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+@pytest.mark.parametrize("words", DRAFTING)
+def test_drafts_are_asked_for_as_the_refusal_says(words: str) -> None:
+    flags, _, title = words.rpartition(" (")
+    plan = planner.plan("Qwen3.8-27B", on="h100", words=shlex.split(flags))
+    assert plan.engine_title == title.rstrip(")")
+    assert plan.deployment.options.draft_tokens
