@@ -344,20 +344,13 @@ def unknown(name: str) -> UnknownModelError:
         size = _size(name)
         near = () if size is None else _of_a_like_size(_parameters(size))
         other = f"; of a like size is {near[0]}" if near else "; `qwenplan models` lists the family"
-        said = (
-            f"unknown model {name!r}: it has another architecture, which is not planned here{other}"
-        )
-        return UnknownModelError(said, ())  # none that was meant
-    hint = (
-        "`qwenplan models` lists the family; another model is read from its repository (org/name)"
-    )
+        said = f"{name!r}: it has another architecture, which is not planned here{other}"
+        return UnknownModelError(f"unknown model {said}", ())  # none that was meant
+    hint = "`qwenplan models` lists the family; any other is read from its repository (org/name)"
     if near:
-        which = (
-            " `qwenplan recommend` takes one that suits the machine"
-            if len(near) > _FEW_NAMES
-            else ""
-        )
-        hint = f"did you mean {' or '.join(near)}?{which}"
+        hint = f"did you mean {' or '.join(near)}?"
+    if len(near) > _FEW_NAMES:
+        hint += " `qwenplan recommend` takes one that suits the machine"
     return UnknownModelError(f"unknown model {name!r}; {hint}", near)
 
 

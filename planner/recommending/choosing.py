@@ -246,7 +246,7 @@ class Search:
         if not self._may_shrink(plan, engine) or over(plan) > cache_bytes(plan) // 2:
             return plan
         other = self.plan(row, engine, kv_cache_dtype=SMALLER_CACHE[engine])
-        if other is None or not other.fits or over(other):
+        if other is None or not other.fits or (plan.fits and over(other)):  # no gain
             return plan
         safer = not plan.fits or over(plan) or other.outcome is Outcome.FITS
         return other if safer else plan

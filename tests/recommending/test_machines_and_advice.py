@@ -202,3 +202,12 @@ def test_a_pick_alone_is_the_first_of_all_candidates() -> None:
     every = Search(wanted).of_model(model, assume_ram=False)
     assert picked is not None
     assert picked.entry == next(choice.entry for choice in every if choice.holds)
+
+
+def test_a_smaller_cache_comes_before_no_answer_beside_ram() -> None:
+    """Nothing held with an f16 cache, and one of q8_0 was dropped as weights lay in RAM."""
+    asked: dict[str, Any] = {"on": "rtx-3060-12 + 64GB RAM", "context": "256k", "concurrency": 4}
+    answer = planner.recommend("Qwen3.5-27B", engine="llamacpp", **asked)
+    assert answer.pick is not None
+    assert answer.pick.plan.fits
+    assert answer.pick.plan.deployment.kv_cache_dtype == "q8_0"
