@@ -71,7 +71,7 @@ def ask_command(
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
         checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
-    system = resolve_hardware(on, free=free)
+    system = _seen(resolve_hardware(on, free=free), told.environment)
     native = checkpoint.model.max_position_embeddings // told.slots
     unsaid = told.context_on(system) if told.bounds else DEFAULT_CONTEXT
     longest = told.context or (native if unsaid is None else min(unsaid, native))
@@ -102,6 +102,56 @@ def ask_command(
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
+
+
+def _seen(system: System, environment: Mapping[str, str]) -> System:
+    """Return the machine with those of its GPUs that variables in front of a command let it see.
+
+    Raises:
+        InputError: they let it see none, more than there are, or one that is not there.
+    """
+    for variable in _hiding(system, environment):
+        system = _shown(system, variable, environment[variable])
+    return system
+
+
+def _shown(system: System, variable: str, value: str) -> System:
+    """Return the machine with the GPUs that one variable shows.
+
+    Who names as many as there are is taken to have described what is seen. What a UUID names is the
+    next of equal GPUs.
+    """
+    from planner.probing.visible import select
+    from planner.recommending.machines import only
+
+    entries = [entry for entry in value.split(",") if entry.strip()]
+    there, shows = system.accelerators_per_node, f"{variable}={value} shows"
+    if not entries or entries[0].strip() == "-1":
+        raise InputError(f"{shows} no GPU: plan for the processor, --on 'cpu, 64GB'")
+    if len(entries) == there:
+        return system
+    if len(entries) > there:
+        raise InputError(f"{shows} {len(entries)} GPUs, and the machine has {there}")
+    if system.nodes > 1:
+        each = f"{system.nodes} nodes of {len(entries)}x {system.accelerator.id}"
+        raise InputError(f"{shows} {len(entries)} of {there} GPUs of a machine: --on '{each}'")
+    following = iter(range(there))
+    chosen = select(value, there, lambda _: None if system.is_mixed else next(following))
+    wrong = chosen.repeated or chosen.stopped_at
+    if wrong is not None:
+        raise InputError(f"{variable}={value}: no GPU {wrong}, the last is {there - 1}")
+    return only(system, chosen.order)
+
+
+def _hiding(system: System, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables that are set and hide GPUs of such a vendor, in the order they apply."""
+    if system.is_cpu_only or not environment:
+        return ()
+    from planner.probing.visible import CUDA, HIP, ROCR
+
+    second = HIP if HIP in environment else CUDA
+    known = {"nvidia": (CUDA,), "amd": (ROCR, second)}
+    return tuple(name for name in known.get(system.accelerator.vendor, ()) if name in environment)
 
 
 def _unbounded(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from planner.engines import ENGINES, FACES
 from planner.engines.command import Command
+from planner.engines.containers import shown_gpus
 from planner.engines.face import CommandReader
 from planner.engines.manifests import containers_in
 from planner.engines.options import build, declared
@@ -207,6 +208,7 @@ def _in_container(
                 key, _, value = word.partition("=")
                 environment[key] = value
             continue
+        environment = {**shown_gpus(words[:place]), **environment}
         reader, rest = known[name], list(words[place + 1 :])
         for start in range(min(len(rest), 4)):
             length = reader.starts(rest[start:])

@@ -6,7 +6,8 @@ for a given GPU is not checked (no registry is asked).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
 
@@ -37,3 +38,23 @@ class Container:
     node_flags: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rank_flag: str | None = None
     ray_words: tuple[str, ...] = ()
+
+
+_SOME = re.compile(r"--gpus[ =][\"']*(?:device=)([A-Za-z0-9,-]+)")
+_COUNT = re.compile(r"--gpus[ =]([0-9]{1,3})(?: |$)")
+_BY_CDI = re.compile(r"--device[ =]nvidia\.com/gpu=([0-9]{1,3})(?: |$)")
+
+
+def shown_gpus(words: Sequence[str]) -> dict[str, str]:
+    """Return the variable that shows a program the GPUs which ``docker run`` gives its container.
+
+    ``--gpus 2``, ``--gpus '"device=0,1"'`` and podman's ``--device nvidia.com/gpu=0``; empty where all
+    are given, or nothing is said.
+    """
+    text = " ".join(words)
+    if some := _SOME.search(text):
+        return {"CUDA_VISIBLE_DEVICES": some[1]}
+    if count := _COUNT.search(text):
+        return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(int(count[1]))))}
+    named = _BY_CDI.findall(text)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(named)} if named else {}

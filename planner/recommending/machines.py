@@ -116,12 +116,17 @@ def without_slower_kinds(system: System) -> Iterator[tuple[str, tuple[int, ...],
         places = [
             place for place, kind in enumerate(system.mixed) if kind.short_name not in left_out
         ]
-        kept = [system.mixed[place] for place in places]
-        if len(set(kept)) == 1:
-            smaller = several(kept[0], len(kept), hardware_db.systems())
-        else:
-            smaller = unequal([(1, kind) for kind in kept])
-        yield " and ".join(left_out), tuple(places), _with_host_of(smaller, system)
+        yield " and ".join(left_out), tuple(places), only(system, places)
+
+
+def only(system: System, places: Sequence[int]) -> System:
+    """Return a machine with some of its accelerators alone, by their places in its order."""
+    kept = [system.accelerators[place] for place in places]
+    if len(set(kept)) == 1:
+        smaller = several(kept[0], len(kept), hardware_db.systems())
+    else:
+        smaller = unequal([(1, kind) for kind in kept])
+    return _with_host_of(smaller, system)
 
 
 def seeing_only(plan: Plan, places: Sequence[int], system: System) -> Plan | None:
@@ -144,7 +149,7 @@ def seeing_only(plan: Plan, places: Sequence[int], system: System) -> Plan | Non
 
 def fewer_of(system: System, number: int) -> System:
     """Return so many of a machine's equal accelerators, with its processor and RAM."""
-    return _with_host_of(several(system.accelerator, number, hardware_db.systems()), system)
+    return only(system, range(number))
 
 
 def raised_system(system: System) -> System | None:

@@ -650,3 +650,48 @@ def test_where_fewer_are_held_the_command_starts_so_many(model: str, on: str) ->
     more = planner.plan_command(fewer.launch.command, on=on, context="128k", concurrency=held + 1)
     assert more.capacity is not None
     assert more.capacity.sequences == held
+
+
+LLAMA = "llama-server -hf unsloth/Qwen3.5-4B-GGUF:Q4_K_M -c 32768"
+IMAGE = "ghcr.io/ggml-org/llama.cpp:server-cuda -hf unsloth/Qwen3.5-4B-GGUF:Q4_K_M -c 32768"
+
+
+@pytest.mark.parametrize(
+    ("command", "on", "seen"),
+    [
+        (LLAMA, "2x 3090", "2x-rtx-3090"),
+        (f"CUDA_VISIBLE_DEVICES=0,1 {LLAMA}", "2x 3090", "2x-rtx-3090"),
+        (f"CUDA_VISIBLE_DEVICES=1 {LLAMA}", "2x 3090", "rtx-3090"),
+        (f"CUDA_VISIBLE_DEVICES=1 {LLAMA}", "3090", "rtx-3090"),
+        (f"CUDA_VISIBLE_DEVICES=1 {LLAMA}", "3060 12GB + 3090", "rtx-3090"),
+        (f"CUDA_VISIBLE_DEVICES=GPU-8932f937 {LLAMA}", "2x 3090", "rtx-3090"),
+        (f"HIP_VISIBLE_DEVICES=0 {LLAMA}", "2x 7900xtx", "rx7900xtx"),
+        (f"HIP_VISIBLE_DEVICES=0 {LLAMA}", "2x 3090", "2x-rtx-3090"),
+        (f"docker run --gpus all {IMAGE}", "2x 3090", "2x-rtx-3090"),
+        (f"docker run --gpus 1 {IMAGE}", "2x 3090", "rtx-3090"),
+        (f"docker run --gpus device=0 {IMAGE}", "2x 3090", "rtx-3090"),
+        (f"docker run --gpus '\"device=0,2\"' {IMAGE}", "4x 3090", "2x-rtx-3090"),
+        (f"podman run --device nvidia.com/gpu=0 {IMAGE}", "2x 3090", "rtx-3090"),
+        (f"docker run --gpus all -e CUDA_VISIBLE_DEVICES=0 {IMAGE}", "2x 3090", "rtx-3090"),
+    ],
+)
+def test_what_a_command_may_see_is_what_is_planned(command: str, on: str, seen: str) -> None:
+    """The variable was printed again, and all GPUs were planned."""
+    assert planner.plan_command(command, on=on).deployment.system.id == seen
+
+
+@pytest.mark.parametrize(
+    ("value", "on", "told"),
+    [
+        ("", "2x 3090", "shows no GPU"),
+        ("-1", "2x 3090", "shows no GPU"),
+        ("0,1,2", "2x 3090", "shows 3 GPUs, and the machine has 2"),
+        ("5", "2x 3090", "no GPU 5, the last is 1"),
+        ("1,1", "3x 3090", "no GPU 1"),
+        ("GPU-8932f937", "3090 + 3060", "no GPU GPU-8932f937"),
+        ("0", "2 nodes of 2x 3090", "--on '2 nodes of 1x rtx-3090'"),
+    ],
+)
+def test_what_a_command_cannot_see_is_refused(value: str, on: str, told: str) -> None:
+    with pytest.raises(InputError, match=re.escape(told)):
+        planner.plan_command(f"CUDA_VISIBLE_DEVICES={value} {LLAMA}", on=on)
