@@ -5,26 +5,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 CARDS = tuple(f"accelerator-{number}" for number in range(395))
 PARTS = ("weights", "KV cache", "recurrent state", "activations", "overhead", "free")
 
-RUNGS = pd.DataFrame(
-    {
-        "checkpoint": [f"Q{number}_K · constant" for number in range(10)],
-        "verdict": ["9.9 spare"] * 10,
-        "tok/s": range(10),
-        "quality": ["small"] * 10,
-        "GB": range(10),
-        "context": range(10),
-    }
-)
-
 
 def show() -> None:
-    """Draw the page: fields, a line that repeats the users, a command, charts, a table, buttons."""
+    """Draw the page: fields, a line that repeats the users, numbers, a chart, a command."""
     st.set_page_config(page_title="bare", layout="wide")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         users = _fields()
@@ -47,39 +35,17 @@ def _fields() -> int:
 
 
 def _results() -> None:
-    command, memory = st.columns(2, gap="medium")
-    with command:
-        st.markdown("**What to type** for a constant")
-        st.code("serve something --with-constant 65536", language=None, wrap_lines=True)
-        with st.container(horizontal=True):
-            st.popover("Download", icon=":material/download:", key="files", on_change="rerun")
-            st.popover("Link", icon=":material/share:", key="share", on_change="rerun")
-        st.markdown("\n".join(f"- :small[Fact {number}: a constant.]" for number in range(3)))
-    with memory:
-        st.markdown("**Where the memory goes**")
-        _chart("memory")
-        st.markdown(":small[Weights 1 · KV cache 2 · free 3 GiB.]")
-    rungs, dots = st.columns(2, gap="medium")
-    with rungs:
-        st.markdown("**Ladder**: constants")
-        st.dataframe(
-            RUNGS,
-            key="ladder",
-            hide_index=True,
-            height=387,
-            on_select="rerun",
-            selection_mode="single-cell",
-            alt="A constant table",
-        )
-    with dots:
-        st.markdown("**Alternatives**: constants")
-        _chart("front")
-        for number in range(4):
-            st.button(f"Constant {number}: 1.2 times as fast", key=f"take-{number}")
-
-
-def _chart(key: str) -> None:
-    st.plotly_chart(_figure(), key=key, config={"displayModeBar": False}, alt="A constant bar")
+    with st.grid(4, min_column_width=140, gap="small"):
+        for label in ("Headroom", "Sequences held", "Longest context", "Speed"):
+            st.metric(label, "262,144", help="A help text.", border=True)
+    st.markdown(":small[:material/speed: Estimated speed: a constant.]")
+    st.subheader("Where the memory goes")
+    st.plotly_chart(_figure(), key="memory", config={"displayModeBar": False}, alt="A constant bar")
+    st.subheader("What to type")
+    st.code("serve something --with-constant 65536", language=None, wrap_lines=True)
+    with st.container(horizontal=True):
+        st.popover("Download", icon=":material/download:", key="files", on_change="rerun")
+        st.popover("Link", icon=":material/share:", key="share", on_change="rerun")
 
 
 def _figure() -> dict[str, object]:
