@@ -317,6 +317,10 @@ def repeated(system: System, count: int, known: Sequence[System]) -> System:
     )
 
 
+NODES = "-nodes-of-"
+"""In the id of machines that somebody counted apart from what is in them."""
+
+
 def alike(system: System, nodes: Nodes, known: Sequence[System]) -> System:
     """Return so many machines like `system`, or what it has shared out over them.
 
@@ -331,7 +335,7 @@ def alike(system: System, nodes: Nodes, known: Sequence[System]) -> System:
     whole = repeated(one, nodes.count, known)
     return dataclasses.replace(
         whole,
-        id=f"{nodes.count}-nodes-of-{one.id}",
+        id=f"{nodes.count}{NODES}{one.id}",
         notes=(*whole.notes, f"{whole.nodes} nodes of {whole.accelerators_per_node}"),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import hardware_db
 from hardware_db import System
+from hardware_db.compose import NODES
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
 from planner.engines.tool_calls import tool_flags
@@ -50,13 +51,19 @@ def headline(answer: Recommendation) -> str:
     parts = [f"{short_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
         parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
-    tight = (
-        " (close: the estimate may be off by more)" if pick.plan.outcome is Outcome.TIGHT else ""
-    )
-    parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{tight}")
+    parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{_close(pick.plan)}")
     parts += [rate] if (rate := rate_words(pick)) else []
     where = _place(pick.plan)
     return f"{_named(pick)} in {pick.plan.engine_title} fits {where}: {', '.join(parts)}."
+
+
+def _close(plan: Plan) -> str:
+    """Say that what is left free may not be enough: the spare of the tightest GPU, or of the RAM."""
+    if plan.outcome is not Outcome.TIGHT:
+        return ""
+    if (plan.headroom or 0) > plan.ranks[0].band.above:
+        return " (close: its RAM may not be enough)"
+    return " (close: the estimate may be off by more)"
 
 
 def _place(plan: Plan) -> str:
@@ -303,9 +310,8 @@ def _nodes(wanted: Wanted) -> Iterator[str]:
     """Say into how many machines accelerators were divided where only their number was said."""
     system = wanted.system
     most = system.accelerator.max_per_node or 1
-    said = system.provider is not None or any(
-        system.id == known.id for known in hardware_db.systems()
-    )
+    said = system.provider is not None or NODES in system.id
+    said = said or any(system.id == known.id for known in hardware_db.systems())
     if system.nodes > 1 < most and not said:
         yield (
             f"planned as {system.nodes} machines of"

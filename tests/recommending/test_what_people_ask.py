@@ -136,3 +136,15 @@ def test_an_engine_without_files_of_a_model_is_not_said_to_lack_memory() -> None
     found, _ = _text("m3 ultra 512gb")
     reasons = chosen(found, some(found.pick))
     assert any("no MLX checkpoint of it is known" in reason for reason in reasons)
+
+
+def test_what_is_close_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Copies of the state outgrow the RAM, and the sentence doubted what a GPU has to spare."""
+    on = "2x 3090 + 64GB RAM"
+    assert run(["plan", "Qwen3.5-27B", "--on", on, "--ctx-checkpoints", "500"]) == 0
+    assert "to spare (close: its RAM may not be enough)" in capsys.readouterr().out
+
+
+def test_machines_that_were_counted_are_not_said_to_be_assumed() -> None:
+    said = recommendation_text(planner.recommend("Qwen3.5-4B", on="2 nodes of 3x rtx-3060-12"))
+    assert "is assumed to hold" not in said
