@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tests.fuzz.given import TALLY
+from tests.fuzz.given import LIMIT, TALLY
 
 if TYPE_CHECKING:
     from tests.fuzz.targets import Target
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--one", action="store_true", help="in this process; prints JSON")
     parser.add_argument("names", nargs="*", metavar="NAME", help="kinds of input; all if none")
     given = parser.parse_args(argv)
+    TALLY.limit = LIMIT
     if given.atheris and find_spec("atheris") is None:
         print("atheris is not installed: pip install atheris (Linux and macOS); nothing was run")
         return 0
