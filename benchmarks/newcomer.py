@@ -122,9 +122,7 @@ def _drafting(person: Person) -> str:
     person.pick("Machine", "4090")
     person.pick("Model", "3.6-27b")
     person.pick("With", "llama")
-    person.more()
-    person.switch("Speculative decoding (MTP)")
-    person.page.keyboard.press("Escape")
+    person.switch_in_more("Speculative decoding (MTP)")
     return person.read()
 
 
@@ -140,9 +138,7 @@ def _pictures(person: Person) -> str:
     person.pick("Machine", "3090")
     person.pick("Model", "3.5-9b")
     person.pick("With", "llama")
-    person.more()
-    person.switch("Pictures must be taken")
-    person.page.keyboard.press("Escape")
+    person.switch_in_more("Pictures must be taken")
     return person.read()
 
 

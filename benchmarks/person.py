@@ -39,15 +39,13 @@ class Person:
         self.page.keyboard.press("Enter")
         complete(self.page)
 
-    def more(self) -> None:
-        """Open what is asked less often."""
+    def switch_in_more(self, label: str) -> None:
+        """Turn on a switch among what is asked less often, and close that."""
         self._shown(self.page.get_by_role("button", name="More").first).click()
         self.page.get_by_text("YaRN beyond").first.wait_for()
-
-    def switch(self, label: str) -> None:
-        """Turn a switch of those on."""
         self.page.get_by_text(label, exact=True).first.click()
         complete(self.page)
+        self.page.keyboard.press("Escape")
 
     def go(self, title: str, tab: str = "") -> None:
         """Go to another page by the menu, and to one of its tabs."""

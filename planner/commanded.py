@@ -110,8 +110,13 @@ def _seen(system: System, environment: Mapping[str, str]) -> System:
     Raises:
         InputError: they let it see none, more than there are, or one that is not there.
     """
-    for variable in _hiding(system, environment):
-        system = _shown(system, variable, environment[variable])
+    if system.is_cpu_only or not environment:
+        return system
+    from planner.probing.visible import hiding
+
+    for variable in hiding(system.accelerator.vendor, environment):
+        if variable in environment:
+            system = _shown(system, variable, environment[variable])
     return system
 
 
@@ -141,17 +146,6 @@ def _shown(system: System, variable: str, value: str) -> System:
     if wrong is not None:
         raise InputError(f"{variable}={value}: no GPU {wrong}, the last is {there - 1}")
     return only(system, chosen.order)
-
-
-def _hiding(system: System, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables that are set and hide GPUs of such a vendor, in the order they apply."""
-    if system.is_cpu_only or not environment:
-        return ()
-    from planner.probing.visible import CUDA, HIP, ROCR
-
-    second = HIP if HIP in environment else CUDA
-    known = {"nvidia": (CUDA,), "amd": (ROCR, second)}
-    return tuple(name for name in known.get(system.accelerator.vendor, ()) if name in environment)
 
 
 def _unbounded(

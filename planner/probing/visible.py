@@ -74,6 +74,12 @@ def by_uuid(uuids: Sequence[str | None]) -> Find:
     return find
 
 
+def hiding(vendor: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables that may hide a vendor's devices, in the order in which they apply."""
+    known = {"nvidia": (CUDA,), "amd": (ROCR, HIP if HIP in environ else CUDA)}
+    return known.get(vendor, ())
+
+
 def apply_cuda(
     devices: tuple[Device, ...], environ: Mapping[str, str]
 ) -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -131,8 +137,7 @@ def apply_hip(
         return (), ()
     order = tuple(range(len(devices)))
     warnings: list[str] = []
-    second = HIP if HIP in environ else CUDA
-    for variable in (ROCR, second):
+    for variable in hiding("amd", environ):
         value = environ.get(variable)
         uuids = [devices[position].uuid for position in order]
         chosen = select(value, len(order), by_uuid(uuids))

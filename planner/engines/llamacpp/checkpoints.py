@@ -43,7 +43,7 @@ def within_room(server: Server, terms: tuple[Term, ...], usable: int) -> tuple[T
     """
     if server.options.ctx_checkpoints is not None or server.full is not None:
         return terms
-    kept = next((term for term in terms if term.name == CHECKPOINTS_KEPT), None)
+    kept = _copies(terms)
     if kept is None or kept.band is None:
         return terms
     one = checkpoint_bytes(server) * server.slots
@@ -71,8 +71,8 @@ def checkpoints_kept(server: Server, ranks: tuple[Rank, ...]) -> int:
     here = _beside_them(ranks)
     if here is None or server.model.linear is None:
         return CHECKPOINTS
-    kept = (term for term in here.terms if term.name == CHECKPOINTS_KEPT)
-    return next((int(term.values["ctx-checkpoints"]) for term in kept), 0)
+    kept = _copies(here.terms)
+    return 0 if kept is None else int(kept.values["ctx-checkpoints"])
 
 
 def curbed(server: Server, ranks: tuple[Rank, ...]) -> str:
@@ -86,13 +86,11 @@ def curbed(server: Server, ranks: tuple[Rank, ...]) -> str:
 def growing(server: Server, ranks: tuple[Rank, ...]) -> str:
     """Return what grows until memory runs out and what to set, as a sentence; empty where it does not."""
     here = _beside_them(ranks)
-    kept = (
-        None if here is None else next((t for t in here.terms if t.name == CHECKPOINTS_KEPT), None)
-    )
+    kept = None if here is None else _copies(here.terms)
     if here is None or kept is None or here.headroom >= 0:
         return ""
-    slots = server.slots if server.full is None else server.full
-    most = max(0, (here.headroom + kept.nbytes) // (checkpoint_bytes(server) * slots))
+    each = checkpoint_bytes(server) * server.full_slots
+    most = max(0, (here.headroom + kept.nbytes) // each)
     return (
         f"Copies of the state that each slot keeps of its prompt grow to {format_gib(kept.nbytes)}: set"
         f" --ctx-checkpoints {most}."
@@ -106,6 +104,11 @@ def ram_of(host: tuple[Term, ...], ranks: tuple[Rank, ...]) -> int:
         return sum(term.nbytes for term in host)
     kept = sum(term.nbytes for term in here.terms if term.name == CHECKPOINTS_KEPT)
     return kept + sum(term.nbytes for term in host if term.name != CHECKPOINTS_KEPT)
+
+
+def _copies(terms: tuple[Term, ...]) -> Term | None:
+    """Return the term of the checkpoints; None where there are none."""
+    return next((term for term in terms if term.name == CHECKPOINTS_KEPT), None)
 
 
 def _beside_them(ranks: tuple[Rank, ...]) -> Rank | None:
@@ -131,7 +134,7 @@ def checkpoint_terms(server: Server) -> Iterator[Term]:
         return
     each = checkpoint_bytes(server)
     likely = likely_checkpoints(server, most)
-    slots = server.slots if server.full is None else server.full
+    slots = server.full_slots
     in_all = most * slots if server.full is None else likely * slots + server.slots
     yield Term(
         name=CHECKPOINTS_KEPT,

@@ -157,6 +157,11 @@ class Server:
         """One cache for all slots; a single slot needs none of it."""
         return bool(self.options.kv_unified)
 
+    @property
+    def full_slots(self) -> int:
+        """Sequences that may all have the whole length."""
+        return self.slots if self.full is None else self.full
+
     @cached_property
     def blocks(self) -> int:
         """Blocks of the file."""
@@ -180,7 +185,7 @@ class Server:
     @cached_property
     def n_ctx(self) -> int:
         """-c: cells for all slots, each slot's share padded so that none is rounded up later."""
-        shares = self.slots if self.full is None else self.full
+        shares = self.full_slots
         cells: int = choose(
             shares == 1, self.context, shares * round_up(self.context, CELLS_PADDING)
         )
