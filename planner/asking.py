@@ -107,6 +107,11 @@ def as_held(
     `ask`.
     """
     said = as_said(model, on=on, **asked)
+    if isinstance(model, str) and (asked.get("words") or asked.get("options")):
+        from planner.converting import as_converted, lacks_blocks
+
+        if lacks_blocks(said, model):
+            return as_converted(said, stored=said.checkpoint != load_checkpoint(model))
     if isinstance(model, str) and (near := _nearest(said, model, on, asked)) is not None:
         return near
     engine, precision = asked.get("engine"), asked.get("precision")

@@ -64,6 +64,7 @@ class Plan:
         kept: words of the user's own command that the command carries on.
         environment: variables that the user's own command sets.
         named: how the user's own command names the model.
+        lead: what the verdict begins with, where something is missing.
     """
 
     deployment: Deployment
@@ -79,6 +80,7 @@ class Plan:
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     named: tuple[str, ...] = ()
+    lead: str = ""
 
     __repr__ = object.__repr__  # whatever it is made of would be pages
 
@@ -123,7 +125,8 @@ class Plan:
         """One sentence with the number that decides it."""
         if self.allocation is None:
             return _cannot_run(self.refusals[0])
-        return _verdict(self.outcome, self.deployment, self.allocation, self.server)
+        own = _verdict(self.outcome, self.deployment, self.allocation, self.server)
+        return f"{self.lead} {own}".lstrip()
 
     @property
     def launch(self) -> Launch | None:

@@ -67,6 +67,7 @@ class Question:
         environment: variables that the user's own command sets.
         named: how it names the model.
         notes: what to tell with the answer, such as what was chosen and why.
+        lead: what the verdict begins with: what is missing whatever the memory; a note, too.
         lessons: what starts on this machine took beyond the estimates.
         front: the program that runs the engine inside, where one was named as the engine.
     """
@@ -85,6 +86,7 @@ class Question:
     environment: tuple[tuple[str, str], ...] = ()
     named: Named | None = None
     notes: tuple[str, ...] = ()
+    lead: str = ""
     lessons: tuple[Lesson, ...] = ()
     front: str | None = None
 
@@ -206,7 +208,7 @@ class Question:
     def _plan_of(self, deployment: Deployment) -> Plan:
         """Return the plan of one layout's deployment."""
         engine = self.settled_engine
-        return plan_deployment(
+        plan = plan_deployment(
             deployment,
             engine,
             notes=(*_unused(self.lessons, deployment, engine), *self.notes),
@@ -217,6 +219,7 @@ class Question:
             if self.named is None
             else self.named.words_for(deployment.checkpoint, engine.name),
         )
+        return replace(plan, lead=self.lead) if self.lead else plan
 
     def ranked(self) -> tuple[Plan, ...]:
         """Return the plans of all layouts, the best for the objective first.

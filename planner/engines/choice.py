@@ -190,6 +190,10 @@ DRAFTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """Engine -> options under which the model's own MTP module drafts: of tokens as many as Qwen's model
 cards say for vLLM, else the engine's default."""
 
+CONVERTED = ("bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m")
+"""Precisions of a GGUF that people convert themselves, the least loss first: llama-quantize makes them of
+the maker's weights without an importance matrix."""
+
 FOR_MANY = ("vllm", "sglang")
 """Engines that are proposed first where more than a few users ask at once: they batch whatever comes,
 and what is full waits its turn."""

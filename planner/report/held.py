@@ -22,7 +22,12 @@ def held_of(plan: Plan) -> Plan:
     )
     if not found.fits:
         return plan
-    return replace(found, told=plan.told, further=plan.further)
+    return replace(found, told=plan.told, further=plan.further, lead=plan.lead)
+
+
+def further_warnings(plan: Plan) -> tuple[str, ...]:
+    """Return what a user can act on, but for what the verdict begins with."""
+    return tuple(warning for warning in plan.warnings if warning != plan.lead)
 
 
 def workload_line(plan: Plan, held: Plan, asked: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.explain import band_text
-from planner.report.held import held_of, workload_line
+from planner.report.held import further_warnings, held_of, workload_line
 from planner.report.text import workload_words
 from planner.units import counted, format_gib, format_tokens
 
@@ -38,7 +38,8 @@ def plan_markdown(plan: Plan) -> str:
             f" {capacity.limited_by}; one request alone may have up to"
             f" {format_tokens(capacity.longest_context)} tokens.",
         ]
-    lines += ["", *(f"> {warning}" for warning in held.warnings)] if held.warnings else []
+    warnings = further_warnings(held)
+    lines += ["", *(f"> {warning}" for warning in warnings)] if warnings else []
     if plan.launch is not None:
         lines += ["", "```sh", *plan.launch.lines, "```"]
         lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []

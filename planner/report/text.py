@@ -11,7 +11,7 @@ from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.beside import beside
 from planner.report.explain import band_text, explanation
-from planner.report.held import held_of, workload_line
+from planner.report.held import further_warnings, held_of, workload_line
 from planner.speed import larger_chunk, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
@@ -75,8 +75,8 @@ def plan_text(
     lines += _speed(plan, speed)
     if changes := list(advice_lines(advice)):
         lines += ["", *changes]
-    if held.warnings:
-        lines += ["", *(f"! {warning}" for warning in held.warnings)]
+    if warnings := further_warnings(held):
+        lines += ["", *(f"! {warning}" for warning in warnings)]
     if explain and held.notes:
         lines += ["", *(f"  {note}" for note in held.notes)]
     if plan.launch is not None:
