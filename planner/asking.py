@@ -20,6 +20,7 @@ from planner.layout import Layout
 from planner.learning import lessons
 from planner.loading import load_checkpoint
 from planner.model.checkpoint import Checkpoint
+from planner.planning import Outcome
 from planner.question import DEFAULT_CONTEXT, Question, question_of
 from planner.ranking import OBJECTIVES, Objective
 from planner.systems import resolve_hardware, with_ram
@@ -163,6 +164,9 @@ def _nearest(
         )
         return said.with_(notes=(*said.notes, note))
     why = "no known one fits, and this one comes nearest"
+    held = near.users
+    if near.plan.outcome is Outcome.HOLDS_FEWER and held:
+        why = f"the best of those that hold {held:,} at once; none holds {wanted.concurrency:,}"
     if near.plan.fits:  # with RAM that nobody said is there
         why = f"it fits if the machine has {near.needs_ram} GiB of RAM, which was not said (--ram)"
     note = f"checkpoint not named, {near.entry.name} taken: {why}"

@@ -95,7 +95,11 @@ def ask_command(
         named=Named(checkpoint=checkpoint, engine=engine, words=told.named)
         if model is None
         else None,
-        notes=(*told.machines_beside(system), *_unbounded(told, policy, longest, context)),
+        notes=(
+            *told.machines_beside(system),
+            *told.slots_beside(concurrency),
+            *_unbounded(told, policy, longest, context),
+        ),
         lessons=lessons(),
     )
     if told.context is None and unsaid is None and context is None:

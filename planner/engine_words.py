@@ -45,13 +45,18 @@ def with_words(
     return question.with_(
         checkpoint=checkpoint,
         context=question.context if asked is None else asked,
-        concurrency=max(question.concurrency, told.slots),
+        concurrency=told.slots if question.concurrency == 1 else question.concurrency,
         kv_cache_dtype=_once("KV cache dtype", kv_cache_dtype, told.kv_cache_dtype) or "auto",
         layout=_joined(question.layout, told.layout),
         options=_merged(question, told.options),
         yarn=question.yarn or told.yarn,
         kept=told.kept,
-        notes=(*question.notes, *told.unplanned, *told.machines_beside(question.system)),
+        notes=(
+            *question.notes,
+            *told.unplanned,
+            *told.machines_beside(question.system),
+            *told.slots_beside(question.concurrency),
+        ),
     )
 
 

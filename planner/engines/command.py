@@ -86,6 +86,12 @@ class Command:
         memory = gpu_bytes(system)
         return next((tokens for least, tokens in self.context_by_memory if memory >= least), None)
 
+    def slots_beside(self, users: int) -> tuple[str, ...]:
+        """Return what to say where it has more slots than the users, more than one, who are asked for."""
+        if not 1 < users < self.slots:
+            return ()
+        return (f"memory is counted for all {self.slots:,} slots, speed for {users:,} users",)
+
     def machines_beside(self, system: System) -> tuple[str, ...]:
         """Return what to say where the command is for more or fewer machines than `system` has."""
         if self.nodes in (None, system.nodes):

@@ -13,7 +13,8 @@ from planner.recommending.answer import Miss, Recommendation, RecommendationDocu
 from planner.recommending.asked import recommend
 from planner.recommending.candidate import Fixed
 from planner.recommending.choice import Choice
-from planner.recommending.choosing import best_of, nearest_to
+from planner.recommending.choosing import best_of
+from planner.recommending.nearest import nearest_to
 from planner.recommending.wanted import Wanted, wanted_by
 from planner.recommending.wish import BESTS, Best, Wish
 

@@ -383,18 +383,3 @@ def best_of(wanted: Wanted) -> Choice | None:
     assert wanted.base is not None
     search = Search(wanted, only_held=True, may_hold=True)
     return next((choice for choice in search.first_of(wanted.base) if choice.holds), None)
-
-
-def nearest_to(wanted: Wanted) -> Choice | None:
-    """Return the candidate of a named model that lacks the least; None where none can run.
-
-    Args:
-        wanted: the question; its model must be named, and no candidate holds it.
-    """
-    assert wanted.base is not None
-    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
-    return min(
-        in_order(found, wanted.wish),
-        key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),
-        default=None,
-    )

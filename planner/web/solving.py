@@ -25,7 +25,8 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
-from planner.recommending.choosing import Search, nearest_to
+from planner.recommending.choosing import Search
+from planner.recommending.nearest import nearest_to
 from planner.recommending.strangers import stranger
 from planner.registry import Entry, checkpoint_of, entries_of, find
 from planner.registry.bundled import bundled_checkpoint
