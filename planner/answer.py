@@ -49,6 +49,13 @@ class Plan(planning.Plan):
 
         return headline(self.unheld)
 
+    @cached_property
+    def held(self) -> planning.Plan:
+        """The plan of as many requests as are held at once; this one where all are, or none."""
+        from planner.held import held_of
+
+        return held_of(self)
+
     @property
     def speed(self) -> SpeedEstimate | NoEstimate | None:
         """Decode and prefill speed; None if it cannot run or does not fit."""

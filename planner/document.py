@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware_db.records import frozen
 from planner.costing import Cost, CostDocument, cost_document
+from planner.held import held_of
 from planner.memory.breakdown import Rank, Term
 from planner.planning import SCHEMA_VERSION, Plan
 from planner.speed import speed_of, speed_words
@@ -181,7 +182,11 @@ class AdviceDocument:
 
 @frozen
 class PlanDocument:
-    """The whole answer; `cost` and `alternatives` (a recommendation's) only where asked for."""
+    """The whole answer; `cost` and `alternatives` (a recommendation's) only where asked for.
+
+    `planned_for` is how many requests at once ranks, launch, log, first boot, settings, figures, warnings
+    and notes are for: all of `workload`; where fewer are held, `capacity.sequences`.
+    """
 
     schema_version: int
     qwenplan_version: str
@@ -194,6 +199,7 @@ class PlanDocument:
     engine_version: str
     layout: LayoutDocument
     workload: WorkloadDocument
+    planned_for: int
     ranks: list[RankDocument]
     capacity: CapacityDocument | None
     speed: SpeedDocument | None
@@ -258,8 +264,9 @@ def _advice(advice: Advice) -> AdviceDocument:
 def _document(
     plan: Plan, speed: SpeedEstimate | NoEstimate | None, advice: tuple[Advice, ...]
 ) -> PlanDocument:
-    deployment, allocation = plan.deployment, plan.allocation
-    launch = plan.launch
+    deployment, held = plan.deployment, held_of(plan)
+    allocation, launch = held.allocation, held.launch
+    boot = allocation.first_boot if allocation else None
     checkpoint, system, layout = deployment.checkpoint, deployment.system, deployment.layout
     return PlanDocument(
         schema_version=SCHEMA_VERSION,
@@ -288,20 +295,15 @@ def _document(
         ),
         engine=plan.engine,
         engine_version=plan.engine_version,
-        layout=LayoutDocument(
-            tensor_parallel=layout.tensor_parallel,
-            pipeline_parallel=layout.pipeline_parallel,
-            data_parallel=layout.data_parallel,
-            expert_parallel=layout.expert_parallel,
-            context_parallel=layout.context_parallel,
-        ),
+        layout=LayoutDocument(**asdict(layout)),
         workload=WorkloadDocument(
             context=deployment.context,
             concurrency=deployment.concurrency,
             kv_cache_dtype=allocation.kv_cache_dtype if allocation else deployment.kv_cache_dtype,
             yarn=deployment.yarn,
         ),
-        ranks=[_rank(rank) for rank in plan.ranks],
+        planned_for=held.deployment.concurrency,
+        ranks=[_rank(rank) for rank in held.ranks],
         capacity=CapacityDocument(
             sequences=plan.capacity.sequences,
             tokens=plan.capacity.tokens,
@@ -332,14 +334,12 @@ def _document(
         if launch
         else None,
         advice=[_advice(entry) for entry in advice],
-        expected_log=list(plan.expected_log),
-        warnings=list(plan.warnings),
-        notes=list(plan.notes),
-        first_boot_bytes=list(allocation.first_boot)
-        if allocation and allocation.first_boot
-        else None,
-        resolved=plan.settings,
-        details=plan.figures,
+        expected_log=list(held.expected_log),
+        warnings=list(held.warnings),
+        notes=list(held.notes),
+        first_boot_bytes=list(boot) if boot else None,
+        resolved=held.settings,
+        details=held.figures,
     )
 
 

@@ -27,7 +27,7 @@ from planner.engines.engine import (
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.units import capital, counted, format_gib, format_tokens
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _FURTHER_SENTENCES = pattern(r"\. (?=[A-Z]).*", re.DOTALL)
 """What follows the first sentence of an engine's message: its own advice."""

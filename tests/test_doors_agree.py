@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
 
 import planner
 from planner.cli.main import run
+from planner.emitting import emit
+from planner.report.html import plan_html
+from planner.report.markdown import plan_markdown
+from planner.report.text import plan_text
+from planner.units import format_gib
+from tests.present import some
 
 BIG, SMALL = "Qwen3.5-397B-A17B", "rtx-3090"
 
@@ -70,3 +77,42 @@ def test_advice_to_keep_the_checkpoint_names_what_changes() -> None:
     titles = [advice.title for advice in planner.plan_command(line, on="2x rtx-4090").advice]
     assert any(title.startswith("set --max-num-seqs ") for title in titles)
     assert "use Qwen/Qwen3.5-35B-A3B-FP8" not in titles
+
+
+@pytest.mark.parametrize(
+    ("engine", "on", "asked"),
+    [
+        ("vllm", "h100", {"precision": "fp8", "context": "128k", "concurrency": 64}),
+        ("sglang", "h100", {"precision": "fp8", "context": "128k", "concurrency": 64}),
+        ("tensorrt-llm", "h100", {"precision": "fp8", "context": "128k", "concurrency": 64}),
+        ("llamacpp", "rtx-3090", {"precision": "UD-Q4_K_XL", "context": "32k", "concurrency": 8}),
+        ("transformers", "h100", {"context": "32k", "concurrency": 80}),
+        ("mlx", "m4-max-64gb", {"precision": "mlx-4bit", "context": "128k", "concurrency": 20}),
+    ],
+)
+def test_where_fewer_are_held_every_door_tells_of_those(
+    engine: str, on: str, asked: dict[str, Any]
+) -> None:
+    """The document and the page's bars were of all who were asked for: 500 GiB over, and a command beside it."""
+    plan = planner.plan("Qwen3.5-27B", on=on, engine=engine, **asked)
+    assert plan.outcome is planner.Outcome.HOLDS_FEWER
+    number = some(plan.capacity).sequences
+    assert 0 < number < asked["concurrency"]
+    document = plan.to_dict()
+    assert document["workload"]["concurrency"] == asked["concurrency"]
+    assert document["planned_for"] == number
+    assert all(rank["headroom"] >= 0 for rank in document["ranks"])
+    rank = document["ranks"][0]
+    used = f"{format_gib(rank['used'])} of {format_gib(rank['usable'])} usable"
+    command = document["launch"]["command"]
+    assert command == some(plan.held.launch).command
+    for text in (plan_text(plan), plan_markdown(plan), plan_html(plan)):
+        assert used in text
+        assert f"what follows is for {number} of them at once" in text
+    assert "\n".join(some(plan.held.launch).lines) in plan_text(plan)
+    assert emit(plan, "shell") == emit(plan.held, "shell")
+    whole = planner.plan("Qwen3.5-27B", on=on, engine=engine, **asked | {"concurrency": number})
+    assert whole.held is whole
+    same = whole.to_dict()
+    assert same["planned_for"] == number
+    assert [same["ranks"], same["launch"]] == [document["ranks"], document["launch"]]

@@ -27,7 +27,7 @@ def test_a_plan_shows_all_memory_at_every_door(plan: planner.Plan) -> None:
     """One GPU of two was shown, though the experts of 20 layers lay in RAM."""
     names = {rank.name for rank in plan.ranks}
     assert names == {"GPU 0", "GPU 1", HOST_RANK}
-    for text in (plan_text(plan), plan._repr_html_(), describe(plan)):
+    for text in (plan_text(plan), plan._repr_html_(), describe(plan, plan.outcome)):
         for rank in plan.ranks[1:]:
             name = "RAM" if rank.name == HOST_RANK else rank.name
             assert f"{name}: {held(rank)}" in text

@@ -38,7 +38,7 @@ def test_the_document_has_the_shape_of_its_schema() -> None:
     document = json.loads(json.dumps(plan.to_dict()))
     assert TypeAdapter(PlanDocument).validate_python(document).verdict == plan.verdict
     assert set(document) == set(schema()["properties"])
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

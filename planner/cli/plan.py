@@ -129,8 +129,8 @@ def plan(
 
         terminal.write(emit(answer, emit_as))
     elif expect_log:
-        if answer.expected_log:
-            terminal.write("\n".join(answer.expected_log) + "\n")
+        if answer.held.expected_log:
+            terminal.write("\n".join(answer.held.expected_log) + "\n")
     elif answer.outcome is not Outcome.CANNOT_RUN:
         from planner.report.text import plan_text
 

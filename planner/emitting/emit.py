@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from planner.emitting import compose, kubernetes, ollama, shell
 from planner.errors import InputError
+from planner.held import held_of
 from planner.planning import Plan
 
 KINDS: Mapping[str, Callable[[Plan], str]] = MappingProxyType(
@@ -24,6 +25,8 @@ KINDS: Mapping[str, Callable[[Plan], str]] = MappingProxyType(
 def emit(plan: Plan, kind: str) -> str:
     """`plan` in the form called `kind`, as text that ends with a line break.
 
+    Of a plan that holds fewer requests than were asked for it is the server of those.
+
     Raises:
         InputError: an unknown form, one that does not apply to the plan (the line says why), or a
             plan that cannot run.
@@ -33,7 +36,7 @@ def emit(plan: Plan, kind: str) -> str:
         raise InputError(f"unknown form {kind!r}; known: {', '.join(KINDS)}")
     if plan.launch is None:
         raise InputError(f"there is nothing to type: {plan.verdict}")
-    return form(plan)
+    return form(held_of(plan))
 
 
 def kinds(plan: Plan) -> tuple[str, ...]:

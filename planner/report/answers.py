@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from planner.held import held_of
+from planner.planning import Plan
 from planner.report.rows import plan_row
 from planner.search import Fit, Limits, Solution, Suggestion
 from planner.throughput import SpeedEstimate
@@ -31,7 +33,7 @@ def suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
             {"reason": refusal.reason, "engine_message": refusal.engine_message}
             for refusal in plan.refusals
         ],
-        "command": plan.launch.command if plan.launch is not None else None,
+        "command": _command(plan),
         "price": {
             "value": offer.value,
             "currency": offer.currency,
@@ -55,7 +57,7 @@ def _solution(solution: Solution) -> dict[str, Any]:
         "value": solution.value,
         "words": solution.words,
         "plan": plan_row(solution.plan),
-        "command": solution.plan.launch.command if solution.plan.launch is not None else None,
+        "command": _command(solution.plan),
         "beyond": plan_row(solution.beyond) if solution.beyond is not None else None,
     }
 
@@ -69,3 +71,8 @@ def fit_document(fit: Fit) -> dict[str, Any]:
         "count": fit.count,
         **plan_row(fit.plan),
     }
+
+
+def _command(plan: Plan) -> str | None:
+    launch = held_of(plan).launch
+    return launch.command if launch is not None else None

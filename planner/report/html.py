@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from planner.held import held_of, workload_line
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.beside import beside
-from planner.report.held import held_of, workload_line
 from planner.report.palette import PARTS
 from planner.report.text import SIGNS, workload_words
 from planner.speed import speed_of, speed_words
@@ -24,8 +24,8 @@ def plan_html(plan: Plan) -> str:
     if held.ranks:
         parts.append(memory_html(held.ranks))
     parts += [f"<p>{escape(words)}</p>" for words in speed_words(speed_of(plan))]
-    if plan.launch is not None:
-        parts.append(f"<pre>{escape(plan.launch.command)}</pre>")
+    if held.launch is not None:
+        parts.append(f"<pre>{escape(held.launch.command)}</pre>")
     return "".join(parts)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.held import further_warnings, held_of, workload_line
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
 from planner.report.explain import band_text
-from planner.report.held import further_warnings, held_of, workload_line
 from planner.report.text import workload_words
 from planner.units import counted, format_gib, format_tokens
 
@@ -40,9 +40,9 @@ def plan_markdown(plan: Plan) -> str:
         ]
     warnings = further_warnings(held)
     lines += ["", *(f"> {warning}" for warning in warnings)] if warnings else []
-    if plan.launch is not None:
-        lines += ["", "```sh", *plan.launch.lines, "```"]
-        lines += ["", *(f"- {note}" for note in plan.launch.notes)] if plan.launch.notes else []
+    if held.launch is not None:
+        lines += ["", "```sh", *held.launch.lines, "```"]
+        lines += ["", *(f"- {note}" for note in held.launch.notes)] if held.launch.notes else []
     return "\n".join(lines) + "\n"
 
 

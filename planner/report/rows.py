@@ -11,6 +11,8 @@ from planner.planning import Plan
 def plan_row(plan: Plan, *, verdict: bool = True) -> dict[str, Any]:
     """Return what a row says about a plan; bytes are those of the tightest accelerator.
 
+    They are for the number that was asked for, `sequences` is how many of it are held.
+
     Args:
         plan: the plan.
         verdict: say the verdict in words, too, which takes longer than the rest.

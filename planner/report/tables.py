@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.costing import Bill, cost_of
+from planner.held import held_of
 from planner.planning import Outcome
 from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Solution, Suggestion
@@ -46,7 +47,7 @@ def layouts_text(
     lines += columns(rows)
     shown = suggestions if every else suggestions[:1]
     for entry in (entry for entry in shown if entry.legal):
-        launch = entry.plan.launch
+        launch = held_of(entry.plan).launch
         typed = () if launch is None else launch.lines
         if told := (*entry.notes, *typed):
             lines += ["", f"{entry.layout}:", *(f"  {line}" for line in told)]
@@ -120,7 +121,7 @@ def limits_text(limits: Limits) -> str:
     ]
     width = max(len(asked) for asked, _ in answers)
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
-        launch = solution.plan.launch
+        launch = held_of(solution.plan).launch
         named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
         lines += [line, *([f"{'':{width}}  {launch.command}"] if launch and named else [])]
     if any(speeds):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from planner.engines.engine import Deployment
+from planner.held import further_warnings, held_of, workload_line
 from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.report.advice import advice_lines
 from planner.report.beside import beside
 from planner.report.explain import band_text, explanation
-from planner.report.held import further_warnings, held_of, workload_line
 from planner.speed import larger_chunk, speed_words
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.units import counted, format_gib, format_tokens
@@ -79,11 +79,11 @@ def plan_text(
         lines += ["", *(f"! {warning}" for warning in warnings)]
     if explain and held.notes:
         lines += ["", *(f"  {note}" for note in held.notes)]
-    if plan.launch is not None:
-        lines += ["", *plan.launch.lines]
-        if plan.launch.shortened:
-            lines.append(f"{plan.launch.shortened}; --emit shell writes all")
-        lines += plan.launch.notes
+    if held.launch is not None:
+        lines += ["", *held.launch.lines]
+        if held.launch.shortened:
+            lines.append(f"{held.launch.shortened}; --emit shell writes all")
+        lines += held.launch.notes
     return "\n".join(lines)
 
 

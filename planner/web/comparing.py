@@ -9,6 +9,7 @@ from hardware_db.records import frozen
 from planner.cost import seller
 from planner.costing import Bill, Cost
 from planner.engines.yarn import short_tokens
+from planner.held import held_words
 from planner.planning import Plan
 from planner.recommending import Choice
 from planner.speed import speed_of
@@ -38,6 +39,8 @@ class Side:
         choice: the plan as a candidate, where its checkpoint is in the registry.
         why: what it is better in, or why it is shown.
         kept: the visitor kept it, so that it can be removed.
+        held: the plan of as many users as it holds at once, where they are fewer: bars and parts are
+            theirs.
     """
 
     asked: Asked
@@ -45,6 +48,7 @@ class Side:
     choice: Choice | None
     why: str
     kept: bool = False
+    held: Plan | None = None
 
     @property
     def title(self) -> tuple[str, str]:
@@ -83,7 +87,8 @@ def facts(side: Side) -> dict[str, str]:
     }
     if not plan.ranks or plan.capacity is None:
         return rows
-    rank = plan.ranks[0]
+    held = side.held or plan
+    rank, fewer = held.ranks[0], held_words(plan, held)
     speed = speed_of(plan)
     if isinstance(speed, SpeedEstimate):
         rate = speed.per_user
@@ -95,7 +100,8 @@ def facts(side: Side) -> dict[str, str]:
             rows["Prompt"] = duration(speed.prefill.seconds.value)
     rows |= {
         "Reaches": _reach(plan.capacity.longest_context),
-        "Held at once": f"{plan.capacity.sequences:,}",
+        "Held at once": f"{plan.capacity.sequences:,}"
+        + (", whose memory this is" if fewer else ""),
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     return rows | {capital(name): words or "none" for name, words in part_sizes(rank).items()}

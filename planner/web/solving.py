@@ -18,6 +18,7 @@ from planner.engines import ENGINES
 from planner.engines.choice import FOR_PICTURES, engines_for
 from planner.engines.options import build
 from planner.errors import InputError, OfflineError, PlannerError, SourceError
+from planner.held import held_of
 from planner.hub import RefusedError
 from planner.loading import load_checkpoint
 from planner.model import catalog
@@ -63,6 +64,8 @@ class Answer:
         wanted: the question as `planner.recommending` takes it; None where the model is not bundled.
         plan: what is shown: the pick, what was fixed, or the nearest to fitting. None where there are
             problems, or where nothing comes near.
+        held: the plan of as many users as are held at once, where that is fewer than asked: what bars,
+            terms and the command show; the same plan else.
         choice: the plan as a candidate with its checkpoint, loss and speed; None where its weights
             are not in the registry.
         picked: the planner chose the checkpoint; else the visitor fixed it, or nothing fits.
@@ -73,6 +76,7 @@ class Answer:
     problems: tuple[Problem, ...] = ()
     wanted: Wanted | None = None
     plan: Plan | None = None
+    held: Plan | None = None
     choice: Choice | None = None
     picked: bool = False
     recommendation: Recommendation | None = None
@@ -165,9 +169,10 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
             found = _chosen(wanted, asked)
     except PlannerError as error:
         return Answer(problems=(Problem(part="", text=str(error)),))
-    if found.plan is not None:  # how far it goes is worked out here, not in the server's thread
-        _ = found.plan.capacity
-    return found
+    if found.plan is None:
+        return found
+    _ = found.plan.capacity  # how far it goes is worked out here, not in the server's thread
+    return replace(found, held=held_of(found.plan))
 
 
 @lru_cache(maxsize=256)

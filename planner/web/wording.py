@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from planner.held import held_words
 from planner.layout import Layout
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Plan
@@ -44,6 +45,12 @@ def usable_words(plan: Plan) -> str:
     kept = rank.total - rank.usable
     free = f", of which {format_gib(kept)} stay free with {plan.engine_title}" if kept else ""
     return f"{capital(': '.join(words))}{free}."
+
+
+def held_line(plan: Plan, held: Plan) -> str:
+    """Return for how many what follows is, where it is fewer than were asked for; else nothing."""
+    said = held_words(plan, held).replace("request", "user")
+    return f":material/group: What follows is for **{said}**; the others wait." if said else ""
 
 
 def part_sizes(rank: Rank) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from planner.cli.main import run
+from planner.document import plan_document
 from planner.recommending import recommend
 from planner.registry import loss_of
 from planner.throughput.answer import two_digits
@@ -369,3 +370,39 @@ def test_what_is_picked_anew_keeps_its_reasons(open_app: Callable[..., AppTest])
     app.selectbox(key="model").set_value("Qwen3.5-9B").run()
     assert "Picked anew: **Qwen3.5-9B" in text_of(app)
     assert ":material/auto_awesome: :small[Picked: " in text_of(app)
+
+
+@pytest.mark.parametrize("page", ["", "trust", "explore"])
+def test_where_fewer_are_held_pages_tell_of_those(
+    open_app: Callable[..., AppTest], page: str
+) -> None:
+    """Bars and terms were of all who asked, 500 GiB over, beside a command that starts."""
+    query = {"v": "2", "model": "Qwen3.5-27B", "on": "h100", "with": "tensorrt-llm"}
+    query |= {"weights": "fp8", "context": "128k", "users": "64"}
+    app = open_app(*([page] if page else []), **query)
+    assert not app.exception
+    found = answer(
+        Asked(
+            on="h100",
+            model="Qwen3.5-27B",
+            engine="tensorrt-llm",
+            weights="fp8",
+            context="128k",
+            users="64",
+        )
+    )
+    document = plan_document(some(found.plan))
+    number, rank = document["planned_for"], document["ranks"][0]
+    assert number == some(some(found.plan).capacity).sequences < 64
+    words = text_of(app)
+    assert f"What follows is for **{number} of 64 users at once**; the others wait." in words
+    cache = next(term["bytes"] for term in rank["terms"] if term["kind"] == "KV cache")
+    if page == "":
+        assert f"KV cache {format_gib(cache).removesuffix(' GiB')} ·" in words
+        assert document["launch"]["command"] in [code.value for code in app.code]
+        assert f"free {format_gib(rank['headroom']).removesuffix(' GiB')} GiB" in words
+    if page == "trust":
+        assert f"{format_gib(rank['used'])} of {format_gib(rank['usable'])} usable" in words
+        assert any(code.value.endswith(f"= {cache:,} bytes") for code in app.code)
+    if page == "explore":
+        assert f"{number} requests of 128k tokens take {format_gib(cache)} of KV cache" in words

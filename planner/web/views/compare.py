@@ -76,7 +76,15 @@ def sides_of(asked: Asked, found: Answer, kept: list[str]) -> list[Side]:
     """Return the deployments to show: the present one, then what was kept, else what is near it."""
     sides = []
     if found.plan is not None:
-        sides.append(Side(asked=asked, plan=found.plan, choice=found.choice, why="the present one"))
+        sides.append(
+            Side(
+                asked=asked,
+                plan=found.plan,
+                choice=found.choice,
+                why="the present one",
+                held=found.held,
+            )
+        )
     if kept:
         sides += _of_links(kept)
     elif found.plan is not None and found.plan.fits:
@@ -103,7 +111,14 @@ def _of_links(kept: list[str]) -> Iterator[Side]:
             words = got.problems[0].text if got.problems else "nothing fits"
             st.markdown(f":material/error: One of those kept cannot be planned: {told(words)}")
         else:
-            yield Side(asked=other, plan=got.plan, choice=got.choice, why="kept", kept=True)
+            yield Side(
+                asked=other,
+                plan=got.plan,
+                choice=got.choice,
+                why="kept",
+                kept=True,
+                held=got.held,
+            )
 
 
 def _front(asked: Asked, found: Answer) -> Iterator[Side]:
@@ -284,7 +299,8 @@ def _money(side: Side, assumed: Assumed) -> dict[str, str]:
 
 
 def _bars(sides: list[Side]) -> None:
-    ranks = [(f"{n}", side.plan.ranks[0]) for n, side in enumerate(sides, 1) if side.plan.ranks]
+    plans = ((n, side.held or side.plan) for n, side in enumerate(sides, 1))
+    ranks = [(f"{n}", plan.ranks[0]) for n, plan in plans if plan.ranks]
     if not ranks:
         return
     shared = all(side.plan.deployment.system.accelerator.is_unified for side in sides)

@@ -21,16 +21,23 @@ from planner.web.figures.context import memory_over_context, reach
 from planner.web.places import label_of, places
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import told, whole_words
+from planner.web.wording import held_line, told, whole_words
 
 MOST_SYSTEMS = 6
 
 
-def show(plan: Plan) -> None:
-    """Draw what context costs, and how far it goes."""
-    asked = question_of(plan)
+def show(plan: Plan, held: Plan) -> None:
+    """Draw what context costs, and how far it goes.
+
+    Args:
+        plan: what was asked.
+        held: what of it is held: the curve is theirs.
+    """
+    asked = question_of(held)
     st.subheader("What context costs")
-    st.markdown(escape(here(plan)))
+    if few := held_line(plan, held):
+        st.markdown(few)
+    st.markdown(escape(here(held)))
     place = st.empty()
     try:
         with place, st.spinner("Planning longer and shorter contexts"):
@@ -40,7 +47,7 @@ def show(plan: Plan) -> None:
         return
     if curve is None:
         return
-    words = elsewhere(curve, plan)
+    words = elsewhere(curve, held)
     with place.container():
         draw(
             memory_over_context(
@@ -51,7 +58,7 @@ def show(plan: Plan) -> None:
         )
         st.markdown(escape(words))
     st.subheader("How many at once")
-    _show_reach(asked)
+    _show_reach(question_of(plan))
 
 
 def here(plan: Plan) -> str:

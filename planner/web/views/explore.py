@@ -25,7 +25,7 @@ def show(asked: Asked, found: Answer) -> None:
     if reach.open:
         with reach:
             if plan.ranks:
-                context.show(plan)
+                context.show(plan, found.held or plan)
             else:
                 st.info(
                     f"No context can be drawn: {told(plan.verdict)}",

@@ -10,7 +10,7 @@ import streamlit as st
 
 from planner.errors import PlannerError
 from planner.layout import Layout
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 from planner.question import question_of
 from planner.search import Objective, Suggestion
 from planner.throughput import SpeedEstimate
@@ -112,7 +112,7 @@ def table(ranked: Sequence[Suggestion]) -> pd.DataFrame:
             "verdict": f"{LOOKS[entry.plan.outcome].mark} {LOOKS[entry.plan.outcome].word}",
             "per user": _rate(entry, "per_user"),
             "total": _rate(entry, "total"),
-            "headroom": None if entry.plan.headroom is None else entry.plan.headroom / GIB,
+            "headroom": _spare(entry.plan),
             "held": entry.plan.capacity.sequences if entry.plan.capacity else None,
             "why": _why(entry),
         }
@@ -159,3 +159,10 @@ def _show_map(plan: Plan, layout: Layout) -> None:
             key="layout-map",
             alt=describe_layout(held[:MOST]),
         )
+
+
+def _spare(plan: Plan) -> float | None:
+    """Return what is to spare, in GiB; None where fewer are held, of whom "At once" tells."""
+    if plan.headroom is None or plan.outcome is Outcome.HOLDS_FEWER:
+        return None
+    return plan.headroom / GIB

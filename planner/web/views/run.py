@@ -16,7 +16,7 @@ from planner.document import plan_document
 from planner.emitting import emit, kinds
 from planner.emitting.container import heading
 from planner.engines import FRONTS, front_words, title_of
-from planner.planning import Plan
+from planner.planning import Outcome, Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
 from planner.recommending.text import floor_words, speed_line, tool_words
@@ -44,7 +44,7 @@ from planner.web.views.run_changes import (
 )
 from planner.web.views.run_front import show_front
 from planner.web.views.run_ladder import show_ladder
-from planner.web.wording import kept_words, part_sizes, told, usable_words, whole_words
+from planner.web.wording import held_line, kept_words, part_sizes, told, usable_words, whole_words
 
 _HALVES = (11, 9)
 """Widths of the page's two columns: the ladder is the wider part."""
@@ -66,19 +66,22 @@ def show(asked: Asked, found: Answer) -> None:
     if plan is None:
         show_misses(asked, found)
         return
+    held = found.held or plan
     by_ram = not plan.fits and show_changes(asked, found, plan)
+    if few := held_line(plan, held):
+        st.markdown(few)
     command, memory = st.columns(_HALVES, gap="medium")
     with command:
-        _show_command(asked, found, plan)
+        _show_command(asked, found, plan, held)
         if plan.fits:
             show_raised(found, much=True)
-        _show_must(asked, found, plan)
+        _show_must(asked, found, held)
     with memory:
-        if plan.ranks:
+        if held.ranks:
             st.markdown("**Where the memory goes**")
-            bar = memory_bar(plan.ranks, text=text_colour(), whole=whole_words(plan))
-            draw(bar, key="memory-bar", alt=describe(plan))
-            told = (f"{capital(parts_words(plan))}.", kept_words([plan]), usable_words(plan))
+            bar = memory_bar(held.ranks, text=text_colour(), whole=whole_words(held))
+            draw(bar, key="memory-bar", alt=describe(held, plan.outcome))
+            told = (f"{capital(parts_words(held))}.", kept_words([held]), usable_words(held))
             parts = " ".join(filter(None, told))
             st.markdown(f":small[{parts}]")
         for refusal in plan.refusals:
@@ -89,14 +92,19 @@ def show(asked: Asked, found: Answer) -> None:
         if plan.fits:
             show_beside(found)
             show_raised(found, much=False)
-        _show_known(asked, found, plan, but_ram=by_ram)
+        _show_known(asked, found, held, but_ram=by_ram)
     with dots:
         _show_alternatives(found)
-    _show_details(found, plan)
+    _show_details(found, held)
 
 
-def describe(plan: Plan) -> str:
-    """Return the bar in words, for those who do not see it."""
+def describe(plan: Plan, outcome: Outcome) -> str:
+    """Return the bar in words, for those who do not see it.
+
+    Args:
+        plan: whose memory it is.
+        outcome: the verdict on what was asked.
+    """
     rank = plan.ranks[0]
     terms = ", ".join(f"{term.name} {format_gib(term.nbytes)}" for term in rank.terms)
     state = "free" if rank.headroom >= 0 else "over"
@@ -104,7 +112,7 @@ def describe(plan: Plan) -> str:
     others = "".join(f" {line}." for line in beside(plan.ranks))
     return (
         f"Memory of {rank.label}: {terms}; {amount} {state} of {format_gib(rank.usable)} usable,"
-        f" {format_gib(rank.total)} in all.{others} {LOOKS[plan.outcome].word}."
+        f" {format_gib(rank.total)} in all.{others} {LOOKS[outcome].word}."
     )
 
 
@@ -120,7 +128,15 @@ def parts_words(plan: Plan) -> str:
     return f"{first}{held} GiB"
 
 
-def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
+def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
+    """What to type.
+
+    Args:
+        asked: the question.
+        found: its answer.
+        whole: the plan of all who were asked for.
+        plan: that of those who are held.
+    """
     launch = plan.written
     refused = plan.launch is None and not (plan.allocation and plan.allocation.refusal)
     if launch is None or refused:
@@ -142,8 +158,8 @@ def _show_command(asked: Asked, found: Answer, plan: Plan) -> None:
         if launch.shortened:
             told = f"{capital(launch.shortened)}; the shell script under Download has all"
             st.markdown(f":small[{told}.]")
-    _show_downloads(found, plan)
-    if facts := _facts(found, plan):
+    _show_downloads(found, whole, plan)
+    if facts := _facts(found, whole, plan):
         st.markdown("\n".join(f"- :small[{escape(fact)}]" for fact in facts))
 
 
@@ -157,12 +173,12 @@ def _file_of_front(asked: Asked, plan: Plan) -> str | None:
     ).strip()
 
 
-def _facts(found: Answer, plan: Plan) -> list[str]:
+def _facts(found: Answer, plan: Plan, held: Plan) -> list[str]:
     """Speed with its band and what else is held, one line each."""
     facts = []
-    if plan.fits and found.speed is not None:
+    if held.fits and found.speed is not None:
         speed = found.speed
-        facts.append(f"Speed: {speed_line(speed, plan.deployment.concurrency)}")
+        facts.append(f"Speed: {speed_line(speed, held.deployment.concurrency)}")
         if isinstance(speed, SpeedEstimate) and speed.wide:
             facts.append(f"Why its range is so wide: {speed.wide}")
     capacity = plan.capacity
@@ -237,17 +253,17 @@ def _list(notes: Sequence[str]) -> None:
     st.markdown("\n".join(f"- :small[{capital(told(note))}]" for note in notes))
 
 
-def _show_downloads(found: Answer, plan: Plan) -> None:
+def _show_downloads(found: Answer, whole: Plan, plan: Plan) -> None:
     """Files and link; what they hold is made when they are opened."""
     with st.container(horizontal=True):
         files = st.popover("Download", icon=":material/download:", key="files", on_change="rerun")
         if files.open:
             with files:
                 _download(
-                    "JSON", "qwenplan.json", "application/json", lambda: plan_json(found, plan)
+                    "JSON", "qwenplan.json", "application/json", lambda: plan_json(found, whole)
                 )
                 _download("CSV", "qwenplan.csv", "text/csv", lambda: terms_csv(plan))
-                _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(plan))
+                _download("Markdown", "qwenplan.md", "text/markdown", lambda: plan_markdown(whole))
                 for kind in kinds(plan) if plan.launch is not None else ():
                     if kind in _FILES:
                         title, name, mime = _FILES[kind]

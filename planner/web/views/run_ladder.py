@@ -146,6 +146,8 @@ def _verdict(rung: Choice) -> str:
 
 def _spoken(rung: Choice, name: str) -> str:
     look = LOOKS[rung.plan.outcome]
+    if rung.plan.outcome is Outcome.HOLDS_FEWER:
+        return f"{name} {look.short}, {rung.users:,} at once"
     return f"{name} {look.short}, {format_gib(abs(rung.plan.headroom or 0))}"
 
 

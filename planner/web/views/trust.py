@@ -16,7 +16,7 @@ from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
-from planner.web.wording import told, whole_words
+from planner.web.wording import held_line, told, whole_words
 
 TABS = ("This answer", "Check a log", "How close it comes")
 
@@ -41,7 +41,7 @@ def show(asked: Asked, found: Answer) -> None:
     answer, log, close = kept_tabs(TABS, key="trust-tab")
     if answer.open:
         with answer:
-            _show_answer(found.plan)
+            _show_answer(found.plan, found.held)
     if log.open:
         with log:
             log_check.show(found)
@@ -50,7 +50,7 @@ def show(asked: Asked, found: Answer) -> None:
             _show_fidelity()
 
 
-def _show_answer(plan: Plan | None) -> None:
+def _show_answer(plan: Plan | None, held: Plan | None) -> None:
     if plan is None:
         st.info("The question above has no plan yet.", icon=":material/function:")
         return
@@ -59,16 +59,19 @@ def _show_answer(plan: Plan | None) -> None:
         st.markdown(f"{told(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
         if refusal.engine_message:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
-    for rank in plan.ranks:
-        _show_rank(rank, whole_words(plan))
-    if plan.expected_log:
+    held = held or plan
+    if few := held_line(plan, held):
+        st.markdown(few)
+    for rank in held.ranks:
+        _show_rank(rank, whole_words(held))
+    if held.expected_log:
         st.subheader(f"What {plan.server} would print")
         if (alike := plan.deployment.layout.data_parallel) > 1:
             st.markdown(
                 f"Each of the {alike} data-parallel ranks prints its own; together they hold"
                 f" {alike} times as much."
             )
-        st.code("\n".join(plan.expected_log), language=None, wrap_lines=True)
+        st.code("\n".join(held.expected_log), language=None, wrap_lines=True)
         st.markdown("Started it already? Paste its log under **Check a log**.")
     if plan.ranks:
         st.markdown("**How sure a number is**")

@@ -1,10 +1,11 @@
-"""The part of a plan that is held: what the tables, the warnings and the command are about."""
+"""The part of a plan that is held: what tables, bars, warnings and the command are about, at every door."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from planner.planning import Outcome, Plan, plan_deployment
+from planner.units import counted
 
 
 def held_of(plan: Plan) -> Plan:
@@ -23,6 +24,18 @@ def held_of(plan: Plan) -> Plan:
     if not found.fits:
         return plan
     return replace(found, told=plan.told, further=plan.further, lead=plan.lead)
+
+
+def held_words(plan: Plan, held: Plan) -> str:
+    """Return how many of those asked for are meant; empty where all are.
+
+    Args:
+        plan: what was asked.
+        held: what of it is held (`held_of`).
+    """
+    if held is plan:
+        return ""
+    return f"{held.deployment.concurrency:,} of {counted(plan.deployment.concurrency, 'request')} at once"
 
 
 def further_warnings(plan: Plan) -> tuple[str, ...]:
