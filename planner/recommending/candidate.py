@@ -72,6 +72,11 @@ class Fixed:
     engine: str | None = None
     precision: str | None = None
 
+    @property
+    def settles(self) -> bool:
+        """Whether nothing is left to choose: engine and way to store are both said."""
+        return self.engine is not None and self.precision is not None
+
 
 def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ...]:
     """Return the lanes of one model on one machine, the first choice of engine first.

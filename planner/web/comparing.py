@@ -100,8 +100,8 @@ def facts(side: Side) -> dict[str, str]:
             rows["Prompt"] = duration(speed.prefill.seconds.value)
     rows |= {
         "Reaches": _reach(plan.capacity.longest_context),
-        "Held at once": f"{plan.capacity.sequences:,}"
-        + (", whose memory this is" if fewer else ""),
+        "Held at once": f"{plan.capacity.sequences:,}",
+        **({"Memory of": fewer} if fewer else {}),
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     return rows | {capital(name): words or "none" for name, words in part_sizes(rank).items()}

@@ -227,7 +227,7 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
 
     With engine and way to store named nothing is open, as on the command line.
     """
-    if wanted.base is not None and None not in (wanted.fixed.engine, wanted.fixed.precision):
+    if wanted.base is not None and wanted.fixed.settles:
         return _settled_by_name(wanted, wanted.base, asked)
     found = recommended(wanted)
     if found.pick is not None:

@@ -200,6 +200,8 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
             return None
         question = question_of(plan)
         return question if asked.options else question.with_(engine=asked.policy, options=None)
+    if wanted.base is not None and plan is not None and wanted.fixed.settles:
+        return question_of(plan)  # as the first page plans it
     base = wanted.base or (found.choice.entry.base if found.choice is not None else None)
     return None if base is None else replace(wanted, base=base)
 

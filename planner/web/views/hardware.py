@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache
 
 import pandas as pd
@@ -11,6 +10,7 @@ import streamlit as st
 
 import hardware_db
 from hardware_db import Accelerator, Figure, Price, System
+from hardware_db.walk import figures
 from planner.errors import InputError, PlannerError
 from planner.recommending.machines import groups
 from planner.units import GIB, counted
@@ -182,6 +182,7 @@ _TITLES = {
     "pcie gb s": "PCIe, one direction",
     "bandwidth measured gb s": "memory bandwidth, measured",
     "usable mib": "memory that the GPU can get",
+    "raised usable mib": "the same with its limit raised",
     "os reserve mib": "memory that the system needs",
     "host memory gib": "RAM",
     "host bandwidth gb s": "RAM bandwidth",
@@ -203,23 +204,19 @@ def _title(name: str) -> str:
 
 
 def _figures(entry: Accelerator | System) -> list[tuple[str, Figure]]:
-    found: list[tuple[str, Figure]] = []
-    for field in fields(entry):
-        value = getattr(entry, field.name)
-        name = field.name.replace("_", " ")
-        if isinstance(value, Figure):
-            found.append((name, value))
-        elif isinstance(value, tuple):
-            found += [(name, item) for item in value if isinstance(item, Figure)]
-        elif field.name == "tflops":
-            found += [(f"TFLOPS {number}", figure) for number, figure in value.items()]
-        elif field.name == "unified" and value is not None:
-            found += [
-                (part.name.replace("_", " "), getattr(value, part.name))
-                for part in fields(value)
-                if isinstance(getattr(value, part.name), Figure)
-            ]
-    return found
+    """Every figure of an entry, by the name of its field in words."""
+    return [(_words(path), figure) for path, figure in figures(entry)]
+
+
+def _words(path: str) -> str:
+    """Return a figure's place as words that end in its unit: ``memory driver mib``."""
+    first, _, rest = path.partition(".")
+    if first == "tflops":
+        return f"TFLOPS {rest}"
+    if first == "tflops_measured":
+        return f"TFLOPS {rest}, measured"
+    raised = "raised " if ".raisable." in path else ""
+    return raised + path.rpartition(".")[2].replace("_", " ")
 
 
 def _date(date: str | None) -> str:
