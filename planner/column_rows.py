@@ -87,7 +87,7 @@ def _frame(
     values: dict[str, Any] = {
         **labels,
         "count": asked.system.count,
-        "engine_version": engine.version(deployment.options),
+        "engine_version": engine.release(engine.version(deployment.options)),
         "kv_cache_dtype": deployment.kv_cache_dtype,
         "context": contexts,
         "concurrency": concurrencies,

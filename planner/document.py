@@ -294,7 +294,7 @@ def _document(
             total_bytes_source=system.accelerator.total_bytes_source.source,
         ),
         engine=plan.engine,
-        engine_version=plan.engine_version,
+        engine_version=plan.release,
         layout=LayoutDocument(**asdict(layout)),
         workload=WorkloadDocument(
             context=deployment.context,

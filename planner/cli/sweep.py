@@ -27,6 +27,10 @@ STOPPED = 130
 WRONG = 2
 REASONS = 3
 """Why rows have no plan: so many reasons are said, the file has all."""
+_KEPT = (
+    "what you did not name was chosen for the first context and number of requests and kept;"
+    " qwenplan plan may take a smaller checkpoint or KV cache there"
+)
 MOST = 1_000_000
 """Values that one range may stand for."""
 MOST_ROWS = 1_000_000_000
@@ -76,6 +80,10 @@ def sweep(
 ) -> int:
     """Plan every combination and write one row for each.
 
+    Checkpoint, engine and KV cache that you do not name are chosen once for each model and machine,
+    for the first context and number of requests: the other rows say how far that goes, where
+    `qwenplan plan` would choose anew.
+
     Rows are written as they come: what is written when you press Ctrl-C stays.
     """
     from planner.sweeping import sweep_frames
@@ -98,7 +106,7 @@ def sweep(
             f"these lists make {total:,} rows, and one sweep writes at most {MOST_ROWS:,};"
             " widen the steps, such as 4k:1M:x2"
         )
-    done = 0
+    done = missed = 0
     without: Counter[str] = Counter()
     try:
         with _pool(workers, dask) as executor, Table(path) as table:
@@ -108,6 +116,7 @@ def sweep(
                 table.add(frame)
                 done += len(frame)
                 without.update(frame["error"].dropna())
+                missed += int((frame["error"].isna() & ~frame["fits"].fillna(value=False)).sum())
                 _show(f"{done:,} of {total:,} rows")
     except KeyboardInterrupt:
         _show("")
@@ -116,6 +125,12 @@ def sweep(
         return STOPPED
     _show("")
     typer.echo(f"{counted(done, 'row')} in {out}")
+    many = len(asked["contexts"] or ()) * len(asked["concurrencies"] or ()) > 1
+    if missed and many and None in (precision, engine):
+        typer.echo(
+            f"qwenplan: {counted(missed, 'row')} {'do' if missed > 1 else 'does'} not fit: {_KEPT}",
+            err=True,
+        )
     _say_what_failed(without)
     return WRONG if without.total() == done else 0
 

@@ -216,7 +216,7 @@ def choice_document(choice: Choice) -> ChoiceDocument:
         checkpoint=choice.entry.name,
         model=choice.entry.base,
         engine=plan.engine,
-        engine_version=plan.engine_version,
+        engine_version=plan.release,
         official=choice.entry.maker == "official",
         layout=str(plan.deployment.layout),
         kv_cache=plan.allocation.kv_cache_dtype if plan.allocation is not None else "auto",

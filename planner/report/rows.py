@@ -20,7 +20,7 @@ def plan_row(plan: Plan, *, verdict: bool = True) -> dict[str, Any]:
     layout = plan.deployment.layout
     row: dict[str, Any] = {
         "engine": plan.engine,
-        "engine_version": plan.engine_version,
+        "engine_version": plan.release,
         "layout": str(layout),
         "tensor_parallel": layout.tensor_parallel,
         "pipeline_parallel": layout.pipeline_parallel,

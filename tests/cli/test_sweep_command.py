@@ -157,3 +157,31 @@ def test_no_file_is_named_where_none_was_written(
     assert run([*WORDS, "--out", str(out)]) == 130
     assert capsys.readouterr().err == "qwenplan: stopped; no row was written\n"
     assert not out.exists()
+
+
+def test_a_sweep_says_what_it_keeps_where_plan_would_choose_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row did not fit where plan takes a smaller KV cache, and nothing said why."""
+    out = tmp_path / "sweep.csv"
+    asked = ["sweep", "Qwen3.5-27B", "--on", "rtx-4090", "--out", str(out)]
+    assert run([*asked, "--context", "32k,128k"]) == 0
+    said = capsys.readouterr().err
+    assert "1 row does not fit: what you did not name was chosen for the first context" in said
+    assert run([*asked, "--context", "128k"]) == 0
+    assert not capsys.readouterr().err
+    run(["sweep", "--help"])
+    assert "chosen once" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_table_calls_the_engines_release_as_the_plan_does(tmp_path: Path) -> None:
+    """In columns, in rows, in the recommendation and as JSON: the build, not a commit."""
+    out = tmp_path / "sweep.csv"
+    weights = "unsloth/Qwen3.5-2B-GGUF:Q4_K_M"
+    plan = planner.plan(weights, on="rtx-4090")
+    for more in ([], ["--verdicts"]):
+        run(["sweep", weights, "--on", "rtx-4090", "--out", str(out), *more])
+        assert set(pd.read_csv(out)["engine_version"]) == {plan.release}
+    assert plan.to_dict()["engine_version"] == plan.release
+    pick = planner.recommend("Qwen3.5-2B", on="rtx-4090", engine="llamacpp").to_dict()["pick"]
+    assert pick["engine_version"] == plan.release
