@@ -115,6 +115,21 @@ def layout_words(layout: Layout) -> str:
     return str(layout).replace(" x ", " × ")
 
 
+_DEGREES = {
+    "TP": "every layer shared out",
+    "DCP": "a long context shared out",
+    "PP": "layers one after the other",
+    "DP": "whole copies for more users",
+    "EP": "experts shared out",
+}
+
+
+def layout_key(layouts: Iterable[Layout]) -> str:
+    """Return what the letters of some layouts mean: how the model lies on several GPUs."""
+    said = {word for layout in layouts for word in str(layout).split()}
+    return "; ".join(f"{name}: {means}" for name, means in _DEGREES.items() if name in said)
+
+
 def on_page(text: object) -> str:
     """Return a sentence of the planner without flags and commands of its command line."""
     words = _LISTS.sub(lambda found: f"the page {_PAGES[found[1]]} lists all", str(text))

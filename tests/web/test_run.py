@@ -176,8 +176,12 @@ def test_what_is_better_with_a_change_is_one_click(open_app: Callable[..., AppTe
     assert amount.split(" to spare")[0] in line(app)
 
 
-def test_the_figure_of_alternatives_says_what_it_shows() -> None:
-    told = some(alternatives(found_for()))
+@pytest.mark.parametrize(
+    "asked", [{}, {"on": "m4-max-64gb", "model": "Qwen3.5-35B-A3B"}], ids=["a card", "a Mac"]
+)
+def test_the_figure_of_alternatives_says_what_it_shows(asked: dict[str, str]) -> None:
+    """On the Mac a name lay across the larger dot right of its own."""
+    told = some(alternatives(found_for(**asked)))
     choices = [*told.front, some(told.pick)]
     figure = front_figure(choices, len(choices) - 1, text=LIGHT_THEME_TEXT)
     (dots,) = figure["data"]
@@ -187,6 +191,14 @@ def test_the_figure_of_alternatives_says_what_it_shows() -> None:
     assert sorted(names) == sorted(filter(None, dots["text"]))
     for name, size in zip(dots["text"], dots["marker"]["size"], strict=True):
         assert not name or names[name]["yshift"] > size / 2, "a name stands clear of its dot"
+    widest = figure["layout"]["xaxis"]["range"][1]
+    for note in names.values():  # on a phone it takes a fortieth of the axis per letter
+        covered = [
+            size
+            for x, y, size in zip(dots["x"], dots["y"], dots["marker"]["size"], strict=True)
+            if y == note["y"] and abs(x - note["x"]) < widest * len(note["text"]) / 80
+        ]
+        assert all(note["yshift"] > size / 2 for size in covered), "and of those beside it"
     assert "(shown)" in describe_front(choices, len(choices) - 1)
 
 
@@ -406,3 +418,14 @@ def test_where_fewer_are_held_pages_tell_of_those(
         assert any(code.value.endswith(f"= {cache:,} bytes") for code in app.code)
     if page == "explore":
         assert f"{number} requests of 128k tokens take {format_gib(cache)} of KV cache" in words
+
+
+def test_what_tuned_means_is_said(open_app: Callable[..., AppTest]) -> None:
+    query = {"on": "h100", "count": "8", "model": "Qwen3.5-397B-A17B", "users": "200"}
+    app = open_app(v="2", **query)
+    assert not app.exception
+    front = some(alternatives(answer(Asked(**query)))).front  # type: ignore[arg-type]
+    flags = {economy.flags for choice in front for economy in choice.savings}
+    assert flags
+    (said,) = [line.value for line in app.markdown if line.value.startswith(":small[Tuned: ")]
+    assert all(f"`{flag}`" in said for flag in flags)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from planner.web.wording import usable_words
+from planner.layout import Layout
+from planner.web.wording import layout_key, usable_words
 from tests.present import some
 from tests.web.test_question import text_of
 from tests.web.test_run import found_for
@@ -38,3 +39,9 @@ def test_what_a_newcomer_may_not_know_is_told(open_app: Callable[..., AppTest]) 
     wide = open_app(v="2", on="mi300x", model="Qwen3.5-27B", weights="fp8")
     told = "Why its range is so wide: such machines were measured under other engines only"
     assert told in text_of(wide)
+
+
+def test_the_letters_of_layouts_are_explained() -> None:
+    both = [Layout(tensor_parallel=2), Layout(data_parallel=4, expert_parallel=True)]
+    words = layout_key(both)
+    assert [part.partition(":")[0] for part in words.split("; ")] == ["TP", "DP", "EP"]

@@ -23,7 +23,7 @@ BESIDE = 0.12
 """Share of the axis on a phone that the margin right of it takes: names may reach into it."""
 
 NEAR = 0.07
-"""Share of the axis within which dots lie on each other."""
+"""Share of the axis that half of the largest dot takes on a phone, about."""
 
 LEAST, MOST = 12, 36
 """Diameters of dots in pixels: nothing to spare, and the most of them all."""
@@ -84,9 +84,9 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
             "font": {"color": text},
             "showlegend": False,
             "annotations": [
-                _named(choices, place, words, sizes, text)
+                _named(choices, place, words, sizes, label, widest)
                 | {
-                    "x": _middle(choices[place], label, widest),
+                    "font": {"color": text, "size": 12},
                     "text": label,
                     "xanchor": "center",
                     "yanchor": "bottom",
@@ -115,20 +115,25 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
 
 
 def _named(
-    choices: Sequence[Choice], place: int, words: Sequence[Word], sizes: Sequence[float], text: str
+    choices: Sequence[Choice],
+    place: int,
+    words: Sequence[Word],
+    sizes: Sequence[float],
+    label: str,
+    widest: float,
 ) -> dict[str, Any]:
-    """How high a dot's name stands: above it, and above the larger dots that it lies on."""
-    choice, x = choices[place], choices[place].per_user or 0.0
-    near = NEAR * max(other.per_user or 0.0 for other in choices)
+    """Where a dot's name stands: above it, and above the larger dots that it would lie on on a phone."""
+    choice, x = choices[place], _middle(choices[place], label, widest)
+    near = NEAR * widest + LETTER * widest * len(label) / 2
     under = [
         size
         for other, size in zip(choices, sizes, strict=True)
         if other.said == choice.said and abs((other.per_user or 0.0) - x) <= near
     ]
     return {
+        "x": x,
         "y": words.index(choice.said),
-        "yshift": max(under) / 2 + 1,
-        "font": {"color": text, "size": 12},
+        "yshift": max(sizes[place], *under) / 2 + 1,
     }
 
 

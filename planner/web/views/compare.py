@@ -36,7 +36,7 @@ from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import asked_of, asked_of_choice
 from planner.web.theme import text_colour
-from planner.web.wording import kept_words, told, whole_words
+from planner.web.wording import kept_words, layout_key, told, whole_words
 
 _KEPT = "compare"
 
@@ -66,7 +66,10 @@ def show(asked: Asked, found: Answer) -> None:
                     _card(number, side, row)
         names = {name for row in [same, *rows] for name in row}
         set_aside = kept_words(side.plan for side in sides)
-        if words := " ".join(filter(None, (set_aside, costs_rest_on(assumed.busy, names)))):
+        spread = [side.plan.deployment.layout for side in sides]
+        letters = f"{layout_key(spread)}." if "Layout" in names else ""
+        told_below = (letters, set_aside, costs_rest_on(assumed.busy, names))
+        if words := " ".join(filter(None, told_below)):
             st.markdown(f":small[{words}]")
     with bars:
         _bars(sides)

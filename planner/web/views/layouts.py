@@ -25,7 +25,7 @@ from planner.web.palette import LOOKS
 from planner.web.searching import layouts
 from planner.web.tables import escape
 from planner.web.theme import text_colour
-from planner.web.wording import layout_words, on_page, told
+from planner.web.wording import layout_key, layout_words, on_page, told
 
 MOST_LETTERS = 80
 """Of the reason in the table."""
@@ -74,6 +74,7 @@ def show(plan: Plan) -> None:
         f"**{held} of {len(ranked)} layouts** hold the workload, the best first; the present one is"
         f" **{escape(layout_words(asked.layout))}**. Click a row to see and take it."
     )
+    st.markdown(f":small[{layout_key(entry.layout for entry in ranked)}.]")
     chosen = chosen_of(
         ranked,
         tinted(table(ranked), "verdict", [LOOKS[entry.plan.outcome].tone for entry in ranked]),

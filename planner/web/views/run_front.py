@@ -7,6 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from planner.recommending import Choice, Recommendation
+from planner.recommending.words import TUNED
+from planner.units import capital
 from planner.web import session
 from planner.web.draw import draw
 from planner.web.figures.front import describe_front, dot_name, front_figure
@@ -58,6 +60,12 @@ def show_front(
         on_change=lambda: _taken(others, take, turn),
         wrap=True,
     )
+    flags = {economy.flags: None for choice in others for economy in choice.savings}
+    if flags:
+        st.markdown(
+            f":small[{capital(TUNED)}: with settings that hold all users, where the engine's own hold"
+            f" fewer: {', '.join(f'`{flag}`' for flag in flags)}.]"
+        )
 
 
 def _taken(others: list[Choice], take: Callable[[Choice], None], turn: int) -> None:
