@@ -42,6 +42,15 @@ def test_what_can_be_downloaded_is_the_registrys_list(open_app: Callable[..., Ap
     assert frame["source"].str.len().min() > 0
 
 
+def test_checkpoints_that_are_called_alike_are_told_apart(
+    open_app: Callable[..., AppTest],
+) -> None:
+    """On a phone the column of owners is out of sight: there were lines "NVFP4", four of them."""
+    names = list(open_app("models", v="2", model="Qwen3.8-27B").dataframe[0].value["name"])
+    assert sum(name.startswith("NVFP4 · ") for name in names) == 4
+    assert "NVFP4" not in names
+
+
 def test_formats_narrow_the_list(open_app: Callable[..., AppTest]) -> None:
     app = open_app("models", **ASKED, models__format=["MLX"])
     assert set(app.dataframe[0].value["format"]) == {"MLX"}

@@ -109,7 +109,7 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "name": clipped(short_name(line.entry), _NAME),
+                "name": clipped(name, _NAME),
                 "size": line.nbytes / 1e9,
                 "quality": line.loss.said.text,
                 "bits": line.bits,
@@ -120,10 +120,23 @@ def table(lines: Sequence[Download]) -> pd.DataFrame:
                 "downloads": line.entry.downloads,
                 "source": ", ".join(filter(None, (line.entry.source, line.entry.date))),
             }
-            for line in lines
+            for line, name in zip(lines, _names(lines), strict=True)
         ],
         columns=list(COLUMNS),
     ).astype({"size": "float64", "bits": "float64", "downloads": "float64"})
+
+
+def _names(lines: Sequence[Download]) -> list[str]:
+    """Return each checkpoint in few words, with whose it is where others are called the same.
+
+    On a phone the column of owners is out of sight.
+    """
+    plain = [short_name(line.entry) for line in lines]
+    owners = [line.entry.repo.partition("/")[0] for line in lines]
+    return [
+        f"{name} · {owner}" if plain.count(name) > 1 else name
+        for name, owner in zip(plain, owners, strict=True)
+    ]
 
 
 def _show_downloads(lines: list[Download]) -> Download | None:
