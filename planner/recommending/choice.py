@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from hardware_db.records import frozen
+from hardware_db.records import frozen_with_cache
 from planner.engines.choice import FOR_MANY, SMALLER_CACHE
 from planner.engines.economies import Economy
 from planner.planning import Plan
@@ -24,6 +24,7 @@ from planner.registry import (
     rank_of,
     uses,
 )
+from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import to_two_digits
 from planner.units import GIB
@@ -67,7 +68,7 @@ MOST_OF_RAM = 0.75
 """Share of the RAM above which a server leaves too little for everything else."""
 
 
-@frozen
+@frozen_with_cache
 class Choice:
     """A checkpoint under an engine, planned on the machine.
 
@@ -75,7 +76,6 @@ class Choice:
         entry: the checkpoint.
         plan: its plan; every figure shown comes from it.
         loss: what its weights lose.
-        speed: how fast it is, where that is known.
         place: class of its model for the use, 0 the best.
         turn: place of its engine in the order for this machine.
         why: why that engine.
@@ -90,7 +90,6 @@ class Choice:
     entry: Entry
     plan: Plan
     loss: Loss
-    speed: SpeedEstimate | NoEstimate | None
     place: int
     turn: int
     why: str
@@ -100,6 +99,14 @@ class Choice:
     better: str = ""
     reach: int = 0
     savings: tuple[Economy, ...] = ()
+
+    @cached_property
+    def speed(self) -> SpeedEstimate | NoEstimate | None:
+        """How fast it is, where that is known.
+
+        Worked out when it is asked for: of what holds fewer users, that takes many placements.
+        """
+        return speed_of(self.plan)
 
     @property
     def per_user(self) -> float | None:
@@ -187,7 +194,12 @@ class Choice:
         return (self.needs_ram is not None, held, not self.is_above_floor)
 
     def _too_slow(self, wish: Wish) -> float:
-        """Return how often the speed must double to reach the least speed; 0 where it does."""
+        """Return how often the speed must double to reach the least speed; 0 where it does.
+
+        What does not hold the workload is not compared by speed: it would be that of fewer users.
+        """
+        if not self.plan.fits:
+            return 0.0
         if self.per_user is None:
             return float(self.in_ram)
         return max(0.0, math.log2(max(wish.least_speed, 1e-3) / max(self.per_user, 1e-3)))
@@ -220,7 +232,9 @@ class Choice:
 
     def is_slow(self, wish: Wish) -> bool:
         """Say whether it is below a comfortable speed; what reads the same as that is not."""
-        return self.per_user is not None and to_two_digits(self.per_user) < wish.comfortable
+        if not self.plan.fits or self.per_user is None:
+            return False
+        return to_two_digits(self.per_user) < wish.comfortable
 
     def is_below(self, wish: Wish) -> bool:
         """Say whether it does not even almost give the least speed."""
@@ -243,7 +257,9 @@ class Choice:
             first = (cost, poor, *loss)
         else:  # how far it reaches is asked where it counts: it takes graphs of its own
             fast = wish.best == "speed"
-            gain = to_two_digits(self.per_user or 0.0) if fast else self.longest
+            gain = 0.0
+            if self.plan.fits:
+                gain = to_two_digits(self.per_user or 0.0) if fast else self.longest
             first = (math.ceil(slow), self.is_tight, -gain, *loss)
         return (
             *self._sound,

@@ -33,7 +33,7 @@ from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
 from planner.recommending.wanted import Wanted
 from planner.registry import Entry, Word, checkpoint_of, loss_of, tier_of
-from planner.speed import rates_of, speed_of
+from planner.speed import rates_of
 from planner.units import GIB
 
 MORE_CLASSES = 2
@@ -58,14 +58,13 @@ class Search:
 
     Args:
         wanted: the question.
-        only_held: what does not hold the workload is not asked how far and how fast it goes.
         may_hold: the pick alone is of use: engines of which no checkpoint can hold it, by the size of
             its cache alone, are left out unplanned, and so are settings that are not enough, and
             classes that come behind what holds it already.
     """
 
-    def __init__(self, wanted: Wanted, *, only_held: bool = False, may_hold: bool = False) -> None:
-        self.wanted, self._only_held, self._may_hold = wanted, only_held, may_hold
+    def __init__(self, wanted: Wanted, *, may_hold: bool = False) -> None:
+        self.wanted, self._may_hold = wanted, may_hold
         self._spilt = False
         self._plans: dict[tuple[str, int, int], Plan | None] = {}
         self._saved: dict[tuple[str, str], tuple[Plan, tuple[Economy, ...]] | None] = {}
@@ -275,7 +274,7 @@ class Search:
         if plan is None or not plan.fits:
             return None
         plan, savings = with_care(self.wanted, plan)
-        return replace(choice, plan=plan, speed=speed_of(plan), savings=savings)
+        return replace(choice, plan=plan, savings=savings)
 
     def _with_assumed_ram(self, base: str, found: list[Choice]) -> Iterator[Choice]:
         """What a model with experts does with some of them in RAM, where RAM is not known."""
@@ -310,7 +309,6 @@ class Search:
             entry=row,
             plan=plan,
             loss=loss_of(row),
-            speed=None if self._only_held and not plan.fits else speed_of(plan),
             place=self.wanted.place_of(base),
             tier=tier_of(base, self.wanted.wish.use),
             turn=turn,
@@ -381,5 +379,5 @@ def best_of(wanted: Wanted) -> Choice | None:
         wanted: the question; its model must be named.
     """
     assert wanted.base is not None
-    search = Search(wanted, only_held=True, may_hold=True)
+    search = Search(wanted, may_hold=True)
     return next((choice for choice in search.first_of(wanted.base) if choice.holds), None)

@@ -32,7 +32,7 @@ def held_by(wanted: Wanted) -> tuple[Choice, ...]:
     Args:
         wanted: the question.
     """
-    _, pick, beside = chosen(Search(wanted, only_held=True))
+    _, pick, beside = chosen(Search(wanted))
     return () if pick is None else (pick, *beside)
 
 
@@ -43,7 +43,7 @@ def held_of_model(wanted: Wanted) -> tuple[Choice, ...]:
         wanted: the question; its model must be named.
     """
     assert wanted.base is not None
-    search = Search(wanted, only_held=True)
+    search = Search(wanted)
     pick, beside = _pick_and_front(search, search.of_model(wanted.base))
     return () if pick is None else (pick, *beside)
 

@@ -47,9 +47,7 @@ def with_drafts(wanted: Wanted, pick: Choice) -> Iterator[Miss]:
     worse = f", {loss_of(row).said.text}" if loss_of(row).said > pick.loss.said else ""
     yield Miss(
         change=f"draft with its own MTP module, {low} to {high} times as fast{worse}",
-        choice=replace(
-            pick, entry=row, plan=plan, speed=speed, loss=loss_of(row), better="drafts", reach=0
-        ),
+        choice=replace(pick, entry=row, plan=plan, loss=loss_of(row), better="drafts", reach=0),
     )
 
 

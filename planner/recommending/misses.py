@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
-from math import inf
+from itertools import groupby, islice
+from math import ceil, inf
 
 from planner.planning import Outcome
 from planner.recommending.answer import Miss
@@ -25,7 +25,6 @@ from planner.recommending.room import needed_bytes
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
 from planner.registry import Word, checkpoint_of, entries_of, loss_of
-from planner.speed import speed_of
 from planner.units import format_tokens
 
 SHORTEST = 2048
@@ -228,7 +227,7 @@ def _with_fewer(search: Search, pick: Choice) -> Iterator[Miss]:
             system=fewer,
         )
         if plan is not None and plan.outcome is Outcome.FITS:
-            other = replace(pick, plan=plan, speed=speed_of(plan), savings=(), reach=0)
+            other = replace(pick, plan=plan, savings=(), reach=0)
             if (other.per_user or 0.0) >= wanted.wish.enough:
                 these = "one of them is" if number == 1 else f"{number} of them are"
                 slow = CLEARLY * (other.per_user or 0.0) < (pick.per_user or 0.0)
@@ -245,14 +244,28 @@ def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> It
     """The best model of a better tier for so many at once that most are served without a wait."""
     if wanted.base is not None or wanted.concurrency <= A_FEW:
         return
-    for choice in choices:
-        better = choice.tier < pick.tier and choice.is_above_floor and choice.needs_ram is None
-        if not better or choice.users < MOST_USERS * wanted.concurrency:
-            continue
-        chosen = _most_held(wanted, choice)
-        if chosen is not None and not any(chosen.holding(wanted.wish)):
-            yield Miss(change=_serve_fewer(wanted, chosen) + ", the others wait", choice=chosen)
-            return
+    better = [
+        choice
+        for choice in choices
+        if choice.tier < pick.tier and choice.is_above_floor and choice.needs_ram is None
+    ]
+    enough = ceil(MOST_USERS * wanted.concurrency)
+    better.sort(key=lambda choice: (choice.tier, choice.place))
+    for _, own in groupby(better, key=lambda choice: choice.entry.base):
+        held = [choice for choice in own if _holds(choice, enough)]
+        for choice in sorted(
+            held, key=lambda choice: (choice.in_ram, int(choice.word), -choice.users)
+        ):
+            chosen = _most_held(wanted, choice)
+            if chosen is not None and not any(chosen.holding(wanted.wish)):
+                yield Miss(change=_serve_fewer(wanted, chosen) + ", the others wait", choice=chosen)
+                return
+
+
+def _holds(choice: Choice, users: int) -> bool:
+    """Say whether so many users are held at once, which takes less than to say how many are."""
+    allocation = choice.plan.allocation
+    return allocation is not None and allocation.holds(users)
 
 
 def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:

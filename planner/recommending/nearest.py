@@ -21,7 +21,7 @@ def nearest_to(wanted: Wanted) -> Choice | None:
         wanted: the question; its model must be named, and no candidate holds it.
     """
     assert wanted.base is not None
-    found = Search(wanted, only_held=True).on_what_is_there(wanted.base)
+    found = Search(wanted).on_what_is_there(wanted.base)
     return _for_a_part(wanted, found) or min(
         in_order(found, wanted.wish),
         key=lambda choice: (not choice.is_above_floor, -(choice.plan.headroom or 0)),

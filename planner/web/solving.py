@@ -171,14 +171,18 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
         return Answer(problems=(Problem(part="", text=str(error)),))
     if found.plan is None:
         return found
-    _ = found.plan.capacity  # how far it goes is worked out here, not in the server's thread
+    # how far and how fast it goes is worked out here, not in the server's thread
+    _ = found.plan.capacity, found.speed
     return replace(found, held=held_of(found.plan))
 
 
 @lru_cache(maxsize=256)
 def recommended(wanted: Wanted) -> Recommendation:
     """Return what to run; kept, because pages ask for the same."""
-    return recommend(wanted)
+    found = recommend(wanted)
+    for choice in (*found, *(miss.choice for miss in found.misses)):
+        _ = choice.speed  # what is known of it travels with it
+    return found
 
 
 def alternatives(found: Answer) -> Recommendation | None:
@@ -292,7 +296,7 @@ def _settled(choice: Choice, asked: Asked) -> Choice:
         return choice
     question = question_of(choice.plan).with_(layout=asked.degrees)
     plan = _with_options(question, asked).plan()
-    return replace(choice, plan=plan, speed=speed_of(plan))
+    return replace(choice, plan=plan)
 
 
 def _planned(wanted: Wanted, checkpoint: Checkpoint, asked: Asked) -> Plan:

@@ -9,7 +9,6 @@ from planner.errors import PlannerError
 from planner.planning import Plan
 from planner.recommending import Choice, Wanted
 from planner.registry import Entry, download_bytes, entries_of, loss_of
-from planner.speed import speed_of
 
 _UNKNOWN = 1 << 60
 """Bytes of what no recipe describes."""
@@ -21,7 +20,6 @@ def as_choice(entry: Entry, plan: Plan, wanted: Wanted) -> Choice:
         entry=entry,
         plan=plan,
         loss=loss_of(entry),
-        speed=speed_of(plan),
         place=wanted.place_of(entry.base),
         turn=0,
         why="",

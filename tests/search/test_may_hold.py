@@ -91,7 +91,7 @@ def test_what_the_caches_alone_exceed_is_not_planned_and_would_not_hold() -> Non
     wanted = Wanted(
         system=hardware_db.resolve("2x rtx-3060-12"), base="Qwen/Qwen3.5-27B", concurrency=64
     )
-    every = Search(wanted, only_held=True).on_what_is_there("Qwen/Qwen3.5-27B")
+    every = Search(wanted).on_what_is_there("Qwen/Qwen3.5-27B")
     assert every
     assert not any(choice.holds for choice in every)
     assert not Search(wanted, may_hold=True).on_what_is_there("Qwen/Qwen3.5-27B")

@@ -21,7 +21,7 @@ from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import CHECKPOINTS
 from planner.engines.llamacpp.placement import TABLES, is_expert
 from planner.engines.llamacpp.placement import Placement as Homes
-from planner.engines.llamacpp.reach import longest_of, slots_of
+from planner.engines.llamacpp.reach import fits_anew, longest_of, slots_of
 from planner.engines.llamacpp.releases import NEWEST, RELEASES, rules_of
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.tensor_file import OUTSIDE, FileScheme, file_tensors
@@ -116,7 +116,12 @@ class LlamacppAnswer(Allocation):
         slots = self.server.slots
         if self.fitted.fits == (sequences <= slots) or sequences == slots:
             return self.fitted.fits
-        return self.server.options.parallel is None and super().holds(sequences)
+        if self.server.options.parallel is not None:
+            return False
+        if sequences > slots:
+            return super().holds(sequences)
+        without = self.bare is not None and self.bare.fits(sequences)
+        return without or fits_anew(self.server, self.room, sequences)
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the server resolves it."""

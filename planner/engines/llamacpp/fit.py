@@ -153,17 +153,35 @@ def _least(
         """Say whether it is worth a graph, if the first GPU computes in so many bytes."""
         return moved in tried or may_hold(server, room, *placed(moved), (computing,))
 
-    def gpus_hold(kept: int) -> bool:
-        moved = most - kept
-        if not kept:
-            return True
-        return gpus_held(moved) <= on_gpus and may(moved, 0) and found(moved).gpu_slack >= 0
-
     def computed_first(fitted: Fitted) -> int:
         """Return the bytes of the first GPU's compute buffers."""
         return fitted.usage.computing[0]
 
-    guess = last_holding(lambda kept: gpus_held(most - kept) + computing <= on_gpus, 0, most - 1)
+    def between(moved: int) -> int:
+        """Return what the first GPU computes in at least, by the attempts on both sides."""
+        below = max((number for number in tried if number < moved), default=None)
+        above = min((number for number in tried if number > moved), default=None)
+        if below is None or above is None:
+            return 0
+        return min(computed_first(tried[below]), computed_first(tried[above]))
+
+    def gpus_hold(kept: int) -> bool:
+        moved = most - kept
+        if not kept:
+            return True
+        may_hold = gpus_held(moved) <= on_gpus and may(moved, between(moved))
+        return may_hold and found(moved).gpu_slack >= 0
+
+    def most_kept(below: int) -> int:
+        """Return how many are kept beside so much that is computed in."""
+        return (
+            last_holding(lambda kept: gpus_held(most - kept) + computing <= on_gpus, 0, below) or 0
+        )
+
+    guess = most_kept(most - 1)
+    while guess and found(most - guess).gpu_slack < 0:  # with something in RAM it computes in more
+        computing = max(computing, sum(found(most - guess).usage.computing[:-1]))
+        guess = most_kept(guess - 1)
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first

@@ -61,12 +61,17 @@ def _fewer(server: Server, fitted: Fitted, room: Room, bare: Bare | None) -> int
         lambda slots: may_fit(replace(server, slots=slots), room, computing), least + 1, most
     )
     found = last_holding(
-        lambda slots: fit(replace(server, slots=slots), room).fits,
+        lambda slots: fits_anew(server, room, slots),
         least + 1,
         most,
         guess=guess,
     )
     return found or least
+
+
+def fits_anew(server: Server, room: Room, slots: int) -> bool:
+    """Say whether so many slots fit under a placement of their own."""
+    return fit(replace(server, slots=slots), room).fits
 
 
 def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:

@@ -133,5 +133,18 @@ def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]
 
 @lru_cache(maxsize=64)
 def unnamed(model: ModelSpec) -> ModelSpec:
-    """Return a model without its name: releases of one architecture have the same graphs."""
-    return replace(model, name="")
+    """Return a model without what its graph does not follow from.
+
+    Releases of one architecture have the same graphs, also where they differ in what their files store
+    (types are those of `Homes.weights`), in their vision tower, or in how far their positions reach.
+    """
+    return replace(
+        model,
+        name="",
+        architecture="",
+        dtype="",
+        max_position_embeddings=0,
+        vision=None,
+        mtp=None,
+        float32_components=(),
+    )

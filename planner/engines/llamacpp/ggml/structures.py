@@ -31,7 +31,7 @@ from planner.engines.llamacpp.ggml.pieces import (
 from planner.engines.llamacpp.ggml.samples import Situation, situations_of
 from planner.engines.llamacpp.ggml.scheduler import schedule
 from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
-from planner.memo import drop_oldest, forgettable
+from planner.memo import Key, drop_oldest, forgettable, remembered
 
 
 @frozen
@@ -100,7 +100,7 @@ def _structure(
     return structure, found
 
 
-_KEPT = 24
+_KEPT = 64
 """Kinds of graphs of which pieces are kept: some 200 kB each."""
 
 _PIECES: dict[Hashable, dict[Hashable, Piece]] = forgettable({})
@@ -149,7 +149,12 @@ def _places(situations: Sequence[Situation]) -> list[Hashable]:
 
 def _weight_bytes(weights: Weights, key: str, block: int, *, on_gpu: bool) -> int:
     """Return the bytes of a weight that is copied."""
-    type_, ne = weights.types(key, block)
+    return _copy_bytes(*weights.types(key, block), on_gpu=on_gpu)
+
+
+@lru_cache(maxsize=4096)
+def _copy_bytes(type_: str, ne: tuple[int, ...], *, on_gpu: bool) -> int:
+    """Return the bytes of a copy of a weight."""
     return alloc_bytes(GgmlTensor("none", type_, ne), on_gpu=on_gpu)
 
 
@@ -289,28 +294,58 @@ def _labels(
 
 
 def sizes_of(structure: Structure, homes: Homes, setting: Setting, batch: Batch) -> list[int]:
-    """Return the bytes of each class of slots for another batch, from one block of each kind."""
-    stands: dict[Part, int] = {}
-    for block in range(len(homes.blocks)):
-        stands.setdefault(homes.kind(block), block)
-    graph = graph_of(homes, setting, batch, tuple(stands.values()))
-    names: list[Part] = [BEFORE, *([] if setting.mtp else [*stands, BEHIND]), SHOWN]
-    parts = dict(zip(names, _parts(graph), strict=True))
-    leafs = {leaf.name: leaf for leaf in graph.leafs}
-    weights = homes.weights()
-    sizes = []
-    for (what, part, which), on_gpu in structure.classes:
-        if what == "weight":
-            sizes.append(_weight_bytes(weights, str(which), int(part), on_gpu=on_gpu))
-            continue
+    """Return the bytes of each class of slots for another batch, or for another placement."""
+    weights, stand = homes.weights(), _stands_of(homes, setting, batch)
+    return [
+        _weight_bytes(weights, str(which), int(part), on_gpu=on_gpu)
+        if what == "weight"
+        else stand.nbytes((what, part, which), on_gpu=on_gpu)
+        for (what, part, which), on_gpu in structure.classes
+    ]
+
+
+class _Stands:
+    """One block of each kind, whose tensors stand for all of their kind: by what they are, their bytes.
+
+    Sizes follow from the model and the batch, wherever something lies and however weights are stored.
+    """
+
+    def __init__(self, homes: Homes, setting: Setting, batch: Batch) -> None:
+        stands: dict[Part, int] = {}
+        for block in range(len(homes.blocks)):
+            stands.setdefault(homes.kind(block), block)
+        graph = graph_of(homes, setting, batch, tuple(stands.values()))
+        names: list[Part] = [BEFORE, *([] if setting.mtp else [*stands, BEHIND]), SHOWN]
+        self._parts = dict(zip(names, _parts(graph), strict=True))
+        self._leafs = {leaf.name: leaf for leaf in graph.leafs}
+        self._stands = stands
+        self._found: dict[Class, int] = {}
+
+    def nbytes(self, label: Label, *, on_gpu: bool) -> int:
+        """Return the bytes of what a slot holds, weights aside."""
+        found = self._found.get((label, on_gpu))
+        if found is None:
+            found = self._found[label, on_gpu] = alloc_bytes(self._tensor(*label), on_gpu=on_gpu)
+        return found
+
+    def _tensor(self, what: str, part: Part, which: int | str) -> GgmlTensor:
         if what == "leaf":
-            tensor = leafs[f"{which}.{stands[part]}" if part != BEFORE else str(which)]
-        else:
-            tensor = parts[part][int(which)]
+            name = str(which) if part == BEFORE else f"{which}.{self._stands[part]}"
+            return self._leafs[name]
+        tensor = self._parts[part][int(which)]
         if what == "copy":
-            tensor = GgmlTensor("none", tensor.type, tensor.ne, nb=tensor.nb)
-        sizes.append(alloc_bytes(tensor, on_gpu=on_gpu))
-    return sizes
+            return GgmlTensor("none", tensor.type, tensor.ne, nb=tensor.nb)
+        return tensor
+
+
+def _of_sizes(homes: Homes, setting: Setting, batch: Batch) -> Key:
+    """Return what the sizes of everything but weights follow from."""
+    return (), (unnamed(homes.model), homes.arch, setting.mtp, batch)
+
+
+@remembered(_of_sizes, most=128)
+def _stands_of(homes: Homes, setting: Setting, batch: Batch) -> _Stands:
+    return _Stands(homes, setting, batch)
 
 
 def _ends(graph: Graph) -> list[int]:
