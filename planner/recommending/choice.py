@@ -21,8 +21,6 @@ from planner.registry import (
     cache_losses,
     effective_bits,
     floor_of,
-    rank_of,
-    uses,
 )
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
@@ -345,48 +343,6 @@ def _without_spilling(order: list[Choice], wish: Wish) -> list[Choice]:
         if sound and much_faster and not other.in_ram:
             return [other, *(choice for choice in order if choice is not other)]
     return order
-
-
-def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Choice]]:
-    """Return models, each with its candidates, by the best candidate of each.
-
-    Ties are broken by speed; of what is about as fast, the model that is ahead for more uses, the
-    newer one, the least loss. Where context comes first it takes the place of speed.
-    """
-    groups: dict[tuple[object, ...], list[list[Choice]]] = {}
-    models = list(models)
-    for found in models:
-        outdone = any(other[0].outdoes(found[0], wish) for other in models)
-        groups.setdefault(found[0].key_of_model(wish, outdone=outdone), []).append(found)
-    order = []
-    for key in sorted(groups):
-        left = groups[key]
-        while left:
-            least = max(found[0].gain(wish) for found in left) / CLEARLY
-            alike = [found for found in left if found[0].gain(wish) >= least]
-            best = min(found[0].place for found in alike)
-            alike = [found for found in alike if found[0].place == best]
-            lead = {id(found): _lead(found[0], [other[0] for other in alike]) for found in alike}
-            first = min(alike, key=lambda found: (-lead[id(found)], *_newest(found[0])))
-            order.append(first)
-            left = [found for found in left if found is not first]
-    return order
-
-
-def _lead(choice: Choice, others: list[Choice]) -> int:
-    """For how many uses a model is in a better class than others, less those in which it is behind."""
-    mine, lead = choice.entry.base, 0
-    for use in uses():
-        place = rank_of(mine, use)
-        for other in others:
-            theirs = rank_of(other.entry.base, use)
-            ends = (math.inf if place is None else place), (math.inf if theirs is None else theirs)
-            lead += (ends[0] < ends[1]) - (ends[0] > ends[1])
-    return lead
-
-
-def _newest(choice: Choice) -> tuple[object, ...]:
-    return -choice.released, int(choice.word), -(choice.per_user or 0.0), choice.entry.name
 
 
 @lru_cache(maxsize=64)

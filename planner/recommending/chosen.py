@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from planner.recommending.choice import Choice, models_in_order
+from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.front import front, is_shown, shape_of
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
-from planner.registry import Word, classes
+from planner.recommending.wish import Wish
+from planner.registry import Word, classes, rank_of, uses
 
 BESIDE = 2
 """Other models that are set beside a named one."""
@@ -115,6 +117,48 @@ def _of_any_model(search: Search) -> list[Choice]:
         others = (found for found in models if found[0].entry.base != first)
         models = [search.of_model(first), *others]
     return [choice for found in models for choice in found]
+
+
+def models_in_order(models: Iterable[list[Choice]], wish: Wish) -> list[list[Choice]]:
+    """Return models, each with its candidates, by the best candidate of each.
+
+    Ties are broken by speed; of what is about as fast, the model that is ahead for more uses, the
+    newer one, the least loss. Where context comes first it takes the place of speed.
+    """
+    groups: dict[tuple[object, ...], list[list[Choice]]] = {}
+    models = list(models)
+    for found in models:
+        outdone = any(other[0].outdoes(found[0], wish) for other in models)
+        groups.setdefault(found[0].key_of_model(wish, outdone=outdone), []).append(found)
+    order = []
+    for key in sorted(groups):
+        left = groups[key]
+        while left:
+            least = max(found[0].gain(wish) for found in left) / CLEARLY
+            alike = [found for found in left if found[0].gain(wish) >= least]
+            best = min(found[0].place for found in alike)
+            alike = [found for found in alike if found[0].place == best]
+            lead = {id(found): _lead(found[0], [other[0] for other in alike]) for found in alike}
+            first = min(alike, key=lambda found: (-lead[id(found)], *_newest_first(found[0])))
+            order.append(first)
+            left = [found for found in left if found is not first]
+    return order
+
+
+def _lead(choice: Choice, others: list[Choice]) -> int:
+    """For how many uses a model is in a better class than others, less those in which it is behind."""
+    mine, lead = choice.entry.base, 0
+    for use in uses():
+        place = rank_of(mine, use)
+        for other in others:
+            theirs = rank_of(other.entry.base, use)
+            ends = (math.inf if place is None else place), (math.inf if theirs is None else theirs)
+            lead += (ends[0] < ends[1]) - (ends[0] > ends[1])
+    return lead
+
+
+def _newest_first(choice: Choice) -> tuple[object, ...]:
+    return -choice.released, int(choice.word), -(choice.per_user or 0.0), choice.entry.name
 
 
 def _newest(models: list[list[Choice]]) -> Iterator[list[Choice]]:

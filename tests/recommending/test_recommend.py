@@ -19,8 +19,9 @@ from planner.planning import Outcome
 from planner.question import DEFAULT_CONTEXT
 from planner.recommending import Fixed, Recommendation, Wanted, Wish, recommend, schema
 from planner.recommending.candidate import lanes
-from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice, models_in_order
+from planner.recommending.choice import CLEARLY, FALLS_BACK, Choice
 from planner.recommending.choosing import Search
+from planner.recommending.chosen import models_in_order
 from planner.recommending.front import shape_of
 from planner.recommending.reasons import chosen
 from planner.recommending.text import headline, machine, recommendation_text
