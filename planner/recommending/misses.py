@@ -252,10 +252,10 @@ def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> It
     enough = ceil(MOST_USERS * wanted.concurrency)
     better.sort(key=lambda choice: (choice.tier, choice.place))
     for _, own in groupby(better, key=lambda choice: choice.entry.base):
-        held = [choice for choice in own if _holds(choice, enough)]
-        for choice in sorted(
-            held, key=lambda choice: (choice.in_ram, int(choice.word), -choice.users)
-        ):
+        # what is too slow for those that it holds is no better answer
+        held = [c for c in own if _holds(c, enough) and not c.is_below(wanted.wish)]
+        held.sort(key=lambda choice: (choice.in_ram, int(choice.word), -choice.users))
+        for choice in held:
             chosen = _most_held(wanted, choice)
             if chosen is not None and not any(chosen.holding(wanted.wish)):
                 yield Miss(change=_serve_fewer(wanted, chosen) + ", the others wait", choice=chosen)

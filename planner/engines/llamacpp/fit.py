@@ -25,6 +25,8 @@ from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
 from planner.memo import remembered
 
 _BALANCE_STEPS = 24
+_GUESSES = 2
+"""Times that the number of blocks on the GPUs is guessed anew from what an attempt computed in."""
 
 
 @frozen
@@ -114,9 +116,9 @@ def _least(
 
     More in RAM leaves more on the GPUs, so the GPUs alone are bisected. RAM overflows at the other
     end, and a compute buffer may grow by a step where a block moves: what the bisection finds is
-    looked at, and where it does not fit, all numbers that may are tried one by one. The first GPU
-    computes with what lies in RAM: between two numbers its buffer is taken to be no smaller than the
-    smaller of both, which refutes most numbers without a graph.
+    looked at, and where it does not fit, all numbers that may are tried one by one. Between two
+    numbers what a GPU computes in is taken to be no smaller than the smaller of both, which refutes
+    most numbers without a graph.
 
     Args:
         server: the server.
@@ -128,7 +130,7 @@ def _least(
     tried: dict[int, Fitted] = {}
     known: dict[int, tuple[Placement, Usage]] = {}
     on_gpus = sum(room.gpus)
-    computing = sum(before.usage.computing[:-1])
+    computing = before.usage.computing[:-1]
 
     def found(moved: int) -> Fitted:
         if moved not in tried:
@@ -149,53 +151,49 @@ def _least(
         _, usage = placed(moved)
         return sum(usage.total(gpu) for gpu in range(server.devices))
 
-    def may(moved: int, computing: int) -> bool:
-        """Say whether it is worth a graph, if the first GPU computes in so many bytes."""
-        return moved in tried or may_hold(server, room, *placed(moved), (computing,))
-
-    def computed_first(fitted: Fitted) -> int:
-        """Return the bytes of the first GPU's compute buffers."""
-        return fitted.usage.computing[0]
-
-    def between(moved: int) -> int:
-        """Return what the first GPU computes in at least, by the attempts on both sides."""
+    def may(moved: int) -> bool:
+        """Say whether it is worth a graph, by what the attempts on both sides compute in."""
+        if moved in tried:
+            return True
         below = max((number for number in tried if number < moved), default=None)
         above = min((number for number in tried if number > moved), default=None)
-        if below is None or above is None:
-            return 0
-        return min(computed_first(tried[below]), computed_first(tried[above]))
+        least: tuple[int, ...] = ()
+        if below is not None and above is not None:
+            sides = (tried[number].usage.computing[: server.devices] for number in (below, above))
+            least = tuple(map(min, *sides))
+        return may_hold(server, room, *placed(moved), least)
 
     def gpus_hold(kept: int) -> bool:
         moved = most - kept
         if not kept:
             return True
-        may_hold = gpus_held(moved) <= on_gpus and may(moved, between(moved))
-        return may_hold and found(moved).gpu_slack >= 0
+        return gpus_held(moved) <= on_gpus and may(moved) and found(moved).gpu_slack >= 0
 
     def most_kept(below: int) -> int:
-        """Return how many are kept beside so much that is computed in."""
-        return (
-            last_holding(lambda kept: gpus_held(most - kept) + computing <= on_gpus, 0, below) or 0
+        """Return how many may be kept beside what is computed in."""
+        held = last_holding(
+            lambda kept: may_hold(server, room, *placed(most - kept), computing), 0, below
         )
+        return held or 0
 
     guess = most_kept(most - 1)
-    while guess and found(most - guess).gpu_slack < 0:  # with something in RAM it computes in more
-        computing = max(computing, sum(found(most - guess).usage.computing[:-1]))
+    for _ in range(_GUESSES):
+        if not guess or found(most - guess).gpu_slack >= 0:
+            break
+        # with something in RAM it computes in more
+        computing = tuple(map(max, computing, found(most - guess).usage.computing))
         guess = most_kept(guess - 1)
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first
-    last = computed_first(found(most))
-    below = 0
+    found(most)
     for moved in range(1, most + 1):
         placement, usage = placed(moved)
         too_much = room.host is not None and usage.total(placement.host) > room.host
-        if too_much or gpus_held(moved) > on_gpus:
+        if too_much or gpus_held(moved) > on_gpus or not may(moved):
             continue
-        if may(moved, min(below, last)):
-            if found(moved).fits:
-                return found(moved)
-            below = computed_first(found(moved))
+        if found(moved).fits:
+            return found(moved)
     return max(tried.values(), key=lambda fitted: fitted.slack)
 
 
