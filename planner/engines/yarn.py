@@ -40,8 +40,18 @@ def yarn_override(model: ModelSpec, context: int) -> str:
     return json.dumps({"text_config": override} if model.vision is not None else override)
 
 
+def asked_tokens(tokens: int) -> str:
+    """Return a length that was asked for, never another: ``32k``, ``1.5k``, else ``100,000``."""
+    if tokens == LONGEST:
+        return "1M"
+    if tokens < 1024 or tokens * 10 % 1024:
+        return f"{tokens:,}"
+    whole, tenths = divmod(tokens * 10 // 1024, 10)
+    return f"{whole:,}.{tenths}k" if tenths else f"{whole:,}k"
+
+
 def short_tokens(tokens: int) -> str:
-    """Return a length as people say it: ``32k`` for 32,768, ``1M`` for the family's longest."""
+    """Return a length that was found, as people say it, rounded down: ``117k`` for 120,330."""
     if tokens == LONGEST:
         return "1M"
     return f"{tokens // 1024:,}k" if tokens >= 1024 else f"{tokens:,}"

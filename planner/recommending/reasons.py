@@ -198,7 +198,7 @@ def _almost(pick: Choice, wish: Wish) -> str:
     rate = to_two_digits(pick.per_user or 0.0)
     if not wish.enough <= rate < wish.least_speed:
         return ""
-    return f"; here {two_digits(rate)} tok/s count as the {wish.least_speed:g} asked for"
+    return f"; its {two_digits(rate)} tok/s here are close enough to {wish.least_speed:g}"
 
 
 def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:

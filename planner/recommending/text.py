@@ -10,7 +10,7 @@ from hardware_db.compose import NODES
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
 from planner.engines.tool_calls import tool_flags
-from planner.engines.yarn import short_tokens
+from planner.engines.yarn import asked_tokens, short_tokens
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import Miss, Recommendation, download_bytes
@@ -48,9 +48,9 @@ def headline(answer: Recommendation) -> str:
             f"{what} {verb} {machine(wanted.system)} with {_workload(wanted)}: no known"
             f" checkpoint{said} fits."
         )
-    parts = [f"{short_tokens(wanted.context)} context"]
+    parts = [f"{asked_tokens(wanted.context)} context"]
     if wanted.concurrency > 1:
-        parts[0] = f"{wanted.concurrency:,} users at {short_tokens(wanted.context)}"
+        parts[0] = f"{wanted.concurrency:,} users at {asked_tokens(wanted.context)}"
     parts.append(f"{format_gib(pick.plan.headroom or 0)} to spare{_close(pick.plan)}")
     parts += [rate] if (rate := rate_words(pick)) else []
     where = _place(pick.plan)
@@ -186,7 +186,7 @@ def _named(choice: Choice) -> str:
 
 
 def _workload(wanted: Wanted) -> str:
-    tokens = f"{short_tokens(wanted.context)} context"
+    tokens = f"{asked_tokens(wanted.context)} context"
     if wanted.concurrency == 1:
         return tokens
     return f"{wanted.concurrency:,} users at {tokens}"
@@ -246,7 +246,7 @@ def _reach(wanted: Wanted, pick: Choice) -> str:
     if most > placed:
         text += f", {short_tokens(most)} with more of it in RAM (--context)"
     if pick.users > 1:
-        text += f", or {counted(pick.users, 'user')} of {short_tokens(wanted.context)} each"
+        text += f", or {counted(pick.users, 'user')} of {asked_tokens(wanted.context)} each"
     return text
 
 
@@ -259,7 +259,7 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
     if concurrency > 1:
         text += f" each, {two_digits(speed.total.value)} in all"
     if speed.prefill is not None:
-        prompt = short_tokens(speed.prefill.tokens)
+        prompt = asked_tokens(speed.prefill.tokens)
         text += f"; a prompt of {prompt} takes about {duration(speed.prefill.seconds.value)}"
     return text
 
