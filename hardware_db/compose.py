@@ -215,10 +215,8 @@ def several(accelerator: Accelerator, count: int, known: Sequence[System]) -> Sy
     if most is not None and 1 < most < count <= ON_RISERS and accelerator.form_factor == "PCIe":
         assumed = (f"all {count} cards in one machine, more than most boards have slots for",)
     elif most is not None and count > most:
-        nodes = -(-count // most)
-        while count % nodes:
-            nodes += 1
-        per_node = count // nodes
+        per_node = _per_node(accelerator, count, most, known)
+        nodes = count // per_node
     gb_s, link = intra_node(accelerator, per_node)
     between, between_link, notes = _between(accelerator, per_node, nodes, known)
     domain = accelerator.nvlink_domain
@@ -237,6 +235,23 @@ def several(accelerator: Accelerator, count: int, known: Sequence[System]) -> Sy
         assumptions=assumed,
         notes=(*notes, f"{nodes} nodes of {per_node}") if nodes > 1 else (),
     )
+
+
+def _per_node(accelerator: Accelerator, count: int, most: int, known: Sequence[System]) -> int:
+    """Return how many stand in each of equal nodes: the most, so that the nodes are few.
+
+    Where even the fewest such nodes are more than could hold them, as many as in a known machine:
+    100 stand in nodes of 4, not of 5.
+    """
+    even = [each for each in range(min(most, count), 0, -1) if count % each == 0]
+    if count // even[0] == -(-count // most):
+        return even[0]
+    sold = {one.accelerators_per_node for one in known if one.accelerator.id == accelerator.id}
+    return next((each for each in even if each in sold and each >= _LEAST_NODE), even[0])
+
+
+_LEAST_NODE = 4
+"""Accelerators of a known machine below which more of smaller nodes are no help."""
 
 
 def _spans_nodes(accelerator: Accelerator) -> bool:

@@ -197,6 +197,12 @@ def unknown(text: str, known: Database) -> HardwareError:
 
     Of a Mac whose chip is not said, with the chips that have such a memory.
     """
+    if _PATH.match(text.strip()):
+        return HardwareError(
+            f"unknown hardware {text!r}: a name is wanted here, not a file. Describe your own machines"
+            " in a TOML file that the variable QWENPLAN_HARDWARE names, then ask for one by its id"
+            " (docs/hardware.md, 'Your own hardware')"
+        )
     counts = [name.removesuffix("s") for _, name in _counts(text)]
     for name in (text, *counts):
         if is_chipless_mac(name):
@@ -214,6 +220,9 @@ def unknown(text: str, known: Database) -> HardwareError:
         return HardwareError(f"{text!r} lends several GPUs: name yours, like 'a T4'")
     return UnknownHardware(text, _offered(text, known))
 
+
+_PATH = pattern(r"(?:[.~]{0,2}[/\\]|[a-z]:[/\\])|.*\.(?:toml|ya?ml|json)$", re.IGNORECASE)
+"""What names a file: it begins as a path does, or ends as hardware files do."""
 
 _ANY_GPU = frozenset(
     ("gpu", "graphics card", "video card", "card", "nvidia gpu", "amd gpu", "vram")

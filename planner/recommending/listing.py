@@ -72,7 +72,7 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
             f"{SIGNS[Outcome.TIGHT]} close: the estimate may be off by more than is left free.",
         ]
     without = [machine for machine in found if machine.choice is None]
-    small = [machine.name for machine in without if machine.served]
+    small = [machine.name for machine in without if not machine.refused]
     if small:
         lines += [
             "",
@@ -80,9 +80,11 @@ def machines_text(found: Sequence[Machine], wanted: Wanted, *, by: str | None = 
             "With RAM beside it a GPU may still run it: qwenplan plan"
             f" {model} --on 'MACHINE + 64GB RAM'",
         ]
-    strange = [machine.name for machine in without if not machine.served]
+    strange = [machine for machine in without if machine.refused]
     if strange and wanted.fixed.engine is not None:
-        lines += ["", f"Not served by {title_of(wanted.fixed.engine)}: {'; '.join(strange)}."]
+        names = "; ".join(machine.name for machine in strange)
+        lines += ["", f"Not served by {title_of(wanted.fixed.engine)}: {names}."]
+        lines += [machine.refused.removeprefix("Cannot run: ") for machine in strange[:1]]
     lines += [
         "",
         "Prices: the lowest recent ones of the database in USD, cards without a machine around them;"
@@ -127,5 +129,5 @@ def machine_documents(found: Sequence[Machine]) -> Iterator[dict[str, Any]]:
             "rent_per_hour": machine.rented.value if machine.rented is not None else None,
             "watts": machine.watts,
             "slow": machine.slow,
-            "served": machine.served,
+            "served": not machine.refused,
         }

@@ -48,7 +48,7 @@ class Machine:
         total_bytes: memory of all accelerators.
         name: as people say it.
         slow: below the least speed that was asked for, for each user.
-        served: the engine that was named runs there, if one was.
+        refused: why the engine that was named runs nothing there, if one was; empty where it does.
     """
 
     group: str
@@ -60,7 +60,7 @@ class Machine:
     total_bytes: int
     name: str
     slow: bool
-    served: bool
+    refused: str = ""
 
     @property
     def falls_short(self) -> bool:
@@ -301,7 +301,8 @@ def _machine(
     on: str, system: System, choice: Choice | None, wanted: Wanted, *, group: str = ""
 ) -> Machine:
     power, engine = power_of(system, price_per_kwh=0.0), wanted.fixed.engine
-    served = choice is not None or engine is None or not stranger(engine, system, wanted.base)
+    known = choice is not None or engine is None
+    refused = None if known else stranger(str(engine), system, wanted.base)
     return Machine(
         group=group,
         on=on,
@@ -312,5 +313,5 @@ def _machine(
         total_bytes=system.total_bytes,
         name=system.short_name,
         slow=choice is not None and choice.is_below(wanted.wish),
-        served=served,
+        refused=refused or "",
     )

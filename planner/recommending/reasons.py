@@ -99,8 +99,9 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
         and (choice.per_user or 0.0) >= least
     )
     other = next(finer, None)
-    if other is None:
-        return best
+    if other is None:  # finer files may fit tightly, which the front does not always list
+        roomy = not pick.is_tight and pick.loss.word > Word.ORIGINAL
+        return best.replace("that fits", "with room to spare") if roomy else best
     return (
         f"the best class of quality with room to spare at about {least:g} tok/s or more;"
         f" {_file(other)} loses less, but"
