@@ -230,6 +230,8 @@ class Launch:
         notes: what to do before or beside it.
         model: the words of `argv` that name the model.
         with_model: words that are there only where the model is named in this way.
+        program: what is typed in a program that runs the engine inside, where that was named; it
+            comes first.
     """
 
     argv: tuple[str, ...]
@@ -238,6 +240,7 @@ class Launch:
     notes: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     with_model: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
 
     def naming(self, words: tuple[str, ...]) -> Launch:
         """Return the commands with these words in place of those that name the model."""
@@ -276,6 +279,9 @@ class Launch:
     @property
     def lines(self) -> tuple[str, ...]:
         """The commands of all nodes; of many the first two and the last, "..." between."""
+        if self.program:
+            own = replace(self, program=()).lines
+            return (*self.program, f"# or with {self.argv[0]}, which this is planned for:", *own)
         if len(self.per_node) <= MOST_COMMANDS:
             return self.command, *self.further_commands
         further = replace(self, per_node=(self.per_node[0], self.per_node[-1]))

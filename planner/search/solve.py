@@ -157,9 +157,15 @@ def _with_layout(found: Plan, question: Question) -> str:
 
 
 def best_precision(question: Question) -> Solution:
-    """The best precision that holds the workload; see `planner.search.precision` for the order."""
-    asked = "best precision"
-    plan, better = best_that_fits(question, runnable(question))
+    """The best precision that holds the workload; see `planner.search.precision` for the order.
+
+    One of which no checkpoint is known is named only where no other holds it.
+    """
+    asked, every = "best precision", runnable(question)
+    known = tuple(candidate for candidate in every if not candidate.hypothetical)
+    plan, better = best_that_fits(question, known)
+    if plan is None and len(known) < len(every):
+        plan, better = best_that_fits(question, every)
     if plan is None:
         nearest = better or question.plan()
         words = f"No precision fits. {nearest.verdict}"

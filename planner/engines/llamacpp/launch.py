@@ -88,7 +88,7 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
     if options.draft_tokens:
         for name in ("spec_draft_n_max", "spec_draft_type_k", "spec_draft_type_v"):
             argv += _given(options, name)
-    notes = []
+    notes, program = [], tuple[str, ...]()
     if options.mmproj:
         mmproj = options.mmproj_file or f"mmproj-{file.rpartition('/')[2]}"
         if options.mmproj_file or not remote:
@@ -104,10 +104,8 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
         argv += ["--rope-scaling", "yarn", "--rope-scale", f"{scale:g}"]
         argv += ["--yarn-orig-ctx", str(native)]
     if in_library(deployment.checkpoint.id):
-        notes.append(
-            f"{file} stands for what Ollama pulled; with Ollama itself:"
-            f" {ollama_serve(deployment, answer)}, then ollama run {deployment.checkpoint.id}"
-        )
+        program = (ollama_serve(deployment, answer), f"ollama run {deployment.checkpoint.id}")
+        notes.append(f"{file} stands for what Ollama pulled")
     elif not deployment.checkpoint.id.endswith(".gguf") and not remote:
         notes.append(f"{file} stands for a GGUF file of {deployment.checkpoint.id}")
     if answer.machine.remote and not options.rpc:
@@ -117,6 +115,7 @@ def launch_of(answer: LlamacppAnswer) -> Launch:
         notes=tuple(notes),
         model=tuple(argv[1:3]),
         with_model=("--no-mmproj",) if remote else (),
+        program=program,
         per_node=(RPC_SERVER,) * (deployment.nodes - 1 if answer.machine.remote else 0),
     )
 
