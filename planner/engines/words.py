@@ -113,7 +113,7 @@ class Sorted:
         dotted: part -> keys and values of ``--flag.key value``.
         positional: words that belong to no flag.
         kept: words that come back as they were.
-        unplanned: one line per flag that may change memory and is not planned.
+        unplanned: one line per flag that may change memory and is not planned, or came twice.
         own: values of flags that a planned command writes anew, by spelling.
     """
 
@@ -136,6 +136,11 @@ class Sorted:
         """Return the value that counts: the last one given."""
         values = self.parts.get(part)
         return values[-1] if values else None
+
+    def repeated(self, flag: str, before: object, value: object) -> None:
+        """Tell that a flag came before with another value: engines take the last."""
+        if before is not None and before != value:
+            self.unplanned.append(f"{flag} is given more than once: the last counts, {value}")
 
     def model(self, part: str = "model") -> str | None:
         """Return the model: what its flag says, or else the first word that belongs to no flag."""
@@ -195,6 +200,7 @@ def sort_words(words: Sequence[str], table: FlagTable) -> Sorted:
             if dot and table.argparse:
                 _put(found.dotted.setdefault(name, {}), path.split("."), value)
             else:
+                found.repeated(flag, found.last(name), value)
                 found.parts.setdefault(name, []).append(value)
         elif role == "part switch":
             part, setting = table.part_switches[spelling]
@@ -232,6 +238,8 @@ def _take_option(
     value = option.kind.read(_value(flag, values, queue, table), flag)
     if isinstance(option.kind, Several) and option.kind.each:
         value = (*found.options.get(option.name, ()), *value)
+    else:
+        found.repeated(flag, found.options.get(option.name), value)
     found.options[option.name] = option.check(value, flag)
 
 
