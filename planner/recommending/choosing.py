@@ -229,12 +229,22 @@ class Search:
 
     def _must_go(self, choice: Choice) -> int:
         """Return the bytes by which another file of a class must be smaller to be worth a plan."""
-        plan = choice.plan
-        shrinks = self._may_shrink(plan, plan.engine)
-        if shrinks and cache_word(SMALLER_CACHE[plan.engine]) > choice.word:
-            shrinks = False  # of this class no longer
-        saved = cache_bytes(plan) // 2 if shrinks else 0
-        return max(0, over(plan, at_worst=True) - saved) * 3 // 4
+        plan, lacking = choice.plan, over(choice.plan, at_worst=True)
+        smaller = SMALLER_CACHE.get(plan.engine)
+        if not lacking or smaller is None or not self._may_shrink(plan, plan.engine):
+            return lacking * 3 // 4
+        if cache_word(smaller) > choice.word:
+            return lacking * 3 // 4  # of this class no longer
+        if self._is_near(plan):  # planned with it already
+            other = self.plan(choice.entry, plan.engine, kv_cache_dtype=smaller)
+            lacking = lacking if other is None else over(other, at_worst=True)
+        else:
+            lacking = max(0, lacking - cache_bytes(plan) // 2)
+        return lacking * 3 // 4
+
+    def _is_near(self, plan: Plan) -> bool:
+        """It lacks no more than half of its KV cache."""
+        return over(plan) <= cache_bytes(plan) // 2
 
     def _may_shrink(self, plan: Plan, engine: str) -> bool:
         free = self.wanted.kv_cache_dtype == "auto" == plan.deployment.kv_cache_dtype
@@ -242,7 +252,7 @@ class Search:
 
     def _with_smaller_cache(self, row: Entry, engine: str, plan: Plan) -> Plan:
         """The plan with a KV cache of half the size, where that may help and nobody said which."""
-        if not self._may_shrink(plan, engine) or over(plan) > cache_bytes(plan) // 2:
+        if not self._may_shrink(plan, engine) or not self._is_near(plan):
             return plan
         other = self.plan(row, engine, kv_cache_dtype=SMALLER_CACHE[engine])
         if other is None or not other.fits or (plan.fits and over(other)):  # no gain
