@@ -229,18 +229,20 @@ class Search:
 
     def _must_go(self, choice: Choice) -> int:
         """Return the bytes by which another file of a class must be smaller to be worth a plan."""
+        return self._lacking(choice) * 3 // 4
+
+    def _lacking(self, choice: Choice) -> int:
+        """Return the bytes that a candidate lacks, with a smaller KV cache where its class allows one."""
         plan, lacking = choice.plan, over(choice.plan, at_worst=True)
         smaller = SMALLER_CACHE.get(plan.engine)
         if not lacking or smaller is None or not self._may_shrink(plan, plan.engine):
-            return lacking * 3 // 4
+            return lacking
         if cache_word(smaller) > choice.word:
-            return lacking * 3 // 4  # of this class no longer
-        if self._is_near(plan):  # planned with it already
-            other = self.plan(choice.entry, plan.engine, kv_cache_dtype=smaller)
-            lacking = lacking if other is None else over(other, at_worst=True)
-        else:
-            lacking = max(0, lacking - cache_bytes(plan) // 2)
-        return lacking * 3 // 4
+            return lacking  # of this class no longer
+        if not self._is_near(plan):
+            return max(0, lacking - cache_bytes(plan) // 2)
+        other = self.plan(choice.entry, plan.engine, kv_cache_dtype=smaller)  # it was made already
+        return lacking if other is None else over(other, at_worst=True)
 
     def _is_near(self, plan: Plan) -> bool:
         """It lacks no more than half of its KV cache."""

@@ -90,7 +90,11 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
     if to_two_digits(pick.per_user) < wish.least_speed:
         return _why_slow(answer, pick)
     least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
-    best = f"the best class of quality that fits at about {least:g} tok/s or more{counted}"
+
+    def best(how: str) -> str:
+        return f"the best class of quality {how} at about {least:g} tok/s or more"
+
+    roomy = "with room to spare"
     finer = (
         choice
         for choice in answer.front
@@ -100,13 +104,9 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
     )
     other = next(finer, None)
     if other is None:  # finer files may fit tightly, which the front does not always list
-        roomy = not pick.is_tight and pick.loss.word > Word.ORIGINAL
-        return best.replace("that fits", "with room to spare") if roomy else best
-    return (
-        f"the best class of quality with room to spare at about {least:g} tok/s or more;"
-        f" {_file(other)} loses less, but"
-        f" {_what_is_wrong(other)}"
-    )
+        finest = pick.is_tight or pick.loss.word <= Word.ORIGINAL
+        return best("that fits" if finest else roomy) + counted
+    return f"{best(roomy)}; {_file(other)} loses less, but {_what_is_wrong(other)}"
 
 
 def _why_slow(answer: Recommendation, pick: Choice) -> str:

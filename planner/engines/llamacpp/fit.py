@@ -186,7 +186,7 @@ def _least(
     first = found(most - (last_holding(gpus_hold, 0, most - 1, guess=guess) or 0))
     if first.fits:
         return first
-    found(most)
+    found(most)  # so that every number has an attempt above it
     for moved in range(1, most + 1):
         placement, usage = placed(moved)
         too_much = room.host is not None and usage.total(placement.host) > room.host
