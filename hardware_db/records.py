@@ -8,16 +8,25 @@ type checker. `dataclasses` looks at its fields when one of those first asks.
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from functools import partial
-from types import MemberDescriptorType
+from types import MappingProxyType, MemberDescriptorType
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 __all__ = ["frozen", "frozen_with_cache"]
 
 Class = TypeVar("Class", bound=type)
+
+
+def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(values)
+
+
+copyreg.pickle(MappingProxyType, lambda mapping: (_read_only, (dict(mapping),)))
+"""A mapping that nobody may change is a field of many records; Python pickles records, but not it."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))

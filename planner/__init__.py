@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from planner.search import Advice, Fit, Limits, Solution, Suggestion, advise
     from planner.systems import resolve_hardware
 
+    __version__: str
+
 _PLACES = {
     "answer": ("Plan",),
     "api": (
@@ -128,6 +130,10 @@ if not TYPE_CHECKING:  # a type checker must still see names that do not exist
 
     def __getattr__(name: str) -> object:
         """Return a public name, loaded when it is first asked for."""
+        if name == "__version__":
+            from planner.version import package_version
+
+            return package_version()
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -31,6 +31,11 @@ class Plan(planning.Plan):
 
     unheld: Recommendation | None = None
 
+    def __hash__(self) -> int:
+        """Hash what a loop changes: not everything in a plan has a hash."""
+        asked = self.deployment
+        return hash((self.engine_version, asked.layout, asked.context, asked.concurrency))
+
     @classmethod
     def of(cls, plan: planning.Plan, *, unheld: Recommendation | None = None) -> Plan:
         """Return `plan` as it is handed out."""

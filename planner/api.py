@@ -10,6 +10,7 @@ import hardware_db
 from hardware_db import Accelerator, System
 from planner.answer import Plan
 from planner.asking import ANYWHERE, Asked, as_said, ask, left_open, settle
+from planner.errors import InputError
 from planner.keywords import checked
 from planner.layout import Layout
 from planner.loading import load_checkpoint
@@ -18,6 +19,7 @@ from planner.model.checkpoint import Checkpoint
 from planner.model.parameters import ParameterCounts, count_parameters
 from planner.model.spec import ModelSpec
 from planner.systems import resolve_hardware
+from planner.units import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,7 +208,7 @@ def fits(
     """
     from planner.search import fits_table, headline_precisions
 
-    machines = (on,) if isinstance(on, str | Accelerator) else on
+    machines = None if on is None else _several(on)
     chosen = None if machines is None else tuple(_accelerator(name) for name in machines)
     question = as_said(model, on=ANYWHERE, **asked)
     if precisions is None and asked.get("precision") is None and not every:
@@ -216,13 +218,22 @@ def fits(
 
             return picked_fits(wanted, question, chosen, executor=executor)
     if precisions is not None:
-        names = (precisions,) if isinstance(precisions, str) else precisions
+        names = _several(precisions)
         checkpoints = tuple(load_checkpoint(model, precision=name) for name in names)
     elif asked.get("precision") is not None:
         checkpoints = (question.checkpoint,)
     else:
         checkpoints = headline_precisions(question)
     return fits_table(question, checkpoints, chosen, executor=executor)
+
+
+def _several(given: object) -> tuple[Any, ...]:
+    """Return one name as a tuple of one, several as they are."""
+    if isinstance(given, str | Accelerator | System):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise InputError(f"cannot read {shown(given)}; give one name or a list of them")
+    return tuple(given)
 
 
 def _accelerator(name: str | Accelerator) -> Accelerator:

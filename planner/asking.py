@@ -315,7 +315,7 @@ def as_said(
         PlannerError: one line that says what is wrong and what would work.
     """
     known_objective(objective)
-    check_count(concurrency, what="concurrency")
+    concurrency = check_count(concurrency, what="concurrency")
     system = with_ram(resolve_hardware(on, free=free), ram, ram_bandwidth)
     checkpoint = load_checkpoint(model, precision=precision, revision=revision, progress=progress)
     dtype = "auto" if kv_cache_dtype is None else kv_cache_dtype
@@ -337,6 +337,9 @@ def as_said(
         front=front,
     )
     if words:
+        given: object = words
+        if not isinstance(given, str | list | tuple):
+            raise InputError(f"words must be the flags of an engine, got {shown(given)}")
         split = words.split() if isinstance(words, str) else words
         question = with_words(question, split, model, precision, context, kv_cache_dtype)
     if question.engine is not None:

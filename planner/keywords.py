@@ -12,7 +12,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, is_typeddict
 
 from planner.errors import InputError
-from planner.units import shown
+from planner.units import check_switch, check_text, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +30,21 @@ _MEANT = {
     "use": ("task", "for_use"),
 }
 """Parameter -> other words for it."""
+
+_TEXTS = {
+    "engine": "engine",
+    "precision": "precision",
+    "kv_cache_dtype": "KV cache dtype",
+    "revision": "revision",
+    "ram": "RAM",
+    "use": "use",
+    "best": "best",
+    "objective": "objective",
+}
+"""Parameters that are text -> what an error line calls them."""
+
+_SWITCHES = ("yarn", "free", "images", "official", "every", "speed", "learned")
+"""Parameters that are true or false."""
 
 _KEYWORD, _MANY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
 
@@ -54,7 +69,7 @@ def checked(*further: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             if not known.issuperset(kwargs):
                 strange = next(name for name in kwargs if name not in known)
-                raise _unknown(function.__name__, strange, known)
+                raise unknown_argument(function.__name__, strange, known)
             if len(args) > len(places):
                 raise InputError(
                     f"{function.__name__}: {shown(args[len(places)])} must be named: write"
@@ -66,11 +81,22 @@ def checked(*further: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
             twice = next((name for name in places[: len(args)] if name in kwargs), None)
             if twice is not None:
                 raise InputError(f"{function.__name__}: {twice} is given twice; leave one out")
+            _check(kwargs)
             return function(*args, **kwargs)
 
         return call
 
     return decorate
+
+
+def _check(said: dict[str, object]) -> None:
+    """Refuse what is neither the text nor the truth value that a parameter takes."""
+    for name, what in _TEXTS.items():
+        if said.get(name) is not None:
+            check_text(said[name], what=what)
+    for name in _SWITCHES:
+        if name in said:
+            said[name] = check_switch(said[name], what=name)
 
 
 def _missing(function: str, names: Iterable[str]) -> InputError:
@@ -83,7 +109,7 @@ def _missing(function: str, names: Iterable[str]) -> InputError:
     return InputError(f"{function}: {first} is missing; write {example}")
 
 
-def _unknown(function: str, name: str, known: frozenset[str]) -> InputError:
+def unknown_argument(function: str, name: str, known: frozenset[str]) -> InputError:
     """Return the error for an argument that is none, with what was probably meant."""
     start = f"{function}: unknown argument {name!r}"
     meant = next((real for real, words in _MEANT.items() if name in words and real in known), None)

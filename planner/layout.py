@@ -21,6 +21,16 @@ MEANT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Degree of a layout -> other words for it."""
 
+_DEGREES: Mapping[str, str] = MappingProxyType(
+    {
+        "tensor_parallel": "tensor parallel size",
+        "pipeline_parallel": "pipeline parallel size",
+        "data_parallel": "data parallel size",
+        "context_parallel": "context parallel size",
+    }
+)
+"""Degrees that are numbers -> what an error line calls them."""
+
 
 @frozen_with_cache
 class Layout:
@@ -64,10 +74,11 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Check the ranges; what a model allows is the engine's business."""
-        check_count(self.tensor_parallel, what="tensor parallel size")
-        check_count(self.pipeline_parallel, what="pipeline parallel size")
-        check_count(self.data_parallel, what="data parallel size")
-        check_count(self.context_parallel, what="context parallel size")
+        for name, what in _DEGREES.items():
+            given = getattr(self, name)
+            degree = check_count(given, what=what)
+            if degree is not given:
+                object.__setattr__(self, name, degree)
 
     def __hash__(self) -> int:
         return self._hashed

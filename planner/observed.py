@@ -35,6 +35,7 @@ from planner.question import DEFAULT_CONTEXT, question_of
 from planner.remedying import lesson_of
 from planner.remedying import remedies as remedies
 from planner.systems import resolve_hardware, system_of_drivers
+from planner.units import check_text, shown
 
 LEARNED = 2**20
 """Bytes within which a plan that has learned from a log must give its figure again."""
@@ -50,7 +51,7 @@ def read_command(text: str) -> tuple[str, Command]:
     Raises:
         InputError: it starts no server that is known, or a flag or value cannot be read.
     """
-    return commands.read_command(text)
+    return commands.read_command(check_text(text, what="command"))
 
 
 @checked(AskedBeside)
@@ -72,7 +73,7 @@ def plan_command(
     Raises:
         PlannerError: one line that says what is wrong and how to mend it.
     """
-    engine, told = read_command(command) if isinstance(command, str) else command
+    engine, told = command if isinstance(command, tuple) else read_command(command)
     plan = _as_typed(engine, told, on, beside, learned=learned)
     notes = (*told.unplanned, *_assumed(plan))
     return Plan.of(dataclasses.replace(plan, further=notes))
@@ -123,6 +124,14 @@ def _assumed(plan: planning.Plan) -> Iterator[str]:
             yield f"--{flag}: the command leaves it to the engine; the plan assumes {planned}"
 
 
+def _lines(log: object) -> Iterator[str]:
+    """Yield the lines of a log that is given line by line."""
+    for line in log if isinstance(log, Iterable) else (log,):
+        if not isinstance(line, str):
+            raise InputError(f"log must be its text, or its lines; got {shown(line)}")
+        yield line
+
+
 @checked()
 def check_log(
     plan: planning.Plan | None,
@@ -166,7 +175,10 @@ def check_log(
     """
     typed = None if command is None else read_command(command)
     likely = None if typed is None else typed[0]
-    found = log if isinstance(log, logs.Log) else logs.read_log(log, likely=likely)
+    if isinstance(log, logs.Log):
+        found = log
+    else:
+        found = logs.read_log(log if isinstance(log, str) else _lines(log), likely=likely)
     if plan is not None:
         return logs.check_log(plan, found)
     if found.typed is not None and found.tells_nothing:

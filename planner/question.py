@@ -8,25 +8,34 @@ Which checkpoint is served, `ask` has chosen before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
 from planner.allocating import check_deployment, holds, refusals_of
-from planner.engines import get_engine
+from planner.engines import front_name, get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
 from planner.engines.options import Options, build
-from planner.errors import UnsupportedModelError
+from planner.engines.yarn import tokens_of
+from planner.errors import InputError, UnsupportedModelError
+from planner.keywords import unknown_argument
 from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan, plan_deployment
 from planner.ranking import Objective, best, cannot_win, idles, in_order
+from planner.units import check_count
 
 DEFAULT_CONTEXT = 32_768
 """Tokens per sequence where nobody says."""
+
+_ASKED_ANEW = frozenset(("model", "on", "precision", "revision", "ram", "free", "words"))
+"""Arguments of `planner.ask` that name what a question holds as an object."""
+
+_OBJECTS = frozenset(("checkpoint", "system", "layout"))
+"""Fields that `planner.ask` makes of names."""
 
 
 @frozen
@@ -91,8 +100,32 @@ class Question:
     front: str | None = None
 
     def with_(self, **changes: Any) -> Question:
-        """Return the question with other values of its fields."""
-        return replace(self, **changes)
+        """Return the question with other values of its fields, written as `planner.plan` takes them.
+
+        Raises:
+            InputError: no such field, or a value that cannot be read.
+        """
+        return replace(self, **self._read(changes)) if changes else self
+
+    def _read(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Return values of fields with those that are words or other libraries' numbers read."""
+        known = frozenset(field.name for field in fields(self))
+        for name, value in changes.items():
+            if name in _ASKED_ANEW or (name in _OBJECTS and isinstance(value, str)):
+                raise InputError(f"with_: {name} cannot be changed by name; planner.ask takes it")
+            if name not in known:
+                raise unknown_argument("with_", name, known)
+        found = dict(changes)
+        if type(context := found.get("context", 1)) is not int:
+            found["context"] = tokens_of(context)
+        if type(users := found.get("concurrency", 1)) is not int:
+            found["concurrency"] = check_count(users, what="concurrency")
+        if isinstance(typed := found.get("engine"), str):
+            found["engine"] = engine = get_engine(typed)
+            found.setdefault("front", front_name(typed))
+            if not isinstance(self.options, engine.options_type):
+                found.setdefault("options", None)
+        return found
 
     def with_options(self, **values: Any) -> Question:
         """Return the question with other values of the engine's options.
@@ -238,7 +271,7 @@ class Question:
         Raises:
             InputError: a value that makes no sense, whatever the memory.
         """
-        asked = (replace(self, **changes) if changes else self).ready()
+        asked = self.with_(**changes).ready()
         if len(asked.layouts()) > 1:
             found = asked._best_that_holds()
             if found is not None:
@@ -272,7 +305,7 @@ class Question:
         Raises:
             InputError: as `plan`.
         """
-        asked = (replace(self, **changes) if changes else self).ready()
+        asked = self.with_(**changes).ready()
         engine = asked.settled_engine
         return any(holds(deployment, engine) for deployment in asked._likely())
 
@@ -288,7 +321,7 @@ class Question:
 
     def can_run(self, **changes: Any) -> bool:
         """Say whether the engine takes some layout, memory aside."""
-        asked = (replace(self, **changes) if changes else self).ready()
+        asked = self.with_(**changes).ready()
         engine = asked.settled_engine
         try:
             return any(map(engine.takes, asked._deployments()))

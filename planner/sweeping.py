@@ -23,7 +23,7 @@ from hardware_db.records import frozen
 from planner.asking import as_said, ask
 from planner.column_rows import columns_frame
 from planner.engines.yarn import tokens_of
-from planner.errors import PlannerError
+from planner.errors import InputError, PlannerError
 from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.model.checkpoint import Checkpoint
@@ -32,6 +32,7 @@ from planner.question import Question
 from planner.report.rows import plan_row
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
+from planner.units import MAX_COUNT, check_count, shown, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,12 +237,17 @@ def tasks_of(
     """Yield the tasks of a sweep, each with at most `ROWS` rows; see `planner.api.sweep`.
 
     Raises:
-        InputError: a context that cannot be read.
+        InputError: a context that cannot be read, or anything else that is no list of values.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise InputError(f"options must be a mapping of engines, got {shown(options)}")
     axes = Axes(
         kv_cache_dtypes=listed(kv_cache_dtypes),
         contexts=tuple(tokens_of(context) for context in listed(contexts)),
-        concurrencies=listed(concurrencies),
+        concurrencies=tuple(
+            check_count(users, what="concurrency", least=-MAX_COUNT)
+            for users in listed(concurrencies)
+        ),
         layouts=listed(layouts),
     )
     if not len(axes):
@@ -270,8 +276,11 @@ def tasks_of(
 
 def listed(value: Any) -> tuple[Any, ...]:
     """Return several values as they are, and a single one as a list of one."""
-    if value is None or isinstance(value, str | int | Checkpoint | System | Layout):
-        return (value,)
+    one = whole(value)
+    if one is None or isinstance(one, str | int | float | Checkpoint | System | Layout):
+        return (one,)
+    if not isinstance(value, Iterable):
+        raise InputError(f"cannot read {shown(value)}; give one value or a list of them")
     return tuple(value)
 
 
@@ -292,6 +301,7 @@ def _asked(
     """
     hardware = on.id if isinstance(on, System) else on
     if count is not None:
+        count = check_count(count, what="count")
         hardware = f"{count}x {hardware}"
     labels = {
         "model": str(getattr(model, "id", model)),

@@ -6,6 +6,7 @@ Inside the planner bytes and tokens are `int`. GiB (2**30 bytes) exists here and
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from hardware_db.regex import pattern
 from planner.errors import InputError
@@ -69,6 +70,22 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text
 
 
+def plain(value: Any) -> object:
+    """Return a number or truth value of another library, such as numpy's, as Python's own."""
+    if type(value) is int or not hasattr(value, "dtype") or getattr(value, "ndim", None) != 0:
+        return value
+    item: object = value.item()
+    return item
+
+
+def whole(value: object) -> object:
+    """Return a whole number of any type, ``np.int64(8)`` or ``8.0``, as an int; else `value`."""
+    if type(value) is int:
+        return value
+    number = plain(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 def parse_tokens(text: str | int, *, what: str = "context") -> int:
     """Read a number of tokens: "4096", "128k" (131,072), "1M" (1,048,576), "262,144".
 
@@ -79,7 +96,7 @@ def parse_tokens(text: str | int, *, what: str = "context") -> int:
     Raises:
         InputError: not a positive whole number of tokens, or an absurd one.
     """
-    written: object = text
+    written = whole(text)
     if isinstance(written, int) and not isinstance(written, bool):
         tokens = Fraction(written)
     else:
@@ -104,7 +121,7 @@ def parse_bytes(text: str | int, *, what: str = "size") -> int:
     Raises:
         InputError: unreadable, not positive, or an absurd amount.
     """
-    written: object = text
+    written = whole(text)
     if isinstance(written, int) and not isinstance(written, bool):
         size = Fraction(written)
     else:
@@ -126,11 +143,12 @@ def check_count(value: object, *, what: str, least: int = 1, most: int = MAX_COU
     Raises:
         InputError: not a whole number, or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = whole(value)
+    if isinstance(number, bool) or not isinstance(number, int):
         raise InputError(f"{what} must be a whole number, got {shown(value)}")
-    if not least <= value <= most:
+    if not least <= number <= most:
         raise InputError(f"{what}: {shown(value)} is out of range ({least} to {most:,})")
-    return value
+    return number
 
 
 def check_text(value: object, *, what: str) -> str:
@@ -150,9 +168,10 @@ def check_switch(value: object, *, what: str) -> bool:
     Raises:
         InputError: it is neither True nor False.
     """
-    if not isinstance(value, bool):
+    truth = plain(value)
+    if not isinstance(truth, bool):
         raise InputError(f"{what} must be true or false, got {shown(value)}")
-    return value
+    return truth
 
 
 def check_fraction(value: object, *, what: str) -> float:
@@ -161,11 +180,12 @@ def check_fraction(value: object, *, what: str) -> float:
     Raises:
         InputError: anything else, NaN and percentages such as 92 included.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    share = plain(value)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise InputError(
             f"{what} must be a share above 0 and up to 1, such as 0.9; got {shown(value)}"
         )
-    return float(value)
+    return float(share)
 
 
 def plain_number(value: float) -> str:

@@ -21,7 +21,7 @@ from planner.recommending.candidate import stored_as
 from planner.recommending.strangers import stranger
 from planner.registry import Entry, check_precision, entries_of
 from planner.systems import resolve_hardware, with_ram
-from planner.units import check_count
+from planner.units import check_count, check_text
 
 
 def base_of(name: str) -> str | None:
@@ -80,7 +80,7 @@ def want(
     """
     base = None
     if model is not None:
-        base = base_of(model)
+        base = base_of(check_text(model, what="model"))
         if base is None:
             if catalog.find(model) is None:
                 raise catalog.unknown(model)

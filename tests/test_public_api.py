@@ -80,7 +80,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"model": None}, "model must be a string"),
     ({"model": "~nobody-of-that-name/model"}, "no such file"),
     ({"model": "x" * 10_000}, "unknown model"),
-    ({"context": 32768.0}, "context: cannot read 32768.0"),
+    ({"context": 32768.5}, "context: cannot read 32768.5"),
     ({"context": 10**5000}, "context: a number of about 4999 digits is out of range"),
     ({"context": "9" * 5000}, "context: cannot read"),
     ({"concurrency": 10**5000}, "concurrency"),

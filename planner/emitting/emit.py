@@ -9,6 +9,7 @@ from planner.emitting import compose, kubernetes, ollama, shell
 from planner.errors import InputError
 from planner.held import held_of
 from planner.planning import Plan
+from planner.units import check_text, shown
 
 KINDS: Mapping[str, Callable[[Plan], str]] = MappingProxyType(
     {
@@ -31,7 +32,9 @@ def emit(plan: Plan, kind: str) -> str:
         InputError: an unknown form, one that does not apply to the plan (the line says why), or a
             plan that cannot run.
     """
-    form = KINDS.get(kind.lower())
+    if not isinstance(plan, Plan):
+        raise InputError(f"emit takes a plan, as planner.plan returns it; got {shown(plan)}")
+    form = KINDS.get(check_text(kind, what="form").lower())
     if form is None:
         raise InputError(f"unknown form {kind!r}; known: {', '.join(KINDS)}")
     if plan.launch is None:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from functools import cached_property
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -323,6 +324,10 @@ class Engine(ABC, Generic[OptionsT, AnswerT]):
     raises_limit: ClassVar[bool] = False
     cache_dtypes: ClassVar[tuple[str, ...]]
     cache_advice: ClassVar[str] = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as a name: of each engine there is one object, wherever a plan is read again."""
+        return import_module("planner.engines").get_engine, (self.name,)
 
     @abstractmethod
     def version(self, options: OptionsT) -> str:

@@ -7,7 +7,16 @@ from typing import Any, Protocol
 
 from hardware_db.records import frozen
 from planner.errors import InputError
-from planner.units import MAX_COUNT, check_count, check_fraction, check_switch, plain_number, shown
+from planner.units import (
+    MAX_COUNT,
+    check_count,
+    check_fraction,
+    check_switch,
+    plain,
+    plain_number,
+    shown,
+    whole,
+)
 
 
 class Kind(Protocol):
@@ -51,8 +60,9 @@ class Count:
 
     def check(self, value: object, what: str) -> int:
         """Return the number; anything else is refused."""
-        if isinstance(value, int) and not isinstance(value, bool) and value in self.also:
-            return value
+        number = whole(value)
+        if isinstance(number, int) and not isinstance(number, bool) and number in self.also:
+            return number
         return check_count(value, what=what, least=self.least, most=self.most)
 
     def read(self, text: str, what: str) -> int:
@@ -84,13 +94,14 @@ class Number:
 
     def check(self, value: object, what: str) -> float:
         """Return the number; anything else, NaN included, is refused."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        number = plain(value)
+        if isinstance(number, bool) or not isinstance(number, int | float):
             raise InputError(f"{what} must be a number, got {shown(value)}")
-        low = self.least < value if self.above else self.least <= value
-        if not (low and value <= self.most):
+        low = self.least < number if self.above else self.least <= number
+        if not (low and number <= self.most):
             bound = f"above {self.least:g}" if self.above else f"{self.least:g}"
             raise InputError(f"{what}: {shown(value)} is out of range ({bound} to {self.most:,g})")
-        return value
+        return number
 
     def read(self, text: str, what: str) -> float:
         """Return the number that `text` spells."""
@@ -180,9 +191,10 @@ class CountChoice:
 
     def check(self, value: object, what: str) -> int:
         """Return the number; anything else is refused."""
-        if isinstance(value, bool) or not isinstance(value, int) or value not in self.numbers:
+        number = whole(value)
+        if isinstance(number, bool) or not isinstance(number, int) or number not in self.numbers:
             raise InputError(f"{what}: unknown {shown(value)}; known: {', '.join(self.choices)}")
-        return value
+        return number
 
     def read(self, text: str, what: str) -> int:
         """Return the number that `text` spells."""

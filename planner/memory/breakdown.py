@@ -48,6 +48,11 @@ class Term:
     band: Band | None = None
 
     @property
+    def bytes(self) -> int:
+        """`nbytes` by the name that it has in documents."""
+        return self.nbytes
+
+    @property
     def substituted(self) -> str:
         """The formula with its symbols replaced by their values, longest symbol first.
 

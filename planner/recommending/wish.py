@@ -8,7 +8,7 @@ from typing import Literal
 from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.registry import get_use
-from planner.units import shown
+from planner.units import check_text, plain, shown
 
 Best = Literal["quality", "speed", "context"]
 BESTS: tuple[Best, ...] = ("quality", "speed", "context")
@@ -67,10 +67,12 @@ class Wish:
         """Check the words."""
         if self.best not in BESTS:
             raise InputError(f"unknown wish {shown(self.best)}; known: {', '.join(BESTS)}")
+        check_text(self.use, what="use")
         object.__setattr__(self, "tools", self.tools or self.use.lower() == AGENTS)
         object.__setattr__(self, "use", get_use(self.use).name)
-        if not 0 <= self.least_speed < inf:
-            raise InputError(f"least speed must be a number of 0 or more, got {self.least_speed:g}")
+        speed = plain(self.least_speed)
+        if not isinstance(speed, int | float) or not 0 <= speed < inf:
+            raise InputError(f"least speed must be a number of 0 or more, got {shown(speed)}")
 
     @property
     def pictures(self) -> bool:

@@ -12,7 +12,7 @@ from hardware_db.records import frozen
 from planner.engines import ENGINES
 from planner.engines.commands import known_words
 from planner.engines.economies import economies_of
-from planner.errors import PlannerError
+from planner.errors import InputError, PlannerError
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
@@ -27,7 +27,7 @@ from planner.search.precision import (
     runnable,
 )
 from planner.search.solve import longest_context, most_sequences
-from planner.units import capital, format_gib, format_tokens
+from planner.units import capital, format_gib, format_tokens, shown
 
 RAISED, OTHER_LAYOUT, PRECISION, LESS, OTHER_ENGINE, MORE, BIGGER = 0, 2, 4, 5, 6, 7, 8
 """What a change costs the user; an engine's own economies cost 1 to 4."""
@@ -103,6 +103,8 @@ def advise(plan: Plan, *, most: int | None = None) -> tuple[Advice, ...]:
         plan: a plan that does not hold its workload.
         most: stop once so many are found; None looks everywhere.
     """
+    if not isinstance(plan, Plan):
+        raise InputError(f"advise takes a plan, as planner.plan returns it; got {shown(plan)}")
     if plan.fits:
         return ()
     question = question_of(plan)

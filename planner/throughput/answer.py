@@ -120,6 +120,21 @@ class SpeedEstimate:
     thin: tuple[str, ...] = ()
 
     @property
+    def decode_per_user(self) -> Banded:
+        """`per_user` by the name that it has in documents."""
+        return self.per_user
+
+    @property
+    def decode_total(self) -> Banded:
+        """`total` by the name that it has in documents."""
+        return self.total
+
+    @property
+    def prefill_seconds(self) -> Banded | None:
+        """Seconds of one prompt alone, as in documents; None for a workload without a prompt."""
+        return None if self.prefill is None else self.prefill.seconds
+
+    @property
     def terms(self) -> tuple[StepTerm, ...]:
         """What the time between tokens is made of, per output token; hidden ones add nothing."""
         return terms(self.parts, self.calibration.constants)
@@ -222,9 +237,15 @@ class NoEstimate:
 
     Attributes:
         reason: one sentence.
+        decode_per_user: nothing, as in documents.
+        decode_total: nothing, likewise.
+        prefill_seconds: nothing, likewise.
     """
 
     reason: str
+    decode_per_user: None = None
+    decode_total: None = None
+    prefill_seconds: None = None
 
     @property
     def words(self) -> str:
