@@ -71,7 +71,8 @@ def ask_command(
     if told.quantization is not None and checkpoint.scheme.name == "bf16":
         checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
-    system = _seen(resolve_hardware(on, free=free), told.environment)
+    there = resolve_hardware(on, free=free)
+    system = _seen(there, told.environment)
     native = checkpoint.model.max_position_embeddings // told.slots
     unsaid = told.context_on(system) if told.bounds else DEFAULT_CONTEXT
     longest = told.context or (native if unsaid is None else min(unsaid, native))
@@ -80,6 +81,8 @@ def ask_command(
     degrees = told.layout
     if degrees is None and not policy.degrees.automatic:
         degrees = Layout()
+    if degrees is not None:
+        _check_seen(degrees, there, system, told.environment)
     question = Question(
         checkpoint=checkpoint,
         system=system,
@@ -122,6 +125,26 @@ def _seen(system: System, environment: Mapping[str, str]) -> System:
         if variable in environment:
             system = _shown(system, variable, environment[variable])
     return system
+
+
+def _check_seen(
+    layout: Layout, there: System, seen: System, environment: Mapping[str, str]
+) -> None:
+    """Refuse a layout that takes more GPUs than the variables in front of a command show.
+
+    Raises:
+        InputError: the line names the variable.
+    """
+    if layout.accelerators <= seen.count or seen.count == there.count:
+        return
+    from planner.probing.visible import hiding
+
+    hides = [name for name in hiding(there.accelerator.vendor, environment) if name in environment]
+    said = " ".join(f"{name}={environment[name]}" for name in hides)
+    raise InputError(
+        f"{said} shows {seen.count} of {there.count} GPUs, and {layout} takes"
+        f" {layout.accelerators}: show as many, or take fewer"
+    )
 
 
 def _shown(system: System, variable: str, value: str) -> System:

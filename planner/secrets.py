@@ -7,7 +7,7 @@ Commands and logs of strangers carry them. A launch command is freed of them as 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 HIDDEN = "***"
@@ -67,6 +67,47 @@ def _hidden(match: re.Match[str]) -> str:
 def is_secret(name: str) -> bool:
     """Say whether a flag, a variable or a key of that name holds a secret."""
     return re.search(_NAMES, name) is not None
+
+
+def as_variables(
+    argv: Iterable[str], variable: Callable[[str], str], plain: Callable[[str], str]
+) -> Iterator[str]:
+    """Yield the words of a command to copy, with a variable in place of each secret of a flag.
+
+    Args:
+        argv: the words, ``***`` for secrets.
+        variable: writes a variable, whose name is that of the flag: ``API_KEY``.
+        plain: writes any other word.
+    """
+    flag = ""
+    for word in argv:
+        name, _, value = word.partition("=")
+        if value == HIDDEN and name.startswith("-"):
+            yield f"{name}={variable(variable_of(name))}"
+        elif word == HIDDEN and flag:
+            yield variable(variable_of(flag))
+        else:
+            yield plain(word)
+        flag = word if word.startswith("-") else flag
+
+
+def secret_variables(argv: Iterable[str]) -> list[str]:
+    """Return the names of the variables that stand for the secrets of a command."""
+    found = list[str]()
+
+    def kept(name: str) -> str:
+        found.append(name)
+        return name
+
+    for _ in as_variables(argv, kept, str):
+        pass
+    return found
+
+
+def variable_of(flag: str) -> str:
+    """Return the name of the variable that stands for a flag's secret: ``API_KEY``."""
+    name = re.sub(r"\W+", "_", flag.strip("-")).upper()
+    return "HF_TOKEN" if name == "HFT" else name
 
 
 def words_without_secrets(words: Iterable[str]) -> tuple[str, ...]:

@@ -176,3 +176,21 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert without_secrets(text) == text
     assert not is_secret("--api-key-file")
     assert not is_secret("--speculative-token-map")
+
+
+KEYED = "HF_TOKEN=abc vllm serve Qwen/Qwen3.5-9B --max-model-len 8192 --api-key first --hf-token=b"
+
+
+def test_a_command_to_copy_has_a_variable_where_a_secret_stood() -> None:
+    """Copied with ``***`` in it, it would set a wrong one."""
+    plan = Plan.of(plan_command(KEYED, on="rtx-5090"))
+    assert plan.launch is not None
+    line = plan.launch.command
+    assert line.startswith('HF_TOKEN="$HF_TOKEN" vllm serve')
+    assert '--api-key "$API_KEY"' in line
+    written = {kind: emit(plan, kind) for kind in ("shell", "compose", "kubernetes")}
+    assert not [kind for kind, text in written.items() if "***" in text]
+    assert 'export HF_TOKEN="$HF_TOKEN"' in written["shell"]
+    assert "- ${API_KEY}" in written["compose"]
+    assert "- $(API_KEY)" in written["kubernetes"]
+    assert "key: API_KEY" in written["kubernetes"]

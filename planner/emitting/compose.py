@@ -9,6 +9,7 @@ from planner.emitting.container import CACHE, Service, heading, service_of
 from planner.emitting.yaml_text import yaml_text
 from planner.errors import InputError
 from planner.planning import Plan
+from planner.secrets import HIDDEN, as_variables
 
 
 def document(plan: Plan) -> str:
@@ -39,16 +40,23 @@ def _mount(folder: str, inside: str) -> dict[str, Any]:
     return {"type": "bind", "source": source, "target": target, "read_only": True}
 
 
+def _doubled(word: str) -> str:
+    return word.replace("$", "$$")
+
+
 def _service(service: Service) -> dict[str, Any]:
     argv = service.argv()
     port = service.port
     # Compose reads $ as a variable; the command's own are doubled.
-    own = {name: value.replace("$", "$$") for name, value in service.launch.environment.items()}
+    own = {
+        name: f"${{{name}:-}}" if value == HIDDEN else _doubled(value)
+        for name, value in service.launch.environment.items()
+    }
     environment = {"HF_TOKEN": "${HF_TOKEN:-}", **own}
     content: dict[str, Any] = {
         "image": service.image,
         "entrypoint": [argv[0]],
-        "command": [word.replace("$", "$$") for word in argv[1:]],
+        "command": [*as_variables(argv[1:], "${{{}}}".format, _doubled)],
         "environment": environment,
         "ports": [f"{port}:{port}"],
         "volumes": [f"huggingface:{CACHE}", *starmap(_mount, service.mounts.items())],

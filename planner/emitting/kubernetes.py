@@ -9,6 +9,7 @@ from planner.emitting.container import CACHE, RESOURCES, Service, heading, servi
 from planner.emitting.yaml_text import yaml_text
 from planner.engines.containers import HEAD_ADDRESS
 from planner.planning import Plan
+from planner.secrets import HIDDEN, as_variables, secret_variables
 
 LEADER = "$(LWS_LEADER_ADDRESS)"
 INDEX = "$(LWS_WORKER_INDEX)"
@@ -114,7 +115,7 @@ def _leader_worker_set(service: Service) -> dict[str, Any]:
 
 def _as_said(argv: Sequence[str]) -> list[str]:
     """Return the words with "$(" doubled: Kubernetes reads $(NAME) as a variable of its own."""
-    return [word.replace("$(", "$$(") for word in argv]
+    return [*as_variables(argv, "$({})".format, lambda word: word.replace("$(", "$$("))]
 
 
 def _with_leader(argv: Sequence[str]) -> list[str]:
@@ -142,6 +143,14 @@ def _pod(service: Service, argv: list[str], *, serves: bool) -> dict[str, Any]:
     environment += [
         {"name": name, "value": value}
         for name, value in zip(own, _as_said(tuple(own.values())), strict=True)
+        if value != HIDDEN
+    ]
+    secrets = [name for name, value in own.items() if value == HIDDEN]
+    secrets += secret_variables(service.launch.argv)
+    environment += [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": service.name, "key": name}}}
+        for name in dict.fromkeys(secrets)
+        if name != "HF_TOKEN"
     ]
     container: dict[str, Any] = {
         "name": "server",

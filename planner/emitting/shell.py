@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from planner.emitting.container import heading
 from planner.engines import FACES
-from planner.engines.shell_words import quoted
+from planner.engines.shell_words import assignments, quoted_words
 from planner.errors import InputError
 from planner.planning import Plan
 
@@ -18,7 +18,7 @@ def script(plan: Plan) -> str:
     launch = plan.launch
     assert launch is not None
     lines = ["#!/bin/sh", *heading(plan)]
-    lines += [f"export {name}={quoted(value)}" for name, value in launch.environment.items()]
+    lines += [f"export {said}" for said in assignments(launch.environment)]
     if not launch.per_node:
         lines += [*folded(launch.argv)]
         return "\n".join(lines) + "\n"
@@ -48,7 +48,7 @@ def ray_script(plan: Plan) -> str:
         raise InputError("one node needs no Ray cluster: the shell form starts it")
     argv = [*without(launch.argv, container.node_flags), *container.ray_words]
     lines = ["#!/bin/sh", *heading(plan)]
-    lines += [f"export {name}={quoted(value)}" for name, value in launch.environment.items()]
+    lines += [f"export {said}" for said in assignments(launch.environment)]
     lines += [
         "# Run as: sh this-file head, on the first node; sh this-file HEAD_ADDRESS, on the others",
         'if [ "${1:?head, or the address of the head}" != head ]; then',
@@ -82,8 +82,8 @@ def folded(argv: Sequence[str]) -> list[str]:
     for word in argv:
         if word.startswith("-") and groups[-1]:
             groups.append([])
-        groups[-1].append(quoted(word))
-    lines = [" ".join(group) for group in groups]
+        groups[-1].append(word)
+    lines = [" ".join(quoted_words(group)) for group in groups]
     if len(" ".join(lines)) <= WIDTH:
         return [" ".join(lines)]
     return [

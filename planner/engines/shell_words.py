@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hardware_db.regex import pattern
 from planner.errors import InputError
+from planner.secrets import HIDDEN, as_variables
 
 LONGEST = 100_000
 """Characters of the longest text that is taken for a command."""
@@ -95,10 +96,20 @@ def quoted(word: str) -> str:
     return f"~/{shlex.quote(rest)}" if home == "~" and stroke and rest else shlex.quote(word)
 
 
+def assignments(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield variables as a shell sets them; one that holds a secret is that of the shell itself."""
+    for name, value in environment.items():
+        yield f'{name}="${name}"' if value == HIDDEN else f"{name}={quoted(value)}"
+
+
+def quoted_words(argv: Iterable[str]) -> Iterator[str]:
+    """Return the words of a command quoted; for a secret, a variable by the name of its flag."""
+    return as_variables(argv, '"${}"'.format, quoted)
+
+
 def shell_line(environment: Mapping[str, str], argv: Iterable[str]) -> str:
     """Return a command as one shell line, its variables in front."""
-    variables = (f"{name}={quoted(value)}" for name, value in environment.items())
-    return " ".join((*variables, *map(quoted, argv)))
+    return " ".join((*assignments(environment), *quoted_words(argv)))
 
 
 def is_assignment(word: str) -> bool:
