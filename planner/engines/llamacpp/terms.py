@@ -319,4 +319,5 @@ def _host_terms(server: Server, homes: Placement, usage: Usage) -> Iterator[Term
         confidence=Confidence.ASSUMED,
         formula="program, libraries, vocabulary",
         source=Source(where="assumed; no measurement was found"),
+        band=Band(below=HOST_PROGRAM_BYTES // 2, above=HOST_PROGRAM_BYTES // 2),
     )
