@@ -6,6 +6,7 @@ computed once.
 
 from __future__ import annotations
 
+from planner.engines.elsewhere import of_several_makers
 from planner.engines.engine import Allocation, AnyEngine, Deployment, Refusal, but_workload
 from planner.engines.yarn import LONGEST
 from planner.errors import InputError
@@ -22,7 +23,14 @@ def _whole(deployment: Deployment, engine: AnyEngine) -> Key:
 @remembered(_whole, most=4096)
 def refusals_of(deployment: Deployment, engine: AnyEngine) -> tuple[Refusal, ...]:
     """Return why the engine does not take it, memory aside."""
-    return engine.refusals(deployment)
+    makers = None if engine.degrees.makers else of_several_makers(deployment, engine.title)
+    return engine.refusals(deployment) if makers is None else (makers,)
+
+
+def takes(deployment: Deployment, engine: AnyEngine) -> bool:
+    """Say whether the engine takes it, memory aside, where nobody asks why not."""
+    makers = None if engine.degrees.makers else of_several_makers(deployment, engine.title)
+    return makers is None and engine.takes(deployment)
 
 
 @remembered(_whole, most=1024)

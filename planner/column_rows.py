@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from planner.allocating import check_deployment
+from planner.allocating import check_deployment, refusals_of
 from planner.engines.engine import Deployment
 from planner.errors import PlannerError
 from planner.planning import Outcome
@@ -57,7 +57,7 @@ def columns_frame(
         for concurrency in (min(concurrencies), max(concurrencies)):
             one = replace(deployment, context=contexts[0], concurrency=concurrency)
             check_deployment(one, engine)
-            if engine.refusals(one):
+            if refusals_of(one, engine):
                 return None
     except PlannerError:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 from hardware_db import System
@@ -68,9 +69,15 @@ def ask_command(
         PlannerError: one line that says what is wrong and what would work.
     """
     checkpoint = commanded_model(told, model, precision, progress)
-    if told.quantization is not None and checkpoint.scheme.name == "bf16":
-        checkpoint = checkpoint.quantized_on_load(told.quantization)
     policy = get_engine(engine)
+    if told.quantization is not None:
+        if checkpoint.scheme.name == "bf16":
+            checkpoint = checkpoint.quantized_on_load(told.quantization)
+        elif _contradicts(told.quantization, checkpoint.scheme.name):
+            raise InputError(
+                f"--quantization {told.quantization} does not match {checkpoint.id}, which is stored"
+                f" as {checkpoint.scheme.title}: {policy.title} refuses that; leave the flag out"
+            )
     there = resolve_hardware(on, free=free)
     system = _seen(there, told.environment)
     native = checkpoint.model.max_position_embeddings // told.slots
@@ -109,6 +116,30 @@ def ask_command(
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
+
+
+_METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "awq": ("awq", "autoround"),
+        "gptq": ("gptq", "autoround"),
+        "bitsandbytes": ("bnb",),
+        "fp8": ("fp8",),
+        "modelopt": ("nvfp4", "fp8", "mxfp8"),
+    }
+)
+"""Beginning of a method for --quantization -> parts of names of the schemes that it loads.
+
+An engine compares it with ``quant_method`` of the checkpoint and ends with "Quantization method
+specified in the model config does not match". Source: vLLM 0.33.0 config/model.py, SGLang 0.5.23
+configs/model_config.py (_verify_quantization); methods that load several formats are not listed.
+"""
+
+
+def _contradicts(method: str, scheme: str) -> bool:
+    """Say whether a method for --quantization is sure to be none of a stored scheme's."""
+    word = method.lower().replace("-", "_")
+    loads = next((loads for name, loads in _METHODS.items() if word.startswith(name)), None)
+    return loads is not None and not any(part in scheme for part in loads)
 
 
 def _seen(system: System, environment: Mapping[str, str]) -> System:

@@ -134,6 +134,7 @@ class Degrees:
         pipeline_with_data: stages and replicas may be combined.
         nodes: it spans several machines.
         idle: it may leave accelerators of a machine unused.
+        makers: one process serves on GPUs of several makers.
         automatic: without degrees on its command line it takes every accelerator that it finds.
     """
 
@@ -148,6 +149,7 @@ class Degrees:
     nodes: bool = True
     idle: bool = True
     automatic: bool = False
+    makers: bool = False
 
 
 @lru_cache(maxsize=1024)

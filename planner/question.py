@@ -13,7 +13,7 @@ from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
-from planner.allocating import check_deployment, holds, refusals_of
+from planner.allocating import check_deployment, holds, refusals_of, takes
 from planner.engines import front_name, get_engine
 from planner.engines.choice import DEFAULT_ENGINE, default_engine
 from planner.engines.engine import AnyEngine, Deployment
@@ -324,7 +324,7 @@ class Question:
         asked = self.with_(**changes).ready()
         engine = asked.settled_engine
         try:
-            return any(map(engine.takes, asked._deployments()))
+            return any(takes(deployment, engine) for deployment in asked._deployments())
         except UnsupportedModelError:
             return False  # a cut that this format's blocks do not allow
 

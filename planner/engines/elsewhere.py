@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hardware_db import Accelerator
 from hardware_db.records import frozen
-from planner.engines.engine import Refusal
+from planner.engines.engine import Deployment, Refusal
 from planner.provenance import Source
 
 DATACENTRE_MEMORY = "HBM"
@@ -98,6 +98,28 @@ def served_by(accelerator: Accelerator) -> str | None:
         if place.holds(accelerator):
             return place.remedy
     return None
+
+
+def makers_of(deployment: Deployment) -> str:
+    """Return the makers whose GPUs are to serve together: ``NVIDIA and AMD``; empty where it is one."""
+    system = deployment.system
+    if not system.is_mixed or deployment.layout.accelerators == 1:
+        return ""
+    names = dict.fromkeys(one.name.partition(" ")[0] for one in system.accelerators)
+    alike = len({one.vendor for one in system.accelerators}) == 1
+    return "" if alike else " and ".join(names)
+
+
+def of_several_makers(deployment: Deployment, title: str) -> Refusal | None:
+    """Return why an engine whose builds are for one maker does not span GPUs of several."""
+    makers = makers_of(deployment)
+    if not makers:
+        return None
+    return Refusal(
+        reason=f"a build of {title} runs on the GPUs of one maker, not on {makers} together",
+        source=Source(where="PyTorch's builds: CUDA, ROCm or XPU (pytorch.org/get-started)"),
+        remedy="llama.cpp (Vulkan) runs on both",
+    )
 
 
 def unbuilt(accelerator: Accelerator, title: str, where: str) -> Refusal | None:

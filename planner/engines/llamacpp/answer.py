@@ -9,6 +9,7 @@ from typing import Any
 
 from hardware_db.memory import with_system
 from hardware_db.records import frozen_with_cache
+from planner.engines.elsewhere import makers_of
 from planner.engines.engine import Allocation, Capacity, Deployment
 from planner.engines.llamacpp.checkpoints import (
     checkpoint_bytes,
@@ -261,6 +262,8 @@ def _warnings_of(answer: LlamacppAnswer) -> Iterator[str]:
             f"one machine of {system.nodes} is planned: to join the others, start"
             f" `{' '.join(RPC_SERVER)}` on each and add --rpc ADDRESS:{RPC_PORT} (with commas between)"
         )
+    if makers := makers_of(deployment):
+        yield f"{makers} GPUs serve together in a build for Vulkan; planned as under their own builds"
     if context.n_ctx_seq != deployment.context and not server.kv_unified:
         yield f"each slot has {context.n_ctx_seq:,} cells: lengths are rounded up to 256"
     moved = list(_in_ram(server, fitted.placement, fitted.n_cpu_moe))

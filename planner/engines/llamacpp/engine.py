@@ -40,7 +40,7 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
     name = "llamacpp"
     title = "llama.cpp"
     options_type = LlamacppOptions
-    degrees = Degrees(pipeline=True, idle=False, automatic=True)
+    degrees = Degrees(pipeline=True, idle=False, automatic=True, makers=True)
     cache_dtypes = CACHE_TYPES
 
     def version(self, options: LlamacppOptions) -> str:
